@@ -1,0 +1,96 @@
+"""What crosses a process boundary, as msgspec Structs. No I/O happens here."""
+
+from millstream_contracts.dead import (
+    ActionReport,
+    ActionResult,
+    DeadLetter,
+    DeadLetterAction,
+    DeadLetterPage,
+)
+from millstream_contracts.event import Event, EventKind, JobTransition
+from millstream_contracts.fleet import QueueStatus, RunningJob, WorkerInfo
+from millstream_contracts.ids import (
+    DEFAULT_TENANT,
+    NAME_PATTERN,
+    JobId,
+    JobType,
+    Queue,
+    Tenant,
+    new_job_id,
+    queue_of,
+)
+from millstream_contracts.job import (
+    TERMINAL_STATES,
+    Job,
+    JobError,
+    JobSpec,
+    JobState,
+    Page,
+    Priority,
+    Progress,
+    moment,
+)
+from millstream_contracts.outcome import (
+    Cancelled,
+    Dead,
+    HandedBack,
+    Outcome,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+)
+from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
+from millstream_contracts.problem import FieldError, Problem
+from millstream_contracts.receipt import BatchItem, BatchReceipt
+from millstream_contracts.submission import Batch, Submission
+from millstream_contracts.suggestion import did_you_mean
+
+__all__ = [
+    "DEFAULT_MAX_ATTEMPTS",
+    "DEFAULT_TENANT",
+    "NAME_PATTERN",
+    "TERMINAL_STATES",
+    "ActionReport",
+    "ActionResult",
+    "Backoff",
+    "BackoffOptions",
+    "Batch",
+    "BatchItem",
+    "BatchReceipt",
+    "Cancelled",
+    "Dead",
+    "DeadLetter",
+    "DeadLetterAction",
+    "DeadLetterPage",
+    "Event",
+    "EventKind",
+    "FieldError",
+    "HandedBack",
+    "Job",
+    "JobError",
+    "JobId",
+    "JobSpec",
+    "JobState",
+    "JobTransition",
+    "JobType",
+    "Outcome",
+    "Page",
+    "Priority",
+    "Problem",
+    "Progress",
+    "Queue",
+    "QueueStatus",
+    "RetryAt",
+    "RunningJob",
+    "Snoozed",
+    "Submission",
+    "Succeeded",
+    "Tenant",
+    "TypePolicy",
+    "TypeRegistration",
+    "WorkerInfo",
+    "did_you_mean",
+    "moment",
+    "new_job_id",
+    "queue_of",
+]

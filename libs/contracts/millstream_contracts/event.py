@@ -1,0 +1,49 @@
+"""One transition of the jobs of one script call, as it stands in a queue's event stream."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from millstream_contracts.ids import JobId
+
+
+class EventKind(StrEnum):
+    """What happened. The scripts write these words."""
+
+    SUBMITTED = "submitted"
+    RELEASED = "released"
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    RETRYING = "retrying"
+    SNOOZED = "snoozed"
+    HANDED_BACK = "handed_back"
+    RECOVERED = "recovered"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    DEAD = "dead"
+    REDRIVEN = "redriven"
+
+
+class JobTransition(Struct, frozen=True, array_like=True):
+    """One job's part in an event."""
+
+    id: JobId
+    version: int
+    """Orders the transitions of a job, also when two consumers see them in different order."""
+    state: str
+    """The state it is in now."""
+    deliveries: int
+    detail: str = ""
+    """The reason of a death or a cancellation, in words."""
+
+
+class Event(Struct, frozen=True):
+    """All jobs that one script call moved in the same way."""
+
+    entry: str
+    """Stream entry id: a position to resume from, never an identity."""
+    kind: EventKind
+    at_ms: int
+    worker: str
+    jobs: list[JobTransition]

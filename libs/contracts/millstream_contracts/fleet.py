@@ -1,0 +1,48 @@
+"""Queues and workers as operators see them."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from millstream_contracts.ids import JobType
+
+
+class QueueStatus(Struct, kw_only=True, frozen=True):
+    """A job type's counts, summed over its partitions."""
+
+    type: JobType
+    partitions: int
+    queued: dict[str, int]
+    """Ready jobs by priority."""
+    running: int
+    scheduled: int
+    blocked: int
+    dead: int
+    paused: bool = False
+    oldest_ready_age_s: float = 0.0
+    """How long the longest-waiting ready job has been ready; 0 when none waits."""
+    oldest_dead_age_s: float = 0.0
+
+
+class RunningJob(Struct, frozen=True):
+    """One delivery in a worker's hands."""
+
+    id: str
+    started_at: datetime
+
+
+class WorkerInfo(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A worker process, as its last heartbeat described it."""
+
+    name: str
+    """`host:pid:nonce`, new at each start."""
+    types: list[str]
+    concurrency: int
+    running: list[RunningJob] = []
+    """At most the 100 that have run longest."""
+    busy: int = 0
+    started_at: datetime
+    seen_at: datetime
+    version: str = ""
+    state: str = "active"
+    """`active`, or `draining` once it was told to stop."""

@@ -1,0 +1,137 @@
+"""A job as it is stored and as it is shown."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Raw, Struct
+
+from millstream_contracts.ids import JobId, JobType
+from millstream_contracts.policy import Backoff
+
+
+class Priority(StrEnum):
+    """Each queue has one stream per priority. The order here is the order of the streams in script calls."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class JobState(StrEnum):
+    """Where a job is. The state diagram is in docs/internals.md."""
+
+    BLOCKED = "blocked"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    DEAD = "dead"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can happen to the job any more. A dead job still waits for a decision."""
+        return self in TERMINAL_STATES
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing happens to the job by itself any more: terminal, or dead."""
+        return self in TERMINAL_STATES or self is JobState.DEAD
+
+
+TERMINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.CANCELLED, JobState.EXPIRED})
+
+
+class JobSpec(Struct, frozen=True, array_like=True):
+    """The part of a job that never changes, stored once as a MessagePack array in the job's hash.
+
+    An array keeps a queued job small. New fields go to the end with a default, so that two releases can
+    read each other's jobs.
+    """
+
+    payload: Raw
+    """One MessagePack value."""
+    created_at_ms: int
+    """By the clock of Redis or of the ingest that accepted it: for people, never for decisions."""
+    traceparent: str = ""
+    """W3C context of the span `send <type>`, the parent of every attempt."""
+    tracestate: str = ""
+    max_attempts: int | None = None
+    timeout_s: float | None = None
+    backoff: Backoff | None = None
+    tags: dict[str, str] | None = None
+
+
+class JobError(Struct, frozen=True, omit_defaults=True):
+    """Why an attempt failed, kept as text: nothing of it is ever executed or unpickled."""
+
+    type: str
+    """Qualified name of the exception, or of what stood in for one: `timeout`, `crashed`, `lost`."""
+    message: str
+    fingerprint: str = ""
+    """Equal for errors of the same type raised at the same place, whatever their message."""
+    traceback: str = ""
+    attempt: int = 0
+    traceparent: str = ""
+    """W3C context of the attempt's span, to which the next attempt links."""
+
+
+class Progress(Struct, frozen=True, omit_defaults=True):
+    """How far a running handler says it is."""
+
+    percent: float
+    note: str = ""
+
+
+class Job(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A job as the API shows it. Times are RFC 3339 in UTC, also in MessagePack."""
+
+    id: JobId
+    type: JobType
+    state: JobState
+    priority: Priority = Priority.NORMAL
+    version: int = 0
+    """Grows with every transition; the ETag of the job."""
+    attempts: int = 0
+    """Runs of the handler that ended in success or failure, counted against `max_attempts`."""
+    max_attempts: int | None = None
+    """What the submission asked for; absent when the type's policy decides."""
+    deliveries: int = 0
+    """Hand-overs to a worker, whatever came of them."""
+    crashes: int = 0
+    """Deliveries whose worker vanished."""
+    handbacks: int = 0
+    """Deliveries returned at a shutdown; they cost the job nothing."""
+    created_at: datetime
+    run_at: datetime | None = None
+    expires_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    worker: str | None = None
+    """Who runs it now, or ran it last."""
+    cancel_requested: bool = False
+    progress: Progress | None = None
+    payload: Any = None
+    result: Any = None
+    error: JobError | None = None
+    """The error of the last failed attempt, also after a later success."""
+    reason: str | None = None
+    """Why it was cancelled or is dead."""
+    tags: Mapping[str, str] | None = None
+    timeout_s: float | None = None
+    trace_id: str | None = None
+
+
+class Page(Struct, frozen=True):
+    """A page of jobs in a list."""
+
+    items: list[Job]
+    next_cursor: str | None = None
+
+
+def moment(milliseconds: int) -> datetime:
+    """Return Unix milliseconds as an aware time in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,33 @@
+"""Every bound that a client can run into, in one place."""
+
+MAX_BODY_BYTES = 1 << 20
+"""A request with one job. Larger data belongs in an object store, its address in the payload."""
+
+MAX_BATCH_BODY_BYTES = 32 << 20
+"""A request with many jobs."""
+
+MAX_BATCH_JOBS = 10_000
+MAX_PAYLOAD_BYTES = 256 << 10
+MAX_PAYLOAD_DEPTH = 64
+MAX_TAGS = 16
+MAX_TAG_CHARS = 128
+MAX_IDEMPOTENCY_KEY_CHARS = 255
+MAX_UNIQUE_KEY_CHARS = 255
+MAX_ATTEMPTS = 1_000
+MAX_PARTITIONS = 256
+MAX_DELAY_S = 10 * 366 * 86_400.0
+"""Ten years: far enough for any plan, near enough that a millisecond mistaken for a second is refused."""
+MAX_TIMEOUT_S = 7 * 86_400.0
+MIN_RESULT_TTL_S = 10.0
+"""So that those who wait for a job, and a commit whose answer was lost, still find it."""
+MAX_WAIT_S = 30.0
+MAX_PAGE = 500
+MAX_RESULT_BYTES = 256 << 10
+MAX_ERROR_CHARS = 8_192
+"""A longer traceback keeps its end, where the cause is."""
+
+IDEMPOTENCY_TTL_S = 24 * 3_600
+
+# What is stored in a script call at most. `unpack` in Lua fails near 8,000 values, and Redis does nothing
+# else while a script runs.
+MAX_SCRIPT_JOBS = 100

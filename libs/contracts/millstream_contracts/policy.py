@@ -1,0 +1,74 @@
+"""How often and when a job is tried again, and what a worker tells the others about a job type."""
+
+import random
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from millstream_contracts import limits
+from millstream_contracts.ids import NAME_PATTERN, JobType
+
+DEFAULT_MAX_ATTEMPTS = 5
+
+Seconds = Annotated[float, Meta(ge=0.0, le=limits.MAX_DELAY_S)]
+
+
+class Backoff(Struct, frozen=True, omit_defaults=True):
+    """Delay before a next attempt: `base_s`, grown per attempt by `kind`, at most `cap_s`.
+
+    With `jitter` the delay is drawn uniformly between zero and that bound, so that jobs which failed
+    together do not come back together.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full jitter").
+    """
+
+    kind: Literal["exponential", "linear", "constant"] = "exponential"
+    base_s: Seconds = 1.0
+    cap_s: Seconds = 600.0
+    jitter: bool = True
+
+    def bound_s(self, failures: int) -> float:
+        """Return the longest delay after this many failed attempts (1 or more)."""
+        match self.kind:
+            case "exponential":
+                # 2**1023 is the last that a float holds; any cap is long reached by then.
+                grown = self.base_s * 2.0 ** min(failures - 1, 1000)
+            case "linear":
+                grown = self.base_s * failures
+            case "constant":
+                grown = self.base_s
+        return min(grown, self.cap_s)
+
+    def delay_s(self, failures: int) -> float:
+        """Return the delay before the next attempt after this many failed ones (1 or more)."""
+        bound = self.bound_s(failures)
+        return random.uniform(0.0, bound) if self.jitter else bound
+
+
+class BackoffOptions(Backoff, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A backoff as a client asks for it. Unlike a stored one, which a newer release may have written, it is strict."""
+
+
+class TypePolicy(Struct, frozen=True, omit_defaults=True):
+    """What holds for every job of a type, unless its submission says otherwise."""
+
+    max_attempts: Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)] = DEFAULT_MAX_ATTEMPTS
+    timeout_s: Annotated[float, Meta(gt=0.0, le=limits.MAX_TIMEOUT_S)] | None = None
+    backoff: Backoff = Backoff()
+    result_ttl_s: Annotated[float, Meta(ge=limits.MIN_RESULT_TTL_S, le=limits.MAX_DELAY_S)] = 3600.0
+    """How long a finished job can be read."""
+    partitions: Annotated[int, Meta(ge=1, le=limits.MAX_PARTITIONS)] = 1
+
+
+class TypeRegistration(Struct, frozen=True, omit_defaults=True):
+    """A job type as the workers that handle it describe it."""
+
+    type: Annotated[JobType, Meta(pattern=NAME_PATTERN)]
+    policy: TypePolicy
+    payload_schema: dict[str, Any] | None = None
+    """JSON Schema 2020-12 of the payload; None when the handler takes anything."""
+    result_schema: dict[str, Any] | None = None
+    description: str = ""
+    handler: str = ""
+    """`module:function`, for people."""
+    code_version: str = ""

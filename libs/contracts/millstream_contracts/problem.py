@@ -1,0 +1,27 @@
+"""Errors as answers: RFC 9457 problem details.
+
+Source: RFC 9457; RFC 6901 for the pointers.
+"""
+
+from msgspec import Struct
+
+
+class FieldError(Struct, frozen=True):
+    """What is wrong with one field of a request."""
+
+    pointer: str
+    """JSON Pointer into the request body, or `?name` for a query parameter and `Name:` for a header."""
+    detail: str
+
+
+class Problem(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Why a request was refused."""
+
+    type: str
+    """URL of the page that explains this problem."""
+    title: str
+    status: int
+    detail: str = ""
+    instance: str = ""
+    trace_id: str = ""
+    errors: list[FieldError] = []

@@ -1,0 +1,25 @@
+"""Answers to submissions of many jobs."""
+
+from msgspec import Struct
+
+from millstream_contracts.ids import JobId
+from millstream_contracts.problem import Problem
+
+
+class BatchItem(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What became of one submission of a batch."""
+
+    index: int
+    status: int
+    id: JobId | None = None
+    replayed: bool = False
+    """True when an earlier request with this Idempotency-Key had already made the job."""
+    problem: Problem | None = None
+
+
+class BatchReceipt(Struct, frozen=True):
+    """What became of a batch, item by item, in the order of the request."""
+
+    accepted: int
+    rejected: int
+    items: list[BatchItem]

@@ -1,0 +1,47 @@
+"""What a client sends to have a job run."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from msgspec import Meta, Raw, Struct
+
+from millstream_contracts import limits
+from millstream_contracts.ids import NAME_PATTERN
+from millstream_contracts.job import Priority
+from millstream_contracts.policy import BackoffOptions, Seconds
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_DELAY = timedelta(seconds=limits.MAX_DELAY_S)
+
+TagKey = Annotated[str, Meta(min_length=1, max_length=limits.MAX_TAG_CHARS)]
+TagValue = Annotated[str, Meta(max_length=limits.MAX_TAG_CHARS)]
+
+
+class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A job to be run. The payload stays undecoded here: it is checked once, on its way in."""
+
+    type: Annotated[str, Meta(pattern=NAME_PATTERN)]
+    payload: Raw = Raw(b"")
+    """One value in the encoding of the request; empty when it was left out, which means null."""
+    priority: Priority = Priority.NORMAL
+    run_at: Annotated[datetime, Meta(tz=True)] | None = None
+    delay_s: Seconds | None = None
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+    expires_in_s: Annotated[float, Meta(gt=0.0, le=limits.MAX_DELAY_S)] | None = None
+    max_attempts: Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)] | None = None
+    timeout_s: Annotated[float, Meta(gt=0.0, le=limits.MAX_TIMEOUT_S)] | None = None
+    backoff: BackoffOptions | None = None
+    tags: Annotated[dict[TagKey, TagValue], Meta(max_length=limits.MAX_TAGS)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse moments that nobody can mean. Raises: ValueError, which msgspec turns into a ValidationError."""
+        for name in ("run_at", "expires_at"):
+            at: datetime | None = getattr(self, name)
+            if at is not None and not EARLIEST <= at <= datetime.now(UTC) + LONGEST_DELAY:
+                raise ValueError(f"`{name}` is before 1970 or more than ten years away")
+
+
+class Batch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Many submissions in one request, each left undecoded so that a bad one does not spoil the others."""
+
+    jobs: Annotated[list[Raw], Meta(min_length=1, max_length=limits.MAX_BATCH_JOBS)]

@@ -1,0 +1,78 @@
+"""The only code that speaks Redis: keys, scripts, the store over them, connections."""
+
+from millstream_streams.assembly import assemble
+from millstream_streams.broker import Broker, open_broker
+from millstream_streams.capabilities import Capabilities
+from millstream_streams.deliveries import (
+    ActionCode,
+    Claim,
+    Commit,
+    CommitCode,
+    Delivery,
+    Depths,
+    EnqueueCode,
+    Enqueued,
+    Idempotency,
+    Lease,
+    LeaseCode,
+    NewJob,
+    ReadEntry,
+    RecoveredJob,
+    Recovery,
+    Release,
+)
+from millstream_streams.errors import (
+    CursorError,
+    RedisUrlError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+    UnsuitableRedisError,
+)
+from millstream_streams.faults import RedisObserver, backoff_s
+from millstream_streams.listing import LISTABLE_STATES, Listing
+from millstream_streams.reading import MAX_BLOCK_S, ReadyReader
+from millstream_streams.registry import Registry
+from millstream_streams.store import FROM_THE_START, JobStore
+from millstream_streams.totals import sum_depths
+from millstream_streams.views import JobViews
+
+__all__ = [
+    "FROM_THE_START",
+    "LISTABLE_STATES",
+    "MAX_BLOCK_S",
+    "ActionCode",
+    "Broker",
+    "Capabilities",
+    "Claim",
+    "Commit",
+    "CommitCode",
+    "CursorError",
+    "Delivery",
+    "Depths",
+    "EnqueueCode",
+    "Enqueued",
+    "Idempotency",
+    "JobStore",
+    "JobViews",
+    "Lease",
+    "LeaseCode",
+    "Listing",
+    "NewJob",
+    "ReadEntry",
+    "ReadyReader",
+    "RecoveredJob",
+    "Recovery",
+    "RedisObserver",
+    "RedisUrlError",
+    "Registry",
+    "Release",
+    "StoreError",
+    "StoreFullError",
+    "StoreUnavailableError",
+    "UnsuitableRedisError",
+    "assemble",
+    "backoff_s",
+    "open_broker",
+    "sum_depths",
+]

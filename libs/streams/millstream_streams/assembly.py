@@ -1,0 +1,48 @@
+"""From a checked submission to what the store keeps: one place, for ingest and for workers that submit children."""
+
+import time
+
+import msgspec
+
+from millstream_contracts import JobId, JobSpec, Submission
+from millstream_streams.deliveries import Idempotency, NewJob
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def assemble(
+    job_id: JobId,
+    submission: Submission,
+    payload: bytes | msgspec.Raw,
+    *,
+    traceparent: str = "",
+    tracestate: str = "",
+    idempotency: Idempotency | None = None,
+    waited: bool = False,
+) -> NewJob:
+    """Return a job of this id, ready to be stored. `payload` is one MessagePack value, checked by the caller."""
+    spec = JobSpec(
+        payload=msgspec.Raw(payload),
+        created_at_ms=time.time_ns() // 1_000_000,
+        traceparent=traceparent,
+        tracestate=tracestate,
+        max_attempts=submission.max_attempts,
+        timeout_s=submission.timeout_s,
+        backoff=submission.backoff,
+        tags=submission.tags,
+    )
+    return NewJob(
+        id=job_id,
+        spec=_encode(spec),
+        priority=submission.priority,
+        delay_ms=_ms(submission.delay_s),
+        run_at_ms=_ms(submission.run_at.timestamp()) if submission.run_at else None,
+        expires_in_ms=_ms(submission.expires_in_s),
+        expires_at_ms=_ms(submission.expires_at.timestamp()) if submission.expires_at else None,
+        idempotency=idempotency,
+        waited=waited,
+    )
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)

@@ -1,0 +1,87 @@
+"""Everything that a service needs of Redis, opened and closed together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+from msgspec import Struct
+
+from millstream_streams.capabilities import Capabilities, probe, require_suitable
+from millstream_streams.connections import Client, RedisUrl, connect, parse_redis_url
+from millstream_streams.faults import RedisObserver
+from millstream_streams.hints import listen
+from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
+from millstream_streams.listing import Listing
+from millstream_streams.reading import ReadyReader
+from millstream_streams.registry import Registry
+from millstream_streams.store import JobStore
+from millstream_streams.views import JobViews
+
+
+class Broker(Struct, frozen=True):
+    """An open connection to Redis, by what can be done over it."""
+
+    url: RedisUrl
+    keys: Keys
+    store: JobStore
+    views: JobViews
+    listing: Listing
+    registry: Registry
+    client: Client
+    """For this package's own tests and `doctor`; services go through the parts above."""
+
+    def reader(self) -> ReadyReader:
+        """Return a new blocking reader; whoever asks for it closes it."""
+        return ReadyReader(self.url, self.keys)
+
+    async def listen_due(self, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
+        """Listen for queue tags whose next due time moved closer. See :func:`hints.listen`."""
+        await listen(self.url, [self.keys.hint_due], on_hint, on_gap)
+
+    async def listen_settled(self, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
+        """Listen for ids of watched jobs that have settled. See :func:`hints.listen`."""
+        await listen(self.url, [self.keys.hint_settled], on_hint, on_gap)
+
+    async def listen_cancel(self, worker: str, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
+        """Listen for ids of jobs that this worker should stop. See :func:`hints.listen`."""
+        await listen(self.url, [self.keys.hint_cancel(worker)], on_hint, on_gap)
+
+    async def probe(self) -> Capabilities:
+        """Ask the server what it is. Raises: StoreUnavailableError."""
+        return await probe(self.client, self.url)
+
+    async def require_suitable(self) -> Capabilities:
+        """Probe, and refuse a server on which jobs get lost. Raises: UnsuitableRedisError."""
+        return await require_suitable(self.client, self.url)
+
+
+@asynccontextmanager
+async def open_broker(
+    url: str,
+    *,
+    namespace: str = DEFAULT_NAMESPACE,
+    patience_s: float = 5.0,
+    retention_s: float = 3600.0,
+    max_connections: int = 8,
+    observer: RedisObserver | None = None,
+) -> AsyncIterator[Broker]:
+    """Open Redis by URL. Nothing is sent before the first call.
+
+    `patience_s` is for how long a call is tried again while Redis is away. Raises: RedisUrlError.
+    """
+    parsed = parse_redis_url(url)
+    keys = Keys(namespace)
+    client = connect(parsed, max_connections=max_connections)
+    views = JobViews(client, keys, patience_s=patience_s)
+    try:
+        yield Broker(
+            url=parsed,
+            keys=keys,
+            store=JobStore(client, keys, patience_s=patience_s, retention_s=retention_s, observer=observer),
+            views=views,
+            listing=Listing(client, keys, views, patience_s=patience_s),
+            registry=Registry(client, keys, patience_s=patience_s),
+            client=client,
+        )
+    finally:
+        await client.aclose()

@@ -1,0 +1,120 @@
+"""What the connected server is, what it lacks, and whether jobs are safe on it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from redis.exceptions import ResponseError
+
+from millstream_streams.connections import Client, RedisUrl
+from millstream_streams.errors import UnsuitableRedisError
+from millstream_streams.faults import attempt
+
+MINIMUM_REDIS = (6, 2)
+MINIMUM_VALKEY = (7, 2)
+WAITAOF_SINCE = (7, 2)
+RECOMMENDED_LISTPACK_VALUE = 1024
+"""`hash-max-listpack-value`: with it a queued job takes 576 B instead of 1,009 (Redis 7.0.15, 268-byte spec)."""
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """A server as its answers describe it. What it hides, as managed services do, is None."""
+
+    server: str
+    """`redis` or `valkey`."""
+    version: tuple[int, ...]
+    mode: str
+    waitaof: bool
+    maxmemory_policy: str | None
+    appendonly: bool | None
+    listpack_value: int | None
+
+    def objections(self) -> list[str]:
+        """Return the reasons for which jobs would not be safe here."""
+        found = []
+        minimum = MINIMUM_VALKEY if self.server == "valkey" else MINIMUM_REDIS
+        if self.version < minimum:
+            needed = ".".join(map(str, minimum))
+            found.append(f"{self.server} {self.version_text} is too old: {needed} or later is needed")
+        if self.maxmemory_policy not in {None, "noeviction"}:
+            found.append(
+                f"maxmemory-policy is `{self.maxmemory_policy}`: Redis would throw jobs away when it is full; "
+                "set it to noeviction"
+            )
+        return found
+
+    def advice(self) -> list[str]:
+        """Return what could be better and is no danger to what is stored."""
+        found = []
+        if self.maxmemory_policy is None:
+            found.append("this server hides its configuration: make sure that maxmemory-policy is noeviction")
+        if self.appendonly is False:
+            found.append("appendonly is off: a restart of Redis loses jobs; set appendonly yes")
+        if self.listpack_value is not None and self.listpack_value < RECOMMENDED_LISTPACK_VALUE:
+            found.append(
+                f"hash-max-listpack-value is {self.listpack_value}: with {RECOMMENDED_LISTPACK_VALUE} a waiting job "
+                "takes about half of the memory"
+            )
+        if not self.waitaof:
+            found.append("no WAITAOF before Redis 7.2: a submission cannot ask for durability on disk")
+        return found
+
+    @property
+    def version_text(self) -> str:
+        """The version as people write it."""
+        return ".".join(map(str, self.version))
+
+
+async def probe(client: Client, url: RedisUrl) -> Capabilities:
+    """Ask a server what it is. Raises: StoreUnavailableError."""
+    info: Mapping[str, Any] = await attempt(lambda: client.info("server", **_anywhere(url)))
+    if url.is_cluster and "redis_version" not in info:
+        info = next(iter(info.values()))
+    is_valkey = "valkey_version" in info
+    version = _version(str(info["valkey_version" if is_valkey else "redis_version"]))
+    settings = await _settings(client, url)
+    listpack = settings.get("hash-max-listpack-value", settings.get("hash-max-ziplist-value"))
+    return Capabilities(
+        server="valkey" if is_valkey else "redis",
+        version=version,
+        mode=url.mode,
+        waitaof=version >= WAITAOF_SINCE,
+        maxmemory_policy=settings.get("maxmemory-policy"),
+        appendonly=None if "appendonly" not in settings else settings["appendonly"] == "yes",
+        listpack_value=None if listpack is None else int(listpack),
+    )
+
+
+async def require_suitable(client: Client, url: RedisUrl) -> Capabilities:
+    """Probe a server and refuse one on which jobs get lost. Raises: UnsuitableRedisError, StoreUnavailableError."""
+    found = await probe(client, url)
+    objections = found.objections()
+    if objections:
+        raise UnsuitableRedisError("; ".join(objections))
+    return found
+
+
+async def _settings(client: Client, url: RedisUrl) -> dict[str, str]:
+    answers: dict[str, str] = {}
+    for pattern in ("maxmemory-policy", "appendonly", "hash-max-*"):
+        try:
+            reply = await attempt(lambda pattern=pattern: client.config_get(pattern, **_anywhere(url)))  # type: ignore[misc]
+        except ResponseError:
+            return {}  # managed services refuse CONFIG
+        answers.update({_text(name): _text(value) for name, value in reply.items()})
+    return answers
+
+
+def _anywhere(url: RedisUrl) -> dict[str, Any]:
+    return {"target_nodes": RANDOM_NODE} if url.is_cluster else {}
+
+
+RANDOM_NODE = "random"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,188 @@
+"""What goes into and comes out of the transitions: plain values, no Redis."""
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+from millstream_contracts import JobId, JobSpec, Outcome, Priority, Queue
+
+
+class NewJob(Struct, frozen=True, kw_only=True):
+    """A checked submission, ready to be stored."""
+
+    id: JobId
+    spec: bytes
+    """A JobSpec in MessagePack."""
+    priority: Priority = Priority.NORMAL
+    delay_ms: int | None = None
+    """Counted from the clock of Redis. Not together with `run_at_ms`."""
+    run_at_ms: int | None = None
+    expires_in_ms: int | None = None
+    """Counted from the clock of Redis. Not together with `expires_at_ms`."""
+    expires_at_ms: int | None = None
+    idempotency: "Idempotency | None" = None
+    waited: bool = False
+    """Whether somebody wants a hint when it settles."""
+
+
+class Idempotency(Struct, frozen=True):
+    """What makes two requests the same."""
+
+    key: bytes
+    """Digest of the client's key."""
+    fingerprint: str
+    """Hexadecimal digest of the request."""
+
+
+class EnqueueCode(IntEnum):
+    """What became of a new job. The numbers are those of enqueue.lua."""
+
+    STORED = 1
+    STORED_BEFORE = 0
+    REPLAYED = 2
+    KEY_REUSED = -1
+
+
+class Enqueued(Struct, frozen=True):
+    """The answer to a new job."""
+
+    code: EnqueueCode
+    id: JobId
+    """Of the earlier job, when the idempotency key was known."""
+    at_ms: int
+    """When it was made ready, or is due; 0 when it was stored by an earlier call."""
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """One hand-over of one job to this worker."""
+
+    queue: Queue
+    id: JobId
+    spec: JobSpec
+    priority_index: int
+    """1, 2, 3 for high, normal, low."""
+    entry: str
+    token: str
+    """The fence: `<deliveries>:<nonce of the claim>`."""
+    attempts: int
+    """Earlier runs that counted."""
+    deliveries: int
+    """This one included."""
+    crashes: int
+    ready_at_ms: int
+    claimed_at_ms: int
+    last_error: bytes = b""
+    """JobError of the last failed attempt in MessagePack, or empty."""
+    was_delayed: bool = False
+
+
+class Claim(Struct, frozen=True):
+    """What one call took."""
+
+    deliveries: list[Delivery]
+    ask_again_ms: int = 0
+    """Not 0 when the queue is paused or limited: it must not be read with a blocking call until then."""
+
+
+class ReadEntry(Struct, frozen=True):
+    """An entry that a blocking read put into this consumer's hands, not yet claimed."""
+
+    queue: Queue
+    priority_index: int
+    entry: str
+    id: JobId
+
+
+class Lease(Struct, frozen=True):
+    """What renews one delivery."""
+
+    id: JobId
+    priority_index: int
+    entry: str
+    token: str
+    progress: bytes = b""
+    """Progress in MessagePack, or empty when there is nothing new."""
+
+
+class LeaseCode(IntEnum):
+    """What became of a lease. The numbers are those of renew.lua."""
+
+    RENEWED = 1
+    CANCEL_REQUESTED = 2
+    LOST = -1
+
+
+class Commit(Struct, frozen=True):
+    """The outcome of one delivery on its way to Redis."""
+
+    id: JobId
+    token: str
+    outcome: Outcome
+    ttl_ms: int
+
+
+class CommitCode(IntEnum):
+    """What became of an outcome. The numbers are those of commit.lua and hand_back.lua."""
+
+    COMMITTED = 1
+    COMMITTED_BEFORE = 2
+    STALE = -1
+    UNKNOWN_JOB = -2
+
+
+class ActionCode(IntEnum):
+    """What became of an operator's wish. The numbers are those of cancel.lua, redrive.lua and discard.lua."""
+
+    DONE = 1
+    REQUESTED = 2
+    DONE_BEFORE = 0
+    WRONG_STATE = -1
+    UNKNOWN_JOB = -2
+
+
+class Release(Struct, frozen=True):
+    """What one pass over the due jobs did."""
+
+    released: int
+    expired: int
+    next_in_ms: int | None
+    """0 when more are due now, None when no job waits for a time."""
+
+
+class RecoveredJob(Struct, frozen=True):
+    """A delivery taken back from a worker that let its lease run out."""
+
+    id: JobId
+    spec: bytes
+    worker: str
+    deliveries: int
+    crash_charged: bool
+    """False when the job had been read but its handler had not begun."""
+
+
+class Recovery(Struct, frozen=True):
+    """What one pass over the expired leases did."""
+
+    cursors: tuple[str, str, str]
+    requeued: list[RecoveredJob]
+    buried: list[RecoveredJob]
+    strays: int
+    """Entries without a job behind them."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every pending entry has been looked at."""
+        return not any(self.cursors)
+
+
+class Depths(Struct, frozen=True):
+    """How much a queue holds."""
+
+    queued: tuple[int, int, int]
+    running: int
+    scheduled: int
+    dead: int
+    paused: bool
+    oldest_ready_age_ms: int
+    oldest_dead_age_ms: int
+    events: int

@@ -1,0 +1,33 @@
+"""Errors of the Redis layer.
+
+StoreError
+├── StoreUnavailableError   Redis does not answer, is loading, failing over or read-only: try again later
+│   └── StoreFullError      Redis is at its `maxmemory` and refuses to store more
+├── UnsuitableRedisError    this Redis must not be used: too old, or it evicts keys
+├── RedisUrlError           the URL of Redis cannot be read
+└── CursorError             a cursor that this list did not give out
+"""
+
+
+class StoreError(Exception):
+    """Anything that goes wrong between us and Redis."""
+
+
+class StoreUnavailableError(StoreError):
+    """Redis does not answer now; the same call may succeed later."""
+
+
+class StoreFullError(StoreUnavailableError):
+    """Redis is at its `maxmemory` and refuses to store more."""
+
+
+class UnsuitableRedisError(StoreError):
+    """This Redis must not be used: jobs would get lost on it."""
+
+
+class RedisUrlError(StoreError):
+    """The URL of Redis cannot be read."""
+
+
+class CursorError(StoreError):
+    """A cursor that this list did not give out."""

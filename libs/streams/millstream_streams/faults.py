@@ -1,0 +1,112 @@
+"""What went wrong with Redis, in our words, and the one loop that tries again.
+
+redis-py's own retries are off: from version 6 on it re-sends any command after a broken connection, which
+applies an XADD twice and strands what an XREADGROUP took. Here whole scripts are sent again, and each is
+idempotent by job id or token.
+"""
+
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+import anyio
+from redis import exceptions as redis_errors
+
+from millstream_streams.errors import StoreError, StoreFullError, StoreUnavailableError
+
+T = TypeVar("T")
+
+_UNAVAILABLE = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ClusterError,
+    redis_errors.RedisClusterException,
+    redis_errors.ReadOnlyError,
+    redis_errors.AskError,
+    redis_errors.TryAgainError,
+    redis_errors.MasterDownError,
+    OSError,
+)
+# Errors that redis-py has no class for. Each of them passes, or is repaired, without a change on our side.
+_PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN"
+# Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
+_CODE = re.compile(rf"(?:^|: ?-?)(OOM|{_PASSING_CODES})\b")
+
+FIRST_DELAY_S = 0.05
+LONGEST_DELAY_S = 5.0
+
+
+class RedisObserver(Protocol):
+    """Who counts what happens between us and Redis. The metrics of the telemetry package are one."""
+
+    def observe_call(self, script: str, seconds: float) -> None:
+        """Note that a script took this long, as its caller saw it."""
+        ...
+
+    def count_reconnect(self) -> None:
+        """Note that a call failed for want of Redis, and the next one will connect anew."""
+        ...
+
+
+class NoObserver:
+    """Counts nothing."""
+
+    def observe_call(self, script: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def count_reconnect(self) -> None:
+        """Do nothing."""
+
+
+def translate(error: Exception) -> StoreError | None:
+    """Return what an exception from redis-py means, or None when it is a defect of ours."""
+    text = str(error)
+    found = _CODE.search(text)
+    if isinstance(error, redis_errors.OutOfMemoryError) or (found and found[1] == "OOM"):
+        return StoreFullError("Redis is at its maxmemory and refuses to store more")
+    if isinstance(error, _UNAVAILABLE) or found:
+        # The text of the error only: redis-py may put a failed command's arguments, so a payload, into others.
+        return StoreUnavailableError(f"Redis is not available: {type(error).__name__}: {text[:200]}")
+    return None
+
+
+def backoff_s(failures: int) -> float:
+    """Return how long to wait after this many failures in a row (1 or more), with full jitter."""
+    bound: float = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))
+    return random.uniform(bound / 10, bound)
+
+
+async def attempt(call: Callable[[], Awaitable[T]]) -> T:
+    """Make one call. Raises: StoreUnavailableError, StoreFullError; what is neither goes through."""
+    try:
+        return await call()
+    except (redis_errors.RedisError, OSError) as error:
+        meaning = translate(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+async def persist(call: Callable[[int], Awaitable[T]], patience_s: float, on_fault: Callable[[], None]) -> T:
+    """Make a call, and again while Redis is away, for about `patience_s`.
+
+    `call` is given the number of earlier failures. Raises: StoreUnavailableError once patience has run out;
+    StoreFullError at once, because the caller can do better than wait.
+    """
+    give_up_at = time.monotonic() + patience_s
+    failures = 0
+    while True:
+        try:
+            return await attempt(partial(call, failures))
+        except StoreFullError:
+            raise
+        except StoreUnavailableError:
+            failures += 1
+            on_fault()
+            delay_s = backoff_s(failures)
+            if time.monotonic() + delay_s > give_up_at:
+                raise
+        await anyio.sleep(delay_s)

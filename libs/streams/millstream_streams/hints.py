@@ -1,0 +1,73 @@
+"""Hints: messages that say it is worth looking now. They may be lost, so nobody relies on one."""
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import anyio
+from msgspec.structs import replace
+
+from millstream_streams.connections import RedisUrl, connect
+from millstream_streams.errors import StoreUnavailableError
+from millstream_streams.faults import attempt, backoff_s
+
+QUIET_S = 30.0
+"""After so long without a hint the server is asked whether it is still there."""
+
+
+async def listen(
+    url: RedisUrl, channels: Sequence[str], on_hint: Callable[[str], None], on_gap: Callable[[], None]
+) -> NoReturn:
+    """Listen until cancelled, reconnecting by itself.
+
+    `on_gap` is called once it listens, and after each reconnection: hints may have been missed, so look at
+    everything. Neither callback may block.
+    """
+    failures = 0
+
+    def listening() -> None:
+        nonlocal failures
+        failures = 0
+        on_gap()
+
+    while True:
+        try:
+            node = await _any_node(url)
+            await _listen_on(node, channels, on_hint, listening)
+        except StoreUnavailableError:
+            failures += 1
+        await anyio.sleep(backoff_s(failures))
+
+
+async def _listen_on(
+    url: RedisUrl, channels: Sequence[str], on_hint: Callable[[str], None], on_gap: Callable[[], None]
+) -> None:
+    client = connect(url, max_connections=2, blocks_for_s=QUIET_S)
+    pubsub = client.pubsub()
+    try:
+        await attempt(lambda: pubsub.subscribe(*channels))
+        while True:
+            message = await attempt(lambda: pubsub.get_message(timeout=QUIET_S))
+            if message is None:
+                await attempt(pubsub.ping)
+            elif message["type"] == "subscribe":
+                on_gap()
+            elif message["type"] == "message":
+                on_hint(message["data"].decode())
+    finally:
+        with anyio.CancelScope(shield=True):
+            await pubsub.aclose()
+            await client.aclose()
+
+
+async def _any_node(url: RedisUrl) -> RedisUrl:
+    """Return a single server that passes on every message: a cluster sends PUBLISH to all of its nodes."""
+    if not url.is_cluster:
+        return url
+    client = connect(url)
+    try:
+        await attempt(client.initialize)
+        node = client.get_random_node()
+        return replace(url, mode="single", hosts=((node.host, node.port),))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await client.aclose()

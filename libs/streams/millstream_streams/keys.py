@@ -1,0 +1,80 @@
+"""Every Redis key, built here and nowhere else.
+
+All keys of a queue share the hash tag `{tenant/type/partition}`, so that a script is one slot's business.
+What users choose stands inside the tag or at the end, never before a literal part: a job type that is called
+like one of our keys is harmless.
+"""
+
+from functools import lru_cache
+
+from msgspec import Struct
+
+from millstream_contracts import JobId, Priority, Queue
+
+DEFAULT_NAMESPACE = "ms"
+
+PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+"""Scripts know a priority by its place here, counted from 1."""
+
+GROUP = "workers"
+"""The consumer group of every ready stream."""
+
+
+class QueueKeys(Struct, frozen=True):
+    """The keys of one queue."""
+
+    ready: tuple[str, str, str]
+    """Streams in the order of :data:`PRIORITIES`."""
+    due: str
+    dlq: str
+    events: str
+    settings: str
+    expiring: str
+    job_prefix: str
+    idempotency_prefix: str
+    script_keys: tuple[str, ...]
+    """KEYS of every script, in the order that scripts/_queue.lua names."""
+
+    def job(self, job_id: JobId | str) -> str:
+        """Return the key of a job's hash."""
+        return self.job_prefix + job_id
+
+
+class Keys:
+    """Keys under one namespace, `ms` unless a test wants its own."""
+
+    def __init__(self, namespace: str = DEFAULT_NAMESPACE) -> None:
+        self.namespace = namespace
+        self.queues = f"{namespace}:queues"
+        """set of queue tags"""
+        self.types = f"{namespace}:types"
+        """hash: `tenant/type` to a TypeRegistration"""
+        self.workers = f"{namespace}:workers"
+        """hash: worker name to its last WorkerInfo"""
+        self.hint_due = f"{namespace}:hints:due"
+        """channel: tag of a queue whose next due time moved closer"""
+        self.hint_settled = f"{namespace}:hints:settled"
+        """channel: id of a job that somebody waits for"""
+        self.of = lru_cache(maxsize=65_536)(self._of)
+
+    def hint_cancel(self, worker: str) -> str:
+        """Return the channel of ids that this worker should stop."""
+        return f"{self.namespace}:hints:cancel:{worker}"
+
+    def _of(self, queue: Queue) -> QueueKeys:
+        base = f"{self.namespace}:{{{queue.tag}}}"
+        high, normal, low = (f"{base}:ready:{priority}" for priority in PRIORITIES)
+        due, dlq, events, settings, expiring = (
+            f"{base}:{name}" for name in ("due", "dlq", "events", "settings", "expiring")
+        )
+        return QueueKeys(
+            ready=(high, normal, low),
+            due=due,
+            dlq=dlq,
+            events=events,
+            settings=settings,
+            expiring=expiring,
+            job_prefix=f"{base}:job:",
+            idempotency_prefix=f"{base}:idempotency:",
+            script_keys=(high, normal, low, due, dlq, events, settings, expiring),
+        )

@@ -1,0 +1,98 @@
+"""The blocking read with which an idle worker waits for the next job."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+from redis.exceptions import ResponseError
+
+from millstream_contracts import JobId, Queue
+from millstream_streams.connections import Client, RedisUrl, connect
+from millstream_streams.deliveries import ReadEntry
+from millstream_streams.faults import attempt
+from millstream_streams.keys import GROUP, Keys
+
+MAX_BLOCK_S = 2.0
+"""Short enough that a worker told to stop need not cancel the read: a cancelled read may have been served."""
+
+
+class ReadyReader:
+    """Waits for a job on any of several queues, over connections that do nothing else.
+
+    One connection serves all queues of a single Redis. On a cluster each queue has its own read, since one command
+    cannot span slots.
+    """
+
+    def __init__(self, url: RedisUrl, keys: Keys) -> None:
+        self._is_cluster = url.is_cluster
+        self._client: Client = connect(url, max_connections=2, blocks_for_s=MAX_BLOCK_S)
+        self._keys = keys
+
+    async def wait(self, queues: Sequence[Queue], *, consumer: str, block_ms: int) -> list[ReadEntry]:
+        """Return what became ready, or an empty list after `block_ms`, at once when that is 0.
+
+        The entries are then pending with this consumer.
+        One entry is asked for per stream, so one worker wakes per job. When the call fails, something may still
+        have been delivered: the next claim must `resume`. Raises: StoreUnavailableError.
+        """
+        if not self._is_cluster:
+            return await self._read(queues, consumer, block_ms)
+        found: list[ReadEntry] = []
+
+        async def read_one(queue: Queue) -> None:
+            found.extend(await self._read([queue], consumer, block_ms))
+
+        async with anyio.create_task_group() as group:
+            for queue in queues:
+                group.start_soon(read_one, queue)
+        return found
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _read(self, queues: Sequence[Queue], consumer: str, block_ms: int) -> list[ReadEntry]:
+        places = {
+            key.encode(): (queue, index)
+            for index in (1, 2, 3)
+            for queue in queues
+            for key in (self._keys.of(queue).ready[index - 1],)
+        }
+        options = {}
+        if self._is_cluster:
+            options["target_nodes"] = self._client.get_node_from_key(next(iter(places)).decode())
+        # To Redis, BLOCK 0 would mean for ever.
+        block = ("BLOCK", block_ms) if block_ms else ()
+        command = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, *block, "STREAMS")
+        marks = (">",) * len(places)
+        try:
+            reply = await attempt(lambda: self._client.execute_command(*command, *places, *marks, **options))
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            await self._make_groups(queues)
+            return []
+        return [_entry(*places[stream], entry) for stream, entries in _streams(reply) for entry in entries]
+
+    async def _make_groups(self, queues: Sequence[Queue]) -> None:
+        for queue in queues:
+            for key in self._keys.of(queue).ready:
+                try:
+                    # From 0, not from $, or the jobs that already wait would never be delivered.
+                    await attempt(partial(self._client.xgroup_create, key, GROUP, id="0", mkstream=True))
+                except ResponseError as error:
+                    if "BUSYGROUP" not in str(error):
+                        raise
+
+
+def _streams(reply: Any) -> list[tuple[bytes, list[Any]]]:
+    if not reply:
+        return []
+    return list(reply.items()) if isinstance(reply, dict) else reply
+
+
+def _entry(queue: Queue, index: int, entry: Any) -> ReadEntry:
+    entry_id, fields = entry
+    job_id = fields[b"id"] if isinstance(fields, dict) else fields[1]
+    return ReadEntry(queue, index, entry_id.decode(), JobId(job_id.decode()))

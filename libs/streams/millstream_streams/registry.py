@@ -1,0 +1,80 @@
+"""What exists: queues, job types, workers. Plain keys, rewritten by whoever is alive, so that a loss heals."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+
+from millstream_contracts import JobType, Queue, Tenant, TypeRegistration, WorkerInfo
+from millstream_streams.connections import Client
+from millstream_streams.faults import persist
+from millstream_streams.keys import Keys
+
+T = TypeVar("T")
+
+_encode = msgspec.msgpack.encode
+_decode_type = msgspec.msgpack.Decoder(TypeRegistration).decode
+_decode_worker = msgspec.msgpack.Decoder(WorkerInfo).decode
+
+
+class Registry:
+    """Reads and writes what exists. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, client: Client, keys: Keys, *, patience_s: float = 5.0) -> None:
+        self._client = client
+        self._keys = keys
+        self._patience_s = patience_s
+
+    async def add_queues(self, queues: Iterable[Queue]) -> None:
+        """Make queues known. Do so before the first job is stored: what is not known is not looked after."""
+        tags = [queue.tag for queue in queues]
+        if tags:
+            await self._call(lambda: self._client.sadd(self._keys.queues, *tags))
+
+    async def queues(self, tenant: Tenant | None = None) -> list[Queue]:
+        """Return all known queues, or those of one tenant, sorted."""
+        tags = await self._call(lambda: self._client.smembers(self._keys.queues))
+        found = (Queue.from_tag(tag.decode()) for tag in tags)
+        return sorted(queue for queue in found if tenant is None or queue.tenant == tenant)
+
+    async def add_types(self, tenant: Tenant, registrations: Iterable[TypeRegistration]) -> None:
+        """Publish how job types are handled. The newest worker to start has the last word."""
+        fields = {f"{tenant}/{one.type}": _encode(one) for one in registrations}
+        if fields:
+            await self._call(lambda: self._client.hset(self._keys.types, mapping=fields))
+
+    async def types(self, tenant: Tenant) -> dict[JobType, TypeRegistration]:
+        """Return the registered job types of a tenant."""
+        fields = await self._call(lambda: self._client.hgetall(self._keys.types))
+        prefix = f"{tenant}/".encode()
+        found = (_decode_type(value) for name, value in fields.items() if name.startswith(prefix))
+        return {registration.type: registration for registration in sorted(found, key=lambda one: one.type)}
+
+    async def beat(self, worker: WorkerInfo) -> None:
+        """Note that a worker is alive."""
+        await self._call(lambda: self._client.hset(self._keys.workers, worker.name, _encode(worker)))
+
+    async def leave(self, name: str) -> None:
+        """Forget a worker that has stopped."""
+        await self._call(lambda: self._client.hdel(self._keys.workers, name))
+
+    async def workers(self) -> list[WorkerInfo]:
+        """Return the workers that have not been forgotten yet, by name."""
+        fields = await self._call(lambda: self._client.hgetall(self._keys.workers))
+        return sorted((_decode_worker(value) for value in fields.values()), key=lambda worker: worker.name)
+
+    async def forget_workers(self, silent_for: timedelta) -> list[str]:
+        """Forget the workers that have not been seen for so long. Returns: their names."""
+        limit = datetime.now(UTC) - silent_for
+        gone = [worker.name for worker in await self.workers() if worker.seen_at < limit]
+        if gone:
+            await self._call(lambda: self._client.hdel(self._keys.workers, *gone))
+        return gone
+
+    async def ping(self) -> None:
+        """Return when Redis has answered."""
+        await self._call(lambda: self._client.exists(self._keys.queues))
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await persist(lambda _: call(), self._patience_s, lambda: None)

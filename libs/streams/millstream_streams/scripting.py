@@ -1,0 +1,52 @@
+"""The Lua scripts: loaded once, sent by content hash, one state transition each."""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from msgspec import Struct
+from redis.exceptions import NoScriptError
+
+Argument = str | bytes | int
+
+
+class Script(Struct, frozen=True):
+    """A script with the prelude that all of them share."""
+
+    name: str
+    text: str
+    sha: str
+    """What EVALSHA calls it. Two releases side by side each find their own."""
+
+    @property
+    def header(self) -> str:
+        """The comment at the top of the script's own file."""
+        own = (files(__package__) / "scripts" / f"{self.name}.lua").read_text()
+        return "\n".join(line for line in own.split("\n\n")[0].splitlines() if line.startswith("--"))
+
+
+@cache
+def load_script(name: str) -> Script:
+    """Return a script of this package by the name of its file. Raises: FileNotFoundError."""
+    folder = files(__package__) / "scripts"
+    text = (folder / "_queue.lua").read_text() + "\n" + (folder / f"{name}.lua").read_text()
+    return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def script_names() -> list[str]:
+    """Return the names of all scripts."""
+    names = (entry.name for entry in (files(__package__) / "scripts").iterdir())
+    return sorted(name.removesuffix(".lua") for name in names if not name.startswith("_") and name.endswith(".lua"))
+
+
+async def run_script(client: Any, script: Script, keys: tuple[str, ...], arguments: list[Argument]) -> Any:
+    """Run a script, sending its text only when this server does not know it.
+
+    A server forgets scripts at a restart or a failover. EVALSHA goes alone, never in a pipeline: there a NOSCRIPT
+    would come while its neighbours are applied, and redis-py's cluster client refuses it.
+    """
+    try:
+        return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+    except NoScriptError:
+        return await client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)

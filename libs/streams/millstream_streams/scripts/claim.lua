@@ -1,0 +1,118 @@
+-- Take up to n ready jobs for one worker and mark them as running.
+--
+-- Caller      workers
+-- Idempotent  by nonce: a call whose reply was lost is sent again with ARGV[4] = '1', and returns what the first
+--             call took, and whatever a lost blocking read left in this consumer's hands
+-- KEYS        1-3, 6 as in _queue.lua, written; 7 read
+-- ARGV[2]     consumer
+-- ARGV[3]     nonce of this call
+-- ARGV[4]     '1' to look through the consumer's own pending list first
+-- ARGV[5]     n, at most 100
+-- ARGV[6..8]  how many of the n to take from high, normal, low before filling up in that order
+-- ARGV[9]     ms for which an expired job can be read
+-- ARGV[10..]  per entry that a blocking read returned three values: priority index, entry id, job id
+-- Returns     {ms until it makes sense to ask again, or 0; jobs}; per job
+--             {priority index, entry id, job id, spec, token, attempts, deliveries, crashes, ready at, error or '',
+--              now, run at or ''}
+
+local consumer, nonce, limit, ttl_ms = ARGV[2], ARGV[3], tonumber(ARGV[5]), ARGV[9]
+local now = now_ms()
+local taken, started, expired = {}, {}, {}
+local given = {}
+
+local function give(index, entry, id, job, token, deliveries)
+  given[id] = true
+  taken[#taken + 1] = {index, entry, id, job[4], token, tonumber(job[5]) or 0, deliveries, tonumber(job[6]) or 0,
+    job[7] or '0', job[8] or '', int(now), job[13] or ''}
+end
+
+local function adopt(index, entry, id)
+  -- A read entry is also in the pending list: it must not be handed to two handlers.
+  if given[id] then return end
+  local key = jobs .. id
+  local job = redis.call('HMGET', key, 'state', 'entry', 'expires_at', 'spec', 'attempts', 'crashes', 'ready_at',
+    'error', 'deliveries', 'version', 'token', 'waited', 'run_at')
+  if job[1] == 'running' and job[2] == entry and string.match(job[11] or '', ':(.*)$') == nonce then
+    return give(index, entry, id, job, job[11], tonumber(job[9]))
+  end
+  if job[1] ~= 'queued' or job[2] ~= entry then
+    -- Forgotten, cancelled, or made ready again under another entry: this entry means nothing any more.
+    -- A job that is running under this entry belongs to an earlier call of the same consumer.
+    if not (job[1] == 'running' and job[2] == entry) then drop_entry(ready[index], entry) end
+    return
+  end
+  local version = next_version(job[10])
+  local expires_at = tonumber(job[3])
+  if expires_at and expires_at <= now then
+    drop_entry(ready[index], entry)
+    finish(id, 'expired', version, now, ttl_ms, job[12])
+    expired[#expired + 1] = transition(id, version, 'expired', job[9])
+    return
+  end
+  local deliveries = (tonumber(job[9]) or 0) + 1
+  local token = int(deliveries) .. ':' .. nonce
+  -- The progress was an earlier attempt's. This write comes first because it frees memory: so a full Redis can
+  -- be worked off.
+  redis.call('HDEL', key, 'progress')
+  redis.call('HSET', key, 'state', 'running', 'token', token, 'deliveries', int(deliveries), 'worker', consumer,
+    'started_at', int(now), 'version', int(version))
+  started[#started + 1] = transition(id, version, 'running', deliveries)
+  give(index, entry, id, job, token, deliveries)
+end
+
+local function read(index, count)
+  if count < 1 then return 0 end
+  local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', ready[index], '>')
+  if type(reply) == 'table' and reply.err then
+    if string.find(reply.err, 'NOGROUP', 1, true) then
+      -- From 0, not from $, or the jobs that already wait would never be delivered.
+      redis.call('XGROUP', 'CREATE', ready[index], GROUP, '0', 'MKSTREAM')
+    end
+    -- Any other error is raised by this call in the form that clients know.
+    reply = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', ready[index], '>')
+  end
+  if not reply then return 0 end
+  local entries = reply[1][2]
+  for _, entry in ipairs(entries) do adopt(index, entry[1], entry[2][2]) end
+  return #entries
+end
+
+local function is_mine(index, entry)
+  -- pcall: the stream and its group may be gone since, and then nothing is anybody's.
+  local pending = redis.pcall('XPENDING', ready[index], GROUP, entry, entry, 1)
+  return pending[1] ~= nil and pending[1][2] == consumer
+end
+
+-- What the caller already holds is adopted even while the queue is paused: it would only come back later.
+for at = 10, #ARGV, 3 do
+  local index = tonumber(ARGV[at])
+  if is_mine(index, ARGV[at + 1]) then adopt(index, ARGV[at + 1], ARGV[at + 2]) end
+end
+if ARGV[4] == '1' then
+  for index = 1, 3 do
+    -- pcall: before the first claim there is no group yet, and so nothing to find.
+    local pending = redis.pcall('XPENDING', ready[index], GROUP, '-', '+', 1000, consumer)
+    for _, item in ipairs(pending.err and {} or pending) do
+      local found = redis.call('XRANGE', ready[index], item[1], item[1])
+      if found[1] then adopt(index, item[1], found[1][2][2]) else redis.call('XACK', ready[index], GROUP, item[1]) end
+    end
+  end
+end
+
+local ask_again_ms = 0
+if redis.call('HGET', settings, 'paused') == '1' then
+  ask_again_ms = 1000
+else
+  local dry = {}
+  for index = 1, 3 do
+    local wanted = math.min(tonumber(ARGV[5 + index]), limit - #taken)
+    dry[index] = read(index, wanted) < wanted
+  end
+  for index = 1, 3 do
+    if not dry[index] then read(index, limit - #taken) end
+  end
+end
+
+emit('started', now, consumer, started)
+emit('expired', now, consumer, expired)
+return {ask_again_ms, taken}

@@ -1,0 +1,38 @@
+-- End the jobs that have not started in time.
+--
+-- Caller      reapers
+-- Idempotent  yes
+-- KEYS        1-4, 6, 8 as in _queue.lua, written
+-- ARGV[2]     how many at most, 100 or fewer
+-- ARGV[3]     ms for which an expired job can be read
+-- Returns     {expired, 1 when more are due}
+--
+-- A claim and a release refuse what is late as well; this one serves the queues that nobody claims from.
+
+local now = now_ms()
+local limit, ttl_ms = tonumber(ARGV[2]), ARGV[3]
+local expired = {}
+
+local function expire(id)
+  local job = redis.call('HMGET', jobs .. id, 'state', 'entry', 'priority', 'version', 'expires_at', 'deliveries',
+    'waited')
+  -- A job that was redriven has no expiry any more.
+  if (tonumber(job[5]) or math.huge) > now then return end
+  if job[1] == 'queued' then
+    drop_entry(ready[stream_index(job[3])], job[2])
+  elseif job[1] == 'scheduled' then
+    redis.call('ZREM', due, id)
+  else
+    return
+  end
+  local version = next_version(job[4])
+  finish(id, 'expired', version, now, ttl_ms, job[7])
+  expired[#expired + 1] = transition(id, version, 'expired', job[6])
+end
+
+local ids = redis.call('ZRANGEBYSCORE', expiring, '-inf', int(now), 'LIMIT', 0, limit)
+-- The first write frees memory.
+if #ids > 0 then redis.call('ZREM', expiring, unpack(ids)) end
+for _, id in ipairs(ids) do expire(id) end
+emit('expired', now, '', expired)
+return {#expired, #ids == limit and 1 or 0}

@@ -1,0 +1,40 @@
+-- Return deliveries that were not run, or were interrupted by a shutdown. They cost the job nothing.
+--
+-- Caller      workers that drain
+-- Idempotent  by token: the same hand-back sent again answers 2
+-- KEYS        1-3, 6 as in _queue.lua, written
+-- ARGV[2]     worker
+-- ARGV[3]     ms for which a cancelled job can be read
+-- ARGV[4..]   per job two values: job id, token
+-- Returns     per job: 1 ready again; 2 this very hand-back was made before; -1 stale; -2 there is no such job
+
+local now = now_ms()
+local worker, ttl_ms = ARGV[2], ARGV[3]
+local replies, returned, cancelled = {}, {}, {}
+
+local function hand_back(id, token)
+  local key = jobs .. id
+  local job = redis.call('HMGET', key, 'state', 'token', 'done_token', 'entry', 'priority', 'version', 'handbacks',
+    'deliveries', 'cancel', 'waited')
+  if not job[1] then return -2 end
+  if job[3] == token then return 2 end
+  if job[1] ~= 'running' or job[2] ~= token then return -1 end
+  local version = next_version(job[6])
+  drop_entry(ready[stream_index(job[5])], job[4])
+  if job[9] then
+    finish(id, 'cancelled', version, now, ttl_ms, job[10], 'done_token', token, 'reason', 'cancelled')
+    cancelled[#cancelled + 1] = transition(id, version, 'cancelled', job[8], 'cancelled')
+    return 1
+  end
+  redis.call('HSET', key, 'done_token', token, 'handbacks', int((tonumber(job[7]) or 0) + 1))
+  make_ready(id, job[5], version, now)
+  returned[#returned + 1] = transition(id, version, 'queued', job[8])
+  return 1
+end
+
+for at = 4, #ARGV, 2 do
+  replies[#replies + 1] = hand_back(ARGV[at], ARGV[at + 1])
+end
+emit('handed_back', now, worker, returned)
+emit('cancelled', now, worker, cancelled)
+return replies

@@ -1,0 +1,14 @@
+-- Ask to be told when a job has settled, by a hint with its id.
+--
+-- Caller      ingest, for `?wait`
+-- Idempotent  yes
+-- KEYS        none of its own; the queue's keys name the slot
+-- ARGV[2]     job id
+-- Returns     1 noted; 0 it has settled already; -2 there is no such job
+
+local key = jobs .. ARGV[2]
+local state = redis.call('HGET', key, 'state')
+if not state then return -2 end
+if state == 'succeeded' or state == 'cancelled' or state == 'expired' or state == 'dead' then return 0 end
+redis.call('HSET', key, 'waited', '1')
+return 1

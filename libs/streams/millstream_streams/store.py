@@ -1,0 +1,293 @@
+"""The transitions of jobs: one method, one script, one atomic step. See scripts/*.lua for what each does."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from millstream_contracts import (
+    Cancelled,
+    Dead,
+    HandedBack,
+    JobId,
+    JobSpec,
+    Outcome,
+    Queue,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+    limits,
+)
+from millstream_streams.connections import Client
+from millstream_streams.deliveries import (
+    ActionCode,
+    Claim,
+    Commit,
+    CommitCode,
+    Delivery,
+    Depths,
+    EnqueueCode,
+    Enqueued,
+    Lease,
+    LeaseCode,
+    NewJob,
+    ReadEntry,
+    RecoveredJob,
+    Recovery,
+    Release,
+)
+from millstream_streams.faults import NoObserver, RedisObserver, persist
+from millstream_streams.keys import PRIORITIES, Keys
+from millstream_streams.scripting import Argument, load_script, run_script
+
+FROM_THE_START = ("0-0", "0-0", "0-0")
+
+_PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
+# Stands for a spec that this release cannot read: no handler can decode it either, so the job is buried with a
+# clear reason, and the jobs beside it run.
+_UNREADABLE_SPEC = JobSpec(payload=msgspec.Raw(b""), created_at_ms=0)
+_decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
+_encode = msgspec.msgpack.encode
+
+
+class JobStore:
+    """Every change of a job's state.
+
+    Methods take at most `limits.MAX_SCRIPT_JOBS` jobs, all of one queue (else ValueError). Each is idempotent and is
+    tried again for `patience_s` while Redis is away; then it raises StoreUnavailableError. StoreFullError comes at
+    once.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        *,
+        patience_s: float = 5.0,
+        retention_s: float = 3600.0,
+        observer: RedisObserver | None = None,
+    ) -> None:
+        self.keys = keys
+        self._client = client
+        self._patience_s = patience_s
+        self._retention_ms = round(retention_s * 1000)
+        """How long a job can be read that ended without a worker's word: cancelled, expired or discarded."""
+        self._observer = observer or NoObserver()
+
+    async def enqueue(self, queue: Queue, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Store new jobs. Idempotent by job id, and by idempotency key for a day."""
+        _check_size(jobs)
+        prefix = self.keys.of(queue).idempotency_prefix.encode()
+        arguments: list[Argument] = [limits.IDEMPOTENCY_TTL_S * 1000]
+        for job in jobs:
+            known = job.idempotency
+            arguments += (
+                job.id,
+                job.spec,
+                _PRIORITY_INDEX[job.priority],
+                _moment(job.delay_ms, job.run_at_ms),
+                _moment(job.expires_in_ms, job.expires_at_ms),
+                prefix + known.key if known else "",
+                known.fingerprint if known else "",
+                "1" if job.waited else "",
+            )
+        replies = await self._run("enqueue", queue, arguments)
+        return [Enqueued(EnqueueCode(int(code)), JobId(job_id.decode()), int(at_ms)) for code, job_id, at_ms in replies]
+
+    async def claim(
+        self,
+        queue: Queue,
+        *,
+        consumer: str,
+        nonce: str,
+        limit: int,
+        shares: tuple[int, int, int] = (0, 0, 0),
+        read: Sequence[ReadEntry] = (),
+        resume: bool = False,
+    ) -> Claim:
+        """Take up to `limit` ready jobs.
+
+        `shares` says how many to take from high, normal and low before filling up in that order. `read` are entries
+        that a blocking read returned; they are adopted beyond the limit. `resume` looks through what this consumer
+        already holds, as is right after any lost answer. `nonce` must be new for each call.
+        """
+        tail: list[Argument] = [limit, *shares, self._retention_ms]
+        for entry in read:
+            tail += (entry.priority_index, entry.entry, entry.id)
+
+        def arguments(failures: int) -> list[Argument]:
+            return [consumer, nonce, "1" if resume or failures else "", *tail]
+
+        ask_again_ms, taken = await self._run("claim", queue, arguments)
+        return Claim([_delivery(queue, row) for row in taken], int(ask_again_ms))
+
+    async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
+        """Renew the leases that this worker still has, and note progress."""
+        _check_size(leases)
+        arguments: list[Argument] = [consumer]
+        for lease in leases:
+            arguments += (lease.priority_index, lease.entry, lease.id, lease.token, lease.progress)
+        return [LeaseCode(int(code)) for code in await self._run("renew", queue, arguments)]
+
+    async def commit(self, queue: Queue, *, worker: str, commits: Sequence[Commit]) -> list[CommitCode]:
+        """Commit outcomes other than HandedBack. A stale delivery is refused, and says so."""
+        _check_size(commits)
+        arguments: list[Argument] = [worker]
+        for commit in commits:
+            kind, delay_ms, blob, reason, fingerprint = _words(commit.outcome)
+            arguments += (kind, commit.id, commit.token, commit.ttl_ms, delay_ms, blob, reason, fingerprint)
+        return [CommitCode(int(code)) for code in await self._run("commit", queue, arguments)]
+
+    async def hand_back(self, queue: Queue, *, worker: str, tokens: Sequence[tuple[JobId, str]]) -> list[CommitCode]:
+        """Return deliveries at once, at no cost to the jobs."""
+        _check_size(tokens)
+        arguments: list[Argument] = [worker, self._retention_ms]
+        for job_id, token in tokens:
+            arguments += (job_id, token)
+        return [CommitCode(int(code)) for code in await self._run("hand_back", queue, arguments)]
+
+    async def release_due(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Release:
+        """Make ready what is due."""
+        released, expired, next_in_ms = await self._run("release_due", queue, [limit, self._retention_ms])
+        waits = int(next_in_ms)
+        return Release(int(released), int(expired), None if waits < 0 else waits)
+
+    async def recover(
+        self,
+        queue: Queue,
+        *,
+        lease_ms: int,
+        max_crashes: int,
+        cursors: tuple[str, str, str] = FROM_THE_START,
+        limit: int = limits.MAX_SCRIPT_JOBS,
+    ) -> Recovery:
+        """Take back deliveries whose lease has run out; bury those that crashed too often."""
+        arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
+        next_cursors, requeued, buried, strays = await self._run("recover", queue, arguments)
+        high, normal, low = (cursor.decode() for cursor in next_cursors)
+        return Recovery(
+            cursors=(high, normal, low),
+            requeued=[_recovered(row) for row in requeued],
+            buried=[_recovered(row) for row in buried],
+            strays=int(strays),
+        )
+
+    async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> tuple[int, bool]:
+        """End the jobs that have not started in time. Returns: how many, and whether more are due."""
+        expired, more = await self._run("expire", queue, [limit, self._retention_ms])
+        return int(expired), bool(more)
+
+    async def cancel(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Cancel jobs: at once where they wait, by asking their worker where they run."""
+        _check_size(ids)
+        return _codes(await self._run("cancel", queue, [self._retention_ms, *ids]))
+
+    async def redrive(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Make dead jobs ready again, counted from zero."""
+        _check_size(ids)
+        return _codes(await self._run("redrive", queue, list(ids)))
+
+    async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Let dead jobs go."""
+        _check_size(ids)
+        return _codes(await self._run("discard", queue, [self._retention_ms, *ids]))
+
+    async def watch(self, queue: Queue, job_id: JobId) -> ActionCode:
+        """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
+        return ActionCode(int(await self._run("watch", queue, [job_id])))
+
+    async def measure(self, queue: Queue) -> Depths:
+        """Count what the queue holds."""
+        numbers = [int(number) for number in await self._run("measure", queue, [])]
+        high, normal, low, running, scheduled, dead, paused, ready_age, dead_age, events = numbers
+        return Depths((high, normal, low), running, scheduled, dead, bool(paused), ready_age, dead_age, events)
+
+    async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
+        """Forget acknowledged events. Returns: how many were removed, and how many of them nobody had seen."""
+        removed, lost = await self._run("trim_events", queue, [keep, cap])
+        return int(removed), int(lost)
+
+    async def sweep_consumers(self, queue: Queue, *, idle_ms: int) -> int:
+        """Remove consumers that hold nothing and were not seen for long. Returns: how many."""
+        return int(await self._run("sweep_consumers", queue, [idle_ms]))
+
+    async def _run(self, name: str, queue: Queue, arguments: Any) -> Any:
+        """Run a script until it is answered or patience runs out.
+
+        `arguments` is a list, or a function of the number of earlier failures that returns one.
+        """
+        keys = self.keys.of(queue)
+        script = load_script(name)
+
+        async def call(failures: int) -> Any:
+            values = arguments(failures) if callable(arguments) else arguments
+            return await run_script(self._client, script, keys.script_keys, [keys.job_prefix, *values])
+
+        begun = time.perf_counter()
+        reply = await persist(call, self._patience_s, self._observer.count_reconnect)
+        self._observer.observe_call(name, time.perf_counter() - begun)
+        return reply
+
+
+def _check_size(items: Sequence[object]) -> None:
+    if len(items) > limits.MAX_SCRIPT_JOBS:
+        raise ValueError(f"{len(items)} jobs in one call: at most {limits.MAX_SCRIPT_JOBS}, or Redis stands still")
+
+
+def _moment(relative_ms: int | None, absolute_ms: int | None) -> str:
+    if relative_ms is not None:
+        return f"+{relative_ms}"
+    return "" if absolute_ms is None else str(absolute_ms)
+
+
+def _words(outcome: Outcome) -> tuple[str, int, bytes, str, str]:
+    """Return an outcome as commit.lua wants it: kind, delay in ms, result or error, reason, fingerprint."""
+    match outcome:
+        case Succeeded(result):
+            return "succeeded", 0, bytes(result), "", ""
+        case RetryAt(after_ms, error):
+            return "retry_at", after_ms, _encode(error), "", ""
+        case Snoozed(after_ms):
+            return "snoozed", after_ms, b"", "", ""
+        case Dead(reason, error):
+            return "dead", 0, _encode(error), reason, error.fingerprint
+        case Cancelled(reason):
+            return "cancelled", 0, b"", reason, ""
+        case HandedBack():
+            raise TypeError("a HandedBack goes through hand_back")
+
+
+def _delivery(queue: Queue, row: list[Any]) -> Delivery:
+    index, entry, job_id, spec, token, attempts, deliveries, crashes, ready_at, error, now, run_at = row
+    return Delivery(
+        queue=queue,
+        id=JobId(job_id.decode()),
+        spec=_read_spec(spec),
+        priority_index=index,
+        entry=entry.decode(),
+        token=token.decode(),
+        attempts=attempts,
+        deliveries=deliveries,
+        crashes=crashes,
+        ready_at_ms=int(ready_at),
+        claimed_at_ms=int(now),
+        last_error=error,
+        was_delayed=bool(run_at),
+    )
+
+
+def _read_spec(blob: bytes) -> JobSpec:
+    try:
+        return _decode_spec(blob)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _UNREADABLE_SPEC
+
+
+def _recovered(row: list[Any]) -> RecoveredJob:
+    job_id, spec, worker, deliveries, charged = row
+    return RecoveredJob(JobId(job_id.decode()), spec, worker.decode(), deliveries, bool(charged))
+
+
+def _codes(replies: list[Any]) -> list[ActionCode]:
+    return [ActionCode(int(code)) for code in replies]
