@@ -1,0 +1,64 @@
+"""Spans, metrics, logs, health and the runner of periodic duties. Names are in `names.py`."""
+
+from millstream_telemetry.admin import AdminServer
+from millstream_telemetry.attempt_span import Attempt, type_name
+from millstream_telemetry.duties import Duty, DutyResult, DutyRunner
+from millstream_telemetry.duty_service import run_duties
+from millstream_telemetry.errors import AdminBindError, TelemetryError, TracingConfigError
+from millstream_telemetry.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
+from millstream_telemetry.logs import Level, configure_logs
+from millstream_telemetry.metrics import (
+    DispatcherMetrics,
+    DutyMetrics,
+    IngestMetrics,
+    ReaperMetrics,
+    RedisMetrics,
+    WorkerMetrics,
+)
+from millstream_telemetry.registry import MetricRegistry
+from millstream_telemetry.request_span import ServerSpan
+from millstream_telemetry.spans import JobTracer, Propagation
+from millstream_telemetry.trace_context import (
+    NO_TRACE,
+    TraceContext,
+    current_trace_context,
+    read_trace_context,
+)
+from millstream_telemetry.tracing import configure_tracing
+from millstream_telemetry.wake import Wake
+
+__all__ = [
+    "NO_TRACE",
+    "AdminBindError",
+    "AdminServer",
+    "Attempt",
+    "DispatcherMetrics",
+    "Duty",
+    "DutyMetrics",
+    "DutyResult",
+    "DutyRunner",
+    "Health",
+    "HealthCheck",
+    "HealthOverview",
+    "HealthReport",
+    "IngestMetrics",
+    "JobTracer",
+    "Level",
+    "MetricRegistry",
+    "Propagation",
+    "Pulse",
+    "ReaperMetrics",
+    "RedisMetrics",
+    "ServerSpan",
+    "TelemetryError",
+    "TraceContext",
+    "TracingConfigError",
+    "Wake",
+    "WorkerMetrics",
+    "configure_logs",
+    "configure_tracing",
+    "current_trace_context",
+    "read_trace_context",
+    "run_duties",
+    "type_name",
+]

@@ -1,0 +1,134 @@
+"""Runs periodic duties: each gets its interval, jitter, metrics, error log, backoff and stop from here.
+
+A dispatcher or a reaper is a list of duties under one runner. A duty that fails never stops the others.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import anyio
+import anyio.lowlevel
+from msgspec import Struct
+
+from millstream_contracts import Backoff
+from millstream_telemetry.failure_log import FailureLog
+from millstream_telemetry.health import Health, HealthCheck, Pulse
+from millstream_telemetry.metrics import DutyMetrics
+from millstream_telemetry.wake import Wake
+
+# Only ever shorter than the interval, because promises are made in intervals: "lease plus one reaper pass".
+_JITTER = (0.8, 1.0)
+
+# A duty that thinks its next work is due, while Redis does not yet, must not spin.
+_SHORTEST_SLEEP_S = 0.001
+
+_LIVE_INTERVALS = 3.0
+_LIVE_LEAST_S = 60.0
+
+RETRY = Backoff(kind="exponential", base_s=0.25, cap_s=5.0)
+"""Delay after failed passes: short, because what failed is mostly Redis, and everything waits for it."""
+
+
+class DutyResult(Struct, frozen=True):
+    """What a pass says about the next one. A duty adds fields of its own in a subclass."""
+
+    more: bool = False
+    """There is more of the same to do: run again at once."""
+    next_in_s: float | None = None
+    """Nothing will be due before this; at most an interval is slept all the same."""
+
+
+class Duty(Protocol):
+    """Something to be done again and again.
+
+    A duty may have an attribute `wake: Wake` by which it is called before its interval is over.
+    """
+
+    @property
+    def name(self) -> str:
+        """Unique within the service, and a label of its metrics."""
+        ...
+
+    @property
+    def interval_s(self) -> float:
+        """Longest time between two passes that go well."""
+        ...
+
+    async def run_once(self) -> DutyResult:
+        """Do what is to be done now. Any exception makes the pass a failed one."""
+        ...
+
+
+class DutyRunner:
+    """Runs a list of duties side by side until it is told to stop."""
+
+    def __init__(self, duties: Sequence[Duty], metrics: DutyMetrics, *, retry: Backoff = RETRY) -> None:
+        self._keepers = [DutyKeeper(duty, metrics, retry) for duty in duties]
+
+    async def run(self, stop: anyio.Event) -> None:
+        """Run until `stop` is set. A pass that is under way is finished; cancel the caller to cut it off."""
+        async with anyio.create_task_group() as tasks:
+            for keeper in self._keepers:
+                tasks.start_soon(keeper.run, stop, name=keeper.name)
+            await stop.wait()
+            for keeper in self._keepers:
+                keeper.wake.set()
+
+    def live(self) -> Health:
+        """Return whether each duty has ended a pass lately, well or not."""
+        return Health.of(keeper.pulse.check() for keeper in self._keepers)
+
+    def ready(self) -> Health:
+        """Return whether the last pass of each duty went well."""
+        return Health.of(keeper.check() for keeper in self._keepers)
+
+
+class DutyKeeper:
+    """Runs one duty."""
+
+    def __init__(self, duty: Duty, metrics: DutyMetrics, retry: Backoff) -> None:
+        self.name = duty.name
+        self.pulse = Pulse(duty.name, max(_LIVE_LEAST_S, _LIVE_INTERVALS * duty.interval_s))
+        self.wake: Wake = getattr(duty, "wake", None) or Wake()
+        self._duty = duty
+        self._metrics = metrics
+        self._retry = retry
+        self._failures = FailureLog(duty.name)
+
+    async def run(self, stop: anyio.Event) -> None:
+        """Run the duty, at once and then at its interval, until `stop` is set."""
+        while not stop.is_set():
+            result = await self._pass()
+            if result is None:
+                # Not the duty's own bell: what rings it is new work, and that would make us hammer.
+                with anyio.move_on_after(self._retry.delay_s(self._failures.failures)):
+                    await stop.wait()
+            elif result.more:
+                await anyio.lowlevel.checkpoint()
+            else:
+                await self.wake.wait(self._sleep_s(result))
+
+    def check(self) -> HealthCheck:
+        """Return whether the last pass went well."""
+        return HealthCheck(self.name, not self._failures.failures, self._failures.last_error)
+
+    async def _pass(self) -> DutyResult | None:
+        """Run the duty once; None when it failed."""
+        started = time.perf_counter()
+        result: DutyResult | None = None
+        try:
+            result = await self._duty.run_once()
+        except Exception as error:  # noqa: BLE001 - the one place: a duty must outlive whatever it meets
+            self._failures.failed(error)
+        else:
+            self._failures.succeeded()
+        self.pulse.beat()
+        self._metrics.observe_pass(self.name, time.perf_counter() - started, ok=result is not None)
+        return result
+
+    def _sleep_s(self, result: DutyResult) -> float:
+        interval_s = self._duty.interval_s * random.uniform(*_JITTER)
+        wanted_s = interval_s if result.next_in_s is None else min(result.next_in_s, interval_s)
+        return max(wanted_s, _SHORTEST_SLEEP_S)

@@ -1,0 +1,266 @@
+"""Every span, attribute, metric and log field of Millstream, by name.
+
+Nothing else in the code spells one out. `docs/telemetry.md` lists the same, and a test keeps the two equal.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+SCOPE = "millstream"
+"""Name of the tracer, so that our spans can be told from those of user code."""
+
+
+class SpanSpec(Struct, frozen=True):
+    """A span, as people meet it in a trace."""
+
+    name: str
+    kind: Literal["SERVER", "PRODUCER", "CONSUMER", "INTERNAL"]
+    made_by: str
+    meaning: str
+
+
+class FieldSpec(Struct, frozen=True):
+    """An attribute of spans, or a field of log lines."""
+
+    name: str
+    meaning: str
+
+
+class MetricSpec(Struct, frozen=True):
+    """A metric, as it stands on `/metrics`."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram, in the unit of its name."""
+
+
+# Spans. `{...}` stands for what the functions below fill in.
+
+SPANS = (
+    SpanSpec("{method} {route}", "SERVER", "ingest", "a request, such as `POST /v1/jobs`"),
+    SpanSpec("send {type}", "PRODUCER", "ingest, workers", "a job was accepted; the parent of its attempts"),
+    SpanSpec("process {type}", "CONSUMER", "workers", "one attempt; links to the attempt before it"),
+    SpanSpec("{handler}", "INTERNAL", "workers", "the handler function; the spans of user code nest here"),
+    SpanSpec("recover", "INTERNAL", "reaper", "a job was taken back from a worker that vanished"),
+    SpanSpec("bury", "INTERNAL", "reaper", "a job went to the dead letters without an attempt of its own"),
+    SpanSpec("redrive", "INTERNAL", "ingest", "an operator sent a dead job back to its queue"),
+)
+
+RECOVER = "recover"
+BURY = "bury"
+REDRIVE = "redrive"
+
+
+def server_span(method: str, route: str) -> str:
+    """Return the name of a request's span. The route is the template, never the path with ids in it."""
+    return f"{method} {route}"
+
+
+def send_span(job_type: str) -> str:
+    """Return the name of the span whose context a job carries for life."""
+    return f"send {job_type}"
+
+
+def process_span(job_type: str) -> str:
+    """Return the name of an attempt's span."""
+    return f"process {job_type}"
+
+
+RETRY_SCHEDULED = "retry scheduled"
+"""Event on a failed attempt that will be tried again, with the attribute :data:`DELAY_S`."""
+
+# Attributes. Source: OpenTelemetry semantic conventions for messaging, HTTP and errors.
+
+HTTP_METHOD = "http.request.method"
+HTTP_ROUTE = "http.route"
+HTTP_STATUS = "http.response.status_code"
+SYSTEM = "messaging.system"
+OPERATION_NAME = "messaging.operation.name"
+OPERATION_TYPE = "messaging.operation.type"
+DESTINATION = "messaging.destination.name"
+MESSAGE_ID = "messaging.message.id"
+CONSUMER_GROUP = "messaging.consumer.group.name"
+BATCH_COUNT = "messaging.batch.message_count"
+ERROR_TYPE = "error.type"
+JOB_ATTEMPT = "millstream.job.attempt"
+JOB_DELIVERY = "millstream.job.delivery"
+JOB_QUEUE_WAIT_MS = "millstream.job.queue_wait_ms"
+JOB_TENANT = "millstream.job.tenant"
+JOB_REASON = "millstream.job.reason"
+DELAY_S = "delay_s"
+
+ATTRIBUTES = (
+    FieldSpec(HTTP_METHOD, "method of the request"),
+    FieldSpec(HTTP_ROUTE, "route template of the request"),
+    FieldSpec(HTTP_STATUS, "status of the answer"),
+    FieldSpec(SYSTEM, "`millstream`"),
+    FieldSpec(OPERATION_NAME, "`send` or `process`"),
+    FieldSpec(OPERATION_TYPE, "`send` or `process`"),
+    FieldSpec(DESTINATION, "job type"),
+    FieldSpec(MESSAGE_ID, "job id"),
+    FieldSpec(CONSUMER_GROUP, "`workers`"),
+    FieldSpec(BATCH_COUNT, "number of jobs in a batch request"),
+    FieldSpec(ERROR_TYPE, "what failed: the type of an exception, `timeout`, `lost`, or a status of 500 or more"),
+    FieldSpec(JOB_ATTEMPT, "number of the attempt, from 1"),
+    FieldSpec(JOB_DELIVERY, "number of the delivery, from 1; the fencing token"),
+    FieldSpec(JOB_QUEUE_WAIT_MS, "milliseconds the job was ready before this delivery"),
+    FieldSpec(JOB_TENANT, "tenant of the job"),
+    FieldSpec(JOB_REASON, "why a job was recovered or buried"),
+    FieldSpec(DELAY_S, "seconds until the next attempt, on the event `retry scheduled`"),
+)
+
+# Metrics. Base units; no ids and no free text as labels.
+
+JOB_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""5 ms to 30 min: what people wait for."""
+
+CALL_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Half a millisecond to 5 s: what programs wait for."""
+
+PASS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
+BATCH_JOBS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 10_000.0)
+
+SUBMISSION_OUTCOMES = ("accepted", "replayed", "rejected", "unavailable")
+ENQUEUE_OUTCOMES = ("ok", "full", "unavailable")
+ATTEMPT_OUTCOMES = ("ok", "error", "timeout", "lost", "snoozed", "handed_back", "stale")
+
+OTHER_TYPE = "_other"
+"""Label for a job type that no worker has registered. No job type can be spelt like this."""
+
+JOBS_SUBMITTED = MetricSpec(
+    "millstream_jobs_submitted_total",
+    "counter",
+    ("type", "outcome"),
+    f"Jobs asked for, by what became of the request: {', '.join(SUBMISSION_OUTCOMES)}",
+)
+JOBS_FINISHED = MetricSpec(
+    "millstream_jobs_finished_total",
+    "counter",
+    ("type", "state"),
+    "Jobs that came to rest: succeeded, cancelled, expired or dead",
+)
+JOB_ATTEMPTS = MetricSpec(
+    "millstream_job_attempts_total",
+    "counter",
+    ("type", "outcome"),
+    f"Deliveries that ended, by outcome: {', '.join(ATTEMPT_OUTCOMES)}",
+)
+JOB_QUEUE_WAIT = MetricSpec(
+    "millstream_job_queue_wait_seconds",
+    "histogram",
+    ("type",),
+    "From ready to handed over to a worker; a delay that was asked for is not counted",
+    JOB_SECONDS,
+)
+JOB_RUN = MetricSpec("millstream_job_run_seconds", "histogram", ("type",), "Run time of handlers", JOB_SECONDS)
+ENQUEUE = MetricSpec(
+    "millstream_enqueue_seconds",
+    "histogram",
+    ("outcome",),
+    f"Time to store a batch of submissions, by outcome: {', '.join(ENQUEUE_OUTCOMES)}",
+    CALL_SECONDS,
+)
+ENQUEUE_BATCH = MetricSpec(
+    "millstream_enqueue_batch_size", "histogram", (), "Jobs stored together by one call", BATCH_JOBS
+)
+QUEUE_JOBS = MetricSpec(
+    "millstream_queue_jobs",
+    "gauge",
+    ("type", "state", "priority"),
+    "Jobs in a queue: queued by priority, running, scheduled and blocked without one",
+)
+QUEUE_OLDEST_READY = MetricSpec(
+    "millstream_queue_oldest_ready_age_seconds", "gauge", ("type",), "How long the longest waiting job has been ready"
+)
+QUEUE_PAUSED = MetricSpec("millstream_queue_paused", "gauge", ("type",), "1 when the queue is paused")
+DEAD_JOBS = MetricSpec("millstream_dead_jobs", "gauge", ("type",), "Dead jobs that wait for a decision")
+DEAD_OLDEST = MetricSpec(
+    "millstream_dead_oldest_age_seconds", "gauge", ("type",), "How long the oldest dead job has waited"
+)
+WORKER_SLOTS = MetricSpec("millstream_worker_slots", "gauge", (), "Jobs this worker may run at once")
+WORKER_SLOTS_BUSY = MetricSpec("millstream_worker_slots_busy", "gauge", (), "Jobs this worker runs now")
+WORKER_RSS = MetricSpec("millstream_worker_rss_bytes", "gauge", (), "Resident memory of this worker")
+WORKER_LOOP_LAG = MetricSpec(
+    "millstream_worker_loop_lag_seconds",
+    "histogram",
+    (),
+    "How late the event loop was; a handler that blocks it shows here",
+    CALL_SECONDS,
+)
+RECOVERED = MetricSpec(
+    "millstream_recovered_total", "counter", ("type", "reason"), "Deliveries taken back from workers that vanished"
+)
+DUTY_LAST_SUCCESS = MetricSpec(
+    "millstream_duty_last_success_timestamp_seconds",
+    "gauge",
+    ("service", "duty"),
+    "Unix time at which the duty last ended without an error",
+)
+DUTY = MetricSpec("millstream_duty_seconds", "histogram", ("duty",), "Time of one pass of a duty", PASS_SECONDS)
+EVENTS_LOST = MetricSpec(
+    "millstream_events_lost_total", "counter", (), "Events trimmed before every consumer had read them"
+)
+REDIS = MetricSpec(
+    "millstream_redis_seconds", "histogram", ("script",), "Round trip of a script or command", CALL_SECONDS
+)
+REDIS_RECONNECTS = MetricSpec(
+    "millstream_redis_reconnects_total", "counter", (), "Connections to Redis made anew after an error"
+)
+
+METRICS = (
+    JOBS_SUBMITTED,
+    JOBS_FINISHED,
+    JOB_ATTEMPTS,
+    JOB_QUEUE_WAIT,
+    JOB_RUN,
+    ENQUEUE,
+    ENQUEUE_BATCH,
+    QUEUE_JOBS,
+    QUEUE_OLDEST_READY,
+    QUEUE_PAUSED,
+    DEAD_JOBS,
+    DEAD_OLDEST,
+    WORKER_SLOTS,
+    WORKER_SLOTS_BUSY,
+    WORKER_RSS,
+    WORKER_LOOP_LAG,
+    RECOVERED,
+    DUTY_LAST_SUCCESS,
+    DUTY,
+    EVENTS_LOST,
+    REDIS,
+    REDIS_RECONNECTS,
+)
+
+# Log fields.
+
+ATTEMPT_FINISHED = "attempt finished"
+"""Event of the one canonical line per finished attempt."""
+
+LOG_FIELDS = (
+    FieldSpec("timestamp", "RFC 3339, UTC"),
+    FieldSpec("level", "`debug`, `info`, `warning`, `error` or `critical`"),
+    FieldSpec("event", "what happened; the same words every time"),
+    FieldSpec("service", "which service wrote the line"),
+    FieldSpec("logger", "name of the library that wrote the line, when it was not Millstream"),
+    FieldSpec("trace_id", "trace that the line belongs to"),
+    FieldSpec("span_id", "span that was current"),
+    FieldSpec("job_id", "job id"),
+    FieldSpec("type", "job type"),
+    FieldSpec("attempt", "number of the attempt, from 1"),
+    FieldSpec("delivery", "number of the delivery, from 1"),
+    FieldSpec("outcome", "what became of the attempt, as in `millstream_job_attempts_total`"),
+    FieldSpec("queue_wait_ms", "milliseconds the job was ready before this delivery"),
+    FieldSpec("run_ms", "milliseconds the handler ran"),
+    FieldSpec("error_type", "type of the error, as in the span's `error.type`"),
+    FieldSpec("delay_s", "seconds until the next attempt or pass"),
+    FieldSpec("tenant", "tenant of the job"),
+    FieldSpec("worker", "name of the worker process"),
+    FieldSpec("duty", "name of the duty"),
+    FieldSpec("failures", "passes of the duty that failed in a row"),
+    FieldSpec("exception", "traceback, as text"),
+)
