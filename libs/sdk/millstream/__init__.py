@@ -1,0 +1,47 @@
+"""Millstream: write handlers, submit jobs.
+
+`App` and its decorator are for handlers, `Client` and `SyncClient` for those who submit. Everything that
+users import is here; `millstream.handlers` has the built-in handlers.
+"""
+
+from millstream.app import App
+from millstream.client import Client, JobHandle
+from millstream.context import Context
+from millstream.errors import (
+    ApiError,
+    ConflictError,
+    HandlerError,
+    InvalidError,
+    JobFailedError,
+    JobNotFoundError,
+    MillstreamError,
+    NotBoundError,
+    UnavailableError,
+    WaitTimeoutError,
+)
+from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze
+from millstream.sync_client import SyncClient, SyncJobHandle
+
+__all__ = [
+    "ApiError",
+    "App",
+    "Client",
+    "ConflictError",
+    "Context",
+    "Dead",
+    "Discard",
+    "HandlerError",
+    "InvalidError",
+    "JobFailedError",
+    "JobHandle",
+    "JobNotFoundError",
+    "MillstreamError",
+    "NotBoundError",
+    "Retry",
+    "RetryAfter",
+    "Snooze",
+    "SyncClient",
+    "SyncJobHandle",
+    "UnavailableError",
+    "WaitTimeoutError",
+]

@@ -1,0 +1,130 @@
+"""Reads answers of the HTTP API: into contract types, or into the error that a refusal stands for."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+
+from millstream.conversation import Answer, NoAnswer, Reply
+from millstream.errors import ApiError, ConflictError, InvalidError, JobNotFoundError, UnavailableError
+from millstream_contracts import Problem
+
+T = TypeVar("T")
+
+_MSGPACK_TYPES = frozenset({"application/vnd.msgpack", "application/msgpack", "application/x-msgpack"})
+
+# Enough of a proxy's error page to recognise whose it is.
+_SNIPPET_BYTES = 2_000
+_SNIPPET_CHARS = 160
+
+_ERRORS: dict[int, type[ApiError]] = {
+    400: InvalidError,
+    404: JobNotFoundError,
+    409: ConflictError,
+    412: ConflictError,
+    413: InvalidError,
+    415: InvalidError,
+    422: InvalidError,
+    429: UnavailableError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: UnavailableError,
+}
+
+
+def read_answer(answer: Answer, as_type: type[T], url: str) -> T:
+    """Decode a good answer by its content type. Raises: ApiError, when it is not what the API answers."""
+    try:
+        return _decode(answer, as_type)
+    except msgspec.MsgspecError as error:
+        raise ApiError(_foreign(answer, url, f"cannot be read: {error}")) from error
+
+
+def explain(reply: Reply, url: str) -> ApiError:
+    """Return the error that a refusal, or the want of an answer, stands for."""
+    match reply:
+        case NoAnswer(cause=cause, maybe_done=maybe_done):
+            known = "; the request may have been carried out" if maybe_done else ""
+            detail = f"{_without_query(url)}: {cause}{known}"
+            return UnavailableError(Problem(type="about:blank", title="No answer", status=0, detail=detail))
+        case Answer():
+            return _explain_answer(reply, url)
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the wait that a `Retry-After` header asks for, given as seconds or as a date; None without one."""
+    text = headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # A date whose zone is written "-0000" parses as naive, and means UTC.
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _explain_answer(answer: Answer, url: str) -> ApiError:
+    wait_s = retry_after_s(answer.headers, datetime.now(UTC))
+    problem = _problem(answer)
+    if problem is not None:
+        return _ERRORS.get(answer.status, ApiError)(problem, wait_s)
+    # Whoever answered 404 without a problem document is no Millstream: that says nothing about the job.
+    error = UnavailableError if _ERRORS.get(answer.status) is UnavailableError else ApiError
+    return error(_foreign(answer, url, "is no answer of a Millstream API"), wait_s)
+
+
+def _problem(answer: Answer) -> Problem | None:
+    """Return the problem document, its missing members filled in, or None when there is none."""
+    defaults = {"type": "about:blank", "title": _phrase(answer.status), "status": answer.status}
+    try:
+        document = _decode(answer, dict[str, Any])
+        if not {"type", "title", "detail"} & document.keys():
+            return None
+        return msgspec.convert(defaults | document, Problem)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _decode(answer: Answer, as_type: type[T]) -> T:
+    content_type = _content_type(answer)
+    if content_type in _MSGPACK_TYPES:
+        return msgspec.msgpack.decode(answer.content, type=as_type)
+    if content_type == "application/json" or content_type.endswith("+json"):
+        return msgspec.json.decode(answer.content, type=as_type)
+    raise msgspec.DecodeError(f"it is {content_type or 'of no stated type'}")
+
+
+def _foreign(answer: Answer, url: str, why: str) -> Problem:
+    said = _snippet(answer.content)
+    return Problem(
+        type="about:blank",
+        title=f"{answer.status} {_phrase(answer.status)}".strip(),
+        status=answer.status,
+        detail=f"what {_without_query(url)} sent {why}" + (f": {said}" if said else ""),
+    )
+
+
+def _snippet(content: bytes) -> str:
+    text = " ".join(content[:_SNIPPET_BYTES].decode("utf-8", "replace").split())
+    printable = "".join(character for character in text if character.isprintable())
+    return printable if len(printable) <= _SNIPPET_CHARS else f"{printable[:_SNIPPET_CHARS]}…"
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _content_type(answer: Answer) -> str:
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]

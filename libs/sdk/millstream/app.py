@@ -1,0 +1,125 @@
+"""A registry of handlers: what users write their jobs on, and what a worker runs."""
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypedDict, TypeVar, Unpack
+
+import msgspec
+
+from millstream.context import Submitter
+from millstream.errors import HandlerError
+from millstream.handler import Handler, Isolation, P
+from millstream.steering import Retry
+from millstream_contracts import NAME_PATTERN, TypePolicy, did_you_mean
+
+R = TypeVar("R")
+
+Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+
+
+class JobOptions(TypedDict, total=False):
+    """Options of `@app.job`."""
+
+    timeout: float
+    """Seconds after which an attempt is stopped and counts as failed."""
+    retry: Retry
+    isolation: Isolation
+    """`loop` for `async def`, `thread` for `def`, unless `process` is asked for."""
+    result_ttl: float
+    """Seconds for which a finished job can be read."""
+    partitions: int
+    """Streams to split the type over, so that a hot one can span several nodes of a cluster."""
+
+
+class App:
+    """A named set of handlers.
+
+    `lifespan`, if given, is an async context manager function like Starlette's: it opens what the handlers
+    share (pools, clients) once per worker process, and what it yields is `ctx.state`.
+    """
+
+    def __init__(self, name: str, *, lifespan: Lifespan | None = None) -> None:
+        self.name = name
+        self.handlers: dict[str, Handler[..., Any]] = {}
+        self.submitter: Submitter | None = None
+        self._lifespan = lifespan
+
+    def job(
+        self, type: str, **options: Unpack[JobOptions]
+    ) -> Callable[[Callable[P, R]], Handler[P, R]]:
+        """Register a function as the handler of a job type.
+
+        Raises: HandlerError, when the type is taken, an option is unknown or wrong, or an annotation is missing.
+        """
+        _check_options(type, options)
+
+        def register(function: Callable[P, R]) -> Handler[P, R]:
+            if type in self.handlers:
+                other = self.handlers[type].function
+                raise HandlerError(f"`{type}` is already handled by {other.__module__}:{other.__qualname__}")
+            handler = Handler(self, function, type, _policy(type, options), _isolation(function, options))
+            self.handlers[type] = handler
+            return handler
+
+        return register
+
+    def include(self, other: "App") -> None:
+        """Add another app's handlers to this one. Raises: HandlerError, when a type is taken."""
+        for job_type, handler in other.handlers.items():
+            if job_type in self.handlers:
+                raise HandlerError(f"`{job_type}` is in both `{self.name}` and `{other.name}`")
+            self.handlers[job_type] = handler
+
+    def bind(self, submitter: Submitter) -> None:
+        """Submit through this client from now on, wherever a handler's `.submit()` is called."""
+        self.submitter = submitter
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Any]:
+        """Keep what the handlers share open. Yields: the state for `ctx.state`."""
+        if self._lifespan is None:
+            yield None
+            return
+        async with self._lifespan(self) as state:
+            yield state
+
+    def __iter__(self) -> Iterator[Handler[..., Any]]:
+        return iter(self.handlers.values())
+
+
+def _check_options(job_type: str, options: JobOptions) -> None:
+    if not re.match(NAME_PATTERN, job_type):
+        raise HandlerError(f"`{job_type}` is no job type: use a-z, 0-9, `.` and `-`, 64 characters at most")
+    known = JobOptions.__annotations__
+    for option in options:
+        if option not in known:
+            raise HandlerError(f"`{job_type}`: unknown option `{option}`{did_you_mean(option, known)}")
+
+
+def _policy(job_type: str, options: JobOptions) -> TypePolicy:
+    retry = options.get("retry", Retry())
+    try:
+        wanted = {
+            "max_attempts": retry.max_attempts,
+            "backoff": msgspec.to_builtins(retry.to_backoff()),
+            "timeout_s": options.get("timeout"),
+            "result_ttl_s": options.get("result_ttl", TypePolicy(max_attempts=1).result_ttl_s),
+            "partitions": options.get("partitions", 1),
+        }
+        return msgspec.convert(wanted, TypePolicy)
+    except msgspec.ValidationError as error:
+        raise HandlerError(f"`{job_type}`: {error}") from error
+
+
+def _isolation(function: Callable[..., Any], options: JobOptions) -> Isolation:
+    is_async = inspect.iscoroutinefunction(function)
+    isolation = options.get("isolation", "loop" if is_async else "thread")
+    if isolation not in {"loop", "thread", "process"}:
+        raise HandlerError(f"isolation is `loop`, `thread` or `process`, not `{isolation}`")
+    if is_async and isolation == "thread":
+        raise HandlerError(f"{function.__qualname__} is async: it runs on the loop or in a process")
+    if not is_async and isolation == "loop":
+        raise HandlerError(f"{function.__qualname__} is not async: on the loop it would stop all others")
+    return isolation

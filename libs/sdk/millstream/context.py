@@ -1,0 +1,92 @@
+"""What a handler is given beside its payload."""
+
+import time
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import structlog
+
+from millstream.errors import NotBoundError
+from millstream_contracts import JobId, JobSpec, Progress
+
+
+class Submitter(Protocol):
+    """Whatever can take a submission: an HTTP client, or the worker that runs the handler."""
+
+    async def submit(self, type: str, payload: Any = None, **options: Any) -> Any:
+        """Submit one job and return a handle on it."""
+        ...
+
+
+current_submitter: ContextVar[Submitter | None] = ContextVar("current_submitter", default=None)
+"""Set by a worker around each handler, so that `.submit()` inside of one joins its trace."""
+
+
+class _Done:
+    """An awaitable that is already done, so that one method serves `async def` and `def` handlers."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+class Context:
+    """One delivery of one job, as its handler sees it."""
+
+    def __init__(
+        self,
+        *,
+        job_id: JobId,
+        job_type: str,
+        attempt: int,
+        fence: int,
+        spec: JobSpec,
+        timeout_s: float | None,
+        state: Any = None,
+        submitter: Submitter | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.job_id = job_id
+        """Also the idempotency key of the job's effects elsewhere: it is the same for every attempt."""
+        self.type = job_type
+        self.attempt = attempt
+        """1 for the first run that counts."""
+        self.fence = fence
+        """The delivery number. A resource that remembers the highest it saw can refuse a lower one."""
+        self.state = state
+        """What the app's `lifespan` yielded."""
+        self.tags = spec.tags or {}
+        self.timeout_s = timeout_s
+        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        """When the attempt times out, on the clock of `time.monotonic()`."""
+        self.cancelled = False
+        """Set when the job was cancelled or its lease lost: a handler in a thread should look at it."""
+        self._submitter = submitter
+        self._on_progress = on_progress
+        self._log: structlog.stdlib.BoundLogger | None = None
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A logger bound to this delivery."""
+        if self._log is None:
+            self._log = structlog.stdlib.get_logger().bind(
+                job_id=self.job_id, type=self.type, attempt=self.attempt
+            )
+        return self._log
+
+    def progress(self, percent: float, note: str = "") -> Awaitable[None]:
+        """Say how far the handler is, 0 to 100.
+
+        The call only notes it; the newest note travels with the next lease renewal, so it may be called as
+        often as is convenient. `await` is allowed and not needed.
+        """
+        if self._on_progress is not None:
+            self._on_progress(Progress(percent=min(100.0, max(0.0, float(percent))), note=note[:200]))
+        return _Done()
+
+    async def submit(self, type: str, payload: Any = None, **options: Any) -> Any:
+        """Submit a child job in the same trace. Takes the options of `Client.submit`. Raises: NotBoundError."""
+        if self._submitter is None:
+            raise NotBoundError("this handler runs in a process of its own and cannot submit jobs")
+        return await self._submitter.submit(type, payload, **options)

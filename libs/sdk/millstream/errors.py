@@ -1,0 +1,72 @@
+"""Errors of the SDK.
+
+MillstreamError
+├── HandlerError          a handler cannot be registered as it is written
+├── NotBoundError         `.submit()` was called with no client to submit through
+├── ApiError              the API refused a request; carries the problem document
+│   ├── JobNotFoundError  404
+│   ├── InvalidError      400, 413, 415, 422: the request itself is wrong
+│   ├── ConflictError     409, 412: the job is in the wrong state
+│   └── UnavailableError  429, 503, or no answer at all: try again later
+├── JobFailedError        the job that was waited for is dead, cancelled or expired
+└── WaitTimeoutError      the job did not end in time; it goes on
+"""
+
+from millstream_contracts import Job, Problem
+
+
+class MillstreamError(Exception):
+    """Anything that goes wrong in the SDK."""
+
+
+class HandlerError(MillstreamError):
+    """A handler cannot be registered as it is written."""
+
+
+class NotBoundError(MillstreamError):
+    """There is no client to submit through: call `app.bind(client)`, or submit inside of a handler."""
+
+
+class ApiError(MillstreamError):
+    """The API refused a request."""
+
+    def __init__(self, problem: Problem, retry_after_s: float | None = None) -> None:
+        self.problem = problem
+        self.retry_after_s = retry_after_s
+        super().__init__(describe(problem))
+
+
+class JobNotFoundError(ApiError):
+    """There is no such job, or it has been forgotten."""
+
+
+class InvalidError(ApiError):
+    """The request is wrong, and would be wrong again."""
+
+
+class ConflictError(ApiError):
+    """The job's state forbids what was asked."""
+
+
+class UnavailableError(ApiError):
+    """The service cannot take the request now; the same request may succeed later."""
+
+
+class JobFailedError(MillstreamError):
+    """The job that was waited for ended without success."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        cause = f": {job.error.type}: {job.error.message}" if job.error else ""
+        reason = f" ({job.reason})" if job.reason else ""
+        super().__init__(f"job {job.id} is {job.state}{reason}{cause}")
+
+
+class WaitTimeoutError(MillstreamError, TimeoutError):
+    """The job did not end within the time given to wait; it goes on."""
+
+
+def describe(problem: Problem) -> str:
+    """Return a problem as one line of text."""
+    fields = "; ".join(f"{error.pointer} {error.detail}" for error in problem.errors)
+    return ": ".join(part for part in (problem.title, problem.detail, fields) if part)

@@ -1,0 +1,48 @@
+"""Handlers that come with Millstream: `email.send` and `report.generate`. Needs `millstream[handlers]`.
+
+`app` has the default settings; an entry point that has its own calls `builtin_app`.
+"""
+
+from contextlib import AbstractAsyncContextManager
+
+from millstream.app import App
+from millstream.handlers.email_send import EmailReceipt, send_email
+from millstream.handlers.mail_writer import Attachment, Email
+from millstream.handlers.report_generate import Report, ReportFile, generate_report
+from millstream.handlers.settings import HandlerSettings, ReportSettings, SmtpSettings, TlsMode
+from millstream.handlers.shared import Shared, opened
+from millstream.steering import Retry
+
+__all__ = [
+    "Attachment",
+    "Email",
+    "EmailReceipt",
+    "HandlerSettings",
+    "Report",
+    "ReportFile",
+    "ReportSettings",
+    "Shared",
+    "SmtpSettings",
+    "TlsMode",
+    "app",
+    "builtin_app",
+    "generate_report",
+    "opened",
+    "send_email",
+]
+
+
+def builtin_app(settings: HandlerSettings) -> App:
+    """Return an app of the built-in handlers with these settings."""
+
+    def lifespan(_: App) -> AbstractAsyncContextManager[Shared]:
+        return opened(settings)
+
+    built_in = App("builtin", lifespan=lifespan)
+    # A mail server that greylists asks for a quarter of an hour or so; a full one takes longer to mend.
+    built_in.job("email.send", timeout=300, retry=Retry(max_attempts=8, base=2.0, cap=1800.0))(send_email)
+    built_in.job("report.generate", timeout=900)(generate_report)
+    return built_in
+
+
+app = builtin_app(HandlerSettings())

@@ -1,0 +1,35 @@
+"""What the built-in handlers share within one worker process: the `ctx.state` of their app."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from millstream.context import Context
+from millstream.errors import HandlerError
+from millstream.handlers.mailer import Mailer
+from millstream.handlers.settings import HandlerSettings, ReportSettings
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Open for as long as the worker runs."""
+
+    mailer: Mailer
+    reports: ReportSettings
+
+
+@asynccontextmanager
+async def opened(settings: HandlerSettings) -> AsyncIterator[Shared]:
+    """Hold what the handlers share. Connections are made when the first mail needs them."""
+    mailer = Mailer(settings.smtp)
+    try:
+        yield Shared(mailer=mailer, reports=settings.reports)
+    finally:
+        await mailer.aclose()
+
+
+def shared(ctx: Context) -> Shared:
+    """Return what the handlers share. Raises: HandlerError, when the app was put together without it."""
+    if not isinstance(ctx.state, Shared):
+        raise HandlerError(f"`{ctx.type}` needs the state of `millstream.handlers.builtin_app(settings)`")
+    return ctx.state
