@@ -1,0 +1,28 @@
+"""What a reaper is told when it starts."""
+
+from msgspec import Struct
+
+
+class ReaperConfig(Struct, frozen=True, kw_only=True):
+    """Settings of one reaper; the composition root reads them from the environment."""
+
+    redis_url: str
+    namespace: str = "ms"
+    lease_s: float = 30.0
+    """Must not be shorter than the workers' own."""
+    max_crashes: int = 3
+    """Deliveries that may end with the worker's death before the job is buried."""
+    recover_every_s: float = 5.0
+    expire_every_s: float = 5.0
+    trim_every_s: float = 10.0
+    sweep_every_s: float = 60.0
+    events_kept: int = 10_000
+    """Entries of a queue's event stream that are kept when no consumer group reads it."""
+    events_cap: int = 1_000_000
+    """Entries that are kept at most, seen or not."""
+    consumer_idle_s: float = 3600.0
+    """After so long without a sign of life an empty consumer is removed."""
+    worker_silent_s: float = 60.0
+    """After so long without a heartbeat a worker is taken off the list."""
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = None

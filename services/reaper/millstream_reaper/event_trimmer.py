@@ -1,0 +1,49 @@
+"""Trims the event streams up to what every consumer group has acknowledged."""
+
+import structlog
+
+from millstream_streams import JobStore, Registry
+from millstream_telemetry import DutyResult, ReaperMetrics
+
+
+class Trimmings(DutyResult, frozen=True):
+    """What one pass did."""
+
+    removed: int = 0
+    lost: int = 0
+
+
+class EventTrimmer:
+    """A duty. Events that nobody had seen when the cap was met are counted as lost."""
+
+    name = "event-trimmer"
+
+    def __init__(
+        self,
+        store: JobStore,
+        registry: Registry,
+        metrics: ReaperMetrics,
+        *,
+        keep: int,
+        cap: int,
+        interval_s: float,
+    ) -> None:
+        self.interval_s = interval_s
+        self._store = store
+        self._registry = registry
+        self._metrics = metrics
+        self._keep = keep
+        self._cap = cap
+        self._log = structlog.get_logger().bind(duty=self.name)
+
+    async def run_once(self) -> Trimmings:
+        """Trim the stream of every queue."""
+        removed = lost = 0
+        for queue in await self._registry.queues():
+            trimmed, unseen = await self._store.trim_events(queue, keep=self._keep, cap=self._cap)
+            removed += trimmed
+            lost += unseen
+            if unseen:
+                self._metrics.count_events_lost(unseen)
+                self._log.error("events lost", type=queue.type, entries=unseen, cap=self._cap)
+        return Trimmings(removed=removed, lost=lost)

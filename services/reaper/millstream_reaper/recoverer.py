@@ -1,0 +1,109 @@
+"""Takes back deliveries whose lease has run out, and buries jobs that crash their workers again and again.
+
+Run by every reaper. It holds no lock and keeps no position: each pass looks at everything that is pending.
+"""
+
+import time
+
+import msgspec
+import structlog
+
+from millstream_contracts import JobSpec, JobState, Queue
+from millstream_streams import FROM_THE_START, JobStore, RecoveredJob, Registry
+from millstream_telemetry import DutyResult, JobTracer, ReaperMetrics, TraceContext
+
+_decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
+
+
+class Recoveries(DutyResult, frozen=True):
+    """What one pass did."""
+
+    requeued: int = 0
+    buried: int = 0
+    strays: int = 0
+
+
+class Recoverer:
+    """A duty.
+
+    After a time without Redis every lease looks expired, although workers only could not renew. So a pass that
+    comes long after the last good one gives them a lease's length first.
+    """
+
+    name = "recoverer"
+
+    def __init__(
+        self,
+        store: JobStore,
+        registry: Registry,
+        metrics: ReaperMetrics,
+        tracer: JobTracer,
+        *,
+        lease_s: float,
+        max_crashes: int,
+        interval_s: float,
+    ) -> None:
+        self.interval_s = interval_s
+        self._store = store
+        self._registry = registry
+        self._metrics = metrics
+        self._tracer = tracer
+        self._lease_s = lease_s
+        self._max_crashes = max_crashes
+        self._passed_at: float | None = None
+        self._merciful_until = 0.0
+        self._log = structlog.get_logger().bind(duty=self.name)
+
+    async def run_once(self) -> Recoveries:
+        """Recover what got stuck on any queue."""
+        queues = await self._registry.queues()
+        if self._was_away():
+            self._merciful_until = time.monotonic() + self._lease_s
+            self._log.warning("leases are given time after an outage", seconds=self._lease_s)
+        if time.monotonic() < self._merciful_until:
+            return Recoveries()
+        requeued = buried = strays = 0
+        for queue in queues:
+            cursors = FROM_THE_START
+            while any(cursors):
+                found = await self._store.recover(
+                    queue,
+                    lease_ms=round(self._lease_s * 1000),
+                    max_crashes=self._max_crashes,
+                    cursors=cursors,
+                )
+                cursors = found.cursors
+                self._report(queue, found.requeued, found.buried, found.strays)
+                requeued += len(found.requeued)
+                buried += len(found.buried)
+                strays += found.strays
+        return Recoveries(requeued=requeued, buried=buried, strays=strays)
+
+    def _was_away(self) -> bool:
+        """Note this pass, and return whether the last one is too long ago for leases to mean anything."""
+        now, before = time.monotonic(), self._passed_at
+        self._passed_at = now
+        return before is not None and now - before > self.interval_s + self._lease_s / 2
+
+    def _report(self, queue: Queue, requeued: list[RecoveredJob], buried: list[RecoveredJob], strays: int) -> None:
+        for job in requeued:
+            reason = "lease_expired" if job.crash_charged else "never_started"
+            self._metrics.count_recovered(queue.type, reason)
+            self._tracer.recover(queue.type, job.id, _trace(job), reason=reason)
+            self._log.warning("recovered", job_id=job.id, type=queue.type, worker=job.worker, reason=reason)
+        for job in buried:
+            self._metrics.count_recovered(queue.type, "buried")
+            self._metrics.count_finished(queue.type, JobState.DEAD)
+            self._tracer.bury(queue.type, job.id, _trace(job), reason="crashed")
+            self._log.error("buried", job_id=job.id, type=queue.type, worker=job.worker, reason="crashed")
+        if strays:
+            self._metrics.count_recovered(queue.type, "stray", strays)
+            self._log.warning("stray entries removed", type=queue.type, entries=strays)
+
+
+def _trace(job: RecoveredJob) -> TraceContext:
+    try:
+        spec = _decode_spec(job.spec)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return TraceContext()
+    return TraceContext(spec.traceparent, spec.tracestate)

@@ -1,0 +1,47 @@
+"""Removes what dead workers leave behind: their empty consumers, and their lines in the list of workers."""
+
+from datetime import timedelta
+
+import structlog
+
+from millstream_streams import JobStore, Registry
+from millstream_telemetry import DutyResult
+
+
+class Sweep(DutyResult, frozen=True):
+    """What one pass did."""
+
+    consumers: int = 0
+    workers: int = 0
+
+
+class Sweeper:
+    """A duty. A consumer that still holds jobs is never removed: with it the jobs would be forgotten."""
+
+    name = "sweeper"
+
+    def __init__(
+        self,
+        store: JobStore,
+        registry: Registry,
+        *,
+        consumer_idle_s: float,
+        worker_silent_s: float,
+        interval_s: float,
+    ) -> None:
+        self.interval_s = interval_s
+        self._store = store
+        self._registry = registry
+        self._consumer_idle_ms = round(consumer_idle_s * 1000)
+        self._worker_silent = timedelta(seconds=worker_silent_s)
+        self._log = structlog.get_logger().bind(duty=self.name)
+
+    async def run_once(self) -> Sweep:
+        """Sweep every queue, and the list of workers."""
+        gone = await self._registry.forget_workers(self._worker_silent)
+        for worker in gone:
+            self._log.warning("worker is gone", worker=worker)
+        consumers = 0
+        for queue in await self._registry.queues():
+            consumers += await self._store.sweep_consumers(queue, idle_ms=self._consumer_idle_ms)
+        return Sweep(consumers=consumers, workers=len(gone))

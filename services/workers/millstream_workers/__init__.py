@@ -1,0 +1,1 @@
+"""The worker service: claims jobs, runs their handlers, keeps their leases, commits what became of them."""

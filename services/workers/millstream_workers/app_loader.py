@@ -1,0 +1,41 @@
+"""Finds the apps that users name as `module:attribute`."""
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from millstream import App, MillstreamError
+from millstream_workers.errors import AppLoadError
+
+
+def load_app(ref: str) -> App:
+    """Import an app. Raises: AppLoadError."""
+    module_name, _, attribute = ref.partition(":")
+    if not module_name or not attribute:
+        raise AppLoadError(f"`{ref}` names no app: write module:attribute, as in shop.jobs:app")
+    _make_importable(Path.cwd())
+    try:
+        module = importlib.import_module(module_name)
+    except MillstreamError as error:
+        raise AppLoadError(f"{module_name}: {error}") from error
+    except ImportError as error:
+        raise AppLoadError(f"cannot import `{module_name}` for `{ref}`: {error}") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, App):
+        raise AppLoadError(f"`{ref}` is no millstream.App" + ("" if found is not None else ": no such attribute"))
+    return found
+
+
+def merge_apps(apps: Iterable[App]) -> App:
+    """Return one app with the handlers of all, each keeping its own lifespan. Raises: HandlerError."""
+    merged = App("worker")
+    for app in apps:
+        merged.include(app)
+    return merged
+
+
+def _make_importable(folder: Path) -> None:
+    # At the end, never first: a user's `workers/` or `contracts/` must not hide a package that we import.
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))

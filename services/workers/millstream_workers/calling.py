@@ -1,0 +1,45 @@
+"""Calls handlers where they belong: on the loop, in a thread, or in a process that can be killed."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from millstream.handler import Handler
+from millstream_streams import Delivery
+from millstream_workers.process_pool import ProcessPool
+from millstream_workers.running import Running
+
+
+class Caller:
+    """Knows the ways to call a handler. Exceptions of the handler come out as they are."""
+
+    def __init__(self, concurrency: int, processes: ProcessPool) -> None:
+        # Its own: the default limiter of anyio has 40 places and is shared with everything else.
+        self._threads = anyio.CapacityLimiter(concurrency)
+        self._processes = processes
+
+    async def call(
+        self, handler: Handler[..., Any], arguments: tuple[Any, ...], running: Running, timeout_s: float | None
+    ) -> Any:
+        """Call a handler and return what it returns. Cancelling the call stops it as far as that can be.
+
+        A thread cannot be stopped: it is left behind, with `Context.cancelled` set, and its result is thrown away.
+        """
+        match handler.isolation:
+            case "loop":
+                return await handler.function(*arguments)
+            case "thread":
+                return await self._in_thread(partial(handler.function, *arguments))
+            case "process":
+                return await self._processes.call(handler.type, running, timeout_s)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        return await anyio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=self._threads)
+
+
+def queue_wait_s(delivery: Delivery) -> float:
+    """Return how long a job was ready before it was claimed, by the clock of Redis."""
+    return max(0.0, (delivery.claimed_at_ms - delivery.ready_at_ms) / 1000)

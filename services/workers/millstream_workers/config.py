@@ -1,0 +1,32 @@
+"""What a worker is told when it starts."""
+
+from msgspec import Struct
+
+from millstream_contracts import DEFAULT_TENANT, Tenant
+
+
+class WorkerConfig(Struct, frozen=True, kw_only=True):
+    """Settings of one worker process; the composition root reads them from the environment."""
+
+    redis_url: str
+    namespace: str = "ms"
+    tenant: Tenant = DEFAULT_TENANT
+    app_refs: tuple[str, ...] = ()
+    """`module:attribute` of the apps, for handlers that run in processes of their own."""
+    types: tuple[str, ...] = ("*",)
+    """Shell patterns of the job types to work on."""
+    concurrency: int = 100
+    """Handlers that run at once."""
+    lease_s: float = 30.0
+    """A delivery whose lease was not renewed for so long is taken back. It bounds no job's length."""
+    renew_every_s: float = 2.0
+    """Also how late a handler may learn of its cancellation when the hint was lost."""
+    grace_s: float = 25.0
+    """How long running handlers may go on after SIGTERM, before their jobs are handed back."""
+    weights: tuple[int, int, int] | None = (70, 20, 10)
+    """How to share out claims between high, normal and low; None for strict order."""
+    beat_every_s: float = 5.0
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = None
+    trace_propagation: str = "auto"
+    code_version: str = ""

@@ -1,0 +1,34 @@
+"""Errors of the worker service.
+
+WorkerError
+├── AppLoadError       the app named on the command line cannot be loaded
+├── NoHandlersError    none of the apps' handlers matches the wanted types
+├── ProcessDiedError   the process of a handler with `isolation="process"` ended without an answer
+└── RemoteError        such a handler raised; carries the failure as text
+"""
+
+from millstream_contracts import JobError
+
+
+class WorkerError(Exception):
+    """Anything that goes wrong in a worker outside of a handler."""
+
+
+class AppLoadError(WorkerError):
+    """The app named on the command line cannot be loaded."""
+
+
+class NoHandlersError(WorkerError):
+    """None of the apps' handlers matches the wanted types."""
+
+
+class ProcessDiedError(WorkerError):
+    """The process of a handler with `isolation="process"` ended without an answer."""
+
+
+class RemoteError(WorkerError):
+    """A handler with `isolation="process"` raised."""
+
+    def __init__(self, error: JobError) -> None:
+        self.error = error
+        super().__init__(error.message)

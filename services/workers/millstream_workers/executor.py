@@ -1,0 +1,190 @@
+"""Runs one delivery: decode, find the handler, keep the lease, call, decide, commit."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import msgspec
+import structlog
+
+from millstream import App, Context, Dead, Discard, RetryAfter, Snooze
+from millstream.context import Submitter, current_submitter
+from millstream.handler import Handler
+from millstream_contracts import Dead as DeadOutcome
+from millstream_contracts import JobError, JobType, Outcome, Progress, RetryAt, TypePolicy
+from millstream_streams import Delivery
+from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
+from millstream_workers.calling import Caller, queue_wait_s
+from millstream_workers.committer import Committer, Finished, attempt_outcome
+from millstream_workers.decision import Terms, decide
+from millstream_workers.happenings import (
+    Happening,
+    Interrupted,
+    Interruption,
+    Raised,
+    Returned,
+    TimedOut,
+    Unreadable,
+)
+from millstream_workers.lease_keeper import Holder
+from millstream_workers.running import Running
+
+STEERING = (Snooze, Discard, RetryAfter, Dead)
+
+_decode_error = msgspec.msgpack.Decoder(JobError).decode
+
+
+class Executor:
+    """Runs deliveries; holds what they share."""
+
+    def __init__(
+        self,
+        handlers: Mapping[JobType, Handler[..., Any]],
+        *,
+        caller: Caller,
+        holder: Holder,
+        committer: Committer,
+        metrics: WorkerMetrics,
+        tracer: JobTracer,
+        submitter: Submitter,
+        states: Mapping[App, Any],
+    ) -> None:
+        self._handlers = handlers
+        self._caller = caller
+        self._holder = holder
+        self._committer = committer
+        self._metrics = metrics
+        self._tracer = tracer
+        self._submitter = submitter
+        self._states = states
+        self._log = structlog.get_logger()
+        self.running: dict[str, Running] = {}
+        """Deliveries whose handlers run, by job id."""
+
+    async def execute(self, running: Running) -> None:
+        """Run one delivery to its end. Never raises: whatever a handler does is an outcome."""
+        delivery = running.delivery
+        handler = self._handlers[delivery.queue.type]
+        terms = Terms.of(delivery.spec, handler.policy, delivery.attempts)
+        self._holder.hold(running)
+        self.running[delivery.id] = running
+        try:
+            with self._attempt(delivery, terms) as span:
+                begun = time.perf_counter()
+                happening = await self._happen(handler, running, terms, span)
+                run_s = time.perf_counter() - begun
+                outcome = decide(happening, terms, span.traceparent)
+                _mark(span, outcome)
+        finally:
+            del self.running[delivery.id]
+        self._settle(delivery, outcome, handler.policy)
+        self._record(delivery, outcome, terms, run_s, span)
+
+    async def _happen(self, handler: Handler[..., Any], running: Running, terms: Terms, span: Attempt) -> Happening:
+        """Decode and call. Returns: what happened."""
+        try:
+            payload = handler.decode(running.delivery.spec.payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return Unreadable(error)
+        context = self._context(handler, running, terms)
+        arguments = _arguments(handler, payload, context)
+        token = current_submitter.set(self._submitter)
+        try:
+            with span.handler(handler.__name__):
+                return await self._call(handler, arguments, running, terms, context)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
+            return Raised(error)
+        finally:
+            current_submitter.reset(token)
+
+    async def _call(
+        self,
+        handler: Handler[..., Any],
+        arguments: tuple[Any, ...],
+        running: Running,
+        terms: Terms,
+        context: Context,
+    ) -> Happening:
+        scope = running.scope
+        if terms.timeout_s is not None:
+            scope.deadline = anyio.current_time() + terms.timeout_s
+        with scope:
+            value = await self._caller.call(handler, arguments, running, terms.timeout_s)
+            return Returned(value)
+        context.cancelled = True
+        if running.interruption is not None:
+            return Interrupted(running.interruption)
+        return TimedOut(terms.timeout_s or 0.0)
+
+    def _context(self, handler: Handler[..., Any], running: Running, terms: Terms) -> Context:
+        def note_progress(progress: Progress) -> None:
+            running.progress = progress
+
+        return Context(
+            job_id=running.id,
+            job_type=handler.type,
+            attempt=terms.attempt,
+            fence=running.delivery.deliveries,
+            spec=running.delivery.spec,
+            timeout_s=terms.timeout_s,
+            state=self._states.get(handler.app),
+            submitter=self._submitter,
+            on_progress=note_progress,
+        )
+
+    def _attempt(self, delivery: Delivery, terms: Terms) -> Attempt:
+        return self._tracer.attempt(
+            delivery.queue.type,
+            delivery.id,
+            TraceContext(delivery.spec.traceparent, delivery.spec.tracestate),
+            attempt=terms.attempt,
+            delivery=delivery.deliveries,
+            queue_wait_ms=queue_wait_s(delivery) * 1000,
+            tenant=delivery.queue.tenant,
+            previous=_decode_error(delivery.last_error).traceparent if delivery.last_error else "",
+        )
+
+    def _settle(self, delivery: Delivery, outcome: Outcome | None, policy: TypePolicy) -> None:
+        if outcome is None:
+            self._holder.let_go(delivery.id)
+            self._metrics.count_attempts(delivery.queue.type, "lost")
+            return
+        self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000)))
+
+    def _record(self, delivery: Delivery, outcome: Outcome | None, terms: Terms, run_s: float, span: Attempt) -> None:
+        """Measure the attempt, and write its one canonical line."""
+        job_type = delivery.queue.type
+        self._metrics.observe_queue_wait(job_type, queue_wait_s(delivery), span.exemplar)
+        self._metrics.observe_run(job_type, run_s, span.exemplar)
+        error = outcome.error if isinstance(outcome, RetryAt | DeadOutcome) else None
+        write = self._log.warning if error or outcome is None else self._log.info
+        write(
+            "attempt finished",
+            job_id=delivery.id,
+            type=job_type,
+            attempt=terms.attempt,
+            delivery=delivery.deliveries,
+            outcome="lost" if outcome is None else attempt_outcome(outcome),
+            duration_s=round(run_s, 6),
+            trace_id=span.trace_id or None,
+            error_type=error.type if error else None,
+            fingerprint=error.fingerprint if error else None,
+        )
+
+
+def _arguments(handler: Handler[..., Any], payload: Any, context: Context) -> tuple[Any, ...]:
+    given = (payload,) if handler.signature.takes_payload else ()
+    return (*given, context) if handler.signature.takes_context else given
+
+
+def _mark(span: Attempt, outcome: Outcome | None) -> None:
+    match outcome:
+        case RetryAt(after_ms, error):
+            span.fail(error.type, error.message, after_ms / 1000)
+        case DeadOutcome(_, error):
+            span.fail(error.type, error.message)
+        case None:
+            span.fail(Interruption.LEASE_LOST.value)
+        case _:
+            return

@@ -1,0 +1,50 @@
+"""What happened while a handler ran: the input of the decision."""
+
+from enum import Enum
+from typing import Any
+
+from msgspec import Struct
+
+
+class Interruption(Enum):
+    """Why a handler was stopped from outside."""
+
+    CANCELLED = "cancelled"
+    """Somebody cancelled the job."""
+    LEASE_LOST = "lease_lost"
+    """The job is somebody else's by now, or soon will be."""
+    DRAINING = "draining"
+    """The worker is leaving and its grace has run out."""
+
+
+class Returned(Struct, frozen=True):
+    """The handler returned this value."""
+
+    value: Any
+
+
+class Raised(Struct, frozen=True):
+    """The handler raised."""
+
+    error: Exception
+
+
+class TimedOut(Struct, frozen=True):
+    """The handler was stopped after its time."""
+
+    timeout_s: float
+
+
+class Interrupted(Struct, frozen=True):
+    """The handler was stopped from outside."""
+
+    why: Interruption
+
+
+class Unreadable(Struct, frozen=True):
+    """The handler was not called: the payload is not what it takes."""
+
+    error: Exception
+
+
+Happening = Returned | Raised | TimedOut | Interrupted | Unreadable

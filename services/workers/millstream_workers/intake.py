@@ -1,0 +1,155 @@
+"""Takes jobs in: claims where there is work, blocks where there is none.
+
+A queue is hot while its last claim came back full. Everything else is found by one blocking read over all queues,
+so that what an idle worker costs, and how soon it starts, does not depend on the number of job types.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+
+import anyio
+import structlog
+
+from millstream_contracts import Queue, limits
+from millstream_streams import (
+    MAX_BLOCK_S,
+    Delivery,
+    JobStore,
+    ReadEntry,
+    ReadyReader,
+    StoreUnavailableError,
+    backoff_s,
+)
+from millstream_telemetry import Pulse
+from millstream_workers.sharing import Shares, share_out
+from millstream_workers.slots import Slots
+
+LOOK_ELSEWHERE_S = 0.02
+"""How long hot queues may go on before the others are looked at."""
+
+BUSY_FOR_S = 3 * MAX_BLOCK_S
+
+
+class Intake:
+    """Claims deliveries while there are free slots, until told to stop."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        reader: ReadyReader,
+        queues: Iterable[Queue],
+        *,
+        consumer: str,
+        slots: Slots,
+        weights: Shares | None,
+        pulse: Pulse,
+        deliver: Callable[[Delivery], None],
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._queues = list(queues)
+        self._consumer = consumer
+        self._slots = slots
+        self._weights = weights
+        self._pulse = pulse
+        self._deliver = deliver
+        self._hot = deque(self._queues)
+        self._reopens_at: dict[Queue, float] = {}
+        """Paused queues: those must not be read with a blocking call."""
+        self._uncertain: set[Queue] = set()
+        """Queues from which a lost answer may have delivered something to this consumer."""
+        self._looked_elsewhere_at = 0.0
+        self._nonces = count()
+        self._stopping = False
+        self._log = structlog.get_logger().bind(worker=consumer)
+
+    def stop(self) -> None:
+        """Claim no more. A blocking read that is under way ends by itself: to cancel it could strand a job."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Take jobs in until stopped."""
+        failures = 0
+        while not self._stopping:
+            await self._slots.wait_free()
+            try:
+                await self._take()
+                self._pulse.beat()
+                failures = 0
+            except* StoreUnavailableError as group:
+                failures += 1
+                self._uncertain.update(self._queues)
+                self._log.warning("no jobs claimed", failures=failures, error=str(group.exceptions[0]))
+            if failures:
+                await anyio.sleep(backoff_s(failures))
+
+    async def _take(self) -> None:
+        for queue in list(self._uncertain):
+            await self._claim(queue, resume=True)
+            self._uncertain.discard(queue)
+        self._reopen()
+        if self._hot:
+            queue = self._hot.popleft()
+            await self._claim(queue)
+        await self._look_elsewhere()
+
+    async def _look_elsewhere(self) -> None:
+        """Wait for work on the queues that are not hot; only have a look at them while others are."""
+        now = time.monotonic()
+        if self._slots.free <= 0 or (self._hot and now < self._looked_elsewhere_at + LOOK_ELSEWHERE_S):
+            return
+        self._looked_elsewhere_at = now
+        cold = [queue for queue in self._queues if queue not in self._hot and queue not in self._reopens_at]
+        block_ms = 0 if self._hot else self._patience_ms()
+        if not cold:
+            if not self._hot:
+                await anyio.sleep(block_ms / 1000)
+            return
+        found = await self._reader.wait(cold, consumer=self._consumer, block_ms=block_ms)
+        for queue in {entry.queue for entry in found}:
+            await self._claim(queue, [entry for entry in found if entry.queue == queue])
+
+    def _patience_ms(self) -> int:
+        """Return how long to block: until the first paused queue is worth another look."""
+        soonest = min(self._reopens_at.values(), default=math.inf) - time.monotonic()
+        return max(1, round(min(MAX_BLOCK_S, soonest) * 1000))
+
+    def _reopen(self) -> None:
+        now = time.monotonic()
+        for queue in [queue for queue, at in self._reopens_at.items() if at <= now]:
+            del self._reopens_at[queue]
+            self._hot.append(queue)
+
+    async def _claim(self, queue: Queue, read: Iterable[ReadEntry] = (), *, resume: bool = False) -> None:
+        adopted = list(read)
+        limit = 0 if self._stopping else max(0, min(self._slots.free, limits.MAX_SCRIPT_JOBS))
+        claim = await self._store.claim(
+            queue,
+            consumer=self._consumer,
+            nonce=f"{self._consumer.rpartition(':')[2]}.{next(self._nonces):x}",
+            limit=limit,
+            shares=share_out(limit, self._weights),
+            read=adopted,
+            resume=resume,
+        )
+        if claim.ask_again_ms:
+            self._reopens_at[queue] = time.monotonic() + claim.ask_again_ms / 1000
+        elif limit and len(claim.deliveries) >= limit and queue not in self._hot:
+            self._hot.append(queue)
+        await self._pass_on(queue, claim.deliveries)
+
+    async def _pass_on(self, queue: Queue, deliveries: list[Delivery]) -> None:
+        """Start what there is room for and return the rest.
+
+        A blocking read may bring more than there is room for: it takes one job per stream, whatever was free.
+        """
+        room = 0 if self._stopping else max(0, self._slots.free)
+        for delivery in deliveries[:room]:
+            self._slots.take()
+            self._deliver(delivery)
+        surplus = [(delivery.id, delivery.token) for delivery in deliveries[room:]]
+        if surplus:
+            await self._store.hand_back(queue, worker=self._consumer, tokens=surplus)

@@ -1,0 +1,157 @@
+"""Keeps the leases of running jobs, from a thread and a connection of its own.
+
+A handler that blocks the event loop must not cost its neighbours their leases. But a loop that hangs for good
+must not be kept alive either: renewing stops when the loop has not ticked for long.
+"""
+
+import asyncio
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Protocol, Self
+
+import anyio
+import msgspec
+import structlog
+
+from millstream_contracts import JobId, Queue, limits
+from millstream_streams import Broker, Lease, LeaseCode, StoreError, open_broker
+from millstream_telemetry import HealthCheck, Pulse
+from millstream_workers.config import WorkerConfig
+from millstream_workers.happenings import Interruption
+from millstream_workers.running import Running
+
+STALLED_LOOP_S = 60.0
+"""A loop that has not ticked for so long is taken for dead, unless the lease is longer."""
+
+SAFE_SHARE_OF_LEASE = 2 / 3
+"""After this part of a lease without a renewal the handler is stopped: at its end another may start."""
+
+_POLL_S = 0.25
+
+
+class Holder(Protocol):
+    """Who may take a delivery into the keeper's care."""
+
+    def hold(self, running: Running) -> None:
+        """Keep this delivery's lease from now on."""
+        ...
+
+    def let_go(self, job_id: JobId) -> None:
+        """Keep it no longer."""
+        ...
+
+
+class LeaseKeeper:
+    """Renews leases until it is closed; a context manager. `tick` is called by the loop it watches."""
+
+    def __init__(self, config: WorkerConfig, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._config = config
+        self._consumer = consumer
+        self._loop = loop
+        self._held: dict[JobId, Running] = {}
+        self._hinted: set[JobId] = set()
+        self._closing = threading.Event()
+        self._loop_pulse = Pulse("event loop", max(STALLED_LOOP_S, config.lease_s))
+        self._own_pulse = Pulse("lease keeper", 3 * config.lease_s)
+        self._log = structlog.get_logger().bind(worker=consumer)
+        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def hold(self, running: Running) -> None:
+        """Keep this delivery's lease from now on."""
+        self._held[running.id] = running
+
+    def let_go(self, job_id: JobId) -> None:
+        """Keep it no longer."""
+        self._held.pop(job_id, None)
+
+    def tick(self) -> None:
+        """Note that the event loop is alive."""
+        self._loop_pulse.beat()
+
+    def checks(self) -> list[HealthCheck]:
+        """Return whether the loop ticks and the keeper keeps."""
+        return [self._loop_pulse.check(), self._own_pulse.check()]
+
+    def _run(self) -> None:
+        anyio.run(self._main)
+
+    async def _main(self) -> None:
+        config = self._config
+        async with (
+            open_broker(config.redis_url, namespace=config.namespace, patience_s=0.0, max_connections=2) as broker,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(broker.listen_cancel, self._consumer, self._note_hint, lambda: None)
+            await self._keep(broker)
+            tasks.cancel_scope.cancel()
+
+    def _note_hint(self, message: str) -> None:
+        self._hinted.add(JobId(message))
+
+    async def _keep(self, broker: Broker) -> None:
+        while not self._closing.is_set():
+            self._own_pulse.beat()
+            if self._loop_pulse.check().ok:
+                await self._renew(broker, self._due())
+            self._give_up_unsafe()
+            # Short steps, because the hints come on this loop and a closing comes from another thread.
+            await anyio.sleep(min(_POLL_S, self._config.renew_every_s / 2))
+
+    def _due(self) -> list[Running]:
+        now = time.monotonic()
+        hinted, self._hinted = self._hinted, set()
+        return [
+            running
+            for running in list(self._held.values())
+            if now - running.renewed_at >= self._config.renew_every_s or running.id in hinted
+        ]
+
+    async def _renew(self, broker: Broker, due: Iterable[Running]) -> None:
+        by_queue: dict[Queue, list[Running]] = defaultdict(list)
+        for running in due:
+            by_queue[running.delivery.queue].append(running)
+        for queue, all_running in by_queue.items():
+            for start in range(0, len(all_running), limits.MAX_SCRIPT_JOBS):
+                await self._renew_some(broker, queue, all_running[start : start + limits.MAX_SCRIPT_JOBS])
+
+    async def _renew_some(self, broker: Broker, queue: Queue, some: list[Running]) -> None:
+        asked_at = time.monotonic()
+        leases = [_lease(running) for running in some]
+        try:
+            codes = await broker.store.renew(queue, consumer=self._consumer, leases=leases)
+        except StoreError as error:
+            self._log.warning("leases not renewed", jobs=len(leases), error=str(error))
+            return
+        for running, code in zip(some, codes, strict=True):
+            running.renewed_at = asked_at
+            if code is LeaseCode.LOST:
+                self._interrupt(running, Interruption.LEASE_LOST)
+            elif code is LeaseCode.CANCEL_REQUESTED:
+                self._interrupt(running, Interruption.CANCELLED)
+
+    def _give_up_unsafe(self) -> None:
+        unsafe_before = time.monotonic() - SAFE_SHARE_OF_LEASE * self._config.lease_s
+        for running in list(self._held.values()):
+            if running.renewed_at < unsafe_before:
+                self._interrupt(running, Interruption.LEASE_LOST)
+
+    def _interrupt(self, running: Running, why: Interruption) -> None:
+        if running.interruption is None and running.id in self._held:
+            self._loop.call_soon_threadsafe(running.interrupt, why)
+
+
+def _lease(running: Running) -> Lease:
+    delivery = running.delivery
+    progress, running.progress = running.progress, None
+    blob = b"" if progress is None else msgspec.msgpack.encode(progress)
+    return Lease(delivery.id, delivery.priority_index, delivery.entry, delivery.token, blob)

@@ -1,0 +1,38 @@
+"""One delivery in this worker's hands, from the claim to the confirmed commit."""
+
+import time
+
+import anyio
+
+from millstream_contracts import JobId, Progress
+from millstream_streams import Delivery
+from millstream_workers.happenings import Interruption
+
+
+class Running:
+    """What the executor, the lease keeper and the drain share about one delivery.
+
+    The lease keeper reads it from its own thread; it changes only `renewed_at` and takes `progress`.
+    """
+
+    __slots__ = ("begun_at", "context", "delivery", "interruption", "progress", "renewed_at", "scope")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.scope = anyio.CancelScope()
+        self.interruption: Interruption | None = None
+        self.progress: Progress | None = None
+        """Not yet stored."""
+        self.begun_at = self.renewed_at = time.monotonic()
+        self.context: object | None = None
+
+    @property
+    def id(self) -> JobId:
+        """The job's id."""
+        return self.delivery.id
+
+    def interrupt(self, why: Interruption) -> None:
+        """Stop the handler, if it still runs. To be called on the event loop; the first reason stands."""
+        if self.interruption is None:
+            self.interruption = why
+            self.scope.cancel()

@@ -1,0 +1,233 @@
+"""Composes a worker out of its parts and runs it until it is told to stop."""
+
+import asyncio
+import fnmatch
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import anyio
+import structlog
+
+from millstream import App
+from millstream.handler import Handler
+from millstream_contracts import JobType, Queue, did_you_mean
+from millstream_streams import Broker, Delivery, open_broker
+from millstream_telemetry import (
+    AdminServer,
+    DutyMetrics,
+    DutyRunner,
+    Health,
+    HealthReport,
+    JobTracer,
+    MetricRegistry,
+    Pulse,
+    RedisMetrics,
+    WorkerMetrics,
+)
+from millstream_workers.calling import Caller
+from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.committer import Committer
+from millstream_workers.config import WorkerConfig
+from millstream_workers.draining import Drain
+from millstream_workers.errors import NoHandlersError
+from millstream_workers.executor import Executor
+from millstream_workers.intake import Intake
+from millstream_workers.lease_keeper import LeaseKeeper
+from millstream_workers.process_pool import ProcessPool
+from millstream_workers.registrar import Registrar
+from millstream_workers.running import Running
+from millstream_workers.slots import Slots
+
+LOOP_TICK_S = 0.5
+
+Handlers = dict[JobType, Handler[..., Any]]
+
+
+def select_handlers(app: App, patterns: Sequence[str]) -> Handlers:
+    """Return the handlers whose types match one of the shell patterns. Raises: NoHandlersError."""
+    for pattern in patterns:
+        if not fnmatch.filter(app.handlers, pattern):
+            raise NoHandlersError(f"no handler for `{pattern}`{did_you_mean(pattern, app.handlers)}")
+    return {
+        JobType(name): handler
+        for name, handler in app.handlers.items()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }
+
+
+def queues_of(config: WorkerConfig, handlers: Handlers) -> list[Queue]:
+    """Return the queues that hold the jobs of these handlers."""
+    return [
+        Queue(config.tenant, job_type, partition)
+        for job_type, handler in handlers.items()
+        for partition in range(handler.policy.partitions)
+    ]
+
+
+def consumer_name() -> str:
+    """Return `host:pid:nonce`. The nonce is new at each start: a name that came back would confuse recovery."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+async def run_worker(config: WorkerConfig, app: App, *, tracer: JobTracer, release: str = "") -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises: NoHandlersError, UnsuitableRedisError, RedisUrlError."""
+    handlers = select_handlers(app, config.types)
+    registry = MetricRegistry()
+    registry.register_types(handlers)
+    async with open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(registry)) as broker:
+        await broker.require_suitable()
+        async with _opened_apps(handlers.values()) as states:
+            worker = Worker(
+                config=config,
+                handlers=handlers,
+                broker=broker,
+                registry=registry,
+                tracer=tracer,
+                states=states,
+                release=release,
+            )
+            await worker.run()
+
+
+@asynccontextmanager
+async def _opened_apps(handlers: Iterable[Handler[..., Any]]) -> AsyncIterator[dict[App, Any]]:
+    """Open what the handlers of each app share."""
+    async with AsyncExitStack() as stack:
+        states: dict[App, Any] = {}
+        for handler in handlers:
+            if handler.app not in states:
+                states[handler.app] = await stack.enter_async_context(handler.app.running())
+        yield states
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(
+        self,
+        *,
+        config: WorkerConfig,
+        handlers: Handlers,
+        broker: Broker,
+        registry: MetricRegistry,
+        tracer: JobTracer,
+        states: dict[App, Any],
+        release: str,
+    ) -> None:
+        self.name = consumer_name()
+        self._config = config
+        self._broker = broker
+        self._registry = registry
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._slots = Slots(config.concurrency)
+        self._pulse = Pulse("intake", 3 * config.lease_s)
+        self._processes = ProcessPool(config.app_refs)
+        self._metrics = WorkerMetrics(registry)
+        self._metrics.watch_slots(config.concurrency, lambda: self._slots.busy)
+        self._keeper = LeaseKeeper(config, self.name, asyncio.get_running_loop())
+        self._committer = Committer(broker.store, self._keeper, self._metrics, self.name)
+        self._executor = Executor(
+            handlers,
+            caller=Caller(config.concurrency, self._processes),
+            holder=self._keeper,
+            committer=self._committer,
+            metrics=self._metrics,
+            tracer=tracer,
+            submitter=ChildSubmitter(broker.store, broker.registry, tracer, config.tenant),
+            states=states,
+        )
+        queues = queues_of(config, handlers)
+        self._registrar = Registrar(
+            broker.registry,
+            name=self.name,
+            tenant=config.tenant,
+            handlers=handlers,
+            queues=queues,
+            concurrency=config.concurrency,
+            running=self._running,
+            interval_s=config.beat_every_s,
+            code_version=config.code_version,
+            release=release,
+        )
+        self._duties = DutyRunner([self._registrar], DutyMetrics(registry, "workers"))
+        self._reader = broker.reader()
+        self._intake = Intake(
+            broker.store,
+            self._reader,
+            queues,
+            consumer=self.name,
+            slots=self._slots,
+            weights=config.weights,
+            pulse=self._pulse,
+            deliver=self._deliver,
+        )
+        self._log = structlog.get_logger().bind(worker=self.name)
+
+    async def run(self) -> None:
+        """Work until told to stop, then drain."""
+        # Known before the first job is taken, or the jobs would be nobody's to look after.
+        await self._registrar.register()
+        stop = anyio.Event()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._reader.close)
+            stack.push_async_callback(self._processes.close)
+            stack.enter_context(self._keeper)
+            if self._config.admin_port is not None:
+                admin = self._admin(self._config.admin_port)
+                stack.enter_context(admin)
+                self._log.info("admin", host=self._config.admin_host, port=admin.port)
+            self._log.info("worker started", concurrency=self._config.concurrency)
+            await self._run_parts(stop)
+        await self._registrar.leave()
+        self._log.info("worker stopped")
+
+    async def _run_parts(self, stop: anyio.Event) -> None:
+        drain = Drain(self._slots, self._running, self._config.grace_s)
+        async with anyio.create_task_group() as background:
+            background.start_soon(self._tick)
+            background.start_soon(self._duties.run, stop)
+            async with anyio.create_task_group() as committing:
+                committing.start_soon(self._committer.run)
+                async with anyio.create_task_group() as self._tasks:
+                    self._tasks.start_soon(self._intake.run)
+                    await drain.run(self._stop_taking)
+                self._committer.finish()
+            stop.set()
+            background.cancel_scope.cancel()
+
+    def _stop_taking(self) -> None:
+        self._registrar.is_draining = True
+        self._intake.stop()
+
+    def _deliver(self, delivery: Delivery) -> None:
+        assert self._tasks is not None
+        self._tasks.start_soon(self._execute, Running(delivery))
+
+    async def _execute(self, running: Running) -> None:
+        try:
+            await self._executor.execute(running)
+        finally:
+            self._slots.give_back()
+
+    def _running(self) -> list[Running]:
+        return list(self._executor.running.values())
+
+    async def _tick(self) -> None:
+        """Show the lease keeper that the loop is alive, and measure how late it is."""
+        while True:
+            due = anyio.current_time() + LOOP_TICK_S
+            await anyio.sleep(LOOP_TICK_S)
+            self._metrics.observe_loop_lag(max(0.0, anyio.current_time() - due))
+            self._keeper.tick()
+
+    def _admin(self, port: int) -> AdminServer:
+        report = HealthReport(
+            "workers",
+            live=lambda: Health.of([self._pulse.check(), *self._keeper.checks()]),
+            ready=self._duties.ready,
+        )
+        return AdminServer(self._config.admin_host, port, registry=self._registry, report=report)
