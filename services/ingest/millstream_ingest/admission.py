@@ -1,0 +1,39 @@
+"""Decides whether a submission may become a job: its type has to be known and its payload to fit the schema."""
+
+from millstream_contracts import FieldError, JobType, TypePolicy, did_you_mean
+from millstream_ingest.bodies import Decoded
+from millstream_ingest.config import UnknownTypes
+from millstream_ingest.errors import IngestError
+from millstream_ingest.problems import INVALID_REQUEST
+from millstream_ingest.type_catalogue import KnownTypes
+
+_DEFAULT_POLICY = TypePolicy()
+
+
+class Admission:
+    """Checks submissions against what workers have registered."""
+
+    def __init__(self, unknown_types: UnknownTypes) -> None:
+        self._refuses_unknown = unknown_types == "refuse"
+
+    def admit(self, decoded: Decoded, known: KnownTypes, prefix: str = "") -> TypePolicy:
+        """Return the policy of the submission's type.
+
+        `prefix` is the pointer to the submission in the request's body. Raises: IngestError (422).
+        """
+        job_type = JobType(decoded.submission.type)
+        found = known.get(job_type)
+        if found is None:
+            # Before the first worker has come nobody can say which types there will be.
+            if known and self._refuses_unknown:
+                raise _unknown_type(job_type, known, prefix)
+            return _DEFAULT_POLICY
+        if found.schema is not None and (errors := found.schema.errors(decoded.value)):
+            at = [FieldError(prefix + error.pointer, error.detail) for error in errors]
+            raise IngestError(INVALID_REQUEST, f"the payload does not fit the schema of `{job_type}`", at)
+        return found.registration.policy
+
+
+def _unknown_type(job_type: JobType, known: KnownTypes, prefix: str) -> IngestError:
+    detail = f"no worker has registered this job type{did_you_mean(job_type, known)}"
+    return IngestError(INVALID_REQUEST, f"`{job_type}` is not known", [FieldError(f"{prefix}/type", detail)])

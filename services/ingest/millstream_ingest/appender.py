@@ -1,0 +1,181 @@
+"""Group commit: stores submissions of concurrent requests together, one script call per queue at a time.
+
+While a call for a queue is in flight the next submissions collect; an idle queue is written to at once. Nothing
+is answered before it is stored, and a call that fails is the failure of exactly what it carried.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec import Struct
+
+from millstream_contracts import Queue, limits
+from millstream_ingest.errors import IngestError
+from millstream_ingest.problems import OVERLOADED
+from millstream_streams import Broker, Enqueued, NewJob, StoreFullError, StoreUnavailableError
+from millstream_telemetry import IngestMetrics
+
+ANSWER_WITHIN_S = 0.9
+"""A call that takes longer is given up. A Redis that accepts connections and says nothing would hold it for 5 s."""
+
+MAX_CALLS = 3
+"""Calls in flight for one queue. The second and third start only with a full load: a lone one would just
+make both smaller."""
+
+REMEMBER_QUEUE_S = 60.0
+"""How often a queue in use is made known again, so that a registry that was lost heals."""
+
+
+class Ticket(Struct, eq=False):
+    """Some jobs of one request that wait to be stored."""
+
+    jobs: Sequence[NewJob]
+    outcome: "asyncio.Future[list[Enqueued]]"
+    since: float
+    """By the monotonic clock."""
+
+
+class Lane:
+    """What waits for one queue, and how many calls are in flight for it."""
+
+    def __init__(self) -> None:
+        self.tickets: deque[Ticket] = deque()
+        self.jobs = 0
+        self.calls = 0
+
+    def put(self, ticket: Ticket) -> None:
+        """Add a ticket at the end."""
+        self.tickets.append(ticket)
+        self.jobs += len(ticket.jobs)
+
+    def take(self) -> list[Ticket]:
+        """Remove the oldest tickets that fit into one call."""
+        load: list[Ticket] = []
+        room = limits.MAX_SCRIPT_JOBS
+        while self.tickets and len(self.tickets[0].jobs) <= room:
+            ticket = self.tickets.popleft()
+            room -= len(ticket.jobs)
+            self.jobs -= len(ticket.jobs)
+            load.append(ticket)
+        return load
+
+    @property
+    def wants_call(self) -> bool:
+        """Whether a call should start now."""
+        if not self.calls:
+            return bool(self.tickets)
+        return self.calls < MAX_CALLS and self.jobs >= limits.MAX_SCRIPT_JOBS
+
+
+class Appender(AbstractAsyncContextManager["Appender"]):
+    """Appends jobs to queues for as long as it is open."""
+
+    def __init__(self, broker: Broker, metrics: IngestMetrics, *, max_backlog_jobs: int) -> None:
+        self._store = broker.store
+        self._registry = broker.registry
+        self._metrics = metrics
+        self._max_backlog_jobs = max_backlog_jobs
+        self._lanes: dict[Queue, Lane] = {}
+        self._known_until: dict[Queue, float] = {}
+        self.backlog_jobs = 0
+        """Jobs that wait or are on their way."""
+        self._tasks: TaskGroup
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # What is in flight ends first: somebody was promised an answer.
+        await self._tasks.__aexit__(kind, error, trace)
+
+    async def append(self, queue: Queue, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; return their answers in order.
+
+        A caller that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits,
+        StoreUnavailableError, StoreFullError.
+        """
+        if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
+            raise IngestError(OVERLOADED, f"{self.backlog_jobs} jobs wait to be stored")
+        ticket = Ticket(jobs, asyncio.get_running_loop().create_future(), time.monotonic())
+        self.backlog_jobs += len(jobs)
+        lane = self._lanes.get(queue)
+        if lane is None:
+            lane = self._lanes[queue] = Lane()
+        lane.put(ticket)
+        self._start_call(queue, lane)
+        return await ticket.outcome
+
+    def _start_call(self, queue: Queue, lane: Lane) -> None:
+        if lane.wants_call:
+            lane.calls += 1
+            self._tasks.start_soon(self._empty, queue, lane)
+
+    async def _empty(self, queue: Queue, lane: Lane) -> None:
+        """Make one call after the other until nothing waits."""
+        while lane.tickets:
+            load = lane.take()
+            self._start_call(queue, lane)
+            await self._deliver(queue, load)
+        lane.calls -= 1
+        if not lane.calls and self._lanes.get(queue) is lane:
+            del self._lanes[queue]
+
+    async def _deliver(self, queue: Queue, load: list[Ticket]) -> None:
+        """Store a load and answer its tickets."""
+        begun = time.monotonic()
+        ripe = [ticket for ticket in load if begun - ticket.since <= ANSWER_WITHIN_S]
+        late = StoreUnavailableError(f"not stored within {ANSWER_WITHIN_S} s, because calls before it took so long")
+        for ticket in load:
+            if ticket not in ripe:
+                self._answer(ticket, late)
+        jobs = [job for ticket in ripe for job in ticket.jobs]
+        if not jobs:
+            return
+        outcome, answers = await self._enqueue(queue, jobs)
+        self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
+        for ticket in ripe:
+            if isinstance(answers, StoreUnavailableError):
+                self._answer(ticket, answers)
+            else:
+                self._answer(ticket, answers[: len(ticket.jobs)])
+                answers = answers[len(ticket.jobs) :]
+
+    async def _enqueue(self, queue: Queue, jobs: list[NewJob]) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
+        try:
+            with anyio.fail_after(ANSWER_WITHIN_S):
+                await self._make_known(queue)
+                return "ok", await self._store.enqueue(queue, jobs)
+        except StoreFullError as error:
+            return "full", error
+        except StoreUnavailableError as error:
+            return "unavailable", error
+        except TimeoutError:
+            return "unavailable", StoreUnavailableError(f"Redis did not answer within {ANSWER_WITHIN_S} s")
+
+    async def _make_known(self, queue: Queue) -> None:
+        """Have the other services look after a queue, before the first job is in it."""
+        now = time.monotonic()
+        if self._known_until.get(queue, 0.0) > now:
+            return
+        await self._registry.add_queues([queue])
+        self._known_until = {known: until for known, until in self._known_until.items() if until > now}
+        self._known_until[queue] = now + REMEMBER_QUEUE_S
+
+    def _answer(self, ticket: Ticket, answer: list[Enqueued] | StoreUnavailableError) -> None:
+        self.backlog_jobs -= len(ticket.jobs)
+        if ticket.outcome.done():  # its caller was cancelled
+            return
+        if isinstance(answer, StoreUnavailableError):
+            ticket.outcome.set_exception(answer)
+        else:
+            ticket.outcome.set_result(answer)

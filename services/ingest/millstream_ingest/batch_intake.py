@@ -1,0 +1,187 @@
+"""Submits many jobs: each is checked for itself, and all of a queue are stored a hundred at a time."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import anyio
+from anyio.lowlevel import checkpoint
+from msgspec import Raw, Struct
+
+from millstream_contracts import BatchItem, BatchReceipt, FieldError, Queue, Tenant, TypePolicy, limits
+from millstream_ingest.admission import Admission
+from millstream_ingest.appender import Appender
+from millstream_ingest.bodies import Decoded, decode_submission
+from millstream_ingest.errors import IngestError
+from millstream_ingest.idempotency import IdempotencyKey, reused
+from millstream_ingest.intake import outcome_of
+from millstream_ingest.job_minter import JobMinter, Minted
+from millstream_ingest.negotiation import BatchFormat
+from millstream_ingest.problems import INVALID_REQUEST
+from millstream_ingest.refusals import refusal_of
+from millstream_ingest.type_catalogue import TypeCatalogue
+from millstream_streams import EnqueueCode, Enqueued, StoreUnavailableError
+from millstream_telemetry import IngestMetrics, TraceContext
+
+BREATHE_EVERY = 100
+"""After so many items other requests get their turn: 10,000 in one go would keep them waiting for half a second."""
+
+MAX_STRICT_ERRORS = 50
+
+_ACCEPTED = 202
+_UNAVAILABLE = 503
+
+
+class BatchRequest(Struct, frozen=True):
+    """A batch as it came."""
+
+    tenant: Tenant
+    parts: Sequence[bytes | Raw]
+    format: BatchFormat
+    caller: TraceContext
+    key: IdempotencyKey | None = None
+    strict: bool = False
+
+    def pointer(self, index: int) -> str:
+        """Return the pointer to an item in the body."""
+        return f"/{index}" if self.format.is_sequence else f"/jobs/{index}"
+
+
+class Checked(Struct, frozen=True):
+    """An item that may become a job."""
+
+    index: int
+    decoded: Decoded
+    policy: TypePolicy
+
+
+class Draft:
+    """The receipt as it fills."""
+
+    def __init__(self, size: int) -> None:
+        self.items: list[BatchItem | None] = [None] * size
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """How many items of a job type had an outcome."""
+        self.refusals: dict[int, IngestError] = {}
+
+    def accept(self, index: int, job_type: str, enqueued: Enqueued) -> None:
+        """Note that an item is stored."""
+        replayed = enqueued.code is EnqueueCode.REPLAYED
+        self.items[index] = BatchItem(index=index, status=_ACCEPTED, id=enqueued.id, replayed=replayed)
+        self.counts[job_type, "replayed" if replayed else "accepted"] += 1
+
+    def refuse(self, index: int, job_type: str, refusal: IngestError) -> None:
+        """Note why an item is not stored."""
+        self.items[index] = BatchItem(index=index, status=refusal.status, problem=refusal.problem())
+        self.counts[job_type, outcome_of(refusal)] += 1
+        self.refusals[index] = refusal
+
+    def receipt(self) -> BatchReceipt:
+        """Return the receipt once every item is noted. Raises: IngestError, when Redis took none of them."""
+        items = [item for item in self.items if item is not None]
+        if all(item.status == _UNAVAILABLE for item in items):
+            raise self.refusals[0]
+        refused = len(self.refusals)
+        return BatchReceipt(accepted=len(items) - refused, rejected=refused, items=items)
+
+
+class BatchIntake:
+    """Turns batches into stored jobs."""
+
+    def __init__(
+        self,
+        catalogue: TypeCatalogue,
+        admission: Admission,
+        minter: JobMinter,
+        appender: Appender,
+        metrics: IngestMetrics,
+    ) -> None:
+        self._catalogue = catalogue
+        self._admission = admission
+        self._minter = minter
+        self._appender = appender
+        self._metrics = metrics
+
+    async def submit(self, batch: BatchRequest) -> BatchReceipt:
+        """Store what can be stored and say of each item what became of it.
+
+        Raises: IngestError, when a strict batch has a bad item, and when Redis took none of the items.
+        """
+        draft = Draft(len(batch.parts))
+        try:
+            checked = await self._check(batch, draft)
+            if batch.strict and draft.refusals:
+                raise _refused_whole(batch, draft)
+            await self._store(await self._mint(batch, checked), draft)
+            return draft.receipt()
+        finally:
+            for (job_type, outcome), n in draft.counts.items():
+                self._metrics.count_submitted(job_type, outcome, n)
+
+    async def _check(self, batch: BatchRequest, draft: Draft) -> list[Checked]:
+        known = await self._catalogue.of(batch.tenant)
+        checked = []
+        for index, part in enumerate(batch.parts):
+            if index % BREATHE_EVERY == 0:
+                await checkpoint()
+            job_type = ""
+            try:
+                decoded = decode_submission(part, batch.format.encoding, batch.pointer(index))
+                job_type = decoded.submission.type
+                policy = self._admission.admit(decoded, known, batch.pointer(index))
+            except IngestError as refusal:
+                draft.refuse(index, job_type, refusal)
+            else:
+                checked.append(Checked(index, decoded, policy))
+        return checked
+
+    async def _mint(self, batch: BatchRequest, checked: Iterable[Checked]) -> dict[Queue, list[tuple[int, Minted]]]:
+        """Return the jobs of the items by queue, with the index of each item."""
+        minted: defaultdict[Queue, list[tuple[int, Minted]]] = defaultdict(list)
+        for turn, item in enumerate(checked):
+            if turn % BREATHE_EVERY == 0:
+                await checkpoint()
+            one = self._minter.mint(
+                batch.tenant,
+                item.decoded,
+                item.policy,
+                caller=batch.caller,
+                key=batch.key.item(item.index) if batch.key else None,
+                is_batch_item=True,
+            )
+            minted[one.queue].append((item.index, one))
+        return minted
+
+    async def _store(self, by_queue: dict[Queue, list[tuple[int, Minted]]], draft: Draft) -> None:
+        async with anyio.create_task_group() as tasks:
+            for queue, minted in by_queue.items():
+                for load in _loads(minted):
+                    tasks.start_soon(self._store_load, queue, load, draft)
+
+    async def _store_load(self, queue: Queue, load: Sequence[tuple[int, Minted]], draft: Draft) -> None:
+        try:
+            answers = await self._appender.append(queue, [minted.job for _, minted in load])
+        except (StoreUnavailableError, IngestError) as error:
+            for index, _ in load:
+                draft.refuse(index, queue.type, refusal_of(error))
+            return
+        for (index, _), enqueued in zip(load, answers, strict=True):
+            if enqueued.code is EnqueueCode.KEY_REUSED:
+                draft.refuse(index, queue.type, reused())
+            else:
+                draft.accept(index, queue.type, enqueued)
+
+
+def _loads(minted: Sequence[tuple[int, Minted]]) -> Iterator[Sequence[tuple[int, Minted]]]:
+    for start in range(0, len(minted), limits.MAX_SCRIPT_JOBS):
+        yield minted[start : start + limits.MAX_SCRIPT_JOBS]
+
+
+def _refused_whole(batch: BatchRequest, draft: Draft) -> IngestError:
+    """Return the refusal of a strict batch: the errors of its items, each under its pointer."""
+    errors = [
+        error
+        for index, refusal in draft.refusals.items()
+        for error in refusal.errors or [FieldError(batch.pointer(index), str(refusal))]
+    ]
+    detail = f"{len(draft.refusals)} of {len(batch.parts)} jobs are refused, so none is stored"
+    return IngestError(INVALID_REQUEST, detail, errors[:MAX_STRICT_ERRORS])

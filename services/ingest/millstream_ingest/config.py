@@ -1,0 +1,48 @@
+"""What ingest can be told. The command line maps its settings and variables to it."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from millstream_contracts import limits
+from millstream_streams.keys import DEFAULT_NAMESPACE
+from millstream_telemetry import Level, Propagation
+
+UnknownTypes = Literal["refuse", "accept"]
+
+
+class IngestConfig(Struct, frozen=True, kw_only=True):
+    """Settings of one ingest process."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Where Redis is: one server, Sentinel or Cluster, by scheme."""
+    namespace: str = DEFAULT_NAMESPACE
+    """What all keys begin with."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is all of them."""
+    port: int = 8080
+    """Port to listen on, 0 to 65535; 0 takes a free one."""
+    admin_host: str = "127.0.0.1"
+    """Address of the health and metrics routes when they have a port of their own."""
+    admin_port: int | None = None
+    """Port of the health and metrics routes; None has them on the public port."""
+    log_level: Level = "info"
+    """The least grave of what is logged."""
+    trace_propagation: Propagation = "auto"
+    """Whether a job continues its caller's trace or links to it."""
+    unknown_types: UnknownTypes = "refuse"
+    """What becomes of a job type that no worker has registered, once any type is registered.
+    docs/adr/0002-unknown-job-types.md says why the default is to refuse."""
+    max_body_bytes: int = limits.MAX_BODY_BYTES
+    """Largest request with one job."""
+    max_batch_body_bytes: int = limits.MAX_BATCH_BODY_BYTES
+    """Largest request with many jobs."""
+    max_backlog_jobs: int = 20_000
+    """Jobs held in memory while they wait for Redis, at least one whole batch; above it requests are refused."""
+    patience_s: float = 0.5
+    """For how long a call is tried again while Redis is away, 0 to 5."""
+    drain_s: float = 1.0
+    """From SIGTERM until the port is closed, 0 or more. Readiness fails from the beginning of it, so that a
+    load balancer can look away first; set it above the period of its probe."""
+    grace_s: float = 20.0
+    """From then on, for how long requests in hand may take to end."""

@@ -1,0 +1,92 @@
+"""Submits one job: admit, mint, append, tell. The path of `POST /v1/jobs`."""
+
+from msgspec import Struct
+
+from millstream_contracts import Job, JobId, Queue, Tenant
+from millstream_ingest.admission import Admission
+from millstream_ingest.appender import Appender
+from millstream_ingest.bodies import Decoded
+from millstream_ingest.errors import IngestError
+from millstream_ingest.idempotency import IdempotencyKey, forgotten, reused
+from millstream_ingest.job_minter import JobMinter, Minted, stored_job
+from millstream_ingest.type_catalogue import TypeCatalogue
+from millstream_streams import EnqueueCode, Enqueued, JobViews, StoreUnavailableError
+from millstream_telemetry import IngestMetrics, TraceContext
+
+
+class Accepted(Struct, frozen=True):
+    """A job that is stored."""
+
+    queue: Queue
+    job: Job
+    replayed: bool = False
+    """Whether an earlier request with the same key had made it."""
+
+
+class Intake:
+    """Turns submissions into stored jobs, one at a time."""
+
+    def __init__(
+        self,
+        catalogue: TypeCatalogue,
+        admission: Admission,
+        minter: JobMinter,
+        appender: Appender,
+        views: JobViews,
+        metrics: IngestMetrics,
+    ) -> None:
+        self._catalogue = catalogue
+        self._admission = admission
+        self._minter = minter
+        self._appender = appender
+        self._views = views
+        self._metrics = metrics
+
+    async def submit(
+        self,
+        tenant: Tenant,
+        decoded: Decoded,
+        *,
+        caller: TraceContext,
+        key: IdempotencyKey | None = None,
+        waited: bool = False,
+    ) -> Accepted:
+        """Store a job. Raises: IngestError (410, 422, 503), StoreUnavailableError, StoreFullError."""
+        job_type = decoded.submission.type
+        try:
+            policy = self._admission.admit(decoded, await self._catalogue.of(tenant))
+            minted = self._minter.mint(tenant, decoded, policy, caller=caller, key=key, waited=waited)
+            [enqueued] = await self._appender.append(minted.queue, [minted.job])
+            accepted = await self._accepted(minted, enqueued)
+        except StoreUnavailableError:
+            self._metrics.count_submitted(job_type, "unavailable")
+            raise
+        except IngestError as error:
+            self._metrics.count_submitted(job_type, outcome_of(error))
+            raise
+        self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
+        return accepted
+
+    async def _accepted(self, minted: Minted, enqueued: Enqueued) -> Accepted:
+        match enqueued.code:
+            case EnqueueCode.STORED:
+                return Accepted(minted.queue, stored_job(minted, enqueued))
+            case EnqueueCode.STORED_BEFORE:
+                # The first answer of Redis was lost, and the job may have run meanwhile.
+                job = await self._views.job(minted.queue, minted.job.id)
+                return Accepted(minted.queue, job or stored_job(minted, enqueued))
+            case EnqueueCode.REPLAYED:
+                return Accepted(minted.queue, await self._earlier(minted.queue, enqueued.id), replayed=True)
+            case EnqueueCode.KEY_REUSED:
+                raise reused()
+
+    async def _earlier(self, queue: Queue, job_id: JobId) -> Job:
+        job = await self._views.job(queue, job_id)
+        if job is None:
+            raise forgotten(job_id)
+        return job
+
+
+def outcome_of(error: IngestError) -> str:
+    """Return a refusal as one of the outcomes that are counted."""
+    return "unavailable" if error.status == 503 else "rejected"

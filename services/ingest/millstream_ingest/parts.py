@@ -1,0 +1,34 @@
+"""What the routes work with: everything is made once, by `service.open_parts`, and handed in here."""
+
+from msgspec import Struct
+
+from millstream_ingest.batch_intake import BatchIntake
+from millstream_ingest.config import IngestConfig
+from millstream_ingest.dead_desk import DeadDesk
+from millstream_ingest.intake import Intake
+from millstream_ingest.job_lister import JobLister
+from millstream_ingest.queue_surveyor import QueueSurveyor
+from millstream_ingest.redis_watch import RedisWatch
+from millstream_ingest.settled_waiter import SettledWaiter
+from millstream_ingest.type_catalogue import TypeCatalogue
+from millstream_streams import Broker
+from millstream_telemetry import HealthReport, IngestMetrics, JobTracer, MetricRegistry
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """The working parts of one ingest process."""
+
+    config: IngestConfig
+    broker: Broker
+    intake: Intake
+    batches: BatchIntake
+    lister: JobLister
+    dead: DeadDesk
+    surveyor: QueueSurveyor
+    catalogue: TypeCatalogue
+    waiter: SettledWaiter
+    watch: RedisWatch
+    tracer: JobTracer
+    metrics: IngestMetrics
+    registry: MetricRegistry
+    health: HealthReport

@@ -1,0 +1,56 @@
+"""A job type's JSON Schema, compiled, and what it says of a payload."""
+
+from itertools import islice
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import structlog
+
+from millstream_contracts import FieldError, JobType
+from millstream_ingest.errors import pointer
+
+MAX_ERRORS = 20
+"""More than a person reads, and few enough that no answer is larger than its request."""
+
+MAX_DETAIL_CHARS = 300
+
+
+class PayloadSchema:
+    """Checks payloads of one job type."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        """Compile a schema, never fetching what it may refer to elsewhere. Raises: ValueError."""
+        # A schema comes from a worker: its `$ref` must not make ingest ask other servers.
+        self._validator = jsonschema_rs.validator_for(schema, offline=True)
+
+    def errors(self, payload: Any) -> list[FieldError]:
+        """Return what is wrong with a decoded payload, at most :data:`MAX_ERRORS`; empty when nothing is."""
+        try:
+            if self._validator.is_valid(payload):
+                return []
+            subject = payload
+        except ValueError:
+            # MessagePack has bytes and keys that are not text. Handlers see them as JSON would have them.
+            subject = msgspec.to_builtins(payload, str_keys=True)
+        return [_field_error(error) for error in islice(self._validator.iter_errors(subject), MAX_ERRORS)]
+
+
+def compile_schema(job_type: JobType, schema: dict[str, Any] | None) -> PayloadSchema | None:
+    """Return the checker of a schema; None when there is none, or when it is none that can be used."""
+    if schema is None:
+        return None
+    try:
+        return PayloadSchema(schema)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        # A worker's defect must not keep jobs out that the worker may well be able to run.
+        reason = str(error).partition("\n")[0][:MAX_DETAIL_CHARS]
+        structlog.get_logger().warning("payload schema cannot be used", type=job_type, reason=reason)
+        return None
+
+
+def _field_error(error: jsonschema_rs.ValidationError) -> FieldError:
+    detail = error.message
+    if len(detail) > MAX_DETAIL_CHARS:
+        detail = detail[:MAX_DETAIL_CHARS] + "…"
+    return FieldError("/payload" + pointer(*error.instance_path), detail)

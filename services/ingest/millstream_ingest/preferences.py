@@ -1,0 +1,64 @@
+"""What a client would like, by the `Prefer` header: wishes, of which the unknown ones are ignored.
+
+Source: RFC 7240.
+"""
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from millstream_contracts import FieldError, limits
+from millstream_ingest.errors import IngestError
+from millstream_ingest.problems import BAD_REQUEST
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 9110
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_PREFERENCE = re.compile(rf"\s*({_TOKEN})(?:\s*=\s*(?:({_TOKEN})|{_QUOTED}))?\s*((?:;[^,]*)?)(?:,|$)")
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,3})?")
+
+
+class Preferences(Struct, frozen=True):
+    """The preferences that ingest understands."""
+
+    wait_s: float = 0.0
+    """For how long an answer may be held back until the job has ended; at most `limits.MAX_WAIT_S`."""
+    strict: bool = False
+    """Whether a batch with one bad item shall be refused as a whole."""
+
+    @property
+    def wait_applied(self) -> str:
+        """Return what `Preference-Applied` says of the waiting."""
+        return f"wait={self.wait_s:g}"
+
+
+def parse_preferences(values: Sequence[str]) -> Preferences:
+    """Read the `Prefer` headers of a request; of a preference given twice the first counts.
+
+    Raises: IngestError, when a preference that we understand has a value that we do not.
+    """
+    wishes: dict[str, str] = {}
+    for name, value in _pairs(",".join(values)):
+        wishes.setdefault(name, value)
+    return Preferences(
+        wait_s=parse_wait(wishes["wait"], "Prefer:") if "wait" in wishes else 0.0,
+        strict=wishes.get("handling") == "strict",
+    )
+
+
+def parse_wait(text: str, pointer: str) -> float:
+    """Return a number of seconds to wait, cut to what is allowed. Raises: IngestError (400)."""
+    if not _SECONDS.fullmatch(text):
+        detail = f"expected seconds from 0 to {limits.MAX_WAIT_S:g}"
+        raise IngestError(BAD_REQUEST, "`wait` is no number of seconds", [FieldError(pointer, detail)])
+    return min(float(text), limits.MAX_WAIT_S)
+
+
+def _pairs(header: str) -> list[tuple[str, str]]:
+    """Return names in lower case and values; what is malformed ends the list."""
+    pairs = []
+    at = 0
+    while at < len(header) and (match := _PREFERENCE.match(header, at)):
+        pairs.append((match[1].lower(), match[2] or match[3] or ""))
+        at = match.end()
+    return pairs

@@ -1,0 +1,60 @@
+"""Asks Redis once a second whether it is there, so that probes can be answered without asking."""
+
+from typing import NoReturn
+
+import anyio
+
+from millstream_streams import Broker, StoreUnavailableError
+from millstream_telemetry import Health, HealthCheck, Pulse
+
+ASK_EVERY_S = 1.0
+ANSWER_WITHIN_S = 1.0
+LOOP_WITHIN_S = 10.0
+
+
+class RedisWatch:
+    """Knows whether this process can accept submissions."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._is_suitable = False
+        self._redis = HealthCheck("redis", ok=False, detail="not asked yet")
+        self._loop = Pulse("event loop", LOOP_WITHIN_S)
+        self._is_leaving = False
+
+    async def run(self) -> NoReturn:
+        """Watch until cancelled. Raises: UnsuitableRedisError."""
+        while True:
+            self._loop.beat()
+            await self.look()
+            await anyio.sleep(ASK_EVERY_S)
+
+    async def look(self) -> None:
+        """Ask once. Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs."""
+        try:
+            with anyio.fail_after(ANSWER_WITHIN_S):
+                await self._ask()
+        except (StoreUnavailableError, TimeoutError):
+            self._redis = HealthCheck("redis", ok=False, detail="does not answer")
+        else:
+            self._redis = HealthCheck("redis", ok=True)
+
+    async def _ask(self) -> None:
+        if self._is_suitable:
+            await self._broker.registry.ping()
+        else:
+            await self._broker.require_suitable()
+            self._is_suitable = True
+
+    def leave(self) -> None:
+        """Be unready from now on: the service was told to stop."""
+        self._is_leaving = True
+
+    def live(self) -> Health:
+        """Return whether the event loop turns. No I/O; any thread may call it."""
+        return Health.of([self._loop.check()])
+
+    def ready(self) -> Health:
+        """Return whether requests should be sent here. No I/O; any thread may call it."""
+        serving = HealthCheck("serving", ok=not self._is_leaving, detail="stopping" if self._is_leaving else "")
+        return Health.of([serving, self._redis])

@@ -1,0 +1,33 @@
+"""What errors of the layers below mean to a client."""
+
+from litestar.exceptions import HTTPException
+
+from millstream_contracts import FieldError
+from millstream_ingest.errors import IngestError
+from millstream_ingest.problems import (
+    BAD_REQUEST,
+    INTERNAL_ERROR,
+    STORE_FULL,
+    STORE_UNREACHABLE,
+    kind_of_status,
+)
+from millstream_streams import CursorError, StoreFullError, StoreUnavailableError
+
+
+def refusal_of(error: Exception) -> IngestError:
+    """Return the refusal that an exception stands for; what we do not know is a defect of ours."""
+    match error:
+        case IngestError():
+            return error
+        case StoreFullError():
+            return IngestError(STORE_FULL)
+        case StoreUnavailableError():
+            # Not the error's own text: it names hosts that are no business of a client.
+            return IngestError(STORE_UNREACHABLE)
+        case CursorError():
+            return IngestError(BAD_REQUEST, "the cursor is wrong", [FieldError("?cursor", str(error))])
+        case HTTPException(status_code=status, detail=detail) if status < 500:
+            kind = kind_of_status(status)
+            # Of a path or method that is not there Litestar only says the status again.
+            return IngestError(kind, detail if kind is BAD_REQUEST else "")
+    return IngestError(INTERNAL_ERROR)

@@ -1,0 +1,66 @@
+"""Many jobs in one request."""
+
+from millstream_contracts import Batch, BatchReceipt
+from millstream_ingest.answer import Answer
+from millstream_ingest.api_request import ApiRequest
+from millstream_ingest.batch_intake import BatchRequest
+from millstream_ingest.bodies import split_batch
+from millstream_ingest.idempotency import HEADER
+from millstream_ingest.negotiation import batch_format
+from millstream_ingest.operation import BOTH_ENCODINGS, Content, Operation, Parameter, act
+from millstream_ingest.problems import INVALID_REQUEST, OVERLOADED, STORE_FULL
+from millstream_ingest.routes import examples
+
+SUBMIT_MANY = Operation(
+    id="submitJobs",
+    tag="Jobs",
+    summary="Submit up to 10,000 jobs",
+    description=(
+        "Each job is accepted or refused for itself. The body is an object with `jobs`, or one job after the other: "
+        "a line each (`application/x-ndjson`), or one MessagePack object each (`application/vnd.msgpack-seq`)."
+    ),
+    headers=(
+        Parameter(HEADER, "Makes the batch safe to repeat: each job by this key and its index", example="import-42"),
+        Parameter("Prefer", "`handling=strict`: all jobs, or none when one is refused", example="handling=strict"),
+        Parameter("traceparent", "The trace that the jobs are linked to (W3C Trace Context)"),
+        Parameter("tracestate", "Goes with `traceparent`"),
+    ),
+    body=Content(
+        model=Batch,
+        example=examples.BATCH,
+        media_types=(*BOTH_ENCODINGS, "application/x-ndjson", "application/vnd.msgpack-seq"),
+    ),
+    answers={
+        207: Content(
+            model=BatchReceipt,
+            description="What became of each job, in the order of the request",
+            example=examples.RECEIPT,
+            headers={
+                "Preference-Applied": "`handling=strict`",
+                "Idempotency-Replayed": "`true` when an earlier request had made all of the jobs",
+            },
+        )
+    },
+    problems=(INVALID_REQUEST, STORE_FULL, OVERLOADED),
+)
+
+
+@act("/v1/jobs/batch", SUBMIT_MANY)
+async def submit_jobs(request: ApiRequest) -> Answer:
+    """Submit many jobs."""
+    request.read_query()
+    parts = request.parts
+    format = batch_format(request.headers.get("content-type"))
+    key, strict = request.idempotency_key, request.preferences.strict
+    jobs = split_batch(await request.read_body(parts.config.max_batch_body_bytes), format)
+    request.span.carries(len(jobs))
+    receipt = await parts.batches.submit(
+        BatchRequest(request.tenant, jobs, format, caller=request.span.context, key=key, strict=strict)
+    )
+    headers = {"Preference-Applied": "handling=strict"} if strict else {}
+    if all(item.replayed for item in receipt.items):
+        headers["Idempotency-Replayed"] = "true"
+    return Answer(receipt, 207, headers)
+
+
+ROUTES = (submit_jobs,)

@@ -1,0 +1,190 @@
+"""Runs ingest: opens its parts, serves until it is told to stop, leaves in order. The command line calls `run`."""
+
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+
+import anyio
+import structlog
+import uvloop
+
+from millstream_ingest.admission import Admission
+from millstream_ingest.app import create_app
+from millstream_ingest.appender import Appender
+from millstream_ingest.batch_intake import BatchIntake
+from millstream_ingest.config import IngestConfig
+from millstream_ingest.dead_desk import DeadDesk
+from millstream_ingest.http_server import HttpServer
+from millstream_ingest.intake import Intake
+from millstream_ingest.job_lister import JobLister
+from millstream_ingest.job_minter import JobMinter
+from millstream_ingest.parts import Parts
+from millstream_ingest.queue_surveyor import QueueSurveyor
+from millstream_ingest.redis_watch import RedisWatch
+from millstream_ingest.settled_waiter import SettledWaiter
+from millstream_ingest.type_catalogue import TypeCatalogue
+from millstream_streams import Broker, open_broker
+from millstream_telemetry import (
+    AdminServer,
+    HealthReport,
+    IngestMetrics,
+    JobTracer,
+    MetricRegistry,
+    RedisMetrics,
+    configure_logs,
+    configure_tracing,
+)
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+MAX_CONNECTIONS = 16
+"""To Redis. Group commit needs a few; reads, waits and lists share the rest."""
+
+Listening = Callable[[str, int], None]
+
+
+def run(config: IngestConfig) -> None:
+    """Run ingest until SIGTERM or SIGINT: set up logs and traces of the process, then serve.
+
+    Raises: BindError, AdminBindError, RedisUrlError, TracingConfigError.
+    """
+    configure_logs("ingest", config.log_level, sys.stderr)
+    tracer = JobTracer(configure_tracing("ingest"), propagation=config.trace_propagation)
+    uvloop.run(serve(config, tracer=tracer))
+
+
+async def serve(config: IngestConfig, *, tracer: JobTracer, on_listening: Listening | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; run it in the main thread, where signals are heard.
+
+    `on_listening` is called with host and port once requests are answered. A second signal cuts the leaving short.
+    Raises: BindError, AdminBindError, RedisUrlError, UnsuitableRedisError.
+    """
+    stop, hurry = anyio.Event(), anyio.Event()
+    with anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        async with _unwrapped(), anyio.create_task_group() as tasks:
+            tasks.start_soon(_heed, signals, stop, hurry)
+            async with open_parts(config, tracer=tracer) as parts:
+                await serve_parts(parts, stop, hurry, on_listening=on_listening)
+            tasks.cancel_scope.cancel()
+
+
+async def serve_parts(
+    parts: Parts, stop: anyio.Event, hurry: anyio.Event, *, on_listening: Listening | None = None
+) -> None:
+    """Serve opened parts until `stop` is set. Raises: BindError, AdminBindError."""
+    config, log = parts.config, structlog.get_logger()
+    server = HttpServer(create_app(parts), config.host, config.port)
+    async with _unwrapped(), anyio.create_task_group() as tasks:
+        with _admin_server(parts):
+            tasks.start_soon(_run_until_stopped, server, stop)
+            await server.wait_listening()
+            log.info("listening", host=server.host, port=server.port)
+            if on_listening:
+                on_listening(server.host, server.port)
+            await stop.wait()
+            log.info("stopping", drain_s=config.drain_s, grace_s=config.grace_s)
+            # First everybody who routes requests here has to learn that it ends; until then they are answered.
+            parts.watch.leave()
+            with anyio.move_on_after(config.drain_s):
+                await hurry.wait()
+            parts.waiter.close()
+            server.stop()
+            await server.wait_ended(config.grace_s)
+            tasks.cancel_scope.cancel()
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def open_parts(config: IngestConfig, *, tracer: JobTracer) -> AsyncIterator[Parts]:
+    """Open what the routes work with, and what runs behind them. Redis may be away; then all is refused.
+
+    Raises: RedisUrlError, UnsuitableRedisError.
+    """
+    registry = MetricRegistry()
+    metrics = IngestMetrics(registry)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(_unwrapped())
+        broker = await stack.enter_async_context(
+            open_broker(
+                config.redis_url,
+                namespace=config.namespace,
+                patience_s=config.patience_s,
+                max_connections=MAX_CONNECTIONS,
+                observer=RedisMetrics(registry),
+            )
+        )
+        background = await stack.enter_async_context(anyio.create_task_group())
+        appender = Appender(broker, metrics, max_backlog_jobs=config.max_backlog_jobs)
+        await stack.enter_async_context(appender)
+        parts = _put_together(config, broker, appender, tracer, registry, metrics)
+        await parts.watch.look()
+        background.start_soon(parts.watch.run)
+        background.start_soon(parts.waiter.run)
+        # Before the broker is closed and after the last submission is stored.
+        stack.callback(background.cancel_scope.cancel)
+        yield parts
+
+
+def _put_together(
+    config: IngestConfig,
+    broker: Broker,
+    appender: Appender,
+    tracer: JobTracer,
+    registry: MetricRegistry,
+    metrics: IngestMetrics,
+) -> Parts:
+    catalogue = TypeCatalogue(broker.registry, registry)
+    admission, minter = Admission(config.unknown_types), JobMinter(tracer)
+    lister = JobLister(broker)
+    watch = RedisWatch(broker)
+    return Parts(
+        config=config,
+        broker=broker,
+        intake=Intake(catalogue, admission, minter, appender, broker.views, metrics),
+        batches=BatchIntake(catalogue, admission, minter, appender, metrics),
+        lister=lister,
+        dead=DeadDesk(broker, lister, tracer, metrics),
+        surveyor=QueueSurveyor(broker, catalogue),
+        catalogue=catalogue,
+        waiter=SettledWaiter(broker),
+        watch=watch,
+        tracer=tracer,
+        metrics=metrics,
+        registry=registry,
+        health=HealthReport("ingest", live=watch.live, ready=watch.ready),
+    )
+
+
+def _admin_server(parts: Parts) -> AbstractContextManager[object]:
+    port = parts.config.admin_port
+    if port is None:
+        return nullcontext()
+    server = AdminServer(parts.config.admin_host, port, registry=parts.registry, report=parts.health)
+    structlog.get_logger().info("admin", host=parts.config.admin_host, port=server.port)
+    return server
+
+
+async def _run_until_stopped(server: HttpServer, stop: anyio.Event) -> None:
+    await server.run()
+    # A server that ends by itself leaves nothing to wait for.
+    stop.set()
+
+
+async def _heed(signals: AsyncIterator[signal.Signals], stop: anyio.Event, hurry: anyio.Event) -> None:
+    async for _ in signals:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
+
+@asynccontextmanager
+async def _unwrapped() -> AsyncIterator[None]:
+    """Let a single error out of the groups that structured concurrency puts it in."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None

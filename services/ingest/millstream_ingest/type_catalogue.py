@@ -1,0 +1,78 @@
+"""The job types that workers have registered, kept close by so that a submission need not ask Redis.
+
+It is read again when a request comes and it is older than a second: an idle ingest asks nothing. While Redis is
+away the last known types hold.
+"""
+
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import anyio
+from msgspec import Struct
+
+from millstream_contracts import JobType, Tenant, TypeRegistration
+from millstream_ingest.payload_schema import PayloadSchema, compile_schema
+from millstream_streams import Registry, StoreUnavailableError
+from millstream_telemetry import MetricRegistry
+
+FRESH_FOR_S = 1.0
+ANSWER_WITHIN_S = 0.5
+
+
+class KnownType(Struct, frozen=True):
+    """A registered type and what its payloads are checked against."""
+
+    registration: TypeRegistration
+    schema: PayloadSchema | None
+
+
+KnownTypes = Mapping[JobType, KnownType]
+
+_NOTHING: KnownTypes = MappingProxyType({})
+
+
+class TypeCatalogue:
+    """The registered types of each tenant."""
+
+    def __init__(self, registry: Registry, metrics: MetricRegistry) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._known: dict[Tenant, KnownTypes] = {}
+        self._read_at: dict[Tenant, float] = {}
+        self._reading = anyio.Lock()
+
+    async def of(self, tenant: Tenant) -> KnownTypes:
+        """Return the types of a tenant, at most a second old unless Redis is away."""
+        if self._is_stale(tenant):
+            async with self._reading:
+                if self._is_stale(tenant):
+                    await self._read(tenant)
+        return self._known.get(tenant, _NOTHING)
+
+    def _is_stale(self, tenant: Tenant) -> bool:
+        return time.monotonic() - self._read_at.get(tenant, float("-inf")) > FRESH_FOR_S
+
+    async def _read(self, tenant: Tenant) -> None:
+        try:
+            with anyio.fail_after(ANSWER_WITHIN_S):
+                registrations = await self._registry.types(tenant)
+        except (StoreUnavailableError, TimeoutError):
+            pass
+        else:
+            self._replace(tenant, registrations)
+        self._read_at[tenant] = time.monotonic()
+
+    def _replace(self, tenant: Tenant, registrations: Mapping[JobType, TypeRegistration]) -> None:
+        known = self._known.get(tenant, _NOTHING)
+        self._known[tenant] = {
+            job_type: _learn(registration, known.get(job_type)) for job_type, registration in registrations.items()
+        }
+        self._metrics.register_types(registrations)
+
+
+def _learn(registration: TypeRegistration, known: KnownType | None) -> KnownType:
+    """Return what is known of a type; a schema is compiled only when it has changed."""
+    if known is not None and known.registration == registration:
+        return known
+    return KnownType(registration, compile_schema(registration.type, registration.payload_schema))
