@@ -1,0 +1,1 @@
+"""The composition root: `millstream ...`. The one package that reads the environment and wires the others."""

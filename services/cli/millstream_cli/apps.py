@@ -1,0 +1,36 @@
+"""Finds the apps that a worker runs, and fills the built-in one with its settings."""
+
+from collections.abc import Sequence
+
+from millstream import App
+from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings, builtin_app
+from millstream_cli.settings import WorkerSettings
+from millstream_workers.app_loader import load_app, merge_apps
+
+BUILTIN = "millstream.handlers:app"
+
+
+def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App:
+    """Return one app with the handlers of all; those built in when none is named.
+
+    Raises: AppLoadError, HandlerError.
+    """
+    apps = [_builtin(settings) if ref == BUILTIN else load_app(ref) for ref in refs or (BUILTIN,)]
+    return merge_apps(apps)
+
+
+def _builtin(settings: WorkerSettings) -> App:
+    reports = ReportSettings(folder=str(settings.reports_folder))
+    if settings.smtp_host is None:
+        # Without a server the handler could only fail: another worker may have one.
+        app = builtin_app(HandlerSettings(reports=reports))
+        del app.handlers["email.send"]
+        return app
+    smtp = SmtpSettings(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        tls=settings.smtp_tls,
+        username=settings.smtp_username,
+        password=settings.smtp_password.reveal() if settings.smtp_password else None,
+    )
+    return builtin_app(HandlerSettings(smtp=smtp, reports=reports))

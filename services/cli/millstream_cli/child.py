@@ -1,0 +1,116 @@
+"""One supervised process: started under the parent guard, its output passed on line by line."""
+
+import signal
+from collections.abc import Callable, Mapping
+from subprocess import PIPE, STDOUT
+
+import anyio
+from anyio.abc import ByteReceiveStream, Process
+from msgspec import Struct
+
+from millstream_cli.parent_watch import guarded
+
+Sink = Callable[[str, str], None]
+"""Takes the name of a child and a line of its output."""
+
+_MAX_LINE_BYTES = 64 << 10
+_LAST_WORDS_S = 2.0
+
+
+class ChildSpec(Struct, frozen=True, kw_only=True):
+    """A process to supervise."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] | None = None
+    """The whole environment; None is that of the supervisor."""
+    stage: int = 0
+    """Children of the lowest stage are stopped first, together; the next stage once those have ended."""
+    restarts: int = 5
+    """How often in a row it is started again when it ends unasked; 0 reports its first end."""
+
+
+class Child:
+    """A spec and the process that runs for it at the moment."""
+
+    def __init__(self, spec: ChildSpec, sink: Sink) -> None:
+        self.spec = spec
+        self.starts = 0
+        self.leaving = anyio.Event()
+        """It is to end, and not to be started again."""
+        self.gone = anyio.Event()
+        """It has ended for good."""
+        self.next_start = anyio.Event()
+        """Replaced at each start, after it was set."""
+        self._sink = sink
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process id, or None while it does not run."""
+        return self._process.pid if self._process else None
+
+    async def run(self) -> int:
+        """Start it and return its exit code once it has ended; minus the signal's number if that ended it."""
+        process = await anyio.open_process(
+            guarded(self.spec.argv), stdin=PIPE, stdout=PIPE, stderr=STDOUT, env=self.spec.env
+        )
+        async with process:
+            self._announce(process)
+            try:
+                await self._listen(process)
+            finally:
+                self._process = None
+        return await process.wait()
+
+    def leave(self) -> None:
+        """Ask it to end, and not to come back. Idempotent: it gets one SIGTERM, however often it is asked."""
+        if not self.leaving.is_set():
+            self.leaving.set()
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL, if it runs."""
+        self._signal(signal.SIGKILL)
+
+    def _announce(self, process: Process) -> None:
+        self._process = process
+        self.starts += 1
+        if self.leaving.is_set():  # asked while the process was being made
+            self._signal(signal.SIGTERM)
+        self.next_start.set()
+        self.next_start = anyio.Event()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def _listen(self, process: Process) -> None:
+        async with anyio.create_task_group() as tasks:
+            silent = anyio.Event()
+            if process.stdout:
+                tasks.start_soon(self._pass_on, process.stdout, silent)
+            await process.wait()
+            # A process of its own that it left behind may hold the output open for ever.
+            with anyio.move_on_after(_LAST_WORDS_S):
+                await silent.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _pass_on(self, output: ByteReceiveStream, silent: anyio.Event) -> None:
+        rest = b""
+        async for chunk in output:
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _MAX_LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            self._say(lines)
+        self._say([rest] if rest else [])
+        silent.set()
+
+    def _say(self, lines: list[bytes]) -> None:
+        for line in lines:
+            self._sink(self.spec.name, line.decode(errors="replace").rstrip("\r"))
+
+
+def describe_exit(code: int) -> str:
+    """Return an exit code in words."""
+    return f"code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"

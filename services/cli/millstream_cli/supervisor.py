@@ -1,0 +1,186 @@
+"""Runs the services of one machine as child processes, for `up` and `demo`.
+
+It starts a child again that ends unasked, stops them in stages, and leaves none behind: not when it fails, and
+not when it is killed.
+"""
+
+import signal
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from itertools import groupby
+
+import anyio
+from anyio.abc import TaskStatus
+
+from millstream_cli.child import Child, ChildSpec, Sink, describe_exit
+from millstream_cli.errors import ChildEndedError
+from millstream_cli.readiness import wait_until_ready
+
+SPEAKER = "supervisor"
+"""The name under which the supervisor's own lines reach the sink."""
+
+_FIRST_BACKOFF_S = 0.25
+_MAX_BACKOFF_S = 30.0
+_HEALTHY_AFTER_S = 30.0
+"""A child that was up for this long counts as having started well: its earlier ends are forgotten."""
+
+
+@asynccontextmanager
+async def supervise(specs: Sequence[ChildSpec], sink: Sink, *, grace_s: float = 30.0) -> AsyncIterator["Supervisor"]:
+    """Run the children for as long as the block lasts; then stop them, stage by stage.
+
+    The first SIGTERM or SIGINT cancels the block, without an error, and so does a child that cannot be kept
+    running. A second signal kills the children at once. Each child has `grace_s` to end by itself. Run it in the
+    main thread: signals are heard only there.
+
+    Raises: ChildEndedError, after all are stopped, when a child could not be kept running.
+    """
+    supervisor = Supervisor(specs, sink, grace_s)
+    with _single_error():
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(supervisor.heed_signals)
+            try:
+                for child in supervisor.children.values():
+                    tasks.start_soon(supervisor.keep, child)
+                with supervisor.block:
+                    yield supervisor
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await supervisor.stop()
+                tasks.cancel_scope.cancel()
+    if supervisor.failure:
+        raise supervisor.failure
+
+
+class Supervisor:
+    """What the block of `supervise` talks to."""
+
+    def __init__(self, specs: Iterable[ChildSpec], sink: Sink, grace_s: float) -> None:
+        self.block = anyio.CancelScope()
+        """The block of `supervise`; cancelling it stops the children."""
+        self.failure: ChildEndedError | None = None
+        self.signals: list[signal.Signals] = []
+        """Those received, in order."""
+        self.children = {spec.name: Child(spec, self._show) for spec in specs}
+        self._sink: Sink | None = sink
+        self._grace_s = grace_s
+
+    def pid(self, name: str) -> int | None:
+        """Return a child's process id, or None while it does not run. Raises: KeyError."""
+        return self.children[name].pid
+
+    async def wait_ready(self, *urls: str, timeout_s: float = 60.0) -> None:
+        """Wait until every address answers 200. Raises: NotReadyError."""
+        await wait_until_ready(urls, timeout_s=timeout_s)
+
+    async def kill(self, name: str, *, restart: bool = True) -> int | None:
+        """Send a child SIGKILL and wait until it runs again, or for ever gone without `restart`.
+
+        Returns the new process id, None without `restart`. Raises: KeyError.
+        """
+        child = self.children[name]
+        if not restart:
+            child.leaving.set()
+            child.kill()
+            await child.gone.wait()
+            return None
+        again = child.next_start
+        child.kill()
+        await again.wait()
+        return child.pid
+
+    async def stop(self) -> None:
+        """End all children, the lowest stage first. Idempotent."""
+        ordered = sorted(self.children.values(), key=_stage)
+        for _, stage in groupby(ordered, key=_stage):
+            await self._stop_stage(list(stage))
+
+    async def heed_signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Stop on the first signal, kill on the second. `supervise` runs this."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            task_status.started()
+            async for number in received:
+                self.signals.append(number)
+                if len(self.signals) == 1:
+                    self._show(SPEAKER, f"{number.name}: stopping, a second one kills")
+                    self.block.cancel()
+                else:
+                    self._kill_all()
+
+    async def keep(self, child: Child) -> None:
+        """Run a child, again and again, until it is asked to leave. `supervise` runs this."""
+        # Shielded: children end in the order of `stop`, never all at once by a cancellation.
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._run_again_and_again(child)
+            finally:
+                child.gone.set()
+
+    async def _run_again_and_again(self, child: Child) -> None:
+        ends_in_a_row = 0
+        while not child.leaving.is_set():
+            started_at = anyio.current_time()
+            code = await child.run()
+            if child.leaving.is_set():
+                return
+            was_healthy = anyio.current_time() - started_at >= _HEALTHY_AFTER_S
+            ends_in_a_row = 1 if was_healthy else ends_in_a_row + 1
+            if ends_in_a_row > child.spec.restarts:
+                self._fail(ChildEndedError(child.spec.name, describe_exit(code), child.starts))
+                return
+            await self._back_off(child, code, ends_in_a_row)
+
+    async def _back_off(self, child: Child, code: int, ends_in_a_row: int) -> None:
+        delay_s = min(_FIRST_BACKOFF_S * 2.0 ** (ends_in_a_row - 1), _MAX_BACKOFF_S)
+        self._show(SPEAKER, f"{child.spec.name} ended with {describe_exit(code)}; again in {delay_s:g} s")
+        with anyio.move_on_after(delay_s):
+            await child.leaving.wait()
+
+    async def _stop_stage(self, children: list[Child]) -> None:
+        for child in children:
+            child.leave()
+        with anyio.move_on_after(self._grace_s):
+            await _all_gone(children)
+        for child in children:
+            if not child.gone.is_set():
+                self._show(SPEAKER, f"{child.spec.name} did not end within {self._grace_s:g} s: killed")
+                child.kill()
+        await _all_gone(children)
+
+    def _kill_all(self) -> None:
+        for child in self.children.values():
+            child.leave()
+            child.kill()
+
+    def _fail(self, failure: ChildEndedError) -> None:
+        self.failure = self.failure or failure
+        self.block.cancel()
+
+    def _show(self, name: str, line: str) -> None:
+        if self._sink is None:
+            return
+        try:
+            self._sink(name, line)
+        except BrokenPipeError:  # `millstream up | head`: nobody listens, so nobody wants it to run on
+            self._sink = None
+            self.block.cancel()
+
+
+def _stage(child: Child) -> int:
+    return child.spec.stage
+
+
+async def _all_gone(children: Iterable[Child]) -> None:
+    for child in children:
+        await child.gone.wait()
+
+
+@contextmanager
+def _single_error() -> Iterator[None]:
+    # A task group wraps what the block raised; whoever wrote the block expects the error itself.
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from None

@@ -1,0 +1,96 @@
+"""The whole system on one machine: which processes, with which environment, ready when they say so.
+
+`up` and `demo` differ in what they do with it, not in how it runs.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import anyio.to_thread
+from msgspec import Struct
+
+from millstream_cli.child import ChildSpec, Sink
+from millstream_cli.embedded import start_embedded_redis
+from millstream_cli.supervisor import Supervisor, supervise
+
+HOST = "127.0.0.1"
+READY_WITHIN_S = 60.0
+STOP_GRACE_S = 30.0
+
+
+class SystemPlan(Struct, frozen=True, kw_only=True):
+    """What to run."""
+
+    folder: Path
+    """Where the embedded Redis keeps its data."""
+    redis_url: str | None = None
+    """A Redis that is there already; None starts the embedded one."""
+    port: int = 8080
+    """Of the HTTP API; 0 takes a free one."""
+    workers: int = 2
+    apps: tuple[str, ...] = ()
+    environ: Mapping[str, str] = {}
+    """More variables for all services."""
+
+
+class RunningSystem(Struct, frozen=True):
+    """What runs, and where."""
+
+    supervisor: Supervisor
+    url: str
+    """Of the HTTP API."""
+    redis_url: str
+    admin_urls: Mapping[str, str]
+    """Of the health and metrics routes, by process."""
+
+
+@asynccontextmanager
+async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSystem]:
+    """Run the system for as long as the block lasts; it begins when every service is ready.
+
+    Raises: NoRedisError, RedisStartError, ChildEndedError, NotReadyError.
+    """
+    with ExitStack() as stack:
+        redis_url = plan.redis_url
+        if redis_url is None:
+            redis = await anyio.to_thread.run_sync(start_embedded_redis, plan.folder)
+            stack.enter_context(redis)
+            redis_url = redis.url
+        names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
+        port, *admin_ports = _free_ports(len(names), plan.port)
+        admin = dict(zip(names[1:], admin_ports, strict=True))
+        specs = [_spec(name, plan, redis_url, port, admin) for name in names]
+        admin_urls = {"ingest": f"http://{HOST}:{port}"} | {
+            name: f"http://{HOST}:{admin_port}" for name, admin_port in admin.items()
+        }
+        async with supervise(specs, sink, grace_s=STOP_GRACE_S) as supervisor:
+            await supervisor.wait_ready(*(f"{url}/readyz" for url in admin_urls.values()), timeout_s=READY_WITHIN_S)
+            yield RunningSystem(supervisor, admin_urls["ingest"], redis_url, admin_urls)
+
+
+def _spec(name: str, plan: SystemPlan, redis_url: str, port: int, admin: Mapping[str, int]) -> ChildSpec:
+    command = name.partition("-")[0]
+    options: Sequence[str] = ("--port", str(port)) if command == "ingest" else ()
+    if command == "worker":
+        options = plan.apps
+    env = {**os.environ, **plan.environ, "MILLSTREAM_REDIS_URL": redis_url}
+    if name in admin:
+        env["MILLSTREAM_ADMIN_PORT"] = str(admin[name])
+    # Workers go first: what they finish while they drain still needs the others.
+    stage = 0 if command == "worker" else 1
+    argv = (sys.executable, "-m", "millstream_cli.main", command, *options)
+    return ChildSpec(name=name, argv=argv, env=env, stage=stage)
+
+
+def _free_ports(count: int, first: int) -> list[int]:
+    """Return `count` ports, the first as asked for, the others free at this moment."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        ports = [probe.getsockname()[1] for probe in probes]
+    return [first or ports[0], *ports[1:]]

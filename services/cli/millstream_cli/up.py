@@ -1,0 +1,53 @@
+"""`millstream up`: the whole system on this machine, on an embedded Redis, until Ctrl-C."""
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import click
+
+from millstream_cli.errors import CliError
+from millstream_cli.line_printer import LinePrinter
+from millstream_cli.output import one_line_errors
+from millstream_cli.settings import IngestSettings, WorkerSettings, load
+from millstream_cli.system import SystemPlan, run_system
+
+DEFAULT_FOLDER = Path(".millstream")
+
+
+@click.command()
+@click.argument("apps", nargs=-1)
+@click.option("--port", type=int, help="Port of the HTTP API; 8080 unless MILLSTREAM_PORT says otherwise.")
+@click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Worker processes.")
+@click.option("--data", type=click.Path(path_type=Path), default=DEFAULT_FOLDER, show_default=True)
+@one_line_errors(CliError, OSError)
+def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> None:
+    """Run the whole system here, with the handlers of APPS, until Ctrl-C.
+
+    Redis is embedded, with its data in the folder, unless MILLSTREAM_REDIS_URL names another.
+    """
+    settings = load(IngestSettings, os.environ, port=port)
+    load(WorkerSettings, os.environ, apps=apps or None)
+    plan = SystemPlan(
+        folder=data / "redis",
+        redis_url=os.environ.get("MILLSTREAM_REDIS_URL") or None,
+        port=settings.port,
+        workers=workers,
+        apps=apps,
+    )
+    anyio.run(_stay, plan)
+
+
+async def _stay(plan: SystemPlan) -> None:
+    names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
+    printer = LinePrinter(sys.stderr, names)
+    async with run_system(plan, printer) as system:
+        click.echo(f"\nMillstream is up at {system.url}")
+        click.echo(f"  API and its documentation   {system.url}/docs")
+        click.echo(f"  health                      {system.url}/health")
+        for name, url in system.admin_urls.items():
+            click.echo(f"  metrics of {name:<16} {url}/metrics")
+        click.echo(f"  Redis                       {system.redis_url}")
+        click.echo('Try: millstream submit report.generate \'{"rows": [{"n": 1}], "format": "csv"}\' --wait 5\n')
+        await anyio.sleep_forever()
