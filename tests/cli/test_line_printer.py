@@ -1,0 +1,29 @@
+"""What several processes say, in one stream."""
+
+import io
+
+from millstream_cli.line_printer import LinePrinter
+
+
+def test_printer_heads_each_line_with_a_name_of_one_width() -> None:
+    """Lines of different speakers stand under one another."""
+    stream = io.StringIO()
+    printer = LinePrinter(stream, ["ingest", "worker-1"])
+    printer("ingest", "ready")
+    printer("worker-1", "ready")
+    assert stream.getvalue() == "ingest   | ready\nworker-1 | ready\n"
+
+
+def test_printer_colours_names_on_a_terminal_only() -> None:
+    """A file gets no escape sequences."""
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    LinePrinter(stream, ["a"])("a", "x")
+    assert stream.getvalue() == "\x1b[36ma |\x1b[0m x\n"
+
+
+def test_printer_takes_a_speaker_it_was_not_told_of() -> None:
+    """A name without a colour is still printed."""
+    stream = io.StringIO()
+    LinePrinter(stream, ["a"], colour=True)("someone", "x")
+    assert "someone |" in stream.getvalue()

@@ -1,0 +1,245 @@
+"""Settings from the environment."""
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream_cli.errors import SettingsError
+from millstream_cli.secret import Secret
+from millstream_cli.settings import (
+    ALL_SETTINGS,
+    DispatcherSettings,
+    IngestSettings,
+    ReaperSettings,
+    RedisSettings,
+    WorkerSettings,
+    load,
+)
+
+
+def problems_of(kind: type[msgspec.Struct], environ: dict[str, str], **options: object) -> tuple[str, ...]:
+    """Return the lines of the error."""
+    with pytest.raises(SettingsError) as caught:
+        load(kind, environ, **options)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("kind", [RedisSettings, *ALL_SETTINGS])
+def test_load_gives_defaults_when_nothing_is_set(kind: type[msgspec.Struct]) -> None:
+    """Every service starts without any variable."""
+    assert load(kind, {}) == kind()
+
+
+@pytest.mark.parametrize("kind", [RedisSettings, *ALL_SETTINGS])
+def test_defaults_are_within_their_bounds(kind: type[msgspec.Struct]) -> None:
+    """What is the default could also have been set."""
+    raw = msgspec.to_builtins(kind(), enc_hook=str)
+    assert msgspec.convert(raw, kind, dec_hook=lambda cls, value: cls(value)) == kind()
+
+
+def test_load_converts_every_kind_of_value() -> None:
+    """A variable is text; a setting has a type."""
+    settings = load(
+        WorkerSettings,
+        {
+            "MILLSTREAM_REDIS_URL": "rediss+cluster://a:1,b:2",
+            "MILLSTREAM_APPS": "shop.jobs:app, mail:app",
+            "MILLSTREAM_TYPES": "invoice.*",
+            "MILLSTREAM_CONCURRENCY": " 20 ",
+            "MILLSTREAM_LEASE_S": "12.5",
+            "MILLSTREAM_LOG_LEVEL": "WARNING",
+            "MILLSTREAM_ADMIN_PORT": "9100",
+            "MILLSTREAM_REPORTS_FOLDER": "/srv/reports",
+            "MILLSTREAM_SMTP_USERNAME": "post",
+            "MILLSTREAM_SMTP_PASSWORD": "hunter2",
+            "PATH": "/bin",
+        },
+    )
+    assert settings == WorkerSettings(
+        redis_url="rediss+cluster://a:1,b:2",
+        apps=("shop.jobs:app", "mail:app"),
+        types=("invoice.*",),
+        concurrency=20,
+        lease_s=12.5,
+        log_level="warning",
+        admin_port=9100,
+        reports_folder=Path("/srv/reports"),
+        smtp_username="post",
+        smtp_password=Secret("hunter2"),
+    )
+
+
+@pytest.mark.parametrize(("text", "weights"), [("70/20/10", (70, 20, 10)), ("strict", None)])
+def test_priority_gives_its_weights(text: str, weights: tuple[int, int, int] | None) -> None:
+    """Weights are for high, normal and low; strict has none."""
+    assert load(WorkerSettings, {"MILLSTREAM_PRIORITY": text}).weights == weights
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "value", "allowed"),
+    [
+        (IngestSettings, "PORT", "99999", "a port from 1 to 65535"),
+        (IngestSettings, "PORT", "http", "a port from 1 to 65535"),
+        (IngestSettings, "TRACE_PROPAGATION", "yes", "one of `auto`, `child`, `link`"),
+        (IngestSettings, "MAX_BODY_BYTES", "1", "a whole number from 1,024 to 67,108,864"),
+        (WorkerSettings, "CONCURRENCY", "0", "a whole number from 1 to 100,000"),
+        (WorkerSettings, "CONCURRENCY", "1.5", "a whole number from 1 to 100,000"),
+        (WorkerSettings, "LEASE_S", "nan", "a number from 1 to 3,600"),
+        (WorkerSettings, "LEASE_S", "inf", "a number from 1 to 3,600"),
+        (WorkerSettings, "PRIORITY", "70/20", "`strict`, or the weights of high/normal/low such as 70/20/10"),
+        (WorkerSettings, "PRIORITY", "70/20/0", "`strict`, or the weights of high/normal/low such as 70/20/10"),
+        (WorkerSettings, "APPS", "shop", "an app such as shop.jobs:app; several with commas between them"),
+        (RedisSettings, "REDIS_URL", "http://x", "an address such as redis://127.0.0.1:6379/0, redis+sentinel"),
+    ],
+)
+def test_load_names_the_variable_its_value_and_what_is_allowed(
+    kind: type[msgspec.Struct], variable: str, value: str, allowed: str
+) -> None:
+    """An error can be mended without looking anything up."""
+    (line,) = problems_of(kind, {f"MILLSTREAM_{variable}": value})
+    assert line.startswith(f"MILLSTREAM_{variable}={value}: expected {allowed}")
+    assert "\n" not in line
+
+
+def test_load_tells_everything_that_is_wrong_at_once() -> None:
+    """Mending settings takes one try, not one per mistake."""
+    lines = problems_of(
+        WorkerSettings,
+        {"MILLSTREAM_CONCURENCY": "5", "MILLSTREAM_LEASE_S": "x", "MILLSTREAM_PROCESSES": "-1"},
+    )
+    assert [line.partition("=")[0].partition(" ")[0] for line in lines] == [
+        "MILLSTREAM_CONCURENCY",
+        "MILLSTREAM_LEASE_S",
+        "MILLSTREAM_PROCESSES",
+    ]
+
+
+def test_load_suggests_the_variable_that_was_probably_meant() -> None:
+    """A misspelt variable stops the start."""
+    assert problems_of(WorkerSettings, {"MILLSTREAM_CONCURENCY": "5"}) == (
+        "MILLSTREAM_CONCURENCY is no setting; did you mean `MILLSTREAM_CONCURRENCY`?",
+    )
+
+
+def test_load_suggests_nothing_when_nothing_is_near() -> None:
+    """A guess that misleads is worse than none."""
+    assert problems_of(WorkerSettings, {"MILLSTREAM_XYZZY": "5"}) == ("MILLSTREAM_XYZZY is no setting",)
+
+
+@pytest.mark.parametrize("kind", ALL_SETTINGS)
+def test_load_knows_the_variables_of_every_service(kind: type[msgspec.Struct]) -> None:
+    """One environment serves all services."""
+    names = {field.name for struct in ALL_SETTINGS for field in msgspec.structs.fields(struct)}
+    others = names - {field.name for field in msgspec.structs.fields(kind)}
+    environ = {f"MILLSTREAM_{name.upper()}": "whatever" for name in others}
+    assert load(kind, environ) == kind()
+
+
+def test_load_takes_an_empty_variable_as_unset() -> None:
+    """Compose files pass variables on that nobody has set."""
+    assert load(IngestSettings, {"MILLSTREAM_PORT": "", "MILLSTREAM_HOST": " "}) == IngestSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MILLSTREAM_PORT", "tcp://10.0.0.7:80"),
+        ("MILLSTREAM_SERVICE_HOST", "10.0.0.7"),
+        ("MILLSTREAM_SERVICE_PORT", "80"),
+        ("MILLSTREAM_SERVICE_PORT_HTTP", "80"),
+        ("MILLSTREAM_PORT_80_TCP", "tcp://10.0.0.7:80"),
+        ("MILLSTREAM_PORT_80_TCP_ADDR", "10.0.0.7"),
+        ("MILLSTREAM_INGEST_PORT", "tcp://10.0.0.7:80"),
+        ("MILLSTREAM_INGEST_SERVICE_HOST", "10.0.0.7"),
+    ],
+)
+def test_load_ignores_what_kubernetes_sets_for_a_service(name: str, value: str) -> None:
+    """A Kubernetes service called millstream must not stop millstream."""
+    assert load(IngestSettings, {name: value}) == IngestSettings()
+
+
+def test_load_reads_a_value_from_a_file(tmp_path: Path) -> None:
+    """A secret can be a mounted file; the newline at its end is the editor's."""
+    file = tmp_path / "url"
+    file.write_text("redis://:pa ss@db/0 \n".replace(" ", ""))
+    settings = load(DispatcherSettings, {"MILLSTREAM_REDIS_URL_FILE": str(file)})
+    assert settings.redis_url == "redis://:pass@db/0"
+
+
+def test_load_refuses_a_variable_beside_its_file(tmp_path: Path) -> None:
+    """Which of two values is meant, nobody can say."""
+    environ = {"MILLSTREAM_PORT": "80", "MILLSTREAM_PORT_FILE": str(tmp_path / "x")}
+    (line,) = problems_of(IngestSettings, environ)
+    assert line == "MILLSTREAM_PORT and MILLSTREAM_PORT_FILE are both set: keep one of them"
+
+
+def test_load_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A secret that is not mounted is said to be missing."""
+    (line,) = problems_of(IngestSettings, {"MILLSTREAM_PORT_FILE": str(tmp_path / "x")})
+    assert line == f"MILLSTREAM_PORT_FILE={tmp_path / 'x'}: cannot be read: No such file or directory"
+
+
+def test_load_names_a_file_that_is_no_text(tmp_path: Path) -> None:
+    """A binary file is no setting."""
+    (tmp_path / "x").write_bytes(b"\xff\xfe")
+    (line,) = problems_of(IngestSettings, {"MILLSTREAM_HOST_FILE": str(tmp_path / "x")})
+    assert line == f"MILLSTREAM_HOST_FILE={tmp_path / 'x'}: is not UTF-8 text"
+
+
+def test_load_prefers_options_over_variables() -> None:
+    """What was typed on the command line wins; what was not typed leaves the variable."""
+    environ = {"MILLSTREAM_CONCURRENCY": "5", "MILLSTREAM_PROCESSES": "2"}
+    settings = load(WorkerSettings, environ, concurrency=7, processes=None, apps=("shop:app",))
+    assert (settings.concurrency, settings.processes, settings.apps) == (7, 2, ("shop:app",))
+
+
+@pytest.mark.parametrize("value", [0, "0"])
+def test_load_holds_options_to_the_same_bounds(value: object) -> None:
+    """A wrong option is named as it was typed."""
+    (line,) = problems_of(WorkerSettings, {}, max_crashes=value)
+    assert line == "--max-crashes=0: expected a whole number from 1 to 1,000"
+
+
+def test_load_holds_fields_against_each_other() -> None:
+    """A lease that is renewed too late is lost by every worker."""
+    (line,) = problems_of(WorkerSettings, {"MILLSTREAM_LEASE_S": "3"})
+    assert line.startswith("MILLSTREAM_RENEW_EVERY_S=2: expected at most half of MILLSTREAM_LEASE_S, which is 3")
+
+
+def test_load_wants_both_halves_of_a_login() -> None:
+    """A user name without a password is a mistake."""
+    (line,) = problems_of(WorkerSettings, {"MILLSTREAM_SMTP_USERNAME": "post"})
+    assert line == "MILLSTREAM_SMTP_USERNAME and MILLSTREAM_SMTP_PASSWORD go together: one is unset"
+
+
+@pytest.mark.parametrize("url", ["redis://me:hunter2@db/0", "redis://:hun@ter2@db/0", "redis://:hunter2/x@db"])
+def test_secrets_do_not_show(url: str) -> None:
+    """A password is in no repr and in no error."""
+    settings = WorkerSettings(redis_url=url, smtp_username="post", smtp_password=Secret("hunter2"))
+    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_URL": f"x{url}"})
+    for text in (repr(settings), str(settings), f"{settings.smtp_password}", line):
+        assert "ter2" not in text
+    assert "redis_url='redis://***@db" in repr(settings)
+    assert settings.smtp_password is not None
+    assert settings.smtp_password.reveal() == "hunter2"
+
+
+def test_leases_are_the_same_for_workers_and_reapers() -> None:
+    """One variable sets both: a reaper with a shorter lease would take jobs from the living."""
+    environ = {"MILLSTREAM_LEASE_S": "60", "MILLSTREAM_MAX_CRASHES": "5"}
+    worker, reaper = load(WorkerSettings, environ), load(ReaperSettings, environ)
+    assert (worker.lease_s, worker.max_crashes) == (reaper.lease_s, reaper.max_crashes) == (60.0, 5)
+
+
+@given(
+    variable=st.sampled_from(sorted(field.name for field in msgspec.structs.fields(WorkerSettings))),
+    value=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30),
+)
+def test_load_answers_any_text_with_settings_or_a_settings_error(variable: str, value: str) -> None:
+    """No value whatever gives a traceback."""
+    with contextlib.suppress(SettingsError):
+        assert isinstance(load(WorkerSettings, {f"MILLSTREAM_{variable.upper()}": value}), WorkerSettings)

@@ -1,0 +1,68 @@
+"""What the tests of all packages share: the Redis of the run, and a broker on a namespace of its own."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+from leftovers import delete_namespace, find_leaks
+from redis_servers import RedisSource, binary_for, choose_redis
+
+from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
+from millstream_streams import Broker, open_broker
+
+pytest.register_assert_rewrite("streams.audit", "streams.seeds")
+
+# How long an example takes says nothing here: the machines that run this are busy.
+hypothesis.settings.register_profile("millstream", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("millstream")
+
+_SOURCE = pytest.StashKey[RedisSource]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the Redis of this run, without starting it."""
+    config.stash[_SOURCE] = choose_redis(os.environ.get("MILLSTREAM_TEST_REDIS"))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which Redis the tests see."""
+    return f"redis under test: {config.stash[_SOURCE]}"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio only: redis-py knows no other."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the URL of the Redis of this run. Use `namespace` to be alone on it."""
+    with request.config.stash[_SOURCE].run(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def own_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """Yield a server that this test has to itself, to fill, stop or break."""
+    with start_embedded_redis(tmp_path / "own-redis", binary=binary_for(request.config.stash[_SOURCE])) as server:
+        yield server
+
+
+@pytest.fixture
+def namespace() -> str:
+    """Return a prefix of keys that no other test has."""
+    return f"t{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+async def broker(redis_url: str, namespace: str) -> AsyncIterator[Broker]:
+    """Yield a broker on the namespace of this test. Keys left behind that should not be there fail it."""
+    async with open_broker(redis_url, namespace=namespace) as opened:
+        yield opened
+        leaks = await find_leaks(opened.client, namespace)
+        await delete_namespace(opened.client, namespace)
+    assert not leaks, "left behind in Redis:\n" + "\n".join(leaks)

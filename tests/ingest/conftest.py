@@ -1,0 +1,46 @@
+"""An ingest over the namespace of the test."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from ingest.serving import Ingest, running_ingest
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, TypePolicy, TypeRegistration
+from millstream_ingest.config import IngestConfig
+from millstream_streams import Broker
+
+EMAIL_SCHEMA = {
+    "type": "object",
+    "properties": {"to": {"type": "string"}, "copies": {"type": "integer", "minimum": 0}},
+    "required": ["to"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture
+def config(redis_url: str, namespace: str) -> IngestConfig:
+    """Return the settings of an ingest that is alone on its keys."""
+    return IngestConfig(redis_url=redis_url, namespace=namespace, port=0, grace_s=5.0)
+
+
+@pytest.fixture
+async def ingest(broker: Broker, config: IngestConfig) -> AsyncIterator[Ingest]:
+    """Yield a running ingest; `broker` sees what it stores."""
+    async with running_ingest(config) as running:
+        yield running
+
+
+@pytest.fixture
+def queue() -> Queue:
+    """Return the queue that submissions of `email.send` go to."""
+    return Queue(DEFAULT_TENANT, JobType("email.send"))
+
+
+@pytest.fixture
+async def registered(broker: Broker) -> TypeRegistration:
+    """Have a worker register `email.send` with a schema of its payload."""
+    registration = TypeRegistration(
+        type=JobType("email.send"), policy=TypePolicy(max_attempts=7), payload_schema=EMAIL_SCHEMA
+    )
+    await broker.registry.add_types(DEFAULT_TENANT, [registration])
+    return registration

@@ -1,0 +1,89 @@
+"""A real ingest on a loopback port, in the event loop of the test, and what clients send to it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+
+from millstream_ingest.config import IngestConfig
+from millstream_ingest.parts import Parts
+from millstream_ingest.service import open_parts, serve_parts
+from millstream_telemetry import JobTracer
+
+MSGPACK = "application/vnd.msgpack"
+JSON = "application/json"
+
+
+@dataclass
+class Ingest:
+    """A running ingest."""
+
+    http: httpx.AsyncClient
+    parts: Parts
+    stop: anyio.Event
+    hurry: anyio.Event
+
+    async def submit(self, job_type: str = "email.send", payload: Any = None, **fields: Any) -> dict[str, Any]:
+        """Submit a job that has to be accepted; return the answer."""
+        headers = fields.pop("headers", {})
+        body = {"type": job_type, "payload": payload, **fields}
+        response = await self.http.post("/v1/jobs", json=body, headers=headers)
+        assert response.status_code in {200, 202}, response.text
+        return response.json()
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """Read something that has to be there."""
+        response = await self.http.get(path, params=params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+
+@asynccontextmanager
+async def running_ingest(config: IngestConfig, tracer: JobTracer | None = None) -> AsyncIterator[Ingest]:
+    """Run an ingest for as long as the block lasts."""
+    stop, hurry, listening = anyio.Event(), anyio.Event(), anyio.Event()
+    urls: list[str] = []
+
+    def note(host: str, port: int) -> None:
+        urls.append(f"http://{host}:{port}")
+        listening.set()
+
+    async with open_parts(config, tracer=tracer or JobTracer(None)) as parts, anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(serve_parts, parts, stop, hurry, on_listening=note))
+        await listening.wait()
+        async with httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=60) as http:
+            yield Ingest(http, parts, stop, hurry)
+        stop.set()
+        hurry.set()
+
+
+def packed(value: Any) -> bytes:
+    """Return a value as MessagePack."""
+    return msgspec.msgpack.encode(value)
+
+
+def unpacked(response: httpx.Response) -> Any:
+    """Return what a MessagePack answer says."""
+    assert response.headers["content-type"] == MSGPACK
+    return msgspec.msgpack.decode(response.content)
+
+
+def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    """Return a refusal, which has to be a problem document of this kind."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert document["type"] == f"/problems/{slug}"
+    assert "Traceback" not in response.text
+    return document
+
+
+def pointers(document: dict[str, Any]) -> list[str]:
+    """Return where a refusal says the faults are."""
+    return [error["pointer"] for error in document.get("errors", [])]

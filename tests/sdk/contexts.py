@@ -1,0 +1,25 @@
+"""Contexts as workers make them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Raw
+
+from millstream import Context
+from millstream_contracts import JobId, JobSpec, Progress
+
+
+def make_context(job_type: str, state: Any = None, on_progress: Callable[[Progress], None] | None = None) -> Context:
+    """Return a context as a worker makes it."""
+    now_ms = int(datetime(2026, 1, 2, tzinfo=UTC).timestamp() * 1000)
+    return Context(
+        job_id=JobId(f"{job_type}_0001890000000000000000000000"),
+        job_type=job_type,
+        attempt=1,
+        fence=1,
+        spec=JobSpec(payload=Raw(b"\xc0"), created_at_ms=now_ms),
+        timeout_s=None,
+        state=state,
+        on_progress=on_progress,
+    )

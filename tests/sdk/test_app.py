@@ -1,0 +1,171 @@
+"""Registering handlers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from millstream import App, Context, HandlerError, NotBoundError, Retry
+from millstream.context import current_submitter
+
+
+class Recorder:
+    """Takes submissions and remembers them."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, Any, dict[str, Any]]] = []
+
+    async def submit(self, type: str, payload: Any = None, **options: Any) -> str:
+        """Take a submission."""
+        self.taken.append((type, payload, options))
+        return "handle"
+
+
+def test_job_registers_a_function_that_stays_callable() -> None:
+    """A handler is found by its type, and called in a test like the function it is."""
+    app = App("shop")
+
+    @app.job("add", timeout=5, retry=Retry(max_attempts=2, backoff="constant", base=1.5, cap=9, jitter=False))
+    def add(numbers: list[int]) -> int:
+        """Add numbers."""
+        return sum(numbers)
+
+    assert add([1, 2]) == 3
+    assert app.handlers["add"] is add
+    assert list(app) == [add]
+    policy = add.policy
+    assert (policy.max_attempts, policy.timeout_s) == (2, 5)
+    backoff = policy.backoff
+    assert (backoff.kind, backoff.base_s, backoff.cap_s, backoff.jitter) == ("constant", 1.5, 9, False)
+
+
+@pytest.mark.parametrize(
+    "job_type",
+    [
+        *("", "Upper", "a_b", "a/b", "-a", "a" * 65),
+        pytest.param("a\n", marks=pytest.mark.xfail(strict=True, reason="`$` also matches before a last line break")),
+    ],
+)
+def test_job_raises_when_type_is_malformed(job_type: str) -> None:
+    """A type that could not stand in an id or a key is refused."""
+    with pytest.raises(HandlerError, match="is no job type"):
+        App("x").job(job_type)
+
+
+def test_job_suggests_the_option_when_it_is_misspelt() -> None:
+    """An unknown option names the nearest known one."""
+    with pytest.raises(HandlerError, match="unknown option `timeot`; did you mean `timeout`"):
+        App("x").job("a", timeot=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 0},
+        {"timeout": "soon"},
+        {"partitions": 0},
+        {"result_ttl": -1},
+        {"retry": Retry(max_attempts=0)},
+        {"retry": Retry(backoff="cubic")},
+        {"retry": Retry(base=-1)},
+    ],
+)
+def test_job_raises_handler_error_when_an_option_is_out_of_bounds(options: dict[str, Any]) -> None:
+    """A wrong value stops the start, as a HandlerError that names the type."""
+    with pytest.raises(HandlerError, match="`a`"):
+        App("x").job("a", **options)(lambda: None)
+
+
+def test_job_raises_when_type_is_taken() -> None:
+    """One type has one handler, and the error says whose it is."""
+    app = App("x")
+    app.job("a")(lambda: None)
+    with pytest.raises(HandlerError, match="`a` is already handled by"):
+        app.job("a")(lambda: None)
+
+
+def test_job_picks_isolation_by_the_kind_of_function() -> None:
+    """`async def` runs on the loop, `def` in a thread, and either in a process when asked to."""
+    app = App("x")
+
+    async def on_loop() -> None: ...
+
+    def in_thread() -> None: ...
+
+    assert app.job("a")(on_loop).isolation == "loop"
+    assert app.job("b")(in_thread).isolation == "thread"
+    assert app.job("c", isolation="process")(in_thread).isolation == "process"
+
+
+@pytest.mark.parametrize("isolation", ["loop", "fiber"])
+def test_job_raises_when_isolation_does_not_fit(isolation: Any) -> None:
+    """A blocking function on the loop would stop all others."""
+    with pytest.raises(HandlerError, match="loop"):
+        App("x").job("a", isolation=isolation)(lambda: None)
+
+
+def test_include_takes_over_handlers_and_raises_when_a_type_is_in_both() -> None:
+    """Apps can be put together as long as their types differ."""
+    shop, mail = App("shop"), App("mail")
+    handler = mail.job("mail")(lambda: None)
+    shop.include(mail)
+    assert shop.handlers["mail"] is handler
+    with pytest.raises(HandlerError, match="both `shop` and `mail`"):
+        shop.include(mail)
+
+
+async def test_running_yields_the_state_and_closes_it() -> None:
+    """What the lifespan yields is the state, and it ends with the app."""
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[str]:
+        events.append(app.name)
+        yield "pool"
+        events.append("closed")
+
+    async with App("shop", lifespan=lifespan).running() as state:
+        assert state == "pool"
+        assert events == ["shop"]
+    assert events == ["shop", "closed"]
+    async with App("plain").running() as nothing:
+        assert nothing is None
+
+
+async def test_submit_goes_through_the_bound_client() -> None:
+    """Outside of handlers, a handler submits through the client of its app."""
+    app, client = App("x"), Recorder()
+    handler = app.job("a")(lambda: None)
+    app.bind(client)
+    assert await handler.submit({"n": 1}, delay=3) == "handle"
+    assert client.taken == [("a", {"n": 1}, {"delay": 3})]
+
+
+async def test_submit_prefers_the_worker_when_inside_of_a_handler() -> None:
+    """Inside of a handler the child joins the trace of the worker that runs it."""
+    app, client, worker = App("x"), Recorder(), Recorder()
+    handler = app.job("a")(lambda: None)
+    app.bind(client)
+    token = current_submitter.set(worker)
+    try:
+        await handler.submit()
+    finally:
+        current_submitter.reset(token)
+    assert (client.taken, worker.taken) == ([], [("a", None, {})])
+
+
+async def test_submit_raises_when_nothing_is_bound() -> None:
+    """Without a client the error says what to call."""
+    handler = App("x").job("a")(lambda: None)
+    with pytest.raises(NotBoundError, match=r"app\.bind\(client\)"):
+        await handler.submit()
+
+
+def test_context_is_found_by_its_annotation() -> None:
+    """A handler that wants a context says so with its last parameter."""
+
+    def handler(number: int, ctx: Context) -> None: ...
+
+    signature = App("x").job("a")(handler).signature
+    assert (signature.payload, signature.takes_payload, signature.takes_context) == (int, True, True)

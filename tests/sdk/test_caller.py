@@ -1,0 +1,146 @@
+"""The retry policy, as pure decisions on a clock that the test moves."""
+
+import pytest
+from sdk.scripted_api import MSGPACK, Reply, job_body
+
+from millstream import UnavailableError
+from millstream.api import Api
+from millstream.caller import Call, Caller
+from millstream.conversation import Answer, Conversation, NoAnswer, Request
+from millstream.errors import ApiError, WaitTimeoutError
+from millstream_contracts import Job
+
+LOST = NoAnswer("cut", maybe_done=True)
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def pass_over(self, request: Request, served_s: float = 0.0) -> None:
+        """Let the time pass that a request waits and takes."""
+        self.now += request.delay_s + served_s
+
+
+def keep_failing(conversation: Conversation[Job], clock: Clock) -> None:
+    """Lose every answer after half a second."""
+    while True:
+        clock.pass_over(conversation.send(LOST), served_s=0.5)
+
+
+def make_caller(clock: Clock, retry_for_s: float = 30.0) -> Caller:
+    """Return a caller that looks at this clock."""
+    return Caller("http://h", retry_for_s=retry_for_s, timeout_s=10, headers={}, clock=clock)
+
+
+def answer(body: object, status: int = 200, **headers: str) -> Answer:
+    """Return an answer in MessagePack."""
+    return Answer(status, {"content-type": MSGPACK, **headers}, Reply(body=body).encoded())
+
+
+def test_converse_waits_at_least_retry_after_when_told() -> None:
+    """The pause before a repetition is Retry-After and a random part on top."""
+    conversation = make_caller(Clock()).converse(Call(path="/x", answer=Job))
+    assert next(conversation).delay_s == 0
+    again = conversation.send(answer({}, 503, **{"retry-after": "7"}))
+    assert 7 <= again.delay_s <= 7.1
+
+
+def test_converse_pauses_within_a_growing_bound_when_failing() -> None:
+    """The n-th pause lies between zero and a bound that doubles from 0.1 s up to 5 s."""
+    conversation = make_caller(Clock()).converse(Call(path="/x", answer=Job))
+    next(conversation)
+    pauses = [conversation.send(LOST).delay_s for _ in range(12)]
+    bounds = [min(0.1 * 2**n, 5.0) for n in range(12)]
+    assert all(0 <= pause <= bound for pause, bound in zip(pauses, bounds, strict=True))
+    assert len(set(pauses)) == 12
+
+
+def test_converse_gives_up_when_the_window_after_the_first_failure_is_over() -> None:
+    """However long the first request took, the retry window opens with its failure, and then it closes."""
+    clock = Clock()
+    conversation = make_caller(clock, retry_for_s=3.0).converse(Call(path="/x", answer=Job))
+    clock.pass_over(next(conversation), served_s=100)
+    failed_at = clock.now
+    with pytest.raises(UnavailableError, match="cut"):
+        keep_failing(conversation, clock)
+    assert 0 < clock.now - failed_at <= 3.5
+
+
+def test_converse_repeats_an_unrepeatable_call_only_when_it_was_not_sent() -> None:
+    """A call that must not be done twice is sent again after a refused connection, not after a lost answer."""
+    call = Call(path="/x", answer=Job, repeatable=False)
+    conversation = make_caller(Clock()).converse(call)
+    next(conversation)
+    conversation.send(NoAnswer("refused", maybe_done=False))
+    with pytest.raises(UnavailableError):
+        conversation.send(LOST)
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_converse_does_not_repeat_an_unrepeatable_call_when_a_proxy_lost_it(status: int) -> None:
+    """A gateway's error leaves open whether the service acted."""
+    conversation = make_caller(Clock()).converse(Call(path="/x", answer=Job, repeatable=False))
+    next(conversation)
+    with pytest.raises(ApiError):
+        conversation.send(answer({}, status))
+
+
+def test_wait_polls_until_settled() -> None:
+    """A wait longer than the API allows is made of several long polls."""
+    clock = Clock()
+    conversation = Api(make_caller(clock)).wait("x_1", 45.0)
+    first = next(conversation)
+    assert first.url == "http://h/v1/jobs/x_1?wait=30"
+    assert first.answer_within_s == 40
+    clock.pass_over(first, served_s=30)
+    second = conversation.send(answer(job_body(state="running")))
+    assert second.url == "http://h/v1/jobs/x_1?wait=15"
+    with pytest.raises(StopIteration) as end:
+        conversation.send(answer(job_body(state="dead")))
+    assert end.value.value.state == "dead"
+
+
+def test_wait_raises_when_the_time_is_over() -> None:
+    """A job that does not end in time is a WaitTimeoutError, which says what the job does."""
+    clock = Clock()
+    conversation = Api(make_caller(clock)).wait("x_1", 2.5)
+    request = next(conversation)
+    assert request.url.endswith("?wait=2.5")
+    clock.pass_over(request, served_s=2.5)
+    with pytest.raises(WaitTimeoutError, match=r"job x_1 is running after 2.5 s; it goes on"):
+        conversation.send(answer(job_body(state="running")))
+
+
+def test_wait_asks_at_most_once_a_second_when_answered_at_once() -> None:
+    """A server that does not hold its answers is not asked in a busy loop."""
+    clock = Clock()
+    conversation = Api(make_caller(clock)).wait("x_1", 10)
+    clock.pass_over(next(conversation), served_s=0.25)
+    again = conversation.send(answer(job_body()))
+    assert again.delay_s == pytest.approx(0.75)
+    assert again.url.endswith("?wait=9")
+
+
+def test_wait_asks_for_what_is_left_when_a_poll_is_lost() -> None:
+    """A repeated long poll does not start the time anew."""
+    clock = Clock()
+    conversation = Api(make_caller(clock)).wait("x_1", 20)
+    clock.pass_over(next(conversation), served_s=15)
+    again = conversation.send(LOST)
+    left_s = 5 - again.delay_s
+    assert float(again.url.partition("wait=")[2]) == pytest.approx(left_s, abs=0.001)
+
+
+@pytest.mark.parametrize("job_id", ["../health", "a?b", "a#b", "a/b"])
+def test_get_keeps_an_id_in_its_place_when_it_is_odd(job_id: str) -> None:
+    """An id from elsewhere cannot turn the request into another one."""
+    url = next(Api(make_caller(Clock())).get(job_id)).url
+    assert url.startswith("http://h/v1/jobs/")
+    assert not set("/?#") & set(url.removeprefix("http://h/v1/jobs/"))

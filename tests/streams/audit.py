@@ -1,0 +1,150 @@
+"""The invariant that all scripts protect: every job is in exactly one place, and every place's entry is a job."""
+
+from msgspec import Struct
+
+from millstream_contracts import JobId, JobState, Queue
+from millstream_streams import Broker
+from millstream_streams.keys import GROUP, PRIORITIES
+
+Hash = dict[str, bytes]
+
+
+class Snapshot(Struct, frozen=True):
+    """All that Redis holds of a queue's jobs."""
+
+    jobs: dict[str, Hash]
+    ttl_ms: dict[str, int]
+    ready: list[dict[str, str]]
+    """Per priority: entry to job id."""
+    pending: list[set[str]]
+    """Per priority: the entries in some worker's hands."""
+    due: dict[str, int]
+    dead: dict[str, str]
+    """Entry to job id."""
+    expiring: dict[str, int]
+    """No place of its own: an index over jobs, which may also name jobs that have started or ended."""
+
+    def places_of(self, job_id: str) -> list[tuple[str, str]]:
+        """Return each place that names this job, with the position in it."""
+        found = [
+            (f"ready:{priority}", entry)
+            for priority, entries in zip(PRIORITIES, self.ready, strict=True)
+            for entry, named in entries.items()
+            if named == job_id
+        ]
+        found += [("due", str(self.due[job_id]))] if job_id in self.due else []
+        return found + [("dlq", entry) for entry, named in self.dead.items() if named == job_id]
+
+
+async def audit(broker: Broker, queue: Queue) -> Snapshot:
+    """Return what a queue holds, having made sure that it is consistent. Raises: AssertionError, in words."""
+    snapshot = await _read(broker, queue)
+    complaints = [
+        complaint
+        for job_id, fields in snapshot.jobs.items()
+        for complaint in (
+            *_misplaced(snapshot, job_id, fields),
+            *_misheld(snapshot, job_id, fields),
+            *_mortality(snapshot.ttl_ms[job_id], job_id, fields),
+            *_deathless(snapshot, job_id, fields),
+        )
+    ]
+    complaints += _strays(snapshot)
+    assert not complaints, "\n".join(complaints)
+    return snapshot
+
+
+def _misplaced(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
+    found, wanted = snapshot.places_of(job_id), _home(fields)
+    state = fields["state"].decode()
+    return [] if found == wanted else [f"{job_id} is {state}: it belongs at {wanted} and stands at {found}"]
+
+
+def _home(fields: Hash) -> list[tuple[str, str]]:
+    """Return where a job with this hash has to be, and nowhere else."""
+    match JobState(fields["state"].decode()):
+        case JobState.QUEUED | JobState.RUNNING:
+            return [(f"ready:{fields.get('priority', b'normal').decode()}", fields["entry"].decode())]
+        case JobState.SCHEDULED:
+            return [("due", fields["run_at"].decode())]
+        case JobState.DEAD:
+            return [("dlq", fields["dead_entry"].decode())]
+        case _:
+            return []
+
+
+def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
+    """Say where the rule is broken that a running job is in a worker's hands with a token, and no other job is."""
+    is_running = fields["state"] == b"running"
+    complaints = []
+    if is_running and not any(fields["entry"].decode() in entries for entries in snapshot.pending):
+        complaints.append(f"{job_id} is running, and pending with nobody")
+    if is_running != bool(fields.get("token")):
+        complaints.append(f"{job_id} is {fields['state'].decode()} with the token {fields.get('token')!r}")
+    if is_running and fields["token"].split(b":")[0] != fields["deliveries"]:
+        complaints.append(f"{job_id} has the token {fields['token']!r} at delivery {fields['deliveries']!r}")
+    return complaints
+
+
+def _mortality(ttl_ms: int, job_id: str, fields: Hash) -> list[str]:
+    """Say where the rule is broken that a job which has ended goes one day, and that any other stays."""
+    has_ended = JobState(fields["state"].decode()).is_terminal
+    if has_ended == (ttl_ms >= 0):
+        return []
+    return [f"{job_id} is {fields['state'].decode()} and lives for {ttl_ms} ms"]
+
+
+def _deathless(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
+    """Say where the rule is broken that a job which must not start late is found when it is late."""
+    waits = fields["state"] in {b"queued", b"scheduled"} and "deliveries" not in fields
+    if not waits or "expires_at" not in fields or snapshot.expiring.get(job_id) == int(fields["expires_at"]):
+        return []
+    return [f"{job_id} expires at {fields['expires_at'].decode()}, and nobody will notice"]
+
+
+def _strays(snapshot: Snapshot) -> list[str]:
+    named = [(f"ready {entry}", job_id) for entries in snapshot.ready for entry, job_id in entries.items()]
+    named += [("due", job_id) for job_id in snapshot.due]
+    named += [(f"dlq {entry}", job_id) for entry, job_id in snapshot.dead.items()]
+    complaints = [f"{place} names {job_id}, which is no job" for place, job_id in named if job_id not in snapshot.jobs]
+    for entries, held in zip(snapshot.ready, snapshot.pending, strict=True):
+        complaints += [f"{entry} is pending and in no stream" for entry in held if entry not in entries]
+    return complaints
+
+
+async def _read(broker: Broker, queue: Queue) -> Snapshot:
+    keys = broker.keys.of(queue)
+    pattern = f"{broker.keys.namespace}:{{{queue.tag}}}:job:*"
+    job_keys = [key async for key in broker.client.scan_iter(match=pattern, count=1000)]
+    pipeline = broker.client.pipeline(transaction=False)
+    for stream in (*keys.ready, keys.dlq):
+        pipeline.xrange(stream)
+    for zset in (keys.due, keys.expiring):
+        pipeline.zrange(zset, 0, -1, withscores=True)
+    for stream in keys.ready:
+        pipeline.xpending_range(stream, GROUP, min="-", max="+", count=100_000)
+    for key in job_keys:
+        pipeline.hgetall(key)
+        pipeline.pttl(key)
+    # A stream without a group has nothing pending: that error is an answer.
+    high, normal, low, dlq, due, expiring, *rest = await pipeline.execute(raise_on_error=False)
+    pending, found = rest[:3], rest[3:]
+    ids = [JobId(key.decode().removeprefix(keys.job_prefix)) for key in job_keys]
+    alive = [(job_id, at) for at, job_id in enumerate(ids) if found[2 * at]]
+    return Snapshot(
+        jobs={job_id: {name.decode(): value for name, value in found[2 * at].items()} for job_id, at in alive},
+        ttl_ms={job_id: found[2 * at + 1] for job_id, at in alive},
+        ready=[_ids_by_entry(stream) for stream in (high, normal, low)],
+        pending=[_entries(rows) for rows in pending],
+        due={member.decode(): int(score) for member, score in due},
+        dead=_ids_by_entry(dlq),
+        expiring={member.decode(): int(score) for member, score in expiring},
+    )
+
+
+def _ids_by_entry(rows: list[tuple[bytes, dict[bytes, bytes]]]) -> dict[str, str]:
+    return {entry.decode(): fields[b"id"].decode() for entry, fields in rows}
+
+
+def _entries(rows: list[dict[str, bytes]] | Exception) -> set[str]:
+    return set() if isinstance(rows, Exception) else {row["message_id"].decode() for row in rows}

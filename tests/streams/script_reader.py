@@ -1,0 +1,84 @@
+"""Reads scripts as text: what a header claims, and what the code beneath it does."""
+
+import re
+from importlib.resources import files
+
+from msgspec import Struct
+
+_FOLDER = files("millstream_streams") / "scripts"
+_NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
+_PLACES = {
+    "ready": {1, 2, 3}, "due": {4}, "dlq": {5}, "events": {6}, "settings": {7}, "expiring": {8},
+}  # fmt: skip
+
+
+class Header(Struct, frozen=True):
+    """What a script says of itself."""
+
+    text: str
+    keys: set[int]
+    first_per_job: int | None
+    """Index in ARGV from which arguments repeat, job by job."""
+    per_job: int
+    """How many arguments a job has."""
+    codes: set[int]
+    """What it may return per job; empty when it returns something else."""
+
+
+def read_header(name: str) -> Header:
+    """Return the header of a script."""
+    text = source(name).split("\n\n")[0]
+    flat = re.sub(r"\s*\n--\s*", " ", text)
+    repeats = re.search(r"ARGV\[(\d+)\.\.\]\s+(?:per \w[\w ]*? (\w+) values|job ids)", flat)
+    returns = re.search(r"Returns\s+(per job[^:{]*(?:\{code[^}]*\})?:?|)\s*(.*)", flat)
+    listed = re.findall(r"(?:^|; )(-?\d+) ", returns[2]) if returns else []
+    return Header(
+        text=text,
+        keys=_key_numbers(re.search(r"-- KEYS(.*?)(?=-- [A-Z])", text, re.DOTALL)[1]),
+        first_per_job=int(repeats[1]) if repeats else None,
+        per_job=(_NUMBERS[repeats[2]] if repeats[2] else 1) if repeats else 0,
+        codes={int(code) for code in listed},
+    )
+
+
+def used_keys(name: str) -> set[int]:
+    """Return the numbers of the KEYS that a script reaches, by itself or through what it calls of the prelude."""
+    shared = _functions(source("_queue"))
+    seen: set[str] = set()
+    pending, found = [_code(source(name))], set()
+    while pending:
+        code = pending.pop()
+        words = set(re.findall(r"(?<![\w.])[a-z_]+\b", code))
+        found |= {number for place, numbers in _PLACES.items() if place in words for number in numbers}
+        called = (words & shared.keys()) - seen
+        seen |= called
+        pending += [shared[one] for one in called]
+    return found
+
+
+def per_job_loop(name: str) -> tuple[int, int] | None:
+    """Return where the loop over ARGV begins, and by how much it steps."""
+    found = re.search(r"for at = (\d+), #ARGV(?:, (\d+))? do", source(name))
+    return (int(found[1]), int(found[2] or 1)) if found else None
+
+
+def source(name: str) -> str:
+    """Return the text of a script's own file."""
+    return (_FOLDER / f"{name}.lua").read_text()
+
+
+def _key_numbers(text: str) -> set[int]:
+    found: set[int] = set()
+    for first, last in re.findall(r"\b(\d)(?:-(\d))?\b", text):
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+def _code(text: str) -> str:
+    """Return a script without comments and texts in quotes."""
+    return re.sub(r"'[^'\n]*'", "''", re.sub(r"--[^\n]*", "", text))
+
+
+def _functions(text: str) -> dict[str, str]:
+    bodies = re.findall(r"^local function (\w+)\(.*?\)\n(.*?)^end", _code(text), re.DOTALL | re.MULTILINE)
+    return dict(bodies)

@@ -1,0 +1,103 @@
+"""What the server is, what it lacks, and whether jobs are safe on it."""
+
+import pytest
+
+from millstream_cli.embedded import EmbeddedRedis
+from millstream_streams import Broker, Capabilities, UnsuitableRedisError, open_broker
+
+GOOD = {
+    "server": "redis",
+    "version": (7, 2, 4),
+    "mode": "single",
+    "waitaof": True,
+    "maxmemory_policy": "noeviction",
+    "appendonly": True,
+    "listpack_value": 1024,
+}
+
+
+def capable(**changes: object) -> Capabilities:
+    """Return a server without faults, except for these."""
+    return Capabilities(**{**GOOD, **changes})
+
+
+def test_a_good_server_has_neither_objection_nor_advice() -> None:
+    """Silence means that all is well."""
+    assert capable().objections() == []
+    assert capable().advice() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"version": (6, 0, 16)}, "6.2"),
+        ({"server": "valkey", "version": (7, 0)}, "7.2"),
+        ({"maxmemory_policy": "allkeys-lru"}, "noeviction"),
+        ({"maxmemory_policy": "volatile-ttl"}, "noeviction"),
+    ],
+)
+def test_objections_name_what_would_lose_jobs(changes: dict, word: str) -> None:
+    """A server that is too old or evicts keys is refused, and the reason says what to do."""
+    (objection,) = capable(**changes).objections()
+    assert word in objection
+
+
+@pytest.mark.parametrize("version", [(6, 2), (6, 2, 0), (7, 0, 15), (8, 2, 3)])
+def test_the_oldest_supported_version_is_accepted(version: tuple[int, ...]) -> None:
+    """6.2 is the floor."""
+    assert capable(version=version).objections() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"maxmemory_policy": None}, "hides"),
+        ({"appendonly": False}, "appendonly"),
+        ({"listpack_value": 64}, "1024"),
+        ({"waitaof": False}, "WAITAOF"),
+    ],
+)
+def test_advice_names_what_could_be_better(changes: dict, word: str) -> None:
+    """What is no danger to what is stored is advice, no refusal."""
+    (advice,) = capable(**changes).advice()
+    assert word in advice
+    assert capable(**changes).objections() == []
+
+
+async def test_probe_tells_what_the_server_says(broker: Broker) -> None:
+    """Name and version are those of the server, Valkey's own where it is one."""
+    info = await broker.client.info("server")
+    found = await broker.probe()
+    assert found.server == ("valkey" if "valkey_version" in info else "redis")
+    assert found.version_text == str(info.get("valkey_version", info["redis_version"]))
+    assert found.mode == "single"
+    assert found.waitaof == (found.version >= (7, 2))
+
+
+async def test_the_embedded_server_needs_no_advice_that_can_be_followed(own_redis: EmbeddedRedis) -> None:
+    """`up` and `demo` start with what the doctor asks of others."""
+    async with open_broker(own_redis.url) as broker:
+        found = await broker.require_suitable()
+    assert found.maxmemory_policy == "noeviction"
+    assert found.appendonly is True
+    assert found.listpack_value == 1024
+
+
+async def test_require_suitable_refuses_a_server_that_evicts(own_redis: EmbeddedRedis) -> None:
+    """A server that would throw jobs away is refused at the start."""
+    async with open_broker(own_redis.url) as broker:
+        await broker.client.config_set("maxmemory-policy", "allkeys-lru")
+        with pytest.raises(UnsuitableRedisError, match="allkeys-lru"):
+            await broker.require_suitable()
+
+
+async def test_probe_takes_a_server_that_hides_its_configuration(own_redis: EmbeddedRedis) -> None:
+    """Managed services refuse CONFIG: that is no objection, it is said."""
+    async with open_broker(own_redis.url) as broker:
+        await broker.client.acl_setuser(
+            "ann", enabled=True, nopass=True, categories=["+@all"], commands=["-config"], keys=["*"]
+        )
+        async with open_broker(own_redis.url.replace("redis://", "redis://ann:x@")) as managed:
+            found = await managed.require_suitable()
+    assert (found.maxmemory_policy, found.appendonly, found.listpack_value) == (None, None, None)
+    assert any("hides" in advice for advice in found.advice())

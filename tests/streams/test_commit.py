@@ -1,0 +1,298 @@
+"""commit.lua: the outcome of a delivery is written once, by whoever has its token, and by nobody else."""
+
+import msgspec
+import pytest
+from streams.audit import audit
+from streams.seeds import (
+    ERROR,
+    FAR_MS,
+    TTL_MS,
+    commit,
+    events,
+    everything,
+    fields_of,
+    job_of,
+    make_due,
+    new_job,
+    pending,
+    recover_all,
+    seed,
+    seed_running,
+    take,
+    take_one,
+)
+
+from millstream_contracts import (
+    Cancelled,
+    Dead,
+    HandedBack,
+    JobState,
+    Outcome,
+    Priority,
+    Queue,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+)
+from millstream_streams import Broker, Commit, CommitCode
+
+RESULT = msgspec.Raw(msgspec.msgpack.encode({"sent": 3}))
+
+OUTCOMES = {
+    "succeeded": Succeeded(RESULT),
+    "retry": RetryAt(FAR_MS, ERROR),
+    "retry at once": RetryAt(0, ERROR),
+    "snoozed": Snoozed(FAR_MS),
+    "snoozed for nothing": Snoozed(0),
+    "dead": Dead("attempts", ERROR),
+    "cancelled": Cancelled("discarded by its handler"),
+}
+STATES = {
+    "succeeded": JobState.SUCCEEDED,
+    "retry": JobState.SCHEDULED,
+    "retry at once": JobState.QUEUED,
+    "snoozed": JobState.SCHEDULED,
+    "snoozed for nothing": JobState.QUEUED,
+    "dead": JobState.DEAD,
+    "cancelled": JobState.CANCELLED,
+}
+any_outcome = pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+@pytest.mark.parametrize("priority", list(Priority))
+async def test_commit_moves_the_job_to_where_its_outcome_says(
+    broker: Broker, queue: Queue, name: str, priority: Priority
+) -> None:
+    """One outcome, one place: the entry it ran under is gone from stream and pending list."""
+    running = await seed_running(broker, queue, priority=priority)
+    assert await commit(broker, running, OUTCOMES[name]) is CommitCode.COMMITTED
+    await audit(broker, queue)
+    job = await job_of(broker, queue, running.id)
+    stream = broker.keys.of(queue).ready[running.priority_index - 1]
+    assert job.state is STATES[name]
+    assert job.priority is priority
+    assert await broker.client.xrange(stream, running.entry, running.entry) == []
+    assert await pending(broker, stream) == []
+
+
+async def test_commit_keeps_the_result_of_a_success(broker: Broker, queue: Queue) -> None:
+    """A success counts an attempt and keeps the result for as long as it was told."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, Succeeded(RESULT), ttl_ms=60_000)
+    job = await job_of(broker, queue, running.id)
+    assert (job.state, job.result, job.attempts, job.version) == (JobState.SUCCEEDED, {"sent": 3}, 1, 3)
+    assert job.finished_at is not None
+    assert 50_000 < await broker.client.pttl(broker.keys.of(queue).job(running.id)) <= 60_000
+
+
+async def test_commit_keeps_the_error_after_a_later_success(broker: Broker, queue: Queue) -> None:
+    """The error of the last failed attempt stays readable."""
+    await commit(broker, await seed_running(broker, queue), RetryAt(0, ERROR))
+    second = await take_one(broker, queue)
+    await commit(broker, second)
+    job = await job_of(broker, queue, second.id)
+    assert (job.state, job.error, job.attempts) == (JobState.SUCCEEDED, ERROR, 2)
+
+
+async def test_commit_schedules_a_retry_by_the_clock_of_redis(broker: Broker, queue: Queue) -> None:
+    """The next attempt is due after the delay, counted where no worker's clock matters."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, RetryAt(FAR_MS, ERROR))
+    job = await job_of(broker, queue, running.id)
+    told = (await events(broker, queue))[-1]
+    assert job.run_at is not None
+    assert job.run_at.timestamp() * 1000 == told.at_ms + FAR_MS
+    assert (job.attempts, job.error, told.kind, told.jobs[0].state) == (1, ERROR, "retrying", "scheduled")
+
+
+async def test_commit_treats_a_negative_delay_as_none(broker: Broker, queue: Queue) -> None:
+    """A retry that is overdue is ready now."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, RetryAt(-5_000, ERROR))
+    assert (await job_of(broker, queue, running.id)).state is JobState.QUEUED
+
+
+async def test_commit_charges_no_attempt_for_a_snooze(broker: Broker, queue: Queue) -> None:
+    """A handler that asks for later has not failed."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, Snoozed(0))
+    again = await take_one(broker, queue)
+    assert (again.attempts, again.deliveries, again.last_error) == (0, 2, b"")
+
+
+async def test_commit_buries_with_reason_and_fingerprint(broker: Broker, queue: Queue) -> None:
+    """A dead letter says why, and its job stays until somebody decides."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, Dead("bad address", ERROR), ttl_ms=1_000)
+    keys = broker.keys.of(queue)
+    ((_, letter),) = await broker.client.xrange(keys.dlq)
+    assert letter[b"id"].decode() == running.id
+    assert (letter[b"reason"], letter[b"fingerprint"]) == (b"bad address", b"f00d")
+    assert await broker.client.pttl(keys.job(running.id)) == -1
+    job = await job_of(broker, queue, running.id)
+    assert (job.state, job.reason, job.error, job.attempts) == (JobState.DEAD, "bad address", ERROR, 1)
+
+
+async def test_commit_keeps_the_reason_of_a_cancellation(broker: Broker, queue: Queue) -> None:
+    """A handler may discard its job: no attempt is counted, the reason stays."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, Cancelled("order withdrawn"))
+    job = await job_of(broker, queue, running.id)
+    assert (job.state, job.reason, job.attempts) == (JobState.CANCELLED, "order withdrawn", 0)
+
+
+@pytest.mark.parametrize("name", ["retry", "retry at once", "snoozed", "snoozed for nothing", "cancelled", "dead"])
+async def test_commit_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue, name: str) -> None:
+    """Whoever asked for the end of a job gets it: there is no other attempt, and no dead letter to decide on."""
+    running = await seed_running(broker, queue)
+    await broker.store.cancel(queue, [running.id])
+    assert await commit(broker, running, OUTCOMES[name]) is CommitCode.COMMITTED
+    assert (await job_of(broker, queue, running.id)).state is JobState.CANCELLED
+
+
+async def test_commit_lets_a_success_stand_that_came_before_the_cancellation_was_seen(
+    broker: Broker, queue: Queue
+) -> None:
+    """The work is done: saying otherwise would be a lie."""
+    running = await seed_running(broker, queue)
+    await broker.store.cancel(queue, [running.id])
+    await commit(broker, running)
+    assert (await job_of(broker, queue, running.id)).state is JobState.SUCCEEDED
+
+
+@any_outcome
+async def test_commit_changes_nothing_when_sent_again(broker: Broker, queue: Queue, outcome: Outcome) -> None:
+    """The same commit again answers that it was made before, and moves nothing: its first answer was lost."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, outcome)
+    before = await everything(broker, queue)
+    assert await commit(broker, running, outcome) is CommitCode.COMMITTED_BEFORE
+    assert await everything(broker, queue) == before
+
+
+@any_outcome
+async def test_commit_counts_a_job_once_when_one_call_names_it_twice(
+    broker: Broker, queue: Queue, outcome: Outcome
+) -> None:
+    """The second mention within a call is a repetition: no second place, no second event."""
+    running = await seed_running(broker, queue)
+    one = Commit(running.id, running.token, outcome, TTL_MS)
+    codes = await broker.store.commit(queue, worker="w1", commits=[one, one])
+    assert codes == [CommitCode.COMMITTED, CommitCode.COMMITTED_BEFORE]
+    await audit(broker, queue)
+    assert [len(event.jobs) for event in await events(broker, queue)] == [1, 1, 1]
+
+
+@any_outcome
+async def test_commit_refuses_a_zombie(broker: Broker, queue: Queue, outcome: Outcome) -> None:
+    """Once the lease was taken back and the job given to another worker, the first one's word counts for nothing."""
+    zombie = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    owner = await take_one(broker, queue, "w2")
+    before = await everything(broker, queue)
+    assert await commit(broker, zombie, outcome) is CommitCode.STALE
+    assert await everything(broker, queue) == before
+    assert await commit(broker, owner) is CommitCode.COMMITTED
+
+
+async def test_commit_refuses_a_zombie_before_anybody_took_the_job(broker: Broker, queue: Queue) -> None:
+    """A job that is ready again belongs to nobody."""
+    zombie = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    before = await everything(broker, queue)
+    assert await commit(broker, zombie) is CommitCode.STALE
+    assert await everything(broker, queue) == before
+
+
+async def test_commit_refuses_an_old_token_after_a_newer_one_was_committed(broker: Broker, queue: Queue) -> None:
+    """Only the last commit is remembered: an older one is stale, whatever it was."""
+    first = await seed_running(broker, queue)
+    await commit(broker, first, RetryAt(0, ERROR))
+    second = await take_one(broker, queue)
+    await commit(broker, second, Snoozed(0))
+    assert await commit(broker, first, RetryAt(0, ERROR)) is CommitCode.STALE
+    assert await commit(broker, second, Snoozed(0)) is CommitCode.COMMITTED_BEFORE
+
+
+@pytest.mark.parametrize("token", ["", "1:", ":", "2:other"])
+async def test_commit_refuses_a_token_that_was_never_given(broker: Broker, queue: Queue, token: str) -> None:
+    """Nothing but the token of this delivery opens a job."""
+    running = await seed_running(broker, queue)
+    one = Commit(running.id, token, Succeeded(), TTL_MS)
+    assert await broker.store.commit(queue, worker="w1", commits=[one]) == [CommitCode.STALE]
+    assert (await job_of(broker, queue, running.id)).state is JobState.RUNNING
+
+
+async def test_commit_refuses_an_empty_token_for_a_waiting_job(broker: Broker, queue: Queue) -> None:
+    """A job that nobody holds has no token that could be guessed."""
+    (job_id,) = await seed(broker, queue)
+    one = Commit(job_id, "", Succeeded(), TTL_MS)
+    assert await broker.store.commit(queue, worker="w1", commits=[one]) == [CommitCode.STALE]
+    assert (await job_of(broker, queue, job_id)).state is JobState.QUEUED
+
+
+async def test_commit_says_so_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:
+    """A job that Redis forgot is an orphan to be counted, no error of the others in the call."""
+    running = await seed_running(broker, queue)
+    commits = [
+        Commit(new_job(queue).id, "1:n", Succeeded(), TTL_MS),
+        Commit(running.id, running.token, Succeeded(), TTL_MS),
+    ]
+    codes = await broker.store.commit(queue, worker="w1", commits=commits)
+    assert codes == [CommitCode.UNKNOWN_JOB, CommitCode.COMMITTED]
+
+
+async def test_commit_takes_every_kind_in_one_call(broker: Broker, queue: Queue) -> None:
+    """Outcomes are committed in batches: each job goes its own way, with one event per kind."""
+    for priority in Priority:
+        await seed(broker, queue, 3, priority=priority)
+    deliveries = await take(broker, queue)
+    commits = [
+        Commit(delivery.id, delivery.token, outcome, TTL_MS)
+        for delivery, outcome in zip(deliveries, OUTCOMES.values(), strict=False)
+    ]
+    codes = await broker.store.commit(queue, worker="w1", commits=commits)
+    assert set(codes) == {CommitCode.COMMITTED}
+    states = [(await job_of(broker, queue, one.id)).state for one in commits]
+    assert states == list(STATES.values())
+    told = {event.kind.value: len(event.jobs) for event in (await events(broker, queue))[4:]}
+    assert told == {"succeeded": 1, "retrying": 2, "snoozed": 2, "dead": 1, "cancelled": 1}
+
+
+async def test_commit_takes_a_full_call(broker: Broker, queue: Queue) -> None:
+    """A hundred outcomes go in one step."""
+    await seed(broker, queue, 100)
+    commits = [Commit(one.id, one.token, Succeeded(RESULT), TTL_MS) for one in await take(broker, queue, limit=100)]
+    assert set(await broker.store.commit(queue, worker="w1", commits=commits)) == {CommitCode.COMMITTED}
+    assert await broker.client.xlen(broker.keys.of(queue).ready[1]) == 0
+
+
+async def test_commit_keeps_a_retried_job_runnable(broker: Broker, queue: Queue) -> None:
+    """A retry comes back under a new entry and a new token."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, RetryAt(FAR_MS, ERROR))
+    await make_due(broker, queue, [running.id])
+    await broker.store.release_due(queue)
+    again = await take_one(broker, queue)
+    assert again.id == running.id
+    assert again.entry != running.entry
+    assert again.was_delayed
+    assert await commit(broker, again) is CommitCode.COMMITTED
+
+
+async def test_commit_writes_the_version_of_each_transition(broker: Broker, queue: Queue) -> None:
+    """A job's versions grow by one with each transition, so that consumers can order its events."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, RetryAt(0, ERROR))
+    await commit(broker, await take_one(broker, queue))
+    versions = [one.version for event in await events(broker, queue) for one in event.jobs]
+    assert versions == [1, 2, 3, 4, 5]
+    assert int((await fields_of(broker, queue, running.id))["version"]) == 5
+
+
+async def test_commit_refuses_a_hand_back(broker: Broker, queue: Queue) -> None:
+    """A hand-back has a transition of its own."""
+    running = await seed_running(broker, queue)
+    with pytest.raises(TypeError, match="hand_back"):
+        await commit(broker, running, HandedBack())

@@ -1,0 +1,145 @@
+"""Redis URLs, and the connections made from them."""
+
+import pytest
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool
+
+from millstream_streams import RedisUrlError, open_broker
+from millstream_streams.connections import (
+    BLOCKING_MARGIN_S,
+    COMMAND_TIMEOUT_S,
+    RedisUrl,
+    connect,
+    parse_redis_url,
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("redis://h", RedisUrl("single", (("h", 6379),))),
+        ("redis://h:1/2", RedisUrl("single", (("h", 1),), db=2)),
+        ("redis://h/", RedisUrl("single", (("h", 6379),))),
+        ("REDIS://h", RedisUrl("single", (("h", 6379),))),
+        ("rediss://h:1", RedisUrl("single", (("h", 1),), tls=True)),
+        ("redis://[::1]:7/3", RedisUrl("single", (("::1", 7),), db=3)),
+        ("redis://:secret@h", RedisUrl("single", (("h", 6379),), password="secret")),
+        ("redis://ann@h", RedisUrl("single", (("h", 6379),), username="ann")),
+        ("redis://an%2Fn:p%40%3A%2F@h", RedisUrl("single", (("h", 6379),), username="an/n", password="p@:/")),
+        ("redis://ann:p@ss@h", RedisUrl("single", (("h", 6379),), username="ann", password="p@ss")),
+        ("redis+sentinel://a,b:2/main", RedisUrl("sentinel", (("a", 26379), ("b", 2)), service="main")),
+        ("rediss+sentinel://a/main/3", RedisUrl("sentinel", (("a", 26379),), tls=True, service="main", db=3)),
+        ("redis+cluster://a:1,b,[::1]:5", RedisUrl("cluster", (("a", 1), ("b", 6379), ("::1", 5)))),
+        ("rediss+cluster://u:p@a", RedisUrl("cluster", (("a", 6379),), tls=True, username="u", password="p")),
+    ],
+    ids=str,
+)
+def test_parse_reads_each_form(url: str, wanted: RedisUrl) -> None:
+    """One server, Sentinel and Cluster, with and without TLS, user, password, ports and database."""
+    assert parse_redis_url(url) == wanted
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "h:6379",
+        "localhost",
+        "http://h",
+        "redis+other://h",
+        "redis",
+        "redis:",
+        "redis://",
+        "redis:///0",
+        "redis://:secret@",
+        "redis://h:port",
+        "redis://h:99999",
+        "redis://h:-1",
+        "redis://[::1",
+        "redis://h/one",
+        "redis://h/-1",
+        "redis://h/²",
+        "redis://h/1/2",
+        "redis://h,",
+        "redis://a,b",
+        "redis://h?db=1",
+        "redis://h#1",
+        "redis+sentinel://h",
+        "redis+sentinel://h/main/one",
+        "redis+sentinel://h/main/1/2",
+        "redis+cluster://h/1",
+        "unix:///run/redis.sock",
+    ],
+)
+def test_parse_refuses_what_it_cannot_read(url: str) -> None:
+    """Each mistake is one error of ours, which shows what a right URL looks like."""
+    with pytest.raises(RedisUrlError, match="redis://host:port/0"):
+        parse_redis_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://ann:s3cr3t@h:port",
+        "redis://:s3cr3t/x@h/0",
+        "redis://:x/s3cr3t@h/0",
+        "redis://:s3cr3t#x@h",
+        "redis://:x#s3cr3t@h",
+        "redis://:s3cr3t?x@h",
+        "redis://:x?s3cr3t@h",
+        "redis+sentinel://:s3cr3t@h",
+        "redis+cluster://:s3cr3t@h/1",
+        "http://:s3cr3t@h",
+        "redis://:s3cr3t@[::1",
+    ],
+)
+def test_parse_keeps_the_password_out_of_its_errors(url: str) -> None:
+    """Errors end in logs, and a URL that cannot be read may hold a password anywhere."""
+    with pytest.raises(RedisUrlError) as caught:
+        parse_redis_url(url)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_url_keeps_its_password_out_of_its_text() -> None:
+    """What is printed of a URL names the server, and not how to get in."""
+    url = parse_redis_url("redis://ann:s3cr3t@h/1")
+    assert "s3cr3t" not in repr(url) + str(url)
+    assert "h:6379" in repr(url)
+
+
+async def test_commands_are_never_sent_again_by_the_client() -> None:
+    """redis-py would re-send any command on a broken connection, and apply an XADD twice."""
+    client = connect(parse_redis_url("redis://127.0.0.1"))
+    options = client.connection_pool.connection_kwargs
+    assert options["retry"].get_retries() == 0
+    assert options["protocol"] == 2
+    assert options["socket_timeout"] == COMMAND_TIMEOUT_S
+    assert isinstance(client.connection_pool, BlockingConnectionPool)
+    await client.aclose()
+
+
+async def test_blocking_reads_wait_longer_than_they_block() -> None:
+    """A read that blocks longer than its socket waits is cut, and what it was given is stranded."""
+    client = connect(parse_redis_url("redis://127.0.0.1"), blocks_for_s=2.0)
+    assert client.connection_pool.connection_kwargs["socket_timeout"] == 2.0 + BLOCKING_MARGIN_S
+    await client.aclose()
+
+
+async def test_sentinel_connections_have_the_same_rules() -> None:
+    """Whatever stands between, no command is sent twice."""
+    client = connect(parse_redis_url("redis+sentinel://a,b/main/3"))
+    assert isinstance(client.connection_pool, SentinelConnectionPool)
+    options = client.connection_pool.connection_kwargs
+    assert (options["retry"].get_retries(), options["protocol"], options["db"]) == (0, 2, 3)
+    sentinels = client.connection_pool.sentinel_manager.sentinels
+    assert [one.connection_pool.connection_kwargs["port"] for one in sentinels] == [26379, 26379]
+    await client.aclose()
+    for one in sentinels:
+        await one.aclose()
+
+
+async def test_open_broker_refuses_a_bad_url_before_it_connects() -> None:
+    """A mistake in the settings is told at once."""
+    with pytest.raises(RedisUrlError):
+        async with open_broker("redis://h/one"):
+            pytest.fail("opened")

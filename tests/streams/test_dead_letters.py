@@ -1,0 +1,135 @@
+"""redrive.lua and discard.lua: what an operator decides about dead jobs."""
+
+from streams.audit import audit
+from streams.seeds import (
+    ERROR,
+    TTL_MS,
+    commit,
+    events,
+    everything,
+    job_of,
+    new_job,
+    recover_all,
+    seed,
+    seed_dead,
+    seed_running,
+    take,
+    take_one,
+)
+
+from millstream_contracts import Dead, JobState, Priority, Queue, RetryAt, Succeeded
+from millstream_streams import ActionCode, Broker, Commit, CommitCode
+
+
+async def test_redrive_makes_a_dead_job_ready_counted_from_zero(broker: Broker, queue: Queue) -> None:
+    """A new life: ready in the stream of its priority, with no attempts and no crashes against it."""
+    job_id = await seed_dead(broker, queue, priority=Priority.HIGH)
+    assert await broker.store.redrive(queue, [job_id]) == [ActionCode.DONE]
+    await audit(broker, queue)
+    job = await job_of(broker, queue, job_id)
+    assert (job.state, job.attempts, job.crashes, job.reason, job.finished_at) == (JobState.QUEUED, 0, 0, None, None)
+    assert job.error == ERROR
+    delivery = await take_one(broker, queue)
+    assert (delivery.id, delivery.priority_index, delivery.attempts, delivery.deliveries) == (job_id, 1, 0, 2)
+    told = [event for event in await events(broker, queue) if event.kind == "redriven"]
+    assert [(one.id, one.state) for event in told for one in event.jobs] == [(job_id, "queued")]
+
+
+async def test_redrive_gives_a_crashed_job_its_crashes_back(broker: Broker, queue: Queue) -> None:
+    """Otherwise the first crash after a redrive would bury it again."""
+    running = await seed_running(broker, queue)
+    await recover_all(broker, queue, max_crashes=1)
+    await broker.store.redrive(queue, [running.id])
+    await take_one(broker, queue)
+    assert await recover_all(broker, queue, max_crashes=2) == [running.id]
+
+
+async def test_redrive_runs_a_job_that_has_expired_meanwhile(broker: Broker, queue: Queue) -> None:
+    """Whoever redrives a job wants it to run: the deadline of its first life is over."""
+    job_id = await seed_dead(broker, queue, expires_in_ms=60_000)
+    await broker.client.hset(broker.keys.of(queue).job(job_id), "expires_at", 1)
+    await broker.store.redrive(queue, [job_id])
+    assert [delivery.id for delivery in await take(broker, queue)] == [job_id]
+
+
+async def test_redrive_refuses_a_job_that_is_not_dead(broker: Broker, queue: Queue) -> None:
+    """A repeated redrive, or one of a running job, changes nothing."""
+    job_id = await seed_dead(broker, queue)
+    await broker.store.redrive(queue, [job_id])
+    running = await take_one(broker, queue)
+    (waiting,) = await seed(broker, queue)
+    before = await everything(broker, queue)
+    codes = await broker.store.redrive(queue, [running.id, waiting, new_job(queue).id])
+    assert codes == [ActionCode.WRONG_STATE, ActionCode.WRONG_STATE, ActionCode.UNKNOWN_JOB]
+    assert await everything(broker, queue) == before
+
+
+async def test_redrive_keeps_the_zombie_of_the_first_life_out(broker: Broker, queue: Queue) -> None:
+    """The commit that killed the job is still known; any other old token is stale."""
+    zombie = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    killer = await take_one(broker, queue)
+    await commit(broker, killer, Dead("attempts", ERROR))
+    await broker.store.redrive(queue, [zombie.id])
+    again = await take_one(broker, queue)
+    before = await everything(broker, queue)
+    assert await commit(broker, killer, Dead("attempts", ERROR)) is CommitCode.COMMITTED_BEFORE
+    assert await commit(broker, zombie) is CommitCode.STALE
+    assert await everything(broker, queue) == before
+    assert await commit(broker, again) is CommitCode.COMMITTED
+
+
+async def test_discard_lets_a_dead_job_go(broker: Broker, queue: Queue) -> None:
+    """A discarded job ends as cancelled, says so, and is forgotten after a while."""
+    job_id = await seed_dead(broker, queue)
+    assert await broker.store.discard(queue, [job_id]) == [ActionCode.DONE]
+    await audit(broker, queue)
+    job = await job_of(broker, queue, job_id)
+    assert (job.state, job.reason) == (JobState.CANCELLED, "discarded")
+    assert (await broker.listing.dead([queue], cursor=None, limit=10)).items == []
+    told = (await events(broker, queue))[-1]
+    assert (told.kind, told.jobs[0].detail) == ("cancelled", "discarded")
+
+
+async def test_discard_refuses_a_job_that_is_not_dead(broker: Broker, queue: Queue) -> None:
+    """A repeated discard, or one of a waiting job, changes nothing."""
+    job_id = await seed_dead(broker, queue)
+    await broker.store.discard(queue, [job_id])
+    (waiting,) = await seed(broker, queue)
+    before = await everything(broker, queue)
+    codes = await broker.store.discard(queue, [job_id, waiting, new_job(queue).id])
+    assert codes == [ActionCode.WRONG_STATE, ActionCode.WRONG_STATE, ActionCode.UNKNOWN_JOB]
+    assert await everything(broker, queue) == before
+
+
+async def test_redrive_refuses_a_discarded_job(broker: Broker, queue: Queue) -> None:
+    """A decision is final."""
+    job_id = await seed_dead(broker, queue)
+    await broker.store.discard(queue, [job_id])
+    assert await broker.store.redrive(queue, [job_id]) == [ActionCode.WRONG_STATE]
+
+
+async def test_a_job_may_die_again_after_a_redrive(broker: Broker, queue: Queue) -> None:
+    """Each death is one letter: the earlier one is gone."""
+    job_id = await seed_dead(broker, queue)
+    await broker.store.redrive(queue, [job_id])
+    delivery = await take_one(broker, queue)
+    await commit(broker, delivery, RetryAt(0, ERROR))
+    last = await take_one(broker, queue)
+    letter = Commit(last.id, last.token, Dead("again", ERROR), TTL_MS)
+    await broker.store.commit(queue, worker="w1", commits=[letter])
+    ((_, fields),) = await broker.client.xrange(broker.keys.of(queue).dlq)
+    assert fields[b"reason"] == b"again"
+    assert (await job_of(broker, queue, job_id)).attempts == 2
+
+
+async def test_redrive_and_discard_treat_a_mixed_call_job_by_job(broker: Broker, queue: Queue) -> None:
+    """A full call of dead jobs is decided in one step."""
+    await seed(broker, queue, 50)
+    commits = [Commit(one.id, one.token, Dead("x", ERROR), TTL_MS) for one in await take(broker, queue, limit=50)]
+    await broker.store.commit(queue, worker="w1", commits=commits)
+    ids = [one.id for one in commits]
+    assert await broker.store.redrive(queue, ids[:25]) == [ActionCode.DONE] * 25
+    assert await broker.store.discard(queue, ids) == [ActionCode.WRONG_STATE] * 25 + [ActionCode.DONE] * 25
+    done = Commit(ids[0], "x", Succeeded(), TTL_MS)
+    assert await broker.store.commit(queue, worker="w1", commits=[done]) == [CommitCode.STALE]

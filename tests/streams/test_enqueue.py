@@ -1,0 +1,177 @@
+"""enqueue.lua: new jobs are stored once, in the place that their time and priority say."""
+
+import pytest
+from streams.audit import audit
+from streams.seeds import FAR_MS, LONG_AGO_MS, events, everything, fields_of, job_of, kinds, new_job, seed, take
+
+from millstream_contracts import JobState, Priority, Queue, limits
+from millstream_streams import Broker, EnqueueCode, Idempotency
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+async def test_enqueue_puts_a_job_into_the_stream_of_its_priority(
+    broker: Broker, queue: Queue, priority: Priority
+) -> None:
+    """A ready job is one entry in the stream of its priority, and nowhere else."""
+    job = new_job(queue, {"to": "ann"}, priority=priority)
+    (stored,) = await broker.store.enqueue(queue, [job])
+    snapshot = await audit(broker, queue)
+    fields = await fields_of(broker, queue, job.id)
+    assert stored.code is EnqueueCode.STORED
+    assert stored.id == job.id
+    assert snapshot.places_of(job.id) == [(f"ready:{priority}", fields["entry"].decode())]
+    assert int(fields["ready_at"]) == stored.at_ms
+    assert fields["spec"] == job.spec
+    seen = await job_of(broker, queue, job.id)
+    assert (seen.state, seen.priority, seen.payload) == (JobState.QUEUED, priority, {"to": "ann"})
+
+
+@pytest.mark.parametrize(
+    "when",
+    [{"delay_ms": FAR_MS}, {"run_at_ms": 4_102_444_800_000}],
+    ids=["delay", "run_at"],
+)
+async def test_enqueue_schedules_a_job_whose_time_is_to_come(
+    broker: Broker, queue: Queue, when: dict[str, int]
+) -> None:
+    """A delayed job waits in `due` under its time, and in no stream."""
+    job = new_job(queue, **when)
+    (stored,) = await broker.store.enqueue(queue, [job])
+    snapshot = await audit(broker, queue)
+    assert snapshot.due == {job.id: stored.at_ms}
+    assert (await job_of(broker, queue, job.id)).state is JobState.SCHEDULED
+    assert "run_at_ms" not in when or stored.at_ms == when["run_at_ms"]
+
+
+@pytest.mark.parametrize(
+    "when",
+    [{"delay_ms": 0}, {"delay_ms": -60_000}, {"run_at_ms": 0}, {"run_at_ms": LONG_AGO_MS}, {"run_at_ms": -1}],
+    ids=str,
+)
+async def test_enqueue_makes_a_job_ready_when_its_time_is_past(
+    broker: Broker, queue: Queue, when: dict[str, int]
+) -> None:
+    """A time in the past means now: the job is ready, and does not visit `due`."""
+    job = new_job(queue, **when)
+    await broker.store.enqueue(queue, [job])
+    seen = await job_of(broker, queue, job.id)
+    assert (seen.state, seen.run_at) == (JobState.QUEUED, None)
+
+
+async def test_enqueue_stores_nothing_twice_when_sent_again(broker: Broker, queue: Queue) -> None:
+    """A call whose answer was lost is sent again: the same ids change nothing the second time."""
+    jobs = [new_job(queue), new_job(queue, delay_ms=FAR_MS), new_job(queue, priority=Priority.LOW)]
+    await broker.store.enqueue(queue, jobs)
+    before = await everything(broker, queue)
+    again = await broker.store.enqueue(queue, jobs)
+    assert [one.code for one in again] == [EnqueueCode.STORED_BEFORE] * 3
+    assert [one.id for one in again] == [job.id for job in jobs]
+    assert await everything(broker, queue) == before
+
+
+async def test_enqueue_stores_an_id_once_when_one_call_names_it_twice(broker: Broker, queue: Queue) -> None:
+    """The second mention of an id within a call is a repetition like any other."""
+    job = new_job(queue)
+    codes = [one.code for one in await broker.store.enqueue(queue, [job, job])]
+    assert codes == [EnqueueCode.STORED, EnqueueCode.STORED_BEFORE]
+
+
+async def test_enqueue_does_not_revive_a_job_that_has_moved_on(broker: Broker, queue: Queue) -> None:
+    """A late repetition finds its job running, and leaves it alone."""
+    job = new_job(queue)
+    await broker.store.enqueue(queue, [job])
+    await take(broker, queue)
+    (again,) = await broker.store.enqueue(queue, [job])
+    assert again.code is EnqueueCode.STORED_BEFORE
+    assert (await job_of(broker, queue, job.id)).state is JobState.RUNNING
+
+
+async def test_enqueue_replays_when_the_idempotency_key_and_the_request_are_known(broker: Broker, queue: Queue) -> None:
+    """One key and one request make one job, whatever ids the repetitions carry."""
+    known = Idempotency(b"\x00\xff{}:key", "ab12")
+    first, second = new_job(queue, idempotency=known), new_job(queue, idempotency=known)
+    await broker.store.enqueue(queue, [first])
+    (replayed,) = await broker.store.enqueue(queue, [second])
+    assert (replayed.code, replayed.id) == (EnqueueCode.REPLAYED, first.id)
+    assert await broker.views.job(queue, second.id) is None
+
+
+async def test_enqueue_refuses_an_idempotency_key_used_for_another_request(broker: Broker, queue: Queue) -> None:
+    """The same key with another body is a mistake of the client: nothing is stored, the first job is named."""
+    first = new_job(queue, idempotency=Idempotency(b"key", "ab12"))
+    second = new_job(queue, idempotency=Idempotency(b"key", "cd34"))
+    await broker.store.enqueue(queue, [first])
+    before = await everything(broker, queue)
+    (refused,) = await broker.store.enqueue(queue, [second])
+    assert (refused.code, refused.id) == (EnqueueCode.KEY_REUSED, first.id)
+    assert await everything(broker, queue) == before
+
+
+async def test_enqueue_honours_an_idempotency_key_within_one_call(broker: Broker, queue: Queue) -> None:
+    """Group commit may put two requests with one key into one call: the first makes the job."""
+    known = Idempotency(b"key", "ab12")
+    first, second = new_job(queue, idempotency=known), new_job(queue, idempotency=known)
+    stored, replayed = await broker.store.enqueue(queue, [first, second])
+    assert (stored.code, replayed.code, replayed.id) == (EnqueueCode.STORED, EnqueueCode.REPLAYED, first.id)
+
+
+async def test_enqueue_says_stored_before_when_its_own_keyed_job_is_sent_again(broker: Broker, queue: Queue) -> None:
+    """A lost answer is no replay by the client: the job of this very id was stored before."""
+    job = new_job(queue, idempotency=Idempotency(b"key", "ab12"))
+    await broker.store.enqueue(queue, [job])
+    (again,) = await broker.store.enqueue(queue, [job])
+    assert (again.code, again.id) == (EnqueueCode.STORED_BEFORE, job.id)
+
+
+async def test_enqueue_keeps_an_idempotency_key_for_a_day(broker: Broker, queue: Queue) -> None:
+    """A key is remembered for a day, and not for ever."""
+    await seed(broker, queue, idempotency=Idempotency(b"key", "ab12"))
+    ttl_ms = await broker.client.pttl(broker.keys.of(queue).idempotency_prefix + "key")
+    assert limits.IDEMPOTENCY_TTL_S * 1000 - 60_000 < ttl_ms <= limits.IDEMPOTENCY_TTL_S * 1000
+
+
+async def test_enqueue_keeps_the_payload_as_it_is(broker: Broker, queue: Queue) -> None:
+    """A spec is an opaque blob: big integers, NUL and every byte come back as they went in."""
+    payload = {"n": 2**63 - 1, "f": 1.1, "b": bytes(range(256)), "e": [], "o": {}, "s": "\x00\u2028\U0001f600"}
+    job = new_job(queue, payload)
+    await broker.store.enqueue(queue, [job])
+    assert (await job_of(broker, queue, job.id)).payload == payload
+
+
+async def test_enqueue_stores_a_batch_of_large_payloads(broker: Broker, queue: Queue) -> None:
+    """A full call of the largest payloads is stored whole: there is no bound below the documented ones."""
+    blob = b"x" * limits.MAX_PAYLOAD_BYTES
+    jobs = [new_job(queue, blob) for _ in range(limits.MAX_SCRIPT_JOBS)]
+    stored = await broker.store.enqueue(queue, jobs)
+    assert {one.code for one in stored} == {EnqueueCode.STORED}
+    assert (await job_of(broker, queue, jobs[-1].id)).payload == blob
+
+
+async def test_enqueue_tells_of_each_job_in_one_event_per_kind_of_place(broker: Broker, queue: Queue) -> None:
+    """Events hold all jobs of a call: one entry for the ready ones, one for those that wait."""
+    ready = [new_job(queue), new_job(queue)]
+    waiting = [new_job(queue, delay_ms=FAR_MS)]
+    await broker.store.enqueue(queue, [*ready, *waiting])
+    seen = [
+        [(one.id, one.version, one.state, one.deliveries) for one in event.jobs]
+        for event in await events(broker, queue)
+    ]
+    assert await kinds(broker, queue) == ["submitted", "submitted"]
+    assert seen == [[(job.id, 1, "queued", 0) for job in ready], [(waiting[0].id, 1, "scheduled", 0)]]
+
+
+async def test_enqueue_stores_a_job_that_is_born_expired(broker: Broker, queue: Queue) -> None:
+    """A time of expiry in the past is stored like any other: claim is where it counts."""
+    (job_id,) = await seed(broker, queue, expires_at_ms=LONG_AGO_MS)
+    assert (await job_of(broker, queue, job_id)).state is JobState.QUEUED
+    assert await take(broker, queue) == []
+    assert (await job_of(broker, queue, job_id)).state is JobState.EXPIRED
+
+
+async def test_enqueue_keeps_partitions_apart(broker: Broker, queue: Queue) -> None:
+    """Two partitions of a type share nothing."""
+    other = Queue(queue.tenant, queue.type, 255)
+    (job_id,) = await seed(broker, other)
+    assert await take(broker, queue) == []
+    assert [delivery.id for delivery in await take(broker, other)] == [job_id]
+    assert "_ff" in job_id

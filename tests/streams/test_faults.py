@@ -1,0 +1,228 @@
+"""Calls outlast a Redis that is away for a moment, and say in our words what is wrong when it stays away."""
+
+import socket
+
+import anyio
+import pytest
+from anyio import to_thread
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import exceptions as redis_errors
+from streams.seeds import new_job, seed, take
+from waiting import wait_until
+
+from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
+from millstream_cli.redis_finder import RedisBinary
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_streams import (
+    Broker,
+    EnqueueCode,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+    backoff_s,
+    open_broker,
+)
+from millstream_streams.faults import LONGEST_DELAY_S, persist, translate
+from millstream_streams.scripting import load_script
+
+QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
+SCRIPT_6_2 = "Error running script (call to f_66d6746baf9641d3977a12a0a8abe1247bea3881): @user_script:158: "
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis_errors.ConnectionError("Connection refused"),
+        redis_errors.TimeoutError("Timeout reading from socket"),
+        redis_errors.BusyLoadingError("Redis is loading the dataset in memory"),
+        redis_errors.ReadOnlyError("You can't write against a read only replica."),
+        redis_errors.ClusterDownError("The cluster is down"),
+        redis_errors.TryAgainError("Multiple keys request during rehashing of slot"),
+        redis_errors.MasterDownError("Link with MASTER is down"),
+        redis_errors.ResponseError("NOREPLICAS Not enough good replicas to write."),
+        redis_errors.ResponseError("MISCONF Redis is configured to save RDB snapshots"),
+        redis_errors.ResponseError("BUSY Redis is busy running a script."),
+        redis_errors.ResponseError("UNBLOCKED the stream key no longer exists"),
+        redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -READONLY You can't write against a replica."),
+        redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -NOREPLICAS Not enough good replicas to write."),
+        redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -MISCONF Redis is configured to save"),
+        ConnectionResetError("reset by peer"),
+    ],
+    ids=lambda error: f"{type(error).__name__} {str(error)[:12]}",
+)
+def test_translate_knows_what_passes(error: Exception) -> None:
+    """What is repaired without a change on our side is unavailability, whichever server words it."""
+    assert type(translate(error)) is StoreUnavailableError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis_errors.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        redis_errors.ResponseError(
+            "OOM command not allowed when used memory > 'maxmemory'. script: 1, on @user_script"
+        ),
+        redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -OOM command not allowed when used memory"),
+    ],
+    ids=lambda error: str(error)[:12],
+)
+def test_translate_knows_a_full_redis(error: Exception) -> None:
+    """A full Redis is told apart: the caller can do better than wait."""
+    assert type(translate(error)) is StoreFullError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis_errors.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
+        redis_errors.ResponseError("user_script:3: attempt to index a nil value"),
+        redis_errors.ResponseError("ERR syntax error near a ROOMY LOADING dock"),
+        redis_errors.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
+        redis_errors.DataError("Invalid input of type: 'NoneType'"),
+    ],
+    ids=lambda error: str(error)[:12],
+)
+def test_translate_leaves_our_own_mistakes_alone(error: Exception) -> None:
+    """A defect is not retried, and not hidden behind a word for weather."""
+    assert translate(error) is None
+
+
+def test_translate_does_not_repeat_what_the_error_carries() -> None:
+    """redis-py puts arguments of a failed command into some errors: a payload must not end in a log."""
+    payload = "x" * 500 + "secret"
+    assert "secret" not in str(translate(redis_errors.ConnectionError(payload)))
+
+
+@given(st.integers(min_value=1, max_value=10**9))
+def test_backoff_stays_within_its_bounds(failures: int) -> None:
+    """However often it failed, the next try comes after some time, and within the longest delay."""
+    assert 0 < backoff_s(failures) <= LONGEST_DELAY_S
+
+
+async def test_persist_raises_what_was_wrong_once_patience_has_run_out() -> None:
+    """Without patience the first failure is the last; each call is told how many came before."""
+    seen: list[int] = []
+
+    async def call(failures: int) -> None:
+        seen.append(failures)
+        raise redis_errors.ConnectionError("gone")
+
+    with pytest.raises(StoreUnavailableError, match="gone"):
+        await persist(call, 0.0, lambda: None)
+    assert seen == [0]
+
+
+async def test_persist_does_not_wait_for_a_full_redis() -> None:
+    """A full Redis is the caller's to handle, at once."""
+    calls: list[int] = []
+
+    async def call(failures: int) -> None:
+        calls.append(failures)
+        raise redis_errors.OutOfMemoryError("full")
+
+    with pytest.raises(StoreFullError):
+        await persist(call, 3600.0, lambda: None)
+    assert calls == [0]
+
+
+async def test_persist_tries_again_until_it_succeeds() -> None:
+    """Every failure is counted, the answer is that of the last call."""
+    faults: list[int] = []
+
+    async def call(failures: int) -> str:
+        if failures < 3:
+            raise redis_errors.ConnectionError("gone")
+        return f"after {failures}"
+
+    assert await persist(call, 3600.0, lambda: faults.append(1)) == "after 3"
+    assert len(faults) == 3
+
+
+async def test_scripts_are_sent_again_when_the_server_forgot_them(broker: Broker, queue: Queue) -> None:
+    """SCRIPT FLUSH, a restart or a failover costs one more round trip, and no error."""
+    await seed(broker, queue)
+    await broker.client.script_flush()
+    (job_id,) = await seed(broker, queue)
+    assert job_id in [delivery.id for delivery in await take(broker, queue)]
+    assert await broker.client.script_exists(load_script("enqueue").sha) == [True]
+
+
+async def test_enqueue_says_unavailable_when_nobody_listens() -> None:
+    """No server is no traceback of redis-py."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    async with open_broker(f"redis://127.0.0.1:{port}/0", patience_s=0.0) as away:
+        for call in (
+            lambda: away.store.enqueue(QUEUE, [new_job(QUEUE, "canary")]),
+            lambda: away.views.job(QUEUE, new_job(QUEUE).id),
+            lambda: away.registry.ping(),
+            lambda: away.probe(),
+        ):
+            with pytest.raises(StoreUnavailableError) as caught:
+                await call()
+            assert "canary" not in str(caught.value)
+
+
+class Reconnects:
+    """Counts the failed calls of a broker."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def observe_call(self, script: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def count_reconnect(self) -> None:
+        """Note a fault."""
+        self.count += 1
+
+
+async def test_enqueue_outlasts_a_restart_of_redis(own_redis: EmbeddedRedis) -> None:
+    """A call made while Redis is down is answered once it is back, with nothing lost and nothing twice."""
+    faults = Reconnects()
+    binary = RedisBinary(own_redis.binary, own_redis.version)
+    job = new_job(QUEUE)
+    async with open_broker(own_redis.url, patience_s=120.0, observer=faults) as broker:
+        (earlier,) = await seed(broker, QUEUE)
+        own_redis.close()
+        answers: list[EnqueueCode] = []
+
+        async def enqueue() -> None:
+            answers.extend(one.code for one in await broker.store.enqueue(QUEUE, [job]))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(enqueue)
+            await wait_until(lambda: faults.count, "the call has failed once")
+            again = await to_thread.run_sync(
+                lambda: start_embedded_redis(own_redis.folder, own_redis.port, binary=binary)
+            )
+        with again:
+            assert answers == [EnqueueCode.STORED]
+            assert [delivery.id for delivery in await take(broker, QUEUE)] == [earlier, job.id]
+
+
+@pytest.mark.parametrize("trouble", ["read-only", "no replicas"])
+async def test_every_transition_says_unavailable_while_redis_takes_no_writes(
+    own_redis: EmbeddedRedis, trouble: str
+) -> None:
+    """A demoted primary and one without its replicas refuse writes: that passes, so it is unavailability."""
+    async with open_broker(own_redis.url, patience_s=0.0) as broker:
+        await seed(broker, QUEUE, 2)
+        await take(broker, QUEUE, limit=1)
+        if trouble == "read-only":
+            await broker.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        else:
+            await broker.client.config_set("min-replicas-to-write", 1)
+        reader = broker.reader()
+        for call in (
+            lambda: seed(broker, QUEUE),
+            lambda: take(broker, QUEUE),
+            lambda: broker.store.recover(QUEUE, lease_ms=0, max_crashes=3),
+            lambda: reader.wait([QUEUE], consumer="w1", block_ms=0),
+        ):
+            with pytest.raises(StoreError) as caught:
+                await call()
+            assert type(caught.value) is StoreUnavailableError
+        await reader.close()

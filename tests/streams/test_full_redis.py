@@ -1,0 +1,154 @@
+"""At `maxmemory` new jobs are refused and running ones can end: a full Redis drains by itself."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from streams.audit import audit
+from streams.seeds import (
+    ERROR,
+    commit,
+    everything,
+    job_of,
+    lease,
+    make_due,
+    new_job,
+    seed,
+    seed_dead,
+    take,
+)
+
+from millstream_cli.embedded import EmbeddedRedis
+from millstream_contracts import DEFAULT_TENANT, Dead, JobState, JobType, Progress, Queue, RetryAt, Snoozed, Succeeded
+from millstream_streams import ActionCode, Broker, CommitCode, LeaseCode, StoreFullError, open_broker
+
+QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
+
+
+@pytest.fixture
+async def roomy(own_redis: EmbeddedRedis) -> AsyncIterator[Broker]:
+    """Yield a broker on a server that this test may fill."""
+    async with open_broker(own_redis.url, patience_s=0.0) as opened:
+        yield opened
+        await opened.client.config_set("maxmemory", 0)
+        await audit(opened, QUEUE)
+
+
+async def fill(broker: Broker) -> None:
+    """Let Redis have no memory left, from now on."""
+    await broker.client.config_set("maxmemory", 1)
+    with pytest.raises(StoreFullError):
+        await broker.store.enqueue(QUEUE, [new_job(QUEUE)])
+
+
+async def test_enqueue_is_refused_whole(roomy: Broker) -> None:
+    """A call of many jobs stores none of them: no job is half there."""
+    await seed(roomy, QUEUE)
+    before = await everything(roomy, QUEUE)
+    await fill(roomy)
+    with pytest.raises(StoreFullError):
+        await roomy.store.enqueue(QUEUE, [new_job(QUEUE, delay_ms=delay) for delay in (0, 60_000, 0)])
+    assert await everything(roomy, QUEUE) == before
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Succeeded(msgspec.Raw(b"\x01")), JobState.SUCCEEDED),
+        (RetryAt(60_000, ERROR), JobState.SCHEDULED),
+        (RetryAt(0, ERROR), JobState.QUEUED),
+        (Snoozed(60_000), JobState.SCHEDULED),
+        (Dead("attempts", ERROR), JobState.DEAD),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,
+)
+async def test_commit_passes(roomy: Broker, outcome: object, state: JobState) -> None:
+    """Whatever became of a job is stored: its first write frees memory."""
+    await seed(roomy, QUEUE)
+    (delivery,) = await take(roomy, QUEUE)
+    await fill(roomy)
+    assert await commit(roomy, delivery, outcome) is CommitCode.COMMITTED
+    assert (await job_of(roomy, QUEUE, delivery.id)).state is state
+
+
+async def test_claim_passes(roomy: Broker) -> None:
+    """What waits can be taken, or it would never make room."""
+    ids = await seed(roomy, QUEUE, 3)
+    await take(roomy, QUEUE, limit=1)
+    await fill(roomy)
+    assert [delivery.id for delivery in await take(roomy, QUEUE)] == ids[1:]
+
+
+async def test_claim_passes_with_what_a_blocking_read_took(roomy: Broker) -> None:
+    """A worker that was woken by a job can begin it, and one that lost an answer can go on."""
+    await take(roomy, QUEUE)
+    first, second = await seed(roomy, QUEUE, 2)
+    reader = roomy.reader()
+    entries = await reader.wait([QUEUE], consumer="w1", block_ms=0)
+    await reader.wait([QUEUE], consumer="w1", block_ms=0)
+    await reader.close()
+    await fill(roomy)
+    assert [one.id for one in await take(roomy, QUEUE, limit=0, read=entries)] == [first]
+    assert [one.id for one in await take(roomy, QUEUE, limit=1, resume=True)] == [second]
+
+
+@pytest.mark.parametrize("progress", [b"", msgspec.msgpack.encode(Progress(1.0))], ids=["without", "with"])
+async def test_renew_passes(roomy: Broker, progress: bytes) -> None:
+    """Leases are kept, with progress or without: else every running job would run a second time."""
+    await seed(roomy, QUEUE)
+    (delivery,) = await take(roomy, QUEUE)
+    await fill(roomy)
+    assert await roomy.store.renew(QUEUE, consumer="w1", leases=[lease(delivery, progress)]) == [LeaseCode.RENEWED]
+
+
+async def test_hand_back_and_recover_pass(roomy: Broker) -> None:
+    """Jobs change hands while Redis is full."""
+    await seed(roomy, QUEUE, 2)
+    returned, lost = await take(roomy, QUEUE)
+    await fill(roomy)
+    codes = await roomy.store.hand_back(QUEUE, worker="w1", tokens=[(returned.id, returned.token)])
+    recovery = await roomy.store.recover(QUEUE, lease_ms=0, max_crashes=3)
+    assert codes == [CommitCode.COMMITTED]
+    assert [one.id for one in recovery.requeued] == [lost.id]
+
+
+async def test_release_due_passes(roomy: Broker) -> None:
+    """Delayed jobs become ready: if they are what fills Redis, nothing else could ever empty it."""
+    ids = await seed(roomy, QUEUE, 2, delay_ms=60_000)
+    await make_due(roomy, QUEUE, ids)
+    await take(roomy, QUEUE)
+    await fill(roomy)
+    assert (await roomy.store.release_due(QUEUE)).released == 2
+    assert len(await take(roomy, QUEUE)) == 2
+
+
+async def test_cancel_and_discard_pass(roomy: Broker) -> None:
+    """What an operator turns to when Redis is full has to work then."""
+    dead = await seed_dead(roomy, QUEUE)
+    (running,) = await seed(roomy, QUEUE)
+    await take(roomy, QUEUE)
+    (waiting,) = await seed(roomy, QUEUE)
+    await fill(roomy)
+    codes = await roomy.store.cancel(QUEUE, [running, waiting])
+    assert codes == [ActionCode.REQUESTED, ActionCode.DONE]
+    assert await roomy.store.discard(QUEUE, [dead]) == [ActionCode.DONE]
+
+
+async def test_redrive_passes_or_is_refused_whole(roomy: Broker) -> None:
+    """A redrive moves a job in one step, or not at all."""
+    dead = await seed_dead(roomy, QUEUE)
+    await fill(roomy)
+    before = await everything(roomy, QUEUE)
+    try:
+        assert await roomy.store.redrive(QUEUE, [dead]) == [ActionCode.DONE]
+    except StoreFullError:
+        assert await everything(roomy, QUEUE) == before
+
+
+async def test_reading_passes(roomy: Broker) -> None:
+    """A full Redis can be looked at."""
+    (job_id,) = await seed(roomy, QUEUE)
+    await fill(roomy)
+    assert (await job_of(roomy, QUEUE, job_id)).state is JobState.QUEUED
+    assert (await roomy.store.measure(QUEUE)).queued == (0, 1, 0)
+    assert len((await roomy.listing.jobs([QUEUE], JobState.QUEUED, cursor=None, limit=5)).items) == 1

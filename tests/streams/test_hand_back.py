@@ -1,0 +1,99 @@
+"""hand_back.lua: what a leaving worker returns is ready at once and has cost the job nothing."""
+
+from streams.audit import audit
+from streams.seeds import (
+    commit,
+    events,
+    everything,
+    job_of,
+    new_job,
+    pending,
+    recover_all,
+    seed,
+    seed_running,
+    take,
+    take_one,
+)
+
+from millstream_contracts import JobState, Priority, Queue
+from millstream_streams import Broker, CommitCode, Delivery
+
+
+async def hand_back(broker: Broker, queue: Queue, *deliveries: Delivery) -> list[CommitCode]:
+    """Return deliveries."""
+    tokens = [(delivery.id, delivery.token) for delivery in deliveries]
+    return await broker.store.hand_back(queue, worker="w1", tokens=tokens)
+
+
+async def test_hand_back_makes_the_job_ready_at_once(broker: Broker, queue: Queue) -> None:
+    """The next worker gets it without waiting for a lease; neither an attempt nor a crash is charged."""
+    running = await seed_running(broker, queue, priority=Priority.HIGH)
+    assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED]
+    await audit(broker, queue)
+    job = await job_of(broker, queue, running.id)
+    assert (job.state, job.attempts, job.crashes, job.handbacks) == (JobState.QUEUED, 0, 0, 1)
+    again = await take_one(broker, queue, "w2")
+    assert (again.id, again.priority_index, again.attempts, again.deliveries) == (running.id, 1, 0, 2)
+
+
+async def test_hand_back_leaves_no_entry_behind(broker: Broker, queue: Queue) -> None:
+    """Acknowledged and deleted: a stream that only grows would be read through for ever."""
+    running = await seed_running(broker, queue)
+    stream = broker.keys.of(queue).ready[1]
+    await hand_back(broker, queue, running)
+    assert [entry.decode() for entry, _ in await broker.client.xrange(stream)] != [running.entry]
+    assert await broker.client.xlen(stream) == 1
+    assert await pending(broker, stream) == []
+
+
+async def test_hand_back_changes_nothing_when_sent_again(broker: Broker, queue: Queue) -> None:
+    """The same hand-back again answers that it was made before."""
+    running = await seed_running(broker, queue)
+    await hand_back(broker, queue, running)
+    before = await everything(broker, queue)
+    assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED_BEFORE]
+    assert await everything(broker, queue) == before
+
+
+async def test_hand_back_refuses_a_zombie(broker: Broker, queue: Queue) -> None:
+    """A worker whose lease was taken back cannot take the job from its new owner."""
+    zombie = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    await take_one(broker, queue, "w2")
+    before = await everything(broker, queue)
+    assert await hand_back(broker, queue, zombie) == [CommitCode.STALE]
+    assert await everything(broker, queue) == before
+
+
+async def test_hand_back_says_so_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:
+    """A job that Redis forgot is no error of the others in the call."""
+    running = await seed_running(broker, queue)
+    tokens = [(new_job(queue).id, "1:n"), (running.id, running.token)]
+    codes = await broker.store.hand_back(queue, worker="w1", tokens=tokens)
+    assert codes == [CommitCode.UNKNOWN_JOB, CommitCode.COMMITTED]
+
+
+async def test_hand_back_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue) -> None:
+    """A job that is to end is not handed to the next worker."""
+    running = await seed_running(broker, queue)
+    await broker.store.cancel(queue, [running.id])
+    assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED]
+    assert (await job_of(broker, queue, running.id)).state is JobState.CANCELLED
+    assert await take(broker, queue) == []
+
+
+async def test_hand_back_loses_against_a_commit(broker: Broker, queue: Queue) -> None:
+    """A job that was committed is not handed back: its token is spent."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running)
+    assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED_BEFORE]
+    assert (await job_of(broker, queue, running.id)).state is JobState.SUCCEEDED
+
+
+async def test_hand_back_tells_of_all_its_jobs_in_one_event(broker: Broker, queue: Queue) -> None:
+    """A drained worker makes one event, with its name."""
+    ids = await seed(broker, queue, 3)
+    await hand_back(broker, queue, *await take(broker, queue))
+    told = (await events(broker, queue))[-1]
+    assert (told.kind, told.worker) == ("handed_back", "w1")
+    assert [(one.id, one.version, one.state) for one in told.jobs] == [(one, 3, "queued") for one in ids]

@@ -1,0 +1,119 @@
+"""trim_events.lua and sweep_consumers.lua: what is no longer needed goes, and nothing else does."""
+
+from streams.seeds import kinds, recover_all, seed, seed_running, take, take_one
+
+from millstream_contracts import Queue
+from millstream_streams import Broker
+
+MANY = 10_000
+
+
+async def fill_events(broker: Broker, queue: Queue, count: int) -> list[bytes]:
+    """Write events straight into the stream; return their entry ids. Trimming works by whole nodes of a hundred."""
+    events = broker.keys.of(queue).events
+    pipeline = broker.client.pipeline(transaction=False)
+    for _ in range(count):
+        pipeline.xadd(events, {"kind": "submitted", "at": 1, "worker": "", "jobs": b"\x90"})
+    return await pipeline.execute()
+
+
+async def test_trim_events_keeps_some_for_live_followers_when_no_group_reads(broker: Broker, queue: Queue) -> None:
+    """Without a consumer that counts on them, the last events are kept and the others go."""
+    await fill_events(broker, queue, 1000)
+    removed, lost = await broker.store.trim_events(queue, keep=200, cap=MANY)
+    left = await broker.client.xlen(broker.keys.of(queue).events)
+    assert (removed + left, lost) == (1000, 0)
+    assert 200 <= left < 400
+
+
+async def test_trim_events_removes_what_every_group_has_acknowledged(broker: Broker, queue: Queue) -> None:
+    """The slowest group decides: nothing that it has not read, or not acknowledged, goes."""
+    events = broker.keys.of(queue).events
+    entries = await fill_events(broker, queue, 1000)
+    for group in ("history", "webhooks"):
+        await broker.client.xgroup_create(events, group, "0")
+    await broker.client.xreadgroup("history", "h", {events: ">"}, count=1000)
+    await broker.client.xreadgroup("webhooks", "w", {events: ">"}, count=600)
+    await broker.client.xack(events, "webhooks", *entries[:600])
+    await broker.client.xack(events, "history", *entries[:450], *entries[500:])
+    removed, lost = await broker.store.trim_events(queue, keep=0, cap=MANY)
+    ((oldest, _),) = await broker.client.xrange(events, count=1)
+    assert lost == 0
+    assert 300 <= removed <= 450
+    assert oldest <= entries[450]
+
+
+async def test_trim_events_keeps_all_for_a_group_that_has_read_nothing(broker: Broker, queue: Queue) -> None:
+    """A new consumer begins with the oldest event."""
+    await fill_events(broker, queue, 500)
+    await broker.client.xgroup_create(broker.keys.of(queue).events, "history", "0")
+    assert await broker.store.trim_events(queue, keep=0, cap=MANY) == (0, 0)
+
+
+async def test_trim_events_counts_what_nobody_had_seen_when_the_cap_is_met(broker: Broker, queue: Queue) -> None:
+    """A consumer that stays away too long loses events, and the loss is known."""
+    await fill_events(broker, queue, 1000)
+    await broker.client.xgroup_create(broker.keys.of(queue).events, "history", "0")
+    removed, lost = await broker.store.trim_events(queue, keep=0, cap=300)
+    left = await broker.client.xlen(broker.keys.of(queue).events)
+    assert (removed, lost + left) == (0, 1000)
+    assert 300 <= left < 500
+
+
+async def test_trim_events_does_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
+    """No stream, no events, and none is made."""
+    assert await broker.store.trim_events(queue, keep=0, cap=0) == (0, 0)
+    assert await kinds(broker, queue) == []
+    assert not await broker.client.exists(broker.keys.of(queue).events)
+
+
+async def consumers(broker: Broker, queue: Queue) -> set[str]:
+    """Return the consumers of all ready streams."""
+    found = set()
+    for stream in broker.keys.of(queue).ready:
+        if await broker.client.exists(stream) and await broker.client.xinfo_groups(stream):
+            found |= {row["name"].decode() for row in await broker.client.xinfo_consumers(stream, "workers")}
+    return found
+
+
+async def test_sweep_consumers_removes_those_that_hold_nothing(broker: Broker, queue: Queue) -> None:
+    """A worker that left is forgotten by Redis as well."""
+    await seed(broker, queue)
+    running = await take_one(broker, queue, "busy")
+    await seed(broker, queue)
+    gone = await take_one(broker, queue, "gone")
+    await broker.store.hand_back(queue, worker="gone", tokens=[(gone.id, gone.token)])
+    assert await broker.store.sweep_consumers(queue, idle_ms=0) >= 1
+    assert await consumers(broker, queue) == {"busy"}
+    assert await broker.store.sweep_consumers(queue, idle_ms=0) == 0
+    assert [one.id for one in (running,)] == await recover_all(broker, queue)
+
+
+async def test_sweep_consumers_keeps_one_that_was_seen_lately(broker: Broker, queue: Queue) -> None:
+    """A living worker without work stays."""
+    await seed(broker, queue)
+    delivery = await take_one(broker, queue, "idle")
+    await broker.store.hand_back(queue, worker="idle", tokens=[(delivery.id, delivery.token)])
+    assert await broker.store.sweep_consumers(queue, idle_ms=3_600_000) == 0
+    assert "idle" in await consumers(broker, queue)
+
+
+async def test_sweep_consumers_loses_no_job(broker: Broker, queue: Queue) -> None:
+    """Removing a consumer drops what it has pending, for ever: so one that holds something stays, however silent."""
+    running = await seed_running(broker, queue, "silent")
+    await broker.store.sweep_consumers(queue, idle_ms=0)
+    assert await recover_all(broker, queue) == [running.id]
+
+
+async def test_sweep_consumers_does_a_living_worker_no_harm(broker: Broker, queue: Queue) -> None:
+    """A consumer that was removed by mistake is made anew by its next claim."""
+    await seed(broker, queue)
+    await take(broker, queue, "w1")
+    await recover_all(broker, queue)
+    await broker.store.sweep_consumers(queue, idle_ms=0)
+    assert len(await take(broker, queue, "w1")) == 1
+
+
+async def test_sweep_consumers_does_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
+    """No group, no consumers."""
+    assert await broker.store.sweep_consumers(queue, idle_ms=0) == 0

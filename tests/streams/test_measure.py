@@ -1,0 +1,79 @@
+"""measure.lua: the counts of a queue are those of its jobs."""
+
+from streams.seeds import (
+    FAR_MS,
+    everything,
+    recover_all,
+    seed,
+    seed_dead,
+    seed_running,
+    take,
+)
+
+from millstream_contracts import Priority, Queue
+from millstream_streams import Broker, Depths
+
+HOUR_MS = 3_600_000
+
+
+async def test_measure_counts_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
+    """An unknown queue is empty, and is not made by counting."""
+    assert await broker.store.measure(queue) == Depths((0, 0, 0), 0, 0, 0, False, 0, 0, 0)
+    assert await everything(broker, queue) == await everything(broker, queue)
+    assert not await broker.client.exists(*broker.keys.of(queue).script_keys)
+
+
+async def test_measure_counts_the_jobs_of_each_place(broker: Broker, queue: Queue) -> None:
+    """Ready by priority, running, scheduled and dead: each job is counted once."""
+    await seed_dead(broker, queue)
+    for priority in Priority:
+        await seed(broker, queue, 4, priority=priority)
+    await take(broker, queue, limit=6, shares=(3, 2, 1))
+    await seed(broker, queue, 5, delay_ms=FAR_MS)
+    depths = await broker.store.measure(queue)
+    assert depths.queued == (1, 2, 3)
+    assert (depths.running, depths.scheduled, depths.dead, depths.paused) == (6, 5, 1, False)
+    assert depths.events == await broker.client.xlen(broker.keys.of(queue).events)
+
+
+async def test_measure_counts_jobs_that_no_group_has_seen(broker: Broker, queue: Queue) -> None:
+    """Before the first claim there is no group, and the jobs wait all the same."""
+    await seed(broker, queue, 3)
+    assert (await broker.store.measure(queue)).queued == (0, 3, 0)
+
+
+async def test_measure_stays_right_when_entries_are_deleted_out_of_order(broker: Broker, queue: Queue) -> None:
+    """Redis' own lag turns nil or wrong here: our counts do not use it."""
+    ids = await seed(broker, queue, 6)
+    await take(broker, queue, limit=2)
+    await broker.store.cancel(queue, [ids[4]])
+    await recover_all(broker, queue)
+    depths = await broker.store.measure(queue)
+    assert (depths.queued, depths.running) == ((0, 5, 0), 0)
+
+
+async def test_measure_says_that_a_queue_is_paused(broker: Broker, queue: Queue) -> None:
+    """A paused queue is shown as such."""
+    await broker.client.hset(broker.keys.of(queue).settings, "paused", "1")
+    assert (await broker.store.measure(queue)).paused
+
+
+async def test_measure_tells_the_age_of_the_job_that_has_waited_longest(broker: Broker, queue: Queue) -> None:
+    """The age counts from when the job was made ready, and a running job waits no longer."""
+    first, second = await seed(broker, queue, 2)
+    now_ms = int((await broker.client.time())[0]) * 1000
+    for job_id, age_ms in ((first, 2 * HOUR_MS), (second, HOUR_MS)):
+        await broker.client.hset(broker.keys.of(queue).job(job_id), "ready_at", now_ms - age_ms)
+    assert 2 * HOUR_MS <= (await broker.store.measure(queue)).oldest_ready_age_ms < 3 * HOUR_MS
+    await take(broker, queue, limit=1)
+    assert HOUR_MS <= (await broker.store.measure(queue)).oldest_ready_age_ms < 2 * HOUR_MS
+    await take(broker, queue, limit=1)
+    assert (await broker.store.measure(queue)).oldest_ready_age_ms == 0
+
+
+async def test_measure_tells_the_age_of_the_oldest_dead_letter(broker: Broker, torn_queue: Queue) -> None:
+    """A dead letter that nobody looks at grows old."""
+    now_ms = int((await broker.client.time())[0]) * 1000
+    await broker.client.xadd(broker.keys.of(torn_queue).dlq, {"id": "x", "at": now_ms - HOUR_MS})
+    depths = await broker.store.measure(torn_queue)
+    assert HOUR_MS <= depths.oldest_dead_age_ms < 2 * HOUR_MS

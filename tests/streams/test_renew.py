@@ -1,0 +1,106 @@
+"""renew.lua: only who holds both the token and the pending entry renews a lease."""
+
+import msgspec
+import pytest
+from streams.seeds import (
+    commit,
+    everything,
+    job_of,
+    lease,
+    pending,
+    recover_all,
+    seed,
+    seed_running,
+    take,
+    take_one,
+)
+
+from millstream_contracts import Priority, Progress, Queue
+from millstream_streams import Broker, Lease, LeaseCode
+
+HOUR_MS = 3_600_000
+
+
+async def idle_ms(broker: Broker, queue: Queue, priority: Priority = Priority.NORMAL) -> int:
+    """Return how long the one pending entry has been idle."""
+    stream = broker.keys.of(queue).ready[list(Priority).index(priority)]
+    (row,) = await broker.client.xpending_range(stream, "workers", min="-", max="+", count=10)
+    return row["time_since_delivered"]
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+async def test_renew_starts_the_lease_anew(broker: Broker, queue: Queue, priority: Priority) -> None:
+    """A renewed entry is as fresh as a new one; no delivery is counted."""
+    running = await seed_running(broker, queue, priority=priority)
+    stream = broker.keys.of(queue).ready[running.priority_index - 1]
+    await broker.client.xclaim(stream, "workers", "w1", 0, [running.entry], idle=HOUR_MS, justid=True)
+    assert await idle_ms(broker, queue, priority) >= HOUR_MS
+    codes = await broker.store.renew(queue, consumer="w1", leases=[lease(running)])
+    assert codes == [LeaseCode.RENEWED]
+    assert await idle_ms(broker, queue, priority) < HOUR_MS
+    assert await pending(broker, stream) == [(running.entry.encode(), b"w1")]
+    assert (await job_of(broker, queue, running.id)).deliveries == 1
+
+
+async def test_renew_answers_each_lease_for_itself(broker: Broker, queue: Queue) -> None:
+    """Renewed, cancelled and lost leases of one call do not touch each other."""
+    for priority in Priority:
+        await seed(broker, queue, priority=priority)
+    high, normal, low = await take(broker, queue)
+    await broker.store.cancel(queue, [normal.id])
+    await commit(broker, low)
+    codes = await broker.store.renew(queue, consumer="w1", leases=[lease(high), lease(normal), lease(low)])
+    assert codes == [LeaseCode.RENEWED, LeaseCode.CANCEL_REQUESTED, LeaseCode.LOST]
+
+
+async def test_renew_notes_progress(broker: Broker, queue: Queue) -> None:
+    """Progress travels with the lease, and an empty one keeps the last."""
+    running = await seed_running(broker, queue)
+    progress = Progress(12.5, "twelve and a half")
+    await broker.store.renew(queue, consumer="w1", leases=[lease(running, msgspec.msgpack.encode(progress))])
+    await broker.store.renew(queue, consumer="w1", leases=[lease(running)])
+    assert (await job_of(broker, queue, running.id)).progress == progress
+
+
+async def test_renew_does_not_steal_the_job_back(broker: Broker, queue: Queue) -> None:
+    """A zombie's renewal is refused, and the new owner's lease, entry and progress stay untouched."""
+    zombie = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    owner = await take_one(broker, queue, "w2")
+    before = await everything(broker, queue)
+    progress = msgspec.msgpack.encode(Progress(99.0))
+    codes = await broker.store.renew(queue, consumer="w1", leases=[lease(zombie, progress)])
+    assert codes == [LeaseCode.LOST]
+    assert await everything(broker, queue) == before
+    assert owner.token != zombie.token
+
+
+async def test_renew_refuses_the_right_token_in_other_hands(broker: Broker, queue: Queue) -> None:
+    """The token alone is not enough: the entry has to be pending with the caller."""
+    running = await seed_running(broker, queue)
+    before = await everything(broker, queue)
+    assert await broker.store.renew(queue, consumer="w2", leases=[lease(running)]) == [LeaseCode.LOST]
+    assert await everything(broker, queue) == before
+
+
+async def test_renew_refuses_a_recovered_job_that_nobody_took(broker: Broker, queue: Queue) -> None:
+    """A lease that was taken back is lost, also while the job waits for its next worker."""
+    running = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    assert await broker.store.renew(queue, consumer="w1", leases=[lease(running)]) == [LeaseCode.LOST]
+
+
+async def test_renew_says_lost_when_all_keys_have_vanished(broker: Broker, queue: Queue) -> None:
+    """After a FLUSHALL there is no lease, and no error either."""
+    lost = Lease(id="email.send_0000000000000000000000000A", priority_index=2, entry="1-0", token="1:n")
+    assert await broker.store.renew(queue, consumer="w1", leases=[lost]) == [LeaseCode.LOST]
+
+
+async def test_renew_makes_no_event(broker: Broker, queue: Queue) -> None:
+    """A heartbeat is no transition: neither an event nor a version."""
+    running = await seed_running(broker, queue)
+    keys = broker.keys.of(queue)
+    told = await broker.client.xlen(keys.events)
+    await broker.store.renew(queue, consumer="w1", leases=[lease(running, b"\x81\xa7percent\x01")])
+    assert await broker.client.xlen(keys.events) == told
+    assert (await job_of(broker, queue, running.id)).version == 2

@@ -1,0 +1,129 @@
+"""Each script's header is held against its code, its method and the codes that callers know."""
+
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from typing import Any
+
+import pytest
+from streams.script_reader import per_job_loop, read_header, source, used_keys
+from streams.seeds import TTL_MS, lease, new_job, seed, seed_dead, seed_running
+
+from millstream_contracts import Queue, Succeeded
+from millstream_streams import ActionCode, Broker, Commit, CommitCode, EnqueueCode, JobStore, LeaseCode
+from millstream_streams import store as store_module
+from millstream_streams.scripting import load_script, run_script, script_names
+
+CODES: dict[str, type[IntEnum]] = {
+    "enqueue": EnqueueCode,
+    "renew": LeaseCode,
+    "commit": CommitCode,
+    "hand_back": CommitCode,
+    "cancel": ActionCode,
+    "redrive": ActionCode,
+    "discard": ActionCode,
+    "watch": ActionCode,
+}
+every_script = pytest.mark.parametrize("name", script_names())
+
+
+def test_every_script_has_a_method_of_its_name_and_the_other_way_round() -> None:
+    """One method, one script, one step."""
+    methods = {name for name in vars(JobStore) if not name.startswith("_")}
+    assert methods == set(script_names())
+
+
+@every_script
+def test_header_says_who_calls_what_and_whether_twice_is_once(name: str) -> None:
+    """Every header has the same parts, in the same order."""
+    parts = ["-- Caller", "-- Idempotent", "-- KEYS", "-- Returns"]
+    places = [read_header(name).text.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert load_script(name).header.startswith("-- ")
+
+
+@every_script
+def test_header_names_the_keys_that_the_script_uses(name: str) -> None:
+    """A key that is used and not named would be missing from an ACL; one named and not used misleads."""
+    assert read_header(name).keys == used_keys(name)
+
+
+@every_script
+def test_header_says_where_arguments_repeat_and_how_many_a_job_has(name: str) -> None:
+    """The loop over ARGV begins and steps as the header says."""
+    header, loop = read_header(name), per_job_loop(name)
+    assert (header.first_per_job, header.per_job) == (loop or (None, 0))
+
+
+@every_script
+def test_header_names_every_fixed_argument(name: str) -> None:
+    """What the code reads by number, the header explains."""
+    header = read_header(name)
+    for number in range(2, 10):
+        if f"ARGV[{number}]" in source(name).split("\n\n", 1)[1]:
+            ranges = [f"ARGV[{number}]", *(f"ARGV[{first}..{number}]" for first in range(2, number))]
+            assert any(text in header.text for text in ranges), f"ARGV[{number}]"
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_header_lists_codes_that_callers_know(name: str) -> None:
+    """Each return code is a member of the enumeration that the method answers with."""
+    codes = read_header(name).codes
+    assert codes
+    assert codes <= {code.value for code in CODES[name]}
+
+
+@pytest.mark.parametrize("codes", set(CODES.values()), ids=lambda codes: codes.__name__)
+def test_callers_know_no_code_that_no_script_returns(codes: type[IntEnum]) -> None:
+    """An answer that cannot come would be handled for nothing."""
+    listed = set().union(*(read_header(name).codes for name, known in CODES.items() if known is codes))
+    assert {code.value for code in codes} == listed
+
+
+def test_scripts_have_no_shebang() -> None:
+    """With one, Redis refuses the whole script at maxmemory, and 6.2 cannot read it."""
+    assert not [name for name in [*script_names(), "_queue"] if source(name).startswith("#!")]
+
+
+def test_scripts_call_no_command_that_redis_6_2_lacks() -> None:
+    """The floor is 6.2: what came later is an optimisation for elsewhere."""
+    for name in [*script_names(), "_queue"]:
+        for word in ("XACKDEL", "XDELEX", "KEEPREF", "WAITAOF", "XNACK", "IDMP", "HPEXPIRE", "GETEX"):
+            assert word not in source(name), f"{word} in {name}"
+
+
+def test_scripts_are_known_by_their_content() -> None:
+    """Two releases side by side each find their own."""
+    assert len({load_script(name).sha for name in script_names()}) == len(script_names())
+
+
+async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each method hands its script all keys, and as many arguments per job as the header tells."""
+    sent: dict[str, tuple[int, int]] = {}
+
+    async def recording(client: Any, script: Any, keys: tuple[str, ...], arguments: list[Any]) -> Any:
+        sent[script.name] = (len(keys), len(arguments))
+        return await run_script(client, script, keys, arguments)
+
+    running, returned = await seed_running(broker, queue), await seed_running(broker, queue)
+    dead, gone = await seed_dead(broker, queue), await seed_dead(broker, queue)
+    (waiting,) = await seed(broker, queue)
+    commit = Commit(running.id, running.token, Succeeded(), TTL_MS)
+    calls: dict[str, tuple[Callable[[], Awaitable[Any]], int]] = {
+        "enqueue": (lambda: broker.store.enqueue(queue, [new_job(queue), new_job(queue)]), 2),
+        "renew": (lambda: broker.store.renew(queue, consumer="w1", leases=[lease(running)]), 1),
+        "commit": (lambda: broker.store.commit(queue, worker="w1", commits=[commit, commit]), 2),
+        "hand_back": (
+            lambda: broker.store.hand_back(queue, worker="w1", tokens=[(returned.id, returned.token)]), 1,
+        ),
+        "cancel": (lambda: broker.store.cancel(queue, [waiting]), 1),
+        "redrive": (lambda: broker.store.redrive(queue, [dead]), 1),
+        "discard": (lambda: broker.store.discard(queue, [gone]), 1),
+    }  # fmt: skip
+    monkeypatch.setattr(store_module, "run_script", recording)
+    for name, (call, jobs) in calls.items():
+        await call()
+        header = read_header(name)
+        assert header.first_per_job is not None
+        # The first argument of a job is ARGV[first]: as many stand before it, counted from 1.
+        assert sent[name] == (8, header.first_per_job - 1 + jobs * header.per_job), name

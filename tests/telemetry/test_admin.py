@@ -1,0 +1,188 @@
+"""The HTTP server for probes and scrapes."""
+
+import gc
+import http.client
+
+import httpx
+import pytest
+
+from millstream_telemetry import (
+    AdminBindError,
+    AdminServer,
+    Health,
+    HealthCheck,
+    HealthReport,
+    IngestMetrics,
+    MetricRegistry,
+)
+
+WELL = Health.of([HealthCheck("redis", ok=True)])
+ILL = Health.of([HealthCheck("redis", ok=False, detail="no answer for 12 s"), HealthCheck("loop", ok=True)])
+
+
+class Patient:
+    """A service whose health the test decides."""
+
+    def __init__(self):
+        self.live = WELL
+        self.ready = WELL
+
+
+@pytest.fixture
+def patient():
+    """Return a service that is well."""
+    return Patient()
+
+
+@pytest.fixture
+def registry():
+    """Return a registry that knows one job type."""
+    registry = MetricRegistry()
+    registry.register_types(["email.send"])
+    return registry
+
+
+@pytest.fixture
+def server(patient, registry):
+    """Yield a server that reports on the patient."""
+    report = HealthReport("worker", live=lambda: patient.live, ready=lambda: patient.ready)
+    with AdminServer("127.0.0.1", 0, registry=registry, report=report) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    """Yield a client of the server."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        yield client
+
+
+def test_metrics_are_plain_prometheus_text(client, registry):
+    """A plain scrape gets the format every scraper reads."""
+    IngestMetrics(registry).count_submitted("email.send", "accepted", 3)
+
+    answer = client.get("/metrics")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'millstream_jobs_submitted_total{outcome="accepted",type="email.send"} 3.0' in answer.text
+
+
+def test_metrics_are_openmetrics_when_asked_for(client):
+    """Exemplars exist in OpenMetrics only, so a scraper that asks for it gets it."""
+    answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])
+def test_probe_answers_200_when_well(client, path):
+    """A service that works says so."""
+    answer = client.get(path)
+
+    assert (answer.status_code, answer.json()["ok"]) == (200, True)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/livez", 200), ("/readyz", 503), ("/health", 503)])
+def test_probe_answers_503_with_the_reason_when_not_ready(client, patient, path, status):
+    """Not ready is not dead: the probe that restarts stays green."""
+    patient.ready = ILL
+
+    answer = client.get(path)
+
+    assert answer.status_code == status
+    assert ("no answer for 12 s" in answer.text) == (status == 503)
+
+
+def test_livez_names_every_check(client, patient):
+    """People see which check failed and which did not."""
+    patient.live = ILL
+
+    assert client.get("/livez").json() == {
+        "ok": False,
+        "checks": [
+            {"name": "redis", "ok": False, "detail": "no answer for 12 s"},
+            {"name": "loop", "ok": True},
+        ],
+    }
+
+
+def test_health_is_an_overview_for_people(client):
+    """Both lists, the name of the service and how long it has run."""
+    overview = client.get("/health?pretty").json()
+
+    assert overview["service"] == "worker"
+    assert overview["uptime_s"] >= 0
+    assert overview["live"] == overview["ready"] == [{"name": "redis", "ok": True}]
+
+
+def test_other_path_is_a_problem_that_says_what_is_there(client):
+    """Nobody has to guess."""
+    answer = client.get("/")
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "/metrics" in answer.json()["detail"]
+
+
+def test_head_sends_no_body(client):
+    """Some balancers probe with HEAD."""
+    answer = client.head("/livez")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_server_answers_while_the_event_loop_is_blocked(server):
+    """A handler that blocks the loop must not silence the probe that tells of it."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("GET", "/livez")
+        # No await between here and the answer: the loop of this test stands still.
+        assert connection.getresponse().read().startswith(b"{")
+    finally:
+        connection.close()
+
+
+def test_failing_check_answers_nothing_and_the_server_lives_on(client, patient, monkeypatch):
+    """A fault in a check looks like a dead service to the probe, and the next probe is answered."""
+    monkeypatch.setattr(patient, "live", None)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get("/livez")
+
+    assert client.get("/readyz").status_code == 200
+
+
+def test_taken_port_is_one_clear_sentence(server, registry):
+    """The message names the port and what it was wanted for."""
+    report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
+
+    with pytest.raises(AdminBindError, match=f"127.0.0.1:{server.port} for health and metrics"):
+        AdminServer("127.0.0.1", server.port, registry=registry, report=report)
+
+
+def test_close_frees_the_port_and_leaves_nothing_open(registry):
+    """A service can be started again on its port at once; warnings about open sockets are errors here."""
+    report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
+    first = AdminServer("127.0.0.1", 0, registry=registry, report=report)
+    httpx.get(f"http://127.0.0.1:{first.port}/livez", trust_env=False)
+    first.close()
+    first.close()
+
+    second = AdminServer("127.0.0.1", first.port, registry=registry, report=report)
+    second.close()
+    gc.collect()
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{first.port}/livez", trust_env=False)
+
+
+def test_server_listens_on_ipv6_too(registry):
+    """A host with a colon is an IPv6 address."""
+    report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
+    try:
+        server = AdminServer("::1", 0, registry=registry, report=report)
+    except AdminBindError as error:
+        pytest.skip(str(error))
+    with server:
+        assert httpx.get(f"http://[::1]:{server.port}/livez", trust_env=False).status_code == 200

@@ -1,0 +1,273 @@
+"""The runner of periodic duties, its bell and its error log."""
+
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+import structlog.testing
+
+from millstream_contracts import Backoff
+from millstream_telemetry import DutyMetrics, DutyResult, DutyRunner, MetricRegistry, Wake
+from millstream_telemetry.failure_log import FailureLog
+
+LONG_S = 3600.0
+
+
+class Recorded:
+    """A duty that plays a list of results and errors, and then goes on with empty results."""
+
+    def __init__(self, *plays, name="recover", interval_s=LONG_S):
+        self.name = name
+        self.interval_s = interval_s
+        self.passes = 0
+        self._plays = list(plays)
+        self._passed = anyio.Event()
+
+    async def run_once(self):
+        """Play the next."""
+        self.passes += 1
+        self._passed.set()
+        self._passed = anyio.Event()
+        play = self._plays.pop(0) if self._plays else DutyResult()
+        if isinstance(play, Exception):
+            raise play
+        return play
+
+    async def until(self, passes):
+        """Wait until the duty has begun so many passes."""
+        with anyio.fail_after(10):
+            while self.passes < passes:
+                await self._passed.wait()
+
+
+class Wakeful(Recorded):
+    """A recorded duty with a bell."""
+
+    def __init__(self, *plays, **more):
+        super().__init__(*plays, **more)
+        self.wake = Wake()
+
+
+@pytest.fixture
+def registry():
+    """Return an empty registry."""
+    return MetricRegistry()
+
+
+@pytest.fixture
+def metrics(registry):
+    """Return the metrics of a reaper's duties."""
+    return DutyMetrics(registry, "reaper")
+
+
+@asynccontextmanager
+async def running(runner):
+    """Run a runner, stop it at the end, and wait until it has stopped."""
+    stop = anyio.Event()
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(runner.run, stop)
+            yield stop
+            stop.set()
+
+
+async def settled():
+    """Let every other task run until it waits."""
+    await anyio.wait_all_tasks_blocked()
+
+
+async def test_duty_runs_at_once_and_then_waits_for_its_interval(metrics):
+    """A service that starts has work waiting; after that the interval holds."""
+    duty = Recorded()
+
+    async with running(DutyRunner([duty], metrics)):
+        await duty.until(passes=1)
+        await settled()
+        assert duty.passes == 1
+
+
+async def test_duty_runs_again_after_its_interval(metrics):
+    """A duty is periodic."""
+    duty = Recorded(interval_s=0.001)
+
+    async with running(DutyRunner([duty], metrics)):
+        await duty.until(passes=3)
+
+
+async def test_duty_runs_again_at_once_while_there_is_more(metrics):
+    """A backlog is worked off without sleeping in between."""
+    duty = Recorded(*[DutyResult(more=True)] * 4)
+
+    async with running(DutyRunner([duty], metrics)):
+        await duty.until(passes=5)
+        await settled()
+        assert duty.passes == 5
+
+
+async def test_duty_sleeps_until_what_it_says_is_next(metrics):
+    """The dispatcher sleeps until the next job is due, not for a whole interval."""
+    duty = Recorded(DutyResult(next_in_s=0.001))
+
+    async with running(DutyRunner([duty], metrics)):
+        await duty.until(passes=2)
+        await settled()
+        assert duty.passes == 2
+
+
+async def test_interval_caps_what_the_duty_says_is_next(metrics):
+    """Whatever a pass believes, the next one comes within an interval: the world may have changed."""
+    duty = Recorded(DutyResult(next_in_s=LONG_S), interval_s=0.001)
+
+    async with running(DutyRunner([duty], metrics)):
+        await duty.until(passes=2)
+
+
+async def test_ring_ends_the_sleep_of_a_duty(metrics):
+    """A job that is due earlier than the one waited for wakes the dispatcher."""
+    duty = Wakeful()
+
+    async with running(DutyRunner([duty], metrics)):
+        await duty.until(passes=1)
+        await settled()
+        duty.wake.set()
+        await duty.until(passes=2)
+
+
+async def test_ring_during_a_pass_is_not_lost(metrics):
+    """What arrives while the duty looks elsewhere is looked at next."""
+    duty = Wakeful()
+
+    class RingsItself(Wakeful):
+        async def run_once(self):
+            if self.passes == 0:
+                self.wake.set()
+            return await super().run_once()
+
+    duty = RingsItself()
+    async with running(DutyRunner([duty], metrics)):
+        await duty.until(passes=2)
+        await settled()
+        assert duty.passes == 2
+
+
+async def test_ring_does_not_shorten_the_delay_after_a_failure(metrics):
+    """New work must not make a service hammer a Redis that is away."""
+    duty = Wakeful(ConnectionError("away"))
+    slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
+
+    async with running(DutyRunner([duty], metrics, retry=slow)):
+        await duty.until(passes=1)
+        duty.wake.set()
+        await settled()
+        assert duty.passes == 1
+
+
+async def test_failing_duty_is_tried_again_and_the_others_run_on(metrics, registry):
+    """One broken duty never stops the service."""
+    broken = Recorded(*[ConnectionError("away")] * 3, name="recover")
+    healthy = Recorded(name="expire", interval_s=0.001)
+    quick = Backoff(kind="constant", base_s=0.001, jitter=False)
+
+    async with running(DutyRunner([broken, healthy], metrics, retry=quick)):
+        await broken.until(passes=4)
+        await healthy.until(passes=3)
+
+    assert registry.get_sample_value("millstream_duty_seconds_count", {"duty": "recover"}) == 4
+    labels = {"service": "reaper", "duty": "recover"}
+    assert registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels) > 1e9
+
+
+async def test_stop_lets_the_pass_that_is_under_way_finish(metrics):
+    """A script call that was sent is not abandoned, or its answer would be lost."""
+    started, released, finished = anyio.Event(), anyio.Event(), []
+
+    class Slow(Recorded):
+        async def run_once(self):
+            started.set()
+            await released.wait()
+            finished.append(True)
+            return DutyResult(more=True)
+
+    async with running(DutyRunner([Slow()], metrics)) as stop:
+        await started.wait()
+        stop.set()
+        await settled()
+        assert not finished
+        released.set()
+
+    assert finished == [True]
+
+
+@pytest.mark.parametrize("play", [DutyResult(), ConnectionError("away")])
+async def test_stop_ends_every_kind_of_sleep(metrics, play):
+    """A service leaves at once, also from the middle of an interval or of a backoff."""
+    duty = Recorded(play)
+    slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
+
+    async with running(DutyRunner([duty], metrics, retry=slow)):
+        await duty.until(passes=1)
+        await settled()
+
+
+async def test_runner_is_not_ready_while_a_duty_fails_but_alive(metrics):
+    """Restarting the service does not bring Redis back; readiness tells, liveness does not."""
+    duty = Recorded(ConnectionError("away"))
+    slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
+    runner = DutyRunner([duty, Recorded(name="expire")], metrics, retry=slow)
+
+    async with running(runner):
+        await duty.until(passes=1)
+        await settled()
+
+        assert runner.live().ok
+        assert [(check.name, check.ok, check.detail) for check in runner.ready().checks] == [
+            ("recover", False, "ConnectionError: away"),
+            ("expire", True, ""),
+        ]
+
+
+async def test_cancelling_the_runner_cuts_a_pass_off(metrics):
+    """The grace of a shutdown has an end."""
+
+    class Stuck(Recorded):
+        async def run_once(self):
+            await anyio.sleep_forever()
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(DutyRunner([Stuck()], metrics).run, anyio.Event())
+            await settled()
+            tasks.cancel_scope.cancel()
+
+
+async def test_wake_remembers_a_ring_that_came_first():
+    """A ring before the sleep is not lost, and counts once."""
+    wake = Wake()
+    wake.set()
+    wake.set()
+
+    assert await wake.wait(LONG_S)
+    assert not await wake.wait(0.0)
+
+
+def test_same_failure_is_logged_when_it_starts_once_a_minute_and_when_it_ends():
+    """A Redis that is away for an hour makes sixty lines, not ten thousand."""
+    now = [0.0]
+    with structlog.testing.capture_logs() as lines:
+        log = FailureLog("recover", clock=lambda: now[0])
+        log.succeeded()
+        for second in range(130):
+            now[0] = float(second)
+            log.failed(ConnectionError(f"away at {second}"))
+        log.failed(ValueError("otherwise"))
+        log.succeeded()
+        log.succeeded()
+
+    assert [(line["event"], line["duty"]) for line in lines] == [
+        ("duty failed", "recover"),
+        ("duty still fails", "recover"),
+        ("duty still fails", "recover"),
+        ("duty failed", "recover"),
+        ("duty works again", "recover"),
+    ]
+    assert [line.get("failures") for line in lines] == [None, 61, 121, None, 131]

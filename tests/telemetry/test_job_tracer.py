@@ -1,0 +1,268 @@
+"""The spans of a job, one by one."""
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+from opentelemetry.trace import SpanKind, StatusCode
+
+from millstream_telemetry import NO_TRACE, JobTracer, TraceContext, current_trace_context, names
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED = TraceContext(f"00-{TRACE}-{SPAN}-01", "vendor=1")
+UNSAMPLED = TraceContext(f"00-{TRACE}-{SPAN}-00", "vendor=1")
+
+
+@pytest.fixture
+def exported():
+    """Return what keeps the spans that were ended."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def provider(exported):
+    """Yield a provider that records whatever its caller does not forbid."""
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    yield provider
+    provider.shutdown()
+
+
+@pytest.fixture
+def tracer(provider):
+    """Return the tracer under test."""
+    return JobTracer(provider)
+
+
+def attempt_of(tracer, stored=SAMPLED, **more):
+    """Return the first attempt of a job."""
+    return tracer.attempt("email.send", "email.send_001", stored, attempt=1, delivery=1, **more)
+
+
+def test_off_tracer_passes_the_callers_context_on():
+    """With tracing off, a caller's trace still travels with the job, and nothing claims to be a span."""
+    tracer = JobTracer(None)
+
+    with tracer.server("POST", "/v1/jobs", *SAMPLED) as server:
+        stored = tracer.send("email.send", "email.send_001", server.context)
+    with attempt_of(tracer, stored) as attempt, attempt.handler("send_email"):
+        attempt.fail("ValueError", "no", retry_in_s=1.0)
+        is_current = trace.get_current_span().get_span_context().is_valid
+
+    assert not tracer.is_on
+    assert stored == SAMPLED
+    assert (attempt.traceparent, attempt.exemplar, attempt.trace_id) == ("", "", TRACE)
+    assert not is_current
+
+
+def test_attempt_makes_no_span_when_the_stored_context_is_not_sampled(tracer, exported):
+    """The decision was taken when the job was accepted; user code inside inherits it."""
+    with attempt_of(tracer, UNSAMPLED) as attempt, attempt.handler("send_email"):
+        inside = current_trace_context()
+        with trace.get_tracer("user", tracer_provider=None).start_as_current_span("user"):
+            pass
+
+    assert exported.get_finished_spans() == ()
+    assert inside == UNSAMPLED
+    assert (attempt.traceparent, attempt.exemplar, attempt.trace_id) == ("", "", TRACE)
+    assert attempt.context == UNSAMPLED
+    assert current_trace_context() == NO_TRACE
+
+
+def test_user_spans_stay_out_of_an_unsampled_trace(tracer, provider, exported):
+    """A span that a handler makes does not become a trace of its own when the job is not recorded."""
+    with attempt_of(tracer, UNSAMPLED), provider.get_tracer("user").start_as_current_span("query"):
+        pass
+
+    assert exported.get_finished_spans() == ()
+
+
+def test_attempt_decides_anew_when_the_job_has_no_context(tracer, exported):
+    """A job accepted by an ingest without tracing is still traced by workers with it."""
+    with attempt_of(tracer, NO_TRACE) as attempt:
+        pass
+
+    (span,) = exported.get_finished_spans()
+    assert span.parent is None
+    assert attempt.traceparent[3:35] == f"{span.context.trace_id:032x}"
+
+
+def test_attempt_is_cheap_and_safe_when_the_provider_does_nothing():
+    """OpenTelemetry's own no-op provider is taken like none at all."""
+    tracer = JobTracer(trace.NoOpTracerProvider())
+
+    with attempt_of(tracer, NO_TRACE) as attempt, attempt.handler("send_email"):
+        pass
+
+    assert attempt.traceparent == ""
+    assert tracer.send("email.send", "email.send_001", SAMPLED) == SAMPLED
+
+
+def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
+    """Dashboards for messaging systems find what they look for."""
+    with attempt_of(tracer, queue_wait_ms=12.5, tenant="acme"):
+        pass
+
+    (span,) = exported.get_finished_spans()
+    assert (span.name, span.kind) == ("process email.send", SpanKind.CONSUMER)
+    assert dict(span.attributes) == {
+        "messaging.system": "millstream",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "email.send",
+        "messaging.message.id": "email.send_001",
+        "messaging.consumer.group.name": "workers",
+        "millstream.job.attempt": 1,
+        "millstream.job.delivery": 1,
+        "millstream.job.queue_wait_ms": 12.5,
+        "millstream.job.tenant": "acme",
+    }
+    assert set(span.attributes) <= {field.name for field in names.ATTRIBUTES}
+
+
+def test_handler_span_records_the_exception_that_passes_through_it(tracer, exported):
+    """The handler's span holds the traceback; the exception itself goes on."""
+    with attempt_of(tracer) as attempt:
+        with pytest.raises(ValueError, match="no such user"), attempt.handler("send_email"):
+            raise ValueError("no such user")
+        attempt.fail("ValueError", "no such user", retry_in_s=2.5)
+
+    handler, process = exported.get_finished_spans()
+    assert handler.parent.span_id == process.context.span_id
+    for span in (handler, process):
+        assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "ValueError")
+    assert [event.name for event in handler.events] == ["exception"]
+    assert [(event.name, dict(event.attributes)) for event in process.events] == [("retry scheduled", {"delay_s": 2.5})]
+
+
+def test_steering_exception_is_no_error(provider, exported):
+    """A handler that snoozes has not failed, and its spans do not say so."""
+    tracer = JobTracer(provider, not_errors=(KeyError,))
+
+    with pytest.raises(KeyError), attempt_of(tracer) as attempt, attempt.handler("send_email"):
+        raise KeyError("snooze")
+
+    assert [span.status.status_code for span in exported.get_finished_spans()] == [StatusCode.UNSET] * 2
+
+
+def test_cancelled_handler_ends_its_span_without_an_error(tracer, exported):
+    """What cancelled it decides what it means: a timeout fails the attempt, a drain does not."""
+    with pytest.raises(KeyboardInterrupt), attempt_of(tracer) as attempt, attempt.handler("send_email"):
+        raise KeyboardInterrupt
+
+    assert [span.status.status_code for span in exported.get_finished_spans()] == [StatusCode.UNSET] * 2
+
+
+def test_exception_that_leaves_the_attempt_marks_it_as_failed(tracer, exported):
+    """A fault of the worker itself shows on the attempt."""
+    with pytest.raises(RuntimeError), attempt_of(tracer):
+        raise RuntimeError("worker bug")
+
+    (span,) = exported.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
+
+
+@pytest.mark.parametrize(
+    ("propagation", "options", "links"),
+    [
+        ("auto", {}, False),
+        ("auto", {"delay_s": 300.0}, False),
+        ("auto", {"delay_s": 300.1}, True),
+        ("auto", {"is_batch_item": True}, True),
+        ("child", {"delay_s": 3600.0, "is_batch_item": True}, False),
+        ("link", {}, True),
+    ],
+)
+def test_send_links_or_continues_as_propagation_says(provider, exported, propagation, options, links):
+    """A long delay or a batch item starts a trace that links to the caller's, unless told otherwise."""
+    tracer = JobTracer(provider, propagation=propagation)
+
+    stored = tracer.send("email.send", "email.send_001", SAMPLED, **options)
+
+    (span,) = exported.get_finished_spans()
+    assert (stored.trace_id != TRACE) is links
+    assert [f"{link.context.span_id:016x}" for link in span.links] == ([SPAN] if links else [])
+    assert (span.parent is None) is links
+    assert stored.traceparent[36:52] == f"{span.context.span_id:016x}"
+
+
+def test_send_keeps_tracestate_when_it_continues_the_trace(tracer):
+    """Other vendors' state stays with the trace."""
+    assert tracer.send("email.send", "email.send_001", SAMPLED).tracestate == "vendor=1"
+
+
+def test_send_passes_an_unsampled_caller_on_unchanged(tracer, exported):
+    """Nothing is made for a trace that is not recorded."""
+    assert tracer.send("email.send", "email.send_001", UNSAMPLED) == UNSAMPLED
+    assert exported.get_finished_spans() == ()
+
+
+def test_send_of_a_linked_job_that_is_not_recorded_stores_an_unsampled_context(exported):
+    """Its attempts must not each decide anew, or pieces of traces would come of it."""
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
+    tracer = JobTracer(provider)
+
+    assert tracer.send("email.send", "email.send_001", SAMPLED, is_batch_item=True) == UNSAMPLED
+
+
+def test_server_asks_a_sampler_that_ignores_callers(exported):
+    """`always_on` records a request whose caller does not; a parent-based sampler follows the caller."""
+    always = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
+    follows = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
+
+    with JobTracer(always).server("POST", "/v1/jobs", *UNSAMPLED) as recorded:
+        assert recorded.context.is_sampled
+    with JobTracer(follows).server("POST", "/v1/jobs", *UNSAMPLED) as passed_on:
+        assert passed_on.context == UNSAMPLED
+        assert current_trace_context() == UNSAMPLED
+
+
+def test_server_says_how_it_answered(tracer, exported):
+    """A 5xx is an error of the server, a 4xx is not."""
+    for status in (202, 422, 503):
+        with tracer.server("POST", "/v1/jobs/batch", *SAMPLED) as server:
+            server.carries(3)
+            server.answered(status)
+
+    spans = exported.get_finished_spans()
+    assert [span.status.status_code for span in spans] == [
+        StatusCode.UNSET,
+        StatusCode.UNSET,
+        StatusCode.ERROR,
+    ]
+    assert dict(spans[2].attributes) == {
+        "http.request.method": "POST",
+        "http.route": "/v1/jobs/batch",
+        "messaging.batch.message_count": 3,
+        "http.response.status_code": 503,
+        "error.type": "503",
+    }
+
+
+def test_recover_bury_and_redrive_link_to_the_attempt_they_concern(tracer, exported):
+    """What reapers and operators did stands in the job's trace, beside its attempts."""
+    with attempt_of(tracer) as attempt:
+        pass
+    last = attempt.traceparent
+    tracer.recover("email.send", "email.send_001", SAMPLED, attempt=last, reason="crashed")
+    tracer.bury("email.send", "email.send_001", SAMPLED, attempt=last, reason="crashed")
+    tracer.redrive("email.send", "email.send_001", SAMPLED, attempt=last)
+
+    _, *notes = exported.get_finished_spans()
+    assert [(span.name, span.kind) for span in notes] == [
+        (name, SpanKind.INTERNAL) for name in ("recover", "bury", "redrive")
+    ]
+    for span in notes:
+        assert f"{span.parent.span_id:016x}" == SPAN
+        assert [f"{link.context.span_id:016x}" for link in span.links] == [last[36:52]]
+    assert notes[0].attributes["millstream.job.reason"] == "crashed"
+
+
+@pytest.mark.parametrize("stored", [NO_TRACE, UNSAMPLED])
+def test_recover_makes_no_span_when_the_job_is_not_recorded(tracer, exported, stored):
+    """A lone `recover` without the job around it helps nobody."""
+    tracer.recover("email.send", "email.send_001", stored, reason="crashed")
+
+    assert exported.get_finished_spans() == ()

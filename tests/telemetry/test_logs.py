@@ -1,0 +1,174 @@
+"""What log lines look like and what they never hold."""
+
+import io
+import json
+import logging
+import threading
+
+import pytest
+import structlog
+from opentelemetry.sdk.trace import TracerProvider
+
+from millstream_telemetry import JobTracer, TraceContext, configure_logs, names
+
+pytestmark = pytest.mark.usefixtures("clean_logging")
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        """Say so."""
+        return True
+
+
+@pytest.fixture
+def stream():
+    """Return a stream that is no terminal."""
+    return io.StringIO()
+
+
+def lines(stream):
+    """Return the log lines written so far."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_line_is_one_json_object_when_the_stream_is_no_terminal(stream):
+    """Machines read one object a line, with fixed words for the event and fields beside it."""
+    configure_logs("worker", "info", stream)
+
+    structlog.get_logger().info(names.ATTEMPT_FINISHED, job_id="x_001", attempt=2, outcome="ok")
+
+    (line,) = lines(stream)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "attempt finished",
+        "level": "info",
+        "service": "worker",
+        "job_id": "x_001",
+        "attempt": 2,
+        "outcome": "ok",
+    }
+    assert set(line) <= {field.name for field in names.LOG_FIELDS}
+
+
+def test_line_is_for_eyes_when_the_stream_is_a_terminal():
+    """People get words, not JSON."""
+    stream = Terminal()
+    configure_logs("worker", "info", stream)
+
+    structlog.get_logger().info("worker started", slots=8)
+
+    assert "worker started" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize("logger", ["structlog", "stdlib"])
+def test_library_lines_look_the_same(stream, logger):
+    """What granian, litestar or user code logs through `logging` lands in the same stream and shape."""
+    configure_logs("ingest", "info", stream)
+
+    if logger == "stdlib":
+        logging.getLogger("granian.access").info("GET %s", "/v1/jobs")
+    else:
+        structlog.get_logger().info("GET /v1/jobs")
+
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["service"]) == ("GET /v1/jobs", "info", "ingest")
+    assert line.get("logger") == ("granian.access" if logger == "stdlib" else None)
+
+
+def test_level_holds_for_both_kinds_of_loggers(stream):
+    """Below the level nothing is written, whoever logs."""
+    configure_logs("ingest", "warning", stream)
+
+    structlog.get_logger().info("quiet")
+    logging.getLogger("lib").info("quiet")
+    structlog.get_logger().warning("loud")
+    logging.getLogger("lib").warning("loud")
+
+    assert [line["event"] for line in lines(stream)] == ["loud", "loud"]
+
+
+def test_request_lines_of_the_http_client_are_left_out(stream):
+    """The client logs each request at `info`; that would double the log of whoever calls the API."""
+    configure_logs("worker", "info", stream)
+
+    logging.getLogger("httpx").info("HTTP Request: GET ...")
+
+    assert lines(stream) == []
+
+
+@pytest.mark.parametrize("field", ["payload", "result", "body", "spec"])
+def test_payload_is_struck_from_a_line(stream, field):
+    """Payloads are never in logs, not even by mistake."""
+    configure_logs("worker", "info", stream)
+
+    structlog.get_logger().info("submitted", **{field: {"card": "4111"}})
+
+    assert "4111" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("make_stream", [io.StringIO, Terminal])
+def test_traceback_shows_no_local_variables(make_stream):
+    """Local variables of a handler are its payload."""
+    stream = make_stream()
+    configure_logs("worker", "info", stream)
+
+    def handler(payload):
+        raise ValueError("bad invoice")
+
+    try:
+        handler("secret-" + "4111")
+    except ValueError:
+        structlog.get_logger().exception("attempt failed")
+
+    assert "bad invoice" in stream.getvalue()
+    assert "secret-4111" not in stream.getvalue()
+
+
+def test_line_carries_the_current_span(stream):
+    """Inside an attempt every line says to which trace it belongs, recorded or not."""
+    configure_logs("worker", "info", stream)
+    provider = TracerProvider(shutdown_on_exit=False)
+    stored = TraceContext(f"00-{TRACE}-{SPAN}-00")
+
+    with JobTracer(provider).attempt("email.send", "x_001", stored, attempt=1, delivery=1):
+        structlog.get_logger().info("inside")
+        logging.getLogger("lib").warning("inside too")
+    structlog.get_logger().info("outside")
+
+    inside, inside_too, outside = lines(stream)
+    assert (inside["trace_id"], inside["span_id"]) == (TRACE, SPAN)
+    assert (inside_too["trace_id"], inside_too["span_id"]) == (TRACE, SPAN)
+    assert "trace_id" not in outside
+
+
+def test_odd_values_never_fail_the_caller(stream):
+    """A log line is written somehow, whatever is put into it."""
+    configure_logs("worker", "info", stream)
+
+    structlog.get_logger().info("odd", thing=object(), lone="\ud800", pair={("a", 1): 2}, big=1 << 80)
+
+    (line,) = lines(stream)
+    assert line["service"] in {"worker", "'worker'"}
+
+
+def test_lines_of_many_threads_stay_whole(stream):
+    """Handlers in threads log at the same time."""
+    configure_logs("worker", "info", stream)
+
+    def log(number):
+        for _ in range(100):
+            structlog.get_logger().info("line", number=number)
+            logging.getLogger("lib").info("line")
+
+    threads = [threading.Thread(target=log, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(lines(stream)) == 800

@@ -1,0 +1,207 @@
+"""What the groups of metrics record and export."""
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from millstream_contracts import JobState, JobType, QueueStatus
+from millstream_telemetry import (
+    DispatcherMetrics,
+    DutyMetrics,
+    IngestMetrics,
+    MetricRegistry,
+    ReaperMetrics,
+    RedisMetrics,
+    WorkerMetrics,
+    names,
+)
+from millstream_telemetry.metrics import rss_bytes
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture
+def registry():
+    """Return a registry that knows one job type."""
+    registry = MetricRegistry()
+    registry.register_types(["email.send"])
+    return registry
+
+
+def queue(job_type="email.send", **more):
+    """Return a queue with some jobs in every state."""
+    counts = {"queued": {"high": 1, "normal": 2, "low": 0}, "running": 3, "scheduled": 4, "blocked": 5, "dead": 6}
+    return QueueStatus(**{"type": JobType(job_type), "partitions": 1, **counts, **more})
+
+
+def test_counters_count_by_type_and_outcome(registry):
+    """A batch is counted in one call."""
+    worker, ingest = WorkerMetrics(registry), IngestMetrics(registry)
+
+    worker.count_attempts("email.send", "ok", 7)
+    worker.count_attempts("email.send", "error")
+    worker.count_finished("email.send", JobState.SUCCEEDED, 7)
+    ingest.count_submitted("email.send", "accepted", 100)
+
+    value = registry.get_sample_value
+    assert value("millstream_job_attempts_total", {"type": "email.send", "outcome": "ok"}) == 7
+    assert value("millstream_job_attempts_total", {"type": "email.send", "outcome": "error"}) == 1
+    assert value("millstream_jobs_finished_total", {"type": "email.send", "state": "succeeded"}) == 7
+    assert value("millstream_jobs_submitted_total", {"type": "email.send", "outcome": "accepted"}) == 100
+
+
+def test_groups_share_a_metric_that_both_record(registry):
+    """In one process a job is counted as finished in one place, whoever finished it."""
+    WorkerMetrics(registry).count_finished("email.send", JobState.DEAD)
+    ReaperMetrics(registry).count_finished("email.send", JobState.DEAD)
+
+    labels = {"type": "email.send", "state": "dead"}
+    assert registry.get_sample_value("millstream_jobs_finished_total", labels) == 2
+
+
+def test_made_up_type_never_becomes_a_label(registry):
+    """Whoever submits a thousand invented types does not make a thousand time series."""
+    ingest = IngestMetrics(registry)
+
+    for number in range(1000):
+        ingest.count_submitted(f"made.up.{number}", "rejected")
+
+    value = registry.get_sample_value
+    assert value("millstream_jobs_submitted_total", {"type": names.OTHER_TYPE, "outcome": "rejected"}) == 1000
+    assert "made.up" not in generate_latest(registry).decode()
+
+
+def test_type_counts_under_its_name_once_it_is_registered(registry):
+    """A worker that starts later brings new types with it."""
+    ingest = IngestMetrics(registry)
+    ingest.count_submitted("sms.send", "accepted")
+    registry.register_types(["sms.send"])
+    ingest.count_submitted("sms.send", "accepted")
+
+    value = registry.get_sample_value
+    assert value("millstream_jobs_submitted_total", {"type": "sms.send", "outcome": "accepted"}) == 1
+
+
+def test_job_histograms_carry_the_trace_as_exemplar(registry):
+    """From a slow bucket one click leads to a slow job."""
+    worker = WorkerMetrics(registry)
+
+    worker.observe_run("email.send", 0.2, exemplar=TRACE)
+    worker.observe_queue_wait("email.send", 90.0, exemplar=TRACE)
+    worker.observe_run("email.send", 0.003)
+
+    text = generate_openmetrics(registry).decode()
+    assert f'millstream_job_run_seconds_bucket{{le="0.25",type="email.send"}} 2.0 # {{trace_id="{TRACE}"}} 0.2' in text
+    assert f'le="300.0",type="email.send"}} 1.0 # {{trace_id="{TRACE}"}} 90.0' in text
+    assert text.count("trace_id=") == 2
+
+
+def test_queue_wait_buckets_span_five_milliseconds_to_thirty_minutes():
+    """The histogram tells an idle system from a backlog of half an hour."""
+    assert (names.JOB_QUEUE_WAIT.buckets[0], names.JOB_QUEUE_WAIT.buckets[-1]) == (0.005, 1800.0)
+
+
+def test_publish_shows_each_queue_by_state_and_priority(registry):
+    """Only queued jobs have a priority; dead ones have a gauge of their own."""
+    DispatcherMetrics(registry).publish([queue(paused=True, oldest_ready_age_s=1.5, oldest_dead_age_s=9.0)])
+
+    def jobs(state, priority):
+        labels = {"type": "email.send", "state": state, "priority": priority}
+        return registry.get_sample_value("millstream_queue_jobs", labels)
+
+    assert [jobs("queued", priority) for priority in ("high", "normal", "low")] == [1, 2, 0]
+    assert [jobs(state, "") for state in ("running", "scheduled", "blocked", "dead")] == [3, 4, 5, None]
+    of_type = {"type": "email.send"}
+    assert registry.get_sample_value("millstream_queue_paused", of_type) == 1
+    assert registry.get_sample_value("millstream_queue_oldest_ready_age_seconds", of_type) == 1.5
+    assert registry.get_sample_value("millstream_dead_jobs", of_type) == 6
+    assert registry.get_sample_value("millstream_dead_oldest_age_seconds", of_type) == 9.0
+
+
+def test_publish_takes_tenants_of_one_type_together(registry):
+    """There is no tenant label, so counts add up and ages are the worst."""
+    DispatcherMetrics(registry).publish([queue(oldest_ready_age_s=1.0), queue(oldest_ready_age_s=3.0, dead=1)])
+
+    of_type = {"type": "email.send"}
+    assert registry.get_sample_value("millstream_dead_jobs", of_type) == 7
+    assert registry.get_sample_value("millstream_queue_oldest_ready_age_seconds", of_type) == 3.0
+
+
+def test_publish_removes_queues_that_are_gone(registry):
+    """A queue that was removed must not alert for ever."""
+    dispatcher = DispatcherMetrics(registry)
+
+    dispatcher.publish([queue("email.send"), queue("sms.send")])
+    dispatcher.publish([queue("email.send")])
+
+    text = generate_latest(registry).decode()
+    assert 'type="email.send"' in text
+    assert 'type="sms.send"' not in text
+
+
+def test_worker_shows_slots_and_memory_as_they_are_when_scraped(registry):
+    """Gauges of the process are read at the scrape, not when somebody last thought of them."""
+    busy = [0]
+    WorkerMetrics(registry).watch_slots(8, lambda: busy[0])
+    busy[0] = 5
+
+    value = registry.get_sample_value
+    assert (value("millstream_worker_slots"), value("millstream_worker_slots_busy")) == (8, 5)
+    assert value("millstream_worker_rss_bytes") == pytest.approx(rss_bytes(), rel=0.2)
+    assert rss_bytes() > 10e6
+
+
+def test_calls_to_redis_are_timed_by_script(registry):
+    """The script is the label; a reconnect is counted."""
+    redis = RedisMetrics(registry)
+    redis.observe_call("claim", 0.002)
+    redis.observe_call("claim", 0.004)
+    redis.count_reconnect()
+
+    assert registry.get_sample_value("millstream_redis_seconds_count", {"script": "claim"}) == 2
+    assert registry.get_sample_value("millstream_redis_reconnects_total") == 1
+
+
+def test_enqueue_is_timed_by_outcome(registry):
+    """Batch size and time of the group commits tell when ingest is at its limit."""
+    IngestMetrics(registry).observe_enqueue("ok", 0.01, 64)
+
+    assert registry.get_sample_value("millstream_enqueue_seconds_sum", {"outcome": "ok"}) == 0.01
+    assert registry.get_sample_value("millstream_enqueue_batch_size_sum") == 64
+
+
+def test_failed_pass_does_not_count_as_success(registry):
+    """The alert on a silent duty looks at the last success."""
+    duties = DutyMetrics(registry, "reaper")
+    labels = {"service": "reaper", "duty": "recover"}
+
+    duties.observe_pass("recover", 0.1, ok=False)
+    before = registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
+    duties.observe_pass("recover", 0.1, ok=True)
+    after = registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
+
+    assert before is None
+    assert after > 1e9
+    assert registry.get_sample_value("millstream_duty_seconds_count", {"duty": "recover"}) == 2
+
+
+def test_reaper_counts_what_it_recovers_and_what_was_lost(registry):
+    """By type and reason; lost events without a label."""
+    reaper = ReaperMetrics(registry)
+    reaper.count_recovered("email.send", "crashed", 3)
+    reaper.count_events_lost(10)
+
+    labels = {"type": "email.send", "reason": "crashed"}
+    assert registry.get_sample_value("millstream_recovered_total", labels) == 3
+    assert registry.get_sample_value("millstream_events_lost_total") == 10
+
+
+def test_exposition_has_only_listed_names(registry):
+    """Nothing but what the docs list is exported; `_created` series are left out."""
+    IngestMetrics(registry).count_submitted("email.send", "accepted")
+    WorkerMetrics(registry).observe_run("email.send", 0.1)
+
+    listed = {spec.name for spec in names.METRICS}
+    text = generate_latest(registry).decode()
+    assert {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")} <= listed
+    assert "_created" not in text

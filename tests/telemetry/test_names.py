@@ -1,0 +1,69 @@
+"""The list of names, the page that shows it and the code that uses it."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from millstream_telemetry import (
+    DispatcherMetrics,
+    DutyMetrics,
+    IngestMetrics,
+    MetricRegistry,
+    ReaperMetrics,
+    RedisMetrics,
+    WorkerMetrics,
+    names,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
+
+
+def table_under(heading: str) -> list[tuple[str, ...]]:
+    """Return the rows of the table below a heading, without its head."""
+    section = PAGE.read_text().split(f"\n### {heading}\n", 1)[1].split("\n#", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in lines[2:]]
+
+
+def quoted(words: tuple[str, ...]) -> str:
+    """Return words as the page quotes them."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+@pytest.mark.parametrize(
+    ("heading", "rows"),
+    [
+        ("Spans", [(f"`{s.name}`", s.kind, s.made_by, s.meaning) for s in names.SPANS]),
+        ("Attributes", [(f"`{a.name}`", a.meaning) for a in names.ATTRIBUTES]),
+        ("Metric names", [(f"`{m.name}`", m.kind, quoted(m.labels), m.help) for m in names.METRICS]),
+        ("Log fields", [(f"`{f.name}`", f.meaning) for f in names.LOG_FIELDS]),
+    ],
+)
+def test_page_equals_names_in_every_table(heading, rows):
+    """The page for operators lists exactly the names in the code, in the same words and order."""
+    assert table_under(heading) == rows
+
+
+def test_metric_groups_make_all_metrics_and_no_others():
+    """Every metric in the list belongs to some service, and no service has one that is not listed."""
+    registry = MetricRegistry()
+    for group in (IngestMetrics, WorkerMetrics, DispatcherMetrics, ReaperMetrics, RedisMetrics):
+        group(registry)
+    DutyMetrics(registry, "reaper")
+
+    made = {name: metric for name, metric in registry._made.items() if isinstance(metric, MetricWrapperBase)}
+
+    assert set(made) == {spec.name for spec in names.METRICS}
+    for spec in names.METRICS:
+        assert (made[spec.name]._type, made[spec.name]._labelnames) == (spec.kind, spec.labels)
+
+
+def test_metric_names_carry_the_prefix_and_a_unit_or_total():
+    """Counters end in `_total`, and whatever has a unit names the base unit last."""
+    for spec in names.METRICS:
+        assert spec.name.startswith("millstream_")
+        assert (spec.kind == "counter") == spec.name.endswith("_total")
+        assert not spec.name.endswith(("_ms", "_milliseconds", "_kb", "_mb"))
+        assert list(spec.buckets) == sorted(set(spec.buckets))
+        assert bool(spec.buckets) == (spec.kind == "histogram")

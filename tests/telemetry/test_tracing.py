@@ -1,0 +1,124 @@
+"""The set-up of tracing is for a whole process, so each test here has one of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from otlp_receiver import OtlpReceiver
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+SEND = f"""
+from millstream_telemetry import JobTracer, configure_tracing
+tracer = JobTracer(configure_tracing("ingest"))
+with tracer.server("POST", "/v1/jobs", "00-{TRACE}-{SPAN}-01") as server:
+    tracer.send("email.send", "email.send_001", server.context)
+"""
+
+DESCRIBE = """
+import sys
+from opentelemetry import trace
+from millstream_telemetry import configure_tracing
+provider = configure_tracing("ingest")
+is_global = provider is trace.get_tracer_provider()
+print(provider and (provider.sampler.get_description(), provider.resource.attributes["service.name"], is_global))
+print("grpc" in sys.modules)
+"""
+
+
+def run(script, **environment):
+    """Run a script in a process without any OTEL_* variable but these, and return what it printed."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_spans_of_another_process_arrive_when_it_exits(protocol):
+    """The process flushes on its way out: its last spans are the ones people look for."""
+    with OtlpReceiver(protocol) as receiver:
+        run(SEND, **receiver.environment() | {"OTEL_BSP_SCHEDULE_DELAY": "60000"})
+
+        receiver.wait_until(lambda: len(receiver.trace(TRACE)) == 2, "both spans have arrived")
+        (root,) = receiver.tree(TRACE)
+        assert root.names() == ("POST /v1/jobs", [("send email.send", [])])
+        assert root.span.service == "millstream-ingest"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+        {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+    ],
+)
+def test_nothing_is_set_up_unless_traces_are_asked_for(environment):
+    """Without an endpoint or an exporter there is no provider, and gRPC is not even imported."""
+    assert run(DESCRIBE, **environment) == ["None", "False"]
+
+
+def test_one_percent_is_recorded_when_no_sampler_is_named():
+    """The default is ours, not OpenTelemetry's: a busy system cannot pay for a span per attempt."""
+    described, _ = run(DESCRIBE, OTEL_TRACES_EXPORTER="console")
+
+    assert "ParentBased{root:TraceIdRatioBased{0.01}" in described
+    assert "'millstream-ingest', True" in described
+
+
+def test_standard_variables_win_over_our_defaults():
+    """Who knows OpenTelemetry needs to learn nothing."""
+    described, _ = run(
+        DESCRIBE,
+        OTEL_TRACES_EXPORTER="console",
+        OTEL_TRACES_SAMPLER="traceidratio",
+        OTEL_TRACES_SAMPLER_ARG="0.5",
+        OTEL_SERVICE_NAME="shop",
+    )
+
+    assert described == "('TraceIdRatioBased{0.5}', 'shop', True)"
+
+
+def test_provider_of_an_agent_is_kept():
+    """Whoever started the process under an OpenTelemetry agent has already decided."""
+    script = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+theirs = TracerProvider()
+trace.set_tracer_provider(theirs)
+from millstream_telemetry import configure_tracing
+print(configure_tracing("ingest") is theirs)
+"""
+    assert run(script) == ["True"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"},
+            "OTEL_EXPORTER_OTLP_PROTOCOL is `smoke`; known: grpc, http/protobuf",
+        ),
+        ({"OTEL_TRACES_EXPORTER": "otpl"}, "OTEL_TRACES_EXPORTER is `otpl`; known: console, none, otlp"),
+    ],
+)
+def test_wrong_value_stops_the_start_with_one_sentence(environment, sentence):
+    """A misspelt variable is said, not ignored."""
+    script = """
+from millstream_telemetry import TracingConfigError, configure_tracing
+try:
+    configure_tracing("ingest")
+except TracingConfigError as error:
+    print(error)
+"""
+    (printed,) = run(script, **environment)
+    assert printed.startswith(sentence)
