@@ -45,7 +45,7 @@ class Container(Struct, frozen=True):
 
     def __str__(self) -> str:
         """Say what it is."""
-        return f"redis {self.version}, in a container of {IMAGE}"
+        return f"redis {self.version}, in a container of the local image {IMAGE}"
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[str]:
@@ -59,7 +59,7 @@ class Container(Struct, frozen=True):
         testcontainers_config.ryuk_disabled = True
         ready = LogMessageWaitStrategy("Ready to accept connections")
         container = DockerContainer(IMAGE).with_exposed_ports(_PORT).waiting_for(ready)
-        with container.with_command("redis-server --appendonly yes") as running:
+        with container.with_command("redis-server --appendonly yes --bind 0.0.0.0 --protected-mode no") as running:
             yield f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(_PORT)}/0"
 
 

@@ -54,6 +54,7 @@ async def test_submit_sends_msgpack_and_returns_a_handle(connect: Connect, api: 
 async def test_submit_names_options_as_the_api_does_when_given(connect: Connect, api: ScriptedApi) -> None:
     """Options reach the API under its own names, with units; those left out are not sent."""
     when = datetime(2030, 1, 2, tzinfo=UTC)
+    backoff = Backoff(kind="constant", base_s=3.0)
     await connect().submit(
         "x",
         None,
@@ -64,7 +65,7 @@ async def test_submit_names_options_as_the_api_does_when_given(connect: Connect,
         priority="high",
         max_attempts=3,
         timeout=2.5,
-        backoff=Backoff(kind="constant", base_s=3.0),
+        backoff=backoff,
         tags={"a": "b"},
     )
     assert api.received[0].body == {
@@ -77,7 +78,7 @@ async def test_submit_names_options_as_the_api_does_when_given(connect: Connect,
         "priority": "high",
         "max_attempts": 3,
         "timeout_s": 2.5,
-        "backoff": {"kind": "constant", "base_s": 3.0},
+        "backoff": msgspec.to_builtins(backoff),
         "tags": {"a": "b"},
     }
 

@@ -10,11 +10,11 @@ from anyio.abc import SocketAttribute, SocketStream
 class CuttingProxy:
     """Passes bytes on, until it is told to lose the answer to the next command of a kind."""
 
-    def __init__(self, redis_port: int) -> None:
+    def __init__(self, redis: tuple[str, int]) -> None:
         self.port = 0
         self.cuts = 0
         """How many answers it has lost."""
-        self._redis_port = redis_port
+        self._redis = redis
         self._marks: list[bytes] = []
 
     @property
@@ -28,7 +28,7 @@ class CuttingProxy:
 
     async def handle(self, client: SocketStream) -> None:
         """Serve one connection."""
-        async with client, await anyio.connect_tcp("127.0.0.1", self._redis_port) as server:
+        async with client, await anyio.connect_tcp(*self._redis) as server:
             doomed = anyio.Event()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._send, client, server, doomed, tasks.cancel_scope)
@@ -62,9 +62,9 @@ class CuttingProxy:
 
 
 @asynccontextmanager
-async def cutting_proxy(redis_port: int) -> AsyncIterator[CuttingProxy]:
-    """Yield a proxy before the Redis at this port of 127.0.0.1."""
-    proxy = CuttingProxy(redis_port)
+async def cutting_proxy(redis: tuple[str, int]) -> AsyncIterator[CuttingProxy]:
+    """Yield a proxy before the Redis at this host and port."""
+    proxy = CuttingProxy(redis)
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     proxy.port = listener.extra(SocketAttribute.local_port)
     async with listener, anyio.create_task_group() as tasks:

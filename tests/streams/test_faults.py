@@ -157,8 +157,8 @@ async def test_enqueue_says_unavailable_when_nobody_listens() -> None:
         for call in (
             lambda: away.store.enqueue(QUEUE, [new_job(QUEUE, "canary")]),
             lambda: away.views.job(QUEUE, new_job(QUEUE).id),
-            lambda: away.registry.ping(),
-            lambda: away.probe(),
+            away.registry.ping,
+            away.probe,
         ):
             with pytest.raises(StoreUnavailableError) as caught:
                 await call()

@@ -6,7 +6,6 @@ from streams.seeds import (
     recover_all,
     seed,
     seed_dead,
-    seed_running,
     take,
 )
 

@@ -246,8 +246,9 @@ async def test_wake_remembers_a_ring_that_came_first():
     wake.set()
     wake.set()
 
-    assert await wake.wait(LONG_S)
-    assert not await wake.wait(0.0)
+    with anyio.fail_after(10):
+        assert await wake.wait(LONG_S)
+        assert not await wake.wait(0.0)
 
 
 def test_same_failure_is_logged_when_it_starts_once_a_minute_and_when_it_ends():

@@ -1,5 +1,7 @@
 """The spans of a job, one by one."""
 
+import contextvars
+
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -135,6 +137,20 @@ def test_handler_span_records_the_exception_that_passes_through_it(tracer, expor
         assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "ValueError")
     assert [event.name for event in handler.events] == ["exception"]
     assert [(event.name, dict(event.attributes)) for event in process.events] == [("retry scheduled", {"delay_s": 2.5})]
+
+
+def test_handler_span_is_a_child_of_its_attempt_wherever_it_is_entered(tracer, exported):
+    """A handler may run in a task or thread that does not know what is current in the worker's."""
+    with attempt_of(tracer) as attempt:
+
+        def elsewhere():
+            with attempt.handler("send_email"):
+                pass
+
+        contextvars.Context().run(elsewhere)
+
+    handler, process = exported.get_finished_spans()
+    assert handler.parent.span_id == process.context.span_id
 
 
 def test_steering_exception_is_no_error(provider, exported):

@@ -8,7 +8,7 @@ from millstream_contracts.ids import JobId, JobType
 from millstream_contracts.job import JobError
 
 
-class DeadLetter(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class DeadLetter(Struct, kw_only=True, frozen=True):
     """A job whose attempts or crashes are used up."""
 
     id: JobId

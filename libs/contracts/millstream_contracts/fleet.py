@@ -31,7 +31,7 @@ class RunningJob(Struct, frozen=True):
     started_at: datetime
 
 
-class WorkerInfo(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class WorkerInfo(Struct, kw_only=True, frozen=True):
     """A worker process, as its last heartbeat described it."""
 
     name: str

@@ -86,7 +86,7 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     note: str = ""
 
 
-class Job(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class Job(Struct, kw_only=True, frozen=True):
     """A job as the API shows it. Times are RFC 3339 in UTC, also in MessagePack."""
 
     id: JobId

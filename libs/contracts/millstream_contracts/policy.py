@@ -13,7 +13,7 @@ DEFAULT_MAX_ATTEMPTS = 5
 Seconds = Annotated[float, Meta(ge=0.0, le=limits.MAX_DELAY_S)]
 
 
-class Backoff(Struct, frozen=True, omit_defaults=True):
+class Backoff(Struct, frozen=True):
     """Delay before a next attempt: `base_s`, grown per attempt by `kind`, at most `cap_s`.
 
     With `jitter` the delay is drawn uniformly between zero and that bound, so that jobs which failed
@@ -45,11 +45,11 @@ class Backoff(Struct, frozen=True, omit_defaults=True):
         return random.uniform(0.0, bound) if self.jitter else bound
 
 
-class BackoffOptions(Backoff, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class BackoffOptions(Backoff, frozen=True, forbid_unknown_fields=True):
     """A backoff as a client asks for it. Unlike a stored one, which a newer release may have written, it is strict."""
 
 
-class TypePolicy(Struct, frozen=True, omit_defaults=True):
+class TypePolicy(Struct, frozen=True):
     """What holds for every job of a type, unless its submission says otherwise."""
 
     max_attempts: Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)] = DEFAULT_MAX_ATTEMPTS
@@ -60,7 +60,7 @@ class TypePolicy(Struct, frozen=True, omit_defaults=True):
     partitions: Annotated[int, Meta(ge=1, le=limits.MAX_PARTITIONS)] = 1
 
 
-class TypeRegistration(Struct, frozen=True, omit_defaults=True):
+class TypeRegistration(Struct, frozen=True):
     """A job type as the workers that handle it describe it."""
 
     type: Annotated[JobType, Meta(pattern=NAME_PATTERN)]

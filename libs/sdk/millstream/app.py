@@ -46,9 +46,7 @@ class App:
         self.submitter: Submitter | None = None
         self._lifespan = lifespan
 
-    def job(
-        self, type: str, **options: Unpack[JobOptions]
-    ) -> Callable[[Callable[P, R]], Handler[P, R]]:
+    def job(self, type: str, **options: Unpack[JobOptions]) -> Callable[[Callable[P, R]], Handler[P, R]]:
         """Register a function as the handler of a job type.
 
         Raises: HandlerError, when the type is taken, an option is unknown or wrong, or an annotation is missing.

@@ -70,9 +70,7 @@ class Context:
     def log(self) -> structlog.stdlib.BoundLogger:
         """A logger bound to this delivery."""
         if self._log is None:
-            self._log = structlog.stdlib.get_logger().bind(
-                job_id=self.job_id, type=self.type, attempt=self.attempt
-            )
+            self._log = structlog.stdlib.get_logger().bind(job_id=self.job_id, type=self.type, attempt=self.attempt)
         return self._log
 
     def progress(self, percent: float, note: str = "") -> Awaitable[None]:

@@ -66,6 +66,11 @@ class Handler(Generic[P, R]):
             raise NotBoundError(f"cannot submit `{self.type}`: call app.bind(client) first")
         return await submitter.submit(self.type, payload, **options)
 
+    def arguments(self, payload: Any, context: Context) -> tuple[Any, ...]:
+        """Return what to call the function with."""
+        given = (payload,) if self.signature.takes_payload else ()
+        return (*given, context) if self.signature.takes_context else given
+
     def registration(self, code_version: str = "") -> TypeRegistration:
         """Return the description of this type that workers publish. Raises: HandlerError."""
         doc = inspect.getdoc(self.function) or ""

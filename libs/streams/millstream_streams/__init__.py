@@ -33,6 +33,7 @@ from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading import MAX_BLOCK_S, ReadyReader
 from millstream_streams.registry import Registry
+from millstream_streams.rounds import for_each_queue
 from millstream_streams.store import FROM_THE_START, JobStore
 from millstream_streams.totals import sum_depths
 from millstream_streams.views import JobViews
@@ -73,6 +74,7 @@ __all__ = [
     "UnsuitableRedisError",
     "assemble",
     "backoff_s",
+    "for_each_queue",
     "open_broker",
     "sum_depths",
 ]

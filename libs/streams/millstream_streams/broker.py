@@ -1,11 +1,12 @@
 """Everything that a service needs of Redis, opened and closed together."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
 from msgspec import Struct
 
+from millstream_contracts import Queue
 from millstream_streams.capabilities import Capabilities, probe, require_suitable
 from millstream_streams.connections import Client, RedisUrl, connect, parse_redis_url
 from millstream_streams.faults import RedisObserver
@@ -34,9 +35,15 @@ class Broker(Struct, frozen=True):
         """Return a new blocking reader; whoever asks for it closes it."""
         return ReadyReader(self.url, self.keys)
 
-    async def listen_due(self, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
-        """Listen for queue tags whose next due time moved closer. See :func:`hints.listen`."""
-        await listen(self.url, [self.keys.hint_due], on_hint, on_gap)
+    async def listen_due(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
+        """Listen for queues whose next due time moved closer. See :func:`hints.listen`."""
+
+        def read(tag: str) -> None:
+            # Anybody may publish; what is no tag is no hint.
+            with suppress(ValueError):
+                on_hint(Queue.from_tag(tag))
+
+        await listen(self.url, [self.keys.hint_due], read, on_gap)
 
     async def listen_settled(self, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
         """Listen for ids of watched jobs that have settled. See :func:`hints.listen`."""

@@ -75,6 +75,11 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """JobError of the last failed attempt in MessagePack, or empty."""
     was_delayed: bool = False
 
+    @property
+    def key(self) -> tuple[JobId, str]:
+        """What tells this delivery from another of the same job, also within one worker."""
+        return self.id, self.token
+
 
 class Claim(Struct, frozen=True):
     """What one call took."""

@@ -22,13 +22,25 @@ from millstream_streams.faults import persist
 from millstream_streams.keys import GROUP, Keys
 from millstream_streams.views import JobViews
 
-# An entry id, or a score and a member.
-_AFTER = re.compile(r"|\d+-\d+|\d+:[\w.-]+")
+_ENTRY_ID = re.compile(r"\d+-\d+")
+_SCORE_AND_MEMBER = re.compile(r"\d+:[\w.-]+")
+_TIES_AT_ONCE = 500
+
 
 T = TypeVar("T")
 Renderer = Callable[[Queue, list[JobId]], Awaitable[list[T]]]
 
 LISTABLE_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SCHEDULED, JobState.DEAD)
+
+
+# Positions in QueueKeys.script_keys.
+_DUE = 3
+_PLACES = {
+    JobState.QUEUED: (0, 1, 2),
+    JobState.RUNNING: (0, 1, 2),
+    JobState.SCHEDULED: (_DUE,),
+    JobState.DEAD: (4,),
+}
 
 
 class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -59,7 +71,8 @@ class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
             Queue.from_tag(found.tag)
         except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
             raise CursorError("this is not a cursor of this list") from error
-        if not _AFTER.fullmatch(found.after):
+        form = _SCORE_AND_MEMBER if found.place == _DUE else _ENTRY_ID
+        if found.after and not form.fullmatch(found.after):
             raise CursorError("this is not a cursor of this list")
         return found
 
@@ -156,30 +169,22 @@ class Listing:
 
     async def _scheduled(self, key: str, after: str, count: int) -> Found:
         score, _, member = after.partition(":")
-        ids: list[JobId] = []
-        last, skip = (float(score) if score else -math.inf), 0
-        # Jobs with one and the same due time stand in the order of their ids.
-        while len(ids) < count:
-            rows = await self._client.zrangebyscore(key, last, "+inf", start=skip, num=count, withscores=True)
-            ids += [JobId(one.decode()) for one, at in rows if (at, one.decode()) > (last, member)]
-            if len(rows) < count:
-                return Found(ids, None)
-            skip += count
-        ids = ids[:count]
-        return Found(ids, f"{await self._client.zscore(key, ids[-1]) or last:.0f}:{ids[-1]}")
+        start, found = (float(score) if score else -math.inf), list[tuple[float, str]]()
+        # Jobs with one and the same due time stand in the order of their ids; there may be more than a page of them.
+        step, skip = max(count, _TIES_AT_ONCE), 0
+        while len(found) < count:
+            rows = await self._client.zrangebyscore(key, start, "+inf", start=skip, num=step, withscores=True)
+            found += [(at, job_id.decode()) for job_id, at in rows if (at, job_id.decode()) > (start, member)]
+            if len(rows) < step:
+                break
+            skip += step
+        page = found[:count]
+        following = f"{page[-1][0]:.0f}:{page[-1][1]}" if len(page) == count else None
+        return Found([JobId(job_id) for _, job_id in page], following)
 
     async def _dead(self, key: str, after: str, count: int) -> Found:
         entries = await self._client.xrevrange(key, max=f"({after}" if after else "+", min="-", count=count)
         return _found([(entry.decode(), fields[b"id"]) for entry, fields in entries], count)
-
-
-# Positions in QueueKeys.script_keys.
-_PLACES = {
-    JobState.QUEUED: (0, 1, 2),
-    JobState.RUNNING: (0, 1, 2),
-    JobState.SCHEDULED: (3,),
-    JobState.DEAD: (4,),
-}
 
 
 def _found(entries: list[tuple[str, bytes]], count: int) -> Found:

@@ -35,8 +35,8 @@ class Registry:
     async def queues(self, tenant: Tenant | None = None) -> list[Queue]:
         """Return all known queues, or those of one tenant, sorted."""
         tags = await self._call(lambda: self._client.smembers(self._keys.queues))
-        found = (Queue.from_tag(tag.decode()) for tag in tags)
-        return sorted(queue for queue in found if tenant is None or queue.tenant == tenant)
+        found = (_queue(tag) for tag in tags)
+        return sorted(queue for queue in found if queue and (tenant is None or queue.tenant == tenant))
 
     async def add_types(self, tenant: Tenant, registrations: Iterable[TypeRegistration]) -> None:
         """Publish how job types are handled. The newest worker to start has the last word."""
@@ -78,3 +78,11 @@ class Registry:
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         return await persist(lambda _: call(), self._patience_s, lambda: None)
+
+
+def _queue(tag: bytes) -> Queue | None:
+    """Return the queue of a tag; None when somebody else wrote it, for the other queues must go on."""
+    try:
+        return Queue.from_tag(tag.decode())
+    except ValueError:
+        return None

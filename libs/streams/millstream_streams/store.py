@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from millstream_contracts import (
     Cancelled,
@@ -37,6 +38,7 @@ from millstream_streams.deliveries import (
     Recovery,
     Release,
 )
+from millstream_streams.errors import StoreError
 from millstream_streams.faults import NoObserver, RedisObserver, persist
 from millstream_streams.keys import PRIORITIES, Keys
 from millstream_streams.scripting import Argument, load_script, run_script
@@ -225,7 +227,11 @@ class JobStore:
             return await run_script(self._client, script, keys.script_keys, [keys.job_prefix, *values])
 
         begun = time.perf_counter()
-        reply = await persist(call, self._patience_s, self._observer.count_reconnect)
+        try:
+            reply = await persist(call, self._patience_s, self._observer.count_reconnect)
+        except RedisError as error:
+            # A defect, or a key that somebody else wrote. Its text may hold arguments, so only the code is passed on.
+            raise StoreError(f"{name} on {queue.tag} failed: {str(error).partition(' ')[0]}") from error
         self._observer.observe_call(name, time.perf_counter() - begun)
         return reply
 

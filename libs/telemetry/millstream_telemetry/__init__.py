@@ -24,7 +24,7 @@ from millstream_telemetry.trace_context import (
     current_trace_context,
     read_trace_context,
 )
-from millstream_telemetry.tracing import configure_tracing
+from millstream_telemetry.tracing import configure_tracing, end_tracing
 from millstream_telemetry.wake import Wake
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "configure_logs",
     "configure_tracing",
     "current_trace_context",
+    "end_tracing",
     "read_trace_context",
     "run_duties",
     "type_name",

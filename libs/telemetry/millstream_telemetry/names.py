@@ -126,7 +126,7 @@ BATCH_JOBS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 10_000.0)
 
 SUBMISSION_OUTCOMES = ("accepted", "replayed", "rejected", "unavailable")
 ENQUEUE_OUTCOMES = ("ok", "full", "unavailable")
-ATTEMPT_OUTCOMES = ("ok", "error", "timeout", "lost", "snoozed", "handed_back", "stale")
+ATTEMPT_OUTCOMES = ("ok", "error", "timeout", "lost", "snoozed", "cancelled", "handed_back", "stale")
 
 OTHER_TYPE = "_other"
 """Label for a job type that no worker has registered. No job type can be spelt like this."""

@@ -55,6 +55,12 @@ def configure_tracing(service: str) -> trace.TracerProvider | None:
     return provider
 
 
+def end_tracing(provider: object) -> None:
+    """Export what has not been exported yet, for a process that is about to end without its exit handlers."""
+    if isinstance(provider, TracerProvider):
+        provider.shutdown()
+
+
 def _exporter_names() -> list[str]:
     """Return what to export with; an endpoint alone means OTLP."""
     has_endpoint = any(

@@ -18,7 +18,6 @@ class Wake:
 
     async def wait(self, timeout_s: float) -> bool:
         """Sleep until rung, or for this long. Return whether it was rung, and forget that it was."""
-        self._event = anyio.Event()
         with anyio.move_on_after(timeout_s):
             await self._event.wait()
         # Nothing is awaited between these two lines, so a ring cannot fall between them.

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import anyio
 import click
 
-from millstream import MillstreamError
+from millstream import Discard, MillstreamError, Snooze
 from millstream_cli.apps import BUILTIN, load_apps
 from millstream_cli.errors import CliError
 from millstream_cli.output import one_line_errors
@@ -25,18 +26,18 @@ from millstream_cli.worker_pool import run_worker_pool
 from millstream_dispatcher.config import DispatcherConfig
 from millstream_dispatcher.service import run_dispatcher
 from millstream_ingest.config import IngestConfig
-from millstream_ingest.errors import IngestError
+from millstream_ingest.errors import BindError, IngestError
 from millstream_ingest.service import run as run_ingest
 from millstream_reaper.config import ReaperConfig
 from millstream_reaper.service import run_reaper
 from millstream_streams import StoreError
-from millstream_telemetry import JobTracer, TelemetryError, configure_logs, configure_tracing
+from millstream_telemetry import JobTracer, TelemetryError, configure_logs, configure_tracing, end_tracing
 from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import WorkerError
 from millstream_workers.service import run_worker
 
 service_errors = one_line_errors(
-    CliError, StoreError, TelemetryError, WorkerError, IngestError, MillstreamError, OSError
+    CliError, StoreError, TelemetryError, WorkerError, IngestError, BindError, MillstreamError, OSError
 )
 
 
@@ -138,7 +139,8 @@ def reaper() -> None:
 def _run(service: str, settings: ServiceSettings, main: Callable[[JobTracer], Coroutine[Any, Any, None]]) -> None:
     """Run a service on uvloop, with logs and traces set up."""
     configure_logs(service, settings.log_level, sys.stderr)
-    tracer = JobTracer(configure_tracing(service), propagation=settings.trace_propagation)
+    provider = configure_tracing(service)
+    tracer = JobTracer(provider, propagation=settings.trace_propagation, not_errors=(Snooze, Discard))
 
     async def unwrapped() -> None:
         try:
@@ -147,6 +149,16 @@ def _run(service: str, settings: ServiceSettings, main: Callable[[JobTracer], Co
             raise _single(group) from None
 
     anyio.run(unwrapped, backend_options={"use_uvloop": True})
+    _leave_threads_behind(provider)
+
+
+def _leave_threads_behind(provider: object) -> None:
+    """End the process now if a handler that was given up still runs in a thread, for which Python would wait."""
+    others = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    if others:
+        end_tracing(provider)
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _single(error: BaseException) -> BaseException:

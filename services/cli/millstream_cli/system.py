@@ -82,7 +82,7 @@ def _spec(name: str, plan: SystemPlan, redis_url: str, port: int, admin: Mapping
         env["MILLSTREAM_ADMIN_PORT"] = str(admin[name])
     # Workers go first: what they finish while they drain still needs the others.
     stage = 0 if command == "worker" else 1
-    argv = (sys.executable, "-m", "millstream_cli.main", command, *options)
+    argv = (sys.executable, "-P", "-m", "millstream_cli.main", command, *options)
     return ChildSpec(name=name, argv=argv, env=env, stage=stage)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import click
 
+from millstream_cli.apps import BUILTIN
 from millstream_cli.errors import CliError
 from millstream_cli.line_printer import LinePrinter
 from millstream_cli.output import one_line_errors
@@ -25,6 +26,8 @@ DEFAULT_FOLDER = Path(".millstream")
 def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> None:
     """Run the whole system here, with the handlers of APPS, until Ctrl-C.
 
+    Without APPS it has the built-in handlers and those of the demo, to try things with.
+
     Redis is embedded, with its data in the folder, unless MILLSTREAM_REDIS_URL names another.
     """
     settings = load(IngestSettings, os.environ, port=port)
@@ -34,7 +37,7 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
         redis_url=os.environ.get("MILLSTREAM_REDIS_URL") or None,
         port=settings.port,
         workers=workers,
-        apps=apps,
+        apps=apps or (BUILTIN, "millstream_cli.demo.jobs:app"),
     )
     anyio.run(_stay, plan)
 

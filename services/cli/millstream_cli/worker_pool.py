@@ -23,7 +23,7 @@ async def run_worker_pool(settings: WorkerSettings) -> None:
 
 def _spec(settings: WorkerSettings, index: int) -> ChildSpec:
     types = [word for pattern in settings.types for word in ("--types", pattern)]
-    argv = (sys.executable, "-m", "millstream_cli.main", "worker", *settings.apps, *types)
+    argv = (sys.executable, "-P", "-m", "millstream_cli.main", "worker", *settings.apps, *types)
     options = ("--concurrency", str(settings.concurrency), "--processes", "1")
     env = dict(os.environ)
     if settings.admin_port is not None:

@@ -1,9 +1,9 @@
 """Publishes what the queues hold as gauges. Run by every dispatcher: all show the same, from the same counters."""
 
-from collections.abc import Iterable
+from collections import defaultdict
 
-from millstream_contracts import JobType, Queue, QueueStatus
-from millstream_streams import JobStore, Registry, sum_depths
+from millstream_contracts import JobType, Queue
+from millstream_streams import Depths, JobStore, Registry, for_each_queue, sum_depths
 from millstream_telemetry import DispatcherMetrics, DutyResult, MetricRegistry
 
 
@@ -31,16 +31,13 @@ class Gauger:
         """Measure every queue and show it."""
         queues = await self._registry.queues()
         self._known.register_types(queue.type for queue in queues)
-        statuses: list[QueueStatus] = []
-        for job_type, partitions in _by_type(queues).items():
-            depths = [await self._store.measure(queue) for queue in partitions]
-            statuses.append(sum_depths(job_type, depths))
-        self._metrics.publish(statuses)
+        depths: defaultdict[JobType, list[Depths]] = defaultdict(list)
+
+        async def measure(queue: Queue) -> None:
+            depths[queue.type].append(await self._store.measure(queue))
+
+        try:
+            await for_each_queue(queues, measure)
+        finally:
+            self._metrics.publish(sum_depths(job_type, some) for job_type, some in depths.items())
         return DutyResult()
-
-
-def _by_type(queues: Iterable[Queue]) -> dict[JobType, list[Queue]]:
-    found: dict[JobType, list[Queue]] = {}
-    for queue in queues:
-        found.setdefault(queue.type, []).append(queue)
-    return found

@@ -8,7 +8,7 @@ import time
 import structlog
 
 from millstream_contracts import Queue
-from millstream_streams import JobStore, Registry
+from millstream_streams import JobStore, Registry, for_each_queue
 from millstream_telemetry import DutyResult, Wake
 
 
@@ -34,9 +34,9 @@ class Promoter:
         self._look_at_all_from = 0.0
         self._log = structlog.get_logger().bind(duty=self.name)
 
-    def look_at(self, tag: str) -> None:
+    def look_at(self, queue: Queue) -> None:
         """Look at this queue now."""
-        self._due_at[Queue.from_tag(tag)] = 0.0
+        self._due_at[queue] = 0.0
         self.wake.set()
 
     def look_at_all(self) -> None:
@@ -53,14 +53,19 @@ class Promoter:
         else:
             queues = [queue for queue, at in self._due_at.items() if at <= now]
         released = expired = 0
-        for queue in queues:
+
+        async def release(queue: Queue) -> None:
+            nonlocal released, expired
+            # Taken off before the call: a hint that comes while it is under way must not be overwritten.
+            self._due_at.pop(queue, None)
             found = await self._store.release_due(queue)
             released += found.released
             expired += found.expired
-            if found.next_in_ms is None:
-                self._due_at.pop(queue, None)
-            else:
-                self._due_at[queue] = time.monotonic() + found.next_in_ms / 1000
+            if found.next_in_ms is not None:
+                next_at = time.monotonic() + found.next_in_ms / 1000
+                self._due_at[queue] = min(next_at, self._due_at.get(queue, next_at))
+
+        await for_each_queue(queues, release)
         if released or expired:
             self._log.debug("released", released=released, expired=expired)
         return Promotion(next_in_s=self._sleep_s(), released=released, expired=expired)

@@ -1,14 +1,15 @@
-"""Submits one job: admit, mint, append, tell. The path of `POST /v1/jobs`."""
+"""Submits one job: decode, admit, mint, append, tell. The path of `POST /v1/jobs`."""
 
 from msgspec import Struct
 
 from millstream_contracts import Job, JobId, Queue, Tenant
 from millstream_ingest.admission import Admission
 from millstream_ingest.appender import Appender
-from millstream_ingest.bodies import Decoded
+from millstream_ingest.bodies import decode_submission
 from millstream_ingest.errors import IngestError
 from millstream_ingest.idempotency import IdempotencyKey, forgotten, reused
 from millstream_ingest.job_minter import JobMinter, Minted, stored_job
+from millstream_ingest.negotiation import Encoding
 from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import EnqueueCode, Enqueued, JobViews, StoreUnavailableError
 from millstream_telemetry import IngestMetrics, TraceContext
@@ -45,15 +46,21 @@ class Intake:
     async def submit(
         self,
         tenant: Tenant,
-        decoded: Decoded,
+        body: bytes,
+        encoding: Encoding,
         *,
         caller: TraceContext,
         key: IdempotencyKey | None = None,
         waited: bool = False,
     ) -> Accepted:
-        """Store a job. Raises: IngestError (410, 422, 503), StoreUnavailableError, StoreFullError."""
-        job_type = decoded.submission.type
+        """Store the job that a body describes; `waited` says that somebody wants to hear of its end.
+
+        Raises: IngestError (400, 410, 413, 422, 503), StoreUnavailableError, StoreFullError.
+        """
+        job_type = ""
         try:
+            decoded = decode_submission(body, encoding)
+            job_type = decoded.submission.type
             policy = self._admission.admit(decoded, await self._catalogue.of(tenant))
             minted = self._minter.mint(tenant, decoded, policy, caller=caller, key=key, waited=waited)
             [enqueued] = await self._appender.append(minted.queue, [minted.job])

@@ -14,7 +14,7 @@ from millstream_ingest.problems import BAD_REQUEST
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 9110
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_PREFERENCE = re.compile(rf"\s*({_TOKEN})(?:\s*=\s*(?:({_TOKEN})|{_QUOTED}))?\s*((?:;[^,]*)?)(?:,|$)")
+_PREFERENCE = re.compile(rf"\s*({_TOKEN})(?:\s*=\s*(?:({_TOKEN})|{_QUOTED})?)?\s*((?:;[^,]*)?)(?:,|$)")
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,3})?")
 
 

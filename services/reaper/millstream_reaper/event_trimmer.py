@@ -2,7 +2,8 @@
 
 import structlog
 
-from millstream_streams import JobStore, Registry
+from millstream_contracts import Queue
+from millstream_streams import JobStore, Registry, for_each_queue
 from millstream_telemetry import DutyResult, ReaperMetrics
 
 
@@ -39,11 +40,15 @@ class EventTrimmer:
     async def run_once(self) -> Trimmings:
         """Trim the stream of every queue."""
         removed = lost = 0
-        for queue in await self._registry.queues():
+
+        async def trim(queue: Queue) -> None:
+            nonlocal removed, lost
             trimmed, unseen = await self._store.trim_events(queue, keep=self._keep, cap=self._cap)
             removed += trimmed
             lost += unseen
             if unseen:
                 self._metrics.count_events_lost(unseen)
                 self._log.error("events lost", type=queue.type, entries=unseen, cap=self._cap)
+
+        await for_each_queue(await self._registry.queues(), trim)
         return Trimmings(removed=removed, lost=lost)

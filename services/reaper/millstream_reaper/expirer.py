@@ -1,7 +1,7 @@
 """Ends jobs that did not start in time, also on queues that no worker claims from."""
 
-from millstream_contracts import JobState
-from millstream_streams import JobStore, Registry
+from millstream_contracts import JobState, Queue
+from millstream_streams import JobStore, Registry, for_each_queue
 from millstream_telemetry import DutyResult, ReaperMetrics
 
 
@@ -25,10 +25,14 @@ class Expirer:
     async def run_once(self) -> Expiries:
         """End what is late on any queue."""
         total, any_more = 0, False
-        for queue in await self._registry.queues():
+
+        async def expire(queue: Queue) -> None:
+            nonlocal total, any_more
             expired, more = await self._store.expire(queue)
             if expired:
                 self._metrics.count_finished(queue.type, JobState.EXPIRED, expired)
             total += expired
             any_more = any_more or more
+
+        await for_each_queue(await self._registry.queues(), expire)
         return Expiries(more=any_more, expired=total)

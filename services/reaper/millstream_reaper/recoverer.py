@@ -4,12 +4,14 @@ Run by every reaper. It holds no lock and keeps no position: each pass looks at 
 """
 
 import time
+from functools import partial
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from millstream_contracts import JobSpec, JobState, Queue
-from millstream_streams import FROM_THE_START, JobStore, RecoveredJob, Registry
+from millstream_streams import FROM_THE_START, JobStore, RecoveredJob, Recovery, Registry, for_each_queue
 from millstream_telemetry import DutyResult, JobTracer, ReaperMetrics, TraceContext
 
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
@@ -21,6 +23,20 @@ class Recoveries(DutyResult, frozen=True):
     requeued: int = 0
     buried: int = 0
     strays: int = 0
+
+
+class Totals(Struct):
+    """Counts of one pass, while it goes on."""
+
+    requeued: int = 0
+    buried: int = 0
+    strays: int = 0
+
+    def add(self, found: Recovery) -> None:
+        """Add what one call did."""
+        self.requeued += len(found.requeued)
+        self.buried += len(found.buried)
+        self.strays += found.strays
 
 
 class Recoverer:
@@ -60,30 +76,31 @@ class Recoverer:
         if self._was_away():
             self._merciful_until = time.monotonic() + self._lease_s
             self._log.warning("leases are given time after an outage", seconds=self._lease_s)
-        if time.monotonic() < self._merciful_until:
-            return Recoveries()
-        requeued = buried = strays = 0
-        for queue in queues:
-            cursors = FROM_THE_START
-            while any(cursors):
-                found = await self._store.recover(
-                    queue,
-                    lease_ms=round(self._lease_s * 1000),
-                    max_crashes=self._max_crashes,
-                    cursors=cursors,
-                )
-                cursors = found.cursors
-                self._report(queue, found.requeued, found.buried, found.strays)
-                requeued += len(found.requeued)
-                buried += len(found.buried)
-                strays += found.strays
-        return Recoveries(requeued=requeued, buried=buried, strays=strays)
+        totals = Totals()
+        if time.monotonic() >= self._merciful_until:
+            await for_each_queue(queues, partial(self._recover, totals))
+        # Only now: a pass that failed was no sign of a working Redis.
+        self._passed_at = time.monotonic()
+        return Recoveries(requeued=totals.requeued, buried=totals.buried, strays=totals.strays)
+
+    async def _recover(self, totals: "Totals", queue: Queue) -> None:
+        """Recover what got stuck on one queue."""
+        cursors = FROM_THE_START
+        while any(cursors):
+            found = await self._store.recover(
+                queue,
+                lease_ms=round(self._lease_s * 1000),
+                max_crashes=self._max_crashes,
+                cursors=cursors,
+            )
+            cursors = found.cursors
+            self._report(queue, found.requeued, found.buried, found.strays)
+            totals.add(found)
 
     def _was_away(self) -> bool:
-        """Note this pass, and return whether the last one is too long ago for leases to mean anything."""
-        now, before = time.monotonic(), self._passed_at
-        self._passed_at = now
-        return before is not None and now - before > self.interval_s + self._lease_s / 2
+        """Return whether the last good pass is too long ago for leases to mean anything."""
+        before = self._passed_at
+        return before is not None and time.monotonic() - before > self.interval_s + self._lease_s / 2
 
     def _report(self, queue: Queue, requeued: list[RecoveredJob], buried: list[RecoveredJob], strays: int) -> None:
         for job in requeued:

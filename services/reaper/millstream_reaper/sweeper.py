@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import structlog
 
-from millstream_streams import JobStore, Registry
+from millstream_contracts import Queue
+from millstream_streams import JobStore, Registry, for_each_queue
 from millstream_telemetry import DutyResult
 
 
@@ -42,6 +43,10 @@ class Sweeper:
         for worker in gone:
             self._log.warning("worker is gone", worker=worker)
         consumers = 0
-        for queue in await self._registry.queues():
+
+        async def sweep(queue: Queue) -> None:
+            nonlocal consumers
             consumers += await self._store.sweep_consumers(queue, idle_ms=self._consumer_idle_ms)
+
+        await for_each_queue(await self._registry.queues(), sweep)
         return Sweep(consumers=consumers, workers=len(gone))

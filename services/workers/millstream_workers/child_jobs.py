@@ -1,5 +1,7 @@
 """Jobs that handlers submit: straight into Redis, in the trace of the job that submits them."""
 
+import random
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -7,11 +9,15 @@ from msgspec import Struct
 
 from millstream import MillstreamError
 from millstream.new_job import NewJob
-from millstream_contracts import JobId, JobType, Queue, Submission, Tenant, new_job_id
+from millstream_contracts import JobId, JobType, Queue, Submission, Tenant, limits, new_job_id
 from millstream_streams import JobStore, Registry, assemble
-from millstream_telemetry import JobTracer, current_trace_context
+from millstream_telemetry import JobTracer, TraceContext, current_trace_context
 
 _decode = msgspec.msgpack.Decoder(Submission).decode
+
+
+class InvalidChildError(MillstreamError):
+    """A handler wants to submit what the API would refuse."""
 
 
 class ChildJob(Struct, frozen=True):
@@ -23,28 +29,66 @@ class ChildJob(Struct, frozen=True):
 class ChildSubmitter:
     """Submits jobs on behalf of running handlers."""
 
-    def __init__(self, store: JobStore, registry: Registry, tracer: JobTracer, tenant: Tenant) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        registry: Registry,
+        tracer: JobTracer,
+        tenant: Tenant,
+        partitions: Mapping[JobType, int],
+    ) -> None:
         self._store = store
         self._registry = registry
         self._tracer = tracer
         self._tenant = tenant
+        self._partitions = partitions
+        """Of the types that this worker handles; others are taken to have one."""
         self._known: set[Queue] = set()
 
-    async def submit(self, type: str, payload: Any = None, **options: Any) -> ChildJob:
-        """Store a job. Raises: TypeError, MillstreamError for a wrong option, StoreUnavailableError."""
-        encoded = NewJob(type, payload, **options).content
-        try:
-            submission = _decode(encoded)
-        except msgspec.ValidationError as error:
-            raise MillstreamError(f"`{type}` cannot be submitted: {error}") from error
-        queue = Queue(self._tenant, JobType(submission.type))
+    def within(self, parent: TraceContext) -> "JobSubmitter":
+        """Return a submitter for one running job, whose children continue its trace."""
+        return JobSubmitter(self, parent)
+
+    async def submit(self, parent: TraceContext, content: bytes) -> ChildJob:
+        """Store a submission in MessagePack. Raises: InvalidChildError, StoreUnavailableError."""
+        submission = _checked(content)
+        job_type = JobType(submission.type)
+        queue = Queue(self._tenant, job_type, random.randrange(self._partitions.get(job_type, 1)))
         if queue not in self._known:
             await self._registry.add_queues([queue])
             self._known.add(queue)
         job_id = new_job_id(queue)
-        trace = self._tracer.send(type, job_id, current_trace_context(), tenant=self._tenant)
+        trace = self._tracer.send(job_type, job_id, parent, tenant=self._tenant, delay_s=submission.delay_s or 0.0)
         job = assemble(
             job_id, submission, submission.payload, traceparent=trace.traceparent, tracestate=trace.tracestate
         )
         await self._store.enqueue(queue, [job])
         return ChildJob(job_id)
+
+
+class JobSubmitter:
+    """Submits the children of one running job."""
+
+    __slots__ = ("_parent", "_submitter")
+
+    def __init__(self, submitter: ChildSubmitter, parent: TraceContext) -> None:
+        self._submitter = submitter
+        self._parent = parent
+
+    async def submit(self, type: str, payload: Any = None, **options: Any) -> ChildJob:
+        """Store a job. Raises: TypeError, InvalidChildError, StoreUnavailableError."""
+        content = NewJob(type, payload, **options).content
+        # A span of the handler's own is nearer; without a recorder there is none, and the job's trace goes on.
+        current = current_trace_context()
+        return await self._submitter.submit(current if current.traceparent else self._parent, content)
+
+
+def _checked(content: bytes) -> Submission:
+    try:
+        submission = _decode(content)
+    except msgspec.ValidationError as error:
+        raise InvalidChildError(f"a child job cannot be submitted: {error}") from error
+    size = len(bytes(submission.payload))
+    if size > limits.MAX_PAYLOAD_BYTES:
+        raise InvalidChildError(f"a payload of {size} bytes is too large: {limits.MAX_PAYLOAD_BYTES} at most")
+    return submission

@@ -109,7 +109,7 @@ class Committer:
 
     def _conclude(self, batch: list[Finished], codes: list[CommitCode]) -> None:
         for one, code in zip(batch, codes, strict=True):
-            self._holder.let_go(one.delivery.id)
+            self._holder.let_go(one.delivery)
             job_type = one.delivery.queue.type
             if code in {CommitCode.STALE, CommitCode.UNKNOWN_JOB}:
                 self._metrics.count_attempts(job_type, "stale")

@@ -21,7 +21,8 @@ from millstream_contracts import (
     TypePolicy,
     limits,
 )
-from millstream_workers.failure import describe_failure
+from millstream_workers.errors import InvalidResultError
+from millstream_workers.failure import describe_failure, printable
 from millstream_workers.happenings import (
     Happening,
     Interrupted,
@@ -31,6 +32,7 @@ from millstream_workers.happenings import (
     TimedOut,
     Unreadable,
 )
+from millstream_workers.results import encode_result
 
 _INTERRUPTED: dict[Interruption, Outcome | None] = {
     Interruption.CANCELLED: Cancelled("cancelled"),
@@ -79,23 +81,21 @@ def decide(happening: Happening, terms: Terms, traceparent: str = "") -> Outcome
 def _succeed(value: Any, terms: Terms, traceparent: str) -> Outcome:
     """Return success, or death when the result cannot be stored: to run again would repeat the handler's effects."""
     try:
-        result = msgspec.msgpack.encode(msgspec.to_builtins(value, builtin_types=(bytes,)))
+        return Succeeded(msgspec.Raw(encode_result(value)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Dead("invalid_result", describe_failure(error, terms.attempt, traceparent))
-    if len(result) > limits.MAX_RESULT_BYTES:
-        message = f"the result has {len(result)} bytes, more than {limits.MAX_RESULT_BYTES}; store it elsewhere"
-        return Dead("invalid_result", JobError("ResultTooLarge", message, "", "", terms.attempt, traceparent))
-    return Succeeded(msgspec.Raw(result))
 
 
-def _steer(error: Exception, terms: Terms, traceparent: str) -> Outcome:
+def _steer(error: BaseException, terms: Terms, traceparent: str) -> Outcome:
     match error:
         case Snooze():
             return Snoozed(_ms(error.delay_s))
         case Discard():
-            return Cancelled(f"discarded: {error.reason}")
+            return Cancelled(f"discarded: {printable(error.reason)}")
         case DeadWish():
-            return Dead(error.reason, describe_failure(error, terms.attempt, traceparent))
+            return Dead(printable(error.reason), describe_failure(error, terms.attempt, traceparent))
+        case InvalidResultError():
+            return Dead("invalid_result", describe_failure(error, terms.attempt, traceparent))
         case RetryAfter():
             failure = describe_failure(error, terms.attempt, traceparent)
             return _try_again(failure, terms, error.delay_s)
@@ -110,4 +110,5 @@ def _try_again(failure: JobError, terms: Terms, delay_s: float | None = None) ->
 
 
 def _ms(seconds: float) -> int:
-    return max(0, round(min(seconds, limits.MAX_DELAY_S) * 1000))
+    """Return milliseconds; 0 for what is no positive number, which a handler may have given."""
+    return round(min(seconds, limits.MAX_DELAY_S) * 1000) if seconds > 0 else 0

@@ -1,10 +1,12 @@
 """Errors of the worker service.
 
 WorkerError
-├── AppLoadError       the app named on the command line cannot be loaded
-├── NoHandlersError    none of the apps' handlers matches the wanted types
-├── ProcessDiedError   the process of a handler with `isolation="process"` ended without an answer
-└── RemoteError        such a handler raised; carries the failure as text
+├── AppLoadError         the app named on the command line cannot be loaded
+├── NoHandlersError      none of the apps' handlers matches the wanted types
+├── ProcessDiedError     the process of a handler with `isolation="process"` ended without an answer
+├── RemoteError          such a handler raised; carries the failure as text
+│   └── InvalidResultError   such a handler returned what cannot be stored
+└── SelfCancelledError   a handler was cancelled by a task of its own
 """
 
 from millstream_contracts import JobError
@@ -32,3 +34,11 @@ class RemoteError(WorkerError):
     def __init__(self, error: JobError) -> None:
         self.error = error
         super().__init__(error.message)
+
+
+class InvalidResultError(RemoteError):
+    """A handler with `isolation="process"` returned what cannot be stored."""
+
+
+class SelfCancelledError(WorkerError):
+    """A handler awaited a task that it had cancelled, and let the cancellation out."""

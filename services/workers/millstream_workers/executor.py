@@ -1,5 +1,6 @@
 """Runs one delivery: decode, find the handler, keep the lease, call, decide, commit."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,7 @@ import anyio
 import msgspec
 import structlog
 
-from millstream import App, Context, Dead, Discard, RetryAfter, Snooze
+from millstream import App, Context
 from millstream.context import Submitter, current_submitter
 from millstream.handler import Handler
 from millstream_contracts import Dead as DeadOutcome
@@ -16,8 +17,10 @@ from millstream_contracts import JobError, JobType, Outcome, Progress, RetryAt, 
 from millstream_streams import Delivery
 from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
 from millstream_workers.calling import Caller, queue_wait_s
+from millstream_workers.child_jobs import ChildSubmitter
 from millstream_workers.committer import Committer, Finished, attempt_outcome
 from millstream_workers.decision import Terms, decide
+from millstream_workers.errors import SelfCancelledError
 from millstream_workers.happenings import (
     Happening,
     Interrupted,
@@ -29,8 +32,6 @@ from millstream_workers.happenings import (
 )
 from millstream_workers.lease_keeper import Holder
 from millstream_workers.running import Running
-
-STEERING = (Snooze, Discard, RetryAfter, Dead)
 
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 
@@ -47,7 +48,7 @@ class Executor:
         committer: Committer,
         metrics: WorkerMetrics,
         tracer: JobTracer,
-        submitter: Submitter,
+        submitter: ChildSubmitter,
         states: Mapping[App, Any],
     ) -> None:
         self._handlers = handlers
@@ -59,8 +60,8 @@ class Executor:
         self._submitter = submitter
         self._states = states
         self._log = structlog.get_logger()
-        self.running: dict[str, Running] = {}
-        """Deliveries whose handlers run, by job id."""
+        self.running: set[Running] = set()
+        """Deliveries whose handlers run."""
 
     async def execute(self, running: Running) -> None:
         """Run one delivery to its end. Never raises: whatever a handler does is an outcome."""
@@ -68,7 +69,7 @@ class Executor:
         handler = self._handlers[delivery.queue.type]
         terms = Terms.of(delivery.spec, handler.policy, delivery.attempts)
         self._holder.hold(running)
-        self.running[delivery.id] = running
+        self.running.add(running)
         try:
             with self._attempt(delivery, terms) as span:
                 begun = time.perf_counter()
@@ -77,7 +78,7 @@ class Executor:
                 outcome = decide(happening, terms, span.traceparent)
                 _mark(span, outcome)
         finally:
-            del self.running[delivery.id]
+            self.running.discard(running)
         self._settle(delivery, outcome, handler.policy)
         self._record(delivery, outcome, terms, run_s, span)
 
@@ -85,15 +86,17 @@ class Executor:
         """Decode and call. Returns: what happened."""
         try:
             payload = handler.decode(running.delivery.spec.payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
             return Unreadable(error)
-        context = self._context(handler, running, terms)
-        arguments = _arguments(handler, payload, context)
-        token = current_submitter.set(self._submitter)
+        submitter = self._submitter.within(span.context)
+        context = self._context(handler, running, terms, submitter)
+        arguments = handler.arguments(payload, context)
+        token = current_submitter.set(submitter)
         try:
             with span.handler(handler.__name__):
                 return await self._call(handler, arguments, running, terms, context)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
+            # A handler may raise anything, and that is an outcome. SIGINT is heard elsewhere: this one is its own.
             return Raised(error)
         finally:
             current_submitter.reset(token)
@@ -110,14 +113,18 @@ class Executor:
         if terms.timeout_s is not None:
             scope.deadline = anyio.current_time() + terms.timeout_s
         with scope:
-            value = await self._caller.call(handler, arguments, running, terms.timeout_s)
-            return Returned(value)
+            try:
+                return Returned(await self._caller.call(handler, arguments, running, terms.timeout_s))
+            except anyio.get_cancelled_exc_class():
+                if scope.cancel_called or _is_being_cancelled():
+                    raise
+                return Raised(SelfCancelledError("the handler was cancelled by a task of its own"))
         context.cancelled = True
         if running.interruption is not None:
             return Interrupted(running.interruption)
         return TimedOut(terms.timeout_s or 0.0)
 
-    def _context(self, handler: Handler[..., Any], running: Running, terms: Terms) -> Context:
+    def _context(self, handler: Handler[..., Any], running: Running, terms: Terms, submitter: Submitter) -> Context:
         def note_progress(progress: Progress) -> None:
             running.progress = progress
 
@@ -129,7 +136,7 @@ class Executor:
             spec=running.delivery.spec,
             timeout_s=terms.timeout_s,
             state=self._states.get(handler.app),
-            submitter=self._submitter,
+            submitter=submitter,
             on_progress=note_progress,
         )
 
@@ -147,7 +154,7 @@ class Executor:
 
     def _settle(self, delivery: Delivery, outcome: Outcome | None, policy: TypePolicy) -> None:
         if outcome is None:
-            self._holder.let_go(delivery.id)
+            self._holder.let_go(delivery)
             self._metrics.count_attempts(delivery.queue.type, "lost")
             return
         self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000)))
@@ -173,9 +180,10 @@ class Executor:
         )
 
 
-def _arguments(handler: Handler[..., Any], payload: Any, context: Context) -> tuple[Any, ...]:
-    given = (payload,) if handler.signature.takes_payload else ()
-    return (*given, context) if handler.signature.takes_context else given
+def _is_being_cancelled() -> bool:
+    """Whether somebody outside cancels the current task, rather than the handler itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _mark(span: Attempt, outcome: Outcome | None) -> None:

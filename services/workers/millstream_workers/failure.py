@@ -17,10 +17,9 @@ def describe_failure(error: BaseException, attempt: int, traceparent: str = "") 
         return replace(error.error, attempt=attempt, traceparent=traceparent)
     return JobError(
         type=type_name(error),
-        message=_printable(str(error))[: limits.MAX_ERROR_CHARS],
+        message=printable(error),
         fingerprint=fingerprint(error),
-        # The end of a long traceback is the part that names the cause.
-        traceback=_printable("".join(traceback.format_exception(error)))[-limits.MAX_ERROR_CHARS :],
+        traceback=_traceback(error),
         attempt=attempt,
         traceparent=traceparent,
     )
@@ -36,6 +35,19 @@ def fingerprint(error: BaseException) -> str:
     return hashlib.blake2b(f"{type_name(error)}@{place}".encode(), digest_size=8).hexdigest()
 
 
-def _printable(text: str) -> str:
-    """Return text that every store takes: no NUL, which PostgreSQL refuses, and no lone surrogates."""
+def printable(value: object) -> str:
+    """Return a value as text that every store takes: bounded, no NUL, which PostgreSQL refuses, no lone surrogates."""
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - the `__str__` of a user's class may raise anything
+        return f"<str() of {type(value).__name__} failed>"
+    return _storable(text[: limits.MAX_ERROR_CHARS])
+
+
+def _traceback(error: BaseException) -> str:
+    # The end of a long traceback is the part that names the cause.
+    return _storable("".join(traceback.format_exception(error))[-limits.MAX_ERROR_CHARS :])
+
+
+def _storable(text: str) -> str:
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -4,7 +4,7 @@ Both ends are this package, in one release, on one machine; still nothing but pl
 """
 
 import struct
-from typing import Any
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,10 @@ class Order(Struct, frozen=True, tag="order"):
     timeout_s: float | None
 
 
+class ReadyReport(Struct, frozen=True, tag="ready"):
+    """The apps are loaded."""
+
+
 class ProgressReport(Struct, frozen=True, tag="progress"):
     """The handler says how far it is."""
 
@@ -34,25 +38,31 @@ class ProgressReport(Struct, frozen=True, tag="progress"):
 class ReturnReport(Struct, frozen=True, tag="returned"):
     """The handler returned."""
 
-    value: Any
+    result: bytes
 
 
-class RaiseReport(Struct, frozen=True, tag="raised"):
-    """The handler raised: a wish, by its name and arguments, or an error as text."""
+class WishReport(Struct, frozen=True, tag="wish"):
+    """The handler steered: RetryAfter or Snooze with seconds, Discard or Dead with a reason."""
 
-    kind: str
-    """`RetryAfter`, `Snooze`, `Discard`, `Dead` or `error`."""
-    argument: float | str = ""
-    error: JobError | None = None
+    kind: Literal["retry_after", "snooze", "discard", "dead"]
+    delay_s: float = 0.0
+    reason: str = ""
 
 
-Report = ProgressReport | ReturnReport | RaiseReport
+class FailureReport(Struct, frozen=True, tag="failed"):
+    """The handler raised, or returned what cannot be stored."""
+
+    error: JobError
+    invalid_result: bool = False
+
+
+Report = ReadyReport | ProgressReport | ReturnReport | WishReport | FailureReport
 
 decode_order = msgspec.msgpack.Decoder(Order).decode
 decode_report = msgspec.msgpack.Decoder(Report).decode
 
 
 def encode_frame(message: Order | Report) -> bytes:
-    """Return a message with its length before it. Raises: TypeError, when a value cannot be encoded."""
+    """Return a message with its length before it."""
     body = msgspec.msgpack.encode(message)
     return HEADER.pack(len(body)) + body

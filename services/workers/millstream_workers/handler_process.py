@@ -6,6 +6,7 @@ a handler computes.
 
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -21,53 +22,85 @@ from millstream import App, Context, Dead, Discard, RetryAfter, Snooze
 from millstream.handler import Handler
 from millstream_contracts import JobId, JobSpec, Progress
 from millstream_workers.app_loader import load_app, merge_apps
-from millstream_workers.failure import describe_failure
+from millstream_workers.failure import describe_failure, printable
 from millstream_workers.frames import (
     HEADER,
+    FailureReport,
     Order,
     ProgressReport,
-    RaiseReport,
+    ReadyReport,
     Report,
     ReturnReport,
+    WishReport,
     decode_order,
     encode_frame,
 )
+from millstream_workers.results import encode_result
 
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 
 
 def main(app_refs: list[str]) -> None:
     """Serve orders until the worker is gone."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    orders = os.fdopen(os.dup(0), "rb")
     reports = os.fdopen(os.dup(1), "wb")
-    # What a handler prints must not end up between the reports.
+    _keep_pipes_to_ourselves()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The worker drains, and ends us when it is done. Not SIG_IGN, which the programs of a handler would inherit.
+        signal.signal(number, lambda *_: None)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    inbox = Inbox(orders)
+    anyio.run(_serve, merge_apps(load_app(ref) for ref in app_refs), inbox, reports)
+
+
+def _keep_pipes_to_ourselves() -> None:
+    """Point standard input at nothing, and standard output at the error output.
+
+    What a handler prints must not end up between the reports, and a program it runs must not read the orders.
+    """
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
-    orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-    threading.Thread(target=_read_orders, args=(sys.stdin.buffer, orders), daemon=True).start()
-    anyio.run(_serve, merge_apps(load_app(ref) for ref in app_refs), orders, reports)
 
 
-def _read_orders(pipe: BinaryIO, orders: "queue.SimpleQueue[Order]") -> None:
-    while header := pipe.read(HEADER.size):
-        (length,) = HEADER.unpack(header)
-        orders.put(decode_order(pipe.read(length)))
-    os._exit(0)
+class Inbox:
+    """Orders, read by a thread of their own; None at their end."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self.is_busy = False
+        self._pipe = pipe
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    async def next(self) -> Order | None:
+        """Wait for the next order. Returns: None when the worker wants no more."""
+        return await anyio.to_thread.run_sync(self._orders.get)
+
+    def _read(self) -> None:
+        while header := self._pipe.read(HEADER.size):
+            (length,) = HEADER.unpack(header)
+            self._orders.put(decode_order(self._pipe.read(length)))
+        if self.is_busy:
+            os._exit(1)
+        self._orders.put(None)
 
 
-async def _serve(app: App, orders: "queue.SimpleQueue[Order]", reports: BinaryIO) -> None:
+async def _serve(app: App, inbox: Inbox, reports: BinaryIO) -> None:
     def send(report: Report) -> None:
         reports.write(encode_frame(report))
         reports.flush()
 
     states: dict[App, Any] = {}
-    send(ReturnReport(None))  # loaded and ready
+    send(ReadyReport())
     async with AsyncExitStack() as lifespans:
-        while True:
-            order = await anyio.to_thread.run_sync(orders.get)
+        while order := await inbox.next():
+            inbox.is_busy = True
             handler = app.handlers[order.job_type]
             if handler.app not in states:
                 states[handler.app] = await lifespans.enter_async_context(handler.app.running())
             send(await _run(handler, order, states[handler.app], send))
+            inbox.is_busy = False
 
 
 async def _run(handler: Handler[..., Any], order: Order, state: Any, send: Callable[[Report], None]) -> Report:
@@ -86,21 +119,30 @@ async def _run(handler: Handler[..., Any], order: Order, state: Any, send: Calla
         state=state,
         on_progress=note_progress,
     )
-    given = (handler.decode(spec.payload),) if handler.signature.takes_payload else ()
-    arguments = (*given, context) if handler.signature.takes_context else given
     try:
-        value = handler.function(*arguments)
+        value = handler.function(*handler.arguments(handler.decode(spec.payload), context))
         if hasattr(value, "__await__"):
             value = await value
-        return ReturnReport(msgspec.to_builtins(value, builtin_types=(bytes,)))
-    except RetryAfter as wish:
-        return RaiseReport("RetryAfter", wish.delay_s)
-    except Snooze as wish:
-        return RaiseReport("Snooze", wish.delay_s)
-    except (Discard, Dead) as wish:
-        return RaiseReport(type(wish).__name__, wish.reason)
-    except Exception as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
-        return RaiseReport("error", error=describe_failure(error, order.attempt))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
+        return _raised(error, order.attempt)
+    try:
+        return ReturnReport(encode_result(value))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return FailureReport(describe_failure(error, order.attempt), invalid_result=True)
+
+
+def _raised(error: BaseException, attempt: int) -> Report:
+    match error:
+        case RetryAfter():
+            return WishReport("retry_after", delay_s=float(error.delay_s))
+        case Snooze():
+            return WishReport("snooze", delay_s=float(error.delay_s))
+        case Discard():
+            return WishReport("discard", reason=printable(error.reason))
+        case Dead():
+            return WishReport("dead", reason=printable(error.reason))
+        case _:
+            return FailureReport(describe_failure(error, attempt))
 
 
 if __name__ == "__main__":

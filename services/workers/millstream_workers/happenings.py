@@ -26,7 +26,7 @@ class Returned(Struct, frozen=True):
 class Raised(Struct, frozen=True):
     """The handler raised."""
 
-    error: Exception
+    error: BaseException
 
 
 class TimedOut(Struct, frozen=True):

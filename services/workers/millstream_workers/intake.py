@@ -7,7 +7,7 @@ so that what an idle worker costs, and how soon it starts, does not depend on th
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 import anyio
@@ -47,6 +47,7 @@ class Intake:
         weights: Shares | None,
         pulse: Pulse,
         deliver: Callable[[Delivery], None],
+        decline: Callable[[Delivery], None],
     ) -> None:
         self._store = store
         self._reader = reader
@@ -56,11 +57,12 @@ class Intake:
         self._weights = weights
         self._pulse = pulse
         self._deliver = deliver
+        self._decline = decline
         self._hot = deque(self._queues)
         self._reopens_at: dict[Queue, float] = {}
         """Paused queues: those must not be read with a blocking call."""
-        self._uncertain: set[Queue] = set()
-        """Queues from which a lost answer may have delivered something to this consumer."""
+        self._uncertain: dict[Queue, str] = {}
+        """Queues from which a lost answer may have delivered something, and the nonce to ask for it again."""
         self._looked_elsewhere_at = 0.0
         self._nonces = count()
         self._stopping = False
@@ -75,21 +77,23 @@ class Intake:
         failures = 0
         while not self._stopping:
             await self._slots.wait_free()
+            if self._stopping:
+                return
             try:
                 await self._take()
                 self._pulse.beat()
                 failures = 0
             except* StoreUnavailableError as group:
                 failures += 1
-                self._uncertain.update(self._queues)
+                for queue in self._queues:
+                    self._uncertain.setdefault(queue, self._nonce())
                 self._log.warning("no jobs claimed", failures=failures, error=str(group.exceptions[0]))
             if failures:
                 await anyio.sleep(backoff_s(failures))
 
     async def _take(self) -> None:
         for queue in list(self._uncertain):
-            await self._claim(queue, resume=True)
-            self._uncertain.discard(queue)
+            await self._claim(queue)
         self._reopen()
         if self._hot:
             queue = self._hot.popleft()
@@ -99,7 +103,11 @@ class Intake:
     async def _look_elsewhere(self) -> None:
         """Wait for work on the queues that are not hot; only have a look at them while others are."""
         now = time.monotonic()
-        if self._slots.free <= 0 or (self._hot and now < self._looked_elsewhere_at + LOOK_ELSEWHERE_S):
+        if (
+            self._stopping
+            or self._slots.free <= 0
+            or (self._hot and now < self._looked_elsewhere_at + LOOK_ELSEWHERE_S)
+        ):
             return
         self._looked_elsewhere_at = now
         cold = [queue for queue in self._queues if queue not in self._hot and queue not in self._reopens_at]
@@ -123,25 +131,32 @@ class Intake:
             del self._reopens_at[queue]
             self._hot.append(queue)
 
-    async def _claim(self, queue: Queue, read: Iterable[ReadEntry] = (), *, resume: bool = False) -> None:
-        adopted = list(read)
+    async def _claim(self, queue: Queue, read: Sequence[ReadEntry] = ()) -> None:
+        resume = queue in self._uncertain
+        nonce = self._uncertain.get(queue) or self._nonce()
         limit = 0 if self._stopping else max(0, min(self._slots.free, limits.MAX_SCRIPT_JOBS))
+        # Kept until the answer is here: a claim whose answer was lost is asked for again by its own nonce.
+        self._uncertain[queue] = nonce
         claim = await self._store.claim(
             queue,
             consumer=self._consumer,
-            nonce=f"{self._consumer.rpartition(':')[2]}.{next(self._nonces):x}",
+            nonce=nonce,
             limit=limit,
             shares=share_out(limit, self._weights),
-            read=adopted,
+            read=read,
             resume=resume,
         )
+        del self._uncertain[queue]
         if claim.ask_again_ms:
             self._reopens_at[queue] = time.monotonic() + claim.ask_again_ms / 1000
         elif limit and len(claim.deliveries) >= limit and queue not in self._hot:
             self._hot.append(queue)
-        await self._pass_on(queue, claim.deliveries)
+        self._pass_on(claim.deliveries)
 
-    async def _pass_on(self, queue: Queue, deliveries: list[Delivery]) -> None:
+    def _nonce(self) -> str:
+        return f"{self._consumer.rpartition(':')[2]}.{next(self._nonces):x}"
+
+    def _pass_on(self, deliveries: list[Delivery]) -> None:
         """Start what there is room for and return the rest.
 
         A blocking read may bring more than there is room for: it takes one job per stream, whatever was free.
@@ -150,6 +165,5 @@ class Intake:
         for delivery in deliveries[:room]:
             self._slots.take()
             self._deliver(delivery)
-        surplus = [(delivery.id, delivery.token) for delivery in deliveries[room:]]
-        if surplus:
-            await self._store.hand_back(queue, worker=self._consumer, tokens=surplus)
+        for delivery in deliveries[room:]:
+            self._decline(delivery)

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from millstream_contracts import JobId, Queue, limits
-from millstream_streams import Broker, Lease, LeaseCode, StoreError, open_broker
+from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, open_broker
 from millstream_telemetry import HealthCheck, Pulse
 from millstream_workers.config import WorkerConfig
 from millstream_workers.happenings import Interruption
@@ -38,7 +38,7 @@ class Holder(Protocol):
         """Keep this delivery's lease from now on."""
         ...
 
-    def let_go(self, job_id: JobId) -> None:
+    def let_go(self, delivery: Delivery) -> None:
         """Keep it no longer."""
         ...
 
@@ -50,7 +50,7 @@ class LeaseKeeper:
         self._config = config
         self._consumer = consumer
         self._loop = loop
-        self._held: dict[JobId, Running] = {}
+        self._held: dict[tuple[JobId, str], Running] = {}
         self._hinted: set[JobId] = set()
         self._closing = threading.Event()
         self._loop_pulse = Pulse("event loop", max(STALLED_LOOP_S, config.lease_s))
@@ -68,11 +68,11 @@ class LeaseKeeper:
 
     def hold(self, running: Running) -> None:
         """Keep this delivery's lease from now on."""
-        self._held[running.id] = running
+        self._held[running.delivery.key] = running
 
-    def let_go(self, job_id: JobId) -> None:
+    def let_go(self, delivery: Delivery) -> None:
         """Keep it no longer."""
-        self._held.pop(job_id, None)
+        self._held.pop(delivery.key, None)
 
     def tick(self) -> None:
         """Note that the event loop is alive."""
@@ -146,7 +146,7 @@ class LeaseKeeper:
                 self._interrupt(running, Interruption.LEASE_LOST)
 
     def _interrupt(self, running: Running, why: Interruption) -> None:
-        if running.interruption is None and running.id in self._held:
+        if running.interruption is None and running.delivery.key in self._held:
             self._loop.call_soon_threadsafe(running.interrupt, why)
 
 

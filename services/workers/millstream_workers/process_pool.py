@@ -3,7 +3,7 @@
 import math
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from subprocess import PIPE
 from typing import Any
 
@@ -13,43 +13,41 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from millstream import Dead, Discard, RetryAfter, Snooze
-from millstream_contracts import JobError
-from millstream_workers.errors import ProcessDiedError, RemoteError
+from millstream.steering import Steering
+from millstream_workers.errors import InvalidResultError, ProcessDiedError, RemoteError
 from millstream_workers.frames import (
     HEADER,
+    FailureReport,
     Order,
     ProgressReport,
-    RaiseReport,
     Report,
     ReturnReport,
+    WishReport,
     decode_report,
     encode_frame,
 )
+from millstream_workers.results import EncodedResult
 from millstream_workers.running import Running
 
-_WISHES: dict[str, Callable[[Any], Exception]] = {
-    "RetryAfter": RetryAfter,
-    "Snooze": Snooze,
-    "Discard": Discard,
-    "Dead": Dead,
-}
+LEAVE_WITHIN_S = 2.0
 
 
 class ProcessPool:
     """Keeps idle processes for the next job; there are never more than handlers run at once."""
 
     def __init__(self, app_refs: Sequence[str]) -> None:
-        self._command = [sys.executable, "-m", "millstream_workers.handler_process", *app_refs]
+        # -P: without it the current folder would come first, and a user's `queue.py` hide the standard one.
+        self._command = [sys.executable, "-P", "-m", "millstream_workers.handler_process", *app_refs]
         self._idle: list[HandlerProcess] = []
 
-    async def call(self, job_type: str, running: Running, timeout_s: float | None) -> Any:
-        """Run a job's handler in a process. Raises: what the handler raised, RemoteError, ProcessDiedError."""
-        process = self._idle.pop() if self._idle else await self._start(running)
+    async def call(self, job_type: str, running: Running, timeout_s: float | None) -> EncodedResult:
+        """Run a job's handler in a process. Raises: what the handler wished, RemoteError, ProcessDiedError."""
+        process = self._take_idle() or await self._start(running)
         reusable = False
         try:
-            value = await process.run(job_type, running, timeout_s)
+            result = await process.run(job_type, running, timeout_s)
             reusable = True
-        except (RetryAfter, Snooze, Discard, Dead, RemoteError):
+        except (Steering, RemoteError):
             reusable = True
             raise
         finally:
@@ -58,7 +56,15 @@ class ProcessPool:
             else:
                 with anyio.CancelScope(shield=True):
                     await process.kill()
-        return value
+        return result
+
+    def _take_idle(self) -> "HandlerProcess | None":
+        """Return a process that is still alive: one that died while it was idle costs no job an attempt."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.is_alive:
+                return process
+        return None
 
     async def _start(self, running: Running) -> "HandlerProcess":
         """Start a process. The job's time runs from when it is ready."""
@@ -69,9 +75,11 @@ class ProcessPool:
         return process
 
     async def close(self) -> None:
-        """End the idle processes."""
-        while self._idle:
-            await self._idle.pop().kill()
+        """End the idle processes, letting them close what their apps opened."""
+        async with anyio.create_task_group() as tasks:
+            for process in self._idle:
+                tasks.start_soon(process.leave)
+        self._idle.clear()
 
 
 class HandlerProcess:
@@ -88,9 +96,9 @@ class HandlerProcess:
     async def start(cls, command: Sequence[str]) -> "HandlerProcess":
         """Start a process and wait until it has loaded the apps. What it prints goes to our error output.
 
-        Raises: ProcessDiedError.
+        In a session of its own, so that Ctrl-C reaches the worker only, which drains. Raises: ProcessDiedError.
         """
-        process = cls(await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=None))
+        process = cls(await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=None, start_new_session=True))
         try:
             await process._receive()
         except BaseException:
@@ -99,8 +107,13 @@ class HandlerProcess:
             raise
         return process
 
-    async def run(self, job_type: str, running: Running, timeout_s: float | None) -> Any:
-        """Run one job and return what its handler returned."""
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.returncode is None
+
+    async def run(self, job_type: str, running: Running, timeout_s: float | None) -> EncodedResult:
+        """Run one job and return its result. Raises: what the handler wished, RemoteError, ProcessDiedError."""
         delivery = running.delivery
         order = Order(
             job_type=job_type,
@@ -118,10 +131,19 @@ class HandlerProcess:
             match await self._receive():
                 case ProgressReport(progress):
                     running.progress = progress
-                case ReturnReport(value):
-                    return value
-                case RaiseReport(kind, argument, error):
-                    raise _raised(kind, argument, error)
+                case ReturnReport(result):
+                    return EncodedResult(result)
+                case WishReport() as wish:
+                    raise _wish(wish)
+                case FailureReport(error, invalid_result):
+                    raise InvalidResultError(error) if invalid_result else RemoteError(error)
+
+    async def leave(self) -> None:
+        """Let the process end by itself, and end it if it does not."""
+        await self._orders.aclose()
+        with anyio.move_on_after(LEAVE_WITHIN_S):
+            await self._process.wait()
+        await self.kill()
 
     async def kill(self) -> None:
         """End the process at once."""
@@ -144,9 +166,13 @@ class HandlerProcess:
         return f"the handler's process exited with status {code}"
 
 
-def _raised(kind: str, argument: Any, error: JobError | None) -> Exception:
-    wish = _WISHES.get(kind)
-    if wish is not None:
-        return wish(argument)
-    assert error is not None
-    return RemoteError(error)
+def _wish(report: WishReport) -> Any:
+    match report.kind:
+        case "retry_after":
+            return RetryAfter(report.delay_s)
+        case "snooze":
+            return Snooze(report.delay_s)
+        case "discard":
+            return Discard(report.reason)
+        case "dead":
+            return Dead(report.reason)

@@ -14,7 +14,7 @@ import structlog
 
 from millstream import App
 from millstream.handler import Handler
-from millstream_contracts import JobType, Queue, did_you_mean
+from millstream_contracts import HandedBack, JobType, Queue, did_you_mean
 from millstream_streams import Broker, Delivery, open_broker
 from millstream_telemetry import (
     AdminServer,
@@ -30,7 +30,7 @@ from millstream_telemetry import (
 )
 from millstream_workers.calling import Caller
 from millstream_workers.child_jobs import ChildSubmitter
-from millstream_workers.committer import Committer
+from millstream_workers.committer import Committer, Finished
 from millstream_workers.config import WorkerConfig
 from millstream_workers.draining import Drain
 from millstream_workers.errors import NoHandlersError
@@ -137,7 +137,13 @@ class Worker:
             committer=self._committer,
             metrics=self._metrics,
             tracer=tracer,
-            submitter=ChildSubmitter(broker.store, broker.registry, tracer, config.tenant),
+            submitter=ChildSubmitter(
+                broker.store,
+                broker.registry,
+                tracer,
+                config.tenant,
+                {job_type: handler.policy.partitions for job_type, handler in handlers.items()},
+            ),
             states=states,
         )
         queues = queues_of(config, handlers)
@@ -164,6 +170,7 @@ class Worker:
             weights=config.weights,
             pulse=self._pulse,
             deliver=self._deliver,
+            decline=self._decline,
         )
         self._log = structlog.get_logger().bind(worker=self.name)
 
@@ -207,6 +214,9 @@ class Worker:
         assert self._tasks is not None
         self._tasks.start_soon(self._execute, Running(delivery))
 
+    def _decline(self, delivery: Delivery) -> None:
+        self._committer.put(Finished(delivery, HandedBack(), 0))
+
     async def _execute(self, running: Running) -> None:
         try:
             await self._executor.execute(running)
@@ -214,7 +224,7 @@ class Worker:
             self._slots.give_back()
 
     def _running(self) -> list[Running]:
-        return list(self._executor.running.values())
+        return list(self._executor.running)
 
     async def _tick(self) -> None:
         """Show the lease keeper that the loop is alive, and measure how late it is."""

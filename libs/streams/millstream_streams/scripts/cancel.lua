@@ -2,7 +2,7 @@
 --
 -- Caller      ingest
 -- Idempotent  yes
--- KEYS        1-4, 6 as in _queue.lua, written
+-- KEYS        1-4, 6, 8 as in _queue.lua, written
 -- ARGV[2]     ms for which a cancelled job can be read
 -- ARGV[3..]   job ids
 -- Returns     per job: 1 cancelled; 2 its worker was asked; 0 it was cancelled, or asked for, before;
@@ -36,6 +36,7 @@ local function cancel(id)
   else
     return -1
   end
+  redis.call('ZREM', expiring, id)
   finish(id, 'cancelled', version, now, ttl_ms, job[7], 'reason', 'cancelled')
   cancelled[#cancelled + 1] = transition(id, version, 'cancelled', job[5], 'cancelled')
   return 1

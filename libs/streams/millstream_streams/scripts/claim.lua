@@ -3,7 +3,7 @@
 -- Caller      workers
 -- Idempotent  by nonce: a call whose reply was lost is sent again with ARGV[4] = '1', and returns what the first
 --             call took, and whatever a lost blocking read left in this consumer's hands
--- KEYS        1-3, 6 as in _queue.lua, written; 7 read
+-- KEYS        1-3, 6, 8 as in _queue.lua, written; 7 read
 -- ARGV[2]     consumer
 -- ARGV[3]     nonce of this call
 -- ARGV[4]     '1' to look through the consumer's own pending list first
@@ -54,6 +54,8 @@ local function adopt(index, entry, id)
   -- The progress was an earlier attempt's. This write comes first because it frees memory: so a full Redis can
   -- be worked off.
   redis.call('HDEL', key, 'progress')
+  -- From here on a claim or a release looks at the time; only jobs that nobody takes need the list.
+  if expires_at then redis.call('ZREM', expiring, id) end
   redis.call('HSET', key, 'state', 'running', 'token', token, 'deliveries', int(deliveries), 'worker', consumer,
     'started_at', int(now), 'version', int(version))
   started[#started + 1] = transition(id, version, 'running', deliveries)

@@ -7,7 +7,6 @@ from litestar.params import FromPath
 from millstream_contracts import Job, JobId, Page, Queue, Submission, queue_of
 from millstream_ingest.answer import Answer
 from millstream_ingest.api_request import ApiRequest
-from millstream_ingest.bodies import decode_submission
 from millstream_ingest.errors import IngestError
 from millstream_ingest.idempotency import HEADER
 from millstream_ingest.listing_answer import listing_answer
@@ -105,9 +104,9 @@ async def submit_job(request: ApiRequest) -> Answer:
     parts = request.parts
     encoding = request_encoding(request.headers.get("content-type"))
     key, wait_s = request.idempotency_key, request.preferences.wait_s
-    decoded = decode_submission(await request.read_body(parts.config.max_body_bytes), encoding)
+    body = await request.read_body(parts.config.max_body_bytes)
     accepted = await parts.intake.submit(
-        request.tenant, decoded, caller=request.span.context, key=key, waited=wait_s > 0
+        request.tenant, body, encoding, caller=request.span.context, key=key, waited=wait_s > 0
     )
     job, status, headers = accepted.job, 202, {}
     if accepted.replayed:

@@ -1,0 +1,86 @@
+# Everything a developer does here, and what CI does: `make help` lists it.
+# The first target that needs it makes .venv, from pinned requirements; afterwards that costs nothing.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+IMAGE ?= millstream
+# The tool that writes the pins has its own environment, and is pinned too.
+UV_VERSION := 0.13.9
+UV := $(VENV)/uv/bin/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo fmt lint types test bench build image requirements clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv and install everything into it
+	@:
+
+up: $(INSTALLED) ## Run the whole system here until Ctrl-C
+	@$(BIN)/millstream up $(ARGS)
+
+demo: $(INSTALLED) ## See the whole system at work, in about a minute
+	@$(BIN)/millstream demo $(ARGS)
+
+fmt: $(INSTALLED) ## Format the code, and mend what can be mended
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+lint: $(INSTALLED) ## Check style, spelling and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell
+	$(BIN)/lint-imports
+
+types: $(INSTALLED) ## Check types
+	$(BIN)/mypy
+
+test: $(INSTALLED) ## Run the tests; ARGS="-k drain -x" goes to pytest
+	$(BIN)/pytest $(ARGS)
+
+bench: $(INSTALLED) ## Measure throughput and latency
+	$(BIN)/python benchmarks $(ARGS)
+
+build: $(INSTALLED) ## Build the wheel and the source archive into dist/
+	$(BIN)/hatchling build
+
+image: ## Build the container image of all services
+	docker build --tag $(IMAGE) .
+
+# Pins that are there are kept; ARGS=--upgrade takes the newest of all.
+requirements: $(UV) ## Write requirements/*.txt anew from pyproject.toml
+	$(call pin,dev.txt,pyproject.toml --extra all --group dev)
+	$(call pin,all.txt,pyproject.toml --extra all --constraints requirements/dev.txt)
+	$(call pin,build.txt,--group build --constraints requirements/dev.txt)
+
+# Without addresses of an index: whoever installs brings their own.
+define pin
+$(UV) pip compile $(2) --output-file requirements/$(1) --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --custom-compile-command 'make requirements' $(ARGS)
+endef
+
+clean: ## Remove what was installed, built and cached; jobs in .millstream stay
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find libs services tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Millstream needs Python 3.11 or later, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another one: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; }
+	@echo "Installing into $(VENV); this happens once."
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)/uv
+	$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

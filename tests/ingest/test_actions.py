@@ -1,0 +1,119 @@
+"""What operators do to jobs: cancel, retry, redrive, discard."""
+
+import pytest
+from ingest.serving import MSGPACK, packed, problem, unpacked
+from streams.seeds import ERROR, TTL_MS, commit, seed, seed_dead, seed_running, take
+
+from millstream_contracts import DEFAULT_TENANT, Dead, JobId, JobType, Queue
+from millstream_streams import Commit
+
+
+async def test_waiting_job_is_cancelled_at_once(ingest, broker, queue):
+    """Queued or scheduled, it ends."""
+    for job in (await ingest.submit(), await ingest.submit(delay_s=60)):
+        response = await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")
+        assert response.status_code == 202
+        assert response.json()["state"] == "cancelled"
+        assert response.headers["etag"] != '"1"'
+
+
+async def test_running_job_is_asked_to_stop(ingest, broker, queue):
+    """Its worker ends it; until then the job says what is wanted, however often one asks."""
+    delivery = await seed_running(broker, queue)
+    for _ in range(2):
+        response = await ingest.http.post(f"/v1/jobs/{delivery.id}/cancel")
+        assert response.status_code == 202
+        assert (response.json()["state"], response.json()["cancel_requested"]) == ("running", True)
+
+
+@pytest.mark.parametrize("action", ["cancel", "retry"])
+async def test_finished_job_can_neither_be_cancelled_nor_retried(ingest, broker, queue, action):
+    """409 names the state."""
+    delivery = await seed_running(broker, queue)
+    await commit(broker, delivery)
+    response = await ingest.http.post(f"/v1/jobs/{delivery.id}/{action}")
+    assert "succeeded" in problem(response, 409, "wrong-state")["detail"]
+
+
+async def test_dead_job_is_retried(ingest, broker, queue):
+    """It is queued again, counted from zero."""
+    job_id = await seed_dead(broker, queue)
+    response = await ingest.http.post(f"/v1/jobs/{job_id}/retry")
+    assert response.status_code == 202
+    assert response.json()["state"] == "queued"
+    assert response.json().get("attempts", 0) == 0
+    problem(await ingest.http.post(f"/v1/jobs/{job_id}/retry"), 409, "wrong-state")
+
+
+@pytest.mark.parametrize(("action", "state"), [("redrive", "queued"), ("discard", "cancelled")])
+async def test_dead_letters_are_acted_on_by_id(ingest, broker, queue, action, state):
+    """Each id has its answer, in order; what is not dead is left alone."""
+    dead = [await seed_dead(broker, queue) for _ in range(3)]
+    other = await seed_dead(broker, Queue(DEFAULT_TENANT, JobType("sms.send")))
+    (alive,) = await seed(broker, queue)
+    gone = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
+    ids = [dead[0], gone, other, alive, dead[1]]
+    report = (await ingest.http.post(f"/v1/dead/{action}", json={"ids": ids})).json()
+    assert (report["done"], report["refused"]) == (3, 2)
+    assert [(item["id"], item["status"]) for item in report["items"]] == list(
+        zip(ids, [202, 404, 202, 409, 202], strict=True)
+    )
+    assert (await ingest.get(f"/v1/jobs/{dead[0]}"))["state"] == state
+    assert (await ingest.get(f"/v1/jobs/{dead[2]}"))["state"] == "dead"
+
+
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+async def test_dead_letters_are_acted_on_by_type(ingest, broker, queue, action):
+    """The newest of a type, as many as the limit says, and none of another type."""
+    ids = [await seed_dead(broker, queue) for _ in range(5)]
+    other = await seed_dead(broker, Queue(DEFAULT_TENANT, JobType("sms.send")))
+    await broker.registry.add_queues([queue, Queue(DEFAULT_TENANT, JobType("sms.send"))])
+    body = packed({"type": "email.send", "limit": 3})
+    response = await ingest.http.post(f"/v1/dead/{action}", content=body, headers={"content-type": MSGPACK})
+    report = unpacked(response)
+    assert [item["id"] for item in report["items"]] == ids[:1:-1]
+    left = [letter["id"] for letter in (await ingest.get("/v1/dead"))["items"]]
+    assert left == [ids[1], ids[0], other]
+
+
+async def test_many_dead_letters_are_redriven_in_one_request(ingest, broker, queue):
+    """More than fit into one script call and one page."""
+    ids = await bury_many(broker, queue, 620)
+    await broker.registry.add_queues([queue])
+    report = (await ingest.http.post("/v1/dead/redrive", json={"type": "email.send"})).json()
+    assert (report["done"], report["refused"]) == (620, 0)
+    assert {item["id"] for item in report["items"]} == set(ids)
+    assert (await broker.store.measure(queue)).dead == 0
+
+
+async def bury_many(broker, queue, count) -> list[JobId]:
+    """Store jobs and bury all of them."""
+    ids: list[JobId] = []
+    while len(ids) < count:
+        await seed(broker, queue, min(100, count - len(ids)))
+        taken = await take(broker, queue, limit=100)
+        commits = [Commit(one.id, one.token, Dead("attempts", ERROR), TTL_MS) for one in taken]
+        await broker.store.commit(queue, worker="w1", commits=commits)
+        ids += [one.id for one in taken]
+    return ids
+
+
+async def test_repeated_id_is_answered_once(ingest, broker, queue):
+    """To name a job twice is to name it once."""
+    job_id = await seed_dead(broker, queue)
+    report = (await ingest.http.post("/v1/dead/discard", json={"ids": [job_id, job_id]})).json()
+    assert [(item["id"], item["status"]) for item in report["items"]] == [(job_id, 202)]
+
+
+async def test_jobs_that_a_request_ended_are_counted(ingest, broker, queue, registered):
+    """Cancelled and discarded jobs are finished jobs, whoever finished them."""
+    for _ in range(2):
+        await seed_dead(broker, queue)
+    await broker.registry.add_queues([queue])
+    job = await ingest.submit(payload={"to": "a"})
+    await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")
+    await ingest.http.post("/v1/dead/discard", json={"type": "email.send"})
+    count = ingest.parts.registry.get_sample_value(
+        "millstream_jobs_finished_total", {"type": "email.send", "state": "cancelled"}
+    )
+    assert count == 3

@@ -1,0 +1,152 @@
+"""What may become a job: known types with payloads that fit their schemas."""
+
+import msgspec
+import pytest
+from ingest.serving import MSGPACK, packed, pointers, problem, running_ingest
+from msgspec.structs import replace
+from waiting import wait_until
+
+from millstream_contracts import DEFAULT_TENANT, JobType, TypePolicy, TypeRegistration
+from millstream_ingest.payload_schema import MAX_ERRORS, PayloadSchema, compile_schema
+from millstream_ingest.type_catalogue import TypeCatalogue
+from millstream_streams import open_broker
+from millstream_telemetry import MetricRegistry
+
+
+def registration(job_type: str, schema: dict | None = None, **policy) -> TypeRegistration:
+    """Return what a worker would register."""
+    return TypeRegistration(type=JobType(job_type), policy=TypePolicy(**policy), payload_schema=schema)
+
+
+async def test_payload_that_fits_its_schema_is_accepted(registered, ingest):
+    """The schema that a worker registered is the contract."""
+    await ingest.submit(payload={"to": "ada@example.org", "copies": 1})
+
+
+@pytest.mark.parametrize(
+    ("payload", "pointer"),
+    [
+        ({"to": 7}, "/payload/to"),
+        ({"to": "a", "copies": -1}, "/payload/copies"),
+        ({"copies": 1}, "/payload"),
+        ({"to": "a", "cc": "b"}, "/payload"),
+        ([], "/payload"),
+        (None, "/payload"),
+    ],
+)
+async def test_payload_that_does_not_fit_is_refused_with_pointers(registered, ingest, payload, pointer):
+    """What no handler could read is not stored; the pointer leads into the request's body."""
+    for content, content_type in (
+        (packed({"type": "email.send", "payload": payload}), MSGPACK),
+        (b'{"type":"email.send","payload":%s}' % msgspec.json.encode(payload), "application/json"),
+    ):
+        response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": content_type})
+        assert pointers(problem(response, 422, "invalid-request")) == [pointer]
+    assert (await ingest.get("/v1/jobs"))["items"] == []
+
+
+async def test_bytes_are_checked_as_the_text_that_json_would_have(broker, ingest):
+    """A field of bytes has the schema of a string: MessagePack may send it as it is."""
+    schema = {"properties": {"data": {"type": "string"}}}
+    await broker.registry.add_types(DEFAULT_TENANT, [registration("file.store", schema)])
+    body = packed({"type": "file.store", "payload": {"data": b"\x00"}})
+    response = await ingest.http.post("/v1/jobs", content=body, headers={"content-type": MSGPACK})
+    assert response.status_code == 202
+
+
+async def test_item_of_a_batch_points_to_its_place(registered, ingest):
+    """The pointer of an item's error begins where the item stands."""
+    jobs = [{"type": "email.send", "payload": {"to": "a"}}, {"type": "email.send", "payload": {"to": 1}}]
+    response = await ingest.http.post("/v1/jobs/batch", json={"jobs": jobs})
+    first, second = response.json()["items"]
+    assert first["status"] == 202
+    assert pointers(second["problem"]) == ["/jobs/1/payload/to"]
+
+
+async def test_type_that_nobody_registered_is_refused_once_any_is(registered, ingest):
+    """A misspelt type would wait for ever; the refusal names the nearest known one."""
+    response = await ingest.http.post("/v1/jobs", json={"type": "email.sned"})
+    document = problem(response, 422, "invalid-request")
+    assert pointers(document) == ["/type"]
+    assert "did you mean `email.send`" in document["errors"][0]["detail"]
+
+
+async def test_any_type_is_accepted_before_the_first_worker_has_come(ingest):
+    """A producer may be deployed before its workers."""
+    await ingest.submit("no.worker.yet")
+
+
+async def test_unknown_types_are_accepted_where_the_settings_say_so(broker, config, registered):
+    """Where producers are always deployed first, refusing can be turned off."""
+    async with running_ingest(replace(config, unknown_types="accept")) as ingest:
+        await ingest.submit("no.worker.yet")
+
+
+async def test_new_registration_holds_without_a_restart(ingest, broker):
+    """Workers are deployed while ingest runs."""
+    await broker.registry.add_types(DEFAULT_TENANT, [registration("email.send")])
+    await wait_until(lambda: is_refused(ingest, "other.type"), "the registration is known")
+    await broker.registry.add_types(DEFAULT_TENANT, [registration("other.type", {"type": "string"})])
+
+    async def is_enforced() -> bool:
+        response = await ingest.http.post("/v1/jobs", json={"type": "other.type", "payload": 1})
+        return pointers(response.json()) == ["/payload"]
+
+    await wait_until(is_enforced, "the new schema is enforced")
+
+
+async def is_refused(ingest, job_type: str) -> bool:
+    """Whether a submission of this type is refused."""
+    response = await ingest.http.post("/v1/jobs", json={"type": job_type})
+    return response.status_code == 422
+
+
+async def test_catalogue_asks_redis_only_when_it_is_asked(broker, redis_url, namespace):
+    """An idle ingest polls nothing, and a busy one reads the types once a second and not per request."""
+    catalogue = TypeCatalogue(broker.registry, MetricRegistry())
+    await broker.registry.add_types(DEFAULT_TENANT, [registration("a")])
+    assert list(await catalogue.of(DEFAULT_TENANT)) == ["a"]
+    await broker.registry.add_types(DEFAULT_TENANT, [registration("b")])
+    assert list(await catalogue.of(DEFAULT_TENANT)) == ["a"]
+
+
+async def test_catalogue_keeps_what_it_knows_while_redis_is_away(own_redis):
+    """Types do not vanish with the connection: the answer to a submission is then 503, and not 422."""
+    async with open_broker(own_redis.url, patience_s=0.0) as broker:
+        await broker.registry.add_types(DEFAULT_TENANT, [registration("a")])
+        catalogue = TypeCatalogue(broker.registry, MetricRegistry())
+        await catalogue.of(DEFAULT_TENANT)
+        own_redis.close()
+        catalogue._read_at.clear()
+        assert list(await catalogue.of(DEFAULT_TENANT)) == ["a"]
+
+
+async def test_schema_is_compiled_once_per_registration(broker):
+    """Compiling takes longer than checking a thousand payloads."""
+    catalogue = TypeCatalogue(broker.registry, MetricRegistry())
+    await broker.registry.add_types(DEFAULT_TENANT, [registration("a", {"type": "string"})])
+    first = (await catalogue.of(DEFAULT_TENANT))[JobType("a")]
+    catalogue._read_at.clear()
+    assert (await catalogue.of(DEFAULT_TENANT))[JobType("a")] is first
+
+
+@pytest.mark.parametrize(
+    "schema", [{"type": 12}, {"$ref": "http://127.0.0.1:9/x"}, {"$ref": "#/nowhere"}, {"pattern": "("}]
+)
+def test_schema_that_cannot_be_used_checks_nothing(schema):
+    """A worker's defect keeps no job out, and a reference to elsewhere is never followed."""
+    assert compile_schema(JobType("a"), schema) is None
+
+
+def test_refusal_lists_a_bounded_number_of_errors():
+    """A payload with a million faults has no answer of a million lines."""
+    schema = PayloadSchema({"items": {"type": "string"}})
+    errors = schema.errors([1] * 1000)
+    assert len(errors) == MAX_ERRORS
+    assert errors[3].pointer == "/payload/3"
+
+
+def test_detail_of_a_long_value_is_cut():
+    """The validator quotes the value, which may be long."""
+    (error,) = PayloadSchema({"type": "integer"}).errors("x" * 100_000)
+    assert len(error.detail) < 400

@@ -1,0 +1,182 @@
+"""Probes, metrics, and how the service begins and ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import anyio
+import httpx
+import pytest
+from ingest.serving import problem, running_ingest
+from msgspec.structs import replace
+from waiting import wait_until
+
+from millstream_cli.embedded import start_embedded_redis
+from millstream_contracts import DEFAULT_TENANT, queue_of
+from millstream_ingest.errors import BindError
+from millstream_streams import UnsuitableRedisError, open_broker
+
+PROGRAM = """
+import sys
+from millstream_ingest.config import IngestConfig
+from millstream_ingest.service import run
+run(IngestConfig(redis_url=sys.argv[1], namespace=sys.argv[2], port=int(sys.argv[3]), drain_s=float(sys.argv[4])))
+"""
+
+
+async def test_health_tells_what_was_looked_at(ingest):
+    """For people: each check by name."""
+    health = await ingest.get("/health")
+    assert health["ok"] is True
+    assert health["service"] == "ingest"
+    assert {check["name"] for check in health["live"] + health["ready"]} == {"event loop", "serving", "redis"}
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])
+async def test_probe_is_answered_200_and_never_cached(ingest, path):
+    """A probe that comes from a cache says nothing."""
+    response = await ingest.http.get(path)
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_readiness_fails_first_and_requests_are_still_answered(broker, config):
+    """A load balancer has to look away before the port is closed."""
+    async with running_ingest(replace(config, drain_s=60.0)) as ingest:
+        ingest.stop.set()
+        await wait_until(lambda: is_unready(ingest), "readiness fails")
+        await ingest.submit()
+        assert (await ingest.http.get("/livez")).status_code == 200
+
+
+async def is_unready(ingest) -> bool:
+    """Whether the readiness probe fails."""
+    return (await ingest.http.get("/readyz")).status_code == 503
+
+
+async def test_metrics_show_what_was_submitted(registered, ingest):
+    """By type and outcome; a made-up type is no label."""
+    await ingest.submit(payload={"to": "a"})
+    await ingest.http.post("/v1/jobs", json={"type": "email.send", "payload": 1})
+    await ingest.http.post("/v1/jobs", json={"type": "made.up"})
+    await ingest.http.post("/v1/jobs", content=b"{", headers={"content-type": "application/json"})
+    for _ in range(2):
+        await ingest.http.post(
+            "/v1/jobs", json={"type": "email.send", "payload": {"to": "a"}}, headers={"idempotency-key": "k"}
+        )
+    text = (await ingest.http.get("/metrics")).text
+    assert 'millstream_jobs_submitted_total{outcome="accepted",type="email.send"} 2.0' in text
+    assert 'millstream_jobs_submitted_total{outcome="replayed",type="email.send"} 1.0' in text
+    assert 'millstream_jobs_submitted_total{outcome="rejected",type="email.send"} 1.0' in text
+    assert 'millstream_jobs_submitted_total{outcome="rejected",type="_other"} 2.0' in text
+    assert "made.up" not in text
+    assert 'millstream_redis_seconds_count{script="enqueue"} 2.0' in text
+
+
+async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(broker, config):
+    """What is unauthenticated can be kept off the public address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with running_ingest(replace(config, admin_port=port)) as ingest, httpx.AsyncClient(trust_env=False) as http:
+        for path in ("/health", "/livez", "/readyz", "/metrics"):
+            problem(await ingest.http.get(path), 404, "not-found")
+            assert (await http.get(f"http://127.0.0.1:{port}{path}")).status_code == 200
+        assert "/health" not in (await ingest.get("/openapi.json"))["paths"]
+
+
+async def test_port_that_is_taken_is_refused(broker, config):
+    """Two services on one port would each get a share of the requests."""
+    async with running_ingest(config) as ingest:
+        port = ingest.http.base_url.port
+        with pytest.raises(BindError, match=str(port)):
+            async with running_ingest(replace(config, port=port)):
+                pass
+
+
+async def test_redis_that_would_lose_jobs_is_refused(own_redis, config):
+    """An evicting Redis stops the start, with the reason."""
+    async with open_broker(own_redis.url) as broker:
+        await broker.client.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(UnsuitableRedisError, match="noeviction"):
+        async with running_ingest(replace(config, redis_url=own_redis.url)):
+            pass
+
+
+async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path, config):
+    """The order in which things start must not matter."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with running_ingest(replace(config, redis_url=f"redis://127.0.0.1:{port}/0")) as ingest:
+        assert await is_unready(ingest)
+        assert (await ingest.http.get("/livez")).status_code == 200
+        redis = await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port)
+        try:
+            await wait_until(lambda: is_ready(ingest), "the service is ready")
+            await ingest.submit()
+        finally:
+            redis.close()
+
+
+async def is_ready(ingest) -> bool:
+    """Whether the readiness probe passes."""
+    return (await ingest.http.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+async def test_process_ends_by_a_signal_after_the_requests_in_hand(broker, redis_url, namespace, signals):
+    """What was asked before the signal is answered; a second signal spares the draining."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    drain_s = 3600.0 if len(signals) == 2 else 0.1
+    command = [sys.executable, "-c", PROGRAM, redis_url, namespace, str(port), str(drain_s)]
+    process = await anyio.to_thread.run_sync(start, command)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http:
+            await wait_until(lambda: answers(http), "the service answers")
+            job = (await http.post("/v1/jobs", json={"type": "email.send"})).json()
+            statuses = []
+
+            async def wait() -> None:
+                response = await http.get(f"/v1/jobs/{job['id']}", params={"wait": 30})
+                statuses.append(response.status_code)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await wait_until(lambda: is_watched(broker, job["id"]), "the request waits")
+                for number in signals:
+                    process.send_signal(number)
+                    await wait_until(lambda: is_leaving(http), "the signal is heard")
+        assert statuses == [200]
+        _, log = await anyio.to_thread.run_sync(process.communicate)
+        assert process.returncode == 0, log
+        assert b'"event":"listening"' in log
+        assert f'"port":{port}'.encode() in log
+        assert b'"event":"stopped"' in log
+    finally:
+        process.kill()
+
+
+def start(command: list[str]) -> "subprocess.Popen[bytes]":
+    """Start a process whose log can be read."""
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ)
+
+
+async def answers(http) -> bool:
+    """Whether the service is ready."""
+    try:
+        return (await http.get("/readyz")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def is_leaving(http) -> bool:
+    """Whether the service is no longer ready, or no longer there."""
+    return not await answers(http)
+
+
+async def is_watched(broker, job_id) -> bool:
+    """Whether somebody wants to hear of a job's end."""
+    key = broker.keys.of(queue_of(DEFAULT_TENANT, job_id)).job(job_id)
+    return await broker.client.hexists(key, "waited")

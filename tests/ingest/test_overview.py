@@ -1,0 +1,88 @@
+"""Queues, types and workers as operators see them."""
+
+from datetime import UTC, datetime
+
+from streams.seeds import seed, seed_dead, seed_running
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue, TypePolicy, TypeRegistration, WorkerInfo
+
+HOT = [Queue(DEFAULT_TENANT, JobType("hot.type"), partition) for partition in range(2)]
+
+
+async def test_queue_is_counted_over_its_partitions(ingest, broker):
+    """A hot type is one queue to its operator."""
+    for queue in HOT:
+        await seed_dead(broker, queue)
+        await seed_running(broker, queue)
+        await seed(broker, queue, 2, priority=Priority.HIGH)
+        await seed(broker, queue, 3, priority=Priority.LOW)
+        await seed(broker, queue, 1, delay_ms=3_600_000)
+    await broker.registry.add_queues(HOT)
+    status = await ingest.get("/v1/queues/hot.type")
+    (listed,) = (await ingest.get("/v1/queues"))["items"]
+    assert listed["queued"] == status["queued"]
+    assert status["partitions"] == 2
+    assert status["queued"] == {"high": 4, "normal": 0, "low": 6}
+    assert (status["running"], status["scheduled"], status["dead"]) == (2, 2, 2)
+    assert status["oldest_ready_age_s"] >= 0
+    assert status["paused"] is False
+
+
+async def test_registered_type_has_a_queue_before_its_first_job(ingest, registered):
+    """A type that a worker handles is there, with nothing in it."""
+    status = await ingest.get("/v1/queues/email.send")
+    assert (status["partitions"], status["running"], status["queued"]["normal"]) == (0, 0, 0)
+
+
+async def test_queues_are_listed_page_by_page(ingest, broker):
+    """By name, each once."""
+    names = [f"type.{n:02}" for n in range(7)]
+    await broker.registry.add_queues([Queue(DEFAULT_TENANT, JobType(name)) for name in names])
+    found, cursor = [], None
+    while True:
+        page = await ingest.get("/v1/queues", limit=3, **({"cursor": cursor} if cursor else {}))
+        found += [item["type"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == names
+
+
+async def test_types_are_shown_as_registered(ingest, registered):
+    """The schema and the policy, for clients in every language."""
+    one = await ingest.get("/v1/types/email.send")
+    assert one["payload_schema"] == registered.payload_schema
+    assert one["policy"]["max_attempts"] == 7
+    assert (await ingest.get("/v1/types"))["items"] == [one]
+
+
+async def test_types_are_listed_page_by_page(ingest, broker):
+    """By name."""
+    registrations = [TypeRegistration(type=JobType(name), policy=TypePolicy()) for name in ("a", "b", "c")]
+    await broker.registry.add_types(DEFAULT_TENANT, registrations)
+    first = await ingest.get("/v1/types", limit=2)
+    rest = await ingest.get("/v1/types", limit=2, cursor=first["next_cursor"])
+    assert [item["type"] for item in first["items"] + rest["items"]] == ["a", "b", "c"]
+    assert rest["next_cursor"] is None
+
+
+async def test_workers_are_shown_with_what_they_run(ingest, broker):
+    """Who is alive, by name."""
+    now = datetime.now(UTC)
+    worker = WorkerInfo(name="w:1:x", types=["email.send"], concurrency=4, busy=1, started_at=now, seen_at=now)
+    await broker.registry.beat(worker)
+    (shown,) = (await ingest.get("/v1/workers"))["items"]
+    assert (shown["name"], shown["concurrency"], shown["busy"]) == ("w:1:x", 4, 1)
+    assert datetime.fromisoformat(shown["seen_at"]) == now
+
+
+async def test_other_tenants_are_not_seen(ingest, broker):
+    """A tenant comes from credentials, and sees its own queues and jobs only."""
+    theirs = Queue("other", JobType("email.send"))
+    (job_id,) = await seed(broker, theirs)
+    await broker.registry.add_queues([theirs])
+    await broker.registry.add_types("other", [TypeRegistration(type=JobType("a"), policy=TypePolicy())])
+    assert (await ingest.get("/v1/queues"))["items"] == []
+    assert (await ingest.get("/v1/types"))["items"] == []
+    assert (await ingest.get("/v1/jobs"))["items"] == []
+    assert (await ingest.http.get(f"/v1/jobs/{job_id}")).status_code == 404

@@ -1,0 +1,116 @@
+"""What happens without Redis, or with one that is full: 503 soon, nothing accepted, and it goes on afterwards."""
+
+import os
+import signal
+import time
+
+import pytest
+from ingest.serving import problem, running_ingest
+from msgspec.structs import replace
+from waiting import wait_until
+
+from millstream_streams import open_broker
+
+JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
+
+REQUESTS = [
+    ("POST", "/v1/jobs", {"type": "email.send"}),
+    ("POST", "/v1/jobs/batch", {"jobs": [{"type": "email.send"}, {"type": "sms.send"}]}),
+    ("GET", "/v1/jobs", None),
+    ("GET", f"/v1/jobs/{JOB_ID}", None),
+    ("GET", f"/v1/jobs/{JOB_ID}?wait=5", None),
+    ("POST", f"/v1/jobs/{JOB_ID}/cancel", None),
+    ("POST", f"/v1/jobs/{JOB_ID}/retry", None),
+    ("GET", "/v1/dead", None),
+    ("POST", "/v1/dead/redrive", {"ids": [JOB_ID]}),
+    ("POST", "/v1/dead/discard", {"type": "email.send"}),
+    ("GET", "/v1/queues", None),
+    ("GET", "/v1/queues/email.send", None),
+    ("GET", "/v1/types", None),
+    ("GET", "/v1/types/email.send", None),
+    ("GET", "/v1/workers", None),
+]
+
+
+@pytest.fixture
+async def ingest(own_redis, config):
+    """Yield an ingest over a Redis that the test may break."""
+    async with running_ingest(replace(config, redis_url=own_redis.url)) as running:
+        yield running
+
+
+def refused(response) -> None:
+    """Check a refusal that asks the client to come back."""
+    assert "127.0.0.1" not in problem(response, 503, "store-unreachable").get("detail", "")
+    assert 1 <= int(response.headers["retry-after"]) <= 3
+
+
+async def test_every_route_says_503_while_redis_is_away(ingest, own_redis):
+    """Each with `Retry-After`, none with a 500; probes and pages are answered all the same."""
+    await ingest.submit()
+    own_redis.close()
+    for method, path, body in REQUESTS:
+        refused(await ingest.http.request(method, path, json=body))
+    await wait_until(lambda: is_unready(ingest), "readiness fails")
+    for path in ("/livez", "/openapi.json", "/docs", "/metrics", "/problems/store-unreachable"):
+        assert (await ingest.http.get(path)).status_code == 200
+
+
+async def is_unready(ingest) -> bool:
+    """Whether the readiness probe fails."""
+    return (await ingest.http.get("/readyz")).status_code == 503
+
+
+async def test_submissions_are_accepted_again_once_redis_is_back(ingest, own_redis):
+    """A frozen Redis is answered with 503, and nobody has to restart anything when it thaws."""
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        refused(await ingest.http.post("/v1/jobs", json={"type": "email.send"}))
+        # Far below the 5 s that a connection to a silent Redis would hold the request.
+        assert time.monotonic() - begun < 4.0
+    finally:
+        os.kill(own_redis.pid, signal.SIGCONT)
+
+    async def is_accepted() -> bool:
+        return (await ingest.http.post("/v1/jobs", json={"type": "email.send"})).status_code == 202
+
+    await wait_until(is_accepted, "a submission is accepted")
+
+
+async def test_full_redis_refuses_submissions_and_lets_jobs_be_discarded(ingest, own_redis, config):
+    """At its memory limit Redis takes no new jobs; what makes room still works."""
+    job = await ingest.submit()
+    async with open_broker(own_redis.url) as broker:
+        await broker.client.config_set("maxmemory", "1")
+    response = await ingest.http.post("/v1/jobs", json={"type": "email.send"})
+    problem(response, 503, "store-full")
+    assert "retry-after" in response.headers
+    batch = await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}] * 3})
+    problem(batch, 503, "store-full")
+    assert (await ingest.get(f"/v1/jobs/{job['id']}"))["state"] == "queued"
+    async with open_broker(own_redis.url) as broker:
+        await broker.client.config_set("maxmemory", "0")
+    await ingest.submit()
+
+
+async def test_lost_scripts_are_loaded_again(ingest, own_redis):
+    """A restarted Redis knows no scripts: nobody notices."""
+    await ingest.submit()
+    async with open_broker(own_redis.url) as broker:
+        await broker.client.script_flush()
+    await ingest.submit()
+
+
+async def test_submission_that_failed_is_counted_and_logged_without_its_payload(ingest, own_redis, capsys):
+    """One line for an answer of 5xx, and no user data in it."""
+    own_redis.close()
+    body = {"type": "email.send", "payload": "canary-4711"}
+    refused(await ingest.http.post("/v1/jobs", json=body))
+    value = ingest.parts.registry.get_sample_value(
+        "millstream_jobs_submitted_total", {"type": "_other", "outcome": "unavailable"}
+    )
+    assert value == 1
+    logged = capsys.readouterr()
+    assert "request failed" in logged.out + logged.err
+    assert "canary" not in logged.out + logged.err

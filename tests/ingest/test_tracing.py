@@ -1,0 +1,109 @@
+"""The trace of a submission: request, then producer, whose context the job carries."""
+
+import msgspec
+import pytest
+from ingest.serving import problem, running_ingest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from streams.seeds import ERROR, commit, seed_running, take_one
+
+from millstream_contracts import Dead, JobSpec
+from millstream_telemetry import JobTracer
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def exporter():
+    """Return where spans end."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+async def ingest(broker, config, exporter):
+    """Yield an ingest that traces everything."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with running_ingest(config, JobTracer(provider)) as running:
+        yield running
+    provider.shutdown()
+
+
+def spans(exporter) -> dict[str, object]:
+    """Return the finished spans by name."""
+    return {span.name: span for span in exporter.get_finished_spans()}
+
+
+async def spec_of(broker, queue, job_id) -> JobSpec:
+    """Return what a job carries."""
+    return msgspec.msgpack.decode(await broker.client.hget(broker.keys.of(queue).job(job_id), "spec"), type=JobSpec)
+
+
+async def test_job_continues_the_trace_of_its_request(ingest, broker, queue, exporter):
+    """SERVER under the caller, PRODUCER under it, and the producer's context in the job."""
+    job = await ingest.submit(headers={"traceparent": TRACEPARENT, "tracestate": "vendor=1"})
+    found = spans(exporter)
+    server, send = found["POST /v1/jobs"], found["send email.send"]
+    assert (server.kind, send.kind) == (SpanKind.SERVER, SpanKind.PRODUCER)
+    assert f"{server.context.trace_id:032x}" == TRACE_ID
+    assert f"{server.parent.span_id:016x}" == "00f067aa0ba902b7"
+    assert send.parent.span_id == server.context.span_id
+    assert send.attributes["messaging.message.id"] == job["id"]
+    assert server.attributes["http.response.status_code"] == 202
+    spec = await spec_of(broker, queue, job["id"])
+    assert spec.traceparent == f"00-{TRACE_ID}-{send.context.span_id:016x}-01"
+    assert spec.tracestate == "vendor=1"
+    assert job["trace_id"] == TRACE_ID
+
+
+async def test_items_of_a_batch_have_traces_of_their_own(ingest, exporter):
+    """Each is linked to the request: thousands of jobs in one trace are of no use."""
+    await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}] * 2})
+    server = spans(exporter)["POST /v1/jobs/batch"]
+    sends = [span for span in exporter.get_finished_spans() if span.name == "send email.send"]
+    assert server.attributes["messaging.batch.message_count"] == 2
+    assert len({span.context.trace_id for span in (*sends, server)}) == 3
+    assert all(span.links[0].context.span_id == server.context.span_id for span in sends)
+
+
+async def test_span_is_named_after_the_route_and_not_the_path(ingest, exporter):
+    """An id in the name would make every request a kind of its own."""
+    job = await ingest.submit()
+    await ingest.get(f"/v1/jobs/{job['id']}")
+    assert "GET /v1/jobs/{job_id}" in {name.replace(":str", "") for name in spans(exporter)}
+
+
+async def test_problem_names_its_trace(ingest, exporter):
+    """Whoever reports a refusal can be told what happened."""
+    response = await ingest.http.post("/v1/jobs", json={}, headers={"traceparent": TRACEPARENT})
+    assert problem(response, 422, "invalid-request")["trace_id"] == TRACE_ID
+    assert spans(exporter)["POST /v1/jobs"].status.status_code is StatusCode.UNSET
+    response = await ingest.http.get("/v1/nothing", headers={"traceparent": TRACEPARENT})
+    assert problem(response, 404, "not-found")["trace_id"] == TRACE_ID
+
+
+async def test_probes_and_pages_make_no_spans(ingest, exporter):
+    """They come every few seconds and would drown everything else."""
+    for path in ("/health", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json"):
+        await ingest.http.get(path)
+    assert spans(exporter) == {}
+
+
+@pytest.mark.parametrize("traceparent", ["", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "x" * 5000])
+async def test_malformed_trace_context_is_ignored(ingest, traceparent):
+    """By the specification: a broken header starts a new trace and refuses nothing."""
+    await ingest.submit(headers={"traceparent": traceparent, "tracestate": "a=" + "b" * 5000})
+
+
+async def test_redrive_is_noted_in_the_trace_of_the_job(ingest, broker, queue, exporter):
+    """An operator's decision is a part of the job's story, linked to the attempt that failed."""
+    delivery = await seed_running(broker, queue)
+    await commit(broker, delivery, Dead("attempts", msgspec.structs.replace(ERROR, traceparent=TRACEPARENT)))
+    await ingest.http.post("/v1/dead/redrive", json={"ids": [delivery.id]})
+    note = spans(exporter)["redrive"]
+    assert f"{note.context.trace_id:032x}" == TRACE_ID
+    assert f"{note.links[0].context.span_id:016x}" == "00f067aa0ba902b7"
+    assert (await take_one(broker, queue)).id == delivery.id

@@ -1,0 +1,97 @@
+"""Hints: told when it is worth looking, and told again when some may have been missed."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+from streams.seeds import ERROR, FAR_MS, commit, make_due, seed, seed_running
+from waiting import wait_until
+
+from millstream_contracts import Queue, RetryAt, Snoozed
+from millstream_streams import Broker
+
+Listen = Callable[[Callable[[str], None], Callable[[], None]], Awaitable[None]]
+
+
+class Heard:
+    """What a listener was told."""
+
+    def __init__(self) -> None:
+        self.hints: list[str] = []
+        self.gaps = 0
+
+    def on_gap(self) -> None:
+        """Note that hints may have been missed."""
+        self.gaps += 1
+
+
+@asynccontextmanager
+async def listening(listen: Listen) -> AsyncIterator[Heard]:
+    """Listen for as long as the block runs."""
+    heard = Heard()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen, heard.hints.append, heard.on_gap)
+        await wait_until(lambda: heard.gaps, "the listener listens")
+        yield heard
+        tasks.cancel_scope.cancel()
+
+
+async def flush(broker: Broker, heard: Heard) -> list[str]:
+    """Return what was heard until now: what is published last arrives last."""
+    await broker.client.publish(broker.keys.hint_due, "the end")
+    await wait_until(lambda: "the end" in heard.hints, "the last hint")
+    found = [hint for hint in heard.hints if hint != "the end"]
+    heard.hints.clear()
+    return found
+
+
+async def test_due_hints_come_only_when_the_next_due_time_moves_closer(broker: Broker, queue: Queue) -> None:
+    """A dispatcher sleeps until the next job is due: only an earlier one has to wake it."""
+    async with listening(broker.listen_due) as heard:
+        (first,) = await seed(broker, queue, delay_ms=FAR_MS)
+        assert await flush(broker, heard) == [queue.tag]
+        await seed(broker, queue, delay_ms=2 * FAR_MS)
+        assert await flush(broker, heard) == []
+        await seed(broker, queue, delay_ms=FAR_MS // 2)
+        assert await flush(broker, heard) == [queue.tag]
+        await seed(broker, queue)
+        assert await flush(broker, heard) == []
+        await make_due(broker, queue, [first])
+        await broker.store.release_due(queue)
+        assert await flush(broker, heard) == []
+
+
+async def test_due_hints_come_for_retries_and_snoozes(broker: Broker, queue: Queue) -> None:
+    """Whatever makes a job wait may make it the next one due."""
+    running, other = await seed_running(broker, queue), await seed_running(broker, queue)
+    async with listening(broker.listen_due) as heard:
+        await commit(broker, running, RetryAt(FAR_MS, ERROR))
+        assert await flush(broker, heard) == [queue.tag]
+        await commit(broker, other, Snoozed(FAR_MS // 2))
+        assert await flush(broker, heard) == [queue.tag]
+
+
+async def test_listening_goes_on_when_its_connection_is_cut(broker: Broker, queue: Queue) -> None:
+    """After a reconnection the listener is told to look at everything, and hears what comes then."""
+    async with listening(broker.listen_due) as heard:
+        for cuts in (1, 2, 3):
+            await broker.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            await wait_until(lambda cuts=cuts: heard.gaps > cuts, "the listener listens again")
+        await seed(broker, queue, delay_ms=FAR_MS)
+        assert await flush(broker, heard) == [queue.tag]
+
+
+async def test_listeners_hear_only_their_own_namespace(broker: Broker, queue: Queue) -> None:
+    """Two installations in one Redis do not wake each other."""
+    async with listening(broker.listen_due) as heard:
+        await broker.client.publish("ms:hints:due", "other")
+        assert await flush(broker, heard) == []
+
+
+async def test_a_gap_is_told_once_the_server_listens(broker: Broker, queue: Queue) -> None:
+    """What is published right after the gap was told is heard: nothing falls between looking and listening."""
+    for _ in range(20):
+        async with listening(broker.listen_due) as heard:
+            ((_, count),) = await broker.client.pubsub_numsub(broker.keys.hint_due)
+            assert count >= 1
+            assert await flush(broker, heard) == []

@@ -1,0 +1,157 @@
+"""The blocking read: one job wakes one worker, and a stream that vanished is no error."""
+
+import anyio
+import pytest
+from streams.seeds import FAR_MS, seed, take
+from waiting import wait_until
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue
+from millstream_streams import MAX_BLOCK_S, Broker, ReadEntry
+from millstream_streams.connections import BLOCKING_MARGIN_S, connect
+
+LONG_MS = 10_000
+
+
+async def blocked(broker: Broker) -> int:
+    """Return how many clients wait in a blocking call."""
+    info = await broker.client.info("clients")
+    return info["blocked_clients"]
+
+
+async def test_wait_returns_what_is_ready_already(broker: Broker, queue: Queue) -> None:
+    """A job that waits is returned at once, and is then pending with this consumer."""
+    await take(broker, queue)
+    (job_id,) = await seed(broker, queue, priority=Priority.LOW)
+    reader = broker.reader()
+    (entry,) = await reader.wait([queue], consumer="w1", block_ms=LONG_MS)
+    await reader.close()
+    assert (entry.queue, entry.priority_index, entry.id) == (queue, 3, job_id)
+    assert [one.entry for one in await take(broker, queue, limit=0, read=[entry])] == [entry.entry]
+
+
+@pytest.mark.parametrize("block_ms", [0, 1])
+async def test_wait_returns_nothing_when_nothing_comes(broker: Broker, queue: Queue, block_ms: int) -> None:
+    """An idle queue is no error; no time to wait means not to wait, where Redis would wait for ever."""
+    await take(broker, queue)
+    reader = broker.reader()
+    assert await reader.wait([queue], consumer="w1", block_ms=block_ms) == []
+    await reader.close()
+
+
+async def test_wait_wakes_when_a_job_arrives(broker: Broker, queue: Queue) -> None:
+    """A job that comes while the worker waits ends the wait."""
+    await take(broker, queue)
+    before = await blocked(broker)
+    reader = broker.reader()
+    found: list[ReadEntry] = []
+
+    async def wait() -> None:
+        while not found:
+            found.extend(await reader.wait([queue], consumer="w1", block_ms=1000))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await wait_until(lambda: is_blocked(broker, before), "the worker waits")
+        ids = await seed(broker, queue)
+    await reader.close()
+    assert [one.id for one in found] == ids
+
+
+async def is_blocked(broker: Broker, before: int) -> bool:
+    """Return whether more clients wait than before."""
+    return await blocked(broker) > before
+
+
+async def test_wait_wakes_one_worker_per_job(broker: Broker, queue: Queue) -> None:
+    """No herd: of two workers that wait, one gets the job."""
+    await take(broker, queue)
+    before = await blocked(broker)
+    readers = [broker.reader(), broker.reader()]
+    found: list[ReadEntry] = []
+    done: list[int] = []
+
+    async def wait(number: int) -> None:
+        found.extend(await readers[number].wait([queue], consumer=f"w{number}", block_ms=1000))
+        done.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(2):
+            tasks.start_soon(wait, number)
+        await wait_until(lambda: both_blocked(broker, before), "both workers wait")
+        ids = await seed(broker, queue)
+    for reader in readers:
+        await reader.close()
+    assert [one.id for one in found] == ids
+    assert len(done) == 2
+
+
+async def both_blocked(broker: Broker, before: int) -> bool:
+    """Return whether two more clients wait than before."""
+    return await blocked(broker) >= before + 2
+
+
+async def test_wait_reads_several_queues_and_priorities(broker: Broker, queue: Queue) -> None:
+    """One call looks at all queues; what it does not return stays for the next."""
+    other = Queue(DEFAULT_TENANT, JobType("report.generate"), 7)
+    wanted = set()
+    for one in (queue, other):
+        await take(broker, one)
+        for priority in (Priority.HIGH, Priority.LOW):
+            wanted |= set(await seed(broker, one, priority=priority))
+    reader = broker.reader()
+    found: list[ReadEntry] = []
+    while entries := await reader.wait([queue, other], consumer="w1", block_ms=0):
+        found += entries
+    await reader.close()
+    assert {one.id for one in found} == wanted
+    assert {(one.queue.partition, one.priority_index) for one in found} == {(0, 1), (0, 3), (7, 1), (7, 3)}
+
+
+async def test_wait_makes_the_groups_that_are_missing(broker: Broker, queue: Queue) -> None:
+    """A queue that was never claimed, or has vanished, gets its groups, and what waits in it is then delivered."""
+    ids = await seed(broker, queue)
+    reader = broker.reader()
+    assert await reader.wait([queue], consumer="w1", block_ms=LONG_MS) == []
+    (entry,) = await reader.wait([queue], consumer="w1", block_ms=LONG_MS)
+    assert [entry.id] == ids
+    await reader.close()
+
+
+async def test_wait_outlasts_the_end_of_its_streams(broker: Broker, torn_queue: Queue) -> None:
+    """FLUSHALL, or a failover to an empty server, while the worker waits: it goes on, and so do the jobs that follow."""
+    await take(broker, torn_queue)
+    before = await blocked(broker)
+    reader = broker.reader()
+    found: list[ReadEntry] = []
+    from millstream_streams import StoreUnavailableError
+
+    async def wait() -> None:
+        while not found:
+            try:
+                found.extend(await reader.wait([torn_queue], consumer="w1", block_ms=200))
+            except StoreUnavailableError:
+                await take(broker, torn_queue, "other")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await wait_until(lambda: is_blocked(broker, before), "the worker waits")
+        await broker.client.delete(*broker.keys.of(torn_queue).ready)
+        ids = await seed(broker, torn_queue)
+    await reader.close()
+    assert [one.id for one in found] == ids
+
+
+async def test_a_blocking_read_is_never_cut_by_its_own_socket(broker: Broker) -> None:
+    """The socket of a reader waits longer than the longest read that is allowed."""
+    client = connect(broker.url, blocks_for_s=MAX_BLOCK_S)
+    assert client.connection_pool.connection_kwargs["socket_timeout"] >= MAX_BLOCK_S + BLOCKING_MARGIN_S
+    await client.aclose()
+
+
+async def test_wait_leaves_delayed_jobs_alone(broker: Broker, queue: Queue) -> None:
+    """A job whose time is to come wakes nobody."""
+    await take(broker, queue)
+    await seed(broker, queue, delay_ms=FAR_MS)
+    reader = broker.reader()
+    assert await reader.wait([queue], consumer="w1", block_ms=1) == []
+    await reader.close()

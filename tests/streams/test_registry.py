@@ -1,0 +1,75 @@
+"""What exists: queues, types and workers, rewritten by whoever is alive."""
+
+from datetime import UTC, datetime, timedelta
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant, TypePolicy, TypeRegistration, WorkerInfo
+from millstream_streams import Broker
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def worker(name: str, seen_at: datetime) -> WorkerInfo:
+    """Return a worker as its heartbeat describes it."""
+    return WorkerInfo(name=name, types=["a"], concurrency=4, started_at=NOW, seen_at=seen_at)
+
+
+async def test_queues_are_known_once_and_sorted(broker: Broker) -> None:
+    """Made known twice they are there once, in the order that lists rely on."""
+    names = ["a.b", "a", "a-b", "b"]
+    queues = [Queue(DEFAULT_TENANT, JobType(name), partition) for name in names for partition in (255, 0)]
+    await broker.registry.add_queues(queues)
+    await broker.registry.add_queues(queues[:2])
+    assert await broker.registry.queues() == sorted(queues)
+
+
+async def test_queues_of_a_tenant_are_its_own(broker: Broker) -> None:
+    """A tenant whose name begins like another's sees nothing of it."""
+    mine, other = Queue(Tenant("a"), JobType("x")), Queue(Tenant("a.b"), JobType("x"))
+    await broker.registry.add_queues([mine, other])
+    assert await broker.registry.queues(Tenant("a")) == [mine]
+
+
+async def test_nothing_is_stored_when_there_is_nothing_to_store(broker: Broker) -> None:
+    """An empty call is no error of Redis."""
+    await broker.registry.add_queues([])
+    await broker.registry.add_types(DEFAULT_TENANT, [])
+    assert await broker.registry.queues() == []
+    assert await broker.registry.types(DEFAULT_TENANT) == {}
+    assert await broker.registry.workers() == []
+
+
+async def test_the_newest_registration_of_a_type_counts(broker: Broker) -> None:
+    """A worker that starts later has the last word."""
+    old = TypeRegistration(type=JobType("a"), policy=TypePolicy(max_attempts=1))
+    new = TypeRegistration(type=JobType("a"), policy=TypePolicy(max_attempts=9), payload_schema={"type": "object"})
+    other = TypeRegistration(type=JobType("b"), policy=TypePolicy())
+    await broker.registry.add_types(DEFAULT_TENANT, [other, old])
+    await broker.registry.add_types(DEFAULT_TENANT, [new])
+    await broker.registry.add_types(Tenant("default.x"), [old])
+    assert await broker.registry.types(DEFAULT_TENANT) == {"a": new, "b": other}
+
+
+async def test_workers_come_and_go(broker: Broker) -> None:
+    """A worker is there from its first heartbeat until it leaves."""
+    await broker.registry.beat(worker("h:2:b", NOW))
+    await broker.registry.beat(worker("h:1:a", NOW))
+    await broker.registry.beat(worker("h:2:b", NOW + timedelta(seconds=5)))
+    assert [one.name for one in await broker.registry.workers()] == ["h:1:a", "h:2:b"]
+    await broker.registry.leave("h:1:a")
+    await broker.registry.leave("h:1:a")
+    assert [one.seen_at for one in await broker.registry.workers()] == [NOW + timedelta(seconds=5)]
+
+
+async def test_silent_workers_are_forgotten(broker: Broker) -> None:
+    """A worker that was not seen for long is taken off the list, once."""
+    now = datetime.now(UTC)
+    await broker.registry.beat(worker("silent", now - timedelta(minutes=5)))
+    await broker.registry.beat(worker("alive", now))
+    assert await broker.registry.forget_workers(timedelta(minutes=1)) == ["silent"]
+    assert await broker.registry.forget_workers(timedelta(minutes=1)) == []
+    assert [one.name for one in await broker.registry.workers()] == ["alive"]
+
+
+async def test_ping_returns_when_redis_answers(broker: Broker) -> None:
+    """Readiness asks whether Redis is there."""
+    await broker.registry.ping()

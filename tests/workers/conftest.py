@@ -1,0 +1,18 @@
+"""A floor on which a test puts its workers; what they leave in Redis is checked when it ends."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from streams.audit import audit
+from workers.floor import Floor, open_floor
+
+from millstream_streams import Broker
+
+
+@pytest.fixture
+async def floor(broker: Broker, redis_url: str) -> AsyncIterator[Floor]:
+    """Yield a floor. At the end every job of every queue has to be in exactly one place."""
+    async with open_floor(broker, redis_url) as opened:
+        yield opened
+    for queue in await broker.registry.queues():
+        await audit(broker, queue)

@@ -1,0 +1,193 @@
+"""A shop floor: workers inside of a test, and jobs for them."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.abc import TaskStatus
+from streams.seeds import job_of
+from waiting import wait_until
+
+from millstream import App
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    Backoff,
+    Job,
+    JobId,
+    JobSpec,
+    JobState,
+    JobType,
+    Priority,
+    Queue,
+    new_job_id,
+)
+from millstream_streams import Broker, NewJob, open_broker
+from millstream_telemetry import JobTracer, MetricRegistry
+from millstream_workers.config import WorkerConfig
+from millstream_workers.service import Worker, select_handlers
+
+
+def queue_of_type(job_type: str, partition: int = 0) -> Queue:
+    """Return a queue of the default tenant."""
+    return Queue(DEFAULT_TENANT, JobType(job_type), partition)
+
+
+class Hired:
+    """A worker that runs in this test."""
+
+    def __init__(self, worker: Worker, metrics: MetricRegistry) -> None:
+        self.worker = worker
+        self.name = worker.name
+        self._metrics = metrics
+        self.is_running = True
+        self.crash: BaseExceptionGroup[Exception] | None = None
+        """What ended it, if that was not its own wish."""
+        self.scope = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Run it until it stops, or this test has no more use for it."""
+        try:
+            with self.scope:
+                await self.worker.run()
+        except* Exception as group:
+            self.crash = group
+        finally:
+            self.is_running = False
+            # A worker closes these itself, unless it is cancelled, as only a test does.
+            await self.worker._reader.close()
+            await self.worker._processes.close()
+
+    def attempts(self, job_type: str, outcome: str) -> float:
+        """Return how many deliveries it has counted by this outcome."""
+        labels = {"type": job_type, "outcome": outcome}
+        return self._metrics.get_sample_value("millstream_job_attempts_total", labels) or 0.0
+
+
+class Floor:
+    """Starts workers and submits jobs."""
+
+    def __init__(self, broker: Broker, redis_url: str, tasks: anyio.abc.TaskGroup) -> None:
+        self.broker = broker
+        self.hired: list[Hired] = []
+        self._redis_url = redis_url
+        self._tasks = tasks
+
+    async def hire(self, app: App, *, tracer: JobTracer | None = None, **settings: Any) -> Hired:
+        """Start a worker; return once it is on the list."""
+        config = WorkerConfig(
+            **{"redis_url": self._redis_url, "namespace": self.broker.keys.namespace, "concurrency": 10, **settings}
+        )
+        hired: Hired = await self._tasks.start(self._run, app, config, tracer or JobTracer(None))
+
+        async def is_listed() -> bool:
+            return hired.name in {worker.name for worker in await self.broker.registry.workers()}
+
+        await wait_until(is_listed, "the worker beats")
+        return hired
+
+    async def _run(
+        self, app: App, config: WorkerConfig, tracer: JobTracer, *, task_status: TaskStatus[Hired]
+    ) -> None:
+        handlers = select_handlers(app, config.types)
+        metrics = MetricRegistry()
+        metrics.register_types(handlers)
+        async with AsyncExitStack() as stack:
+            broker = await stack.enter_async_context(open_broker(config.redis_url, namespace=config.namespace))
+            apps = {handler.app for handler in handlers.values()}
+            states = {one: await stack.enter_async_context(one.running()) for one in apps}
+            worker = Worker(
+                config=config,
+                handlers=handlers,
+                broker=broker,
+                registry=metrics,
+                tracer=tracer,
+                states=states,
+                release="1.2.3",
+            )
+            hired = Hired(worker, metrics)
+            self.hired.append(hired)
+            task_status.started(hired)
+            await hired.run()
+
+    def check(self) -> None:
+        """Fail when a worker has crashed: nothing that a handler does may do that."""
+        for hired in self.hired:
+            if hired.crash is not None:
+                raise hired.crash
+
+    def close(self) -> None:
+        """Send all workers away, without a good-bye."""
+        for hired in self.hired:
+            hired.scope.cancel()
+
+    async def submit(self, job_type: str, payload: Any = None, **options: Any) -> JobId:
+        """Store one job. Takes the options of a spec, and `priority`, `partition` and `delay_ms`."""
+        (job_id,) = await self.submit_many(job_type, [payload], **options)
+        return job_id
+
+    async def submit_many(self, job_type: str, payloads: list[Any], **options: Any) -> list[JobId]:
+        """Store jobs of one type in one call."""
+        queue = queue_of_type(job_type, options.pop("partition", 0))
+        priority = options.pop("priority", Priority.NORMAL)
+        delay_ms = options.pop("delay_ms", None)
+        await self.broker.registry.add_queues([queue])
+        jobs = [
+            NewJob(id=new_job_id(queue), spec=_spec(payload, **options), priority=priority, delay_ms=delay_ms)
+            for payload in payloads
+        ]
+        for start in range(0, len(jobs), 100):
+            await self.broker.store.enqueue(queue, jobs[start : start + 100])
+        return [job.id for job in jobs]
+
+    async def job(self, job_id: JobId) -> Job:
+        """Return a job as it is now."""
+        return await job_of(self.broker, queue_of_id(job_id), job_id)
+
+    async def settled(self, job_id: JobId) -> Job:
+        """Return a job once nothing happens to it any more. What is scheduled meanwhile is released in time."""
+        await self.until(job_id, *(state for state in JobState if state.is_settled))
+        return await self.job(job_id)
+
+    async def run(self, job_type: str, payload: Any = None, **options: Any) -> Job:
+        """Submit one job and return it once it has settled."""
+        return await self.settled(await self.submit(job_type, payload, **options))
+
+    async def until(self, job_id: JobId, *states: JobState) -> None:
+        """Wait until a job is in one of these states."""
+
+        async def is_there() -> bool:
+            self.check()
+            await self.broker.store.release_due(queue_of_id(job_id))
+            return (await self.job(job_id)).state in states
+
+        await wait_until(is_there, f"{job_id} is {' or '.join(states)}")
+
+    async def take_back(self, job_id: JobId) -> None:
+        """Do what a reaper does when a lease has run out."""
+        recovery = await self.broker.store.recover(queue_of_id(job_id), lease_ms=0, max_crashes=100)
+        assert job_id in {one.id for one in recovery.requeued}
+
+
+def queue_of_id(job_id: JobId) -> Queue:
+    """Return where a job of the default tenant lives."""
+    head, _, tail = job_id.rpartition("_")
+    return queue_of_type(head, int(tail[:2], 16))
+
+
+def _spec(payload: Any, **options: Any) -> bytes:
+    backoff = options.pop("backoff", Backoff(base_s=0.0))
+    encoded = payload if isinstance(payload, msgspec.Raw) else msgspec.Raw(msgspec.msgpack.encode(payload))
+    spec = JobSpec(payload=encoded, created_at_ms=1_700_000_000_000, backoff=backoff, **options)
+    return msgspec.msgpack.encode(spec)
+
+
+@asynccontextmanager
+async def open_floor(broker: Broker, redis_url: str) -> AsyncIterator[Floor]:
+    """Yield a floor on the namespace of this broker. All of its workers are gone when it is closed."""
+    async with anyio.create_task_group() as tasks:
+        floor = Floor(broker, redis_url, tasks)
+        yield floor
+        floor.close()
+    floor.check()

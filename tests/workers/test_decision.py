@@ -1,0 +1,275 @@
+"""The decision: what happened, under which terms, and what becomes of the job."""
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream import Dead as DeadWish
+from millstream import Discard, Retry, Snooze
+from millstream_contracts import (
+    Backoff,
+    Cancelled,
+    Dead,
+    HandedBack,
+    JobSpec,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+    TypePolicy,
+    limits,
+)
+from millstream_workers.decision import Terms, decide
+from millstream_workers.happenings import Interrupted, Interruption, Raised, Returned, TimedOut, Unreadable
+
+STEADY = Backoff(kind="constant", base_s=2.5, jitter=False)
+FIRST = Terms(attempt=1, max_attempts=3, backoff=STEADY, timeout_s=None)
+LAST = Terms(attempt=3, max_attempts=3, backoff=STEADY, timeout_s=None)
+BEYOND = Terms(attempt=9, max_attempts=3, backoff=STEADY, timeout_s=None)
+"""The policy was made stricter after the job had used up its attempts."""
+
+TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+
+
+class Unspeakable(Exception):
+    """An exception that cannot even be put into words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Point(msgspec.Struct):
+    """A result of the user's own type."""
+
+    x: int
+    at: datetime
+
+
+@pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (None, None),
+        ("sent", "sent"),
+        (b"\x00\xff", b"\x00\xff"),
+        (Point(1, datetime(2026, 1, 1, tzinfo=UTC)), {"x": 1, "at": "2026-01-01T00:00:00Z"}),
+        ({"a": (1, 2.5, None)}, {"a": [1, 2.5, None]}),
+        (2**64 - 1, 2**64 - 1),
+    ],
+)
+def test_a_return_succeeds_whatever_the_attempt(value: Any, stored: Any, terms: Terms) -> None:
+    """The result is stored as plain data that any language reads."""
+    outcome = decide(Returned(value), terms)
+    assert isinstance(outcome, Succeeded)
+    assert msgspec.msgpack.decode(outcome.result) == stored
+
+
+def _ring() -> list[Any]:
+    ring: list[Any] = []
+    ring.append(ring)
+    return ring
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        {"deep": [object()]},
+        2**64,
+        -(2**63) - 1,
+        "\ud800",
+        {None: 1},
+        {True: 1},
+        {(1, 2): 3},
+        lambda: None,
+        _ring(),
+    ],
+    ids=["object", "nested", "2**64", "negative", "surrogate", "None key", "bool key", "tuple key", "function", "ring"],
+)
+@pytest.mark.parametrize("terms", [FIRST, LAST])
+def test_a_result_that_cannot_be_stored_buries_the_job_at_once(value: Any, terms: Terms) -> None:
+    """To run again would repeat what the handler did. JSON has to be able to say it too: that is how jobs are read."""
+    outcome = decide(Returned(value), terms)
+    assert isinstance(outcome, Dead)
+    assert outcome.reason == "invalid_result"
+    assert outcome.error.attempt == terms.attempt
+
+
+def test_a_result_that_is_too_large_buries_the_job_and_says_by_how_much() -> None:
+    """The limit is the one that the API documents, met exactly or exceeded by one byte."""
+    overhead = len(msgspec.msgpack.encode("x" * (1 << 17))) - (1 << 17)
+    fits = "x" * (limits.MAX_RESULT_BYTES - overhead)
+    assert isinstance(decide(Returned(fits), FIRST), Succeeded)
+    outcome = decide(Returned(fits + "x"), FIRST)
+    assert isinstance(outcome, Dead)
+    assert outcome.reason == "invalid_result"
+    assert str(limits.MAX_RESULT_BYTES + 1) in outcome.error.message
+
+
+def test_an_error_is_tried_again_after_the_backoff_while_attempts_are_left() -> None:
+    """The delay is the backoff's, in milliseconds; the failure knows its attempt and its span."""
+    outcome = decide(Raised(ValueError("no such address")), FIRST, TRACEPARENT)
+    assert isinstance(outcome, RetryAt)
+    assert outcome.after_ms == 2500
+    assert (outcome.error.type, outcome.error.message) == ("ValueError", "no such address")
+    assert (outcome.error.attempt, outcome.error.traceparent) == (1, TRACEPARENT)
+
+
+@pytest.mark.parametrize("terms", [LAST, BEYOND])
+def test_an_error_of_the_last_attempt_buries_the_job(terms: Terms) -> None:
+    """The reason is one that operators can search for."""
+    outcome = decide(Raised(ValueError("no")), terms)
+    assert isinstance(outcome, Dead)
+    assert (outcome.reason, outcome.error.type) == ("attempts", "ValueError")
+
+
+def test_the_backoff_grows_with_the_attempts() -> None:
+    """The attempt's number is what the backoff is asked with."""
+    growing = Backoff(kind="exponential", base_s=1.0, cap_s=5.0, jitter=False)
+    delays = []
+    for attempt in (1, 2, 3, 4):
+        outcome = decide(Raised(ValueError()), Terms(attempt, 9, growing, None))
+        assert isinstance(outcome, RetryAt)
+        delays.append(outcome.after_ms)
+    assert delays == [1000, 2000, 4000, 5000]
+
+
+def test_a_timeout_is_an_attempt_that_failed() -> None:
+    """It has a type and a fingerprint of its own, and no traceback to show."""
+    outcome = decide(TimedOut(1.5), FIRST)
+    assert isinstance(outcome, RetryAt)
+    assert outcome.error.type == "timeout"
+    assert outcome.error.fingerprint == "timeout"
+    assert "1.5 s" in outcome.error.message
+    last = decide(TimedOut(1.5), LAST)
+    assert isinstance(last, Dead)
+    assert last.reason == "attempts"
+
+
+@pytest.mark.parametrize("terms", [FIRST, LAST])
+def test_an_unreadable_payload_buries_the_job_at_once(terms: Terms) -> None:
+    """No other attempt would read it better."""
+    outcome = decide(Unreadable(msgspec.ValidationError("Expected `int` - at `$.n`")), terms)
+    assert isinstance(outcome, Dead)
+    assert outcome.reason == "invalid_payload"
+    assert "$.n" in outcome.error.message
+
+
+@pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
+@pytest.mark.parametrize(
+    ("why", "outcome"),
+    [
+        (Interruption.CANCELLED, Cancelled("cancelled")),
+        (Interruption.DRAINING, HandedBack()),
+        (Interruption.LEASE_LOST, None),
+    ],
+)
+def test_an_interruption_costs_no_attempt(why: Interruption, outcome: Any, terms: Terms) -> None:
+    """Also at the last attempt a drain hands back; a lost lease is nobody's to decide here."""
+    assert decide(Interrupted(why), terms) == outcome
+
+
+def test_every_interruption_has_an_outcome() -> None:
+    """A new reason to interrupt cannot be forgotten here."""
+    for why in Interruption:
+        decide(Interrupted(why), FIRST)
+
+
+@pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
+def test_a_snooze_costs_no_attempt(terms: Terms) -> None:
+    """It may be wished at any attempt, also the last."""
+    assert decide(Raised(Snooze(30)), terms) == Snoozed(30_000)
+
+
+@pytest.mark.parametrize("terms", [FIRST, LAST])
+def test_a_discard_ends_the_job_without_a_dead_letter(terms: Terms) -> None:
+    """The handler's reason is kept."""
+    assert decide(Raised(Discard("no longer wanted")), terms) == Cancelled("discarded: no longer wanted")
+
+
+@pytest.mark.parametrize("terms", [FIRST, LAST])
+def test_a_wish_to_die_buries_the_job_with_the_reason_of_the_handler(terms: Terms) -> None:
+    """Attempts that are left do not matter."""
+    outcome = decide(Raised(DeadWish("no such account")), terms)
+    assert isinstance(outcome, Dead)
+    assert outcome.reason == "no such account"
+
+
+def test_retry_after_takes_the_delay_of_the_handler_and_costs_an_attempt() -> None:
+    """It is an attempt that failed, with a better idea of when."""
+    outcome = decide(Raised(Retry.after(0.25)), FIRST)
+    assert isinstance(outcome, RetryAt)
+    assert outcome.after_ms == 250
+    last = decide(Raised(Retry.after(0.25)), LAST)
+    assert isinstance(last, Dead)
+    assert last.reason == "attempts"
+
+
+def test_a_subclass_of_a_wish_is_that_wish() -> None:
+    """Users give wishes names of their own."""
+
+    class AccountClosed(DeadWish):
+        pass
+
+    outcome = decide(Raised(AccountClosed("closed")), FIRST)
+    assert isinstance(outcome, Dead)
+    assert outcome.reason == "closed"
+
+
+@pytest.mark.parametrize("delay_s", [-5.0, 0.0, math.nan, 1e300, math.inf, -math.inf])
+@pytest.mark.parametrize("wish", [Snooze, Retry.after])
+def test_an_absurd_delay_is_bounded(wish: Callable[[float], Exception], delay_s: float) -> None:
+    """Never in the past, never beyond ten years, never an error: a handler must not end its worker by a number."""
+    outcome = decide(Raised(wish(delay_s)), FIRST)
+    assert isinstance(outcome, Snoozed | RetryAt)
+    assert 0 <= outcome.after_ms <= limits.MAX_DELAY_S * 1000
+
+
+@pytest.mark.parametrize("reason", ["\ud800", ValueError("an object"), None, 7, "a\0b"])
+@pytest.mark.parametrize("wish", [DeadWish, Discard])
+def test_an_odd_reason_is_stored_as_text(wish: Callable[[Any], Exception], reason: Any) -> None:
+    """`raise Dead(error)` is easily written; what is stored is text that Redis and PostgreSQL take."""
+    outcome = decide(Raised(wish(reason)), FIRST)
+    assert isinstance(outcome, Dead | Cancelled)
+    assert isinstance(outcome.reason, str)
+    assert "\0" not in outcome.reason
+    outcome.reason.encode()
+
+
+@pytest.mark.parametrize("wish", [DeadWish, Discard])
+def test_an_endless_reason_is_cut(wish: Callable[[Any], Exception]) -> None:
+    """It is shown in every list of dead letters, and stands in an event."""
+    outcome = decide(Raised(wish("x" * 10_000_000)), FIRST)
+    assert isinstance(outcome, Dead | Cancelled)
+    assert len(outcome.reason) <= limits.MAX_ERROR_CHARS + 20
+
+
+def test_an_error_that_cannot_be_put_into_words_is_still_a_failed_attempt() -> None:
+    """Its `__str__` is user code as well."""
+    outcome = decide(Raised(Unspeakable()), FIRST)
+    assert isinstance(outcome, RetryAt)
+    assert outcome.error.type.endswith("Unspeakable")
+
+
+@given(st.integers(0, 50), st.none() | st.integers(1, 50), st.integers(1, 50))
+def test_a_job_is_tried_exactly_as_often_as_it_may_be(earlier: int, asked: int | None, policy: int) -> None:
+    """Another attempt follows if and only if the number of runs is below the limit."""
+    spec = JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=0, max_attempts=asked)
+    terms = Terms.of(spec, TypePolicy(max_attempts=policy), earlier)
+    outcome = decide(Raised(ValueError()), terms)
+    assert isinstance(outcome, RetryAt) == (earlier + 1 < (asked or policy))
+
+
+def test_the_submission_has_its_way_over_the_policy() -> None:
+    """Field by field: what it leaves out follows the type."""
+    policy = TypePolicy(max_attempts=5, timeout_s=60.0, backoff=Backoff(base_s=1.0))
+    bare = JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=0)
+    assert Terms.of(bare, policy, 2) == Terms(3, 5, Backoff(base_s=1.0), 60.0)
+    picky = msgspec.structs.replace(bare, max_attempts=1, timeout_s=0.5, backoff=STEADY)
+    assert Terms.of(picky, policy, 0) == Terms(1, 1, STEADY, 0.5)
+    assert Terms.of(bare, TypePolicy(), 0).timeout_s is None

@@ -1,0 +1,117 @@
+"""A failure as text, and by what equal failures are known."""
+
+import re
+
+import pytest
+
+from millstream_contracts import JobError, limits
+from millstream_workers.errors import RemoteError
+from millstream_workers.failure import describe_failure, fingerprint
+
+
+class ApiError(Exception):
+    """An error of the user's own."""
+
+
+def look_up(key: str) -> None:
+    """Fail, with a message that names the key."""
+    if key:
+        raise ApiError(f"no {key}")
+    raise ApiError("no key at all")
+
+
+def other_place() -> None:
+    """Fail in another function."""
+    raise ApiError("no")
+
+
+def caught(call, *args) -> Exception:
+    """Return what a call raises."""
+    try:
+        call(*args)
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_fingerprint_is_equal_for_one_type_in_one_function() -> None:
+    """Neither the message nor the line tells failures apart: both differ between jobs and releases."""
+    assert fingerprint(caught(look_up, "a")) == fingerprint(caught(look_up, "b")) == fingerprint(caught(look_up, ""))
+
+
+def test_fingerprint_differs_by_type_and_by_function() -> None:
+    """Otherwise two defects would be shown as one."""
+    prints = {
+        fingerprint(caught(look_up, "a")),
+        fingerprint(caught(other_place)),
+        fingerprint(caught(int, "x")),
+        fingerprint(ApiError("never raised")),
+    }
+    assert len(prints) == 4
+    assert all(re.fullmatch("[0-9a-f]{16}", one) for one in prints)
+
+
+def test_fingerprint_is_the_same_in_another_process() -> None:
+    """It groups dead letters of all workers, so it must not depend on a hash seed or an address."""
+    assert fingerprint(ApiError("x")) == fingerprint(ApiError("y"))
+    assert fingerprint(ValueError()) == "b46e1c88a4b0f7d9"
+
+
+def test_description_keeps_the_end_of_a_long_traceback() -> None:
+    """There is the cause."""
+
+    def deep(n: int) -> None:
+        if n:
+            deep2(n)
+        raise ApiError("the cause")
+
+    def deep2(n: int) -> None:
+        deep(n - 1)
+
+    described = describe_failure(caught(deep, 200), 3, "00-trace")
+    assert len(described.traceback) <= limits.MAX_ERROR_CHARS
+    assert described.traceback.rstrip().endswith("the cause")
+    assert (described.attempt, described.traceparent) == (3, "00-trace")
+    assert described.type.endswith("ApiError")
+
+
+def test_description_shows_the_cause_of_an_error() -> None:
+    """`raise … from …` is how people say why."""
+
+    def wrap() -> None:
+        try:
+            other_place()
+        except ApiError as error:
+            raise RuntimeError("outer") from error
+
+    described = describe_failure(caught(wrap), 1)
+    assert (described.type, described.message) == ("RuntimeError", "outer")
+    assert "ApiError" in described.traceback
+
+
+@pytest.mark.parametrize("message", ["\ud800 half a pair", "a\0b", "x" * 1_000_000, "é" * 20_000, ""])
+def test_description_is_text_that_every_store_takes(message: str) -> None:
+    """No NUL, no lone surrogate, no endless message."""
+    described = describe_failure(caught(look_up, message), 1)
+    for text in (described.message, described.traceback, described.type):
+        text.encode()
+        assert "\0" not in text
+        assert len(text) <= limits.MAX_ERROR_CHARS
+
+
+def test_description_survives_an_error_that_cannot_be_put_into_words() -> None:
+    """`__str__` is user code, and user code fails."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    described = describe_failure(Mute(), 1)
+    assert described.type.endswith("Mute")
+
+
+def test_description_of_a_remote_failure_is_the_one_that_was_sent() -> None:
+    """The handler's process has described it where the traceback was; attempt and span are known here."""
+    sent = JobError("ValueError", "nine", "f00d", "Traceback …", 0)
+    described = describe_failure(RemoteError(sent), 4, "00-trace")
+    assert described == JobError("ValueError", "nine", "f00d", "Traceback …", 4, "00-trace")

@@ -1,0 +1,74 @@
+"""Which handlers and queues a worker takes, and what it is called."""
+
+import os
+
+import pytest
+
+from millstream import App
+from millstream_contracts import Tenant
+from millstream_workers.config import WorkerConfig
+from millstream_workers.errors import NoHandlersError
+from millstream_workers.service import consumer_name, queues_of, select_handlers
+
+
+@pytest.fixture
+def app() -> App:
+    """Return an app with three types, one of them partitioned."""
+    app = App("shop")
+
+    @app.job("invoice.send")
+    async def send() -> None: ...
+
+    @app.job("invoice.print", partitions=3)
+    async def print_it() -> None: ...
+
+    @app.job("mail")
+    async def mail() -> None: ...
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("patterns", "types"),
+    [
+        (["*"], {"invoice.send", "invoice.print", "mail"}),
+        (["invoice.*"], {"invoice.send", "invoice.print"}),
+        (["mail", "invoice.s*"], {"invoice.send", "mail"}),
+        (["mail", "*"], {"invoice.send", "invoice.print", "mail"}),
+    ],
+)
+def test_handlers_are_selected_by_shell_patterns(app: App, patterns: list[str], types: set[str]) -> None:
+    """A type that any pattern matches is taken, once."""
+    assert set(select_handlers(app, patterns)) == types
+
+
+@pytest.mark.parametrize("patterns", [["male"], ["*", "male"], ["mail", "invoice.x*"]])
+def test_a_pattern_without_a_handler_is_refused(app: App, patterns: list[str]) -> None:
+    """A misspelt type would otherwise be nobody's, silently."""
+    with pytest.raises(NoHandlersError):
+        select_handlers(app, patterns)
+
+
+def test_a_misspelt_type_gets_a_suggestion(app: App) -> None:
+    """As everywhere."""
+    with pytest.raises(NoHandlersError, match="did you mean `mail`"):
+        select_handlers(app, ["mial"])
+
+
+def test_a_worker_serves_every_partition_of_its_types(app: App) -> None:
+    """In its own tenant only."""
+    config = WorkerConfig(redis_url="redis://127.0.0.1", tenant=Tenant("acme"))
+    queues = queues_of(config, select_handlers(app, ["invoice.*"]))
+    assert {queue.tag for queue in queues} == {
+        "acme/invoice.send/00",
+        "acme/invoice.print/00",
+        "acme/invoice.print/01",
+        "acme/invoice.print/02",
+    }
+
+
+def test_a_worker_has_a_new_name_at_each_start() -> None:
+    """A name that came back, as a pod's does, would confuse recovery."""
+    first, second = consumer_name(), consumer_name()
+    assert first != second
+    assert first.split(":")[-2] == str(os.getpid())

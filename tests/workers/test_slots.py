@@ -1,0 +1,69 @@
+"""Slots: how many handlers may run."""
+
+import anyio
+from anyio.lowlevel import checkpoint
+from waiting import wait_until
+
+from millstream_workers.slots import Slots
+
+
+async def test_wait_free_returns_at_once_while_a_slot_is_free() -> None:
+    """It says how many there are."""
+    slots = Slots(3)
+    slots.take()
+    assert await slots.wait_free() == 2
+    assert (slots.free, slots.busy) == (2, 1)
+
+
+async def test_every_waiter_is_woken_by_what_it_waits_for() -> None:
+    """The intake waits for a free slot while the drain waits for all: neither may steal the other's wake-up."""
+    slots = Slots(2)
+    slots.take()
+    slots.take()
+    done: list[str] = []
+
+    async def wait(name: str, what) -> None:
+        await what()
+        done.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(3):
+            tasks.start_soon(wait, f"free {number}", slots.wait_free)
+            tasks.start_soon(wait, f"idle {number}", slots.wait_idle)
+        await checkpoint()
+        assert done == []
+        slots.give_back()
+        await wait_until(lambda: len(done) == 3, "those who waited for one slot go on")
+        assert {name.split()[0] for name in done} == {"free"}
+        slots.give_back()
+    assert len(done) == 6
+
+
+async def test_a_waiter_that_comes_late_is_woken_as_well() -> None:
+    """A handler that ended before must not count as the one that will end next."""
+    slots = Slots(1)
+    for _ in range(3):
+        slots.take()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(slots.wait_free)
+            tasks.start_soon(slots.wait_idle)
+            await checkpoint()
+            await checkpoint()
+            slots.give_back()
+            tasks.start_soon(slots.wait_idle)
+    assert slots.busy == 0
+
+
+async def test_a_slot_that_is_taken_again_at_once_wakes_nobody_for_good() -> None:
+    """Who wakes looks again."""
+    slots = Slots(1)
+    slots.take()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slots.wait_free)
+        await checkpoint()
+        slots.give_back()
+        slots.take()
+        for _ in range(5):
+            await checkpoint()
+        assert len(tasks.cancel_scope._tasks) == 2  # noqa: SLF001 - the waiter still waits
+        slots.give_back()
