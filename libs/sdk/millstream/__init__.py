@@ -19,6 +19,7 @@ from millstream.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from millstream.new_job import NewJob, SubmitOptions
 from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze
 from millstream.sync_client import SyncClient, SyncJobHandle
 
@@ -36,10 +37,12 @@ __all__ = [
     "JobHandle",
     "JobNotFoundError",
     "MillstreamError",
+    "NewJob",
     "NotBoundError",
     "Retry",
     "RetryAfter",
     "Snooze",
+    "SubmitOptions",
     "SyncClient",
     "SyncJobHandle",
     "UnavailableError",

@@ -1,7 +1,7 @@
 """What a handler is given beside its payload."""
 
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -14,8 +14,12 @@ from millstream_contracts import JobId, JobSpec, Progress
 class Submitter(Protocol):
     """Whatever can take a submission: an HTTP client, or the worker that runs the handler."""
 
-    async def submit(self, type: str, payload: Any = None, **options: Any) -> Any:
+    async def submit(self, type: str, payload: Any = None, *args: Any, **options: Any) -> Any:
         """Submit one job and return a handle on it."""
+        ...
+
+    async def submit_many(self, type: str, payloads: Iterable[Any], *args: Any, **options: Any) -> Any:
+        """Submit a job for each payload, with the same options."""
         ...
 
 
@@ -85,6 +89,13 @@ class Context:
 
     async def submit(self, type: str, payload: Any = None, **options: Any) -> Any:
         """Submit a child job in the same trace. Takes the options of `Client.submit`. Raises: NotBoundError."""
+        return await self._children().submit(type, payload, **options)
+
+    async def submit_many(self, type: str, payloads: Iterable[Any], **options: Any) -> Any:
+        """Submit a child job for each payload, in the same trace. Raises: NotBoundError."""
+        return await self._children().submit_many(type, payloads, **options)
+
+    def _children(self) -> Submitter:
         if self._submitter is None:
             raise NotBoundError("this handler runs in a process of its own and cannot submit jobs")
-        return await self._submitter.submit(type, payload, **options)
+        return self._submitter

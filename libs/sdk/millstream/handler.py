@@ -3,13 +3,13 @@
 import inspect
 import types
 import typing
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from millstream.context import Context, current_submitter
+from millstream.context import Context, Submitter, current_submitter
 from millstream.errors import HandlerError, NotBoundError
 from millstream_contracts import TypePolicy, TypeRegistration
 
@@ -61,10 +61,17 @@ class Handler(Generic[P, R]):
 
     async def submit(self, payload: Any = None, **options: Any) -> Any:
         """Submit a job of this type. Takes the options of `Client.submit`. Raises: NotBoundError, ApiError."""
+        return await self._submitter().submit(self.type, payload, **options)
+
+    async def submit_many(self, payloads: Iterable[Any], **options: Any) -> Any:
+        """Submit a job of this type for each payload. Raises: NotBoundError, ApiError."""
+        return await self._submitter().submit_many(self.type, payloads, **options)
+
+    def _submitter(self) -> Submitter:
         submitter = current_submitter.get() or self.app.submitter
         if submitter is None:
             raise NotBoundError(f"cannot submit `{self.type}`: call app.bind(client) first")
-        return await submitter.submit(self.type, payload, **options)
+        return submitter
 
     def arguments(self, payload: Any, context: Context) -> tuple[Any, ...]:
         """Return what to call the function with."""

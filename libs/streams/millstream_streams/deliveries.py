@@ -158,7 +158,7 @@ class RecoveredJob(Struct, frozen=True):
     """A delivery taken back from a worker that let its lease run out."""
 
     id: JobId
-    spec: bytes
+    spec: JobSpec
     worker: str
     deliveries: int
     crash_charged: bool

@@ -12,7 +12,6 @@ from millstream_contracts import (
     Dead,
     HandedBack,
     JobId,
-    JobSpec,
     Outcome,
     Queue,
     RetryAt,
@@ -42,14 +41,11 @@ from millstream_streams.errors import StoreError
 from millstream_streams.faults import NoObserver, RedisObserver, persist
 from millstream_streams.keys import PRIORITIES, Keys
 from millstream_streams.scripting import Argument, load_script, run_script
+from millstream_streams.specs import read_spec
 
 FROM_THE_START = ("0-0", "0-0", "0-0")
 
 _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
-# Stands for a spec that this release cannot read: no handler can decode it either, so the job is buried with a
-# clear reason, and the jobs beside it run.
-_UNREADABLE_SPEC = JobSpec(payload=msgspec.Raw(b""), created_at_ms=0)
-_decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 _encode = msgspec.msgpack.encode
 
 
@@ -269,7 +265,7 @@ def _delivery(queue: Queue, row: list[Any]) -> Delivery:
     return Delivery(
         queue=queue,
         id=JobId(job_id.decode()),
-        spec=_read_spec(spec),
+        spec=read_spec(spec),
         priority_index=index,
         entry=entry.decode(),
         token=token.decode(),
@@ -283,16 +279,9 @@ def _delivery(queue: Queue, row: list[Any]) -> Delivery:
     )
 
 
-def _read_spec(blob: bytes) -> JobSpec:
-    try:
-        return _decode_spec(blob)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _UNREADABLE_SPEC
-
-
 def _recovered(row: list[Any]) -> RecoveredJob:
     job_id, spec, worker, deliveries, charged = row
-    return RecoveredJob(JobId(job_id.decode()), spec, worker.decode(), deliveries, bool(charged))
+    return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), deliveries, bool(charged))
 
 
 def _codes(replies: list[Any]) -> list[ActionCode]:

@@ -11,7 +11,6 @@ from millstream_contracts import (
     Job,
     JobError,
     JobId,
-    JobSpec,
     JobState,
     Priority,
     Progress,
@@ -21,9 +20,8 @@ from millstream_contracts import (
 from millstream_streams.connections import Client
 from millstream_streams.faults import persist
 from millstream_streams.keys import Keys
+from millstream_streams.specs import read_spec, read_value
 
-_decode = msgspec.msgpack.decode
-_decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
 
@@ -77,7 +75,7 @@ class JobViews:
 
 def job_from_fields(queue: Queue, job_id: JobId, fields: Fields, *, brief: bool = False) -> Job:
     """Return a job from its hash; a brief one leaves out payload and result, which may be large."""
-    spec = _decode_spec(fields[b"spec"])
+    spec = read_spec(fields[b"spec"])
     return Job(
         id=job_id,
         type=queue.type,
@@ -97,8 +95,8 @@ def job_from_fields(queue: Queue, job_id: JobId, fields: Fields, *, brief: bool 
         worker=_text(fields, b"worker"),
         cancel_requested=b"cancel" in fields,
         progress=_decode_progress(fields[b"progress"]) if b"progress" in fields else None,
-        payload=None if brief else _decode(spec.payload),
-        result=None if brief or b"result" not in fields else _decode(fields[b"result"]),
+        payload=None if brief else read_value(spec.payload),
+        result=None if brief or b"result" not in fields else read_value(fields[b"result"]),
         error=_error(fields),
         reason=_text(fields, b"reason"),
         tags=spec.tags,

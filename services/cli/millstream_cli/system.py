@@ -61,7 +61,8 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
             stack.enter_context(redis)
             redis_url = redis.url
         names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
-        port, *admin_ports = _free_ports(len(names), plan.port)
+        port, *admin_ports = free_ports(len(names))
+        port = plan.port or port
         admin = dict(zip(names[1:], admin_ports, strict=True))
         specs = [_spec(name, plan, redis_url, port, admin) for name in names]
         admin_urls = {"ingest": f"http://{HOST}:{port}"} | {
@@ -86,11 +87,10 @@ def _spec(name: str, plan: SystemPlan, redis_url: str, port: int, admin: Mapping
     return ChildSpec(name=name, argv=argv, env=env, stage=stage)
 
 
-def _free_ports(count: int, first: int) -> list[int]:
-    """Return `count` ports, the first as asked for, the others free at this moment."""
+def free_ports(count: int) -> list[int]:
+    """Return so many ports that are free at this moment."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
             probe.bind((HOST, 0))
-        ports = [probe.getsockname()[1] for probe in probes]
-    return [first or ports[0], *ports[1:]]
+        return [probe.getsockname()[1] for probe in probes]

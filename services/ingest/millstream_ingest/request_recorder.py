@@ -1,4 +1,4 @@
-"""Wraps every API request in its span, and logs the ones that failed on our side."""
+"""Wraps every API request in its span, and logs the ones refused for want of Redis."""
 
 from typing import Any
 
@@ -10,7 +10,8 @@ from millstream_telemetry import JobTracer
 
 API_PREFIX = "/v1/"
 
-_SERVER_ERROR = 500
+# A 500 is logged with its traceback, where the exception is at hand.
+_UNAVAILABLE = 503
 
 
 class RequestRecorder:
@@ -34,8 +35,8 @@ class RequestRecorder:
             async def record(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     span.answered(message["status"])
-                    if message["status"] >= _SERVER_ERROR:
-                        self._log.warning("request failed", method=method, route=route, status=message["status"])
+                    if message["status"] == _UNAVAILABLE:
+                        self._log.warning("request refused", method=method, route=route, status=message["status"])
                 await send(message)
 
             await self._app(scope, receive, record)

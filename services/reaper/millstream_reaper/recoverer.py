@@ -6,15 +6,12 @@ Run by every reaper. It holds no lock and keeps no position: each pass looks at 
 import time
 from functools import partial
 
-import msgspec
 import structlog
 from msgspec import Struct
 
-from millstream_contracts import JobSpec, JobState, Queue
+from millstream_contracts import JobState, Queue
 from millstream_streams import FROM_THE_START, JobStore, RecoveredJob, Recovery, Registry, for_each_queue
 from millstream_telemetry import DutyResult, JobTracer, ReaperMetrics, TraceContext
-
-_decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 
 
 class Recoveries(DutyResult, frozen=True):
@@ -119,8 +116,4 @@ class Recoverer:
 
 
 def _trace(job: RecoveredJob) -> TraceContext:
-    try:
-        spec = _decode_spec(job.spec)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return TraceContext()
-    return TraceContext(spec.traceparent, spec.tracestate)
+    return TraceContext(job.spec.traceparent, job.spec.tracestate)

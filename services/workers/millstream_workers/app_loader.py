@@ -6,21 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from millstream import App, MillstreamError
+from millstream_telemetry import type_name
 from millstream_workers.errors import AppLoadError
 
 
 def load_app(ref: str) -> App:
     """Import an app. Raises: AppLoadError."""
     module_name, _, attribute = ref.partition(":")
-    if not module_name or not attribute:
+    if not attribute or not all(part.isidentifier() for part in module_name.split(".")):
         raise AppLoadError(f"`{ref}` names no app: write module:attribute, as in shop.jobs:app")
     _make_importable(Path.cwd())
     try:
         module = importlib.import_module(module_name)
     except MillstreamError as error:
         raise AppLoadError(f"{module_name}: {error}") from error
-    except ImportError as error:
-        raise AppLoadError(f"cannot import `{module_name}` for `{ref}`: {error}") from error
+    except Exception as error:
+        # A user's module may fail in any way while it is imported; the chained traceback says where.
+        raise AppLoadError(f"cannot import `{module_name}` for `{ref}`: {type_name(error)}: {error}") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, App):
         raise AppLoadError(f"`{ref}` is no millstream.App" + ("" if found is not None else ": no such attribute"))

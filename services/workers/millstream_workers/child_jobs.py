@@ -1,16 +1,17 @@
 """Jobs that handlers submit: straight into Redis, in the trace of the job that submits them."""
 
 import random
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from millstream import MillstreamError
-from millstream.new_job import NewJob
+from millstream import MillstreamError, NewJob
 from millstream_contracts import JobId, JobType, Queue, Submission, Tenant, limits, new_job_id
 from millstream_streams import JobStore, Registry, assemble
+from millstream_streams import NewJob as NewStoredJob
 from millstream_telemetry import JobTracer, TraceContext, current_trace_context
 
 _decode = msgspec.msgpack.Decoder(Submission).decode
@@ -49,21 +50,32 @@ class ChildSubmitter:
         """Return a submitter for one running job, whose children continue its trace."""
         return JobSubmitter(self, parent)
 
-    async def submit(self, parent: TraceContext, content: bytes) -> ChildJob:
-        """Store a submission in MessagePack. Raises: InvalidChildError, StoreUnavailableError."""
-        submission = _checked(content)
+    async def submit(self, parent: TraceContext, contents: Iterable[bytes]) -> list[ChildJob]:
+        """Store submissions in MessagePack, and return their jobs in the same order.
+
+        Raises: InvalidChildError, before anything is stored; StoreUnavailableError.
+        """
+        children = [self._child(parent, _checked(content)) for content in contents]
+        by_queue: defaultdict[Queue, list[NewStoredJob]] = defaultdict(list)
+        for queue, job in children:
+            by_queue[queue].append(job)
+        new = by_queue.keys() - self._known
+        if new:
+            await self._registry.add_queues(new)
+            self._known |= new
+        for queue, jobs in by_queue.items():
+            for start in range(0, len(jobs), limits.MAX_SCRIPT_JOBS):
+                await self._store.enqueue(queue, jobs[start : start + limits.MAX_SCRIPT_JOBS])
+        return [ChildJob(job.id) for _, job in children]
+
+    def _child(self, parent: TraceContext, submission: Submission) -> tuple[Queue, NewStoredJob]:
         job_type = JobType(submission.type)
         queue = Queue(self._tenant, job_type, random.randrange(self._partitions.get(job_type, 1)))
-        if queue not in self._known:
-            await self._registry.add_queues([queue])
-            self._known.add(queue)
         job_id = new_job_id(queue)
         trace = self._tracer.send(job_type, job_id, parent, tenant=self._tenant, delay_s=submission.delay_s or 0.0)
-        job = assemble(
+        return queue, assemble(
             job_id, submission, submission.payload, traceparent=trace.traceparent, tracestate=trace.tracestate
         )
-        await self._store.enqueue(queue, [job])
-        return ChildJob(job_id)
 
 
 class JobSubmitter:
@@ -75,12 +87,17 @@ class JobSubmitter:
         self._submitter = submitter
         self._parent = parent
 
-    async def submit(self, type: str, payload: Any = None, **options: Any) -> ChildJob:
+    async def submit(self, type: str, payload: Any = None, *args: Any, **options: Any) -> ChildJob:
         """Store a job. Raises: TypeError, InvalidChildError, StoreUnavailableError."""
-        content = NewJob(type, payload, **options).content
+        [child] = await self.submit_many(type, [payload], *args, **options)
+        return child
+
+    async def submit_many(self, type: str, payloads: Iterable[Any], *args: Any, **options: Any) -> list[ChildJob]:
+        """Store a job for each payload. Raises: TypeError, InvalidChildError, StoreUnavailableError."""
+        contents = [NewJob(type, payload, *args, **options).content for payload in payloads]
         # A span of the handler's own is nearer; without a recorder there is none, and the job's trace goes on.
         current = current_trace_context()
-        return await self._submitter.submit(current if current.traceparent else self._parent, content)
+        return await self._submitter.submit(current if current.traceparent else self._parent, contents)
 
 
 def _checked(content: bytes) -> Submission:

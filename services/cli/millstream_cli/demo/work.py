@@ -8,8 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from millstream import Client
-from millstream.new_job import NewJob
+from millstream import Client, NewJob
 from millstream_cli.demo.jobs import FLAKY_ATTEMPTS, POISON_ATTEMPTS
 from millstream_contracts import Job, JobId, JobState
 

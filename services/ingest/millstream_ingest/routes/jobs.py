@@ -1,6 +1,7 @@
 """Jobs: submit one, read one, list, cancel, retry."""
 
 import zlib
+from contextlib import suppress
 
 from litestar.params import FromPath
 
@@ -22,7 +23,7 @@ from millstream_ingest.problems import (
     WRONG_STATE,
 )
 from millstream_ingest.routes import examples
-from millstream_streams import ActionCode
+from millstream_streams import ActionCode, StoreUnavailableError
 
 _TAG = "Jobs"
 _JOB_HEADERS = {"ETag": "The job's version", "Location": "Path of the job"}
@@ -112,7 +113,9 @@ async def submit_job(request: ApiRequest) -> Answer:
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"
     if wait_s > 0:
-        job = await _settled(request, accepted.queue, job, wait_s, is_watched=not accepted.replayed)
+        # The job is stored: when Redis goes away now, the answer is that it was accepted, and no 503.
+        with suppress(StoreUnavailableError):
+            job = await _settled(request, accepted.queue, job, wait_s, is_watched=not accepted.replayed)
         status = 200 if job.state.is_settled else 202
         headers["Preference-Applied"] = request.preferences.wait_applied
     return _job_answer(job, status, headers | {"Location": f"/v1/jobs/{job.id}"})

@@ -1,0 +1,18 @@
+"""The handlers that the benchmarks run."""
+
+import time
+
+from millstream import App
+
+app = App("bench")
+
+
+@app.job("bench.noop")
+async def noop() -> None:
+    """Do nothing."""
+
+
+@app.job("bench.stamp")
+async def stamp() -> int:
+    """Return the time at which the handler began, in ns since 1970."""
+    return time.time_ns()
