@@ -36,6 +36,8 @@ def check(apps: tuple[str, ...], *, as_json: bool) -> None:
         for one in registrations
     ]
     print_table("handlers", ("type", "handler", "runs in", "attempts", "timeout s"), rows, "no handlers")
+    if not rows:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()

@@ -14,7 +14,7 @@ from millstream_cli.output import json_option, one_line_errors, print_fields, pr
 from millstream_cli.settings import ClientSettings, load
 from millstream_contracts import ActionReport, Job
 
-client_errors = one_line_errors(CliError, MillstreamError, TypeError)
+client_errors = one_line_errors(CliError, MillstreamError, TypeError, ValueError, OSError)
 
 url_option = click.option("--url", help="Address of the HTTP API; else MILLSTREAM_URL, else http://127.0.0.1:8080.")
 
@@ -96,6 +96,7 @@ def dead(
 ) -> None:
     """List the dead letters, redrive or discard them."""
     if context.invoked_subcommand:
+        _refuse_options(context)
         return
     with connect(url) as client:
         page = client.dead(type=type_, limit=limit, cursor=cursor)
@@ -162,6 +163,16 @@ def queues(*, url: str | None, as_json: bool) -> None:
     print_table("queues", columns, rows, "no queues: nothing was submitted yet, and no worker has registered a type")
 
 
+def _refuse_options(context: click.Context) -> None:
+    """Options before a subcommand would be dropped silently: refuse them."""
+    given = [
+        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        option = given[0].rstrip("_").replace("as_json", "json")
+        raise click.UsageError(f"write --{option} after `{context.invoked_subcommand}`")
+
+
 def _print_job(found: Job, *, as_json: bool) -> None:
     print_json(found) if as_json else print_fields(found)
 
@@ -179,7 +190,9 @@ def _print_report(report: ActionReport, done: str, *, as_json: bool) -> None:
 
 
 def _first_line(letter: Any) -> str:
-    return f"{letter.error.type}: {letter.error.message.splitlines()[0][:80]}" if letter.error else ""
+    if letter.error is None:
+        return ""
+    return f"{letter.error.type}: {letter.error.message.partition(chr(10))[0][:80]}"
 
 
 def _payload(text: str | None, file: Path | None) -> Any:

@@ -3,7 +3,6 @@
 `up` and `demo` differ in what they do with it, not in how it runs.
 """
 
-import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,6 +20,8 @@ HOST = "127.0.0.1"
 READY_WITHIN_S = 60.0
 STOP_GRACE_S = 30.0
 
+_OURS = {"MILLSTREAM_REDIS_URL", "MILLSTREAM_HOST", "MILLSTREAM_PORT", "MILLSTREAM_ADMIN_PORT", "MILLSTREAM_PROCESSES"}
+
 
 class SystemPlan(Struct, frozen=True, kw_only=True):
     """What to run."""
@@ -33,8 +34,8 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
     """Of the HTTP API; 0 takes a free one."""
     workers: int = 2
     apps: tuple[str, ...] = ()
-    environ: Mapping[str, str] = {}
-    """More variables for all services."""
+    environ: Mapping[str, str]
+    """The environment of all services; what this module decides for them is taken out of it."""
 
 
 class RunningSystem(Struct, frozen=True):
@@ -78,7 +79,8 @@ def _spec(name: str, plan: SystemPlan, redis_url: str, port: int, admin: Mapping
     options: Sequence[str] = ("--port", str(port)) if command == "ingest" else ()
     if command == "worker":
         options = plan.apps
-    env = {**os.environ, **plan.environ, "MILLSTREAM_REDIS_URL": redis_url}
+    env = {variable: value for variable, value in plan.environ.items() if variable.removesuffix("_FILE") not in _OURS}
+    env["MILLSTREAM_REDIS_URL"] = redis_url
     if name in admin:
         env["MILLSTREAM_ADMIN_PORT"] = str(admin[name])
     # Workers go first: what they finish while they drain still needs the others.

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -31,15 +32,20 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
     Redis is embedded, with its data in the folder, unless MILLSTREAM_REDIS_URL names another.
     """
     settings = load(IngestSettings, os.environ, port=port)
-    load(WorkerSettings, os.environ, apps=apps or None)
+    worker_settings = load(WorkerSettings, os.environ, apps=apps or None)
     plan = SystemPlan(
         folder=data / "redis",
-        redis_url=os.environ.get("MILLSTREAM_REDIS_URL") or None,
+        redis_url=settings.redis_url if _names_redis(os.environ) else None,
         port=settings.port,
         workers=workers,
-        apps=apps or (BUILTIN, "millstream_cli.demo.jobs:app"),
+        apps=worker_settings.apps or (BUILTIN, "millstream_cli.demo.jobs:app"),
+        environ=os.environ,
     )
     anyio.run(_stay, plan)
+
+
+def _names_redis(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("MILLSTREAM_REDIS_URL") or environ.get("MILLSTREAM_REDIS_URL_FILE"))
 
 
 async def _stay(plan: SystemPlan) -> None:

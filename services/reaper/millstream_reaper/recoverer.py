@@ -13,6 +13,8 @@ from millstream_contracts import JobState, Queue
 from millstream_streams import FROM_THE_START, JobStore, RecoveredJob, Recovery, Registry, for_each_queue
 from millstream_telemetry import DutyResult, JobTracer, ReaperMetrics, TraceContext
 
+NEVER_S = 10 * 366 * 86_400.0
+
 
 class Recoveries(DutyResult, frozen=True):
     """What one pass did."""
@@ -63,7 +65,8 @@ class Recoverer:
         self._tracer = tracer
         self._lease_s = lease_s
         self._max_crashes = max_crashes
-        self._passed_at: float | None = None
+        self._worked_at: float | None = None
+        """When Redis last took a recovery."""
         self._merciful_until = 0.0
         self._log = structlog.get_logger().bind(duty=self.name)
 
@@ -73,30 +76,32 @@ class Recoverer:
         if self._was_away():
             self._merciful_until = time.monotonic() + self._lease_s
             self._log.warning("leases are given time after an outage", seconds=self._lease_s)
+        if not queues:
+            self._worked_at = time.monotonic()
         totals = Totals()
-        if time.monotonic() >= self._merciful_until:
-            await for_each_queue(queues, partial(self._recover, totals))
-        # Only now: a pass that failed was no sign of a working Redis.
-        self._passed_at = time.monotonic()
+        # Mercy looks as well, at leases that nobody exceeds: so it learns whether Redis takes writes again.
+        lease_s = self._lease_s if time.monotonic() >= self._merciful_until else NEVER_S
+        await for_each_queue(queues, partial(self._recover, totals, lease_s))
         return Recoveries(requeued=totals.requeued, buried=totals.buried, strays=totals.strays)
 
-    async def _recover(self, totals: "Totals", queue: Queue) -> None:
+    async def _recover(self, totals: Totals, lease_s: float, queue: Queue) -> None:
         """Recover what got stuck on one queue."""
         cursors = FROM_THE_START
         while any(cursors):
             found = await self._store.recover(
                 queue,
-                lease_ms=round(self._lease_s * 1000),
+                lease_ms=round(lease_s * 1000),
                 max_crashes=self._max_crashes,
                 cursors=cursors,
             )
+            self._worked_at = time.monotonic()
             cursors = found.cursors
             self._report(queue, found.requeued, found.buried, found.strays)
             totals.add(found)
 
     def _was_away(self) -> bool:
-        """Return whether the last good pass is too long ago for leases to mean anything."""
-        before = self._passed_at
+        """Return whether Redis was away for so long that leases mean nothing."""
+        before = self._worked_at
         return before is not None and time.monotonic() - before > self.interval_s + self._lease_s / 2
 
     def _report(self, queue: Queue, requeued: list[RecoveredJob], buried: list[RecoveredJob], strays: int) -> None:

@@ -31,8 +31,9 @@ def load_app(ref: str) -> App:
 
 def merge_apps(apps: Iterable[App]) -> App:
     """Return one app with the handlers of all, each keeping its own lifespan. Raises: HandlerError."""
-    merged = App("worker")
-    for app in apps:
+    listed = list(apps)
+    merged = App(" + ".join(app.name for app in listed))
+    for app in listed:
         merged.include(app)
     return merged
 

@@ -37,6 +37,8 @@ from millstream_workers.results import encode_result
 _INTERRUPTED: dict[Interruption, Outcome | None] = {
     Interruption.CANCELLED: Cancelled("cancelled"),
     Interruption.DRAINING: HandedBack(),
+    # Refused if somebody has taken the job meanwhile; otherwise it starts again at once, and at no cost.
+    Interruption.LEASE_UNSAFE: HandedBack(),
     Interruption.LEASE_LOST: None,
 }
 

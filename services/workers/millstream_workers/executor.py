@@ -97,7 +97,8 @@ class Executor:
                 return await self._call(handler, arguments, running, terms, context)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
             # A handler may raise anything, and that is an outcome. SIGINT is heard elsewhere: this one is its own.
-            return Raised(error)
+            # One that was stopped often answers with an error of its own, "connection closed": that is no failure.
+            return Interrupted(running.interruption) if running.interruption else Raised(error)
         finally:
             current_submitter.reset(token)
 

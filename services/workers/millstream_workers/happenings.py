@@ -12,7 +12,9 @@ class Interruption(Enum):
     CANCELLED = "cancelled"
     """Somebody cancelled the job."""
     LEASE_LOST = "lease_lost"
-    """The job is somebody else's by now, or soon will be."""
+    """The job is somebody else's by now: Redis said so."""
+    LEASE_UNSAFE = "lease_unsafe"
+    """The lease could not be renewed for so long that the job may soon be somebody else's."""
     DRAINING = "draining"
     """The worker is leaving and its grace has run out."""
 

@@ -143,7 +143,7 @@ class LeaseKeeper:
         unsafe_before = time.monotonic() - SAFE_SHARE_OF_LEASE * self._config.lease_s
         for running in list(self._held.values()):
             if running.renewed_at < unsafe_before:
-                self._interrupt(running, Interruption.LEASE_LOST)
+                self._interrupt(running, Interruption.LEASE_UNSAFE)
 
     def _interrupt(self, running: Running, why: Interruption) -> None:
         if running.interruption is None and running.delivery.key in self._held:

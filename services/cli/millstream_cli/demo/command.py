@@ -1,5 +1,6 @@
 """Runs the demo: starts the system, submits real work, kills a worker, shows what happens and checks the end."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from millstream_cli.system import RunningSystem, SystemPlan, run_system
 from millstream_contracts import Job, JobId
 
 FOLDER = Path(".millstream/demo")
+LOG_NAME = "services.log"
 APPS = (BUILTIN, "millstream_cli.demo.jobs:app")
 VICTIM = "worker-1"
 KILL_AT = 0.3
@@ -41,15 +43,23 @@ READERS = 16
 def demo(data: Path) -> None:
     """Run the whole system here, give it real work, kill a worker, and show what becomes of it."""
     console = Console()
-    shutil.rmtree(data, ignore_errors=True)
+    _empty(data)
     (data / "mails").mkdir(parents=True)
     complaints = anyio.run(_run, data.resolve(), console)
     if complaints:
         console.print(f"\n[bold red]{len(complaints)} things are not as they should be[/]")
         for complaint in complaints[:20]:
-            console.print(f"  {complaint}", highlight=False)
+            console.print(f"  {complaint}", highlight=False, markup=False)
         raise click.exceptions.Exit(1)
     console.print("\n[bold green]Every job ended as it should.[/]")
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier demo left, and nothing else. Raises: CliError."""
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / LOG_NAME).exists():
+            raise CliError(f"{folder} is not empty and no earlier demo's: choose another folder with --data")
+        shutil.rmtree(folder)
 
 
 async def _run(folder: Path, console: Console) -> list[str]:
@@ -76,7 +86,9 @@ async def _run(folder: Path, console: Console) -> list[str]:
 
 
 def _environ(smtp_port: int, reports: Path) -> dict[str, str]:
-    return {
+    # Nothing of the user's own settings: the demo is to go the same way everywhere.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+    return inherited | {
         "MILLSTREAM_LEASE_S": str(LEASE_S),
         "MILLSTREAM_RENEW_EVERY_S": "0.5",
         "MILLSTREAM_INTERVAL_S": "1",
@@ -138,7 +150,7 @@ def _point_around(console: Console, folder: Path) -> None:
     console.print("\nWhere to look next")
     console.print(f"  mails             {folder / 'mails'}", highlight=False)
     console.print(f"  reports           {folder / 'reports'}", highlight=False)
-    console.print(f"  logs              {folder / 'services.log'}", highlight=False)
+    console.print(f"  logs              {folder / LOG_NAME}", highlight=False)
     console.print("  the same to stay  make up, then http://127.0.0.1:8080/docs", highlight=False)
     console.print("  how it works      docs/internals.md", highlight=False)
 
@@ -146,5 +158,5 @@ def _point_around(console: Console, folder: Path) -> None:
 @contextmanager
 def _log(folder: Path) -> Iterator[Sink]:
     """Keep what the services say in a file. Yields: what takes their lines."""
-    with (folder / "services.log").open("w") as log:
+    with (folder / LOG_NAME).open("w") as log:
         yield LinePrinter(log, [])
