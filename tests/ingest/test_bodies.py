@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec.msgpack import Ext
 
 from millstream_contracts import Priority, limits
-from millstream_ingest.bodies import Decoded, decode_as, decode_batch, decode_item, decode_submission, split_batch
+from millstream_ingest.batch_bodies import split_batch
+from millstream_ingest.bodies import Decoded, decode_as, decode_submission
 from millstream_ingest.errors import BodyError
 from millstream_ingest.negotiation import BatchFormat, Encoding
 
@@ -23,6 +24,20 @@ NOW_S = float(int(time.time()))
 ENCODE = {JSON: msgspec.json.encode, MSGPACK: msgspec.msgpack.encode}
 BOTH = pytest.mark.parametrize("encoding", [JSON, MSGPACK])
 FORMATS = [BatchFormat(encoding, is_sequence) for encoding in Encoding for is_sequence in (False, True)]
+
+
+def decode_item(job, encoding, prefix):
+    """Return one job of a batch, or why it is refused."""
+    try:
+        return decode_submission(job, encoding, prefix)
+    except BodyError as error:
+        return error
+
+
+def decode_batch(body, batch):
+    """Return for each job of a batch what it is or why it is refused."""
+    start = "/" if batch.is_sequence else "/jobs/"
+    return [decode_item(job, batch.encoding, f"{start}{index}") for index, job in enumerate(split_batch(body, batch))]
 
 
 def refusal(body: bytes, encoding: Encoding = JSON) -> BodyError:

@@ -72,7 +72,7 @@ async def test_metrics_show_what_was_submitted(registered, ingest):
     assert 'millstream_jobs_submitted_total{outcome="rejected",type="email.send"} 1.0' in text
     assert 'millstream_jobs_submitted_total{outcome="rejected",type="_other"} 2.0' in text
     assert "made.up" not in text
-    assert 'millstream_redis_seconds_count{script="enqueue"} 2.0' in text
+    assert 'millstream_redis_seconds_count{script="enqueue"} 3.0' in text
 
 
 async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(broker, config):
@@ -122,6 +122,21 @@ async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path
 async def is_ready(ingest) -> bool:
     """Whether the readiness probe passes."""
     return (await ingest.http.get("/readyz")).status_code == 200
+
+
+async def test_defect_is_answered_without_its_details_and_logged(ingest, monkeypatch, capsys):
+    """A client learns that it was not its fault, and the operator why; neither reads a payload."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(type(ingest.parts.lister), "jobs", fail)
+    response = await ingest.http.get("/v1/jobs")
+    assert "canary" not in response.text
+    problem(response, 500, "internal-error")
+    logged = capsys.readouterr()
+    assert "request crashed" in logged.out + logged.err
+    assert "RuntimeError: canary" in logged.out + logged.err
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])

@@ -93,6 +93,15 @@ async def test_list_of_all_states_goes_on_page_by_page(ingest, broker, queue, li
     assert await walk(ingest, f"/v1/jobs?limit={limit}") == [ids[state] for state in STATES]
 
 
+async def test_list_of_all_states_begins_each_state_with_the_first_queue(ingest, broker, queue):
+    """Where one state ended says nothing about where the next one begins."""
+    later = Queue(DEFAULT_TENANT, JobType("sms.send"))
+    queued = await seed(broker, later, 2)
+    scheduled = await seed(broker, queue, 2, delay_ms=3_600_000)
+    await broker.registry.add_queues([queue, later])
+    assert sorted(await walk(ingest, "/v1/jobs?limit=1")) == sorted(queued + scheduled)
+
+
 async def walk(ingest, url: str) -> list[str]:
     """Follow the links of a list; return the ids."""
     found, next_url = [], url

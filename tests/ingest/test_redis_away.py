@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import anyio
 import pytest
 from ingest.serving import problem, running_ingest
 from msgspec.structs import replace
@@ -94,6 +95,22 @@ async def test_full_redis_refuses_submissions_and_lets_jobs_be_discarded(ingest,
     await ingest.submit()
 
 
+async def test_accepted_job_is_not_refused_because_redis_went_away_while_its_client_waited(ingest, own_redis):
+    """To say 503 of a job that is stored would have it submitted twice."""
+    answers = []
+
+    async def submit() -> None:
+        headers = {"prefer": "wait=30"}
+        answers.append(await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers=headers))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(submit)
+        await wait_until(lambda: ingest.parts.waiter.waiting == 1, "the request waits")
+        own_redis.close()
+    assert answers[0].status_code == 202
+    assert answers[0].json()["state"] == "queued"
+
+
 async def test_lost_scripts_are_loaded_again(ingest, own_redis):
     """A restarted Redis knows no scripts: nobody notices."""
     await ingest.submit()
@@ -112,5 +129,5 @@ async def test_submission_that_failed_is_counted_and_logged_without_its_payload(
     )
     assert value == 1
     logged = capsys.readouterr()
-    assert "request failed" in logged.out + logged.err
+    assert "request refused" in logged.out + logged.err
     assert "canary" not in logged.out + logged.err

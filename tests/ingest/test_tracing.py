@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from streams.seeds import ERROR, commit, seed_running, take_one
+from streams.seeds import ERROR, commit, take_one
 
 from millstream_contracts import Dead, JobSpec
 from millstream_telemetry import JobTracer
@@ -100,10 +100,12 @@ async def test_malformed_trace_context_is_ignored(ingest, traceparent):
 
 async def test_redrive_is_noted_in_the_trace_of_the_job(ingest, broker, queue, exporter):
     """An operator's decision is a part of the job's story, linked to the attempt that failed."""
-    delivery = await seed_running(broker, queue)
-    await commit(broker, delivery, Dead("attempts", msgspec.structs.replace(ERROR, traceparent=TRACEPARENT)))
+    await ingest.http.post("/v1/jobs", json={"type": queue.type}, headers={"traceparent": TRACEPARENT})
+    delivery = await take_one(broker, queue)
+    attempt = f"00-{TRACE_ID}-{'ab' * 8}-01"
+    await commit(broker, delivery, Dead("attempts", msgspec.structs.replace(ERROR, traceparent=attempt)))
     await ingest.http.post("/v1/dead/redrive", json={"ids": [delivery.id]})
-    note = spans(exporter)["redrive"]
-    assert f"{note.context.trace_id:032x}" == TRACE_ID
-    assert f"{note.links[0].context.span_id:016x}" == "00f067aa0ba902b7"
+    note, send = spans(exporter)["redrive"], spans(exporter)[f"send {queue.type}"]
+    assert note.parent.span_id == send.context.span_id
+    assert f"{note.links[0].context.span_id:016x}" == "ab" * 8
     assert (await take_one(broker, queue)).id == delivery.id

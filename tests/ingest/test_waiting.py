@@ -68,7 +68,7 @@ async def test_dead_job_ends_the_waiting(ingest, broker, queue):
     assert answer["state"] == "dead"
 
 
-async def test_job_that_has_ended_before_is_answered_at_once(ingest, broker, queue, monkeypatch):
+async def test_job_that_has_ended_before_is_answered_at_once(ingest, broker, queue):
     """There is nothing to wait for, and nobody is counted as waiting."""
     job = await ingest.submit()
     await run_one(broker, queue)
@@ -112,8 +112,9 @@ async def test_wait_above_the_number_of_waiters_is_answered_at_once(ingest, monk
     assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "queued"
 
 
-async def test_stopping_service_lets_those_go_who_wait(ingest):
+async def test_stopping_service_lets_those_go_who_wait(ingest, monkeypatch):
     """A restart does not hold its last requests for 30 seconds."""
+    monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 1000.0)
     job = await ingest.submit()
     answers = []
 

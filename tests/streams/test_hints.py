@@ -7,17 +7,19 @@ import anyio
 from streams.seeds import ERROR, FAR_MS, commit, make_due, seed, seed_running
 from waiting import wait_until
 
-from millstream_contracts import Queue, RetryAt, Snoozed
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, RetryAt, Snoozed
 from millstream_streams import Broker
 
-Listen = Callable[[Callable[[str], None], Callable[[], None]], Awaitable[None]]
+Listen = Callable[[Callable[[Queue], None], Callable[[], None]], Awaitable[None]]
+
+THE_END = Queue(DEFAULT_TENANT, JobType("the-end"))
 
 
 class Heard:
     """What a listener was told."""
 
     def __init__(self) -> None:
-        self.hints: list[str] = []
+        self.hints: list[Queue] = []
         self.gaps = 0
 
     def on_gap(self) -> None:
@@ -36,11 +38,11 @@ async def listening(listen: Listen) -> AsyncIterator[Heard]:
         tasks.cancel_scope.cancel()
 
 
-async def flush(broker: Broker, heard: Heard) -> list[str]:
+async def flush(broker: Broker, heard: Heard) -> list[Queue]:
     """Return what was heard until now: what is published last arrives last."""
-    await broker.client.publish(broker.keys.hint_due, "the end")
-    await wait_until(lambda: "the end" in heard.hints, "the last hint")
-    found = [hint for hint in heard.hints if hint != "the end"]
+    await broker.client.publish(broker.keys.hint_due, THE_END.tag)
+    await wait_until(lambda: THE_END in heard.hints, "the last hint")
+    found = [hint for hint in heard.hints if hint != THE_END]
     heard.hints.clear()
     return found
 
@@ -49,11 +51,11 @@ async def test_due_hints_come_only_when_the_next_due_time_moves_closer(broker: B
     """A dispatcher sleeps until the next job is due: only an earlier one has to wake it."""
     async with listening(broker.listen_due) as heard:
         (first,) = await seed(broker, queue, delay_ms=FAR_MS)
-        assert await flush(broker, heard) == [queue.tag]
+        assert await flush(broker, heard) == [queue]
         await seed(broker, queue, delay_ms=2 * FAR_MS)
         assert await flush(broker, heard) == []
         await seed(broker, queue, delay_ms=FAR_MS // 2)
-        assert await flush(broker, heard) == [queue.tag]
+        assert await flush(broker, heard) == [queue]
         await seed(broker, queue)
         assert await flush(broker, heard) == []
         await make_due(broker, queue, [first])
@@ -66,9 +68,9 @@ async def test_due_hints_come_for_retries_and_snoozes(broker: Broker, queue: Que
     running, other = await seed_running(broker, queue), await seed_running(broker, queue)
     async with listening(broker.listen_due) as heard:
         await commit(broker, running, RetryAt(FAR_MS, ERROR))
-        assert await flush(broker, heard) == [queue.tag]
+        assert await flush(broker, heard) == [queue]
         await commit(broker, other, Snoozed(FAR_MS // 2))
-        assert await flush(broker, heard) == [queue.tag]
+        assert await flush(broker, heard) == [queue]
 
 
 async def test_listening_goes_on_when_its_connection_is_cut(broker: Broker, queue: Queue) -> None:
@@ -78,13 +80,13 @@ async def test_listening_goes_on_when_its_connection_is_cut(broker: Broker, queu
             await broker.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             await wait_until(lambda cuts=cuts: heard.gaps > cuts, "the listener listens again")
         await seed(broker, queue, delay_ms=FAR_MS)
-        assert await flush(broker, heard) == [queue.tag]
+        assert await flush(broker, heard) == [queue]
 
 
 async def test_listeners_hear_only_their_own_namespace(broker: Broker, queue: Queue) -> None:
     """Two installations in one Redis do not wake each other."""
     async with listening(broker.listen_due) as heard:
-        await broker.client.publish("ms:hints:due", "other")
+        await broker.client.publish("ms:hints:due", queue.tag)
         assert await flush(broker, heard) == []
 
 
@@ -95,3 +97,12 @@ async def test_a_gap_is_told_once_the_server_listens(broker: Broker, queue: Queu
             ((_, count),) = await broker.client.pubsub_numsub(broker.keys.hint_due)
             assert count >= 1
             assert await flush(broker, heard) == []
+
+
+async def test_a_hint_that_names_no_queue_is_no_hint(broker: Broker, queue: Queue) -> None:
+    """Anybody may publish: what cannot be read is passed over, and listening goes on."""
+    async with listening(broker.listen_due) as heard:
+        for word in ("", "x", "a/b", "a/b/zz", b"\xff\xfe"):
+            await broker.client.publish(broker.keys.hint_due, word)
+        assert await flush(broker, heard) == []
+        assert heard.gaps == 1

@@ -1,12 +1,14 @@
 """The blocking read: one job wakes one worker, and a stream that vanished is no error."""
 
+from contextlib import suppress
+
 import anyio
 import pytest
 from streams.seeds import FAR_MS, seed, take
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue
-from millstream_streams import MAX_BLOCK_S, Broker, ReadEntry
+from millstream_streams import MAX_BLOCK_S, Broker, ReadEntry, StoreUnavailableError
 from millstream_streams.connections import BLOCKING_MARGIN_S, connect
 
 LONG_MS = 10_000
@@ -53,6 +55,7 @@ async def test_wait_wakes_when_a_job_arrives(broker: Broker, queue: Queue) -> No
         tasks.start_soon(wait)
         await wait_until(lambda: is_blocked(broker, before), "the worker waits")
         ids = await seed(broker, queue)
+        await wait_until(lambda: found, "the worker has the job")
     await reader.close()
     assert [one.id for one in found] == ids
 
@@ -118,25 +121,24 @@ async def test_wait_makes_the_groups_that_are_missing(broker: Broker, queue: Que
 
 
 async def test_wait_outlasts_the_end_of_its_streams(broker: Broker, torn_queue: Queue) -> None:
-    """FLUSHALL, or a failover to an empty server, while the worker waits: it goes on, and so do the jobs that follow."""
+    """After FLUSHALL, or a failover to an empty server, the worker goes on, and gets the jobs that follow."""
     await take(broker, torn_queue)
     before = await blocked(broker)
     reader = broker.reader()
     found: list[ReadEntry] = []
-    from millstream_streams import StoreUnavailableError
 
     async def wait() -> None:
         while not found:
-            try:
+            # Redis 7.0 ends the read with UNBLOCKED, later ones and Valkey with NOGROUP, 6.2 only with the time.
+            with suppress(StoreUnavailableError):
                 found.extend(await reader.wait([torn_queue], consumer="w1", block_ms=200))
-            except StoreUnavailableError:
-                await take(broker, torn_queue, "other")
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await wait_until(lambda: is_blocked(broker, before), "the worker waits")
         await broker.client.delete(*broker.keys.of(torn_queue).ready)
         ids = await seed(broker, torn_queue)
+        await wait_until(lambda: found, "the worker has the job that came later")
     await reader.close()
     assert [one.id for one in found] == ids
 

@@ -1,10 +1,12 @@
-"""A floor on which a test puts its workers; what they leave in Redis is checked when it ends."""
+"""Places for a test to put its workers; what they leave in Redis is checked when it ends."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from streams.audit import audit
 from workers.floor import Floor, open_floor
+from workers.plant import Plant, open_plant
 
 from millstream_streams import Broker
 
@@ -16,3 +18,10 @@ async def floor(broker: Broker, redis_url: str) -> AsyncIterator[Floor]:
         yield opened
     for queue in await broker.registry.queues():
         await audit(broker, queue)
+
+
+@pytest.fixture
+def plant(floor: Floor, redis_url: str, tmp_path: Path) -> Iterator[Plant]:
+    """Yield a plant beside the floor."""
+    with open_plant(floor, redis_url, tmp_path) as opened:
+        yield opened

@@ -42,6 +42,8 @@ class Hired:
         self.name = worker.name
         self._metrics = metrics
         self.is_running = True
+        self.is_gone = anyio.Event()
+        """Set when its connections are closed as well."""
         self.crash: BaseExceptionGroup[Exception] | None = None
         """What ended it, if that was not its own wish."""
         self.scope = anyio.CancelScope()
@@ -110,6 +112,7 @@ class Floor:
             self.hired.append(hired)
             task_status.started(hired)
             await hired.run()
+        hired.is_gone.set()
 
     def check(self) -> None:
         """Fail when a worker has crashed: nothing that a handler does may do that."""
@@ -117,10 +120,12 @@ class Floor:
             if hired.crash is not None:
                 raise hired.crash
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Send all workers away, without a good-bye."""
         for hired in self.hired:
             hired.scope.cancel()
+        for hired in self.hired:
+            await hired.is_gone.wait()
 
     async def submit(self, job_type: str, payload: Any = None, **options: Any) -> JobId:
         """Store one job. Takes the options of a spec, and `priority`, `partition` and `delay_ms`."""
@@ -164,6 +169,10 @@ class Floor:
 
         await wait_until(is_there, f"{job_id} is {' or '.join(states)}")
 
+    async def cancel(self, job_id: JobId) -> None:
+        """Do what `POST /v1/jobs/{id}/cancel` does."""
+        await self.broker.store.cancel(queue_of_id(job_id), [job_id])
+
     async def take_back(self, job_id: JobId) -> None:
         """Do what a reaper does when a lease has run out."""
         recovery = await self.broker.store.recover(queue_of_id(job_id), lease_ms=0, max_crashes=100)
@@ -188,6 +197,8 @@ async def open_floor(broker: Broker, redis_url: str) -> AsyncIterator[Floor]:
     """Yield a floor on the namespace of this broker. All of its workers are gone when it is closed."""
     async with anyio.create_task_group() as tasks:
         floor = Floor(broker, redis_url, tasks)
-        yield floor
-        floor.close()
+        try:
+            yield floor
+        finally:
+            await floor.close()
     floor.check()

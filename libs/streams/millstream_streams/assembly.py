@@ -34,6 +34,7 @@ def assemble(
     return NewJob(
         id=job_id,
         spec=_encode(spec),
+        created_at_ms=spec.created_at_ms,
         priority=submission.priority,
         delay_ms=_ms(submission.delay_s),
         run_at_ms=_ms(submission.run_at.timestamp()) if submission.run_at else None,

@@ -13,6 +13,8 @@ class NewJob(Struct, frozen=True, kw_only=True):
     id: JobId
     spec: bytes
     """A JobSpec in MessagePack."""
+    created_at_ms: int = 0
+    """As in the spec."""
     priority: Priority = Priority.NORMAL
     delay_ms: int | None = None
     """Counted from the clock of Redis. Not together with `run_at_ms`."""

@@ -31,7 +31,7 @@ _UNAVAILABLE = (
     OSError,
 )
 # Errors that redis-py has no class for. Each of them passes, or is repaired, without a change on our side.
-_PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN"
+_PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN|DENIED|NOPERM"
 # Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
 _CODE = re.compile(rf"(?:^|: ?-?)(OOM|{_PASSING_CODES})\b")
 

@@ -11,6 +11,7 @@ from millstream_contracts import (
     Job,
     JobError,
     JobId,
+    JobSpec,
     JobState,
     Priority,
     Progress,
@@ -50,6 +51,12 @@ class JobViews:
             for job_id, fields in zip(ids, found, strict=True)
             if fields
         ]
+
+    async def specs(self, queue: Queue, ids: Sequence[JobId]) -> list[JobSpec]:
+        """Return what was submitted as these jobs, in this order; an unreadable one for a job that is gone."""
+        if not ids:
+            return []
+        return [read_spec(fields.get(b"spec", b"")) for fields in await self._hashes(queue, ids)]
 
     async def dead_letters(self, queue: Queue, ids: Sequence[JobId]) -> list[DeadLetter]:
         """Return those of these jobs that are dead, in this order."""

@@ -60,6 +60,9 @@ def ingest(host: str | None, port: int | None) -> None:
             trace_propagation=settings.trace_propagation,
             max_body_bytes=settings.max_body_bytes,
             max_batch_body_bytes=settings.max_batch_body_bytes,
+            max_backlog_jobs=settings.max_backlog_jobs,
+            unknown_types=settings.unknown_types,
+            drain_s=settings.drain_s,
         )
     )
 

@@ -87,10 +87,16 @@ class IngestSettings(ServiceSettings, frozen=True, kw_only=True):
     """The address to listen on; 0.0.0.0 is all of them."""
     port: Port = 8080
     """The port to listen on."""
-    max_body_bytes: Annotated[int, Meta(ge=1_024, le=limits.MAX_BODY_BYTES * 64)] = limits.MAX_BODY_BYTES
+    max_body_bytes: Annotated[int, Meta(ge=1_024, le=limits.MAX_BODY_BYTES)] = limits.MAX_BODY_BYTES
     """The largest request with one job; more is a 413."""
-    max_batch_body_bytes: Annotated[int, Meta(ge=1_024, le=1 << 30)] = limits.MAX_BATCH_BODY_BYTES
+    max_batch_body_bytes: Annotated[int, Meta(ge=1_024, le=limits.MAX_BATCH_BODY_BYTES)] = limits.MAX_BATCH_BODY_BYTES
     """The largest request with many jobs."""
+    max_backlog_jobs: Annotated[int, Meta(ge=limits.MAX_BATCH_JOBS, le=1_000_000)] = 20_000
+    """Jobs held in memory while they wait for Redis; above it requests are refused with 503."""
+    unknown_types: Literal["refuse", "accept"] = "refuse"
+    """What becomes of a job type that no worker has registered, once any type is registered."""
+    drain_s: Annotated[float, Meta(ge=0.0, le=300.0)] = 1.0
+    """From SIGTERM until the port is closed, while readiness fails; above the period of the load balancer's probe."""
 
 
 class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from millstream_contracts import (
     ActionResult,
     DeadLetter,
     JobId,
+    JobSpec,
     JobState,
     JobType,
     Queue,
@@ -91,8 +92,12 @@ class DeadDesk:
         """Redrive jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError."""
         # Read before they are redriven: afterwards they are no dead letters.
         letters = await self._views.dead_letters(queue, ids) if self._tracer.is_on else []
+        specs = await self._views.specs(queue, [letter.id for letter in letters])
         codes = await self._store.redrive(queue, ids)
-        self._note(letters, {job_id for job_id, code in zip(ids, codes, strict=True) if code is ActionCode.DONE})
+        redriven = {job_id for job_id, code in zip(ids, codes, strict=True) if code is ActionCode.DONE}
+        for letter, spec in zip(letters, specs, strict=True):
+            if letter.id in redriven:
+                self._note(letter, spec)
         return codes
 
     async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
@@ -101,12 +106,10 @@ class DeadDesk:
         self._metrics.count_finished(queue.type, JobState.CANCELLED, codes.count(ActionCode.DONE))
         return codes
 
-    def _note(self, letters: Sequence[DeadLetter], redriven: set[JobId]) -> None:
-        """Leave a span in the trace of each redriven job, linked to the attempt that failed last."""
-        for letter in letters:
-            if letter.id in redriven and letter.error is not None:
-                attempt = letter.error.traceparent
-                self._tracer.redrive(letter.type, letter.id, TraceContext(attempt), attempt=attempt)
+    def _note(self, letter: DeadLetter, spec: JobSpec) -> None:
+        """Leave a span in the trace of a redriven job, linked to the attempt that failed last."""
+        attempt = letter.error.traceparent if letter.error else ""
+        self._tracer.redrive(letter.type, letter.id, TraceContext(spec.traceparent, spec.tracestate), attempt=attempt)
 
 
 def _loads(queue: Queue, ids: Sequence[JobId]) -> list[tuple[Queue, Sequence[JobId]]]:

@@ -15,7 +15,9 @@ import msgspec
 from msgspec import inspect
 
 from millstream_contracts import FieldError, Problem, did_you_mean
-from millstream_ingest.problems import ProblemKind
+from millstream_ingest.problems import INVALID_REQUEST, MALFORMED_BODY, TOO_LARGE, ProblemKind
+
+TOO_DEEP = "nested too deeply to be read"
 
 # Names in a refusal come from the client and are cut, so that no answer is larger than what it answers.
 MAX_QUOTED_CHARS = 64
@@ -136,3 +138,20 @@ def _words(place: inspect.Type) -> list[str]:
     if isinstance(place, inspect.EnumType):
         return [str(member.value) for member in place.cls]
     return [str(value) for value in place.values] if isinstance(place, inspect.LiteralType) else []
+
+
+def malformed(error: Exception, prefix: str) -> BodyError:
+    """Return the refusal of bytes that cannot be decoded."""
+    reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return BodyError(MALFORMED_BODY, reason, [FieldError(prefix, reason)] if prefix else ())
+
+
+def invalid(*errors: FieldError) -> BodyError:
+    """Return the refusal of a body that says something that may not be."""
+    return BodyError(INVALID_REQUEST, errors=errors)
+
+
+def too_large(prefix: str, what: str, size: int, limit: int) -> BodyError:
+    """Return the refusal of something that has too many bytes."""
+    detail = f"{what} has {size} bytes; the limit is {limit}"
+    return BodyError(TOO_LARGE, detail, [FieldError(prefix, detail)] if prefix else ())

@@ -1,14 +1,13 @@
 """Counts what the queues hold, type by type, each summed over its partitions."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 import anyio
 
-from millstream_contracts import JobType, Priority, Queue, QueueStatus, Tenant
+from millstream_contracts import JobType, Queue, QueueStatus, Tenant
 from millstream_ingest.name_pages import page_of
 from millstream_ingest.type_catalogue import TypeCatalogue
-from millstream_streams import Broker, Depths, StoreUnavailableError
+from millstream_streams import Broker, Depths, StoreUnavailableError, sum_depths
 
 ASK_AT_ONCE = 6
 """Queues measured at the same time; fewer than the connections that are there for everybody."""
@@ -64,19 +63,4 @@ class QueueSurveyor:
                     tasks.start_soon(measure, queue)
         if failures:
             raise failures[0]
-        return [_status(job_type, [depths[queue] for queue in queues]) for job_type, queues in by_type.items()]
-
-
-def _status(job_type: JobType, depths: Sequence[Depths]) -> QueueStatus:
-    return QueueStatus(
-        type=job_type,
-        partitions=len(depths),
-        queued={priority.value: sum(one.queued[index] for one in depths) for index, priority in enumerate(Priority)},
-        running=sum(one.running for one in depths),
-        scheduled=sum(one.scheduled for one in depths),
-        blocked=0,
-        dead=sum(one.dead for one in depths),
-        paused=any(one.paused for one in depths),
-        oldest_ready_age_s=max((one.oldest_ready_age_ms for one in depths), default=0) / 1000,
-        oldest_dead_age_s=max((one.oldest_dead_age_ms for one in depths), default=0) / 1000,
-    )
+        return [sum_depths(job_type, [depths[queue] for queue in queues]) for job_type, queues in by_type.items()]

@@ -174,10 +174,11 @@ class Executor:
             attempt=terms.attempt,
             delivery=delivery.deliveries,
             outcome="lost" if outcome is None else attempt_outcome(outcome),
-            duration_s=round(run_s, 6),
-            trace_id=span.trace_id or None,
-            error_type=error.type if error else None,
-            fingerprint=error.fingerprint if error else None,
+            queue_wait_ms=round(queue_wait_s(delivery) * 1000),
+            run_ms=round(run_s * 1000, 3),
+            **({"trace_id": span.trace_id} if span.trace_id else {}),
+            **({"error_type": error.type, "fingerprint": error.fingerprint} if error else {}),
+            **({"delay_s": outcome.after_ms / 1000} if isinstance(outcome, RetryAt) else {}),
         )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from statistics import quantiles
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -25,7 +24,7 @@ def print_summary(console: Console, jobs: Iterable[Job]) -> None:
     for job in jobs:
         by_type[job.type].append(job)
     table = Table(
-        title="\nWhat became of the jobs", title_justify="left", header_style="bold", box=SIMPLE, pad_edge=False
+        title="\nWhat became of the jobs", title_justify="left", header_style="bold", box=None, padding=(0, 1, 0, 0)
     )
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == COLUMNS[0] else "right", no_wrap=True)

@@ -1,0 +1,188 @@
+"""The whole product in real processes, started as a user starts it: `millstream up`."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from waiting import wait_until
+
+from millstream import Client
+from millstream_cli.parent_watch import guarded
+from millstream_contracts import Job
+
+TESTS = Path(__file__).parents[1]
+REPOSITORY = TESTS.parent
+HOST = "127.0.0.1"
+
+APPS = ("millstream.handlers:app", "millstream_cli.demo.jobs:app", "system.chores:app")
+
+LEASE_S = 3.0
+SHORT = {
+    "MILLSTREAM_LEASE_S": str(LEASE_S),
+    "MILLSTREAM_RENEW_EVERY_S": "0.4",
+    "MILLSTREAM_INTERVAL_S": "0.5",
+    "MILLSTREAM_GAUGES_EVERY_S": "0.5",
+    "MILLSTREAM_GRACE_S": "0.3",
+}
+"""What has to pass before something happens, passes soon."""
+
+REAPER_IN_A_HURRY = """
+import os, anyio
+from millstream_reaper.config import ReaperConfig
+from millstream_reaper.service import run_reaper
+from millstream_telemetry import JobTracer
+config = ReaperConfig(redis_url=os.environ["MILLSTREAM_REDIS_URL"], worker_silent_s=7.0, sweep_every_s=0.5)
+anyio.run(lambda: run_reaper(config, tracer=JobTracer(None)))
+"""
+"""A worker says every five seconds that it is there; after seven it is not."""
+
+_START_S = 120
+_STOP_S = 60
+_LOG_CHARS = 6_000
+_METRICS = re.compile(r"metrics of (\S+)\s+(http://\S+)/metrics")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment in which nothing of the machine's own configures Millstream or its traces."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MILLSTREAM_", "OTEL_")) and not name.lower().endswith("_proxy")
+    }
+    return {**inherited, "PYTHONPATH": str(TESTS), **more}
+
+
+def millstream(*words: str) -> list[str]:
+    """Return the command line of the installed program."""
+    return [str(Path(sys.executable).with_name("millstream")), *words]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+class System:
+    """A system that runs."""
+
+    def __init__(self, port: int, banner: str, log: Path) -> None:
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.admin_urls: Mapping[str, str] = dict(_METRICS.findall(banner))
+        """Of health and metrics, by process."""
+        self.redis_url = re.search(r"redis://\S+", banner)[0]
+        self.log = log
+
+    def client(self) -> Client:
+        """Return a client of its API."""
+        return Client(self.url)
+
+    def http(self) -> httpx.AsyncClient:
+        """Return what speaks plain HTTP with it."""
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
+
+    async def worker_pids(self) -> set[int]:
+        """Return the processes of the workers that it lists."""
+        async with self.client() as client:
+            return {int(worker.name.split(":")[1]) for worker in await client.workers()}
+
+    async def wait_all_ready(self) -> None:
+        """Wait until each of its processes says that it is ready."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            for name, url in self.admin_urls.items():
+                await wait_until(lambda url=url: _answers(http, f"{url}/readyz"), f"{name} is ready", _START_S)
+
+    def restarts(self) -> list[str]:
+        """Return what its supervisor said about processes that ended unasked."""
+        return [line for line in self.log.read_text().splitlines() if line.startswith("supervisor") and "ended" in line]
+
+
+@contextmanager
+def running_system(
+    folder: Path, *, apps: Sequence[str] = APPS, redis_url: str = "", environ: Mapping[str, str] = {}, workers: int = 2
+) -> Iterator[System]:
+    """Run a system, its data, reports and log in a folder, for as long as the block lasts."""
+    port, banner, log = free_port(), folder / "banner", folder / "services.log"
+    settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), "MILLSTREAM_REDIS_URL": redis_url, **SHORT}
+    options = ("--port", str(port), "--workers", str(workers), "--data", str(folder / "data"))
+    with (
+        banner.open("wb") as out,
+        log.open("wb") as err,
+        subprocess.Popen(
+            guarded(millstream("up", *apps, *options)),
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+            env=environment(**settings, **environ),
+            cwd=folder,
+        ) as process,
+    ):
+        try:
+            yield System(port, _wait_for_banner(process, banner, log), log)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(_STOP_S) == 0, log.read_text()[-_LOG_CHARS:]
+        finally:
+            process.kill()
+
+
+@contextmanager
+def python_process(code: str, folder: Path, **environ: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run some Python in a process of its own for as long as the block lasts; what it says is in `process.log`."""
+    command = guarded([sys.executable, "-c", code])
+    with (
+        (folder / "process.log").open("wb") as log,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment(**environ)) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _wait_for_banner(process: "subprocess.Popen[bytes]", banner: Path, log: Path) -> str:
+    text = ""
+    while "Try: " not in text:
+        try:
+            code = process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            text = banner.read_text()
+        else:
+            raise AssertionError(f"the system ended with {code}:\n{log.read_text()[-_LOG_CHARS:]}")
+    return text
+
+
+async def _answers(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def notes(folder: Path, event: str = "") -> list[dict[str, Any]]:
+    """Return what handlers noted in a folder, or what they noted of one kind."""
+    file = folder / "notes"
+    lines = file.read_text().splitlines() if file.exists() else []
+    found = [json.loads(line) for line in lines]
+    return [note for note in found if event in {"", note["event"]}]
+
+
+async def started(folder: Path, count: int = 1) -> list[dict[str, Any]]:
+    """Return the notes of so many handlers once they have begun."""
+    await wait_until(lambda: len(notes(folder, "started")) >= count, f"{count} handlers have begun", 60)
+    return notes(folder, "started")
+
+
+async def settled(client: Client, ids: Sequence[str]) -> list[Job]:
+    """Return jobs once all have settled."""
+    return [await client.wait(job_id, 120) for job_id in ids]

@@ -1,0 +1,139 @@
+"""Workers as processes, for what cannot be done to a worker inside of a test: signals, freezing, sudden death."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from waiting import wait_until
+from workers.floor import Floor
+
+from millstream_workers.config import WorkerConfig
+
+TESTS = Path(__file__).parent.parent
+
+
+def notes(folder: Path, event: str = "") -> list[dict[str, Any]]:
+    """Return what the handlers of `workers.shop` have noted, of one kind or all."""
+    path = folder / "notes"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in lines if event in {"", line["event"]}]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not collected yet does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+class Machine:
+    """A worker process."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        return self.process.pid
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Return what it has logged."""
+        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+
+    def has_logged(self, event: str) -> bool:
+        """Whether it has logged this."""
+        return any(line["event"] == event for line in self.log)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Return its exit status once it has ended."""
+        await wait_until(lambda: self.process.poll() is not None, "the worker process ends")
+        return self.process.returncode
+
+
+class Plant:
+    """Starts worker processes; ends those that are left when it is closed."""
+
+    def __init__(self, floor: Floor, redis_url: str, folder: Path) -> None:
+        self.floor = floor
+        self.folder = folder
+        self._redis_url = redis_url
+        self._machines: list[Machine] = []
+
+    @property
+    def payload(self) -> dict[str, str]:
+        """Return the payload with which the handlers of `workers.shop` find this folder."""
+        return {"folder": str(self.folder)}
+
+    def let_go(self) -> None:
+        """Let the handlers end that wait for the word."""
+        (self.folder / "go").touch()
+
+    async def start(self, **settings: Any) -> Machine:
+        """Start a worker; return once it works."""
+        config = WorkerConfig(
+            **{
+                "redis_url": self._redis_url,
+                "namespace": self.floor.broker.keys.namespace,
+                "app_refs": ("workers.shop:app",),
+                "concurrency": 10,
+                **settings,
+            }
+        )
+        log = self.folder / f"worker-{len(self._machines)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, str(TESTS / "workers" / "worker_program.py"), msgspec.json.encode(config).decode()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "PYTHONPATH": str(TESTS)},
+            )
+        machine = Machine(process, log)
+        self._machines.append(machine)
+
+        async def is_listed() -> bool:
+            assert process.poll() is None, log.read_text()
+            names = [worker.name for worker in await self.floor.broker.registry.workers()]
+            return any(name.split(":")[1] == str(process.pid) for name in names)
+
+        await wait_until(is_listed, "the worker beats")
+        return machine
+
+    async def started(self, count: int) -> list[dict[str, Any]]:
+        """Return the notes of so many handlers that have started."""
+        await wait_until(lambda: len(notes(self.folder, "started")) >= count, f"{count} handlers have started")
+        return notes(self.folder, "started")
+
+    def close(self) -> None:
+        """End what still runs."""
+        for machine in self._machines:
+            if machine.process.poll() is None:
+                machine.send(signal.SIGCONT)
+                machine.process.kill()
+            machine.process.wait()
+
+
+@contextmanager
+def open_plant(floor: Floor, redis_url: str, folder: Path) -> Iterator[Plant]:
+    """Yield a plant on the namespace of this floor."""
+    plant = Plant(floor, redis_url, folder)
+    try:
+        yield plant
+    finally:
+        plant.close()

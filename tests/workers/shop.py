@@ -1,0 +1,188 @@
+"""An app for workers and handler processes that tests start: what its handlers do shows in files.
+
+`folder` in a payload is where a handler notes what it does, and looks for `go`, the word that it may end.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from millstream import App, Context, Dead, Discard, Retry, Snooze
+
+print("printed while the module is imported")
+
+LOOK_EVERY_S = 0.01
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What a handler is to do, and where it says so."""
+
+    folder: str = ""
+    what: str = ""
+    n: int = 0
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the test has said so."""
+        return Path(self.folder, "go").exists()
+
+    def note(self, ctx: Context, event: str, **more: Any) -> None:
+        """Append a line to the notes; one write, so that lines of several processes do not mix."""
+        line = json.dumps({"event": event, "job": ctx.job_id, "fence": ctx.fence, "pid": os.getpid(), **more})
+        with Path(self.folder, "notes").open("a") as notes:
+            notes.write(line + "\n")
+
+
+class AccountClosed(Dead):
+    """A wish with a name of the user's own."""
+
+
+@asynccontextmanager
+async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
+    """Yield what the handlers share; note its end where SHOP_FOLDER says."""
+    yield {"app": app.name, "pid": os.getpid()}
+    folder = os.environ.get("SHOP_FOLDER")
+    if folder:
+        Path(folder, f"closed-{os.getpid()}").touch()
+
+
+app = App("shop", lifespan=lifespan)
+
+
+@app.job("gate")
+async def gate(work: Work, ctx: Context) -> int:
+    """Run until it may end."""
+    work.note(ctx, "started", attempt=ctx.attempt)
+    while not work.may_end:
+        await anyio.sleep(LOOK_EVERY_S)
+    work.note(ctx, "ended")
+    return ctx.fence
+
+
+@app.job("defiant")
+async def defiant(work: Work, ctx: Context) -> int:
+    """Run until it may end; answer a cancellation with an error, as drivers do whose connection is cut."""
+    try:
+        return await gate(work, ctx)
+    except anyio.get_cancelled_exc_class():
+        raise ConnectionError("the connection was closed") from None
+
+
+@app.job("stubborn")
+def stubborn(work: Work, ctx: Context) -> int:
+    """Run in a thread until it may end, whoever wants it to stop."""
+    work.note(ctx, "started")
+    while not work.may_end:
+        time.sleep(LOOK_EVERY_S)
+    return ctx.fence
+
+
+@app.job("poison")
+async def poison(work: Work, ctx: Context) -> None:
+    """Take the whole worker along."""
+    work.note(ctx, "started")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.job("parent")
+async def parent(work: Work, ctx: Context) -> str:
+    """Wait for the word, then submit a child."""
+    work.note(ctx, "started")
+    while not work.may_end:
+        await anyio.sleep(LOOK_EVERY_S)
+    child = await ctx.submit("gate", work)
+    return str(child.id)
+
+
+@app.job("process.gate", isolation="process")
+def process_gate(work: Work, ctx: Context) -> int:
+    """Run in a process until it may end, having shown some progress."""
+    work.note(ctx, "started")
+    ctx.progress(40, "nearly half")
+    while not work.may_end:
+        time.sleep(LOOK_EVERY_S)
+    return os.getpid()
+
+
+@app.job("process.spin", isolation="process", timeout=0.3, retry=Retry(max_attempts=1))
+def process_spin(work: Work, ctx: Context) -> None:
+    """Compute for ever."""
+    work.note(ctx, "started")
+    while True:
+        pass
+
+
+@app.job("process.pid", isolation="process")
+def process_pid() -> int:
+    """Tell where it runs."""
+    return os.getpid()
+
+
+@app.job("process.state", isolation="process")
+async def process_state(ctx: Context) -> dict[str, Any]:
+    """Tell what its app's lifespan gave it."""
+    return {**ctx.state, "here": os.getpid(), "attempt": ctx.attempt, "fence": ctx.fence, "tags": ctx.tags}
+
+
+@app.job("process.print", isolation="process")
+def process_print(work: Work, ctx: Context) -> int:
+    """Write to standard output in every way there is."""
+    print("printed", work.n, flush=True)
+    os.write(1, b"\x00\x00\x00\x05junk!")
+    sys.stdout.buffer.write(b"\xff" * 5000)
+    subprocess.run(["sh", "-c", "echo from a child"], check=True)
+    return work.n
+
+
+@app.job("process.stdin", isolation="process", timeout=10.0)
+def process_stdin() -> int:
+    """Run a program that reads all of its standard input, as ffmpeg does."""
+    return len(subprocess.run(["cat"], check=True, capture_output=True).stdout)
+
+
+@app.job("process.steer", isolation="process", retry=Retry(max_attempts=2, base=0.0))
+def process_steer(work: Work, ctx: Context) -> Any:
+    """End in the way that it is told to; at the second attempt, well."""
+    work.note(ctx, "started", attempt=ctx.attempt)
+    if ctx.fence > 1:
+        return "well"
+    match work.what:
+        case "raise":
+            raise ValueError("nine")
+        case "retry":
+            raise Retry.after(0.0)
+        case "snooze":
+            raise Snooze(0.0)
+        case "discard":
+            raise Discard("not wanted")
+        case "dead":
+            raise Dead("no such account")
+        case "own dead":
+            raise AccountClosed("closed")
+        case "odd dead":
+            raise Dead(ValueError("an object"))  # type: ignore[arg-type]
+        case "exit":
+            sys.exit(3)
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "os exit":
+            os._exit(7)
+        case "object":
+            return object()
+        case "huge int":
+            return 2**64
+        case "surrogate":
+            return "\ud800"
+        case "too large":
+            return "x" * (1 << 20)
+    raise AssertionError(work.what)

@@ -1,0 +1,153 @@
+"""Jobs that handlers submit while they run."""
+
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from streams.seeds import fields_of
+from workers.floor import Floor, queue_of_id
+
+from millstream import App, Context
+from millstream_contracts import JobId, JobSpec, JobState, Priority, limits
+
+TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
+
+
+class Order(msgspec.Struct):
+    """A payload of the user's own type."""
+
+    n: int
+
+
+def family() -> App:
+    """Return an app whose parents have children in every way there is."""
+    app = App("family")
+
+    @app.job("child")
+    async def child(payload: Order) -> int:
+        return payload.n
+
+    @app.job("by-context")
+    async def by_context(ctx: Context) -> str:
+        return str((await ctx.submit("child", Order(1), priority="high", tags={"from": "context"})).id)
+
+    @app.job("by-handler")
+    async def by_handler() -> str:
+        return str((await child.submit(Order(2))).id)
+
+    @app.job("from-thread")
+    def from_thread(ctx: Context) -> str:
+        return str(anyio.from_thread.run(ctx.submit, "child", Order(3)).id)
+
+    @app.job("delayed")
+    async def delayed(ctx: Context) -> str:
+        return str((await ctx.submit("child", Order(4), delay=3600)).id)
+
+    @app.job("stranger")
+    async def stranger(ctx: Context) -> str:
+        return str((await ctx.submit("nobody.handles.it", {"n": 5})).id)
+
+    return app
+
+
+async def spec_of(floor: Floor, job_id: JobId) -> JobSpec:
+    """Return what is stored of a submission."""
+    fields = await fields_of(floor.broker, queue_of_id(job_id), job_id)
+    return msgspec.msgpack.decode(fields["spec"], type=JobSpec)
+
+
+@pytest.mark.parametrize(("parent", "n"), [("by-context", 1), ("by-handler", 2), ("from-thread", 3)])
+async def test_a_child_runs_as_any_other_job(floor: Floor, parent: str, n: int) -> None:
+    """Through the context, through its own handler, or from a thread: `submit` needs no client inside of a handler."""
+    await floor.hire(family())
+    job = await floor.run(parent)
+    assert job.state is JobState.SUCCEEDED, job.error
+    child = await floor.settled(JobId(job.result))
+    assert (child.state, child.result, child.type) == (JobState.SUCCEEDED, n, "child")
+
+
+async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) -> None:
+    """Those of `Client.submit`."""
+    await floor.hire(family())
+    child = await floor.settled(JobId((await floor.run("by-context")).result))
+    assert (child.priority, child.tags) == (Priority.HIGH, {"from": "context"})
+    delayed = await floor.job(JobId((await floor.run("delayed")).result))
+    assert delayed.state is JobState.SCHEDULED
+    assert delayed.run_at is not None
+    assert (delayed.run_at - delayed.created_at).total_seconds() == pytest.approx(3600, abs=60)
+
+
+async def test_a_child_of_a_type_that_nobody_handles_waits(floor: Floor) -> None:
+    """Its queue is known, so that it is looked after: it can expire, and be seen."""
+    await floor.hire(family())
+    child = JobId((await floor.run("stranger")).result)
+    assert (await floor.job(child)).state is JobState.QUEUED
+    assert queue_of_id(child) in await floor.broker.registry.queues()
+
+
+@pytest.mark.parametrize("parent", ["by-context", "by-handler", "from-thread"])
+async def test_a_child_continues_the_trace_of_its_parent_also_without_a_recorder(floor: Floor, parent: str) -> None:
+    """A worker that records nothing still passes the context on: the next one may record."""
+    await floor.hire(family())
+    job = await floor.run(parent, traceparent=TRACEPARENT, tracestate="a=b")
+    spec = await spec_of(floor, JobId(job.result))
+    assert (spec.traceparent, spec.tracestate) == (TRACEPARENT, "a=b")
+
+
+async def test_parents_that_run_at_once_do_not_mix_their_traces(floor: Floor) -> None:
+    """Each handler has a submitter of its own, on one loop."""
+    app, together = App("test"), anyio.Event()
+    running: list[Context] = []
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> str:
+        running.append(ctx)
+        await together.wait()
+        return str((await ctx.submit("later", None)).id)
+
+    await floor.hire(app)
+    traces = [f"00-{number:032x}-{1:016x}-00" for number in range(1, 9)]
+    ids = {await floor.submit("parent", traceparent=trace): trace for trace in traces}
+    with anyio.fail_after(20):
+        while len(running) < 8:  # noqa: ASYNC110 - what is waited for is the worker
+            await anyio.sleep(0.01)
+    together.set()
+    for job_id, trace in ids.items():
+        child = JobId((await floor.settled(job_id)).result)
+        assert (await spec_of(floor, child)).traceparent == trace
+
+
+@pytest.mark.parametrize(
+    ("type", "payload", "options"),
+    [
+        ("No Type", None, {}),
+        ("child", None, {"priority": "urgent"}),
+        ("child", None, {"max_attempts": 0}),
+        ("child", None, {"delay": -1}),
+        ("child", None, {"timeout": 0}),
+        ("child", None, {"dealy": 1}),
+        ("child", object(), {}),
+        ("child", "x" * (limits.MAX_PAYLOAD_BYTES + 1), {}),
+    ],
+    ids=["type", "priority", "attempts", "delay", "timeout", "option", "payload", "too large"],
+)
+async def test_a_child_that_the_api_would_refuse_is_an_error_of_the_handler(
+    floor: Floor, type: str, payload: Any, options: dict[str, Any]
+) -> None:
+    """It is raised where the mistake is, and nothing is stored."""
+    app, raised = App("test"), list[Exception]()
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> None:
+        try:
+            await ctx.submit(type, payload, **options)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    await floor.hire(app)
+    job = await floor.run("parent", max_attempts=1)
+    assert job.state is JobState.DEAD
+    assert len(raised) == 1
+    assert [queue.type for queue in await floor.broker.registry.queues()] == ["parent"]

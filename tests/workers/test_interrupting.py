@@ -1,0 +1,358 @@
+"""Handlers are stopped by a timeout, by a cancellation, or because their lease is lost; and by nothing else."""
+
+import threading
+import time
+from typing import Any
+
+import anyio
+import pytest
+from streams.seeds import kinds
+from waiting import wait_until
+from workers.floor import Floor, queue_of_id, queue_of_type
+
+from millstream import App, Context, Retry
+from millstream_contracts import JobId, JobState
+from millstream_streams import open_broker
+
+FAR_S = 600.0
+"""So long that it cannot be what made something happen within a test."""
+
+
+class Gate:
+    """A handler on the loop that runs until it is let go, and tells what it went through."""
+
+    def __init__(self, **options: Any) -> None:
+        self.app = App("test")
+        self.started: list[Context] = []
+        self.stopped: list[Context] = []
+        self.go = anyio.Event()
+
+        @self.app.job("gate", **options)
+        async def gate(ctx: Context) -> int:
+            self.started.append(ctx)
+            try:
+                await self.go.wait()
+            except anyio.get_cancelled_exc_class():
+                self.stopped.append(ctx)
+                raise
+            return ctx.fence
+
+
+class ThreadGate:
+    """The same in a thread, which nobody can stop: it looks at `cancelled` by itself."""
+
+    def __init__(self, **options: Any) -> None:
+        self.app = App("test")
+        self.started: list[Context] = []
+        self.stopped: list[Context] = []
+        self.go = threading.Event()
+
+        @self.app.job("gate", **options)
+        def gate(ctx: Context) -> int:
+            self.started.append(ctx)
+            while not self.go.wait(0.005):
+                if ctx.cancelled:
+                    self.stopped.append(ctx)
+                    break
+            return ctx.fence
+
+
+gates = pytest.mark.parametrize("make", [Gate, ThreadGate])
+
+
+async def lose_hint_and_cancel(floor: Floor, job_id: JobId) -> None:
+    """Ask for a job's end when the message to its worker gets lost."""
+    await floor.broker.client.hset(floor.broker.keys.of(queue_of_id(job_id)).job(job_id), "cancel", 1)
+
+
+@gates
+async def test_a_timeout_stops_the_handler_and_is_a_failed_attempt(floor: Floor, make: type[Gate]) -> None:
+    """The limit of the submission over that of the type; the slot is free again."""
+    gate = make(timeout=FAR_S, retry=Retry(max_attempts=2, base=0.0))
+    hired = await floor.hire(gate.app, concurrency=1)
+    job = await floor.run("gate", timeout_s=0.05, backoff=None)
+    assert (job.state, job.reason, job.attempts) == (JobState.DEAD, "attempts", 2)
+    assert job.error is not None
+    assert (job.error.type, job.error.message) == ("timeout", "the attempt took longer than 0.05 s")
+    assert hired.attempts("gate", "timeout") == 2
+    await wait_until(lambda: len(gate.stopped) == 2, "the handler has noticed")
+    gate.go.set()
+    assert (await floor.run("gate")).state is JobState.SUCCEEDED
+
+
+async def test_a_handler_knows_its_deadline(floor: Floor) -> None:
+    """On the clock of `time.monotonic`, so that it can pass on what is left."""
+    gate = Gate(timeout=60.0)
+    gate.go.set()
+    await floor.hire(gate.app)
+    await floor.run("gate")
+    (ctx,) = gate.started
+    assert ctx.deadline is not None
+    assert 0 < ctx.deadline - time.monotonic() <= 60.0
+
+
+@gates
+async def test_a_hint_cancels_a_running_job_before_its_next_renewal(floor: Floor, make: type[Gate]) -> None:
+    """The renewal is minutes away: only the hint can have told."""
+    gate = make()
+    hired = await floor.hire(gate.app, renew_every_s=FAR_S, lease_s=10 * FAR_S)
+    job_id = await floor.submit("gate")
+    await wait_until(lambda: gate.started, "it runs")
+    # The worker may still be about to subscribe: a hint that nobody hears is lost, and then renewals tell.
+    await wait_until(lambda: is_heard(floor, hired.name), "the worker listens")
+    await floor.cancel(job_id)
+    job = await floor.settled(job_id)
+    assert (job.state, job.reason, job.attempts) == (JobState.CANCELLED, "cancelled", 0)
+    await wait_until(lambda: gate.stopped and gate.stopped[0].cancelled, "the handler has noticed")
+    assert hired.attempts("gate", "cancelled") == 1
+
+
+async def is_heard(floor: Floor, worker: str) -> bool:
+    """Whether a worker listens for cancellations."""
+    channel = floor.broker.keys.hint_cancel(worker)
+    return bool((await floor.broker.client.pubsub_numsub(channel))[0][1])
+
+
+@gates
+async def test_a_renewal_cancels_a_running_job_when_the_hint_was_lost(floor: Floor, make: type[Gate]) -> None:
+    """Nobody relies on a hint."""
+    gate = make()
+    await floor.hire(gate.app, renew_every_s=0.1)
+    job_id = await floor.submit("gate")
+    await wait_until(lambda: gate.started, "it runs")
+    await lose_hint_and_cancel(floor, job_id)
+    assert (await floor.settled(job_id)).state is JobState.CANCELLED
+
+
+async def test_a_cancellation_stops_only_the_job_it_names(floor: Floor) -> None:
+    """Its neighbours on the same loop go on."""
+    gate = Gate()
+    await floor.hire(gate.app, renew_every_s=0.1)
+    ids = await floor.submit_many("gate", [None] * 5)
+    await wait_until(lambda: len(gate.started) == 5, "all run")
+    await floor.cancel(ids[2])
+    await floor.settled(ids[2])
+    assert [ctx.job_id for ctx in gate.stopped] == [ids[2]]
+    gate.go.set()
+    states = [(await floor.settled(job_id)).state for job_id in ids]
+    assert states.count(JobState.SUCCEEDED) == 4
+
+
+async def test_a_handler_that_fails_while_it_is_cancelled_is_not_tried_again(floor: Floor) -> None:
+    """Its clean-up may go wrong; somebody has asked for its end all the same."""
+    app, started = App("test"), anyio.Event()
+
+    @app.job("one")
+    async def one() -> None:
+        started.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ValueError("the clean-up failed")
+
+    await floor.hire(app, renew_every_s=0.1)
+    job_id = await floor.submit("one")
+    await started.wait()
+    await floor.cancel(job_id)
+    job = await floor.settled(job_id)
+    assert (job.state, job.deliveries) == (JobState.CANCELLED, 1)
+
+
+async def test_a_handler_that_ends_well_in_spite_of_its_cancellation_has_succeeded(floor: Floor) -> None:
+    """What is done is done: the request came too late."""
+    app, started = App("test"), anyio.Event()
+
+    @app.job("one")
+    async def one() -> str:
+        started.set()
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            return "done all the same"
+
+    await floor.hire(app, renew_every_s=0.1)
+    job_id = await floor.submit("one")
+    await started.wait()
+    await floor.cancel(job_id)
+    job = await floor.settled(job_id)
+    assert (job.state, job.result) == (JobState.SUCCEEDED, "done all the same")
+
+
+async def test_progress_is_seen_while_the_handler_runs(floor: Floor) -> None:
+    """The newest note travels with the next renewal, also in the shape that people write it: awaited or not."""
+    app, go = App("test"), anyio.Event()
+
+    @app.job("one")
+    async def one(ctx: Context) -> None:
+        await ctx.progress(10, "begun")
+        ctx.progress(250, "x" * 1000)
+        await go.wait()
+
+    await floor.hire(app, renew_every_s=0.1)
+    job_id = await floor.submit("one")
+
+    async def is_seen() -> bool:
+        progress = (await floor.job(job_id)).progress
+        return progress is not None and (progress.percent, progress.note) == (100.0, "x" * 200)
+
+    await wait_until(is_seen, "the newest progress is in Redis")
+    go.set()
+    assert (await floor.settled(job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_lease_is_kept_while_a_handler_blocks_the_event_loop(floor: Floor, redis_url: str) -> None:
+    """For longer than the lease, with a reaper at work: neither that job nor its neighbour is taken back."""
+    app, blocked, may_end = App("test"), threading.Event(), threading.Event()
+    neighbour = anyio.Event()
+    lease_s = 0.6
+
+    @app.job("block")
+    async def block() -> str:
+        blocked.set()
+        may_end.wait(30.0)
+        return "unblocked"
+
+    @app.job("neighbour")
+    async def wait() -> str:
+        await neighbour.wait()
+        return "fine"
+
+    taken_back: list[JobId] = []
+    namespace = floor.broker.keys.namespace
+
+    async def reap() -> None:
+        """Take back what is idle, until the loop has been blocked for three leases by the clock of Redis."""
+        async with open_broker(redis_url, namespace=namespace) as broker:
+            begun = await now_s(broker.client)
+            while await now_s(broker.client) < begun + 3 * lease_s:
+                for job_type in ("block", "neighbour"):
+                    found = await broker.store.recover(
+                        queue_of_type(job_type), lease_ms=round(lease_s * 1000), max_crashes=3
+                    )
+                    taken_back.extend(one.id for one in found.requeued)
+        may_end.set()
+
+    def reap_in_thread() -> None:
+        if blocked.wait(30.0):
+            anyio.run(reap)
+
+    reaper = threading.Thread(target=reap_in_thread)
+    reaper.start()
+    await floor.hire(app, lease_s=lease_s, renew_every_s=0.1)
+    beside = await floor.submit("neighbour")
+    await floor.until(beside, JobState.RUNNING)
+    job = await floor.run("block")
+    reaper.join()
+    neighbour.set()
+    other = await floor.settled(beside)
+    assert taken_back == []
+    assert (job.result, job.deliveries, job.crashes) == ("unblocked", 1, 0)
+    assert (other.result, other.deliveries, other.crashes) == ("fine", 1, 0)
+
+
+async def now_s(client: Any) -> float:
+    """Return the time of Redis."""
+    seconds, microseconds = await client.time()
+    return seconds + microseconds / 1e6
+
+
+@gates
+async def test_a_handler_whose_lease_is_lost_is_stopped(floor: Floor, make: type[Gate]) -> None:
+    """By then the job may run elsewhere; this delivery is counted as lost and commits nothing."""
+    gate = make()
+    hired = await floor.hire(gate.app, renew_every_s=0.1)
+    job_id = await floor.submit("gate")
+    await wait_until(lambda: len(gate.started) == 1, "it runs")
+    await floor.take_back(job_id)
+    await wait_until(lambda: gate.stopped, "the handler is stopped")
+    assert gate.stopped[0].fence == 1
+    await wait_until(lambda: hired.attempts("gate", "lost") == 1, "it is counted")
+    await wait_until(lambda: len(gate.started) == 2, "it runs again")
+    gate.go.set()
+    job = await floor.settled(job_id)
+    assert (job.state, job.result, job.deliveries, job.attempts, job.crashes) == (JobState.SUCCEEDED, 2, 2, 1, 1)
+
+
+async def test_a_job_that_returns_while_its_first_handler_still_stops_runs_beside_it(floor: Floor) -> None:
+    """One worker, two deliveries of one job: each keeps its own lease, and the end of one is not the other's."""
+    app, runs = App("test"), {1: anyio.Event(), 2: anyio.Event()}
+    told, release_first = anyio.Event(), anyio.Event()
+
+    @app.job("one")
+    async def one(ctx: Context) -> int:
+        runs[ctx.fence].set()
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            if ctx.fence == 1:
+                told.set()
+                with anyio.CancelScope(shield=True):
+                    await release_first.wait()
+            raise
+        return ctx.fence
+
+    hired = await floor.hire(app, renew_every_s=0.1)
+    job_id = await floor.submit("one")
+    await runs[1].wait()
+    await floor.take_back(job_id)
+    await runs[2].wait()
+    await told.wait()
+    release_first.set()
+    await wait_until(lambda: hired.attempts("one", "lost") == 1, "the first is gone")
+    assert (await floor.job(job_id)).state is JobState.RUNNING
+    assert hired.is_running
+    # Only who is still looked after learns of this, for the hint is lost.
+    await lose_hint_and_cancel(floor, job_id)
+    job = await floor.settled(job_id)
+    assert (job.state, job.deliveries) == (JobState.CANCELLED, 2)
+
+
+async def test_the_outcome_of_a_lost_delivery_is_refused(floor: Floor) -> None:
+    """A handler that does not let itself be stopped is a zombie: it may end, and its word counts for nothing."""
+    app, go = App("test"), {1: anyio.Event(), 2: anyio.Event()}
+    started: list[int] = []
+
+    @app.job("one")
+    async def one(ctx: Context) -> str:
+        started.append(ctx.fence)
+        with anyio.CancelScope(shield=True):
+            await go[ctx.fence].wait()
+        return f"from delivery {ctx.fence}"
+
+    # It does not learn of its loss in time: the renewal is minutes away.
+    hired = await floor.hire(app, renew_every_s=FAR_S, lease_s=10 * FAR_S)
+    job_id = await floor.submit("one")
+    await wait_until(lambda: started == [1], "it runs")
+    await floor.take_back(job_id)
+    await wait_until(lambda: started == [1, 2], "it runs again")
+    go[1].set()
+    await wait_until(lambda: hired.attempts("one", "stale") == 1, "the outcome of the first is refused")
+    assert (await floor.job(job_id)).state is JobState.RUNNING
+    go[2].set()
+    job = await floor.settled(job_id)
+    assert (job.result, job.deliveries, job.attempts, job.crashes) == ("from delivery 2", 2, 1, 1)
+    assert hired.attempts("one", "ok") == 1
+    assert await kinds(floor.broker, queue_of_id(job_id)) == [
+        "submitted", "started", "recovered", "started", "succeeded",
+    ]  # fmt: skip
+
+
+async def test_a_lease_is_renewed_for_as_long_as_a_job_runs(floor: Floor) -> None:
+    """A lease is about crash detection, never about the length of a job."""
+    gate = Gate()
+    lease_s = 0.5
+    await floor.hire(gate.app, lease_s=lease_s, renew_every_s=0.05)
+    job_id = await floor.submit("gate")
+    await wait_until(lambda: gate.started, "it runs")
+    begun = await now_s(floor.broker.client)
+
+    async def have_leases_passed() -> bool:
+        found = await floor.broker.store.recover(
+            queue_of_id(job_id), lease_ms=round(lease_s * 1000), max_crashes=3
+        )
+        assert not found.requeued
+        return await now_s(floor.broker.client) > begun + 3 * lease_s
+
+    await wait_until(have_leases_passed, "three leases have passed")
+    gate.go.set()
+    assert (await floor.settled(job_id)).deliveries == 1

@@ -1,0 +1,320 @@
+"""A job runs: whatever its handler does is an outcome, and never ends the worker."""
+
+import asyncio
+import math
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from streams.seeds import fields_of, kinds
+from waiting import wait_until
+from workers.floor import Floor, queue_of_id
+
+from millstream import App, Context, Dead, Discard, Retry, Snooze
+from millstream_contracts import Backoff, JobState, limits
+
+
+class Unspeakable(Exception):
+    """An exception that cannot even be put into words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Picky(msgspec.Struct):
+    """A payload whose own check fails in a way that msgspec does not expect."""
+
+    n: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n == 13:
+            raise KeyError(self.n)
+
+
+def app_with(kind: str, behave: Callable[[Context], Any], **options: Any) -> App:
+    """Return an app with one handler, `one`, on the loop or in a thread."""
+    app = App("test")
+    if kind == "loop":
+
+        @app.job("one", **options)
+        async def one(ctx: Context) -> Any:
+            return behave(ctx)
+
+    else:
+
+        @app.job("one", **options)
+        def one_in_thread(ctx: Context) -> Any:
+            return behave(ctx)
+
+    return app
+
+
+def raising(error: BaseException) -> Callable[[Context], Any]:
+    """Return a behaviour that raises at the first delivery, and is well after it."""
+
+    def behave(ctx: Context) -> Any:
+        if ctx.fence == 1:
+            raise error
+        return "well"
+
+    return behave
+
+
+both = pytest.mark.parametrize("kind", ["loop", "thread"])
+
+
+@both
+async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind: str) -> None:
+    """One delivery, one attempt, its place and time noted; then nothing is left to do."""
+    app = App("test")
+    seen: list[Any] = []
+    if kind == "loop":
+
+        @app.job("double")
+        async def double(payload: dict[str, int], ctx: Context) -> dict[str, int]:
+            seen.append((threading.current_thread() is threading.main_thread(), ctx))
+            return {"n": 2 * payload["n"]}
+
+    else:
+
+        @app.job("double")
+        def double_in_thread(payload: dict[str, int], ctx: Context) -> dict[str, int]:
+            seen.append((threading.current_thread() is threading.main_thread(), ctx))
+            return {"n": 2 * payload["n"]}
+
+    hired = await floor.hire(app)
+    job = await floor.run("double", {"n": 21}, tags={"shop": "b"}, timeout_s=60.0)
+    assert (job.state, job.result) == (JobState.SUCCEEDED, {"n": 42})
+    assert (job.attempts, job.deliveries, job.crashes, job.handbacks) == (1, 1, 0, 0)
+    assert job.worker == hired.name
+    assert await kinds(floor.broker, queue_of_id(job.id)) == ["submitted", "started", "succeeded"]
+    ((on_main_thread, ctx),) = seen
+    assert on_main_thread == (kind == "loop")
+    assert (ctx.job_id, ctx.type, ctx.attempt, ctx.fence) == (job.id, "double", 1, 1)
+    assert (ctx.tags, ctx.timeout_s, ctx.cancelled) == ({"shop": "b"}, 60.0, False)
+    assert hired.attempts("double", "ok") == 1
+
+
+@both
+@pytest.mark.parametrize(
+    ("error", "state", "reason", "attempts", "deliveries"),
+    [
+        (ValueError("no"), "succeeded", None, 2, 2),
+        (Retry.after(0.0), "succeeded", None, 2, 2),
+        (Retry.after(math.nan), "succeeded", None, 2, 2),
+        (Snooze(0.0), "succeeded", None, 1, 2),
+        (Snooze(math.nan), "succeeded", None, 1, 2),
+        (Discard("not wanted"), "cancelled", "discarded: not wanted", 0, 1),
+        (Discard("\ud800"), "cancelled", "discarded: \\ud800", 0, 1),
+        (Dead("no such account"), "dead", "no such account", 1, 1),
+        (Dead(ValueError("an object")), "dead", "an object", 1, 1),  # type: ignore[arg-type]
+        (Unspeakable(), "succeeded", None, 2, 2),
+        (ExceptionGroup("several", [ValueError(), KeyError()]), "succeeded", None, 2, 2),
+        (StopIteration(), "succeeded", None, 2, 2),
+        (SystemExit(3), "succeeded", None, 2, 2),
+        (asyncio.CancelledError(), "succeeded", None, 2, 2),
+        (RecursionError("deep"), "succeeded", None, 2, 2),
+        (MemoryError(), "succeeded", None, 2, 2),
+    ],
+    ids=repr,
+)
+async def test_what_a_handler_raises_is_an_outcome(
+    floor: Floor, kind: str, error: BaseException, state: str, reason: str | None, attempts: int, deliveries: int
+) -> None:
+    """A wish, an error, or what should never be raised: the job goes its way and the worker stays."""
+    await floor.hire(app_with(kind, raising(error), retry=Retry(base=0.0)))
+    job = await floor.run("one", backoff=None)
+    assert (job.state, job.reason, job.attempts, job.deliveries) == (state, reason, attempts, deliveries)
+    assert (await floor.run("one")).state is not None
+    floor.check()
+
+
+async def test_a_handler_that_awaits_a_task_which_was_cancelled_has_failed(floor: Floor) -> None:
+    """That it was cancelled is its own affair: nobody cancelled the job."""
+    app = App("test")
+
+    @app.job("one", retry=Retry(max_attempts=1))
+    async def one() -> None:
+        task = asyncio.get_running_loop().create_future()
+        task.cancel()
+        await task
+
+    hired = await floor.hire(app)
+    job = await floor.run("one")
+    assert (job.state, job.reason) == (JobState.DEAD, "attempts")
+    assert hired.attempts("one", "error") == 1
+
+
+@both
+async def test_a_job_is_buried_with_its_last_error_when_its_attempts_are_used_up(floor: Floor, kind: str) -> None:
+    """Every attempt counts once; the dead letter tells which it was, and the fingerprint is that of all of them."""
+
+    def fail(ctx: Context) -> None:
+        raise ValueError(f"attempt {ctx.attempt}")
+
+    hired = await floor.hire(app_with(kind, fail, retry=Retry(max_attempts=3, base=0.0)))
+    job = await floor.run("one", backoff=None)
+    assert (job.state, job.reason, job.attempts, job.deliveries) == (JobState.DEAD, "attempts", 3, 3)
+    assert job.error is not None
+    assert (job.error.message, job.error.attempt) == ("attempt 3", 3)
+    assert "in fail" in job.error.traceback
+    assert hired.attempts("one", "error") == 3
+
+
+async def test_the_submission_decides_over_the_policy(floor: Floor) -> None:
+    """Attempts and backoff of the job itself come first."""
+
+    def fail(ctx: Context) -> None:
+        raise ValueError
+
+    await floor.hire(app_with("loop", fail, retry=Retry(max_attempts=9, base=600.0, jitter=False)))
+    job = await floor.run("one", max_attempts=2, backoff=Backoff(base_s=0.0))
+    assert (job.state, job.attempts) == (JobState.DEAD, 2)
+
+
+async def test_a_retry_waits_for_its_backoff(floor: Floor) -> None:
+    """Until then it is scheduled, in nobody's hands, with the error that it met."""
+    await floor.hire(app_with("loop", raising(ValueError("no")), retry=Retry(base=600.0, jitter=False)))
+    job_id = await floor.submit("one", backoff=None)
+    await floor.until(job_id, JobState.SCHEDULED)
+    job = await floor.job(job_id)
+    assert job.run_at is not None
+    assert job.started_at is not None
+    assert 599 <= (job.run_at - job.started_at).total_seconds() <= 660
+    assert job.error is not None
+    assert job.error.message == "no"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"n": "many"},
+        "text",
+        None,
+        {"n": 13},
+        msgspec.Raw(b""),
+        msgspec.Raw(b"\xc1"),
+        msgspec.Raw(b"\xa1\xff"),
+        msgspec.Raw(b"\x91" * 5000 + b"\xc0"),
+    ],
+    ids=["type", "text", "null", "own check", "empty", "no msgpack", "no utf-8", "deep"],
+)
+@pytest.mark.parametrize("isolation", ["loop", "thread"])
+async def test_a_payload_that_no_handler_can_read_is_buried_at_once(
+    floor: Floor, payload: Any, isolation: str
+) -> None:
+    """The handler is never called, and the next job runs."""
+    app, called = App("test"), []
+    if isolation == "loop":
+
+        @app.job("one")
+        async def one(payload: Picky) -> None:
+            called.append(payload)
+
+    else:
+
+        @app.job("one")
+        def one_in_thread(payload: Picky) -> None:
+            called.append(payload)
+
+    await floor.hire(app)
+    job_id = await floor.submit("one", payload)
+    assert (await floor.run("one", {"n": 1})).state is JobState.SUCCEEDED
+
+    async def is_dead() -> bool:
+        floor.check()
+        # Not through the views: they may not be able to read such a job either.
+        return (await fields_of(floor.broker, queue_of_id(job_id), job_id))["state"] == b"dead"
+
+    await wait_until(is_dead, "the job is buried")
+    letters = await floor.broker.views.dead_letters(queue_of_id(job_id), [job_id])
+    assert [(letter.reason, letter.attempts) for letter in letters] == [("invalid_payload", 1)]
+    assert [one.n for one in called] == [1]
+
+
+async def test_a_handler_without_a_payload_runs_whatever_was_sent(floor: Floor) -> None:
+    """It does not care; only what is no MessagePack at all is refused."""
+    await floor.hire(app_with("loop", lambda ctx: "ran"))
+    for payload in (None, {"n": 1}, [1, 2]):
+        assert (await floor.run("one", payload)).result == "ran"
+
+
+@both
+@pytest.mark.parametrize(
+    "value", [object(), 2**64, "\ud800", {None: 1}, "x" * (limits.MAX_RESULT_BYTES + 1)], ids=lambda one: str(one)[:10]
+)
+async def test_a_result_that_cannot_be_stored_is_buried_and_not_run_again(
+    floor: Floor, kind: str, value: Any
+) -> None:
+    """The handler has had its effects."""
+    runs: list[int] = []
+
+    def behave(ctx: Context) -> Any:
+        runs.append(ctx.fence)
+        return value
+
+    await floor.hire(app_with(kind, behave))
+    job = await floor.run("one")
+    assert (job.state, job.reason, job.result) == (JobState.DEAD, "invalid_result", None)
+    assert runs == [1]
+
+
+async def test_a_finished_job_is_kept_for_the_time_of_its_type(floor: Floor) -> None:
+    """`result_ttl` is in seconds."""
+    await floor.hire(app_with("loop", lambda ctx: None, result_ttl=120.0))
+    job = await floor.run("one")
+    ttl_ms = await floor.broker.client.pttl(floor.broker.keys.of(queue_of_id(job.id)).job(job.id))
+    assert 60_000 < ttl_ms <= 120_000
+
+
+async def test_handlers_of_one_app_share_what_its_lifespan_opened(floor: Floor) -> None:
+    """It is opened once for the worker, and each handler gets that of its own app."""
+    from contextlib import asynccontextmanager
+
+    opened: list[str] = []
+
+    def make(name: str) -> App:
+        @asynccontextmanager
+        async def lifespan(app: App):
+            opened.append(f"+{name}")
+            yield {"pool": name}
+            opened.append(f"-{name}")
+
+        app = App(name, lifespan=lifespan)
+
+        @app.job(f"{name}.a")
+        async def one(ctx: Context) -> str:
+            return str(ctx.state["pool"])
+
+        @app.job(f"{name}.b")
+        def two(ctx: Context) -> str:
+            return str(ctx.state["pool"])
+
+        return app
+
+    merged = App("worker")
+    merged.include(make("x"))
+    merged.include(make("y"))
+    await floor.hire(merged)
+    for name in ("x", "y"):
+        assert (await floor.run(f"{name}.a")).result == name
+        assert (await floor.run(f"{name}.b")).result == name
+    assert sorted(opened) == ["+x", "+y"]
+
+
+async def test_recursion_without_end_is_a_failed_attempt(floor: Floor) -> None:
+    """Its traceback is long, and is cut."""
+
+    def sink(ctx: Context) -> Any:
+        return sink(ctx)
+
+    await floor.hire(app_with("loop", sink, retry=Retry(max_attempts=1)))
+    job = await floor.run("one")
+    assert job.state is JobState.DEAD
+    assert job.error is not None
+    assert job.error.type == "RecursionError"
+    assert len(job.error.traceback) <= limits.MAX_ERROR_CHARS
+    assert sys.getrecursionlimit() > 500

@@ -1,0 +1,191 @@
+"""How a worker stops: told to, killed, or frozen. No attempt is burned by a deploy, no job is lost by a crash."""
+
+import signal
+from typing import Any
+
+import pytest
+from waiting import wait_until
+from workers.plant import Machine, Plant, notes, runs
+
+from millstream_contracts import JobId, JobState
+from millstream_reaper.recoverer import Recoverer
+from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
+
+LEASE_S = 1.0
+SHORT = {"lease_s": LEASE_S, "renew_every_s": 0.1}
+
+
+def recoverer(plant: Plant, **settings: Any) -> Recoverer:
+    """Return the reaper's duty for the leases of these tests."""
+    broker = plant.floor.broker
+    return Recoverer(
+        broker.store,
+        broker.registry,
+        ReaperMetrics(MetricRegistry()),
+        JobTracer(None),
+        **{"lease_s": LEASE_S, "max_crashes": 3, "interval_s": 60.0, **settings},
+    )
+
+
+async def recover(plant: Plant, job_id: JobId, duty: Recoverer) -> None:
+    """Let a reaper pass until it has taken a job back."""
+
+    async def is_taken_back() -> bool:
+        await duty.run_once()
+        return (await plant.floor.job(job_id)).state is not JobState.RUNNING
+
+    await wait_until(is_taken_back, "the job is taken back")
+
+
+async def drains(machine: Machine) -> None:
+    """Return when a worker has begun to drain."""
+    await wait_until(lambda: machine.has_logged("draining"), "the worker drains")
+
+
+async def is_listed(plant: Plant) -> bool:
+    """Whether any worker is on the list."""
+    return bool(await plant.floor.broker.registry.workers())
+
+
+async def test_a_worker_that_is_told_to_stop_lets_running_jobs_finish(plant: Plant) -> None:
+    """It claims no more; what runs ends well within the grace; then it is off the list and exits with 0."""
+    machine = await plant.start()
+    running = [await plant.floor.submit(kind, plant.payload) for kind in ("gate", "stubborn", "process.gate")]
+    await plant.started(3)
+    machine.send(signal.SIGTERM)
+    await drains(machine)
+    later = await plant.floor.submit("gate", plant.payload)
+    plant.let_go()
+    assert await machine.ended() == 0
+    for job_id in running:
+        job = await plant.floor.job(job_id)
+        assert (job.state, job.deliveries, job.attempts) == (JobState.SUCCEEDED, 1, 1)
+    waiting = await plant.floor.job(later)
+    assert (waiting.state, waiting.deliveries, waiting.handbacks) in {
+        (JobState.QUEUED, 0, 0),
+        (JobState.QUEUED, 1, 1),  # a blocking read that was under way brought it
+    }
+    assert not await is_listed(plant)
+
+
+async def test_a_running_job_can_still_submit_children_while_its_worker_drains(plant: Plant) -> None:
+    """The producer side stays alive until the last handler has ended."""
+    machine = await plant.start(types=("parent",))
+    parent = await plant.floor.submit("parent", plant.payload)
+    await plant.started(1)
+    machine.send(signal.SIGTERM)
+    await drains(machine)
+    plant.let_go()
+    assert await machine.ended() == 0
+    job = await plant.floor.job(parent)
+    assert job.state is JobState.SUCCEEDED
+    assert (await plant.floor.job(JobId(job.result))).state is JobState.QUEUED
+
+
+async def test_jobs_that_outlast_the_grace_start_elsewhere_at_once(plant: Plant) -> None:
+    """Handed back without waiting for a lease, without an attempt: whatever kind of handler it is."""
+    machine = await plant.start(grace_s=0.1)
+    kinds = ("gate", "defiant", "stubborn", "process.gate")
+    ids = [await plant.floor.submit(kind, plant.payload, max_attempts=1) for kind in kinds]
+    first = await plant.started(4)
+    machine.send(signal.SIGTERM)
+
+    async def are_all_back() -> bool:
+        return all([(await plant.floor.job(job_id)).state is JobState.QUEUED for job_id in ids])
+
+    await wait_until(are_all_back, "all are handed back")
+    for job_id in ids:
+        job = await plant.floor.job(job_id)
+        assert (job.deliveries, job.attempts, job.crashes, job.handbacks) == (1, 0, 0, 1), job
+    assert await machine.ended() == 0, "also when a thread cannot be stopped"
+    (in_process,) = [note["pid"] for note in first if note["pid"] != machine.pid]
+    assert not runs(in_process)
+    await plant.start()
+    await plant.started(8)
+    plant.let_go()
+    for job_id in ids:
+        job = await plant.floor.settled(job_id)
+        assert (job.state, job.attempts, job.deliveries) == (JobState.SUCCEEDED, 1, 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_hands_back_at_once(plant: Plant, number: signal.Signals) -> None:
+    """The grace is ten minutes: only the second signal can have ended it."""
+    machine = await plant.start(grace_s=600.0)
+    job_id = await plant.floor.submit("gate", plant.payload)
+    await plant.started(1)
+    machine.send(number)
+    await drains(machine)
+    machine.send(number)
+    assert await machine.ended() == 0
+    job = await plant.floor.job(job_id)
+    assert (job.state, job.attempts, job.handbacks) == (JobState.QUEUED, 0, 1)
+
+
+async def test_an_idle_worker_stops_with_nothing_left(plant: Plant) -> None:
+    """Its blocking read ends by itself; its consumers hold nothing."""
+    machine = await plant.start()
+    machine.send(signal.SIGTERM)
+    assert await machine.ended() == 0
+    assert not await is_listed(plant)
+    assert machine.has_logged("worker stopped")
+
+
+async def test_jobs_of_a_killed_worker_run_again_and_count_a_crash(plant: Plant) -> None:
+    """After the lease, elsewhere, with a crash and no attempt charged; its handler processes have died with it."""
+    machine = await plant.start(**SHORT)
+    kinds = ("gate", "stubborn", "process.gate")
+    ids = [await plant.floor.submit(kind, plant.payload, max_attempts=1) for kind in kinds]
+    first = await plant.started(3)
+    machine.send(signal.SIGKILL)
+    await machine.ended()
+    pids = {note["pid"] for note in first}
+    await wait_until(lambda: not any(runs(pid) for pid in pids), "its handler processes are gone")
+    await plant.start(**SHORT)
+    duty = recoverer(plant)
+    for job_id in ids:
+        await recover(plant, job_id, duty)
+    await plant.started(6)
+    plant.let_go()
+    for job_id in ids:
+        job = await plant.floor.settled(job_id)
+        assert (job.state, job.attempts, job.deliveries, job.crashes) == (JobState.SUCCEEDED, 1, 2, 1)
+
+
+async def test_a_job_that_kills_its_worker_is_buried_in_the_end(plant: Plant) -> None:
+    """Three crashes, whatever attempts it has left: then it takes nobody along any more."""
+    job_id = await plant.floor.submit("poison", plant.payload, max_attempts=100)
+    duty = recoverer(plant)
+    for crash in (1, 2, 3):
+        machine = await plant.start(**SHORT)
+        assert await machine.ended() == -signal.SIGKILL
+        await recover(plant, job_id, duty)
+        assert (await plant.floor.job(job_id)).crashes == crash
+    job = await plant.floor.job(job_id)
+    assert (job.state, job.reason, job.attempts) == (JobState.DEAD, "crashed", 0)
+    assert len(notes(plant.folder, "started")) == 3
+
+
+async def test_a_frozen_worker_finds_its_job_done_by_another(plant: Plant) -> None:
+    """Frozen past its lease, it wakes as a zombie: what it commits is refused, and the job has one result."""
+    frozen = await plant.start(**SHORT)
+    job_id = await plant.floor.submit("gate", plant.payload)
+    await plant.started(1)
+    frozen.send(signal.SIGSTOP)
+    await plant.start(**SHORT)
+    await recover(plant, job_id, recoverer(plant))
+    await plant.started(2)
+    plant.let_go()
+    job = await plant.floor.settled(job_id)
+    frozen.send(signal.SIGCONT)
+
+    def outcome() -> list[str]:
+        return [line["outcome"] for line in frozen.log if line["event"] == "attempt finished"]
+
+    await wait_until(lambda: frozen.has_logged("outcome refused") or outcome() == ["lost"], "its outcome is refused")
+    assert await plant.floor.job(job_id) == job
+    assert (job.result, job.deliveries, job.attempts, job.crashes) == (2, 2, 1, 1)
+    # It is as good a worker as before.
+    assert (await plant.floor.run("gate", plant.payload)).state is JobState.SUCCEEDED
+    frozen.send(signal.SIGTERM)
+    assert await frozen.ended() == 0
