@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from hypothesis import Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
-    consumes,
+    initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -88,14 +87,13 @@ FOLLOWS = {
     "dead": {"queued", "cancelled"},
 }
 
+any_worker = st.sampled_from(WORKERS)
+pick = st.integers(0, 99)
+"""Which of the jobs, deliveries or entries there are, counted round."""
+
 
 class Transitions(RuleBasedStateMachine):
     """One queue, two workers, a reaper, a dispatcher and an operator, in any order."""
-
-    jobs = Bundle("jobs")
-    deliveries = Bundle("deliveries")
-    entries = Bundle("entries")
-    claims = Bundle("claims")
 
     redis_url = ""
 
@@ -104,6 +102,10 @@ class Transitions(RuleBasedStateMachine):
         self.model: dict[JobId, Expected] = {}
         self.specs: dict[JobId, NewJob] = {}
         self.keyed: dict[bytes, tuple[str, JobId]] = {}
+        self.deliveries: list[tuple[str, Delivery]] = []
+        """Every one that was ever given, with its worker."""
+        self.entries: list[tuple[str, ReadEntry]] = []
+        """What blocking reads have returned and nobody has claimed, with their worker."""
         self.loop = asyncio.Runner()
         self.opened = open_broker(self.redis_url, namespace=f"t{nonce()}{nonce()}")
         self.broker: Broker = self.do(self.opened.__aenter__())
@@ -159,8 +161,15 @@ class Transitions(RuleBasedStateMachine):
 
     # Submitting.
 
+    @initialize()
+    def begin_with_some_jobs(self) -> None:
+        """Store a job of each priority, one that waits for its time and one that is late."""
+        for priority in Priority:
+            self.store(priority, None, is_late=False)
+        self.store(Priority.NORMAL, FAR_MS, is_late=False)
+        self.store(Priority.NORMAL, None, is_late=True)
+
     @rule(
-        target=jobs,
         priority=st.sampled_from(Priority),
         delay_ms=st.sampled_from([None, None, FAR_MS]),
         is_late=st.sampled_from([False, False, False, True]),
@@ -169,74 +178,62 @@ class Transitions(RuleBasedStateMachine):
     )
     def enqueue(
         self, priority: Priority, delay_ms: int | None, is_late: bool, key: bytes | None, fingerprint: str
-    ) -> JobId:
+    ) -> None:
         """Store a new job, or meet an idempotency key that is known."""
-        job = new_job(
-            QUEUE,
-            priority=priority,
-            delay_ms=delay_ms,
-            expires_at_ms=LONG_AGO_MS if is_late else None,
-            idempotency=Idempotency(key, fingerprint) if key else None,
-        )
+        self.store(priority, delay_ms, is_late=is_late, known=Idempotency(key, fingerprint) if key else None)
+
+    def store(
+        self, priority: Priority, delay_ms: int | None, *, is_late: bool, known: Idempotency | None = None
+    ) -> None:
+        """Enqueue, and follow it in the model."""
+        expires_at_ms = LONG_AGO_MS if is_late else None
+        job = new_job(QUEUE, priority=priority, delay_ms=delay_ms, expires_at_ms=expires_at_ms, idempotency=known)
         (answer,) = self.do(self.broker.store.enqueue(QUEUE, [job]))
-        known = self.keyed.get(key) if key else None
-        if known:
-            wanted = EnqueueCode.REPLAYED if known[0] == fingerprint else EnqueueCode.KEY_REUSED
-            assert (answer.code, answer.id) == (wanted, known[1])
-            return known[1]
+        if known and known.key in self.keyed:
+            fingerprint, earlier = self.keyed[known.key]
+            wanted = EnqueueCode.REPLAYED if fingerprint == known.fingerprint else EnqueueCode.KEY_REUSED
+            assert (answer.code, answer.id) == (wanted, earlier)
+            return
         assert (answer.code, answer.id) == (EnqueueCode.STORED, job.id)
         self.model[job.id] = Expected("scheduled" if delay_ms else "queued", is_late=is_late)
         self.specs[job.id] = job
-        if key:
-            self.keyed[key] = fingerprint, job.id
-        return job.id
-
-    @rule(job_id=jobs)
-    def enqueue_again(self, job_id: JobId) -> None:
-        """Send a call again whose answer was lost."""
-        (answer,) = self.do(self.broker.store.enqueue(QUEUE, [self.specs[job_id]]))
-        assert (answer.code, answer.id) == (EnqueueCode.STORED_BEFORE, job_id)
+        if known:
+            self.keyed[known.key] = known.fingerprint, job.id
 
     # Working.
 
     @rule(
-        target=deliveries,
-        worker=st.sampled_from(WORKERS),
-        limit=st.integers(0, 3),
+        worker=any_worker,
+        limit=st.sampled_from([1, 2, 3, 5, 0]),
         shares=st.tuples(*[st.integers(0, 2)] * 3),
         resume=st.booleans(),
+        loses_answer=st.booleans(),
     )
-    def claim(self, worker: str, limit: int, shares: tuple[int, int, int], resume: bool) -> Any:
-        """Take jobs."""
+    def claim(self, worker: str, limit: int, shares: tuple[int, int, int], resume: bool, loses_answer: bool) -> None:
+        """Take jobs; when the answer is lost ask again: the same jobs come, and each once."""
         ready = sum(job.state == "queued" and not job.reader and not job.is_late for job in self.model.values())
         late = any(job.state == "queued" and job.is_late for job in self.model.values())
-        taken = self.take(worker, nonce(), limit=limit, shares=shares, resume=resume)
+        mark = nonce()
+        taken = self.take(worker, mark, limit=limit, shares=shares, resume=resume)
         if not resume and not late:
             assert len(taken) == min(limit, ready)
-        return multiple(*taken)
+        if loses_answer:
+            again = self.take(worker, mark, limit=limit, shares=shares, resume=True)
+            assert {one.id for one in taken} <= {one.id for one in again}
 
-    @rule(target=deliveries, worker=st.sampled_from(WORKERS), limit=st.integers(1, 3))
-    def claim_twice(self, worker: str, limit: int) -> Any:
-        """Take jobs, lose the answer, and ask again: the same jobs, and each once."""
-        mark = nonce()
-        first = self.take(worker, mark, limit=limit)
-        again = self.take(worker, mark, limit=limit, resume=True)
-        assert {one.id for one in first} <= {one.id for one in again}
-        return multiple(*again)
-
-    @rule(target=entries, worker=st.sampled_from(WORKERS))
-    def read(self, worker: str) -> Any:
-        """Let a blocking read take an entry per stream."""
-        found = self.do(self.reader.wait([QUEUE], consumer=worker, block_ms=0))
-        for entry in found:
+    @rule(worker=any_worker)
+    def read(self, worker: str) -> None:
+        """Let a blocking read take an entry."""
+        for entry in self.do(self.reader.wait([QUEUE], consumer=worker, block_ms=0)):
             self.model[entry.id].reader = worker
-        return multiple(*((worker, entry) for entry in found))
+            self.entries.append((worker, entry))
 
-    @rule(target=deliveries, read=consumes(entries), resume=st.booleans(), limit=st.integers(0, 1))
-    def adopt(self, read: tuple[str, ReadEntry], resume: bool, limit: int) -> Any:
+    @precondition(lambda self: self.entries)
+    @rule(at=pick, resume=st.booleans(), limit=st.integers(0, 1))
+    def adopt(self, at: int, resume: bool, limit: int) -> None:
         """Claim what a blocking read returned, whatever became of it since."""
-        worker, entry = read
-        return multiple(*self.take(worker, nonce(), limit=limit, read=[entry], resume=resume))
+        worker, entry = self.entries.pop(at % len(self.entries))
+        self.take(worker, nonce(), limit=limit, read=[entry], resume=resume)
 
     def take(self, worker: str, mark: str, **options: Any) -> list[Delivery]:
         """Claim, and follow it in the model."""
@@ -245,6 +242,7 @@ class Transitions(RuleBasedStateMachine):
         assert len({one.id for one in taken}) == len(taken), "one job was given twice"
         for one in taken:
             self.start(worker, mark, one)
+            self.deliveries.append((worker, one))
         for job_id, job in self.model.items():
             # Which late jobs a claim met depends on its shares: the audit asks Redis, here only what may be is checked.
             if job.state == "queued" and job.is_late and self.state_of(job_id) == "expired":
@@ -264,34 +262,55 @@ class Transitions(RuleBasedStateMachine):
         job.token = f"{job.deliveries}:{mark}"
         assert (one.token, one.attempts, one.crashes) == (job.token, job.attempts, job.crashes)
 
-    @rule(one=deliveries, worker=st.sampled_from(WORKERS))
-    def renew(self, one: Delivery, worker: str) -> None:
-        """Renew a lease, one's own or another's, held or lost."""
-        (code,) = self.do(self.broker.store.renew(QUEUE, consumer=worker, leases=[lease(one)]))
+    def one_of_the_deliveries(self, at: int, *, stale: bool) -> tuple[str, Delivery]:
+        """Return a delivery that still counts, or any: one of a zombie, or one that has ended."""
+        live = [held for held in self.deliveries if self.model[held[1].id].token == held[1].token]
+        among = self.deliveries if stale or not live else live
+        return among[at % len(among)]
+
+    @precondition(lambda self: self.deliveries)
+    @rule(at=pick, stale=st.booleans(), by=st.sampled_from([None, *WORKERS]))
+    def renew(self, at: int, stale: bool, by: str | None) -> None:
+        """Renew a lease, held or lost, by whoever has it or by another."""
+        worker, one = self.one_of_the_deliveries(at, stale=stale)
+        (code,) = self.do(self.broker.store.renew(QUEUE, consumer=by or worker, leases=[lease(one)]))
         job = self.model[one.id]
-        if job.token == one.token and job.owner == worker:
+        if job.token == one.token and job.owner == (by or worker):
             assert code is (LeaseCode.CANCEL_REQUESTED if job.cancel else LeaseCode.RENEWED)
         else:
             assert code is LeaseCode.LOST
 
-    @rule(one=deliveries, outcome=st.sampled_from(OUTCOMES))
-    def commit(self, one: Delivery, outcome: Outcome) -> None:
+    @precondition(lambda self: self.deliveries)
+    @rule(at=pick, stale=st.booleans(), outcome=st.sampled_from(OUTCOMES))
+    def commit(self, at: int, stale: bool, outcome: Outcome) -> None:
         """Commit an outcome, for the first time, again, or as a zombie."""
+        self.commit_one(self.one_of_the_deliveries(at, stale=stale)[1], outcome)
+
+    @precondition(lambda self: any(job.token for job in self.model.values()))
+    @rule(outcomes=st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=3), again=st.booleans())
+    def work_off(self, outcomes: list[Outcome], again: bool) -> None:
+        """Commit what runs, one after the other, and perhaps each a second time."""
+        for outcome in outcomes:
+            _, one = self.one_of_the_deliveries(0, stale=False)
+            for _ in range(1 + again):
+                self.commit_one(one, outcome)
+
+    def commit_one(self, one: Delivery, outcome: Outcome) -> None:
+        """Commit, and follow it in the model."""
         code = self.do(commit(self.broker, one, outcome, TTL_MS))
         if self.settle(one, code):
             self.follow(self.model[one.id], outcome)
 
-    @rule(one=deliveries)
-    def hand_back(self, one: Delivery) -> None:
+    @precondition(lambda self: self.deliveries)
+    @rule(at=pick, stale=st.booleans())
+    def hand_back(self, at: int, stale: bool) -> None:
         """Return a delivery, for the first time, again, or as a zombie."""
-        (code,) = self.do(self.broker.store.hand_back(QUEUE, worker=one.token, tokens=[(one.id, one.token)]))
+        worker, one = self.one_of_the_deliveries(at, stale=stale)
+        (code,) = self.do(self.broker.store.hand_back(QUEUE, worker=worker, tokens=[(one.id, one.token)]))
         if self.settle(one, code):
             job = self.model[one.id]
-            if job.cancel:
-                job.state = "cancelled"
-            else:
-                job.state = "queued"
-                job.handbacks += 1
+            job.state = "cancelled" if job.cancel else "queued"
+            job.handbacks += 0 if job.cancel else 1
 
     def settle(self, one: Delivery, code: CommitCode) -> bool:
         """Check the answer about a delivery's end; return whether it has ended just now."""
@@ -324,7 +343,13 @@ class Transitions(RuleBasedStateMachine):
 
     # Housekeeping.
 
-    @rule()
+    @rule(
+        duty=st.sampled_from(["recover", "recover", "let_time_pass", "release_due", "release_due", "expire", "sweep"])
+    )
+    def tidy(self, duty: str) -> None:
+        """Let one of the duties run once."""
+        getattr(self, duty)()
+
     def recover(self) -> None:
         """Every lease runs out at once."""
         recovery = self.do(self.broker.store.recover(QUEUE, lease_ms=0, max_crashes=MAX_CRASHES))
@@ -342,14 +367,6 @@ class Transitions(RuleBasedStateMachine):
             else:
                 assert job_id not in requeued | buried
 
-    @rule(job_id=jobs)
-    def let_time_pass(self, job_id: JobId) -> None:
-        """Let the time of a scheduled job come."""
-        if self.model[job_id].state == "scheduled":
-            self.do(make_due(self.broker, QUEUE, [job_id]))
-            self.model[job_id].is_due = True
-
-    @rule()
     def release_due(self) -> None:
         """Make ready what is due."""
         release = self.do(self.broker.store.release_due(QUEUE))
@@ -358,7 +375,6 @@ class Transitions(RuleBasedStateMachine):
         for job in due:
             job.state, job.is_due = "expired" if job.is_late else "queued", False
 
-    @rule()
     def expire(self) -> None:
         """End what has not started in time."""
         expired, _ = self.do(self.broker.store.expire(QUEUE))
@@ -367,14 +383,31 @@ class Transitions(RuleBasedStateMachine):
         for job in late:
             job.state, job.reader, job.is_due = "expired", "", False
 
-    @rule()
     def sweep(self) -> None:
         """Remove idle consumers: nothing may get lost by it."""
         self.do(self.broker.store.sweep_consumers(QUEUE, idle_ms=0))
 
     # Deciding.
 
-    @rule(job_id=jobs)
+    def let_time_pass(self) -> None:
+        """Let the time of all scheduled jobs come."""
+        waiting = [job_id for job_id, job in self.model.items() if job.state == "scheduled"]
+        self.do(make_due(self.broker, QUEUE, waiting))
+        for job_id in waiting:
+            self.model[job_id].is_due = True
+
+    @rule(at=pick, decision=st.sampled_from(["cancel", "cancel", "redrive", "discard", "enqueue_again"]))
+    def decide(self, at: int, decision: str) -> None:
+        """Do something about a job, in whatever state it is; a dead one first, where that is the point."""
+        dead = [job_id for job_id, job in self.model.items() if job.state == "dead"]
+        among = dead if dead and decision in {"redrive", "discard"} else list(self.model)
+        getattr(self, decision)(among[at % len(among)])
+
+    def enqueue_again(self, job_id: JobId) -> None:
+        """Send a call again whose answer was lost."""
+        (answer,) = self.do(self.broker.store.enqueue(QUEUE, [self.specs[job_id]]))
+        assert (answer.code, answer.id) == (EnqueueCode.STORED_BEFORE, job_id)
+
     def cancel(self, job_id: JobId) -> None:
         """Cancel a job in any state."""
         (code,) = self.do(self.broker.store.cancel(QUEUE, [job_id]))
@@ -388,7 +421,6 @@ class Transitions(RuleBasedStateMachine):
         else:
             assert code is (ActionCode.DONE_BEFORE if job.state == "cancelled" else ActionCode.WRONG_STATE)
 
-    @rule(job_id=jobs)
     def redrive(self, job_id: JobId) -> None:
         """Give a job a new life, if it is dead."""
         (code,) = self.do(self.broker.store.redrive(QUEUE, [job_id]))
@@ -397,7 +429,6 @@ class Transitions(RuleBasedStateMachine):
         if job.state == "dead":
             job.state, job.attempts, job.crashes, job.cancel, job.is_late = "queued", 0, 0, False, False
 
-    @rule(job_id=jobs)
     def discard(self, job_id: JobId) -> None:
         """Let a job go, if it is dead."""
         (code,) = self.do(self.broker.store.discard(QUEUE, [job_id]))
@@ -411,13 +442,7 @@ class Transitions(RuleBasedStateMachine):
         return self.do(self.broker.client.hget(self.broker.keys.of(QUEUE).job(job_id), "state")).decode()
 
 
-def run_transitions(redis_url: str, examples: int, phases: tuple[Phase, ...] | None = None) -> None:
-    """Run the machine. Raises: AssertionError, with the steps that lead to it."""
-    machine = type("TransitionsHere", (Transitions,), {"redis_url": redis_url})
-    options = {"phases": phases} if phases else {}
-    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=30, **options))
-
-
 def test_transitions_keep_every_job_in_one_place(redis_url: str) -> None:
     """Whatever happens in whatever order, also twice and by zombies: no job is lost, doubled or misplaced."""
-    run_transitions(redis_url, examples=25)
+    machine = type("TransitionsHere", (Transitions,), {"redis_url": redis_url})
+    run_state_machine_as_test(machine, settings=settings(max_examples=20, stateful_step_count=50))

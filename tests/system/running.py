@@ -58,7 +58,8 @@ def environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("MILLSTREAM_", "OTEL_")) and not name.lower().endswith("_proxy")
     }
-    return {**inherited, "PYTHONPATH": str(TESTS), **more}
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    return {**inherited, "PYTHONPATH": path, **more}
 
 
 def millstream(*words: str) -> list[str]:

@@ -10,11 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from waiting import wait_until
 from workers.floor import Floor
-
-from millstream_workers.config import WorkerConfig
 
 TESTS = Path(__file__).parent.parent
 
@@ -85,24 +82,22 @@ class Plant:
         (self.folder / "go").touch()
 
     async def start(self, **settings: Any) -> Machine:
-        """Start a worker; return once it works."""
-        config = WorkerConfig(
-            **{
-                "redis_url": self._redis_url,
-                "namespace": self.floor.broker.keys.namespace,
-                "app_refs": ("workers.shop:app",),
-                "concurrency": 10,
-                **settings,
-            }
-        )
+        """Start a worker with these settings; return once it works."""
+        settings = {
+            "redis_url": self._redis_url,
+            "namespace": self.floor.broker.keys.namespace,
+            "concurrency": 10,
+            "log_level": "info",
+            **settings,
+        }
         log = self.folder / f"worker-{len(self._machines)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, str(TESTS / "workers" / "worker_program.py"), msgspec.json.encode(config).decode()],
+                [sys.executable, "-P", "-m", "millstream_cli.main", "worker", "workers.shop:app"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "PYTHONPATH": str(TESTS)},
+                env=_environment(settings),
             )
         machine = Machine(process, log)
         self._machines.append(machine)
@@ -127,6 +122,12 @@ class Plant:
                 machine.send(signal.SIGCONT)
                 machine.process.kill()
             machine.process.wait()
+
+
+def _environment(settings: dict[str, Any]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+    ours = {f"MILLSTREAM_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**inherited, **ours, "PYTHONPATH": str(TESTS)}
 
 
 @contextmanager

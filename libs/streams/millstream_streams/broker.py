@@ -1,7 +1,7 @@
 """Everything that a service needs of Redis, opened and closed together."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import NoReturn
 
 from msgspec import Struct
@@ -33,15 +33,17 @@ class Broker(Struct, frozen=True):
 
     def reader(self) -> ReadyReader:
         """Return a new blocking reader; whoever asks for it closes it."""
-        return ReadyReader(self.url, self.keys)
+        return ReadyReader(self.url, self.keys, self.client)
 
     async def listen_due(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
         """Listen for queues whose next due time moved closer. See :func:`hints.listen`."""
 
         def read(tag: str) -> None:
-            # Anybody may publish; what is no tag is no hint.
-            with suppress(ValueError):
-                on_hint(Queue.from_tag(tag))
+            try:
+                queue = Queue.from_tag(tag)
+            except ValueError:
+                return  # anybody may publish; what is no tag is no hint
+            on_hint(queue)
 
         await listen(self.url, [self.keys.hint_due], read, on_gap)
 

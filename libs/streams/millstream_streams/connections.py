@@ -121,10 +121,11 @@ def _path(parts: SplitResult, mode: str) -> tuple[str, int]:
     return service, int(segments[0])
 
 
-def connect(url: RedisUrl, *, max_connections: int = 8, blocks_for_s: float = 0.0) -> Client:
+def connect(url: RedisUrl, *, max_connections: int = 8, blocks_for_s: float = 0.0, name: str = "millstream") -> Client:
     """Return a client that connects when it is first used.
 
-    `blocks_for_s` is the longest that one of its commands blocks on purpose: 0 for a client of commands.
+    `blocks_for_s` is the longest that one of its commands blocks on purpose: 0 for a client of commands. `name` is
+    what CLIENT LIST shows.
     """
     options: dict[str, Any] = {
         "socket_timeout": blocks_for_s + BLOCKING_MARGIN_S if blocks_for_s else COMMAND_TIMEOUT_S,
@@ -136,7 +137,7 @@ def connect(url: RedisUrl, *, max_connections: int = 8, blocks_for_s: float = 0.
         "retry": Retry(NoBackoff(), 0),
         "username": url.username,
         "password": url.password,
-        "client_name": "millstream",
+        "client_name": name,
     }
     makers: dict[str, Callable[[RedisUrl, int, dict[str, Any]], Client]] = {
         "single": _single,

@@ -52,7 +52,7 @@ async def _listen_on(
             elif message["type"] == "subscribe":
                 on_gap()
             elif message["type"] == "message":
-                on_hint(message["data"].decode())
+                on_hint(message["data"].decode(errors="replace"))
     finally:
         with anyio.CancelScope(shield=True):
             await pubsub.aclose()

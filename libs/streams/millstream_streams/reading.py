@@ -1,5 +1,6 @@
 """The blocking read with which an idle worker waits for the next job."""
 
+import secrets
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -24,10 +25,13 @@ class ReadyReader:
     cannot span slots.
     """
 
-    def __init__(self, url: RedisUrl, keys: Keys) -> None:
+    def __init__(self, url: RedisUrl, keys: Keys, control: Client) -> None:
         self._is_cluster = url.is_cluster
-        self._client: Client = connect(url, max_connections=2, blocks_for_s=MAX_BLOCK_S)
+        self._name = f"millstream-reader-{secrets.token_hex(8)}"
+        self._client: Client = connect(url, max_connections=2, blocks_for_s=MAX_BLOCK_S, name=self._name)
         self._keys = keys
+        self._control = control
+        """Another client, since this one's connections are blocked."""
 
     async def wait(self, queues: Sequence[Queue], *, consumer: str, block_ms: int) -> list[ReadEntry]:
         """Return what became ready, or an empty list after `block_ms`, at once when that is 0.
@@ -47,6 +51,18 @@ class ReadyReader:
             for queue in queues:
                 group.start_soon(read_one, queue)
         return found
+
+    async def interrupt(self) -> None:
+        """End the read that is under way, without loss: what it might have been given stays in its stream.
+
+        On a cluster it ends by itself, within :data:`MAX_BLOCK_S`. Raises: StoreUnavailableError.
+        """
+        if self._is_cluster:
+            return
+        clients = await attempt(lambda: self._control.client_list(_type="normal"))
+        for client in clients:
+            if client["name"] == self._name:
+                await attempt(partial(self._control.client_unblock, int(client["id"])))
 
     async def close(self) -> None:
         """Close the connections."""

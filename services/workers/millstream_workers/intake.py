@@ -95,21 +95,17 @@ class Intake:
         for queue in list(self._uncertain):
             await self._claim(queue)
         self._reopen()
-        if self._hot:
-            queue = self._hot.popleft()
-            await self._claim(queue)
-        await self._look_elsewhere()
+        # Elsewhere first: a hot queue takes all the room there is, and would starve the others while it is hot.
+        if not self._hot or time.monotonic() >= self._looked_elsewhere_at + LOOK_ELSEWHERE_S:
+            await self._look_elsewhere()
+        if self._hot and self._slots.free > 0:
+            await self._claim(self._hot.popleft())
 
     async def _look_elsewhere(self) -> None:
         """Wait for work on the queues that are not hot; only have a look at them while others are."""
-        now = time.monotonic()
-        if (
-            self._stopping
-            or self._slots.free <= 0
-            or (self._hot and now < self._looked_elsewhere_at + LOOK_ELSEWHERE_S)
-        ):
+        if self._stopping:
             return
-        self._looked_elsewhere_at = now
+        self._looked_elsewhere_at = time.monotonic()
         cold = [queue for queue in self._queues if queue not in self._hot and queue not in self._reopens_at]
         block_ms = 0 if self._hot else self._patience_ms()
         if not cold:

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -15,7 +15,7 @@ import structlog
 from millstream import App
 from millstream.handler import Handler
 from millstream_contracts import HandedBack, JobType, Queue, did_you_mean
-from millstream_streams import Broker, Delivery, open_broker
+from millstream_streams import Broker, Delivery, StoreError, open_broker
 from millstream_telemetry import (
     AdminServer,
     DutyMetrics,
@@ -209,6 +209,13 @@ class Worker:
     def _stop_taking(self) -> None:
         self._registrar.is_draining = True
         self._intake.stop()
+        if self._tasks is not None:
+            self._tasks.start_soon(self._interrupt_read)
+
+    async def _interrupt_read(self) -> None:
+        # Without Redis the read ends by itself.
+        with suppress(StoreError):
+            await self._reader.interrupt()
 
     def _deliver(self, delivery: Delivery) -> None:
         assert self._tasks is not None

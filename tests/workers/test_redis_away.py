@@ -1,0 +1,151 @@
+"""Redis goes away while jobs run: what has been done is kept and committed, and the worker goes on by itself."""
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+from waiting import wait_until
+from workers.floor import Floor, open_floor
+
+from millstream import App, Context
+from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
+from millstream_contracts import JobState
+from millstream_streams import StoreUnavailableError, open_broker
+
+
+class Outage:
+    """A server that can be stopped and started again, on the same port and data."""
+
+    def __init__(self, server: EmbeddedRedis) -> None:
+        self.server = server
+        self._binary = server.binary
+
+    def begin(self) -> None:
+        """Stop it."""
+        self.server.close()
+
+    def end(self) -> None:
+        """Start it again."""
+        self.server = start_embedded_redis(self.server.folder, self.server.port)
+
+
+@pytest.fixture
+async def outage(tmp_path: Path) -> AsyncIterator[Outage]:
+    """Yield a server of this test's own that is up."""
+    outage = Outage(start_embedded_redis(tmp_path / "redis"))
+    yield outage
+    outage.server.close()
+
+
+@pytest.fixture
+async def island(outage: Outage) -> AsyncIterator[Floor]:
+    """Yield a floor on that server."""
+    async with (
+        open_broker(outage.server.url, namespace="away") as broker,
+        open_floor(broker, outage.server.url) as floor,
+    ):
+        yield floor
+
+
+class Gate:
+    """A handler that runs until it is let go."""
+
+    def __init__(self) -> None:
+        self.app = App("test")
+        self.started: list[int] = []
+        self.ended: list[int] = []
+        self.stopped: list[int] = []
+        self.go = anyio.Event()
+
+        @self.app.job("gate")
+        async def gate(ctx: Context) -> str:
+            self.started.append(ctx.fence)
+            try:
+                await self.go.wait()
+            except anyio.get_cancelled_exc_class():
+                self.stopped.append(ctx.fence)
+                raise
+            self.ended.append(ctx.fence)
+            return "done meanwhile"
+
+
+async def test_outcomes_of_jobs_that_end_during_an_outage_are_committed_after_it(
+    island: Floor, outage: Outage
+) -> None:
+    """They are kept until Redis has answered for each; nothing runs twice, and new jobs run again."""
+    gate = Gate()
+    hired = await island.hire(gate.app)
+    ids = await island.submit_many("gate", [None] * 5)
+    await wait_until(lambda: len(gate.started) == 5, "all run")
+    outage.begin()
+    gate.go.set()
+    await wait_until(lambda: len(gate.ended) == 5, "all have ended, with nobody to tell")
+    await wait_until(lambda: hired.worker._committer.backlog == 5, "their outcomes wait")
+    outage.end()
+    for job_id in ids:
+        job = await island.settled(job_id)
+        assert (job.state, job.result, job.deliveries, job.crashes) == (JobState.SUCCEEDED, "done meanwhile", 1, 0)
+    assert len(gate.started) == 5
+    assert hired.attempts("gate", "ok") == 5
+    assert (await island.run("gate")).state is JobState.SUCCEEDED
+
+
+async def test_a_handler_is_stopped_before_its_lease_can_be_anybody_elses(island: Floor, outage: Outage) -> None:
+    """When nobody can renew it, at two thirds of the lease: at its end another worker may start the job."""
+    gate = Gate()
+    await island.hire(gate.app, lease_s=1.5, renew_every_s=0.1)
+    job_id = await island.submit("gate")
+    await wait_until(lambda: gate.started, "it runs")
+    began = time.monotonic()
+    outage.begin()
+    await wait_until(lambda: gate.stopped, "it is stopped")
+    assert time.monotonic() - began < 1.5, "the lease may have run out"
+    outage.end()
+
+    async def runs_again() -> bool:
+        try:
+            await island.broker.store.recover(
+                next(iter(await island.broker.registry.queues())), lease_ms=1500, max_crashes=3
+            )
+        except StoreUnavailableError:
+            return False
+        return len(gate.started) >= 2
+
+    await wait_until(runs_again, "it runs again")
+    gate.go.set()
+    job = await island.settled(job_id)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+
+
+async def test_an_outage_costs_a_job_nothing(island: Floor, outage: Outage) -> None:
+    """The worker lives: what it had to stop goes back as soon as Redis answers, with no crash charged."""
+    gate = Gate()
+    await island.hire(gate.app, lease_s=1.5, renew_every_s=0.1)
+    job_id = await island.submit("gate")
+    await wait_until(lambda: gate.started, "it runs")
+    outage.begin()
+    await wait_until(lambda: gate.stopped, "it is stopped")
+    outage.end()
+    await wait_until(lambda: len(gate.started) == 2, "it runs again, with no reaper about")
+    gate.go.set()
+    job = await island.settled(job_id)
+    assert (job.state, job.attempts, job.crashes) == (JobState.SUCCEEDED, 1, 0)
+
+
+async def test_jobs_run_again_when_redis_was_frozen(island: Floor, outage: Outage) -> None:
+    """A server that does not answer for a while, and then all at once, is no reason to run anything twice."""
+    gate = Gate()
+    await island.hire(gate.app)
+    first = await island.submit("gate")
+    await wait_until(lambda: gate.started, "it runs")
+    os.kill(outage.server.pid, signal.SIGSTOP)
+    gate.go.set()
+    await wait_until(lambda: gate.ended, "it has ended, with nobody to tell")
+    os.kill(outage.server.pid, signal.SIGCONT)
+    assert (await island.settled(first)).deliveries == 1
+    assert (await island.run("gate")).deliveries == 1
+    assert gate.started == [1, 1]
