@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
+import anyio
 from msgspec import Struct
 
 from millstream_contracts import Queue
 from millstream_streams.capabilities import Capabilities, probe, require_suitable
 from millstream_streams.connections import Client, RedisUrl, connect, parse_redis_url
-from millstream_streams.faults import RedisObserver
+from millstream_streams.errors import StoreUnavailableError
+from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.hints import listen
 from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.listing import Listing
@@ -58,6 +60,20 @@ class Broker(Struct, frozen=True):
     async def probe(self) -> Capabilities:
         """Ask the server what it is. Raises: StoreUnavailableError."""
         return await probe(self.client, self.url)
+
+    async def wait_suitable(self, on_failure: Callable[[StoreUnavailableError], None]) -> Capabilities:
+        """Wait for Redis as long as it takes, then refuse one on which jobs get lost. Raises: UnsuitableRedisError.
+
+        `on_failure` hears of each failure.
+        """
+        failures = 0
+        while True:
+            try:
+                return await self.require_suitable()
+            except StoreUnavailableError as error:
+                failures += 1
+                on_failure(error)
+            await anyio.sleep(backoff_s(failures))
 
     async def require_suitable(self) -> Capabilities:
         """Probe, and refuse a server on which jobs get lost. Raises: UnsuitableRedisError."""

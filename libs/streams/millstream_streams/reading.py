@@ -1,7 +1,7 @@
 """The blocking read with which an idle worker waits for the next job."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,10 @@ from millstream_streams.keys import GROUP, Keys
 
 MAX_BLOCK_S = 2.0
 """Short enough that a worker told to stop need not cancel the read: a cancelled read may have been served."""
+
+CLUSTER_BLOCK_S = 0.5
+"""On a cluster the reads of all queues end together, so a job on one may wait for the others: two reads a second
+and queue is what an idle worker may cost."""
 
 
 class ReadyReader:
@@ -43,6 +47,8 @@ class ReadyReader:
         if not self._is_cluster:
             return await self._read(queues, consumer, block_ms)
         found: list[ReadEntry] = []
+        if len(queues) > 1:
+            block_ms = min(block_ms, round(CLUSTER_BLOCK_S * 1000))
 
         async def read_one(queue: Queue) -> None:
             found.extend(await self._read([queue], consumer, block_ms))
@@ -75,21 +81,29 @@ class ReadyReader:
             for queue in queues
             for key in (self._keys.of(queue).ready[index - 1],)
         }
-        options = {}
-        if self._is_cluster:
-            options["target_nodes"] = self._client.get_node_from_key(next(iter(places)).decode())
         # To Redis, BLOCK 0 would mean for ever.
         block = ("BLOCK", block_ms) if block_ms else ()
         command = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, *block, "STREAMS")
         marks = (">",) * len(places)
+
+        async def read() -> Any:
+            return await self._client.execute_command(*command, *places, *marks, **await self._node(places))
+
         try:
-            reply = await attempt(lambda: self._client.execute_command(*command, *places, *marks, **options))
+            reply = await attempt(read)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
             await self._make_groups(queues)
             return []
         return [_entry(*places[stream], entry) for stream, entries in _streams(reply) for entry in entries]
+
+    async def _node(self, keys: Iterable[bytes]) -> dict[str, Any]:
+        """Return where to send a command with these keys: redis-py would have to ask the server for them first."""
+        if not self._is_cluster:
+            return {}
+        await self._client.initialize()
+        return {"target_nodes": self._client.get_node_from_key(next(iter(keys)).decode())}
 
     async def _make_groups(self, queues: Sequence[Queue]) -> None:
         for queue in queues:

@@ -5,6 +5,7 @@ from millstream_telemetry.attempt_span import Attempt, type_name
 from millstream_telemetry.duties import Duty, DutyResult, DutyRunner
 from millstream_telemetry.duty_service import run_duties
 from millstream_telemetry.errors import AdminBindError, TelemetryError, TracingConfigError
+from millstream_telemetry.failure_log import FailureLog
 from millstream_telemetry.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
 from millstream_telemetry.logs import Level, configure_logs
 from millstream_telemetry.metrics import (
@@ -37,6 +38,7 @@ __all__ = [
     "DutyMetrics",
     "DutyResult",
     "DutyRunner",
+    "FailureLog",
     "Health",
     "HealthCheck",
     "HealthOverview",

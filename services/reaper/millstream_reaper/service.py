@@ -10,6 +10,7 @@ from millstream_telemetry import (
     Duty,
     DutyMetrics,
     DutyRunner,
+    FailureLog,
     JobTracer,
     MetricRegistry,
     ReaperMetrics,
@@ -21,8 +22,10 @@ from millstream_telemetry import (
 async def run_reaper(config: ReaperConfig, *, tracer: JobTracer) -> None:
     """Run a reaper until SIGTERM or SIGINT. Raises: UnsuitableRedisError, RedisUrlError, AdminBindError."""
     metrics = MetricRegistry()
+    failures = FailureLog("connection to Redis")
     async with open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(metrics)) as broker:
-        await broker.require_suitable()
+        await broker.wait_suitable(failures.failed)
+        failures.succeeded()
         duties = duties_of(config, broker, ReaperMetrics(metrics), tracer)
         await run_duties(
             "reaper",

@@ -20,6 +20,7 @@ from millstream_telemetry import (
     AdminServer,
     DutyMetrics,
     DutyRunner,
+    FailureLog,
     Health,
     HealthReport,
     JobTracer,
@@ -78,8 +79,10 @@ async def run_worker(config: WorkerConfig, app: App, *, tracer: JobTracer, relea
     handlers = select_handlers(app, config.types)
     registry = MetricRegistry()
     registry.register_types(handlers)
+    failures = FailureLog("connection to Redis")
     async with open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(registry)) as broker:
-        await broker.require_suitable()
+        await broker.wait_suitable(failures.failed)
+        failures.succeeded()
         async with _opened_apps(handlers.values()) as states:
             worker = Worker(
                 config=config,
