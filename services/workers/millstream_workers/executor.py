@@ -1,6 +1,7 @@
 """Runs one delivery: decode, find the handler, keep the lease, call, decide, commit."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +60,8 @@ class Executor:
         self._tracer = tracer
         self._submitter = submitter
         self._states = states
-        self._log = structlog.get_logger()
+        # Bound now: the lazy logger would be made anew at each call, which costs as much as the rest of a no-op job.
+        self._log = structlog.get_logger().bind()
         self.running: set[Running] = set()
         """Deliveries whose handlers run."""
 
@@ -166,8 +168,11 @@ class Executor:
         self._metrics.observe_queue_wait(job_type, queue_wait_s(delivery), span.exemplar)
         self._metrics.observe_run(job_type, run_s, span.exemplar)
         error = outcome.error if isinstance(outcome, RetryAt | DeadOutcome) else None
-        write = self._log.warning if error or outcome is None else self._log.info
-        write(
+        level = logging.WARNING if error or outcome is None else logging.INFO
+        if not self._log.is_enabled_for(level):
+            return
+        self._log.log(
+            level,
             "attempt finished",
             job_id=delivery.id,
             type=job_type,
