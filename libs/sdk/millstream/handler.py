@@ -100,7 +100,9 @@ class Handler(Generic[P, R]):
         try:
             return msgspec.json.schema(annotation)
         except TypeError as error:
-            raise HandlerError(f"`{self.type}`: the {what} type {annotation!r} has no schema: {error}") from error
+            raise HandlerError(
+                f"`{self.type}`: the {what} type {annotation!r} has no schema: {str(error).splitlines()[0]}"
+            ) from error
 
 
 def inspect_signature(function: Callable[..., Any]) -> Signature:
@@ -133,7 +135,9 @@ def _checked(annotation: Any, where: str) -> Any:
     try:
         msgspec.msgpack.Decoder(annotation)
     except TypeError as error:
-        raise HandlerError(f"{where}: a payload of type {annotation!r} cannot be decoded: {error}") from error
+        raise HandlerError(
+            f"{where}: a payload of type {annotation!r} cannot be decoded: {str(error).splitlines()[0]}"
+        ) from error
     return annotation
 
 

@@ -30,6 +30,9 @@ _UNAVAILABLE = (
     redis_errors.MasterDownError,
     OSError,
 )
+REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
+"""What redis-py raises. The error of a cluster that is away is, unlike all others, no RedisError."""
+
 # Errors that redis-py has no class for. Each of them passes, or is repaired, without a change on our side.
 _PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN|DENIED|NOPERM"
 # Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
@@ -83,7 +86,7 @@ async def attempt(call: Callable[[], Awaitable[T]]) -> T:
     """Make one call. Raises: StoreUnavailableError, StoreFullError; what is neither goes through."""
     try:
         return await call()
-    except (redis_errors.RedisError, OSError) as error:
+    except REDIS_ERRORS as error:
         meaning = translate(error)
         if meaning is None:
             raise

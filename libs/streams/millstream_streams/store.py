@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from millstream_contracts import (
     Cancelled,
@@ -38,7 +37,7 @@ from millstream_streams.deliveries import (
     Release,
 )
 from millstream_streams.errors import StoreError
-from millstream_streams.faults import NoObserver, RedisObserver, persist
+from millstream_streams.faults import REDIS_ERRORS, NoObserver, RedisObserver, persist
 from millstream_streams.keys import PRIORITIES, Keys
 from millstream_streams.scripting import Argument, load_script, run_script
 from millstream_streams.specs import read_spec
@@ -225,7 +224,7 @@ class JobStore:
         begun = time.perf_counter()
         try:
             reply = await persist(call, self._patience_s, self._observer.count_reconnect)
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             # A defect, or a key that somebody else wrote. Its text may hold arguments, so only the code is passed on.
             raise StoreError(f"{name} on {queue.tag} failed: {str(error).partition(' ')[0]}") from error
         self._observer.observe_call(name, time.perf_counter() - begun)

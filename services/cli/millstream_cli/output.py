@@ -38,11 +38,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 
 def print_fields(value: msgspec.Struct) -> None:
-    """Print a Struct field by field, leaving out what is empty."""
-    for name, field in msgspec.structs.asdict(value).items():
-        if field not in (None, "", 0, False, []):
-            shown = field if isinstance(field, str) else msgspec.json.encode(field).decode().strip('"')
-            click.echo(f"{name:>16}  {shown}")
+    """Print a Struct field by field, leaving out what has its default."""
+    for field in msgspec.structs.fields(value):
+        shown = getattr(value, field.name)
+        if shown != field.default or shown is False:
+            text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode().strip('"')
+            click.echo(f"{field.name:>16}  {text}")
 
 
 def one_line_errors(*kinds: type[Exception]) -> Callable[[Callable[P, R]], Callable[P, R]]:

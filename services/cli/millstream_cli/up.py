@@ -13,6 +13,7 @@ from millstream_cli.errors import CliError
 from millstream_cli.line_printer import LinePrinter
 from millstream_cli.output import one_line_errors
 from millstream_cli.settings import IngestSettings, WorkerSettings, load
+from millstream_cli.settings_reader import mask_url
 from millstream_cli.system import SystemPlan, run_system
 
 DEFAULT_FOLDER = Path(".millstream")
@@ -57,6 +58,6 @@ async def _stay(plan: SystemPlan) -> None:
         click.echo(f"  health                      {system.url}/health")
         for name, url in system.admin_urls.items():
             click.echo(f"  metrics of {name:<16} {url}/metrics")
-        click.echo(f"  Redis                       {system.redis_url}")
+        click.echo(f"  Redis                       {mask_url(system.redis_url)}")
         click.echo('Try: millstream submit report.generate \'{"rows": [{"n": 1}], "format": "csv"}\' --wait 5\n')
         await anyio.sleep_forever()

@@ -8,7 +8,7 @@ import time
 import structlog
 
 from millstream_contracts import Queue
-from millstream_streams import JobStore, Registry, for_each_queue
+from millstream_streams import JobStore, Registry, StoreError, for_each_queue
 from millstream_telemetry import DutyResult, Wake
 
 
@@ -65,7 +65,12 @@ class Promoter:
                 next_at = time.monotonic() + found.next_in_ms / 1000
                 self._due_at[queue] = min(next_at, self._due_at.get(queue, next_at))
 
-        await for_each_queue(queues, release)
+        try:
+            await for_each_queue(queues, release)
+        except StoreError:
+            # What was taken off the list and not released would be forgotten until the next look at everything.
+            self._look_at_all_from = 0.0
+            raise
         if released or expired:
             self._log.debug("released", released=released, expired=expired)
         return Promotion(next_in_s=self._sleep_s(), released=released, expired=expired)

@@ -1,6 +1,7 @@
 """Processes for handlers with `isolation="process"`: one job at a time each, killed when the job must stop."""
 
 import math
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -109,8 +110,11 @@ class HandlerProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.returncode is None
+        """Whether it has not ended yet, asked of the system: the event loop may not have heard of it."""
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
 
     async def run(self, job_type: str, running: Running, timeout_s: float | None) -> EncodedResult:
         """Run one job and return its result. Raises: what the handler wished, RemoteError, ProcessDiedError."""

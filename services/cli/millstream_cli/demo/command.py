@@ -74,7 +74,7 @@ async def _run(folder: Path, console: Console) -> list[str]:
             async with run_system(plan, log) as system, Client(system.url) as client:
                 expected = await submit_all(client, plan_work())
                 console.print(f"{len(expected)} jobs submitted to {system.url}")
-                await _watch(system, client, len(expected), console)
+                killed = await _watch(system, client, len(expected), console)
                 jobs = await _read(client, expected)
                 dead = await client.dead(limit=500)
             print_summary(console, jobs)
@@ -82,6 +82,8 @@ async def _run(folder: Path, console: Console) -> list[str]:
     complaints = [f"{job.id} {complaint}" for job in jobs if (complaint := expected[job.id](job))]
     if len(dead.items) != POISON:
         complaints.append(f"the dead-letter list has {len(dead.items)} jobs, not {POISON}")
+    if not killed:
+        complaints.append(f"{VICTIM} was not killed: the jobs had ended before")
     return complaints + _check_mails(mails, console)
 
 
@@ -99,22 +101,26 @@ def _environ(smtp_port: int, reports: Path) -> dict[str, str]:
     }
 
 
-async def _watch(system: RunningSystem, client: Client, total: int, console: Console) -> None:
-    """Show progress until every job has settled or patience runs out; kill a worker on the way."""
+async def _watch(system: RunningSystem, client: Client, total: int, console: Console) -> bool:
+    """Show progress until every job has settled or patience runs out; kill a worker on the way.
+
+    Returns: whether the worker was killed.
+    """
+    killed = False
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, anyio.move_on_after(GIVE_UP_S):
         bar = progress.add_task("jobs ended", total=total)
-        killed = False
         while True:
             ended = total - await _open_jobs(client)
             progress.update(bar, completed=ended)
             if ended >= total:
-                return
+                break
             if not killed and ended >= KILL_AT * total:
                 killed = True
                 console.print(f"{VICTIM} is killed with SIGKILL; its jobs go to the other one when the lease is over")
                 await system.supervisor.kill(VICTIM)
             await anyio.sleep(ASK_EVERY_S)
+    return killed
 
 
 async def _open_jobs(client: Client) -> int:

@@ -15,6 +15,7 @@ from millstream_contracts import Job, JobId, JobState
 MAILS, REPORTS, FLAKY, POISON, DELAYED = 500, 20, 100, 5, 50
 DELAY_S = 2.0
 ROWS = 200
+REPORT_FORMATS = ["csv", "xlsx"]
 
 Complaint = str | None
 Verdict = Callable[[Job], Complaint]
@@ -61,7 +62,7 @@ def _mail(number: int) -> dict[str, Any]:
 
 def _report(number: int) -> dict[str, Any]:
     rows = [{"order": row, "customer": f"customer {row % 17}", "amount": row * 1.5} for row in range(ROWS)]
-    return {"name": f"orders-{number}", "rows": rows, "formats": ["csv", "xlsx"]}
+    return {"name": f"orders-{number}", "rows": rows, "formats": REPORT_FORMATS}
 
 
 def _succeeded(job: Job) -> Complaint:
@@ -90,6 +91,8 @@ def _left_its_files(job: Job) -> Complaint:
     complaint = _succeeded(job)
     if complaint:
         return complaint
+    if [file["format"] for file in job.result] != REPORT_FORMATS:
+        return f"wrote {job.result}, not {REPORT_FORMATS}"
     for file in job.result:
         path = Path(file["path"])
         if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != file["sha256"]:
