@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from millstream_cli.child import ChildSpec, Sink
 from millstream_cli.embedded import start_embedded_redis
+from millstream_cli.errors import PortInUseError
 from millstream_cli.supervisor import Supervisor, supervise
 
 HOST = "127.0.0.1"
@@ -53,8 +54,9 @@ class RunningSystem(Struct, frozen=True):
 async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSystem]:
     """Run the system for as long as the block lasts; it begins when every service is ready.
 
-    Raises: NoRedisError, RedisStartError, ChildEndedError, NotReadyError.
+    Raises: PortInUseError, NoRedisError, RedisStartError, ChildEndedError, NotReadyError.
     """
+    _check_port(plan.port)
     with ExitStack() as stack:
         redis_url = plan.redis_url
         if redis_url is None:
@@ -87,6 +89,15 @@ def _spec(name: str, plan: SystemPlan, redis_url: str, port: int, admin: Mapping
     stage = 0 if command == "worker" else 1
     argv = (sys.executable, "-P", "-m", "millstream_cli.main", command, *options)
     return ChildSpec(name=name, argv=argv, env=env, stage=stage)
+
+
+def _check_port(port: int) -> None:
+    """Raises: PortInUseError. Otherwise whoever listens there would be taken for our own ingest."""
+    try:
+        with socket.create_server((HOST, port)):
+            pass
+    except OSError as error:
+        raise PortInUseError(port) from error
 
 
 def free_ports(count: int) -> list[int]:

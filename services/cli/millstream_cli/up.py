@@ -8,13 +8,15 @@ from pathlib import Path
 import anyio
 import click
 
-from millstream_cli.apps import BUILTIN
+from millstream import MillstreamError
+from millstream_cli.apps import BUILTIN, load_apps
 from millstream_cli.errors import CliError
 from millstream_cli.line_printer import LinePrinter
 from millstream_cli.output import one_line_errors
 from millstream_cli.settings import IngestSettings, WorkerSettings, load
 from millstream_cli.settings_reader import mask_url
 from millstream_cli.system import SystemPlan, run_system
+from millstream_workers.errors import WorkerError
 
 DEFAULT_FOLDER = Path(".millstream")
 
@@ -24,7 +26,7 @@ DEFAULT_FOLDER = Path(".millstream")
 @click.option("--port", type=int, help="Port of the HTTP API; 8080 unless MILLSTREAM_PORT says otherwise.")
 @click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Worker processes.")
 @click.option("--data", type=click.Path(path_type=Path), default=DEFAULT_FOLDER, show_default=True)
-@one_line_errors(CliError, OSError)
+@one_line_errors(CliError, WorkerError, MillstreamError, OSError)
 def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> None:
     """Run the whole system here, with the handlers of APPS, until Ctrl-C.
 
@@ -34,6 +36,7 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
     """
     settings = load(IngestSettings, os.environ, port=port)
     worker_settings = load(WorkerSettings, os.environ, apps=apps or None)
+    load_apps(worker_settings.apps, worker_settings)  # here, so that a mistake is one line and not six starts
     plan = SystemPlan(
         folder=data / "redis",
         redis_url=settings.redis_url if _names_redis(os.environ) else None,

@@ -5,7 +5,7 @@ from typing import NoReturn
 import anyio
 
 from millstream_streams import Broker, StoreUnavailableError
-from millstream_telemetry import Health, HealthCheck, Pulse
+from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 
 ASK_EVERY_S = 1.0
 ANSWER_WITHIN_S = 1.0
@@ -21,6 +21,7 @@ class RedisWatch:
         self._redis = HealthCheck("redis", ok=False, detail="not asked yet")
         self._loop = Pulse("event loop", LOOP_WITHIN_S)
         self._is_leaving = False
+        self._failures = FailureLog("connection to Redis")
 
     async def run(self) -> NoReturn:
         """Watch until cancelled. Raises: UnsuitableRedisError."""
@@ -34,9 +35,11 @@ class RedisWatch:
         try:
             with anyio.fail_after(ANSWER_WITHIN_S):
                 await self._ask()
-        except (StoreUnavailableError, TimeoutError):
+        except (StoreUnavailableError, TimeoutError) as error:
+            self._failures.failed(error)
             self._redis = HealthCheck("redis", ok=False, detail="does not answer")
         else:
+            self._failures.succeeded()
             self._redis = HealthCheck("redis", ok=True)
 
     async def _ask(self) -> None:
