@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from millstream_contracts import Queue
 from millstream_streams.capabilities import Capabilities, probe, require_suitable
-from millstream_streams.connections import Client, RedisUrl, connect, parse_redis_url
+from millstream_streams.connections import Client, RedisUrl, close, connect, parse_redis_url
 from millstream_streams.errors import StoreUnavailableError
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.hints import listen
@@ -109,4 +109,4 @@ async def open_broker(
             client=client,
         )
     finally:
-        await client.aclose()
+        await close(client)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from millstream_streams.connections import Client, RedisUrl
-from millstream_streams.errors import UnsuitableRedisError
+from millstream_streams.errors import StoreUnavailableError, UnsuitableRedisError
 from millstream_streams.faults import attempt
 
 MINIMUM_REDIS = (6, 2)
@@ -101,6 +101,10 @@ async def _settings(client: Client, url: RedisUrl) -> dict[str, str]:
             reply = await attempt(lambda pattern=pattern: client.config_get(pattern, **_anywhere(url)))  # type: ignore[misc]
         except ResponseError:
             return {}  # managed services refuse CONFIG
+        except StoreUnavailableError as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                return {}
+            raise
         answers.update({_text(name): _text(value) for name, value in reply.items()})
     return answers
 

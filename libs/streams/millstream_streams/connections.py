@@ -147,6 +147,15 @@ def connect(url: RedisUrl, *, max_connections: int = 8, blocks_for_s: float = 0.
     return makers[url.mode](url, max_connections, options)
 
 
+async def close(client: Client) -> None:
+    """Close a client with all of its connections, those to the Sentinels too, which redis-py leaves open."""
+    await client.aclose()
+    pool = getattr(client, "connection_pool", None)
+    manager = getattr(pool, "sentinel_manager", None)
+    for sentinel in manager.sentinels if manager else ():
+        await sentinel.aclose()
+
+
 def _single(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Client:
     host, port = url.hosts[0]
     if url.tls:

@@ -28,6 +28,8 @@ _UNAVAILABLE = (
     redis_errors.AskError,
     redis_errors.TryAgainError,
     redis_errors.MasterDownError,
+    # Rights are given and taken away while services run; what needs them tries again.
+    redis_errors.NoPermissionError,
     OSError,
 )
 REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)

@@ -6,7 +6,7 @@ from typing import NoReturn
 import anyio
 from msgspec.structs import replace
 
-from millstream_streams.connections import RedisUrl, connect
+from millstream_streams.connections import RedisUrl, close, connect
 from millstream_streams.errors import StoreUnavailableError
 from millstream_streams.faults import attempt, backoff_s
 
@@ -56,7 +56,7 @@ async def _listen_on(
     finally:
         with anyio.CancelScope(shield=True):
             await pubsub.aclose()
-            await client.aclose()
+            await close(client)
 
 
 async def _any_node(url: RedisUrl) -> RedisUrl:
@@ -70,4 +70,4 @@ async def _any_node(url: RedisUrl) -> RedisUrl:
         return replace(url, mode="single", hosts=((node.host, node.port),))
     finally:
         with anyio.CancelScope(shield=True):
-            await client.aclose()
+            await close(client)

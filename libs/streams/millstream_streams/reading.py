@@ -9,8 +9,9 @@ import anyio
 from redis.exceptions import ResponseError
 
 from millstream_contracts import JobId, Queue
-from millstream_streams.connections import Client, RedisUrl, connect
+from millstream_streams.connections import Client, RedisUrl, close, connect
 from millstream_streams.deliveries import ReadEntry
+from millstream_streams.errors import StoreError, StoreFullError
 from millstream_streams.faults import attempt
 from millstream_streams.keys import GROUP, Keys
 
@@ -42,7 +43,7 @@ class ReadyReader:
 
         The entries are then pending with this consumer.
         One entry is asked for per stream, so one worker wakes per job. When the call fails, something may still
-        have been delivered: the next claim must `resume`. Raises: StoreUnavailableError.
+        have been delivered: the next claim must `resume`. Raises: StoreUnavailableError, StoreError.
         """
         if not self._is_cluster:
             return await self._read(queues, consumer, block_ms)
@@ -58,21 +59,25 @@ class ReadyReader:
                 group.start_soon(read_one, queue)
         return found
 
-    async def interrupt(self) -> None:
+    async def interrupt(self) -> bool:
         """End the read that is under way, without loss: what it might have been given stays in its stream.
 
-        On a cluster it ends by itself, within :data:`MAX_BLOCK_S`. Raises: StoreUnavailableError.
+        Returns: False when that cannot be done, on a cluster or without the right to; then the read ends by itself,
+        within :data:`MAX_BLOCK_S`.
         """
         if self._is_cluster:
-            return
-        clients = await attempt(lambda: self._control.client_list(_type="normal"))
-        for client in clients:
-            if client["name"] == self._name:
-                await attempt(partial(self._control.client_unblock, int(client["id"])))
+            return False
+        try:
+            for client in await attempt(lambda: self._control.client_list(_type="normal")):
+                if client["name"] == self._name:
+                    await attempt(partial(self._control.client_unblock, int(client["id"])))
+        except (StoreError, ResponseError):
+            return False
+        return True
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await close(self._client)
 
     async def _read(self, queues: Sequence[Queue], consumer: str, block_ms: int) -> list[ReadEntry]:
         places = {
@@ -93,7 +98,7 @@ class ReadyReader:
             reply = await attempt(read)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
-                raise
+                raise StoreError(f"a blocking read failed: {str(error).partition(' ')[0]}") from error
             await self._make_groups(queues)
             return []
         return [_entry(*places[stream], entry) for stream, entries in _streams(reply) for entry in entries]
@@ -111,9 +116,11 @@ class ReadyReader:
                 try:
                     # From 0, not from $, or the jobs that already wait would never be delivered.
                     await attempt(partial(self._client.xgroup_create, key, GROUP, id="0", mkstream=True))
+                except StoreFullError:
+                    return  # a claim makes the group of what it reads
                 except ResponseError as error:
                     if "BUSYGROUP" not in str(error):
-                        raise
+                        raise StoreError(f"{key} is no stream") from error
 
 
 def _streams(reply: Any) -> list[tuple[bytes, list[Any]]]:

@@ -41,7 +41,7 @@ def print_fields(value: msgspec.Struct) -> None:
     """Print a Struct field by field, leaving out what has its default."""
     for field in msgspec.structs.fields(value):
         shown = getattr(value, field.name)
-        if shown != field.default or shown is False:
+        if shown != field.default:
             text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode().strip('"')
             click.echo(f"{field.name:>16}  {text}")
 

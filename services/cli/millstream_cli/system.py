@@ -92,7 +92,7 @@ def _spec(name: str, plan: SystemPlan, redis_url: str, port: int, admin: Mapping
 
 
 def _check_port(port: int) -> None:
-    """Raises: PortInUseError. Otherwise whoever listens there would be taken for our own ingest."""
+    """Refuse a port that is taken: whoever listens there would pass for our own ingest. Raises: PortInUseError."""
     try:
         with socket.create_server((HOST, port)):
             pass

@@ -6,6 +6,7 @@ WorkerError
 ├── ProcessDiedError     the process of a handler with `isolation="process"` ended without an answer
 ├── RemoteError          such a handler raised; carries the failure as text
 │   └── InvalidResultError   such a handler returned what cannot be stored
+├── LeaseKeeperError     the thread that keeps the leases has died
 └── SelfCancelledError   a handler was cancelled by a task of its own
 """
 
@@ -42,3 +43,7 @@ class InvalidResultError(RemoteError):
 
 class SelfCancelledError(WorkerError):
     """A handler awaited a task that it had cancelled, and let the cancellation out."""
+
+
+class LeaseKeeperError(WorkerError):
+    """The thread that keeps the leases has died, and with it the worker must end."""

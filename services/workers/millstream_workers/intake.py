@@ -20,6 +20,7 @@ from millstream_streams import (
     JobStore,
     ReadEntry,
     ReadyReader,
+    StoreError,
     StoreUnavailableError,
     backoff_s,
 )
@@ -30,7 +31,8 @@ from millstream_workers.slots import Slots
 LOOK_ELSEWHERE_S = 0.02
 """How long hot queues may go on before the others are looked at."""
 
-BUSY_FOR_S = 3 * MAX_BLOCK_S
+SET_ASIDE_S = 5.0
+"""For how long a queue is left alone on which a claim fails for a reason of its own."""
 
 
 class Intake:
@@ -66,6 +68,8 @@ class Intake:
         self._looked_elsewhere_at = 0.0
         self._nonces = count()
         self._stopping = False
+        self.has_ended = False
+        """Whether nothing is read any more."""
         self._log = structlog.get_logger().bind(worker=consumer)
 
     def stop(self) -> None:
@@ -74,6 +78,12 @@ class Intake:
 
     async def run(self) -> None:
         """Take jobs in until stopped."""
+        try:
+            await self._run()
+        finally:
+            self.has_ended = True
+
+    async def _run(self) -> None:
         failures = 0
         while not self._stopping:
             await self._slots.wait_free()
@@ -88,6 +98,11 @@ class Intake:
                 for queue in self._queues:
                     self._uncertain.setdefault(queue, self._nonce())
                 self._log.warning("no jobs claimed", failures=failures, error=str(group.exceptions[0]))
+            except* StoreError as group:
+                # One queue is broken, and a read over all does not say which: claims will, one by one.
+                failures += 1
+                self._hot.extend(queue for queue in self._queues if queue not in self._hot)
+                self._log.error("a queue cannot be read", error=str(group.exceptions[0]))
             if failures:
                 await anyio.sleep(backoff_s(failures))
 
@@ -133,15 +148,23 @@ class Intake:
         limit = 0 if self._stopping else max(0, min(self._slots.free, limits.MAX_SCRIPT_JOBS))
         # Kept until the answer is here: a claim whose answer was lost is asked for again by its own nonce.
         self._uncertain[queue] = nonce
-        claim = await self._store.claim(
-            queue,
-            consumer=self._consumer,
-            nonce=nonce,
-            limit=limit,
-            shares=share_out(limit, self._weights),
-            read=read,
-            resume=resume,
-        )
+        try:
+            claim = await self._store.claim(
+                queue,
+                consumer=self._consumer,
+                nonce=nonce,
+                limit=limit,
+                shares=share_out(limit, self._weights),
+                read=read,
+                resume=resume,
+            )
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            self._log.error("queue set aside", type=queue.type, error=str(error), seconds=SET_ASIDE_S)
+            self._reopens_at[queue] = time.monotonic() + SET_ASIDE_S
+            del self._uncertain[queue]
+            return
         del self._uncertain[queue]
         if claim.ask_again_ms:
             self._reopens_at[queue] = time.monotonic() + claim.ask_again_ms / 1000

@@ -19,6 +19,7 @@ from millstream_contracts import JobId, Queue, limits
 from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, open_broker
 from millstream_telemetry import HealthCheck, Pulse
 from millstream_workers.config import WorkerConfig
+from millstream_workers.errors import LeaseKeeperError
 from millstream_workers.happenings import Interruption
 from millstream_workers.running import Running
 
@@ -56,6 +57,8 @@ class LeaseKeeper:
         self._loop_pulse = Pulse("event loop", max(STALLED_LOOP_S, config.lease_s))
         self._own_pulse = Pulse("lease keeper", 3 * config.lease_s)
         self._log = structlog.get_logger().bind(worker=consumer)
+        self._death: BaseException | None = None
+        self._dead = anyio.Event()
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
 
     def __enter__(self) -> Self:
@@ -82,8 +85,17 @@ class LeaseKeeper:
         """Return whether the loop ticks and the keeper keeps."""
         return [self._loop_pulse.check(), self._own_pulse.check()]
 
+    async def watch(self) -> None:
+        """Wait on the event loop for the keeper's death. Raises: LeaseKeeperError, for without it no lease is kept."""
+        await self._dead.wait()
+        raise LeaseKeeperError("the lease keeper has died") from self._death
+
     def _run(self) -> None:
-        anyio.run(self._main)
+        try:
+            anyio.run(self._main)
+        except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
+            self._death = error
+            self._loop.call_soon_threadsafe(self._dead.set)
 
     async def _main(self) -> None:
         config = self._config

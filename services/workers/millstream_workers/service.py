@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -15,7 +15,7 @@ import structlog
 from millstream import App
 from millstream.handler import Handler
 from millstream_contracts import HandedBack, JobType, Queue, did_you_mean
-from millstream_streams import Broker, Delivery, StoreError, open_broker
+from millstream_streams import Broker, Delivery, open_broker
 from millstream_telemetry import (
     AdminServer,
     DutyMetrics,
@@ -44,6 +44,7 @@ from millstream_workers.running import Running
 from millstream_workers.slots import Slots
 
 LOOP_TICK_S = 0.5
+INTERRUPT_EVERY_S = 0.05
 
 Handlers = dict[JobType, Handler[..., Any]]
 
@@ -199,6 +200,7 @@ class Worker:
         drain = Drain(self._slots, self._running, self._config.grace_s)
         async with anyio.create_task_group() as background:
             background.start_soon(self._tick)
+            background.start_soon(self._keeper.watch)
             background.start_soon(self._duties.run, stop)
             async with anyio.create_task_group() as committing:
                 committing.start_soon(self._committer.run)
@@ -216,9 +218,9 @@ class Worker:
             self._tasks.start_soon(self._interrupt_read)
 
     async def _interrupt_read(self) -> None:
-        # Without Redis the read ends by itself.
-        with suppress(StoreError):
-            await self._reader.interrupt()
+        # Again and again, each round does it: the first may come before the read is on its way.
+        while not self._intake.has_ended and await self._reader.interrupt():  # noqa: ASYNC110
+            await anyio.sleep(INTERRUPT_EVERY_S)
 
     def _deliver(self, delivery: Delivery) -> None:
         assert self._tasks is not None

@@ -42,9 +42,10 @@ local function moment(text, now)
 end
 
 -- Hints travel by publish/subscribe and may be lost; whoever waits for one also looks now and then.
+-- pcall: a user without rights on channels must not end a transition in the middle.
 local function hint(topic, message)
   local namespace = string.match(jobs, '^(.-):{')
-  redis.call('PUBLISH', namespace .. ':hints:' .. topic, message)
+  redis.pcall('PUBLISH', namespace .. ':hints:' .. topic, message)
 end
 
 local function emit(kind, now, worker, transitions)

@@ -91,7 +91,7 @@ def _left_its_files(job: Job) -> Complaint:
     complaint = _succeeded(job)
     if complaint:
         return complaint
-    if [file["format"] for file in job.result] != REPORT_FORMATS:
+    if [file["format"] for file in job.result or []] != REPORT_FORMATS:
         return f"wrote {job.result}, not {REPORT_FORMATS}"
     for file in job.result:
         path = Path(file["path"])
