@@ -1,5 +1,6 @@
 """What the tests of all packages share: the Redis of the run, and a broker on a namespace of its own."""
 
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -7,13 +8,15 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from leftovers import delete_namespace, find_leaks
 from redis_servers import RedisSource, binary_for, choose_redis
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
+from millstream_cli.redis_finder import RedisBinary
 from millstream_streams import Broker, open_broker
 
-pytest.register_assert_rewrite("streams.audit", "streams.seeds")
+pytest.register_assert_rewrite("streams.audit", "streams.machine", "streams.seeds")
 
 # How long an example takes says nothing here: the machines that run this are busy.
 hypothesis.settings.register_profile("millstream", deadline=None, print_blob=True)
@@ -32,6 +35,18 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"redis under test: {config.stash[_SOURCE]}"
 
 
+@pytest.fixture(autouse=True)
+def fresh_logs() -> Iterator[None]:
+    """Take back what a test configured of the process's logs, or the next one would write into its stream."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Run async tests on asyncio only: redis-py knows no other."""
@@ -45,10 +60,16 @@ def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield url
 
 
+@pytest.fixture(scope="session")
+def redis_binary(request: pytest.FixtureRequest) -> RedisBinary:
+    """Return the server program for tests that start servers of their own."""
+    return binary_for(request.config.stash[_SOURCE])
+
+
 @pytest.fixture
-def own_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedRedis]:
+def own_redis(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[EmbeddedRedis]:
     """Yield a server that this test has to itself, to fill, stop or break."""
-    with start_embedded_redis(tmp_path / "own-redis", binary=binary_for(request.config.stash[_SOURCE])) as server:
+    with start_embedded_redis(tmp_path / "own-redis", binary=redis_binary) as server:
         yield server
 
 

@@ -8,7 +8,8 @@ from anyio import to_thread
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import exceptions as redis_errors
-from streams.seeds import new_job, seed, take
+from streams.audit import audit
+from streams.seeds import commit, new_job, seed, take
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
@@ -16,6 +17,7 @@ from millstream_cli.redis_finder import RedisBinary
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import (
     Broker,
+    CommitCode,
     EnqueueCode,
     StoreError,
     StoreFullError,
@@ -47,6 +49,7 @@ SCRIPT_6_2 = "Error running script (call to f_66d6746baf9641d3977a12a0a8abe1247b
         redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -READONLY You can't write against a replica."),
         redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -NOREPLICAS Not enough good replicas to write."),
         redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -MISCONF Redis is configured to save"),
+        redis_errors.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
         ConnectionResetError("reset by peer"),
     ],
     ids=lambda error: f"{type(error).__name__} {str(error)[:12]}",
@@ -78,7 +81,6 @@ def test_translate_knows_a_full_redis(error: Exception) -> None:
         redis_errors.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
         redis_errors.ResponseError("user_script:3: attempt to index a nil value"),
         redis_errors.ResponseError("ERR syntax error near a ROOMY LOADING dock"),
-        redis_errors.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
         redis_errors.DataError("Invalid input of type: 'NoneType'"),
     ],
     ids=lambda error: str(error)[:12],
@@ -226,3 +228,18 @@ async def test_every_transition_says_unavailable_while_redis_takes_no_writes(
                 await call()
             assert type(caught.value) is StoreUnavailableError
         await reader.close()
+
+
+async def test_transitions_are_whole_without_the_right_to_publish(own_redis: EmbeddedRedis) -> None:
+    """A hint that may not be sent is a hint lost, and leaves no job half moved."""
+    async with open_broker(own_redis.url) as broker:
+        rights = {"categories": ["+@all"], "keys": ["*"], "reset_channels": True}
+        await broker.client.acl_setuser("ann", enabled=True, nopass=True, **rights)
+        async with open_broker(own_redis.url.replace("redis://", "redis://ann:x@")) as silent:
+            await seed(silent, QUEUE, delay_ms=60_000)
+            (waited,) = await seed(silent, QUEUE, waited=True)
+            (delivery,) = await take(silent, QUEUE)
+            await silent.store.cancel(QUEUE, [waited])
+            assert await commit(silent, delivery) is CommitCode.COMMITTED
+        await audit(broker, QUEUE)
+        assert (await broker.store.measure(QUEUE)).scheduled == 1

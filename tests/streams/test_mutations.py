@@ -1,14 +1,33 @@
-"""The tests are tested: with one line of a script broken, the audit and the model must find it."""
+"""The tests are tested: with one line of a script broken, a test goes red, and the random transitions find it."""
 
-import hypothesis
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec import Struct
+from streams import (
+    test_cancel,
+    test_claim,
+    test_commit,
+    test_dead_letters,
+    test_enqueue,
+    test_expire,
+    test_hand_back,
+    test_measure,
+    test_recover,
+    test_release_due,
+    test_renew,
+)
+from streams.audit import audit
 from streams.test_state_machine import Transitions
 
-from millstream_streams import store
+from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue, Succeeded
+from millstream_streams import Broker, open_broker, store
 from millstream_streams.scripting import Script, load_script
+
+Test = Callable[[Broker, Queue], Awaitable[None]]
 
 
 class Mutation(Struct, frozen=True):
@@ -17,69 +36,187 @@ class Mutation(Struct, frozen=True):
     script: str
     right: str
     wrong: str
+    test: Test
+    """What has to go red, by itself or in the audit after it."""
 
-    def apply(self, script: Script) -> Script:
-        """Return the script with the mistake in it. Raises: AssertionError, when the line is no longer there."""
+    def load(self, wanted: str) -> Script:
+        """Return a script, this one with the mistake in it."""
+        script = load_script(wanted)
+        if wanted != self.script:
+            return script
         assert self.right in script.text, f"{self.script}.lua has changed: mend this mutation"
-        text = script.text.replace(self.right, self.wrong)
-        # Under another name for EVALSHA: the server knows the right one.
-        return Script(name=script.name, text=text, sha="0" * 39 + "1")
+        # Under a name that the server does not know: it knows the right one by its own.
+        return Script(name=wanted, text=script.text.replace(self.right, self.wrong), sha="0" * 40)
 
+
+refuses_a_zombie = partial(test_commit.test_commit_refuses_a_zombie, outcome=Succeeded())
+commits_a_retry = partial(
+    test_commit.test_commit_moves_the_job_to_where_its_outcome_says, name="retry", priority=Priority.NORMAL
+)
+recovers_low = partial(test_recover.test_recover_makes_the_job_of_a_silent_worker_ready, priority=Priority.LOW)
 
 MUTATIONS = {
     "commit does not compare the token": Mutation(
-        "commit", "job[1] == 'running' and job[2] == token", "job[1] == 'running'"
+        "commit", "job[1] == 'running' and job[2] == token", "job[1] == 'running'", refuses_a_zombie
     ),
-    "commit forgets the last token": Mutation("commit", "elseif job[3] == token then", "elseif false then"),
-    "a retry is scheduled and not put into due": Mutation("commit", "redis.call('ZADD', due, int(run_at), id)", ""),
-    "commit acknowledges without deleting": Mutation(
-        "commit", "redis.call('XDEL', ready[index], unpack(entries[index]))", ""
+    "a retry is scheduled and not put into due": Mutation(
+        "commit", "redis.call('ZADD', due, int(run_at), id)", "", commits_a_retry
     ),
-    "hand_back acknowledges without deleting": Mutation("hand_back", "redis.call('XDEL', stream, entry)", ""),
-    "hand_back does not compare the token": Mutation("hand_back", " or job[2] ~= token", ""),
+    "hand_back acknowledges without deleting": Mutation(
+        "hand_back",
+        "redis.call('XDEL', stream, entry)",
+        "",
+        test_hand_back.test_hand_back_makes_the_job_ready_at_once,
+    ),
     "recover skips the low stream": Mutation(
-        "recover", "for index = 1, 3 do\n  local cursor", "for index = 1, 2 do\n  local cursor"
+        "recover", "cursor == '' and ''", "(cursor == '' or index == 3) and ''", recovers_low
     ),
-    "recover buries no job": Mutation("recover", "crashes >= max_crashes", "false"),
+    "commit forgets the last token": Mutation(
+        "commit",
+        "elseif job[3] == token then",
+        "elseif false then",
+        partial(test_commit.test_commit_changes_nothing_when_sent_again, outcome=Succeeded()),
+    ),
+    "commit acknowledges without deleting": Mutation(
+        "commit", "redis.call('XDEL', ready[index], unpack(entries[index]))", "", commits_a_retry
+    ),
+    "commit takes one token twice in a call": Mutation(
+        "commit",
+        "seen[id] == token",
+        "false",
+        partial(test_commit.test_commit_counts_a_job_once_when_one_call_names_it_twice, outcome=Succeeded()),
+    ),
+    "hand_back does not compare the token": Mutation(
+        "hand_back", " or job[2] ~= token", "", test_hand_back.test_hand_back_refuses_a_zombie
+    ),
+    "recover buries no job": Mutation(
+        "recover",
+        "crashes >= max_crashes",
+        "false",
+        test_recover.test_recover_buries_a_job_that_has_crashed_too_often,
+    ),
     "recover charges a job that had not begun": Mutation(
-        "recover", "local crashed = job[1] == 'running'", "local crashed = true"
+        "recover",
+        "local crashed = job[1] == 'running'",
+        "local crashed = true",
+        test_recover.test_recover_charges_nothing_for_an_entry_that_was_read_but_not_claimed,
     ),
-    "renew does not compare the token": Mutation("renew", "job[1] == ARGV[at + 3] and ", ""),
-    "renew does not ask who holds the entry": Mutation("renew", " and pending[1][2] == consumer", ""),
-    "claim gives one job twice": Mutation("claim", "if given[id] then return end", ""),
-    "claim runs a late job": Mutation("claim", "if expires_at and expires_at <= now then", "if false then"),
-    "claim takes what another has read": Mutation("claim", " and pending[1][2] == consumer", ""),
-    "cancel leaves the entry": Mutation("cancel", "drop_entry(ready[stream_index(job[3])], job[2])", ""),
-    "redrive leaves the dead letter": Mutation("redrive", "redis.call('XDEL', dlq, job[2])", ""),
-    "discard keeps the job for ever": Mutation("discard", "redis.call('PEXPIRE', key, ttl_ms)", ""),
-    "release_due leaves the job in due": Mutation("release_due", "redis.call('ZREM', due, unpack(ids))", ""),
-    "enqueue forgets idempotency keys": Mutation("enqueue", "if idempotency_key ~= '' then", "if false then"),
-    "enqueue stores an id twice": Mutation("enqueue", "redis.call('EXISTS', jobs .. id) == 1", "false"),
+    "renew does not ask who holds the entry": Mutation(
+        "renew",
+        " and pending[1][2] == consumer",
+        "",
+        test_renew.test_renew_refuses_the_right_token_in_other_hands,
+    ),
+    "claim gives one job twice": Mutation(
+        "claim",
+        "if given[id] then return end",
+        "",
+        partial(test_claim.test_claim_gives_a_read_entry_once_when_it_resumes_too, limit=0),
+    ),
+    "claim runs a late job": Mutation(
+        "claim",
+        "if expires_at and expires_at <= now then",
+        "if false then",
+        test_claim.test_claim_expires_a_job_whose_time_is_over,
+    ),
+    "claim takes what another has read": Mutation(
+        "claim",
+        " and pending[1][2] == consumer",
+        "",
+        test_claim.test_claim_takes_no_entry_that_another_worker_read,
+    ),
+    "claim makes groups from the end": Mutation(
+        "claim",
+        "GROUP, '0', 'MKSTREAM'",
+        "GROUP, '$', 'MKSTREAM'",
+        test_measure.test_measure_counts_the_jobs_of_each_place,
+    ),
+    "cancel leaves the entry": Mutation(
+        "cancel",
+        "drop_entry(ready[stream_index(job[3])], job[2])",
+        "",
+        partial(test_cancel.test_cancel_ends_a_waiting_job_at_once, options={}),
+    ),
+    "redrive leaves the dead letter": Mutation(
+        "redrive",
+        "redis.call('XDEL', dlq, job[2])",
+        "",
+        test_dead_letters.test_redrive_makes_a_dead_job_ready_counted_from_zero,
+    ),
+    "redrive keeps the crashes": Mutation(
+        "redrive", "'crashes', ", "", test_dead_letters.test_redrive_gives_a_crashed_job_its_crashes_back
+    ),
+    "discard keeps the job for ever": Mutation(
+        "discard",
+        "redis.call('PEXPIRE', key, ttl_ms)",
+        "",
+        test_dead_letters.test_discard_lets_a_dead_job_go,
+    ),
+    "release_due leaves the job in due": Mutation(
+        "release_due",
+        "redis.call('ZREM', due, unpack(ids))",
+        "",
+        partial(test_release_due.test_release_due_makes_a_due_job_ready, priority=Priority.NORMAL),
+    ),
+    "expire ends a job that has started": Mutation(
+        "expire", "job[1] == 'queued'", "true", test_expire.test_expire_leaves_a_job_that_has_started
+    ),
+    "enqueue forgets idempotency keys": Mutation(
+        "enqueue",
+        "if idempotency_key ~= '' then",
+        "if false then",
+        test_enqueue.test_enqueue_honours_an_idempotency_key_within_one_call,
+    ),
+    "enqueue stores an id twice": Mutation(
+        "enqueue",
+        "redis.call('EXISTS', jobs .. id) == 1",
+        "false",
+        test_enqueue.test_enqueue_stores_nothing_twice_when_sent_again,
+    ),
 }
 
 # Without a search for the shortest example: that it is found is enough. Derandomized, so that it is found each time.
 SEARCH = settings(
-    max_examples=150,
+    max_examples=200,
     stateful_step_count=50,
     phases=[Phase.generate],
     derandomize=True,
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
-    verbosity=hypothesis.Verbosity.quiet,
+    verbosity=Verbosity.quiet,
 )
 
 
+@pytest.fixture
+async def doomed(redis_url: str, namespace: str) -> AsyncIterator[Broker]:
+    """Yield a broker whose keys nobody looks at: what a broken script leaves behind is not the point."""
+    async with open_broker(redis_url, namespace=namespace) as opened:
+        yield opened
+        async for key in opened.client.scan_iter(match=f"{namespace}:*", count=1000):
+            await opened.client.delete(key)
+
+
+async def run(test: Test, broker: Broker, queue: Queue) -> None:
+    """Run a test as pytest does, with the audit at its end."""
+    await test(broker, queue)
+    await audit(broker, queue)
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_broken_script_is_found(redis_url: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Random transitions against the model meet the mistake."""
-    mutation = MUTATIONS[name]
+async def test_a_broken_script_turns_a_test_red(doomed: Broker, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A test that stays green with the rule broken tests nothing."""
+    mutation, queue = MUTATIONS[name], Queue(DEFAULT_TENANT, JobType("email.send"))
+    await run(mutation.test, doomed, queue)
+    await doomed.client.delete(*[key async for key in doomed.client.scan_iter(match=f"{doomed.keys.namespace}:*")])
+    monkeypatch.setattr(store, "load_script", mutation.load)
+    with pytest.raises((AssertionError, ValueError)):
+        await run(mutation.test, doomed, queue)
 
-    def load(wanted: str) -> Script:
-        script = load_script(wanted)
-        return mutation.apply(script) if wanted == mutation.script else script
 
-    monkeypatch.setattr(store, "load_script", load)
+@pytest.mark.parametrize("name", list(MUTATIONS)[:4])
+def test_random_transitions_find_a_broken_script(redis_url: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Nobody has to think of the case beforehand."""
+    monkeypatch.setattr(store, "load_script", MUTATIONS[name].load)
     machine = type("TransitionsHere", (Transitions,), {"redis_url": redis_url})
-    with pytest.raises(Exception, match=r".") as caught:
+    with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=SEARCH)
-    assert isinstance(caught.value, AssertionError | KeyError), repr(caught.value)

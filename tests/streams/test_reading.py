@@ -8,10 +8,10 @@ from streams.seeds import FAR_MS, seed, take
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue
-from millstream_streams import MAX_BLOCK_S, Broker, ReadEntry, StoreUnavailableError
+from millstream_streams import MAX_BLOCK_S, Broker, ReadEntry, ReadyReader, StoreUnavailableError
 from millstream_streams.connections import BLOCKING_MARGIN_S, connect
 
-LONG_MS = 10_000
+LONG_MS = 5_000
 
 
 async def blocked(broker: Broker) -> int:
@@ -156,4 +156,39 @@ async def test_wait_leaves_delayed_jobs_alone(broker: Broker, queue: Queue) -> N
     await seed(broker, queue, delay_ms=FAR_MS)
     reader = broker.reader()
     assert await reader.wait([queue], consumer="w1", block_ms=1) == []
+    await reader.close()
+
+
+async def test_interrupt_ends_the_read_that_is_under_way(broker: Broker, queue: Queue) -> None:
+    """A worker told to stop need not wait for the end of its read, nor cancel it: nothing is lost that way."""
+    await take(broker, queue)
+    before = await blocked(broker)
+    reader, other = broker.reader(), broker.reader()
+    ended: list[str] = []
+    found: list[ReadEntry] = []
+
+    async def wait(name: str, one: ReadyReader) -> None:
+        found.extend(await one.wait([queue], consumer=name, block_ms=LONG_MS))
+        ended.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, "w1", reader)
+        tasks.start_soon(wait, "w2", other)
+        await wait_until(lambda: both_blocked(broker, before), "both workers wait")
+        await reader.interrupt()
+        await wait_until(lambda: ended, "the read has ended")
+        assert (ended, found) == (["w1"], [])
+        ids = await seed(broker, queue)
+    for one in (reader, other):
+        await one.close()
+    assert [one.id for one in found] == ids
+
+
+async def test_interrupt_does_nothing_when_no_read_is_under_way(broker: Broker, queue: Queue) -> None:
+    """Told to stop between two reads, a worker has nothing to end; its connections stay usable."""
+    await take(broker, queue)
+    reader = broker.reader()
+    await reader.interrupt()
+    assert await reader.wait([queue], consumer="w1", block_ms=0) == []
+    await reader.interrupt()
     await reader.close()

@@ -56,7 +56,7 @@ async def gate(chore: Chore, ctx: Context) -> int:
     """Run until it may end, or is stopped."""
     chore.note(ctx, "started")
     try:
-        while not chore.may_end:
+        while not chore.may_end:  # noqa: ASYNC110 - the word comes from another process
             await anyio.sleep(LOOK_EVERY_S)
     except BaseException:
         chore.note(ctx, "stopped")
@@ -67,7 +67,7 @@ async def gate(chore: Chore, ctx: Context) -> int:
 
 @app.job("chore.thread")
 def thread(chore: Chore, ctx: Context) -> int:
-    """The same in a thread, which has to look whether it is stopped."""
+    """Do the same in a thread, which has to look whether it is stopped."""
     chore.note(ctx, "started")
     while not chore.may_end:
         if ctx.cancelled:
@@ -79,7 +79,7 @@ def thread(chore: Chore, ctx: Context) -> int:
 
 @app.job("chore.process", isolation="process")
 def process(chore: Chore, ctx: Context) -> int:
-    """The same in a process, which cannot be asked."""
+    """Do the same in a process, which cannot be asked."""
     chore.note(ctx, "started")
     while not chore.may_end:
         time.sleep(LOOK_EVERY_S)

@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 from otlp_receiver import OtlpReceiver
-from system.running import System, running_system
+from system.readme import programs
+from system.running import APPS, README, System, running_system
 
 from millstream import Client
 
@@ -23,7 +24,10 @@ def receiver() -> Iterator[OtlpReceiver]:
 def system(receiver: OtlpReceiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Yield a running system: ingest, dispatcher, reaper, two workers, an embedded Redis."""
     folder = tmp_path_factory.mktemp("system")
-    with running_system(folder, environ=receiver.environment("always_on")) as running:
+    handler, *_ = programs(README)
+    (folder / "shop.py").write_text(handler)
+    apps = (*APPS, "shop:app")
+    with running_system(folder, apps=apps, environ=receiver.environment("always_on")) as running:
         yield running
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +16,11 @@ from waiting import wait_until
 
 from millstream import Client
 from millstream_cli.parent_watch import guarded
+from millstream_cli.system import free_ports
 from millstream_contracts import Job
 
 TESTS = Path(__file__).parents[1]
-REPOSITORY = TESTS.parent
-HOST = "127.0.0.1"
-
+README = TESTS.parent / "README.md"
 APPS = ("millstream.handlers:app", "millstream_cli.demo.jobs:app", "system.chores:app")
 
 LEASE_S = 3.0
@@ -44,6 +42,15 @@ config = ReaperConfig(redis_url=os.environ["MILLSTREAM_REDIS_URL"], worker_silen
 anyio.run(lambda: run_reaper(config, tracer=JobTracer(None)))
 """
 """A worker says every five seconds that it is there; after seven it is not."""
+
+PATIENT_DISPATCHER = """
+import os, anyio
+from millstream_dispatcher.config import DispatcherConfig
+from millstream_dispatcher.service import run_dispatcher
+where = {name: os.environ["MILLSTREAM_" + name.upper()] for name in ("redis_url", "namespace")}
+anyio.run(lambda: run_dispatcher(DispatcherConfig(**where, release_every_s=3600.0, measure_every_s=3600.0)))
+"""
+"""It looks at its queues once an hour, unless it is told to."""
 
 _START_S = 120
 _STOP_S = 60
@@ -67,19 +74,12 @@ def millstream(*words: str) -> list[str]:
     return [str(Path(sys.executable).with_name("millstream")), *words]
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
-
-
 class System:
     """A system that runs."""
 
     def __init__(self, port: int, banner: str, log: Path) -> None:
         self.port = port
-        self.url = f"http://{HOST}:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         self.admin_urls: Mapping[str, str] = dict(_METRICS.findall(banner))
         """Of health and metrics, by process."""
         self.redis_url = re.search(r"redis://\S+", banner)[0]
@@ -114,8 +114,11 @@ def running_system(
     folder: Path, *, apps: Sequence[str] = APPS, redis_url: str = "", environ: Mapping[str, str] = {}, workers: int = 2
 ) -> Iterator[System]:
     """Run a system, its data, reports and log in a folder, for as long as the block lasts."""
-    port, banner, log = free_port(), folder / "banner", folder / "services.log"
-    settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), "MILLSTREAM_REDIS_URL": redis_url, **SHORT}
+    [port], banner, log = free_ports(1), folder / "banner", folder / "services.log"
+    settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), **SHORT}
+    if redis_url:  # as a deployment gives it that keeps its secrets in files
+        (folder / "redis-url").write_text(redis_url)
+        settings["MILLSTREAM_REDIS_URL_FILE"] = str(folder / "redis-url")
     options = ("--port", str(port), "--workers", str(workers), "--data", str(folder / "data"))
     with (
         banner.open("wb") as out,

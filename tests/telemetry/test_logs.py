@@ -71,13 +71,13 @@ def test_library_lines_look_the_same(stream, logger):
     configure_logs("ingest", "info", stream)
 
     if logger == "stdlib":
-        logging.getLogger("granian.access").info("GET %s", "/v1/jobs")
+        logging.getLogger("some.library").info("GET %s", "/v1/jobs")
     else:
         structlog.get_logger().info("GET /v1/jobs")
 
     (line,) = lines(stream)
     assert (line["event"], line["level"], line["service"]) == ("GET /v1/jobs", "info", "ingest")
-    assert line.get("logger") == ("granian.access" if logger == "stdlib" else None)
+    assert line.get("logger") == ("some.library" if logger == "stdlib" else None)
 
 
 def test_level_holds_for_both_kinds_of_loggers(stream):

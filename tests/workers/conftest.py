@@ -11,6 +11,14 @@ from workers.plant import Plant, open_plant
 from millstream_streams import Broker
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_steps() -> Iterator[None]:
+    """Let lease keepers look up more often: a test waits for each at its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("millstream_workers.lease_keeper._POLL_S", 0.02)
+        yield
+
+
 @pytest.fixture
 async def floor(broker: Broker, redis_url: str) -> AsyncIterator[Floor]:
     """Yield a floor. At the end every job of every queue has to be in exactly one place."""

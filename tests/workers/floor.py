@@ -53,7 +53,7 @@ class Hired:
         try:
             with self.scope:
                 await self.worker.run()
-        except* Exception as group:
+        except* Exception as group:  # noqa: BLE001 - a test asks for it
             self.crash = group
         finally:
             self.is_running = False
@@ -89,9 +89,7 @@ class Floor:
         await wait_until(is_listed, "the worker beats")
         return hired
 
-    async def _run(
-        self, app: App, config: WorkerConfig, tracer: JobTracer, *, task_status: TaskStatus[Hired]
-    ) -> None:
+    async def _run(self, app: App, config: WorkerConfig, tracer: JobTracer, *, task_status: TaskStatus[Hired]) -> None:
         handlers = select_handlers(app, config.types)
         metrics = MetricRegistry()
         metrics.register_types(handlers)

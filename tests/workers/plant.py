@@ -16,6 +16,11 @@ from workers.floor import Floor
 TESTS = Path(__file__).parent.parent
 
 
+def python_path() -> str:
+    """Return a PYTHONPATH with which a process finds `workers.shop`."""
+    return os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def notes(folder: Path, event: str = "") -> list[dict[str, Any]]:
     """Return what the handlers of `workers.shop` have noted, of one kind or all."""
     path = folder / "notes"
@@ -81,8 +86,8 @@ class Plant:
         """Let the handlers end that wait for the word."""
         (self.folder / "go").touch()
 
-    async def start(self, **settings: Any) -> Machine:
-        """Start a worker with these settings; return once it works."""
+    def launch(self, **settings: Any) -> Machine:
+        """Start a worker with these settings, and do not wait for it."""
         settings = {
             "redis_url": self._redis_url,
             "namespace": self.floor.broker.keys.namespace,
@@ -101,11 +106,16 @@ class Plant:
             )
         machine = Machine(process, log)
         self._machines.append(machine)
+        return machine
+
+    async def start(self, **settings: Any) -> Machine:
+        """Start a worker with these settings; return once it works."""
+        machine = self.launch(**settings)
 
         async def is_listed() -> bool:
-            assert process.poll() is None, log.read_text()
+            assert machine.process.poll() is None, machine.log
             names = [worker.name for worker in await self.floor.broker.registry.workers()]
-            return any(name.split(":")[1] == str(process.pid) for name in names)
+            return any(name.split(":")[1] == str(machine.pid) for name in names)
 
         await wait_until(is_listed, "the worker beats")
         return machine
@@ -127,7 +137,7 @@ class Plant:
 def _environment(settings: dict[str, Any]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
     ours = {f"MILLSTREAM_{name.upper()}": str(value) for name, value in settings.items()}
-    return {**inherited, **ours, "PYTHONPATH": str(TESTS)}
+    return {**inherited, **ours, "PYTHONPATH": python_path()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import msgspec
 
 from millstream import App, Context, Dead, Discard, Retry, Snooze
 
-print("printed while the module is imported")
+print("printed while the module is imported")  # noqa: T201
 
 LOOK_EVERY_S = 0.01
 
@@ -35,6 +35,11 @@ class Work(msgspec.Struct, frozen=True):
     def may_end(self) -> bool:
         """Whether the test has said so."""
         return Path(self.folder, "go").exists()
+
+    async def until_it_may_end(self) -> None:
+        """Wait for the test's word."""
+        while not self.may_end:  # noqa: ASYNC110 - the test is another process
+            await anyio.sleep(LOOK_EVERY_S)
 
     def note(self, ctx: Context, event: str, **more: Any) -> None:
         """Append a line to the notes; one write, so that lines of several processes do not mix."""
@@ -53,7 +58,7 @@ async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
     yield {"app": app.name, "pid": os.getpid()}
     folder = os.environ.get("SHOP_FOLDER")
     if folder:
-        Path(folder, f"closed-{os.getpid()}").touch()
+        Path(folder, f"closed-{os.getpid()}").touch()  # noqa: ASYNC240
 
 
 app = App("shop", lifespan=lifespan)
@@ -63,8 +68,7 @@ app = App("shop", lifespan=lifespan)
 async def gate(work: Work, ctx: Context) -> int:
     """Run until it may end."""
     work.note(ctx, "started", attempt=ctx.attempt)
-    while not work.may_end:
-        await anyio.sleep(LOOK_EVERY_S)
+    await work.until_it_may_end()
     work.note(ctx, "ended")
     return ctx.fence
 
@@ -98,8 +102,7 @@ async def poison(work: Work, ctx: Context) -> None:
 async def parent(work: Work, ctx: Context) -> str:
     """Wait for the word, then submit a child."""
     work.note(ctx, "started")
-    while not work.may_end:
-        await anyio.sleep(LOOK_EVERY_S)
+    await work.until_it_may_end()
     child = await ctx.submit("gate", work)
     return str(child.id)
 
@@ -137,7 +140,7 @@ async def process_state(ctx: Context) -> dict[str, Any]:
 @app.job("process.print", isolation="process")
 def process_print(work: Work, ctx: Context) -> int:
     """Write to standard output in every way there is."""
-    print("printed", work.n, flush=True)
+    print("printed", work.n, flush=True)  # noqa: T201
     os.write(1, b"\x00\x00\x00\x05junk!")
     sys.stdout.buffer.write(b"\xff" * 5000)
     subprocess.run(["sh", "-c", "echo from a child"], check=True)
@@ -150,39 +153,29 @@ def process_stdin() -> int:
     return len(subprocess.run(["cat"], check=True, capture_output=True).stdout)
 
 
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+ENDINGS: dict[str, Callable[[], Any]] = {
+    "raise": lambda: _raise(ValueError("nine")),
+    "retry": lambda: _raise(Retry.after(0.0)),
+    "snooze": lambda: _raise(Snooze(0.0)),
+    "discard": lambda: _raise(Discard("not wanted")),
+    "dead": lambda: _raise(Dead("no such account")),
+    "own dead": lambda: _raise(AccountClosed("closed")),
+    "odd dead": lambda: _raise(Dead(ValueError("an object"))),  # type: ignore[arg-type]
+    "exit": lambda: sys.exit(3),
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "os exit": lambda: os._exit(7),
+    "object": object,
+    "huge int": lambda: 2**64,
+    "surrogate": lambda: "\ud800",
+    "too large": lambda: "x" * (1 << 20),
+}
+
+
 @app.job("process.steer", isolation="process", retry=Retry(max_attempts=2, base=0.0))
 def process_steer(work: Work, ctx: Context) -> Any:
-    """End in the way that it is told to; at the second attempt, well."""
-    work.note(ctx, "started", attempt=ctx.attempt)
-    if ctx.fence > 1:
-        return "well"
-    match work.what:
-        case "raise":
-            raise ValueError("nine")
-        case "retry":
-            raise Retry.after(0.0)
-        case "snooze":
-            raise Snooze(0.0)
-        case "discard":
-            raise Discard("not wanted")
-        case "dead":
-            raise Dead("no such account")
-        case "own dead":
-            raise AccountClosed("closed")
-        case "odd dead":
-            raise Dead(ValueError("an object"))  # type: ignore[arg-type]
-        case "exit":
-            sys.exit(3)
-        case "segfault":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        case "os exit":
-            os._exit(7)
-        case "object":
-            return object()
-        case "huge int":
-            return 2**64
-        case "surrogate":
-            return "\ud800"
-        case "too large":
-            return "x" * (1 << 20)
-    raise AssertionError(work.what)
+    """End in the way that it is told to; at the second delivery, well."""
+    return "well" if ctx.fence > 1 else ENDINGS[work.what]()

@@ -36,7 +36,7 @@ BEYOND = Terms(attempt=9, max_attempts=3, backoff=STEADY, timeout_s=None)
 TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     """An exception that cannot even be put into words."""
 
     def __str__(self) -> str:
@@ -251,9 +251,9 @@ def test_an_endless_reason_is_cut(wish: Callable[[Any], Exception]) -> None:
 
 def test_an_error_that_cannot_be_put_into_words_is_still_a_failed_attempt() -> None:
     """Its `__str__` is user code as well."""
-    outcome = decide(Raised(Unspeakable()), FIRST)
+    outcome = decide(Raised(UnspeakableError()), FIRST)
     assert isinstance(outcome, RetryAt)
-    assert outcome.error.type.endswith("Unspeakable")
+    assert outcome.error.type.endswith("UnspeakableError")
 
 
 @given(st.integers(0, 50), st.none() | st.integers(1, 50), st.integers(1, 50))

@@ -29,7 +29,7 @@ def caught(call, *args) -> Exception:
     """Return what a call raises."""
     try:
         call(*args)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - that is what is wanted
         return error
     raise AssertionError("nothing was raised")
 
@@ -101,12 +101,12 @@ def test_description_is_text_that_every_store_takes(message: str) -> None:
 def test_description_survives_an_error_that_cannot_be_put_into_words() -> None:
     """`__str__` is user code, and user code fails."""
 
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self) -> str:
             raise ZeroDivisionError
 
-    described = describe_failure(Mute(), 1)
-    assert described.type.endswith("Mute")
+    described = describe_failure(MuteError(), 1)
+    assert described.type.endswith("MuteError")
 
 
 def test_description_of_a_remote_failure_is_the_one_that_was_sent() -> None:

@@ -19,6 +19,7 @@ from millstream_workers.frames import (
     encode_frame,
 )
 
+
 def body(frame: bytes) -> bytes:
     """Return what stands behind the length, having checked that."""
     (length,) = HEADER.unpack(frame[: HEADER.size])

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from streams.cutting_proxy import cutting_proxy
 from streams.seeds import fields_of
 from waiting import wait_until
@@ -36,7 +37,7 @@ class Counting:
         self.most = max(self.most, self.now)
         self.ran.append(ctx.job_id)
         await self.go.wait()
-        await anyio.sleep(0)
+        await checkpoint()
         self.now -= 1
 
 
@@ -99,11 +100,11 @@ async def test_one_queue_that_is_full_does_not_starve_the_others(floor: Floor) -
     async def quiet(ctx: Context) -> None:
         order.append(ctx.type)
 
-    await floor.submit_many("busy", [None] * 2000)
+    await floor.submit_many("busy", [None] * 400)
     await floor.hire(app, concurrency=1)
     await wait_until(lambda: len(order) > 20, "the worker is busy")
     await floor.run("quiet")
-    assert order.count("busy") < 2000
+    assert order.count("busy") < 400
 
 
 async def test_workers_share_the_jobs_of_a_queue(floor: Floor) -> None:
@@ -190,12 +191,12 @@ async def test_an_idle_worker_asks_one_question_for_all_its_queues(own_redis: Em
         before = await calls()
 
         async def has_asked_again() -> bool:
-            return (await calls())["xreadgroup"] >= before["xreadgroup"] + 2
+            return (await calls())["xreadgroup"] > before["xreadgroup"]
 
-        await wait_until(has_asked_again, "it has asked again, twice")
+        await wait_until(has_asked_again, "it has asked again")
         spent = await calls() - before
         asked = {name: calls for name, calls in spent.items() if name not in {"info", "client|setinfo", "ping"}}
-        assert asked.pop("xreadgroup") <= 3
+        assert asked.pop("xreadgroup") <= 2
         assert sum(asked.values()) <= 20, asked
         assert not asked.keys() & {"evalsha", "eval"}, "scripts are for work"
 

@@ -50,7 +50,8 @@ class ThreadGate:
         @self.app.job("gate", **options)
         def gate(ctx: Context) -> int:
             self.started.append(ctx)
-            while not self.go.wait(0.005):
+            give_up_at = time.monotonic() + 30.0  # a thread that never ends would hold up the end of the tests
+            while not self.go.wait(0.005) and time.monotonic() < give_up_at:
                 if ctx.cancelled:
                     self.stopped.append(ctx)
                     break
@@ -347,9 +348,7 @@ async def test_a_lease_is_renewed_for_as_long_as_a_job_runs(floor: Floor) -> Non
     begun = await now_s(floor.broker.client)
 
     async def have_leases_passed() -> bool:
-        found = await floor.broker.store.recover(
-            queue_of_id(job_id), lease_ms=round(lease_s * 1000), max_crashes=3
-        )
+        found = await floor.broker.store.recover(queue_of_id(job_id), lease_ms=round(lease_s * 1000), max_crashes=3)
         assert not found.requeued
         return await now_s(floor.broker.client) > begun + 3 * lease_s
 

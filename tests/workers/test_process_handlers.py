@@ -11,7 +11,7 @@ import pytest
 from leftovers import delete_namespace
 from waiting import wait_until
 from workers.floor import Floor, open_floor
-from workers.plant import TESTS, notes, runs
+from workers.plant import notes, python_path, runs
 from workers.shop import app
 
 from millstream_contracts import JobState
@@ -25,7 +25,7 @@ REFS = ("workers.shop:app",)
 def importable() -> Iterator[None]:
     """Let handler processes find the app."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(TESTS))
+        patch.setenv("PYTHONPATH", python_path())
         yield
 
 

@@ -73,9 +73,7 @@ class Gate:
             return "done meanwhile"
 
 
-async def test_outcomes_of_jobs_that_end_during_an_outage_are_committed_after_it(
-    island: Floor, outage: Outage
-) -> None:
+async def test_outcomes_of_jobs_that_end_during_an_outage_are_committed_after_it(island: Floor, outage: Outage) -> None:
     """They are kept until Redis has answered for each; nothing runs twice, and new jobs run again."""
     gate = Gate()
     hired = await island.hire(gate.app)

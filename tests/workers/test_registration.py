@@ -23,7 +23,7 @@ def careless() -> App:
     app = App("careless")
 
     @app.job("anything")
-    async def anything(ctx: Context):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    async def anything(ctx: Context):  # type: ignore[no-untyped-def]
         return 1
 
     return app
@@ -41,13 +41,9 @@ async def test_a_worker_registers_its_types_as_ingest_needs_them(floor: Floor) -
 
     @app.job("invoice.send", timeout=30.0, retry=Retry(max_attempts=7, base=2.0), result_ttl=60.0, partitions=2)
     async def send_invoice(payload: Invoice, ctx: Context) -> list[str]:
-        """Send an invoice
-        to its customer.
-
-        More about it.
-        """
         return []
 
+    send_invoice.function.__doc__ = "Send an invoice\n    to its customer.\n\n    More about it.\n    "
     await floor.hire(app, code_version="abc123")
     found = (await floor.broker.registry.types(DEFAULT_TENANT))["invoice.send"]
     assert found.description == "Send an invoice to its customer."

@@ -2,22 +2,27 @@
 
 import asyncio
 import math
+import secrets
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
+from leftovers import delete_namespace
+from streams.audit import audit
 from streams.seeds import fields_of, kinds
 from waiting import wait_until
-from workers.floor import Floor, queue_of_id
+from workers.floor import Floor, open_floor, queue_of_id
 
 from millstream import App, Context, Dead, Discard, Retry, Snooze
-from millstream_contracts import Backoff, JobState, limits
+from millstream_contracts import Backoff, Job, JobState, limits
+from millstream_streams import open_broker
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     """An exception that cannot even be put into words."""
 
     def __str__(self) -> str:
@@ -63,6 +68,51 @@ def raising(error: BaseException) -> Callable[[Context], Any]:
     return behave
 
 
+class Stage:
+    """A worker for many tests, whose two handlers behave as each test wants."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.floor = floor
+        self.behave: Callable[[Any], Any] = lambda ctx: None
+        self.picked: list[Picky] = []
+        self.app = App("stage")
+        retry = Retry(max_attempts=5, base=0.0)
+
+        @self.app.job("loop", retry=retry)
+        async def on_loop(ctx: Context) -> Any:
+            return self.behave(ctx)
+
+        @self.app.job("thread", retry=retry)
+        def in_thread(ctx: Context) -> Any:
+            return self.behave(ctx)
+
+        @self.app.job("picky.loop")
+        async def picky(payload: Picky) -> None:
+            self.picked.append(payload)
+
+        @self.app.job("picky.thread")
+        def picky_in_thread(payload: Picky) -> None:
+            self.picked.append(payload)
+
+    async def run(self, kind: str, behave: Callable[[Any], Any]) -> Job:
+        """Run one job whose handler behaves like this."""
+        self.behave = behave
+        return await self.floor.run(kind, backoff=None)
+
+
+@pytest.fixture(scope="module")
+async def stage(redis_url: str) -> AsyncIterator[Stage]:
+    """Yield a stage. To start a worker for each small test would take long."""
+    async with open_broker(redis_url, namespace=f"t{secrets.token_hex(6)}") as broker:
+        async with open_floor(broker, redis_url) as floor:
+            stage = Stage(floor)
+            await floor.hire(stage.app)
+            yield stage
+        for queue in await broker.registry.queues():
+            await audit(broker, queue)
+        await delete_namespace(broker.client, broker.keys.namespace)
+
+
 both = pytest.mark.parametrize("kind", ["loop", "thread"])
 
 
@@ -95,7 +145,9 @@ async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind:
     assert on_main_thread == (kind == "loop")
     assert (ctx.job_id, ctx.type, ctx.attempt, ctx.fence) == (job.id, "double", 1, 1)
     assert (ctx.tags, ctx.timeout_s, ctx.cancelled) == ({"shop": "b"}, 60.0, False)
-    assert hired.attempts("double", "ok") == 1
+    await wait_until(lambda: hired.attempts("double", "ok") == 1, "it is counted")
+    assert not hired.worker._keeper._held, "a lease that is renewed for ever"
+    assert not hired.worker._executor.running
 
 
 @both
@@ -111,7 +163,7 @@ async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind:
         (Discard("\ud800"), "cancelled", "discarded: \\ud800", 0, 1),
         (Dead("no such account"), "dead", "no such account", 1, 1),
         (Dead(ValueError("an object")), "dead", "an object", 1, 1),  # type: ignore[arg-type]
-        (Unspeakable(), "succeeded", None, 2, 2),
+        (UnspeakableError(), "succeeded", None, 2, 2),
         (ExceptionGroup("several", [ValueError(), KeyError()]), "succeeded", None, 2, 2),
         (StopIteration(), "succeeded", None, 2, 2),
         (SystemExit(3), "succeeded", None, 2, 2),
@@ -122,14 +174,13 @@ async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind:
     ids=repr,
 )
 async def test_what_a_handler_raises_is_an_outcome(
-    floor: Floor, kind: str, error: BaseException, state: str, reason: str | None, attempts: int, deliveries: int
+    stage: Stage, kind: str, error: BaseException, state: str, reason: str | None, attempts: int, deliveries: int
 ) -> None:
     """A wish, an error, or what should never be raised: the job goes its way and the worker stays."""
-    await floor.hire(app_with(kind, raising(error), retry=Retry(base=0.0)))
-    job = await floor.run("one", backoff=None)
+    job = await stage.run(kind, raising(error))
     assert (job.state, job.reason, job.attempts, job.deliveries) == (state, reason, attempts, deliveries)
-    assert (await floor.run("one")).state is not None
-    floor.check()
+    # The worker is still there for the next one.
+    assert (await stage.run(kind, lambda ctx: "well")).result == "well"
 
 
 async def test_a_handler_that_awaits_a_task_which_was_cancelled_has_failed(floor: Floor) -> None:
@@ -202,27 +253,13 @@ async def test_a_retry_waits_for_its_backoff(floor: Floor) -> None:
     ],
     ids=["type", "text", "null", "own check", "empty", "no msgpack", "no utf-8", "deep"],
 )
-@pytest.mark.parametrize("isolation", ["loop", "thread"])
-async def test_a_payload_that_no_handler_can_read_is_buried_at_once(
-    floor: Floor, payload: Any, isolation: str
-) -> None:
+@both
+async def test_a_payload_that_no_handler_can_read_is_buried_at_once(stage: Stage, payload: Any, kind: str) -> None:
     """The handler is never called, and the next job runs."""
-    app, called = App("test"), []
-    if isolation == "loop":
-
-        @app.job("one")
-        async def one(payload: Picky) -> None:
-            called.append(payload)
-
-    else:
-
-        @app.job("one")
-        def one_in_thread(payload: Picky) -> None:
-            called.append(payload)
-
-    await floor.hire(app)
-    job_id = await floor.submit("one", payload)
-    assert (await floor.run("one", {"n": 1})).state is JobState.SUCCEEDED
+    floor, job_type = stage.floor, f"picky.{kind}"
+    stage.picked.clear()
+    job_id = await floor.submit(job_type, payload)
+    assert (await floor.run(job_type, {"n": 1})).state is JobState.SUCCEEDED
 
     async def is_dead() -> bool:
         floor.check()
@@ -232,7 +269,7 @@ async def test_a_payload_that_no_handler_can_read_is_buried_at_once(
     await wait_until(is_dead, "the job is buried")
     letters = await floor.broker.views.dead_letters(queue_of_id(job_id), [job_id])
     assert [(letter.reason, letter.attempts) for letter in letters] == [("invalid_payload", 1)]
-    assert [one.n for one in called] == [1]
+    assert [one.n for one in stage.picked] == [1]
 
 
 async def test_a_handler_without_a_payload_runs_whatever_was_sent(floor: Floor) -> None:
@@ -246,9 +283,7 @@ async def test_a_handler_without_a_payload_runs_whatever_was_sent(floor: Floor) 
 @pytest.mark.parametrize(
     "value", [object(), 2**64, "\ud800", {None: 1}, "x" * (limits.MAX_RESULT_BYTES + 1)], ids=lambda one: str(one)[:10]
 )
-async def test_a_result_that_cannot_be_stored_is_buried_and_not_run_again(
-    floor: Floor, kind: str, value: Any
-) -> None:
+async def test_a_result_that_cannot_be_stored_is_buried_and_not_run_again(stage: Stage, kind: str, value: Any) -> None:
     """The handler has had its effects."""
     runs: list[int] = []
 
@@ -256,8 +291,7 @@ async def test_a_result_that_cannot_be_stored_is_buried_and_not_run_again(
         runs.append(ctx.fence)
         return value
 
-    await floor.hire(app_with(kind, behave))
-    job = await floor.run("one")
+    job = await stage.run(kind, behave)
     assert (job.state, job.reason, job.result) == (JobState.DEAD, "invalid_result", None)
     assert runs == [1]
 
@@ -272,8 +306,6 @@ async def test_a_finished_job_is_kept_for_the_time_of_its_type(floor: Floor) -> 
 
 async def test_handlers_of_one_app_share_what_its_lifespan_opened(floor: Floor) -> None:
     """It is opened once for the worker, and each handler gets that of its own app."""
-    from contextlib import asynccontextmanager
-
     opened: list[str] = []
 
     def make(name: str) -> App:

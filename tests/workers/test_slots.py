@@ -54,6 +54,32 @@ async def test_a_waiter_that_comes_late_is_woken_as_well() -> None:
     assert slots.busy == 0
 
 
+class Watched(Slots):
+    """Slots that count how often somebody looks at them."""
+
+    looks = 0
+
+    @property
+    def free(self) -> int:
+        """Count, and answer."""
+        self.looks += 1
+        return super().free
+
+
+async def test_a_waiter_sleeps_between_two_ends() -> None:
+    """An end that is over must not keep it awake: it would spin for as long as the slots are taken."""
+    slots = Watched(1)
+    slots.take()
+    slots.give_back()
+    slots.take()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slots.wait_free)
+        for _ in range(20):
+            await checkpoint()
+        assert slots.looks <= 2
+        slots.give_back()
+
+
 async def test_a_slot_that_is_taken_again_at_once_lets_nobody_through() -> None:
     """Who wakes looks again, and waits on."""
     slots = Slots(1)

@@ -1,14 +1,18 @@
 """How a worker stops: told to, killed, or frozen. No attempt is burned by a deploy, no job is lost by a crash."""
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from waiting import wait_until
-from workers.plant import Machine, Plant, notes, runs
+from workers.floor import open_floor
+from workers.plant import Machine, Plant, notes, open_plant, runs
 
+from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import JobId, JobState
 from millstream_reaper.recoverer import Recoverer
+from millstream_streams import open_broker
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
 
 LEASE_S = 1.0
@@ -141,10 +145,10 @@ async def test_jobs_of_a_killed_worker_run_again_and_count_a_crash(plant: Plant)
     await machine.ended()
     pids = {note["pid"] for note in first}
     await wait_until(lambda: not any(runs(pid) for pid in pids), "its handler processes are gone")
-    await plant.start(**SHORT)
-    duty = recoverer(plant)
+    duty = recoverer(plant, lease_s=0.05)  # nobody else is there whose lease that would be
     for job_id in ids:
         await recover(plant, job_id, duty)
+    await plant.start(**SHORT)
     await plant.started(6)
     plant.let_go()
     for job_id in ids:
@@ -155,9 +159,9 @@ async def test_jobs_of_a_killed_worker_run_again_and_count_a_crash(plant: Plant)
 async def test_a_job_that_kills_its_worker_is_buried_in_the_end(plant: Plant) -> None:
     """Three crashes, whatever attempts it has left: then it takes nobody along any more."""
     job_id = await plant.floor.submit("poison", plant.payload, max_attempts=100)
-    duty = recoverer(plant)
+    duty = recoverer(plant, lease_s=0.05)  # nobody else is there whose lease that would be
     for crash in (1, 2, 3):
-        machine = await plant.start(**SHORT)
+        machine = plant.launch(**SHORT)
         assert await machine.ended() == -signal.SIGKILL
         await recover(plant, job_id, duty, crash)
     job = await plant.floor.job(job_id)
@@ -195,3 +199,31 @@ async def test_a_frozen_worker_finds_its_job_done_by_another(plant: Plant) -> No
     assert (await plant.floor.run("gate", plant.payload)).state is JobState.SUCCEEDED
     frozen.send(signal.SIGTERM)
     assert await frozen.ended() == 0
+
+
+@pytest.mark.parametrize(
+    "rights",
+    [("&*", "+@all", "-@dangerous", "+info"), ("resetchannels", "+@all")],
+    ids=["no dangerous commands", "no channels"],
+)
+async def test_a_worker_with_few_rights_works_and_stops_as_any_other(
+    own_redis: EmbeddedRedis, tmp_path: Path, rights: tuple[str, ...]
+) -> None:
+    """What Redis forbids it is a convenience: it renews, finishes what runs, and leaves."""
+    url = own_redis.url.replace("redis://", "redis://few:secret@")
+    async with open_broker(own_redis.url, namespace="few") as broker, open_floor(broker, own_redis.url) as floor:
+        await broker.client.execute_command("ACL", "SETUSER", "few", "on", ">secret", "~*", *rights)
+        with open_plant(floor, url, tmp_path) as plant:
+            machine = await plant.start(**SHORT)
+            job_id = await floor.submit("process.gate", plant.payload, max_attempts=1)
+
+            async def is_renewed() -> bool:
+                return (await floor.job(job_id)).progress is not None
+
+            await wait_until(is_renewed, "a renewal has brought the progress")
+            machine.send(signal.SIGTERM)
+            await drains(machine)
+            plant.let_go()
+            assert await machine.ended() == 0
+            job = await floor.job(job_id)
+            assert (job.state, job.deliveries) == (JobState.SUCCEEDED, 1)

@@ -1,0 +1,83 @@
+"""Runs commands: inside of the test, where that is fast, or as processes, where the process is what is tested."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from millstream_cli.main import main
+from millstream_cli.parent_watch import guarded
+
+NOBODY = "http://127.0.0.1:9"
+"""An address where nobody listens."""
+
+_OURS = ("MILLSTREAM_", "OTEL_")
+
+
+def run(*words: str, stdin: str | bytes | None = None, **environ: str) -> Result:
+    """Run a command here; `environ` are the only variables that configure it."""
+    unset = {name: None for name in os.environ if name.startswith(_OURS)}
+    return CliRunner(env={**unset, **environ}).invoke(main, words, input=stdin, prog_name="millstream")
+
+
+def refused(result: Result, *says: str, code: int | None = None) -> str:
+    """Check that a command failed in a way that people can read: a clear last line, no traceback. Return that line."""
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    assert result.exit_code in ({1, 2} if code is None else {code}), result.output
+    assert result.stdout == "", result.stdout
+    assert "Traceback" not in result.stderr, result.stderr
+    lines = result.stderr.strip().splitlines()
+    # What click refuses stands below a line of usage and one about --help.
+    assert len(lines) == 1 or lines[0].startswith("Usage: millstream"), result.stderr
+    assert lines[-1].startswith(("millstream: ", "Error: ")), lines[-1]
+    for words in says:
+        assert words in lines[-1], lines[-1]
+    return lines[-1]
+
+
+def environment(**environ: str) -> dict[str, str]:
+    """Return the environment for a process that nothing but `environ` configures."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | environ
+
+
+def program(*words: str) -> list[str]:
+    """Return the command line of the installed program."""
+    return [str(Path(sys.executable).with_name("millstream")), *words]
+
+
+def run_program(*words: str, cwd: Path | None = None, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run the program to its end."""
+    return subprocess.run(
+        program(*words),
+        cwd=cwd,
+        env=environment(**environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@contextmanager
+def started_program(*words: str, log: Path, cwd: Path | None = None, **environ: str) -> Iterator["subprocess.Popen"]:
+    """Run the program for as long as the block lasts; what it says is in the log."""
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            guarded(program(*words)),
+            cwd=cwd,
+            env=environment(**environ),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()

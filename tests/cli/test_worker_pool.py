@@ -1,0 +1,37 @@
+"""`worker --processes N`: several processes that come and go together."""
+
+import os
+import signal
+
+from cli.commands import started_program
+from waiting import wait_until
+
+from millstream_streams import Broker
+
+
+async def test_pool_starts_a_worker_again_that_was_killed_and_stops_all_when_told_to(
+    broker: Broker, redis_url, namespace, tmp_path
+):
+    """Each is a worker of its own, with the types and the concurrency of the pool, and takes its leave at the end."""
+    words = ("worker", "millstream_cli.demo.jobs:app", "--types", "demo.d*", "--concurrency", "7", "--processes", "2")
+    settings = {"MILLSTREAM_REDIS_URL": redis_url, "MILLSTREAM_NAMESPACE": namespace}
+    log = tmp_path / "log"
+
+    async def pids() -> set[int]:
+        return {int(worker.name.split(":")[1]) for worker in await broker.registry.workers()}
+
+    async def are(count: int) -> bool:
+        return len(await pids()) == count
+
+    with started_program(*words, log=log, **settings) as pool:
+        await wait_until(lambda: are(2), "both are there", 60)
+        workers = await broker.registry.workers()
+        assert {(*worker.types, worker.concurrency) for worker in workers} == {("demo.delayed", 7)}
+        os.kill((await pids()).pop(), signal.SIGKILL)
+        # The killed one stays listed until a reaper misses it.
+        await wait_until(lambda: are(3), "a third has come", 60)
+        pool.send_signal(signal.SIGTERM)
+        assert pool.wait(60) == 0, log.read_text()
+    assert await are(1)
+    heads = {line.split(" | ")[0].strip() for line in log.read_text().splitlines()}
+    assert heads == {"worker-1", "worker-2", "supervisor"}

@@ -1,0 +1,187 @@
+"""What crosses a process boundary comes back as it was, and two releases can read each other's jobs."""
+
+import inspect
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw, Struct
+
+import millstream_contracts as contracts
+from millstream_contracts import (
+    Backoff,
+    BackoffOptions,
+    Batch,
+    BatchItem,
+    BatchReceipt,
+    Cancelled,
+    Dead,
+    DeadLetter,
+    DeadLetterAction,
+    DeadLetterPage,
+    Event,
+    EventKind,
+    FieldError,
+    HandedBack,
+    Job,
+    JobError,
+    JobSpec,
+    JobState,
+    JobTransition,
+    Outcome,
+    Page,
+    Priority,
+    Problem,
+    Progress,
+    Queue,
+    QueueStatus,
+    RetryAt,
+    RunningJob,
+    Snoozed,
+    Submission,
+    Succeeded,
+    TypePolicy,
+    TypeRegistration,
+    WorkerInfo,
+    moment,
+)
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, 123_000, UTC)
+ID = "a_000000000000000000000000000A"
+ERROR = JobError("ValueError", "no", "f", "Traceback…", 3, "00-1-2-01")
+JOB = Job(
+    id=ID,
+    type="a",
+    state=JobState.DEAD,
+    priority=Priority.LOW,
+    version=9,
+    attempts=3,
+    created_at=NOW,
+    run_at=NOW,
+    progress=Progress(12.5, "on it"),
+    payload={"to": ["ann"], "n": 2**63 - 1},
+    error=ERROR,
+    reason="attempts",
+    tags={"customer": "42"},
+)
+LETTER = DeadLetter(id=ID, type="a", reason="crashed", died_at=NOW, attempts=1, crashes=3, error=ERROR)
+PROBLEM = Problem(type="about:blank", title="No", status=422, errors=[FieldError("/type", "no name")])
+
+VALUES: list[Struct] = [
+    contracts.ActionReport(1, 1, [contracts.ActionResult(ID, 202), contracts.ActionResult(ID, 409, "not dead")]),
+    contracts.ActionResult(ID, 404, "no such job"),
+    Backoff("linear", 1.5, 60.0, jitter=False),
+    BackoffOptions("constant"),
+    BatchItem(index=1, status=201, id=ID, replayed=True),
+    BatchReceipt(1, 1, [BatchItem(index=0, status=422, problem=PROBLEM)]),
+    Cancelled("why"),
+    Dead("attempts", ERROR),
+    LETTER,
+    DeadLetterAction(ids=[ID]),
+    DeadLetterPage([LETTER], "next"),
+    Event("1-0", EventKind.STARTED, 5, "w", [JobTransition(ID, 2, "running", 1, "x")]),
+    FieldError("/a", "b"),
+    HandedBack(),
+    JOB,
+    ERROR,
+    JobTransition(ID, 2, "running", 1),
+    Page([JOB], None),
+    PROBLEM,
+    Progress(1.0),
+    Queue("default", "a", 3),
+    QueueStatus(type="a", partitions=1, queued={"high": 1}, running=2, scheduled=3, blocked=4, dead=5),
+    RetryAt(5, ERROR),
+    RunningJob(ID, NOW),
+    Snoozed(5),
+    TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4),
+    TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),
+    WorkerInfo(name="w", types=["a"], concurrency=4, running=[RunningJob(ID, NOW)], started_at=NOW, seen_at=NOW),
+]
+# These hold a value that stays undecoded, which is equal to nothing: they have tests of their own.
+RAW = {Batch, JobSpec, Submission, Succeeded}
+
+
+def test_every_struct_is_tried() -> None:
+    """A new Struct of the package gets its example here."""
+    exported = {one for _, one in inspect.getmembers(contracts, inspect.isclass) if issubclass(one, Struct)}
+    assert exported == {type(value) for value in VALUES} | RAW
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("codec", [msgspec.json, msgspec.msgpack], ids=["json", "msgpack"])
+def test_value_comes_back_as_it_was(value: Struct, codec: Any) -> None:
+    """JSON and MessagePack say the same."""
+    assert codec.decode(codec.encode(value), type=type(value)) == value
+
+
+@pytest.mark.parametrize(
+    "value", [one for one in VALUES if isinstance(one, Outcome)], ids=lambda one: type(one).__name__
+)
+def test_outcome_is_known_by_its_tag(value: Struct) -> None:
+    """A union says which of its members it is."""
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=Outcome) == value
+
+
+@given(st.binary(max_size=50))
+def test_raw_values_pass_through(payload: bytes) -> None:
+    """Payloads and results are carried as they are."""
+    encoded = msgspec.msgpack.encode(payload)
+    spec = JobSpec(payload=Raw(encoded), created_at_ms=1, tags={"k": "v"}, backoff=Backoff())
+    back = msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=JobSpec)
+    assert bytes(back.payload) == encoded
+    assert (back.created_at_ms, back.tags, back.backoff) == (1, {"k": "v"}, Backoff())
+    done = msgspec.msgpack.decode(msgspec.msgpack.encode(Succeeded(Raw(encoded))), type=Succeeded)
+    assert bytes(done.result) == encoded
+
+
+def test_a_result_of_nothing_is_nil() -> None:
+    """A handler that returns None has succeeded."""
+    assert msgspec.msgpack.decode(bytes(Succeeded().result)) is None
+
+
+@pytest.mark.parametrize("known", range(2, 9))
+def test_spec_of_an_older_release_is_read(known: int) -> None:
+    """An array with fewer fields is an older spec: the rest has its defaults."""
+    full = [{"a": 1}, 5, "tp", "ts", 3, 1.5, {"kind": "linear"}, {"k": "v"}]
+    spec = msgspec.msgpack.decode(msgspec.msgpack.encode(full[:known]), type=JobSpec)
+    assert spec.created_at_ms == 5
+    assert spec.tags == ({"k": "v"} if known == 8 else None)
+    assert spec.traceparent == ("tp" if known > 2 else "")
+
+
+def test_spec_of_a_newer_release_is_read() -> None:
+    """An array with more fields, and a backoff with more options, is a newer spec: what is known is read."""
+    newer = [{"a": 1}, 5, "tp", "ts", 3, 1.5, {"kind": "linear", "factor": 2}, {"k": "v"}, "new", {"more": [1]}]
+    spec = msgspec.msgpack.decode(msgspec.msgpack.encode(newer), type=JobSpec)
+    assert (spec.max_attempts, spec.backoff, spec.tags) == (3, Backoff(kind="linear"), {"k": "v"})
+
+
+@pytest.mark.parametrize("value", [one for one in VALUES if type(one) in {WorkerInfo, TypeRegistration, Job, JobError}])
+def test_what_services_tell_each_other_may_hold_more(value: Struct) -> None:
+    """During a rolling update the newer ones say more than the older ones know."""
+    newer = {**msgspec.to_builtins(value), "something_new": [1, 2]}
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(newer), type=type(value)) == value
+
+
+@pytest.mark.parametrize("kind", [Submission, DeadLetterAction, Batch, BackoffOptions])
+def test_what_clients_send_is_strict(kind: type[Struct]) -> None:
+    """An unknown field in a request is a mistake, and told."""
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.json.decode(b'{"type":"a","jobs":[1],"surprise":1}', type=kind)
+
+
+@given(st.integers(min_value=0, max_value=32_503_680_000_000))
+def test_moment_is_an_aware_time_in_utc(milliseconds: int) -> None:
+    """Milliseconds come back from the time they became, up to the year 3000."""
+    at = moment(milliseconds)
+    assert at.tzinfo is UTC
+    assert round(at.timestamp() * 1000) == milliseconds
+
+
+def test_states_know_whether_they_are_the_end() -> None:
+    """A dead job is settled and not terminal: it waits for a decision."""
+    assert {state for state in JobState if state.is_terminal} == {"succeeded", "cancelled", "expired"}
+    assert {state for state in JobState if state.is_settled} == {"succeeded", "cancelled", "expired", "dead"}

@@ -1,0 +1,214 @@
+"""The other duties of a reaper: expire, trim, sweep."""
+
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import pytest
+from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, seed, seed_running, take_one
+
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, WorkerInfo
+from millstream_reaper.config import ReaperConfig
+from millstream_reaper.event_trimmer import EventTrimmer
+from millstream_reaper.expirer import Expirer
+from millstream_reaper.service import duties_of
+from millstream_reaper.sweeper import Sweeper
+from millstream_streams import Broker, open_broker
+from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
+
+
+def expirer(broker: Broker, metrics: MetricRegistry) -> Expirer:
+    """Return an expirer."""
+    return Expirer(broker.store, broker.registry, ReaperMetrics(metrics), interval_s=5.0)
+
+
+def trimmer(broker: Broker, metrics: MetricRegistry, keep: int, cap: int) -> EventTrimmer:
+    """Return a trimmer."""
+    return EventTrimmer(broker.store, broker.registry, ReaperMetrics(metrics), keep=keep, cap=cap, interval_s=10.0)
+
+
+def sweeper(broker: Broker, consumer_idle_s: float = 0.0, worker_silent_s: float = 60.0) -> Sweeper:
+    """Return a sweeper."""
+    return Sweeper(
+        broker.store,
+        broker.registry,
+        consumer_idle_s=consumer_idle_s,
+        worker_silent_s=worker_silent_s,
+        interval_s=60.0,
+    )
+
+
+def finished(metrics: MetricRegistry, job_type: str, state: str) -> float:
+    """Return how many jobs were counted as finished in this state."""
+    return metrics.get_sample_value("millstream_jobs_finished_total", {"type": job_type, "state": state}) or 0.0
+
+
+async def test_expirer_ends_what_is_late_on_every_queue(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Waiting or scheduled, also where no worker claims; what runs, and what has time, goes on."""
+    running = await seed_running(broker, queues[0])
+    late = [(queue, (await seed(broker, queue, expires_at_ms=LONG_AGO_MS))[0]) for queue in queues]
+    late += [(queue, (await seed(broker, queue, delay_ms=FAR_MS, expires_at_ms=LONG_AGO_MS))[0]) for queue in queues]
+    (in_time,) = await seed(broker, queues[0], expires_in_ms=FAR_MS)
+    found = await expirer(broker, metrics).run_once()
+    assert (found.expired, found.more) == (6, False)
+    for queue, job_id in late:
+        assert (await job_of(broker, queue, job_id)).state is JobState.EXPIRED
+    assert (await job_of(broker, queues[0], in_time)).state is JobState.QUEUED
+    assert (await job_of(broker, queues[0], running.id)).state is JobState.RUNNING
+    assert (finished(metrics, "email.send", "expired"), finished(metrics, "report", "expired")) == (4, 2)
+
+
+async def test_expirer_asks_to_be_run_again_while_there_is_more(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A call ends a hundred; the rest does not wait for the interval."""
+    for _ in range(3):
+        await seed(broker, queues[0], 100, expires_at_ms=LONG_AGO_MS)
+    duty, expired = expirer(broker, metrics), 0
+    for _ in range(10):
+        found = await duty.run_once()
+        expired += found.expired
+        if not found.more:
+            break
+    assert (expired, found.more) == (300, False)
+
+
+async def test_reapers_that_expire_at_once_end_each_job_once(
+    broker: Broker, redis_url: str, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Several at work count what they did themselves."""
+    await seed(broker, queues[0], 100, expires_at_ms=LONG_AGO_MS)
+    totals: list[int] = []
+
+    async def reap() -> None:
+        async with open_broker(redis_url, namespace=broker.keys.namespace) as own:
+            totals.append((await expirer(own, metrics).run_once()).expired)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(reap)
+    assert sum(totals) == 100
+
+
+async def fill_events(broker: Broker, queue: Queue, count: int) -> None:
+    """Write events straight into a stream. Trimming works by whole nodes of a hundred."""
+    pipeline = broker.client.pipeline(transaction=False)
+    for _ in range(count):
+        pipeline.xadd(broker.keys.of(queue).events, {"kind": "submitted", "at": 1, "worker": "", "jobs": b"\x90"})
+    await pipeline.execute()
+
+
+async def test_trimmer_trims_every_queue(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
+    """What nobody needs goes, and is no loss."""
+    for queue in queues:
+        await fill_events(broker, queue, 500)
+    found = await trimmer(broker, metrics, keep=100, cap=10_000).run_once()
+    left = [await broker.client.xlen(broker.keys.of(queue).events) for queue in queues]
+    assert found.removed + sum(left) == 1500
+    assert all(100 <= count < 300 for count in left)
+    assert found.lost == 0
+    assert metrics.get_sample_value("millstream_events_lost_total") == 0
+
+
+async def test_trimmer_counts_what_nobody_had_seen(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A consumer that stays away meets the cap, and the loss is known."""
+    await fill_events(broker, queues[0], 1000)
+    await broker.client.xgroup_create(broker.keys.of(queues[0]).events, "history", "0")
+    found = await trimmer(broker, metrics, keep=0, cap=300).run_once()
+    left = await broker.client.xlen(broker.keys.of(queues[0]).events)
+    assert (found.removed, found.lost) == (0, 1000 - left)
+    assert metrics.get_sample_value("millstream_events_lost_total") == found.lost > 0
+
+
+def worker(name: str, silent_s: float) -> WorkerInfo:
+    """Return a worker that was last seen so long ago."""
+    seen = datetime.now(UTC) - timedelta(seconds=silent_s)
+    return WorkerInfo(name=name, types=["report"], concurrency=1, started_at=seen, seen_at=seen)
+
+
+async def test_sweeper_takes_silent_workers_off_the_list(broker: Broker, queues: list[Queue]) -> None:
+    """One that was killed says no good-bye; one that lives stays."""
+    await broker.registry.beat(worker("gone", 61))
+    await broker.registry.beat(worker("alive", 5))
+    assert (await sweeper(broker).run_once()).workers == 1
+    assert [one.name for one in await broker.registry.workers()] == ["alive"]
+
+
+async def test_sweeper_removes_empty_consumers_on_every_queue(broker: Broker, queues: list[Queue]) -> None:
+    """One that still holds a job stays: its pending entries would be forgotten with it."""
+    for queue in queues:
+        await seed(broker, queue)
+        await take_one(broker, queue, "holds")
+        await seed(broker, queue)
+        gone = await take_one(broker, queue, "gone")
+        await broker.store.hand_back(queue, worker="gone", tokens=[(gone.id, gone.token)])
+    found = await sweeper(broker).run_once()
+    assert found.consumers >= 3
+    for queue in queues:
+        rows = await broker.client.xinfo_consumers(broker.keys.of(queue).ready[1], "workers")
+        assert [(row["name"], row["pending"]) for row in rows] == [(b"holds", 1)]
+        assert len((await broker.store.recover(queue, lease_ms=0, max_crashes=3)).requeued) == 1
+
+
+async def test_sweeper_leaves_consumers_that_were_seen_lately(broker: Broker, queues: list[Queue]) -> None:
+    """Whoever waits for work is idle, and no corpse."""
+    await seed(broker, queues[0])
+    delivery = await take_one(broker, queues[0], "idle")
+    await broker.store.hand_back(queues[0], worker="idle", tokens=[(delivery.id, delivery.token)])
+    assert (await sweeper(broker, consumer_idle_s=3600.0).run_once()).consumers == 0
+
+
+@pytest.mark.parametrize("name", ["recoverer", "expirer", "event-trimmer", "sweeper"])
+async def test_a_duty_does_nothing_on_queues_that_were_never_used(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
+) -> None:
+    """And makes nothing: looking leaves no key behind."""
+    config = ReaperConfig(redis_url="redis://127.0.0.1", lease_s=0.0)
+    (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
+    before = sorted(await broker.client.keys(f"{broker.keys.namespace}:*"))
+    await duty.run_once()
+    assert sorted(await broker.client.keys(f"{broker.keys.namespace}:*")) == before
+
+
+@pytest.mark.parametrize("name", ["expirer", "event-trimmer", "sweeper"])
+async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
+) -> None:
+    """The pass fails, and says so; what can be done is done."""
+    broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
+    keys = broker.keys.of(broken)
+    await broker.registry.add_queues([broken])
+    for key in (keys.expiring, keys.events, keys.ready[0]):
+        await broker.client.set(key, "of the wrong type")
+    (late,) = await seed(broker, queues[2], expires_at_ms=LONG_AGO_MS)
+    await fill_events(broker, queues[2], 500)
+    held = await seed_running(broker, queues[0], "empty")
+    await broker.store.hand_back(queues[0], worker="empty", tokens=[(held.id, held.token)])
+    config = ReaperConfig(redis_url="redis://127.0.0.1", events_kept=100, consumer_idle_s=0.0)
+    (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
+    # What no consumer can be in is nothing to complain of.
+    with nullcontext() if name == "sweeper" else pytest.raises(Exception, match="WRONGTYPE"):
+        await duty.run_once()
+    done = {
+        "expirer": (await job_of(broker, queues[2], late)).state is JobState.EXPIRED,
+        "event-trimmer": await broker.client.xlen(broker.keys.of(queues[2]).events) < 500,
+        "sweeper": not await broker.client.xinfo_consumers(broker.keys.of(queues[0]).ready[1], "workers"),
+    }
+    assert done[name]
+    await broker.client.delete(keys.expiring, keys.events, keys.ready[0])
+
+
+async def test_the_list_of_duties_tells_what_a_reaper_does(broker: Broker, metrics: MetricRegistry) -> None:
+    """Each at its own interval."""
+    config = ReaperConfig(redis_url="redis://127.0.0.1", recover_every_s=1.0, expire_every_s=2.0, trim_every_s=3.0)
+    duties = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None))
+    assert {duty.name: duty.interval_s for duty in duties} == {
+        "recoverer": 1.0,
+        "expirer": 2.0,
+        "event-trimmer": 3.0,
+        "sweeper": 60.0,
+    }

@@ -1,0 +1,267 @@
+"""The recoverer: what a vanished worker held runs again, and a job that kills its workers is buried."""
+
+import time
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from streams.seeds import commit, job_of, lease, new_job, seed, seed_running, take_one
+from waiting import wait_until
+
+from millstream_cli.embedded import EmbeddedRedis
+from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, Queue
+from millstream_reaper.recoverer import Recoverer, Recoveries
+from millstream_streams import Broker, CommitCode, StoreUnavailableError, open_broker
+from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
+
+LEASE_S = 600.0
+
+
+def make(broker: Broker, metrics: MetricRegistry, tracer: JobTracer | None = None, **settings: Any) -> Recoverer:
+    """Return a recoverer whose leases run out at once, unless told otherwise."""
+    return Recoverer(
+        broker.store,
+        broker.registry,
+        ReaperMetrics(metrics),
+        tracer or JobTracer(None),
+        **{"lease_s": 0.0, "max_crashes": 3, "interval_s": 600.0, **settings},
+    )
+
+
+def counted(metrics: MetricRegistry, job_type: str) -> dict[str, float]:
+    """Return how often each reason was counted for a type."""
+    return {
+        sample.labels["reason"]: sample.value
+        for family in metrics.collect()
+        for sample in family.samples
+        if sample.name == "millstream_recovered_total" and sample.labels["type"] == job_type
+    }
+
+
+async def test_run_once_takes_back_what_is_expired_on_every_queue(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Each job is ready again, and counted."""
+    held = [await seed_running(broker, queue, f"w{number}") for number, queue in enumerate(queues)]
+    found = await make(broker, metrics).run_once()
+    assert (found.requeued, found.buried, found.strays) == (3, 0, 0)
+    for one in held:
+        job = await job_of(broker, one.queue, one.id)
+        assert (job.state, job.crashes, job.attempts) == (JobState.QUEUED, 1, 0)
+        assert await commit(broker, one) is CommitCode.STALE
+    assert counted(metrics, "email.send") == {"lease_expired": 2}
+    assert counted(metrics, "report") == {"lease_expired": 1}
+
+
+async def test_run_once_looks_at_everything_however_much_it_is(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """One call looks at a hundred entries; a pass goes on to the end of each stream."""
+    queue = queues[0]
+    for _ in range(3):
+        await seed(broker, queue, 90)
+        await broker.store.claim(queue, consumer="w1", nonce=str(time.monotonic()), limit=100)
+    found = await make(broker, metrics).run_once()
+    assert found.requeued == 270
+    assert (await broker.store.measure(queue)).running == 0
+
+
+async def test_run_once_leaves_leases_that_have_not_run_out(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A worker that lives keeps its jobs."""
+    held = await seed_running(broker, queues[0])
+    assert await make(broker, metrics, lease_s=LEASE_S).run_once() == Recoveries()
+    assert await commit(broker, held) is CommitCode.COMMITTED
+
+
+async def test_run_once_buries_a_job_that_has_crashed_too_often(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """It would take one worker after the other with it."""
+    recoverer = make(broker, metrics, max_crashes=2)
+    held = await seed_running(broker, queues[0])
+    assert (await recoverer.run_once()).requeued == 1
+    await take_one(broker, queues[0])
+    found = await recoverer.run_once()
+    assert (found.requeued, found.buried) == (0, 1)
+    job = await job_of(broker, queues[0], held.id)
+    assert (job.state, job.reason, job.crashes) == (JobState.DEAD, "crashed", 2)
+    assert counted(metrics, "email.send") == {"lease_expired": 1, "buried": 1}
+    finished = {"type": "email.send", "state": "dead"}
+    assert metrics.get_sample_value("millstream_jobs_finished_total", finished) == 1
+
+
+async def test_run_once_charges_nothing_for_what_was_only_read(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """The worker died between its read and its claim: the job cannot have killed it."""
+    await seed_running(broker, queues[0])
+    await make(broker, metrics).run_once()
+    reader = broker.reader()
+    # The first read makes the groups that are missing.
+    while not await reader.wait(queues[:1], consumer="w2", block_ms=0):
+        pass
+    await reader.close()
+    found = await make(broker, metrics, max_crashes=1).run_once()
+    assert (found.requeued, found.buried) == (1, 0)
+    assert counted(metrics, "email.send") == {"lease_expired": 1, "never_started": 1}
+
+
+async def test_run_once_counts_strays(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
+    """An entry whose job is gone is removed and seen."""
+    held = await seed_running(broker, queues[0])
+    await broker.client.delete(broker.keys.of(queues[0]).job(held.id))
+    found = await make(broker, metrics).run_once()
+    assert (found.requeued, found.strays) == (0, 1)
+    assert counted(metrics, "email.send") == {"stray": 1}
+
+
+async def test_reapers_that_pass_at_once_take_each_job_back_once(
+    broker: Broker, redis_url: str, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """All replicas are active, with no lock: none of them can die holding it."""
+    held = [await seed_running(broker, queue, "w1") for queue in queues for _ in range(40)]
+    totals: list[Recoveries] = []
+
+    async def reap() -> None:
+        async with open_broker(redis_url, namespace=broker.keys.namespace) as own:
+            totals.append(await make(own, metrics).run_once())
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(reap)
+    assert sum(found.requeued for found in totals) == len(held)
+    assert sum(found.strays for found in totals) == 0
+    for one in held:
+        job = await job_of(broker, one.queue, one.id)
+        assert (job.state, job.crashes) == (JobState.QUEUED, 1)
+
+
+async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Who looks at the trace sees why there is a second attempt."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    spec = JobSpec(msgspec.Raw(b"\xc0"), 0, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+    job = msgspec.structs.replace(new_job(queues[0]), spec=msgspec.msgpack.encode(spec))
+    await broker.store.enqueue(queues[0], [job])
+    recoverer = make(broker, metrics, JobTracer(provider), max_crashes=2)
+    for _ in range(2):
+        await take_one(broker, queues[0])
+        await recoverer.run_once()
+    spans = exporter.get_finished_spans()
+    assert [span.name for span in spans] == ["recover", "bury"]
+    assert {f"{span.context.trace_id:032x}" for span in spans if span.context} == {"a" * 32}
+    provider.shutdown()
+
+
+async def test_a_queue_that_is_broken_does_not_keep_the_others_from_recovery(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A recovery that recovers nothing is the worst that can happen: the pass fails, and does what it can."""
+    broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
+    await broker.registry.add_queues([broken])
+    await broker.client.set(broker.keys.of(broken).ready[0], "no stream")
+    recoverer = make(broker, metrics)
+    for _ in range(3):
+        held = [await seed_running(broker, queue) for queue in queues]
+        with pytest.raises(Exception, match="WRONGTYPE"):
+            await recoverer.run_once()
+        for one in held:
+            assert (await job_of(broker, one.queue, one.id)).state is JobState.QUEUED
+            await commit(broker, await take_one(broker, one.queue))
+    await broker.client.delete(broker.keys.of(broken).ready[0])
+
+
+async def test_run_once_is_not_stopped_by_a_tag_that_nobody_can_read(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A newer release, or a stray hand, may have written it."""
+    await broker.client.sadd(broker.keys.queues, "no tag", "default/x/zz")
+    held = await seed_running(broker, queues[0])
+    assert (await make(broker, metrics).run_once()).requeued == 1
+    assert (await job_of(broker, queues[0], held.id)).state is JobState.QUEUED
+
+
+class Outage:
+    """A server of this test's own that takes reads but no writes, as one does whose replicas or disk are gone."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def begin(self) -> None:
+        """Refuse writes."""
+        await self._broker.client.config_set("min-replicas-to-write", 1)
+
+    async def end(self) -> None:
+        """Take them again."""
+        await self._broker.client.config_set("min-replicas-to-write", 0)
+
+
+async def fails(recoverer: Recoverer) -> bool:
+    """Pass once; return whether it was refused."""
+    try:
+        await recoverer.run_once()
+    except StoreUnavailableError:
+        return True
+    return False
+
+
+# Lease and interval of the tests of mercy: a recoverer was away when half a lease has passed since its last good pass.
+MERCY_LEASE_S = 1.0
+MERCY = {"lease_s": MERCY_LEASE_S, "interval_s": 0.0}
+
+
+@pytest.fixture
+def held_queue() -> Queue:
+    """Return a queue for a server of a test's own."""
+    return Queue(DEFAULT_TENANT, JobType("email.send"))
+
+
+@pytest.mark.parametrize("outage_s", [0.8, 1.6, 2.2], ids=["short", "beyond mercy", "long"])
+async def test_after_an_outage_workers_are_given_time_to_renew(
+    own_redis: EmbeddedRedis, metrics: MetricRegistry, held_queue: Queue, outage_s: float
+) -> None:
+    """Every lease looks expired then, although no worker died: whoever renews within a lease keeps its jobs."""
+    async with open_broker(own_redis.url, namespace="mercy", patience_s=0.0) as broker:
+        outage, recoverer = Outage(broker), make(broker, metrics, **MERCY)
+        await broker.registry.add_queues([held_queue])
+        alive, vanished = await seed_running(broker, held_queue), await seed_running(broker, held_queue)
+        await recoverer.run_once()
+        await outage.begin()
+        began = time.monotonic()
+
+        async def has_lasted() -> bool:
+            await fails(recoverer)
+            return time.monotonic() - began > outage_s
+
+        await wait_until(has_lasted, "the outage has lasted")
+        await outage.end()
+        # The reaper comes first: nobody has had a chance to renew.
+        assert (await recoverer.run_once()).requeued == 0
+        for _ in range(3):
+            await broker.store.renew(held_queue, consumer="w1", leases=[lease(alive)])
+        assert (await job_of(broker, held_queue, alive.id)).crashes == 0
+
+        async def is_vanished_taken_back() -> bool:
+            await broker.store.renew(held_queue, consumer="w1", leases=[lease(alive)])
+            await recoverer.run_once()
+            return (await job_of(broker, held_queue, vanished.id)).crashes == 1
+
+        await wait_until(is_vanished_taken_back, "what nobody renews is taken back after the mercy")
+        job = await job_of(broker, held_queue, alive.id)
+        assert (job.state, job.crashes) == (JobState.RUNNING, 0)
+
+
+async def test_a_reaper_that_has_just_started_shows_no_mercy(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """One that is restarted again and again must still recover."""
+    await seed_running(broker, queues[0])
+    assert (await make(broker, metrics).run_once()).requeued == 1

@@ -1,0 +1,172 @@
+"""The ground on which random transitions run: one queue on Redis, the model beside it, and both held together."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+from streams.audit import audit
+from streams.model import FOLLOWS, Expected, follow
+from streams.seeds import LONG_AGO_MS, TTL_MS, commit, events, new_job, nonce
+
+from millstream_contracts import DEFAULT_TENANT, JobId, JobType, Outcome, Priority, Queue
+from millstream_streams import (
+    Broker,
+    CommitCode,
+    Delivery,
+    EnqueueCode,
+    Idempotency,
+    NewJob,
+    ReadEntry,
+    open_broker,
+)
+
+QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
+
+
+class Ground(RuleBasedStateMachine):
+    """Calls that change Redis and the model alike, and what must hold after each."""
+
+    redis_url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model: dict[JobId, Expected] = {}
+        self.specs: dict[JobId, NewJob] = {}
+        self.keyed: dict[bytes, tuple[str, JobId]] = {}
+        self.deliveries: list[tuple[str, Delivery]] = []
+        """Every one that was ever given, with its worker."""
+        self.entries: list[tuple[str, ReadEntry]] = []
+        """What blocking reads have returned and nobody has claimed, with their worker."""
+        self.loop = asyncio.Runner()
+        self.opened = open_broker(self.redis_url, namespace=f"t{nonce()}{nonce()}")
+        self.broker: Broker = self.do(self.opened.__aenter__())
+        self.reader = self.broker.reader()
+
+    def do(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Run one call to its end."""
+        return self.loop.run(call)
+
+    def teardown(self) -> None:
+        """Hold the events against the jobs, and leave nothing behind."""
+        try:
+            self.do(self.check_events())
+        finally:
+            self.do(self.clean())
+            self.loop.close()
+
+    async def clean(self) -> None:
+        """Delete all keys of this run."""
+        await self.reader.close()
+        keys = [key async for key in self.broker.client.scan_iter(match=f"{self.broker.keys.namespace}:*", count=1000)]
+        if keys:
+            await self.broker.client.delete(*keys)
+        await self.opened.__aexit__(None, None, None)
+
+    async def check_events(self) -> None:
+        """Events tell each job's story without a gap and without an impossible step."""
+        versions: dict[str, int] = {}
+        states: dict[str, str] = {}
+        for event in await events(self.broker, QUEUE):
+            for one in event.jobs:
+                assert one.version == versions.get(one.id, 0) + 1, one
+                assert one.state in FOLLOWS[states.get(one.id, "")], (states.get(one.id), one)
+                versions[one.id], states[one.id] = one.version, one.state
+        assert states == {job_id: job.state for job_id, job in self.model.items()}
+
+    @invariant()
+    def every_job_is_where_the_model_says(self) -> None:
+        """Hold places, states and counts against the audit and the model."""
+        snapshot = self.do(audit(self.broker, QUEUE))
+        assert {job_id: fields["state"].decode() for job_id, fields in snapshot.jobs.items()} == {
+            job_id: job.state for job_id, job in self.model.items()
+        }
+        for job_id, job in self.model.items():
+            fields = snapshot.jobs[job_id]
+            counts = {name: int(fields.get(name, 0)) for name in ("attempts", "crashes", "deliveries", "handbacks")}
+            assert counts == {name: getattr(job, name) for name in counts}, job_id
+            assert fields.get("token", b"").decode() == job.token
+        depths = self.do(self.broker.store.measure(QUEUE))
+        held = sum(job.state == "running" or bool(job.reader) for job in self.model.values())
+        assert depths.running == held
+        assert sum(depths.queued) == sum(job.state == "queued" and not job.reader for job in self.model.values())
+
+    def store(
+        self, priority: Priority, delay_ms: int | None, *, is_late: bool, known: Idempotency | None = None
+    ) -> None:
+        """Enqueue, and follow it in the model."""
+        expires_at_ms = LONG_AGO_MS if is_late else None
+        job = new_job(QUEUE, priority=priority, delay_ms=delay_ms, expires_at_ms=expires_at_ms, idempotency=known)
+        (answer,) = self.do(self.broker.store.enqueue(QUEUE, [job]))
+        if known and known.key in self.keyed:
+            fingerprint, earlier = self.keyed[known.key]
+            wanted = EnqueueCode.REPLAYED if fingerprint == known.fingerprint else EnqueueCode.KEY_REUSED
+            assert (answer.code, answer.id) == (wanted, earlier)
+            return
+        assert (answer.code, answer.id) == (EnqueueCode.STORED, job.id)
+        self.model[job.id] = Expected("scheduled" if delay_ms else "queued", is_late=is_late)
+        self.specs[job.id] = job
+        if known:
+            self.keyed[known.key] = known.fingerprint, job.id
+
+    def take(self, worker: str, mark: str, **options: Any) -> list[Delivery]:
+        """Claim, and follow it in the model."""
+        claim = self.do(self.broker.store.claim(QUEUE, consumer=worker, nonce=mark, **options))
+        taken = claim.deliveries
+        assert len({one.id for one in taken}) == len(taken), "one job was given twice"
+        for one in taken:
+            self.start(worker, mark, one)
+            self.deliveries.append((worker, one))
+        for job_id, job in self.model.items():
+            # Which late jobs a claim met depends on its shares: the audit asks Redis, here only what may be is checked.
+            if job.state == "queued" and job.is_late and self.state_of(job_id) == "expired":
+                job.state, job.reader = "expired", ""
+        return taken
+
+    def start(self, worker: str, mark: str, one: Delivery) -> None:
+        """Follow one delivery in the model."""
+        job = self.model[one.id]
+        if job.state == "running":
+            assert (job.token, job.owner) == (one.token, worker), "a running job was given away"
+            return
+        assert (job.state, job.is_late) == ("queued", False)
+        assert job.reader in {"", worker}
+        job.state, job.owner, job.reader = "running", worker, ""
+        job.deliveries += 1
+        job.token = f"{job.deliveries}:{mark}"
+        assert (one.token, one.attempts, one.crashes) == (job.token, job.attempts, job.crashes)
+
+    def one_of_the_deliveries(self, at: int, which: str) -> tuple[str, Delivery]:
+        """Return a delivery that still counts, one whose job another has by now, or any; the last, where none is so."""
+        held = {job.token for job in self.model.values() if job.token}
+        found = {
+            "held": [pair for pair in self.deliveries if pair[1].token in held],
+            "zombie": [pair for pair in self.deliveries if self.is_zombie(pair[1])],
+            "any": self.deliveries,
+        }[which] or self.deliveries[-1:]
+        return found[at % len(found)]
+
+    def is_zombie(self, one: Delivery) -> bool:
+        """Return whether the job of a delivery runs elsewhere by now."""
+        return self.model[one.id].token not in {"", one.token}
+
+    def commit_one(self, one: Delivery, outcome: Outcome) -> None:
+        """Commit, and follow it in the model."""
+        code = self.do(commit(self.broker, one, outcome, TTL_MS))
+        if self.settle(one, code):
+            follow(self.model[one.id], outcome)
+
+    def settle(self, one: Delivery, code: CommitCode) -> bool:
+        """Check the answer about a delivery's end; return whether it has ended just now."""
+        job = self.model[one.id]
+        if job.token == one.token:
+            assert code is CommitCode.COMMITTED
+            job.token, job.done_token, job.owner = "", one.token, ""
+            return True
+        wanted = CommitCode.COMMITTED_BEFORE if job.done_token == one.token else CommitCode.STALE
+        assert code is wanted
+        return False
+
+    def state_of(self, job_id: JobId) -> str:
+        """Return the state that Redis holds."""
+        return self.do(self.broker.client.hget(self.broker.keys.of(QUEUE).job(job_id), "state")).decode()

@@ -1,0 +1,184 @@
+"""The same store on a Redis Cluster: each queue lives in one slot, and the slots on different servers."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+from leftovers import delete_namespace, find_leaks
+from redis.crc import key_slot
+from streams.audit import audit
+from streams.cluster import SLOTS, three_primaries
+from streams.seeds import (
+    ERROR,
+    FAR_MS,
+    commit,
+    job_of,
+    recover_all,
+    seed,
+    seed_dead,
+    seed_due,
+    seed_running,
+    take,
+    take_one,
+)
+from waiting import wait_until
+
+from millstream_cli.redis_finder import RedisBinary
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, RetryAt
+from millstream_streams import ActionCode, Broker, CommitCode, ReadEntry, open_broker
+
+
+@pytest.fixture(scope="module")
+def cluster_url(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the URL of a cluster."""
+    with three_primaries(tmp_path_factory.mktemp("cluster"), redis_binary) as url:
+        yield url
+
+
+@pytest.fixture
+async def broker(cluster_url: str, namespace: str) -> AsyncIterator[Broker]:
+    """Yield a broker on the cluster, in place of the one on a single server."""
+    async with open_broker(cluster_url, namespace=namespace) as opened:
+        yield opened
+        leaks = await find_leaks(opened.client, namespace)
+        await delete_namespace(opened.client, namespace)
+    assert not leaks, "left behind in Redis:\n" + "\n".join(leaks)
+
+
+@pytest.fixture
+async def queues(broker: Broker) -> AsyncIterator[list[Queue]]:
+    """Yield a queue on each of the three servers, sorted as lists want them."""
+    found: dict[int, Queue] = {}
+    for number in itertools.count():
+        queue = Queue(DEFAULT_TENANT, JobType(f"t{number}"))
+        found.setdefault(key_slot(queue.tag.encode()) * 3 // SLOTS, queue)
+        if len(found) == 3:
+            break
+    yield sorted(found.values())
+    for queue in found.values():
+        await audit(broker, queue)
+
+
+async def test_jobs_go_through_on_every_server(broker: Broker, queues: list[Queue]) -> None:
+    """Enqueue, claim, retry, release, recover and success, each in the slot of its queue."""
+    for queue in queues:
+        first, second = await seed(broker, queue, 2)
+        one, other = await take(broker, queue)
+        assert [one.id, other.id] == [first, second]
+        assert await commit(broker, one, RetryAt(FAR_MS, ERROR)) is CommitCode.COMMITTED
+        assert await recover_all(broker, queue) == [second]
+        await seed_due(broker, queue)
+        assert (await broker.store.release_due(queue)).released == 1
+        for delivery in await take(broker, queue):
+            assert await commit(broker, delivery) is CommitCode.COMMITTED
+        depths = await broker.store.measure(queue)
+        assert (depths.queued, depths.running, depths.scheduled) == ((0, 0, 0), 0, 1)
+
+
+async def test_a_queue_of_a_cluster_can_be_cancelled_redriven_and_watched(broker: Broker, queues: list[Queue]) -> None:
+    """What an operator does works wherever the queue is."""
+    for queue in queues:
+        dead = await seed_dead(broker, queue)
+        assert await broker.store.redrive(queue, [dead]) == [ActionCode.DONE]
+        assert await broker.store.watch(queue, dead) is ActionCode.DONE
+        assert await broker.store.cancel(queue, [dead]) == [ActionCode.DONE]
+        assert (await job_of(broker, queue, dead)).state is JobState.CANCELLED
+
+
+async def test_scripts_are_loaded_where_they_are_missing(broker: Broker, queues: list[Queue]) -> None:
+    """Each server has a script cache of its own."""
+    await broker.client.script_flush()
+    for queue in queues:
+        await seed_running(broker, queue)
+        assert len(await recover_all(broker, queue)) == 1
+
+
+async def test_lists_go_over_all_servers(broker: Broker, queues: list[Queue]) -> None:
+    """One list, in pages, over queues that live apart."""
+    wanted = []
+    for queue in queues:
+        wanted += await seed(broker, queue, 3)
+    shown, cursor = [], None
+    while True:
+        page = await broker.listing.jobs(queues, JobState.QUEUED, cursor=cursor, limit=2)
+        shown += [job.id for job in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert shown == wanted
+    for queue in queues:
+        await seed_dead(broker, Queue(queue.tenant, queue.type, 1))
+    others = [Queue(queue.tenant, queue.type, 1) for queue in queues]
+    assert len((await broker.listing.dead(others, cursor=None, limit=10)).items) == 3
+    for state in (JobState.RUNNING, JobState.SCHEDULED):
+        assert (await broker.listing.jobs(queues, state, cursor=None, limit=10)).items == []
+
+
+async def test_a_blocking_read_wakes_for_any_of_its_queues(broker: Broker, queues: list[Queue]) -> None:
+    """One read cannot span slots: each queue has its own, and what each brings is claimed."""
+    for queue in queues:
+        await take(broker, queue)
+    reader = broker.reader()
+    found: list[ReadEntry] = []
+    wanted = set()
+
+    async def wait() -> None:
+        while len(found) < len(queues):
+            found.extend(await reader.wait(queues, consumer="w1", block_ms=500))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        for queue in queues:
+            wanted |= set(await seed(broker, queue))
+        await wait_until(lambda: len(found) == 3, "every queue has woken the worker")
+    await reader.close()
+    assert {entry.id for entry in found} == wanted
+    for entry in found:
+        (delivery,) = await take(broker, entry.queue, limit=0, read=[entry])
+        assert delivery.id == entry.id
+
+
+async def test_a_blocking_read_makes_missing_groups(broker: Broker, queues: list[Queue]) -> None:
+    """Queues that were never claimed are read all the same."""
+    wanted = {job_id for queue in queues for job_id in await seed(broker, queue)}
+    reader = broker.reader()
+    found: list[ReadEntry] = []
+    await reader.wait(queues, consumer="w1", block_ms=0)
+    found += await reader.wait(queues, consumer="w1", block_ms=0)
+    await reader.close()
+    assert {entry.id for entry in found} == wanted
+
+
+async def test_hints_arrive_from_every_server(broker: Broker, queues: list[Queue]) -> None:
+    """A message published on one server reaches a listener on any."""
+    hints: list[Queue] = []
+    gaps: list[int] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(broker.listen_due, hints.append, lambda: gaps.append(1))
+        await wait_until(lambda: gaps, "the listener listens")
+        for queue in queues:
+            await seed(broker, queue, delay_ms=FAR_MS)
+        await wait_until(lambda: set(hints) == set(queues), "a hint for each queue")
+        tasks.cancel_scope.cancel()
+
+
+async def test_registry_and_capabilities_work_on_a_cluster(broker: Broker, queues: list[Queue]) -> None:
+    """What is not of one queue has a slot of its own."""
+    await broker.registry.add_queues(queues)
+    assert await broker.registry.queues() == queues
+    await broker.registry.ping()
+    found = await broker.require_suitable()
+    assert (found.mode, found.maxmemory_policy) == ("cluster", "noeviction")
+    assert found.appendonly is False
+
+
+async def test_many_calls_at_once_are_no_more_than_a_node_takes(broker: Broker, queues: list[Queue]) -> None:
+    """The pool of a cluster does not wait for a free connection: it has to be large enough."""
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            for queue in queues:
+                tasks.start_soon(seed, broker, queue)
+    for queue in queues:
+        assert (await broker.store.measure(queue)).queued == (0, 50, 0)
+    assert (await take_one(broker, queues[0])).queue == queues[0]

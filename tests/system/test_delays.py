@@ -1,0 +1,52 @@
+"""Delayed jobs: not before their time, and woken for it."""
+
+import pytest
+from ingest.serving import Ingest, running_ingest
+from system.running import PATIENT_DISPATCHER, python_process
+from waiting import wait_until
+
+from millstream_ingest.config import IngestConfig
+
+
+async def test_delayed_jobs_start_no_sooner_than_they_are_due(client):
+    """By the clock of Redis, and by that of the handler's host, which here is the same."""
+    delays = (0.05, 0.3, 0.6, 1.0)
+    jobs = [await client.submit("chore.now", delay=delay) for delay in delays]
+    for job in jobs:
+        ran_at_ns = await job.result(60)
+        ended = await job.status()
+        assert ended.started_at >= ended.run_at > ended.created_at
+        # The stored moment is in whole milliseconds.
+        assert ran_at_ns >= ended.run_at.timestamp() * 1e9 - 1e6
+
+
+@pytest.fixture
+async def ingest(broker, redis_url, namespace):
+    """Yield an ingest that is alone on its keys."""
+    async with running_ingest(IngestConfig(redis_url=redis_url, namespace=namespace, port=0)) as running:
+        yield running
+
+
+async def test_hint_wakes_a_dispatcher_for_a_job_that_is_due_before_it_would_look(
+    ingest: Ingest, broker, redis_url, namespace, tmp_path
+):
+    """It looks once an hour; each job is due sooner than what it sleeps for, and is released all the same."""
+    with python_process(PATIENT_DISPATCHER, tmp_path, MILLSTREAM_REDIS_URL=redis_url, MILLSTREAM_NAMESPACE=namespace):
+        await wait_until(lambda: is_heard(broker), "the dispatcher listens", 60)
+        later = await ingest.submit("chore.now", delay_s=1800)
+        for delay_s in (0.3, 0.1, 0.2):
+            job = await ingest.submit("chore.now", delay_s=delay_s)
+            assert job["state"] == "scheduled"
+            await wait_until(lambda job=job: is_released(ingest, job), f"the job due in {delay_s} s is released", 60)
+        assert (await ingest.get(f"/v1/jobs/{later['id']}"))["state"] == "scheduled"
+
+
+async def is_heard(broker) -> bool:
+    """Whether somebody listens for queues that have an earlier job."""
+    [(_, listeners)] = await broker.client.pubsub_numsub(broker.keys.hint_due)
+    return listeners == 1
+
+
+async def is_released(ingest: Ingest, job: dict) -> bool:
+    """Whether a job waits for a worker."""
+    return (await ingest.get(f"/v1/jobs/{job['id']}"))["state"] == "queued"

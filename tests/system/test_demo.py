@@ -1,0 +1,31 @@
+"""`millstream demo`, as a new user runs it."""
+
+import re
+
+from cli.commands import run_program
+
+from millstream_cli.demo.work import DELAYED, FLAKY, MAILS, POISON, REPORTS
+
+DONE = {  # jobs, succeeded, retried, dead
+    "email.send": [MAILS, MAILS, 0, 0],
+    "report.generate": [REPORTS, REPORTS, 0, 0],
+    "demo.flaky": [FLAKY, FLAKY, FLAKY, 0],
+    "demo.poison": [POISON, 0, POISON, POISON],
+    "demo.delayed": [DELAYED, DELAYED, 0, 0],
+}
+
+
+def test_demo_does_all_its_work_in_a_fresh_folder_and_says_so(tmp_path):
+    """Exit code 0, a row per job type, a worker killed; mails and reports are where it says."""
+    done = run_program("demo", cwd=tmp_path, MILLSTREAM_TYPES="nothing.of.this")
+    said = done.stdout
+    assert (done.returncode, done.stderr) == (0, ""), said
+    rows = [line.split() for line in said.splitlines()]
+    counts = {row[0]: [int(cell) for cell in row[1:5]] for row in rows if row and row[0] in DONE}
+    assert counts == DONE
+    assert "worker-1 is killed with SIGKILL" in said
+    assert said.rstrip().endswith("Every job ended as it should.")
+    places = tmp_path / ".millstream" / "demo"
+    assert len(list((places / "mails").glob("*.eml"))) >= MAILS
+    assert len(list((places / "reports").rglob("*.xlsx"))) >= REPORTS
+    assert re.search(r"worker-1 ended with signal SIGKILL", (places / "services.log").read_text())

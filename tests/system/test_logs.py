@@ -1,0 +1,46 @@
+"""What the services log: a line per attempt that can be searched, and nothing of what users send."""
+
+import json
+
+from system.running import System
+from waiting import wait_until
+
+from millstream_telemetry.names import ATTEMPT_FINISHED, LOG_FIELDS
+
+SECRET = "canary-4711"
+
+
+def lines(system: System) -> list[dict]:
+    """Return what the services have logged."""
+    said = (line.split(" | ", 1) for line in system.log.read_text().splitlines())
+    return [json.loads(line) for _, line in said if line.startswith("{")]
+
+
+def attempts(system: System, job_id: str) -> list[dict]:
+    """Return the lines about a job's finished attempts."""
+    return [line for line in lines(system) if line["event"] == ATTEMPT_FINISHED and line["job_id"] == job_id]
+
+
+async def test_every_attempt_leaves_one_line_of_the_documented_fields(system, client):
+    """With it one finds the job, its trace, and what it came to."""
+    job = await client.submit("chore.retried")
+    await job.result(60)
+    await wait_until(lambda: len(attempts(system, job.id)) == 2, "both attempts are logged")
+    found = attempts(system, job.id)
+    said = [(line["service"], line["attempt"], line["delivery"], line["outcome"]) for line in found]
+    assert said == [("workers", 1, 1, "error"), ("workers", 2, 2, "ok")]
+    assert {line["trace_id"] for line in found} == {job.job.trace_id}
+    documented = {field.name for field in LOG_FIELDS}
+    for line in found:
+        assert line.keys() <= documented
+        assert {"run_ms", "queue_wait_ms", "type"} <= line.keys()
+
+
+async def test_nothing_that_users_send_is_logged(system, client, http):
+    """Payloads, error messages made of them, tags and bad requests: they may hold what nobody should read."""
+    job = await client.submit("chore.hopeless", SECRET, tags={"customer": SECRET})
+    await client.wait(job.id, 60)
+    await http.post("/v1/jobs", json={"type": "chore.count", "payload": {SECRET: SECRET}})
+    await http.post("/v1/jobs", content=SECRET)
+    await wait_until(lambda: attempts(system, job.id), "the attempt is logged")
+    assert SECRET not in system.log.read_text()

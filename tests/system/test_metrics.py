@@ -1,0 +1,111 @@
+"""What every process shows on `/metrics`, as a Prometheus would scrape it."""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+
+import anyio
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from system.running import System
+from waiting import wait_until
+
+from millstream_telemetry.names import METRICS
+
+EVERY_PROCESS = ("ingest", "dispatcher", "reaper", "worker-1", "worker-2")
+
+
+async def scrape(system: System) -> dict[str, str]:
+    """Return what each process shows."""
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        answers = {name: await http.get(f"{url}/metrics") for name, url in system.admin_urls.items()}
+    for answer in answers.values():
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+    return {name: answer.text for name, answer in answers.items()}
+
+
+def families(text: str) -> dict[str, tuple[str, dict[tuple, float]]]:
+    """Return kind and samples of each of our metrics; samples by their name and labels."""
+    return {
+        family.name: (
+            family.type,
+            {(sample.name, *sorted(sample.labels.items())): sample.value for sample in family.samples},
+        )
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("millstream_")
+    }
+
+
+@pytest.fixture
+async def shown(system, client, folder) -> dict[str, str]:
+    """Return what is shown after a job that ended, one that was retried and one that died."""
+    await system.wait_all_ready()
+    for job_type, payload in (
+        ("chore.count", {"folder": str(folder)}),
+        ("chore.retried", None),
+        ("chore.closed", None),
+    ):
+        await client.wait((await client.submit(job_type, payload)).id, 60)
+    await wait_until(lambda: has_measured(system), "the dispatcher has measured the queues", 60)
+    return await scrape(system)
+
+
+async def has_measured(system: System) -> bool:
+    """Whether the dispatcher shows a dead job of this type."""
+    found = families((await scrape(system))["dispatcher"])
+    return bool(found["millstream_dead_jobs"][1].get(("millstream_dead_jobs", ("type", "chore.closed"))))
+
+
+async def test_all_metrics_are_shown_and_no_others(shown):
+    """Those of names.py, each of its kind, by one process at least."""
+    assert shown.keys() == set(EVERY_PROCESS)
+    kinds: dict[str, str] = {}
+    for text in shown.values():
+        kinds |= {name: kind for name, (kind, _) in families(text).items()}
+    # The parser calls a counter by its name without `_total`.
+    assert kinds == {spec.name.removesuffix("_total"): spec.kind for spec in METRICS}
+
+
+async def test_every_process_shows_how_it_talks_to_redis_and_what_its_duties_do(shown):
+    """Ingest has no duties."""
+    for name, text in shown.items():
+        found = families(text)
+        assert found["millstream_redis_seconds"][1], name
+        if name != "ingest":
+            assert found["millstream_duty_last_success_timestamp_seconds"][1], name
+
+
+async def test_retried_job_counts_as_two_attempts_and_ends_once(system, client, shown):
+    """Whichever workers it was that ran it."""
+    before = counts(shown)
+    job = await client.submit("chore.retried")
+    await job.result(60)
+    expected = before + Counter({"error": 1, "ok": 1, "succeeded": 1})
+
+    async def are_counted() -> bool:
+        return counts(await scrape(system)) == expected
+
+    await wait_until(are_counted, "both attempts and the end are counted")
+
+
+def counts(shown: Mapping[str, str]) -> Counter[str]:
+    """Return the attempts of `chore.retried` by outcome, and how many of it succeeded."""
+    found: Counter[str] = Counter()
+    for text in shown.values():
+        ours = families(text)
+        for name in ("millstream_job_attempts", "millstream_jobs_finished"):
+            for (sample, *labels), value in ours.get(name, ("", {}))[1].items():
+                what = dict(labels)
+                if sample == f"{name}_total" and what["type"] == "chore.retried":
+                    found[what.get("outcome") or what["state"]] += int(value)
+    return found
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on PATH")
+async def test_promtool_finds_nothing_to_object_to(shown):
+    """What Prometheus itself thinks of names, kinds and help texts."""
+    for name, text in shown.items():
+        checked = await anyio.run_process(["promtool", "check", "metrics"], input=text.encode(), check=False)
+        assert (checked.returncode, checked.stderr) == (0, b""), name
