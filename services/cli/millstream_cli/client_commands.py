@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,21 @@ from millstream_contracts import ActionReport, Job
 client_errors = one_line_errors(CliError, MillstreamError, TypeError, ValueError, OSError)
 
 url_option = click.option("--url", help="Address of the HTTP API; else MILLSTREAM_URL, else http://127.0.0.1:8080.")
+
+
+def chosen_letters(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what the commands that act on dead letters have in common."""
+    for decorate in (
+        client_errors,
+        json_option,
+        url_option,
+        click.option("--limit", type=int, default=1000, show_default=True, help="How many of the type at most."),
+        click.option("--type", "type_", help="All of one job type."),
+        click.argument("ids", nargs=-1),
+    ):
+        command = decorate(command)
+    return command
+
 
 RETRY_FOR_S = 3.0
 """A person who waits at a terminal rather hears soon that nobody answers."""
@@ -111,12 +127,7 @@ def dead(
 
 
 @dead.command()
-@click.argument("ids", nargs=-1)
-@click.option("--type", "type_", help="All of one job type.")
-@click.option("--limit", type=int, default=1000, show_default=True, help="How many of the type at most.")
-@url_option
-@json_option
-@client_errors
+@chosen_letters
 def redrive(ids: tuple[str, ...], *, type_: str | None, limit: int, url: str | None, as_json: bool) -> None:
     """Run dead jobs again, by IDS or by --type."""
     with connect(url) as client:
@@ -124,12 +135,7 @@ def redrive(ids: tuple[str, ...], *, type_: str | None, limit: int, url: str | N
 
 
 @dead.command()
-@click.argument("ids", nargs=-1)
-@click.option("--type", "type_", help="All of one job type.")
-@click.option("--limit", type=int, default=1000, show_default=True, help="How many of the type at most.")
-@url_option
-@json_option
-@client_errors
+@chosen_letters
 def discard(ids: tuple[str, ...], *, type_: str | None, limit: int, url: str | None, as_json: bool) -> None:
     """Let dead jobs go, by IDS or by --type."""
     with connect(url) as client:
