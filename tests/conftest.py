@@ -16,7 +16,9 @@ from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_streams import Broker, open_broker
 
-pytest.register_assert_rewrite("streams.audit", "streams.machine", "streams.seeds")
+pytest.register_assert_rewrite(
+    "cli.commands", "ingest.serving", "streams.audit", "streams.machine", "streams.seeds", "system.running"
+)
 
 # How long an example takes says nothing here: the machines that run this are busy.
 hypothesis.settings.register_profile("millstream", deadline=None, print_blob=True)

@@ -214,7 +214,7 @@ async def fails(recoverer: Recoverer) -> bool:
 
 
 # Lease and interval of the tests of mercy: a recoverer was away when half a lease has passed since its last good pass.
-MERCY_LEASE_S = 1.0
+MERCY_LEASE_S = 0.7
 MERCY = {"lease_s": MERCY_LEASE_S, "interval_s": 0.0}
 
 
@@ -224,7 +224,7 @@ def held_queue() -> Queue:
     return Queue(DEFAULT_TENANT, JobType("email.send"))
 
 
-@pytest.mark.parametrize("outage_s", [0.8, 1.6, 2.2], ids=["short", "beyond mercy", "long"])
+@pytest.mark.parametrize("outage_s", [0.5, 1.15, 1.5], ids=["short", "beyond mercy", "long"])
 async def test_after_an_outage_workers_are_given_time_to_renew(
     own_redis: EmbeddedRedis, metrics: MetricRegistry, held_queue: Queue, outage_s: float
 ) -> None:

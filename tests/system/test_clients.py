@@ -104,7 +104,7 @@ async def test_dead_letters(sdk):
     again = await given(sdk.wait(job.id, 60))
     assert (again.state, again.deliveries) == (JobState.DEAD, 2)
     assert (await given(sdk.retry(job.id))).id == job.id
-    await given(sdk.wait(job.id, 60))
+    assert (await given(sdk.wait(job.id, 60))).deliveries == 3
     assert (await given(sdk.discard(ids=[job.id]))).done == 1
     assert (await given(sdk.get(job.id))).state is JobState.CANCELLED
 

@@ -88,6 +88,12 @@ async def attempt(call: Callable[[], Awaitable[T]]) -> T:
     """Make one call. Raises: StoreUnavailableError, StoreFullError; what is neither goes through."""
     try:
         return await call()
+    except AttributeError as error:
+        # redis-py's cluster client closes all connections when one node fails, also those that others are just
+        # using: they then find no stream to write to (8.1.0).
+        if error.obj is None and error.name in {"writelines", "drain", "write"}:
+            raise StoreUnavailableError("Redis is not available: the connection was closed meanwhile") from error
+        raise
     except REDIS_ERRORS as error:
         meaning = translate(error)
         if meaning is None:

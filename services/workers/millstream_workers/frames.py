@@ -26,7 +26,7 @@ class Order(Struct, frozen=True, tag="order"):
 
 
 class ReadyReport(Struct, frozen=True, tag="ready"):
-    """The apps are loaded."""
+    """The apps are loaded, or an order was taken."""
 
 
 class ProgressReport(Struct, frozen=True, tag="progress"):

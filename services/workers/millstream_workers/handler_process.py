@@ -96,6 +96,7 @@ async def _serve(app: App, inbox: Inbox, reports: BinaryIO) -> None:
     async with AsyncExitStack() as lifespans:
         while order := await inbox.next():
             inbox.is_busy = True
+            send(ReadyReport())  # from here on the handler may have run
             handler = app.handlers[order.job_type]
             if handler.app not in states:
                 states[handler.app] = await lifespans.enter_async_context(handler.app.running())

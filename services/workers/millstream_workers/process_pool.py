@@ -1,10 +1,10 @@
 """Processes for handlers with `isolation="process"`: one job at a time each, killed when the job must stop."""
 
 import math
-import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from subprocess import PIPE
 from typing import Any
 
@@ -43,10 +43,10 @@ class ProcessPool:
 
     async def call(self, job_type: str, running: Running, timeout_s: float | None) -> EncodedResult:
         """Run a job's handler in a process. Raises: what the handler wished, RemoteError, ProcessDiedError."""
-        process = self._take_idle() or await self._start(running)
+        process = await self._engage(_order(job_type, running, timeout_s), running)
         reusable = False
         try:
-            result = await process.run(job_type, running, timeout_s)
+            result = await process.result(running)
             reusable = True
         except (Steering, RemoteError):
             reusable = True
@@ -59,13 +59,18 @@ class ProcessPool:
                     await process.kill()
         return result
 
-    def _take_idle(self) -> "HandlerProcess | None":
-        """Return a process that is still alive: one that died while it was idle costs no job an attempt."""
-        while self._idle:
-            process = self._idle.pop()
-            if process.is_alive:
+    async def _engage(self, order: Order, running: Running) -> "HandlerProcess":
+        """Return a process that has begun the job. One that died while it was idle costs the job no attempt."""
+        while process := self._take_idle():
+            with suppress(ProcessDiedError):
+                await process.begin(order)
                 return process
-        return None
+        process = await self._start(running)
+        await process.begin(order)
+        return process
+
+    def _take_idle(self) -> "HandlerProcess | None":
+        return self._idle.pop() if self._idle else None
 
     async def _start(self, running: Running) -> "HandlerProcess":
         """Start a process. The job's time runs from when it is ready."""
@@ -108,29 +113,21 @@ class HandlerProcess:
             raise
         return process
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether it has not ended yet, asked of the system: the event loop may not have heard of it."""
-        try:
-            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        except ChildProcessError:
-            return False
-
-    async def run(self, job_type: str, running: Running, timeout_s: float | None) -> EncodedResult:
-        """Run one job and return its result. Raises: what the handler wished, RemoteError, ProcessDiedError."""
-        delivery = running.delivery
-        order = Order(
-            job_type=job_type,
-            job_id=delivery.id,
-            attempt=delivery.attempts + 1,
-            fence=delivery.deliveries,
-            spec=msgspec.msgpack.encode(delivery.spec),
-            timeout_s=timeout_s,
-        )
+    async def begin(self, order: Order) -> None:
+        """Give it a job, and return once it has begun. Raises: ProcessDiedError, and then the handler never ran."""
         try:
             await self._orders.send(encode_frame(order))
+            await self._receive()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await self.kill()
             raise ProcessDiedError(await self._epitaph()) from None
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.kill()
+            raise
+
+    async def result(self, running: Running) -> EncodedResult:
+        """Return the result of the job it has begun. Raises: what the handler wished, RemoteError, ProcessDiedError."""
         while True:
             match await self._receive():
                 case ProgressReport(progress):
@@ -168,6 +165,18 @@ class HandlerProcess:
         if code < 0:
             return f"the handler's process was ended by {signal.Signals(-code).name}"
         return f"the handler's process exited with status {code}"
+
+
+def _order(job_type: str, running: Running, timeout_s: float | None) -> Order:
+    delivery = running.delivery
+    return Order(
+        job_type=job_type,
+        job_id=delivery.id,
+        attempt=delivery.attempts + 1,
+        fence=delivery.deliveries,
+        spec=msgspec.msgpack.encode(delivery.spec),
+        timeout_s=timeout_s,
+    )
 
 
 def _wish(report: WishReport) -> Any:

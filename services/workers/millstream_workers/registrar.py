@@ -1,12 +1,13 @@
 """Tells the others about this worker: which types it handles, how it describes them, that it is alive."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from millstream.handler import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
-from millstream_streams import Registry
+from millstream_streams import Registry, StoreError
 from millstream_telemetry import DutyResult
 from millstream_workers.running import Running
 
@@ -62,8 +63,9 @@ class Registrar:
         await self._registry.add_types(self._tenant, self._types)
 
     async def leave(self) -> None:
-        """Take this worker off the list."""
-        await self._registry.leave(self._worker)
+        """Take this worker off the list; when Redis is away, a reaper will."""
+        with suppress(StoreError):
+            await self._registry.leave(self._worker)
 
     def _info(self) -> WorkerInfo:
         running = sorted(self._running(), key=lambda one: one.begun_at)
