@@ -89,9 +89,10 @@ class Intake:
             await self._slots.wait_free()
             if self._stopping:
                 return
+            # To ask is enough: while Redis is away a restart would not help.
+            self._pulse.beat()
             try:
                 await self._take()
-                self._pulse.beat()
                 failures = 0
             except* StoreUnavailableError as group:
                 failures += 1

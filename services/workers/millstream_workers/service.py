@@ -22,6 +22,7 @@ from millstream_telemetry import (
     DutyRunner,
     FailureLog,
     Health,
+    HealthCheck,
     HealthReport,
     JobTracer,
     MetricRegistry,
@@ -246,10 +247,19 @@ class Worker:
             self._metrics.observe_loop_lag(max(0.0, anyio.current_time() - due))
             self._keeper.tick()
 
+    def live(self) -> Health:
+        """Return whether this worker does its duty. Any thread may call it."""
+        if self._slots.free > 0:
+            intake = self._pulse.check()
+        else:
+            # Nothing to ask for: a worker full of long jobs is a healthy one.
+            intake = HealthCheck("intake", ok=True, detail="every slot is busy")
+        return Health.of([intake, *self._keeper.checks()])
+
     def _admin(self, port: int) -> AdminServer:
         report = HealthReport(
             "workers",
-            live=lambda: Health.of([self._pulse.check(), *self._keeper.checks()]),
+            live=self.live,
             ready=self._duties.ready,
         )
         return AdminServer(self._config.admin_host, port, registry=self._registry, report=report)

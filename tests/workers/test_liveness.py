@@ -1,0 +1,61 @@
+"""A probe that kills healthy workers is worse than none: what counts is that a worker still does its duty."""
+
+import anyio
+from waiting import wait_until
+from workers.floor import Floor
+
+from millstream import App
+from millstream_streams import StoreUnavailableError
+from millstream_telemetry import HealthCheck
+
+
+class Stale:
+    """A pulse that nobody has beaten for long, and never will in time."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+
+    def beat(self) -> None:
+        """Note that somebody asked."""
+        self.beats += 1
+
+    def check(self) -> HealthCheck:
+        """Answer as a pulse does that is too old."""
+        return HealthCheck("intake", ok=False, detail="too long ago")
+
+
+async def test_a_worker_is_live_while_every_slot_is_busy(floor: Floor) -> None:
+    """A worker full of long jobs asks for nothing, and must not be restarted for that."""
+    app, gate = App("test"), anyio.Event()
+
+    @app.job("long")
+    async def long() -> None:
+        await gate.wait()
+
+    hired = await floor.hire(app, concurrency=1)
+    worker = hired.worker
+    await floor.submit("long")
+    await wait_until(lambda: worker._slots.free == 0, "the slot is busy")
+    worker._pulse = Stale()  # type: ignore[assignment]
+    assert worker.live().ok
+    gate.set()
+    await wait_until(lambda: worker._slots.free == 1, "the slot is free")
+    assert [check.name for check in worker.live().checks if not check.ok] == ["intake"]
+
+
+async def test_a_worker_that_asks_in_vain_is_live(floor: Floor) -> None:
+    """While Redis is away a restart would not help: to ask is enough."""
+    app = App("test")
+
+    @app.job("any")
+    async def any_job() -> None: ...
+
+    hired = await floor.hire(app)
+    intake = hired.worker._intake
+    pulse = intake._pulse = Stale()  # type: ignore[assignment]
+
+    async def fail() -> None:
+        raise StoreUnavailableError("away")
+
+    intake._take = fail  # type: ignore[method-assign]
+    await wait_until(lambda: pulse.beats >= 2, "it has asked again")
