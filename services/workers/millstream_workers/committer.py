@@ -74,22 +74,27 @@ class Committer:
             if not self._waiting:
                 await self._wake.wait(_NO_WAIT_S)
                 continue
-            try:
-                await self._commit_round()
-                failures = 0
-            except* StoreError as group:
-                failures += 1
-                self._log.warning("outcomes not committed", jobs=self.backlog, error=str(group.exceptions[0]))
-            if failures:
+            errors = await self._commit_round()
+            failures = failures + 1 if errors else 0
+            if errors:
+                self._log.warning("outcomes not committed", jobs=self.backlog, error=str(errors[0]))
                 await anyio.sleep(backoff_s(failures))
 
-    async def _commit_round(self) -> None:
-        if len(self._waiting) == 1:
-            await self._commit_queue(*next(iter(self._waiting.items())))
-            return
+    async def _commit_round(self) -> list[StoreError]:
+        """Commit a batch of each queue. Returns: why some were not."""
+        errors: list[StoreError] = []
+
+        async def commit(queue: Queue, waiting: list[Finished]) -> None:
+            # Caught here: let out, the error of one queue would cancel the commits of the others.
+            try:
+                await self._commit_queue(queue, waiting)
+            except StoreError as error:
+                errors.append(error)
+
         async with anyio.create_task_group() as tasks:
             for queue, waiting in list(self._waiting.items()):
-                tasks.start_soon(self._commit_queue, queue, waiting)
+                tasks.start_soon(commit, queue, waiting)
+        return errors
 
     async def _commit_queue(self, queue: Queue, waiting: list[Finished]) -> None:
         batch = waiting[: limits.MAX_SCRIPT_JOBS]

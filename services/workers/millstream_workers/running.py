@@ -15,7 +15,7 @@ class Running:
     The lease keeper reads it from its own thread; it changes only `renewed_at` and takes `progress`.
     """
 
-    __slots__ = ("begun_at", "context", "delivery", "interruption", "progress", "renewed_at", "scope")
+    __slots__ = ("begun_at", "delivery", "interruption", "progress", "renewed_at", "scope")
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
@@ -24,7 +24,6 @@ class Running:
         self.progress: Progress | None = None
         """Not yet stored."""
         self.begun_at = self.renewed_at = time.monotonic()
-        self.context: object | None = None
 
     @property
     def id(self) -> JobId:
