@@ -1,32 +1,5 @@
-"""Queues that the duties know, and whose consistency is checked when a test ends."""
+"""What the tests of the reaper's duties share with those of other duties."""
 
-from collections.abc import AsyncIterator
+from duty_fixtures import metrics, queues
 
-import pytest
-from streams.audit import audit
-
-from millstream_contracts import DEFAULT_TENANT, JobType, Queue
-from millstream_streams import Broker
-from millstream_telemetry import MetricRegistry
-
-
-@pytest.fixture
-async def queues(broker: Broker) -> AsyncIterator[list[Queue]]:
-    """Yield three registered queues, two of one type."""
-    queues = [
-        Queue(DEFAULT_TENANT, JobType("email.send"), 0),
-        Queue(DEFAULT_TENANT, JobType("email.send"), 1),
-        Queue(DEFAULT_TENANT, JobType("report"), 0),
-    ]
-    await broker.registry.add_queues(queues)
-    yield queues
-    for queue in queues:
-        await audit(broker, queue)
-
-
-@pytest.fixture
-def metrics() -> MetricRegistry:
-    """Return an empty registry of metrics that knows the types."""
-    registry = MetricRegistry()
-    registry.register_types(["email.send", "report"])
-    return registry
+__all__ = ["metrics", "queues"]
