@@ -29,6 +29,8 @@ class Expected(Struct):
     reader: str = ""
     """Who has read its entry without claiming it."""
     cancel: bool = False
+    apart: str = ""
+    """The token under which it was noted that its handler has not begun."""
     attempts: int = 0
     crashes: int = 0
     deliveries: int = 0

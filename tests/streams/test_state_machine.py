@@ -118,6 +118,17 @@ class Transitions(Ground):
             job.state = "cancelled" if job.cancel else "queued"
             job.handbacks += 0 if job.cancel else 1
 
+    @precondition(lambda self: self.deliveries)
+    @rule(at=pick, which=any_kind, waits=st.booleans())
+    def set_apart(self, at: int, which: str, waits: bool) -> None:
+        """Note that a delivery waits to run alone, or no longer: only whoever has the job may."""
+        _, one = self.one_of_the_deliveries(at, which)
+        (noted,) = self.do(self.broker.store.set_apart(QUEUE, [(one.id, one.token)], waits=waits))
+        job = self.model[one.id]
+        assert noted == (job.token == one.token)
+        if noted:
+            job.apart = one.token if waits else ""
+
     # Housekeeping.
 
     @rule(duty=st.sampled_from(["let_time_pass", "let_time_pass", "release_due", "release_due", "expire", "sweep"]))
@@ -136,9 +147,11 @@ class Transitions(Ground):
                 job.reader = ""
                 assert job_id in requeued
             elif job.state == "running":
+                is_charged = job.apart != job.token
+                job.crashes += is_charged
                 job.token, job.owner = "", ""
-                job.crashes += 1
-                job.state = "cancelled" if job.cancel else "dead" if job.crashes >= MAX_CRASHES else "queued"
+                is_over = is_charged and job.crashes >= MAX_CRASHES
+                job.state = "cancelled" if job.cancel else "dead" if is_over else "queued"
                 assert (job_id in requeued, job_id in buried) == (job.state == "queued", job.state == "dead")
             else:
                 assert job_id not in requeued | buried

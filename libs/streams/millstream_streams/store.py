@@ -144,6 +144,17 @@ class JobStore:
             arguments += (job_id, token)
         return [CommitCode(int(code)) for code in await self._run("hand_back", queue, arguments)]
 
+    async def set_apart(self, queue: Queue, tokens: Sequence[tuple[JobId, str]], *, waits: bool) -> list[bool]:
+        """Note that deliveries wait to run alone, or no longer do: one that waits is charged no crash.
+
+        Returns: for each, whether it is still the caller's.
+        """
+        _check_size(tokens)
+        arguments: list[Argument] = ["1" if waits else ""]
+        for job_id, token in tokens:
+            arguments += (job_id, token)
+        return [code == 1 for code in await self._run("set_apart", queue, arguments)]
+
     async def release_due(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Release:
         """Make ready what is due."""
         released, expired, next_in_ms = await self._run("release_due", queue, [limit, self._retention_ms])

@@ -94,6 +94,8 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
         types=settings.types or ("*",),
         concurrency=settings.concurrency,
         lease_s=settings.lease_s,
+        max_crashes=settings.max_crashes,
+        stalled_loop_s=settings.stalled_loop_s,
         renew_every_s=settings.renew_every_s,
         grace_s=settings.grace_s,
         weights=settings.weights,

@@ -114,6 +114,8 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     """How many processes of the worker to run."""
     renew_every_s: Annotated[float, Meta(ge=0.1, le=_HOUR_S)] = 2.0
     """How often leases are renewed; at most half of `lease_s`, so that one lost renewal costs nothing."""
+    stalled_loop_s: Annotated[float, Meta(ge=1.0, le=_HOUR_S)] = 60.0
+    """How long a handler may block the event loop before the worker is taken for dead."""
     grace_s: Annotated[float, Meta(ge=0.0, le=_HOUR_S)] = 25.0
     """From SIGTERM until jobs that still run are handed back. Kubernetes kills after 30 s by default."""
     priority: PriorityRule = "70/20/10"

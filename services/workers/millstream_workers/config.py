@@ -19,6 +19,10 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     """Handlers that run at once."""
     lease_s: float = 30.0
     """A delivery whose lease was not renewed for so long is taken back. It bounds no job's length."""
+    max_crashes: int = 3
+    """As the reapers have it: a job that has one crash left runs alone."""
+    stalled_loop_s: float = 60.0
+    """An event loop that has not turned for so long is taken for dead: no lease is renewed, `/livez` fails."""
     renew_every_s: float = 2.0
     """Also how late a handler may learn of its cancellation when the hint was lost."""
     grace_s: float = 25.0

@@ -86,6 +86,8 @@ class Executor:
 
     async def _happen(self, handler: Handler[..., Any], running: Running, terms: Terms, span: Attempt) -> Happening:
         """Decode and call. Returns: what happened."""
+        if running.interruption:  # while it waited to run alone
+            return Interrupted(running.interruption)
         try:
             payload = handler.decode(running.delivery.spec.payload)
         except Exception as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything

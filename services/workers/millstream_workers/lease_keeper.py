@@ -23,9 +23,6 @@ from millstream_workers.errors import LeaseKeeperError
 from millstream_workers.happenings import Interruption
 from millstream_workers.running import Running
 
-STALLED_LOOP_S = 60.0
-"""A loop that has not ticked for so long is taken for dead, unless the lease is longer."""
-
 SAFE_SHARE_OF_LEASE = 2 / 3
 """After this part of a lease without a renewal the handler is stopped: at its end another may start."""
 
@@ -54,7 +51,7 @@ class LeaseKeeper:
         self._held: dict[tuple[JobId, str], Running] = {}
         self._hinted: set[JobId] = set()
         self._closing = threading.Event()
-        self._loop_pulse = Pulse("event loop", max(STALLED_LOOP_S, config.lease_s))
+        self._loop_pulse = Pulse("event loop", config.stalled_loop_s)
         self._own_pulse = Pulse("lease keeper", 3 * config.lease_s)
         self._log = structlog.get_logger().bind(worker=consumer)
         self._death: BaseException | None = None

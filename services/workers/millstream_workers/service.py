@@ -40,6 +40,7 @@ from millstream_workers.executor import Executor
 from millstream_workers.intake import Intake
 from millstream_workers.lease_keeper import LeaseKeeper
 from millstream_workers.process_pool import ProcessPool
+from millstream_workers.quarantine import Quarantine
 from millstream_workers.registrar import Registrar
 from millstream_workers.running import Running
 from millstream_workers.slots import Slots
@@ -135,6 +136,14 @@ class Worker:
         self._metrics.watch_slots(config.concurrency, lambda: self._slots.busy)
         self._keeper = LeaseKeeper(config, self.name, asyncio.get_running_loop())
         self._committer = Committer(broker.store, self._keeper, self._metrics, self.name)
+        self._quarantine = Quarantine(
+            broker.store,
+            self._slots,
+            self._keeper,
+            self._committer,
+            worker=self.name,
+            max_crashes=config.max_crashes,
+        )
         self._executor = Executor(
             handlers,
             caller=Caller(config.concurrency, self._processes),
@@ -215,6 +224,7 @@ class Worker:
     def _stop_taking(self) -> None:
         self._registrar.is_draining = True
         self._intake.stop()
+        self._quarantine.close()
         if self._tasks is not None:
             self._tasks.start_soon(self._interrupt_read)
 
@@ -232,7 +242,10 @@ class Worker:
 
     async def _execute(self, running: Running) -> None:
         try:
-            await self._executor.execute(running)
+            if self._quarantine.suspects(running.delivery):
+                await self._quarantine.run(running, self._executor.execute)
+            else:
+                await self._executor.execute(running)
         finally:
             self._slots.give_back()
 

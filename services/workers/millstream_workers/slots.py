@@ -1,5 +1,8 @@
 """How many more handlers this worker may run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import anyio
 
 
@@ -9,12 +12,13 @@ class Slots:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.busy = 0
-        self._freed = anyio.Event()
+        self._closures = 0
+        self._changed = anyio.Event()
 
     @property
     def free(self) -> int:
         """How many handlers may start now."""
-        return self.limit - self.busy
+        return 0 if self._closures else self.limit - self.busy
 
     def take(self) -> None:
         """Note that a handler starts."""
@@ -23,21 +27,35 @@ class Slots:
     def give_back(self) -> None:
         """Note that a handler has ended."""
         self.busy -= 1
-        self._freed.set()
+        self._changed.set()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Let no further handler start for as long as the block lasts."""
+        self._closures += 1
+        try:
+            yield
+        finally:
+            self._closures -= 1
+            self._changed.set()
+
+    def tell(self) -> None:
+        """Wake whoever waits for a change, to look at something else that has changed."""
+        self._changed.set()
 
     async def wait_free(self) -> int:
         """Wait until a handler may start. Returns: how many."""
         while self.free <= 0:
-            await self._wait()
+            await self.wait_change()
         return self.free
 
     async def wait_idle(self) -> None:
         """Wait until no handler runs."""
         while self.busy:
-            await self._wait()
+            await self.wait_change()
 
-    async def _wait(self) -> None:
+    async def wait_change(self) -> None:
         """Wait until the next handler ends. All who wait share one event."""
-        if self._freed.is_set():
-            self._freed = anyio.Event()
-        await self._freed.wait()
+        if self._changed.is_set():
+            self._changed = anyio.Event()
+        await self._changed.wait()

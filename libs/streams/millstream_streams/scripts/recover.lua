@@ -22,15 +22,16 @@ local recovered, died, cancelled = {}, {}, {}
 local function recover(index, entry, id)
   local key = jobs .. id
   local job = redis.call('HMGET', key, 'state', 'entry', 'priority', 'version', 'crashes', 'deliveries', 'cancel',
-    'waited', 'spec', 'worker')
+    'waited', 'spec', 'worker', 'token', 'apart')
   drop_entry(ready[index], entry)
   if (job[1] ~= 'running' and job[1] ~= 'queued') or job[2] ~= entry then
     strays = strays + 1
     return
   end
   local version = next_version(job[4])
-  -- A job that is still `queued` was read but never claimed: its handler has not begun, nothing is charged.
-  local crashed = job[1] == 'running'
+  -- Nothing is charged where the handler has not begun: the job is still `queued`, read but never claimed, or it
+  -- waited for its turn to run alone.
+  local crashed = job[1] == 'running' and job[11] ~= job[12]
   local crashes = (tonumber(job[5]) or 0) + (crashed and 1 or 0)
   local report = {id, job[9] or '', job[10] or '', tonumber(job[6]) or 0, crashed and 1 or 0}
   if crashed then redis.call('HSET', key, 'crashes', int(crashes)) end

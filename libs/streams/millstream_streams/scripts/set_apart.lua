@@ -1,0 +1,26 @@
+-- Note that deliveries wait in their worker's hands until they can run alone, or that their turn has come.
+--
+-- Caller      workers, for jobs on their last crash
+-- Idempotent  yes
+-- KEYS        none but the hashes of the jobs
+-- ARGV[2]     '1': they wait; '': they start
+-- ARGV[3..]   per job two values: job id, token
+-- Returns     per job: 1 noted; 0 it is another delivery's by now, or gone
+--
+-- `recover` charges no crash to a job that only waited: its worker was brought down by something else. The
+-- note is taken away by HDEL, which a full Redis takes too, for without it a poisonous job would never be buried.
+
+local replies = {}
+
+for at = 3, #ARGV, 2 do
+  local key, token = jobs .. ARGV[at], ARGV[at + 1]
+  local job = redis.call('HMGET', key, 'state', 'token')
+  local is_ours = job[1] == 'running' and job[2] == token
+  if is_ours and ARGV[2] == '1' then
+    redis.call('HSET', key, 'apart', token)
+  elseif is_ours then
+    redis.call('HDEL', key, 'apart')
+  end
+  replies[#replies + 1] = is_ours and 1 or 0
+end
+return replies

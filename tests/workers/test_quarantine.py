@@ -1,0 +1,182 @@
+"""A job that has one crash left runs alone: nobody else pays for what it does to its worker."""
+
+from typing import Any
+
+import anyio
+import pytest
+from waiting import wait_until
+from workers.floor import Floor, queue_of_id, queue_of_type
+from workers.plant import Plant, notes
+
+from millstream import App, Context
+from millstream_contracts import JobId, JobState
+
+MAX_CRASHES = 3
+
+
+class Bench:
+    """An app whose jobs run until they are let go, each by its name."""
+
+    def __init__(self) -> None:
+        self.app = App("test")
+        self.running: list[str] = []
+        self.seen_together: list[set[str]] = []
+        self._go: dict[str, anyio.Event] = {}
+
+        @self.app.job("gate")
+        async def gate(name: str, ctx: Context) -> int:
+            self.running.append(name)
+            self.seen_together.append(set(self.running))
+            try:
+                await self._gate(name).wait()
+            finally:
+                self.running.remove(name)
+            return ctx.fence
+
+    def let_go(self, *names: str) -> None:
+        """Let these jobs end."""
+        for name in names:
+            self._gate(name).set()
+
+    def runs(self, *names: str) -> bool:
+        """Return whether exactly these jobs run."""
+        return set(self.running) == set(names)
+
+    def _gate(self, name: str) -> anyio.Event:
+        return self._go.setdefault(name, anyio.Event())
+
+
+async def crash(floor: Floor, job_id: JobId, times: int = MAX_CRASHES - 1) -> None:
+    """Let workers vanish with this job, the only one of its queue, and take it back each time."""
+    queue = queue_of_id(job_id)
+    for turn in range(times):
+        await floor.broker.store.claim(queue, consumer="gone", nonce=f"{job_id}.{turn}", limit=1)
+        await floor.take_back(job_id)
+
+
+async def fields(floor: Floor, job_id: JobId) -> dict[str, Any]:
+    """Return what Redis holds of a job."""
+    found = await floor.broker.client.hgetall(floor.broker.keys.of(queue_of_id(job_id)).job(job_id))
+    return {name.decode(): value for name, value in found.items()}
+
+
+async def is_apart(floor: Floor, job_id: JobId) -> bool:
+    """Return whether Redis knows that a job waits to run alone."""
+    return "apart" in await fields(floor, job_id)
+
+
+async def test_a_job_on_its_last_crash_waits_for_its_neighbours_and_then_runs_alone(floor: Floor) -> None:
+    """What has started goes on; nothing else starts until the suspect has ended."""
+    bench = Bench()
+    suspect = await floor.submit("gate", "suspect")
+    await crash(floor, suspect)
+    await floor.submit_many("gate", ["a", "b"])
+    await floor.hire(bench.app)
+    await wait_until(lambda: is_apart(floor, suspect), "the suspect waits")
+    await wait_until(lambda: bench.runs("a", "b"), "its neighbours run")
+    late = await floor.submit("gate", "late")
+    bench.let_go("a", "b")
+    await wait_until(lambda: bench.runs("suspect"), "the suspect runs")
+    assert not await is_apart(floor, suspect)
+    assert (await floor.job(late)).state is JobState.QUEUED
+    bench.let_go("suspect", "late")
+    assert (await floor.settled(suspect)).state is JobState.SUCCEEDED
+    assert (await floor.settled(late)).state is JobState.SUCCEEDED
+    assert {"suspect"} in bench.seen_together
+    assert [group for group in bench.seen_together if "suspect" in group and len(group) > 1] == []
+
+
+async def test_jobs_on_their_last_crash_run_one_after_the_other(floor: Floor) -> None:
+    """Only one of them can be to blame for the next crash."""
+    bench = Bench()
+    suspects = []
+    for name in ("a", "b", "c"):
+        suspects.append(await floor.submit("gate", name))
+        await floor.broker.store.claim(queue_of_type("gate"), consumer="gone", nonce=name, limit=1)
+    for turn in ("x", "y"):
+        await floor.broker.store.recover(queue_of_type("gate"), lease_ms=0, max_crashes=100)
+        if turn == "x":
+            await floor.broker.store.claim(queue_of_type("gate"), consumer="gone", nonce=turn, limit=3)
+    await floor.hire(bench.app)
+    for _ in suspects:
+        await wait_until(lambda: len(bench.running) == 1, "one of them runs")
+        bench.let_go(*bench.running)
+        await wait_until(lambda: not any(bench._gate(name).is_set() for name in bench.running), "it has ended")
+    for suspect in suspects:
+        assert (await floor.settled(suspect)).state is JobState.SUCCEEDED
+    assert max(len(group) for group in bench.seen_together) == 1
+
+
+async def test_a_job_with_crashes_to_spare_runs_beside_others(floor: Floor) -> None:
+    """A worker that vanishes is mostly the fault of no job: one crash slows nothing down."""
+    bench = Bench()
+    once = await floor.submit("gate", "once")
+    await crash(floor, once, times=1)
+    await floor.submit("gate", "other")
+    await floor.hire(bench.app)
+    await wait_until(lambda: bench.runs("once", "other"), "both run")
+    bench.let_go("once", "other")
+    await floor.settled(once)
+
+
+async def test_a_worker_that_does_not_become_free_gives_the_job_up_at_no_cost(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A neighbour may run for hours: the others must not wait for it."""
+    monkeypatch.setattr("millstream_workers.quarantine.PATIENCE_S", 0.05)
+    bench = Bench()
+    suspect = await floor.submit("gate", "suspect")
+    await crash(floor, suspect)
+    await floor.submit("gate", "long")
+    await floor.hire(bench.app)
+    await floor.broker.store.release_due(queue_of_type("gate"))
+
+    async def is_put_off() -> bool:
+        return (await floor.job(suspect)).state is JobState.SCHEDULED
+
+    await wait_until(is_put_off, "the suspect is put off")
+    job = await floor.job(suspect)
+    assert (job.attempts, job.crashes) == (0, MAX_CRASHES - 1)
+    await floor.submit("gate", "next")
+    await wait_until(lambda: bench.runs("long", "next"), "the worker takes jobs again")
+    bench.let_go("long", "next")
+
+
+async def test_a_waiting_job_is_handed_back_at_once_when_its_worker_leaves(plant: Plant) -> None:
+    """It has not begun, so there is nothing to wait for."""
+    floor = plant.floor
+    suspect = await floor.submit("gate", plant.payload)
+    await crash(floor, suspect)
+    await floor.submit("gate", plant.payload)
+    machine = await plant.start(grace_s=600)
+    await plant.started(1)
+    await wait_until(lambda: is_apart(floor, suspect), "the suspect waits")
+    machine.process.terminate()
+
+    async def is_back() -> bool:
+        return (await floor.job(suspect)).state is JobState.QUEUED
+
+    await wait_until(is_back, "it is handed back")
+    assert (await floor.job(suspect)).handbacks == 1
+    plant.let_go()
+    assert await machine.ended() == 0
+
+
+async def test_the_neighbours_of_a_poisonous_job_survive_it(plant: Plant) -> None:
+    """It kills three workers and is buried; those beside it lose time, and nothing else."""
+    floor = plant.floor
+    poison = await floor.submit("poison", plant.payload)
+    neighbours = await floor.submit_many("gate", [plant.payload] * 5)
+    queues = [queue_of_type("gate"), queue_of_type("poison")]
+    for turn in range(MAX_CRASHES):
+        if turn == MAX_CRASHES - 1:
+            plant.let_go()  # each runs alone from now on, so those that hold on would keep the poison out
+        await plant.launch().ended()
+        for queue in queues:
+            await floor.broker.store.recover(queue, lease_ms=0, max_crashes=MAX_CRASHES)
+    job = await floor.job(poison)
+    assert (job.state, job.reason) == (JobState.DEAD, "crashed")
+    plant.launch()
+    for neighbour in neighbours:
+        assert (await floor.settled(neighbour)).state is JobState.SUCCEEDED
+    assert len(notes(plant.folder, "ended")) == len(neighbours)
