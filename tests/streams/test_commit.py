@@ -118,7 +118,7 @@ async def test_commit_charges_no_attempt_for_a_snooze(broker: Broker, queue: Que
     running = await seed_running(broker, queue)
     await commit(broker, running, Snoozed(0))
     again = await take_one(broker, queue)
-    assert (again.attempts, again.deliveries, again.last_error) == (0, 2, b"")
+    assert (again.attempts, again.deliveries, again.last_error) == (0, 2, None)
 
 
 async def test_commit_buries_with_reason_and_fingerprint(broker: Broker, queue: Queue) -> None:

@@ -19,6 +19,7 @@ from streams import (
     test_recover,
     test_release_due,
     test_renew,
+    test_set_apart,
 )
 from streams.audit import audit
 from streams.test_state_machine import Transitions
@@ -97,9 +98,21 @@ MUTATIONS = {
     ),
     "recover charges a job that had not begun": Mutation(
         "recover",
-        "local crashed = job[1] == 'running'",
+        "local crashed = job[1] == 'running' and job[11] ~= job[12]",
         "local crashed = true",
         test_recover.test_recover_charges_nothing_for_an_entry_that_was_read_but_not_claimed,
+    ),
+    "recover charges a job that waited to run alone": Mutation(
+        "recover",
+        " and job[11] ~= job[12]",
+        "",
+        test_set_apart.test_a_job_that_waits_to_run_alone_is_charged_no_crash,
+    ),
+    "set_apart does not compare the token": Mutation(
+        "set_apart",
+        " and job[2] == token",
+        "",
+        test_set_apart.test_set_apart_refuses_a_zombie_and_what_is_gone,
     ),
     "renew does not ask who holds the entry": Mutation(
         "renew",

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from millstream_contracts import JobId, JobSpec, Outcome, Priority, Queue
+from millstream_contracts import JobError, JobId, JobSpec, Outcome, Priority, Queue
 
 
 class NewJob(Struct, frozen=True, kw_only=True):
@@ -73,8 +73,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     crashes: int
     ready_at_ms: int
     claimed_at_ms: int
-    last_error: bytes = b""
-    """JobError of the last failed attempt in MessagePack, or empty."""
+    last_error: JobError | None = None
+    """Of the last failed attempt."""
     was_delayed: bool = False
 
     @property

@@ -37,6 +37,8 @@ REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSE
 
 # Errors that redis-py has no class for. Each of them passes, or is repaired, without a change on our side.
 _PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN|DENIED|NOPERM"
+# What a script is told that meets a hash which has moved on already, while its slot is moving.
+_MOVING = "attempted to access a non local key"
 # Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
 _CODE = re.compile(rf"(?:^|: ?-?)(OOM|{_PASSING_CODES})\b")
 
@@ -72,7 +74,7 @@ def translate(error: Exception) -> StoreError | None:
     found = _CODE.search(text)
     if isinstance(error, redis_errors.OutOfMemoryError) or (found and found[1] == "OOM"):
         return StoreFullError("Redis is at its maxmemory and refuses to store more")
-    if isinstance(error, _UNAVAILABLE) or found:
+    if isinstance(error, _UNAVAILABLE) or found or _MOVING in text:
         # The text of the error only: redis-py may put a failed command's arguments, so a payload, into others.
         return StoreUnavailableError(f"Redis is not available: {type(error).__name__}: {text[:200]}")
     return None

@@ -1,10 +1,11 @@
 """Reads what is stored of a job, also what this release cannot read: one such job must not stop those beside it."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from millstream_contracts import JobSpec
+from millstream_contracts import JobError, JobSpec, Progress, moment
 
 # Stands for a spec that was broken, or written by a release that this one does not understand. No handler can decode
 # its payload either, so the job is buried with a clear reason.
@@ -13,14 +14,53 @@ UNREADABLE = JobSpec(payload=msgspec.Raw(b""), created_at_ms=0)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
+_decode_error = msgspec.msgpack.Decoder(JobError).decode
+_decode_progress = msgspec.msgpack.Decoder(Progress).decode
 
 
-def read_spec(blob: bytes) -> JobSpec:
+def read_spec(blob: bytes | None) -> JobSpec:
     """Return a job's spec, or :data:`UNREADABLE`."""
     try:
-        return _decode_spec(blob)
+        return _decode_spec(blob or b"")
     except UNDECODABLE:
         return UNREADABLE
+
+
+def read_error(blob: bytes | None) -> JobError | None:
+    """Return the error of a failed attempt; None when there is none, or none that can be read."""
+    try:
+        return _decode_error(blob) if blob else None
+    except UNDECODABLE:
+        return None
+
+
+def read_progress(blob: bytes | None) -> Progress | None:
+    """Return how far a handler says it is; None when it has not said, or not in a way that can be read."""
+    try:
+        return _decode_progress(blob) if blob else None
+    except UNDECODABLE:
+        return None
+
+
+def read_int(text: bytes | int | None) -> int:
+    """Return a stored number; 0 for what is none."""
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0
+
+
+def read_time(text: bytes | int | None) -> datetime | None:
+    """Return stored Unix milliseconds as a time in UTC; None for what is none, or lies beyond the calendar."""
+    try:
+        return moment(int(text)) if text else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def read_text(text: bytes | None) -> str | None:
+    """Return a stored text, with a mark in place of what is no UTF-8; None for none."""
+    return text.decode(errors="replace") if text else None
 
 
 def read_value(blob: bytes | msgspec.Raw) -> Any:

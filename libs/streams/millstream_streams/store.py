@@ -40,7 +40,7 @@ from millstream_streams.errors import StoreError
 from millstream_streams.faults import REDIS_ERRORS, NoObserver, RedisObserver, persist
 from millstream_streams.keys import PRIORITIES, Keys
 from millstream_streams.scripting import Argument, load_script, run_script
-from millstream_streams.specs import read_spec
+from millstream_streams.specs import read_error, read_int, read_spec
 
 FROM_THE_START = ("0-0", "0-0", "0-0")
 
@@ -282,9 +282,9 @@ def _delivery(queue: Queue, row: list[Any]) -> Delivery:
         attempts=attempts,
         deliveries=deliveries,
         crashes=crashes,
-        ready_at_ms=int(ready_at),
+        ready_at_ms=read_int(ready_at),
         claimed_at_ms=int(now),
-        last_error=error,
+        last_error=read_error(error),
         was_delayed=bool(run_at),
     )
 

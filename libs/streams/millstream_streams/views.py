@@ -1,30 +1,25 @@
 """Jobs as people read them: hashes turned into `Job` values. Reads only."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any
 
-import msgspec
-
-from millstream_contracts import (
-    DeadLetter,
-    Job,
-    JobError,
-    JobId,
-    JobSpec,
-    JobState,
-    Priority,
-    Progress,
-    Queue,
-    moment,
-)
+from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, moment
 from millstream_streams.connections import Client
 from millstream_streams.faults import persist
 from millstream_streams.keys import Keys
-from millstream_streams.specs import read_spec, read_value
+from millstream_streams.specs import (
+    read_error,
+    read_int,
+    read_progress,
+    read_spec,
+    read_text,
+    read_time,
+    read_value,
+)
 
-_decode_error = msgspec.msgpack.Decoder(JobError).decode
-_decode_progress = msgspec.msgpack.Decoder(Progress).decode
+# By the words that scripts write, for a hash may hold others.
+_STATES = {state.encode(): state for state in JobState}
+_PRIORITIES = {priority.encode(): priority for priority in Priority}
+_LONG_AGO = moment(0)
 
 Fields = dict[bytes, bytes]
 
@@ -41,22 +36,19 @@ class JobViews:
         """Return a job with its payload and result, or None when there is no such job."""
         key = self._keys.of(queue).job(job_id)
         fields: Fields = await persist(lambda _: self._client.hgetall(key), self._patience_s, lambda: None)
-        return job_from_fields(queue, job_id, fields) if fields else None
+        return job_from_fields(queue, job_id, fields)
 
     async def jobs(self, queue: Queue, ids: Sequence[JobId]) -> list[Job]:
         """Return the jobs of these ids that exist, in this order, without payload and result."""
         found = await self._hashes(queue, ids)
-        return [
-            job_from_fields(queue, job_id, fields, brief=True)
-            for job_id, fields in zip(ids, found, strict=True)
-            if fields
-        ]
+        jobs = (job_from_fields(queue, job_id, fields, brief=True) for job_id, fields in zip(ids, found, strict=True))
+        return [job for job in jobs if job]
 
     async def specs(self, queue: Queue, ids: Sequence[JobId]) -> list[JobSpec]:
         """Return what was submitted as these jobs, in this order; an unreadable one for a job that is gone."""
         if not ids:
             return []
-        return [read_spec(fields.get(b"spec", b"")) for fields in await self._hashes(queue, ids)]
+        return [read_spec(fields.get(b"spec")) for fields in await self._hashes(queue, ids)]
 
     async def dead_letters(self, queue: Queue, ids: Sequence[JobId]) -> list[DeadLetter]:
         """Return those of these jobs that are dead, in this order."""
@@ -80,64 +72,58 @@ class JobViews:
         return await persist(read, self._patience_s, lambda: None)
 
 
-def job_from_fields(queue: Queue, job_id: JobId, fields: Fields, *, brief: bool = False) -> Job:
-    """Return a job from its hash; a brief one leaves out payload and result, which may be large."""
-    spec = read_spec(fields[b"spec"])
+def job_from_fields(queue: Queue, job_id: JobId, fields: Fields, *, brief: bool = False) -> Job | None:
+    """Return a job from its hash, or None when that holds no job. A brief one leaves out payload and result.
+
+    What cannot be read is shown as absent: one broken job must not hide those beside it.
+    """
+    state = _STATES.get(fields.get(b"state", b""))
+    if state is None:
+        return None
+    spec = read_spec(fields.get(b"spec"))
     return Job(
         id=job_id,
         type=queue.type,
-        state=JobState(fields[b"state"].decode()),
-        priority=Priority(fields.get(b"priority", b"normal").decode()),
-        version=int(fields.get(b"version", b"1")),
-        attempts=_int(fields, b"attempts"),
+        state=state,
+        priority=_PRIORITIES.get(fields.get(b"priority", b""), Priority.NORMAL),
+        version=read_int(fields.get(b"version", b"1")),
+        attempts=read_int(fields.get(b"attempts")),
         max_attempts=spec.max_attempts,
-        deliveries=_int(fields, b"deliveries"),
-        crashes=_int(fields, b"crashes"),
-        handbacks=_int(fields, b"handbacks"),
-        created_at=moment(spec.created_at_ms),
-        run_at=_time(fields, b"run_at"),
-        expires_at=_time(fields, b"expires_at"),
-        started_at=_time(fields, b"started_at"),
-        finished_at=_time(fields, b"finished_at"),
-        worker=_text(fields, b"worker"),
+        deliveries=read_int(fields.get(b"deliveries")),
+        crashes=read_int(fields.get(b"crashes")),
+        handbacks=read_int(fields.get(b"handbacks")),
+        created_at=read_time(spec.created_at_ms) or _LONG_AGO,
+        run_at=read_time(fields.get(b"run_at")),
+        expires_at=read_time(fields.get(b"expires_at")),
+        started_at=read_time(fields.get(b"started_at")),
+        finished_at=read_time(fields.get(b"finished_at")),
+        worker=read_text(fields.get(b"worker")),
         cancel_requested=b"cancel" in fields,
-        progress=_decode_progress(fields[b"progress"]) if b"progress" in fields else None,
+        progress=read_progress(fields.get(b"progress")),
         payload=None if brief else read_value(spec.payload),
         result=None if brief or b"result" not in fields else read_value(fields[b"result"]),
-        error=_error(fields),
-        reason=_text(fields, b"reason"),
+        error=read_error(fields.get(b"error")),
+        reason=read_text(fields.get(b"reason")),
         tags=spec.tags,
         timeout_s=spec.timeout_s,
-        trace_id=spec.traceparent.split("-")[1] if spec.traceparent else None,
+        trace_id=_trace_id(spec.traceparent),
     )
+
+
+def _trace_id(traceparent: str) -> str | None:
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) == 4 else None
 
 
 def _dead_letter(queue: Queue, job_id: JobId, fields: Fields) -> DeadLetter:
-    error = _error(fields)
+    error = read_error(fields.get(b"error"))
     return DeadLetter(
         id=job_id,
         type=queue.type,
-        reason=fields.get(b"reason", b"").decode(),
+        reason=read_text(fields.get(b"reason")) or "",
         fingerprint=error.fingerprint if error else "",
-        died_at=moment(_int(fields, b"finished_at")),
-        attempts=_int(fields, b"attempts"),
-        crashes=_int(fields, b"crashes"),
+        died_at=read_time(fields.get(b"finished_at")) or _LONG_AGO,
+        attempts=read_int(fields.get(b"attempts")),
+        crashes=read_int(fields.get(b"crashes")),
         error=error,
     )
-
-
-def _error(fields: Fields) -> JobError | None:
-    return _decode_error(fields[b"error"]) if b"error" in fields else None
-
-
-def _int(fields: Fields, name: bytes) -> int:
-    return int(fields.get(name, b"0"))
-
-
-def _time(fields: Fields, name: bytes) -> datetime | None:
-    return moment(int(fields[name])) if name in fields else None
-
-
-def _text(fields: Fields, name: bytes) -> str | None:
-    value: Any = fields.get(name)
-    return value.decode() if value else None

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
-import msgspec
 import structlog
 
 from millstream import App, Context
 from millstream.context import Submitter, current_submitter
 from millstream.handler import Handler
 from millstream_contracts import Dead as DeadOutcome
-from millstream_contracts import JobError, JobType, Outcome, Progress, RetryAt, TypePolicy
+from millstream_contracts import JobType, Outcome, Progress, RetryAt, TypePolicy
 from millstream_streams import Delivery
 from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
 from millstream_workers.calling import Caller, queue_wait_s
@@ -33,8 +32,6 @@ from millstream_workers.happenings import (
 )
 from millstream_workers.lease_keeper import Holder
 from millstream_workers.running import Running
-
-_decode_error = msgspec.msgpack.Decoder(JobError).decode
 
 
 class Executor:
@@ -154,7 +151,7 @@ class Executor:
             delivery=delivery.deliveries,
             queue_wait_ms=queue_wait_s(delivery) * 1000,
             tenant=delivery.queue.tenant,
-            previous=_decode_error(delivery.last_error).traceparent if delivery.last_error else "",
+            previous=delivery.last_error.traceparent if delivery.last_error else "",
         )
 
     def _settle(self, delivery: Delivery, outcome: Outcome | None, policy: TypePolicy) -> None:

@@ -78,12 +78,21 @@ class Inbox:
         return await anyio.to_thread.run_sync(self._orders.get)
 
     def _read(self) -> None:
-        while header := self._pipe.read(HEADER.size):
-            (length,) = HEADER.unpack(header)
-            self._orders.put(decode_order(self._pipe.read(length)))
+        while order := self._read_order():
+            self._orders.put(order)
         if self.is_busy:
             os._exit(1)
         self._orders.put(None)
+
+    def _read_order(self) -> Order | None:
+        """Return the next order; None at the end, also at one in the middle of an order: its writer has died."""
+        header = self._pipe.read(HEADER.size)
+        if len(header) < HEADER.size:
+            return None
+        try:
+            return decode_order(self._pipe.read(*HEADER.unpack(header)))
+        except msgspec.MsgspecError:
+            return None
 
 
 async def _serve(app: App, inbox: Inbox, reports: BinaryIO) -> None:

@@ -158,6 +158,9 @@ class HandlerProcess:
             report: Report = decode_report(await self._reports.receive_exactly(length))
         except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise ProcessDiedError(await self._epitaph()) from None
+        except msgspec.MsgspecError:
+            # Whoever called kills the process: nothing after this could be understood either.
+            raise ProcessDiedError("the handler's process sent what is no report") from None
         return report
 
     async def _epitaph(self) -> str:

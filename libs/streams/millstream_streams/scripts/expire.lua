@@ -13,9 +13,7 @@ local now = now_ms()
 local limit, ttl_ms = tonumber(ARGV[2]), ARGV[3]
 local expired = {}
 
-local function expire(id)
-  local job = redis.call('HMGET', jobs .. id, 'state', 'entry', 'priority', 'version', 'expires_at', 'deliveries',
-    'waited')
+local function expire(id, job)
   -- A job that was redriven has no expiry any more.
   if (tonumber(job[5]) or math.huge) > now then return end
   if job[1] == 'queued' then
@@ -31,8 +29,14 @@ local function expire(id)
 end
 
 local ids = redis.call('ZRANGEBYSCORE', expiring, '-inf', int(now), 'LIMIT', 0, limit)
+local found = {}
+-- All is read before the first write, as in release_due.
+for at, id in ipairs(ids) do
+  found[at] = redis.call('HMGET', jobs .. id, 'state', 'entry', 'priority', 'version', 'expires_at', 'deliveries',
+    'waited')
+end
 -- The first write frees memory.
 if #ids > 0 then redis.call('ZREM', expiring, unpack(ids)) end
-for _, id in ipairs(ids) do expire(id) end
+for at, id in ipairs(ids) do expire(id, found[at]) end
 emit('expired', now, '', expired)
 return {#expired, #ids == limit and 1 or 0}

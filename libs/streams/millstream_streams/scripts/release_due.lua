@@ -11,8 +11,7 @@ local now = now_ms()
 local limit, ttl_ms = tonumber(ARGV[2]), ARGV[3]
 local released, expired = {}, {}
 
-local function release(id)
-  local job = redis.call('HMGET', jobs .. id, 'state', 'priority', 'version', 'expires_at', 'deliveries', 'waited')
+local function release(id, job)
   if job[1] ~= 'scheduled' then return end
   local version = next_version(job[3])
   local expires_at = tonumber(job[4])
@@ -26,9 +25,15 @@ local function release(id)
 end
 
 local ids = redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)
+local found = {}
+-- All is read before the first write: in a slot that is just moving a hash may be elsewhere already, which ends the
+-- script, and then nothing may have left `due`.
+for at, id in ipairs(ids) do
+  found[at] = redis.call('HMGET', jobs .. id, 'state', 'priority', 'version', 'expires_at', 'deliveries', 'waited')
+end
 -- The first write frees memory: what is due must become ready even when it is what fills Redis.
 if #ids > 0 then redis.call('ZREM', due, unpack(ids)) end
-for _, id in ipairs(ids) do release(id) end
+for at, id in ipairs(ids) do release(id, found[at]) end
 
 emit('released', now, '', released)
 emit('expired', now, '', expired)
