@@ -1,12 +1,21 @@
-"""A queue whose consistency is checked when its test ends."""
+"""The servers that a test of the store runs on, and a queue whose consistency is checked when its test ends."""
 
 from collections.abc import AsyncIterator
 
 import pytest
+from redis_servers import SERVERS
 from streams.audit import audit
+from streams.server_choice import servers_of
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import Broker
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what needs a Redis on every server for which it makes sense."""
+    if "redis_url" in metafunc.fixturenames:
+        found = servers_of(metafunc.module.__name__, metafunc.function.__name__, metafunc.config.stash[SERVERS])
+        metafunc.parametrize("redis_url", found, ids=lambda source: source.name, indirect=True)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant, TypePolicy, TypeRegistration, WorkerInfo
 from millstream_streams import Broker
 
@@ -68,6 +70,20 @@ async def test_silent_workers_are_forgotten(broker: Broker) -> None:
     assert await broker.registry.forget_workers(timedelta(minutes=1)) == ["silent"]
     assert await broker.registry.forget_workers(timedelta(minutes=1)) == []
     assert [one.name for one in await broker.registry.workers()] == ["alive"]
+
+
+@pytest.mark.parametrize("garbage", [b"\xff", b"\x80", b""])
+async def test_what_cannot_be_read_hides_nothing_else(broker: Broker, garbage: bytes) -> None:
+    """An entry of another release, or of nobody's, must not stop every submission; the reaper takes it away."""
+    keys, known = broker.keys, worker("h:1:a", datetime.now(UTC))
+    await broker.registry.add_types(DEFAULT_TENANT, [TypeRegistration(type=JobType("a"), policy=TypePolicy())])
+    await broker.registry.beat(known)
+    await broker.client.hset(keys.types, "default/x", garbage)
+    await broker.client.hset(keys.workers, b"\xfe", garbage)
+    assert set(await broker.registry.types(DEFAULT_TENANT)) == {"a"}
+    assert [one.name for one in await broker.registry.workers()] == [known.name]
+    assert len(await broker.registry.forget_workers(timedelta(minutes=1))) == 1
+    assert set(await broker.client.hgetall(keys.workers)) == {known.name.encode()}
 
 
 async def test_ping_returns_when_redis_answers(broker: Broker) -> None:

@@ -10,16 +10,17 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from millstream_streams.errors import RedisUrlError
+from millstream_streams.redirecting import RedirectingCluster
 
 Client = Any
-"""`redis.asyncio.Redis` or `RedisCluster`: they share no base class that types would know."""
+"""`redis.asyncio.Redis` or `RedirectingCluster`: they share no base class that types would know."""
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 5.0
@@ -175,4 +176,4 @@ def _sentinel(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> C
 def _cluster(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Client:
     nodes = [ClusterNode(host, port) for host, port in url.hosts]
     # Unlike the pool of a single server this one does not wait for a free connection, it raises.
-    return RedisCluster(startup_nodes=nodes, ssl=url.tls, max_connections=max(64, max_connections), **options)
+    return RedirectingCluster(startup_nodes=nodes, ssl=url.tls, max_connections=max(64, max_connections), **options)

@@ -42,6 +42,8 @@ _MOVING = "attempted to access a non local key"
 # Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
 _CODE = re.compile(rf"(?:^|: ?-?)(OOM|{_PASSING_CODES})\b")
 
+_CLOSED = "Redis is not available: the connection was closed meanwhile"
+
 FIRST_DELAY_S = 0.05
 LONGEST_DELAY_S = 5.0
 
@@ -94,7 +96,12 @@ async def attempt(call: Callable[[], Awaitable[T]]) -> T:
         # redis-py's cluster client closes all connections when one node fails, also those that others are just
         # using: they then find no stream to write to (8.1.0).
         if error.obj is None and error.name in {"writelines", "drain", "write"}:
-            raise StoreUnavailableError("Redis is not available: the connection was closed meanwhile") from error
+            raise StoreUnavailableError(_CLOSED) from error
+        raise
+    except RuntimeError as error:
+        # uvloop's answer to a write on a connection that the other end has reset; redis-py does not know it (8.1.0).
+        if "the handler is closed" in str(error):
+            raise StoreUnavailableError(_CLOSED) from error
         raise
     except REDIS_ERRORS as error:
         meaning = translate(error)

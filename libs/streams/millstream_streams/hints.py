@@ -55,7 +55,7 @@ async def _listen_on(
                 on_hint(message["data"].decode(errors="replace"))
     finally:
         with anyio.CancelScope(shield=True):
-            await pubsub.aclose()
+            await attempt(pubsub.aclose)
             await close(client)
 
 

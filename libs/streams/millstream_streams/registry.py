@@ -10,6 +10,7 @@ from millstream_contracts import JobType, Queue, Tenant, TypeRegistration, Worke
 from millstream_streams.connections import Client
 from millstream_streams.faults import persist
 from millstream_streams.keys import Keys
+from millstream_streams.specs import UNDECODABLE
 
 T = TypeVar("T")
 
@@ -48,8 +49,9 @@ class Registry:
         """Return the registered job types of a tenant."""
         fields = await self._call(lambda: self._client.hgetall(self._keys.types))
         prefix = f"{tenant}/".encode()
-        found = (_decode_type(value) for name, value in fields.items() if name.startswith(prefix))
-        return {registration.type: registration for registration in sorted(found, key=lambda one: one.type)}
+        read = (_read(_decode_type, value) for name, value in fields.items() if name.startswith(prefix))
+        found = sorted((one for one in read if one), key=lambda one: one.type)
+        return {registration.type: registration for registration in found}
 
     async def beat(self, worker: WorkerInfo) -> None:
         """Note that a worker is alive."""
@@ -62,15 +64,18 @@ class Registry:
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that have not been forgotten yet, by name."""
         fields = await self._call(lambda: self._client.hgetall(self._keys.workers))
-        return sorted((_decode_worker(value) for value in fields.values()), key=lambda worker: worker.name)
+        read = (_read(_decode_worker, value) for value in fields.values())
+        return sorted((worker for worker in read if worker), key=lambda worker: worker.name)
 
     async def forget_workers(self, silent_for: timedelta) -> list[str]:
-        """Forget the workers that have not been seen for so long. Returns: their names."""
+        """Forget the workers that have not been seen for so long, and what is no worker. Returns: their names."""
         limit = datetime.now(UTC) - silent_for
-        gone = [worker.name for worker in await self.workers() if worker.seen_at < limit]
+        fields = await self._call(lambda: self._client.hgetall(self._keys.workers))
+        read = {name: _read(_decode_worker, value) for name, value in fields.items()}
+        gone = [name for name, worker in read.items() if worker is None or worker.seen_at < limit]
         if gone:
             await self._call(lambda: self._client.hdel(self._keys.workers, *gone))
-        return gone
+        return [name.decode(errors="replace") for name in gone]
 
     async def ping(self) -> None:
         """Return when Redis has answered."""
@@ -78,6 +83,14 @@ class Registry:
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         return await persist(lambda _: call(), self._patience_s, lambda: None)
+
+
+def _read(decode: Callable[[bytes], T], value: bytes) -> T | None:
+    """Return an entry; None for one that this release cannot read, for the others must go on."""
+    try:
+        return decode(value)
+    except UNDECODABLE:
+        return None
 
 
 def _queue(tag: bytes) -> Queue | None:

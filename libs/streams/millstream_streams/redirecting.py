@@ -1,0 +1,60 @@
+"""A cluster client that follows ASK, which redis-py loses while a slot moves to another node.
+
+redis-py 8.1.0 sends ASKING over whichever pooled connection is free, and the command over another; the node that
+is taking the slot then sends the command back, until redis-py gives up. Both have to go over one connection.
+
+Source: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#ask-redirection
+"""
+
+from typing import Any
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.exceptions import AskError
+
+
+class RedirectingCluster(RedisCluster):
+    """RedisCluster, with ASK followed, and with `then`: a command to be sent behind another on its connection.
+
+    With `then` a command answers both replies.
+    """
+
+    async def _execute_command(self, target_node: ClusterNode, *args: Any, **kwargs: Any) -> Any:
+        return await super()._execute_command(RedirectingNode(target_node, self), *args, **kwargs)  # type: ignore[arg-type]
+
+
+class RedirectingNode:
+    """One node, for the length of one command; what it does not do differently is the node's."""
+
+    def __init__(self, node: ClusterNode, cluster: RedisCluster) -> None:
+        self._node = node
+        self._cluster = cluster
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._node, name)
+
+    async def execute_command(self, *args: Any, then: tuple[Any, ...] = (), **kwargs: Any) -> Any:
+        """Send a command, to the node that this one names if the key is on its way there."""
+        try:
+            if not then:
+                return await self._node.execute_command(*args, **kwargs)
+            return await _converse(self._node, args, then)
+        except AskError as ask:
+            node = self._cluster.get_node(host=ask.host, port=ask.port)
+            if node is None:  # too new: the cluster client asks for the nodes, and again for this command
+                raise
+            _, *replies = await _converse(node, ("ASKING",), args, *([then] if then else []))
+            return replies if then else replies[0]
+
+
+async def _converse(node: ClusterNode, *commands: tuple[Any, ...]) -> list[Any]:
+    """Send commands over one connection, each when the one before was answered. Returns: their replies."""
+    connection = node.acquire_connection()
+    try:
+        await node.disconnect_if_needed(connection)
+        replies = []
+        for command in commands:
+            await connection.send_packed_command(connection.pack_command(*command))
+            replies.append(await node.parse_response(connection, command[0]))
+        return replies
+    finally:
+        node.release(connection)
