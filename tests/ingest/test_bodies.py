@@ -250,6 +250,17 @@ class TestPayload:
         assert decode_submission(payload_body(b'"' + b"[" * 99 + b'"', JSON), JSON)
         assert decode_submission(payload_body(b"\x91" * (depth - 1) + b"\x90", MSGPACK), MSGPACK)
 
+    @pytest.mark.parametrize("encoding", [JSON, MSGPACK])
+    @pytest.mark.parametrize("item", [0, []])
+    def test_payload_is_refused_when_it_holds_too_many_values(self, encoding, item):
+        """A few bytes of text can be many times their size once decoded; what is just allowed gets through."""
+        encode = msgspec.json.encode if encoding is JSON else msgspec.msgpack.encode
+        half = limits.MAX_PAYLOAD_VALUES // 2 - 1
+        allowed = {"a": [item] * half, "b": [item] * half}
+        assert decode_submission(payload_body(encode(allowed), encoding), encoding)
+        place, detail = only_error(payload_body(encode(allowed | {"c": 1}), encoding), encoding)
+        assert (place, detail) == ("/payload", "more than 50,000 values in its objects and arrays")
+
     def test_binary_data_is_taken_and_shown_as_base64(self):
         """MessagePack can carry bytes; JSON shows them as text."""
         packed = decode_submission(msgspec.msgpack.encode({"type": "a", "payload": b"\0\xff"}), MSGPACK).payload

@@ -9,6 +9,8 @@ MAX_BATCH_BODY_BYTES = 32 << 20
 MAX_BATCH_JOBS = 10_000
 MAX_PAYLOAD_BYTES = 256 << 10
 MAX_PAYLOAD_DEPTH = 64
+MAX_PAYLOAD_VALUES = 50_000
+"""Members of all objects and arrays of a payload together: 256 KB of empty arrays would be 30 MB once decoded."""
 MAX_TAGS = 16
 MAX_TAG_CHARS = 128
 MAX_IDEMPOTENCY_KEY_CHARS = 255

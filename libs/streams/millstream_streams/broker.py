@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from millstream_contracts import Queue
 from millstream_streams.capabilities import Capabilities, probe, require_suitable
-from millstream_streams.connections import Client, RedisUrl, close, connect, parse_redis_url
+from millstream_streams.connections import COMMAND_TIMEOUT_S, Client, RedisUrl, close, connect, parse_redis_url
 from millstream_streams.errors import StoreUnavailableError
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.hints import listen
@@ -88,15 +88,17 @@ async def open_broker(
     patience_s: float = 5.0,
     retention_s: float = 3600.0,
     max_connections: int = 8,
+    answer_within_s: float = COMMAND_TIMEOUT_S,
     observer: RedisObserver | None = None,
 ) -> AsyncIterator[Broker]:
     """Open Redis by URL. Nothing is sent before the first call.
 
-    `patience_s` is for how long a call is tried again while Redis is away. Raises: RedisUrlError.
+    `patience_s` is for how long a call is tried again while Redis is away, `answer_within_s` for how long each try
+    waits for a Redis that says nothing. Raises: RedisUrlError.
     """
     parsed = parse_redis_url(url)
     keys = Keys(namespace)
-    client = connect(parsed, max_connections=max_connections)
+    client = connect(parsed, max_connections=max_connections, answer_within_s=answer_within_s)
     views = JobViews(client, keys, patience_s=patience_s)
     try:
         yield Broker(

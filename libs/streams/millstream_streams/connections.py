@@ -122,15 +122,22 @@ def _path(parts: SplitResult, mode: str) -> tuple[str, int]:
     return service, int(segments[0])
 
 
-def connect(url: RedisUrl, *, max_connections: int = 8, blocks_for_s: float = 0.0, name: str = "millstream") -> Client:
+def connect(
+    url: RedisUrl,
+    *,
+    max_connections: int = 8,
+    blocks_for_s: float = 0.0,
+    answer_within_s: float = COMMAND_TIMEOUT_S,
+    name: str = "millstream",
+) -> Client:
     """Return a client that connects when it is first used.
 
-    `blocks_for_s` is the longest that one of its commands blocks on purpose: 0 for a client of commands. `name` is
-    what CLIENT LIST shows.
+    `blocks_for_s` is the longest that one of its commands blocks on purpose: 0 for a client of commands. Any other
+    command fails that is not answered within `answer_within_s`. `name` is what CLIENT LIST shows.
     """
     options: dict[str, Any] = {
-        "socket_timeout": blocks_for_s + BLOCKING_MARGIN_S if blocks_for_s else COMMAND_TIMEOUT_S,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": blocks_for_s + BLOCKING_MARGIN_S if blocks_for_s else answer_within_s,
+        "socket_connect_timeout": min(CONNECT_TIMEOUT_S, answer_within_s),
         "socket_keepalive": True,
         "health_check_interval": HEALTH_CHECK_S,
         # redis-py 8.1.0 under RESP3 can hand a dirty pooled connection the reply of another command.

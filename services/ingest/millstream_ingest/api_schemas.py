@@ -15,8 +15,8 @@ REF_TEMPLATE = "#/components/schemas/{name}"
 FIELD_DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
     "Submission": {
         "type": "Job type: which handler runs it",
-        "payload": "Any value, at most 256 KiB and 64 levels deep; checked against the type's schema when a worker "
-        "has registered one",
+        "payload": "Any value, at most 256 KiB, 64 levels and 50,000 members of objects and arrays; checked against "
+        "the type's schema when a worker has registered one",
         "priority": "Of the jobs of a type, those of a higher priority are taken more often",
         "run_at": "Not before this time. Excludes `delay_s`",
         "delay_s": "Not before so many seconds from now. Excludes `run_at`",

@@ -23,7 +23,7 @@ from millstream_streams import Broker, Enqueued, NewJob, StoreFullError, StoreUn
 from millstream_telemetry import IngestMetrics
 
 ANSWER_WITHIN_S = 0.9
-"""A call that takes longer is given up. A Redis that accepts connections and says nothing would hold it for 5 s."""
+"""A request that takes longer is given up, and so is any command: a Redis that accepts connections may say nothing."""
 
 MAX_CALLS = 3
 """Calls in flight for one queue. The second and third start only with a full load: a lone one would just
@@ -98,15 +98,15 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         # What is in flight ends first: somebody was promised an answer.
         await self._tasks.__aexit__(kind, error, trace)
 
-    async def append(self, queue: Queue, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    async def append(self, queue: Queue, jobs: Sequence[NewJob], since: float | None = None) -> list[Enqueued]:
         """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; return their answers in order.
 
-        A caller that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits,
+        `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits,
         StoreUnavailableError, StoreFullError.
         """
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
             raise IngestError(OVERLOADED, f"{self.backlog_jobs} jobs wait to be stored")
-        ticket = Ticket(jobs, asyncio.get_running_loop().create_future(), time.monotonic())
+        ticket = Ticket(jobs, asyncio.get_running_loop().create_future(), since or time.monotonic())
         self.backlog_jobs += len(jobs)
         lane = self._lanes.get(queue)
         if lane is None:
@@ -141,7 +141,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         jobs = [job for ticket in ripe for job in ticket.jobs]
         if not jobs:
             return
-        outcome, answers = await self._enqueue(queue, jobs)
+        outcome, answers = await self._enqueue(queue, jobs, min(ticket.since for ticket in ripe) + ANSWER_WITHIN_S)
         self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
         for ticket in ripe:
             if isinstance(answers, StoreUnavailableError):
@@ -150,9 +150,11 @@ class Appender(AbstractAsyncContextManager["Appender"]):
                 self._answer(ticket, answers[: len(ticket.jobs)])
                 answers = answers[len(ticket.jobs) :]
 
-    async def _enqueue(self, queue: Queue, jobs: list[NewJob]) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
+    async def _enqueue(
+        self, queue: Queue, jobs: list[NewJob], deadline: float
+    ) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
         try:
-            with anyio.fail_after(ANSWER_WITHIN_S):
+            with anyio.fail_after(deadline - time.monotonic()):
                 await self._make_known(queue)
                 return "ok", await self._store.enqueue(queue, jobs)
         except StoreFullError as error:

@@ -23,7 +23,8 @@ from millstream_streams import EnqueueCode, Enqueued, StoreUnavailableError
 from millstream_telemetry import IngestMetrics, TraceContext
 
 BREATHE_EVERY = 100
-"""After so many items other requests get their turn: 10,000 in one go would keep them waiting for half a second."""
+BREATHE_EVERY_BYTES = 64 << 10
+"""After so many items, or so much of their text, other requests get their turn: a batch can take half a minute."""
 
 MAX_STRICT_ERRORS = 50
 
@@ -119,10 +120,12 @@ class BatchIntake:
 
     async def _check(self, batch: BatchRequest, draft: Draft) -> list[Checked]:
         known = await self._catalogue.of(batch.tenant)
-        checked = []
+        checked, unbreathed = [], 0
         for index, part in enumerate(batch.parts):
-            if index % BREATHE_EVERY == 0:
+            unbreathed += len(part)
+            if index % BREATHE_EVERY == 0 or unbreathed >= BREATHE_EVERY_BYTES:
                 await checkpoint()
+                unbreathed = 0
             job_type = ""
             try:
                 decoded = decode_submission(part, batch.format.encoding, batch.pointer(index))
@@ -131,7 +134,8 @@ class BatchIntake:
             except IngestError as refusal:
                 draft.refuse(index, job_type, refusal)
             else:
-                checked.append(Checked(index, decoded, policy))
+                # Without the decoded value, which may take a hundred times the room of its text.
+                checked.append(Checked(index, decoded._replace(value=None), policy))
         return checked
 
     async def _mint(self, batch: BatchRequest, checked: Iterable[Checked]) -> dict[Queue, list[tuple[int, Minted]]]:

@@ -40,7 +40,8 @@ class IngestConfig(Struct, frozen=True, kw_only=True):
     max_backlog_jobs: int = 20_000
     """Jobs held in memory while they wait for Redis, at least one whole batch; above it requests are refused."""
     patience_s: float = 0.5
-    """For how long a call is tried again while Redis is away, 0 to 5."""
+    """For how long a call is tried again that Redis has refused or cut off, 0 to 0.5: within a second a client shall
+    know where it stands."""
     drain_s: float = 1.0
     """From SIGTERM until the port is closed, 0 or more. Readiness fails from the beginning of it, so that a
     load balancer can look away first; set it above the period of its probe."""

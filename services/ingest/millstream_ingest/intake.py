@@ -1,5 +1,7 @@
 """Submits one job: decode, admit, mint, append, tell. The path of `POST /v1/jobs`."""
 
+import time
+
 from msgspec import Struct
 
 from millstream_contracts import Job, JobId, Queue, Tenant
@@ -57,13 +59,13 @@ class Intake:
 
         Raises: IngestError (400, 410, 413, 422, 503), StoreUnavailableError, StoreFullError.
         """
-        job_type = ""
+        job_type, begun = "", time.monotonic()
         try:
             decoded = decode_submission(body, encoding)
             job_type = decoded.submission.type
             policy = self._admission.admit(decoded, await self._catalogue.of(tenant))
             minted = self._minter.mint(tenant, decoded, policy, caller=caller, key=key, waited=waited)
-            [enqueued] = await self._appender.append(minted.queue, [minted.job])
+            [enqueued] = await self._appender.append(minted.queue, [minted.job], begun)
             accepted = await self._accepted(minted, enqueued)
         except StoreUnavailableError:
             self._metrics.count_submitted(job_type, "unavailable")

@@ -35,7 +35,7 @@ def pack_payload(payload: Raw, encoding: Encoding, prefix: str) -> tuple[Any, by
         raise too_large(prefix, "the payload", len(payload), limits.MAX_PAYLOAD_BYTES)
     value, packed = _repack(bytes(payload), encoding, prefix)
     if packed is None:
-        raise invalid(next(_payload_faults(value, prefix)))
+        raise invalid(next(_payload_faults(value, prefix), _too_many(prefix)))
     # A number may take more room than in JSON: the bound holds for what is stored too.
     if len(packed) > limits.MAX_PAYLOAD_BYTES:
         raise too_large(prefix, "the payload, as MessagePack,", len(packed), limits.MAX_PAYLOAD_BYTES)
@@ -61,15 +61,23 @@ def _repack(payload: bytes, encoding: Encoding, prefix: str) -> tuple[Any, bytes
 
 def _is_plain(json: bytes) -> bool:
     """Whether JSON is sound as far as only its value could tell: one look at the bytes spares most that walk."""
-    return json.count(b"[") + json.count(b"{") <= limits.MAX_PAYLOAD_DEPTH and b"\\u0000" not in json
+    return (
+        json.count(b"[") + json.count(b"{") <= limits.MAX_PAYLOAD_DEPTH
+        and json.count(b",") < limits.MAX_PAYLOAD_VALUES - limits.MAX_PAYLOAD_DEPTH
+        and b"\\u0000" not in json
+    )
 
 
 def _is_sound(value: Any) -> bool:
     """Whether a value may be a payload. It goes level by level: no depth of nesting can end it early."""
     containers: list[Any] = [[value]]
+    room = limits.MAX_PAYLOAD_VALUES + 1  # the list around the value is ours
     for _ in range(limits.MAX_PAYLOAD_DEPTH + 1):
         found: list[Any] = []
         for container in containers:
+            room -= len(container)
+            if room < 0:
+                return False
             members = container
             if type(container) is dict:
                 if not _are_keys(container):
@@ -107,6 +115,10 @@ def _scalar_fault(value: Any) -> str:
     if value is None or kind is bool or kind is bytes:
         return ""
     return "MessagePack extension types are not supported; write times as text, by RFC 3339"
+
+
+def _too_many(prefix: str) -> FieldError:
+    return FieldError(prefix, f"more than {limits.MAX_PAYLOAD_VALUES:,} values in its objects and arrays")
 
 
 def _payload_faults(value: Any, prefix: str, depth: int = 1) -> Iterator[FieldError]:

@@ -11,7 +11,7 @@ import uvloop
 
 from millstream_ingest.admission import Admission
 from millstream_ingest.app import create_app
-from millstream_ingest.appender import Appender
+from millstream_ingest.appender import ANSWER_WITHIN_S, Appender
 from millstream_ingest.batch_intake import BatchIntake
 from millstream_ingest.config import IngestConfig
 from millstream_ingest.dead_desk import DeadDesk
@@ -111,6 +111,7 @@ async def open_parts(config: IngestConfig, *, tracer: JobTracer) -> AsyncIterato
                 namespace=config.namespace,
                 patience_s=config.patience_s,
                 max_connections=MAX_CONNECTIONS,
+                answer_within_s=ANSWER_WITHIN_S,
                 observer=RedisMetrics(registry),
             )
         )

@@ -16,8 +16,8 @@ import msgspec
 import structlog
 
 from millstream_contracts import JobId, Queue, limits
-from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, open_broker
-from millstream_telemetry import HealthCheck, Pulse
+from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, backoff_s, for_each_queue, open_broker
+from millstream_telemetry import FailureLog, HealthCheck, Pulse
 from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import LeaseKeeperError
 from millstream_workers.happenings import Interruption
@@ -51,6 +51,7 @@ class LeaseKeeper:
         self._held: dict[tuple[JobId, str], Running] = {}
         self._hinted: set[JobId] = set()
         self._closing = threading.Event()
+        self._step_s = min(_POLL_S, config.renew_every_s / 2)
         self._loop_pulse = Pulse("event loop", config.stalled_loop_s)
         self._own_pulse = Pulse("lease keeper", 3 * config.lease_s)
         self._log = structlog.get_logger().bind(worker=consumer)
@@ -97,24 +98,48 @@ class LeaseKeeper:
     async def _main(self) -> None:
         config = self._config
         async with (
-            open_broker(config.redis_url, namespace=config.namespace, patience_s=0.0, max_connections=2) as broker,
+            open_broker(
+                config.redis_url,
+                namespace=config.namespace,
+                patience_s=0.0,
+                max_connections=2,
+                answer_within_s=min(5.0, config.lease_s / 6),
+            ) as broker,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(broker.listen_cancel, self._consumer, self._note_hint, lambda: None)
+            tasks.start_soon(self._watch_safety)
             await self._keep(broker)
             tasks.cancel_scope.cancel()
 
     def _note_hint(self, message: str) -> None:
         self._hinted.add(JobId(message))
 
-    async def _keep(self, broker: Broker) -> None:
-        while not self._closing.is_set():
+    async def _watch_safety(self) -> None:
+        """Stop handlers in time, however long a Redis that says nothing keeps the renewals waiting."""
+        while True:
             self._own_pulse.beat()
-            if self._loop_pulse.check().ok:
-                await self._renew(broker, self._due())
             self._give_up_unsafe()
+            await anyio.sleep(self._step_s)
+
+    async def _keep(self, broker: Broker) -> None:
+        failures = FailureLog("lease-keeper")
+        while not self._closing.is_set():
+            pause_s = self._step_s
+            if self._loop_pulse.check().ok and (due := self._due()):
+                try:
+                    await self._renew(broker, due)
+                    failures.succeeded()
+                except StoreError as error:
+                    failures.failed(error)
+                    pause_s = min(backoff_s(failures.failures), self._config.renew_every_s)
             # Short steps, because the hints come on this loop and a closing comes from another thread.
-            await anyio.sleep(min(_POLL_S, self._config.renew_every_s / 2))
+            await self._rest(pause_s)
+
+    async def _rest(self, pause_s: float) -> None:
+        rested_at = time.monotonic() + pause_s
+        while not self._closing.is_set() and time.monotonic() < rested_at:
+            await anyio.sleep(min(self._step_s, pause_s))
 
     def _due(self) -> list[Running]:
         now = time.monotonic()
@@ -126,21 +151,22 @@ class LeaseKeeper:
         ]
 
     async def _renew(self, broker: Broker, due: Iterable[Running]) -> None:
+        """Renew all that is due. Raises: StoreUnavailableError at the first call, other errors after all of them."""
         by_queue: dict[Queue, list[Running]] = defaultdict(list)
         for running in due:
             by_queue[running.delivery.queue].append(running)
-        for queue, all_running in by_queue.items():
+
+        async def renew(queue: Queue) -> None:
+            all_running = by_queue[queue]
             for start in range(0, len(all_running), limits.MAX_SCRIPT_JOBS):
                 await self._renew_some(broker, queue, all_running[start : start + limits.MAX_SCRIPT_JOBS])
+
+        await for_each_queue(by_queue, renew)
 
     async def _renew_some(self, broker: Broker, queue: Queue, some: list[Running]) -> None:
         asked_at = time.monotonic()
         leases = [_lease(running) for running in some]
-        try:
-            codes = await broker.store.renew(queue, consumer=self._consumer, leases=leases)
-        except StoreError as error:
-            self._log.warning("leases not renewed", jobs=len(leases), error=str(error))
-            return
+        codes = await broker.store.renew(queue, consumer=self._consumer, leases=leases)
         for running, code in zip(some, codes, strict=True):
             running.renewed_at = asked_at
             if code is LeaseCode.LOST:
