@@ -24,7 +24,7 @@ from millstream_contracts import (
     new_job_id,
 )
 from millstream_streams import Broker, NewJob, open_broker
-from millstream_telemetry import JobTracer, MetricRegistry
+from millstream_telemetry import JobTracer, MetricRegistry, StopOrders
 from millstream_workers.config import WorkerConfig
 from millstream_workers.service import Worker, select_handlers
 
@@ -46,13 +46,14 @@ class Hired:
         """Set when its connections are closed as well."""
         self.crash: BaseExceptionGroup[Exception] | None = None
         """What ended it, if that was not its own wish."""
+        self.orders = StopOrders()
         self.scope = anyio.CancelScope()
 
     async def run(self) -> None:
         """Run it until it stops, or this test has no more use for it."""
         try:
             with self.scope:
-                await self.worker.run()
+                await self.worker.run(self.orders)
         except* Exception as group:  # noqa: BLE001 - a test asks for it
             self.crash = group
         finally:

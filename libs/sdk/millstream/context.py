@@ -84,7 +84,9 @@ class Context:
         often as is convenient. `await` is allowed and not needed.
         """
         if self._on_progress is not None:
-            self._on_progress(Progress(percent=min(100.0, max(0.0, float(percent))), note=note[:200]))
+            # A lone surrogate, from a file name or a cut emoji, could not be stored.
+            storable = str(note)[:200].encode(errors="replace").decode()
+            self._on_progress(Progress(percent=min(100.0, max(0.0, float(percent))), note=storable))
         return _Done()
 
     async def submit(self, type: str, payload: Any = None, **options: Any) -> Any:

@@ -48,6 +48,11 @@ class AsyncTransport:
             return _answer(await self._http.request(**_arguments(request)))
         except httpx.RequestError as error:
             return _no_answer(error)
+        except AttributeError as error:
+            # On uvloop httpx asks a socket for its peer that the other end has closed again already (0.28).
+            if error.name != "getpeername":
+                raise
+            return NoAnswer("the connection was closed", maybe_done=False)
 
 
 class SyncTransport:

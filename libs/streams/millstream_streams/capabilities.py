@@ -24,6 +24,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """`redis` or `valkey`."""
     version: tuple[int, ...]
     mode: str
+    uptime_s: int
+    """Since the server started; on a cluster, any of its nodes."""
     waitaof: bool
     maxmemory_policy: str | None
     appendonly: bool | None
@@ -78,6 +80,7 @@ async def probe(client: Client, url: RedisUrl) -> Capabilities:
         server="valkey" if is_valkey else "redis",
         version=version,
         mode=url.mode,
+        uptime_s=int(info.get("uptime_in_seconds", 0)),
         waitaof=version >= WAITAOF_SINCE,
         maxmemory_policy=settings.get("maxmemory-policy"),
         appendonly=None if "appendonly" not in settings else settings["appendonly"] == "yes",

@@ -11,10 +11,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 
 from millstream_streams.errors import RedisUrlError
 from millstream_streams.redirecting import RedirectingCluster
@@ -155,6 +156,31 @@ def connect(
     return makers[url.mode](url, max_connections, options)
 
 
+class _LeavesReplicas:
+    """A connection that is given up when its server turns out to be a replica by now.
+
+    After a failover behind one address, as managed services and Kubernetes do it, the old primary may stay up: whoever
+    kept the connection would talk to it for ever. redis-py does so for Sentinel only.
+    """
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)  # type: ignore[misc]
+        except ResponseError as error:
+            # In the text, because Redis 6.2 wraps what fails inside of a script.
+            if "READONLY" in str(error) or "MASTERDOWN" in str(error):
+                await self.disconnect()  # type: ignore[attr-defined]
+            raise
+
+
+class _PlainConnection(_LeavesReplicas, Connection):
+    pass
+
+
+class _TlsConnection(_LeavesReplicas, SSLConnection):
+    pass
+
+
 async def close(client: Client) -> None:
     """Close a client with all of its connections, those to the Sentinels too, which redis-py leaves open."""
     await client.aclose()
@@ -166,10 +192,14 @@ async def close(client: Client) -> None:
 
 def _single(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Client:
     host, port = url.hosts[0]
-    if url.tls:
-        options["connection_class"] = SSLConnection
     pool = BlockingConnectionPool(
-        max_connections=max_connections, timeout=COMMAND_TIMEOUT_S, host=host, port=port, db=url.db, **options
+        connection_class=_TlsConnection if url.tls else _PlainConnection,
+        max_connections=max_connections,
+        timeout=COMMAND_TIMEOUT_S,
+        host=host,
+        port=port,
+        db=url.db,
+        **options,
     )
     return Redis.from_pool(pool)
 

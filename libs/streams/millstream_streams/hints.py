@@ -1,12 +1,13 @@
 """Hints: messages that say it is worth looking now. They may be lost, so nobody relies on one."""
 
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 import anyio
 from msgspec.structs import replace
 
-from millstream_streams.connections import RedisUrl, close, connect
+from millstream_streams.connections import COMMAND_TIMEOUT_S, RedisUrl, close, connect
 from millstream_streams.errors import StoreUnavailableError
 from millstream_streams.faults import attempt, backoff_s
 
@@ -48,7 +49,7 @@ async def _listen_on(
         while True:
             message = await attempt(lambda: pubsub.get_message(timeout=QUIET_S))
             if message is None:
-                await attempt(pubsub.ping)
+                await attempt(partial(_ping, pubsub))
             elif message["type"] == "subscribe":
                 on_gap()
             elif message["type"] == "message":
@@ -57,6 +58,13 @@ async def _listen_on(
         with anyio.CancelScope(shield=True):
             await attempt(pubsub.aclose)
             await close(client)
+
+
+async def _ping(pubsub: Any) -> None:
+    """Ask whether the server still knows us: the other end of a silent connection may be gone. Raises: TimeoutError."""
+    await pubsub.ping()
+    if await pubsub.get_message(timeout=COMMAND_TIMEOUT_S) is None:
+        raise TimeoutError("the subscription is not answered")
 
 
 async def _any_node(url: RedisUrl) -> RedisUrl:

@@ -48,15 +48,22 @@ class ReadyReader:
         if not self._is_cluster:
             return await self._read(queues, consumer, block_ms)
         found: list[ReadEntry] = []
+        failures: list[StoreError] = []
         if len(queues) > 1:
             block_ms = min(block_ms, round(CLUSTER_BLOCK_S * 1000))
 
         async def read_one(queue: Queue) -> None:
-            found.extend(await self._read([queue], consumer, block_ms))
+            try:
+                found.extend(await self._read([queue], consumer, block_ms))
+            except StoreError as error:
+                failures.append(error)
 
         async with anyio.create_task_group() as group:
             for queue in queues:
                 group.start_soon(read_one, queue)
+        if failures:
+            # What the others were given is pending with this consumer: the next claim finds it.
+            raise failures[0]
         return found
 
     async def interrupt(self) -> bool:

@@ -78,8 +78,8 @@ class Registry:
         return [name.decode(errors="replace") for name in gone]
 
     async def ping(self) -> None:
-        """Return when Redis has answered."""
-        await self._call(lambda: self._client.exists(self._keys.queues))
+        """Return when Redis has taken a write, one that changes nothing: a replica answers what only reads."""
+        await self._call(lambda: self._client.srem(self._keys.queues, ""))
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         return await persist(lambda _: call(), self._patience_s, lambda: None)

@@ -102,12 +102,14 @@ class JobStore:
         shares: tuple[int, int, int] = (0, 0, 0),
         read: Sequence[ReadEntry] = (),
         resume: bool = False,
+        patience_s: float | None = None,
     ) -> Claim:
         """Take up to `limit` ready jobs.
 
         `shares` says how many to take from high, normal and low before filling up in that order. `read` are entries
         that a blocking read returned; they are adopted beyond the limit. `resume` looks through what this consumer
-        already holds, as is right after any lost answer. `nonce` must be new for each call.
+        already holds, as is right after any lost answer. `nonce` must be new for each call, and the same when a call is
+        made again whose answer was lost. `patience_s` is this call's own.
         """
         tail: list[Argument] = [limit, *shares, self._retention_ms]
         for entry in read:
@@ -116,7 +118,7 @@ class JobStore:
         def arguments(failures: int) -> list[Argument]:
             return [consumer, nonce, "1" if resume or failures else "", *tail]
 
-        ask_again_ms, taken = await self._run("claim", queue, arguments)
+        ask_again_ms, taken = await self._run("claim", queue, arguments, patience_s)
         return Claim([_delivery(queue, row) for row in taken], int(ask_again_ms))
 
     async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
@@ -220,7 +222,7 @@ class JobStore:
         """Remove consumers that hold nothing and were not seen for long. Returns: how many."""
         return int(await self._run("sweep_consumers", queue, [idle_ms]))
 
-    async def _run(self, name: str, queue: Queue, arguments: Any) -> Any:
+    async def _run(self, name: str, queue: Queue, arguments: Any, patience_s: float | None = None) -> Any:
         """Run a script until it is answered or patience runs out.
 
         `arguments` is a list, or a function of the number of earlier failures that returns one.
@@ -234,7 +236,8 @@ class JobStore:
 
         begun = time.perf_counter()
         try:
-            reply = await persist(call, self._patience_s, self._observer.count_reconnect)
+            patience_s = self._patience_s if patience_s is None else patience_s
+            reply = await persist(call, patience_s, self._observer.count_reconnect)
         except REDIS_ERRORS as error:
             # A defect, or a key that somebody else wrote. Its text may hold arguments, so only the code is passed on.
             raise StoreError(f"{name} on {queue.tag} failed: {str(error).partition(' ')[0]}") from error

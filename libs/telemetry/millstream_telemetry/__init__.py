@@ -1,6 +1,6 @@
 """Spans, metrics, logs, health and the runner of periodic duties. Names are in `names.py`."""
 
-from millstream_telemetry.admin import AdminServer
+from millstream_telemetry.admin import AdminServer, serve_admin
 from millstream_telemetry.attempt_span import Attempt, type_name
 from millstream_telemetry.duties import Duty, DutyResult, DutyRunner
 from millstream_telemetry.duty_service import run_duties
@@ -19,6 +19,7 @@ from millstream_telemetry.metrics import (
 from millstream_telemetry.registry import MetricRegistry
 from millstream_telemetry.request_span import ServerSpan
 from millstream_telemetry.spans import JobTracer, Propagation
+from millstream_telemetry.stopping import StopOrders, heed_stop_signals
 from millstream_telemetry.trace_context import (
     NO_TRACE,
     TraceContext,
@@ -52,6 +53,7 @@ __all__ = [
     "ReaperMetrics",
     "RedisMetrics",
     "ServerSpan",
+    "StopOrders",
     "TelemetryError",
     "TraceContext",
     "TracingConfigError",
@@ -61,7 +63,9 @@ __all__ = [
     "configure_tracing",
     "current_trace_context",
     "end_tracing",
+    "heed_stop_signals",
     "read_trace_context",
     "run_duties",
+    "serve_admin",
     "type_name",
 ]

@@ -6,6 +6,7 @@ It runs in a thread of its own, so that it answers, and tells the truth, while a
 import socket
 import socketserver
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -52,6 +53,20 @@ class AdminServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def serve_admin(
+    host: str, port: int | None, *, registry: MetricRegistry, report: HealthReport
+) -> AbstractContextManager[object]:
+    """Return a server that answers for as long as the context lasts; without a port there is none.
+
+    Raises: AdminBindError.
+    """
+    if port is None:
+        return nullcontext()
+    server = AdminServer(host, port, registry=registry, report=report)
+    structlog.get_logger().info("admin", host=host, port=server.port)
+    return server
 
 
 class _Server(ThreadingHTTPServer):

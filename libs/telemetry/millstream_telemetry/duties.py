@@ -5,7 +5,7 @@ A dispatcher or a reaper is a list of duties under one runner. A duty that fails
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import anyio
@@ -23,6 +23,9 @@ _JITTER = (0.8, 1.0)
 
 # A duty that thinks its next work is due, while Redis does not yet, must not spin.
 _SHORTEST_SLEEP_S = 0.001
+
+LAST_PASS_S = 2.0
+"""How long a pass may go on once its service is to stop. Without Redis it would sit out its patience."""
 
 _LIVE_INTERVALS = 3.0
 _LIVE_LEAST_S = 60.0
@@ -64,25 +67,43 @@ class Duty(Protocol):
 class DutyRunner:
     """Runs a list of duties side by side until it is told to stop."""
 
-    def __init__(self, duties: Sequence[Duty], metrics: DutyMetrics, *, retry: Backoff = RETRY) -> None:
+    def __init__(
+        self,
+        duties: Sequence[Duty],
+        metrics: DutyMetrics,
+        *,
+        retry: Backoff = RETRY,
+        needs: Mapping[str, type[Exception]] = {},
+    ) -> None:
+        self._needs = needs
+        """What duties cannot do without, and the error by which they say that it is missing."""
         self._keepers = [DutyKeeper(duty, metrics, retry) for duty in duties]
 
     async def run(self, stop: anyio.Event) -> None:
-        """Run until `stop` is set. A pass that is under way is finished; cancel the caller to cut it off."""
+        """Run until `stop` is set. A pass that is under way is finished, or cut off after :data:`LAST_PASS_S`."""
         async with anyio.create_task_group() as tasks:
             for keeper in self._keepers:
                 tasks.start_soon(keeper.run, stop, name=keeper.name)
             await stop.wait()
             for keeper in self._keepers:
                 keeper.wake.set()
+            with anyio.move_on_after(LAST_PASS_S):
+                for keeper in self._keepers:
+                    await keeper.ended.wait()
+            tasks.cancel_scope.cancel()
 
     def live(self) -> Health:
         """Return whether each duty has ended a pass lately, well or not."""
         return Health.of(keeper.pulse.check() for keeper in self._keepers)
 
     def ready(self) -> Health:
-        """Return whether the last pass of each duty went well."""
-        return Health.of(keeper.check() for keeper in self._keepers)
+        """Return whether what the duties need is there, and whether the last pass of each went well."""
+        needs = [self._check_need(name, error) for name, error in self._needs.items()]
+        return Health.of([*needs, *(keeper.check() for keeper in self._keepers)])
+
+    def _check_need(self, name: str, error: type[Exception]) -> HealthCheck:
+        missed = [keeper.failures.last_error for keeper in self._keepers if isinstance(keeper.failures.error, error)]
+        return HealthCheck(name, not missed, missed[0] if missed else "")
 
 
 class DutyKeeper:
@@ -92,10 +113,12 @@ class DutyKeeper:
         self.name = duty.name
         self.pulse = Pulse(duty.name, max(_LIVE_LEAST_S, _LIVE_INTERVALS * duty.interval_s))
         self.wake: Wake = getattr(duty, "wake", None) or Wake()
+        self.ended = anyio.Event()
+        """Set when it runs no more."""
         self._duty = duty
         self._metrics = metrics
         self._retry = retry
-        self._failures = FailureLog(duty.name)
+        self.failures = FailureLog(duty.name)
 
     async def run(self, stop: anyio.Event) -> None:
         """Run the duty, at once and then at its interval, until `stop` is set."""
@@ -103,16 +126,17 @@ class DutyKeeper:
             result = await self._pass()
             if result is None:
                 # Not the duty's own bell: what rings it is new work, and that would make us hammer.
-                with anyio.move_on_after(self._retry.delay_s(self._failures.failures)):
+                with anyio.move_on_after(self._retry.delay_s(self.failures.failures)):
                     await stop.wait()
             elif result.more:
                 await anyio.lowlevel.checkpoint()
             else:
                 await self.wake.wait(self._sleep_s(result))
+        self.ended.set()
 
     def check(self) -> HealthCheck:
         """Return whether the last pass went well."""
-        return HealthCheck(self.name, not self._failures.failures, self._failures.last_error)
+        return HealthCheck(self.name, not self.failures.failures, self.failures.last_error)
 
     async def _pass(self) -> DutyResult | None:
         """Run the duty once; None when it failed."""
@@ -121,9 +145,9 @@ class DutyKeeper:
         try:
             result = await self._duty.run_once()
         except Exception as error:  # noqa: BLE001 - the one place: a duty must outlive whatever it meets
-            self._failures.failed(error)
+            self.failures.failed(error)
         else:
-            self._failures.succeeded()
+            self.failures.succeeded()
         self.pulse.beat()
         self._metrics.observe_pass(self.name, time.perf_counter() - started, ok=result is not None)
         return result

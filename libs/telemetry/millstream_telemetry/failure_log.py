@@ -19,18 +19,23 @@ class FailureLog:
     def __init__(self, duty: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.failures = 0
         """Passes that failed in a row."""
-        self.last_error = ""
-        """The last of them in one line; empty when the last pass went well."""
+        self.error: Exception | None = None
+        """The last of them; None when the last pass went well."""
         self._log = structlog.get_logger().bind(duty=duty)
         self._clock = clock
         self._kind = ""
         self._logged_at = 0.0
 
+    @property
+    def last_error(self) -> str:
+        """The last failure in one line; empty when the last pass went well."""
+        return f"{type_name(self.error)}: {self.error}" if self.error else ""
+
     def failed(self, error: Exception) -> None:
         """Note a failed pass."""
         kind = type_name(error)
         self.failures += 1
-        self.last_error = f"{kind}: {error}"
+        self.error = error
         now = self._clock()
         if kind != self._kind:
             self._log.error("duty failed", error_type=kind, exc_info=error)
@@ -44,4 +49,4 @@ class FailureLog:
         """Note a pass that went well."""
         if self.failures:
             self._log.info("duty works again", failures=self.failures)
-            self.failures, self.last_error, self._kind = 0, "", ""
+            self.failures, self.error, self._kind = 0, None, ""

@@ -54,6 +54,16 @@ class HealthReport:
         self.ready = ready
         self._started_at = time.monotonic()
 
+    @classmethod
+    def waiting_for(cls, service: str, dependency: str) -> "HealthReport":
+        """Return the report of a service that cannot begin yet: live, and not ready for want of this."""
+        missing = HealthCheck(dependency, ok=False, detail="waited for at the start")
+        return cls(service, live=lambda: Health.of([]), ready=lambda: Health.of([missing]))
+
+    def take_over(self, *, live: Callable[[], Health], ready: Callable[[], Health]) -> None:
+        """Ask these from now on: the service has begun."""
+        self.live, self.ready = live, ready
+
     def overview(self) -> HealthOverview:
         """Return everything at once."""
         live, ready = self.live(), self.ready()

@@ -69,6 +69,11 @@ class Child:
             self.leaving.set()
             self._signal(signal.SIGTERM)
 
+    def hurry(self) -> None:
+        """Ask it once more to end, if it was asked already."""
+        if self.leaving.is_set():
+            self._signal(signal.SIGTERM)
+
     def kill(self) -> None:
         """Send SIGKILL, if it runs."""
         self._signal(signal.SIGKILL)

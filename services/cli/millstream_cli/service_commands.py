@@ -103,7 +103,11 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
         admin_port=settings.admin_port,
         code_version=settings.code_version,
     )
-    _run("workers", settings, lambda tracer: run_worker(config, app, tracer=tracer, release=version("millstream")))
+
+    def run(tracer: JobTracer, leave: Callable[[], None]) -> Coroutine[Any, Any, None]:
+        return run_worker(config, app, tracer=tracer, release=version("millstream"), abandon=leave)
+
+    _run("workers", settings, run)
 
 
 @click.command()
@@ -118,7 +122,7 @@ def dispatcher() -> None:
         admin_host=settings.admin_host,
         admin_port=settings.admin_port,
     )
-    _run("dispatcher", settings, lambda _: run_dispatcher(config))
+    _run("dispatcher", settings, lambda *_: run_dispatcher(config))
 
 
 @click.command()
@@ -138,32 +142,38 @@ def reaper() -> None:
         admin_host=settings.admin_host,
         admin_port=settings.admin_port,
     )
-    _run("reaper", settings, lambda tracer: run_reaper(config, tracer=tracer))
+    _run("reaper", settings, lambda tracer, _: run_reaper(config, tracer=tracer))
 
 
-def _run(service: str, settings: ServiceSettings, main: Callable[[JobTracer], Coroutine[Any, Any, None]]) -> None:
+Main = Callable[[JobTracer, Callable[[], None]], Coroutine[Any, Any, None]]
+"""A service, given its tracer and how to end the process at once."""
+
+
+def _run(service: str, settings: ServiceSettings, main: Main) -> None:
     """Run a service on uvloop, with logs and traces set up."""
     configure_logs(service, settings.log_level, sys.stderr)
     provider = configure_tracing(service)
     tracer = JobTracer(provider, propagation=settings.trace_propagation, not_errors=(Snooze, Discard))
 
+    def leave() -> None:
+        end_tracing(provider)
+        sys.stderr.flush()
+        os._exit(0)
+
     async def unwrapped() -> None:
         try:
-            await main(tracer)
+            await main(tracer, leave)
         except BaseExceptionGroup as group:
             raise _single(group) from None
 
     anyio.run(unwrapped, backend_options={"use_uvloop": True})
-    _leave_threads_behind(provider)
+    if _has_threads_left():
+        leave()
 
 
-def _leave_threads_behind(provider: object) -> None:
-    """End the process now if a handler that was given up still runs in a thread, for which Python would wait."""
-    others = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
-    if others:
-        end_tracing(provider)
-        sys.stderr.flush()
-        os._exit(0)
+def _has_threads_left() -> bool:
+    """Whether a handler that was given up still runs in a thread, for which Python would wait."""
+    return any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate())
 
 
 def _single(error: BaseException) -> BaseException:

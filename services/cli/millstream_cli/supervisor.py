@@ -30,7 +30,8 @@ async def supervise(specs: Sequence[ChildSpec], sink: Sink, *, grace_s: float = 
     """Run the children for as long as the block lasts; then stop them, stage by stage.
 
     The first SIGTERM or SIGINT cancels the block, without an error, and so does a child that cannot be kept
-    running. A second signal kills the children at once. Each child has `grace_s` to end by itself. Run it in the
+    running. A second signal reaches the children as a second SIGTERM, by which workers hand back at once what still
+    runs; a third one kills. Each child has `grace_s` to end by itself. Run it in the
     main thread: signals are heard only there.
 
     Raises: ChildEndedError, after all are stopped, when a child could not be kept running.
@@ -96,16 +97,19 @@ class Supervisor:
             await self._stop_stage(list(stage))
 
     async def heed_signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Stop on the first signal, kill on the second. `supervise` runs this."""
+        """Stop on the first signal, hurry on the second, kill on the third. `supervise` runs this."""
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
             task_status.started()
             async for number in received:
                 self.signals.append(number)
-                if len(self.signals) == 1:
-                    self._show(SPEAKER, f"{number.name}: stopping, a second one kills")
-                    self.block.cancel()
-                else:
-                    self._kill_all()
+                match len(self.signals):
+                    case 1:
+                        self._show(SPEAKER, f"{number.name}: stopping; a second one hurries, a third one kills")
+                        self.block.cancel()
+                    case 2:
+                        self._hurry()
+                    case _:
+                        self._kill_all()
 
     async def keep(self, child: Child) -> None:
         """Run a child, again and again, until it is asked to leave. `supervise` runs this."""
@@ -146,6 +150,10 @@ class Supervisor:
                 self._show(SPEAKER, f"{child.spec.name} did not end within {self._grace_s:g} s: killed")
                 child.kill()
         await _all_gone(children)
+
+    def _hurry(self) -> None:
+        for child in self.children.values():
+            child.hurry()
 
     def _kill_all(self) -> None:
         for child in self.children.values():

@@ -6,12 +6,11 @@ from typing import Any, TypeVar, cast
 import anyio
 from litestar import Request
 
-from millstream_contracts import FieldError, Tenant
-from millstream_ingest.errors import MAX_QUOTED_CHARS, IngestError
+from millstream_contracts import Tenant
+from millstream_ingest.body_reader import gone
 from millstream_ingest.idempotency import HEADER, IdempotencyKey, parse_key
 from millstream_ingest.parts import Parts
 from millstream_ingest.preferences import Preferences, parse_preferences
-from millstream_ingest.problems import BAD_REQUEST, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
 from millstream_ingest.query import Query, parse_query
 from millstream_ingest.tenancy import tenant_of
 from millstream_streams import StoreError
@@ -57,29 +56,14 @@ class ApiRequest(Request[Any, Any, Any]):
         """Return the query, in which only these parameters may stand. Raises: IngestError (400)."""
         return parse_query(self.scope["query_string"], known)
 
+    @property
+    def body_type(self) -> str | None:
+        """Return what the body says it is; of several headers, all of them, which is no media type."""
+        return ", ".join(self.headers.getall("content-type", [])) or None
+
     async def read_body(self, max_bytes: int) -> bytes:
-        """Return the body. Raises: IngestError (400, 413, 415)."""
-        if (coding := self.headers.get("content-encoding", "identity").strip().lower()) not in {"", "identity"}:
-            # A few kilobytes of gzip can be 100 MB.
-            detail = f"`Content-Encoding: {coding[:MAX_QUOTED_CHARS]}` is not supported: send the body as it is"
-            raise IngestError(UNSUPPORTED_MEDIA_TYPE, detail)
-        chunks: list[bytes] = []
-        size, more = 0, True
-        # What is too large is read on for a while and thrown away: a client that still sends when the connection is
-        # closed sees a reset in place of the answer.
-        while more and size <= 2 * max_bytes:
-            message = cast("dict[str, Any]", await self.receive())
-            if message["type"] == "http.disconnect":
-                raise _gone()
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size <= max_bytes:
-                chunks.append(chunk)
-            more = message.get("more_body", False)
-        if size > max_bytes:
-            detail = f"the body has more than {max_bytes} bytes"
-            raise IngestError(TOO_LARGE, detail, [FieldError("", detail)])
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        """Return the body. Raises: IngestError (400, 408, 413, 415, 503)."""
+        return await self.parts.body_reader.read(self.headers, self.receive, max_bytes)
 
     async def unless_gone(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Return what `wait` returns; stop it when the client goes away. The body has to be read before.
@@ -98,14 +82,10 @@ class ApiRequest(Request[Any, Any, Any]):
         if failure is not None:
             raise failure
         if not outcome:
-            raise _gone()
+            raise gone()
         return outcome[0]
 
     async def _await_gone(self, scope: anyio.CancelScope) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
         scope.cancel()
-
-
-def _gone() -> IngestError:
-    return IngestError(BAD_REQUEST, "the client went away")

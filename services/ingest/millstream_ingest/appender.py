@@ -101,8 +101,9 @@ class Appender(AbstractAsyncContextManager["Appender"]):
     async def append(self, queue: Queue, jobs: Sequence[NewJob], since: float | None = None) -> list[Enqueued]:
         """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; return their answers in order.
 
-        `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits,
-        StoreUnavailableError, StoreFullError.
+        `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller
+        that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits, StoreFullError,
+        StoreUnavailableError.
         """
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
             raise IngestError(OVERLOADED, f"{self.backlog_jobs} jobs wait to be stored")

@@ -7,12 +7,15 @@ import socket
 
 import anyio
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from litestar import Litestar
 
 from millstream_ingest.errors import BindError
 
 BACKLOG = 1024
+MAX_HEADER_BYTES = 64 << 10
+"""Of all headers of a request together; each is parsed, and 400 KB of one could hold everybody up for a second."""
 _LOOK_EVERY_S = 0.005
 
 
@@ -31,6 +34,7 @@ class HttpServer:
             port=self.port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(max_buffer_size=MAX_HEADER_BYTES),
             websockets=False,
             backlog=BACKLOG,
             log_enabled=False,

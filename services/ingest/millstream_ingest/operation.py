@@ -12,6 +12,7 @@ from millstream_ingest.problems import (
     BAD_REQUEST,
     INTERNAL_ERROR,
     MALFORMED_BODY,
+    REQUEST_TIMEOUT,
     STORE_UNREACHABLE,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
@@ -21,7 +22,7 @@ from millstream_ingest.problems import (
 BOTH_ENCODINGS = (Encoding.JSON.value, Encoding.MSGPACK.value)
 OPERATION_KEY = "operation"
 
-BODY_PROBLEMS = (MALFORMED_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+BODY_PROBLEMS = (MALFORMED_BODY, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 
 
 class Parameter(Struct, frozen=True):

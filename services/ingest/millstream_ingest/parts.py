@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from millstream_ingest.batch_intake import BatchIntake
+from millstream_ingest.body_reader import BodyReader
 from millstream_ingest.config import IngestConfig
 from millstream_ingest.dead_desk import DeadDesk
 from millstream_ingest.intake import Intake
@@ -20,6 +21,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     config: IngestConfig
     broker: Broker
+    body_reader: BodyReader
     intake: Intake
     batches: BatchIntake
     lister: JobLister

@@ -74,10 +74,8 @@ def _is_sound(value: Any) -> bool:
     room = limits.MAX_PAYLOAD_VALUES + 1  # the list around the value is ours
     for _ in range(limits.MAX_PAYLOAD_DEPTH + 1):
         found: list[Any] = []
+        room -= sum(map(len, containers))
         for container in containers:
-            room -= len(container)
-            if room < 0:
-                return False
             members = container
             if type(container) is dict:
                 if not _are_keys(container):
@@ -90,7 +88,7 @@ def _is_sound(value: Any) -> bool:
                 elif (kind is str and "\0" in member) or (kind not in _HARMLESS and _scalar_fault(member)):
                     return False
         if not found:
-            return True
+            return room >= 0
         containers = found
     return False
 

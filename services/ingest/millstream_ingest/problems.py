@@ -70,6 +70,12 @@ JOB_NOT_FOUND = ProblemKind(
 METHOD_NOT_ALLOWED = ProblemKind(
     "method-not-allowed", "The path does not take this method", 405, "The header `Allow` lists those it takes."
 )
+REQUEST_TIMEOUT = ProblemKind(
+    "request-timeout",
+    "The body did not come",
+    408,
+    "Nothing of the body came for ten seconds. Nothing was accepted. Repeat the request.",
+)
 WRONG_STATE = ProblemKind(
     "wrong-state",
     "The job's state forbids this",
@@ -147,6 +153,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         NOT_FOUND,
         JOB_NOT_FOUND,
         METHOD_NOT_ALLOWED,
+        REQUEST_TIMEOUT,
         WRONG_STATE,
         TOO_LARGE,
         UNSUPPORTED_MEDIA_TYPE,

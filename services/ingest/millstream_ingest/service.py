@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import structlog
@@ -13,6 +13,7 @@ from millstream_ingest.admission import Admission
 from millstream_ingest.app import create_app
 from millstream_ingest.appender import ANSWER_WITHIN_S, Appender
 from millstream_ingest.batch_intake import BatchIntake
+from millstream_ingest.body_reader import BodyReader
 from millstream_ingest.config import IngestConfig
 from millstream_ingest.dead_desk import DeadDesk
 from millstream_ingest.http_server import HttpServer
@@ -26,7 +27,6 @@ from millstream_ingest.settled_waiter import SettledWaiter
 from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import Broker, open_broker
 from millstream_telemetry import (
-    AdminServer,
     HealthReport,
     IngestMetrics,
     JobTracer,
@@ -34,6 +34,7 @@ from millstream_telemetry import (
     RedisMetrics,
     configure_logs,
     configure_tracing,
+    serve_admin,
 )
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -76,7 +77,7 @@ async def serve_parts(
     config, log = parts.config, structlog.get_logger()
     server = HttpServer(create_app(parts), config.host, config.port)
     async with _unwrapped(), anyio.create_task_group() as tasks:
-        with _admin_server(parts):
+        with serve_admin(config.admin_host, config.admin_port, registry=parts.registry, report=parts.health):
             tasks.start_soon(_run_until_stopped, server, stop)
             await server.wait_listening()
             log.info("listening", host=server.host, port=server.port)
@@ -142,6 +143,7 @@ def _put_together(
     return Parts(
         config=config,
         broker=broker,
+        body_reader=BodyReader(config.max_batch_body_bytes),
         intake=Intake(catalogue, admission, minter, appender, broker.views, metrics),
         batches=BatchIntake(catalogue, admission, minter, appender, metrics),
         lister=lister,
@@ -155,15 +157,6 @@ def _put_together(
         registry=registry,
         health=HealthReport("ingest", live=watch.live, ready=watch.ready),
     )
-
-
-def _admin_server(parts: Parts) -> AbstractContextManager[object]:
-    port = parts.config.admin_port
-    if port is None:
-        return nullcontext()
-    server = AdminServer(parts.config.admin_host, port, registry=parts.registry, report=parts.health)
-    structlog.get_logger().info("admin", host=parts.config.admin_host, port=server.port)
-    return server
 
 
 async def _run_until_stopped(server: HttpServer, stop: anyio.Event) -> None:

@@ -42,7 +42,8 @@ class Recoverer:
     """A duty.
 
     After a time without Redis every lease looks expired, although workers only could not renew. So a pass that
-    comes long after the last good one gives them a lease's length first.
+    comes long after the last good one gives them a lease's length first, and so does the first one when Redis
+    `was_away` just before it.
     """
 
     name = "recoverer"
@@ -57,6 +58,7 @@ class Recoverer:
         lease_s: float,
         max_crashes: int,
         interval_s: float,
+        was_away: bool = False,
     ) -> None:
         self.interval_s = interval_s
         self._store = store
@@ -65,8 +67,8 @@ class Recoverer:
         self._tracer = tracer
         self._lease_s = lease_s
         self._max_crashes = max_crashes
-        self._worked_at: float | None = None
-        """When Redis last took a recovery."""
+        self._worked_at: float | None = -NEVER_S if was_away else None
+        """When Redis last took a recovery; None before the first pass."""
         self._merciful_until = 0.0
         self._log = structlog.get_logger().bind(duty=self.name)
 

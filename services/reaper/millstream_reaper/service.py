@@ -1,21 +1,26 @@
 """Composes a reaper: a list of duties."""
 
+from contextlib import AsyncExitStack
+
 from millstream_reaper.config import ReaperConfig
 from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.expirer import Expirer
 from millstream_reaper.recoverer import Recoverer
 from millstream_reaper.sweeper import Sweeper
-from millstream_streams import Broker, open_broker
+from millstream_streams import Broker, StoreUnavailableError, open_broker
 from millstream_telemetry import (
     Duty,
     DutyMetrics,
     DutyRunner,
     FailureLog,
+    HealthReport,
     JobTracer,
     MetricRegistry,
     ReaperMetrics,
     RedisMetrics,
+    heed_stop_signals,
     run_duties,
+    serve_admin,
 )
 
 
@@ -23,21 +28,28 @@ async def run_reaper(config: ReaperConfig, *, tracer: JobTracer) -> None:
     """Run a reaper until SIGTERM or SIGINT. Raises: UnsuitableRedisError, RedisUrlError, AdminBindError."""
     metrics = MetricRegistry()
     failures = FailureLog("connection to Redis")
-    async with open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(metrics)) as broker:
-        await broker.wait_suitable(failures.failed)
-        failures.succeeded()
-        duties = duties_of(config, broker, ReaperMetrics(metrics), tracer)
-        await run_duties(
-            "reaper",
-            DutyRunner(duties, DutyMetrics(metrics, "reaper")),
-            registry=metrics,
-            admin_host=config.admin_host,
-            admin_port=config.admin_port,
+    report = HealthReport.waiting_for("reaper", "redis")
+    async with AsyncExitStack() as stack:
+        stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=metrics, report=report))
+        orders = await stack.enter_async_context(heed_stop_signals())
+        broker = await stack.enter_async_context(
+            open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(metrics))
         )
+        redis = await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed))
+        if redis is None:
+            return
+        was_away = failures.failures > 0 or redis.uptime_s < config.lease_s
+        failures.succeeded()
+        duties = duties_of(config, broker, ReaperMetrics(metrics), tracer, was_away=was_away)
+        runner = DutyRunner(duties, DutyMetrics(metrics, "reaper"), needs={"redis": StoreUnavailableError})
+        report.take_over(live=runner.live, ready=runner.ready)
+        await run_duties(runner, orders)
 
 
-def duties_of(config: ReaperConfig, broker: Broker, metrics: ReaperMetrics, tracer: JobTracer) -> list[Duty]:
-    """Return what a reaper does."""
+def duties_of(
+    config: ReaperConfig, broker: Broker, metrics: ReaperMetrics, tracer: JobTracer, *, was_away: bool = False
+) -> list[Duty]:
+    """Return what a reaper does. `was_away` says that workers may not have been able to renew until just now."""
     store, registry = broker.store, broker.registry
     return [
         Recoverer(
@@ -48,6 +60,7 @@ def duties_of(config: ReaperConfig, broker: Broker, metrics: ReaperMetrics, trac
             lease_s=config.lease_s,
             max_crashes=config.max_crashes,
             interval_s=config.recover_every_s,
+            was_away=was_away,
         ),
         Expirer(store, registry, metrics, interval_s=config.expire_every_s),
         EventTrimmer(

@@ -1,4 +1,4 @@
-"""Commits outcomes in batches: while one call is under way, the next one collects.
+"""Commits outcomes in batches: while one call for a queue is under way, the next one collects.
 
 An outcome is kept until Redis has answered. What it says then is final: committed, committed before, or stale.
 """
@@ -21,8 +21,8 @@ from millstream_contracts import (
     Succeeded,
     limits,
 )
-from millstream_streams import Commit, CommitCode, Delivery, JobStore, StoreError, backoff_s
-from millstream_telemetry import Wake, WorkerMetrics
+from millstream_streams import Commit, CommitCode, Delivery, JobStore, StoreError, StoreUnavailableError, backoff_s
+from millstream_telemetry import WorkerMetrics
 from millstream_workers.lease_keeper import Holder
 
 _FINAL_STATES: dict[type[Outcome], JobState] = {
@@ -30,7 +30,8 @@ _FINAL_STATES: dict[type[Outcome], JobState] = {
     Dead: JobState.DEAD,
     Cancelled: JobState.CANCELLED,
 }
-_NO_WAIT_S = 3600.0
+SHOWN_JOBS = 20
+"""How many ids a line of the log may name."""
 
 
 class Finished(NamedTuple):
@@ -41,76 +42,140 @@ class Finished(NamedTuple):
     ttl_ms: int
 
 
+class Lane:
+    """What waits for one queue. Each has its own pace: one that Redis refuses does not hold up the others."""
+
+    def __init__(self) -> None:
+        self.ended: list[Finished] = []
+        self.returned: list[Finished] = []
+        """Hand-backs: another script takes those."""
+        self.is_moving = False
+        """Whether somebody is emptying it."""
+
+    def put(self, finished: Finished) -> None:
+        """Add an outcome at the end."""
+        (self.returned if isinstance(finished.outcome, HandedBack) else self.ended).append(finished)
+
+    def __len__(self) -> int:
+        return len(self.ended) + len(self.returned)
+
+
 class Committer:
     """Takes outcomes from the event loop and commits them until told to finish."""
 
-    def __init__(self, store: JobStore, holder: Holder, metrics: WorkerMetrics, worker: str) -> None:
+    def __init__(self, store: JobStore, holder: Holder, metrics: WorkerMetrics, worker: str, *, lease_s: float) -> None:
         self._store = store
         self._holder = holder
         self._metrics = metrics
         self._worker = worker
-        self._waiting: dict[Queue, list[Finished]] = defaultdict(list)
-        self._wake = Wake()
-        self._finishing = False
+        self._lease_s = lease_s
+        self._lanes: defaultdict[Queue, Lane] = defaultdict(Lane)
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._finishing = anyio.Event()
+        self._finishing_since = 0.0
+        self._empty = anyio.Event()
+        """Replaced when something waits again."""
+        self._empty.set()
         self._log = structlog.get_logger().bind(worker=worker)
         self.backlog = 0
         """Outcomes that Redis has not answered for."""
 
     def put(self, finished: Finished) -> None:
         """Take an outcome."""
-        self._waiting[finished.delivery.queue].append(finished)
+        queue = finished.delivery.queue
+        self._lanes[queue].put(finished)
         self.backlog += 1
-        self._wake.set()
+        if self._empty.is_set():
+            self._empty = anyio.Event()
+        self._start(queue)
 
     def finish(self) -> None:
-        """Return from `run` once nothing is left."""
-        self._finishing = True
-        self._wake.set()
+        """Return from `run` once nothing is left, but for what Redis will never take."""
+        self._finishing_since = anyio.current_time()
+        self._finishing.set()
+
+    def abandon(self) -> None:
+        """Return from `run` now: the jobs whose outcomes are still here run again when their leases are over."""
+        if self.backlog:
+            self._log.error("outcomes abandoned", jobs=self.backlog)
+        self._finishing.set()
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+
+    async def wait_empty(self) -> None:
+        """Wait until Redis has answered for every outcome."""
+        while self.backlog:
+            await self._empty.wait()
 
     async def run(self) -> None:
         """Commit what comes, and while Redis is away keep it."""
+        async with anyio.create_task_group() as self._tasks:
+            for queue in self._lanes:
+                self._start(queue)
+            await self._finishing.wait()
+            await self.wait_empty()
+
+    def _start(self, queue: Queue) -> None:
+        lane = self._lanes[queue]
+        if self._tasks is not None and lane and not lane.is_moving:
+            lane.is_moving = True
+            self._tasks.start_soon(self._empty_lane, queue, lane)
+
+    async def _empty_lane(self, queue: Queue, lane: Lane) -> None:
         failures = 0
-        while self._waiting or not self._finishing:
-            if not self._waiting:
-                await self._wake.wait(_NO_WAIT_S)
-                continue
-            errors = await self._commit_round()
-            failures = failures + 1 if errors else 0
-            if errors:
-                self._log.warning("outcomes not committed", jobs=self.backlog, error=str(errors[0]))
-                await anyio.sleep(backoff_s(failures))
-
-    async def _commit_round(self) -> list[StoreError]:
-        """Commit a batch of each queue. Returns: why some were not."""
-        errors: list[StoreError] = []
-
-        async def commit(queue: Queue, waiting: list[Finished]) -> None:
-            # Caught here: let out, the error of one queue would cancel the commits of the others.
+        while lane:
             try:
-                await self._commit_queue(queue, waiting)
+                await (self._commit(queue, lane.ended) if lane.ended else self._hand_back(queue, lane.returned))
+                failures = 0
             except StoreError as error:
-                errors.append(error)
+                failures += 1
+                self._log.warning("outcomes not committed", type=queue.type, jobs=len(lane), error=str(error))
+                self._give_up(queue, lane, error)
+                await self._pause(backoff_s(failures))
+        lane.is_moving = False
 
-        async with anyio.create_task_group() as tasks:
-            for queue, waiting in list(self._waiting.items()):
-                tasks.start_soon(commit, queue, waiting)
-        return errors
+    async def _pause(self, delay_s: float) -> None:
+        """Wait, and look again at once when the worker begins to leave."""
+        if self._finishing.is_set():
+            await anyio.sleep(delay_s)
+            return
+        with anyio.move_on_after(delay_s):
+            await self._finishing.wait()
 
-    async def _commit_queue(self, queue: Queue, waiting: list[Finished]) -> None:
+    def _give_up(self, queue: Queue, lane: Lane, error: StoreError) -> None:
+        """Drop, in a worker that is leaving, what will never be taken, or is not worth to be waited for."""
+        if not self._finishing.is_set():
+            return
+        if not isinstance(error, StoreUnavailableError):
+            self._drop(queue, lane.ended, error)
+            self._drop(queue, lane.returned, error)
+        elif anyio.current_time() - self._finishing_since > self._lease_s:
+            # A reaper has returned them by now, or will when Redis is back.
+            self._drop(queue, lane.returned, error)
+
+    def _drop(self, queue: Queue, waiting: list[Finished], error: StoreError) -> None:
+        if waiting:
+            ids = [one.delivery.id for one in waiting[:SHOWN_JOBS]]
+            self._log.error("outcomes dropped", type=queue.type, jobs=len(waiting), ids=ids, error=str(error))
+            self._forget(waiting, len(waiting))
+
+    def _forget(self, waiting: list[Finished], count: int) -> None:
+        del waiting[:count]
+        self.backlog -= count
+        if not self.backlog:
+            self._empty.set()
+
+    async def _commit(self, queue: Queue, waiting: list[Finished]) -> None:
         batch = waiting[: limits.MAX_SCRIPT_JOBS]
-        returned = [one for one in batch if isinstance(one.outcome, HandedBack)]
-        ended = [one for one in batch if not isinstance(one.outcome, HandedBack)]
-        if ended:
-            commits = [Commit(one.delivery.id, one.delivery.token, one.outcome, one.ttl_ms) for one in ended]
-            self._conclude(ended, await self._store.commit(queue, worker=self._worker, commits=commits))
-        if returned:
-            tokens = [(one.delivery.id, one.delivery.token) for one in returned]
-            self._conclude(returned, await self._store.hand_back(queue, worker=self._worker, tokens=tokens))
-        # Not before both calls were answered: until then the whole batch would be sent again, harmlessly.
-        del waiting[: len(batch)]
-        self.backlog -= len(batch)
-        if not waiting:
-            del self._waiting[queue]
+        commits = [Commit(one.delivery.id, one.delivery.token, one.outcome, one.ttl_ms) for one in batch]
+        self._conclude(batch, await self._store.commit(queue, worker=self._worker, commits=commits))
+        self._forget(waiting, len(batch))
+
+    async def _hand_back(self, queue: Queue, waiting: list[Finished]) -> None:
+        batch = waiting[: limits.MAX_SCRIPT_JOBS]
+        tokens = [(one.delivery.id, one.delivery.token) for one in batch]
+        self._conclude(batch, await self._store.hand_back(queue, worker=self._worker, tokens=tokens))
+        self._forget(waiting, len(batch))
 
     def _conclude(self, batch: list[Finished], codes: list[CommitCode]) -> None:
         for one, code in zip(batch, codes, strict=True):

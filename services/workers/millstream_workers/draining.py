@@ -1,50 +1,56 @@
 """How a worker stops: no new jobs, running ones finish within the grace, the rest goes back at once."""
 
-import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 
 import anyio
 import structlog
 
+from millstream_telemetry import StopOrders
 from millstream_workers.happenings import Interruption
 from millstream_workers.running import Running
 from millstream_workers.slots import Slots
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STUBBORN_S = 5.0
+"""How long a handler may go on after it was stopped, to clean up, before its job is handed back without it."""
 
 
 class Drain:
-    """Waits for a signal to stop, and for the running jobs after it."""
+    """Waits for the order to stop, and for the running jobs after it."""
 
-    def __init__(self, slots: Slots, running: Callable[[], Iterable[Running]], grace_s: float) -> None:
+    def __init__(
+        self, orders: StopOrders, slots: Slots, running: Callable[[], Iterable[Running]], grace_s: float
+    ) -> None:
+        self._orders = orders
         self._slots = slots
         self._running = running
         self._grace_s = grace_s
         self._log = structlog.get_logger()
 
-    async def run(self, on_stop: Callable[[], None]) -> None:
-        """Return when the worker has been told to stop and no handler runs any more.
+    async def run(self, on_stop: Callable[[], None]) -> list[Running]:
+        """Return when the worker was told to stop and its handlers have ended. Returns: those that do not end.
 
-        `on_stop` is called at the first signal. A second one, or the end of the grace, hands back what still runs.
+        `on_stop` is called at the first order. A second one, or the end of the grace, stops what still runs.
         """
-        with anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
-            async for received in signals:
-                self._log.info("draining", signal=received.name, running=self._slots.busy, grace_s=self._grace_s)
-                break
-            on_stop()
-            with anyio.move_on_after(self._grace_s):
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._cut_short, signals, tasks.cancel_scope)
-                    await self._slots.wait_idle()
-                    tasks.cancel_scope.cancel()
+        await self._orders.stop.wait()
+        self._log.info("draining", running=self._slots.busy, grace_s=self._grace_s)
+        on_stop()
+        await self._wait_idle(self._grace_s, self._orders.hurry)
         left = list(self._running())
         if left:
             self._log.warning("handing back", running=len(left))
         for running in left:
             running.interrupt(Interruption.DRAINING)
-        await self._slots.wait_idle()
+        await self._wait_idle(STUBBORN_S)
+        return list(self._running())
 
-    async def _cut_short(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
-        async for _ in signals:
-            scope.cancel()
-            return
+    async def _wait_idle(self, within_s: float, cut_short: anyio.Event | None = None) -> None:
+        with anyio.move_on_after(within_s):
+            async with anyio.create_task_group() as tasks:
+                if cut_short:
+                    tasks.start_soon(self._cancel_at, cut_short, tasks.cancel_scope)
+                await self._slots.wait_idle()
+                tasks.cancel_scope.cancel()
+
+    async def _cancel_at(self, event: anyio.Event, scope: anyio.CancelScope) -> None:
+        await event.wait()
+        scope.cancel()

@@ -67,14 +67,19 @@ class Intake:
         """Queues from which a lost answer may have delivered something, and the nonce to ask for it again."""
         self._looked_elsewhere_at = 0.0
         self._nonces = count()
-        self._stopping = False
+        self._stopped = anyio.Event()
         self.has_ended = False
         """Whether nothing is read any more."""
         self._log = structlog.get_logger().bind(worker=consumer)
 
     def stop(self) -> None:
         """Claim no more. A blocking read that is under way ends by itself: to cancel it could strand a job."""
-        self._stopping = True
+        self._stopped.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped.is_set()
 
     async def run(self) -> None:
         """Take jobs in until stopped."""
@@ -85,27 +90,28 @@ class Intake:
 
     async def _run(self) -> None:
         failures = 0
-        while not self._stopping:
+        while not self.is_stopping:
             await self._slots.wait_free()
-            if self._stopping:
+            if self.is_stopping:
                 return
             # To ask is enough: while Redis is away a restart would not help.
             self._pulse.beat()
             try:
                 await self._take()
                 failures = 0
-            except* StoreUnavailableError as group:
+            except StoreUnavailableError as error:
                 failures += 1
                 for queue in self._queues:
                     self._uncertain.setdefault(queue, self._nonce())
-                self._log.warning("no jobs claimed", failures=failures, error=str(group.exceptions[0]))
-            except* StoreError as group:
+                self._log.warning("no jobs claimed", failures=failures, error=str(error))
+            except StoreError as error:
                 # One queue is broken, and a read over all does not say which: claims will, one by one.
                 failures += 1
                 self._hot.extend(queue for queue in self._queues if queue not in self._hot)
-                self._log.error("a queue cannot be read", error=str(group.exceptions[0]))
+                self._log.error("a queue cannot be read", error=str(error))
             if failures:
-                await anyio.sleep(backoff_s(failures))
+                with anyio.move_on_after(backoff_s(failures)):
+                    await self._stopped.wait()
 
     async def _take(self) -> None:
         for queue in list(self._uncertain):
@@ -119,7 +125,7 @@ class Intake:
 
     async def _look_elsewhere(self) -> None:
         """Wait for work on the queues that are not hot; only have a look at them while others are."""
-        if self._stopping:
+        if self.is_stopping:
             return
         self._looked_elsewhere_at = time.monotonic()
         cold = [queue for queue in self._queues if queue not in self._hot and queue not in self._reopens_at]
@@ -146,7 +152,7 @@ class Intake:
     async def _claim(self, queue: Queue, read: Sequence[ReadEntry] = ()) -> None:
         resume = queue in self._uncertain
         nonce = self._uncertain.get(queue) or self._nonce()
-        limit = 0 if self._stopping else max(0, min(self._slots.free, limits.MAX_SCRIPT_JOBS))
+        limit = 0 if self.is_stopping else max(0, min(self._slots.free, limits.MAX_SCRIPT_JOBS))
         # Kept until the answer is here: a claim whose answer was lost is asked for again by its own nonce.
         self._uncertain[queue] = nonce
         try:
@@ -158,6 +164,8 @@ class Intake:
                 shares=share_out(limit, self._weights),
                 read=read,
                 resume=resume,
+                # Here is who asks again, and can be told to stop meanwhile.
+                patience_s=0.0,
             )
         except StoreUnavailableError:
             raise
@@ -181,7 +189,7 @@ class Intake:
 
         A blocking read may bring more than there is room for: it takes one job per stream, whatever was free.
         """
-        room = 0 if self._stopping else max(0, self._slots.free)
+        room = 0 if self.is_stopping else max(0, self._slots.free)
         for delivery in deliveries[:room]:
             self._slots.take()
             self._deliver(delivery)

@@ -86,7 +86,8 @@ class LeaseKeeper:
     async def watch(self) -> None:
         """Wait on the event loop for the keeper's death. Raises: LeaseKeeperError, for without it no lease is kept."""
         await self._dead.wait()
-        raise LeaseKeeperError("the lease keeper has died") from self._death
+        cause = f"{type(self._death).__name__}: {self._death}"
+        raise LeaseKeeperError(f"the lease keeper has died: {cause}") from self._death
 
     def _run(self) -> None:
         try:
@@ -138,7 +139,7 @@ class LeaseKeeper:
 
     async def _rest(self, pause_s: float) -> None:
         rested_at = time.monotonic() + pause_s
-        while not self._closing.is_set() and time.monotonic() < rested_at:
+        while not self._closing.is_set() and time.monotonic() < rested_at:  # noqa: ASYNC110 - set by another thread
             await anyio.sleep(min(self._step_s, pause_s))
 
     def _due(self) -> list[Running]:

@@ -5,6 +5,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
+
 from millstream.handler import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_streams import Registry, StoreError
@@ -12,6 +14,9 @@ from millstream_telemetry import DutyResult
 from millstream_workers.running import Running
 
 SHOWN_JOBS = 100
+
+LEAVE_WITHIN_S = 1.0
+"""A worker that leaves does not wait longer than this to be taken off the list."""
 
 REGISTER_EVERY_BEATS = 12
 """Registrations are written again now and then, so that a registry which was lost comes back."""
@@ -64,7 +69,7 @@ class Registrar:
 
     async def leave(self) -> None:
         """Take this worker off the list; when Redis is away, a reaper will."""
-        with suppress(StoreError):
+        with suppress(StoreError), anyio.move_on_after(LEAVE_WITHIN_S):
             await self._registry.leave(self._worker)
 
     def _info(self) -> WorkerInfo:

@@ -5,7 +5,7 @@ import fnmatch
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,8 @@ import structlog
 from millstream import App
 from millstream.handler import Handler
 from millstream_contracts import HandedBack, JobType, Queue, did_you_mean
-from millstream_streams import Broker, Delivery, open_broker
+from millstream_streams import Broker, Delivery, StoreFullError, StoreUnavailableError, backoff_s, open_broker
 from millstream_telemetry import (
-    AdminServer,
     DutyMetrics,
     DutyRunner,
     FailureLog,
@@ -28,13 +27,16 @@ from millstream_telemetry import (
     MetricRegistry,
     Pulse,
     RedisMetrics,
+    StopOrders,
     WorkerMetrics,
+    heed_stop_signals,
+    serve_admin,
 )
 from millstream_workers.calling import Caller
 from millstream_workers.child_jobs import ChildSubmitter
-from millstream_workers.committer import Committer, Finished
+from millstream_workers.committer import SHOWN_JOBS, Committer, Finished
 from millstream_workers.config import WorkerConfig
-from millstream_workers.draining import Drain
+from millstream_workers.draining import STUBBORN_S, Drain
 from millstream_workers.errors import NoHandlersError
 from millstream_workers.executor import Executor
 from millstream_workers.intake import Intake
@@ -77,26 +79,45 @@ def consumer_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-async def run_worker(config: WorkerConfig, app: App, *, tracer: JobTracer, release: str = "") -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises: NoHandlersError, UnsuitableRedisError, RedisUrlError."""
+async def run_worker(
+    config: WorkerConfig,
+    app: App,
+    *,
+    tracer: JobTracer,
+    release: str = "",
+    abandon: Callable[[], None] | None = None,
+) -> None:
+    """Run a worker until SIGTERM or SIGINT; `abandon` ends the process beside handlers that do not end.
+
+    Raises: NoHandlersError, UnsuitableRedisError, RedisUrlError, AdminBindError.
+    """
     handlers = select_handlers(app, config.types)
     registry = MetricRegistry()
     registry.register_types(handlers)
     failures = FailureLog("connection to Redis")
-    async with open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(registry)) as broker:
-        await broker.wait_suitable(failures.failed)
+    report = HealthReport.waiting_for("workers", "redis")
+    async with AsyncExitStack() as stack:
+        stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=registry, report=report))
+        orders = await stack.enter_async_context(heed_stop_signals())
+        broker = await stack.enter_async_context(
+            open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(registry))
+        )
+        if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed)) is None:
+            return
         failures.succeeded()
-        async with _opened_apps(handlers.values()) as states:
-            worker = Worker(
-                config=config,
-                handlers=handlers,
-                broker=broker,
-                registry=registry,
-                tracer=tracer,
-                states=states,
-                release=release,
-            )
-            await worker.run()
+        states = await stack.enter_async_context(_opened_apps(handlers.values()))
+        worker = Worker(
+            config=config,
+            handlers=handlers,
+            broker=broker,
+            registry=registry,
+            tracer=tracer,
+            states=states,
+            release=release,
+            abandon=abandon,
+        )
+        report.take_over(live=worker.live, ready=worker.ready)
+        await worker.run(orders)
 
 
 @asynccontextmanager
@@ -123,8 +144,11 @@ class Worker:
         tracer: JobTracer,
         states: dict[App, Any],
         release: str,
+        abandon: Callable[[], None] | None = None,
     ) -> None:
         self.name = consumer_name()
+        self._abandon = abandon
+        """Ends the process beside handlers that do not end; without it they are waited for."""
         self._config = config
         self._broker = broker
         self._registry = registry
@@ -135,7 +159,7 @@ class Worker:
         self._metrics = WorkerMetrics(registry)
         self._metrics.watch_slots(config.concurrency, lambda: self._slots.busy)
         self._keeper = LeaseKeeper(config, self.name, asyncio.get_running_loop())
-        self._committer = Committer(broker.store, self._keeper, self._metrics, self.name)
+        self._committer = Committer(broker.store, self._keeper, self._metrics, self.name, lease_s=config.lease_s)
         self._quarantine = Quarantine(
             broker.store,
             self._slots,
@@ -173,7 +197,9 @@ class Worker:
             code_version=config.code_version,
             release=release,
         )
-        self._duties = DutyRunner([self._registrar], DutyMetrics(registry, "workers"))
+        self._duties = DutyRunner(
+            [self._registrar], DutyMetrics(registry, "workers"), needs={"redis": StoreUnavailableError}
+        )
         self._reader = broker.reader()
         self._intake = Intake(
             broker.store,
@@ -188,38 +214,68 @@ class Worker:
         )
         self._log = structlog.get_logger().bind(worker=self.name)
 
-    async def run(self) -> None:
+    async def run(self, orders: StopOrders) -> None:
         """Work until told to stop, then drain."""
         # Known before the first job is taken, or the jobs would be nobody's to look after.
-        await self._registrar.register()
-        stop = anyio.Event()
+        await self._register(orders)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._reader.close)
             stack.push_async_callback(self._processes.close)
             stack.enter_context(self._keeper)
-            if self._config.admin_port is not None:
-                admin = self._admin(self._config.admin_port)
-                stack.enter_context(admin)
-                self._log.info("admin", host=self._config.admin_host, port=admin.port)
             self._log.info("worker started", concurrency=self._config.concurrency)
-            await self._run_parts(stop)
+            await self._run_parts(orders)
         await self._registrar.leave()
         self._log.info("worker stopped")
 
-    async def _run_parts(self, stop: anyio.Event) -> None:
-        drain = Drain(self._slots, self._running, self._config.grace_s)
+    async def _register(self, orders: StopOrders) -> None:
+        """Make this worker's types known; a full Redis is told later, by the heartbeat: a worker is who empties it."""
+        failures = 0
+        while not orders.stop.is_set():
+            try:
+                await self._registrar.register()
+            except StoreFullError as error:
+                self._log.warning("not registered yet", error=str(error))
+                return
+            except StoreUnavailableError as error:
+                failures += 1
+                self._log.warning("not registered yet", failures=failures, error=str(error))
+            else:
+                return
+            with anyio.move_on_after(backoff_s(failures)):
+                await orders.stop.wait()
+
+    async def _run_parts(self, orders: StopOrders) -> None:
+        drain, stop = Drain(orders, self._slots, self._running, self._config.grace_s), anyio.Event()
         async with anyio.create_task_group() as background:
             background.start_soon(self._tick)
             background.start_soon(self._keeper.watch)
             background.start_soon(self._duties.run, stop)
+            background.start_soon(self._heed_abandon, orders)
             async with anyio.create_task_group() as committing:
                 committing.start_soon(self._committer.run)
                 async with anyio.create_task_group() as self._tasks:
                     self._tasks.start_soon(self._intake.run)
-                    await drain.run(self._stop_taking)
+                    if stubborn := await drain.run(self._stop_taking):
+                        await self._leave_without(stubborn)
                 self._committer.finish()
             stop.set()
             background.cancel_scope.cancel()
+
+    async def _heed_abandon(self, orders: StopOrders) -> None:
+        await orders.abandon.wait()
+        self._committer.abandon()
+
+    async def _leave_without(self, stubborn: list[Running]) -> None:
+        """End the process beside handlers that do not end; their jobs go back."""
+        self._log.error("handlers do not end", jobs=[running.id for running in stubborn[:SHOWN_JOBS]])
+        if self._abandon is None:
+            return
+        for running in stubborn:
+            self._decline(running.delivery)
+        with anyio.move_on_after(STUBBORN_S):
+            await self._committer.wait_empty()
+            await self._registrar.leave()
+        self._abandon()
 
     def _stop_taking(self) -> None:
         self._registrar.is_draining = True
@@ -262,17 +318,15 @@ class Worker:
 
     def live(self) -> Health:
         """Return whether this worker does its duty. Any thread may call it."""
-        if self._slots.free > 0:
+        if self._intake.is_stopping:
+            intake = HealthCheck("intake", ok=True, detail="draining")
+        elif self._slots.free > 0:
             intake = self._pulse.check()
         else:
             # Nothing to ask for: a worker full of long jobs is a healthy one.
             intake = HealthCheck("intake", ok=True, detail="every slot is busy")
         return Health.of([intake, *self._keeper.checks()])
 
-    def _admin(self, port: int) -> AdminServer:
-        report = HealthReport(
-            "workers",
-            live=self.live,
-            ready=self._duties.ready,
-        )
-        return AdminServer(self._config.admin_host, port, registry=self._registry, report=report)
+    def ready(self) -> Health:
+        """Return whether what this worker needs is there. Any thread may call it."""
+        return self._duties.ready()

@@ -50,7 +50,7 @@ async def submit_jobs(request: ApiRequest) -> Answer:
     """Submit many jobs."""
     request.read_query()
     parts = request.parts
-    format = batch_format(request.headers.get("content-type"))
+    format = batch_format(request.body_type)
     key, strict = request.idempotency_key, request.preferences.strict
     jobs = split_batch(await request.read_body(parts.config.max_batch_body_bytes), format)
     request.span.carries(len(jobs))

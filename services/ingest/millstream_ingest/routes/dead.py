@@ -74,7 +74,7 @@ async def discard_dead(request: ApiRequest) -> Answer:
 
 async def _act(request: ApiRequest, action: DeadAction) -> Answer:
     request.read_query()
-    encoding = request_encoding(request.headers.get("content-type"))
+    encoding = request_encoding(request.body_type)
     wish = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
     desk = request.parts.dead
     match _checked(wish):

@@ -103,7 +103,7 @@ async def submit_job(request: ApiRequest) -> Answer:
     """Submit a job."""
     request.read_query()
     parts = request.parts
-    encoding = request_encoding(request.headers.get("content-type"))
+    encoding = request_encoding(request.body_type)
     key, wait_s = request.idempotency_key, request.preferences.wait_s
     body = await request.read_body(parts.config.max_body_bytes)
     accepted = await parts.intake.submit(

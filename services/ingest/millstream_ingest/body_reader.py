@@ -1,0 +1,97 @@
+"""Reads request bodies within bounds: of size, of time between two parts, and of all that is in hand at once.
+
+One that does not keep them is refused before work is done for it, and nobody can fill the memory by never ending.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import anyio
+
+from millstream_contracts import FieldError
+from millstream_ingest.errors import MAX_QUOTED_CHARS, IngestError
+from millstream_ingest.problems import BAD_REQUEST, OVERLOADED, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
+
+STALLED_AFTER_S = 10.0
+"""Longest time between two parts of a body."""
+
+BODIES_IN_HAND = 4
+"""How many bodies of the largest kind may be on their way at once; any number of smaller ones that take no more."""
+
+
+class Headers(Protocol):
+    """The headers of a request, each with all of its values."""
+
+    def getall(self, key: str, default: Any, /) -> Sequence[str]:
+        """Return all values of a header."""
+        ...
+
+
+class BodyReader:
+    """Reads the bodies of one process."""
+
+    def __init__(self, max_body_bytes: int) -> None:
+        self._room_bytes = BODIES_IN_HAND * max_body_bytes
+
+    async def read(self, headers: Headers, receive: Callable[[], Awaitable[Any]], max_bytes: int) -> bytes:
+        """Return a body. Raises: IngestError (400, 408, 413, 415, 503)."""
+        _check_coding(headers)
+        _check_announced(headers, max_bytes)
+        chunks: list[bytes] = []
+        size, more = 0, True
+        try:
+            # What is too large is read on for a while and thrown away: a client that still sends when the connection
+            # is closed sees a reset in place of the answer.
+            while more and size <= 2 * max_bytes:
+                message = await _receive(receive)
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size <= max_bytes:
+                    self._make_room(len(chunk))
+                    chunks.append(chunk)
+                more = message.get("more_body", False)
+        finally:
+            self._room_bytes += sum(map(len, chunks))
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _make_room(self, size_bytes: int) -> None:
+        if size_bytes > self._room_bytes:
+            raise IngestError(OVERLOADED, "too many bytes of other requests are on their way")
+        self._room_bytes -= size_bytes
+
+
+def gone() -> IngestError:
+    """Return the error for a client that nobody can answer any more."""
+    return IngestError(BAD_REQUEST, "the client went away")
+
+
+async def _receive(receive: Callable[[], Awaitable[Any]]) -> Mapping[str, Any]:
+    with anyio.move_on_after(STALLED_AFTER_S):
+        message = cast("Mapping[str, Any]", await receive())
+        if message["type"] == "http.disconnect":
+            raise gone()
+        return message
+    raise IngestError(REQUEST_TIMEOUT, f"nothing of the body came for {STALLED_AFTER_S:g} s")
+
+
+def _check_coding(headers: Headers) -> None:
+    coding = ",".join(headers.getall("content-encoding", [])).strip().lower()
+    if coding not in {"", "identity"}:
+        # A few kilobytes of gzip can be 100 MB.
+        detail = f"`Content-Encoding: {coding[:MAX_QUOTED_CHARS]}` is not supported: send the body as it is"
+        raise IngestError(UNSUPPORTED_MEDIA_TYPE, detail)
+
+
+def _check_announced(headers: Headers, max_bytes: int) -> None:
+    """Refuse at once what says that it is too large, unless it is on its way already and soon here."""
+    announced = ",".join(headers.getall("content-length", []))
+    size = int(announced) if announced.isdecimal() else 0
+    if size > 2 * max_bytes or (size > max_bytes and headers.getall("expect", [])):
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> IngestError:
+    detail = f"the body has more than {max_bytes} bytes"
+    return IngestError(TOO_LARGE, detail, [FieldError("", detail)])
