@@ -21,7 +21,7 @@ class Gate:
         self.open = anyio.Event()
         self.failure: Exception | None = None
 
-    async def enqueue(self, queue, jobs):
+    async def enqueue(self, queue, jobs, durability=None):
         """Store jobs once the gate is open, or fail."""
         self.loads.append(len(jobs))
         await self.open.wait()
@@ -190,7 +190,7 @@ async def test_idle_queues_are_forgotten(appender, gate, queue):
 
 def test_lane_starts_a_second_call_only_with_a_full_load():
     """Two half-empty calls cost more than one."""
-    lane = Lane()
+    lane = Lane(None, None)
     lane.calls = 1
     lane.put(Ticket([None] * (limits.MAX_SCRIPT_JOBS - 1), None, 0.0))
     assert not lane.wants_call

@@ -114,10 +114,10 @@ async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, brok
     appender = ingest.parts.batches._appender
 
     class Failing:
-        async def enqueue(self, target, jobs):
+        async def enqueue(self, target, jobs, durability):
             if target == queue:
                 raise StoreUnavailableError("away")
-            return await store.enqueue(target, jobs)
+            return await store.enqueue(target, jobs, durability)
 
     appender._store = Failing()
     response = await post(ingest, [GOOD, {"type": "sms.send"}])

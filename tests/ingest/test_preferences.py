@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from millstream_contracts import limits
 from millstream_ingest.errors import IngestError
 from millstream_ingest.preferences import Preferences, parse_preferences
+from millstream_streams import Durability
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,8 @@ from millstream_ingest.preferences import Preferences, parse_preferences
         (["handling=strict"], Preferences(strict=True)),
         (["handling=lenient"], Preferences()),
         (["respond-async, wait=5; x=y, handling=strict"], Preferences(wait_s=5.0, strict=True)),
-        (["durability=replicated"], Preferences()),
+        (["durability=replicated"], Preferences(durability=Durability.REPLICATED)),
+        (["durability=fsynced, wait=1"], Preferences(wait_s=1.0, durability=Durability.FSYNCED)),
         (['a="b, wait=3"'], Preferences()),
         ([""], Preferences()),
         ([", ,"], Preferences()),
@@ -41,6 +43,13 @@ def test_wait_that_is_no_number_is_refused(value):
     """What we do understand has to make sense."""
     with pytest.raises(IngestError) as caught:
         parse_preferences([value])
+    assert caught.value.status == 400
+
+
+def test_durability_that_we_cannot_give_is_refused():
+    """Whoever asks for it must not be told `accepted` with less."""
+    with pytest.raises(IngestError) as caught:
+        parse_preferences(["durability=eternal"])
     assert caught.value.status == 400
 
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from ingest.serving import JSON, MSGPACK, packed, unpacked
+from ingest.serving import JSON, MSGPACK, packed, problem, unpacked
 
 from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, TypePolicy, TypeRegistration
+from millstream_streams import Durability, store
 
 PAYLOAD = {"to": "ada@example.org", "copies": 2, "ratio": 0.5, "tags": ["ä", None, True]}
 
@@ -122,3 +123,16 @@ async def test_jobs_of_a_type_spread_over_its_partitions(ingest, broker):
     assert {job_id.split("_")[1][:2] for job_id in ids} == {"00", "01", "02", "03"}
     for job_id in ids[:8]:
         assert (await ingest.get(f"/v1/jobs/{job_id}"))["state"] == JobState.QUEUED
+
+
+async def test_submission_that_cannot_be_made_durable_says_so_and_makes_one_job(ingest, monkeypatch):
+    """There is no replica here: the answer is no, and asking again by the same key makes no second job."""
+    monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
+    headers = {"prefer": "durability=replicated", "idempotency-key": "k1"}
+    for _ in range(2):
+        response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers=headers)
+        problem(response, 503, "not-durable")
+        assert "retry-after" in response.headers
+    batch = await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}]}, headers=headers)
+    problem(batch, 503, "not-durable")
+    assert len((await ingest.get("/v1/jobs"))["items"]) == 2

@@ -10,6 +10,7 @@ from millstream_streams.deliveries import (
     CommitCode,
     Delivery,
     Depths,
+    Durability,
     EnqueueCode,
     Enqueued,
     Idempotency,
@@ -23,6 +24,7 @@ from millstream_streams.deliveries import (
 )
 from millstream_streams.errors import (
     CursorError,
+    NotDurableError,
     RedisUrlError,
     StoreError,
     StoreFullError,
@@ -34,11 +36,12 @@ from millstream_streams.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading import MAX_BLOCK_S, ReadyReader
 from millstream_streams.registry import Registry
 from millstream_streams.rounds import for_each_queue
-from millstream_streams.store import FROM_THE_START, JobStore
+from millstream_streams.store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
 from millstream_streams.totals import sum_depths
 from millstream_streams.views import JobViews
 
 __all__ = [
+    "CONFIRM_WITHIN_S",
     "FROM_THE_START",
     "LISTABLE_STATES",
     "MAX_BLOCK_S",
@@ -51,6 +54,7 @@ __all__ = [
     "CursorError",
     "Delivery",
     "Depths",
+    "Durability",
     "EnqueueCode",
     "Enqueued",
     "Idempotency",
@@ -60,6 +64,7 @@ __all__ = [
     "LeaseCode",
     "Listing",
     "NewJob",
+    "NotDurableError",
     "ReadEntry",
     "ReadyReader",
     "RecoveredJob",

@@ -17,7 +17,7 @@ from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.listing import Listing
 from millstream_streams.reading import ReadyReader
 from millstream_streams.registry import Registry
-from millstream_streams.store import JobStore
+from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.views import JobViews
 
 
@@ -99,12 +99,20 @@ async def open_broker(
     parsed = parse_redis_url(url)
     keys = Keys(namespace)
     client = connect(parsed, max_connections=max_connections, answer_within_s=answer_within_s)
+    confirming = connect(parsed, max_connections=max_connections, blocks_for_s=CONFIRM_WITHIN_S)
     views = JobViews(client, keys, patience_s=patience_s)
     try:
         yield Broker(
             url=parsed,
             keys=keys,
-            store=JobStore(client, keys, patience_s=patience_s, retention_s=retention_s, observer=observer),
+            store=JobStore(
+                client,
+                keys,
+                patience_s=patience_s,
+                retention_s=retention_s,
+                observer=observer,
+                confirming=confirming,
+            ),
             views=views,
             listing=Listing(client, keys, views, patience_s=patience_s),
             registry=Registry(client, keys, patience_s=patience_s),
@@ -112,3 +120,4 @@ async def open_broker(
         )
     finally:
         await close(client)
+        await close(confirming)

@@ -1,6 +1,6 @@
 """What goes into and comes out of the transitions: plain values, no Redis."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
@@ -34,6 +34,15 @@ class Idempotency(Struct, frozen=True):
     """Digest of the client's key."""
     fingerprint: str
     """Hexadecimal digest of the request."""
+
+
+class Durability(StrEnum):
+    """What has to be confirmed before a submission counts as stored; without one, that the primary has it in memory."""
+
+    REPLICATED = "replicated"
+    """A replica has it too (WAIT)."""
+    FSYNCED = "fsynced"
+    """It is on the primary's disk (WAITAOF, from Redis and Valkey 7.2 on)."""
 
 
 class EnqueueCode(IntEnum):

@@ -2,7 +2,8 @@
 
 StoreError
 ├── StoreUnavailableError   Redis does not answer, is loading, failing over or read-only: try again later
-│   └── StoreFullError      Redis is at its `maxmemory` and refuses to store more
+│   ├── StoreFullError      Redis is at its `maxmemory` and refuses to store more
+│   └── NotDurableError     stored, but not confirmed as durably as was asked for
 ├── UnsuitableRedisError    this Redis must not be used: too old, or it evicts keys
 ├── RedisUrlError           the URL of Redis cannot be read
 └── CursorError             a cursor that this list did not give out
@@ -16,9 +17,16 @@ class StoreError(Exception):
 class StoreUnavailableError(StoreError):
     """Redis does not answer now; the same call may succeed later."""
 
+    others_may_answer = False
+    """Whether it is one node of a cluster, so that calls for other queues may succeed now."""
+
 
 class StoreFullError(StoreUnavailableError):
     """Redis is at its `maxmemory` and refuses to store more."""
+
+
+class NotDurableError(StoreUnavailableError):
+    """Stored by the primary, but not confirmed as durably as was asked for."""
 
 
 class UnsuitableRedisError(StoreError):

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import anyio
 from redis import exceptions as redis_errors
 
-from millstream_streams.errors import StoreError, StoreFullError, StoreUnavailableError
+from millstream_streams.errors import NotDurableError, StoreError, StoreFullError, StoreUnavailableError
 
 T = TypeVar("T")
 
@@ -74,6 +74,8 @@ def translate(error: Exception) -> StoreError | None:
     """Return what an exception from redis-py means, or None when it is a defect of ours."""
     text = str(error)
     found = _CODE.search(text)
+    if "WAITAOF" in text:
+        return NotDurableError("this server cannot say what is on its disk: it is older than 7.2 or has no AOF")
     if isinstance(error, redis_errors.OutOfMemoryError) or (found and found[1] == "OOM"):
         return StoreFullError("Redis is at its maxmemory and refuses to store more")
     if isinstance(error, _UNAVAILABLE) or found or _MOVING in text:
@@ -114,14 +116,14 @@ async def persist(call: Callable[[int], Awaitable[T]], patience_s: float, on_fau
     """Make a call, and again while Redis is away, for about `patience_s`.
 
     `call` is given the number of earlier failures. Raises: StoreUnavailableError once patience has run out;
-    StoreFullError at once, because the caller can do better than wait.
+    StoreFullError and NotDurableError at once, because to wait helps with neither.
     """
     give_up_at = time.monotonic() + patience_s
     failures = 0
     while True:
         try:
             return await attempt(partial(call, failures))
-        except StoreFullError:
+        except (StoreFullError, NotDurableError):
             raise
         except StoreUnavailableError:
             failures += 1

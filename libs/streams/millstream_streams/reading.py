@@ -37,18 +37,21 @@ class ReadyReader:
         self._keys = keys
         self._control = control
         """Another client, since this one's connections are blocked."""
+        self.failed: set[Queue] = set()
+        """Queues that the last wait could not read, though it could read others: nodes of a cluster fail one by one."""
 
     async def wait(self, queues: Sequence[Queue], *, consumer: str, block_ms: int) -> list[ReadEntry]:
         """Return what became ready, or an empty list after `block_ms`, at once when that is 0.
 
         The entries are then pending with this consumer.
         One entry is asked for per stream, so one worker wakes per job. When the call fails, something may still
-        have been delivered: the next claim must `resume`. Raises: StoreUnavailableError, StoreError.
+        have been delivered: the next claim must `resume`, and so for the queues in `failed`.
+        Raises: StoreUnavailableError, StoreError.
         """
         if not self._is_cluster:
             return await self._read(queues, consumer, block_ms)
         found: list[ReadEntry] = []
-        failures: list[StoreError] = []
+        failures: dict[Queue, StoreError] = {}
         if len(queues) > 1:
             block_ms = min(block_ms, round(CLUSTER_BLOCK_S * 1000))
 
@@ -56,14 +59,14 @@ class ReadyReader:
             try:
                 found.extend(await self._read([queue], consumer, block_ms))
             except StoreError as error:
-                failures.append(error)
+                failures[queue] = error
 
         async with anyio.create_task_group() as group:
             for queue in queues:
                 group.start_soon(read_one, queue)
-        if failures:
-            # What the others were given is pending with this consumer: the next claim finds it.
-            raise failures[0]
+        if failures and len(failures) == len(queues):
+            raise next(iter(failures.values()))
+        self.failed = set(failures)
         return found
 
     async def interrupt(self) -> bool:

@@ -6,10 +6,15 @@ is taking the slot then sends the command back, until redis-py gives up. Both ha
 Source: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#ask-redirection
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.exceptions import AskError
+from redis.exceptions import AskError, MovedError
+
+Command = tuple[Any, ...]
+Options = Mapping[str, Any]
+"""What redis-py has to know to read the reply."""
 
 
 class RedirectingCluster(RedisCluster):
@@ -32,29 +37,32 @@ class RedirectingNode:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._node, name)
 
-    async def execute_command(self, *args: Any, then: tuple[Any, ...] = (), **kwargs: Any) -> Any:
+    async def execute_command(self, *args: Any, then: Command = (), **kwargs: Any) -> Any:
         """Send a command, to the node that this one names if the key is on its way there."""
+        rest: list[tuple[Command, Options]] = [(then, {})] if then else []
         try:
-            if not then:
+            if not rest:
                 return await self._node.execute_command(*args, **kwargs)
-            return await _converse(self._node, args, then)
+            return await _converse(self._node, [(args, kwargs), *rest])
+        except MovedError:  # to redis-py a kind of AskError; the cluster client has to hear of it
+            raise
         except AskError as ask:
             node = self._cluster.get_node(host=ask.host, port=ask.port)
             if node is None:  # too new: the cluster client asks for the nodes, and again for this command
                 raise
-            _, *replies = await _converse(node, ("ASKING",), args, *([then] if then else []))
-            return replies if then else replies[0]
+            _, *replies = await _converse(node, [(("ASKING",), {}), (args, kwargs), *rest])
+            return replies if rest else replies[0]
 
 
-async def _converse(node: ClusterNode, *commands: tuple[Any, ...]) -> list[Any]:
+async def _converse(node: ClusterNode, commands: Sequence[tuple[Command, Options]]) -> list[Any]:
     """Send commands over one connection, each when the one before was answered. Returns: their replies."""
     connection = node.acquire_connection()
     try:
         await node.disconnect_if_needed(connection)
         replies = []
-        for command in commands:
+        for command, options in commands:
             await connection.send_packed_command(connection.pack_command(*command))
-            replies.append(await node.parse_response(connection, command[0]))
+            replies.append(await node.parse_response(connection, command[0], **options))
         return replies
     finally:
         node.release(connection)

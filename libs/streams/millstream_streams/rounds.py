@@ -9,15 +9,17 @@ from millstream_streams.errors import StoreError, StoreUnavailableError
 async def for_each_queue(queues: Iterable[Queue], action: Callable[[Queue], Awaitable[None]]) -> None:
     """Do something on each queue in turn.
 
-    Raises: StoreUnavailableError at once, for without Redis there is no point in going on; any other StoreError at
-    the end, the first one.
+    Raises: StoreUnavailableError at once, for without Redis there is no point in going on, unless it is one node of
+    several; any other StoreError at the end, the first one.
     """
     first: StoreError | None = None
     for queue in queues:
         try:
             await action(queue)
-        except StoreUnavailableError:
-            raise
+        except StoreUnavailableError as error:
+            if not error.others_may_answer:
+                raise
+            first = first or error
         except StoreError as error:
             first = first or error
     if first is not None:

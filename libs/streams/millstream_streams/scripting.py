@@ -1,11 +1,13 @@
 """The Lua scripts: loaded once, sent by content hash, one state transition each."""
 
 import hashlib
-from functools import cache
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
 from msgspec import Struct
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError
 
 Argument = str | bytes | int
@@ -40,13 +42,29 @@ def script_names() -> list[str]:
     return sorted(name.removesuffix(".lua") for name in names if not name.startswith("_") and name.endswith(".lua"))
 
 
-async def run_script(client: Any, script: Script, keys: tuple[str, ...], arguments: list[Argument]) -> Any:
+async def run_script(
+    client: Any, script: Script, keys: tuple[str, ...], arguments: list[Argument], *, then: tuple[Argument, ...] = ()
+) -> Any:
     """Run a script, sending its text only when this server does not know it.
 
     A server forgets scripts at a restart or a failover. EVALSHA goes alone, never in a pipeline: there a NOSCRIPT
     would come while its neighbours are applied, and redis-py's cluster client refuses it.
+
+    `then` is a command to be sent behind the script on the same connection; both are answered then, as a list.
     """
+    if not then:
+        return await _run(client.execute_command, script, keys, arguments)
+    if isinstance(client, RedisCluster):
+        return await _run(partial(client.execute_command, then=then), script, keys, arguments)
+    async with client.client() as connection:
+        reply = await _run(connection.execute_command, script, keys, arguments)
+        return [reply, await connection.execute_command(*then)]
+
+
+async def _run(
+    execute: Callable[..., Awaitable[Any]], script: Script, keys: tuple[str, ...], arguments: list[Argument]
+) -> Any:
     try:
-        return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        return await execute("EVALSHA", script.sha, len(keys), *keys, *arguments)
     except NoScriptError:
-        return await client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+        return await execute("EVAL", script.text, len(keys), *keys, *arguments)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from redis.asyncio.cluster import RedisCluster
 
 from millstream_contracts import (
     Cancelled,
@@ -26,6 +27,7 @@ from millstream_streams.deliveries import (
     CommitCode,
     Delivery,
     Depths,
+    Durability,
     EnqueueCode,
     Enqueued,
     Lease,
@@ -36,13 +38,21 @@ from millstream_streams.deliveries import (
     Recovery,
     Release,
 )
-from millstream_streams.errors import StoreError
+from millstream_streams.errors import NotDurableError, StoreError, StoreUnavailableError
 from millstream_streams.faults import REDIS_ERRORS, NoObserver, RedisObserver, persist
 from millstream_streams.keys import PRIORITIES, Keys
 from millstream_streams.scripting import Argument, load_script, run_script
 from millstream_streams.specs import read_error, read_int, read_spec
 
 FROM_THE_START = ("0-0", "0-0", "0-0")
+
+CONFIRM_WITHIN_S = 2.0
+"""How long a replica or a disk may take. With `appendfsync everysec` a disk takes up to a second."""
+
+_CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
+    Durability.REPLICATED: ("WAIT", 1, round(CONFIRM_WITHIN_S * 1000)),
+    Durability.FSYNCED: ("WAITAOF", 1, 0, round(CONFIRM_WITHIN_S * 1000)),
+}
 
 _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
 _encode = msgspec.msgpack.encode
@@ -64,16 +74,24 @@ class JobStore:
         patience_s: float = 5.0,
         retention_s: float = 3600.0,
         observer: RedisObserver | None = None,
+        confirming: Client | None = None,
     ) -> None:
         self.keys = keys
         self._client = client
+        self._confirming = confirming or client
+        """For calls that wait for a confirmation, so for longer than others."""
         self._patience_s = patience_s
         self._retention_ms = round(retention_s * 1000)
         """How long a job can be read that ended without a worker's word: cancelled, expired or discarded."""
         self._observer = observer or NoObserver()
 
-    async def enqueue(self, queue: Queue, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Store new jobs. Idempotent by job id, and by idempotency key for a day."""
+    async def enqueue(
+        self, queue: Queue, jobs: Sequence[NewJob], durability: Durability | None = None
+    ) -> list[Enqueued]:
+        """Store new jobs. Idempotent by job id, and by idempotency key for a day.
+
+        Raises: NotDurableError, when they are stored and `durability` was not confirmed in time.
+        """
         _check_size(jobs)
         prefix = self.keys.of(queue).idempotency_prefix.encode()
         arguments: list[Argument] = [limits.IDEMPOTENCY_TTL_S * 1000]
@@ -89,7 +107,12 @@ class JobStore:
                 known.fingerprint if known else "",
                 "1" if job.waited else "",
             )
-        replies = await self._run("enqueue", queue, arguments)
+        if durability is None:
+            replies = await self._run("enqueue", queue, arguments)
+        else:
+            replies, confirmed = await self._run("enqueue", queue, arguments, then=_CONFIRMATIONS[durability])
+            if not _is_confirmed(confirmed):
+                raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s")
         return [Enqueued(EnqueueCode(int(code)), JobId(job_id.decode()), int(at_ms)) for code, job_id, at_ms in replies]
 
     async def claim(
@@ -222,27 +245,44 @@ class JobStore:
         """Remove consumers that hold nothing and were not seen for long. Returns: how many."""
         return int(await self._run("sweep_consumers", queue, [idle_ms]))
 
-    async def _run(self, name: str, queue: Queue, arguments: Any, patience_s: float | None = None) -> Any:
+    async def _run(
+        self,
+        name: str,
+        queue: Queue,
+        arguments: Any,
+        patience_s: float | None = None,
+        then: tuple[Argument, ...] = (),
+    ) -> Any:
         """Run a script until it is answered or patience runs out.
 
-        `arguments` is a list, or a function of the number of earlier failures that returns one.
+        `arguments` is a list, or a function of the number of earlier failures that returns one. `then` is sent behind
+        the script on the same connection, and answered beside it.
         """
         keys = self.keys.of(queue)
         script = load_script(name)
 
         async def call(failures: int) -> Any:
             values = arguments(failures) if callable(arguments) else arguments
-            return await run_script(self._client, script, keys.script_keys, [keys.job_prefix, *values])
+            client = self._confirming if then else self._client
+            return await run_script(client, script, keys.script_keys, [keys.job_prefix, *values], then=then)
 
         begun = time.perf_counter()
         try:
             patience_s = self._patience_s if patience_s is None else patience_s
             reply = await persist(call, patience_s, self._observer.count_reconnect)
+        except StoreUnavailableError as error:
+            error.others_may_answer = isinstance(self._client, RedisCluster)
+            raise
         except REDIS_ERRORS as error:
             # A defect, or a key that somebody else wrote. Its text may hold arguments, so only the code is passed on.
             raise StoreError(f"{name} on {queue.tag} failed: {str(error).partition(' ')[0]}") from error
         self._observer.observe_call(name, time.perf_counter() - begun)
         return reply
+
+
+def _is_confirmed(reply: int | list[int]) -> bool:
+    """Return whether WAIT, which answers a number of replicas, or WAITAOF, disks here and there, says yes."""
+    return (reply[0] if isinstance(reply, list) else reply) > 0
 
 
 def _check_size(items: Sequence[object]) -> None:

@@ -1,6 +1,7 @@
 """The commands that run a service: settings from the environment and options, logs, traces, then the service."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -167,6 +168,9 @@ def _run(service: str, settings: ServiceSettings, main: Main) -> None:
             raise _single(group) from None
 
     anyio.run(unwrapped, backend_options={"use_uvloop": True})
+    # Nobody listens any more, and what is left to do takes no time: a late signal must not make it a failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     if _has_threads_left():
         leave()
 

@@ -19,6 +19,9 @@ from millstream_telemetry import (
     serve_admin,
 )
 
+PATIENCE_S = 1.0
+"""A duty comes again by itself, so no call has to last: on a cluster the other nodes wait for it."""
+
 
 async def run_dispatcher(config: DispatcherConfig) -> None:
     """Run a dispatcher until SIGTERM or SIGINT. Raises: UnsuitableRedisError, RedisUrlError, AdminBindError."""
@@ -29,7 +32,9 @@ async def run_dispatcher(config: DispatcherConfig) -> None:
         stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=metrics, report=report))
         orders = await stack.enter_async_context(heed_stop_signals())
         broker = await stack.enter_async_context(
-            open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(metrics))
+            open_broker(
+                config.redis_url, namespace=config.namespace, patience_s=PATIENCE_S, observer=RedisMetrics(metrics)
+            )
         )
         if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed)) is None:
             return

@@ -19,11 +19,23 @@ from msgspec import Struct
 from millstream_contracts import Queue, limits
 from millstream_ingest.errors import IngestError
 from millstream_ingest.problems import OVERLOADED
-from millstream_streams import Broker, Enqueued, NewJob, StoreFullError, StoreUnavailableError
+from millstream_streams import (
+    CONFIRM_WITHIN_S,
+    Broker,
+    Durability,
+    Enqueued,
+    NewJob,
+    StoreFullError,
+    StoreUnavailableError,
+)
 from millstream_telemetry import IngestMetrics
 
 ANSWER_WITHIN_S = 0.9
 """A request that takes longer is given up, and so is any command: a Redis that accepts connections may say nothing."""
+
+CALL_S = 0.4
+"""What a call is given at least: what has waited so long that less is left is refused. In an overload every load would
+have almost nothing left, and calls that are cut short make the next ones later still."""
 
 MAX_CALLS = 3
 """Calls in flight for one queue. The second and third start only with a full load: a lone one would just
@@ -43,9 +55,11 @@ class Ticket(Struct, eq=False):
 
 
 class Lane:
-    """What waits for one queue, and how many calls are in flight for it."""
+    """What waits for one queue under one durability, and how many calls are in flight for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: Queue, durability: Durability | None) -> None:
+        self.queue = queue
+        self.durability = durability
         self.tickets: deque[Ticket] = deque()
         self.jobs = 0
         self.calls = 0
@@ -73,6 +87,11 @@ class Lane:
             return bool(self.tickets)
         return self.calls < MAX_CALLS and self.jobs >= limits.MAX_SCRIPT_JOBS
 
+    @property
+    def answer_within_s(self) -> float:
+        """How long a request may take: a confirmation is waited for on purpose."""
+        return ANSWER_WITHIN_S + (CONFIRM_WITHIN_S if self.durability else 0.0)
+
 
 class Appender(AbstractAsyncContextManager["Appender"]):
     """Appends jobs to queues for as long as it is open."""
@@ -82,7 +101,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         self._registry = broker.registry
         self._metrics = metrics
         self._max_backlog_jobs = max_backlog_jobs
-        self._lanes: dict[Queue, Lane] = {}
+        self._lanes: dict[tuple[Queue, Durability | None], Lane] = {}
         self._known_until: dict[Queue, float] = {}
         self.backlog_jobs = 0
         """Jobs that wait or are on their way."""
@@ -98,51 +117,58 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         # What is in flight ends first: somebody was promised an answer.
         await self._tasks.__aexit__(kind, error, trace)
 
-    async def append(self, queue: Queue, jobs: Sequence[NewJob], since: float | None = None) -> list[Enqueued]:
+    async def append(
+        self,
+        queue: Queue,
+        jobs: Sequence[NewJob],
+        since: float | None = None,
+        durability: Durability | None = None,
+    ) -> list[Enqueued]:
         """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; return their answers in order.
 
         `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller
-        that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits, StoreFullError,
-        StoreUnavailableError.
+        that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits, NotDurableError,
+        StoreFullError, StoreUnavailableError.
         """
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
             raise IngestError(OVERLOADED, f"{self.backlog_jobs} jobs wait to be stored")
         ticket = Ticket(jobs, asyncio.get_running_loop().create_future(), since or time.monotonic())
         self.backlog_jobs += len(jobs)
-        lane = self._lanes.get(queue)
+        lane = self._lanes.get((queue, durability))
         if lane is None:
-            lane = self._lanes[queue] = Lane()
+            lane = self._lanes[queue, durability] = Lane(queue, durability)
         lane.put(ticket)
-        self._start_call(queue, lane)
+        self._start_call(lane)
         return await ticket.outcome
 
-    def _start_call(self, queue: Queue, lane: Lane) -> None:
+    def _start_call(self, lane: Lane) -> None:
         if lane.wants_call:
             lane.calls += 1
-            self._tasks.start_soon(self._empty, queue, lane)
+            self._tasks.start_soon(self._empty, lane)
 
-    async def _empty(self, queue: Queue, lane: Lane) -> None:
+    async def _empty(self, lane: Lane) -> None:
         """Make one call after the other until nothing waits."""
         while lane.tickets:
             load = lane.take()
-            self._start_call(queue, lane)
-            await self._deliver(queue, load)
+            self._start_call(lane)
+            await self._deliver(lane, load)
         lane.calls -= 1
-        if not lane.calls and self._lanes.get(queue) is lane:
-            del self._lanes[queue]
+        place = lane.queue, lane.durability
+        if not lane.calls and self._lanes.get(place) is lane:
+            del self._lanes[place]
 
-    async def _deliver(self, queue: Queue, load: list[Ticket]) -> None:
+    async def _deliver(self, lane: Lane, load: list[Ticket]) -> None:
         """Store a load and answer its tickets."""
-        begun = time.monotonic()
-        ripe = [ticket for ticket in load if begun - ticket.since <= ANSWER_WITHIN_S]
-        late = StoreUnavailableError(f"not stored within {ANSWER_WITHIN_S} s, because calls before it took so long")
+        begun, within_s = time.monotonic(), lane.answer_within_s
+        ripe = [ticket for ticket in load if begun - ticket.since <= within_s - CALL_S]
+        late = StoreUnavailableError(f"not stored within {within_s:g} s, because calls before it took so long")
         for ticket in load:
             if ticket not in ripe:
                 self._answer(ticket, late)
         jobs = [job for ticket in ripe for job in ticket.jobs]
         if not jobs:
             return
-        outcome, answers = await self._enqueue(queue, jobs, min(ticket.since for ticket in ripe) + ANSWER_WITHIN_S)
+        outcome, answers = await self._enqueue(lane, jobs, min(ticket.since for ticket in ripe) + within_s)
         self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
         for ticket in ripe:
             if isinstance(answers, StoreUnavailableError):
@@ -152,18 +178,18 @@ class Appender(AbstractAsyncContextManager["Appender"]):
                 answers = answers[len(ticket.jobs) :]
 
     async def _enqueue(
-        self, queue: Queue, jobs: list[NewJob], deadline: float
+        self, lane: Lane, jobs: list[NewJob], deadline: float
     ) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
         try:
             with anyio.fail_after(deadline - time.monotonic()):
-                await self._make_known(queue)
-                return "ok", await self._store.enqueue(queue, jobs)
+                await self._make_known(lane.queue)
+                return "ok", await self._store.enqueue(lane.queue, jobs, lane.durability)
         except StoreFullError as error:
             return "full", error
         except StoreUnavailableError as error:
             return "unavailable", error
         except TimeoutError:
-            return "unavailable", StoreUnavailableError(f"Redis did not answer within {ANSWER_WITHIN_S} s")
+            return "unavailable", StoreUnavailableError(f"Redis did not answer within {lane.answer_within_s:g} s")
 
     async def _make_known(self, queue: Queue) -> None:
         """Have the other services look after a queue, before the first job is in it."""

@@ -19,7 +19,7 @@ from millstream_ingest.negotiation import BatchFormat
 from millstream_ingest.problems import INVALID_REQUEST
 from millstream_ingest.refusals import refusal_of
 from millstream_ingest.type_catalogue import TypeCatalogue
-from millstream_streams import EnqueueCode, Enqueued, StoreUnavailableError
+from millstream_streams import Durability, EnqueueCode, Enqueued, StoreUnavailableError
 from millstream_telemetry import IngestMetrics, TraceContext
 
 BREATHE_EVERY = 100
@@ -41,6 +41,7 @@ class BatchRequest(Struct, frozen=True):
     caller: TraceContext
     key: IdempotencyKey | None = None
     strict: bool = False
+    durability: Durability | None = None
 
     def pointer(self, index: int) -> str:
         """Return the pointer to an item in the body."""
@@ -72,6 +73,8 @@ class Draft:
 
     def refuse(self, index: int, job_type: str, refusal: IngestError) -> None:
         """Note why an item is not stored."""
+        # Its traceback would hold what was decoded of the item, for as long as the batch takes.
+        refusal.__traceback__ = refusal.__context__ = None
         self.items[index] = BatchItem(index=index, status=refusal.status, problem=refusal.problem())
         self.counts[job_type, outcome_of(refusal)] += 1
         self.refusals[index] = refusal
@@ -112,7 +115,7 @@ class BatchIntake:
             checked = await self._check(batch, draft)
             if batch.strict and draft.refusals:
                 raise _refused_whole(batch, draft)
-            await self._store(await self._mint(batch, checked), draft)
+            await self._store(await self._mint(batch, checked), draft, batch.durability)
             return draft.receipt()
         finally:
             for (job_type, outcome), n in draft.counts.items():
@@ -155,15 +158,19 @@ class BatchIntake:
             minted[one.queue].append((item.index, one))
         return minted
 
-    async def _store(self, by_queue: dict[Queue, list[tuple[int, Minted]]], draft: Draft) -> None:
+    async def _store(
+        self, by_queue: dict[Queue, list[tuple[int, Minted]]], draft: Draft, durability: Durability | None
+    ) -> None:
         async with anyio.create_task_group() as tasks:
             for queue, minted in by_queue.items():
                 for load in _loads(minted):
-                    tasks.start_soon(self._store_load, queue, load, draft)
+                    tasks.start_soon(self._store_load, queue, load, draft, durability)
 
-    async def _store_load(self, queue: Queue, load: Sequence[tuple[int, Minted]], draft: Draft) -> None:
+    async def _store_load(
+        self, queue: Queue, load: Sequence[tuple[int, Minted]], draft: Draft, durability: Durability | None
+    ) -> None:
         try:
-            answers = await self._appender.append(queue, [minted.job for _, minted in load])
+            answers = await self._appender.append(queue, [minted.job for _, minted in load], durability=durability)
         except (StoreUnavailableError, IngestError) as error:
             for index, _ in load:
                 draft.refuse(index, queue.type, refusal_of(error))

@@ -13,7 +13,7 @@ from millstream_ingest.idempotency import IdempotencyKey, forgotten, reused
 from millstream_ingest.job_minter import JobMinter, Minted, stored_job
 from millstream_ingest.negotiation import Encoding
 from millstream_ingest.type_catalogue import TypeCatalogue
-from millstream_streams import EnqueueCode, Enqueued, JobViews, StoreUnavailableError
+from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, StoreUnavailableError
 from millstream_telemetry import IngestMetrics, TraceContext
 
 
@@ -54,10 +54,11 @@ class Intake:
         caller: TraceContext,
         key: IdempotencyKey | None = None,
         waited: bool = False,
+        durability: Durability | None = None,
     ) -> Accepted:
         """Store the job that a body describes; `waited` says that somebody wants to hear of its end.
 
-        Raises: IngestError (400, 410, 413, 422, 503), StoreUnavailableError, StoreFullError.
+        Raises: IngestError (400, 410, 413, 422, 503), NotDurableError, StoreUnavailableError, StoreFullError.
         """
         job_type, begun = "", time.monotonic()
         try:
@@ -65,7 +66,7 @@ class Intake:
             job_type = decoded.submission.type
             policy = self._admission.admit(decoded, await self._catalogue.of(tenant))
             minted = self._minter.mint(tenant, decoded, policy, caller=caller, key=key, waited=waited)
-            [enqueued] = await self._appender.append(minted.queue, [minted.job], begun)
+            [enqueued] = await self._appender.append(minted.queue, [minted.job], begun, durability)
             accepted = await self._accepted(minted, enqueued)
         except StoreUnavailableError:
             self._metrics.count_submitted(job_type, "unavailable")

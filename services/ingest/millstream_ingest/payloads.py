@@ -35,7 +35,7 @@ def pack_payload(payload: Raw, encoding: Encoding, prefix: str) -> tuple[Any, by
         raise too_large(prefix, "the payload", len(payload), limits.MAX_PAYLOAD_BYTES)
     value, packed = _repack(bytes(payload), encoding, prefix)
     if packed is None:
-        raise invalid(next(_payload_faults(value, prefix), _too_many(prefix)))
+        raise invalid(_too_many(prefix) if _is_too_much(value) else next(_payload_faults(value, prefix)))
     # A number may take more room than in JSON: the bound holds for what is stored too.
     if len(packed) > limits.MAX_PAYLOAD_BYTES:
         raise too_large(prefix, "the payload, as MessagePack,", len(packed), limits.MAX_PAYLOAD_BYTES)
@@ -75,21 +75,43 @@ def _is_sound(value: Any) -> bool:
     for _ in range(limits.MAX_PAYLOAD_DEPTH + 1):
         found: list[Any] = []
         room -= sum(map(len, containers))
-        for container in containers:
-            members = container
-            if type(container) is dict:
-                if not _are_keys(container):
-                    return False
-                members = container.values()
-            for member in members:
-                kind = type(member)
-                if kind in _CONTAINERS:
-                    found.append(member)
-                elif (kind is str and "\0" in member) or (kind not in _HARMLESS and _scalar_fault(member)):
-                    return False
+        if room < 0 or not all(_is_sound_container(container, found) for container in containers):
+            return False
         if not found:
-            return room >= 0
+            return True
         containers = found
+    return False
+
+
+def _is_sound_container(container: Any, found: list[Any]) -> bool:
+    """Whether the keys and scalars of a container may be; what it contains of others is added to `found`."""
+    members = container
+    if type(container) is dict:
+        if not _are_keys(container):
+            return False
+        members = container.values()
+    for member in members:
+        kind = type(member)
+        if kind in _CONTAINERS:
+            found.append(member)
+        elif (kind is str and "\0" in member) or (kind not in _HARMLESS and _scalar_fault(member)):
+            return False
+    return True
+
+
+def _is_too_much(value: Any) -> bool:
+    """Whether a value has more members than a payload may have."""
+    containers, room = [value], limits.MAX_PAYLOAD_VALUES
+    while containers:
+        containers = [container for container in containers if type(container) in _CONTAINERS]
+        room -= sum(map(len, containers))
+        if room < 0:
+            return True
+        containers = [
+            member
+            for container in containers
+            for member in (container.values() if type(container) is dict else container)
+        ]
     return False
 
 

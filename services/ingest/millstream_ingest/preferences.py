@@ -11,6 +11,7 @@ from msgspec import Struct
 from millstream_contracts import FieldError, limits
 from millstream_ingest.errors import IngestError
 from millstream_ingest.problems import BAD_REQUEST
+from millstream_streams import Durability
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 9110
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
@@ -26,10 +27,18 @@ class Preferences(Struct, frozen=True):
     strict: bool = False
     """Whether a batch with one bad item shall be refused as a whole."""
 
-    @property
-    def wait_applied(self) -> str:
-        """Return what `Preference-Applied` says of the waiting."""
-        return f"wait={self.wait_s:g}"
+    durability: Durability | None = None
+    """What has to be confirmed before a submission is answered as accepted."""
+
+    def applied(self, *names: str) -> dict[str, str]:
+        """Return the header `Preference-Applied`, where one of these preferences was given."""
+        words = {
+            "wait": f"wait={self.wait_s:g}" if self.wait_s > 0 else "",
+            "handling": "handling=strict" if self.strict else "",
+            "durability": f"durability={self.durability}" if self.durability else "",
+        }
+        given = ", ".join(words[name] for name in names if words[name])
+        return {"Preference-Applied": given} if given else {}
 
 
 def parse_preferences(values: Sequence[str]) -> Preferences:
@@ -43,6 +52,7 @@ def parse_preferences(values: Sequence[str]) -> Preferences:
     return Preferences(
         wait_s=parse_wait(wishes["wait"], "Prefer:") if "wait" in wishes else 0.0,
         strict=wishes.get("handling") == "strict",
+        durability=_durability(wishes["durability"]) if "durability" in wishes else None,
     )
 
 
@@ -52,6 +62,14 @@ def parse_wait(text: str, pointer: str) -> float:
         detail = f"expected seconds from 0 to {limits.MAX_WAIT_S:g}"
         raise IngestError(BAD_REQUEST, "`wait` is no number of seconds", [FieldError(pointer, detail)])
     return min(float(text), limits.MAX_WAIT_S)
+
+
+def _durability(text: str) -> Durability:
+    try:
+        return Durability(text)
+    except ValueError:
+        known = " or ".join(f"`{one}`" for one in Durability)
+        raise IngestError(BAD_REQUEST, "no such durability", [FieldError("Prefer:", f"expected {known}")]) from None
 
 
 def _pairs(header: str) -> list[tuple[str, str]]:

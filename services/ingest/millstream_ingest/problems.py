@@ -130,6 +130,13 @@ STORE_UNREACHABLE = ProblemKind(
     "Nothing was accepted, or its storing could not be confirmed. Repeat the request with its `Idempotency-Key` after "
     "the seconds in `Retry-After`.",
 )
+NOT_DURABLE = ProblemKind(
+    "not-durable",
+    "The durability asked for could not be confirmed",
+    503,
+    "The job is stored by the primary and will run, but within two seconds no replica, or no disk, confirmed that it "
+    "has it too. Repeat the request with its `Idempotency-Key` to ask again; it makes no second job.",
+)
 STORE_FULL = ProblemKind(
     "store-full",
     "Redis is full",
@@ -162,6 +169,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         JOB_FORGOTTEN,
         INTERNAL_ERROR,
         STORE_UNREACHABLE,
+        NOT_DURABLE,
         STORE_FULL,
         OVERLOADED,
     )

@@ -7,11 +7,12 @@ from millstream_ingest.errors import IngestError
 from millstream_ingest.problems import (
     BAD_REQUEST,
     INTERNAL_ERROR,
+    NOT_DURABLE,
     STORE_FULL,
     STORE_UNREACHABLE,
     kind_of_status,
 )
-from millstream_streams import CursorError, StoreFullError, StoreUnavailableError
+from millstream_streams import CursorError, NotDurableError, StoreFullError, StoreUnavailableError
 
 
 def refusal_of(error: Exception) -> IngestError:
@@ -19,11 +20,8 @@ def refusal_of(error: Exception) -> IngestError:
     match error:
         case IngestError():
             return error
-        case StoreFullError():
-            return IngestError(STORE_FULL)
         case StoreUnavailableError():
-            # Not the error's own text: it names hosts that are no business of a client.
-            return IngestError(STORE_UNREACHABLE)
+            return _unavailable(error)
         case CursorError():
             return IngestError(BAD_REQUEST, "the cursor is wrong", [FieldError("?cursor", str(error))])
         case HTTPException(status_code=status, detail=detail) if status < 500:
@@ -31,3 +29,13 @@ def refusal_of(error: Exception) -> IngestError:
             # Of a path or method that is not there Litestar only says the status again.
             return IngestError(kind, detail if kind is BAD_REQUEST else "")
     return IngestError(INTERNAL_ERROR)
+
+
+def _unavailable(error: StoreUnavailableError) -> IngestError:
+    match error:
+        case StoreFullError():
+            return IngestError(STORE_FULL)
+        case NotDurableError():
+            return IngestError(NOT_DURABLE, str(error))
+    # Not the error's own text: it names hosts that are no business of a client.
+    return IngestError(STORE_UNREACHABLE)

@@ -73,6 +73,7 @@ class Committer:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._finishing = anyio.Event()
         self._finishing_since = 0.0
+        self._is_abandoned = False
         self._empty = anyio.Event()
         """Replaced when something waits again."""
         self._empty.set()
@@ -81,7 +82,9 @@ class Committer:
         """Outcomes that Redis has not answered for."""
 
     def put(self, finished: Finished) -> None:
-        """Take an outcome."""
+        """Take an outcome; after :meth:`abandon` it is too late for any."""
+        if self._is_abandoned:
+            return
         queue = finished.delivery.queue
         self._lanes[queue].put(finished)
         self.backlog += 1
@@ -98,7 +101,7 @@ class Committer:
         """Return from `run` now: the jobs whose outcomes are still here run again when their leases are over."""
         if self.backlog:
             self._log.error("outcomes abandoned", jobs=self.backlog)
-        self._finishing.set()
+        self._is_abandoned = True
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
 

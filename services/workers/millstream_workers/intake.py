@@ -31,6 +31,9 @@ from millstream_workers.slots import Slots
 LOOK_ELSEWHERE_S = 0.02
 """How long hot queues may go on before the others are looked at."""
 
+NODE_AWAY_S = 1.0
+"""For how long the queues of a cluster's node are left alone that does not answer, while the others go on."""
+
 SET_ASIDE_S = 5.0
 """For how long a queue is left alone on which a claim fails for a reason of its own."""
 
@@ -114,9 +117,9 @@ class Intake:
                     await self._stopped.wait()
 
     async def _take(self) -> None:
-        for queue in list(self._uncertain):
-            await self._claim(queue)
         self._reopen()
+        for queue in [queue for queue in self._uncertain if queue not in self._reopens_at]:
+            await self._claim(queue)
         # Elsewhere first: a hot queue takes all the room there is, and would starve the others while it is hot.
         if not self._hot or time.monotonic() >= self._looked_elsewhere_at + LOOK_ELSEWHERE_S:
             await self._look_elsewhere()
@@ -135,6 +138,9 @@ class Intake:
                 await anyio.sleep(block_ms / 1000)
             return
         found = await self._reader.wait(cold, consumer=self._consumer, block_ms=block_ms)
+        for queue in self._reader.failed:
+            self._uncertain.setdefault(queue, self._nonce())
+            self._reopens_at[queue] = time.monotonic() + NODE_AWAY_S
         for queue in {entry.queue for entry in found}:
             await self._claim(queue, [entry for entry in found if entry.queue == queue])
 
@@ -167,8 +173,12 @@ class Intake:
                 # Here is who asks again, and can be told to stop meanwhile.
                 patience_s=0.0,
             )
-        except StoreUnavailableError:
-            raise
+        except StoreUnavailableError as error:
+            if not error.others_may_answer:
+                raise
+            self._log.warning("no jobs claimed", type=queue.type, error=str(error))
+            self._reopens_at[queue] = time.monotonic() + NODE_AWAY_S
+            return
         except StoreError as error:
             self._log.error("queue set aside", type=queue.type, error=str(error), seconds=SET_ASIDE_S)
             self._reopens_at[queue] = time.monotonic() + SET_ASIDE_S

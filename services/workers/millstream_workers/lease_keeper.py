@@ -86,8 +86,10 @@ class LeaseKeeper:
     async def watch(self) -> None:
         """Wait on the event loop for the keeper's death. Raises: LeaseKeeperError, for without it no lease is kept."""
         await self._dead.wait()
-        cause = f"{type(self._death).__name__}: {self._death}"
-        raise LeaseKeeperError(f"the lease keeper has died: {cause}") from self._death
+        death = self._death
+        while isinstance(death, BaseExceptionGroup):
+            death = death.exceptions[0]
+        raise LeaseKeeperError(f"the lease keeper has died: {type(death).__name__}: {death}") from death
 
     def _run(self) -> None:
         try:
@@ -166,8 +168,12 @@ class LeaseKeeper:
 
     async def _renew_some(self, broker: Broker, queue: Queue, some: list[Running]) -> None:
         asked_at = time.monotonic()
+        noted = [running.progress for running in some]
         leases = [_lease(running) for running in some]
         codes = await broker.store.renew(queue, consumer=self._consumer, leases=leases)
+        for running, progress in zip(some, noted, strict=True):
+            if running.progress is progress:  # nothing newer has come meanwhile
+                running.progress = None
         for running, code in zip(some, codes, strict=True):
             running.renewed_at = asked_at
             if code is LeaseCode.LOST:
@@ -188,6 +194,5 @@ class LeaseKeeper:
 
 def _lease(running: Running) -> Lease:
     delivery = running.delivery
-    progress, running.progress = running.progress, None
-    blob = b"" if progress is None else msgspec.msgpack.encode(progress)
+    blob = b"" if running.progress is None else msgspec.msgpack.encode(running.progress)
     return Lease(delivery.id, delivery.priority_index, delivery.entry, delivery.token, blob)

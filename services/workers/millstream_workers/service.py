@@ -48,6 +48,8 @@ from millstream_workers.running import Running
 from millstream_workers.slots import Slots
 
 LOOP_TICK_S = 0.5
+SILENT_READ_S = 15.0
+"""A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
 INTERRUPT_EVERY_S = 0.05
 
 Handlers = dict[JobType, Handler[..., Any]]
@@ -154,7 +156,7 @@ class Worker:
         self._registry = registry
         self._tasks: anyio.abc.TaskGroup | None = None
         self._slots = Slots(config.concurrency)
-        self._pulse = Pulse("intake", 3 * config.lease_s)
+        self._pulse = Pulse("intake", max(3 * config.lease_s, SILENT_READ_S))
         self._processes = ProcessPool(config.app_refs)
         self._metrics = WorkerMetrics(registry)
         self._metrics.watch_slots(config.concurrency, lambda: self._slots.busy)
@@ -264,6 +266,8 @@ class Worker:
     async def _heed_abandon(self, orders: StopOrders) -> None:
         await orders.abandon.wait()
         self._committer.abandon()
+        if self._abandon is not None:
+            self._abandon()
 
     async def _leave_without(self, stubborn: list[Running]) -> None:
         """End the process beside handlers that do not end; their jobs go back."""

@@ -8,7 +8,7 @@ from millstream_ingest.batch_intake import BatchRequest
 from millstream_ingest.idempotency import HEADER
 from millstream_ingest.negotiation import batch_format
 from millstream_ingest.operation import BOTH_ENCODINGS, Content, Operation, Parameter, act
-from millstream_ingest.problems import INVALID_REQUEST, OVERLOADED, STORE_FULL
+from millstream_ingest.problems import INVALID_REQUEST, NOT_DURABLE, OVERLOADED, STORE_FULL
 from millstream_ingest.routes import examples
 
 SUBMIT_MANY = Operation(
@@ -21,7 +21,12 @@ SUBMIT_MANY = Operation(
     ),
     headers=(
         Parameter(HEADER, "Makes the batch safe to repeat: each job by this key and its index", example="import-42"),
-        Parameter("Prefer", "`handling=strict`: all jobs, or none when one is refused", example="handling=strict"),
+        Parameter(
+            "Prefer",
+            "`handling=strict`: all jobs, or none when one is refused. "
+            "`durability=replicated` and `durability=fsynced` answer once a replica, or the disk, has it too",
+            example="handling=strict",
+        ),
         Parameter("traceparent", "The trace that the jobs are linked to (W3C Trace Context)"),
         Parameter("tracestate", "Goes with `traceparent`"),
     ),
@@ -36,12 +41,12 @@ SUBMIT_MANY = Operation(
             description="What became of each job, in the order of the request",
             example=examples.RECEIPT,
             headers={
-                "Preference-Applied": "`handling=strict`",
+                "Preference-Applied": "`handling=strict`, `durability=…`",
                 "Idempotency-Replayed": "`true` when an earlier request had made all of the jobs",
             },
         )
     },
-    problems=(INVALID_REQUEST, STORE_FULL, OVERLOADED),
+    problems=(INVALID_REQUEST, STORE_FULL, NOT_DURABLE, OVERLOADED),
 )
 
 
@@ -51,13 +56,21 @@ async def submit_jobs(request: ApiRequest) -> Answer:
     request.read_query()
     parts = request.parts
     format = batch_format(request.body_type)
-    key, strict = request.idempotency_key, request.preferences.strict
+    key, wishes = request.idempotency_key, request.preferences
     jobs = split_batch(await request.read_body(parts.config.max_batch_body_bytes), format)
     request.span.carries(len(jobs))
     receipt = await parts.batches.submit(
-        BatchRequest(request.tenant, jobs, format, caller=request.span.context, key=key, strict=strict)
+        BatchRequest(
+            request.tenant,
+            jobs,
+            format,
+            caller=request.span.context,
+            key=key,
+            strict=wishes.strict,
+            durability=wishes.durability,
+        )
     )
-    headers = {"Preference-Applied": "handling=strict"} if strict else {}
+    headers = wishes.applied("handling", "durability")
     if all(item.replayed for item in receipt.items):
         headers["Idempotency-Replayed"] = "true"
     return Answer(receipt, 207, headers)

@@ -18,6 +18,7 @@ from millstream_ingest.problems import (
     INVALID_REQUEST,
     JOB_FORGOTTEN,
     JOB_NOT_FOUND,
+    NOT_DURABLE,
     OVERLOADED,
     STORE_FULL,
     WRONG_STATE,
@@ -35,7 +36,12 @@ SUBMIT = Operation(
     description="Answers when the job is stored. Nothing is accepted that is not.",
     headers=(
         Parameter(HEADER, "The same key and body within 24 hours return the same job", example="order-4711"),
-        Parameter("Prefer", "`wait=N` holds the answer back until the job has ended, at most 30 s", example="wait=10"),
+        Parameter(
+            "Prefer",
+            "`wait=N` holds the answer back until the job has ended, at most 30 s. "
+            "`durability=replicated` and `durability=fsynced` answer once a replica, or the disk, has it too",
+            example="wait=10",
+        ),
         Parameter("traceparent", "The trace that the job continues (W3C Trace Context)"),
         Parameter("tracestate", "Goes with `traceparent`"),
     ),
@@ -51,10 +57,10 @@ SUBMIT = Operation(
             model=Job,
             description="It has ended within the time that `Prefer: wait` gave it",
             example=examples.DONE_JOB,
-            headers=_JOB_HEADERS | {"Preference-Applied": "`wait=N`"},
+            headers=_JOB_HEADERS | {"Preference-Applied": "`wait=N`, `durability=…`"},
         ),
     },
-    problems=(INVALID_REQUEST, IDEMPOTENCY_KEY_REUSED, JOB_FORGOTTEN, STORE_FULL, OVERLOADED),
+    problems=(INVALID_REQUEST, IDEMPOTENCY_KEY_REUSED, JOB_FORGOTTEN, STORE_FULL, NOT_DURABLE, OVERLOADED),
 )
 LIST = Operation(
     id="listJobs",
@@ -104,20 +110,25 @@ async def submit_job(request: ApiRequest) -> Answer:
     request.read_query()
     parts = request.parts
     encoding = request_encoding(request.body_type)
-    key, wait_s = request.idempotency_key, request.preferences.wait_s
+    key, wishes = request.idempotency_key, request.preferences
     body = await request.read_body(parts.config.max_body_bytes)
     accepted = await parts.intake.submit(
-        request.tenant, body, encoding, caller=request.span.context, key=key, waited=wait_s > 0
+        request.tenant,
+        body,
+        encoding,
+        caller=request.span.context,
+        key=key,
+        waited=wishes.wait_s > 0,
+        durability=wishes.durability,
     )
-    job, status, headers = accepted.job, 202, {}
+    job, status, headers = accepted.job, 202, wishes.applied("wait", "durability")
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"
-    if wait_s > 0:
+    if wishes.wait_s > 0:
         # The job is stored: when Redis goes away now, the answer is that it was accepted, and no 503.
         with suppress(StoreUnavailableError):
-            job = await _settled(request, accepted.queue, job, wait_s, is_watched=not accepted.replayed)
+            job = await _settled(request, accepted.queue, job, wishes.wait_s, is_watched=not accepted.replayed)
         status = 200 if job.state.is_settled else 202
-        headers["Preference-Applied"] = request.preferences.wait_applied
     return _job_answer(job, status, headers | {"Location": f"/v1/jobs/{job.id}"})
 
 
