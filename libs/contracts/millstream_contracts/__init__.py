@@ -7,6 +7,7 @@ from millstream_contracts.dead import (
     DeadLetterAction,
     DeadLetterPage,
 )
+from millstream_contracts.decoding import UNDECODABLE
 from millstream_contracts.event import Event, EventKind, JobTransition
 from millstream_contracts.fleet import QueueStatus, RunningJob, WorkerInfo
 from millstream_contracts.ids import (
@@ -50,6 +51,7 @@ __all__ = [
     "DEFAULT_TENANT",
     "NAME_PATTERN",
     "TERMINAL_STATES",
+    "UNDECODABLE",
     "ActionReport",
     "ActionResult",
     "Backoff",

@@ -10,7 +10,7 @@ import msgspec
 
 from millstream.conversation import Answer, NoAnswer, Reply
 from millstream.errors import ApiError, ConflictError, InvalidError, JobNotFoundError, UnavailableError
-from millstream_contracts import Problem
+from millstream_contracts import UNDECODABLE, Problem
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def read_answer(answer: Answer, as_type: type[T], url: str) -> T:
     """Decode a good answer by its content type. Raises: ApiError, when it is not what the API answers."""
     try:
         return _decode(answer, as_type)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise ApiError(_foreign(answer, url, f"cannot be read: {error}")) from error
 
 
@@ -86,7 +86,7 @@ def _problem(answer: Answer) -> Problem | None:
         if not {"type", "title", "detail"} & document.keys():
             return None
         return msgspec.convert(defaults | document, Problem)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return None
 
 

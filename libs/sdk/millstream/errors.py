@@ -69,4 +69,6 @@ class WaitTimeoutError(MillstreamError, TimeoutError):
 def describe(problem: Problem) -> str:
     """Return a problem as one line of text."""
     fields = "; ".join(f"{error.pointer} {error.detail}" for error in problem.errors)
-    return ": ".join(part for part in (problem.title, problem.detail, fields) if part)
+    said = ": ".join(part for part in (problem.title, problem.detail, fields) if part)
+    # Whoever answered may not be a Millstream, and this ends on terminals.
+    return "".join(character if character.isprintable() else "\ufffd" for character in said)

@@ -15,7 +15,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 
 from millstream_streams.errors import RedisUrlError
 from millstream_streams.redirecting import RedirectingCluster
@@ -167,8 +167,8 @@ class _LeavesReplicas:
         try:
             return await super().read_response(*args, **kwargs)  # type: ignore[misc]
         except ResponseError as error:
-            # In the text, because Redis 6.2 wraps what fails inside of a script.
-            if "READONLY" in str(error) or "MASTERDOWN" in str(error):
+            # In the text, where Redis 6.2 wraps what fails inside of a script.
+            if isinstance(error, ReadOnlyError | MasterDownError) or "READONLY" in str(error):
                 await self.disconnect()  # type: ignore[attr-defined]
             raise
 

@@ -6,11 +6,10 @@ from typing import TypeVar
 
 import msgspec
 
-from millstream_contracts import JobType, Queue, Tenant, TypeRegistration, WorkerInfo
+from millstream_contracts import UNDECODABLE, JobType, Queue, Tenant, TypeRegistration, WorkerInfo
 from millstream_streams.connections import Client
 from millstream_streams.faults import persist
 from millstream_streams.keys import Keys
-from millstream_streams.specs import UNDECODABLE
 
 T = TypeVar("T")
 

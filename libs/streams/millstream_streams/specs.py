@@ -5,13 +5,11 @@ from typing import Any
 
 import msgspec
 
-from millstream_contracts import JobError, JobSpec, Progress, moment
+from millstream_contracts import UNDECODABLE, JobError, JobSpec, Progress, moment
 
 # Stands for a spec that was broken, or written by a release that this one does not understand. No handler can decode
 # its payload either, so the job is buried with a clear reason.
 UNREADABLE = JobSpec(payload=msgspec.Raw(b""), created_at_ms=0)
-
-UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 _decode_error = msgspec.msgpack.Decoder(JobError).decode

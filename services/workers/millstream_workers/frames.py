@@ -13,6 +13,9 @@ from millstream_contracts import JobError, Progress
 
 HEADER = struct.Struct("!I")
 
+MAX_FRAME_BYTES = 4 << 20
+"""Far above any order or report; a length above it was never meant as one."""
+
 
 class Order(Struct, frozen=True, tag="order"):
     """Run this job."""

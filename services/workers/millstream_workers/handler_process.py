@@ -20,7 +20,7 @@ import structlog
 
 from millstream import App, Context, Dead, Discard, RetryAfter, Snooze
 from millstream.handler import Handler
-from millstream_contracts import JobId, JobSpec, Progress
+from millstream_contracts import UNDECODABLE, JobId, JobSpec, Progress
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.failure import describe_failure, printable
 from millstream_workers.frames import (
@@ -91,7 +91,7 @@ class Inbox:
             return None
         try:
             return decode_order(self._pipe.read(*HEADER.unpack(header)))
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             return None
 
 

@@ -15,9 +15,11 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from millstream import Dead, Discard, RetryAfter, Snooze
 from millstream.steering import Steering
+from millstream_contracts import UNDECODABLE
 from millstream_workers.errors import InvalidResultError, ProcessDiedError, RemoteError
 from millstream_workers.frames import (
     HEADER,
+    MAX_FRAME_BYTES,
     FailureReport,
     Order,
     ProgressReport,
@@ -155,12 +157,13 @@ class HandlerProcess:
     async def _receive(self) -> Report:
         try:
             (length,) = HEADER.unpack(await self._reports.receive_exactly(HEADER.size))
+            if length > MAX_FRAME_BYTES:
+                raise _garbled()
             report: Report = decode_report(await self._reports.receive_exactly(length))
         except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise ProcessDiedError(await self._epitaph()) from None
-        except msgspec.MsgspecError:
-            # Whoever called kills the process: nothing after this could be understood either.
-            raise ProcessDiedError("the handler's process sent what is no report") from None
+        except UNDECODABLE:
+            raise _garbled() from None
         return report
 
     async def _epitaph(self) -> str:
@@ -168,6 +171,11 @@ class HandlerProcess:
         if code < 0:
             return f"the handler's process was ended by {signal.Signals(-code).name}"
         return f"the handler's process exited with status {code}"
+
+
+def _garbled() -> ProcessDiedError:
+    """Return the error for what no handler process says. Whoever called kills it: what follows means nothing either."""
+    return ProcessDiedError("the handler's process sent what is no report")
 
 
 def _order(job_type: str, running: Running, timeout_s: float | None) -> Order:

@@ -1,0 +1,6 @@
+"""What decoding bytes that somebody else wrote may raise."""
+
+import msgspec
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""For `except`: not what was meant, no text in UTF-8, or nested too deeply."""
