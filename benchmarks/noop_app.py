@@ -12,6 +12,11 @@ async def noop() -> None:
     """Do nothing."""
 
 
+@app.job("bench.soak", result_ttl=10)
+async def soak() -> None:
+    """Do nothing, and be forgotten soon."""
+
+
 @app.job("bench.stamp")
 async def stamp() -> int:
     """Return the time at which the handler began, in ns since 1970."""

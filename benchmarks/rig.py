@@ -61,16 +61,16 @@ async def fill(rig: Rig, count: int) -> None:
         await rig.broker.store.enqueue(NOOP, noop_jobs(min(BATCH, count - start)))
 
 
-def noop_jobs(count: int) -> list[NewJob]:
+def noop_jobs(count: int, queue: Queue = NOOP) -> list[NewJob]:
     """Return new no-op jobs with the 200-byte payload that peers are measured with."""
     payload = b"\xd9\xc6" + b"x" * 198
-    submission = Submission(type=NOOP.type)
-    return [assemble(new_job_id(NOOP), submission, payload) for _ in range(count)]
+    submission = Submission(type=queue.type)
+    return [assemble(new_job_id(queue), submission, payload) for _ in range(count)]
 
 
-async def left(rig: Rig) -> int:
+async def left(rig: Rig, queue: Queue = NOOP) -> int:
     """Return how many no-op jobs have not ended."""
-    depths = await rig.broker.store.measure(NOOP)
+    depths = await rig.broker.store.measure(queue)
     return sum(depths.queued) + depths.running + depths.scheduled
 
 
