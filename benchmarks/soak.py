@@ -26,10 +26,10 @@ MIB = 1 << 20
 
 
 class Sample(Struct, frozen=True):
-    """Memory at one moment, in bytes, by process."""
+    """Memory at one moment, in bytes, by what holds it."""
 
     finished: int
-    rss: dict[str, int]
+    held: dict[str, int]
 
 
 async def main(options: Namespace) -> None:
@@ -43,8 +43,9 @@ async def main(options: Namespace) -> None:
             samples = await _soak(one, supervisor, options.jobs)
             took = time.perf_counter() - begun
             forgotten_s = await _wait_forgotten(one)
+            used_bytes = int((await one.broker.client.info("memory"))["used_memory"])
         keys = await _keys_by_pattern(one)
-    _report(options, samples, took, forgotten_s, keys)
+    _report(options, samples, took, forgotten_s, used_bytes, keys)
 
 
 async def _soak(one: Rig, supervisor: Supervisor, jobs: int) -> list[Sample]:
@@ -68,7 +69,9 @@ async def _sample(one: Rig, supervisor: Supervisor, finished: int) -> Sample:
     pids = {name: supervisor.pid(name) for name in ("worker", "dispatcher", "reaper")}
     memory = await one.broker.client.info("memory")
     rss = {name: _rss_bytes(pid) for name, pid in pids.items()}
-    return Sample(finished, {**rss, "redis, used": int(memory["used_memory"]), "redis": _rss_bytes(one.redis_pid)})
+    # Results of the last ten seconds are kept: how many that are changes with the rate.
+    used_per_job = int(memory["used_memory"]) // max(1, await one.broker.client.dbsize())
+    return Sample(finished, {**rss, "redis, per job it keeps": used_per_job})
 
 
 def _rss_bytes(pid: int | None) -> int:
@@ -94,15 +97,34 @@ async def _keys_by_pattern(one: Rig) -> Counter[str]:
     return found
 
 
-def _report(options: Namespace, samples: list[Sample], took: float, forgotten_s: float, keys: Counter[str]) -> None:
+def _report(
+    options: Namespace,
+    samples: list[Sample],
+    took: float,
+    forgotten_s: float,
+    used_bytes: int,
+    keys: Counter[str],
+) -> None:
     early = [one for one in samples if options.jobs * 0.1 <= one.finished < options.jobs * 0.3]
     late = [one for one in samples if options.jobs * 0.8 <= one.finished < options.jobs]
     rows = [("jobs", f"{options.jobs:,}"), ("jobs/s", f"{options.jobs / took:,.0f}")]
     growth = {}
-    for name in samples[0].rss:
-        before, after = (median([one.rss[name] for one in some]) for some in (early, late))
+    for name in samples[0].held:
+        before, after = (median([one.held[name] for one in some]) for some in (early, late))
         growth[name] = round(after / before - 1, 4)
-        rows.append((f"{name}, MiB early > late", f"{before / MIB:.1f} > {after / MIB:.1f} ({growth[name]:+.1%})"))
+        unit, scale = ("B", 1) if "per job" in name else ("MiB", MIB)
+        rows.append(
+            (f"{name}, {unit} early > late", f"{before / scale:,.1f} > {after / scale:,.1f} ({growth[name]:+.1%})")
+        )
     rows.append(("last job forgotten after, s", f"{forgotten_s:.0f}"))
+    rows.append(("redis, once all is forgotten, MiB", f"{used_bytes / MIB:.1f}"))
     rows += [(f"keys left: {name}", str(count)) for name, count in sorted(keys.items())]
-    report("soak", rows, jobs=options.jobs, growth=growth, forgotten_s=round(forgotten_s), keys=dict(keys))
+    report(
+        "soak",
+        rows,
+        jobs=options.jobs,
+        growth=growth,
+        forgotten_s=round(forgotten_s),
+        used_bytes=used_bytes,
+        keys=dict(keys),
+    )

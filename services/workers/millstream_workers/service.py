@@ -44,6 +44,7 @@ from millstream_workers.lease_keeper import LeaseKeeper
 from millstream_workers.process_pool import ProcessPool
 from millstream_workers.quarantine import Quarantine
 from millstream_workers.registrar import Registrar
+from millstream_workers.runners import Runners
 from millstream_workers.running import Running
 from millstream_workers.slots import Slots
 
@@ -155,6 +156,7 @@ class Worker:
         self._broker = broker
         self._registry = registry
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._runners = Runners(self._execute)
         self._slots = Slots(config.concurrency)
         self._pulse = Pulse("intake", max(3 * config.lease_s, SILENT_READ_S))
         self._processes = ProcessPool(config.app_refs)
@@ -256,9 +258,11 @@ class Worker:
             async with anyio.create_task_group() as committing:
                 committing.start_soon(self._committer.run)
                 async with anyio.create_task_group() as self._tasks:
+                    self._runners.open(self._tasks)
                     self._tasks.start_soon(self._intake.run)
                     if stubborn := await drain.run(self._stop_taking):
                         await self._leave_without(stubborn)
+                    self._runners.close()
                 self._committer.finish()
             stop.set()
             background.cancel_scope.cancel()
@@ -294,8 +298,7 @@ class Worker:
             await anyio.sleep(INTERRUPT_EVERY_S)
 
     def _deliver(self, delivery: Delivery) -> None:
-        assert self._tasks is not None
-        self._tasks.start_soon(self._execute, Running(delivery))
+        self._runners.start(Running(delivery))
 
     def _decline(self, delivery: Delivery) -> None:
         self._committer.put(Finished(delivery, HandedBack(), 0))

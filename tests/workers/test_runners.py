@@ -1,0 +1,149 @@
+"""Tasks are used again, and no job notices."""
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+import anyio
+import pytest
+from waiting import wait_until
+from workers.floor import Floor
+
+from millstream import App
+from millstream_contracts import JobState
+from millstream_workers.runners import Runners
+
+NOTE = contextvars.ContextVar("note", default="")
+
+
+class Desk:
+    """Runners whose jobs are plain functions, and what is known of the tasks they ran in."""
+
+    def __init__(self) -> None:
+        self.runners = Runners(self._execute)
+        self.tasks: list[asyncio.Task | None] = []
+        self.ended = 0
+
+    def start(self, job: Callable) -> None:
+        """Run a function as if it were a delivery."""
+        self.runners.start(job)
+
+    async def _execute(self, job: Callable) -> None:
+        self.tasks.append(asyncio.current_task())
+        try:
+            await job()
+        finally:
+            self.ended += 1
+
+    async def all_ended(self, count: int) -> None:
+        """Wait until so many jobs have ended."""
+        await wait_until(lambda: self.ended == count, f"{count} jobs have ended")
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    """Yield a desk that is closed at the end, which has to end all of its tasks."""
+    opened = Desk()
+    async with anyio.create_task_group() as tasks:
+        opened.runners.open(tasks)
+        yield opened
+        opened.runners.close()
+
+
+async def nothing() -> None:
+    """Do nothing."""
+
+
+async def test_jobs_that_never_wait_share_one_task(desk: Desk) -> None:
+    """That is what makes short jobs cheap."""
+    for _ in range(50):
+        desk.start(nothing)
+    await desk.all_ended(50)
+    assert len(set(desk.tasks)) == 1
+
+
+async def test_jobs_that_wait_run_side_by_side(desk: Desk) -> None:
+    """None waits for another, and a later round finds tasks that are there already."""
+    for _ in range(2):
+        inside, go = [], anyio.Event()
+
+        async def wait(inside: list = inside, go: anyio.Event = go) -> None:
+            inside.append(asyncio.current_task())
+            await go.wait()
+
+        before = desk.ended
+        for _ in range(20):
+            desk.start(wait)
+        await wait_until(lambda inside=inside: len(inside) == 20, "all of them run")
+        assert len(set(inside)) == 20
+        go.set()
+        await desk.all_ended(before + 20)
+    assert len(set(desk.tasks)) <= 21
+
+
+async def test_a_job_never_sees_the_context_of_an_earlier_one(desk: Desk) -> None:
+    """A request id that a handler binds must not end up in the next job's logs."""
+    seen = []
+
+    async def bind() -> None:
+        seen.append(NOTE.get())
+        NOTE.set("bound by a handler")
+
+    for _ in range(5):
+        desk.start(bind)
+    await desk.all_ended(5)
+    assert seen == [""] * 5
+    assert len(set(desk.tasks)) == 5
+
+
+async def test_a_job_that_puts_its_context_back_leaves_no_trace(desk: Desk) -> None:
+    """Well-behaved libraries do so, and then the task is as good as new."""
+
+    async def bind_for_a_while() -> None:
+        token = NOTE.set("mine")
+        NOTE.reset(token)
+
+    for _ in range(5):
+        desk.start(bind_for_a_while)
+    await desk.all_ended(5)
+    assert len(set(desk.tasks)) == 1
+
+
+async def test_a_job_is_not_hit_by_the_cancellation_of_an_earlier_one(desk: Desk) -> None:
+    """A handler may cancel its own task and catch that: the next job does not run in what is left of it."""
+
+    async def cancel_oneself() -> None:
+        asyncio.current_task().cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+    async def wait() -> None:
+        await asyncio.sleep(0)
+
+    desk.start(cancel_oneself)
+    for _ in range(3):
+        desk.start(wait)
+    await desk.all_ended(4)
+    assert desk.tasks.count(desk.tasks[0]) == 1
+
+
+async def test_context_of_a_handler_stays_with_its_job(floor: Floor) -> None:
+    """The same in a real worker, whose own parts change the context as well and put it back."""
+    app, seen, tasks = App("test"), [], set()
+
+    @app.job("bind")
+    async def bind() -> None:
+        seen.append(NOTE.get())
+        NOTE.set("bound by a handler")
+
+    @app.job("plain")
+    async def plain() -> None:
+        tasks.add(asyncio.current_task())
+
+    await floor.hire(app)
+    for job_type in ("bind", "plain"):
+        for job_id in await floor.submit_many(job_type, [None] * 20):
+            assert (await floor.settled(job_id)).state is JobState.SUCCEEDED
+    assert seen == [""] * 20
+    assert len(tasks) < 20
