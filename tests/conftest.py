@@ -10,31 +10,35 @@ import hypothesis
 import pytest
 import structlog
 from leftovers import delete_namespace, find_leaks
-from redis_servers import RedisSource, binary_for, choose_redis
+from redis_servers import SERVERS, ServerPool, Servers, binary_for, choose_servers
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_streams import Broker, open_broker
 
 pytest.register_assert_rewrite(
-    "cli.commands", "ingest.serving", "streams.audit", "streams.machine", "streams.seeds", "system.running"
+    "cli.commands",
+    "fuzz.target",
+    "ingest.serving",
+    "streams.audit",
+    "streams.machine",
+    "streams.seeds",
+    "system.running",
 )
 
 # How long an example takes says nothing here: the machines that run this are busy.
 hypothesis.settings.register_profile("millstream", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("millstream")
 
-_SOURCE = pytest.StashKey[RedisSource]()
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the Redis of this run, without starting it."""
-    config.stash[_SOURCE] = choose_redis(os.environ.get("MILLSTREAM_TEST_REDIS"))
+    """Choose the servers of this run, without starting one."""
+    config.stash[SERVERS] = choose_servers(os.environ.get("MILLSTREAM_TEST_REDIS"))
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say which Redis the tests see."""
-    return f"redis under test: {config.stash[_SOURCE]}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which servers the tests see, and which not."""
+    return config.stash[SERVERS].report()
 
 
 @pytest.fixture(autouse=True)
@@ -56,16 +60,28 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the URL of the Redis of this run. Use `namespace` to be alone on it."""
-    with request.config.stash[_SOURCE].run(tmp_path_factory.mktemp("redis")) as url:
-        yield url
+def servers(request: pytest.FixtureRequest) -> Servers:
+    """Return the servers of this run."""
+    return request.config.stash[SERVERS]
 
 
 @pytest.fixture(scope="session")
-def redis_binary(request: pytest.FixtureRequest) -> RedisBinary:
+def server_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPool]:
+    """Yield what starts servers when they are first asked for."""
+    with ServerPool(tmp_path_factory.mktemp("servers")) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest, server_pool: ServerPool, servers: Servers) -> str:
+    """Return the URL of the Redis of this test, the default one or its parameter. Use `namespace` to be alone on it."""
+    return server_pool.url_of(getattr(request, "param", servers.default))
+
+
+@pytest.fixture(scope="session")
+def redis_binary(servers: Servers) -> RedisBinary:
     """Return the server program for tests that start servers of their own."""
-    return binary_for(request.config.stash[_SOURCE])
+    return binary_for(servers.default)
 
 
 @pytest.fixture

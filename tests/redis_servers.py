@@ -1,17 +1,26 @@
 """Which Redis the tests run against, and how it is started.
 
-In this order: what MILLSTREAM_TEST_REDIS names (the URL of a running server, or the path of a server program), a
-container when a Docker engine answers and has the image, a server started by the tests.
+Where MILLSTREAM_TEST_REDIS names the URL of a running server, on that alone; where it names the path of a server
+program, on that program alone. Else most tests run on one server, a container when a Docker engine answers and has
+the image, or one started by the tests; and those of the store on every server that this machine has, on a primary
+with a replica under Sentinel and on a cluster.
 """
 
 import gc
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+import pytest
 import redis
 from msgspec import Struct
+from topologies.cluster import three_primaries
+from topologies.sentinel import sentinel_trio
+from topologies.servers import SOURCES, Missing, find_servers, name_of
 
 from millstream_cli.embedded import start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary, find_redis
@@ -20,6 +29,7 @@ from millstream_streams.connections import parse_redis_url
 IMAGE = "redis:7"
 _PORT = 6379
 _DOCKER_TIMEOUT_S = 5
+_SILENT_MS = 30_000
 
 
 class RunningServer(Struct, frozen=True):
@@ -31,6 +41,17 @@ class RunningServer(Struct, frozen=True):
     def __str__(self) -> str:
         """Say what it is."""
         return f"{self.version}, running already at {parse_redis_url(self.url)!r}"
+
+    @property
+    def name(self) -> str:
+        """How tests that run on it are marked."""
+        kind, _, version = self.version.partition(" ")
+        return "-".join([kind, ".".join(version.split(".")[:2]), *([self.mode] if self.mode != "single" else [])])
+
+    @property
+    def mode(self) -> str:
+        """How its URL calls it."""
+        return parse_redis_url(self.url).mode
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[str]:
@@ -46,6 +67,16 @@ class Container(Struct, frozen=True):
     def __str__(self) -> str:
         """Say what it is."""
         return f"redis {self.version}, in a container of the local image {IMAGE}"
+
+    @property
+    def name(self) -> str:
+        """How tests that run on it are marked."""
+        return "redis-container"
+
+    @property
+    def mode(self) -> str:
+        """How a URL calls it."""
+        return "single"
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[str]:
@@ -64,23 +95,94 @@ class Container(Struct, frozen=True):
 
 
 class LocalServer(Struct, frozen=True):
-    """A server program of this machine, started by the tests."""
+    """A server program of this machine, started by the tests: one server, a Sentinel trio or a cluster."""
 
     binary: RedisBinary
+    mode: str = "single"
 
     def __str__(self) -> str:
         """Say what it is."""
-        kind = "valkey" if "valkey" in self.binary.path.name else "redis"
-        return f"{kind} {self.binary.version}, started by the tests from {self.binary.path}"
+        return f"{self.name} ({self.binary.version}), started by the tests from {self.binary.path}"
+
+    @property
+    def name(self) -> str:
+        """How tests that run on it are marked."""
+        return name_of(self.binary) + ("" if self.mode == "single" else f"-{self.mode}")
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[str]:
-        """Start it on a free port, yield its URL, end it."""
-        with start_embedded_redis(folder, binary=self.binary) as server:
+        """Start it on free ports, yield its URL, end it."""
+        # On a busy machine a server may be silent for seconds: here that must not begin a failover.
+        makers = {
+            "single": start_embedded_redis,
+            "sentinel": partial(sentinel_trio, down_after_ms=_SILENT_MS),
+            "cluster": partial(three_primaries, options={"cluster-node-timeout": _SILENT_MS}),
+        }
+        with makers[self.mode](folder, binary=self.binary) as server:
             yield server.url
 
 
 RedisSource = RunningServer | Container | LocalServer
+
+
+class Servers(Struct, frozen=True):
+    """The servers of this run."""
+
+    default: RedisSource
+    """For all tests that run on one server."""
+    every: dict[str, RedisSource]
+    """By name, for the tests that run on each."""
+    missing: list[Missing]
+
+    def report(self) -> list[str]:
+        """Say what runs and what does not, a line for each."""
+        return [
+            f"redis under test: {self.default}",
+            f"redis under the tests of the store: {', '.join(self.every)}",
+            *(f"redis not found: {one.name}: {one.reason}" for one in self.missing),
+        ]
+
+
+SERVERS = pytest.StashKey[Servers]()
+"""Where pytest keeps them."""
+
+
+class ServerPool:
+    """Starts each server when it is first asked for, and ends all of them together."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._undo = ExitStack()
+        self._urls: dict[str, str] = {}
+
+    def url_of(self, source: RedisSource) -> str:
+        """Return the URL of a server that runs from now on."""
+        if source.name not in self._urls:
+            self._urls[source.name] = self._undo.enter_context(source.run(self._folder / source.name))
+        return self._urls[source.name]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+
+def choose_servers(wish: str | None) -> Servers:
+    """Return the servers of this run. `wish` is a URL, the path of a server program, or nothing.
+
+    Raises: NoRedisError, when there is no server at all.
+    """
+    default = choose_redis(wish)
+    if wish:
+        one = name_of(default.binary) if isinstance(default, LocalServer) else default.name
+        absent = [Missing(source.wanted, f"MILLSTREAM_TEST_REDIS names {one}") for source in SOURCES]
+        return Servers(default, _by_name(_topologies(default)), [gap for gap in absent if not _is(one, gap.name)])
+    found, missing = find_servers()
+    singles = [LocalServer(binary) for binary in found.values()]
+    return Servers(default, _by_name([*singles, *_topologies(default)]), missing)
 
 
 def choose_redis(wish: str | None) -> RedisSource:
@@ -93,6 +195,21 @@ def choose_redis(wish: str | None) -> RedisSource:
     if wish:
         return LocalServer(find_redis([Path(wish)]))
     return _container() or LocalServer(find_redis())
+
+
+def _topologies(default: RedisSource) -> list[RedisSource]:
+    """Return the default server, and all that can be built from its program."""
+    if not isinstance(default, LocalServer):
+        return [default]
+    return [default, LocalServer(default.binary, "sentinel"), LocalServer(default.binary, "cluster")]
+
+
+def _by_name(sources: list[RedisSource]) -> dict[str, RedisSource]:
+    return {source.name: source for source in sources}
+
+
+def _is(name: str, wanted: str) -> bool:
+    return f"{name}.".startswith(f"{wanted}.")
 
 
 def binary_for(source: RedisSource) -> RedisBinary:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from redis_servers import SERVERS
+from redis_servers import SERVERS, ServerPool, Servers
 from streams.audit import audit
 from streams.server_choice import servers_of
 
@@ -16,6 +16,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "redis_url" in metafunc.fixturenames:
         found = servers_of(metafunc.module.__name__, metafunc.function.__name__, metafunc.config.stash[SERVERS])
         metafunc.parametrize("redis_url", found, ids=lambda source: source.name, indirect=True)
+
+
+@pytest.fixture
+def examples(redis_url: str, server_pool: ServerPool, servers: Servers) -> int:
+    """Return how many random examples a test runs: few where another server has already seen many."""
+    return 20 if redis_url == server_pool.url_of(servers.default) else 5
 
 
 @pytest.fixture

@@ -1,19 +1,45 @@
-"""Which tests of the store run on every server, and which do not, with the reason."""
+"""Which tests of the store do not run on every server, and why. Each is named by module, or by module and test."""
 
 from redis_servers import RedisSource, Servers
 
-ONCE = {
-}
-"""By module, or module and test."""
+_TESTS_OF_TESTS = "it tests the tests, and one server shows whether they can fail"
+_TEXT = "it is about text that is refused before a server sees it"
+_NAMES_SINGLE = "it expects a single server, and the cluster and Sentinel have such a test of their own"
+_PROXY = "its proxy stands before one server, and answers here come from others"
+_ASKS_ONE = "it asks one server who listens, and each of a cluster knows only its own listeners"
 
-ONE_SERVER = {
+ONCE = {
+    "test_mutations": _TESTS_OF_TESTS,
+    "test_listing.test_a_forged_cursor_is_refused": _TEXT,
 }
+"""On the default server alone."""
+
+NOT_ON = {
+    "sentinel": {
+        "test_capabilities.test_probe_tells_what_the_server_says": _NAMES_SINGLE,
+        "test_lost_answers": _PROXY,
+    },
+    "cluster": {
+        "test_capabilities.test_probe_tells_what_the_server_says": _NAMES_SINGLE,
+        "test_lost_answers": _PROXY,
+        "test_cancel.test_cancel_hints_at_the_worker": _ASKS_ONE,
+        "test_hints.test_a_gap_is_told_once_the_server_listens": _ASKS_ONE,
+        "test_watch.test_settled_hints_come_for_watched_jobs_only": _ASKS_ONE,
+        "test_hints.test_listening_goes_on_when_its_connection_is_cut": "it cuts the connections of one server",
+        "test_faults.test_scripts_are_sent_again_when_the_server_forgot_them": (
+            "it asks every server for the script, and only that of the queue has it; test_cluster has its own"
+        ),
+        "test_reading.test_a_blocking_read_is_never_cut_by_its_own_socket": "a cluster has a pool for each node",
+        "test_reading.test_interrupt_ends_the_read_that_is_under_way": "on a cluster a read ends by itself",
+    },
+}
+"""By what the server is a part of."""
 
 
 def servers_of(module: str, test: str, servers: Servers) -> list[RedisSource]:
     """Return the servers on which a test runs."""
-    names = {module.rpartition(".")[2], f"{module.rpartition('.')[2]}.{test}"}
+    own_name = module.rpartition(".")[2]
+    names = {own_name, f"{own_name}.{test}"}
     if names & ONCE.keys():
         return [servers.default]
-    found = servers.every.values()
-    return [one for one in found if one.mode == "single" or not names & ONE_SERVER.keys()]
+    return [one for one in servers.every.values() if not names & NOT_ON.get(one.mode, {}).keys()]

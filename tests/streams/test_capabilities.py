@@ -9,6 +9,7 @@ GOOD = {
     "server": "redis",
     "version": (7, 2, 4),
     "mode": "single",
+    "uptime_s": 3_600,
     "waitaof": True,
     "maxmemory_policy": "noeviction",
     "appendonly": True,

@@ -1,14 +1,13 @@
 """The same store on a Redis Cluster: each queue lives in one slot, and the slots on different servers."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
 from leftovers import delete_namespace, find_leaks
-from redis.crc import key_slot
+from redis_servers import LocalServer, ServerPool
 from streams.audit import audit
-from streams.cluster import SLOTS, three_primaries
 from streams.seeds import (
     ERROR,
     FAR_MS,
@@ -22,6 +21,7 @@ from streams.seeds import (
     take,
     take_one,
 )
+from topologies.cluster import SLOTS, slot_of
 from waiting import wait_until
 
 from millstream_cli.redis_finder import RedisBinary
@@ -29,11 +29,10 @@ from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, Retry
 from millstream_streams import ActionCode, Broker, CommitCode, ReadEntry, open_broker
 
 
-@pytest.fixture(scope="module")
-def cluster_url(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the URL of a cluster."""
-    with three_primaries(tmp_path_factory.mktemp("cluster"), redis_binary) as url:
-        yield url
+@pytest.fixture
+def cluster_url(server_pool: ServerPool, redis_binary: RedisBinary) -> str:
+    """Return the URL of a cluster."""
+    return server_pool.url_of(LocalServer(redis_binary, "cluster"))
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ async def queues(broker: Broker) -> AsyncIterator[list[Queue]]:
     found: dict[int, Queue] = {}
     for number in itertools.count():
         queue = Queue(DEFAULT_TENANT, JobType(f"t{number}"))
-        found.setdefault(key_slot(queue.tag.encode()) * 3 // SLOTS, queue)
+        found.setdefault(slot_of(queue.tag) * 3 // SLOTS, queue)
         if len(found) == 3:
             break
     yield sorted(found.values())

@@ -101,9 +101,9 @@ async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, m
     """Each method hands its script all keys, and as many arguments per job as the header tells."""
     sent: dict[str, tuple[int, int]] = {}
 
-    async def recording(client: Any, script: Any, keys: tuple[str, ...], arguments: list[Any]) -> Any:
+    async def recording(client: Any, script: Any, keys: tuple[str, ...], arguments: list[Any], **options: Any) -> Any:
         sent[script.name] = (len(keys), len(arguments))
-        return await run_script(client, script, keys, arguments)
+        return await run_script(client, script, keys, arguments, **options)
 
     running, returned = await seed_running(broker, queue), await seed_running(broker, queue)
     dead, gone = await seed_dead(broker, queue), await seed_dead(broker, queue)
@@ -115,6 +115,9 @@ async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, m
         "commit": (lambda: broker.store.commit(queue, worker="w1", commits=[commit, commit]), 2),
         "hand_back": (
             lambda: broker.store.hand_back(queue, worker="w1", tokens=[(returned.id, returned.token)]), 1,
+        ),
+        "set_apart": (
+            lambda: broker.store.set_apart(queue, [(running.id, running.token)] * 2, waits=True), 2,
         ),
         "cancel": (lambda: broker.store.cancel(queue, [waiting]), 1),
         "redrive": (lambda: broker.store.redrive(queue, [dead]), 1),

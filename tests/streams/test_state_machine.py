@@ -227,7 +227,7 @@ class Transitions(Ground):
             job.state = "cancelled"
 
 
-def test_transitions_keep_every_job_in_one_place(redis_url: str) -> None:
+def test_transitions_keep_every_job_in_one_place(redis_url: str, examples: int) -> None:
     """Whatever happens in whatever order, also twice and by zombies: no job is lost, doubled or misplaced."""
     machine = type("TransitionsHere", (Transitions,), {"redis_url": redis_url})
-    run_state_machine_as_test(machine, settings=settings(max_examples=20, stateful_step_count=50))
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=50))

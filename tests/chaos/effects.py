@@ -1,0 +1,60 @@
+"""What handlers leave outside of the system: a line of JSON per effect, one append-only file per process."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from millstream import Context
+from millstream_contracts import JobId
+
+FOLDER = "CHAOS_EFFECTS"
+"""The variable that says where. Not MILLSTREAM_*: to the product it would be an unknown setting."""
+
+
+class Effect(Struct, frozen=True):
+    """One thing that a handler did."""
+
+    event: str
+    """`started`, `done`, or `submitted` with the id of a child."""
+    job: JobId
+    key: str
+    """What the submitter called the job."""
+    fence: int
+    attempt: int
+    pid: int
+    at_ms: int
+    """Unix ms."""
+    child: str = ""
+
+
+_decode = msgspec.json.Decoder(Effect).decode
+
+
+def leave(event: str, ctx: Context, key: str, child: str = "") -> None:
+    """Append an effect: one write to a file opened for appending, so that nothing of it is lost or torn."""
+    line = {
+        "event": event,
+        "job": ctx.job_id,
+        "key": key,
+        "fence": ctx.fence,
+        "attempt": ctx.attempt,
+        "pid": os.getpid(),
+        "at_ms": time.time_ns() // 1_000_000,
+        "child": child,
+    }
+    path = Path(os.environ[FOLDER], f"{os.getpid()}.jsonl")
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(file, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(file)
+
+
+def read_effects(folder: Path) -> list[Effect]:
+    """Return all effects, oldest first. A line that its writer died in does not count: no handler went on after it."""
+    lines = [line for path in folder.glob("*.jsonl") for line in path.read_bytes().splitlines() if line.endswith(b"}")]
+    return sorted((_decode(line) for line in lines), key=lambda effect: effect.at_ms)

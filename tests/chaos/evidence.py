@@ -1,0 +1,83 @@
+"""All that the checker looks at: what the submitter knows, what handlers left, what Redis holds, what was done."""
+
+from chaos.effects import Effect
+from chaos.journal import Fault
+from chaos.ledger import Ledger
+from msgspec import Struct, field
+
+from millstream_contracts import EventKind
+
+
+class Step(Struct, frozen=True):
+    """One transition of one job, as the event stream tells it."""
+
+    id: str
+    version: int
+    kind: EventKind
+    state: str
+    deliveries: int
+    worker: str
+    at_ms: int
+    detail: str = ""
+
+    @property
+    def pid(self) -> int:
+        """Return the process of the worker, or 0."""
+        return int(self.worker.split(":")[1]) if self.worker else 0
+
+
+class JobRecord(Struct, frozen=True, kw_only=True):
+    """A job as its hash has it at the end."""
+
+    id: str
+    type: str
+    state: str
+    key: str = ""
+    """What the submitter called it."""
+    attempts: int = 0
+    max_attempts: int = 0
+    crashes: int = 0
+    deliveries: int = 0
+    handbacks: int = 0
+    done_token: str = ""
+    reason: str = ""
+
+    @property
+    def done_fence(self) -> int:
+        """Return the delivery that committed last, or 0."""
+        return int(self.done_token.partition(":")[0] or 0)
+
+
+class Refusal(Struct, frozen=True):
+    """A commit that was refused, as the worker logged it."""
+
+    job: str
+    pid: int
+    given_up: bool = False
+    """Whether it was not even tried, because the worker knew already that it had lost the lease."""
+
+
+class Evidence(Struct, kw_only=True):
+    """Everything about one run."""
+
+    ledger: Ledger
+    effects: dict[str, list[Effect]] = field(default_factory=dict)
+    """By job, oldest first."""
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    steps: dict[str, list[Step]] = field(default_factory=dict)
+    """By job, in the order of their versions."""
+    faults: list[Fault] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    services: dict[int, str] = field(default_factory=dict)
+    """Which service a process was."""
+    misplaced: list[str] = field(default_factory=list)
+    """What the audit of the queues says."""
+    unrest: list[str] = field(default_factory=list)
+    """What is still under way although nothing should be, and services that ended in a wrong way."""
+    recovery_ms: int = 3_500
+    """Lease and one pass of the reaper: within this a crashed worker's jobs are ready again."""
+    max_crashes: int = 20
+
+    def runs_of(self, job_id: str, event: str) -> list[Effect]:
+        """Return what the handlers of a job left, of one kind."""
+        return [effect for effect in self.effects.get(job_id, ()) if effect.event == event]

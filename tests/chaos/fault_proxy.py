@@ -1,0 +1,229 @@
+"""Stands between one service and Redis, and can cut, refuse, hold, delay and throttle what passes.
+
+It counts what the service asks for, so that "no busy loop" is a figure: connections it made, commands it sent.
+"""
+
+import asyncio
+import re
+import socket
+import struct
+from collections import deque
+from enum import StrEnum
+from typing import Self
+
+from msgspec import Struct
+
+HOST = "127.0.0.1"
+
+# The head of a command in RESP: how many words, then the length of the first. One that two reads share is not
+# counted, which is rare and makes the figure smaller.
+_COMMAND = re.compile(rb"\*\d+\r\n\$")
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Mode(StrEnum):
+    """What happens to a connection."""
+
+    PASS = "pass"
+    REFUSE = "refuse"
+    """It is reset as soon as it is made."""
+    SWALLOW = "swallow"
+    """It is accepted, and nothing passes. What was sent meanwhile arrives when the link heals, as TCP has it."""
+
+
+class Traffic(Struct, frozen=True):
+    """What a service has asked for so far."""
+
+    connections: int = 0
+    commands: int = 0
+
+    def since(self, before: "Traffic") -> "Traffic":
+        """Return what came after an earlier reading."""
+        return Traffic(self.connections - before.connections, self.commands - before.commands)
+
+
+class FaultProxy:
+    """One port that leads to Redis; an async context manager. Runs on the loop that opens it."""
+
+    def __init__(self, redis: tuple[str, int]) -> None:
+        self.redis = redis
+        self.port = 0
+        self.mode = Mode.PASS
+        self.delay_s = 0.0
+        """How late everything is, in each direction."""
+        self.bytes_per_s = 0.0
+        """What passes at most in each direction; 0 is no limit."""
+        self.lanes: set[Lane] = set()
+        self._traffic = [0, 0]
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Return the address for a client."""
+        return f"redis://{HOST}:{self.port}/0"
+
+    @property
+    def traffic(self) -> Traffic:
+        """Return what was asked for so far."""
+        return Traffic(*self._traffic)
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: ClientEnd(self), HOST, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Drop every connection now, with all that was on its way."""
+        for lane in list(self.lanes):
+            lane.abort()
+
+    def refuse(self) -> None:
+        """Drop every connection, and each new one at once."""
+        self.mode = Mode.REFUSE
+        self.cut()
+
+    def swallow(self) -> None:
+        """Hold everything: the other side seems to be there and says nothing."""
+        self.mode = Mode.SWALLOW
+
+    def slow(self, *, delay_s: float = 0.0, bytes_per_s: float = 0.0) -> None:
+        """Pass everything late, or little at a time."""
+        self.delay_s, self.bytes_per_s = delay_s, bytes_per_s
+
+    def heal(self) -> None:
+        """Pass everything as it comes, first what was held."""
+        self.mode = Mode.PASS
+        self.slow()
+        for lane in list(self.lanes):
+            lane.pump()
+
+    def count_connection(self) -> None:
+        """Note that the service made a connection."""
+        self._traffic[0] += 1
+
+    def count_commands(self, sent: bytes) -> None:
+        """Note what the service sent."""
+        self._traffic[1] += len(_COMMAND.findall(sent))
+
+
+class Lane:
+    """One direction of one connection. It bounds no memory: what one service has under way is little."""
+
+    def __init__(self, proxy: FaultProxy) -> None:
+        self.out: asyncio.Transport | None = None
+        """Where it leads; None while that is being connected."""
+        self._proxy = proxy
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[float, bytes | None]] = deque()
+        self._free_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        proxy.lanes.add(self)
+
+    def put(self, data: bytes | None) -> None:
+        """Take what is to be passed on; None is the end."""
+        due = self._loop.time() + self._proxy.delay_s
+        self._waiting.append((due, data))
+        self.pump()
+
+    def pump(self) -> None:
+        """Pass on what may pass now."""
+        while self._waiting and self.out is not None and self._proxy.mode is Mode.PASS:
+            now = self._loop.time()
+            due = max(self._waiting[0][0], self._free_at)
+            if due > now:
+                self._call_at(due)
+                return
+            self._write(now, self._waiting.popleft()[1])
+
+    def abort(self) -> None:
+        """Drop it at once."""
+        self._waiting.clear()
+        self._proxy.lanes.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.out is not None:
+            _reset(self.out)
+
+    def _write(self, now: float, data: bytes | None) -> None:
+        assert self.out is not None
+        if data is None:
+            self._proxy.lanes.discard(self)
+            self.out.close()
+            return
+        if self.out.is_closing():  # its reader has left meanwhile
+            return
+        self.out.write(data)
+        if self._proxy.bytes_per_s:
+            self._free_at = now + len(data) / self._proxy.bytes_per_s
+
+    def _call_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self.pump)
+
+
+class End(asyncio.Protocol):
+    """What reads one side of a connection into the lane to the other."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        self.lane.put(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the other side, behind all that was sent before."""
+        self.lane.put(None)
+
+
+class ClientEnd(End):
+    """The side of the service."""
+
+    def __init__(self, proxy: FaultProxy) -> None:
+        super().__init__(Lane(proxy))
+        self._proxy = proxy
+        self._connecting: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Connect to Redis, unless that is refused."""
+        self._proxy.count_connection()
+        if self._proxy.mode is Mode.REFUSE:
+            self.lane.abort()
+            _reset(transport)
+            return
+        self._connecting = asyncio.get_running_loop().create_task(self._connect(transport))
+
+    def data_received(self, data: bytes) -> None:
+        """Count it, and pass it on."""
+        self._proxy.count_commands(data)
+        super().data_received(data)
+
+    async def _connect(self, client: asyncio.Transport) -> None:
+        back = Lane(self._proxy)
+        back.out = client
+        try:
+            server, _ = await asyncio.get_running_loop().create_connection(lambda: End(back), *self._proxy.redis)
+        except OSError:
+            back.abort()
+            self.lane.abort()
+            return
+        if self.lane not in self._proxy.lanes:  # cut meanwhile
+            _reset(server)
+            return
+        self.lane.out = server
+        self.lane.pump()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close with a RST: a FIN would seem to be a polite end."""
+    raw = transport.get_extra_info("socket")
+    if raw is not None and not transport.is_closing():
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()

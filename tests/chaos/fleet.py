@@ -1,0 +1,187 @@
+"""The processes under test, each behind a proxy of its own, and what has ended without being told to."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+from chaos.effects import FOLDER
+from chaos.fault_proxy import HOST, FaultProxy
+from chaos.service import Service, ServicePlan
+from msgspec import Struct
+from waiting import wait_until
+
+from millstream_cli.system import free_ports
+
+NAMESPACE = "chaos"
+READY_WITHIN_S = 90.0
+STOP_WITHIN_S = 30.0
+PROBE_WITHIN_S = 2.0
+
+# The second is what httpx 0.28 makes of a connection that uvloop loses between making it and its first use.
+NO_ANSWER = (httpx.HTTPError, AttributeError)
+"""What a request raises whose receiver was killed."""
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """How many of each service."""
+
+    ingest: int = 2
+    dispatcher: int = 2
+    worker: int = 3
+    reaper: int = 2
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return kind and name of each process; workers first, for ingest asks which types they handle."""
+        counts = {"worker": self.worker, "reaper": self.reaper, "dispatcher": self.dispatcher, "ingest": self.ingest}
+        return [(kind, f"{kind}-{number}") for kind, count in counts.items() for number in range(1, count + 1)]
+
+
+SMALL = Shape(ingest=1, dispatcher=1, worker=2, reaper=1)
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """Short times, so that what has to pass before something happens passes soon."""
+
+    lease_s: float = 3.0
+    renew_every_s: float = 0.4
+    interval_s: float = 0.5
+    grace_s: float = 1.0
+    max_crashes: int = 20
+    """Many: a fault of the suite must not bury a job that has done nothing wrong."""
+    concurrency: int = 20
+    more: dict[str, str] = {}
+    """Further settings, by name without MILLSTREAM_."""
+
+    def settings(self) -> dict[str, str]:
+        """Return them as variables, without MILLSTREAM_."""
+        return {
+            "LEASE_S": str(self.lease_s),
+            "RENEW_EVERY_S": str(self.renew_every_s),
+            "INTERVAL_S": str(self.interval_s),
+            "GRACE_S": str(self.grace_s),
+            "MAX_CRASHES": str(self.max_crashes),
+            "CONCURRENCY": str(self.concurrency),
+            "GAUGES_EVERY_S": "1",
+            "DRAIN_S": "0.2",
+            # No event is forgotten: the checker reads the whole story.
+            "EVENTS_KEPT": "100000000",
+            **self.more,
+        }
+
+
+class Fleet:
+    """Starts, signals and ends services."""
+
+    def __init__(self, services: list[Service], effects: Path) -> None:
+        self.services = services
+        self.effects = effects
+        self._http = httpx.AsyncClient(trust_env=False, timeout=PROBE_WITHIN_S)
+
+    def of(self, kind: str) -> list[Service]:
+        """Return the services of a kind."""
+        return [service for service in self.services if service.kind == kind]
+
+    def named(self, name: str) -> Service:
+        """Return one service."""
+        return next(service for service in self.services if service.name == name)
+
+    def name_of(self, pid: int) -> str:
+        """Return the service whose process this is or was."""
+        return next((service.name for service in self.services if pid in service.pids), "")
+
+    @property
+    def api_urls(self) -> list[str]:
+        """Return where the ingests are."""
+        return [f"http://{HOST}:{service.plan.settings['PORT']}" for service in self.of("ingest")]
+
+    def start(self, service: Service) -> None:
+        """Start a service's process."""
+        service.start(_environ() | {FOLDER: str(self.effects)})
+
+    async def start_all(self) -> None:
+        """Start everything; return once all of it is ready."""
+        for service in self.services:
+            self.start(service)
+        await self.wait_ready()
+
+    async def wait_ready(self) -> None:
+        """Wait until every service says that it is ready."""
+        for service in self.services:
+            await self.wait_one_ready(service)
+
+    async def wait_one_ready(self, service: Service) -> None:
+        """Wait until a service says that it is ready."""
+
+        async def ready() -> bool:
+            assert service.is_running, f"{service.name} ended with {service.exit_code}: {service.log_lines()[-3:]}"
+            return await self.probe(service, "readyz") == 200
+
+        await wait_until(ready, f"{service.name} is ready", READY_WITHIN_S)
+
+    async def probe(self, service: Service, route: str) -> int:
+        """Return the status of a probe; 0 without an answer."""
+        try:
+            return (await self._http.get(f"{service.plan.admin_url}/{route}")).status_code
+        except NO_ANSWER:
+            return 0
+
+    async def drain_workers(self) -> list[str]:
+        """Let the workers end in order, with all that they still have to say. Returns: complaints, in words."""
+        workers = self.of("worker")
+        for worker in workers:
+            worker.is_wanted = False
+            worker.send(signal.SIGTERM)
+        for worker in workers:
+            await wait_until(lambda worker=worker: not worker.is_running, f"{worker.name} drains", STOP_WITHIN_S)
+        return [f"{worker.name} ended with {worker.exit_code}" for worker in workers if worker.exit_code]
+
+    async def close(self) -> None:
+        """End everything."""
+        await self._http.aclose()
+        for service in self.services:
+            service.end()
+
+
+@asynccontextmanager
+async def open_fleet(
+    folder: Path, redis: tuple[str, int], shape: Shape, timing: Timing, sabotage: str = ""
+) -> AsyncIterator[Fleet]:
+    """Yield a fleet whose processes are not started yet; all of them have ended afterwards."""
+    effects = folder / "effects"
+    effects.mkdir(parents=True)
+    async with AsyncExitStack() as stack:
+        services = []
+        names = shape.names()
+        for (kind, name), (port, admin_port) in zip(names, _port_pairs(len(names)), strict=True):
+            proxy = await stack.enter_async_context(FaultProxy(redis))
+            settings = timing.settings() | {
+                "REDIS_URL": proxy.url,
+                "NAMESPACE": NAMESPACE,
+                "ADMIN_PORT": str(admin_port),
+                "PORT": str(port),
+            }
+            admin_url = f"http://{HOST}:{admin_port}"
+            plan = ServicePlan(
+                name=name, kind=kind, settings=settings, folder=folder, admin_url=admin_url, sabotage=sabotage
+            )
+            services.append(Service(plan, proxy))
+        fleet = Fleet(services, effects)
+        stack.push_async_callback(fleet.close)
+        yield fleet
+
+
+def _port_pairs(count: int) -> list[tuple[int, int]]:
+    ports = free_ports(2 * count)
+    return list(zip(ports[::2], ports[1::2], strict=True))
+
+
+def _environ() -> dict[str, str]:
+    """Return an environment in which nothing of the machine's own configures Millstream."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MILLSTREAM_", "OTEL_")) and not name.lower().endswith("_proxy")
+    }

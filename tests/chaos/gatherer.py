@@ -1,0 +1,119 @@
+"""Collects the evidence once everything has come to rest, straight from Redis, the effect files and the logs."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from chaos.effects import Effect, read_effects
+from chaos.evidence import Evidence, JobRecord, Refusal, Step
+from chaos.fleet import Fleet, Timing
+from chaos.handlers import app
+from chaos.journal import Journal
+from chaos.ledger import Ledger
+from streams.audit import audit
+from streams.seeds import events
+
+from millstream_contracts import Event, JobSpec, Queue
+from millstream_streams import Broker
+
+_decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
+_decode_payload = msgspec.msgpack.Decoder(dict).decode
+
+
+async def gather(
+    broker: Broker, fleet: Fleet, *, ledger: Ledger, journal: Journal, timing: Timing, unrest: list[str]
+) -> Evidence:
+    """Return everything about a run. `unrest` is what the caller has to complain of already."""
+    evidence = Evidence(
+        ledger=ledger,
+        effects=_by_job(read_effects(fleet.effects)),
+        faults=journal.faults,
+        refusals=list(_refusals(fleet)),
+        services={pid: service.name for service in fleet.services for pid in service.pids},
+        unrest=unrest,
+        recovery_ms=round((timing.lease_s + timing.interval_s) * 1000),
+        max_crashes=timing.max_crashes,
+    )
+    for queue in await broker.registry.queues():
+        evidence.jobs |= {job.id: job async for job in _jobs(broker, queue)}
+        for event in await events(broker, queue):
+            for step in _steps(event):
+                evidence.steps.setdefault(step.id, []).append(step)
+        evidence.misplaced += await _misplaced(broker, queue)
+    return evidence
+
+
+async def unsettled(broker: Broker) -> list[str]:
+    """Return what is still under way, in words."""
+    found = []
+    for queue in await broker.registry.queues():
+        depths = await broker.store.measure(queue)
+        counts = {"ready": sum(depths.queued), "running": depths.running, "scheduled": depths.scheduled}
+        found += [f"{queue.type}: {count} {name}" for name, count in counts.items() if count]
+    return found
+
+
+async def _jobs(broker: Broker, queue: Queue) -> Any:
+    keys = broker.keys.of(queue)
+    async for key in broker.client.scan_iter(match=f"{broker.keys.namespace}:{{{queue.tag}}}:job:*", count=1000):
+        fields = await broker.client.hgetall(key)
+        yield _record(queue, key.decode().removeprefix(keys.job_prefix), fields)
+
+
+def _record(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
+    spec = _decode_spec(fields[b"spec"])
+    counts = {name: int(fields.get(name.encode(), 0)) for name in ("attempts", "crashes", "deliveries", "handbacks")}
+    return JobRecord(
+        id=job_id,
+        type=queue.type,
+        state=fields[b"state"].decode(),
+        key=_decode_payload(spec.payload)["key"],
+        max_attempts=spec.max_attempts or app.handlers[queue.type].policy.max_attempts,
+        done_token=fields.get(b"done_token", b"").decode(),
+        reason=fields.get(b"reason", b"").decode(),
+        **counts,
+    )
+
+
+def _steps(event: Event) -> Iterator[Step]:
+    for one in event.jobs:
+        yield Step(
+            id=one.id,
+            version=one.version,
+            kind=event.kind,
+            state=one.state,
+            deliveries=one.deliveries,
+            worker=event.worker,
+            at_ms=event.at_ms,
+            detail=one.detail,
+        )
+
+
+async def _misplaced(broker: Broker, queue: Queue) -> list[str]:
+    try:
+        await audit(broker, queue)
+    except AssertionError as error:
+        return [f"{queue.type}: {line}" for line in str(error).splitlines()]
+    return []
+
+
+def _by_job(effects: list[Effect]) -> dict[str, list[Effect]]:
+    found: defaultdict[str, list[Effect]] = defaultdict(list)
+    for effect in effects:
+        found[effect.job].append(effect)
+    return dict(found)
+
+
+def _refusals(fleet: Fleet) -> Iterator[Refusal]:
+    """Yield what workers logged of commits that came too late. Logs outlive their writers, metrics do not."""
+    for worker in fleet.of("worker"):
+        for line in worker.log_lines():
+            if b'"outcome refused"' in line:
+                said = json.loads(line)
+                yield Refusal(said["job_id"], int(said["worker"].split(":")[1]))
+            elif b'"outcome":"lost"' in line:
+                # The line does not say which process wrote it: any of those that have filled this place.
+                job_id = json.loads(line)["job_id"]
+                yield from (Refusal(job_id, pid, given_up=True) for pid in worker.pids)

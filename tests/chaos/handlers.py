@@ -1,0 +1,176 @@
+"""The jobs of the chaos suite: each says outside of the system that it started and that it did its work."""
+
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+
+import anyio
+import msgspec
+from chaos.effects import FOLDER, leave
+
+from millstream import App, Context, Retry, Snooze
+
+app = App("chaos")
+
+SOON = Retry(max_attempts=6, base=0.1, cap=0.4)
+PATIENTLY = Retry(max_attempts=60, base=0.2, cap=0.5)
+"""A child cannot be submitted while Redis is away or full, and that counts as an attempt."""
+
+STEP_S = 0.05
+GATE_STEP_S = 0.5
+GO = "go"
+"""A file of this name beside the effects is the word that gates wait for."""
+OOM_ROOM_BYTES = 64 << 20
+ENDLESS_TIMEOUT_S = 1.0
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What a job is told."""
+
+    key: str
+    """What the submitter calls it; also its Idempotency-Key."""
+    seconds: float = 0.0
+    times: int = 0
+    """How often it fails or snoozes first."""
+
+
+class NotYetError(Exception):
+    """An attempt that was to fail."""
+
+
+@app.job("chaos.quick", retry=SOON)
+async def quick(task: Task, ctx: Context) -> str:
+    """Do nothing that takes time."""
+    leave("started", ctx, task.key)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.slow", retry=SOON)
+async def slow(task: Task, ctx: Context) -> str:
+    """Take some seconds."""
+    leave("started", ctx, task.key)
+    await anyio.sleep(task.seconds)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.gate", retry=SOON)
+async def gate(task: Task, ctx: Context) -> str:
+    """Run until the suite says that it may end."""
+    leave("started", ctx, task.key)
+    word = Path(os.environ[FOLDER]) / GO
+    while not word.exists():  # noqa: ASYNC110 - the word comes from another process
+        await anyio.sleep(GATE_STEP_S)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.thread", retry=SOON)
+def thread(task: Task, ctx: Context) -> str:
+    """Take some seconds in a thread, which has to look whether it was stopped."""
+    leave("started", ctx, task.key)
+    ends_at = time.monotonic() + task.seconds
+    while time.monotonic() < ends_at and not ctx.cancelled:
+        time.sleep(STEP_S)
+    if not ctx.cancelled:
+        leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.process", retry=SOON, isolation="process")
+def process(task: Task, ctx: Context) -> str:
+    """Take some seconds in a process."""
+    leave("started", ctx, task.key)
+    time.sleep(task.seconds)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.flaky", retry=SOON)
+async def flaky(task: Task, ctx: Context) -> str:
+    """Fail a few attempts."""
+    leave("started", ctx, task.key)
+    if ctx.attempt <= task.times:
+        raise NotYetError(f"attempt {ctx.attempt} of {task.times} that fail")
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.snoozer", retry=SOON)
+async def snoozer(task: Task, ctx: Context) -> str:
+    """Ask for later a few times."""
+    leave("started", ctx, task.key)
+    if ctx.fence <= task.times:
+        raise Snooze(0.2)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.parent", retry=PATIENTLY)
+async def parent(task: Task, ctx: Context) -> str:
+    """Submit a child, and say so once the system has said yes."""
+    leave("started", ctx, task.key)
+    child = await ctx.submit("chaos.child", Task(f"child of {task.key}"))
+    leave("submitted", ctx, task.key, child=child.id)
+    leave("done", ctx, task.key)
+    return str(child.id)
+
+
+@app.job("chaos.child", retry=SOON)
+async def child(task: Task, ctx: Context) -> str:
+    """Do nothing that takes time."""
+    leave("started", ctx, task.key)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.hopeless", retry=Retry(max_attempts=2, base=0.1, cap=0.2))
+async def hopeless(task: Task, ctx: Context) -> None:
+    """Fail every attempt."""
+    leave("started", ctx, task.key)
+    raise NotYetError("it never will")
+
+
+@app.job("chaos.segfault")
+async def segfault(task: Task, ctx: Context) -> None:
+    """End the worker as a broken C extension does."""
+    leave("started", ctx, task.key)
+    os.kill(os.getpid(), signal.SIGSEGV)
+    await anyio.sleep_forever()
+
+
+@app.job("chaos.oom")
+async def oom(task: Task, ctx: Context) -> None:
+    """Take memory up to a bound, and end as the kernel ends what goes over it."""
+    leave("started", ctx, task.key)
+    pages = int(open("/proc/self/statm", encoding="ascii").read().split()[0])  # noqa: ASYNC230, SIM115, PTH123
+    bound = pages * os.sysconf("SC_PAGESIZE") + OOM_ROOM_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    held = []
+    try:
+        while True:
+            held.append(bytearray(1 << 20))
+    except MemoryError:
+        os.kill(os.getpid(), signal.SIGKILL)
+    await anyio.sleep_forever()
+
+
+@app.job("chaos.hog")
+async def hog(task: Task, ctx: Context) -> None:
+    """Block the event loop for ever: only a liveness probe ends that."""
+    leave("started", ctx, task.key)
+    while True:
+        time.sleep(STEP_S)  # noqa: ASYNC251 - the fault itself
+
+
+@app.job(
+    "chaos.endless", isolation="process", timeout=ENDLESS_TIMEOUT_S, retry=Retry(max_attempts=2, base=0.1, cap=0.2)
+)
+def endless(task: Task, ctx: Context) -> None:
+    """Loop for ever, where a timeout can end it."""
+    leave("started", ctx, task.key)
+    while True:
+        time.sleep(STEP_S)

@@ -1,0 +1,60 @@
+"""What was done to the system, and when: the only excuse that the checker accepts."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+EVERYTHING = "everything"
+"""The target of a fault that every service feels: Redis itself, or the whole machine."""
+
+
+class Fault(Struct):
+    """One thing that was done. Times are Unix ms, as in the events of Redis: all of it is one machine."""
+
+    kind: str
+    target: str
+    """A service such as `worker-1`, or everything."""
+    begun_ms: int
+    ended_ms: int | None = None
+    """None while it lasts."""
+    pid: int = 0
+    """The process that it was done to; 0 for any of the service's."""
+
+    def overlaps(self, begin_ms: int, end_ms: int) -> bool:
+        """Return whether it was on at any time between two others."""
+        return self.begun_ms <= end_ms and (self.ended_ms is None or self.ended_ms >= begin_ms)
+
+    def hits(self, service: str, pid: int) -> bool:
+        """Return whether a process of a service felt it."""
+        return self.target == EVERYTHING or (self.target == service and self.pid in {0, pid})
+
+
+class Journal:
+    """Notes faults."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def note(self, kind: str, target: str, pid: int = 0) -> Fault:
+        """Note something that has happened and is over."""
+        now = now_ms()
+        fault = Fault(kind, target, now, now, pid)
+        self.faults.append(fault)
+        return fault
+
+    @contextmanager
+    def lasting(self, kind: str, target: str, pid: int = 0) -> Iterator[Fault]:
+        """Note something that lasts as long as the block."""
+        fault = Fault(kind, target, now_ms(), None, pid)
+        self.faults.append(fault)
+        try:
+            yield fault
+        finally:
+            fault.ended_ms = now_ms()
+
+
+def now_ms() -> int:
+    """Return the time, Unix ms."""
+    return time.time_ns() // 1_000_000

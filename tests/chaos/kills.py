@@ -1,0 +1,40 @@
+"""Sudden death, and workers that come back from the dead."""
+
+from collections.abc import Iterator
+
+import anyio
+from chaos.evidence import Evidence
+from chaos.stage import Stage
+from chaos.submitter import Wish
+
+HELD_JOBS = 8
+
+
+async def kills(stage: Stage) -> None:
+    """Kill -9 of workers, dispatchers, reapers and ingests at random: every accepted job ends, effects at least once."""
+    with anyio.move_on_after(stage.seconds):
+        while True:
+            await anyio.sleep(stage.rng.uniform(0.5, 2.0))
+            # Workers twice as often as the others: they are the ones that hold something.
+            kind = stage.rng.choice(("worker", "worker", "dispatcher", "reaper", "ingest"))
+            await stage.kill(stage.any_of(kind))
+
+
+async def zombie(stage: Stage) -> None:
+    """SIGSTOP a worker past its lease, then SIGCONT: its commits are refused, each job has one result."""
+    frozen_s = stage.timing.lease_s + stage.timing.interval_s + 1.5
+    held = Wish(type="chaos.slow", seconds=(0.5, frozen_s - 0.5))
+    ends_at = anyio.current_time() + stage.seconds
+    while True:
+        await stage.submitter.submit_many(held, HELD_JOBS * len(stage.fleet.of("worker")))
+        async with stage.frozen(stage.any_of("worker")):
+            await anyio.sleep(frozen_s)
+        if anyio.current_time() + frozen_s > ends_at:
+            return
+        await anyio.sleep(stage.rng.uniform(0.5, 1.5))
+
+
+def a_zombie_was_refused(evidence: Evidence) -> Iterator[str]:
+    """Say so when no zombie came to commit, for then nothing was shown."""
+    if not any(not refusal.given_up for refusal in evidence.refusals):
+        yield "no commit was refused: no worker that lost its leases had anything to commit"

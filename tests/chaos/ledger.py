@@ -1,0 +1,93 @@
+"""What the submitter knows: every request it sent, and every answer that it got."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+# Answers that say for certain that nothing was stored. A 503 of another kind says that nobody knows.
+_CERTAIN_REFUSALS = {"store-full", "overloaded"}
+
+
+class Verdict(StrEnum):
+    """What a submission came to."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """There may be a job or not: an answer was lost, or said so."""
+
+
+class Answer(Struct, frozen=True):
+    """What came of one request."""
+
+    at_ms: int
+    """When it was sent, Unix ms."""
+    seconds: float
+    """From then until the answer."""
+    status: int = 0
+    """0: there was none."""
+    id: str = ""
+    problem: str = ""
+    """Slug of the problem, when it was refused."""
+    retry_after_s: float = 0.0
+
+    @property
+    def is_accepted(self) -> bool:
+        """Return whether the job was promised."""
+        return 200 <= self.status < 300
+
+    @property
+    def is_certain_refusal(self) -> bool:
+        """Return whether it says that nothing was stored."""
+        return 400 <= self.status < 500 or (self.status == 503 and self.problem in _CERTAIN_REFUSALS)
+
+
+class Entry(Struct):
+    """One submission: a key, and all requests that carried it."""
+
+    key: str
+    """Idempotency-Key, and the name of the job in its payload."""
+    type: str
+    sent: int = 0
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def ids(self) -> set[str]:
+        """Return the jobs that were promised: one, if all is well."""
+        return {answer.id for answer in self.answers if answer.is_accepted}
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return what it came to."""
+        if self.ids:
+            return Verdict.ACCEPTED
+        if self.sent == len(self.answers) and all(answer.is_certain_refusal for answer in self.answers):
+            return Verdict.REFUSED
+        return Verdict.UNKNOWN
+
+
+class Ledger:
+    """All submissions of a run."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.entries = list(entries)
+
+    def open(self, key: str, job_type: str) -> Entry:
+        """Begin a submission."""
+        entry = Entry(key, job_type)
+        self.entries.append(entry)
+        return entry
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many came to this."""
+        return sum(entry.verdict is verdict for entry in self.entries)
+
+    def answers(self, status: int) -> list[Answer]:
+        """Return all answers of a status."""
+        return [answer for entry in self.entries for answer in entry.answers if answer.status == status]
+
+    @property
+    def accepted_ids(self) -> list[str]:
+        """Return every job that was promised."""
+        return [job_id for entry in self.entries for job_id in entry.ids]

@@ -1,0 +1,79 @@
+"""The Redis under test: a real server with AOF always, which can be killed, started again and filled."""
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import anyio.to_thread
+import redis.asyncio
+
+from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
+from millstream_cli.redis_finder import RedisBinary, find_redis
+from millstream_streams.connections import connect, parse_redis_url
+
+HOST = "127.0.0.1"
+
+
+class RedisKeeper:
+    """Keeps one server; an async context manager."""
+
+    def __init__(self, folder: Path, binary: RedisBinary | None = None) -> None:
+        self._folder = folder
+        self._binary = binary or find_redis()
+        self._server: EmbeddedRedis | None = None
+        self.client: redis.asyncio.Redis
+        """Straight to the server: for the checker, and for what an operator would do."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return where it listens, the same after each start."""
+        assert self._server is not None
+        return HOST, self._server.port
+
+    @property
+    def url(self) -> str:
+        """Return its address for a client that no fault shall meet."""
+        assert self._server is not None
+        return self._server.url
+
+    async def __aenter__(self) -> Self:
+        await self._start(None)
+        self.client = connect(parse_redis_url(self.url))
+        await self._fsync_always()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.aclose()
+        await anyio.to_thread.run_sync(self.kill)
+
+    def kill(self) -> None:
+        """End the server as a power switch does."""
+        if self._server is not None and self._server.returncode is None:
+            os.kill(self._server.pid, signal.SIGKILL)
+            self._server.close()
+
+    async def restart(self) -> None:
+        """Start it again with its data, on its port. It has forgotten the scripts."""
+        assert self._server is not None
+        await self._start(self._server.port)
+        await self.client.connection_pool.disconnect()
+        await self._fsync_always()
+
+    async def fill(self) -> None:
+        """Let it be at its maxmemory from now on."""
+        await self.client.config_set("maxmemory", "1mb")
+
+    async def empty(self) -> None:
+        """Give it room again."""
+        await self.client.config_set("maxmemory", "0")
+
+    async def _start(self, port: int | None) -> None:
+        start = partial(start_embedded_redis, self._folder, port, binary=self._binary)
+        self._server = await anyio.to_thread.run_sync(start)
+
+    async def _fsync_always(self) -> None:
+        # After the start, since the embedded server starts with everysec. What is written in between survives the
+        # death of the process as well, for the kernel has it.
+        await self.client.config_set("appendfsync", "always")

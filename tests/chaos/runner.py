@@ -1,0 +1,135 @@
+"""Runs one scenario: start, load, harm, rest, evidence, verdict."""
+
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import anyio
+from chaos.checker import check
+from chaos.fleet import NAMESPACE, Fleet, open_fleet
+from chaos.gatherer import gather, unsettled
+from chaos.journal import EVERYTHING, Fault, Journal, now_ms
+from chaos.kubelet import Kubelet
+from chaos.redis_keeper import RedisKeeper
+from chaos.report import Report, report_of
+from chaos.scenario import Scenario
+from chaos.stage import Stage
+from chaos.submitter import Submitter
+from waiting import wait_until
+
+from millstream_cli.redis_finder import RedisBinary
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_streams import Broker, open_broker
+
+REST_WITHIN_S = 45.0
+STALL_TICK_S = 0.1
+STALL_S = 0.5
+
+
+async def run_scenario(
+    scenario: Scenario, folder: Path, *, seed: int, seconds: float, binary: RedisBinary | None = None
+) -> Report:
+    """Run a scenario for about so many seconds of harm, in an empty folder. Returns: what came of it."""
+    rng = random.Random(f"{scenario.name} {seed}")
+    began = time.monotonic()
+    async with (
+        RedisKeeper(folder / "redis", binary) as redis,
+        open_fleet(folder, redis.address, scenario.shape, scenario.timing, scenario.sabotage) as fleet,
+        open_broker(redis.url, namespace=NAMESPACE, patience_s=10.0) as broker,
+        Submitter(fleet.api_urls, rng) as submitter,
+    ):
+        journal = Journal()
+        stage = Stage(
+            fleet=fleet,
+            redis=redis,
+            broker=broker,
+            submitter=submitter,
+            journal=journal,
+            kubelet=Kubelet(fleet, journal),
+            timing=scenario.timing,
+            rng=rng,
+            seconds=seconds,
+        )
+        await fleet.start_all()
+        await _keep_events(broker)
+        async with _watched(stage):
+            loaded_ms = await _harm(scenario, stage)
+            unrest = await _rest(stage)
+        evidence = await gather(
+            broker, fleet, ledger=submitter.ledger, journal=journal, timing=scenario.timing, unrest=unrest
+        )
+        stage.figures |= {name: describe(evidence) for name, describe in scenario.describe.items()}
+        complaints = check(evidence, scenario.rules)
+        return report_of(scenario, stage, evidence, complaints, loaded_ms, time.monotonic() - began)
+
+
+async def _keep_events(broker: Broker) -> None:
+    """Have a group read every event stream that never acknowledges, so that no reaper trims what nobody has seen."""
+    for job_type in await broker.registry.types(DEFAULT_TENANT):
+        events = broker.keys.of(Queue(DEFAULT_TENANT, JobType(job_type))).events
+        await broker.client.xgroup_create(events, "chaos", id="0", mkstream=True)
+
+
+@asynccontextmanager
+async def _watched(stage: Stage) -> AsyncIterator[None]:
+    """Restart what ends, and write down when the machine itself stood still, for as long as the block lasts."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stage.kubelet.run)
+        tasks.start_soon(_watch_machine, stage.journal)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _watch_machine(journal: Journal) -> NoReturn:
+    while True:
+        due = time.monotonic() + STALL_TICK_S
+        await anyio.sleep(STALL_TICK_S)
+        late_s = time.monotonic() - due
+        if late_s > STALL_S:
+            now = now_ms()
+            journal.faults.append(Fault("stall", EVERYTHING, now - round(late_s * 1000), now))
+
+
+async def _harm(scenario: Scenario, stage: Stage) -> tuple[int, int]:
+    """Do harm under load. Returns: from when until when there was load, Unix ms."""
+    begun, stop = now_ms(), anyio.Event()
+    stage.submitter.copies = scenario.copies
+    async with anyio.create_task_group() as tasks:
+        if scenario.rate_per_s:
+            tasks.start_soon(stage.submitter.load, scenario.rate_per_s, scenario.mix, stop)
+        try:
+            await scenario.act(stage)
+        except AssertionError as error:  # what the scenario waited for never came
+            stage.expect(None, str(error))
+        stop.set()
+    return begun, now_ms()
+
+
+async def _rest(stage: Stage) -> list[str]:
+    """Wait until nothing is under way, then have the workers say all that they still have to say.
+
+    Returns: what is wrong with that, in words.
+    """
+    last: list[str] = []
+
+    async def is_quiet() -> bool:
+        last[:] = await unsettled(stage.broker)
+        return not last
+
+    try:
+        await wait_until(is_quiet, "everything ends", REST_WITHIN_S)
+    except AssertionError:
+        return stage.complaints + [f"still under way after {REST_WITHIN_S:g} s: {what}" for what in last]
+    return stage.complaints + await _left(stage.fleet)
+
+
+async def _left(fleet: Fleet) -> list[str]:
+    """Have every service be ready by itself, and then the workers end in order. Returns: complaints."""
+    try:
+        await fleet.wait_ready()
+        return await fleet.drain_workers()
+    except AssertionError as error:
+        return [str(error)]

@@ -1,0 +1,37 @@
+"""What a scenario is: something to do to a fleet under load, and what fleet and load that takes."""
+
+from collections.abc import Awaitable, Callable
+
+from chaos.checker import Rule
+from chaos.evidence import Evidence
+from chaos.fleet import Shape, Timing
+from chaos.stage import Stage
+from chaos.submitter import EVERYDAY, Wish
+from msgspec import Struct
+
+Act = Callable[[Stage], Awaitable[None]]
+
+
+class Scenario(Struct, frozen=True, kw_only=True):
+    """One row of the table of faults in docs/guarantees.md."""
+
+    name: str
+    act: Act
+    shape: Shape = Shape()
+    timing: Timing = Timing()
+    mix: tuple[Wish, ...] = EVERYDAY
+    rate_per_s: float = 40.0
+    """How many submissions a second; 0 leaves it to the act."""
+    copies: int = 1
+    """How often each request is sent."""
+    rules: tuple[Rule, ...] = ()
+    """What must hold beside the promises."""
+    describe: dict[str, Callable[[Evidence], str]] = {}
+    """Figures to be had from the evidence, by what they are."""
+    sabotage: str = ""
+    """A bug to plant in every process; only tests of the checker do."""
+
+    @property
+    def purpose(self) -> str:
+        """Return in a line what it does and what must hold."""
+        return (self.act.__doc__ or "").strip().partition("\n")[0]

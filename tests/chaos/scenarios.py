@@ -1,0 +1,31 @@
+"""Every scenario by name: the rows of the table of faults in docs/guarantees.md.
+
+Two rows have none yet: there is no history database that could be away, and no cron, so nothing of promise 5.
+"""
+
+from chaos import draining, kills, links, mixed, outages, poison, redis_faults
+from chaos.fleet import Timing
+from chaos.scenario import Scenario
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(name="mixed", act=mixed.mixed),
+        Scenario(name="kills", act=kills.kills),
+        Scenario(name="zombie", act=kills.zombie, rules=(kills.a_zombie_was_refused,), rate_per_s=15),
+        Scenario(
+            name="drain",
+            act=draining.drain,
+            timing=draining.TIMING,
+            rate_per_s=0,
+            rules=(draining.none_waits_for_a_lease,),
+            describe={"handed back": draining.describe_waits},
+        ),
+        Scenario(name="redis-restart", act=redis_faults.redis_restart),
+        Scenario(name="outage", act=outages.outage),
+        Scenario(name="full", act=redis_faults.full),
+        Scenario(name="poison", act=poison.poison, timing=poison.TIMING, mix=poison.NEIGHBOURS, rate_per_s=20),
+        Scenario(name="duplicates", act=links.duplicates, copies=3, rate_per_s=20),
+        Scenario(name="slow-link", act=links.slow_link, timing=Timing(grace_s=2.0)),
+    )
+}

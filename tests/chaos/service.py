@@ -1,0 +1,134 @@
+"""One process of the fleet: started, signalled, looked at."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from chaos.fault_proxy import FaultProxy
+from msgspec import Struct
+
+from millstream_cli.parent_watch import guarded
+
+TESTS = Path(__file__).parents[1]
+APP = "chaos.handlers:app"
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+
+
+class ServicePlan(Struct, frozen=True, kw_only=True):
+    """What a service is started with, each time."""
+
+    name: str
+    kind: str
+    settings: dict[str, str]
+    """MILLSTREAM_* without that prefix."""
+    folder: Path
+    admin_url: str
+    sabotage: str = ""
+
+    @property
+    def argv(self) -> list[str]:
+        """Return the command line."""
+        module = ["chaos.sabotage", self.sabotage] if self.sabotage else ["millstream_cli.main"]
+        return [sys.executable, "-P", "-m", *module, self.kind, *([APP] if self.kind == "worker" else [])]
+
+
+class Usage(Struct, frozen=True):
+    """What a process has used so far."""
+
+    cpu_s: float = 0.0
+    rss_bytes: int = 0
+
+
+class Service:
+    """A place in the fleet, and the process that fills it."""
+
+    def __init__(self, plan: ServicePlan, proxy: FaultProxy) -> None:
+        self.plan = plan
+        self.proxy = proxy
+        self.is_wanted = False
+        """Whether it is to be started again when it ends."""
+        self.is_stopped = False
+        """Whether it was frozen."""
+        self.pids: list[int] = []
+        """Of all the processes that have filled this place."""
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = plan.folder / f"{plan.name}.log"
+
+    @property
+    def name(self) -> str:
+        """Return its name, e.g. `worker-1`."""
+        return self.plan.name
+
+    @property
+    def kind(self) -> str:
+        """Return what it is, e.g. `worker`."""
+        return self.plan.kind
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether it has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Return how it ended; None while it runs."""
+        return None if self.process is None else self.process.poll()
+
+    def start(self, environ: dict[str, str]) -> None:
+        """Start its process, and do not wait for it."""
+        ours = {f"MILLSTREAM_{name}": value for name, value in self.plan.settings.items()}
+        path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+        self._let_go()
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                guarded(self.plan.argv),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={**environ, **ours, "PYTHONPATH": path},
+                cwd=self.plan.folder,
+            )
+        self.is_wanted, self.is_stopped = True, False
+        self.pids.append(self.process.pid)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self.is_running:
+            os.kill(self.pid, number)
+        self.is_stopped = number is signal.SIGSTOP or (self.is_stopped and number is not signal.SIGCONT)
+
+    def end(self) -> None:
+        """Kill what runs, and collect it."""
+        self.is_wanted = False
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+        self._let_go()
+
+    def usage(self) -> Usage:
+        """Return what its process has used, or nothing when it has ended."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
+        except (FileNotFoundError, ProcessLookupError):
+            return Usage()
+        return Usage((int(stat[11]) + int(stat[12])) / _TICKS_PER_S, int(pages) * _PAGE_BYTES)
+
+    def log_lines(self) -> Sequence[bytes]:
+        """Return what all of its processes have written."""
+        return self._log.read_bytes().splitlines() if self._log.exists() else []
+
+    def _let_go(self) -> None:
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()

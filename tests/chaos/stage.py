@@ -1,0 +1,146 @@
+"""What a scenario acts on: the fleet, its Redis, the load, and the journal in which everything done is written down."""
+
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import anyio.to_thread
+from chaos.fault_proxy import FaultProxy
+from chaos.fleet import Fleet, Timing
+from chaos.journal import EVERYTHING, Fault, Journal
+from chaos.kubelet import Kubelet
+from chaos.redis_keeper import RedisKeeper
+from chaos.service import Service
+from chaos.submitter import Submitter
+
+from millstream_streams import Broker
+
+
+class Stage:
+    """The means to do harm, each of which writes itself down."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        redis: RedisKeeper,
+        broker: Broker,
+        submitter: Submitter,
+        journal: Journal,
+        kubelet: Kubelet,
+        timing: Timing,
+        rng: random.Random,
+        seconds: float,
+    ) -> None:
+        self.fleet = fleet
+        self.redis = redis
+        self.broker = broker
+        self.submitter = submitter
+        self.journal = journal
+        self.kubelet = kubelet
+        self.timing = timing
+        self.rng = rng
+        self.seconds = seconds
+        """For how long to do harm."""
+        self.figures: dict[str, str] = {}
+        """What a scenario measured, in words, by what it is."""
+        self.complaints: list[str] = []
+        """What only the scenario itself can see to be wrong."""
+
+    def expect(self, ok: object, complaint: str) -> None:
+        """Complain unless something is so."""
+        if not ok:
+            self.complaints.append(complaint)
+
+    def any_of(self, kind: str) -> Service:
+        """Return a service of a kind, drawn by lot."""
+        return self.rng.choice(self.fleet.of(kind))
+
+    async def kill(self, service: Service) -> Fault:
+        """Kill a service with SIGKILL; the kubelet starts it again."""
+        fault = self.journal.note("kill", service.name, service.pid)
+        service.send(signal.SIGKILL)
+        return fault
+
+    async def terminate(self, service: Service) -> Fault:
+        """Tell a service to stop; the kubelet starts it again."""
+        fault = self.journal.note("terminate", service.name, service.pid)
+        # It drains for as long as its grace: what it hands back meanwhile is excused.
+        fault.ended_ms = None
+        service.send(signal.SIGTERM)
+        return fault
+
+    @asynccontextmanager
+    async def frozen(self, service: Service) -> AsyncIterator[Fault]:
+        """Stop a service with SIGSTOP for as long as the block lasts."""
+        with self.journal.lasting("freeze", service.name, service.pid) as fault:
+            service.send(signal.SIGSTOP)
+            try:
+                yield fault
+            finally:
+                service.send(signal.SIGCONT)
+
+    @asynccontextmanager
+    async def away(self, service: Service, how: str) -> AsyncIterator[Fault]:
+        """Take Redis away from one service: `refuse` or `swallow`."""
+        with self.journal.lasting(how, service.name) as fault, _broken([service.proxy], how):
+            yield fault
+
+    @asynccontextmanager
+    async def all_away(self, how: str) -> AsyncIterator[Fault]:
+        """Take Redis away from every service."""
+        with self.journal.lasting(how, EVERYTHING) as fault:
+            proxies = [service.proxy for service in self.fleet.services]
+            with _broken(proxies, how):
+                yield fault
+
+    async def cut(self, service: Service) -> Fault:
+        """Drop the connections that a service has to Redis."""
+        fault = self.journal.note("cut", service.name)
+        service.proxy.cut()
+        return fault
+
+    @asynccontextmanager
+    async def slow(self, service: Service, *, delay_s: float = 0.0, bytes_per_s: float = 0.0) -> AsyncIterator[Fault]:
+        """Let everything between a service and Redis be late, or pass little by little."""
+        with self.journal.lasting("slow", service.name) as fault:
+            service.proxy.slow(delay_s=delay_s, bytes_per_s=bytes_per_s)
+            try:
+                yield fault
+            finally:
+                service.proxy.heal()
+
+    @asynccontextmanager
+    async def redis_dead(self) -> AsyncIterator[Fault]:
+        """Kill Redis, and start it again with its data at the end of the block."""
+        with self.journal.lasting("redis killed", EVERYTHING) as fault:
+            await anyio.to_thread.run_sync(self.redis.kill)
+            try:
+                yield fault
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.redis.restart()
+
+    @asynccontextmanager
+    async def redis_full(self) -> AsyncIterator[Fault]:
+        """Let Redis be at its maxmemory for as long as the block lasts. That excuses nobody: leases are kept all the same."""
+        with self.journal.lasting("full", "redis") as fault:
+            await self.redis.fill()
+            try:
+                yield fault
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.redis.empty()
+
+
+@contextmanager
+def _broken(proxies: Sequence[FaultProxy], how: str) -> Iterator[None]:
+    for proxy in proxies:
+        proxy.refuse() if how == "refuse" else proxy.swallow()
+    try:
+        yield
+    finally:
+        for proxy in proxies:
+            proxy.heal()

@@ -1,0 +1,145 @@
+"""The load: submissions at a bounded rate against every ingest, each with an Idempotency-Key and some patience."""
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+import anyio
+import httpx
+from chaos.fleet import NO_ANSWER
+from chaos.journal import now_ms
+from chaos.ledger import Answer, Entry, Ledger
+from msgspec import Struct
+
+TRIES = 3
+PAUSE_S = 0.4
+"""Between two tries, jittered. Shorter than Retry-After asks for: impolite, so that more requests meet the fault."""
+ANSWER_WITHIN_S = 5.0
+AT_ONCE = 32
+"""The proxies share this loop, and httpx needs ever longer for each request that waits beside others."""
+
+PRIORITIES = ("high", "normal", "normal", "low")
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """A kind of submission, and how to draw one."""
+
+    type: str
+    weight: int = 1
+    """How often it is drawn, beside the others of a mix."""
+    seconds: tuple[float, float] = (0.0, 0.0)
+    times: tuple[int, int] = (0, 0)
+    delay_s: tuple[float, float] = (0.0, 0.0)
+
+    def draw(self, key: str, rng: random.Random) -> dict[str, Any]:
+        """Return the body of a request."""
+        body: dict[str, Any] = {
+            "type": self.type,
+            "payload": {"key": key, "seconds": round(rng.uniform(*self.seconds), 2), "times": rng.randint(*self.times)},
+            "priority": rng.choice(PRIORITIES),
+        }
+        if self.delay_s[1]:
+            body["delay_s"] = round(rng.uniform(*self.delay_s), 2)
+        return body
+
+
+EVERYDAY = (
+    Wish(type="chaos.quick", weight=50),
+    Wish(type="chaos.slow", weight=12, seconds=(0.2, 2.0)),
+    Wish(type="chaos.thread", weight=4, seconds=(0.1, 1.0)),
+    Wish(type="chaos.flaky", weight=10, times=(1, 2)),
+    Wish(type="chaos.snoozer", weight=6, times=(1, 2)),
+    Wish(type="chaos.parent", weight=8),
+    Wish(type="chaos.hopeless", weight=2),
+    Wish(type="chaos.quick", weight=8, delay_s=(0.2, 3.0)),
+)
+"""What a system has to do on any day."""
+
+
+class Submitter:
+    """Submits, and writes down what it was told; an async context manager."""
+
+    def __init__(self, urls: list[str], rng: random.Random) -> None:
+        self.ledger = Ledger()
+        self.copies = 1
+        """How often each request is sent, whatever the answer."""
+        self._urls = urls
+        self._rng = rng
+        self._http = httpx.AsyncClient(trust_env=False, timeout=ANSWER_WITHIN_S)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def load(self, rate_per_s: float, mix: Sequence[Wish], stop: anyio.Event) -> None:
+        """Submit at this rate until told to stop; return once the last request is answered."""
+        began = time.monotonic()
+        sent = 0
+        async with anyio.create_task_group() as tasks:
+            while not stop.is_set():
+                while sent < (time.monotonic() - began) * rate_per_s:
+                    [wish] = self._rng.choices(mix, [wish.weight for wish in mix])
+                    tasks.start_soon(self.submit, wish)
+                    sent += 1
+                with anyio.move_on_after(1 / rate_per_s):
+                    await stop.wait()
+
+    async def submit_many(self, wish: Wish, count: int) -> list[Entry]:
+        """Submit some jobs of a kind, as fast as they are taken."""
+        entries: list[Entry] = []
+        limiter = anyio.CapacityLimiter(AT_ONCE)
+
+        async def one() -> None:
+            async with limiter:
+                entries.append(await self.submit(wish))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(count):
+                tasks.start_soon(one)
+        return entries
+
+    async def submit(self, wish: Wish) -> Entry:
+        """Submit a job: every copy of the request at once, each with its own tries."""
+        entry = self.ledger.open(f"k{self._rng.getrandbits(64):016x}", wish.type)
+        body = wish.draw(entry.key, self._rng)
+        at = self._rng.randrange(len(self._urls))
+        async with anyio.create_task_group() as tasks:
+            for copy in range(self.copies):
+                tasks.start_soon(self._persist, entry, body, at + copy)
+        return entry
+
+    async def _persist(self, entry: Entry, body: dict[str, Any], at: int) -> None:
+        for again in range(TRIES):
+            # Another ingest each time, as a load balancer may have it.
+            answer = await self._post(entry, body, self._urls[(at + again) % len(self._urls)])
+            if answer.is_accepted or (answer.is_certain_refusal and answer.status != 503):
+                return
+            if again + 1 < TRIES:
+                await anyio.sleep(PAUSE_S * self._rng.uniform(0.5, 1.5))
+
+    async def _post(self, entry: Entry, body: dict[str, Any], url: str) -> Answer:
+        entry.sent += 1
+        at_ms, begun = now_ms(), time.monotonic()
+        try:
+            response = await self._http.post(f"{url}/v1/jobs", json=body, headers={"Idempotency-Key": entry.key})
+        except NO_ANSWER:
+            answer = Answer(at_ms, time.monotonic() - begun)
+        else:
+            answer = _answer(at_ms, time.monotonic() - begun, response)
+        entry.answers.append(answer)
+        return answer
+
+
+def _answer(at_ms: int, seconds: float, response: httpx.Response) -> Answer:
+    told = response.json()
+    return Answer(
+        at_ms,
+        seconds,
+        response.status_code,
+        id=told.get("id", ""),
+        problem=str(told.get("type", "")).rpartition("/")[2] if response.status_code >= 400 else "",
+        retry_after_s=float(response.headers.get("retry-after", 0)),
+    )

@@ -1,0 +1,13 @@
+"""An app for handler processes that are told garbage."""
+
+from typing import Any
+
+from millstream import App
+
+app = App("processes")
+
+
+@app.job("any", isolation="process")
+def take_anything(payload: Any) -> Any:
+    """Return what came."""
+    return payload

@@ -1,0 +1,127 @@
+"""An ingest in a process of its own, to be attacked: what it takes and stores is seen from outside."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+from system.running import environment, millstream
+
+from millstream_cli.parent_watch import guarded
+from millstream_cli.system import free_ports
+
+_CRASHED = "request crashed"
+"""What ingest logs when it answers 500."""
+
+_LISTENING = '"event":"listening"'
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
+_START_S = 60
+
+
+class Target:
+    """A running ingest and its part of Redis."""
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", log: Path, port: int, store: redis.Redis, namespace: str
+    ) -> None:
+        self._process = process
+        self._log = log
+        self.store = store
+        self.namespace = namespace
+        self.port = port
+        self._lines_seen = 0
+
+    @property
+    def url(self) -> str:
+        """Return where it is served."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    @property
+    def peak_bytes(self) -> int:
+        """Return the most memory that it ever held, or since the last :meth:`forget_peak`."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = _PEAK.search(status)
+        assert found, "no VmHWM in this kernel's /proc"
+        return int(found[1]) << 10
+
+    def forget_peak(self) -> int:
+        """Let the peak begin anew, from what is held now. Returns: that."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        return self.peak_bytes
+
+    def stored_keys(self) -> list[bytes]:
+        """Return every key that it has stored."""
+        return list(self.store.scan_iter(match=f"{self.namespace}:*", count=1000))
+
+    def stored_spec(self, job_id: str) -> bytes:
+        """Return what is stored of a job that was submitted."""
+        job_type = job_id.partition("_")[0]
+        spec = self.store.hget(f"{self.namespace}:{{default/{job_type}/00}}:job:{job_id}", "spec")
+        assert isinstance(spec, bytes), f"{job_id} is not stored"
+        return spec
+
+    def clean(self) -> None:
+        """Delete every key that it has stored."""
+        for key in self.stored_keys():
+            self.store.delete(key)
+
+    def crashes(self) -> list[dict[str, Any]]:
+        """Return what it has logged of requests that it failed to answer, since the last time."""
+        lines = self._log.read_text().splitlines()
+        fresh, self._lines_seen = lines[self._lines_seen :], len(lines)
+        return [json.loads(line) for line in fresh if _CRASHED in line]
+
+    def wait_listening(self) -> None:
+        """Return once it answers requests. Raises: AssertionError, when it does not come up."""
+        for _ in range(_START_S * 50):
+            if _LISTENING in self._log.read_text():
+                return
+            try:
+                self._process.wait(0.02)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        raise AssertionError(f"ingest did not come up:\n{self._log.read_text()}")
+
+
+@contextmanager
+def running_target(redis_url: str, namespace: str, folder: Path) -> Iterator[Target]:
+    """Run an ingest that takes jobs of any type, for as long as the block lasts."""
+    [port] = free_ports(1)
+    settings = {
+        "MILLSTREAM_REDIS_URL": redis_url,
+        "MILLSTREAM_NAMESPACE": namespace,
+        "MILLSTREAM_PORT": str(port),
+        "MILLSTREAM_UNKNOWN_TYPES": "accept",
+        "MILLSTREAM_DRAIN_S": "0",
+    }
+    log = folder / "ingest.log"
+    with (
+        log.open("wb") as output,
+        redis.Redis.from_url(redis_url, protocol=2) as store,
+        subprocess.Popen(
+            guarded(millstream("ingest")),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=environment(**settings),
+        ) as process,
+    ):
+        target = Target(process, log, port, store, namespace)
+        try:
+            target.wait_listening()
+            yield target
+            process.terminate()
+            assert process.wait(_START_S) == 0, log.read_text()[-4000:]
+        finally:
+            process.kill()
+            target.clean()

@@ -1,0 +1,297 @@
+"""The decoders inside: of cursors, of what workers and their processes say, of what a client is answered."""
+
+import base64
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import hypothesis
+import msgspec
+import pytest
+from cli.commands import run
+from fuzz.garbage import HOSTILE_JSON, HOSTILE_MSGPACK, mutations
+from hypothesis import given
+from hypothesis import strategies as st
+from sdk.scripted_api import Reply, ScriptedApi, job_body
+
+from millstream import SyncClient
+from millstream.answer_reader import explain, read_answer, retry_after_s
+from millstream.conversation import Answer
+from millstream.errors import ApiError
+from millstream_contracts import Job, JobSpec, queue_of
+from millstream_contracts.ids import DEFAULT_TENANT
+from millstream_streams import CursorError
+from millstream_streams.listing import Cursor
+from millstream_streams.specs import UNREADABLE, read_spec, read_value
+from millstream_workers.frames import (
+    HEADER,
+    Order,
+    ReadyReport,
+    encode_frame,
+)
+from millstream_workers.process_pool import HandlerProcess
+
+TESTS = Path(__file__).parents[1]
+fuzzed = hypothesis.settings(hypothesis.settings.get_profile("fuzz"), max_examples=300)
+JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
+
+SPEC = msgspec.msgpack.encode(
+    JobSpec(payload=msgspec.Raw(b"\x81\xa1a\x01"), created_at_ms=1, timeout_s=1.0, tags={"a": "b"})
+)
+ORDER = Order("any", JOB_ID, 1, 7, SPEC, None)
+URL = "http://127.0.0.1:1/v1/jobs"
+
+
+def text_of(blob: bytes) -> str:
+    """Return bytes as a cursor's text."""
+    return base64.urlsafe_b64encode(blob).rstrip(b"=").decode()
+
+
+@fuzzed
+@given(mutations(SPEC) | st.sampled_from(list(HOSTILE_MSGPACK.values())))
+def test_spec_is_read_or_unreadable(blob):
+    """Nothing else may come out: a claim carries a hundred of them."""
+    spec = read_spec(blob)
+    assert spec is UNREADABLE or isinstance(spec, JobSpec)
+    read_value(spec.payload)
+    read_value(blob)
+
+
+@fuzzed
+@given(st.text(max_size=50) | mutations(msgspec.msgpack.encode(Cursor("default/a/00", 1, "5-1"))).map(text_of))
+def test_cursor_is_read_or_refused(text):
+    """A cursor comes from a client, who may have made it up; what is taken is one that this list could give out."""
+    try:
+        cursor = Cursor.decode(text)
+    except CursorError:
+        return
+    assert Cursor.decode(cursor.encode()) == cursor
+    assert cursor.position
+
+
+@pytest.mark.parametrize("blob", HOSTILE_MSGPACK.values(), ids=HOSTILE_MSGPACK)
+def test_hostile_cursor_is_refused(blob):
+    """In whole or in a part."""
+    for data in (blob, b"\x93" + blob + b"\x01\xa35-1", b"\x93\xacdefault/a/00" + blob + b"\xa0"):
+        with pytest.raises(CursorError):
+            Cursor.decode(text_of(data))
+
+
+@fuzzed
+@given(st.text(max_size=100) | mutations(JOB_ID.encode()).map(lambda data: data.decode("latin-1")))
+def test_job_id_names_a_queue_or_nothing(text):
+    """Its parts become parts of keys."""
+    queue = queue_of(DEFAULT_TENANT, text)
+    assert queue is None or not set(queue.tag) & set("{}*?[]\n\0")
+
+
+BODIES = {
+    name: HOSTILE_MSGPACK[name]
+    for name in (
+        "nothing",
+        "array of 4 G",
+        "maps of 4 G in each other",
+        "maps 100,000 deep",
+        "ext type",
+        "reserved byte",
+    )
+} | {
+    "tag in no UTF-8": b"\x81\xa4type\xa2\xff\xfe",
+    "a field in no UTF-8": b"\x82\xa4type\xa5order\xa8job_type\xa1\xff",
+    "half a frame": encode_frame(ORDER)[HEADER.size :][:-9],
+    "a frame of neither end": b"\x81\xa4type\xa5hello",
+}
+"""Of frames whose length is right."""
+
+
+class TestHandlerProcess:
+    """Both ends of the pipes to a handler's process."""
+
+    @pytest.mark.parametrize("cut", [1, 3, 4, 5, 40, -1])
+    def test_process_ends_when_its_worker_dies_in_the_middle_of_an_order(self, cut):
+        """A worker that was killed while it wrote leaves half an order; nobody would ever end the process."""
+        assert ends(encode_frame(ORDER)[:cut])
+
+    @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+    def test_process_ends_over_an_order_that_is_none(self, body):
+        """Its worker sees that, and starts another."""
+        assert ends(HEADER.pack(len(body)) + body, closes=False)
+
+    @pytest.mark.parametrize(
+        "order",
+        [
+            Order("no.such.type", JOB_ID, 1, 7, SPEC, None),
+            Order("any", JOB_ID, 1, 7, b"\xff", None),
+            Order("any", JOB_ID, 1, 7, b"\xdd\xff\xff\xff\xff", None),
+        ],
+        ids=["no such type", "no spec", "a spec of 4 GB"],
+    )
+    def test_process_ends_over_an_order_that_it_cannot_carry_out(self, order):
+        """It says so by its exit status, and in its error output."""
+        assert ends(encode_frame(order), closes=False)
+
+    @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+    async def test_worker_gives_a_process_up_that_says_what_it_cannot_read(self, body):
+        """A handler may find the pipe and write to it: that costs its job an attempt, and nobody else anything."""
+        await gives_up(HEADER.pack(len(body)) + body)
+
+    @pytest.mark.parametrize(
+        "data", [b"", b"\0", b"\0\0\0", HEADER.pack(50) + b"half", b"\xff\xff\xff\xff" + b"x" * 9_999]
+    )
+    async def test_worker_gives_a_process_up_that_ends_in_the_middle_of_a_report(self, data):
+        """So it is with one that is killed while it writes."""
+        await gives_up(data)
+
+    async def test_worker_does_not_wait_for_a_report_of_4_gb(self):
+        """No report is as long: its length alone says that it is none."""
+        await gives_up(b"\xff\xff\xff\xff" + b"x" * 9_999, stays=True)
+
+
+def ends(data: bytes, *, closes: bool = True) -> bool:
+    """Whether a handler process ends that gets these bytes, with or without the end of its pipe."""
+    command = [sys.executable, "-P", "-m", "millstream_workers.handler_process", "fuzz.processes:app"]
+    paths = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": paths},
+    ) as process:
+        try:
+            assert process.stdin
+            assert process.stdout
+            frame = encode_frame(ReadyReport())
+            assert process.stdout.read(len(frame)) == frame
+            process.stdin.write(data)
+            process.stdin.flush()
+            if closes:
+                process.stdin.close()
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            return False
+        else:
+            return True
+        finally:
+            process.kill()
+
+
+async def gives_up(data: bytes, *, stays: bool = False) -> None:
+    """Let a worker start a process that says this; it has to fail with an error, and the process to be gone."""
+    code = f"import sys, time; sys.stdout.buffer.write({data!r}); sys.stdout.flush(); time.sleep({60 if stays else 0})"
+    with anyio.fail_after(20), pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is, it is the job's error
+        await HandlerProcess.start([sys.executable, "-c", code])
+    assert not isinstance(caught.value, TimeoutError)
+
+
+class TestAnswers:
+    """What a client makes of answers that no Millstream gave."""
+
+    @fuzzed
+    @given(
+        content=mutations(msgspec.json.encode(job_body()), msgspec.msgpack.encode(job_body()))
+        | st.sampled_from([*HOSTILE_JSON.values(), *HOSTILE_MSGPACK.values()]),
+        content_type=st.sampled_from(["application/json", "application/vnd.msgpack", "text/html", "", "a/b+json"]),
+        status=st.sampled_from([200, 202, 207, 400, 404, 409, 500, 503, 999]),
+        retry_after=st.text(max_size=30)
+        | st.sampled_from(["9" * 5_000, "٣", "1e9", "Fri, 31 Dec 9999 23:59:59 -2359"]),
+    )
+    def test_answer_is_read_or_an_api_error(self, content, content_type, status, retry_after):
+        """One kind of error for whatever comes, in one printable line."""
+        answer = Answer(status, {"content-type": content_type, "retry-after": retry_after}, content)
+        error = explain(answer, URL)
+        assert isinstance(error, ApiError)
+        assert str(error).isprintable()
+        found = read_or_error(answer)
+        assert isinstance(found, Job) or str(found).isprintable()
+
+    @fuzzed
+    @given(st.text(max_size=40) | st.datetimes().map(lambda at: at.strftime("%a, %d %b %Y %H:%M:%S GMT")))
+    def test_retry_after_is_a_wait_or_nothing(self, text):
+        """No header makes a client wait for less than nothing, or for a time that is no number."""
+        wait_s = retry_after_s({"retry-after": text}, datetime(2026, 1, 1, tzinfo=UTC))
+        assert wait_s is None or (wait_s >= 0.0 and not math.isnan(wait_s))
+
+
+def read_or_error(answer: Answer) -> Job | ApiError:
+    """Return the job that an answer holds, or why it holds none."""
+    try:
+        return read_answer(answer, Job, URL)
+    except ApiError as error:
+        return error
+
+
+@pytest.fixture
+def liar() -> Iterator[ScriptedApi]:
+    """Yield a server that answers what the test says."""
+    api = ScriptedApi()
+    yield api
+    api.close()
+
+
+GARBAGE = {
+    "a page of a proxy": Reply(200, b"<html>Bad Gateway</html>", "text/html"),
+    "nothing": Reply(200, b"", "application/json"),
+    "no type": Reply(200, b"\x00", ""),
+    "another object": Reply(200, {"a": 1}),
+    "a list": Reply(200, [1, 2, 3]),
+    "invalid UTF-8": Reply(200, b'{"id":"\xff"}', "application/json"),
+    "invalid UTF-8 in MessagePack": Reply(200, b"\x81\xa2id\xa1\xff"),
+    "nested": Reply(200, b"\x91" * 100_000),
+    "nested in a field": Reply(200, b'{"payload":' + b"[" * 100_000, "application/json"),
+    "a header of 4 GB": Reply(200, b"\xdf\xff\xff\xff\xff"),
+    "a refusal with garbage": Reply(422, b"\xff\xfe", "application/problem+json"),
+    "a refusal that is nested": Reply(404, b"[" * 100_000, "application/problem+json"),
+    "a status of no kind": Reply(299, job_body() | {"state": "lost"}),
+    "control characters": Reply(409, {"title": "\x1b[31mred\x07", "detail": "\x00\r\n"}, "application/problem+json"),
+}
+
+
+@pytest.mark.parametrize("reply", GARBAGE.values(), ids=GARBAGE)
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("submit", ("a", 1)),
+        ("submit_many", ("a", [1, 2])),
+        ("get", (JOB_ID,)),
+        ("cancel", (JOB_ID,)),
+        ("jobs", ()),
+        ("queues", ()),
+        ("workers", ()),
+        ("dead", ()),
+    ],
+)
+def test_client_raises_an_api_error_when_it_is_answered_garbage(liar, method, arguments, reply):
+    """Who catches ApiError has caught everything that a server can do."""
+    liar.script.extend([reply] * 20)
+    with SyncClient(liar.url) as client, pytest.raises(ApiError) as caught:
+        getattr(client, method)(*arguments)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("reply", GARBAGE.values(), ids=GARBAGE)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "a"),
+        ("job", JOB_ID),
+        ("job", JOB_ID, "--cancel"),
+        ("queues",),
+        ("dead",),
+        ("dead", "redrive", JOB_ID),
+    ],
+    ids=" ".join,
+)
+def test_command_says_what_is_wrong_when_it_is_answered_garbage(liar, words, reply):
+    """In words, with an exit status, without a traceback, and without what would rule the terminal."""
+    liar.script.extend([reply] * 20)
+    result = run(*words, "--url", liar.url)
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    assert result.exit_code in {1, 2}
+    assert "Traceback" not in result.output
+    assert result.output.replace("\n", "").isprintable()

@@ -1,0 +1,187 @@
+"""Bodies of every kind against a running ingest: each is answered, none is a 500, what is refused stores nothing."""
+
+import json
+
+import httpx
+import hypothesis
+import msgspec
+import pytest
+from fuzz.garbage import (
+    HOSTILE_JSON,
+    HOSTILE_MSGPACK,
+    json_bodies,
+    json_payloads,
+    msgpack_bodies,
+    packed_payloads,
+)
+from fuzz.target import Target
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream import App
+from millstream_streams.specs import read_spec
+
+JSON = "application/json"
+MSGPACK = "application/vnd.msgpack"
+NDJSON = "application/x-ndjson"
+SEQUENCE = "application/vnd.msgpack-seq"
+
+SUBMIT, BATCH, REDRIVE, DISCARD = "/v1/jobs", "/v1/jobs/batch", "/v1/dead/redrive", "/v1/dead/discard"
+REFUSALS = {400, 413, 415, 422}
+
+fuzzed = hypothesis.settings(hypothesis.settings.get_profile("fuzz"))
+paths = st.sampled_from([SUBMIT, SUBMIT, BATCH, BATCH, REDRIVE, DISCARD])
+
+
+def send(target: Target, http: httpx.Client, path: str, content_type: str, body: bytes) -> httpx.Response:
+    """Send a body and hold the answer against what is stored now; then delete that."""
+    response = http.post(path, content=body, headers={"content-type": content_type, "accept": JSON})
+    stored = [key for key in target.stored_keys() if b"}:job:" in key]
+    try:
+        if response.status_code in REFUSALS:
+            assert response.headers["content-type"] == "application/problem+json"
+            assert json.loads(response.content)["status"] == response.status_code
+            assert target.stored_keys() == []
+        elif response.status_code == 202:
+            assert len(stored) == 1
+        elif response.status_code == 207:
+            receipt = response.json()
+            assert len(stored) == receipt["accepted"] == sum(item["status"] == 202 for item in receipt["items"])
+            assert {item["status"] for item in receipt["items"]} <= {202, *REFUSALS}
+        else:
+            assert (response.status_code, path) in {(200, REDRIVE), (200, DISCARD)}, response.text
+    finally:
+        target.clean()
+    return response
+
+
+def submission(payload: bytes) -> bytes:
+    """Return a submission in MessagePack with these bytes as its payload."""
+    return b"\x82\xa4type\xa1a\xa7payload" + payload
+
+
+def json_submission(payload: bytes) -> bytes:
+    """Return a submission in JSON with these bytes as its payload."""
+    return b'{"type":"a","payload":' + payload + b"}"
+
+
+class TestRoundTrip:
+    """What is accepted comes out as it went in."""
+
+    @fuzzed
+    @given(payload=packed_payloads)
+    def test_messagepack_payload_is_stored_byte_for_byte(self, target, http, payload):
+        """Whatever widths its sender chose: from the request through Redis to the handler nothing is written anew."""
+        value = msgspec.msgpack.decode(payload)
+        response = http.post(SUBMIT, content=submission(payload), headers={"content-type": MSGPACK})
+        assert response.status_code == 202, response.text
+        spec = read_spec(target.stored_spec(msgspec.msgpack.decode(response.content)["id"]))
+        assert bytes(spec.payload) == payload
+        assert decoded_by_worker(spec.payload) == value
+        assert msgspec.msgpack.decode(response.content)["payload"] == value
+        target.clean()
+
+    @fuzzed
+    @given(value=json_payloads)
+    def test_json_payload_reaches_the_handler_as_the_same_value(self, target, http, value):
+        """Integers of 64 bits, floats to the last bit, every character but NUL."""
+        body = json_submission(json.dumps(value).encode())
+        response = http.post(SUBMIT, content=body, headers={"content-type": JSON})
+        assert response.status_code == 202, response.text
+        spec = read_spec(target.stored_spec(response.json()["id"]))
+        assert same(decoded_by_worker(spec.payload), value)
+        assert same(response.json()["payload"], value)
+        target.clean()
+
+
+def decoded_by_worker(payload: msgspec.Raw) -> object:
+    """Return what a handler that takes anything is given."""
+    app = App("echo")
+
+    @app.job("a")
+    async def echo(payload: object) -> None:
+        """Take anything."""
+
+    return echo.decode(payload)
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two values are the same, 1 and 1.0 and True told apart, also deep within."""
+    return repr(one) == repr(other)
+
+
+class TestHostile:
+    """Known attacks by name, as the whole body, as the payload, and as an item of a batch."""
+
+    @pytest.mark.parametrize("data", HOSTILE_MSGPACK.values(), ids=HOSTILE_MSGPACK.keys())
+    def test_hostile_messagepack_is_answered(self, target, http, data):
+        """A header costs its sender five bytes; it must not cost us four gigabytes, a stack or an unknown type."""
+        for path in (SUBMIT, BATCH, REDRIVE, DISCARD):
+            assert send(target, http, path, MSGPACK, data).status_code in REFUSALS
+        refused = send(target, http, SUBMIT, MSGPACK, submission(data)).status_code in REFUSALS
+        assert refused or data in ACCEPTED
+        item = submission(data)
+        send(target, http, BATCH, MSGPACK, b"\x81\xa4jobs\x92" + item + submission(b"\xc0"))
+        send(target, http, BATCH, SEQUENCE, item + submission(b"\xc0"))
+        send(target, http, REDRIVE, MSGPACK, b"\x81\xa3ids" + data)
+
+    @pytest.mark.parametrize("data", HOSTILE_JSON.values(), ids=HOSTILE_JSON.keys())
+    def test_hostile_json_is_answered(self, target, http, data):
+        """Python's own reader takes or stumbles over most of these."""
+        for path in (SUBMIT, BATCH, REDRIVE, DISCARD):
+            assert send(target, http, path, JSON, data).status_code in REFUSALS
+        refused = send(target, http, SUBMIT, JSON, json_submission(data)).status_code in REFUSALS
+        assert refused or data in ACCEPTED
+        item = json_submission(data)
+        send(target, http, BATCH, JSON, b'{"jobs":[' + item + b',{"type":"a"}]}')
+        send(target, http, BATCH, NDJSON, item + b'\n{"type":"a"}')
+        send(target, http, REDRIVE, JSON, b'{"ids":' + data + b"}")
+
+
+ACCEPTED = {
+    HOSTILE_JSON["one key 9,000 times"],
+    HOSTILE_JSON["5,000 digits behind a point"],
+    HOSTILE_MSGPACK["one key 9,000 times"],
+    HOSTILE_MSGPACK["many keys"],
+}
+"""Odd, and no harm as payloads."""
+
+
+class TestFuzzed:
+    """Bytes that nobody thought of."""
+
+    @fuzzed
+    @given(path=paths, body=msgpack_bodies)
+    def test_messagepack_body_is_answered(self, target, http, path, body):
+        """Whatever the bytes are."""
+        send(target, http, path, MSGPACK, body)
+
+    @fuzzed
+    @given(path=paths, body=json_bodies)
+    def test_json_body_is_answered(self, target, http, path, body):
+        """In the other encoding too."""
+        send(target, http, path, JSON, body)
+
+    @fuzzed
+    @given(bodies=st.lists(msgpack_bodies, max_size=5))
+    def test_sequence_of_messagepack_is_answered(self, target, http, bodies):
+        """Each item is refused for itself, or all are when nobody can tell where one ends."""
+        send(target, http, BATCH, SEQUENCE, b"".join(bodies))
+
+    @fuzzed
+    @given(bodies=st.lists(json_bodies, max_size=5), end=st.sampled_from([b"\n", b"\r\n", b"\n\n"]))
+    def test_lines_of_json_are_answered(self, target, http, bodies, end):
+        """So are lines."""
+        send(target, http, BATCH, NDJSON, end.join(bodies))
+
+    @fuzzed
+    @given(bodies=st.lists(json_bodies, max_size=5))
+    def test_batch_of_json_is_answered(self, target, http, bodies):
+        """An item that is broken breaks the list that it stands in."""
+        send(target, http, BATCH, JSON, b'{"jobs":[' + b",".join(bodies) + b"]}")
+
+    @fuzzed
+    @given(bodies=st.lists(msgpack_bodies, max_size=5))
+    def test_batch_of_messagepack_is_answered(self, target, http, bodies):
+        """So it does in MessagePack."""
+        send(target, http, BATCH, MSGPACK, b"\x81\xa4jobs" + bytes([0x90 | len(bodies)]) + b"".join(bodies))

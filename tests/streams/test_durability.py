@@ -1,0 +1,78 @@
+"""A submission may ask for more than the primary's memory, and hears whether it got it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from streams.audit import audit
+from streams.seeds import new_job
+from topologies.sentinel import SentinelTrio, sentinel_trio
+
+from millstream_cli.redis_finder import RedisBinary
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_streams import Broker, Durability, EnqueueCode, NotDurableError, open_broker, store
+
+QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
+
+
+@pytest.fixture(scope="module")
+def trio(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelTrio]:
+    """Yield a primary with a replica."""
+    with sentinel_trio(tmp_path_factory.mktemp("trio"), redis_binary) as running:
+        running.wait_until_ready()
+        yield running
+
+
+@pytest.fixture
+async def replicated(trio: SentinelTrio, namespace: str) -> AsyncIterator[Broker]:
+    """Yield a broker on the primary."""
+    async with open_broker(trio.url, namespace=namespace) as opened:
+        yield opened
+
+
+async def test_a_replicated_job_is_confirmed_when_a_replica_has_it(replicated: Broker) -> None:
+    """Nothing is different but the promise."""
+    (answer,) = await replicated.store.enqueue(QUEUE, [new_job(QUEUE)], Durability.REPLICATED)
+    assert answer.code is EnqueueCode.STORED
+
+
+async def test_a_job_that_no_replica_has_is_not_confirmed_however_often_it_is_sent(
+    replicated: Broker, trio: SentinelTrio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stored, the same one job, and nobody is told that it could outlive the primary."""
+    monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 200))
+    job = new_job(QUEUE)
+    await replicated.registry.ping()
+    trio.replica.freeze()
+    try:
+        for _ in range(2):
+            with pytest.raises(NotDurableError):
+                await replicated.store.enqueue(QUEUE, [job], Durability.REPLICATED)
+    finally:
+        trio.replica.thaw()
+    (answer,) = await replicated.store.enqueue(QUEUE, [job], Durability.REPLICATED)
+    assert answer.code is EnqueueCode.STORED_BEFORE
+    assert set((await audit(replicated, QUEUE)).jobs) == {job.id}
+
+
+async def test_a_job_is_not_confirmed_as_replicated_where_there_is_no_replica(
+    broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To say yes there would be a lie; the job is stored all the same."""
+    monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
+    if broker.url.mode == "sentinel":
+        pytest.skip("there is a replica")
+    with pytest.raises(NotDurableError):
+        await broker.store.enqueue(queue, [new_job(queue)], Durability.REPLICATED)
+    assert (await broker.store.measure(queue)).queued == (0, 1, 0)
+
+
+async def test_a_job_is_confirmed_as_on_disk_where_the_server_can_tell(broker: Broker, queue: Queue) -> None:
+    """A server that cannot is no reason to say yes."""
+    server = await broker.probe()
+    if server.waitaof and server.appendonly:
+        (answer,) = await broker.store.enqueue(queue, [new_job(queue)], Durability.FSYNCED)
+        assert answer.code is EnqueueCode.STORED
+    else:
+        with pytest.raises(NotDurableError, match="cannot say"):
+            await broker.store.enqueue(queue, [new_job(queue)], Durability.FSYNCED)
+    assert (await broker.store.measure(queue)).queued == (0, 1, 0)

@@ -1,0 +1,215 @@
+"""One fault of Redis after the other under the whole system, in the processes that users run: it outlasts them all."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from chaos.fault_proxy import FaultProxy
+from system.running import System, environment, millstream, running_system, settled, started
+from waiting import wait_until
+
+from millstream import Client
+from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
+from millstream_cli.parent_watch import guarded
+from millstream_cli.redis_finder import RedisBinary
+from millstream_cli.system import free_ports
+from millstream_contracts import JobState
+
+
+class Link:
+    """The way to a Redis of this test's own, which can be broken. It runs in a thread: starting a system blocks."""
+
+    def __init__(self, portal: BlockingPortal, proxy: FaultProxy, server: EmbeddedRedis) -> None:
+        self.url = proxy.url
+        self.server = server
+        self._portal = portal
+        self._proxy = proxy
+
+    def refuse(self) -> None:
+        """Reset every connection."""
+        self._portal.call(self._proxy.refuse)
+
+    def swallow(self) -> None:
+        """Accept connections, and let nothing pass."""
+        self._portal.call(self._proxy.swallow)
+
+    def heal(self) -> None:
+        """Let new connections pass; old ones end."""
+        self._portal.call(self._proxy.cut)
+        self._portal.call(self._proxy.heal)
+
+    def lead_to(self, server: EmbeddedRedis) -> None:
+        """Let new connections lead to this server. Old ones go on as they are."""
+        self._proxy.redis = ("127.0.0.1", server.port)
+
+
+@pytest.fixture
+def link(own_redis: EmbeddedRedis) -> Iterator[Link]:
+    """Yield a link to a Redis that the test may break."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(FaultProxy(("127.0.0.1", own_redis.port))) as proxy,
+    ):
+        yield Link(portal, proxy, own_redis)
+
+
+@contextmanager
+def direct(server: EmbeddedRedis) -> Iterator[redis.Redis]:
+    """Yield a connection to a server that no fault of the link concerns."""
+    with redis.Redis(port=server.port, protocol=2, decode_responses=True) as client:
+        yield client
+
+
+def forbid(link: Link, rule: str) -> None:
+    """Change what services may do, also over connections that they have."""
+    with direct(link.server) as client:
+        client.acl_setuser("default", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", rule])
+
+
+def demand_replicas(link: Link, count: int) -> None:
+    """Take writes only while so many replicas follow."""
+    with direct(link.server) as client:
+        client.config_set("min-replicas-to-write", count)
+
+
+FAULTS: dict[str, tuple[Callable[[Link], None], Callable[[Link], None]]] = {
+    "resets": (Link.refuse, Link.heal),
+    "silence": (Link.swallow, Link.heal),
+    "no rights": (lambda link: forbid(link, "-evalsha"), lambda link: forbid(link, "+evalsha")),
+    "no writes": (lambda link: demand_replicas(link, 1), lambda link: demand_replicas(link, 0)),
+}
+"""How each begins and ends."""
+
+
+async def test_system_outlasts_every_fault_of_redis_without_a_restart(
+    link: Link, redis_binary: RedisBinary, tmp_path: Path, folder: Path
+) -> None:
+    """503 meanwhile, with a word on when to come back; probes keep everybody alive; a long job is charged nothing.
+
+    At the end a failover behind one address: the old primary stays up, as a replica.
+    """
+    payload = {"folder": str(folder)}
+    with ExitStack() as servers, running_system(tmp_path, redis_url=link.url) as system:
+        async with system.http() as http, system.client() as client:
+            pids = await system.worker_pids()
+            long = await client.submit("chore.gate", payload)
+            await started(folder, 1)
+            for begin, end in FAULTS.values():
+                begin(link)
+                await wait_until(lambda: is_refused(http), "submissions are refused")
+                await check_live(system)
+                end(link)
+                await runs_on(system, client, payload)
+            second = servers.enter_context(start_embedded_redis(tmp_path / "second", binary=redis_binary))
+            fail_over(link, second)
+            await runs_on(system, client, payload)
+            (folder / "go").touch()
+            (job,) = await settled(client, [long.id])
+            assert (job.state, job.attempts, job.crashes) == (JobState.SUCCEEDED, 1, 0)
+            assert await system.worker_pids() == pids
+            assert system.restarts() == []
+
+
+async def is_refused(http: httpx.AsyncClient) -> bool:
+    """Whether a submission is refused; it must not be answered in any third way."""
+    answer = await http.post("/v1/jobs", json={"type": "chore.retried"})
+    if answer.status_code == 202:
+        return False
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["retry-after"]) >= 1
+    return True
+
+
+async def check_live(system: System) -> None:
+    """Check that nobody's probe asks for a restart."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        for name, url in system.admin_urls.items():
+            answer = await http.get(f"{url}/livez")
+            assert answer.status_code == 200, f"{name}: {answer.text}"
+
+
+async def runs_on(system: System, client: Client, payload: dict[str, str]) -> None:
+    """Return when everybody is ready, and jobs that are due at once and later have run."""
+    await system.wait_all_ready()
+    ids = [(await client.submit("chore.count", payload, delay=delay)).id for delay in (None, 0.2)]
+    assert {job.state for job in await settled(client, ids)} == {JobState.SUCCEEDED}
+
+
+def fail_over(link: Link, server: EmbeddedRedis) -> None:
+    """Promote a replica, and let the old primary follow it."""
+    with direct(link.server) as old, direct(server) as new:
+        old.config_set("repl-diskless-sync-delay", 0)
+        new.replicaof("127.0.0.1", link.server.port)
+        while new.info("replication")["master_link_status"] != "up":
+            time.sleep(0.01)
+        new.replicaof("NO", "ONE")
+        old.replicaof("127.0.0.1", server.port)
+    link.lead_to(server)
+
+
+SERVICES = {"worker": ["system.chores:app"], "dispatcher": [], "reaper": []}
+
+
+async def test_services_that_wait_for_redis_say_so_and_leave_when_told(tmp_path: Path) -> None:
+    """Live, unready, and why. The first process of a container that does not listen for SIGTERM ends by SIGKILL only."""
+    nobody, *ports = free_ports(1 + len(SERVICES))
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(
+                service(tmp_path, name, *apps, redis_url=f"redis://127.0.0.1:{nobody}/0", admin_port=port)
+            )
+            for (name, apps), port in zip(SERVICES.items(), ports, strict=True)
+        }
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            for port in ports:
+                await wait_until(lambda port=port: says_unready(http, port), "it says what it waits for", 60)
+                assert (await http.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in processes.values():
+            await wait_until(lambda process=process: process.poll() is not None, "it ends")
+        assert {name: process.returncode for name, process in processes.items()} == dict.fromkeys(SERVICES, 0)
+        for name in SERVICES:
+            assert [line for line in error_output(tmp_path, name) if not line.startswith("{")] == [], "it says no more"
+
+
+def error_output(folder: Path, name: str) -> list[str]:
+    """Return the lines that a service has written."""
+    return (folder / f"{name}.err").read_text().splitlines()
+
+
+@contextmanager
+def service(folder: Path, name: str, *words: str, **settings: object) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run one service for as long as the block lasts."""
+    variables = {f"MILLSTREAM_{key.upper()}": str(value) for key, value in settings.items()}
+    with (
+        (folder / f"{name}.err").open("wb") as log,
+        subprocess.Popen(
+            guarded(millstream(name, *words)),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=environment(**variables),
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def says_unready(http: httpx.AsyncClient, port: int) -> bool:
+    """Whether a readiness probe fails and names Redis."""
+    try:
+        answer = await http.get(f"http://127.0.0.1:{port}/readyz")
+    except httpx.HTTPError:
+        return False
+    failing = [check["name"] for check in answer.json()["checks"] if not check["ok"]]
+    return answer.status_code == 503 and failing == ["redis"]

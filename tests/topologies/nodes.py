@@ -1,0 +1,150 @@
+"""A server process of a topology: what a test can do to it, and how it comes back."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from millstream_cli.parent_watch import guarded
+from millstream_cli.redis_finder import RedisBinary
+
+HOST = "127.0.0.1"
+_PATIENCE_S = 30.0
+_ANSWER_S = 2.0
+_LOOK_EVERY_S = 0.02
+_BUS_OFFSET = 10_000
+
+
+class Node:
+    """A server on a port and in a folder of its own, which it keeps when it is started again.
+
+    It ends with the process that started it, however that ends. Calls block for a moment: from async code, make
+    them in a thread where that matters.
+    """
+
+    def __init__(
+        self, binary: RedisBinary, folder: Path, settings: Mapping[str, str | int] = {}, *, sentinel: bool = False
+    ) -> None:
+        """Take `settings` as lines of a settings file: what stands before the value, and the value."""
+        self.binary = binary
+        self.folder = folder
+        self.port = free_port()
+        self._command = [str(binary.path), str(folder / "server.conf"), *(["--sentinel"] if sentinel else [])]
+        self._settings = {"port": self.port, "bind": HOST, "dir": f'"{folder}"', "save": '""', **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({HOST}:{self.port})"
+
+    @property
+    def url(self) -> str:
+        """Return the address of this server alone."""
+        return f"redis://{HOST}:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the server itself. Raises: RuntimeError, when it was never started."""
+        if self._process is None:
+            raise RuntimeError(f"{self} was never started")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there, frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, or start it again after a kill, and return once it answers. Raises: TimeoutError."""
+        settings = self.folder / "server.conf"
+        if not settings.exists():  # the server writes into it who its primary is
+            self.folder.mkdir(parents=True)
+            settings.write_text("".join(f"{name} {value}\n" for name, value in self._settings.items()))
+        with (self.folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                guarded(self._command), stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+            )
+        wait_for(self.answers, f"{self} answers")
+
+    def answers(self) -> bool:
+        """Return whether it answers now."""
+        with suppress(redis.RedisError):
+            return bool(self.ask("PING"))
+        return False
+
+    def ask(self, *command: str | int | bytes) -> Any:
+        """Send one command on a connection of its own. Raises: redis.RedisError."""
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis(host=HOST, port=self.port, protocol=2, socket_timeout=_ANSWER_S, retry=once) as client:
+            # redis-py would make text of keys, and ours may hold any bytes.
+            client.set_response_callback("CLUSTER GETKEYSINSLOT", lambda keys, **_: keys)
+            return client.execute_command(*command)
+
+    def info(self, section: str) -> dict[str, Any]:
+        """Return a section of what it tells of itself. Raises: redis.RedisError."""
+        answer: dict[str, Any] = self.ask("INFO", section)
+        return answer
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a power cut does to its process; what it had written to files stays."""
+        self._signal(signal.SIGKILL)
+        self._collect()
+
+    def freeze(self) -> None:
+        """Stop it with SIGSTOP: its connections stay open, and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen one go on, as if no time had passed."""
+        self._signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """End it, frozen or not. Idempotent."""
+        if self.is_running:
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)
+        self._collect()
+
+    def _signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def _collect(self) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+
+def wait_for(predicate: Callable[[], object], description: str, timeout_s: float = _PATIENCE_S) -> None:
+    """Return once the predicate says yes; an error of Redis is a no. Raises: TimeoutError."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with suppress(redis.RedisError):
+            if predicate():
+                return
+        time.sleep(_LOOK_EVERY_S)
+    raise TimeoutError(f"never came true: {description}")
+
+
+def free_port() -> int:
+    """Return a free port whose neighbour ten thousand above, that of a cluster's own bus, is free as well."""
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind((HOST, 0))
+            port: int = probe.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                bus.bind((HOST, port + _BUS_OFFSET))
+                return port

@@ -1,0 +1,162 @@
+"""A primary with a replica on loopback, and three Sentinels that watch them and make the replica primary."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import redis
+from topologies.nodes import HOST, Node, wait_for
+
+from millstream_cli.redis_finder import RedisBinary
+
+SERVICE = "main"
+SENTINELS = 3
+QUORUM = 2
+_FAILOVER_TIMEOUT_MS = 3_000
+_FAILOVER_S = 30.0
+
+# What Sentinel does every ten, one and two seconds by itself; 7.0 and later can be told, 6.2 cannot. Its pings
+# stay as they are: a replica whose INFO is older than five of them is not made primary.
+_HURRY = {"INFO-PERIOD": 500, "ASK-PERIOD": 200, "PUBLISH-PERIOD": 300}
+
+
+class SentinelTrio:
+    """Two servers, of which one is the primary, and three Sentinels."""
+
+    def __init__(self, servers: list[Node], sentinels: list[Node]) -> None:
+        self.servers = servers
+        self.sentinels = sentinels
+
+    @property
+    def url(self) -> str:
+        """Return the address for a client, which asks the Sentinels for the primary."""
+        return "redis+sentinel://" + ",".join(f"{HOST}:{node.port}" for node in self.sentinels) + f"/{SERVICE}"
+
+    @property
+    def primary(self) -> Node:
+        """Return whom the Sentinels call the primary, whether it lives or not. Raises: redis.RedisError."""
+        _, port = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+        return next(node for node in self.servers if node.port == int(port))
+
+    @property
+    def replica(self) -> Node:
+        """Return the other one."""
+        primary = self.primary
+        return next(node for node in self.servers if node is not primary)
+
+    def kill_primary(self) -> Node:
+        """End the primary with SIGKILL; return it. The Sentinels make the replica primary."""
+        primary = self.primary
+        primary.kill()
+        return primary
+
+    def freeze_primary(self) -> Node:
+        """Stop the primary with SIGSTOP; return it, for `thaw`. The Sentinels make the replica primary."""
+        primary = self.primary
+        primary.freeze()
+        return primary
+
+    def failover(self) -> Node:
+        """Let the Sentinels swap the two, as for a planned switch; return who was primary. It goes on by itself."""
+        self.wait_until_ready()
+        primary = self.primary
+        self.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
+        return primary
+
+    def wait_for_new_primary(self, old: Node) -> Node:
+        """Return the new primary once all Sentinels name it and it takes writes. Raises: TimeoutError."""
+        new = next(node for node in self.servers if node is not old)
+        for sentinel in self.sentinels:
+            wait_for(lambda sentinel=sentinel: self._named_by(sentinel) == new.port, f"{sentinel} names {new}")
+        wait_for(lambda: new.info("replication")["role"] == "master", f"{new} is primary", _FAILOVER_S)
+        return new
+
+    def wait_until_replicated(self, timeout_s: float = _FAILOVER_S) -> None:
+        """Return once the replica has all that the primary had when this was called. Raises: TimeoutError."""
+        wanted = self.primary.info("replication")["master_repl_offset"]
+        replica = self.replica
+        wait_for(lambda: _offset(replica) >= wanted, f"{replica} has caught up", timeout_s)
+
+    def wait_until_ready(self) -> None:
+        """Return once the pair is whole and all Sentinels know it: a failover can begin. Raises: TimeoutError."""
+        replica = self.replica
+        wait_for(lambda: replica.info("replication").get("master_link_status") == "up", f"{replica} follows")
+        for sentinel in self.sentinels:
+            wait_for(lambda sentinel=sentinel: self._knows_all(sentinel), f"{sentinel} knows the others")
+
+    def revive(self, node: Node) -> None:
+        """Start a killed server again, and return once it follows the new primary. Raises: TimeoutError."""
+        node.start()
+        wait_for(lambda: self.replica is node, f"{node} is not the primary")
+        self.wait_until_ready()
+
+    def _named_by(self, sentinel: Node) -> int:
+        return int(sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+    def _knows_all(self, sentinel: Node) -> bool:
+        state = _pairs(sentinel.ask("SENTINEL", "MASTER", SERVICE))
+        counts = int(state["num-slaves"]), int(state["num-other-sentinels"])
+        if state["flags"] != "master" or counts != (len(self.servers) - 1, SENTINELS - 1):
+            return False
+        (replica,) = (_pairs(row) for row in sentinel.ask("SENTINEL", "REPLICAS", SERVICE))
+        return replica["flags"] == "slave" and replica["master-link-status"] == "ok"
+
+
+@contextmanager
+def sentinel_trio(
+    folder: Path, binary: RedisBinary, options: Mapping[str, str | int] = {}, *, down_after_ms: int = 500
+) -> Iterator[SentinelTrio]:
+    """Yield a primary, its replica and three Sentinels that know each other.
+
+    `options` are settings of both servers. After `down_after_ms` of silence a server counts as down.
+    """
+    # Without a delay: 7.0 and later wait five seconds for more replicas before they send what they have.
+    settings = {"appendonly": "no", "repl-diskless-sync": "yes", "repl-diskless-sync-delay": 0, **options}
+    with ExitStack() as undo:
+        primary = Node(binary, folder / "server-0", settings)
+        following = {**settings, "replicaof": f"{HOST} {primary.port}"}
+        servers = [primary, Node(binary, folder / "server-1", following)]
+        for node in servers:
+            undo.callback(node.end)
+            node.start()
+        wait_for(lambda: servers[1].info("replication")["master_link_status"] == "up", "the replica follows")
+        sentinels = [
+            _start_sentinel(undo, folder / f"sentinel-{number}", binary, primary.port, down_after_ms)
+            for number in range(SENTINELS)
+        ]
+        trio = SentinelTrio(servers, sentinels)
+        trio.wait_until_ready()
+        yield trio
+
+
+def _start_sentinel(undo: ExitStack, folder: Path, binary: RedisBinary, port: int, down_after_ms: int) -> Node:
+    settings = {
+        f"sentinel monitor {SERVICE}": f"{HOST} {port} {QUORUM}",
+        f"sentinel down-after-milliseconds {SERVICE}": down_after_ms,
+        f"sentinel failover-timeout {SERVICE}": _FAILOVER_TIMEOUT_MS,
+    }
+    node = Node(binary, folder, settings, sentinel=True)
+    undo.callback(node.end)
+    node.start()
+    for period, value_ms in _HURRY.items():
+        with suppress(redis.ResponseError):
+            node.ask("SENTINEL", "DEBUG", period, value_ms)
+    return node
+
+
+def _offset(replica: Node) -> int:
+    offset: int = replica.info("replication")["slave_repl_offset"]
+    return offset
+
+
+def _pairs(answer: Any) -> dict[str, str]:
+    """Read what Sentinel tells of a server, whichever shape the client gives it."""
+    if isinstance(answer, dict):
+        return {_text(name): _text(value) for name, value in answer.items()}
+    words = [_text(word) for word in answer]
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,170 @@
+"""How worker processes leave when it does not go smoothly: many signals, many jobs, no Redis, outcomes nobody takes."""
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+from chaos.fault_proxy import FaultProxy
+from waiting import wait_until
+from workers.floor import Floor, queue_of_type
+from workers.plant import Machine, Plant, notes, open_plant
+
+from millstream import App
+from millstream_contracts import JobState
+from millstream_streams.connections import parse_redis_url
+
+FAR_S = 3600.0
+LEASE = {"lease_s": FAR_S, "renew_every_s": 0.5}
+"""So long a lease cannot be what brought a job to somebody else."""
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[FaultProxy]:
+    """Yield a way to the Redis of the run that can be broken."""
+    (address,) = parse_redis_url(redis_url).hosts
+    async with FaultProxy(address) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def remote(floor: Floor, link: FaultProxy, tmp_path: Path) -> Plant:
+    """Yield a plant whose way to Redis can be broken."""
+    with open_plant(floor, link.url, tmp_path) as plant:
+        yield plant
+
+
+async def logs(machine: Machine, event: str) -> None:
+    """Return when a worker has logged something."""
+    await wait_until(lambda: machine.has_logged(event), f"the worker says `{event}`")
+
+
+async def test_hundreds_of_running_jobs_start_elsewhere_without_waiting_for_a_lease(plant: Plant) -> None:
+    """Whatever kind of handler: each is handed back once, no attempt is burned, and an idle worker takes them all."""
+    leaving = await plant.start(concurrency=300, grace_s=0.2, **LEASE)
+    sizes = {"gate": 120, "defiant": 40, "parent": 30, "stubborn": 10}
+    ids = []
+    for kind, size in sizes.items():
+        ids += await plant.floor.submit_many(kind, [plant.payload] * size, max_attempts=1)
+    await plant.started(len(ids))
+    await plant.start(concurrency=300, **LEASE)
+    leaving.send(signal.SIGTERM)
+    await plant.started(2 * len(ids))
+    assert await leaving.ended() == 0
+    plant.let_go()
+    for job_id in ids:
+        job = await plant.floor.settled(job_id)
+        assert (job.state, job.deliveries, job.handbacks) == (JobState.SUCCEEDED, 2, 1)
+        assert (job.attempts, job.crashes) == (1, 0)
+
+
+async def test_a_worker_that_leaves_while_redis_is_away_keeps_what_was_done_until_it_is_told(
+    remote: Plant, link: FaultProxy
+) -> None:
+    """What ended in the drain does not run again when Redis comes back in time; then the worker leaves the list."""
+    machine = await remote.start(grace_s=FAR_S, **LEASE)
+    job_id = await remote.floor.submit("gate", remote.payload)
+    await remote.started(1)
+    machine.send(signal.SIGTERM)
+    await logs(machine, "draining")
+    link.refuse()
+    remote.let_go()
+    await logs(machine, "outcomes not committed")
+    assert machine.process.poll() is None
+    link.heal()
+    assert await machine.ended() == 0
+    job = await remote.floor.job(job_id)
+    assert (job.state, job.deliveries, job.crashes) == (JobState.SUCCEEDED, 1, 0)
+    assert await remote.floor.broker.registry.workers() == []
+
+
+async def test_a_worker_told_three_times_leaves_also_without_redis(remote: Plant, link: FaultProxy) -> None:
+    """The jobs are left to their leases, by name: an operator who insists is not kept waiting."""
+    machine = await remote.start(grace_s=FAR_S, **LEASE)
+    job_id = await remote.floor.submit("gate", remote.payload)
+    await remote.started(1)
+    link.swallow()
+    for order in ("stopping", "hurrying", "abandoning"):
+        machine.send(signal.SIGTERM)
+        await logs(machine, order)
+    assert await machine.ended() == 0
+    assert machine.has_logged("outcomes abandoned")
+    assert (await remote.floor.job(job_id)).state is JobState.RUNNING
+    link.cut()
+    link.heal()
+    await remote.floor.take_back(job_id)
+
+
+async def test_a_worker_told_three_times_waits_for_no_outcome_of_handlers_that_still_end(floor: Floor) -> None:
+    """They may end after the order to abandon, and have nobody to tell: that is no crash."""
+    app, cleaning, may_end = App("test"), anyio.Event(), anyio.Event()
+
+    @app.job("slow")
+    async def slow() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cleaning.set()
+            with anyio.CancelScope(shield=True):
+                await may_end.wait()
+
+    hired = await floor.hire(app, grace_s=FAR_S, lease_s=FAR_S)
+    job_id = await floor.submit("slow")
+    await floor.until(job_id, JobState.RUNNING)
+    hired.orders.stop.set()
+    hired.orders.hurry.set()
+    await cleaning.wait()
+    hired.orders.abandon.set()
+    await anyio.wait_all_tasks_blocked()
+    may_end.set()
+    await wait_until(lambda: not hired.is_running, "the worker has ended")
+    floor.check()
+
+
+async def test_a_worker_gives_up_handing_back_when_the_leases_are_over(remote: Plant, link: FaultProxy) -> None:
+    """By then reapers have taken the jobs: to try for longer would keep a machine for nothing."""
+    machine = await remote.start(grace_s=0.1, lease_s=2.0, renew_every_s=0.2)
+    job_id = await remote.floor.submit("gate", remote.payload)
+    await remote.started(1)
+    link.refuse()
+    machine.send(signal.SIGTERM)
+    assert await machine.ended() == 0
+    link.heal()
+    await remote.floor.take_back(job_id)
+
+
+async def test_an_outcome_that_redis_never_takes_does_not_keep_a_worker_from_leaving(plant: Plant) -> None:
+    """Somebody wrote a string where a stream was: the worker names the job it could not tell of, and ends."""
+    machine = await plant.start(**LEASE)
+    broken, sound = [await plant.floor.submit(kind, plant.payload) for kind in ("gate", "stubborn")]
+    await plant.started(2)
+    client, keys = plant.floor.broker.client, plant.floor.broker.keys.of(queue_of_type("gate"))
+    await client.rename(keys.ready[1], f"{keys.ready[1]}:aside")
+    await client.set(keys.ready[1], "no stream")
+    plant.let_go()
+    await logs(machine, "outcomes not committed")
+    machine.send(signal.SIGTERM)
+    assert await machine.ended() == 0
+    (dropped,) = [line for line in machine.log if line["event"] == "outcomes dropped"]
+    assert dropped["ids"] == [broken]
+    assert (await plant.floor.job(sound)).state is JobState.SUCCEEDED
+    await client.rename(f"{keys.ready[1]}:aside", keys.ready[1])
+    await plant.floor.take_back(broken)
+
+
+async def test_a_second_signal_to_several_processes_hands_back_at_once(plant: Plant) -> None:
+    """The one who watches over them passes it on: to kill them would leave their jobs to a lease and charge a crash."""
+    pool = plant.launch(processes=2, grace_s=FAR_S, **LEASE)
+    ids = await plant.floor.submit_many("gate", [plant.payload] * 6, max_attempts=1)
+    first = await plant.started(len(ids))
+    log = plant.folder / "worker-0.log"
+    await wait_until(lambda: log.read_text().count('"worker started"') == 2, "both work")
+    pool.send(signal.SIGTERM)
+    await wait_until(lambda: log.read_text().count('"draining"') == 2, "both drain")
+    pool.send(signal.SIGTERM)
+    assert await pool.ended() == 0
+    for job_id in ids:
+        job = await plant.floor.job(job_id)
+        assert (job.state, job.handbacks, job.attempts, job.crashes) == (JobState.QUEUED, job.deliveries, 0, 0)
+    assert len(notes(plant.folder, "started")) == len(first)
