@@ -19,6 +19,8 @@ NAMESPACE = "chaos"
 READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 30.0
 PROBE_WITHIN_S = 2.0
+NOWHERE = (HOST, 9)
+"""What a proxy leads to that nobody uses."""
 
 # The second is what httpx 0.28 makes of a connection that uvloop loses between making it and its first use.
 NO_ANSWER = (httpx.HTTPError, AttributeError)
@@ -147,18 +149,21 @@ class Fleet:
 
 @asynccontextmanager
 async def open_fleet(
-    folder: Path, redis: tuple[str, int], shape: Shape, timing: Timing, sabotage: str = ""
+    folder: Path, redis: tuple[str, int] | str, shape: Shape, timing: Timing, sabotage: str = ""
 ) -> AsyncIterator[Fleet]:
-    """Yield a fleet whose processes are not started yet; all of them have ended afterwards."""
+    """Yield a fleet whose processes are not started yet; all of them have ended afterwards.
+
+    `redis` is the address that the proxies lead to, or a URL that services use without them.
+    """
     effects = folder / "effects"
     effects.mkdir(parents=True)
     async with AsyncExitStack() as stack:
         services = []
         names = shape.names()
         for (kind, name), (port, admin_port) in zip(names, _port_pairs(len(names)), strict=True):
-            proxy = await stack.enter_async_context(FaultProxy(redis))
+            proxy = await stack.enter_async_context(FaultProxy(NOWHERE if isinstance(redis, str) else redis))
             settings = timing.settings() | {
-                "REDIS_URL": proxy.url,
+                "REDIS_URL": redis if isinstance(redis, str) else proxy.url,
                 "NAMESPACE": NAMESPACE,
                 "ADMIN_PORT": str(admin_port),
                 "PORT": str(port),

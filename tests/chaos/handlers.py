@@ -15,6 +15,7 @@ from millstream import App, Context, Retry, Snooze
 app = App("chaos")
 
 SOON = Retry(max_attempts=6, base=0.1, cap=0.4)
+TWICE = Retry(max_attempts=2, base=0.1, cap=0.2)
 PATIENTLY = Retry(max_attempts=60, base=0.2, cap=0.5)
 """A child cannot be submitted while Redis is away or full, and that counts as an attempt."""
 
@@ -127,7 +128,7 @@ async def child(task: Task, ctx: Context) -> str:
     return task.key
 
 
-@app.job("chaos.hopeless", retry=Retry(max_attempts=2, base=0.1, cap=0.2))
+@app.job("chaos.hopeless", retry=TWICE)
 async def hopeless(task: Task, ctx: Context) -> None:
     """Fail every attempt."""
     leave("started", ctx, task.key)
@@ -166,9 +167,7 @@ async def hog(task: Task, ctx: Context) -> None:
         time.sleep(STEP_S)  # noqa: ASYNC251 - the fault itself
 
 
-@app.job(
-    "chaos.endless", isolation="process", timeout=ENDLESS_TIMEOUT_S, retry=Retry(max_attempts=2, base=0.1, cap=0.2)
-)
+@app.job("chaos.endless", isolation="process", timeout=ENDLESS_TIMEOUT_S, retry=TWICE)
 def endless(task: Task, ctx: Context) -> None:
     """Loop for ever, where a timeout can end it."""
     leave("started", ctx, task.key)

@@ -11,7 +11,7 @@ HELD_JOBS = 8
 
 
 async def kills(stage: Stage) -> None:
-    """Kill -9 of workers, dispatchers, reapers and ingests at random: every accepted job ends, effects at least once."""
+    """Kill workers, dispatchers, reapers and ingests at random: every accepted job ends, effects at least once."""
     with anyio.move_on_after(stage.seconds):
         while True:
             await anyio.sleep(stage.rng.uniform(0.5, 2.0))

@@ -1,4 +1,4 @@
-"""Does for the fleet what Kubernetes does for pods: starts again what has ended, kills what fails its liveness probe."""
+"""Does for the fleet what Kubernetes does for pods: starts what has ended, kills what fails its liveness probe."""
 
 import signal
 from typing import NoReturn

@@ -5,7 +5,7 @@ from chaos.stage import Stage
 
 
 async def duplicates(stage: Stage) -> None:
-    """A submitter that sends every request three times with its Idempotency-Key, answers lost: one job per key."""
+    """Send every request three times with its Idempotency-Key, while answers get lost: one job per key."""
     with anyio.move_on_after(stage.seconds):
         while True:
             await anyio.sleep(stage.rng.uniform(0.2, 0.6))

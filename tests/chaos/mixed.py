@@ -9,7 +9,7 @@ Deed = Callable[[Stage], Awaitable[object]]
 
 
 async def mixed(stage: Stage) -> None:
-    """A seeded storm of all faults at once, for as long as there is time: all promises hold."""
+    """Let all faults storm at once, by the seed, for as long as there is time: all promises hold."""
     with anyio.move_on_after(stage.seconds):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_storm, stage, PROCESS_DEEDS, (0.5, 3.0))

@@ -21,7 +21,7 @@ NEIGHBOURS = (
 
 
 async def poison(stage: Stage) -> None:
-    """Segfault, OOM, endless loop, blocked event loop: the dead letters have the right reason, neighbours are unharmed."""
+    """Segfault, OOM, endless loop, blocked event loop: dead for the right reason, neighbours unharmed."""
     await anyio.sleep(1.0)
     for kind in KINDS:
         await stage.submitter.submit(Wish(type=kind))

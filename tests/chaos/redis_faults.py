@@ -9,7 +9,7 @@ DRAINED_WITHIN_S = 40.0
 
 
 async def redis_restart(stage: Stage) -> None:
-    """Kill -9 and restart of Redis with AOF always, its scripts gone: no accepted job is lost."""
+    """Kill and restart Redis with AOF always, its scripts gone: no accepted job is lost."""
     ends_at = anyio.current_time() + stage.seconds
     while True:
         async with stage.redis_dead():

@@ -16,7 +16,7 @@ from chaos.kubelet import Kubelet
 from chaos.redis_keeper import RedisKeeper
 from chaos.report import Report, report_of
 from chaos.scenario import Scenario
-from chaos.stage import Stage
+from chaos.stage import Keeper, Stage
 from chaos.submitter import Submitter
 from waiting import wait_until
 
@@ -36,10 +36,10 @@ async def run_scenario(
     rng = random.Random(f"{scenario.name} {seed}")
     began = time.monotonic()
     async with (
-        RedisKeeper(folder / "redis", binary) as redis,
-        open_fleet(folder, redis.address, scenario.shape, scenario.timing, scenario.sabotage) as fleet,
+        scenario.redis(folder / "redis", binary) as redis,
+        open_fleet(folder, _way_to(redis), scenario.shape, scenario.timing, scenario.sabotage) as fleet,
         open_broker(redis.url, namespace=NAMESPACE, patience_s=10.0) as broker,
-        Submitter(fleet.api_urls, rng) as submitter,
+        Submitter(fleet.api_urls, rng, scenario.headers) as submitter,
     ):
         journal = Journal()
         stage = Stage(
@@ -62,8 +62,13 @@ async def run_scenario(
             broker, fleet, ledger=submitter.ledger, journal=journal, timing=scenario.timing, unrest=unrest
         )
         stage.figures |= {name: describe(evidence) for name, describe in scenario.describe.items()}
-        complaints = check(evidence, scenario.rules)
+        complaints = check(evidence, scenario.rules, scenario.waived)
         return report_of(scenario, stage, evidence, complaints, loaded_ms, time.monotonic() - began)
+
+
+def _way_to(redis: Keeper) -> tuple[str, int] | str:
+    """Return what the proxies stand before, or the URL that services use without them."""
+    return redis.address if isinstance(redis, RedisKeeper) else redis.url
 
 
 async def _keep_events(broker: Broker) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from chaos.checker import Rule
 from chaos.evidence import Evidence
 from chaos.fleet import Shape, Timing
-from chaos.stage import Stage
+from chaos.redis_keeper import RedisKeeper
+from chaos.stage import Keeper, Stage
 from chaos.submitter import EVERYDAY, Wish
 from msgspec import Struct
 
@@ -28,6 +29,12 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """What must hold beside the promises."""
     describe: dict[str, Callable[[Evidence], str]] = {}
     """Figures to be had from the evidence, by what they are."""
+    waived: frozenset[str] = frozenset()
+    """Rules that may be broken here, by name, because the docs say so."""
+    redis: Callable[..., Keeper] = RedisKeeper
+    """What keeps the Redis of this scenario, made with a folder and a server program."""
+    headers: dict[str, str] = {}
+    """What each submission carries beside its key."""
     sabotage: str = ""
     """A bug to plant in every process; only tests of the checker do."""
 

@@ -3,9 +3,11 @@
 Two rows have none yet: there is no history database that could be away, and no cron, so nothing of promise 5.
 """
 
-from chaos import draining, kills, links, mixed, outages, poison, redis_faults
+from chaos import draining, kills, links, mixed, moves, outages, poison, redis_faults
 from chaos.fleet import Timing
 from chaos.scenario import Scenario
+from chaos.submitter import EVERYDAY
+from chaos.topology_keepers import ClusterKeeper, TrioKeeper
 
 SCENARIOS = {
     scenario.name: scenario
@@ -26,6 +28,17 @@ SCENARIOS = {
         Scenario(name="full", act=redis_faults.full),
         Scenario(name="poison", act=poison.poison, timing=poison.TIMING, mix=poison.NEIGHBOURS, rate_per_s=20),
         Scenario(name="duplicates", act=links.duplicates, copies=3, rate_per_s=20),
+        Scenario(
+            name="failover",
+            act=moves.failover,
+            redis=TrioKeeper,
+            # Of children that handlers submit nobody asks whether a replica has them.
+            mix=tuple(wish for wish in EVERYDAY if wish.type != "chaos.parent"),
+            headers={"Prefer": "durability=replicated"},
+            waived=moves.WAIVED,
+            describe={"lost by the failovers": moves.describe_losses},
+        ),
+        Scenario(name="slot-move", act=moves.slot_move, redis=ClusterKeeper),
         Scenario(name="slow-link", act=links.slow_link, timing=Timing(grace_s=2.0)),
     )
 }

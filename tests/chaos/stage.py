@@ -14,8 +14,11 @@ from chaos.kubelet import Kubelet
 from chaos.redis_keeper import RedisKeeper
 from chaos.service import Service
 from chaos.submitter import Submitter
+from chaos.topology_keepers import ClusterKeeper, TrioKeeper
 
 from millstream_streams import Broker
+
+Keeper = RedisKeeper | TrioKeeper | ClusterKeeper
 
 
 class Stage:
@@ -25,7 +28,7 @@ class Stage:
         self,
         *,
         fleet: Fleet,
-        redis: RedisKeeper,
+        redis: Keeper,
         broker: Broker,
         submitter: Submitter,
         journal: Journal,
@@ -115,6 +118,7 @@ class Stage:
     @asynccontextmanager
     async def redis_dead(self) -> AsyncIterator[Fault]:
         """Kill Redis, and start it again with its data at the end of the block."""
+        assert isinstance(self.redis, RedisKeeper)
         with self.journal.lasting("redis killed", EVERYTHING) as fault:
             await anyio.to_thread.run_sync(self.redis.kill)
             try:
@@ -125,7 +129,8 @@ class Stage:
 
     @asynccontextmanager
     async def redis_full(self) -> AsyncIterator[Fault]:
-        """Let Redis be at its maxmemory for as long as the block lasts. That excuses nobody: leases are kept all the same."""
+        """Let Redis be at its maxmemory for as long as the block lasts. That excuses nobody: leases are kept."""
+        assert isinstance(self.redis, RedisKeeper)
         with self.journal.lasting("full", "redis") as fault:
             await self.redis.fill()
             try:

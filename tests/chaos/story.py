@@ -12,7 +12,7 @@ _ATTEMPTS = {EventKind.SUCCEEDED, EventKind.RETRYING}
 
 
 def steps_are_legal(evidence: Evidence) -> Iterator[str]:
-    """Versions have no gap, and no step is impossible: nothing follows on an end."""
+    """Complain of a gap in the versions, and of a step that is impossible: nothing follows on an end."""
     for job_id, steps in evidence.steps.items():
         state = ""
         for wanted, step in enumerate(steps, start=1):
@@ -26,7 +26,7 @@ def steps_are_legal(evidence: Evidence) -> Iterator[str]:
 
 
 def ends_agree(evidence: Evidence) -> Iterator[str]:
-    """The last event of a job and its hash name the same state; there is no job without events, or the reverse."""
+    """Complain where the last event of a job and its hash differ, or one of them is missing."""
     for job_id in sorted(evidence.jobs.keys() | evidence.steps.keys()):
         steps, job = evidence.steps.get(job_id), evidence.jobs.get(job_id)
         told, held = steps[-1].state if steps else "nothing", job.state if job else "nothing"
@@ -35,7 +35,7 @@ def ends_agree(evidence: Evidence) -> Iterator[str]:
 
 
 def counts_agree(evidence: Evidence) -> Iterator[str]:
-    """A job's counts are those of its events: no attempt is burned by a crash or a hand-back."""
+    """Complain where a job's counts are not those of its events: a crash or a hand-back burns no attempt."""
     for job_id, job in evidence.jobs.items():
         held = {
             "attempts": job.attempts,

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import anyio
@@ -60,11 +60,12 @@ EVERYDAY = (
 class Submitter:
     """Submits, and writes down what it was told; an async context manager."""
 
-    def __init__(self, urls: list[str], rng: random.Random) -> None:
+    def __init__(self, urls: list[str], rng: random.Random, headers: Mapping[str, str]) -> None:
         self.ledger = Ledger()
         self.copies = 1
         """How often each request is sent, whatever the answer."""
         self._urls = urls
+        self._headers = headers
         self._rng = rng
         self._http = httpx.AsyncClient(trust_env=False, timeout=ANSWER_WITHIN_S)
 
@@ -124,7 +125,8 @@ class Submitter:
         entry.sent += 1
         at_ms, begun = now_ms(), time.monotonic()
         try:
-            response = await self._http.post(f"{url}/v1/jobs", json=body, headers={"Idempotency-Key": entry.key})
+            headers = {"Idempotency-Key": entry.key, **self._headers}
+            response = await self._http.post(f"{url}/v1/jobs", json=body, headers=headers)
         except NO_ANSWER:
             answer = Answer(at_ms, time.monotonic() - begun)
         else:

@@ -1,0 +1,74 @@
+"""The checker is shown to be able to fail: with one script broken, a run ends with the right complaint."""
+
+from pathlib import Path
+
+import pytest
+from chaos.draining import GATE
+from chaos.fleet import SMALL, Timing
+from chaos.kills import zombie
+from chaos.runner import run_scenario
+from chaos.sabotage import BUGS
+from chaos.scenario import Act, Scenario
+from chaos.stage import Stage
+from chaos.submitter import EVERYDAY, Wish
+from msgspec.structs import replace
+from waiting import wait_until
+
+SEED = 7
+SLOW = Wish(type="chaos.slow", seconds=(1.0, 2.0))
+# What never ends need not be waited for: the checker says what is still under way.
+REST_S = 8.0
+
+
+async def kill_a_busy_worker(stage: Stage) -> None:
+    """Kill a worker with jobs in its hands."""
+    await stage.submitter.submit_many(SLOW, 20)
+    await stage.kill(stage.fleet.named("worker-1"))
+
+
+async def stop_a_busy_worker(stage: Stage) -> None:
+    """Stop a worker whose jobs do not end by themselves, and then let them end."""
+    await stage.submitter.submit_many(GATE, 10)
+    worker = stage.fleet.named("worker-1")
+    await stage.terminate(worker)
+    await wait_until(lambda: worker.pid != worker.pids[0], "the worker has left")
+    (stage.fleet.effects / "go").touch()
+
+
+async def work(stage: Stage) -> None:
+    """Do nothing but the day's work."""
+    await stage.submitter.submit_many(replace(EVERYDAY[3], times=(1, 1)), 10)
+    await stage.submitter.submit_many(SLOW, 10)
+
+
+ACTS: dict[str, Act] = {
+    "commit-without-fence": zombie,
+    "ack-without-delete": work,
+    "recovery-skips-a-stream": kill_a_busy_worker,
+    "retry-lost-before-due": work,
+    "hand-back-burns-a-crash": stop_a_busy_worker,
+    "lease-of-others-is-taken": work,
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+async def test_a_planted_bug_is_found(bug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suite that stays green with a promise broken proves nothing."""
+    monkeypatch.setattr("chaos.runner.REST_WITHIN_S", REST_S)
+    scenario = Scenario(name=bug, act=ACTS[bug], shape=SMALL, timing=Timing(grace_s=0.3), rate_per_s=0, sabotage=bug)
+    report = await run_scenario(scenario, tmp_path, seed=SEED, seconds=1.0)
+    promises = {complaint.promise for complaint in report.complaints}
+    assert BUGS[bug].promise in promises, [str(complaint) for complaint in report.complaints[:10]]
+
+
+async def test_the_same_acts_keep_all_promises_when_nothing_is_broken(tmp_path: Path) -> None:
+    """So it is the bugs that the checker complains of, and not the acts."""
+
+    async def everything(stage: Stage) -> None:
+        await work(stage)
+        await kill_a_busy_worker(stage)
+        await zombie(stage)
+
+    scenario = Scenario(name="sound", act=everything, shape=SMALL, rate_per_s=0)
+    report = await run_scenario(scenario, tmp_path, seed=SEED, seconds=1.0)
+    assert [str(complaint) for complaint in report.complaints] == []
