@@ -7,7 +7,7 @@ is answered before it is stored, and a call that fails is the failure of exactly
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
@@ -96,7 +96,16 @@ class Lane:
 class Appender(AbstractAsyncContextManager["Appender"]):
     """Appends jobs to queues for as long as it is open."""
 
-    def __init__(self, broker: Broker, metrics: IngestMetrics, *, max_backlog_jobs: int) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        metrics: IngestMetrics,
+        *,
+        max_backlog_jobs: int,
+        is_away: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._is_away = is_away
+        """Whether it is known that Redis takes nothing: then every request would only make another connection."""
         self._store = broker.store
         self._registry = broker.registry
         self._metrics = metrics
@@ -130,6 +139,8 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits, NotDurableError,
         StoreFullError, StoreUnavailableError.
         """
+        if self._is_away():
+            raise StoreUnavailableError("Redis refused a write a moment ago")
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
             raise IngestError(OVERLOADED, f"{self.backlog_jobs} jobs wait to be stored")
         ticket = Ticket(jobs, asyncio.get_running_loop().create_future(), since or time.monotonic())

@@ -8,6 +8,7 @@ from millstream_streams import Broker, StoreUnavailableError
 from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 
 ASK_EVERY_S = 1.0
+ASK_AWAY_EVERY_S = 0.5
 ANSWER_WITHIN_S = 1.0
 LOOP_WITHIN_S = 10.0
 
@@ -20,6 +21,8 @@ class RedisWatch:
         self._is_suitable = False
         self._redis = HealthCheck("redis", ok=False, detail="not asked yet")
         self._loop = Pulse("event loop", LOOP_WITHIN_S)
+        self.is_away = False
+        """Whether Redis has refused the last question. To be silent for a moment is not enough: it may just be busy."""
         self._is_leaving = False
         self._failures = FailureLog("connection to Redis")
 
@@ -28,7 +31,7 @@ class RedisWatch:
         while True:
             self._loop.beat()
             await self.look()
-            await anyio.sleep(ASK_EVERY_S)
+            await anyio.sleep(ASK_EVERY_S if self._redis.ok else ASK_AWAY_EVERY_S)
 
     async def look(self) -> None:
         """Ask once. Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs."""
@@ -37,9 +40,11 @@ class RedisWatch:
                 await self._ask()
         except (StoreUnavailableError, TimeoutError) as error:
             self._failures.failed(error)
+            self.is_away = isinstance(error, StoreUnavailableError)
             self._redis = HealthCheck("redis", ok=False, detail="does not answer")
         else:
             self._failures.succeeded()
+            self.is_away = False
             self._redis = HealthCheck("redis", ok=True)
 
     async def _ask(self) -> None:

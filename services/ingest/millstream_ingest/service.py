@@ -117,9 +117,10 @@ async def open_parts(config: IngestConfig, *, tracer: JobTracer) -> AsyncIterato
             )
         )
         background = await stack.enter_async_context(anyio.create_task_group())
-        appender = Appender(broker, metrics, max_backlog_jobs=config.max_backlog_jobs)
+        watch = RedisWatch(broker)
+        appender = Appender(broker, metrics, max_backlog_jobs=config.max_backlog_jobs, is_away=lambda: watch.is_away)
         await stack.enter_async_context(appender)
-        parts = _put_together(config, broker, appender, tracer, registry, metrics)
+        parts = _put_together(config, broker, appender, watch, tracer, registry=registry, metrics=metrics)
         await parts.watch.look()
         background.start_soon(parts.watch.run)
         background.start_soon(parts.waiter.run)
@@ -132,14 +133,15 @@ def _put_together(
     config: IngestConfig,
     broker: Broker,
     appender: Appender,
+    watch: RedisWatch,
     tracer: JobTracer,
+    *,
     registry: MetricRegistry,
     metrics: IngestMetrics,
 ) -> Parts:
     catalogue = TypeCatalogue(broker.registry, registry)
     admission, minter = Admission(config.unknown_types), JobMinter(tracer)
     lister = JobLister(broker)
-    watch = RedisWatch(broker)
     return Parts(
         config=config,
         broker=broker,
