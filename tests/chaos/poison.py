@@ -43,7 +43,7 @@ async def poison(stage: Stage) -> None:
     stage.figures["killed by liveness"] = ", ".join(stage.kubelet.killed) or "none"
 
 
-def neighbours_are_few(evidence: Evidence) -> Iterator[str]:
+def neighbours_were_there(evidence: Evidence) -> Iterator[str]:
     """Complain when no job beside a poisonous one was charged: then none ran beside it, and nothing was shown."""
     if not any(job.crashes and job.type not in KINDS for job in evidence.jobs.values()):
         yield "no other job ever ran beside a poisonous one"

@@ -26,7 +26,14 @@ SCENARIOS = {
         Scenario(name="redis-restart", act=redis_faults.redis_restart),
         Scenario(name="outage", act=outages.outage),
         Scenario(name="full", act=redis_faults.full),
-        Scenario(name="poison", act=poison.poison, timing=poison.TIMING, mix=poison.NEIGHBOURS, rate_per_s=20),
+        Scenario(
+            name="poison",
+            act=poison.poison,
+            timing=poison.TIMING,
+            mix=poison.NEIGHBOURS,
+            rate_per_s=20,
+            rules=(poison.neighbours_were_there,),
+        ),
         Scenario(name="duplicates", act=links.duplicates, copies=3, rate_per_s=20),
         Scenario(
             name="failover",

@@ -181,7 +181,9 @@ async def test_second_signal_hurries_and_a_third_one_kills(lines: Lines, eventua
 
         async def press_again() -> None:
             for presses in (1, 2):
-                await eventually(lambda: lines.count(("a", "not yet")) == presses, "the signal has reached the child")
+                await eventually(
+                    lambda n=presses: lines.count(("a", "not yet")) == n, "the signal has reached the child"
+                )
                 os.kill(os.getpid(), signal.SIGINT)
 
         async with supervise([script("a", code)], lines, grace_s=600.0) as supervisor:

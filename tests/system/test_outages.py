@@ -158,7 +158,7 @@ SERVICES = {"worker": ["system.chores:app"], "dispatcher": [], "reaper": []}
 
 
 async def test_services_that_wait_for_redis_say_so_and_leave_when_told(tmp_path: Path) -> None:
-    """Live, unready, and why. The first process of a container that does not listen for SIGTERM ends by SIGKILL only."""
+    """Live, unready, and why. The first process of a container that ignores SIGTERM ends by SIGKILL only."""
     nobody, *ports = free_ports(1 + len(SERVICES))
     with ExitStack() as stack:
         processes = {

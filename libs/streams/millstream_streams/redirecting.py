@@ -37,12 +37,12 @@ class RedirectingNode:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._node, name)
 
-    async def execute_command(self, *args: Any, then: Command = (), **kwargs: Any) -> Any:
+    async def execute_command(self, *args: Any, then: Command = (), asking: bool = False, **kwargs: Any) -> Any:
         """Send a command, to the node that this one names if the key is on its way there."""
         rest: list[tuple[Command, Options]] = [(then, {})] if then else []
         try:
             if not rest:
-                return await self._node.execute_command(*args, **kwargs)
+                return await self._node.execute_command(*args, asking=asking, **kwargs)
             return await _converse(self._node, [(args, kwargs), *rest])
         except MovedError:  # to redis-py a kind of AskError; the cluster client has to hear of it
             raise

@@ -3,10 +3,9 @@
 One that does not keep them is refused before work is done for it, and nobody can fill the memory by never ending.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
-
-import anyio
 
 from millstream_contracts import FieldError
 from millstream_ingest.errors import MAX_QUOTED_CHARS, IngestError
@@ -39,17 +38,25 @@ class BodyReader:
         _check_announced(headers, max_bytes)
         chunks: list[bytes] = []
         size, more = 0, True
+        loop = asyncio.get_running_loop()
         try:
-            # What is too large is read on for a while and thrown away: a client that still sends when the connection
-            # is closed sees a reset in place of the answer.
-            while more and size <= 2 * max_bytes:
-                message = await _receive(receive)
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size <= max_bytes:
-                    self._make_room(len(chunk))
-                    chunks.append(chunk)
-                more = message.get("more_body", False)
+            # One of asyncio for the whole body: a cancel scope of anyio for each part took a seventh of all CPU.
+            async with asyncio.timeout(STALLED_AFTER_S) as patience:
+                # What is too large is read on for a while and thrown away: a client that still sends when the
+                # connection is closed sees a reset in place of the answer.
+                while more and size <= 2 * max_bytes:
+                    message = cast("Mapping[str, Any]", await receive())
+                    if message["type"] == "http.disconnect":
+                        raise gone()
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size <= max_bytes:
+                        self._make_room(len(chunk))
+                        chunks.append(chunk)
+                    if more := message.get("more_body", False):
+                        patience.reschedule(loop.time() + STALLED_AFTER_S)
+        except TimeoutError:
+            raise IngestError(REQUEST_TIMEOUT, f"nothing of the body came for {STALLED_AFTER_S:g} s") from None
         finally:
             self._room_bytes += sum(map(len, chunks))
         if size > max_bytes:
@@ -65,15 +72,6 @@ class BodyReader:
 def gone() -> IngestError:
     """Return the error for a client that nobody can answer any more."""
     return IngestError(BAD_REQUEST, "the client went away")
-
-
-async def _receive(receive: Callable[[], Awaitable[Any]]) -> Mapping[str, Any]:
-    with anyio.move_on_after(STALLED_AFTER_S):
-        message = cast("Mapping[str, Any]", await receive())
-        if message["type"] == "http.disconnect":
-            raise gone()
-        return message
-    raise IngestError(REQUEST_TIMEOUT, f"nothing of the body came for {STALLED_AFTER_S:g} s")
 
 
 def _check_coding(headers: Headers) -> None:

@@ -16,8 +16,9 @@ class ReaperConfig(Struct, frozen=True, kw_only=True):
     expire_every_s: float = 5.0
     trim_every_s: float = 10.0
     sweep_every_s: float = 60.0
-    events_kept: int = 10_000
-    """Entries of a queue's event stream that are kept when no consumer group reads it."""
+    events_kept: int = 1_000
+    """Entries of a queue's event stream that are kept when no consumer group reads it. One may tell of a hundred jobs
+    and take 5 KB."""
     events_cap: int = 1_000_000
     """Entries that are kept at most, seen or not."""
     consumer_idle_s: float = 3600.0

@@ -1,0 +1,90 @@
+"""A queue whose slot moves to another node of the cluster: calls wait or follow, and nothing is lost."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import anyio.to_thread
+import pytest
+from streams.audit import audit
+from streams.seeds import commit, seed, take
+from topologies.cluster import Cluster, SlotMove, three_primaries
+from waiting import wait_until
+
+from millstream_cli.redis_finder import RedisBinary
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue
+from millstream_streams import Broker, CommitCode, open_broker
+
+QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
+
+
+@pytest.fixture(scope="module")
+def cluster(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Yield a cluster of this module's own, whose slots may be anywhere afterwards."""
+    with three_primaries(tmp_path_factory.mktemp("cluster"), redis_binary) as running:
+        yield running
+
+
+@pytest.fixture
+async def moving(cluster: Cluster, namespace: str) -> AsyncIterator[Broker]:
+    """Yield a broker that has patience."""
+    async with open_broker(cluster.url, namespace=namespace, patience_s=20.0) as opened:
+        yield opened
+        await audit(opened, QUEUE)
+
+
+def begin_move(cluster: Cluster, broker: Broker) -> SlotMove:
+    """Open the slot of the queue for its move to another node."""
+    key = broker.keys.of(QUEUE).events
+    return cluster.begin_move(key, cluster.others(cluster.node_of(key))[0])
+
+
+def refusals(cluster: Cluster) -> int:
+    """Return how often the nodes have said that a call should be tried again."""
+    found = (node.info("errorstats").get("errorstat_TRYAGAIN", {}).get("count", 0) for node in cluster.nodes)
+    return sum(int(count) for count in found)
+
+
+async def test_a_job_can_be_read_wherever_its_hash_is_just_now(moving: Broker, cluster: Cluster) -> None:
+    """Here, there, and after the move: ASK and MOVED are followed, and answers are read as they should be."""
+    first, second = await seed(moving, QUEUE, 2)
+    keys = moving.keys.of(QUEUE)
+
+    async def states() -> list[JobState]:
+        jobs = [await moving.views.job(QUEUE, job_id) for job_id in (first, second)]
+        return [job.state for job in jobs if job]
+
+    move = begin_move(cluster, moving)
+    assert await states() == [JobState.QUEUED] * 2
+    move.move_these([keys.job(first).encode()])
+    assert await states() == [JobState.QUEUED] * 2
+    move.move_keys()
+    assert await states() == [JobState.QUEUED] * 2
+    move.finish()
+    assert await states() == [JobState.QUEUED] * 2
+
+
+@pytest.mark.parametrize("moved", [0, 1, None], ids=["no key moved", "one key moved", "all keys moved"])
+async def test_calls_wait_until_the_slot_has_arrived(moving: Broker, cluster: Cluster, moved: int | None) -> None:
+    """Scripts name keys that are elsewhere, or nowhere: Redis says to try again, and so they do."""
+    (running,) = [delivery for _ in await seed(moving, QUEUE) for delivery in await take(moving, QUEUE)]
+    codes: list[CommitCode] = []
+    stored: list[str] = []
+    before, move = refusals(cluster), begin_move(cluster, moving)
+    move.move_keys(moved)
+
+    async def commit_it() -> None:
+        codes.append(await commit(moving, running))
+
+    async def submit() -> None:
+        stored.extend(await seed(moving, QUEUE, 3))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(commit_it)
+        tasks.start_soon(submit)
+        await wait_until(lambda: refusals(cluster) > before + 1, "calls were told to try again")
+        await anyio.to_thread.run_sync(move.move_keys)
+        await anyio.to_thread.run_sync(move.finish)
+    assert codes == [CommitCode.COMMITTED]
+    snapshot = await audit(moving, QUEUE)
+    assert {job_id for job_id, fields in snapshot.jobs.items() if fields["state"] == b"queued"} == set(stored)
+    assert {one.id for one in await take(moving, QUEUE)} == set(stored)
