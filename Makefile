@@ -13,7 +13,7 @@ UV_VERSION := 0.13.9
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo fmt lint types test bench build image requirements clean
+.PHONY: help setup up demo fmt lint types test chaos bench soak build image requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,16 @@ types: $(INSTALLED) ## Check types
 test: $(INSTALLED) ## Run the tests; ARGS="-k drain -x" goes to pytest
 	$(BIN)/pytest $(ARGS)
 
+chaos: export PYTHONPATH := tests
+chaos: $(INSTALLED) ## Break everything and see whether promises hold; SCENARIO=zombie CHAOS_SECONDS=120 CHAOS_SEED=1
+	@$(BIN)/python -m chaos $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) \
+		$(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(ARGS)
+
 bench: $(INSTALLED) ## Measure throughput and latency
 	$(BIN)/python benchmarks $(ARGS)
+
+soak: $(INSTALLED) ## See whether a million jobs leave anything behind
+	$(BIN)/python benchmarks soak --jobs 1000000 $(ARGS)
 
 build: $(INSTALLED) ## Build the wheel and the source archive into dist/
 	$(BIN)/hatchling build
