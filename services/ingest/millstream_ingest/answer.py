@@ -7,6 +7,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.response.base import ASGIResponse
 
+from millstream_contracts import Problem
 from millstream_ingest.errors import BodyError, IngestError
 from millstream_ingest.negotiation import Encoding, answer_encoding, batch_format
 from millstream_ingest.problems import PROBLEM_MEDIA_TYPE
@@ -34,6 +35,11 @@ def encode(value: Any, encoding: Encoding) -> bytes:
         return _encode_json(value)
     # MessagePack has a type for times, which clients in few languages read as one.
     return _encode_msgpack(msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=_strange))
+
+
+def encode_problem(problem: Problem) -> bytes:
+    """Return a problem document, which is JSON whatever the client takes."""
+    return _encode_json(problem)
 
 
 class Answer(Response[Any]):
@@ -77,16 +83,17 @@ class Refusal(Response[Any]):
         if problem.status == _UNAVAILABLE:
             # Drawn at random, so that all that were turned away do not come back together.
             self.headers.setdefault("Retry-After", str(random.randint(1, 3)))
-        return _respond(request, problem.status, _encode_json(problem), PROBLEM_MEDIA_TYPE, self.headers)
+        return _respond(request, problem.status, encode_problem(problem), PROBLEM_MEDIA_TYPE, self.headers)
 
 
 def answer_encoding_of(request: Request[Any, Any, Any]) -> Encoding:
     """Return the encoding to answer a request in."""
     headers = request.headers
-    return answer_encoding(",".join(headers.getall("accept", [])), _sent_encoding(headers.get("content-type")))
+    return answer_encoding(",".join(headers.getall("accept", [])), sent_encoding(headers.get("content-type")))
 
 
-def _sent_encoding(content_type: str | None) -> Encoding:
+def sent_encoding(content_type: str | None) -> Encoding:
+    """Return the encoding of a request by its content type; JSON where that says nothing that we know."""
     if content_type is None:
         return Encoding.JSON
     try:

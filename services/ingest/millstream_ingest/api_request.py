@@ -3,17 +3,15 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
-import anyio
 from litestar import Request
 
 from millstream_contracts import Tenant
-from millstream_ingest.body_reader import gone
+from millstream_ingest.client_watch import unless_gone
 from millstream_ingest.idempotency import HEADER, IdempotencyKey, parse_key
 from millstream_ingest.parts import Parts
 from millstream_ingest.preferences import Preferences, parse_preferences
 from millstream_ingest.query import Query, parse_query
 from millstream_ingest.tenancy import tenant_of
-from millstream_streams import StoreError
 from millstream_telemetry import ServerSpan
 
 T = TypeVar("T")
@@ -33,7 +31,7 @@ class ApiRequest(Request[Any, Any, Any]):
     @property
     def tenant(self) -> Tenant:
         """Return on whose behalf the request acts."""
-        return tenant_of(self)
+        return tenant_of(self.scope)
 
     @property
     def span(self) -> ServerSpan:
@@ -70,22 +68,4 @@ class ApiRequest(Request[Any, Any, Any]):
 
         Raises: StoreError, and IngestError when nobody is there to be answered.
         """
-        outcome: list[T] = []
-        failure: StoreError | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._await_gone, tasks.cancel_scope)
-            try:
-                outcome.append(await wait())
-            except StoreError as error:
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        if not outcome:
-            raise gone()
-        return outcome[0]
-
-    async def _await_gone(self, scope: anyio.CancelScope) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
+        return await unless_gone(self.receive, wait)

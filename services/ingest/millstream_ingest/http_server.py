@@ -4,14 +4,18 @@ It is held by a few lines here so that nothing else knows which server it is.
 """
 
 import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
-from litestar import Litestar
 
 from millstream_ingest.errors import BindError
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+"""An application, by ASGI."""
 
 BACKLOG = 1024
 MAX_HEADER_BYTES = 64 << 10
@@ -22,7 +26,7 @@ _LOOK_EVERY_S = 0.005
 class HttpServer:
     """Serves an application on one address. Its port is bound from the beginning. Raises: BindError."""
 
-    def __init__(self, app: Litestar, host: str, port: int) -> None:
+    def __init__(self, app: Asgi, host: str, port: int) -> None:
         self.host = host
         self._reserved = _reserve(host, port)
         self._ended = anyio.Event()

@@ -24,6 +24,7 @@ from millstream_ingest.parts import Parts
 from millstream_ingest.queue_surveyor import QueueSurveyor
 from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.settled_waiter import SettledWaiter
+from millstream_ingest.submission_door import SubmissionDoor
 from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import Broker, open_broker
 from millstream_telemetry import (
@@ -75,7 +76,7 @@ async def serve_parts(
 ) -> None:
     """Serve opened parts until `stop` is set. Raises: BindError, AdminBindError."""
     config, log = parts.config, structlog.get_logger()
-    server = HttpServer(create_app(parts), config.host, config.port)
+    server = HttpServer(SubmissionDoor(create_app(parts), parts), config.host, config.port)
     async with _unwrapped(), anyio.create_task_group() as tasks:
         with serve_admin(config.admin_host, config.admin_port, registry=parts.registry, report=parts.health):
             tasks.start_soon(_run_until_stopped, server, stop)

@@ -1,17 +1,14 @@
 """Jobs: submit one, read one, list, cancel, retry."""
 
-import zlib
-from contextlib import suppress
-
 from litestar.params import FromPath
 
 from millstream_contracts import Job, JobId, Page, Queue, Submission, queue_of
 from millstream_ingest.answer import Answer
 from millstream_ingest.api_request import ApiRequest
+from millstream_ingest.entity_tag import etag_of
 from millstream_ingest.errors import IngestError
 from millstream_ingest.idempotency import HEADER
 from millstream_ingest.listing_answer import listing_answer
-from millstream_ingest.negotiation import request_encoding
 from millstream_ingest.operation import Content, Operation, Parameter, act, listing, read, seconds
 from millstream_ingest.problems import (
     IDEMPOTENCY_KEY_REUSED,
@@ -24,7 +21,8 @@ from millstream_ingest.problems import (
     WRONG_STATE,
 )
 from millstream_ingest.routes import examples
-from millstream_streams import ActionCode, StoreUnavailableError
+from millstream_ingest.submitting import submit
+from millstream_streams import ActionCode
 
 _TAG = "Jobs"
 _JOB_HEADERS = {"ETag": "The job's version", "Location": "Path of the job"}
@@ -107,29 +105,8 @@ RETRY = Operation(
 @act("/v1/jobs", SUBMIT)
 async def submit_job(request: ApiRequest) -> Answer:
     """Submit a job."""
-    request.read_query()
-    parts = request.parts
-    encoding = request_encoding(request.body_type)
-    key, wishes = request.idempotency_key, request.preferences
-    body = await request.read_body(parts.config.max_body_bytes)
-    accepted = await parts.intake.submit(
-        request.tenant,
-        body,
-        encoding,
-        caller=request.span.context,
-        key=key,
-        waited=wishes.wait_s > 0,
-        durability=wishes.durability,
-    )
-    job, status, headers = accepted.job, 202, wishes.applied("wait", "durability")
-    if accepted.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    if wishes.wait_s > 0:
-        # The job is stored: when Redis goes away now, the answer is that it was accepted, and no 503.
-        with suppress(StoreUnavailableError):
-            job = await _settled(request, accepted.queue, job, wishes.wait_s, is_watched=not accepted.replayed)
-        status = 200 if job.state.is_settled else 202
-    return _job_answer(job, status, headers | {"Location": f"/v1/jobs/{job.id}"})
+    told = await submit(request, request.parts)
+    return Answer(told.job, told.status, told.headers)
 
 
 @read("/v1/jobs", LIST)
@@ -178,14 +155,6 @@ async def retry_job(request: ApiRequest, job_id: FromPath[str]) -> Answer:
     return _job_answer(await _acted_on(request, queue, job_id, code, "retried, only a dead one"), 202)
 
 
-def etag_of(job: Job) -> str:
-    """Return the entity tag of a job as it is now."""
-    if job.progress is None:
-        return f'"{job.version}"'
-    # Progress is no transition, so the version alone would hide it.
-    return f'"{job.version}.{zlib.crc32(repr(job.progress).encode()):x}"'
-
-
 def _job_answer(job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
     return Answer(job, status, {**(headers or {}), "ETag": etag_of(job)})
 
@@ -196,10 +165,10 @@ def _is_known(request: ApiRequest, job: Job) -> bool:
     return known.strip() == "*" or etag_of(job) in {tag.strip().removeprefix("W/") for tag in known.split(",")}
 
 
-async def _settled(request: ApiRequest, queue: Queue, job: Job, wait_s: float, *, is_watched: bool = False) -> Job:
+async def _settled(request: ApiRequest, queue: Queue, job: Job, wait_s: float) -> Job:
     """Return a job once it has ended or the time is over; as it was when it has been forgotten meanwhile."""
     waiter = request.parts.waiter
-    waited = await request.unless_gone(lambda: waiter.wait(queue, job.id, wait_s, is_watched=is_watched))
+    waited = await request.unless_gone(lambda: waiter.wait(queue, job.id, wait_s))
     return waited or job
 
 

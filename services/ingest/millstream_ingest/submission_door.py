@@ -1,0 +1,151 @@
+"""The door before the framework: it answers `POST /v1/jobs` itself and passes everything else on.
+
+Routing, middleware and response objects of the framework cost more than the whole of a submission. The route stands
+in the application all the same, for the document and for its tests; both carry requests to `submitting.submit`.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from millstream_contracts import Tenant
+from millstream_ingest.answer import MAX_INSTANCE_CHARS, encode, encode_problem, sent_encoding
+from millstream_ingest.client_watch import unless_gone
+from millstream_ingest.idempotency import HEADER, IdempotencyKey, parse_key
+from millstream_ingest.negotiation import Encoding, answer_encoding
+from millstream_ingest.parts import Parts
+from millstream_ingest.preferences import Preferences, parse_preferences
+from millstream_ingest.problems import PROBLEM_MEDIA_TYPE
+from millstream_ingest.query import Query, parse_query
+from millstream_ingest.refusals import refusal_of
+from millstream_ingest.submitting import Submitted, submit
+from millstream_ingest.tenancy import tenant_of
+from millstream_telemetry import ServerSpan
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Asgi = Callable[[Any, Receive, Send], Awaitable[None]]
+
+PATH = "/v1/jobs"
+_KEY_HEADER = HEADER.lower()
+_UNAVAILABLE = 503
+_INTERNAL_ERROR = 500
+_NO_PREFERENCES = Preferences()
+
+
+class SubmissionDoor:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: Asgi, parts: Parts) -> None:
+        self._app = app
+        self._parts = parts
+        self._log = structlog.get_logger()
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer a submission; pass on what is none."""
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        headers = DirectHeaders(scope["headers"])
+        tracer = self._parts.tracer
+        with tracer.server("POST", PATH, headers.get("traceparent"), headers.get("tracestate")) as span:
+            try:
+                told = await submit(DirectRequest(self._parts, scope, headers, receive, span), self._parts)
+                await _answer(told, headers, span, send)
+            except Exception as error:  # noqa: BLE001 - as in the framework: whatever it is has an answer
+                await self._refuse(error, span, send)
+
+    async def _refuse(self, error: Exception, span: ServerSpan, send: Send) -> None:
+        refusal = refusal_of(error)
+        problem = refusal.problem(instance=PATH[:MAX_INSTANCE_CHARS], trace_id=span.trace_id)
+        if problem.status == _INTERNAL_ERROR:
+            self._log.error("request crashed", exc_info=error)
+        headers: dict[str, str] = {}
+        if problem.status == _UNAVAILABLE:
+            self._log.warning("request refused", method="POST", route=PATH, status=problem.status)
+            # Drawn at random, so that all that were turned away do not come back together.
+            headers["Retry-After"] = str(random.randint(1, 3))
+        span.answered(problem.status)
+        await _send(send, problem.status, encode_problem(problem), PROBLEM_MEDIA_TYPE, headers)
+
+
+class DirectHeaders:
+    """The headers of a request, looked up by name in small letters."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        self._values: dict[bytes, list[str]] = {}
+        for name, value in raw:
+            self._values.setdefault(name, []).append(value.decode("latin-1"))
+
+    def getall(self, key: str, default: Any, /) -> Sequence[str]:
+        """Return all values of a header."""
+        return self._values.get(key.encode(), default)  # type: ignore[no-any-return]
+
+    def get(self, key: str) -> str:
+        """Return the values of a header in one line; empty without it."""
+        found = self._values.get(key.encode())
+        return "" if found is None else found[0] if len(found) == 1 else ", ".join(found)
+
+
+class DirectRequest:
+    """A submission as it came through the door."""
+
+    __slots__ = ("_headers", "_parts", "_receive", "_scope", "span")
+
+    def __init__(self, parts: Parts, scope: Any, headers: DirectHeaders, receive: Receive, span: ServerSpan) -> None:
+        self._parts = parts
+        self._scope = scope
+        self._headers = headers
+        self._receive = receive
+        self.span = span
+
+    @property
+    def tenant(self) -> Tenant:
+        """On whose behalf it acts."""
+        return tenant_of(self._scope)
+
+    @property
+    def body_type(self) -> str | None:
+        """What the body says it is."""
+        return self._headers.get("content-type") or None
+
+    @property
+    def preferences(self) -> Preferences:
+        """What the client would like. Raises: IngestError (400)."""
+        values = self._headers.getall("prefer", ())
+        return parse_preferences(values) if values else _NO_PREFERENCES
+
+    @property
+    def idempotency_key(self) -> IdempotencyKey | None:
+        """The client's key, if it gave one. Raises: IngestError (400)."""
+        values = self._headers.getall(_KEY_HEADER, ())
+        return parse_key(self.tenant, values, f"POST {PATH}") if values else None
+
+    def read_query(self) -> Query:
+        """Refuse a query. Raises: IngestError (400)."""
+        return parse_query(self._scope["query_string"], ())
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        """Return the body. Raises: IngestError (400, 408, 413, 415, 503)."""
+        return await self._parts.body_reader.read(self._headers, self._receive, max_bytes)
+
+    async def unless_gone(self, wait: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what `wait` returns; stop it when the client goes away. Raises: StoreError, IngestError."""
+        return await unless_gone(self._receive, wait)
+
+
+async def _answer(told: Submitted, headers: DirectHeaders, span: ServerSpan, send: Send) -> None:
+    encoding: Encoding = answer_encoding(headers.get("accept"), sent_encoding(headers.get("content-type") or None))
+    span.answered(told.status)
+    await _send(send, told.status, encode(told.job, encoding), encoding, told.headers | {"Vary": "Accept"})
+
+
+async def _send(send: Send, status: int, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw += [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

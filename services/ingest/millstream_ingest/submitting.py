@@ -1,0 +1,101 @@
+"""`POST /v1/jobs`, from the request to what is answered, whoever carries it: the framework, or the door before it."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from millstream_contracts import Job, Tenant
+from millstream_ingest.entity_tag import etag_of
+from millstream_ingest.idempotency import IdempotencyKey
+from millstream_ingest.negotiation import request_encoding
+from millstream_ingest.parts import Parts
+from millstream_ingest.preferences import Preferences
+from millstream_ingest.query import Query
+from millstream_streams import StoreUnavailableError
+from millstream_telemetry import ServerSpan
+
+
+class SubmissionRequest(Protocol):
+    """What a submission needs to know of its request."""
+
+    @property
+    def tenant(self) -> Tenant:
+        """On whose behalf it acts."""
+        ...
+
+    @property
+    def span(self) -> ServerSpan:
+        """The span of the request."""
+        ...
+
+    @property
+    def body_type(self) -> str | None:
+        """What the body says it is."""
+        ...
+
+    @property
+    def preferences(self) -> Preferences:
+        """What the client would like."""
+        ...
+
+    @property
+    def idempotency_key(self) -> IdempotencyKey | None:
+        """The client's key, if it gave one."""
+        ...
+
+    def read_query(self) -> Query:
+        """Refuse a query."""
+        ...
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        """Return the body."""
+        ...
+
+    async def unless_gone(self, wait: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what `wait` returns; stop it when the client goes away."""
+        ...
+
+
+class Submitted(Struct, frozen=True):
+    """What is answered."""
+
+    job: Job
+    status: int
+    headers: dict[str, str]
+
+
+async def submit(request: SubmissionRequest, parts: Parts) -> Submitted:
+    """Store the job of a request, and wait for its end if the client would like that.
+
+    Raises: IngestError, NotDurableError, StoreUnavailableError, StoreFullError.
+    """
+    request.read_query()
+    encoding = request_encoding(request.body_type)
+    key, wishes = request.idempotency_key, request.preferences
+    body = await request.read_body(parts.config.max_body_bytes)
+    accepted = await parts.intake.submit(
+        request.tenant,
+        body,
+        encoding,
+        caller=request.span.context,
+        key=key,
+        waited=wishes.wait_s > 0,
+        durability=wishes.durability,
+    )
+    job, status, headers = accepted.job, 202, wishes.applied("wait", "durability")
+    if accepted.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if wishes.wait_s > 0:
+        wait = parts.waiter.wait
+        # The job is stored: when Redis goes away now, the answer is that it was accepted, and no 503.
+        with suppress(StoreUnavailableError):
+            job = (
+                await request.unless_gone(
+                    lambda: wait(accepted.queue, job.id, wishes.wait_s, is_watched=not accepted.replayed)
+                )
+                or job
+            )
+        status = 200 if job.state.is_settled else 202
+    return Submitted(job, status, headers | {"Location": f"/v1/jobs/{job.id}", "ETag": etag_of(job)})
