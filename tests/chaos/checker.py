@@ -161,6 +161,16 @@ def no_delivery_runs_twice(evidence: Evidence) -> Iterator[str]:
                 yield f"{job_id}: delivery {fence} ran, and there were {delivered}"
 
 
+def every_job_is_in_one_place(evidence: Evidence) -> Iterator[str]:
+    """Pass on what the audit of the queues found."""
+    yield from evidence.misplaced
+
+
+def everything_comes_to_rest(evidence: Evidence) -> Iterator[str]:
+    """Pass on what is still under way, what ended in a wrong way, and what only the scenario could see."""
+    yield from evidence.unrest
+
+
 def _jobs_by_key(evidence: Evidence) -> Counter[str]:
     return Counter(job.key for job in evidence.jobs.values())
 
@@ -190,6 +200,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "2": (success_has_its_effect, the_last_delivery_commits, refused_commits_are_those_of_zombies),
     "3": (no_delivery_runs_twice, unexcused),
     "4": (lateness.crashed_workers_jobs_are_soon_ready,),
-    "places": (lambda evidence: iter(evidence.misplaced), lambda evidence: iter(evidence.unrest)),
+    "places": (every_job_is_in_one_place, everything_comes_to_rest),
     "events": (story.steps_are_legal, story.counts_agree, story.ends_agree),
 }

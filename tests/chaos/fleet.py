@@ -9,11 +9,10 @@ from pathlib import Path
 import httpx
 from chaos.effects import FOLDER
 from chaos.fault_proxy import HOST, FaultProxy
+from chaos.ports import reserve_ports
 from chaos.service import Service, ServicePlan
 from msgspec import Struct
 from waiting import wait_until
-
-from millstream_cli.system import free_ports
 
 NAMESPACE = "chaos"
 READY_WITHIN_S = 90.0
@@ -179,7 +178,7 @@ async def open_fleet(
 
 
 def _port_pairs(count: int) -> list[tuple[int, int]]:
-    ports = free_ports(2 * count)
+    ports = reserve_ports(2 * count)
     return list(zip(ports[::2], ports[1::2], strict=True))
 
 

@@ -12,8 +12,8 @@ async def mixed(stage: Stage) -> None:
     """Let all faults storm at once, by the seed, for as long as there is time: all promises hold."""
     with anyio.move_on_after(stage.seconds):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_storm, stage, PROCESS_DEEDS, (0.5, 3.0))
-            tasks.start_soon(_storm, stage, LINK_DEEDS, (0.3, 1.5))
+            tasks.start_soon(_storm, stage.apart("processes"), PROCESS_DEEDS, (0.5, 3.0))
+            tasks.start_soon(_storm, stage.apart("links"), LINK_DEEDS, (0.3, 1.5))
 
 
 async def _storm(stage: Stage, deeds: dict[Deed, int], pause_s: tuple[float, float]) -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 SHORT_S = 1.0
 LONG_S = 5.0
+"""From here on, whoever looks has noticed."""
 LONGEST_S = 30.0
 PROBE_EVERY_S = 0.5
 PAUSE_S = 2.0
@@ -46,7 +47,7 @@ async def outage(stage: Stage) -> None:
     """Redis away from each service in turn, 1 s and up to 30 s: all recover by themselves, none is busy meanwhile."""
     kinds = ("worker", "dispatcher", "reaper", "ingest")
     rounds = 2 * (len(kinds) + 1)
-    long_s = min(LONGEST_S, max(SHORT_S, 2 * (stage.seconds / rounds - PAUSE_S) - SHORT_S))
+    long_s = min(LONGEST_S, max(LONG_S, 2 * (stage.seconds / rounds - PAUSE_S) - SHORT_S))
     for kind in (*kinds, "everything"):
         for seconds, how in ((SHORT_S, "refuse"), (long_s, stage.rng.choice(("refuse", "swallow")))):
             services = stage.fleet.services if kind == "everything" else [stage.any_of(kind)]

@@ -8,12 +8,15 @@ from typing import Self
 
 import anyio.to_thread
 import redis.asyncio
+from chaos.ports import reserve_ports
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary, find_redis
 from millstream_streams.connections import connect, parse_redis_url
+from millstream_streams.faults import persist
 
 HOST = "127.0.0.1"
+PATIENCE_S = 30.0
 
 
 class RedisKeeper:
@@ -39,7 +42,7 @@ class RedisKeeper:
         return self._server.url
 
     async def __aenter__(self) -> Self:
-        await self._start(None)
+        await self._start(*reserve_ports(1))
         self.client = connect(parse_redis_url(self.url))
         await self._fsync_always()
         return self
@@ -63,17 +66,21 @@ class RedisKeeper:
 
     async def fill(self) -> None:
         """Let it be at its maxmemory from now on."""
-        await self.client.config_set("maxmemory", "1mb")
+        await self._set("maxmemory", "1mb")
 
     async def empty(self) -> None:
         """Give it room again."""
-        await self.client.config_set("maxmemory", "0")
+        await self._set("maxmemory", "0")
 
-    async def _start(self, port: int | None) -> None:
+    async def _start(self, port: int) -> None:
         start = partial(start_embedded_redis, self._folder, port, binary=self._binary)
         self._server = await anyio.to_thread.run_sync(start)
 
     async def _fsync_always(self) -> None:
         # After the start, since the embedded server starts with everysec. What is written in between survives the
         # death of the process as well, for the kernel has it.
-        await self.client.config_set("appendfsync", "always")
+        await self._set("appendfsync", "always")
+
+    async def _set(self, name: str, value: str) -> None:
+        # With patience: this loop has the proxies of nine processes on it, and a connection may take its time.
+        await persist(lambda _: self.client.config_set(name, value), PATIENCE_S, lambda: None)

@@ -33,13 +33,12 @@ async def run_scenario(
     scenario: Scenario, folder: Path, *, seed: int, seconds: float, binary: RedisBinary | None = None
 ) -> Report:
     """Run a scenario for about so many seconds of harm, in an empty folder. Returns: what came of it."""
-    rng = random.Random(f"{scenario.name} {seed}")
     began = time.monotonic()
     async with (
         scenario.redis(folder / "redis", binary) as redis,
         open_fleet(folder, _way_to(redis), scenario.shape, scenario.timing, scenario.sabotage) as fleet,
         open_broker(redis.url, namespace=NAMESPACE, patience_s=10.0) as broker,
-        Submitter(fleet.api_urls, rng, scenario.headers) as submitter,
+        Submitter(fleet.api_urls, random.Random(f"load {seed}"), scenario.headers) as submitter,
     ):
         journal = Journal()
         stage = Stage(
@@ -50,7 +49,8 @@ async def run_scenario(
             journal=journal,
             kubelet=Kubelet(fleet, journal),
             timing=scenario.timing,
-            rng=rng,
+            # Not the one of the load: how fast submissions come must not change which faults do.
+            rng=random.Random(f"{scenario.name} {seed}"),
             seconds=seconds,
         )
         await fleet.start_all()
@@ -58,6 +58,7 @@ async def run_scenario(
         async with _watched(stage):
             loaded_ms = await _harm(scenario, stage)
             unrest = await _rest(stage)
+        journal.write(folder / "faults.jsonl")
         evidence = await gather(
             broker, fleet, ledger=submitter.ledger, journal=journal, timing=scenario.timing, unrest=unrest
         )

@@ -12,28 +12,75 @@ from millstream_streams import store
 from millstream_streams.scripting import Script, load_script
 
 
-class Bug(Struct, frozen=True):
+class Bug(Struct, frozen=True, kw_only=True):
     """A mistake that somebody could make, and the promise that it breaks."""
 
     script: str
     right: str
     wrong: str
     promise: str
-    """How the checker's complaint about it begins."""
+    """Whose rules have to complain of it."""
+    words: str
+    """What one of their complaints has to say."""
 
 
 BUGS = {
-    "commit-without-fence": Bug("commit", "job[1] == 'running' and job[2] == token", "job[1] == 'running'", "2"),
-    "ack-without-delete": Bug("commit", "redis.call('XDEL', ready[index], unpack(entries[index]))", "", "places"),
-    "recovery-skips-a-stream": Bug("recover", "cursor == '' and ''", "(cursor == '' or index == 2) and ''", "1"),
-    "retry-lost-before-due": Bug("commit", "redis.call('ZADD', due, int(run_at), id)", "", "1"),
-    "hand-back-burns-a-crash": Bug(
-        "hand_back",
-        "'handbacks', int((tonumber(job[7]) or 0) + 1)",
-        "'handbacks', int((tonumber(job[7]) or 0) + 1), 'crashes', '1'",
-        "events",
+    "accepted-and-forgotten": Bug(
+        script="enqueue",
+        right="local when = store(id,",
+        wrong="local when = string.sub(id, -1) < '8' and now or store(id,",
+        promise="1",
+        words="was accepted and is nowhere",
     ),
-    "lease-of-others-is-taken": Bug("recover", "'reaper', lease_ms,", "'reaper', 0,", "3"),
+    "key-not-remembered": Bug(
+        script="enqueue",
+        right="if not record then return nil end",
+        wrong="if record or not record then return nil end",
+        promise="1",
+        words="was answered with different jobs",
+    ),
+    "retry-lost-before-due": Bug(
+        script="commit",
+        right="redis.call('ZADD', due, int(run_at), id)",
+        wrong="",
+        promise="1",
+        words="never ended: it is scheduled",
+    ),
+    "recovery-skips-a-stream": Bug(
+        script="recover",
+        right="cursor == '' and ''",
+        wrong="(cursor == '' or index == 2) and ''",
+        promise="1",
+        words="never ended: it is running",
+    ),
+    "commit-without-fence": Bug(
+        script="commit",
+        right="job[1] == 'running' and job[2] == token",
+        wrong="job[1] == 'running'",
+        promise="2",
+        words="a zombie was let in",
+    ),
+    "lease-of-others-is-taken": Bug(
+        script="recover",
+        right="'reaper', lease_ms,",
+        wrong="'reaper', 0,",
+        promise="3",
+        words="nothing had happened to that worker",
+    ),
+    "ack-without-delete": Bug(
+        script="commit",
+        right="redis.call('XDEL', ready[index], unpack(entries[index]))",
+        wrong="",
+        promise="places",
+        words="it belongs at [] and stands at [('ready:",
+    ),
+    "hand-back-burns-a-crash": Bug(
+        script="hand_back",
+        right="'handbacks', int((tonumber(job[7]) or 0) + 1)",
+        wrong="'handbacks', int((tonumber(job[7]) or 0) + 1), 'crashes', '1'",
+        promise="events",
+        words="tell of 0 crashes, and Redis of 1",
+    ),
 }
 
 

@@ -1,9 +1,11 @@
 """What a scenario acts on: the fleet, its Redis, the load, and the journal in which everything done is written down."""
 
+import copy
 import random
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Self
 
 import anyio
 import anyio.to_thread
@@ -60,6 +62,12 @@ class Stage:
     def any_of(self, kind: str) -> Service:
         """Return a service of a kind, drawn by lot."""
         return self.rng.choice(self.fleet.of(kind))
+
+    def apart(self, name: str) -> Self:
+        """Return this stage with a lot of its own, so that two who act side by side do not draw from one."""
+        other = copy.copy(self)
+        other.rng = random.Random(f"{name} {self.rng.random()}")
+        return other
 
     async def kill(self, service: Service) -> Fault:
         """Kill a service with SIGKILL; the kubelet starts it again."""

@@ -1,0 +1,140 @@
+"""Evidence made by hand, for the tests of the checker: one job, and what can happen to it."""
+
+from chaos.effects import Effect
+from chaos.evidence import Evidence, JobRecord, Refusal, Step
+from chaos.journal import Fault
+from chaos.ledger import Answer, Entry, Ledger
+from msgspec.structs import replace
+
+from millstream_contracts import EventKind
+
+JOB, KEY = "chaos.quick_1", "k1"
+ONE, OTHER = 10, 20
+"""Two workers, by process."""
+
+NAMES = {ONE: "worker-1", OTHER: "worker-2"}
+STATES = {
+    EventKind.SUBMITTED: "queued",
+    EventKind.STARTED: "running",
+    EventKind.RECOVERED: "queued",
+    EventKind.HANDED_BACK: "queued",
+    EventKind.RETRYING: "scheduled",
+    EventKind.RELEASED: "queued",
+    EventKind.SUCCEEDED: "succeeded",
+    EventKind.DEAD: "dead",
+}
+SUBMITTED, STARTED, SUCCEEDED = EventKind.SUBMITTED, EventKind.STARTED, EventKind.SUCCEEDED
+RECOVERED, HANDED_BACK = EventKind.RECOVERED, EventKind.HANDED_BACK
+
+Told = tuple[EventKind, int, int]
+"""What happened, by which process (0: by no worker), and when in ms."""
+
+TWICE: tuple[Told, ...] = (
+    (SUBMITTED, 0, 0),
+    (STARTED, ONE, 10),
+    (RECOVERED, 0, 3_500),
+    (STARTED, OTHER, 3_600),
+    (SUCCEEDED, OTHER, 3_700),
+)
+
+
+def steps(*told: Told, job_id: str = JOB) -> list[Step]:
+    """Return a job's events, numbered as they should be."""
+    found: list[Step] = []
+    for version, (kind, pid, at_ms) in enumerate(told, start=1):
+        deliveries = sum(step.kind is STARTED for step in found) + (kind is STARTED)
+        worker = f"host:{pid}:n" if pid else ""
+        found.append(Step(job_id, version, kind, STATES[kind], deliveries, worker, at_ms))
+    return found
+
+
+def effect(event: str, fence: int = 1, pid: int = ONE, at_ms: int = 15, child: str = "") -> Effect:
+    """Return what a handler left."""
+    return Effect(event, JOB, KEY, fence, 1, pid, at_ms, child)
+
+
+def record(**other: object) -> JobRecord:
+    """Return a job that has succeeded at once, but for what is said."""
+    sound = {"state": "succeeded", "attempts": 1, "deliveries": 1, "done_token": "1:n", "max_attempts": 6}
+    return JobRecord(id=JOB, type="chaos.quick", key=KEY, **{**sound, **other})
+
+
+def accepted(*ids: str) -> Entry:
+    """Return a submission that was answered with 202, and with these jobs."""
+    answers = [Answer(0, 0.01, 202, id=job_id) for job_id in ids or (JOB,)]
+    return Entry(KEY, "chaos.quick", sent=len(answers), answers=answers)
+
+
+def refused(status: int, problem: str = "") -> Entry:
+    """Return a submission that was not accepted."""
+    return Entry(KEY, "chaos.quick", sent=1, answers=[Answer(0, 0.01, status, problem=problem)])
+
+
+def once() -> Evidence:
+    """Return a run of one job to which nothing happened."""
+    return Evidence(
+        ledger=Ledger([accepted()]),
+        effects={JOB: [effect("started"), effect("done")]},
+        jobs={JOB: record()},
+        steps={JOB: steps((SUBMITTED, 0, 0), (STARTED, ONE, 10), (SUCCEEDED, ONE, 20))},
+        services=NAMES,
+    )
+
+
+def twice() -> Evidence:
+    """Return a run in which a worker was killed with the job, and another did it."""
+    return Evidence(
+        ledger=Ledger([accepted()]),
+        effects={JOB: [effect("started"), effect("started", 2, OTHER, 3_610), effect("done", 2, OTHER, 3_620)]},
+        jobs={JOB: record(deliveries=2, crashes=1, done_token="2:n")},
+        steps={JOB: steps(*TWICE)},
+        faults=[Fault("kill", "worker-1", 500, 500, ONE)],
+        services=NAMES,
+    )
+
+
+def zombie() -> Evidence:
+    """Return a run in which a worker was frozen with the job, did it after all, and was refused."""
+    return replace(
+        twice(),
+        effects={JOB: [*twice().effects[JOB], effect("done", 1, ONE, 4_000)]},
+        faults=[Fault("freeze", "worker-1", 500, 3_900, ONE)],
+        refusals=[Refusal(JOB, ONE)],
+    )
+
+
+def handed_back() -> Evidence:
+    """Return a run in which a worker was told to stop, and handed the job back."""
+    told = (
+        (SUBMITTED, 0, 0),
+        (STARTED, ONE, 10),
+        (HANDED_BACK, ONE, 600),
+        (STARTED, OTHER, 620),
+        (SUCCEEDED, OTHER, 630),
+    )
+    return replace(
+        twice(),
+        jobs={JOB: record(deliveries=2, handbacks=1, done_token="2:n")},
+        steps={JOB: steps(*told)},
+        faults=[Fault("terminate", "worker-1", 500, None, ONE)],
+    )
+
+
+def with_job(evidence: Evidence, **other: object) -> Evidence:
+    """Return evidence whose job Redis holds differently."""
+    return replace(evidence, jobs={JOB: replace(evidence.jobs[JOB], **other)})
+
+
+def with_effects(evidence: Evidence, *more: Effect) -> Evidence:
+    """Return evidence with more effects."""
+    return replace(evidence, effects={JOB: [*evidence.effects[JOB], *more]})
+
+
+def with_steps(evidence: Evidence, *told: Told) -> Evidence:
+    """Return evidence with another story."""
+    return replace(evidence, steps={JOB: steps(*told)})
+
+
+def with_ledger(evidence: Evidence, *entries: Entry) -> Evidence:
+    """Return evidence with other submissions."""
+    return replace(evidence, ledger=Ledger(entries))

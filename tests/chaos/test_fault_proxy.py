@@ -1,0 +1,100 @@
+"""The proxy does what it is told: a suite whose faults do not happen would be green for ever."""
+
+import time
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from chaos.fault_proxy import FaultProxy
+from redis.exceptions import RedisError
+from waiting import wait_until
+
+from millstream_streams.connections import Client, close, connect, parse_redis_url
+
+BROKEN = (RedisError, OSError)
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[FaultProxy]:
+    """Yield a proxy before the Redis of this run."""
+    async with FaultProxy(parse_redis_url(redis_url).hosts[0]) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(proxy: FaultProxy) -> AsyncIterator[Client]:
+    """Yield a client whose only way is the proxy."""
+    made = connect(parse_redis_url(proxy.url))
+    yield made
+    await close(made)
+
+
+async def test_proxy_passes_commands_on_and_counts_them(proxy: FaultProxy, client: Client) -> None:
+    """By what the client sends: so a busy loop shows in a figure."""
+    before = proxy.traffic
+    for _ in range(3):
+        assert await client.ping()
+    counted = proxy.traffic.since(before)
+    assert counted.connections == 1
+    # The first connection introduces itself as well.
+    assert counted.commands >= 3
+
+
+async def test_proxy_drops_connections_once_when_it_cuts(proxy: FaultProxy, client: Client) -> None:
+    """And takes new ones."""
+    await client.ping()
+    proxy.cut()
+    with pytest.raises(BROKEN):
+        await client.ping()
+    assert await client.ping()
+
+
+async def test_proxy_resets_every_new_connection_while_it_refuses(proxy: FaultProxy, client: Client) -> None:
+    """Each try is counted, although nothing comes of it."""
+    proxy.refuse()
+    before = proxy.traffic
+    for _ in range(3):
+        with pytest.raises(BROKEN):
+            await client.ping()
+    assert proxy.traffic.since(before).connections == 3
+    proxy.heal()
+    assert await client.ping()
+
+
+async def test_proxy_holds_what_was_sent_and_delivers_it_when_it_heals(proxy: FaultProxy, client: Client) -> None:
+    """A link that was half open delivers late, as TCP does: a commit may come long after its sender gave up."""
+    await client.ping()
+    answers = []
+
+    async def ask() -> None:
+        answers.append(await client.ping())
+
+    async with anyio.create_task_group() as tasks:
+        sent = proxy.traffic.commands
+        proxy.swallow()
+        tasks.start_soon(ask)
+        await wait_until(lambda: proxy.traffic.commands > sent, "the proxy has the command")
+        assert answers == []
+        proxy.heal()
+    assert answers == [True]
+
+
+@pytest.mark.parametrize("slowness", [{"delay_s": 0.05}, {"bytes_per_s": 2_000.0}])
+async def test_proxy_is_slow_in_each_direction(proxy: FaultProxy, client: Client, slowness: dict[str, float]) -> None:
+    """Late by a time, or by what passes in a second."""
+    await client.ping()
+    proxy.slow(**slowness)
+    begun = time.monotonic()
+    for _ in range(2):
+        await client.echo("x" * 100)
+    least_s = 2 * slowness["delay_s"] if "delay_s" in slowness else 100 / slowness["bytes_per_s"]
+    assert time.monotonic() - begun >= least_s
+
+
+async def test_proxy_ends_a_connection_whose_redis_is_not_there() -> None:
+    """Who connects is not kept waiting by the proxy itself."""
+    async with FaultProxy(("127.0.0.1", 1)) as proxy:
+        client = connect(parse_redis_url(proxy.url))
+        with pytest.raises(BROKEN):
+            await client.ping()
+        await close(client)
