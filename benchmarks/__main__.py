@@ -1,13 +1,28 @@
-"""Runs benchmarks: `python benchmarks [NAME ...] [--jobs N] [--rounds N] [--concurrency N]`."""
+"""Runs benchmarks: `python benchmarks [NAME ...] [--jobs N] [--rounds N] [--concurrency N] [--save FILE]`."""
 
 import argparse
 import importlib
+import json
+from pathlib import Path
+from typing import Any
 
 import anyio
+from rig import show
+from targets import summary
 
-BENCHMARKS = ("noop_drain", "bulk_enqueue", "idle_latency")
-LONG = ("soak",)
-"""Only run when named: they take minutes."""
+BENCHMARKS = (
+    "noop_drain",
+    "two_workers",
+    "io_jobs",
+    "bulk_enqueue",
+    "http_single",
+    "idle_latency",
+    "redis_cpu",
+    "queued_memory",
+    "idle",
+)
+LONG = ("soak", "scale", "capacity")
+"""Only run when named: they take minutes, or write into docs/."""
 
 
 def main() -> None:
@@ -17,9 +32,31 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--concurrency", type=int, default=100, help="of the worker")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for which `idle` watches")
+    parser.add_argument("--max", type=int, default=5_000_000, help="largest backlog of `scale`")
+    parser.add_argument("--only", nargs="*", help="parts of `scale` to run; all by default")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where charts and figures are written")
+    parser.add_argument("--measured", type=Path, help="figures for `capacity`, as --save wrote them")
+    parser.add_argument(
+        "--given", nargs="*", default=[], help="NAME=VALUE, costs for `capacity` in place of measured ones"
+    )
+    parser.add_argument("--save", type=Path, help="file to keep the JSON lines in, one of each benchmark")
     options = parser.parse_args()
+    records = []
     for name in options.names or BENCHMARKS:
-        anyio.run(importlib.import_module(name).main, options, backend_options={"use_uvloop": True})
+        module = importlib.import_module(name)
+        records.append(anyio.run(module.main, options, backend_options={"use_uvloop": True}))
+        if options.save:
+            save(options.save, records[-1])
+    show("all targets: measured / target", summary(records))
+
+
+def save(file: Path, record: dict[str, Any]) -> None:
+    """Write a record into the file, in place of an older one of the same benchmark."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    kept = {known["benchmark"]: known for known in map(json.loads, lines)}
+    kept[record["benchmark"]] = record
+    file.write_text("".join(json.dumps(known) + "\n" for known in kept.values()))
 
 
 main()

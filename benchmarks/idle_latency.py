@@ -1,12 +1,16 @@
-"""How long it takes from a submission to the start of its handler in an idle system."""
+"""How long it takes from a submission to the start of its handler in an idle system, beside what redis-py takes."""
 
+import os
 import statistics
+import sys
 import time
 from argparse import Namespace
+from typing import Any
 
 import anyio
 import msgspec
-from rig import Rig, report, rig, services, wait_for_workers
+from latency_floor import READY, SENT, STREAM
+from rig import HERE, Rig, report, rig, services, wait_for_workers
 
 from millstream import Client
 from millstream_cli.readiness import wait_until_ready
@@ -21,30 +25,38 @@ PAUSE_S = 0.005
 """Between two submissions, so that the worker is waiting again."""
 
 
-async def main(_: Namespace) -> None:
-    """Measure the loopback, the store and HTTP, and print percentiles."""
+async def main(_: Namespace) -> dict[str, Any]:
+    """Measure the floor, the store and HTTP, and print percentiles."""
     async with rig() as one:
         [port] = free_ports(1)
         commands = {"worker": ("worker", "noop_app:app"), "ingest": ("ingest", "--port", str(port))}
         async with services(one, **commands):
             await wait_until_ready([f"http://127.0.0.1:{port}/readyz"], timeout_s=60)
             await wait_for_workers(one, 1)
-            ping = [await _ping(one) for _ in range(SAMPLES)]
+            floor = await _floor(one)
             store = [await _through_store(one) for _ in range(SAMPLES + WARM_UP)][WARM_UP:]
             async with Client(f"http://127.0.0.1:{port}") as client:
                 http = [await _through_http(client) for _ in range(SAMPLES + WARM_UP)][WARM_UP:]
-    rows = []
-    for label, values in (("PING on loopback", ping), ("store to handler", store), ("HTTP to handler", http)):
-        p50, p99 = _percentiles(values)
-        rows += [(f"{label}, p50 ms", f"{p50:.2f}"), (f"{label}, p99 ms", f"{p99:.2f}")]
-    figures = {name: _percentiles(values) for name, values in (("ping", ping), ("store", store), ("http", http))}
-    report("idle_latency", rows, samples=SAMPLES, **figures)
+    figures = {name: _percentiles(took) for name, took in (("floor", floor), ("store", store), ("http", http))}
+    labels = {"floor": "floor: XADD to a blocking read", "store": "store to handler", "http": "HTTP to handler"}
+    rows = [(f"{labels[name]}, p50 / p99 ms", f"{p50:.2f} / {p99:.2f}") for name, (p50, p99) in figures.items()]
+    measured = {"idle_http": figures["http"][0], "idle_store": figures["store"][0] / figures["floor"][0]}
+    return report("idle_latency", rows, measured=measured, samples=SAMPLES, **figures)
 
 
-async def _ping(one: Rig) -> float:
-    begun = time.perf_counter()
-    await one.broker.client.ping()
-    return (time.perf_counter() - begun) * 1000
+async def _floor(one: Rig) -> list[float]:
+    command = [sys.executable, str(HERE / "latency_floor.py"), str(SAMPLES + WARM_UP)]
+    async with await anyio.open_process(
+        command, env={**os.environ, "MILLSTREAM_REDIS_URL": one.redis_url}, stderr=None
+    ) as process:
+        while not await one.broker.client.exists(READY):
+            await anyio.sleep(PAUSE_S)
+        for _ in range(SAMPLES + WARM_UP):
+            await anyio.sleep(PAUSE_S)
+            await one.broker.client.xadd(STREAM, {SENT: time.time_ns()})
+        assert process.stdout is not None
+        printed = b"".join([part async for part in process.stdout])
+    return msgspec.json.decode(printed, type=list[float])[WARM_UP:]
 
 
 async def _through_store(one: Rig) -> float:

@@ -2,6 +2,8 @@
 
 import time
 
+import anyio
+
 from millstream import App
 
 app = App("bench")
@@ -10,6 +12,12 @@ app = App("bench")
 @app.job("bench.noop")
 async def noop() -> None:
     """Do nothing."""
+
+
+@app.job("bench.io")
+async def io() -> None:
+    """Wait for 10 ms, as for an answer from elsewhere."""
+    await anyio.sleep(0.01)
 
 
 @app.job("bench.soak", result_ttl=10)

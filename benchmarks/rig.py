@@ -5,14 +5,16 @@ import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 from msgspec import Struct
+from span_sink import span_sink
+from targets import judge, lines_of
 
 from millstream_cli.child import ChildSpec
 from millstream_cli.embedded import start_embedded_redis
@@ -21,6 +23,7 @@ from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Submission, new
 from millstream_streams import Broker, NewJob, assemble, open_broker
 
 HERE = Path(__file__).parent
+CLI = (sys.executable, "-m", "millstream_cli.main")
 NOOP = Queue(DEFAULT_TENANT, JobType("bench.noop"))
 BATCH = 100
 POLL_S = 0.005
@@ -38,27 +41,41 @@ class Rig(Struct, frozen=True):
 async def rig() -> AsyncIterator[Rig]:
     """Start a Redis without persistence."""
     with tempfile.TemporaryDirectory() as folder, start_embedded_redis(Path(folder)) as redis:
-        async with open_broker(redis.url) as broker:
-            await broker.client.config_set("appendonly", "no")
-            yield Rig(broker, redis.url, redis.pid)
+        async with rig_of(redis.url, redis.pid) as one:
+            await one.broker.client.config_set("appendonly", "no")
+            yield one
+
+
+@asynccontextmanager
+async def rig_of(redis_url: str, redis_pid: int) -> AsyncIterator[Rig]:
+    """Open a Redis, or a cluster, that somebody else has started."""
+    async with open_broker(redis_url) as broker:
+        yield Rig(broker, redis_url, redis_pid)
 
 
 @asynccontextmanager
 async def services(rig: Rig, **commands: Sequence[str]) -> AsyncIterator[Supervisor]:
     """Run service processes by name; what they complain of goes to the error output."""
-    env = {**os.environ, "MILLSTREAM_REDIS_URL": rig.redis_url, "MILLSTREAM_LOG_LEVEL": "warning"}
-    prefix = (sys.executable, "-m", "millstream_cli.main")
-    env["PYTHONPATH"] = str(HERE)
-    specs = [ChildSpec(name=name, argv=(*prefix, *argv), env=env) for name, argv in commands.items()]
-    async with supervise(specs, lambda name, line: print(f"{name}: {line}", file=sys.stderr)) as supervisor:
+    async with processes(rig, {name: (*CLI, *arguments) for name, arguments in commands.items()}) as supervisor:
         yield supervisor
 
 
-async def fill(rig: Rig, count: int) -> None:
-    """Put no-op jobs into the queue."""
-    await rig.broker.registry.add_queues([NOOP])
+@asynccontextmanager
+async def processes(rig: Rig, commands: Mapping[str, Sequence[str]]) -> AsyncIterator[Supervisor]:
+    """Run processes by name, with all features on: spans go to a sink, at the default sampling."""
+    async with span_sink() as tracing:
+        env = {**os.environ, **tracing, "PYTHONPATH": str(HERE)}
+        env |= {"MILLSTREAM_REDIS_URL": rig.redis_url, "MILLSTREAM_LOG_LEVEL": "warning"}
+        specs = [ChildSpec(name=name, argv=tuple(argv), env=env) for name, argv in commands.items()]
+        async with supervise(specs, lambda name, line: print(f"{name}: {line}", file=sys.stderr)) as supervisor:
+            yield supervisor
+
+
+async def fill(rig: Rig, count: int, queue: Queue = NOOP) -> None:
+    """Put no-op jobs into a queue."""
+    await rig.broker.registry.add_queues([queue])
     for start in range(0, count, BATCH):
-        await rig.broker.store.enqueue(NOOP, noop_jobs(min(BATCH, count - start)))
+        await rig.broker.store.enqueue(queue, noop_jobs(min(BATCH, count - start), queue))
 
 
 def noop_jobs(count: int, queue: Queue = NOOP) -> list[NewJob]:
@@ -74,21 +91,32 @@ async def left(rig: Rig, queue: Queue = NOOP) -> int:
     return sum(depths.queued) + depths.running + depths.scheduled
 
 
-async def pause(rig: Rig, *, paused: bool) -> None:
-    """Pause or open the queue of no-op jobs."""
-    await rig.broker.client.hset(rig.broker.keys.of(NOOP).settings, "paused", "1" if paused else "0")
+async def pause(rig: Rig, queue: Queue = NOOP, *, paused: bool) -> None:
+    """Pause or open a queue."""
+    await rig.broker.client.hset(rig.broker.keys.of(queue).settings, "paused", "1" if paused else "0")
 
 
 async def redis_cpu_s(rig: Rig) -> float:
-    """Return the CPU seconds that Redis has used."""
-    info = await rig.broker.client.info("cpu")
-    return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
+    """Return the CPU seconds that Redis has used, all nodes of a cluster together."""
+    return sum(await redis_cpu_by_node_s(rig))
+
+
+async def redis_cpu_by_node_s(rig: Rig) -> list[float]:
+    """Return the CPU seconds that each node has used; of a single Redis, its own."""
+    return [float(info["used_cpu_sys"]) + float(info["used_cpu_user"]) for info in await _infos(rig, "cpu")]
 
 
 async def script_calls(rig: Rig) -> int:
     """Return how many scripts Redis has run."""
-    stats = await rig.broker.client.info("commandstats")
-    return sum(int(stats[name]["calls"]) for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
+    names = ("cmdstat_evalsha", "cmdstat_eval")
+    return sum(int(info[name]["calls"]) for info in await _infos(rig, "commandstats") for name in names if name in info)
+
+
+async def _infos(rig: Rig, section: str) -> list[dict[str, Any]]:
+    if not rig.broker.url.is_cluster:
+        return [await rig.broker.client.info(section)]
+    by_node = await rig.broker.client.info(section, target_nodes="all")
+    return [by_node[name] for name in sorted(by_node)]
 
 
 def process_cpu_s(pid: int | None) -> float:
@@ -100,20 +128,19 @@ def process_cpu_s(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def process_rss_bytes(pid: int | None) -> int:
+    """Return the memory that a process holds; 0 where the system does not tell."""
+    status = Path(f"/proc/{pid}/status")
+    if pid is None or not status.exists():
+        return 0
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) * 1024
+
+
 async def wait_for_workers(rig: Rig, count: int) -> None:
     """Wait until so many workers have registered."""
     while len(await rig.broker.registry.workers()) < count:
         await anyio.sleep(POLL_S)
-
-
-@asynccontextmanager
-async def stopwatch() -> AsyncIterator[list[float]]:
-    """Measure a block. Yields: a list that holds the seconds afterwards."""
-    took: list[float] = []
-    begun = time.perf_counter()
-    async with AsyncExitStack():
-        yield took
-    took.append(time.perf_counter() - begun)
 
 
 def median(values: Sequence[float]) -> float:
@@ -121,10 +148,26 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def report(name: str, rows: Sequence[tuple[str, str]], **figures: Any) -> None:
-    """Print a table for people and a JSON line for programs."""
+def report(
+    name: str, rows: Sequence[tuple[str, str]], *, measured: Mapping[str, float] | None = None, **figures: Any
+) -> dict[str, Any]:
+    """Print a table for people and a JSON line for programs; return what the line holds.
+
+    `measured` are figures by the names of their targets: the table says how far each is from it.
+    """
+    verdicts = {target: judge(target, value) for target, value in (measured or {}).items()}
+    show(name, rows)
+    show("measured / target", lines_of(verdicts))
+    record = {"benchmark": name, **figures, "targets": msgspec.to_builtins(verdicts)}
+    print(json.dumps(record), flush=True)
+    return record
+
+
+def show(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Print a table; nothing when it has no rows."""
+    if not rows:
+        return
     width = max(len(label) for label, _ in rows)
-    print(f"\n{name}")
+    print(f"\n{title}")
     for label, value in rows:
         print(f"  {label:<{width}}  {value:>14}")
-    print(json.dumps({"benchmark": name, **figures}))

@@ -8,11 +8,11 @@ import math
 import time
 from argparse import Namespace
 from collections import Counter
-from pathlib import Path
+from typing import Any
 
 import anyio
 from msgspec import Struct
-from rig import BATCH, Rig, left, median, noop_jobs, report, rig, services, wait_for_workers
+from rig import BATCH, Rig, left, median, noop_jobs, process_rss_bytes, report, rig, services, wait_for_workers
 
 from millstream_cli.supervisor import Supervisor
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
@@ -32,7 +32,7 @@ class Sample(Struct, frozen=True):
     held: dict[str, int]
 
 
-async def main(options: Namespace) -> None:
+async def main(options: Namespace) -> dict[str, Any]:
     """Run the soak, and print what was used early, late, and what was left."""
     async with rig() as one:
         await one.broker.registry.add_queues([SOAK])
@@ -45,7 +45,7 @@ async def main(options: Namespace) -> None:
             forgotten_s = await _wait_forgotten(one)
             used_bytes = int((await one.broker.client.info("memory"))["used_memory"])
         keys = await _keys_by_pattern(one)
-    _report(options, samples, took, forgotten_s, used_bytes, keys)
+    return _report(options, samples, took, forgotten_s, used_bytes, keys)
 
 
 async def _soak(one: Rig, supervisor: Supervisor, jobs: int) -> list[Sample]:
@@ -68,15 +68,10 @@ async def _soak(one: Rig, supervisor: Supervisor, jobs: int) -> list[Sample]:
 async def _sample(one: Rig, supervisor: Supervisor, finished: int) -> Sample:
     pids = {name: supervisor.pid(name) for name in ("worker", "dispatcher", "reaper")}
     memory = await one.broker.client.info("memory")
-    rss = {name: _rss_bytes(pid) for name, pid in pids.items()}
+    rss = {name: process_rss_bytes(pid) for name, pid in pids.items()}
     # Results of the last ten seconds are kept: how many that are changes with the rate.
     used_per_job = int(memory["used_memory"]) // max(1, await one.broker.client.dbsize())
     return Sample(finished, {**rss, "redis, per job it keeps": used_per_job})
-
-
-def _rss_bytes(pid: int | None) -> int:
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(fields["VmRSS"].split()[0]) * 1024
 
 
 async def _wait_forgotten(one: Rig) -> float:

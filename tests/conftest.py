@@ -79,9 +79,9 @@ def redis_url(request: pytest.FixtureRequest, server_pool: ServerPool, servers: 
 
 
 @pytest.fixture(scope="session")
-def redis_binary(servers: Servers) -> RedisBinary:
-    """Return the server program for tests that start servers of their own."""
-    return binary_for(servers.default)
+def redis_binary(request: pytest.FixtureRequest, servers: Servers) -> RedisBinary:
+    """Return the server program for tests that start servers of their own: the default one, or their parameter."""
+    return getattr(request, "param", None) or binary_for(servers.default)
 
 
 @pytest.fixture

@@ -134,6 +134,13 @@ class Servers(Struct, frozen=True):
     """By name, for the tests that run on each."""
     missing: list[Missing]
 
+    @property
+    def programs(self) -> dict[str, RedisBinary]:
+        """Return what tests start that have servers to themselves, by name."""
+        singles = [one for one in self.every.values() if isinstance(one, LocalServer) and one.mode == "single"]
+        found = [one.binary for one in singles] or [binary_for(self.default)]
+        return {name_of(binary): binary for binary in found}
+
     def report(self) -> list[str]:
         """Say what runs and what does not, a line for each."""
         return [

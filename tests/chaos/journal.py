@@ -10,6 +10,8 @@ from msgspec import Struct
 
 EVERYTHING = "everything"
 """The target of a fault that every service feels: Redis itself, or the whole machine."""
+STALL = "stall"
+"""The fault that nobody did: the machine had no time for the suite."""
 
 
 class Fault(Struct):

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from chaos.checker import Complaint
 from chaos.evidence import Evidence
+from chaos.journal import STALL
 from chaos.lateness import recoveries
 from chaos.ledger import Verdict
 from chaos.scenario import Scenario
@@ -105,10 +106,17 @@ def report_of(
         stall_s=_longest_gap_s([loaded_ms[0], *(at for at in done if at < loaded_ms[1]), loaded_ms[1]]),
         recovery_s=_recovery_s(evidence, done),
         faults=Counter(fault.kind for fault in evidence.faults),
-        figures=stage.figures,
+        figures=stage.figures | _stalls(evidence),
         complaints=complaints,
         seconds=seconds,
     )
+
+
+def _stalls(evidence: Evidence) -> dict[str, str]:
+    """Return for how long the suite itself did not run: what happened meanwhile says little."""
+    stalls = [fault for fault in evidence.faults if fault.kind == STALL]
+    lost_ms = sum((fault.ended_ms or fault.begun_ms) - fault.begun_ms for fault in stalls)
+    return {"the machine stood still": f"{lost_ms / 1000:.1f} s"} if stalls else {}
 
 
 def _longest_gap_s(moments: list[int]) -> float:

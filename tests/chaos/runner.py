@@ -11,7 +11,7 @@ import anyio
 from chaos.checker import check
 from chaos.fleet import NAMESPACE, Fleet, open_fleet
 from chaos.gatherer import gather, unsettled
-from chaos.journal import EVERYTHING, Fault, Journal, now_ms
+from chaos.journal import EVERYTHING, STALL, Fault, Journal, now_ms
 from chaos.kubelet import Kubelet
 from chaos.redis_keeper import RedisKeeper
 from chaos.report import Report, report_of
@@ -96,7 +96,7 @@ async def _watch_machine(journal: Journal) -> NoReturn:
         late_s = time.monotonic() - due
         if late_s > STALL_S:
             now = now_ms()
-            journal.faults.append(Fault("stall", EVERYTHING, now - round(late_s * 1000), now))
+            journal.faults.append(Fault(STALL, EVERYTHING, now - round(late_s * 1000), now))
 
 
 async def _harm(scenario: Scenario, stage: Stage) -> tuple[int, int]:

@@ -16,7 +16,7 @@ TRIES = 3
 PAUSE_S = 0.4
 """Between two tries, jittered. Shorter than Retry-After asks for: impolite, so that more requests meet the fault."""
 ANSWER_WITHIN_S = 5.0
-AT_ONCE = 32
+AT_ONCE = 64
 """The proxies share this loop, and httpx needs ever longer for each request that waits beside others."""
 
 PRIORITIES = ("high", "normal", "normal", "low")
@@ -67,7 +67,8 @@ class Submitter:
         self._urls = urls
         self._headers = headers
         self._rng = rng
-        self._http = httpx.AsyncClient(trust_env=False, timeout=ANSWER_WITHIN_S)
+        # To wait for a connection of our own is no silence of the service.
+        self._http = httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(ANSWER_WITHIN_S, pool=None))
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,15 +77,21 @@ class Submitter:
         await self._http.aclose()
 
     async def load(self, rate_per_s: float, mix: Sequence[Wish], stop: anyio.Event) -> None:
-        """Submit at this rate until told to stop; return once the last request is answered."""
-        began = time.monotonic()
-        sent = 0
+        """Submit at this rate until told to stop; return once the last request is answered.
+
+        What could not be sent in time is not sent: to catch up after a pause would make the next one longer.
+        """
+        limiter = anyio.CapacityLimiter(AT_ONCE)
+
+        async def one(wish: Wish) -> None:
+            async with limiter:
+                await self.submit(wish)
+
         async with anyio.create_task_group() as tasks:
             while not stop.is_set():
-                while sent < (time.monotonic() - began) * rate_per_s:
+                if limiter.available_tokens > 0:
                     [wish] = self._rng.choices(mix, [wish.weight for wish in mix])
-                    tasks.start_soon(self.submit, wish)
-                    sent += 1
+                    tasks.start_soon(one, wish)
                 with anyio.move_on_after(1 / rate_per_s):
                     await stop.wait()
 

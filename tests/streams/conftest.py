@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis_servers import SERVERS, ServerPool, Servers
 from streams.audit import audit
-from streams.server_choice import servers_of
+from streams.server_choice import is_for_every_program, servers_of
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import Broker
@@ -16,6 +16,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "redis_url" in metafunc.fixturenames:
         found = servers_of(metafunc.module.__name__, metafunc.function.__name__, metafunc.config.stash[SERVERS])
         metafunc.parametrize("redis_url", found, ids=lambda source: source.name, indirect=True)
+    elif "redis_binary" in metafunc.fixturenames and is_for_every_program(metafunc.module.__name__):
+        programs = metafunc.config.stash[SERVERS].programs
+        metafunc.parametrize("redis_binary", programs.values(), ids=programs.keys(), indirect=True)
 
 
 @pytest.fixture

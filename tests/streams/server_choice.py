@@ -35,6 +35,9 @@ NOT_ON = {
 }
 """By what the server is a part of."""
 
+EVERY_PROGRAM = {"test_failover", "test_moving_slots"}
+"""Modules that start servers of their own: from every program, since what a script is told then differs."""
+
 
 def servers_of(module: str, test: str, servers: Servers) -> list[RedisSource]:
     """Return the servers on which a test runs."""
@@ -43,3 +46,8 @@ def servers_of(module: str, test: str, servers: Servers) -> list[RedisSource]:
     if names & ONCE.keys():
         return [servers.default]
     return [one for one in servers.every.values() if not names & NOT_ON.get(one.mode, {}).keys()]
+
+
+def is_for_every_program(module: str) -> bool:
+    """Return whether the tests of a module start servers of every kind that is there."""
+    return module.rpartition(".")[2] in EVERY_PROGRAM

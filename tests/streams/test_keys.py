@@ -44,7 +44,7 @@ def test_keys_of_a_queue_live_in_one_slot(queue: Queue) -> None:
     """The hash tag is the queue's own, in every key: a script is one slot's business."""
     keys = Keys().of(queue)
     assert {key_slot(key.encode()) for key in all_keys(keys, queue)} == {key_slot(queue.tag.encode())}
-    assert len(set(all_keys(keys, queue))) == 10
+    assert len(set(all_keys(keys, queue))) == 11
 
 
 @given(queues)

@@ -6,13 +6,23 @@ import anyio
 import anyio.to_thread
 import pytest
 from streams.audit import audit
-from streams.seeds import commit, seed, take
+from streams.seeds import (
+    FAR_MS,
+    LONG_AGO_MS,
+    commit,
+    everything,
+    recover_all,
+    seed,
+    seed_dead,
+    seed_running,
+    take,
+)
 from topologies.cluster import Cluster, SlotMove, three_primaries
 from waiting import wait_until
 
 from millstream_cli.redis_finder import RedisBinary
-from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue
-from millstream_streams import Broker, CommitCode, open_broker
+from millstream_contracts import DEFAULT_TENANT, JobId, JobState, JobType, Priority, Queue
+from millstream_streams import Broker, CommitCode, StoreUnavailableError, open_broker
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 
@@ -88,3 +98,38 @@ async def test_calls_wait_until_the_slot_has_arrived(moving: Broker, cluster: Cl
     snapshot = await audit(moving, QUEUE)
     assert {job_id for job_id, fields in snapshot.jobs.items() if fields["state"] == b"queued"} == set(stored)
     assert {one.id for one in await take(moving, QUEUE)} == set(stored)
+
+
+async def fill_all_places(broker: Broker, script: str) -> list[JobId]:
+    """Let none of the queue's keys be missing; return two jobs that the script changes one after the other."""
+    await seed_dead(broker, QUEUE)
+    if script == "recover":
+        ids = [(await seed_running(broker, QUEUE)).id for _ in range(2)]
+    else:
+        late = {"delay_ms": FAR_MS, "expires_at_ms": LONG_AGO_MS}
+        ids = await seed(broker, QUEUE, 2, **(late if script == "expire" else {}))
+    for priority in Priority:
+        await seed(broker, QUEUE, priority=priority)
+    await seed(broker, QUEUE, delay_ms=FAR_MS, expires_in_ms=FAR_MS)
+    await broker.client.hset(broker.keys.of(QUEUE).settings, "paused", "0")
+    return ids
+
+
+@pytest.mark.parametrize("script", ["claim", "recover", "cancel", "expire"])
+async def test_no_transition_is_made_by_halves(cluster: Cluster, namespace: str, script: str) -> None:
+    """A script that began with a hash gone would stop in the middle, its first writes done and no event sent."""
+    async with open_broker(cluster.url, namespace=namespace, patience_s=0.0) as broker:
+        ids = await fill_all_places(broker, script)
+        calls = {
+            "claim": lambda: take(broker, QUEUE),
+            "recover": lambda: recover_all(broker, QUEUE),
+            "cancel": lambda: broker.store.cancel(QUEUE, ids),
+            "expire": lambda: broker.store.expire(QUEUE),
+        }
+        before, move = await everything(broker, QUEUE), begin_move(cluster, broker)
+        move.move_these([broker.keys.of(QUEUE).job(ids[1]).encode()])
+        with pytest.raises(StoreUnavailableError):
+            await calls[script]()
+        move.move_keys()
+        move.finish()
+        assert await everything(broker, QUEUE) == before

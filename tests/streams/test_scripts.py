@@ -129,4 +129,4 @@ async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, m
         header = read_header(name)
         assert header.first_per_job is not None
         # The first argument of a job is ARGV[first]: as many stand before it, counted from 1.
-        assert sent[name] == (8, header.first_per_job - 1 + jobs * header.per_job), name
+        assert sent[name] == (9, header.first_per_job - 1 + jobs * header.per_job), name

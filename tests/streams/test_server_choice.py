@@ -4,9 +4,9 @@ import importlib
 
 import pytest
 from redis_servers import SERVERS
-from streams.server_choice import NOT_ON, ONCE, servers_of
+from streams.server_choice import EVERY_PROGRAM, NOT_ON, ONCE, servers_of
 
-EXCEPTIONS = sorted(ONCE.keys() | {name for names in NOT_ON.values() for name in names})
+EXCEPTIONS = sorted(EVERY_PROGRAM | ONCE.keys() | {name for names in NOT_ON.values() for name in names})
 
 
 @pytest.mark.parametrize("name", EXCEPTIONS)

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import AsyncIterator
+from io import StringIO
 from pathlib import Path
 
 import anyio
@@ -14,6 +15,7 @@ from workers.plant import Machine, Plant, notes, open_plant
 from millstream import App
 from millstream_contracts import JobState
 from millstream_streams.connections import parse_redis_url
+from millstream_telemetry import configure_logs
 
 FAR_S = 3600.0
 LEASE = {"lease_s": FAR_S, "renew_every_s": 0.5}
@@ -122,16 +124,26 @@ async def test_a_worker_told_three_times_waits_for_no_outcome_of_handlers_that_s
     floor.check()
 
 
-async def test_a_worker_gives_up_handing_back_when_the_leases_are_over(remote: Plant, link: FaultProxy) -> None:
+async def test_a_worker_gives_up_handing_back_when_the_leases_are_over(floor: Floor, link: FaultProxy) -> None:
     """By then reapers have taken the jobs: to try for longer would keep a machine for nothing."""
-    machine = await remote.start(grace_s=0.1, lease_s=2.0, renew_every_s=0.2)
-    job_id = await remote.floor.submit("gate", remote.payload)
-    await remote.started(1)
+    # As in a worker process: what structlog makes of an exception in a terminal takes seconds.
+    configure_logs("workers", "info", StringIO())
+    app, runs = App("test"), anyio.Event()
+
+    @app.job("long")
+    async def long() -> None:
+        runs.set()
+        await anyio.sleep_forever()
+
+    hired = await floor.hire(app, redis_url=link.url, grace_s=0.0, lease_s=0.5, renew_every_s=0.1)
+    job_id = await floor.submit("long")
+    await runs.wait()
     link.refuse()
-    machine.send(signal.SIGTERM)
-    assert await machine.ended() == 0
-    link.heal()
-    await remote.floor.take_back(job_id)
+    hired.orders.stop.set()
+    await wait_until(lambda: not hired.is_running, "the worker has ended")
+    floor.check()
+    assert (await floor.job(job_id)).handbacks == 0
+    await floor.take_back(job_id)
 
 
 async def test_an_outcome_that_redis_never_takes_does_not_keep_a_worker_from_leaving(plant: Plant) -> None:

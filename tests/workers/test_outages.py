@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 from chaos.fault_proxy import FaultProxy
 from waiting import wait_until
 from workers.floor import Floor, Hired, open_floor, queue_of_type
-from workers.plant import Plant, open_plant
+from workers.plant import open_plant
 
 from millstream import App, Context
 from millstream_cli.embedded import EmbeddedRedis
-from millstream_cli.system import free_ports
 from millstream_contracts import JobId, JobState
 from millstream_streams import open_broker
 from millstream_streams.connections import parse_redis_url
@@ -260,6 +258,7 @@ async def test_a_worker_is_not_live_when_it_neither_claims_nor_asks(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With free slots and nothing asked for in three lease lengths it is a process that is up, and no more."""
+    monkeypatch.setattr("millstream_workers.service.SILENT_READ_S", 0.0)
     app = App("test")
 
     @app.job("any")
@@ -270,19 +269,16 @@ async def test_a_worker_is_not_live_when_it_neither_claims_nor_asks(
     await wait_until(lambda: failing(hired) == ["intake"], "the probe fails")
 
 
-async def test_a_worker_that_drains_for_long_is_live(plant: Plant) -> None:
-    """It claims no more because it was told so: to kill it for that would cost the jobs that it still runs."""
-    (port,) = free_ports(1)
-    machine = await plant.start(lease_s=1.0, renew_every_s=0.1, grace_s=FAR_S, admin_port=port)
-    job_id = await plant.floor.submit("gate", plant.payload)
-    await plant.started(1)
-    machine.process.terminate()
-    await wait_until(lambda: machine.has_logged("draining"), "it drains")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-        begun = time.monotonic()
-        await wait_until(lambda: time.monotonic() > begun + 3.5, "three leases have passed")
-        answer = await http.get("/livez")
-    assert answer.status_code == 200, answer.text
-    plant.let_go()
-    assert await machine.ended() == 0
-    assert (await plant.floor.job(job_id)).deliveries == 1
+async def test_a_worker_that_drains_for_long_is_live(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks no more because it was told so: to kill it for that would cost the jobs that it still runs."""
+    monkeypatch.setattr("millstream_workers.service.SILENT_READ_S", 0.0)
+    types = Types(1)
+    hired = await floor.hire(types.app, lease_s=0.3, renew_every_s=0.1, grace_s=FAR_S)
+    job_id = await floor.submit(types.names[0])
+    await floor.until(job_id, JobState.RUNNING)
+    hired.orders.stop.set()
+    await wait_until(lambda: not hired.worker._pulse.check().ok, "it has asked for nothing in three lease lengths")
+    assert failing(hired) == []
+    types.go.set()
+    await wait_until(lambda: not hired.is_running, "the worker has ended")
+    assert (await floor.job(job_id)).state is JobState.SUCCEEDED

@@ -38,7 +38,7 @@ REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSE
 # Errors that redis-py has no class for. Each of them passes, or is repaired, without a change on our side.
 _PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN|DENIED|NOPERM"
 # What a script is told that meets a hash which has moved on already, while its slot is moving.
-_MOVING = "attempted to access a non local key"
+_MOVING = "to access a non local key in a cluster node"
 # Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
 _CODE = re.compile(rf"(?:^|: ?-?)(OOM|{_PASSING_CODES})\b")
 

@@ -76,5 +76,7 @@ class Keys:
             expiring=expiring,
             job_prefix=f"{base}:job:",
             idempotency_prefix=f"{base}:idempotency:",
-            script_keys=(high, normal, low, due, dlq, events, settings, expiring),
+            # The last one never exists. While a slot moves, Redis refuses (TRYAGAIN) a script of which one key is
+            # missing, at both ends, from the first step to the last; else one could run where a job's hash is not.
+            script_keys=(high, normal, low, due, dlq, events, settings, expiring, f"{base}:never"),
         )

@@ -44,8 +44,15 @@ class RedirectingNode:
             if not rest:
                 return await self._node.execute_command(*args, asking=asking, **kwargs)
             return await _converse(self._node, [(args, kwargs), *rest])
-        except MovedError:  # to redis-py a kind of AskError; the cluster client has to hear of it
-            raise
+        except MovedError as moved:  # to redis-py a kind of AskError; the cluster client has to hear of it
+            if not rest:
+                raise
+            # It would send the command again by a node that knows nothing of `then`.
+            await self._cluster.nodes_manager.move_slot(moved)
+            node = self._cluster.get_node(host=moved.host, port=moved.port)
+            if node is None:
+                raise
+            return await RedirectingNode(node, self._cluster).execute_command(*args, then=then, **kwargs)
         except AskError as ask:
             node = self._cluster.get_node(host=ask.host, port=ask.port)
             if node is None:  # too new: the cluster client asks for the nodes, and again for this command

@@ -34,8 +34,8 @@ ANSWER_WITHIN_S = 0.9
 """A request that takes longer is given up, and so is any command: a Redis that accepts connections may say nothing."""
 
 CALL_S = 0.4
-"""What a call is given at least: what has waited so long that less is left is refused. In an overload every load would
-have almost nothing left, and calls that are cut short make the next ones later still."""
+"""What a call is given at least, however long its oldest request has waited: one that is cut short too soon would
+only make the next ones later still."""
 
 MAX_CALLS = 3
 """Calls in flight for one queue. The second and third start only with a full load: a lone one would just
@@ -79,6 +79,12 @@ class Lane:
             self.jobs -= len(ticket.jobs)
             load.append(ticket)
         return load
+
+    def give_up(self) -> list[Ticket]:
+        """Remove all that wait."""
+        waiting, self.jobs = list(self.tickets), 0
+        self.tickets.clear()
+        return waiting
 
     @property
     def wants_call(self) -> bool:
@@ -170,18 +176,12 @@ class Appender(AbstractAsyncContextManager["Appender"]):
 
     async def _deliver(self, lane: Lane, load: list[Ticket]) -> None:
         """Store a load and answer its tickets."""
-        begun, within_s = time.monotonic(), lane.answer_within_s
-        ripe = [ticket for ticket in load if begun - ticket.since <= within_s - CALL_S]
-        late = StoreUnavailableError(f"not stored within {within_s:g} s, because calls before it took so long")
-        for ticket in load:
-            if ticket not in ripe:
-                self._answer(ticket, late)
-        jobs = [job for ticket in ripe for job in ticket.jobs]
-        if not jobs:
-            return
-        outcome, answers = await self._enqueue(lane, jobs, min(ticket.since for ticket in ripe) + within_s)
+        begun = time.monotonic()
+        jobs = [job for ticket in load for job in ticket.jobs]
+        deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)
+        outcome, answers = await self._enqueue(lane, jobs, deadline)
         self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
-        for ticket in ripe:
+        for ticket in load:
             if isinstance(answers, StoreUnavailableError):
                 self._answer(ticket, answers)
             else:
@@ -200,7 +200,11 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         except StoreUnavailableError as error:
             return "unavailable", error
         except TimeoutError:
-            return "unavailable", StoreUnavailableError(f"Redis did not answer within {lane.answer_within_s:g} s")
+            silent = StoreUnavailableError(f"Redis did not answer within {lane.answer_within_s:g} s")
+            # Those who wait behind this call would wait as long once more, and hear the same.
+            for ticket in lane.give_up():
+                self._answer(ticket, silent)
+            return "unavailable", silent
 
     async def _make_known(self, queue: Queue) -> None:
         """Have the other services look after a queue, before the first job is in it."""

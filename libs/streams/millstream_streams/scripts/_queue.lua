@@ -7,6 +7,7 @@
 -- KEYS[6]     stream  events: one entry per call and kind of transition
 -- KEYS[7]     hash    settings of the queue
 -- KEYS[8]     zset    expiring: job id by the Unix ms after which it must not start
+-- KEYS[9]     none    never: it does not exist, so that no script runs while its slot moves to another node
 -- ARGV[1]     string  prefix of the keys of its job hashes, `<namespace>:{<tag>}:job:`
 
 local ready = {KEYS[1], KEYS[2], KEYS[3]}

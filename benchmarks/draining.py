@@ -1,0 +1,86 @@
+"""How fast worker processes work off what waits: all start together, on queues that were filled before."""
+
+import time
+from collections.abc import Sequence
+
+import anyio
+from msgspec import Struct
+from rig import NOOP, Rig, pause, process_cpu_s, redis_cpu_s, script_calls, services, wait_for_workers
+
+from millstream_contracts import Queue
+
+STARTED_EVERY_S = 0.001
+ENDED_EVERY_S = 0.02
+QUEUES_PER_LOOK = 10
+"""With more queues than this it is looked after them more rarely, or the look would be what is measured."""
+
+
+class Drained(Struct, frozen=True):
+    """What it took."""
+
+    jobs_per_s: float
+    redis_us: float
+    """CPU of Redis per job."""
+    worker_us: float
+    """CPU of all workers per job."""
+    scripts: float
+    """Scripts per job: round trips."""
+
+
+class _Clock(Struct, frozen=True):
+    redis_s: float
+    worker_s: float
+    scripts: int
+
+
+async def drain(
+    one: Rig,
+    *,
+    concurrency: int,
+    processes: int = 1,
+    queues: Sequence[Queue] = (NOOP,),
+    app: str = "noop_app:app",
+    keep: int = 0,
+) -> Drained:
+    """Let so many workers work off filled queues until `keep` jobs are left.
+
+    The clock starts when the first job has ended, since paused queues are looked at once a second.
+    """
+    types = [word for job_type in sorted({queue.type for queue in queues}) for word in ("--types", job_type)]
+    command = ("worker", app, *types, "--concurrency", str(concurrency))
+    pace = max(1.0, len(queues) / QUEUES_PER_LOOK)
+    for queue in queues:
+        await pause(one, queue, paused=True)
+    names = [f"worker-{number + 1}" for number in range(processes)]
+    async with services(one, **dict.fromkeys(names, command)) as supervisor:
+        await wait_for_workers(one, processes)
+        pids = [supervisor.pid(name) for name in names]
+        filled = await waiting(one, queues)
+        before = await _read(one, pids)
+        for queue in queues:
+            await pause(one, queue, paused=False)
+        while (first_left := await waiting(one, queues)) == filled:
+            await anyio.sleep(STARTED_EVERY_S * pace)
+        begun = time.perf_counter()
+        while (left := await waiting(one, queues)) > keep:
+            await anyio.sleep(ENDED_EVERY_S * pace)
+        took_s, after = time.perf_counter() - begun, await _read(one, pids)
+    jobs = filled - left
+    return Drained(
+        jobs_per_s=(first_left - left) / took_s,
+        redis_us=(after.redis_s - before.redis_s) / jobs * 1e6,
+        worker_us=(after.worker_s - before.worker_s) / jobs * 1e6,
+        scripts=(after.scripts - before.scripts) / jobs,
+    )
+
+
+async def waiting(one: Rig, queues: Sequence[Queue]) -> int:
+    """Return how many jobs of normal priority have not ended, by the length of the streams: cheaper than to measure."""
+    pipeline = one.broker.client.pipeline(transaction=False)
+    for queue in queues:
+        pipeline.xlen(one.broker.keys.of(queue).ready[1])
+    return sum(await pipeline.execute())
+
+
+async def _read(one: Rig, pids: Sequence[int | None]) -> _Clock:
+    return _Clock(await redis_cpu_s(one), sum(map(process_cpu_s, pids)), await script_calls(one))

@@ -1,0 +1,34 @@
+"""The least that submission to handler takes: redis-py in a process of its own, woken by a blocking read of a stream.
+
+Run as `python latency_floor.py COUNT`, Redis by MILLSTREAM_REDIS_URL. Each entry says when it was sent; prints the ms
+that each took, as JSON.
+"""
+
+import json
+import os
+import sys
+import time
+
+import uvloop
+from redis.asyncio import Redis
+
+STREAM, GROUP_NAME, READY = "floor", "floor", "floor:ready"
+SENT = b"sent"
+
+
+async def main() -> None:
+    """Read so many entries, one at a time."""
+    took: list[float] = []
+    async with Redis.from_url(os.environ["MILLSTREAM_REDIS_URL"], protocol=2, socket_timeout=None) as client:
+        await client.xgroup_create(STREAM, GROUP_NAME, id="0", mkstream=True)
+        await client.set(READY, "1")
+        while len(took) < int(sys.argv[1]):
+            reply = await client.xreadgroup(GROUP_NAME, "reader", {STREAM: ">"}, count=1, block=5_000)
+            for _, entries in reply:
+                now = time.time_ns()
+                took += [(now - int(fields[SENT])) / 1e6 for _, fields in entries]
+    print(json.dumps(took))
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,116 @@
+// BullMQ: `node bullmq_peer.mjs work` is a worker process, without `work` the submitting process.
+
+import { openSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
+import { connect } from "node:net";
+import { createInterface } from "node:readline";
+import { performance } from "node:perf_hooks";
+
+const { BENCH_CONCURRENCY, BENCH_MODULES, BENCH_REDIS_URL, BENCH_TALLY } = process.env;
+const { Queue, Worker } = createRequire(`${BENCH_MODULES}/`)("bullmq");
+
+const PAYLOAD = "x".repeat(198);
+const IO_MS = 10;
+const BULK = 100; // as in BullMQ's own benchmark
+const QUEUE = "bench";
+
+const address = new URL(BENCH_REDIS_URL);
+const connection = { host: address.hostname, port: Number(address.port), maxRetriesPerRequest: null };
+
+// The same line to the driver as tally.py. Node cannot map a file, so the count is kept here and written out at
+// most once a millisecond: less than a microsecond a job, as there.
+class Tally {
+  constructor() {
+    this.slots = new BigUint64Array(2);
+    this.bytes = new Uint8Array(this.slots.buffer);
+    this.file = openSync(`${BENCH_TALLY}/${process.pid}`, "w+");
+    this.count = 0;
+    this.scheduled = false;
+    this.write = this.write.bind(this);
+    this.write();
+  }
+
+  enter() {
+    this.line = connect(`${BENCH_TALLY}/turnstile`);
+    this.line.setNoDelay(true);
+    this.line.write(number(process.pid));
+    return new Promise((resolve) => this.line.once("data", resolve));
+  }
+
+  done() {
+    this.last = process.hrtime.bigint();
+    this.count++;
+    if (!this.scheduled) {
+      this.scheduled = true;
+      setTimeout(this.write, 1);
+    }
+  }
+
+  write() {
+    this.scheduled = false;
+    this.slots[0] = BigInt(this.count);
+    this.slots[1] = this.last ?? 0n;
+    writeSync(this.file, this.bytes, 0, this.bytes.length, 0);
+  }
+
+  stamped(sent) {
+    this.line.write(number(process.hrtime.bigint() - BigInt(sent)));
+  }
+}
+
+function number(value) {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return bytes;
+}
+
+async function work() {
+  const tally = new Tally();
+  const handlers = {
+    noop: async () => tally.done(),
+    io: async () => {
+      await new Promise((resolve) => setTimeout(resolve, IO_MS));
+      tally.done();
+    },
+    stamp: async (job) => tally.stamped(job.data.sent),
+  };
+  const options = { connection, concurrency: Number(BENCH_CONCURRENCY), autorun: false };
+  const worker = new Worker(QUEUE, (job) => handlers[job.name](job), {
+    ...options,
+    removeOnComplete: { count: 0 },
+  });
+  worker.on("error", (error) => console.error(error));
+  process.once("SIGTERM", () => process.exit(0));
+  await worker.waitUntilReady();
+  await tally.enter();
+  await worker.run();
+}
+
+async function submit() {
+  const queue = new Queue(QUEUE, { connection });
+  await queue.waitUntilReady();
+  answer({});
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [job, count] = JSON.parse(line);
+    const begun = performance.now();
+    const cpu = process.cpuUsage();
+    if (job === "stamp") await queue.add("stamp", { sent: String(process.hrtime.bigint()) });
+    else await fill(queue, job, count);
+    const { user, system } = process.cpuUsage(cpu);
+    answer({ took_s: (performance.now() - begun) / 1e3, cpu_s: (user + system) / 1e6 });
+  }
+  process.exit(0);
+}
+
+async function fill(queue, name, count) {
+  for (let start = 0; start < count; start += BULK) {
+    const size = Math.min(BULK, count - start);
+    await queue.addBulk(Array.from({ length: size }, () => ({ name, data: PAYLOAD })));
+  }
+}
+
+function answer(figures) {
+  process.stdout.write(`${JSON.stringify(figures)}\n`);
+}
+
+await (process.argv.includes("work") ? work() : submit());

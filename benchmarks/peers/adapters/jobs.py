@@ -1,0 +1,31 @@
+"""What is the same for every system measured: the payload, the wait, and where the driver said that things are.
+
+Runs in the peers' own environments: standard library only.
+"""
+
+import os
+
+PAYLOAD = "x" * 198
+"""200 bytes on the wire, in JSON as in MessagePack."""
+
+IO_S = 0.01
+BULK = 1_000
+"""Jobs in one call, where a system takes many and documents no number."""
+
+ENQUEUERS = 32
+"""Calls under way at a time, where a system takes one job a call; streaQ's benchmark does so for all of its rivals."""
+
+
+def redis_url() -> str:
+    """Return the address of the Redis of this measurement."""
+    return os.environ["BENCH_REDIS_URL"]
+
+
+def concurrency() -> int:
+    """Return how many jobs one worker process is to run at a time."""
+    return int(os.environ["BENCH_CONCURRENCY"])
+
+
+def stores_results() -> bool:
+    """Return whether results are to be kept, for a system that is measured both ways."""
+    return os.environ.get("BENCH_RESULTS") == "1"

@@ -1,0 +1,197 @@
+"""How the cost of a job changes as a system grows: backlog, job types, workers, delayed jobs, dead letters.
+
+Writes a chart of each into docs/scale/. Costs are CPU, not time: with more processes than cores time says little.
+"""
+
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from chart import Line, draw
+from draining import Drained, drain, waiting
+from filling import batch, bury, pour
+from many_app import TYPES
+from msgspec import Struct
+from redis_cpu import cycle
+from rig import BATCH, NOOP, Rig, fill, median, redis_cpu_s, report, rig
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+
+JOBS = (10_000, 100_000, 300_000, 1_000_000, 2_000_000, 5_000_000)
+UP_TO_A_MILLION = JOBS[:4]
+SOON_MS = 1
+
+REDIS = "CPU of Redis, us/job"
+Costs = dict[str, float]
+Points = list[tuple[int, Costs]]
+
+
+class Part(Struct, frozen=True):
+    """One direction to grow in."""
+
+    title: str
+    x_label: str
+    measure: Callable[[Namespace], Awaitable[Points]]
+    target: str | None = None
+    """The target that the first of its costs is held against."""
+
+
+async def main(options: Namespace) -> dict[str, Any]:
+    """Measure, draw, and print the change of each cost from its first point."""
+    rows: list[tuple[str, str]] = []
+    measured: dict[str, float] = {}
+    seen: dict[str, Points] = {}
+    for name in options.only or PARTS:
+        part = PARTS[name]
+        points = seen[name] = await part.measure(options)
+        for cost in points[0][1]:
+            values = ", ".join(f"{size:,}: {costs[cost]:.1f}" for size, costs in points)
+            rows.append((f"{name}: {cost}", f"{values} (change {_change(points, cost):.0%})"))
+        if part.target:
+            measured[part.target] = _change(points, next(iter(points[0][1])))
+        _write(options.docs / "scale" / f"{name}.svg", part, points)
+    return report("scale", rows, measured=measured, jobs=options.jobs, points=seen)
+
+
+def _change(points: Points, cost: str) -> float:
+    """Return the largest change from the first point, as a share."""
+    first = points[0][1][cost]
+    return max(abs(costs[cost] / first - 1) for _, costs in points)
+
+
+def _write(file: Path, part: Part, points: Points) -> None:
+    lines = [Line(cost, [(size, costs[cost]) for size, costs in points]) for cost in points[0][1]]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(draw(part.title, part.x_label, "us of CPU per job", lines))
+
+
+async def _backlog(options: Namespace) -> Points:
+    """Work off the jobs that wait longest while as many are submitted."""
+    points: Points = []
+    async with rig() as one:
+        for size, missing in _growing(JOBS, options.max):
+            await pour(one, "queued", missing)
+            cost = median([await _redis_us(one, options.jobs, cycle) for _ in range(options.rounds)])
+            await fill(one, options.jobs)
+            drained = await drain(one, concurrency=options.concurrency, keep=size)
+            # The worker does not stop at a job; what it took beyond is put back.
+            await fill(one, size - await waiting(one, [NOOP]))
+            costs = {
+                f"{REDIS}: submit, claim, commit by hundreds": cost,
+                f"{REDIS}: claim, commit by a worker": drained.redis_us,
+                "CPU of the worker, us/job": drained.worker_us,
+            }
+            points.append((size, costs))
+    return points
+
+
+async def _types(options: Namespace) -> Points:
+    """Spread the same number of jobs over more and more types, and have one worker take all."""
+
+    async def run(count: int) -> Drained:
+        queues = [Queue(DEFAULT_TENANT, JobType(name)) for name in TYPES[:count]]
+        async with rig() as one:
+            for queue in queues:
+                await fill(one, options.jobs // count, queue)
+            return await drain(one, concurrency=options.concurrency, queues=queues, app="many_app:app")
+
+    return await _in_turn(options.rounds, (1, 10, 50, len(TYPES)), run)
+
+
+async def _workers(options: Namespace) -> Points:
+    """Have more and more processes work off the same number of jobs of one type."""
+
+    async def run(count: int) -> Drained:
+        async with rig() as one:
+            await fill(one, options.jobs)
+            return await drain(one, concurrency=options.concurrency, processes=count)
+
+    return await _in_turn(options.rounds, (1, 2, 4, 8, 16), run)
+
+
+async def _in_turn(rounds: int, sizes: Sequence[int], run: Callable[[int], Awaitable[Drained]]) -> Points:
+    """Measure every size in every round, and return the medians: a busy neighbour meets all of them."""
+    runs: dict[int, list[Drained]] = {size: [] for size in sizes}
+    for _ in range(rounds):
+        for size in sizes:
+            runs[size].append(await run(size))
+    points: Points = []
+    for size, some in runs.items():
+        costs = {
+            "CPU of workers and Redis, us/job": median([one.worker_us + one.redis_us for one in some]),
+            "CPU of workers, us/job": median([one.worker_us for one in some]),
+            REDIS: median([one.redis_us for one in some]),
+        }
+        points.append((size, costs))
+    return points
+
+
+async def _delayed(options: Namespace) -> Points:
+    """Submit jobs for a moment from now and release them, beside those that wait for tomorrow."""
+    points: Points = []
+    async with rig() as one:
+        for size, missing in _growing(UP_TO_A_MILLION, options.max):
+            await pour(one, "delayed", missing)
+            cost = median([await _redis_us(one, options.jobs, _delay_and_release) for _ in range(options.rounds)])
+            points.append((size, {f"{REDIS}: submit, release": cost}))
+    return points
+
+
+async def _delay_and_release(one: Rig, jobs: int) -> None:
+    released = 0
+    for _ in range(jobs // BATCH):
+        await one.broker.store.enqueue(NOOP, batch(SOON_MS))
+        released += (await one.broker.store.release_due(NOOP)).released
+    while released < jobs // BATCH * BATCH:
+        released += (await one.broker.store.release_due(NOOP)).released
+
+
+async def _dead(options: Namespace) -> Points:
+    """Bury jobs, list the newest dead letters and redrive them, beside those that stay dead."""
+    points: Points = []
+    async with rig() as one:
+        for size, missing in _growing(UP_TO_A_MILLION, options.max):
+            await pour(one, "dead", missing)
+            costs = {
+                f"{REDIS}: submit, claim, bury": await _redis_us(one, options.jobs, _die),
+                f"{REDIS}: list, redrive": await _redis_us(one, options.jobs, _redrive),
+            }
+            await cycle(one, options.jobs, submit=False)
+            points.append((size, costs))
+    return points
+
+
+async def _die(one: Rig, jobs: int) -> None:
+    for _ in range(jobs // BATCH):
+        await one.broker.store.enqueue(NOOP, batch())
+        await bury(one.broker)
+
+
+async def _redrive(one: Rig, jobs: int) -> None:
+    for _ in range(jobs // BATCH):
+        page = await one.broker.listing.dead([NOOP], cursor=None, limit=BATCH)
+        await one.broker.store.redrive(NOOP, [letter.id for letter in page.items])
+
+
+async def _redis_us(one: Rig, jobs: int, action: Callable[[Rig, int], Awaitable[None]]) -> float:
+    """Return the CPU of Redis per job of an action."""
+    before = await redis_cpu_s(one)
+    await action(one, jobs)
+    return (await redis_cpu_s(one) - before) / jobs * 1e6
+
+
+def _growing(sizes: Sequence[int], largest: int) -> Iterator[tuple[int, int]]:
+    """Yield sizes up to the largest allowed, each with what it has above the one before."""
+    chosen = [size for size in sizes if size <= largest] or [largest]
+    for smaller, size in zip([0, *chosen], chosen, strict=False):
+        yield size, size - smaller
+
+
+PARTS = {
+    "backlog": Part("Cost of a job by backlog", "jobs waiting", _backlog, "flat_backlog"),
+    "types": Part("Cost of a job by job types", "job types", _types, "flat_types"),
+    "workers": Part("Cost of a job by worker processes", "worker processes on one Redis", _workers),
+    "delayed": Part("Cost of a delayed job", "jobs that wait for their time", _delayed),
+    "dead": Part("Cost of a dead letter", "dead letters", _dead),
+}

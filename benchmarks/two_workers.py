@@ -1,0 +1,36 @@
+"""What a second worker process adds on the same machine, Redis on its cores too."""
+
+from argparse import Namespace
+from typing import Any
+
+from draining import Drained, drain
+from rig import fill, median, report, rig
+
+PROCESSES = (1, 2)
+
+
+async def main(options: Namespace) -> dict[str, Any]:
+    """Measure one and two workers in turn, and print the medians."""
+    found: dict[int, list[Drained]] = {count: [] for count in PROCESSES}
+    for _ in range(options.rounds):
+        for count in PROCESSES:
+            async with rig() as one:
+                await fill(one, options.jobs)
+                found[count].append(await drain(one, concurrency=options.concurrency, processes=count))
+    rates = {count: median([one.jobs_per_s for one in some]) for count, some in found.items()}
+    rows = []
+    for count, some in found.items():
+        rows += [
+            (f"jobs/s, {count} process(es)", f"{rates[count]:,.0f}"),
+            (f"CPU of workers, {count} process(es), us/job", f"{median([one.worker_us for one in some]):.1f}"),
+            (f"CPU of Redis, {count} process(es), us/job", f"{median([one.redis_us for one in some]):.1f}"),
+        ]
+    return report(
+        "two_workers",
+        rows,
+        measured={"two_workers": rates[2] / rates[1]},
+        jobs=options.jobs,
+        rounds=options.rounds,
+        concurrency=options.concurrency,
+        jobs_per_s={count: [round(one.jobs_per_s) for one in some] for count, some in found.items()},
+    )
