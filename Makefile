@@ -8,12 +8,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 IMAGE ?= millstream
+# What benchmarks have measured, a line of JSON each.
+MEASURED ?= benchmarks/measured.jsonl
 # The tool that writes the pins has its own environment, and is pinned too.
 UV_VERSION := 0.13.9
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo fmt lint types test chaos bench soak build image requirements clean
+.PHONY: help setup up demo fmt lint types test chaos bench bench-long bench-peers capacity soak build image requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +50,17 @@ chaos: $(INSTALLED) ## Break everything and see whether promises hold; SCENARIO=
 	@$(BIN)/python -m chaos $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) \
 		$(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(ARGS)
 
-bench: $(INSTALLED) ## Measure throughput and latency
-	$(BIN)/python benchmarks $(ARGS)
+bench: $(INSTALLED) ## Measure throughput and latency, and say how far each figure is from its target
+	$(BIN)/python benchmarks --save $(MEASURED) $(ARGS)
+
+bench-long: $(INSTALLED) ## Measure what takes minutes: the cost of a job as the system grows
+	$(BIN)/python benchmarks scale --save $(MEASURED) $(ARGS)
+
+bench-peers: $(INSTALLED) ## Measure our peers and us in turn; the first run installs them
+	$(BIN)/python benchmarks/peers $(ARGS)
+
+capacity: $(INSTALLED) ## Compute docs/capacity.md from what `make bench` measured
+	$(BIN)/python benchmarks capacity --save $(MEASURED) $(ARGS)
 
 soak: $(INSTALLED) ## See whether a million jobs leave anything behind
 	$(BIN)/python benchmarks soak --jobs 1000000 $(ARGS)

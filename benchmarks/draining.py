@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import anyio
 from msgspec import Struct
-from rig import NOOP, Rig, pause, process_cpu_s, redis_cpu_s, script_calls, services, wait_for_workers
+from rig import NOOP, Rig, pause, process_cpu_s, redis_cpu_by_node_s, script_calls, services, wait_for_workers
 
 from millstream_contracts import Queue
 
@@ -19,16 +19,21 @@ class Drained(Struct, frozen=True):
     """What it took."""
 
     jobs_per_s: float
-    redis_us: float
-    """CPU of Redis per job."""
+    node_us: list[float]
+    """CPU of each node of Redis per job; a single Redis is one node."""
     worker_us: float
     """CPU of all workers per job."""
     scripts: float
     """Scripts per job: round trips."""
 
+    @property
+    def redis_us(self) -> float:
+        """CPU of Redis per job, all nodes together."""
+        return sum(self.node_us)
+
 
 class _Clock(Struct, frozen=True):
-    redis_s: float
+    node_s: list[float]
     worker_s: float
     scripts: int
 
@@ -68,7 +73,7 @@ async def drain(
     jobs = filled - left
     return Drained(
         jobs_per_s=(first_left - left) / took_s,
-        redis_us=(after.redis_s - before.redis_s) / jobs * 1e6,
+        node_us=[(late - early) / jobs * 1e6 for early, late in zip(before.node_s, after.node_s, strict=True)],
         worker_us=(after.worker_s - before.worker_s) / jobs * 1e6,
         scripts=(after.scripts - before.scripts) / jobs,
     )
@@ -83,4 +88,4 @@ async def waiting(one: Rig, queues: Sequence[Queue]) -> int:
 
 
 async def _read(one: Rig, pids: Sequence[int | None]) -> _Clock:
-    return _Clock(await redis_cpu_s(one), sum(map(process_cpu_s, pids)), await script_calls(one))
+    return _Clock(await redis_cpu_by_node_s(one), sum(map(process_cpu_s, pids)), await script_calls(one))

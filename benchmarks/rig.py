@@ -69,6 +69,9 @@ async def processes(rig: Rig, commands: Mapping[str, Sequence[str]]) -> AsyncIte
         specs = [ChildSpec(name=name, argv=tuple(argv), env=env) for name, argv in commands.items()]
         async with supervise(specs, lambda name, line: print(f"{name}: {line}", file=sys.stderr)) as supervisor:
             yield supervisor
+        if supervisor.signals:
+            # The block was ended in the middle, without an error: what follows it has nothing to report.
+            sys.exit(f"stopped by {supervisor.signals[0].name}")
 
 
 async def fill(rig: Rig, count: int, queue: Queue = NOOP) -> None:

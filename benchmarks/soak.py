@@ -99,7 +99,7 @@ def _report(
     forgotten_s: float,
     used_bytes: int,
     keys: Counter[str],
-) -> None:
+) -> dict[str, Any]:
     early = [one for one in samples if options.jobs * 0.1 <= one.finished < options.jobs * 0.3]
     late = [one for one in samples if options.jobs * 0.8 <= one.finished < options.jobs]
     rows = [("jobs", f"{options.jobs:,}"), ("jobs/s", f"{options.jobs / took:,.0f}")]
@@ -114,9 +114,10 @@ def _report(
     rows.append(("last job forgotten after, s", f"{forgotten_s:.0f}"))
     rows.append(("redis, once all is forgotten, MiB", f"{used_bytes / MIB:.1f}"))
     rows += [(f"keys left: {name}", str(count)) for name, count in sorted(keys.items())]
-    report(
+    return report(
         "soak",
         rows,
+        measured={"worker_growth": growth["worker"]},
         jobs=options.jobs,
         growth=growth,
         forgotten_s=round(forgotten_s),

@@ -95,7 +95,7 @@ def _line(target: Target, verdict: Verdict | None) -> str:
 
 
 def _sentence(verdict: Verdict) -> str:
-    outcome = "reached" if verdict.reached else f"missing by {verdict.missing_by:.0%}"
+    outcome = "reached" if verdict.reached else f"missing by {verdict.missing_by:.1%}"
     return f"{_shown(verdict.measured)} / {_SIGNS[verdict.direction]} {verdict.target:,g} / {outcome}"
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ ENVIRONMENTS = Path(__file__).parents[2] / ".venv-peers"
 def main() -> None:
     """Measure the chosen peers one after the other, each in turn with us."""
     options = _options()
+    # As an exception, so that everything started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     print(
         f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, Redis {_redis_version()}"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import anyio
+import msgspec
 from chaos.checker import check
 from chaos.fleet import NAMESPACE, Fleet, open_fleet
 from chaos.gatherer import gather, unsettled
@@ -64,7 +65,9 @@ async def run_scenario(
         )
         stage.figures |= {name: describe(evidence) for name, describe in scenario.describe.items()}
         complaints = check(evidence, scenario.rules, scenario.waived)
-        return report_of(scenario, stage, evidence, complaints, loaded_ms, time.monotonic() - began)
+        report = report_of(scenario, stage, evidence, complaints, loaded_ms, time.monotonic() - began)
+    (folder / "report.json").write_bytes(msgspec.json.encode(report))
+    return report
 
 
 def _way_to(redis: Keeper) -> tuple[str, int] | str:

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 from chaos.fault_proxy import FaultProxy
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from waiting import wait_until
 
 from millstream_streams.connections import Client, close, connect, parse_redis_url
 
-BROKEN = (RedisError, OSError)
+BROKEN = (RedisConnectionError, ConnectionError)
+"""What a connection raises that was ended. Not a TimeoutError: nobody was kept waiting."""
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ const address = new URL(BENCH_REDIS_URL);
 const connection = { host: address.hostname, port: Number(address.port), maxRetriesPerRequest: null };
 
 // The same line to the driver as tally.py. Node cannot map a file, so the count is kept here and written out at
-// most once a millisecond: less than a microsecond a job, as there.
+// most once a millisecond: it costs no more than there.
 class Tally {
   constructor() {
     this.slots = new BigUint64Array(2);

@@ -41,7 +41,7 @@ class Tally:
 
     def done(self) -> None:
         """Count a completed job."""
-        # A lock for all, though only systems with threads need it: every Python system pays the same 0.2 us.
+        # A lock for all, though only systems with threads need it: every Python system pays the same.
         with self._lock:
             self._slots[1] = time.monotonic_ns()
             self._slots[0] += 1
