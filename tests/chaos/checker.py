@@ -181,9 +181,8 @@ def _succeeded(evidence: Evidence) -> Iterator[JobRecord]:
 
 def _lived_on(evidence: Evidence, pid: int, after_ms: int) -> bool:
     """Return whether a process was never ended after a time: else it may not have come to commit."""
-    name = evidence.services.get(pid, "")
-    return bool(name) and not any(
-        fault.pid == pid and fault.kind in lateness.ENDINGS and fault.begun_ms >= after_ms for fault in evidence.faults
+    return pid in evidence.services and not any(
+        fault.was_end_of(pid) and fault.begun_ms >= after_ms for fault in evidence.faults
     )
 
 

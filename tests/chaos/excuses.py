@@ -37,4 +37,4 @@ def _has_run(evidence: Evidence, begun: Step) -> bool:
 
 def _is_excused(evidence: Evidence, begun: Step, ended: Step) -> bool:
     service = evidence.services.get(begun.pid, "")
-    return any(fault.hits(service, begun.pid) and fault.overlaps(begun.at_ms, ended.at_ms) for fault in evidence.faults)
+    return any(fault.excuses(service, begun.pid, begun.at_ms, ended.at_ms) for fault in evidence.faults)

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 EVERYTHING = "everything"
 """The target of a fault that every service feels: Redis itself, or the whole machine."""
+ENDINGS = frozenset({"kill", "end", "liveness"})
+"""Faults after which a process is no more."""
 STALL = "stall"
 """The fault that nobody did: the machine had no time for the suite."""
 
@@ -30,9 +32,17 @@ class Fault(Struct):
         """Return whether it was on at any time between two others."""
         return self.begun_ms <= end_ms and (self.ended_ms is None or self.ended_ms >= begin_ms)
 
-    def hits(self, service: str, pid: int) -> bool:
-        """Return whether a process of a service felt it."""
-        return self.target == EVERYTHING or (self.target == service and self.pid in {0, pid})
+    def excuses(self, service: str, pid: int, begin_ms: int, end_ms: int) -> bool:
+        """Return whether a process of a service felt it between two times."""
+        if self.was_end_of(pid):
+            # Who is dead stays so, and what it had sent before may still arrive: a claim for nobody.
+            return self.begun_ms <= end_ms
+        felt = self.target == EVERYTHING or (self.target == service and self.pid in {0, pid})
+        return felt and self.overlaps(begin_ms, end_ms)
+
+    def was_end_of(self, pid: int) -> bool:
+        """Return whether this process was no more after it."""
+        return self.kind in ENDINGS and self.pid == pid
 
 
 class Journal:

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 
-from chaos.evidence import Evidence, Step
+from chaos.evidence import Evidence
 from chaos.journal import EVERYTHING, Fault
 from chaos.story import deliveries
 
 from millstream_contracts import EventKind
-
-ENDINGS = {"kill", "end", "liveness"}
-"""Faults after which a process does not exist."""
 
 SLACK_MS = 3_000
 """Two cores are shared by a dozen processes, and a pass may just have begun."""
@@ -32,20 +29,14 @@ def recoveries(evidence: Evidence) -> Iterator[tuple[str, int, Fault]]:
         for begun, ended in deliveries(steps):
             if ended is None or ended.kind is not EventKind.RECOVERED:
                 continue
-            fault = _death(evidence, begun, ended)
+            fault = _death(evidence, begun.pid, ended.at_ms)
             if fault is not None:
-                yield job_id, ended.at_ms - fault.begun_ms, fault
+                yield job_id, ended.at_ms - max(fault.begun_ms, begun.at_ms), fault
 
 
-def _death(evidence: Evidence, begun: Step, ended: Step) -> Fault | None:
-    return next(
-        (
-            fault
-            for fault in evidence.faults
-            if fault.kind in ENDINGS and fault.pid == begun.pid and fault.overlaps(begun.at_ms, ended.at_ms)
-        ),
-        None,
-    )
+def _death(evidence: Evidence, pid: int, before_ms: int) -> Fault | None:
+    deaths = (fault for fault in evidence.faults if fault.was_end_of(pid) and fault.begun_ms <= before_ms)
+    return next(deaths, None)
 
 
 def _was_hindered(evidence: Evidence, fault: Fault, until_ms: int) -> bool:

@@ -154,6 +154,13 @@ def test_what_was_handed_back_unrun_needs_no_excuse() -> None:
     assert list(unexcused(unrun)) == []
 
 
+def test_a_claim_that_arrives_after_its_sender_has_died_needs_no_other_excuse() -> None:
+    """A link that was half open delivers it when it heals; the lease runs from then on."""
+    late = with_steps(twice(), (SUBMITTED, 0, 0), (STARTED, ONE, 9_000), (RECOVERED, 0, 12_500), *TWICE[3:])
+    assert list(unexcused(late)) == []
+    assert list(lateness.crashed_workers_jobs_are_soon_ready(late)) == []
+
+
 def test_what_hits_everything_excuses_every_worker() -> None:
     """Redis itself was away."""
     assert list(unexcused(replace(twice(), faults=[Fault("redis killed", EVERYTHING, 100, 900)]))) == []
