@@ -13,9 +13,10 @@ from chaos.stage import Stage
 from msgspec import Struct
 
 SHORT_S = 1.0
-LONG_S = 5.0
-"""From here on, whoever looks has noticed."""
-LONGEST_S = 30.0
+LONG_S = (5.0, 30.0)
+"""At least and at most, as there is time."""
+JUDGED_S = 10.0
+"""From here on it is a rate, and whoever has a heartbeat has missed one: the first tries come fast on purpose."""
 PROBE_EVERY_S = 0.5
 PAUSE_S = 2.0
 
@@ -47,7 +48,8 @@ async def outage(stage: Stage) -> None:
     """Redis away from each service in turn, 1 s and up to 30 s: all recover by themselves, none is busy meanwhile."""
     kinds = ("worker", "dispatcher", "reaper", "ingest")
     rounds = 2 * (len(kinds) + 1)
-    long_s = min(LONGEST_S, max(LONG_S, 2 * (stage.seconds / rounds - PAUSE_S) - SHORT_S))
+    least_s, most_s = LONG_S
+    long_s = min(most_s, max(least_s, 2 * (stage.seconds / rounds - PAUSE_S) - SHORT_S))
     for kind in (*kinds, "everything"):
         for seconds, how in ((SHORT_S, "refuse"), (long_s, stage.rng.choice(("refuse", "swallow")))):
             services = stage.fleet.services if kind == "everything" else [stage.any_of(kind)]
@@ -92,8 +94,8 @@ def _judge(stage: Stage, one: Measured, how: str, seconds: float) -> None:
     connections, commands, cores, _ = one.describe(seconds)
     name = one.service.name
     stage.expect(not one.probes["livez 503"], f"{name} failed its liveness probe while Redis was away ({how})")
-    if seconds < LONG_S:
-        return  # the first tries come fast on purpose: most outages are over in a moment
+    if seconds < JUDGED_S:
+        return
     stage.expect(connections <= CONNECTIONS_PER_S, f"{name} made {connections:.0f} connections a second ({how})")
     stage.expect(commands <= COMMANDS_PER_S, f"{name} sent {commands:.0f} commands a second ({how})")
     stage.expect(cores <= CORES or one.service.kind == "ingest", f"{name} used {cores:.2f} of a core ({how})")
