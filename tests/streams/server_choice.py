@@ -18,10 +18,13 @@ NOT_ON = {
     "sentinel": {
         "test_capabilities.test_probe_tells_what_the_server_says": _NAMES_SINGLE,
         "test_lost_answers": _PROXY,
+        "test_pipelined.test_a_lost_connection_is_told_to_all_and_made_anew": _PROXY,
+        "test_pipelined.test_connections_are_of_redis_py_s_making": "it takes the URL of a single server apart",
     },
     "cluster": {
         "test_capabilities.test_probe_tells_what_the_server_says": _NAMES_SINGLE,
         "test_lost_answers": _PROXY,
+        "test_pipelined": "a cluster's own client is used there",
         "test_cancel.test_cancel_hints_at_the_worker": _ASKS_ONE,
         "test_hints.test_a_gap_is_told_once_the_server_listens": _ASKS_ONE,
         "test_watch.test_settled_hints_come_for_watched_jobs_only": _ASKS_ONE,

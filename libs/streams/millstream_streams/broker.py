@@ -9,7 +9,15 @@ from msgspec import Struct
 
 from millstream_contracts import Queue
 from millstream_streams.capabilities import Capabilities, probe, require_suitable
-from millstream_streams.connections import COMMAND_TIMEOUT_S, Client, RedisUrl, close, connect, parse_redis_url
+from millstream_streams.connections import (
+    COMMAND_TIMEOUT_S,
+    Client,
+    RedisUrl,
+    close,
+    connect,
+    parse_redis_url,
+    pipelined,
+)
 from millstream_streams.errors import StoreUnavailableError
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.hints import listen
@@ -100,13 +108,14 @@ async def open_broker(
     keys = Keys(namespace)
     client = connect(parsed, max_connections=max_connections, answer_within_s=answer_within_s)
     confirming = connect(parsed, max_connections=max_connections, blocks_for_s=CONFIRM_WITHIN_S)
+    scripting = pipelined(client, answer_within_s=answer_within_s)
     views = JobViews(client, keys, patience_s=patience_s)
     try:
         yield Broker(
             url=parsed,
             keys=keys,
             store=JobStore(
-                client,
+                scripting,
                 keys,
                 patience_s=patience_s,
                 retention_s=retention_s,
@@ -119,5 +128,7 @@ async def open_broker(
             client=client,
         )
     finally:
+        if scripting is not client:
+            await close(scripting)
         await close(client)
         await close(confirming)

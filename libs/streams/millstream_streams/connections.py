@@ -15,9 +15,11 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
 from millstream_streams.errors import RedisUrlError
+from millstream_streams.faults import is_of_replica
+from millstream_streams.pipelined import PipelinedClient
 from millstream_streams.redirecting import RedirectingCluster
 
 Client = Any
@@ -156,19 +158,21 @@ def connect(
     return makers[url.mode](url, max_connections, options)
 
 
-class _LeavesReplicas:
-    """A connection that is given up when its server turns out to be a replica by now.
+def pipelined(client: Client, *, answer_within_s: float) -> Client:
+    """Return a client for the hot path beside one of :func:`connect`. On a cluster that one itself."""
+    if isinstance(client, RedirectingCluster):
+        return client
+    return PipelinedClient(client.connection_pool, answer_within_s=answer_within_s)
 
-    After a failover behind one address, as managed services and Kubernetes do it, the old primary may stay up: whoever
-    kept the connection would talk to it for ever. redis-py does so for Sentinel only.
-    """
+
+class _LeavesReplicas:
+    """A connection that is given up when its server turns out to be a replica by now."""
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().read_response(*args, **kwargs)  # type: ignore[misc]
         except ResponseError as error:
-            # In the text, where Redis 6.2 wraps what fails inside of a script.
-            if isinstance(error, ReadOnlyError | MasterDownError) or "READONLY" in str(error):
+            if is_of_replica(error):
                 await self.disconnect()  # type: ignore[attr-defined]
             raise
 

@@ -84,6 +84,16 @@ def translate(error: Exception) -> StoreError | None:
     return None
 
 
+def is_of_replica(error: Exception) -> bool:
+    """Return whether a server says so that it is a replica by now.
+
+    After a failover behind one address, as managed services and Kubernetes do it, the old primary may stay up: whoever
+    keeps the connection talks to it for ever. redis-py leaves it with Sentinel only.
+    """
+    # In the text, where Redis 6.2 wraps what fails inside of a script.
+    return isinstance(error, redis_errors.ReadOnlyError | redis_errors.MasterDownError) or "READONLY" in str(error)
+
+
 def backoff_s(failures: int) -> float:
     """Return how long to wait after this many failures in a row (1 or more), with full jitter."""
     bound: float = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))

@@ -1,0 +1,180 @@
+"""A client for the hot path: every command goes out at once over one connection, and replies come in that order.
+
+For each command redis-py packs it in Python, takes a connection from a pool, sets up a timer and waits for a reader.
+The connection is still of its making: address, TLS, authentication, Sentinel.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any, NamedTuple
+
+import hiredis
+from redis._parsers import BaseParser
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from millstream_streams.faults import is_of_replica
+
+_NOTHING_YET = object()
+
+
+class PipelinedClient:
+    """Sends commands to one server; connects when it is first used, and anew after a failure.
+
+    What was under way when the connection failed may have been carried out or not, as with any client.
+    """
+
+    def __init__(self, pool: ConnectionPool, *, answer_within_s: float) -> None:
+        """Connect as a pool of redis-py would. A command fails that is not answered within `answer_within_s`."""
+        self._pool = pool
+        self._answer_within_s = answer_within_s
+        self._link: _Link | None = None
+        self._connecting: asyncio.Task[_Link] | None = None
+
+    async def execute_command(self, *command: Any) -> Any:
+        """Send a command and return its reply. Raises: redis.RedisError."""
+        return await (await self._connected()).send(hiredis.pack_command(command))
+
+    async def execute_commands(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Send commands together, and return their replies; of one that failed, its error. Raises: redis.RedisError."""
+        link = await self._connected()
+        sent = [link.send(hiredis.pack_command(command)) for command in commands]
+        replies = await asyncio.gather(*sent, return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException) and not isinstance(reply, ResponseError):
+                raise reply
+        return replies
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        if self._link is not None:
+            self._link.end(RedisConnectionError("the client was closed"))
+
+    async def _connected(self) -> "_Link":
+        if self._link is not None and self._link.address != self._address:
+            # Another connection has learnt from a Sentinel who is the primary now.
+            self._link.end(RedisConnectionError("this server is not the primary any more"))
+        if self._link is None or self._link.has_ended:
+            if self._connecting is None:
+                # In a task of its own: all who wait share what becomes of it, and one that is cancelled takes it from
+                # nobody.
+                self._connecting = asyncio.create_task(self._connect())
+                self._connecting.add_done_callback(self._note_connected)
+            self._link = await asyncio.shield(self._connecting)
+        return self._link
+
+    async def _connect(self) -> "_Link":
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()
+        return _Link(connection, self._address, self._answer_within_s)
+
+    @property
+    def _address(self) -> object:
+        """Where the Sentinels say the primary is, as last heard; None without Sentinel."""
+        return getattr(self._pool, "master_address", None)
+
+    def _note_connected(self, connecting: "asyncio.Task[_Link]") -> None:
+        self._connecting = None
+        if not connecting.cancelled():
+            connecting.exception()  # whoever waited has it
+
+
+class _Waiting(NamedTuple):
+    """A command on its way."""
+
+    reply: "asyncio.Future[Any]"
+    since: float
+    """On the clock of the loop."""
+
+
+class _Link(asyncio.Protocol):
+    """One connection, from when it is ready for commands to its end."""
+
+    def __init__(self, connection: AbstractConnection, address: object, answer_within_s: float) -> None:
+        """Take the transport over from a connection of redis-py, which has been greeted and has nothing to read."""
+        writer = connection._writer  # noqa: SLF001 - no other way leads to the transport
+        assert writer is not None
+        # It must not close what is no longer its own.
+        connection._writer = connection._reader = None  # noqa: SLF001
+        self.address = address
+        self.has_ended = False
+        self._loop = asyncio.get_running_loop()
+        self._answer_within_s = answer_within_s
+        self._waiting: deque[_Waiting] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+        self._parser = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING_YET
+        )
+        # Kept, for a writer that is forgotten closes its transport.
+        self._writer = writer
+        self._transport = writer.transport
+        self._transport.set_protocol(self)
+
+    def send(self, packed: bytes) -> "asyncio.Future[Any]":
+        """Send a command. Raises: RedisConnectionError, when nothing was sent."""
+        if self.has_ended:
+            raise RedisConnectionError("the connection was closed")
+        try:
+            self._transport.write(packed)
+        except RuntimeError as error:  # uvloop's answer on a connection that the other end has reset
+            reset = RedisConnectionError(f"the connection was reset: {error}")
+            self.end(reset)
+            raise reset from error
+        waiting = _Waiting(self._loop.create_future(), self._loop.time())
+        self._waiting.append(waiting)
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._answer_within_s, self._look)
+        return waiting.reply
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out what has come."""
+        self._parser.feed(data)
+        try:
+            while (reply := self._parser.gets()) is not _NOTHING_YET:
+                self._answer(reply)
+        except InvalidResponse as error:
+            self.end(RedisConnectionError(f"no reply of Redis: {error}"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell all who wait."""
+        self.end(RedisConnectionError(f"Redis has closed the connection: {error or 'end of stream'}"))
+
+    def end(self, error: Exception) -> None:
+        """Close the connection; who still waits hears of this error."""
+        self.has_ended = True
+        self._transport.abort()
+        if self._watch is not None:
+            self._watch.cancel()
+        while self._waiting:
+            reply = self._waiting.popleft().reply
+            if not reply.done():  # its caller was cancelled
+                reply.set_exception(error)
+
+    def _answer(self, reply: Any) -> None:
+        if not self._waiting:  # the link has ended
+            return
+        future = self._waiting.popleft().reply
+        if not isinstance(reply, RedisError):
+            if not future.done():
+                future.set_result(reply)
+            return
+        if not future.done():
+            future.set_exception(reply)
+        if isinstance(reply, RedisConnectionError) or is_of_replica(reply):
+            self.end(RedisConnectionError(f"this connection is of no use any more: {reply}"))
+
+    def _look(self) -> None:
+        """Give up when the oldest command has waited too long; one timer serves them all."""
+        self._watch = None
+        if not self._waiting:
+            return
+        left_s = self._waiting[0].since + self._answer_within_s - self._loop.time()
+        if left_s > 0:
+            self._watch = self._loop.call_later(left_s, self._look)
+        else:
+            self.end(RedisTimeoutError(f"Redis did not answer within {self._answer_within_s:g} s"))

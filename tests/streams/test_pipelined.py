@@ -1,0 +1,184 @@
+"""The client of the hot path: many commands on one connection, and what becomes of them when that fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+from anyio.abc import SocketAttribute, SocketStream
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from streams.cutting_proxy import CuttingProxy, cutting_proxy
+from waiting import wait_until
+
+from millstream_streams.connections import close, connect, parse_redis_url, pipelined
+from millstream_streams.pipelined import PipelinedClient
+
+
+@asynccontextmanager
+async def client_of(url: str, *, answer_within_s: float = 5.0) -> AsyncIterator[PipelinedClient]:
+    """Yield a client of a server."""
+    ordinary = connect(parse_redis_url(url), answer_within_s=answer_within_s)
+    opened = pipelined(ordinary, answer_within_s=answer_within_s)
+    try:
+        yield opened
+    finally:
+        await close(opened)
+        await close(ordinary)
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[CuttingProxy]:
+    """Yield a proxy before Redis that can lose answers."""
+    parts = urlsplit(redis_url)
+    async with cutting_proxy((parts.hostname, parts.port)) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def server(answer: Callable[[bytes], bytes]) -> AsyncIterator[tuple[str, list[SocketStream]]]:
+    """Yield the URL of a server that answers by a function what comes, and the connections to it."""
+    connections: list[SocketStream] = []
+
+    async def handle(stream: SocketStream) -> None:
+        connections.append(stream)
+        async with stream:
+            async for asked in stream:
+                # What redis-py says first is of no interest here.
+                greeting = b"+OK\r\n" * asked.count(b"CLIENT") + b"+PONG\r\n" * asked.count(b"PING")
+                await stream.send(greeting or answer(asked))
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield f"redis://127.0.0.1:{listener.extra(SocketAttribute.local_port)}", connections
+        tasks.cancel_scope.cancel()
+
+
+async def test_replies_reach_who_asked(redis_url: str) -> None:
+    """However many commands are under way at once, of whatever size."""
+    async with client_of(redis_url) as client, anyio.create_task_group() as tasks:
+
+        async def ask(number: int) -> None:
+            text = str(number) * (1 + number % 7 * 1_000)
+            assert await client.execute_command("ECHO", text) == text.encode()
+
+        for number in range(300):
+            tasks.start_soon(ask, number)
+
+
+async def test_commands_of_one_go_are_answered_together(redis_url: str) -> None:
+    """An error stands in the place of its reply, and takes nothing from the others."""
+    async with client_of(redis_url) as client:
+        first, failed, last = await client.execute_commands(("ECHO", "a"), ("EVALSHA", "0" * 40, 0), ("ECHO", 2))
+        assert (first, last) == (b"a", b"2")
+        assert isinstance(failed, NoScriptError)
+
+
+async def test_an_error_is_raised_where_it_belongs(redis_url: str) -> None:
+    """By its own class, as redis-py names it; the connection goes on."""
+    async with client_of(redis_url) as client:
+        own = await client.execute_command("CLIENT", "ID")
+        with pytest.raises(NoScriptError):
+            await client.execute_command("EVALSHA", "0" * 40, 0)
+        with pytest.raises(ResponseError, match="wrong number"):
+            await client.execute_command("GET")
+        assert await client.execute_command("CLIENT", "ID") == own
+
+
+async def test_a_caller_that_goes_away_takes_no_reply_of_others(redis_url: str) -> None:
+    """Its answer comes all the same, and is nobody's."""
+    async with client_of(redis_url) as client:
+        own = await client.execute_command("CLIENT", "ID")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.execute_command, "DEBUG", "SLEEP", "0.05")
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        assert await client.execute_command("ECHO", "mine") == b"mine"
+        assert await client.execute_command("CLIENT", "ID") == own
+
+
+async def test_a_lost_connection_is_told_to_all_and_made_anew(proxy: CuttingProxy) -> None:
+    """What was under way may have been carried out: its callers hear of it, and ask again over another connection."""
+    async with client_of(proxy.url) as client:
+        await client.execute_command("PING")
+        proxy.lose_answer_to("SLEEP")
+        told = await asyncio.gather(
+            client.execute_command("DEBUG", "SLEEP", "0.01"), client.execute_command("PING"), return_exceptions=True
+        )
+        assert [type(error) for error in told] == [RedisConnectionError] * 2
+        assert await client.execute_command("ECHO", "again") == b"again"
+        assert proxy.cuts == 1
+
+
+async def test_a_server_that_says_nothing_is_left_in_time() -> None:
+    """All who wait hear of it; the next command does not queue up behind them."""
+    async with server(lambda asked: b"") as (url, connections), client_of(url, answer_within_s=0.2) as client:
+        told = await asyncio.gather(*(client.execute_command("GET", "a") for _ in range(3)), return_exceptions=True)
+        assert [type(error) for error in told] == [RedisTimeoutError] * 3
+        with pytest.raises(RedisTimeoutError):
+            await client.execute_command("GET", "a")
+        assert len(connections) == 2
+
+
+async def test_a_server_that_became_a_replica_is_left() -> None:
+    """The address may lead to another one by now."""
+    replies = [b"-READONLY You can't write against a read only replica.\r\n", b"+OK\r\n"]
+    async with server(lambda asked: replies.pop(0)) as (url, connections), client_of(url) as client:
+        with pytest.raises(ReadOnlyError):
+            await client.execute_command("SET", "a", "b")
+        assert await client.execute_command("SET", "a", "b") == b"OK"
+        assert len(connections) == 2
+
+
+async def test_what_is_no_reply_ends_the_connection() -> None:
+    """Whatever answers there is no Redis."""
+    async with server(lambda asked: b"HTTP/1.1 400 Bad Request\r\n") as (url, _), client_of(url) as client:
+        with pytest.raises(RedisConnectionError, match="no reply"):
+            await client.execute_command("GET", "a")
+
+
+async def test_callers_share_one_attempt_to_connect(free_tcp_port: int) -> None:
+    """With Redis away each of many would try by itself, one after the other."""
+    async with client_of(f"redis://127.0.0.1:{free_tcp_port}") as client:
+        told = await asyncio.gather(*(client.execute_command("PING") for _ in range(20)), return_exceptions=True)
+        assert {type(error) for error in told} == {RedisConnectionError}
+        assert len({id(error) for error in told}) == 1
+
+
+async def test_connections_are_of_redis_py_s_making(redis_url: str) -> None:
+    """Database and name are what the URL and the service want."""
+    ordinary = connect(parse_redis_url(f"{redis_url.rpartition('/')[0]}/5"), name="someone")
+    client = pipelined(ordinary, answer_within_s=5.0)
+    described = (await client.execute_command("CLIENT", "INFO")).decode()
+    await close(client)
+    await close(ordinary)
+    assert " name=someone " in described
+    assert " db=5 " in described
+
+
+async def test_a_closed_client_leaves_no_connection(redis_url: str) -> None:
+    """Those who still wait hear that it was closed."""
+    async with client_of(redis_url) as other, client_of(redis_url) as client:
+        own = await client.execute_command("CLIENT", "ID")
+        async with anyio.create_task_group() as tasks:
+
+            async def wait() -> None:
+                with pytest.raises(RedisConnectionError, match="closed"):
+                    await client.execute_command("BLPOP", "nothing", 0)
+
+            tasks.start_soon(wait)
+            await wait_until(lambda: _blocked(other, own), "the command is under way")
+            await close(client)
+        await wait_until(lambda: _gone(other, own), "Redis has seen the connection end")
+
+
+async def _blocked(other: PipelinedClient, client_id: int) -> bool:
+    return b"cmd=blpop" in await other.execute_command("CLIENT", "LIST", "ID", client_id)
+
+
+async def _gone(other: PipelinedClient, client_id: int) -> bool:
+    return not await other.execute_command("CLIENT", "LIST", "ID", client_id)
