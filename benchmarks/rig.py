@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from millstream_cli.embedded import start_embedded_redis
 from millstream_cli.supervisor import Supervisor, supervise
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Submission, new_job_id
 from millstream_streams import Broker, NewJob, assemble, open_broker
+from millstream_telemetry.tracing import DEFAULT_SAMPLED_SHARE
 
 HERE = Path(__file__).parent
 CLI = (sys.executable, "-m", "millstream_cli.main")
@@ -82,10 +84,16 @@ async def fill(rig: Rig, count: int, queue: Queue = NOOP) -> None:
 
 
 def noop_jobs(count: int, queue: Queue = NOOP) -> list[NewJob]:
-    """Return new no-op jobs with the 200-byte payload that peers are measured with."""
+    """Return new no-op jobs with the 200-byte payload that peers are measured with, traced as ingest would."""
     payload = b"\xd9\xc6" + b"x" * 198
     submission = Submission(type=queue.type)
-    return [assemble(new_job_id(queue), submission, payload) for _ in range(count)]
+    return [assemble(new_job_id(queue), submission, payload, traceparent=new_traceparent()) for _ in range(count)]
+
+
+def new_traceparent() -> str:
+    """Return what ingest stores in a job: the context of a trace, of which a hundredth is recorded."""
+    flags = "01" if random.random() < DEFAULT_SAMPLED_SHARE else "00"
+    return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-{flags}"
 
 
 async def left(rig: Rig, queue: Queue = NOOP) -> int:

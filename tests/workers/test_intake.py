@@ -60,19 +60,19 @@ async def test_never_more_handlers_run_than_there_are_slots(
 
 @pytest.mark.parametrize(
     ("weights", "shares"),
-    [((70, 20, 10), {"high": 7, "normal": 2, "low": 1}), (None, {"high": 10}), ((0, 0, 1), {"low": 10})],
+    [((70, 20, 10), {"high": 14, "normal": 4, "low": 2}), (None, {"high": 20}), ((0, 0, 1), {"low": 20})],
     ids=["weighted", "strict", "only low"],
 )
 async def test_priorities_are_shared_out_by_weight(floor: Floor, weights: Any, shares: dict[str, int]) -> None:
-    """A claim of ten is split exactly, so that `low` is never starved unless somebody wants that."""
+    """A claim of ten, half of the slots, is split exactly, and so `low` is never starved unless somebody wants that."""
     counting = Counting()
     ids = {
         job_id: priority.value
         for priority in Priority
         for job_id in await floor.submit_many("type-0", [None] * 20, priority=priority)
     }
-    await floor.hire(counting.app, concurrency=10, weights=weights)
-    await wait_until(lambda: counting.now == 10, "every slot is taken")
+    await floor.hire(counting.app, concurrency=20, weights=weights)
+    await wait_until(lambda: counting.now == 20, "every slot is taken")
     assert Counter(ids[job_id] for job_id in counting.ran) == shares
     counting.go.set()
     for job_id in ids:

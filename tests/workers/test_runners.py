@@ -23,14 +23,16 @@ class Desk:
     def __init__(self) -> None:
         self.runners = Runners(self._execute)
         self.tasks: list[asyncio.Task | None] = []
+        self.scopes: list[anyio.CancelScope] = []
         self.ended = 0
 
     def start(self, job: Callable) -> None:
         """Run a function as if it were a delivery."""
         self.runners.start(job)
 
-    async def _execute(self, job: Callable) -> None:
+    async def _execute(self, job: Callable, scope: anyio.CancelScope) -> None:
         self.tasks.append(asyncio.current_task())
+        self.scopes.append(scope)
         try:
             await job()
         finally:
@@ -126,6 +128,31 @@ async def test_a_job_is_not_hit_by_the_cancellation_of_an_earlier_one(desk: Desk
         desk.start(wait)
     await desk.all_ended(4)
     assert desk.tasks.count(desk.tasks[0]) == 1
+
+
+async def test_a_job_is_not_hit_by_the_stopping_of_an_earlier_one(desk: Desk) -> None:
+    """To stop a job is to cancel the scope of its task: nothing else may run in that."""
+    stopped, inside = [], anyio.Event()
+
+    async def be_stopped() -> None:
+        try:
+            inside.set()
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            stopped.append(True)
+
+    async def wait() -> None:
+        await anyio.lowlevel.checkpoint()
+
+    desk.start(be_stopped)
+    await inside.wait()
+    desk.scopes[0].cancel()
+    await desk.all_ended(1)
+    for _ in range(3):
+        desk.start(wait)
+    await desk.all_ended(4)
+    assert stopped == [True]
+    assert desk.scopes.count(desk.scopes[0]) == 1
 
 
 async def test_context_of_a_handler_stays_with_its_job(floor: Floor) -> None:

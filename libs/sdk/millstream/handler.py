@@ -73,8 +73,8 @@ class Handler(Generic[P, R]):
             raise NotBoundError(f"cannot submit `{self.type}`: call app.bind(client) first")
         return submitter
 
-    def arguments(self, payload: Any, context: Context) -> tuple[Any, ...]:
-        """Return what to call the function with."""
+    def arguments(self, payload: Any, context: Context | None) -> tuple[Any, ...]:
+        """Return what to call the function with; the context may be missing if it takes none."""
         given = (payload,) if self.signature.takes_payload else ()
         return (*given, context) if self.signature.takes_context else given
 

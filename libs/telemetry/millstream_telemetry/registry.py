@@ -69,6 +69,8 @@ class ByType(Generic[M]):
         self._metric = metric
         self._registry = registry
         self._children: dict[tuple[str, ...], M] = {}
+        self._others: dict[tuple[str, ...], M] = {}
+        """Of types that nobody has registered, by the labels after the type."""
 
     def of(self, *labels: str) -> M:
         """Return the child for a job type and the labels after it."""
@@ -77,8 +79,10 @@ class ByType(Generic[M]):
 
     def _find(self, job_type: str, *rest: str) -> M:
         if not self._registry.knows_type(job_type):
-            # Not kept: the type may be registered later.
-            return self._metric.labels(OTHER_TYPE, *rest)
+            # Not kept by type: that may be registered later.
+            if rest not in self._others:
+                self._others[rest] = self._metric.labels(OTHER_TYPE, *rest)
+            return self._others[rest]
         child = self._metric.labels(job_type, *rest)
         self._children[job_type, *rest] = child
         return child

@@ -111,23 +111,23 @@ class JobTracer:
             return Attempt(stored)
         if stored.traceparent and not stored.is_sampled:
             return UnsampledAttempt(stored)
-        attributes = _messaging("process", job_type, job_id, tenant) | {
-            names.CONSUMER_GROUP: CONSUMER_GROUP,
-            names.JOB_ATTEMPT: attempt,
-            names.JOB_DELIVERY: delivery,
-            names.JOB_QUEUE_WAIT_MS: queue_wait_ms,
-        }
         span = self._tracer.start_span(
-            names.process_span(job_type),
-            stored.as_parent(),
-            SpanKind.CONSUMER,
-            attributes,
-            _links(previous),
+            names.process_span(job_type), stored.as_parent(), SpanKind.CONSUMER, links=_links(previous)
         )
-        if span.is_recording():
-            return RecordedAttempt(self._tracer, span, self._not_errors)
-        unsampled = trace_context_of(span.get_span_context())
-        return UnsampledAttempt(unsampled) if unsampled.traceparent else Attempt(stored)
+        if not span.is_recording():
+            unsampled = trace_context_of(span.get_span_context())
+            return UnsampledAttempt(unsampled) if unsampled.traceparent else Attempt(stored)
+        # Only now: most attempts are not recorded.
+        span.set_attributes(_messaging("process", job_type, job_id, tenant))
+        span.set_attributes(
+            {
+                names.CONSUMER_GROUP: CONSUMER_GROUP,
+                names.JOB_ATTEMPT: attempt,
+                names.JOB_DELIVERY: delivery,
+                names.JOB_QUEUE_WAIT_MS: queue_wait_ms,
+            }
+        )
+        return RecordedAttempt(self._tracer, span, self._not_errors)
 
     def recover(self, job_type: str, job_id: str, stored: TraceContext, *, attempt: str = "", reason: str) -> None:
         """Note in the job's trace that it was taken back from a worker that vanished.

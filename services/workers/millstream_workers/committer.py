@@ -3,7 +3,7 @@
 An outcome is kept until Redis has answered. What it says then is final: committed, committed before, or stale.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import anyio
@@ -30,6 +30,10 @@ _FINAL_STATES: dict[type[Outcome], JobState] = {
     Dead: JobState.DEAD,
     Cancelled: JobState.CANCELLED,
 }
+_COMMIT_EVERY_S = 0.002
+"""At most so often outcomes of one queue are sent, unless a full batch waits; the first after a while goes at once."""
+
+_REFUSED = frozenset({CommitCode.STALE, CommitCode.UNKNOWN_JOB})
 SHOWN_JOBS = 20
 """How many ids a line of the log may name."""
 
@@ -51,6 +55,8 @@ class Lane:
         """Hand-backs: another script takes those."""
         self.is_moving = False
         """Whether somebody is emptying it."""
+        self.not_before = 0.0
+        """When its next batch may go, on the loop's clock."""
 
     def put(self, finished: Finished) -> None:
         """Add an outcome at the end."""
@@ -127,6 +133,7 @@ class Committer:
     async def _empty_lane(self, queue: Queue, lane: Lane) -> None:
         failures = 0
         while lane:
+            await self._gather(lane)
             try:
                 await (self._commit(queue, lane.ended) if lane.ended else self._hand_back(queue, lane.returned))
                 failures = 0
@@ -136,6 +143,14 @@ class Committer:
                 self._give_up(queue, lane, error)
                 await self._pause(backoff_s(failures))
         lane.is_moving = False
+
+    async def _gather(self, lane: Lane) -> None:
+        """Let outcomes come together while many end."""
+        now = anyio.current_time()
+        if lane.not_before > now and len(lane) < limits.MAX_SCRIPT_JOBS and not self._finishing.is_set():
+            await anyio.sleep(lane.not_before - now)
+            now = lane.not_before
+        lane.not_before = now + _COMMIT_EVERY_S
 
     async def _pause(self, delay_s: float) -> None:
         """Wait, and look again at once when the worker begins to leave."""
@@ -171,27 +186,31 @@ class Committer:
     async def _commit(self, queue: Queue, waiting: list[Finished]) -> None:
         batch = waiting[: limits.MAX_SCRIPT_JOBS]
         commits = [Commit(one.delivery.id, one.delivery.token, one.outcome, one.ttl_ms) for one in batch]
-        self._conclude(batch, await self._store.commit(queue, worker=self._worker, commits=commits))
+        self._conclude(queue, batch, await self._store.commit(queue, worker=self._worker, commits=commits))
         self._forget(waiting, len(batch))
 
     async def _hand_back(self, queue: Queue, waiting: list[Finished]) -> None:
         batch = waiting[: limits.MAX_SCRIPT_JOBS]
         tokens = [(one.delivery.id, one.delivery.token) for one in batch]
-        self._conclude(batch, await self._store.hand_back(queue, worker=self._worker, tokens=tokens))
+        self._conclude(queue, batch, await self._store.hand_back(queue, worker=self._worker, tokens=tokens))
         self._forget(waiting, len(batch))
 
-    def _conclude(self, batch: list[Finished], codes: list[CommitCode]) -> None:
+    def _conclude(self, queue: Queue, batch: list[Finished], codes: list[CommitCode]) -> None:
+        ends: Counter[str] = Counter()
+        states: Counter[JobState] = Counter()
         for one, code in zip(batch, codes, strict=True):
             self._holder.let_go(one.delivery)
-            job_type = one.delivery.queue.type
-            if code in {CommitCode.STALE, CommitCode.UNKNOWN_JOB}:
-                self._metrics.count_attempts(job_type, "stale")
-                self._log.warning("outcome refused", job_id=one.delivery.id, type=job_type, code=code.name.lower())
+            if code in _REFUSED:
+                ends["stale"] += 1
+                self._log.warning("outcome refused", job_id=one.delivery.id, type=queue.type, code=code.name.lower())
                 continue
-            self._metrics.count_attempts(job_type, attempt_outcome(one.outcome))
-            state = _FINAL_STATES.get(type(one.outcome))
-            if state is not None:
-                self._metrics.count_finished(job_type, state)
+            ends[attempt_outcome(one.outcome)] += 1
+            if state := _FINAL_STATES.get(type(one.outcome)):
+                states[state] += 1
+        for end, n in ends.items():
+            self._metrics.count_attempts(queue.type, end, n)
+        for state, n in states.items():
+            self._metrics.count_finished(queue.type, state, n)
 
 
 def attempt_outcome(outcome: Outcome) -> str:

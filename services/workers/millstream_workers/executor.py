@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -62,8 +63,11 @@ class Executor:
         self.running: set[Running] = set()
         """Deliveries whose handlers run."""
 
-    async def execute(self, running: Running) -> None:
-        """Run one delivery to its end. Never raises: whatever a handler does is an outcome."""
+    async def execute(self, running: Running, scope: anyio.CancelScope) -> None:
+        """Run one delivery to its end. Never raises: whatever a handler does is an outcome.
+
+        `scope` is the current one; to stop the handler is to cancel it.
+        """
         delivery = running.delivery
         handler = self._handlers[delivery.queue.type]
         terms = Terms.of(delivery.spec, handler.policy, delivery.attempts)
@@ -72,7 +76,7 @@ class Executor:
         try:
             with self._attempt(delivery, terms) as span:
                 begun = time.perf_counter()
-                happening = await self._happen(handler, running, terms, span)
+                happening = await self._happen(handler, running, scope, terms, span)
                 run_s = time.perf_counter() - begun
                 outcome = decide(happening, terms, span.traceparent)
                 _mark(span, outcome)
@@ -81,7 +85,9 @@ class Executor:
         self._settle(delivery, outcome, handler.policy)
         self._record(delivery, outcome, terms, run_s, span)
 
-    async def _happen(self, handler: Handler[..., Any], running: Running, terms: Terms, span: Attempt) -> Happening:
+    async def _happen(
+        self, handler: Handler[..., Any], running: Running, scope: anyio.CancelScope, terms: Terms, span: Attempt
+    ) -> Happening:
         """Decode and call. Returns: what happened."""
         if running.interruption:  # while it waited to run alone
             return Interrupted(running.interruption)
@@ -90,41 +96,47 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
             return Unreadable(error)
         submitter = self._submitter.within(span.context)
-        context = self._context(handler, running, terms, submitter)
+        context = self._context(handler, running, terms, submitter) if handler.signature.takes_context else None
         arguments = handler.arguments(payload, context)
         token = current_submitter.set(submitter)
         try:
             with span.handler(handler.__name__):
-                return await self._call(handler, arguments, running, terms, context)
+                return await self._call(handler, arguments, running, scope, terms.timeout_s)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
             # A handler may raise anything, and that is an outcome. SIGINT is heard elsewhere: this one is its own.
             # One that was stopped often answers with an error of its own, "connection closed": that is no failure.
             return Interrupted(running.interruption) if running.interruption else Raised(error)
         finally:
             current_submitter.reset(token)
+            if context is not None and scope.cancel_called:
+                context.cancelled = True
 
     async def _call(
         self,
         handler: Handler[..., Any],
         arguments: tuple[Any, ...],
         running: Running,
-        terms: Terms,
-        context: Context,
+        scope: anyio.CancelScope,
+        timeout_s: float | None,
     ) -> Happening:
-        scope = running.scope
-        if terms.timeout_s is not None:
-            scope.deadline = anyio.current_time() + terms.timeout_s
-        with scope:
-            try:
-                return Returned(await self._caller.call(handler, arguments, running, terms.timeout_s))
-            except anyio.get_cancelled_exc_class():
-                if scope.cancel_called or _is_being_cancelled():
+        """Call the handler, in a scope that others can cancel for as long as it runs."""
+        running.scope = scope
+        if timeout_s is not None:
+            scope.deadline = anyio.current_time() + timeout_s
+        try:
+            return Returned(await self._caller.call(handler, arguments, running, timeout_s))
+        except anyio.get_cancelled_exc_class():
+            if not scope.cancel_called:
+                if _is_being_cancelled():
                     raise
                 return Raised(SelfCancelledError("the handler was cancelled by a task of its own"))
-        context.cancelled = True
+        finally:
+            running.scope = None
+            if timeout_s is not None:
+                scope.deadline = math.inf
         if running.interruption is not None:
             return Interrupted(running.interruption)
-        return TimedOut(terms.timeout_s or 0.0)
+        return TimedOut(timeout_s or 0.0)
 
     def _context(self, handler: Handler[..., Any], running: Running, terms: Terms, submitter: Submitter) -> Context:
         def note_progress(progress: Progress) -> None:

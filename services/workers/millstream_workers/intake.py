@@ -31,6 +31,9 @@ from millstream_workers.slots import Slots
 LOOK_ELSEWHERE_S = 0.02
 """How long hot queues may go on before the others are looked at."""
 
+GATHER_S = 0.001
+"""For how long a worker that is nearly full waits for more of its jobs to end, to ask for several at once."""
+
 NODE_AWAY_S = 1.0
 """For how long the queues of a cluster's node are left alone that does not answer, while the others go on."""
 
@@ -59,6 +62,8 @@ class Intake:
         self._queues = list(queues)
         self._consumer = consumer
         self._slots = slots
+        # Not all at once: while one half runs, the next is fetched, so that Redis and worker are busy side by side.
+        self._most = max(1, min(slots.limit // 2, limits.MAX_SCRIPT_JOBS))
         self._weights = weights
         self._pulse = pulse
         self._deliver = deliver
@@ -94,7 +99,7 @@ class Intake:
     async def _run(self) -> None:
         failures = 0
         while not self.is_stopping:
-            await self._slots.wait_free()
+            await self._wait_for_room()
             if self.is_stopping:
                 return
             # To ask is enough: while Redis is away a restart would not help.
@@ -115,6 +120,12 @@ class Intake:
             if failures:
                 with anyio.move_on_after(backoff_s(failures)):
                     await self._stopped.wait()
+
+    async def _wait_for_room(self) -> None:
+        await self._slots.wait_free()
+        if self._hot and self._slots.free < self._most:
+            with anyio.move_on_after(GATHER_S):
+                await self._slots.wait_free(self._most)
 
     async def _take(self) -> None:
         self._reopen()
@@ -158,7 +169,7 @@ class Intake:
     async def _claim(self, queue: Queue, read: Sequence[ReadEntry] = ()) -> None:
         resume = queue in self._uncertain
         nonce = self._uncertain.get(queue) or self._nonce()
-        limit = 0 if self.is_stopping else max(0, min(self._slots.free, limits.MAX_SCRIPT_JOBS))
+        limit = 0 if self.is_stopping else max(0, min(self._slots.free, self._most))
         # Kept until the answer is here: a claim whose answer was lost is asked for again by its own nonce.
         self._uncertain[queue] = nonce
         try:

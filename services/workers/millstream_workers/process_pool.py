@@ -76,10 +76,12 @@ class ProcessPool:
 
     async def _start(self, running: Running) -> "HandlerProcess":
         """Start a process. The job's time runs from when it is ready."""
-        deadline, running.scope.deadline = running.scope.deadline, math.inf
+        scope = running.scope
+        assert scope is not None
+        deadline, scope.deadline = scope.deadline, math.inf
         begun = anyio.current_time()
         process = await HandlerProcess.start(self._command)
-        running.scope.deadline = deadline + anyio.current_time() - begun
+        scope.deadline = deadline + anyio.current_time() - begun
         return process
 
     async def close(self) -> None:

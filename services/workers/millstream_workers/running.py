@@ -19,7 +19,8 @@ class Running:
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope | None = None
+        """Through which the handler can be stopped, while it runs."""
         self.interruption: Interruption | None = None
         self.progress: Progress | None = None
         """Not yet stored."""
@@ -34,4 +35,5 @@ class Running:
         """Stop the handler, if it still runs. To be called on the event loop; the first reason stands."""
         if self.interruption is None:
             self.interruption = why
-            self.scope.cancel()
+            if self.scope is not None:
+                self.scope.cancel()

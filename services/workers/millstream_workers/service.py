@@ -7,6 +7,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -303,12 +304,12 @@ class Worker:
     def _decline(self, delivery: Delivery) -> None:
         self._committer.put(Finished(delivery, HandedBack(), 0))
 
-    async def _execute(self, running: Running) -> None:
+    async def _execute(self, running: Running, scope: anyio.CancelScope) -> None:
         try:
             if self._quarantine.suspects(running.delivery):
-                await self._quarantine.run(running, self._executor.execute)
+                await self._quarantine.run(running, partial(self._executor.execute, scope=scope))
             else:
-                await self._executor.execute(running)
+                await self._executor.execute(running, scope)
         finally:
             self._slots.give_back()
 

@@ -14,6 +14,9 @@ class Slots:
         self.busy = 0
         self._closures = 0
         self._changed = anyio.Event()
+        self._enough = anyio.Event()
+        """Set when as many are free as somebody wants, who then need not hear of each."""
+        self._wanted = 1
 
     @property
     def free(self) -> int:
@@ -27,7 +30,7 @@ class Slots:
     def give_back(self) -> None:
         """Note that a handler has ended."""
         self.busy -= 1
-        self._changed.set()
+        self.tell()
 
     @contextmanager
     def closed(self) -> Iterator[None]:
@@ -37,16 +40,21 @@ class Slots:
             yield
         finally:
             self._closures -= 1
-            self._changed.set()
+            self.tell()
 
     def tell(self) -> None:
         """Wake whoever waits for a change, to look at something else that has changed."""
         self._changed.set()
+        if self.free >= self._wanted:
+            self._enough.set()
 
-    async def wait_free(self) -> int:
-        """Wait until a handler may start. Returns: how many."""
-        while self.free <= 0:
-            await self.wait_change()
+    async def wait_free(self, at_least: int = 1) -> int:
+        """Wait until so many handlers may start. Returns: how many may."""
+        while self.free < at_least:
+            if self._enough.is_set():
+                self._enough, self._wanted = anyio.Event(), at_least
+            self._wanted = min(self._wanted, at_least)
+            await self._enough.wait()
         return self.free
 
     async def wait_idle(self) -> None:
