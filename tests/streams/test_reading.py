@@ -1,6 +1,7 @@
 """The blocking read: one job wakes one worker, and a stream that vanished is no error."""
 
 from contextlib import suppress
+from functools import partial
 
 import anyio
 import pytest
@@ -63,6 +64,11 @@ async def test_wait_wakes_when_a_job_arrives(broker: Broker, queue: Queue) -> No
 async def is_blocked(broker: Broker, before: int) -> bool:
     """Return whether more clients wait than before."""
     return await blocked(broker) > before
+
+
+async def is_free(broker: Broker, before: int) -> bool:
+    """Return whether no more clients wait than before."""
+    return await blocked(broker) <= before
 
 
 async def test_wait_wakes_one_worker_per_job(broker: Broker, queue: Queue) -> None:
@@ -148,6 +154,21 @@ async def test_a_blocking_read_is_never_cut_by_its_own_socket(broker: Broker) ->
     client = connect(broker.url, blocks_for_s=MAX_BLOCK_S)
     assert client.connection_pool.connection_kwargs["socket_timeout"] >= MAX_BLOCK_S + BLOCKING_MARGIN_S
     await client.aclose()
+
+
+async def test_a_read_that_is_given_up_takes_no_job(broker: Broker, queue: Queue) -> None:
+    """Redis hands entries to whoever still blocks: one that nobody waits for any more would keep a job for a lease."""
+    await take(broker, queue)
+    before = await blocked(broker)
+    reader = broker.reader()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(reader.wait, [queue], consumer="w1", block_ms=LONG_MS))
+        await wait_until(lambda: is_blocked(broker, before), "the worker waits")
+        tasks.cancel_scope.cancel()
+    await wait_until(lambda: is_free(broker, before), "Redis has forgotten it")
+    (job_id,) = await seed(broker, queue)
+    assert [one.id for one in await take(broker, queue, consumer="w2")] == [job_id]
+    await reader.close()
 
 
 async def test_wait_leaves_delayed_jobs_alone(broker: Broker, queue: Queue) -> None:

@@ -47,13 +47,17 @@ class PipelinedClient:
                 raise reply
         return replies
 
+    def abort(self) -> None:
+        """Give up the connection with all that is under way on it; the next command makes a new one."""
+        if self._link is not None:
+            self._link.end(RedisConnectionError("the client has given up the connection"))
+
     async def aclose(self) -> None:
         """Close the connection."""
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
-        if self._link is not None:
-            self._link.end(RedisConnectionError("the client was closed"))
+        self.abort()
 
     async def _connected(self) -> "_Link":
         if self._link is not None and self._link.address != self._address:

@@ -9,7 +9,7 @@ import anyio
 from redis.exceptions import ResponseError
 
 from millstream_contracts import JobId, Queue
-from millstream_streams.connections import Client, RedisUrl, close, connect
+from millstream_streams.connections import BLOCKING_MARGIN_S, Client, RedisUrl, close, connect, pipelined
 from millstream_streams.deliveries import ReadEntry
 from millstream_streams.errors import StoreError, StoreFullError
 from millstream_streams.faults import attempt
@@ -34,6 +34,7 @@ class ReadyReader:
         self._is_cluster = url.is_cluster
         self._name = f"millstream-reader-{secrets.token_hex(8)}"
         self._client: Client = connect(url, max_connections=2, blocks_for_s=MAX_BLOCK_S, name=self._name)
+        self._reading = pipelined(self._client, answer_within_s=MAX_BLOCK_S + BLOCKING_MARGIN_S)
         self._keys = keys
         self._control = control
         """Another client, since this one's connections are blocked."""
@@ -87,6 +88,8 @@ class ReadyReader:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._reading is not self._client:
+            await close(self._reading)
         await close(self._client)
 
     async def _read(self, queues: Sequence[Queue], consumer: str, block_ms: int) -> list[ReadEntry]:
@@ -102,7 +105,13 @@ class ReadyReader:
         marks = (">",) * len(places)
 
         async def read() -> Any:
-            return await self._client.execute_command(*command, *places, *marks, **await self._node(places))
+            try:
+                return await self._reading.execute_command(*command, *places, *marks, **await self._node(places))
+            except anyio.get_cancelled_exc_class():
+                if not self._is_cluster:
+                    # Or Redis would hand a job to a read that nobody waits for. The client of a cluster does so itself.
+                    self._reading.abort()
+                raise
 
         try:
             reply = await attempt(read)

@@ -71,10 +71,11 @@ class Executor:
         delivery = running.delivery
         handler = self._handlers[delivery.queue.type]
         terms = Terms.of(delivery.spec, handler.policy, delivery.attempts)
+        wait_s = queue_wait_s(delivery)
         self._holder.hold(running)
         self.running.add(running)
         try:
-            with self._attempt(delivery, terms) as span:
+            with self._attempt(delivery, terms, wait_s) as span:
                 begun = time.perf_counter()
                 happening = await self._happen(handler, running, scope, terms, span)
                 run_s = time.perf_counter() - begun
@@ -83,7 +84,7 @@ class Executor:
         finally:
             self.running.discard(running)
         self._settle(delivery, outcome, handler.policy)
-        self._record(delivery, outcome, terms, run_s, span)
+        self._record(delivery, outcome, terms, wait_s, run_s, span)
 
     async def _happen(
         self, handler: Handler[..., Any], running: Running, scope: anyio.CancelScope, terms: Terms, span: Attempt
@@ -154,14 +155,14 @@ class Executor:
             on_progress=note_progress,
         )
 
-    def _attempt(self, delivery: Delivery, terms: Terms) -> Attempt:
+    def _attempt(self, delivery: Delivery, terms: Terms, wait_s: float) -> Attempt:
         return self._tracer.attempt(
             delivery.queue.type,
             delivery.id,
             TraceContext(delivery.spec.traceparent, delivery.spec.tracestate),
             attempt=terms.attempt,
             delivery=delivery.deliveries,
-            queue_wait_ms=queue_wait_s(delivery) * 1000,
+            queue_wait_ms=wait_s * 1000,
             tenant=delivery.queue.tenant,
             previous=delivery.last_error.traceparent if delivery.last_error else "",
         )
@@ -173,10 +174,18 @@ class Executor:
             return
         self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000)))
 
-    def _record(self, delivery: Delivery, outcome: Outcome | None, terms: Terms, run_s: float, span: Attempt) -> None:
+    def _record(
+        self,
+        delivery: Delivery,
+        outcome: Outcome | None,
+        terms: Terms,
+        wait_s: float,
+        run_s: float,
+        span: Attempt,
+    ) -> None:
         """Measure the attempt, and write its one canonical line."""
         job_type = delivery.queue.type
-        self._metrics.observe_queue_wait(job_type, queue_wait_s(delivery), span.exemplar)
+        self._metrics.observe_queue_wait(job_type, wait_s, span.exemplar)
         self._metrics.observe_run(job_type, run_s, span.exemplar)
         error = outcome.error if isinstance(outcome, RetryAt | DeadOutcome) else None
         level = logging.WARNING if error or outcome is None else logging.INFO
@@ -190,7 +199,7 @@ class Executor:
             attempt=terms.attempt,
             delivery=delivery.deliveries,
             outcome="lost" if outcome is None else attempt_outcome(outcome),
-            queue_wait_ms=round(queue_wait_s(delivery) * 1000),
+            queue_wait_ms=round(wait_s * 1000),
             run_ms=round(run_s * 1000, 3),
             **({"trace_id": span.trace_id} if span.trace_id else {}),
             **({"error_type": error.type, "fingerprint": error.fingerprint} if error else {}),

@@ -6,7 +6,6 @@ so that what an idle worker costs, and how soon it starts, does not depend on th
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
@@ -68,7 +67,8 @@ class Intake:
         self._pulse = pulse
         self._deliver = deliver
         self._decline = decline
-        self._hot = deque(self._queues)
+        self._hot = dict.fromkeys(self._queues)
+        """Queues whose last claim came back full, in turn: a set that keeps its order."""
         self._reopens_at: dict[Queue, float] = {}
         """Paused queues: those must not be read with a blocking call."""
         self._uncertain: dict[Queue, str] = {}
@@ -115,7 +115,7 @@ class Intake:
             except StoreError as error:
                 # One queue is broken, and a read over all does not say which: claims will, one by one.
                 failures += 1
-                self._hot.extend(queue for queue in self._queues if queue not in self._hot)
+                self._hot.update(dict.fromkeys(self._queues))
                 self._log.error("a queue cannot be read", error=str(error))
             if failures:
                 with anyio.move_on_after(backoff_s(failures)):
@@ -135,7 +135,9 @@ class Intake:
         if not self._hot or time.monotonic() >= self._looked_elsewhere_at + LOOK_ELSEWHERE_S:
             await self._look_elsewhere()
         if self._hot and self._slots.free > 0:
-            await self._claim(self._hot.popleft())
+            queue = next(iter(self._hot))
+            del self._hot[queue]
+            await self._claim(queue)
 
     async def _look_elsewhere(self) -> None:
         """Wait for work on the queues that are not hot; only have a look at them while others are."""
@@ -164,7 +166,7 @@ class Intake:
         now = time.monotonic()
         for queue in [queue for queue, at in self._reopens_at.items() if at <= now]:
             del self._reopens_at[queue]
-            self._hot.append(queue)
+            self._hot[queue] = None
 
     async def _claim(self, queue: Queue, read: Sequence[ReadEntry] = ()) -> None:
         resume = queue in self._uncertain
@@ -198,8 +200,8 @@ class Intake:
         del self._uncertain[queue]
         if claim.ask_again_ms:
             self._reopens_at[queue] = time.monotonic() + claim.ask_again_ms / 1000
-        elif limit and len(claim.deliveries) >= limit and queue not in self._hot:
-            self._hot.append(queue)
+        elif limit and len(claim.deliveries) >= limit:
+            self._hot[queue] = None
         self._pass_on(claim.deliveries)
 
     def _nonce(self) -> str:
