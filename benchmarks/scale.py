@@ -1,6 +1,8 @@
 """How the cost of a job changes as a system grows: backlog, job types, workers, delayed jobs, dead letters.
 
-Writes a chart of each into docs/scale/. Costs are CPU, not time: with more processes than cores time says little.
+Writes a chart of each into docs/scale/. Costs are CPU, not time: with more processes than cores time says little. And a
+machine is faster in one minute than in the next: so an empty Redis does the same work in turn with the one that grows,
+and costs are told as if that had always taken what it took at first.
 """
 
 from argparse import Namespace
@@ -68,22 +70,17 @@ def _write(file: Path, part: Part, points: Points) -> None:
 
 async def _backlog(options: Namespace) -> Points:
     """Work off the jobs that wait longest while as many are submitted."""
-    points: Points = []
-    async with rig() as one:
-        for size, missing in _growing(JOBS, options.max):
-            await pour(one, "queued", missing)
-            cost = median([await _redis_us(one, options.jobs, cycle) for _ in range(options.rounds)])
-            await fill(one, options.jobs)
-            drained = await drain(one, concurrency=options.concurrency, keep=size)
-            # The worker does not stop at a job; what it took beyond is put back.
-            await fill(one, size - await waiting(one, [NOOP]))
-            costs = {
-                f"{REDIS}: submit, claim, commit by hundreds": cost,
-                f"{REDIS}: claim, commit by a worker": drained.redis_us,
-                "CPU of the worker, us/job": drained.worker_us,
-            }
-            points.append((size, costs))
-    return points
+    by_hundreds, by_worker = f"{REDIS}: submit, claim, commit by hundreds", f"{REDIS}: claim, commit by a worker"
+
+    async def measure(one: Rig, size: int) -> Costs:
+        cost = await _redis_us(one, options.jobs, cycle)
+        await fill(one, options.jobs)
+        drained = await drain(one, concurrency=options.concurrency, keep=size)
+        # The worker does not stop at a job; what it took beyond is put back.
+        await fill(one, size - await waiting(one, [NOOP]))
+        return {by_hundreds: cost, by_worker: drained.redis_us, "CPU of the worker, us/job": drained.worker_us}
+
+    return await _beside_empty("queued", JOBS, options, measure)
 
 
 async def _types(options: Namespace) -> Points:
@@ -129,13 +126,11 @@ async def _in_turn(rounds: int, sizes: Sequence[int], run: Callable[[int], Await
 
 async def _delayed(options: Namespace) -> Points:
     """Submit jobs for a moment from now and release them, beside those that wait for tomorrow."""
-    points: Points = []
-    async with rig() as one:
-        for size, missing in _growing(UP_TO_A_MILLION, options.max):
-            await pour(one, "delayed", missing)
-            cost = median([await _redis_us(one, options.jobs, _delay_and_release) for _ in range(options.rounds)])
-            points.append((size, {f"{REDIS}: submit, release": cost}))
-    return points
+
+    async def measure(one: Rig, _: int) -> Costs:
+        return {f"{REDIS}: submit, release": await _redis_us(one, options.jobs, _delay_and_release)}
+
+    return await _beside_empty("delayed", UP_TO_A_MILLION, options, measure)
 
 
 async def _delay_and_release(one: Rig, jobs: int) -> None:
@@ -149,17 +144,16 @@ async def _delay_and_release(one: Rig, jobs: int) -> None:
 
 async def _dead(options: Namespace) -> Points:
     """Bury jobs, list the newest dead letters and redrive them, beside those that stay dead."""
-    points: Points = []
-    async with rig() as one:
-        for size, missing in _growing(UP_TO_A_MILLION, options.max):
-            await pour(one, "dead", missing)
-            costs = {
-                f"{REDIS}: submit, claim, bury": await _redis_us(one, options.jobs, _die),
-                f"{REDIS}: list, redrive": await _redis_us(one, options.jobs, _redrive),
-            }
-            await cycle(one, options.jobs, submit=False)
-            points.append((size, costs))
-    return points
+
+    async def measure(one: Rig, _: int) -> Costs:
+        costs = {
+            f"{REDIS}: submit, claim, bury": await _redis_us(one, options.jobs, _die),
+            f"{REDIS}: list, redrive": await _redis_us(one, options.jobs, _redrive),
+        }
+        await cycle(one, options.jobs, submit=False)
+        return costs
+
+    return await _beside_empty("dead", UP_TO_A_MILLION, options, measure)
 
 
 async def _die(one: Rig, jobs: int) -> None:
@@ -172,6 +166,29 @@ async def _redrive(one: Rig, jobs: int) -> None:
     for _ in range(jobs // BATCH):
         page = await one.broker.listing.dead([NOOP], cursor=None, limit=BATCH)
         await one.broker.store.redrive(NOOP, [letter.id for letter in page.items])
+
+
+async def _beside_empty(
+    kind: str, sizes: Sequence[int], options: Namespace, measure: Callable[[Rig, int], Awaitable[Costs]]
+) -> Points:
+    """Measure a Redis that fills up with jobs of a kind, in turn with an empty one."""
+    points: Points = []
+    first: Costs = {}
+    async with rig() as one, rig() as empty:
+        for size, missing in _growing(sizes, options.max):
+            await pour(one, kind, missing)
+            # What it freed or moved while it was filled is done before the clock starts.
+            await measure(one, size)
+            pairs = [(await measure(one, size), await measure(empty, 0)) for _ in range(options.rounds)]
+            yardstick = _medians([pair[1] for pair in pairs])
+            first = first or yardstick
+            costs = _medians([pair[0] for pair in pairs])
+            points.append((size, {name: costs[name] * first[name] / yardstick[name] for name in costs}))
+    return points
+
+
+def _medians(runs: Sequence[Costs]) -> Costs:
+    return {name: median([run[name] for run in runs]) for name in runs[0]}
 
 
 async def _redis_us(one: Rig, jobs: int, action: Callable[[Rig, int], Awaitable[None]]) -> float:
