@@ -26,6 +26,7 @@ from millstream_contracts import (
     Cancelled,
     Dead,
     HandedBack,
+    JobError,
     JobState,
     Outcome,
     Priority,
@@ -95,6 +96,14 @@ async def test_commit_keeps_the_error_after_a_later_success(broker: Broker, queu
     assert (job.state, job.error, job.attempts) == (JobState.SUCCEEDED, ERROR, 2)
 
 
+async def test_commit_keeps_no_result_where_there_is_none(broker: Broker, queue: Queue) -> None:
+    """What returns nothing, as most handlers do, takes no room for it, and reads as nothing."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, Succeeded())
+    assert (await job_of(broker, queue, running.id)).result is None
+    assert "result" not in await fields_of(broker, queue, running.id)
+
+
 async def test_commit_schedules_a_retry_by_the_clock_of_redis(broker: Broker, queue: Queue) -> None:
     """The next attempt is due after the delay, counted where no worker's clock matters."""
     running = await seed_running(broker, queue)
@@ -132,6 +141,17 @@ async def test_commit_buries_with_reason_and_fingerprint(broker: Broker, queue: 
     assert await broker.client.pttl(keys.job(running.id)) == -1
     job = await job_of(broker, queue, running.id)
     assert (job.state, job.reason, job.error, job.attempts) == (JobState.DEAD, "bad address", ERROR, 1)
+
+
+async def test_commit_keeps_the_words_of_a_reason(broker: Broker, queue: Queue) -> None:
+    """A reason is any text, and an error may come without a fingerprint: neither is taken for the other."""
+    reason, error = " two  words\nand a line\u00e9 ", JobError(type="ValueError", message="")
+    running = await seed_running(broker, queue)
+    await commit(broker, running, Dead(reason, error))
+    ((_, letter),) = await broker.client.xrange(broker.keys.of(queue).dlq)
+    assert (letter[b"reason"].decode(), letter[b"fingerprint"]) == (reason, b"")
+    job = await job_of(broker, queue, running.id)
+    assert (job.reason, job.error) == (reason, error)
 
 
 async def test_commit_keeps_the_reason_of_a_cancellation(broker: Broker, queue: Queue) -> None:

@@ -88,7 +88,7 @@ async def test_enqueue_does_not_revive_a_job_that_has_moved_on(broker: Broker, q
 
 async def test_enqueue_replays_when_the_idempotency_key_and_the_request_are_known(broker: Broker, queue: Queue) -> None:
     """One key and one request make one job, whatever ids the repetitions carry."""
-    known = Idempotency(b"\x00\xff{}:key", "ab12")
+    known = Idempotency(b"\x00\xff {}:\nkey ", "ab12")
     first, second = new_job(queue, idempotency=known), new_job(queue, idempotency=known)
     await broker.store.enqueue(queue, [first])
     (replayed,) = await broker.store.enqueue(queue, [second])
@@ -128,6 +128,21 @@ async def test_enqueue_keeps_an_idempotency_key_for_a_day(broker: Broker, queue:
     await seed(broker, queue, idempotency=Idempotency(b"key", "ab12"))
     ttl_ms = await broker.client.pttl(broker.keys.of(queue).idempotency_prefix + "key")
     assert limits.IDEMPOTENCY_TTL_S * 1000 - 60_000 < ttl_ms <= limits.IDEMPOTENCY_TTL_S * 1000
+
+
+async def test_enqueue_keeps_all_that_one_job_asks_for(broker: Broker, queue: Queue) -> None:
+    """The options of a job travel together and are taken apart again, each into its own place."""
+    known = Idempotency(b"a key", "ab12")
+    job = new_job(
+        queue, priority=Priority.LOW, delay_ms=FAR_MS, expires_at_ms=4_102_444_800_000, waited=True, idempotency=known
+    )
+    (stored,) = await broker.store.enqueue(queue, [job])
+    (again,) = await broker.store.enqueue(queue, [new_job(queue, idempotency=known)])
+    fields = await fields_of(broker, queue, job.id)
+    assert (again.code, again.id) == (EnqueueCode.REPLAYED, job.id)
+    assert (fields["priority"], fields["expires_at"], fields["waited"]) == (b"low", b"4102444800000", b"1")
+    assert int(fields["run_at"]) == stored.at_ms
+    assert (await audit(broker, queue)).expiring == {job.id: 4_102_444_800_000}
 
 
 async def test_enqueue_keeps_the_payload_as_it_is(broker: Broker, queue: Queue) -> None:

@@ -74,7 +74,7 @@ MUTATIONS = {
     ),
     "commit forgets the last token": Mutation(
         "commit",
-        "elseif job[3] == token then",
+        "elseif redis.call('HGET', jobs .. id, 'done_token') == token then",
         "elseif false then",
         partial(test_commit.test_commit_changes_nothing_when_sent_again, outcome=Succeeded()),
     ),
@@ -182,7 +182,7 @@ MUTATIONS = {
     ),
     "enqueue stores an id twice": Mutation(
         "enqueue",
-        "redis.call('EXISTS', jobs .. id) == 1",
+        "redis.call('EXISTS', unpack(keys)) > 0",
         "false",
         test_enqueue.test_enqueue_stores_nothing_twice_when_sent_again,
     ),

@@ -13,6 +13,7 @@ from millstream_contracts import (
     HandedBack,
     JobId,
     Outcome,
+    Priority,
     Queue,
     RetryAt,
     Snoozed,
@@ -55,7 +56,11 @@ _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
 }
 
 _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
-_encode = msgspec.msgpack.encode
+# To call an enumeration takes longer than the rest of an answer.
+_ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
+_COMMIT_CODES = {code.value: code for code in CommitCode}
+_NO_PAST = (None, None, None, None)
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class JobStore:
@@ -96,24 +101,15 @@ class JobStore:
         prefix = self.keys.of(queue).idempotency_prefix.encode()
         arguments: list[Argument] = [limits.IDEMPOTENCY_TTL_S * 1000]
         for job in jobs:
-            known = job.idempotency
-            arguments += (
-                job.id,
-                job.spec,
-                _PRIORITY_INDEX[job.priority],
-                _moment(job.delay_ms, job.run_at_ms),
-                _moment(job.expires_in_ms, job.expires_at_ms),
-                prefix + known.key if known else "",
-                known.fingerprint if known else "",
-                "1" if job.waited else "",
-            )
+            arguments += (job.id, job.spec, _options(job, prefix))
         if durability is None:
             replies = await self._run("enqueue", queue, arguments)
         else:
             replies, confirmed = await self._run("enqueue", queue, arguments, then=_CONFIRMATIONS[durability])
             if not _is_confirmed(confirmed):
                 raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s")
-        return [Enqueued(EnqueueCode(int(code)), JobId(job_id.decode()), int(at_ms)) for code, job_id, at_ms in replies]
+        now_ms = int(replies.pop(0))
+        return [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
 
     async def claim(
         self,
@@ -141,8 +137,9 @@ class JobStore:
         def arguments(failures: int) -> list[Argument]:
             return [consumer, nonce, "1" if resume or failures else "", *tail]
 
-        ask_again_ms, taken = await self._run("claim", queue, arguments, patience_s)
-        return Claim([_delivery(queue, row) for row in taken], int(ask_again_ms))
+        ask_again_ms, now, taken = await self._run("claim", queue, arguments, patience_s)
+        now_ms = int(now)
+        return Claim([_delivery(queue, nonce, now_ms, row) for row in taken], int(ask_again_ms))
 
     async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
         """Renew the leases that this worker still has, and note progress."""
@@ -157,9 +154,9 @@ class JobStore:
         _check_size(commits)
         arguments: list[Argument] = [worker]
         for commit in commits:
-            kind, delay_ms, blob, reason, fingerprint = _words(commit.outcome)
-            arguments += (kind, commit.id, commit.token, commit.ttl_ms, delay_ms, blob, reason, fingerprint)
-        return [CommitCode(int(code)) for code in await self._run("commit", queue, arguments)]
+            outcome, blob = _words(commit.outcome)
+            arguments += (outcome, commit.id, commit.token, commit.ttl_ms, blob)
+        return [_COMMIT_CODES[code] for code in await self._run("commit", queue, arguments)]
 
     async def hand_back(self, queue: Queue, *, worker: str, tokens: Sequence[tuple[JobId, str]]) -> list[CommitCode]:
         """Return deliveries at once, at no cost to the jobs."""
@@ -290,43 +287,63 @@ def _check_size(items: Sequence[object]) -> None:
         raise ValueError(f"{len(items)} jobs in one call: at most {limits.MAX_SCRIPT_JOBS}, or Redis stands still")
 
 
+def _options(job: NewJob, prefix: bytes) -> bytes:
+    """Return all of a new job but id and spec, as enqueue.lua wants it; nothing for most jobs."""
+    known = job.idempotency
+    run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
+    if job.priority is Priority.NORMAL and not (run_at or expires_at or known or job.waited):
+        return b""
+    fingerprint, key = (known.fingerprint, prefix + known.key) if known else ("", b"")
+    waited = "1" if job.waited else ""
+    return f"{_PRIORITY_INDEX[job.priority]} {run_at} {expires_at} {waited} {fingerprint} ".encode() + key
+
+
+def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:
+    if isinstance(reply, int):
+        code = _ENQUEUE_CODES[reply]
+        return Enqueued(code, job.id, now_ms if code is EnqueueCode.STORED else 0)
+    number, job_id, at_ms = reply
+    return Enqueued(_ENQUEUE_CODES[number], JobId(job_id.decode()), int(at_ms))
+
+
 def _moment(relative_ms: int | None, absolute_ms: int | None) -> str:
     if relative_ms is not None:
         return f"+{relative_ms}"
     return "" if absolute_ms is None else str(absolute_ms)
 
 
-def _words(outcome: Outcome) -> tuple[str, int, bytes, str, str]:
-    """Return an outcome as commit.lua wants it: kind, delay in ms, result or error, reason, fingerprint."""
+def _words(outcome: Outcome) -> tuple[str, bytes]:
+    """Return an outcome in the words of commit.lua, and its result or error."""
+    if isinstance(outcome, Succeeded):  # most are, and the match takes three times as long to see it
+        return "succeeded", bytes(outcome.result)
     match outcome:
-        case Succeeded(result):
-            return "succeeded", 0, bytes(result), "", ""
         case RetryAt(after_ms, error):
-            return "retry_at", after_ms, _encode(error), "", ""
+            return f"retry_at {after_ms}", _encode(error)
         case Snoozed(after_ms):
-            return "snoozed", after_ms, b"", "", ""
+            return f"snoozed {after_ms}", b""
         case Dead(reason, error):
-            return "dead", 0, _encode(error), reason, error.fingerprint
+            return f"dead {error.fingerprint} {reason}", _encode(error)
         case Cancelled(reason):
-            return "cancelled", 0, b"", reason, ""
+            return f"cancelled {reason}", b""
         case HandedBack():
             raise TypeError("a HandedBack goes through hand_back")
 
 
-def _delivery(queue: Queue, row: list[Any]) -> Delivery:
-    index, entry, job_id, spec, token, attempts, deliveries, crashes, ready_at, error, now, run_at = row
+def _delivery(queue: Queue, nonce: str, now_ms: int, row: list[Any]) -> Delivery:
+    index, entry, job_id, spec, ready_at, deliveries, *past = row
+    attempts, crashes, error, run_at = past or _NO_PAST
     return Delivery(
         queue=queue,
         id=JobId(job_id.decode()),
         spec=read_spec(spec),
         priority_index=index,
         entry=entry.decode(),
-        token=token.decode(),
-        attempts=attempts,
+        token=f"{deliveries}:{nonce}",
+        attempts=read_int(attempts),
         deliveries=deliveries,
-        crashes=crashes,
+        crashes=read_int(crashes),
         ready_at_ms=read_int(ready_at),
-        claimed_at_ms=int(now),
+        claimed_at_ms=now_ms,
         last_error=read_error(error),
         was_delayed=bool(run_at),
     )

@@ -17,8 +17,15 @@ local GROUP = 'workers'
 local INDEX = {high = 1, normal = 2, low = 3}
 
 -- Lua's own number formatting loses digits above 2^53 and writes exponents: every integer goes through here.
+-- A call writes the same few numbers for each of its jobs, and to format one takes longer than most commands.
+local texts = {}
 local function int(number)
-  return string.format('%.0f', number)
+  local text = texts[number]
+  if not text then
+    text = string.format('%.0f', number)
+    texts[number] = text
+  end
+  return text
 end
 
 local function now_ms()

@@ -11,29 +11,40 @@
 -- ARGV[6..8]  how many of the n to take from high, normal, low before filling up in that order
 -- ARGV[9]     ms for which an expired job can be read
 -- ARGV[10..]  per entry that a blocking read returned three values: priority index, entry id, job id
--- Returns     {ms until it makes sense to ask again, or 0; jobs}; per job
---             {priority index, entry id, job id, spec, token, attempts, deliveries, crashes, ready at, error or '',
---              now, run at or ''}
+-- Returns     {ms until it makes sense to ask again, or 0; now; jobs}; per job
+--             {priority index, entry id, job id, spec, ready at, deliveries}, and for one with a past behind these
+--             {attempts, crashes, error, run at}, each of which may be nil; its token is `<deliveries>:<nonce>`
 
 local consumer, nonce, limit, ttl_ms = ARGV[2], ARGV[3], tonumber(ARGV[5]), ARGV[9]
 local now = now_ms()
 local taken, started, expired = {}, {}, {}
 local given = {}
 
-local function give(index, entry, id, job, token, deliveries)
+local function give(index, entry, id, job, deliveries, past)
   given[id] = true
-  taken[#taken + 1] = {index, entry, id, job[4], token, tonumber(job[5]) or 0, deliveries, tonumber(job[6]) or 0,
-    job[7] or '0', job[8] or '', int(now), job[13] or ''}
+  local row = {index, entry, id, job[3] or '', job[4] or '0', deliveries}
+  if past then
+    row[7], row[8], row[9], row[10] = past[2], past[3], past[4], past[5]
+  end
+  taken[#taken + 1] = row
+end
+
+local function expire(index, entry, id, version, deliveries)
+  drop_entry(ready[index], entry)
+  finish(id, 'expired', version, now, ttl_ms, redis.call('HGET', jobs .. id, 'waited'))
+  expired[#expired + 1] = transition(id, version, 'expired', deliveries)
 end
 
 local function adopt(index, entry, id)
   -- A read entry is also in the pending list: it must not be handed to two handlers.
   if given[id] then return end
   local key = jobs .. id
-  local job = redis.call('HMGET', key, 'state', 'entry', 'expires_at', 'spec', 'attempts', 'crashes', 'ready_at',
-    'error', 'deliveries', 'version', 'token', 'waited', 'run_at')
-  if job[1] == 'running' and job[2] == entry and string.match(job[11] or '', ':(.*)$') == nonce then
-    return give(index, entry, id, job, job[11], tonumber(job[9]))
+  local job = redis.call('HMGET', key, 'state', 'entry', 'spec', 'ready_at', 'version', 'expires_at')
+  -- A job without a version has been stored and nothing else: most jobs. Each field that is asked for costs time.
+  local past = job[5] and redis.call('HMGET', key, 'deliveries', 'attempts', 'crashes', 'error', 'run_at', 'token')
+  local deliveries = past and tonumber(past[1]) or 0
+  if past and job[1] == 'running' and job[2] == entry and string.match(past[6] or '', ':(.*)$') == nonce then
+    return give(index, entry, id, job, deliveries, past)
   end
   if job[1] ~= 'queued' or job[2] ~= entry then
     -- Forgotten, cancelled, or made ready again under another entry: this entry means nothing any more.
@@ -41,25 +52,19 @@ local function adopt(index, entry, id)
     if not (job[1] == 'running' and job[2] == entry) then drop_entry(ready[index], entry) end
     return
   end
-  local version = next_version(job[10])
-  local expires_at = tonumber(job[3])
-  if expires_at and expires_at <= now then
-    drop_entry(ready[index], entry)
-    finish(id, 'expired', version, now, ttl_ms, job[12])
-    expired[#expired + 1] = transition(id, version, 'expired', job[9])
-    return
-  end
-  local deliveries = (tonumber(job[9]) or 0) + 1
-  local token = int(deliveries) .. ':' .. nonce
-  -- The progress was an earlier attempt's. This write comes first because it frees memory: so a full Redis can
-  -- be worked off.
-  redis.call('HDEL', key, 'progress')
+  local version = next_version(job[5])
+  local expires_at = tonumber(job[6])
+  if expires_at and expires_at <= now then return expire(index, entry, id, version, deliveries) end
+  deliveries = deliveries + 1
+  -- The progress was an earlier attempt's. This write comes first in a call, also where there is none, because it
+  -- frees memory: so a full Redis can be worked off.
+  if past or #started == 0 then redis.call('HDEL', key, 'progress') end
   -- From here on a claim or a release looks at the time; only jobs that nobody takes need the list.
   if expires_at then redis.call('ZREM', expiring, id) end
-  redis.call('HSET', key, 'state', 'running', 'token', token, 'deliveries', int(deliveries), 'worker', consumer,
-    'started_at', int(now), 'version', int(version))
+  redis.call('HSET', key, 'state', 'running', 'token', int(deliveries) .. ':' .. nonce, 'deliveries', int(deliveries),
+    'worker', consumer, 'started_at', int(now), 'version', int(version))
   started[#started + 1] = transition(id, version, 'running', deliveries)
-  give(index, entry, id, job, token, deliveries)
+  give(index, entry, id, job, deliveries, past)
 end
 
 local function read(index, count)
@@ -117,4 +122,4 @@ end
 
 emit('started', now, consumer, started)
 emit('expired', now, consumer, expired)
-return {ask_again_ms, taken}
+return {ask_again_ms, int(now), taken}

@@ -4,9 +4,9 @@
 -- Idempotent  by token: the same commit sent again, also within one call, answers 2
 -- KEYS        1-6 as in _queue.lua, written
 -- ARGV[2]     worker
--- ARGV[3..]   per job eight values: kind (succeeded, retry_at, snoozed, dead, cancelled); job id; token;
---             ms for which a finished job can be read; ms until the next delivery; result or error (MessagePack);
---             reason; error fingerprint
+-- ARGV[3..]   per job five values: outcome; job id; token; ms for which a finished job can be read;
+--             result or error (MessagePack). An outcome is one of `succeeded`, `retry_at <ms until then>`,
+--             `snoozed <ms until then>`, `dead <error fingerprint> <reason>` and `cancelled <reason>`
 -- Returns     per job: 1 committed; 2 this very commit was made before; -1 stale: the job is another delivery's by
 --             now; -2 there is no such job
 --
@@ -15,14 +15,15 @@
 
 local now = now_ms()
 local worker = ARGV[2]
-local replies, owned, seen = {}, {}, {}
+local NIL = '\192' -- in MessagePack; a result that is not there reads as the same
+local FIRST = {false, 1, false}
+local replies, owned, found, seen = {}, {}, {}, {}
 local entries = {{}, {}, {}}
 local moved = {succeeded = {}, retrying = {}, snoozed = {}, dead = {}, cancelled = {}}
 
-for at = 3, #ARGV, 8 do
+for at = 3, #ARGV, 5 do
   local id, token = ARGV[at + 1], ARGV[at + 2]
-  local job = redis.call('HMGET', jobs .. id, 'state', 'token', 'done_token', 'entry', 'priority', 'version',
-    'attempts', 'deliveries', 'cancel', 'waited')
+  local job = redis.call('HMGET', jobs .. id, 'state', 'token', 'entry', 'priority', 'version', 'waited')
   local reply = -1
   if not job[1] then
     reply = -2
@@ -31,9 +32,11 @@ for at = 3, #ARGV, 8 do
   elseif job[1] == 'running' and job[2] == token then
     reply = 1
     seen[id] = token
-    table.insert(entries[stream_index(job[5])], job[4])
-    owned[#owned + 1] = {at, job}
-  elseif job[3] == token then
+    local list = entries[stream_index(job[4])]
+    list[#list + 1] = job[3]
+    owned[#owned + 1] = at
+    found[#owned] = job
+  elseif redis.call('HGET', jobs .. id, 'done_token') == token then
     reply = 2
   end
   replies[#replies + 1] = reply
@@ -46,40 +49,59 @@ for index = 1, 3 do
   end
 end
 
-local function note(kind, id, version, state, job, detail)
-  table.insert(moved[kind], transition(id, version, state, job[8], detail))
+local function note(kind, id, version, state, deliveries, detail)
+  local transitions = moved[kind]
+  transitions[#transitions + 1] = transition(id, version, state, deliveries, detail)
 end
 
-local function commit(at, job)
-  local kind, id, token, ttl_ms = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local delay_ms, blob, reason, fingerprint = tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
-  local version, waited = next_version(job[6]), job[10]
-  local attempts = int((tonumber(job[7]) or 0) + 1)
-  if kind == 'succeeded' then
-    finish(id, 'succeeded', version, now, ttl_ms, waited, 'done_token', token, 'attempts', attempts, 'result', blob)
-    return note('succeeded', id, version, 'succeeded', job)
+local function succeed(id, job, version, token, attempts, ttl_ms, result, deliveries)
+  if result == NIL then
+    finish(id, 'succeeded', version, now, ttl_ms, job[6], 'done_token', token, 'attempts', attempts)
+  else
+    finish(id, 'succeeded', version, now, ttl_ms, job[6], 'done_token', token, 'attempts', attempts, 'result', result)
   end
-  if kind == 'cancelled' or job[9] then
-    -- Somebody asked for its end while it ran: there will be no other attempt.
-    reason = kind == 'cancelled' and reason or 'cancelled'
-    finish(id, 'cancelled', version, now, ttl_ms, waited, 'done_token', token, 'reason', reason)
-    return note('cancelled', id, version, 'cancelled', job, reason)
-  end
-  if kind == 'dead' then
-    bury(id, reason, fingerprint, version, now, waited, 'done_token', token, 'attempts', attempts, 'error', blob)
-    return note('dead', id, version, 'dead', job, reason)
-  end
+  note('succeeded', id, version, 'succeeded', deliveries)
+end
+
+local function cancel(id, job, version, token, ttl_ms, reason, deliveries)
+  finish(id, 'cancelled', version, now, ttl_ms, job[6], 'done_token', token, 'reason', reason)
+  note('cancelled', id, version, 'cancelled', deliveries, reason)
+end
+
+local function die(id, job, version, token, attempts, rest, error, deliveries)
+  local fingerprint, reason = string.match(rest, '^(%S*) (.*)$')
+  bury(id, reason, fingerprint, version, now, job[6], 'done_token', token, 'attempts', attempts, 'error', error)
+  note('dead', id, version, 'dead', deliveries, reason)
+end
+
+local function postpone(kind, id, job, version, token, attempts, delay_ms, error, deliveries)
   local key = jobs .. id
   redis.call('HSET', key, 'done_token', token)
-  if kind == 'retry_at' then redis.call('HSET', key, 'attempts', attempts, 'error', blob) end
+  if kind == 'retry_at' then redis.call('HSET', key, 'attempts', attempts, 'error', error) end
   if delay_ms > 0 then
     make_scheduled(id, now + delay_ms, version)
   else
-    make_ready(id, job[5], version, now)
+    make_ready(id, job[4], version, now)
   end
-  note(kind == 'retry_at' and 'retrying' or 'snoozed', id, version, delay_ms > 0 and 'scheduled' or 'queued', job)
+  local state = delay_ms > 0 and 'scheduled' or 'queued'
+  note(kind == 'retry_at' and 'retrying' or 'snoozed', id, version, state, deliveries)
 end
 
-for _, one in ipairs(owned) do commit(one[1], one[2]) end
+local function commit(at, job)
+  local outcome, id, token, ttl_ms, blob = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local version, past = next_version(job[5]), FIRST
+  -- Version 2 has been stored and claimed and nothing else: most jobs. Each field that is asked for costs time.
+  if job[5] ~= '2' then past = redis.call('HMGET', jobs .. id, 'attempts', 'deliveries', 'cancel') end
+  local attempts, deliveries = int((tonumber(past[1]) or 0) + 1), past[2]
+  if outcome == 'succeeded' then return succeed(id, job, version, token, attempts, ttl_ms, blob, deliveries) end
+  local kind, rest = string.match(outcome, '^(%S+) (.*)$')
+  if kind == 'cancelled' then return cancel(id, job, version, token, ttl_ms, rest, deliveries) end
+  -- Somebody asked for its end while it ran: there will be no other attempt.
+  if past[3] then return cancel(id, job, version, token, ttl_ms, 'cancelled', deliveries) end
+  if kind == 'dead' then return die(id, job, version, token, attempts, rest, blob, deliveries) end
+  postpone(kind, id, job, version, token, attempts, tonumber(rest), blob, deliveries)
+end
+
+for place, at in ipairs(owned) do commit(at, found[place]) end
 for kind, transitions in pairs(moved) do emit(kind, now, worker, transitions) end
 return replies
