@@ -181,12 +181,13 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)
         outcome, answers = await self._enqueue(lane, jobs, deadline)
         self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
+        at = 0
         for ticket in load:
             if isinstance(answers, StoreUnavailableError):
                 self._answer(ticket, answers)
             else:
-                self._answer(ticket, answers[: len(ticket.jobs)])
-                answers = answers[len(ticket.jobs) :]
+                self._answer(ticket, answers[at : at + len(ticket.jobs)])
+                at += len(ticket.jobs)
 
     async def _enqueue(
         self, lane: Lane, jobs: list[NewJob], deadline: float

@@ -54,7 +54,7 @@ def run(config: IngestConfig) -> None:
     """
     configure_logs("ingest", config.log_level, sys.stderr)
     tracer = JobTracer(configure_tracing("ingest"), propagation=config.trace_propagation)
-    uvloop.run(serve(config, tracer=tracer, on_listening=lambda host, port: pace_collector()))
+    uvloop.run(serve(config, tracer=tracer, on_listening=lambda *_: pace_collector()))
 
 
 async def serve(config: IngestConfig, *, tracer: JobTracer, on_listening: Listening | None = None) -> None:

@@ -98,4 +98,6 @@ async def submit(request: SubmissionRequest, parts: Parts) -> Submitted:
                 or job
             )
         status = 200 if job.state.is_settled else 202
-    return Submitted(job, status, headers | {"Location": f"/v1/jobs/{job.id}", "ETag": etag_of(job)})
+    headers["Location"] = f"/v1/jobs/{job.id}"
+    headers["ETag"] = etag_of(job)
+    return Submitted(job, status, headers)
