@@ -15,6 +15,7 @@ from millstream_telemetry.attempt_span import mark_failed, type_name
 from millstream_telemetry.trace_context import TraceContext, UnreadSpan, trace_context_of
 
 _SERVER_ERROR = 500
+_NOTHING = Context()
 
 
 class ServerSpan:
@@ -56,7 +57,7 @@ class UnsampledServerSpan(ServerSpan):
 
     def __enter__(self) -> Self:
         """Make the context the current one, for log lines and for the spans of other libraries."""
-        self._token = attach(set_span_in_context(UnreadSpan(self.context)))
+        self._token = attach(set_span_in_context(UnreadSpan(self.context), _NOTHING))
         return self
 
     def __exit__(

@@ -27,8 +27,8 @@ class RootIds(RandomIdGenerator):
     def generate_trace_id(self) -> int:
         """Return a new trace id."""
         try:
-            return self._put_back.pop()
-        except IndexError:
+            return self._put_back.pop() if self._put_back else super().generate_trace_id()
+        except IndexError:  # another thread was faster
             return super().generate_trace_id()
 
 

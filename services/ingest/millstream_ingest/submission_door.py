@@ -6,15 +6,16 @@ in the application all the same, for the document and for its tests; both carry 
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import structlog
 
 from millstream_contracts import Tenant
-from millstream_ingest.answer import MAX_INSTANCE_CHARS, encode, encode_problem, sent_encoding
+from millstream_ingest.answer import MAX_INSTANCE_CHARS, encode, encode_problem
 from millstream_ingest.client_watch import unless_gone
 from millstream_ingest.idempotency import HEADER, IdempotencyKey, parse_key
-from millstream_ingest.negotiation import Encoding, answer_encoding
+from millstream_ingest.negotiation import answer_encoding
 from millstream_ingest.parts import Parts
 from millstream_ingest.preferences import NO_PREFERENCES, Preferences, parse_preferences
 from millstream_ingest.problems import PROBLEM_MEDIA_TYPE
@@ -143,14 +144,19 @@ class DirectRequest:
 
 
 async def _answer(told: Submitted, headers: DirectHeaders, span: ServerSpan, send: Send) -> None:
-    encoding: Encoding = answer_encoding(headers.get("accept"), sent_encoding(headers.get("content-type") or None))
+    encoding = answer_encoding(headers.get("accept"), told.encoding)
     span.answered(told.status)
     told.headers["Vary"] = "Accept"
     await _send(send, told.status, encode(told.job, encoding), encoding, told.headers)
 
 
 async def _send(send: Send, status: int, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
-    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    raw = [(_raw_name(name), value.encode("latin-1")) for name, value in headers.items()]
     raw += ((b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+@lru_cache(maxsize=64)
+def _raw_name(name: str) -> bytes:
+    return name.lower().encode()
