@@ -42,15 +42,26 @@ class RootDraw:
         self._ids = ids if isinstance(ids, RootIds) and isinstance(root, TraceIdRatioBased) else None
         self._bound: int = getattr(root, "bound", 0)
 
-    def unrecorded(self) -> TraceContext:
-        """Return the context of a new trace that is not recorded; NO_TRACE where the SDK has to be asked for a span.
+    def is_unrecorded(self) -> bool:
+        """Whether the next new trace is not to be recorded; False where the SDK has to be asked for a span."""
+        return self._draw() != 0
 
-        Where it is to be recorded, the SDK draws the same trace id and so decides the same.
+    def unrecorded(self) -> TraceContext:
+        """Return the context of a new trace that is not recorded; NO_TRACE where the SDK has to be asked for a span."""
+        trace_id = self._draw()
+        if self._ids is None or not trace_id:
+            return NO_TRACE
+        return TraceContext(f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-{_FLAGS}")
+
+    def _draw(self) -> int:
+        """Return the id of a trace that is not recorded, or 0.
+
+        One that is to be recorded is put back: the SDK draws the same, and so decides the same.
         """
         if self._ids is None:
-            return NO_TRACE
+            return 0
         trace_id = self._ids.generate_trace_id()
         if trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._bound:
             self._ids.put_back(trace_id)
-            return NO_TRACE
-        return TraceContext(f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-{_FLAGS}")
+            return 0
+        return trace_id

@@ -85,9 +85,10 @@ class JobTracer:
         is_linked = bool(caller.traceparent) and self._starts_a_trace(delay_s, is_batch_item)
         if caller.traceparent and not is_linked and not caller.is_sampled:
             return caller
-        starts_a_trace = is_linked or not caller.traceparent
-        if starts_a_trace and (unrecorded := self._roots.unrecorded()).traceparent:
-            return caller.unsampled() if is_linked else unrecorded
+        if is_linked and self._roots.is_unrecorded():
+            return caller.unsampled()
+        if not caller.traceparent and (unrecorded := self._roots.unrecorded()).traceparent:
+            return unrecorded
         parent = Context() if is_linked else caller.as_parent()
         span = self._tracer.start_span(names.send_span(job_type), parent, SpanKind.PRODUCER)
         if not span.is_recording():
