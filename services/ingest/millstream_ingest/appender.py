@@ -121,8 +121,11 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         self.backlog_jobs = 0
         """Jobs that wait or are on their way."""
         self._tasks: TaskGroup
+        self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
+        # Kept, because asking for the running loop is a system call, and this is done for each submission.
+        self._loop = asyncio.get_running_loop()
         self._tasks = await anyio.create_task_group().__aenter__()
         return self
 
@@ -149,7 +152,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
             raise StoreUnavailableError("Redis refused a write a moment ago")
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
             raise IngestError(OVERLOADED, f"{self.backlog_jobs} jobs wait to be stored")
-        ticket = Ticket(jobs, asyncio.get_running_loop().create_future(), since or time.monotonic())
+        ticket = Ticket(jobs, self._loop.create_future(), since or time.monotonic())
         self.backlog_jobs += len(jobs)
         lane = self._lanes.get((queue, durability))
         if lane is None:

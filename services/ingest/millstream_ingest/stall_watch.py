@@ -16,10 +16,14 @@ class StallWatch:
         """Since when a task waits; the oldest first."""
         self._stalled: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Kept from the first wait on: asking for the running loop is a system call."""
 
     def begin(self) -> asyncio.Task[Any]:
         """Watch the current task, which has to `end` it. Returns: the task."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         assert task is not None  # a coroutine is running
         self._since[task] = loop.time()
