@@ -5,7 +5,7 @@ in the application all the same, for the document and for its tests; both carry 
 """
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -53,7 +53,8 @@ class SubmissionDoor:
         with tracer.server("POST", PATH, headers.get("traceparent"), headers.get("tracestate")) as span:
             try:
                 told = await submit(DirectRequest(self._parts, scope, headers, receive, span), self._parts)
-                await _answer(told, headers, span, send)
+                span.answered(told.status)
+                await _answer(told, headers.get("accept"), send)
             except Exception as error:  # noqa: BLE001 - as in the framework: whatever it is has an answer
                 await self._refuse(error, span, send)
 
@@ -93,6 +94,8 @@ class DirectHeaders:
 
     def get(self, key: str) -> str:
         """Return the values of a header in one line; empty without it."""
+        if len(self._last) == len(self._raw):
+            return self._last.get(key.encode(), b"").decode("latin-1")
         return ", ".join(self.getall(key, ()))
 
 
@@ -134,20 +137,19 @@ class DirectRequest:
         """Refuse a query. Raises: IngestError (400)."""
         return parse_query(self._scope["query_string"], ())
 
-    async def read_body(self, max_bytes: int) -> bytes:
+    def read_body(self, max_bytes: int) -> Coroutine[Any, Any, bytes]:
         """Return the body. Raises: IngestError (400, 408, 413, 415, 503)."""
-        return await self._parts.body_reader.read(self._headers, self._receive, max_bytes)
+        return self._parts.body_reader.read(self._headers, self._receive, max_bytes)
 
     async def unless_gone(self, wait: Callable[[], Awaitable[Any]]) -> Any:
         """Return what `wait` returns; stop it when the client goes away. Raises: StoreError, IngestError."""
         return await unless_gone(self._receive, wait)
 
 
-async def _answer(told: Submitted, headers: DirectHeaders, span: ServerSpan, send: Send) -> None:
-    encoding = answer_encoding(headers.get("accept"), told.encoding)
-    span.answered(told.status)
+def _answer(told: Submitted, accept: str, send: Send) -> Coroutine[Any, Any, None]:
+    encoding = answer_encoding(accept, told.encoding)
     told.headers["Vary"] = "Accept"
-    await _send(send, told.status, encode(told.job, encoding), encoding, told.headers)
+    return _send(send, told.status, encode(told.job, encoding), encoding, told.headers)
 
 
 async def _send(send: Send, status: int, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:

@@ -42,6 +42,10 @@ class TypeCatalogue:
         self._fresh_until: dict[Tenant, float] = {}
         self._reading = anyio.Lock()
 
+    def fresh(self, tenant: Tenant) -> KnownTypes | None:
+        """Return the types of a tenant where they need not be read again; None where :meth:`of` is to be asked."""
+        return None if self._is_stale(tenant) else self._known.get(tenant, _NOTHING)
+
     async def of(self, tenant: Tenant) -> KnownTypes:
         """Return the types of a tenant, at most a second old unless Redis is away."""
         if self._is_stale(tenant):
