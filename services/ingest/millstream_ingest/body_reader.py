@@ -39,7 +39,7 @@ class BodyReader:
         _check_coding(headers)
         _check_announced(headers, max_bytes)
         chunks: list[bytes] = []
-        size, more = 0, True
+        size, held, more = 0, 0, True
         watched = self._stalls.begin()
         try:
             # What is too large is read on for a while and thrown away: a client that still sends when the
@@ -51,7 +51,7 @@ class BodyReader:
                 chunk = message.get("body", b"")
                 size += len(chunk)
                 if size <= max_bytes:
-                    self._make_room(len(chunk))
+                    held += self._take_room(len(chunk))
                     chunks.append(chunk)
                 if more := message.get("more_body", False):
                     self._stalls.renew(watched)
@@ -61,15 +61,16 @@ class BodyReader:
             raise IngestError(REQUEST_TIMEOUT, f"nothing of the body came for {STALLED_AFTER_S:g} s") from None
         finally:
             self._stalls.end(watched)
-            self._room_bytes += sum(map(len, chunks))
+            self._room_bytes += held
         if size > max_bytes:
             raise _too_large(max_bytes)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _make_room(self, size_bytes: int) -> None:
+    def _take_room(self, size_bytes: int) -> int:
         if size_bytes > self._room_bytes:
             raise IngestError(OVERLOADED, "too many bytes of other requests are on their way")
         self._room_bytes -= size_bytes
+        return size_bytes
 
 
 def gone() -> IngestError:
