@@ -119,7 +119,7 @@ async def test_catalogue_keeps_what_it_knows_while_redis_is_away(own_redis):
         catalogue = TypeCatalogue(broker.registry, MetricRegistry())
         await catalogue.of(DEFAULT_TENANT)
         own_redis.close()
-        catalogue._read_at.clear()
+        catalogue._fresh_until.clear()
         assert list(await catalogue.of(DEFAULT_TENANT)) == ["a"]
 
 
@@ -128,7 +128,7 @@ async def test_schema_is_compiled_once_per_registration(broker):
     catalogue = TypeCatalogue(broker.registry, MetricRegistry())
     await broker.registry.add_types(DEFAULT_TENANT, [registration("a", {"type": "string"})])
     first = (await catalogue.of(DEFAULT_TENANT))[JobType("a")]
-    catalogue._read_at.clear()
+    catalogue._fresh_until.clear()
     assert (await catalogue.of(DEFAULT_TENANT))[JobType("a")] is first
 
 

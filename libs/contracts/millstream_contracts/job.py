@@ -18,6 +18,9 @@ class Priority(StrEnum):
     NORMAL = "normal"
     LOW = "low"
 
+    # Enum's own is a function in Python, called by each look into a dict.
+    __hash__ = str.__hash__
+
 
 class JobState(StrEnum):
     """Where a job is. The state diagram is in docs/internals.md."""

@@ -35,6 +35,8 @@ class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_u
 
     def __post_init__(self) -> None:
         """Refuse moments that nobody can mean. Raises: ValueError, which msgspec turns into a ValidationError."""
+        if self.run_at is None and self.expires_at is None:
+            return
         for name in ("run_at", "expires_at"):
             at: datetime | None = getattr(self, name)
             if at is not None and not EARLIEST <= at <= datetime.now(UTC) + LONGEST_DELAY:

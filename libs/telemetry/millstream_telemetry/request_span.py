@@ -12,9 +12,10 @@ from opentelemetry.trace import Span, set_span_in_context
 
 from millstream_telemetry import names
 from millstream_telemetry.attempt_span import mark_failed, type_name
-from millstream_telemetry.trace_context import TraceContext, trace_context_of
+from millstream_telemetry.trace_context import TraceContext, UnreadSpan, trace_context_of
 
 _SERVER_ERROR = 500
+_NOTHING = Context()
 
 
 class ServerSpan:
@@ -48,15 +49,15 @@ class ServerSpan:
 
 
 class UnsampledServerSpan(ServerSpan):
-    """A request of a trace that is not recorded, because its caller decided so."""
+    """A request of a trace that is not recorded: its caller decided so, or the draw did."""
 
     __slots__ = ("_token",)
 
     _token: Token[Context]
 
     def __enter__(self) -> Self:
-        """Make the caller's context the current one, for log lines and for the spans of other libraries."""
-        self._token = attach(set_span_in_context(self.context.as_span()))
+        """Make the context the current one, for log lines and for the spans of other libraries."""
+        self._token = attach(set_span_in_context(UnreadSpan(self.context), _NOTHING))
         return self
 
     def __exit__(

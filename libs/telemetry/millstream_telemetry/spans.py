@@ -14,6 +14,7 @@ from millstream_contracts import DEFAULT_TENANT
 from millstream_telemetry import names
 from millstream_telemetry.attempt_span import Attempt, RecordedAttempt, UnsampledAttempt
 from millstream_telemetry.request_span import ServerSpan, TracedServerSpan, UnsampledServerSpan
+from millstream_telemetry.root_draw import RootDraw
 from millstream_telemetry.trace_context import TraceContext, read_trace_context, trace_context_of
 
 Propagation = Literal["auto", "child", "link"]
@@ -38,6 +39,7 @@ class JobTracer:
     ) -> None:
         """Trace with a provider; `not_errors` are exceptions by which a handler steers without failing."""
         self._tracer = None if provider is None else provider.get_tracer(names.SCOPE)
+        self._roots = RootDraw(provider)
         # Then the sampler need not be asked about a caller that does not sample.
         self._follows_caller = isinstance(getattr(provider, "sampler", None), ParentBased)
         self._propagation = propagation
@@ -53,8 +55,11 @@ class JobTracer:
         caller = read_trace_context(traceparent, tracestate)
         if self._tracer is None:
             return ServerSpan(caller)
-        if caller.traceparent and not caller.is_sampled and self._follows_caller:
-            return UnsampledServerSpan(caller)
+        if caller.traceparent:
+            if not caller.is_sampled and self._follows_caller:
+                return UnsampledServerSpan(caller)
+        elif (unrecorded := self._roots.unrecorded()).traceparent:
+            return UnsampledServerSpan(unrecorded)
         attributes = {names.HTTP_METHOD: method, names.HTTP_ROUTE: route}
         return TracedServerSpan(
             self._tracer.start_span(names.server_span(method, route), caller.as_parent(), SpanKind.SERVER, attributes)
@@ -80,6 +85,10 @@ class JobTracer:
         is_linked = bool(caller.traceparent) and self._starts_a_trace(delay_s, is_batch_item)
         if caller.traceparent and not is_linked and not caller.is_sampled:
             return caller
+        if is_linked and self._roots.is_unrecorded():
+            return caller.unsampled()
+        if not caller.traceparent and (unrecorded := self._roots.unrecorded()).traceparent:
+            return unrecorded
         parent = Context() if is_linked else caller.as_parent()
         span = self._tracer.start_span(names.send_span(job_type), parent, SpanKind.PRODUCER)
         if not span.is_recording():

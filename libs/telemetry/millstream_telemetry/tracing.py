@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio, Sampler
 
 from millstream_telemetry.errors import TracingConfigError
+from millstream_telemetry.root_draw import RootIds
 
 DEFAULT_SAMPLED_SHARE = 0.01
 """Share of new traces that is recorded when OTEL_TRACES_SAMPLER is unset. OpenTelemetry's own default is all
@@ -48,7 +49,7 @@ def configure_tracing(service: str) -> trace.TracerProvider | None:
     exporters = [_exporter(name) for name in _exporter_names()]
     if not exporters:
         return None
-    provider = TracerProvider(sampler=_sampler(), resource=_resource(service))
+    provider = TracerProvider(sampler=_sampler(), resource=_resource(service), id_generator=RootIds())
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)

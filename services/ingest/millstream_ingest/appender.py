@@ -121,8 +121,11 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         self.backlog_jobs = 0
         """Jobs that wait or are on their way."""
         self._tasks: TaskGroup
+        self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
+        # Kept, because asking for the running loop is a system call, and this is done for each submission.
+        self._loop = asyncio.get_running_loop()
         self._tasks = await anyio.create_task_group().__aenter__()
         return self
 
@@ -149,7 +152,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
             raise StoreUnavailableError("Redis refused a write a moment ago")
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
             raise IngestError(OVERLOADED, f"{self.backlog_jobs} jobs wait to be stored")
-        ticket = Ticket(jobs, asyncio.get_running_loop().create_future(), since or time.monotonic())
+        ticket = Ticket(jobs, self._loop.create_future(), since or time.monotonic())
         self.backlog_jobs += len(jobs)
         lane = self._lanes.get((queue, durability))
         if lane is None:
@@ -181,12 +184,13 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)
         outcome, answers = await self._enqueue(lane, jobs, deadline)
         self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
+        at = 0
         for ticket in load:
             if isinstance(answers, StoreUnavailableError):
                 self._answer(ticket, answers)
             else:
-                self._answer(ticket, answers[: len(ticket.jobs)])
-                answers = answers[len(ticket.jobs) :]
+                self._answer(ticket, answers[at : at + len(ticket.jobs)])
+                at += len(ticket.jobs)
 
     async def _enqueue(
         self, lane: Lane, jobs: list[NewJob], deadline: float

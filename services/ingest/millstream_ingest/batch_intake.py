@@ -1,7 +1,7 @@
 """Submits many jobs: each is checked for itself, and all of a queue are stored a hundred at a time."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -65,11 +65,15 @@ class Draft:
         """How many items of a job type had an outcome."""
         self.refusals: dict[int, IngestError] = {}
 
-    def accept(self, index: int, job_type: str, enqueued: Enqueued) -> None:
-        """Note that an item is stored."""
-        replayed = enqueued.code is EnqueueCode.REPLAYED
-        self.items[index] = BatchItem(index=index, status=_ACCEPTED, id=enqueued.id, replayed=replayed)
-        self.counts[job_type, "replayed" if replayed else "accepted"] += 1
+    def accept(self, job_type: str, stored: Sequence[tuple[int, Enqueued]]) -> None:
+        """Note that items are stored."""
+        replays = 0
+        for index, enqueued in stored:
+            replayed = enqueued.code is EnqueueCode.REPLAYED
+            replays += replayed
+            self.items[index] = BatchItem(index=index, status=_ACCEPTED, id=enqueued.id, replayed=replayed)
+        self.counts[job_type, "replayed"] += replays
+        self.counts[job_type, "accepted"] += len(stored) - replays
 
     def refuse(self, index: int, job_type: str, refusal: IngestError) -> None:
         """Note why an item is not stored."""
@@ -115,11 +119,12 @@ class BatchIntake:
             checked = await self._check(batch, draft)
             if batch.strict and draft.refusals:
                 raise _refused_whole(batch, draft)
-            await self._store(await self._mint(batch, checked), draft, batch.durability)
+            await self._store(batch, checked, draft)
             return draft.receipt()
         finally:
             for (job_type, outcome), n in draft.counts.items():
-                self._metrics.count_submitted(job_type, outcome, n)
+                if n:
+                    self._metrics.count_submitted(job_type, outcome, n)
 
     async def _check(self, batch: BatchRequest, draft: Draft) -> list[Checked]:
         known = await self._catalogue.of(batch.tenant)
@@ -129,42 +134,43 @@ class BatchIntake:
             if index % BREATHE_EVERY == 0 or unbreathed >= BREATHE_EVERY_BYTES:
                 await checkpoint()
                 unbreathed = 0
-            job_type = ""
+            job_type, pointer = "", batch.pointer(index)
             try:
-                decoded = decode_submission(part, batch.format.encoding, batch.pointer(index))
+                decoded = decode_submission(part, batch.format.encoding, pointer)
                 job_type = decoded.submission.type
-                policy = self._admission.admit(decoded, known, batch.pointer(index))
+                policy = self._admission.admit(decoded, known, pointer)
             except IngestError as refusal:
                 draft.refuse(index, job_type, refusal)
             else:
                 # Without the decoded value, which may take a hundred times the room of its text.
-                checked.append(Checked(index, decoded._replace(value=None), policy))
+                checked.append(Checked(index, Decoded(decoded.submission, decoded.payload, None), policy))
         return checked
 
-    async def _mint(self, batch: BatchRequest, checked: Iterable[Checked]) -> dict[Queue, list[tuple[int, Minted]]]:
-        """Return the jobs of the items by queue, with the index of each item."""
-        minted: defaultdict[Queue, list[tuple[int, Minted]]] = defaultdict(list)
-        for turn, item in enumerate(checked):
-            if turn % BREATHE_EVERY == 0:
-                await checkpoint()
-            one = self._minter.mint(
-                batch.tenant,
-                item.decoded,
-                item.policy,
-                caller=batch.caller,
-                key=batch.key.item(item.index) if batch.key else None,
-                is_batch_item=True,
-            )
-            minted[one.queue].append((item.index, one))
-        return minted
-
-    async def _store(
-        self, by_queue: dict[Queue, list[tuple[int, Minted]]], draft: Draft, durability: Durability | None
-    ) -> None:
+    async def _store(self, batch: BatchRequest, checked: Iterable[Checked], draft: Draft) -> None:
+        """Store the items: while Redis takes a hundred the next are minted."""
+        loads: defaultdict[Queue, list[tuple[int, Minted]]] = defaultdict(list)
         async with anyio.create_task_group() as tasks:
-            for queue, minted in by_queue.items():
-                for load in _loads(minted):
-                    tasks.start_soon(self._store_load, queue, load, draft, durability)
+            for turn, item in enumerate(checked, start=1):
+                minted = self._mint(batch, item)
+                load = loads[minted.queue]
+                load.append((item.index, minted))
+                if len(load) == limits.MAX_SCRIPT_JOBS:
+                    del loads[minted.queue]
+                    tasks.start_soon(self._store_load, minted.queue, load, draft, batch.durability)
+                if turn % BREATHE_EVERY == 0:
+                    await checkpoint()
+            for queue, load in loads.items():
+                tasks.start_soon(self._store_load, queue, load, draft, batch.durability)
+
+    def _mint(self, batch: BatchRequest, item: Checked) -> Minted:
+        return self._minter.mint(
+            batch.tenant,
+            item.decoded,
+            item.policy,
+            caller=batch.caller,
+            key=batch.key.item(item.index) if batch.key else None,
+            is_batch_item=True,
+        )
 
     async def _store_load(
         self, queue: Queue, load: Sequence[tuple[int, Minted]], draft: Draft, durability: Durability | None
@@ -175,16 +181,13 @@ class BatchIntake:
             for index, _ in load:
                 draft.refuse(index, queue.type, refusal_of(error))
             return
+        stored = []
         for (index, _), enqueued in zip(load, answers, strict=True):
             if enqueued.code is EnqueueCode.KEY_REUSED:
                 draft.refuse(index, queue.type, reused())
             else:
-                draft.accept(index, queue.type, enqueued)
-
-
-def _loads(minted: Sequence[tuple[int, Minted]]) -> Iterator[Sequence[tuple[int, Minted]]]:
-    for start in range(0, len(minted), limits.MAX_SCRIPT_JOBS):
-        yield minted[start : start + limits.MAX_SCRIPT_JOBS]
+                stored.append((index, enqueued))
+        draft.accept(queue.type, stored)
 
 
 def _refused_whole(batch: BatchRequest, draft: Draft) -> IngestError:

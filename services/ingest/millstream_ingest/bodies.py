@@ -32,6 +32,9 @@ class Decoded(NamedTuple):
     """What the payload says, so that nobody has to decode it again."""
 
 
+_NO_TIMES = (None, None, None, None)
+
+
 @lru_cache(maxsize=64)
 def decoder_of(model: Any, encoding: Encoding) -> Callable[[bytes | Raw | memoryview], Any]:
     """Return the prebuilt decoder of a type."""
@@ -67,10 +70,16 @@ def decode_submission(
     if len(body) > limits.MAX_BODY_BYTES:
         raise too_large(prefix, "the submission", len(body), limits.MAX_BODY_BYTES)
     submission = decode_as(Submission, body, encoding, prefix)
-    if faults := list(_rule_faults(submission, prefix, clock)):
+    if _has_rules(submission) and (faults := list(_rule_faults(submission, prefix, clock))):
         raise invalid(*faults)
     value, packed = pack_payload(submission.payload, encoding, prefix + "/payload")
     return Decoded(submission, packed, value)
+
+
+def _has_rules(submission: Submission) -> bool:
+    """Whether a submission has any of the fields that :func:`_rule_faults` looks at."""
+    fields = (submission.run_at, submission.delay_s, submission.expires_at, submission.expires_in_s)
+    return submission.tags is not None or fields != _NO_TIMES
 
 
 def _rule_faults(submission: Submission, prefix: str, clock: Callable[[], float]) -> Iterator[FieldError]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 from millstream_contracts import FieldError
 from millstream_ingest.errors import MAX_QUOTED_CHARS, IngestError
 from millstream_ingest.problems import BAD_REQUEST, OVERLOADED, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
+from millstream_ingest.stall_watch import StallWatch
 
 STALLED_AFTER_S = 10.0
 """Longest time between two parts of a body."""
@@ -31,42 +32,45 @@ class BodyReader:
 
     def __init__(self, max_body_bytes: int) -> None:
         self._room_bytes = BODIES_IN_HAND * max_body_bytes
+        self._stalls = StallWatch(STALLED_AFTER_S)
 
     async def read(self, headers: Headers, receive: Callable[[], Awaitable[Any]], max_bytes: int) -> bytes:
         """Return a body. Raises: IngestError (400, 408, 413, 415, 503)."""
         _check_coding(headers)
         _check_announced(headers, max_bytes)
         chunks: list[bytes] = []
-        size, more = 0, True
-        loop = asyncio.get_running_loop()
+        size, held, more = 0, 0, True
+        watched = self._stalls.begin()
         try:
-            # One of asyncio for the whole body: a cancel scope of anyio for each part took a seventh of all CPU.
-            async with asyncio.timeout(STALLED_AFTER_S) as patience:
-                # What is too large is read on for a while and thrown away: a client that still sends when the
-                # connection is closed sees a reset in place of the answer.
-                while more and size <= 2 * max_bytes:
-                    message = cast("Mapping[str, Any]", await receive())
-                    if message["type"] == "http.disconnect":
-                        raise gone()
-                    chunk = message.get("body", b"")
-                    size += len(chunk)
-                    if size <= max_bytes:
-                        self._make_room(len(chunk))
-                        chunks.append(chunk)
-                    if more := message.get("more_body", False):
-                        patience.reschedule(loop.time() + STALLED_AFTER_S)
-        except TimeoutError:
+            # What is too large is read on for a while and thrown away: a client that still sends when the
+            # connection is closed sees a reset in place of the answer.
+            while more and size <= 2 * max_bytes:
+                message = cast("Mapping[str, Any]", await receive())
+                if message["type"] == "http.disconnect":
+                    raise gone()
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size <= max_bytes:
+                    held += self._take_room(len(chunk))
+                    chunks.append(chunk)
+                if more := message.get("more_body", False):
+                    self._stalls.renew(watched)
+        except asyncio.CancelledError:
+            if not self._stalls.is_stalled(watched):
+                raise
             raise IngestError(REQUEST_TIMEOUT, f"nothing of the body came for {STALLED_AFTER_S:g} s") from None
         finally:
-            self._room_bytes += sum(map(len, chunks))
+            self._stalls.end(watched)
+            self._room_bytes += held
         if size > max_bytes:
             raise _too_large(max_bytes)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _make_room(self, size_bytes: int) -> None:
+    def _take_room(self, size_bytes: int) -> int:
         if size_bytes > self._room_bytes:
             raise IngestError(OVERLOADED, "too many bytes of other requests are on their way")
         self._room_bytes -= size_bytes
+        return size_bytes
 
 
 def gone() -> IngestError:
@@ -75,8 +79,8 @@ def gone() -> IngestError:
 
 
 def _check_coding(headers: Headers) -> None:
-    coding = ",".join(headers.getall("content-encoding", [])).strip().lower()
-    if coding not in {"", "identity"}:
+    given = headers.getall("content-encoding", ())
+    if given and (coding := ",".join(given).strip().lower()) not in {"", "identity"}:
         # A few kilobytes of gzip can be 100 MB.
         detail = f"`Content-Encoding: {coding[:MAX_QUOTED_CHARS]}` is not supported: send the body as it is"
         raise IngestError(UNSUPPORTED_MEDIA_TYPE, detail)
@@ -84,9 +88,9 @@ def _check_coding(headers: Headers) -> None:
 
 def _check_announced(headers: Headers, max_bytes: int) -> None:
     """Refuse at once what says that it is too large, unless it is on its way already and soon here."""
-    announced = ",".join(headers.getall("content-length", []))
+    announced = ",".join(headers.getall("content-length", ()))
     size = int(announced) if announced.isdecimal() else 0
-    if size > 2 * max_bytes or (size > max_bytes and headers.getall("expect", [])):
+    if size > 2 * max_bytes or (size > max_bytes and headers.getall("expect", ())):
         raise _too_large(max_bytes)
 
 

@@ -64,10 +64,14 @@ class Intake:
         try:
             decoded = decode_submission(body, encoding)
             job_type = decoded.submission.type
-            policy = self._admission.admit(decoded, await self._catalogue.of(tenant))
+            known = self._catalogue.fresh(tenant)
+            policy = self._admission.admit(decoded, await self._catalogue.of(tenant) if known is None else known)
             minted = self._minter.mint(tenant, decoded, policy, caller=caller, key=key, waited=waited)
             [enqueued] = await self._appender.append(minted.queue, [minted.job], begun, durability)
-            accepted = await self._accepted(minted, enqueued)
+            if enqueued.code is EnqueueCode.STORED:
+                accepted = Accepted(minted.queue, stored_job(minted, enqueued))
+            else:
+                accepted = await self._stored_before(minted, enqueued)
         except StoreUnavailableError:
             self._metrics.count_submitted(job_type, "unavailable")
             raise
@@ -77,18 +81,14 @@ class Intake:
         self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
         return accepted
 
-    async def _accepted(self, minted: Minted, enqueued: Enqueued) -> Accepted:
-        match enqueued.code:
-            case EnqueueCode.STORED:
-                return Accepted(minted.queue, stored_job(minted, enqueued))
-            case EnqueueCode.STORED_BEFORE:
-                # The first answer of Redis was lost, and the job may have run meanwhile.
-                job = await self._views.job(minted.queue, minted.job.id)
-                return Accepted(minted.queue, job or stored_job(minted, enqueued))
-            case EnqueueCode.REPLAYED:
-                return Accepted(minted.queue, await self._earlier(minted.queue, enqueued.id), replayed=True)
-            case EnqueueCode.KEY_REUSED:
-                raise reused()
+    async def _stored_before(self, minted: Minted, enqueued: Enqueued) -> Accepted:
+        if enqueued.code is EnqueueCode.KEY_REUSED:
+            raise reused()
+        if enqueued.code is EnqueueCode.REPLAYED:
+            return Accepted(minted.queue, await self._earlier(minted.queue, enqueued.id), replayed=True)
+        # The first answer of Redis was lost, and the job may have run meanwhile.
+        job = await self._views.job(minted.queue, minted.job.id)
+        return Accepted(minted.queue, job or stored_job(minted, enqueued))
 
     async def _earlier(self, queue: Queue, job_id: JobId) -> Job:
         job = await self._views.job(queue, job_id)

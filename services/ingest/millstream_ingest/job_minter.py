@@ -89,7 +89,7 @@ def stored_job(minted: Minted, enqueued: Enqueued) -> Job:
 def _partition(policy: TypePolicy, key: IdempotencyKey | None) -> int:
     if policy.partitions == 1:
         return 0
-    return key.partition_seed % policy.partitions if key else random.randrange(policy.partitions)
+    return key.partition_seed % policy.partitions if key else int(random.random() * policy.partitions)
 
 
 def _delay_s(submission: Submission) -> float:

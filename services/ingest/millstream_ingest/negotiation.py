@@ -18,6 +18,9 @@ class Encoding(StrEnum):
     JSON = "application/json"
     MSGPACK = "application/vnd.msgpack"
 
+    # Enum's own is a function in Python, called by each look into a dict or cache.
+    __hash__ = str.__hash__
+
 
 class BatchFormat(NamedTuple):
     """How a batch is written: one object with a list of jobs, or one job after the other."""

@@ -70,13 +70,18 @@ def _is_plain(json: bytes) -> bool:
 
 def _is_sound(value: Any) -> bool:
     """Whether a value may be a payload. It goes level by level: no depth of nesting can end it early."""
-    containers: list[Any] = [[value]]
-    room = limits.MAX_PAYLOAD_VALUES + 1  # the list around the value is ours
-    for _ in range(limits.MAX_PAYLOAD_DEPTH + 1):
+    if type(value) not in _CONTAINERS:
+        return not _scalar_fault(value)
+    containers: list[Any] = [value]
+    room = limits.MAX_PAYLOAD_VALUES
+    for _ in range(limits.MAX_PAYLOAD_DEPTH):
         found: list[Any] = []
         room -= sum(map(len, containers))
-        if room < 0 or not all(_is_sound_container(container, found) for container in containers):
+        if room < 0:
             return False
+        for container in containers:
+            if not _is_sound_container(container, found):
+                return False
         if not found:
             return True
         containers = found

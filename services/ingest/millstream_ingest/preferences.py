@@ -32,6 +32,8 @@ class Preferences(Struct, frozen=True):
 
     def applied(self, *names: str) -> dict[str, str]:
         """Return the header `Preference-Applied`, where one of these preferences was given."""
+        if self == NO_PREFERENCES:
+            return {}
         words = {
             "wait": f"wait={self.wait_s:g}" if self.wait_s > 0 else "",
             "handling": "handling=strict" if self.strict else "",
@@ -39,6 +41,9 @@ class Preferences(Struct, frozen=True):
         }
         given = ", ".join(words[name] for name in names if words[name])
         return {"Preference-Applied": given} if given else {}
+
+
+NO_PREFERENCES = Preferences()
 
 
 def parse_preferences(values: Sequence[str]) -> Preferences:

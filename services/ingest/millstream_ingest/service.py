@@ -16,6 +16,7 @@ from millstream_ingest.batch_intake import BatchIntake
 from millstream_ingest.body_reader import BodyReader
 from millstream_ingest.config import IngestConfig
 from millstream_ingest.dead_desk import DeadDesk
+from millstream_ingest.garbage_pacer import pace_collector
 from millstream_ingest.http_server import HttpServer
 from millstream_ingest.intake import Intake
 from millstream_ingest.job_lister import JobLister
@@ -53,7 +54,7 @@ def run(config: IngestConfig) -> None:
     """
     configure_logs("ingest", config.log_level, sys.stderr)
     tracer = JobTracer(configure_tracing("ingest"), propagation=config.trace_propagation)
-    uvloop.run(serve(config, tracer=tracer))
+    uvloop.run(serve(config, tracer=tracer, on_listening=lambda *_: pace_collector()))
 
 
 async def serve(config: IngestConfig, *, tracer: JobTracer, on_listening: Listening | None = None) -> None:

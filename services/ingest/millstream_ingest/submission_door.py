@@ -5,18 +5,19 @@ in the application all the same, for the document and for its tests; both carry 
 """
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import structlog
 
 from millstream_contracts import Tenant
-from millstream_ingest.answer import MAX_INSTANCE_CHARS, encode, encode_problem, sent_encoding
+from millstream_ingest.answer import MAX_INSTANCE_CHARS, encode, encode_problem
 from millstream_ingest.client_watch import unless_gone
 from millstream_ingest.idempotency import HEADER, IdempotencyKey, parse_key
-from millstream_ingest.negotiation import Encoding, answer_encoding
+from millstream_ingest.negotiation import answer_encoding
 from millstream_ingest.parts import Parts
-from millstream_ingest.preferences import Preferences, parse_preferences
+from millstream_ingest.preferences import NO_PREFERENCES, Preferences, parse_preferences
 from millstream_ingest.problems import PROBLEM_MEDIA_TYPE
 from millstream_ingest.query import Query, parse_query
 from millstream_ingest.refusals import refusal_of
@@ -32,7 +33,6 @@ PATH = "/v1/jobs"
 _KEY_HEADER = HEADER.lower()
 _UNAVAILABLE = 503
 _INTERNAL_ERROR = 500
-_NO_PREFERENCES = Preferences()
 
 
 class SubmissionDoor:
@@ -53,7 +53,8 @@ class SubmissionDoor:
         with tracer.server("POST", PATH, headers.get("traceparent"), headers.get("tracestate")) as span:
             try:
                 told = await submit(DirectRequest(self._parts, scope, headers, receive, span), self._parts)
-                await _answer(told, headers, span, send)
+                span.answered(told.status)
+                await _answer(told, headers.get("accept"), send)
             except Exception as error:  # noqa: BLE001 - as in the framework: whatever it is has an answer
                 await self._refuse(error, span, send)
 
@@ -74,21 +75,28 @@ class SubmissionDoor:
 class DirectHeaders:
     """The headers of a request, looked up by name in small letters."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_last", "_raw")
 
     def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._values: dict[bytes, list[str]] = {}
-        for name, value in raw:
-            self._values.setdefault(name, []).append(value.decode("latin-1"))
+        self._raw = raw
+        self._last = dict(raw)
 
     def getall(self, key: str, default: Any, /) -> Sequence[str]:
         """Return all values of a header."""
-        return self._values.get(key.encode(), default)  # type: ignore[no-any-return]
+        name = key.encode()
+        # A request has twenty headers, of which a few are looked at: only those are decoded.
+        last = self._last.get(name)
+        if last is None:
+            return default  # type: ignore[no-any-return]
+        if len(self._last) == len(self._raw):
+            return (last.decode("latin-1"),)
+        return [value.decode("latin-1") for known, value in self._raw if known == name]
 
     def get(self, key: str) -> str:
         """Return the values of a header in one line; empty without it."""
-        found = self._values.get(key.encode())
-        return "" if found is None else found[0] if len(found) == 1 else ", ".join(found)
+        if len(self._last) == len(self._raw):
+            return self._last.get(key.encode(), b"").decode("latin-1")
+        return ", ".join(self.getall(key, ()))
 
 
 class DirectRequest:
@@ -117,7 +125,7 @@ class DirectRequest:
     def preferences(self) -> Preferences:
         """What the client would like. Raises: IngestError (400)."""
         values = self._headers.getall("prefer", ())
-        return parse_preferences(values) if values else _NO_PREFERENCES
+        return parse_preferences(values) if values else NO_PREFERENCES
 
     @property
     def idempotency_key(self) -> IdempotencyKey | None:
@@ -129,23 +137,28 @@ class DirectRequest:
         """Refuse a query. Raises: IngestError (400)."""
         return parse_query(self._scope["query_string"], ())
 
-    async def read_body(self, max_bytes: int) -> bytes:
+    def read_body(self, max_bytes: int) -> Coroutine[Any, Any, bytes]:
         """Return the body. Raises: IngestError (400, 408, 413, 415, 503)."""
-        return await self._parts.body_reader.read(self._headers, self._receive, max_bytes)
+        return self._parts.body_reader.read(self._headers, self._receive, max_bytes)
 
     async def unless_gone(self, wait: Callable[[], Awaitable[Any]]) -> Any:
         """Return what `wait` returns; stop it when the client goes away. Raises: StoreError, IngestError."""
         return await unless_gone(self._receive, wait)
 
 
-async def _answer(told: Submitted, headers: DirectHeaders, span: ServerSpan, send: Send) -> None:
-    encoding: Encoding = answer_encoding(headers.get("accept"), sent_encoding(headers.get("content-type") or None))
-    span.answered(told.status)
-    await _send(send, told.status, encode(told.job, encoding), encoding, told.headers | {"Vary": "Accept"})
+def _answer(told: Submitted, accept: str, send: Send) -> Coroutine[Any, Any, None]:
+    encoding = answer_encoding(accept, told.encoding)
+    told.headers["Vary"] = "Accept"
+    return _send(send, told.status, encode(told.job, encoding), encoding, told.headers)
 
 
 async def _send(send: Send, status: int, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    raw += [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    raw = [(_raw_name(name), value.encode("latin-1")) for name, value in headers.items()]
+    raw += ((b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+@lru_cache(maxsize=64)
+def _raw_name(name: str) -> bytes:
+    return name.lower().encode()

@@ -9,7 +9,7 @@ from msgspec import Struct
 from millstream_contracts import Job, Tenant
 from millstream_ingest.entity_tag import etag_of
 from millstream_ingest.idempotency import IdempotencyKey
-from millstream_ingest.negotiation import request_encoding
+from millstream_ingest.negotiation import Encoding, request_encoding
 from millstream_ingest.parts import Parts
 from millstream_ingest.preferences import Preferences
 from millstream_ingest.query import Query
@@ -64,6 +64,8 @@ class Submitted(Struct, frozen=True):
     job: Job
     status: int
     headers: dict[str, str]
+    encoding: Encoding
+    """Of the request's body."""
 
 
 async def submit(request: SubmissionRequest, parts: Parts) -> Submitted:
@@ -98,4 +100,6 @@ async def submit(request: SubmissionRequest, parts: Parts) -> Submitted:
                 or job
             )
         status = 200 if job.state.is_settled else 202
-    return Submitted(job, status, headers | {"Location": f"/v1/jobs/{job.id}", "ETag": etag_of(job)})
+    headers["Location"] = f"/v1/jobs/{job.id}"
+    headers["ETag"] = etag_of(job)
+    return Submitted(job, status, headers, encoding)

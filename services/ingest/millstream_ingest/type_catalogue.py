@@ -39,8 +39,12 @@ class TypeCatalogue:
         self._registry = registry
         self._metrics = metrics
         self._known: dict[Tenant, KnownTypes] = {}
-        self._read_at: dict[Tenant, float] = {}
+        self._fresh_until: dict[Tenant, float] = {}
         self._reading = anyio.Lock()
+
+    def fresh(self, tenant: Tenant) -> KnownTypes | None:
+        """Return the types of a tenant where they need not be read again; None where :meth:`of` is to be asked."""
+        return None if self._is_stale(tenant) else self._known.get(tenant, _NOTHING)
 
     async def of(self, tenant: Tenant) -> KnownTypes:
         """Return the types of a tenant, at most a second old unless Redis is away."""
@@ -51,7 +55,7 @@ class TypeCatalogue:
         return self._known.get(tenant, _NOTHING)
 
     def _is_stale(self, tenant: Tenant) -> bool:
-        return time.monotonic() - self._read_at.get(tenant, float("-inf")) > FRESH_FOR_S
+        return time.monotonic() > self._fresh_until.get(tenant, 0.0)
 
     async def _read(self, tenant: Tenant) -> None:
         try:
@@ -61,7 +65,7 @@ class TypeCatalogue:
             pass
         else:
             self._replace(tenant, registrations)
-        self._read_at[tenant] = time.monotonic()
+        self._fresh_until[tenant] = time.monotonic() + FRESH_FOR_S
 
     def _replace(self, tenant: Tenant, registrations: Mapping[JobType, TypeRegistration]) -> None:
         known = self._known.get(tenant, _NOTHING)
