@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import Span, StatusCode, Tracer, set_span_in_context
 
 from millstream_telemetry import names
-from millstream_telemetry.trace_context import TraceContext, trace_context_of
+from millstream_telemetry.trace_context import TraceContext, UnreadSpan, trace_context_of
 
 _NOTHING = nullcontext()
 _MAX_DESCRIPTION_CHARS = 512
@@ -61,17 +61,6 @@ class Attempt:
         """Note that the attempt failed, and in how many seconds it will be tried again, if it will be."""
 
 
-class _StoredSpan(NonRecordingSpan):
-    """The span of a stored context, which is only read if somebody asks: most handlers make no spans."""
-
-    def __init__(self, stored: TraceContext) -> None:
-        self._stored = stored
-
-    def get_span_context(self) -> SpanContext:
-        """Return what the stored context says."""
-        return self._stored.as_span().get_span_context()
-
-
 class UnsampledAttempt(Attempt):
     """An attempt of a trace that is not recorded. It keeps the spans of user code out of other traces."""
 
@@ -81,7 +70,7 @@ class UnsampledAttempt(Attempt):
 
     def __enter__(self) -> Self:
         """Make the stored context the current one, so that user code inherits that it is not sampled."""
-        self._token = attach(set_span_in_context(_StoredSpan(self.context)))
+        self._token = attach(set_span_in_context(UnreadSpan(self.context)))
         return self
 
     def __exit__(

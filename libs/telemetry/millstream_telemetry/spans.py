@@ -118,8 +118,11 @@ class JobTracer:
         """
         if self._tracer is None:
             return Attempt(stored)
-        if stored.traceparent and not stored.is_sampled:
-            return UnsampledAttempt(stored)
+        if stored.traceparent:
+            if not stored.is_sampled:
+                return UnsampledAttempt(stored)
+        elif (unrecorded := self._roots.unrecorded()).traceparent:
+            return UnsampledAttempt(unrecorded)
         span = self._tracer.start_span(
             names.process_span(job_type), stored.as_parent(), SpanKind.CONSUMER, links=_links(previous)
         )
