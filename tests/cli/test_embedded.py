@@ -56,6 +56,7 @@ def test_start_gives_the_server_its_options(server: EmbeddedRedis) -> None:
         "appendfsync": "everysec",
         "maxmemory-policy": "noeviction",
         "hash-max-listpack-value": "1024",
+        "stream-node-max-entries": "16",
         "save": "",
         "bind": "127.0.0.1",
     }

@@ -14,6 +14,7 @@ GOOD = {
     "maxmemory_policy": "noeviction",
     "appendonly": True,
     "listpack_value": 1024,
+    "node_entries": 16,
 }
 
 
@@ -55,6 +56,8 @@ def test_the_oldest_supported_version_is_accepted(version: tuple[int, ...]) -> N
         ({"maxmemory_policy": None}, "hides"),
         ({"appendonly": False}, "appendonly"),
         ({"listpack_value": 64}, "1024"),
+        ({"node_entries": 100}, "16"),
+        ({"node_entries": 0}, "16"),
         ({"waitaof": False}, "WAITAOF"),
     ],
 )
@@ -82,6 +85,7 @@ async def test_the_embedded_server_needs_no_advice_that_can_be_followed(own_redi
     assert found.maxmemory_policy == "noeviction"
     assert found.appendonly is True
     assert found.listpack_value == 1024
+    assert found.node_entries == 16
 
 
 async def test_require_suitable_refuses_a_server_that_evicts(own_redis: EmbeddedRedis) -> None:
@@ -100,5 +104,5 @@ async def test_probe_takes_a_server_that_hides_its_configuration(own_redis: Embe
         )
         async with open_broker(own_redis.url.replace("redis://", "redis://ann:x@")) as managed:
             found = await managed.require_suitable()
-    assert (found.maxmemory_policy, found.appendonly, found.listpack_value) == (None, None, None)
+    assert (found.maxmemory_policy, found.appendonly, found.listpack_value, found.node_entries) == (None,) * 4
     assert any("hides" in advice for advice in found.advice())

@@ -16,6 +16,10 @@ WAITAOF_SINCE = (7, 2)
 RECOMMENDED_LISTPACK_VALUE = 1024
 """`hash-max-listpack-value`: with it a queued job takes 576 B instead of 1,009 (Redis 7.0.15, 268-byte spec)."""
 
+RECOMMENDED_NODE_ENTRIES = 16
+"""`stream-node-max-entries`: to delete an entry takes a walk through its node (measured on Redis 7.0.15: 3 to 4 us
+with 100, 1.3 with 16)."""
+
 
 class Capabilities(Struct, frozen=True, kw_only=True):
     """A server as its answers describe it. What it hides, as managed services do, is None."""
@@ -30,6 +34,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     maxmemory_policy: str | None
     appendonly: bool | None
     listpack_value: int | None
+    node_entries: int | None
 
     def objections(self) -> list[str]:
         """Return the reasons for which jobs would not be safe here."""
@@ -56,6 +61,11 @@ class Capabilities(Struct, frozen=True, kw_only=True):
             found.append(
                 f"hash-max-listpack-value is {self.listpack_value}: with {RECOMMENDED_LISTPACK_VALUE} a waiting job "
                 "takes about half of the memory"
+            )
+        if self.node_entries is not None and not 0 < self.node_entries <= RECOMMENDED_NODE_ENTRIES:
+            found.append(
+                f"stream-node-max-entries is {self.node_entries}: with {RECOMMENDED_NODE_ENTRIES} a job costs Redis "
+                "5 to 8 % less"
             )
         if not self.waitaof:
             found.append("no WAITAOF before Redis 7.2: a submission cannot ask for durability on disk")
@@ -84,7 +94,8 @@ async def probe(client: Client, url: RedisUrl) -> Capabilities:
         waitaof=version >= WAITAOF_SINCE,
         maxmemory_policy=settings.get("maxmemory-policy"),
         appendonly=None if "appendonly" not in settings else settings["appendonly"] == "yes",
-        listpack_value=None if listpack is None else int(listpack),
+        listpack_value=_number(listpack),
+        node_entries=_number(settings.get("stream-node-max-entries")),
     )
 
 
@@ -99,7 +110,7 @@ async def require_suitable(client: Client, url: RedisUrl) -> Capabilities:
 
 async def _settings(client: Client, url: RedisUrl) -> dict[str, str]:
     answers: dict[str, str] = {}
-    for pattern in ("maxmemory-policy", "appendonly", "hash-max-*"):
+    for pattern in ("maxmemory-policy", "appendonly", "hash-max-*", "stream-node-max-entries"):
         try:
             reply = await attempt(lambda pattern=pattern: client.config_get(pattern, **_anywhere(url)))  # type: ignore[misc]
         except ResponseError:
@@ -121,6 +132,10 @@ RANDOM_NODE = "random"
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
 
 
 def _text(value: str | bytes) -> str:
