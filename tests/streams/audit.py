@@ -74,12 +74,15 @@ def _home(fields: Hash) -> list[tuple[str, str]]:
 
 
 def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
-    """Say where the rule is broken that a running job is in a worker's hands with a token, and no other job is."""
-    is_running = fields["state"] == b"running"
+    """Say where the rule is broken that a running job is in a worker's hands with a token, and no other job is.
+
+    One that succeeded may keep the token of its commit, by which that commit is known when it is sent again.
+    """
+    is_running, has_succeeded = fields["state"] == b"running", fields["state"] == b"succeeded"
     complaints = []
     if is_running and not any(fields["entry"].decode() in entries for entries in snapshot.pending):
         complaints.append(f"{job_id} is running, and pending with nobody")
-    if is_running != bool(fields.get("token")):
+    if is_running != bool(fields.get("token")) and not has_succeeded:
         complaints.append(f"{job_id} is {fields['state'].decode()} with the token {fields.get('token')!r}")
     if is_running and fields["token"].split(b":")[0] != fields["deliveries"]:
         complaints.append(f"{job_id} has the token {fields['token']!r} at delivery {fields['deliveries']!r}")

@@ -85,7 +85,8 @@ class Ground(RuleBasedStateMachine):
             fields = snapshot.jobs[job_id]
             counts = {name: int(fields.get(name, 0)) for name in ("attempts", "crashes", "deliveries", "handbacks")}
             assert counts == {name: getattr(job, name) for name in counts}, job_id
-            assert fields.get("token", b"").decode() == job.token
+            kept = job.done_token if job.state == "succeeded" else job.token
+            assert fields.get("token", b"").decode() == kept
         depths = self.do(self.broker.store.measure(QUEUE))
         held = sum(job.state == "running" or bool(job.reader) for job in self.model.values())
         assert depths.running == held

@@ -96,6 +96,25 @@ async def test_commit_keeps_the_error_after_a_later_success(broker: Broker, queu
     assert (job.state, job.error, job.attempts) == (JobState.SUCCEEDED, ERROR, 2)
 
 
+async def test_commit_refuses_a_zombie_of_a_job_that_succeeded(broker: Broker, queue: Queue) -> None:
+    """A job that succeeded knows whose commit that was: another's is stale, also when it reports the same."""
+    zombie = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    await commit(broker, await take_one(broker, queue))
+    assert await commit(broker, zombie) is CommitCode.STALE
+
+
+async def test_commit_knows_what_an_earlier_release_committed(broker: Broker, queue: Queue) -> None:
+    """Releases before this one cleared the token of a job that succeeded and noted it elsewhere."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running)
+    key = broker.keys.of(queue).job(running.id)
+    await broker.client.hset(key, mapping={"token": "", "done_token": running.token})
+    assert await commit(broker, running) is CommitCode.COMMITTED_BEFORE
+    other = Commit(running.id, "1:other", Succeeded(), TTL_MS)
+    assert await broker.store.commit(queue, worker="w1", commits=[other]) == [CommitCode.STALE]
+
+
 async def test_commit_keeps_no_result_where_there_is_none(broker: Broker, queue: Queue) -> None:
     """What returns nothing, as most handlers do, takes no room for it, and reads as nothing."""
     running = await seed_running(broker, queue)

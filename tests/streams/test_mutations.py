@@ -74,8 +74,8 @@ MUTATIONS = {
     ),
     "commit forgets the last token": Mutation(
         "commit",
-        "elseif redis.call('HGET', jobs .. id, 'done_token') == token then",
-        "elseif false then",
+        "elseif was_committed(",
+        "elseif false and was_committed(",
         partial(test_commit.test_commit_changes_nothing_when_sent_again, outcome=Succeeded()),
     ),
     "commit acknowledges without deleting": Mutation(
@@ -86,6 +86,24 @@ MUTATIONS = {
         "seen[id] == token",
         "false",
         partial(test_commit.test_commit_counts_a_job_once_when_one_call_names_it_twice, outcome=Succeeded()),
+    ),
+    "commit does not ask what was before": Mutation(
+        "commit",
+        "if job[5] ~= '2' then",
+        "if false then",
+        partial(test_commit.test_commit_ends_a_job_whose_cancellation_was_asked_for, name="retry"),
+    ),
+    "commit takes any token of a job that succeeded": Mutation(
+        "commit",
+        "return held == token",
+        "return true",
+        test_commit.test_commit_refuses_a_zombie_of_a_job_that_succeeded,
+    ),
+    "renew takes the lease of a job that has ended": Mutation(
+        "renew",
+        "job[3] == 'running' and ",
+        "",
+        test_renew.test_renew_refuses_a_job_that_succeeded_though_its_entry_is_pending,
     ),
     "hand_back does not compare the token": Mutation(
         "hand_back", " or job[2] ~= token", "", test_hand_back.test_hand_back_refuses_a_zombie

@@ -75,6 +75,22 @@ async def test_renew_does_not_steal_the_job_back(broker: Broker, queue: Queue) -
     assert owner.token != zombie.token
 
 
+async def test_renew_refuses_a_job_that_succeeded_though_its_entry_is_pending(
+    broker: Broker, torn_queue: Queue
+) -> None:
+    """After a failover an entry id may come a second time, for another job: it is no lease of the first one."""
+    running = await seed_running(broker, torn_queue)
+    await commit(broker, running)
+    stream = broker.keys.of(torn_queue).ready[1]
+    await broker.client.delete(stream)
+    await broker.client.xgroup_create(stream, "workers", id="0", mkstream=True)
+    await broker.client.xadd(stream, {"id": "another"}, id=running.entry)
+    await broker.client.xreadgroup("workers", "w1", {stream: ">"})
+    codes = await broker.store.renew(torn_queue, consumer="w1", leases=[lease(running)])
+    await broker.client.delete(stream)
+    assert codes == [LeaseCode.LOST]
+
+
 async def test_renew_refuses_the_right_token_in_other_hands(broker: Broker, queue: Queue) -> None:
     """The token alone is not enough: the entry has to be pending with the caller."""
     running = await seed_running(broker, queue)

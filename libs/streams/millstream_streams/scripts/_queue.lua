@@ -73,6 +73,13 @@ local function drop_entry(stream, entry)
   redis.call('XDEL', stream, entry)
 end
 
+-- Whether this token's outcome is the last one that was committed. A job that succeeded keeps the token itself, for
+-- no other can follow. Other states have it in `done_token`, and so has what an earlier release committed.
+local function was_committed(state, held, done_token, token)
+  if state == 'succeeded' and held ~= '' then return held == token end
+  return done_token == token
+end
+
 -- Make a job ready. Clears the token, so that whoever held the job before can no longer commit.
 local function make_ready(id, priority, version, now)
   local entry = redis.call('XADD', ready[stream_index(priority)], '*', 'id', id)

@@ -36,7 +36,7 @@ for at = 3, #ARGV, 5 do
     list[#list + 1] = job[3]
     owned[#owned + 1] = at
     found[#owned] = job
-  elseif redis.call('HGET', jobs .. id, 'done_token') == token then
+  elseif was_committed(job[1], job[2], redis.call('HGET', jobs .. id, 'done_token'), token) then
     reply = 2
   end
   replies[#replies + 1] = reply
@@ -54,12 +54,18 @@ local function note(kind, id, version, state, deliveries, detail)
   transitions[#transitions + 1] = transition(id, version, state, deliveries, detail)
 end
 
-local function succeed(id, job, version, token, attempts, ttl_ms, result, deliveries)
+-- As finish() does it, but what happens to most jobs writes no more than it must: the token stays where it is.
+local function succeed(id, job, version, attempts, ttl_ms, result, deliveries)
+  local key = jobs .. id
   if result == NIL then
-    finish(id, 'succeeded', version, now, ttl_ms, job[6], 'done_token', token, 'attempts', attempts)
+    redis.call('HSET', key, 'state', 'succeeded', 'finished_at', int(now), 'version', int(version),
+      'attempts', attempts)
   else
-    finish(id, 'succeeded', version, now, ttl_ms, job[6], 'done_token', token, 'attempts', attempts, 'result', result)
+    redis.call('HSET', key, 'state', 'succeeded', 'finished_at', int(now), 'version', int(version),
+      'attempts', attempts, 'result', result)
   end
+  redis.call('PEXPIRE', key, ttl_ms)
+  if job[6] then hint('settled', id) end
   note('succeeded', id, version, 'succeeded', deliveries)
 end
 
@@ -93,7 +99,7 @@ local function commit(at, job)
   -- Version 2 has been stored and claimed and nothing else: most jobs. Each field that is asked for costs time.
   if job[5] ~= '2' then past = redis.call('HMGET', jobs .. id, 'attempts', 'deliveries', 'cancel') end
   local attempts, deliveries = int((tonumber(past[1]) or 0) + 1), past[2]
-  if outcome == 'succeeded' then return succeed(id, job, version, token, attempts, ttl_ms, blob, deliveries) end
+  if outcome == 'succeeded' then return succeed(id, job, version, attempts, ttl_ms, blob, deliveries) end
   local kind, rest = string.match(outcome, '^(%S+) (.*)$')
   if kind == 'cancelled' then return cancel(id, job, version, token, ttl_ms, rest, deliveries) end
   -- Somebody asked for its end while it ran: there will be no other attempt.

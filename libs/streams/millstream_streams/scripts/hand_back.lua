@@ -17,7 +17,7 @@ local function hand_back(id, token)
   local job = redis.call('HMGET', key, 'state', 'token', 'done_token', 'entry', 'priority', 'version', 'handbacks',
     'deliveries', 'cancel', 'waited')
   if not job[1] then return -2 end
-  if job[3] == token then return 2 end
+  if was_committed(job[1], job[2], job[3], token) then return 2 end
   if job[1] ~= 'running' or job[2] ~= token then return -1 end
   local version = next_version(job[6])
   drop_entry(ready[stream_index(job[5])], job[4])
