@@ -48,6 +48,7 @@ class WorkerMetrics:
         self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry)
         self._queue_wait = ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry)
         self._run = ByType(registry.histogram(names.JOB_RUN), registry)
+        self._queue_waits, self._runs = registry.tally(self._queue_wait.of), registry.tally(self._run.of)
         self._slots = registry.gauge(names.WORKER_SLOTS)
         self._slots_busy = registry.gauge(names.WORKER_SLOTS_BUSY)
         self._loop_lag = registry.histogram(names.WORKER_LOOP_LAG)
@@ -63,11 +64,17 @@ class WorkerMetrics:
 
     def observe_queue_wait(self, job_type: str, seconds: float, exemplar: str = "") -> None:
         """Observe how long a job was ready; `exemplar` is the id of its trace, when that is recorded."""
-        _observe(self._queue_wait.of(job_type), seconds, exemplar)
+        if exemplar:
+            self._queue_wait.of(job_type).observe(seconds, {"trace_id": exemplar})
+        else:
+            self._queue_waits.add(job_type, seconds)
 
     def observe_run(self, job_type: str, seconds: float, exemplar: str = "") -> None:
         """Observe how long a handler ran; `exemplar` as above."""
-        _observe(self._run.of(job_type), seconds, exemplar)
+        if exemplar:
+            self._run.of(job_type).observe(seconds, {"trace_id": exemplar})
+        else:
+            self._runs.add(job_type, seconds)
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Observe how late the event loop ran something."""
@@ -190,10 +197,6 @@ def rss_bytes() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # The unit is bytes on Darwin and KiB elsewhere.
     return float(peak if os.uname().sysname == "Darwin" else peak * 1024)
-
-
-def _observe(histogram: Histogram, seconds: float, exemplar: str) -> None:
-    histogram.observe(seconds, {"trace_id": exemplar} if exemplar else None)
 
 
 def _counts(queue: QueueStatus) -> list[tuple[tuple[str, str, str], int]]:

@@ -4,13 +4,14 @@ It makes each metric of `names.py` once, however many groups record into it, and
 job types that workers have registered, so that nobody can fill it by submitting made-up ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
+from millstream_telemetry.bulk_histogram import BulkHistogram, Tally
 from millstream_telemetry.names import OTHER_TYPE, MetricSpec
 
 M = TypeVar("M", bound=MetricWrapperBase)
@@ -23,6 +24,7 @@ class MetricRegistry(CollectorRegistry):
         super().__init__()
         self._made: dict[str, MetricWrapperBase] = {}
         self._types: set[str] = set()
+        self._tallies: list[Tally] = []
 
     def register_types(self, job_types: Iterable[str]) -> None:
         """Let these job types stand as labels from now on. Idempotent; a type is never taken back."""
@@ -40,15 +42,22 @@ class MetricRegistry(CollectorRegistry):
         """Return the gauge of this name."""
         return self._make(Gauge, spec)
 
-    def histogram(self, spec: MetricSpec) -> Histogram:
+    def histogram(self, spec: MetricSpec) -> BulkHistogram:
         """Return the histogram of this name."""
         if spec.name not in self._made:
-            made = Histogram(spec.name, spec.help, spec.labels, registry=self, buckets=spec.buckets)
+            made = BulkHistogram(spec.name, spec.help, spec.labels, registry=self, buckets=spec.buckets)
             self._made[spec.name] = made
-        return cast("Histogram", self._made[spec.name])
+        return cast("BulkHistogram", self._made[spec.name])
+
+    def tally(self, histogram_of: Callable[[str], BulkHistogram]) -> Tally:
+        """Return a tally before a histogram; whoever collects finds all that was put into it."""
+        self._tallies.append(Tally(histogram_of))
+        return self._tallies[-1]
 
     def collect(self) -> Iterable[Metric]:
         """Yield all metrics, without the `_created` series that double the number of time series."""
+        for tally in self._tallies:
+            tally.flush()
         for metric in super().collect():
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
