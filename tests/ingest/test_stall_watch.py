@@ -53,6 +53,26 @@ async def test_each_stalled_body_is_refused_beside_one_that_moves(monkeypatch: p
             assert caught.value.status == 408
 
 
+async def test_a_body_that_stalls_later_than_another_is_refused_too(monkeypatch: pytest.MonkeyPatch):
+    """Each has its own time, and nobody has to come for the last of them to be looked at."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.2)
+    reader, refusals, drip = BodyReader(LIMIT), [], dripping(LIMIT, 0.1)
+
+    async def refused(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        with pytest.raises(IngestError) as caught:
+            await reader.read(CIMultiDict(), receive, LIMIT)
+        refusals.append(caught.value.status)
+
+    async def once() -> dict[str, Any]:
+        return await drip() if not refusals else await never()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(refused, never)
+        tasks.start_soon(refused, once)
+
+    assert refusals == [408, 408]
+
+
 async def test_a_caller_that_is_cancelled_while_it_waits_is_cancelled():
     """Who ends a request for another reason is not told of a stalled body."""
     reading = asyncio.ensure_future(BodyReader(LIMIT).read(CIMultiDict(), never, LIMIT))

@@ -1,5 +1,7 @@
 """New traces are drawn without the SDK where they are not recorded, and with it where they are."""
 
+import random
+
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -48,10 +50,11 @@ def traces_of(exported):
 
 def test_a_request_is_recorded_when_the_sampler_would_record_its_trace(tracer_of, exported):
     """The same id is decided about in the same way by every service that samples by it."""
+    random.seed(4711)
     contexts = requests(tracer_of(ParentBasedTraceIdRatio(SHARE)))
 
     bound = TraceIdRatioBased(SHARE).bound
-    assert {context.is_sampled for context in contexts} == {True, False}
+    assert sum(context.is_sampled for context in contexts) == pytest.approx(SHARE * len(contexts), rel=0.3)
     for context in contexts:
         assert context.is_sampled == (int(context.trace_id[16:], 16) < bound)
     assert traces_of(exported) == [context.trace_id for context in contexts if context.is_sampled]
@@ -68,13 +71,14 @@ def test_a_trace_that_is_not_recorded_says_that_its_id_is_random(tracer_of):
 
 def test_items_of_a_batch_are_recorded_one_by_one(tracer_of, exported):
     """Each item is a trace of its own; those that are not recorded keep the caller's, so that no attempt decides."""
+    random.seed(4711)
     tracer = tracer_of(ParentBasedTraceIdRatio(SHARE))
 
     stored = [tracer.send("email.send", f"email.send_{n}", CALLER, is_batch_item=True) for n in range(400)]
 
     assert [context.trace_id for context in stored if context.is_sampled] == traces_of(exported)
     assert {context for context in stored if not context.is_sampled} == {CALLER}
-    assert 0 < len(traces_of(exported)) < len(stored)
+    assert len(traces_of(exported)) == pytest.approx(SHARE * len(stored), rel=0.3)
 
 
 def test_the_sdk_is_asked_where_the_sampler_or_the_ids_are_others(tracer_of, exported):
