@@ -196,7 +196,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         self, lane: Lane, jobs: list[NewJob], deadline: float
     ) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
         try:
-            with anyio.fail_after(deadline - time.monotonic()):
+            async with asyncio.timeout(deadline - time.monotonic()):
                 await self._make_known(lane.queue)
                 return "ok", await self._store.enqueue(lane.queue, jobs, lane.durability)
         except StoreFullError as error:
