@@ -113,6 +113,16 @@ def test_chunked_body_within_the_limit_is_accepted_however_it_is_cut(target):
         assert wire.status() == 202
 
 
+def test_length_beside_chunks_cuts_no_body_short(target):
+    """Chunks say where the body ends; whoever believed the length would read a part of it."""
+    short = len(JOB) - 1
+    with wire_to(target.port) as wire:
+        wire.send(head("POST", "/v1/jobs", JSON, "Transfer-Encoding: chunked", f"Content-Length: {short}"))
+        for piece in chunked([JOB[:short], JOB[short:]]):
+            wire.send(piece)
+        assert wire.status() == 202
+
+
 def test_slow_bodies_hold_nobody_up(target):
     """Fifty clients that stop in the middle of a body; others are served, and so are these once they go on."""
     wires = [wire_to(target.port) for _ in range(50)]
