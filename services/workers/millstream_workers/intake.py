@@ -30,7 +30,7 @@ from millstream_workers.slots import Slots
 LOOK_ELSEWHERE_S = 0.02
 """How long hot queues may go on before the others are looked at."""
 
-GATHER_S = 0.001
+GATHER_S = 0.0005
 """For how long a worker that is nearly full waits for more of its jobs to end, to ask for several at once."""
 
 NODE_AWAY_S = 1.0
