@@ -36,8 +36,8 @@ class Machine(Struct, frozen=True):
     cluster_nodes: int = 1_000
     """Of one Redis Cluster; its authors advise against more."""
     type_partitions: int = 256
-    connections_per_worker: int = 3
-    """To each shard that a worker takes jobs from: commands, the blocking read, renewals."""
+    connections_per_worker: int = 5
+    """To each shard that a worker takes jobs from: scripts, the blocking read, the registry, renewals, hints."""
     max_clients: int = 10_000
 
 

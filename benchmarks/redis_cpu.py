@@ -1,4 +1,7 @@
-"""What a job costs Redis from submission to success in batches of 100: CPU, network, disk, and memory once it ended."""
+"""What a job costs Redis from submission to success in batches of 100: CPU, network, disk, and memory once it ended.
+
+Its floor is a stream alone: XADD of the payload, XREADGROUP, XACK, XDEL, with no state, result, events or fence.
+"""
 
 import math
 import time
@@ -35,8 +38,10 @@ class Cost(Struct, frozen=True):
 
 async def main(options: Namespace) -> dict[str, Any]:
     """Measure without and with a log on disk, and with a real worker; print the medians."""
-    plain, logged, worked = [], [], []
+    floors, plain, logged, worked = [], [], [], []
     for _ in range(options.rounds):
+        async with rig() as one:
+            floors.append(await _floor_us(one, options.jobs))
         async with rig() as one:
             plain.append(await _measure(one, options.jobs))
         async with rig() as one:
@@ -50,6 +55,8 @@ async def main(options: Namespace) -> dict[str, Any]:
     cost, aof = _medians(plain), _medians(logged)
     rows = [
         ("CPU of Redis, us/job", f"{cost.redis_us:.1f}"),
+        ("floor: a stream alone", f"{median(floors):.1f}"),
+        ("ratio to the floor", f"{cost.redis_us / median(floors):.2f}"),
         ("the same with the batches of a real worker", f"{median(worked):.1f}"),
         ("the same with an AOF, everysec", f"{aof.redis_us:.1f}"),
         ("AOF, bytes/job", f"{aof.aof_bytes:,.0f}"),
@@ -66,6 +73,7 @@ async def main(options: Namespace) -> dict[str, Any]:
         jobs=options.jobs,
         rounds=options.rounds,
         **figures,
+        floor_us=round(median(floors), 2),
         aof_bytes=aof.aof_bytes,
         aof_redis_us=aof.redis_us,
         worked_redis_us=round(median(worked), 2),
@@ -100,6 +108,25 @@ async def _measure(one: Rig, jobs: int) -> Cost:
         aof_bytes=per_job("aof_current_size"),
         client_us=round((time.process_time() - own_s) / jobs * 1e6, 2),
     )
+
+
+async def _floor_us(one: Rig, jobs: int) -> float:
+    """Return the CPU of Redis per job of a stream alone, in the same batches."""
+    client, stream, payload = one.broker.client, "floor", b"x" * 200
+    await client.xgroup_create(stream, WORKER, id="0", mkstream=True)
+    before = await redis_cpu_s(one)
+    for _ in range(jobs // BATCH):
+        submitting = client.pipeline(transaction=False)
+        for _ in range(BATCH):
+            submitting.xadd(stream, {b"payload": payload})
+        await submitting.execute()
+        [[_, entries]] = await client.xreadgroup(WORKER, WORKER, {stream: ">"}, count=BATCH)
+        ids = [entry for entry, _ in entries]
+        ending = client.pipeline(transaction=False)
+        ending.xack(stream, WORKER, *ids)
+        ending.xdel(stream, *ids)
+        await ending.execute()
+    return (await redis_cpu_s(one) - before) / jobs * 1e6
 
 
 async def _log_to_disk(one: Rig) -> None:

@@ -1,5 +1,9 @@
-"""What a second worker process adds on the same machine, Redis on its cores too."""
+"""What a second worker process adds on the same machine, Redis on its cores too.
 
+One worker and Redis at work side by side may fill two cores already: what the cores allow at most is printed as well.
+"""
+
+import os
 from argparse import Namespace
 from typing import Any
 
@@ -25,10 +29,15 @@ async def main(options: Namespace) -> dict[str, Any]:
             (f"CPU of workers, {count} process(es), us/job", f"{median([one.worker_us for one in some]):.1f}"),
             (f"CPU of Redis, {count} process(es), us/job", f"{median([one.redis_us for one in some]):.1f}"),
         ]
+    alone = found[1]
+    busy_us = median([one.worker_us + one.redis_us for one in alone])
+    most = (os.cpu_count() or 1) * 1e6 / busy_us / rates[1]
+    rows.append(("most that the cores allow, as a ratio", f"{most:.2f}"))
     return report(
         "two_workers",
         rows,
         measured={"two_workers": rates[2] / rates[1]},
+        most=round(most, 3),
         jobs=options.jobs,
         rounds=options.rounds,
         concurrency=options.concurrency,

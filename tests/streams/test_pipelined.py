@@ -70,14 +70,6 @@ async def test_replies_reach_who_asked(redis_url: str) -> None:
             tasks.start_soon(ask, number)
 
 
-async def test_commands_of_one_go_are_answered_together(redis_url: str) -> None:
-    """An error stands in the place of its reply, and takes nothing from the others."""
-    async with client_of(redis_url) as client:
-        first, failed, last = await client.execute_commands(("ECHO", "a"), ("EVALSHA", "0" * 40, 0), ("ECHO", 2))
-        assert (first, last) == (b"a", b"2")
-        assert isinstance(failed, NoScriptError)
-
-
 async def test_an_error_is_raised_where_it_belongs(redis_url: str) -> None:
     """By its own class, as redis-py names it; the connection goes on."""
     async with client_of(redis_url) as client:

@@ -12,7 +12,7 @@ import hiredis
 from redis._parsers import BaseParser
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from millstream_streams.faults import is_of_replica
@@ -36,16 +36,6 @@ class PipelinedClient:
     async def execute_command(self, *command: Any) -> Any:
         """Send a command and return its reply. Raises: redis.RedisError."""
         return await (await self._connected()).send(hiredis.pack_command(command))
-
-    async def execute_commands(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """Send commands together, and return their replies; of one that failed, its error. Raises: redis.RedisError."""
-        link = await self._connected()
-        sent = [link.send(hiredis.pack_command(command)) for command in commands]
-        replies = await asyncio.gather(*sent, return_exceptions=True)
-        for reply in replies:
-            if isinstance(reply, BaseException) and not isinstance(reply, ResponseError):
-                raise reply
-        return replies
 
     def abort(self) -> None:
         """Give up the connection with all that is under way on it; the next command makes a new one."""
