@@ -53,14 +53,14 @@ class PipelinedClient:
         if self._link is not None and self._link.address != self._address:
             # Another connection has learnt from a Sentinel who is the primary now.
             self._link.end(RedisConnectionError("this server is not the primary any more"))
-        if self._link is None or self._link.has_ended:
-            if self._connecting is None:
-                # In a task of its own: all who wait share what becomes of it, and one that is cancelled takes it from
-                # nobody.
-                self._connecting = asyncio.create_task(self._connect())
-                self._connecting.add_done_callback(self._note_connected)
-            self._link = await asyncio.shield(self._connecting)
-        return self._link
+        if self._link is not None and not self._link.has_ended:
+            return self._link
+        if self._connecting is None:
+            # In a task of its own: all who wait share what becomes of it, and one that is cancelled takes it from
+            # nobody.
+            self._connecting = asyncio.create_task(self._connect())
+            self._connecting.add_done_callback(self._note_connected)
+        return await asyncio.shield(self._connecting)
 
     async def _connect(self) -> "_Link":
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
@@ -74,8 +74,9 @@ class PipelinedClient:
 
     def _note_connected(self, connecting: "asyncio.Task[_Link]") -> None:
         self._connecting = None
-        if not connecting.cancelled():
-            connecting.exception()  # whoever waited has it
+        # Whoever waited has the error, if there is one.
+        if not connecting.cancelled() and connecting.exception() is None:
+            self._link = connecting.result()
 
 
 class _Waiting(NamedTuple):
