@@ -64,14 +64,16 @@ async def _jobs(broker: Broker, queue: Queue) -> Any:
 
 def _record(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
     spec = _decode_spec(fields[b"spec"])
+    state, held = fields[b"state"].decode(), fields.get(b"token", b"").decode()
     counts = {name: int(fields.get(name.encode(), 0)) for name in ("attempts", "crashes", "deliveries", "handbacks")}
     return JobRecord(
         id=job_id,
         type=queue.type,
-        state=fields[b"state"].decode(),
+        state=state,
         key=_decode_payload(spec.payload)["key"],
         max_attempts=spec.max_attempts or app.handlers[queue.type].policy.max_attempts,
-        done_token=fields.get(b"done_token", b"").decode(),
+        # A success keeps the token of its commit where it was.
+        done_token=(held if state == "succeeded" else "") or fields.get(b"done_token", b"").decode(),
         reason=fields.get(b"reason", b"").decode(),
         **counts,
     )

@@ -64,9 +64,10 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
             stack.enter_context(redis)
             redis_url = redis.url
         names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
-        port, *admin_ports = free_ports(len(names))
+        # One that was asked for may be free yet, and must not become another's.
+        port, *admin_ports = [found for found in free_ports(len(names) + 1) if found != plan.port]
         port = plan.port or port
-        admin = dict(zip(names[1:], admin_ports, strict=True))
+        admin = dict(zip(names[1:], admin_ports, strict=False))
         specs = [_spec(name, plan, redis_url, port, admin) for name in names]
         admin_urls = {"ingest": f"http://{HOST}:{port}"} | {
             name: f"http://{HOST}:{admin_port}" for name, admin_port in admin.items()

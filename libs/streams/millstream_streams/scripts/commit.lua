@@ -54,15 +54,16 @@ local function note(kind, id, version, state, deliveries, detail)
   transitions[#transitions + 1] = transition(id, version, state, deliveries, detail)
 end
 
--- As finish() does it, but what happens to most jobs writes no more than it must: the token stays where it is.
-local function succeed(id, job, version, attempts, ttl_ms, result, deliveries)
+-- As finish() does it, but what happens to most jobs writes no more than it must: the token stays where it is. It is
+-- written all the same, as a record of whose commit this was that owes nothing to the comparison above.
+local function succeed(id, job, version, token, attempts, ttl_ms, result, deliveries)
   local key = jobs .. id
   if result == NIL then
     redis.call('HSET', key, 'state', 'succeeded', 'finished_at', int(now), 'version', int(version),
-      'attempts', attempts)
+      'token', token, 'attempts', attempts)
   else
     redis.call('HSET', key, 'state', 'succeeded', 'finished_at', int(now), 'version', int(version),
-      'attempts', attempts, 'result', result)
+      'token', token, 'attempts', attempts, 'result', result)
   end
   redis.call('PEXPIRE', key, ttl_ms)
   if job[6] then hint('settled', id) end
@@ -99,7 +100,7 @@ local function commit(at, job)
   -- Version 2 has been stored and claimed and nothing else: most jobs. Each field that is asked for costs time.
   if job[5] ~= '2' then past = redis.call('HMGET', jobs .. id, 'attempts', 'deliveries', 'cancel') end
   local attempts, deliveries = int((tonumber(past[1]) or 0) + 1), past[2]
-  if outcome == 'succeeded' then return succeed(id, job, version, attempts, ttl_ms, blob, deliveries) end
+  if outcome == 'succeeded' then return succeed(id, job, version, token, attempts, ttl_ms, blob, deliveries) end
   local kind, rest = string.match(outcome, '^(%S+) (.*)$')
   if kind == 'cancelled' then return cancel(id, job, version, token, ttl_ms, rest, deliveries) end
   -- Somebody asked for its end while it ran: there will be no other attempt.
