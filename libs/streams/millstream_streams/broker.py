@@ -128,7 +128,4 @@ async def open_broker(
             client=client,
         )
     finally:
-        if scripting is not client:
-            await close(scripting)
-        await close(client)
-        await close(confirming)
+        await close(scripting, client, confirming)

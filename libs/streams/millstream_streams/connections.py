@@ -185,13 +185,14 @@ class _TlsConnection(_LeavesReplicas, SSLConnection):
     pass
 
 
-async def close(client: Client) -> None:
-    """Close a client with all of its connections, those to the Sentinels too, which redis-py leaves open."""
-    await client.aclose()
-    pool = getattr(client, "connection_pool", None)
-    manager = getattr(pool, "sentinel_manager", None)
-    for sentinel in manager.sentinels if manager else ():
-        await sentinel.aclose()
+async def close(*clients: Client) -> None:
+    """Close clients, each once, with all connections, those to the Sentinels too, which redis-py leaves open."""
+    for client in dict.fromkeys(clients):
+        await client.aclose()
+        pool = getattr(client, "connection_pool", None)
+        manager = getattr(pool, "sentinel_manager", None)
+        for sentinel in manager.sentinels if manager else ():
+            await sentinel.aclose()
 
 
 def _single(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Client:

@@ -88,9 +88,7 @@ class ReadyReader:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._reading is not self._client:
-            await close(self._reading)
-        await close(self._client)
+        await close(self._reading, self._client)
 
     async def _read(self, queues: Sequence[Queue], consumer: str, block_ms: int) -> list[ReadEntry]:
         places = {

@@ -27,8 +27,11 @@ class Tally:
         # One thread appends while another, of a scrape, takes away: with a deque each is one step.
         self._waiting: defaultdict[str, deque[float]] = defaultdict(deque)
 
-    def add(self, job_type: str, amount: float) -> None:
-        """Take an observation."""
+    def add(self, job_type: str, amount: float, exemplar: str = "") -> None:
+        """Take an observation; `exemplar` is the id of its trace, when that is recorded."""
+        if exemplar:
+            self._histogram_of(job_type).observe(amount, {"trace_id": exemplar})
+            return
         waiting = self._waiting[job_type]
         waiting.append(amount)
         if len(waiting) >= FULL:

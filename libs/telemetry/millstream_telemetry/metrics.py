@@ -46,9 +46,8 @@ class WorkerMetrics:
     def __init__(self, registry: MetricRegistry) -> None:
         self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
         self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry)
-        self._queue_wait = ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry)
-        self._run = ByType(registry.histogram(names.JOB_RUN), registry)
-        self._queue_waits, self._runs = registry.tally(self._queue_wait.of), registry.tally(self._run.of)
+        self._queue_waits = registry.tally(ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry).of)
+        self._runs = registry.tally(ByType(registry.histogram(names.JOB_RUN), registry).of)
         self._slots = registry.gauge(names.WORKER_SLOTS)
         self._slots_busy = registry.gauge(names.WORKER_SLOTS_BUSY)
         self._loop_lag = registry.histogram(names.WORKER_LOOP_LAG)
@@ -64,17 +63,11 @@ class WorkerMetrics:
 
     def observe_queue_wait(self, job_type: str, seconds: float, exemplar: str = "") -> None:
         """Observe how long a job was ready; `exemplar` is the id of its trace, when that is recorded."""
-        if exemplar:
-            self._queue_wait.of(job_type).observe(seconds, {"trace_id": exemplar})
-        else:
-            self._queue_waits.add(job_type, seconds)
+        self._queue_waits.add(job_type, seconds, exemplar)
 
     def observe_run(self, job_type: str, seconds: float, exemplar: str = "") -> None:
         """Observe how long a handler ran; `exemplar` as above."""
-        if exemplar:
-            self._run.of(job_type).observe(seconds, {"trace_id": exemplar})
-        else:
-            self._runs.add(job_type, seconds)
+        self._runs.add(job_type, seconds, exemplar)
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Observe how late the event loop ran something."""
