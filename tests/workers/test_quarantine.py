@@ -107,6 +107,26 @@ async def test_jobs_on_their_last_crash_run_one_after_the_other(floor: Floor) ->
     assert max(len(group) for group in bench.seen_together) == 1
 
 
+async def test_what_ended_before_a_job_on_its_last_crash_is_committed_before_it_runs(floor: Floor) -> None:
+    """Until then it would be charged the crash as well, and could be buried although it has succeeded."""
+    app, begun, uncommitted = App("test"), [], []
+
+    @app.job("quick")
+    async def quick(ctx: Context) -> None:
+        uncommitted.extend([one for one in begun if (await floor.job(one)).state is JobState.RUNNING])
+        begun.append(JobId(ctx.job_id))
+
+    for turn in range(5):
+        await floor.submit("quick", None)
+        await floor.broker.store.claim(queue_of_type("quick"), consumer="gone", nonce=str(turn), limit=1)
+    await floor.broker.store.recover(queue_of_type("quick"), lease_ms=0, max_crashes=100)
+    await floor.broker.store.claim(queue_of_type("quick"), consumer="gone", nonce="again", limit=5)
+    await floor.broker.store.recover(queue_of_type("quick"), lease_ms=0, max_crashes=100)
+    await floor.hire(app)
+    await wait_until(lambda: len(begun) == 5, "all have begun")
+    assert uncommitted == []
+
+
 async def test_a_job_with_crashes_to_spare_runs_beside_others(floor: Floor) -> None:
     """A worker that vanishes is mostly the fault of no job: one crash slows nothing down."""
     bench = Bench()

@@ -169,6 +169,10 @@ class Intake:
             self._hot[queue] = None
 
     async def _claim(self, queue: Queue, read: Sequence[ReadEntry] = ()) -> None:
+        with self._slots.claiming():
+            await self._claim_now(queue, read)
+
+    async def _claim_now(self, queue: Queue, read: Sequence[ReadEntry]) -> None:
         resume = queue in self._uncertain
         nonce = self._uncertain.get(queue) or self._nonce()
         limit = 0 if self.is_stopping else max(0, min(self._slots.free, self._most))

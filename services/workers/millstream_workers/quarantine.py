@@ -1,7 +1,8 @@
 """Has a job run alone that has brought down as many workers as it may but one.
 
-When a worker dies, all that ran on it is charged a crash, for nobody can tell who did it. Without this a job that
-kills its worker would take its neighbours with it into the dead letters.
+When a worker dies, all that Redis knows as running on it is charged a crash, for nobody can tell who did it. Without
+this a job that kills its worker would take its neighbours with it into the dead letters: those that run, those that
+have ended and were not committed yet, and those that a claim has just brought.
 """
 
 from collections.abc import Awaitable, Callable
@@ -67,7 +68,7 @@ class Quarantine:
 
     async def _wait_alone(self, running: Running) -> Outcome | None:
         """Wait for this job's turn. Returns: what becomes of it when that does not come."""
-        if self._occupy(running):
+        if self._occupy(running) and not self._committer.backlog:
             return None
         self._log.info("job waits to run alone", job_id=running.id, crashes=running.delivery.crashes)
         try:
@@ -75,7 +76,10 @@ class Quarantine:
             with anyio.move_on_after(PATIENCE_S):
                 while not self._is_closed and not self._occupy(running):
                     await self._slots.wait_change()
-            if self._occupant is running:
+                if self._occupant is running:
+                    # Only now: what a last claim had brought was declined, and that is an outcome too.
+                    await self._committer.wait_empty()
+            if self._occupant is running and not self._committer.backlog:
                 await self._note(running, waits=False)
                 return None
         except StoreError as error:
@@ -86,7 +90,7 @@ class Quarantine:
 
     def _occupy(self, running: Running) -> bool:
         """Take the worker for this job, if there is nobody but other suspects that wait."""
-        if self._occupant is None and self._slots.busy == self._present:
+        if self._occupant is None and self._slots.busy == self._present and not self._slots.claims:
             self._occupant = running
         return self._occupant is running
 

@@ -12,6 +12,8 @@ class Slots:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.busy = 0
+        self.claims = 0
+        """Claims under way: what they bring is this worker's already, though nothing of it runs yet."""
         self._closures = 0
         self._changed = anyio.Event()
         self._enough = anyio.Event()
@@ -31,6 +33,16 @@ class Slots:
         """Note that a handler has ended."""
         self.busy -= 1
         self.tell()
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """Note that a claim is under way, until what it brought has been started or declined."""
+        self.claims += 1
+        try:
+            yield
+        finally:
+            self.claims -= 1
+            self.tell()
 
     @contextmanager
     def closed(self) -> Iterator[None]:
