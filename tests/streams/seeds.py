@@ -9,18 +9,17 @@ import msgspec
 from millstream_contracts import (
     Dead,
     Event,
-    EventKind,
     Job,
     JobError,
     JobId,
     JobSpec,
-    JobTransition,
     Outcome,
     Queue,
     Succeeded,
     new_job_id,
 )
 from millstream_streams import Broker, Commit, CommitCode, Delivery, Lease, NewJob
+from millstream_streams.specs import read_event
 
 TTL_MS = 3_600_000
 FAR_MS = 3_600_000
@@ -30,8 +29,6 @@ LONG_AGO_MS = 1
 
 ERROR = JobError(type="ValueError", message="no such address", fingerprint="f00d", attempt=1)
 """What a failed attempt leaves."""
-
-_decode_transitions = msgspec.msgpack.Decoder(list[JobTransition]).decode
 
 
 def new_job(queue: Queue, payload: Any = None, **options: Any) -> NewJob:
@@ -147,16 +144,7 @@ async def pending(broker: Broker, stream: str) -> list[tuple[bytes, bytes]]:
 async def events(broker: Broker, queue: Queue) -> list[Event]:
     """Return a queue's events, oldest first."""
     rows = await broker.client.xrange(broker.keys.of(queue).events)
-    return [
-        Event(
-            entry=entry.decode(),
-            kind=EventKind(fields[b"kind"].decode()),
-            at_ms=int(fields[b"at"]),
-            worker=fields[b"worker"].decode(),
-            jobs=_decode_transitions(fields[b"jobs"]),
-        )
-        for entry, fields in rows
-    ]
+    return [read_event(entry, fields) for entry, fields in rows]
 
 
 async def kinds(broker: Broker, queue: Queue) -> list[str]:

@@ -1,11 +1,22 @@
 """Reads what is stored of a job, also what this release cannot read: one such job must not stop those beside it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from millstream_contracts import UNDECODABLE, JobError, JobSpec, Progress, moment
+from millstream_contracts import (
+    UNDECODABLE,
+    Event,
+    EventKind,
+    JobError,
+    JobId,
+    JobSpec,
+    JobTransition,
+    Progress,
+    moment,
+)
 
 # Stands for a spec that was broken, or written by a release that this one does not understand. No handler can decode
 # its payload either, so the job is buried with a clear reason.
@@ -14,6 +25,7 @@ UNREADABLE = JobSpec(payload=msgspec.Raw(b""), created_at_ms=0)
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
+_decode_moves = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 def read_spec(blob: bytes | None) -> JobSpec:
@@ -38,6 +50,20 @@ def read_progress(blob: bytes | None) -> Progress | None:
         return _decode_progress(blob) if blob else None
     except UNDECODABLE:
         return None
+
+
+def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
+    """Return an entry of an event stream, as `emit` in _queue.lua writes it. Raises: KeyError, ValueError."""
+    state, detail = fields[b"state"].decode(), fields[b"detail"].decode()
+    # Three values a job in one list: id, version, deliveries.
+    moves = zip(*[iter(_decode_moves(fields[b"jobs"]))] * 3, strict=True)
+    return Event(
+        entry=entry.decode(),
+        kind=EventKind(fields[b"kind"].decode()),
+        at_ms=int(fields[b"at"]),
+        worker=fields[b"worker"].decode(),
+        jobs=[JobTransition(JobId(job_id), version, state, number, detail) for job_id, version, number in moves],
+    )
 
 
 def read_int(text: bytes | int | None) -> int:

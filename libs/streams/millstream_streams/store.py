@@ -1,7 +1,7 @@
 """The transitions of jobs: one method, one script, one atomic step. See scripts/*.lua for what each does."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -137,9 +137,8 @@ class JobStore:
         def arguments(failures: int) -> list[Argument]:
             return [consumer, nonce, "1" if resume or failures else "", *tail]
 
-        ask_again_ms, now, taken = await self._run("claim", queue, arguments, patience_s)
-        now_ms = int(now)
-        return Claim([_delivery(queue, nonce, now_ms, row) for row in taken], int(ask_again_ms))
+        ask_again_ms, now, taken, pasts = await self._run("claim", queue, arguments, patience_s)
+        return Claim(_deliveries(queue, nonce, int(now), taken, pasts), int(ask_again_ms))
 
     async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
         """Renew the leases that this worker still has, and note progress."""
@@ -329,24 +328,35 @@ def _words(outcome: Outcome) -> tuple[str, bytes]:
             raise TypeError("a HandedBack goes through hand_back")
 
 
-def _delivery(queue: Queue, nonce: str, now_ms: int, row: list[Any]) -> Delivery:
-    index, entry, job_id, spec, ready_at, deliveries, *past = row
-    attempts, crashes, error, run_at = past or _NO_PAST
-    return Delivery(
-        queue=queue,
-        id=JobId(job_id.decode()),
-        spec=read_spec(spec),
-        priority_index=index,
-        entry=entry.decode(),
-        token=f"{deliveries}:{nonce}",
-        attempts=read_int(attempts),
-        deliveries=deliveries,
-        crashes=read_int(crashes),
-        ready_at_ms=read_int(ready_at),
-        claimed_at_ms=now_ms,
-        last_error=read_error(error),
-        was_delayed=bool(run_at),
-    )
+def _deliveries(queue: Queue, nonce: str, now_ms: int, taken: list[Any], pasts: list[Any]) -> list[Delivery]:
+    """Return what claim.lua gave away: both lists are flat, six values a job and five for one with a past."""
+    past_of = {past[0]: past[1:] for past in _rows(pasts, 5)} if pasts else {}
+    deliveries = []
+    for index, entry, job_id, spec, ready_at, number in _rows(taken, 6):
+        attempts, crashes, error, run_at = past_of.get(job_id, _NO_PAST)
+        deliveries.append(
+            Delivery(
+                queue=queue,
+                id=JobId(job_id.decode()),
+                spec=read_spec(spec),
+                priority_index=index,
+                entry=entry.decode(),
+                token=f"{number}:{nonce}",
+                attempts=read_int(attempts),
+                deliveries=number,
+                crashes=read_int(crashes),
+                ready_at_ms=read_int(ready_at),
+                claimed_at_ms=now_ms,
+                last_error=read_error(error),
+                was_delayed=bool(run_at),
+            )
+        )
+    return deliveries
+
+
+def _rows(values: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
+    """Cut a flat list into rows."""
+    return zip(*[iter(values)] * width, strict=True)
 
 
 def _recovered(row: list[Any]) -> RecoveredJob:

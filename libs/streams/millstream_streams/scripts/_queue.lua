@@ -56,16 +56,22 @@ local function hint(topic, message)
   redis.pcall('PUBLISH', namespace .. ':hints:' .. topic, message)
 end
 
-local function emit(kind, now, worker, transitions)
-  if #transitions > 0 then
-    redis.call('XADD', events, '*', 'kind', kind, 'at', int(now), 'worker', worker,
-      'jobs', cmsgpack.pack(transitions))
+-- Tell of the jobs that this call moved in the same way; `detail` is the reason of a death or a cancellation, if any.
+-- They stand in one array of plain values: a table for each would cost as much again.
+local function emit(kind, state, now, worker, moves, detail)
+  if #moves > 0 then
+    redis.call('XADD', events, '*', 'kind', kind, 'state', state, 'at', int(now), 'worker', worker,
+      'detail', detail or '', 'jobs', cmsgpack.pack(moves))
   end
 end
 
-local function transition(id, version, state, deliveries, detail)
-  return {id, version, state, tonumber(deliveries) or 0, detail or ''}
+local function note(moves, id, version, deliveries)
+  local last = #moves
+  moves[last + 1], moves[last + 2], moves[last + 3] = id, version, tonumber(deliveries) or 0
 end
+
+-- How many jobs have been noted.
+local function noted(moves) return #moves / 3 end
 
 -- Take an entry out of a ready stream. Acknowledging without deleting would let the stream grow for ever.
 local function drop_entry(stream, entry)

@@ -25,7 +25,7 @@ local function cancel(id)
     -- The first write needs no memory: to cancel is what one does when Redis is full.
     redis.call('HDEL', key, 'progress')
     redis.call('HSET', key, 'cancel', int(now), 'version', int(version))
-    requested[#requested + 1] = transition(id, version, 'running', job[5])
+    note(requested, id, version, job[5])
     hint('cancel:' .. (job[8] or ''), id)
     return 2
   end
@@ -38,11 +38,11 @@ local function cancel(id)
   end
   redis.call('ZREM', expiring, id)
   finish(id, 'cancelled', version, now, ttl_ms, job[7], 'reason', 'cancelled')
-  cancelled[#cancelled + 1] = transition(id, version, 'cancelled', job[5], 'cancelled')
+  note(cancelled, id, version, job[5])
   return 1
 end
 
 for at = 3, #ARGV do replies[#replies + 1] = cancel(ARGV[at]) end
-emit('cancelled', now, '', cancelled)
-emit('cancel_requested', now, '', requested)
+emit('cancelled', 'cancelled', now, '', cancelled, 'cancelled')
+emit('cancel_requested', 'running', now, '', requested)
 return replies

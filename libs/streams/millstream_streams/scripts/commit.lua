@@ -17,13 +17,15 @@ local now = now_ms()
 local worker = ARGV[2]
 local NIL = '\192' -- in MessagePack; a result that is not there reads as the same
 local FIRST = {false, 1, false}
-local replies, owned, found, seen = {}, {}, {}, {}
+local replies, owned, found, keys, seen = {}, {}, {}, {}, {}
 local entries = {{}, {}, {}}
-local moved = {succeeded = {}, retrying = {}, snoozed = {}, dead = {}, cancelled = {}}
+local succeeded, dead, cancelled = {}, {}, {} -- the latter two by reason
+local retrying, snoozed = {queued = {}, scheduled = {}}, {queued = {}, scheduled = {}}
 
 for at = 3, #ARGV, 5 do
   local id, token = ARGV[at + 1], ARGV[at + 2]
-  local job = redis.call('HMGET', jobs .. id, 'state', 'token', 'entry', 'priority', 'version', 'waited')
+  local key = jobs .. id
+  local job = redis.call('HMGET', key, 'state', 'token', 'entry', 'priority', 'version', 'waited')
   local reply = -1
   if not job[1] then
     reply = -2
@@ -36,7 +38,8 @@ for at = 3, #ARGV, 5 do
     list[#list + 1] = job[3]
     owned[#owned + 1] = at
     found[#owned] = job
-  elseif was_committed(job[1], job[2], redis.call('HGET', jobs .. id, 'done_token'), token) then
+    keys[#owned] = key
+  elseif was_committed(job[1], job[2], redis.call('HGET', key, 'done_token'), token) then
     reply = 2
   end
   replies[#replies + 1] = reply
@@ -49,15 +52,9 @@ for index = 1, 3 do
   end
 end
 
-local function note(kind, id, version, state, deliveries, detail)
-  local transitions = moved[kind]
-  transitions[#transitions + 1] = transition(id, version, state, deliveries, detail)
-end
-
 -- As finish() does it, but what happens to most jobs writes no more than it must: the token stays where it is. It is
 -- written all the same, as a record of whose commit this was that owes nothing to the comparison above.
-local function succeed(id, job, version, token, attempts, ttl_ms, result, deliveries)
-  local key = jobs .. id
+local function succeed(id, key, job, version, token, attempts, ttl_ms, result, deliveries)
   if result == NIL then
     redis.call('HSET', key, 'state', 'succeeded', 'finished_at', int(now), 'version', int(version),
       'token', token, 'attempts', attempts)
@@ -67,18 +64,20 @@ local function succeed(id, job, version, token, attempts, ttl_ms, result, delive
   end
   redis.call('PEXPIRE', key, ttl_ms)
   if job[6] then hint('settled', id) end
-  note('succeeded', id, version, 'succeeded', deliveries)
+  note(succeeded, id, version, deliveries)
 end
 
 local function cancel(id, job, version, token, ttl_ms, reason, deliveries)
   finish(id, 'cancelled', version, now, ttl_ms, job[6], 'done_token', token, 'reason', reason)
-  note('cancelled', id, version, 'cancelled', deliveries, reason)
+  cancelled[reason] = cancelled[reason] or {}
+  note(cancelled[reason], id, version, deliveries)
 end
 
 local function die(id, job, version, token, attempts, rest, error, deliveries)
   local fingerprint, reason = string.match(rest, '^(%S*) (.*)$')
   bury(id, reason, fingerprint, version, now, job[6], 'done_token', token, 'attempts', attempts, 'error', error)
-  note('dead', id, version, 'dead', deliveries, reason)
+  dead[reason] = dead[reason] or {}
+  note(dead[reason], id, version, deliveries)
 end
 
 local function postpone(kind, id, job, version, token, attempts, delay_ms, error, deliveries)
@@ -90,17 +89,17 @@ local function postpone(kind, id, job, version, token, attempts, delay_ms, error
   else
     make_ready(id, job[4], version, now)
   end
-  local state = delay_ms > 0 and 'scheduled' or 'queued'
-  note(kind == 'retry_at' and 'retrying' or 'snoozed', id, version, state, deliveries)
+  local moves = kind == 'retry_at' and retrying or snoozed
+  note(moves[delay_ms > 0 and 'scheduled' or 'queued'], id, version, deliveries)
 end
 
-local function commit(at, job)
+local function commit(at, job, key)
   local outcome, id, token, ttl_ms, blob = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local version, past = next_version(job[5]), FIRST
   -- Version 2 has been stored and claimed and nothing else: most jobs. Each field that is asked for costs time.
   if job[5] ~= '2' then past = redis.call('HMGET', jobs .. id, 'attempts', 'deliveries', 'cancel') end
   local attempts, deliveries = int((tonumber(past[1]) or 0) + 1), past[2]
-  if outcome == 'succeeded' then return succeed(id, job, version, token, attempts, ttl_ms, blob, deliveries) end
+  if outcome == 'succeeded' then return succeed(id, key, job, version, token, attempts, ttl_ms, blob, deliveries) end
   local kind, rest = string.match(outcome, '^(%S+) (.*)$')
   if kind == 'cancelled' then return cancel(id, job, version, token, ttl_ms, rest, deliveries) end
   -- Somebody asked for its end while it ran: there will be no other attempt.
@@ -109,6 +108,10 @@ local function commit(at, job)
   postpone(kind, id, job, version, token, attempts, tonumber(rest), blob, deliveries)
 end
 
-for place, at in ipairs(owned) do commit(at, found[place]) end
-for kind, transitions in pairs(moved) do emit(kind, now, worker, transitions) end
+for place, at in ipairs(owned) do commit(at, found[place], keys[place]) end
+emit('succeeded', 'succeeded', now, worker, succeeded)
+for reason, moves in pairs(dead) do emit('dead', 'dead', now, worker, moves, reason) end
+for reason, moves in pairs(cancelled) do emit('cancelled', 'cancelled', now, worker, moves, reason) end
+for state, moves in pairs(retrying) do emit('retrying', state, now, worker, moves) end
+for state, moves in pairs(snoozed) do emit('snoozed', state, now, worker, moves) end
 return replies

@@ -22,10 +22,10 @@ local function discard(id)
   redis.call('XDEL', dlq, job[2])
   redis.call('HDEL', key, 'dead_entry')
   finish(id, 'cancelled', version, now, ttl_ms, job[5], 'reason', 'discarded')
-  discarded[#discarded + 1] = transition(id, version, 'cancelled', job[4], 'discarded')
+  note(discarded, id, version, job[4])
   return 1
 end
 
 for at = 3, #ARGV do replies[#replies + 1] = discard(ARGV[at]) end
-emit('cancelled', now, '', discarded)
+emit('cancelled', 'cancelled', now, '', discarded, 'discarded')
 return replies

@@ -25,7 +25,7 @@ local function expire(id, job)
   end
   local version = next_version(job[4])
   finish(id, 'expired', version, now, ttl_ms, job[7])
-  expired[#expired + 1] = transition(id, version, 'expired', job[6])
+  note(expired, id, version, job[6])
 end
 
 local ids = redis.call('ZRANGEBYSCORE', expiring, '-inf', int(now), 'LIMIT', 0, limit)
@@ -38,5 +38,5 @@ end
 -- The first write frees memory.
 if #ids > 0 then redis.call('ZREM', expiring, unpack(ids)) end
 for at, id in ipairs(ids) do expire(id, found[at]) end
-emit('expired', now, '', expired)
-return {#expired, #ids == limit and 1 or 0}
+emit('expired', 'expired', now, '', expired)
+return {noted(expired), #ids == limit and 1 or 0}

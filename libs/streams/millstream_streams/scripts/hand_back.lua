@@ -23,18 +23,18 @@ local function hand_back(id, token)
   drop_entry(ready[stream_index(job[5])], job[4])
   if job[9] then
     finish(id, 'cancelled', version, now, ttl_ms, job[10], 'done_token', token, 'reason', 'cancelled')
-    cancelled[#cancelled + 1] = transition(id, version, 'cancelled', job[8], 'cancelled')
+    note(cancelled, id, version, job[8])
     return 1
   end
   redis.call('HSET', key, 'done_token', token, 'handbacks', int((tonumber(job[7]) or 0) + 1))
   make_ready(id, job[5], version, now)
-  returned[#returned + 1] = transition(id, version, 'queued', job[8])
+  note(returned, id, version, job[8])
   return 1
 end
 
 for at = 4, #ARGV, 2 do
   replies[#replies + 1] = hand_back(ARGV[at], ARGV[at + 1])
 end
-emit('handed_back', now, worker, returned)
-emit('cancelled', now, worker, cancelled)
+emit('handed_back', 'queued', now, worker, returned)
+emit('cancelled', 'cancelled', now, worker, cancelled, 'cancelled')
 return replies

@@ -37,16 +37,16 @@ local function recover(index, entry, id)
   if crashed then redis.call('HSET', key, 'crashes', int(crashes)) end
   if job[7] then
     finish(id, 'cancelled', version, now, ttl_ms, job[8], 'reason', 'cancelled')
-    cancelled[#cancelled + 1] = transition(id, version, 'cancelled', job[6], 'cancelled')
+    note(cancelled, id, version, job[6])
   elseif crashed and crashes >= max_crashes then
     local message = 'the worker vanished ' .. int(crashes) .. ' times while running this job'
     bury(id, 'crashed', 'crashed', version, now, job[8],
       'error', cmsgpack.pack({type = 'crashed', message = message, fingerprint = 'crashed'}))
-    died[#died + 1] = transition(id, version, 'dead', job[6], 'crashed')
+    note(died, id, version, job[6])
     buried[#buried + 1] = report
   else
     make_ready(id, job[3], version, now)
-    recovered[#recovered + 1] = transition(id, version, 'queued', job[6])
+    note(recovered, id, version, job[6])
     requeued[#requeued + 1] = report
   end
 end
@@ -76,7 +76,7 @@ for index = 1, 3 do
   local cursor = ARGV[5 + index]
   cursors[index] = cursor == '' and '' or sweep(index, cursor)
 end
-emit('recovered', now, '', recovered)
-emit('dead', now, '', died)
-emit('cancelled', now, '', cancelled)
+emit('recovered', 'queued', now, '', recovered)
+emit('dead', 'dead', now, '', died, 'crashed')
+emit('cancelled', 'cancelled', now, '', cancelled, 'cancelled')
 return {cursors, requeued, buried, strays}

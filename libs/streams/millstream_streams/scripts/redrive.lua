@@ -19,10 +19,10 @@ local function redrive(id)
   redis.call('HDEL', key, 'attempts', 'crashes', 'dead_entry', 'finished_at', 'reason', 'cancel',
     'progress', 'expires_at', 'run_at')
   redis.call('XDEL', dlq, job[2])
-  redriven[#redriven + 1] = transition(id, version, 'queued', job[5])
+  note(redriven, id, version, job[5])
   return 1
 end
 
 for at = 2, #ARGV do replies[#replies + 1] = redrive(ARGV[at]) end
-emit('redriven', now, '', redriven)
+emit('redriven', 'queued', now, '', redriven)
 return replies

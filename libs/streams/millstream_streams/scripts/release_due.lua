@@ -17,10 +17,10 @@ local function release(id, job)
   local expires_at = tonumber(job[4])
   if expires_at and expires_at <= now then
     finish(id, 'expired', version, now, ttl_ms, job[6])
-    expired[#expired + 1] = transition(id, version, 'expired', job[5])
+    note(expired, id, version, job[5])
   else
     make_ready(id, job[2], version, now)
-    released[#released + 1] = transition(id, version, 'queued', job[5])
+    note(released, id, version, job[5])
   end
 end
 
@@ -35,9 +35,9 @@ end
 if #ids > 0 then redis.call('ZREM', due, unpack(ids)) end
 for at, id in ipairs(ids) do release(id, found[at]) end
 
-emit('released', now, '', released)
-emit('expired', now, '', expired)
+emit('released', 'queued', now, '', released)
+emit('expired', 'expired', now, '', expired)
 local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 local wait = -1
 if head[2] then wait = math.max(0, tonumber(head[2]) - now) end
-return {#released, #expired, int(wait)}
+return {noted(released), noted(expired), int(wait)}
