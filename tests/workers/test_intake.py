@@ -58,6 +58,31 @@ async def test_never_more_handlers_run_than_there_are_slots(
     assert hired.worker._slots.busy == 0
 
 
+async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker expected its jobs to end soon, and they do not: another one may have room."""
+
+    looks = count()
+
+    def look_ahead(slots: Slots) -> None:
+        slots._ahead = 2 if next(looks) < 5 else 0
+
+    monkeypatch.setattr(Slots, "look_ahead", look_ahead)
+    counting = Counting()
+    ids = await floor.submit_many("type-0", [None] * 5)
+    hired = await floor.hire(counting.app, concurrency=3)
+    await wait_until(lambda: counting.now == 3, "every slot is taken")
+
+    async def are_back() -> bool:
+        jobs = [await floor.job(job_id) for job_id in ids if job_id not in counting.ran]
+        return {(job.state, job.handbacks, job.attempts, job.crashes) for job in jobs} == {(JobState.QUEUED, 1, 0, 0)}
+
+    await wait_until(are_back, "the others are back")
+    assert hired.worker._slots.busy == 3
+    counting.go.set()
+    assert {(await floor.settled(job_id)).state for job_id in ids} == {JobState.SUCCEEDED}
+    assert (counting.most, sorted(counting.ran)) == (3, sorted(ids))
+
+
 @pytest.mark.parametrize(
     ("weights", "shares"),
     [((70, 20, 10), {"high": 14, "normal": 4, "low": 2}), (None, {"high": 20}), ((0, 0, 1), {"low": 20})],

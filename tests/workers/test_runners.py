@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
@@ -17,24 +18,36 @@ from millstream_workers.runners import Runners
 NOTE = contextvars.ContextVar("note", default="")
 
 
+LIMIT = 20
+
+
+class Work:
+    """A plain function in place of a delivery."""
+
+    def __init__(self, job: Callable) -> None:
+        self.job = job
+        self.begun_at = time.monotonic()
+
+
 class Desk:
     """Runners whose jobs are plain functions, and what is known of the tasks they ran in."""
 
     def __init__(self) -> None:
-        self.runners = Runners(self._execute)
+        self.runners = Runners(self._execute, limit=LIMIT, put_back=lambda work: self.returned.append(work.job))
+        self.returned: list[Callable] = []
         self.tasks: list[asyncio.Task | None] = []
         self.scopes: list[anyio.CancelScope] = []
         self.ended = 0
 
     def start(self, job: Callable) -> None:
         """Run a function as if it were a delivery."""
-        self.runners.start(job)
+        self.runners.start(Work(job))
 
-    async def _execute(self, job: Callable, scope: anyio.CancelScope) -> None:
+    async def _execute(self, work: Work, scope: anyio.CancelScope) -> None:
         self.tasks.append(asyncio.current_task())
         self.scopes.append(scope)
         try:
-            await job()
+            await work.job()
         finally:
             self.ended += 1
 
@@ -75,13 +88,66 @@ async def test_jobs_that_wait_run_side_by_side(desk: Desk) -> None:
             await go.wait()
 
         before = desk.ended
-        for _ in range(20):
+        for _ in range(LIMIT):
             desk.start(wait)
-        await wait_until(lambda inside=inside: len(inside) == 20, "all of them run")
-        assert len(set(inside)) == 20
+        await wait_until(lambda inside=inside: len(inside) == LIMIT, "all of them run")
+        assert len(set(inside)) == LIMIT
         go.set()
-        await desk.all_ended(before + 20)
-    assert len(set(desk.tasks)) <= 21
+        await desk.all_ended(before + LIMIT)
+    assert len(set(desk.tasks)) <= LIMIT + 1
+
+
+async def test_a_job_beyond_the_limit_begins_when_one_has_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken ahead so that the slot does not stand idle; never do more run than were asked for."""
+    monkeypatch.setattr("millstream_workers.runners.KEPT_S", 600.0)
+    inside, most = [], 0
+
+    async def wait() -> None:
+        nonlocal most
+        inside.append(gate := anyio.Event())
+        most = max(most, len(inside))
+        await gate.wait()
+        inside.remove(gate)
+
+    for _ in range(LIMIT + 5):
+        desk.start(wait)
+    await wait_until(lambda: len(inside) == LIMIT, "as many run as may")
+    for number in range(1, LIMIT + 6):
+        inside[0].set()
+        await desk.all_ended(number)
+    assert (most, desk.returned) == (LIMIT, [])
+
+
+async def test_a_job_beyond_the_limit_is_put_back_when_none_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind long jobs it would wait for hours, while another worker may have room."""
+    monkeypatch.setattr("millstream_workers.runners.KEPT_S", 0.005)
+    go = anyio.Event()
+
+    async def late() -> None:
+        await go.wait()
+
+    for _ in range(LIMIT):
+        desk.start(go.wait)
+    await wait_until(lambda: len(desk.tasks) == LIMIT, "as many run as may")
+    for round_ in (1, 2):
+        desk.start(late)
+        await wait_until(lambda round_=round_: desk.returned == [late] * round_, "it is put back")
+    go.set()
+    await desk.all_ended(LIMIT)
+
+
+async def test_all_that_have_not_begun_can_be_put_back_at_once(desk: Desk) -> None:
+    """A worker that was told to stop begins nothing more."""
+    go = anyio.Event()
+    for _ in range(LIMIT):
+        desk.start(go.wait)
+    await wait_until(lambda: len(desk.tasks) == LIMIT, "as many run as may")
+    desk.start(nothing)
+    desk.start(nothing)
+    desk.runners.put_back_waiting()
+    assert desk.returned == [nothing, nothing]
+    go.set()
+    await desk.all_ended(LIMIT)
 
 
 async def test_a_job_never_sees_the_context_of_an_earlier_one(desk: Desk) -> None:

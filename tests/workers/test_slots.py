@@ -1,6 +1,7 @@
 """Slots: how many handlers may run."""
 
 import anyio
+import pytest
 from anyio.lowlevel import checkpoint
 from waiting import wait_until
 
@@ -64,6 +65,42 @@ class Watched(Slots):
         """Count, and answer."""
         self.looks += 1
         return super().free
+
+
+async def test_jobs_are_taken_ahead_while_others_end_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as will have a slot within milliseconds, and half as many as run at the most."""
+    monkeypatch.setattr("millstream_workers.slots.RECKON_EVERY_S", 0.0)
+    slots = Slots(10)
+    for _ in range(10_000):
+        slots.take()
+        slots.give_back()
+    slots.look_ahead()
+    assert (slots.free, slots.is_full) == (15, False)
+    for _ in range(10):
+        slots.take()
+    assert (slots.free, slots.is_full) == (5, True)
+
+
+async def test_no_job_is_taken_ahead_of_others_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait here for hours; and what was returned unrun is no sign of haste."""
+    monkeypatch.setattr("millstream_workers.slots.RECKON_EVERY_S", 0.0)
+    slots = Slots(10)
+    for _ in range(10_000):
+        slots.take()
+        slots.put_back()
+    slots.look_ahead()
+    assert slots.free == 10
+
+
+async def test_a_single_slot_takes_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for one job at a time gets one at a time."""
+    monkeypatch.setattr("millstream_workers.slots.RECKON_EVERY_S", 0.0)
+    slots = Slots(1)
+    for _ in range(10_000):
+        slots.take()
+        slots.give_back()
+    slots.look_ahead()
+    assert slots.free == 1
 
 
 async def test_a_waiter_sleeps_between_two_ends() -> None:

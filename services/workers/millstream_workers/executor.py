@@ -1,4 +1,4 @@
-"""Runs one delivery: decode, find the handler, keep the lease, call, decide, commit."""
+"""Runs one delivery: decode, find the handler, call, decide, commit. Its lease is kept since it was claimed."""
 
 import asyncio
 import logging
@@ -72,7 +72,6 @@ class Executor:
         handler = self._handlers[delivery.queue.type]
         terms = Terms.of(delivery.spec, handler.policy, delivery.attempts)
         wait_s = queue_wait_s(delivery)
-        self._holder.hold(running)
         self.running.add(running)
         try:
             with self._attempt(delivery, terms, wait_s) as span:
@@ -90,7 +89,7 @@ class Executor:
         self, handler: Handler[..., Any], running: Running, scope: anyio.CancelScope, terms: Terms, span: Attempt
     ) -> Happening:
         """Decode and call. Returns: what happened."""
-        if running.interruption:  # while it waited to run alone
+        if running.interruption:  # while it waited for a slot, or to run alone
             return Interrupted(running.interruption)
         try:
             payload = handler.decode(running.delivery.spec.payload)

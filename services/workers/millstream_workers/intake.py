@@ -122,7 +122,11 @@ class Intake:
                     await self._stopped.wait()
 
     async def _wait_for_room(self) -> None:
-        await self._slots.wait_free()
+        self._slots.look_ahead()
+        while self._slots.free <= 0 and not self.is_stopping:
+            await self._slots.wait_free()
+            # Those that were taken ahead may have left because nothing ends any more.
+            self._slots.look_ahead()
         if self._hot and self._slots.free < self._most:
             with anyio.move_on_after(GATHER_S):
                 await self._slots.wait_free(self._most)

@@ -13,7 +13,6 @@ import structlog
 from millstream_contracts import HandedBack, Outcome, Snoozed
 from millstream_streams import Delivery, JobStore, StoreError
 from millstream_workers.committer import Committer, Finished
-from millstream_workers.lease_keeper import Holder
 from millstream_workers.running import Running
 from millstream_workers.slots import Slots
 
@@ -27,12 +26,9 @@ ELSEWHERE_AFTER_S = 30.0
 class Quarantine:
     """Runs suspects one at a time, each when nothing else runs on this worker, which meanwhile takes nothing in."""
 
-    def __init__(
-        self, store: JobStore, slots: Slots, holder: Holder, committer: Committer, *, worker: str, max_crashes: int
-    ) -> None:
+    def __init__(self, store: JobStore, slots: Slots, committer: Committer, *, worker: str, max_crashes: int) -> None:
         self._store = store
         self._slots = slots
-        self._holder = holder
         self._committer = committer
         self._suspect_from = max(1, max_crashes - 1)
         self._present = 0
@@ -52,7 +48,6 @@ class Quarantine:
 
     async def run(self, running: Running, execute: Callable[[Running], Awaitable[None]]) -> None:
         """Execute a suspect once it is alone; give it up if that takes too long, at no cost to the job."""
-        self._holder.hold(running)
         self._present += 1
         try:
             with self._slots.closed():

@@ -3,10 +3,14 @@
 A task is used again only when the job before has left no trace in it, neither a context variable nor a
 cancellation: what one job does is never seen by the next. So is the task's cancel scope: to enter one per job was an
 eighth of the time of a worker full of no-op jobs.
+
+Jobs beyond the limit wait here for one that runs to end. If none does they are not kept: another worker may have room.
 """
 
 import asyncio
 import contextvars
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -15,17 +19,34 @@ from anyio.abc import TaskGroup
 
 from millstream_workers.running import Running
 
+KEPT_S = 0.05
+"""For how long a job is kept that finds no task, at least; at most twice as long."""
+
 
 class Runners:
-    """Executes what it is given, each at once, in a task of the group. Lives on the event loop.
+    """Executes what it is given in tasks of the group, up to a limit at once. Lives on the event loop.
 
     As many tasks are kept as jobs have run side by side. A job that never waits lets the next one follow in the same
     task, without a turn of the loop between them.
     """
 
-    def __init__(self, execute: Callable[[Running, anyio.CancelScope], Awaitable[None]]) -> None:
-        """`execute` is given a job and the scope by which it can be stopped, and may set that scope's deadline."""
+    def __init__(
+        self,
+        execute: Callable[[Running, anyio.CancelScope], Awaitable[None]],
+        *,
+        limit: int,
+        put_back: Callable[[Running], None],
+    ) -> None:
+        """`execute` is given a job and the scope by which it can be stopped, and may set that scope's deadline.
+
+        `put_back` is given a job that will not be executed here.
+        """
         self._execute = execute
+        self._limit = limit
+        self._put_back = put_back
+        self._busy = 0
+        """Jobs that are being executed."""
+        self._watch: asyncio.TimerHandle | None = None
         self._ready: deque[Running] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._is_waking = False
@@ -37,16 +58,39 @@ class Runners:
         self._tasks = tasks
 
     def start(self, running: Running) -> None:
-        """Execute a delivery."""
+        """Execute a delivery, at once or when one before it has ended."""
         self._ready.append(running)
-        self._wake()
+        self._call_next()
+
+    def put_back_waiting(self, since: float = math.inf) -> None:
+        """Give up the jobs that have not begun, all or those that are here since then (`time.monotonic`)."""
+        while self._ready and self._ready[0].begun_at <= since:
+            self._put_back(self._ready.popleft())
 
     def close(self) -> None:
         """End the tasks that have nothing to do; no job may be started afterwards."""
         self._tasks = None
+        if self._watch is not None:
+            self._watch.cancel()
         for waiter in self._idle:
             waiter.set_result(None)
         self._idle.clear()
+
+    def _call_next(self) -> None:
+        """Have the next job executed, if there is one and a task for it; else see to it that it does not wait long."""
+        if not self._ready:
+            return
+        if self._busy < self._limit:
+            self._wake()
+        elif self._watch is None:
+            self._watch_waiting()
+
+    def _watch_waiting(self) -> None:
+        """Look after those that wait for as long as there are any."""
+        self._watch = None
+        self.put_back_waiting(time.monotonic() - KEPT_S)
+        if self._ready:
+            self._watch = asyncio.get_running_loop().call_later(KEPT_S, self._watch_waiting)
 
     def _wake(self) -> None:
         if self._is_waking or self._tasks is None:
@@ -63,11 +107,14 @@ class Runners:
         with anyio.CancelScope() as scope:
             while True:
                 self._is_waking = False
-                while self._ready:
+                while self._ready and self._busy < self._limit:
                     running = self._ready.popleft()
-                    if self._ready:
-                        self._wake()
-                    await self._execute(running, scope)
+                    self._busy += 1
+                    self._call_next()
+                    try:
+                        await self._execute(running, scope)
+                    finally:
+                        self._busy -= 1
                     if scope.cancel_called or task.cancelling() or contextvars.copy_context() != untouched:
                         if self._ready:
                             self._wake()

@@ -157,18 +157,17 @@ class Worker:
         self._broker = broker
         self._registry = registry
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._runners = Runners(self._execute)
+        self._runners = Runners(self._execute, limit=config.concurrency, put_back=self._put_back)
         self._slots = Slots(config.concurrency)
         self._pulse = Pulse("intake", max(3 * config.lease_s, SILENT_READ_S))
         self._processes = ProcessPool(config.app_refs)
         self._metrics = WorkerMetrics(registry)
-        self._metrics.watch_slots(config.concurrency, lambda: self._slots.busy)
+        self._metrics.watch_slots(config.concurrency, lambda: min(self._slots.busy, config.concurrency))
         self._keeper = LeaseKeeper(config, self.name, asyncio.get_running_loop())
         self._committer = Committer(broker.store, self._keeper, self._metrics, self.name, lease_s=config.lease_s)
         self._quarantine = Quarantine(
             broker.store,
             self._slots,
-            self._keeper,
             self._committer,
             worker=self.name,
             max_crashes=config.max_crashes,
@@ -289,6 +288,7 @@ class Worker:
     def _stop_taking(self) -> None:
         self._registrar.is_draining = True
         self._intake.stop()
+        self._runners.put_back_waiting()
         self._quarantine.close()
         if self._tasks is not None:
             self._tasks.start_soon(self._interrupt_read)
@@ -299,7 +299,14 @@ class Worker:
             await anyio.sleep(INTERRUPT_EVERY_S)
 
     def _deliver(self, delivery: Delivery) -> None:
-        self._runners.start(Running(delivery))
+        running = Running(delivery)
+        # Whether it begins at once or not: its lease has begun.
+        self._keeper.hold(running)
+        self._runners.start(running)
+
+    def _put_back(self, running: Running) -> None:
+        self._slots.put_back()
+        self._decline(running.delivery)
 
     def _decline(self, delivery: Delivery) -> None:
         self._committer.put(Finished(delivery, HandedBack(), 0))
@@ -328,7 +335,7 @@ class Worker:
         """Return whether this worker does its duty. Any thread may call it."""
         if self._intake.is_stopping:
             intake = HealthCheck("intake", ok=True, detail="draining")
-        elif self._slots.free > 0:
+        elif not self._slots.is_full:
             intake = self._pulse.check()
         else:
             # Nothing to ask for: a worker full of long jobs is a healthy one.
