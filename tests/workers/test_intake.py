@@ -60,7 +60,6 @@ async def test_never_more_handlers_run_than_there_are_slots(
 
 async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker expected its jobs to end soon, and they do not: another one may have room."""
-
     looks = count()
 
     def look_ahead(slots: Slots) -> None:
