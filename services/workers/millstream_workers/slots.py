@@ -1,8 +1,8 @@
 """How many more jobs this worker may take.
 
 While jobs end quickly it may take some before there is a slot for them: a slot would otherwise stand idle from the end
-of one job until a claim has brought the next, a quarter of the time of jobs of 10 ms. How many is reckoned from how many
-have just ended, so that each of them begins within milliseconds, and beside long jobs none is taken.
+of one job until a claim has brought the next, a quarter of the time of jobs of 10 ms. How many is reckoned from how
+many have just ended, so that each of them begins within milliseconds, and beside long jobs none is taken.
 """
 
 import time
