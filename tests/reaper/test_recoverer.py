@@ -9,22 +9,29 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from scripts_seen import ScriptsSeen
 from streams.seeds import commit, job_of, lease, new_job, seed, seed_running, take_one
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, Queue
 from millstream_reaper.recoverer import Recoverer, Recoveries
-from millstream_streams import Broker, CommitCode, StoreUnavailableError, open_broker
+from millstream_streams import Broker, CommitCode, Delivery, JobStore, StoreUnavailableError, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
 
 LEASE_S = 600.0
 
 
-def make(broker: Broker, metrics: MetricRegistry, tracer: JobTracer | None = None, **settings: Any) -> Recoverer:
+def make(
+    broker: Broker,
+    metrics: MetricRegistry,
+    tracer: JobTracer | None = None,
+    seen: ScriptsSeen | None = None,
+    **settings: Any,
+) -> Recoverer:
     """Return a recoverer whose leases run out at once, unless told otherwise."""
     return Recoverer(
-        broker.store,
+        JobStore(broker.client, broker.keys, observer=seen) if seen else broker.store,
         broker.registry,
         ReaperMetrics(metrics),
         tracer or JobTracer(None),
@@ -187,6 +194,107 @@ async def test_run_once_is_not_stopped_by_a_tag_that_nobody_can_read(
     held = await seed_running(broker, queues[0])
     assert (await make(broker, metrics).run_once()).requeued == 1
     assert (await job_of(broker, queues[0], held.id)).state is JobState.QUEUED
+
+
+async def age(broker: Broker, delivery: Delivery) -> None:
+    """Let a delivery look as if its worker had been silent for twice the lease."""
+    stream = broker.keys.of(delivery.queue).ready[delivery.priority_index - 1]
+    idle_ms = round(2 * LEASE_S * 1000)
+    await broker.client.xclaim(stream, "workers", "w1", 0, [delivery.entry], idle=idle_ms, justid=True)
+
+
+async def test_run_once_leaves_queues_alone_in_which_no_lease_can_run_out(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Where nothing was held nothing can run out for a lease.
+
+    One is asked all the same: a pass that asks nothing would take itself for one that Redis did not answer.
+    """
+    seen = ScriptsSeen()
+    recoverer = make(broker, metrics, seen=seen, lease_s=LEASE_S)
+    await recoverer.run_once()
+    assert seen.take() == {"recover": 3}
+    for _ in range(5):
+        await recoverer.run_once()
+        assert seen.take() == {"recover": 1}
+
+
+async def test_run_once_looks_at_what_is_held_each_time(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A lease may run out at any time; once nothing is held any more, that is over."""
+    seen = ScriptsSeen()
+    recoverer = make(broker, metrics, seen=seen, lease_s=LEASE_S)
+    vanished, ended = await seed_running(broker, queues[0]), await seed_running(broker, queues[1])
+    await recoverer.run_once()
+    assert seen.take() == {"recover": 3}
+    await age(broker, vanished)
+    assert (await recoverer.run_once()).requeued == 1
+    assert seen.take() == {"recover": 3}
+    await commit(broker, ended)
+    # What was held at the last look is looked at once more.
+    await recoverer.run_once()
+    assert seen.take() == {"recover": 2}
+    await recoverer.run_once()
+    assert seen.take() == {"recover": 1}
+
+
+async def test_run_once_looks_at_a_new_queue_at_once(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Nothing is known of it, whatever is known of the others."""
+    recoverer = make(broker, metrics, lease_s=LEASE_S)
+    await recoverer.run_once()
+    new = Queue(DEFAULT_TENANT, JobType("new"))
+    held = await seed_running(broker, new)
+    await age(broker, held)
+    await broker.registry.add_queues([new])
+    assert (await recoverer.run_once()).requeued == 1
+
+
+async def test_what_is_delivered_right_after_a_look_is_taken_back_in_the_first_pass_after_its_lease(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """The look that found nothing must not cost the job more than its own lease does."""
+    lease_s = 0.3
+    recoverer = make(broker, metrics, lease_s=lease_s)
+    await recoverer.run_once()
+    # The last of them, so that it is not the one that is asked in any case.
+    held = await seed_running(broker, queues[-1])
+    held_at = time.monotonic()
+    await wait_until(lambda: time.monotonic() - held_at > lease_s + 0.01, "the lease has run out")
+    assert (await recoverer.run_once()).requeued == 1
+    assert (await job_of(broker, queues[-1], held.id)).state is JobState.QUEUED
+
+
+async def test_a_broken_queue_does_not_make_the_others_look_as_if_redis_were_away(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """It is looked at each time and never answers well. If no other was asked beside it, mercy would have no end."""
+    seen = ScriptsSeen()
+    broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
+    await broker.registry.add_queues([broken])
+    await broker.client.set(broker.keys.of(broken).ready[0], "no stream")
+    recoverer = make(broker, metrics, seen=seen, lease_s=LEASE_S)
+    for answers in (3, 1, 1, 1, 1):
+        with pytest.raises(Exception, match="WRONGTYPE"):
+            await recoverer.run_once()
+        assert seen.take() == {"recover": answers}
+    await broker.client.delete(broker.keys.of(broken).ready[0])
+
+
+async def test_after_an_outage_every_queue_is_looked_at(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A replica may have taken over that holds as pending what its primary had taken off: what was seen is no more."""
+    seen = ScriptsSeen()
+    recoverer = make(broker, metrics, seen=seen, **MERCY)
+    await recoverer.run_once()
+    began = time.monotonic()
+    seen.take()
+    await wait_until(lambda: time.monotonic() - began > MERCY_LEASE_S / 2, "the last good pass is long ago")
+    await recoverer.run_once()
+    assert seen.take() == {"recover": 3}
 
 
 class Outage:

@@ -175,3 +175,40 @@ async def test_recover_tells_of_its_jobs(broker: Broker, queue: Queue) -> None:
         for event in await events(broker, queue)
     ]
     assert told[-2:] == [("recovered", [(other.id, "queued", "")]), ("dead", [(poison.id, "dead", "crashed")])]
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+async def test_recover_says_whether_a_worker_still_holds_anything(
+    broker: Broker, queue: Queue, priority: Priority
+) -> None:
+    """A reaper stays away for a lease when it hears that nothing is held: whatever is held must be seen."""
+    assert not (await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)).any_pending
+    await seed(broker, queue, priority=priority)
+    assert not (await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)).any_pending
+    running = await take_one(broker, queue)
+    assert (await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)).any_pending
+    await commit(broker, running)
+    assert not (await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)).any_pending
+
+
+async def test_recover_does_not_count_what_it_has_just_taken_back(broker: Broker, queue: Queue) -> None:
+    """Ready again is not held; beyond what one call takes back, the rest still is."""
+    await seed(broker, queue, 3)
+    await take(broker, queue, limit=3)
+    first = await broker.store.recover(queue, lease_ms=0, max_crashes=3, limit=2)
+    assert (len(first.requeued), first.any_pending) == (2, True)
+    rest = await broker.store.recover(queue, lease_ms=0, max_crashes=3, cursors=first.cursors, limit=2)
+    assert (len(rest.requeued), rest.any_pending) == (1, False)
+
+
+async def test_recover_sees_what_was_delivered_behind_its_cursors(broker: Broker, queue: Queue) -> None:
+    """The last call of a pass answers for all streams, also for those that an earlier call was done with."""
+    await seed(broker, queue, 3)
+    await take(broker, queue, limit=3)
+    first = await broker.store.recover(queue, lease_ms=0, max_crashes=3, limit=2)
+    assert first.cursors[0] == ""
+    await seed(broker, queue, priority=Priority.HIGH)
+    held = await take_one(broker, queue)
+    assert held.priority_index == 1
+    last = await broker.store.recover(queue, lease_ms=0, max_crashes=3, cursors=first.cursors, limit=2)
+    assert (last.is_complete, last.any_pending) == (True, True)

@@ -192,6 +192,8 @@ class Recovery(Struct, frozen=True):
 
 
 class Depths(Struct, frozen=True):
+    any_pending: bool
+    """Whether a worker holds anything of this queue still."""
     """How much a queue holds."""
 
     queued: tuple[int, int, int]

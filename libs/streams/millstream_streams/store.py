@@ -193,13 +193,14 @@ class JobStore:
     ) -> Recovery:
         """Take back deliveries whose lease has run out; bury those that crashed too often."""
         arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
-        next_cursors, requeued, buried, strays = await self._run("recover", queue, arguments)
+        next_cursors, requeued, buried, strays, any_pending = await self._run("recover", queue, arguments)
         high, normal, low = (cursor.decode() for cursor in next_cursors)
         return Recovery(
             cursors=(high, normal, low),
             requeued=[_recovered(row) for row in requeued],
             buried=[_recovered(row) for row in buried],
             strays=int(strays),
+            any_pending=bool(any_pending),
         )
 
     async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> tuple[int, bool]:

@@ -1,6 +1,7 @@
 """Takes back deliveries whose lease has run out, and buries jobs that crash their workers again and again.
 
-Run by every reaper. It holds no lock and keeps no position: each pass looks at everything that is pending.
+Run by every reaper. It holds no lock and keeps no position: each pass looks at every queue in which a lease may have
+run out, and at all that is pending there.
 """
 
 import time
@@ -10,6 +11,7 @@ import structlog
 from msgspec import Struct
 
 from millstream_contracts import JobState, Queue
+from millstream_reaper.quiet_queues import QuietQueues
 from millstream_streams import FROM_THE_START, JobStore, RecoveredJob, Recovery, Registry, for_each_queue
 from millstream_telemetry import DutyResult, JobTracer, ReaperMetrics, TraceContext
 
@@ -70,14 +72,20 @@ class Recoverer:
         self._worked_at: float | None = -NEVER_S if was_away else None
         """When Redis last took a recovery; None before the first pass."""
         self._merciful_until = 0.0
+        self._quiet = QuietQueues()
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Recoveries:
         """Recover what got stuck on any queue."""
-        queues = await self._registry.queues()
+        known = await self._registry.queues()
         if self._was_away():
+            # A replica that was promoted may hold as pending what its primary had taken off.
+            self._quiet.disturb_all()
             self._merciful_until = time.monotonic() + self._lease_s
             self._log.warning("leases are given time after an outage", seconds=self._lease_s)
+        # One more is looked at in any case: a pass that asks nothing would not learn whether Redis takes writes, and
+        # where it takes none leases cannot be renewed.
+        queues = [*self._quiet.others(known), *self._quiet.disturb_one()]
         if not queues:
             self._worked_at = time.monotonic()
         totals = Totals()
@@ -90,6 +98,7 @@ class Recoverer:
         """Recover what got stuck on one queue."""
         cursors = FROM_THE_START
         while any(cursors):
+            asked_at = time.monotonic()
             found = await self._store.recover(
                 queue,
                 lease_ms=round(lease_s * 1000),
@@ -100,6 +109,13 @@ class Recoverer:
             cursors = found.cursors
             self._report(queue, found.requeued, found.buried, found.strays)
             totals.add(found)
+        if not found.any_pending:
+            # What is delivered after this answer, also between two calls of this pass, has to be idle for a lease
+            # before it can be taken back, so no lease runs out here until then: the first pass after it runs out
+            # comes after that time too, and is not kept from looking. `asked_at` is earlier than the answer, and a
+            # lease is measured by the clock of Redis: where that runs faster, or is set forward, leases run out early,
+            # and are found within a lease and a pass of their delivery all the same.
+            self._quiet.leave_alone(queue, asked_at + self._lease_s)
 
     def _was_away(self) -> bool:
         """Return whether Redis was away for so long that leases mean nothing."""

@@ -8,8 +8,8 @@
 -- ARGV[4]     how many entries to look at per stream, 100 or fewer
 -- ARGV[5]     ms for which a cancelled job can be read
 -- ARGV[6..8]  cursors of the three streams, '0-0' to begin, '' when that stream is done
--- Returns     {cursors, '' where done; requeued jobs; buried jobs; number of stray entries removed}; per job
---             {id, spec, worker that had it, deliveries, whether a crash was charged}
+-- Returns     {cursors, '' where done; requeued jobs; buried jobs; number of stray entries removed; 1 when anything is
+--             pending still, 0 when not}; per job {id, spec, worker that had it, deliveries, whether a crash was charged}
 --
 -- XAUTOCLAIM is asked for ids only: so the answer has one form on every server, names entries that were deleted
 -- under the pending list (Redis 6.2 would give nil and keep them for ever), and counts no delivery.
@@ -71,6 +71,18 @@ local function sweep(index, cursor)
   return reply[1] == '0-0' and '' or reply[1]
 end
 
+-- Whether anything is left in a worker's hands, in any stream, swept by this call or not. A summary: it costs the same
+-- however much is pending.
+local function any_pending()
+  for index = 1, 3 do
+    local reply = redis.pcall('XPENDING', ready[index], GROUP)
+    -- What cannot be counted may be there: whoever is told that there is nothing stays away for long.
+    if reply.err and not string.find(reply.err, 'NOGROUP', 1, true) then return 1 end
+    if not reply.err and reply[1] > 0 then return 1 end
+  end
+  return 0
+end
+
 local cursors = {}
 for index = 1, 3 do
   local cursor = ARGV[5 + index]
@@ -79,4 +91,4 @@ end
 emit('recovered', 'queued', now, '', recovered)
 emit('dead', 'dead', now, '', died, 'crashed')
 emit('cancelled', 'cancelled', now, '', cancelled, 'cancelled')
-return {cursors, requeued, buried, strays}
+return {cursors, requeued, buried, strays, any_pending()}
