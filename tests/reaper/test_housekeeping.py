@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
+from scripts_seen import ScriptsSeen
 from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, seed, seed_running, take_one
 
 from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, WorkerInfo
@@ -13,7 +14,7 @@ from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.expirer import Expirer
 from millstream_reaper.service import duties_of
 from millstream_reaper.sweeper import Sweeper
-from millstream_streams import Broker, open_broker
+from millstream_streams import Broker, JobStore, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
 
 
@@ -122,6 +123,26 @@ async def test_trimmer_counts_what_nobody_had_seen(
     left = await broker.client.xlen(broker.keys.of(queues[0]).events)
     assert (found.removed, found.lost) == (0, 1000 - left)
     assert metrics.get_sample_value("millstream_events_lost_total") == found.lost > 0
+
+
+async def test_trimmer_leaves_a_stream_alone_that_had_nothing_to_trim(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """One that grows is trimmed at each pass, also when all that was trimmed is a loss; the others cost nothing."""
+    seen = ScriptsSeen()
+    store = JobStore(broker.client, broker.keys, observer=seen)
+    duty = EventTrimmer(store, broker.registry, ReaperMetrics(metrics), keep=100, cap=300, interval_s=10.0)
+    await fill_events(broker, queues[0], 500)
+    await fill_events(broker, queues[1], 1000)
+    await broker.client.xgroup_create(broker.keys.of(queues[1]).events, "history", "0")
+    found = await duty.run_once()
+    assert found.removed
+    assert found.lost
+    assert seen.take() == {"trim_events": 3}
+    await duty.run_once()
+    assert seen.take() == {"trim_events": 2}
+    await duty.run_once()
+    assert seen.take() == {}
 
 
 def worker(name: str, silent_s: float) -> WorkerInfo:

@@ -14,6 +14,7 @@ class ReaperConfig(Struct, frozen=True, kw_only=True):
     """Deliveries that may end with the worker's death before the job is buried."""
     recover_every_s: float = 5.0
     expire_every_s: float = 5.0
+    """How often an event stream is trimmed that grows; one that had nothing to trim is left alone for a minute."""
     trim_every_s: float = 10.0
     sweep_every_s: float = 60.0
     events_kept: int = 1_000

@@ -1,10 +1,17 @@
 """Trims the event streams up to what every consumer group has acknowledged."""
 
+import time
+
 import structlog
 
 from millstream_contracts import Queue
+from millstream_reaper.quiet_queues import QuietQueues
 from millstream_streams import JobStore, Registry, for_each_queue
 from millstream_telemetry import DutyResult, ReaperMetrics
+
+QUIET_S = 60.0
+"""For so long a stream that had nothing to trim is left alone. What may come meanwhile is little beside the jobs that
+it tells of, whose hashes stay for an hour."""
 
 
 class Trimmings(DutyResult, frozen=True):
@@ -35,20 +42,24 @@ class EventTrimmer:
         self._metrics = metrics
         self._keep = keep
         self._cap = cap
+        self._quiet = QuietQueues()
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Trimmings:
-        """Trim the stream of every queue."""
+        """Trim the stream of every queue that had something to trim, or was not looked at for a while."""
         removed = lost = 0
 
         async def trim(queue: Queue) -> None:
             nonlocal removed, lost
+            asked_at = time.monotonic()
             trimmed, unseen = await self._store.trim_events(queue, keep=self._keep, cap=self._cap)
             removed += trimmed
             lost += unseen
             if unseen:
                 self._metrics.count_events_lost(unseen)
                 self._log.error("events lost", type=queue.type, entries=unseen, cap=self._cap)
+            if not (trimmed or unseen):
+                self._quiet.leave_alone(queue, asked_at + QUIET_S)
 
-        await for_each_queue(await self._registry.queues(), trim)
+        await for_each_queue(self._quiet.others(await self._registry.queues()), trim)
         return Trimmings(removed=removed, lost=lost)
