@@ -1,18 +1,44 @@
 """The gauger: what the queues hold, as gauges."""
 
 import pytest
-from streams.seeds import FAR_MS, seed, seed_dead, seed_running
+from scripts_seen import ScriptsSeen
+from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, make_due, seed, seed_dead, seed_running
 
-from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue, Tenant
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Priority, Queue, Tenant
+from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.expirer import Expirer
 from millstream_dispatcher.gauger import Gauger
-from millstream_streams import Broker
+from millstream_dispatcher.promoter import Promoter
+from millstream_streams import Broker, JobStore
 from millstream_telemetry import DispatcherMetrics, MetricRegistry
+
+INTERVAL_S = 600.0
 
 
 @pytest.fixture
-def gauger(broker: Broker, metrics: MetricRegistry) -> Gauger:
+def shown_by(metrics: MetricRegistry) -> DispatcherMetrics:
+    """Return what a dispatcher shows."""
+    return DispatcherMetrics(metrics)
+
+
+@pytest.fixture
+def due(broker: Broker) -> Agenda:
+    """Return an agenda of what is due, by which everything is looked at every ten minutes."""
+    return Agenda(broker.registry, INTERVAL_S)
+
+
+@pytest.fixture
+def expiring(broker: Broker) -> Agenda:
+    """Return an agenda of what expires, by which everything is looked at every ten minutes."""
+    return Agenda(broker.registry, INTERVAL_S)
+
+
+@pytest.fixture
+def gauger(
+    broker: Broker, metrics: MetricRegistry, shown_by: DispatcherMetrics, due: Agenda, expiring: Agenda
+) -> Gauger:
     """Return a gauger."""
-    return Gauger(broker.store, broker.registry, DispatcherMetrics(metrics), metrics, interval_s=5.0)
+    return Gauger(broker.store, broker.registry, shown_by, metrics, due=due, expiring=expiring, interval_s=5.0)
 
 
 def shown(metrics: MetricRegistry, name: str) -> dict[tuple[str, ...], float]:
@@ -94,3 +120,60 @@ async def test_run_once_shows_the_others_when_a_queue_is_broken(
         await gauger.run_once()
     assert shown(metrics, "millstream_queue_jobs")["report", "queued", "normal"] == 5
     await broker.client.delete(broker.keys.of(broken).due)
+
+
+async def test_a_measurement_makes_up_for_a_lost_hint(
+    broker: Broker, gauger: Gauger, due: Agenda, queues: list[Queue]
+) -> None:
+    """Nobody has told of a job that is due: it is late by a measurement, and not by the promoter's own interval."""
+    promoter = Promoter(broker.store, due, interval_s=INTERVAL_S)
+    await promoter.run_once()
+    (job_id,) = await seed(broker, queues[1], delay_ms=FAR_MS)
+    await make_due(broker, queues[1], [job_id])
+    assert (await promoter.run_once()).released == 0
+    await gauger.run_once()
+    assert await promoter.wake.wait(0.0)
+    assert (await promoter.run_once()).released == 1
+
+
+async def test_a_measurement_tells_of_a_job_that_is_late(
+    broker: Broker, gauger: Gauger, shown_by: DispatcherMetrics, expiring: Agenda, queues: list[Queue]
+) -> None:
+    """Of jobs that expire there are no hints: it is shown as expired after a measurement."""
+    expirer = Expirer(broker.store, expiring, shown_by, interval_s=INTERVAL_S)
+    await expirer.run_once()
+    (job_id,) = await seed(broker, queues[1], expires_at_ms=LONG_AGO_MS)
+    assert (await expirer.run_once()).expired == 0
+    await gauger.run_once()
+    assert await expirer.wake.wait(0.0)
+    assert (await expirer.run_once()).expired == 1
+    assert (await job_of(broker, queues[1], job_id)).state is JobState.EXPIRED
+
+
+async def test_run_once_comes_back_before_others_would_have_to_look_themselves(
+    gauger: Gauger, due: Agenda, queues: list[Queue]
+) -> None:
+    """At the same interval they would now and then come just before it, and all be made twice."""
+    gauger.interval_s = INTERVAL_S
+    next_in_s = (await gauger.run_once()).next_in_s
+    assert next_in_s is not None
+    assert next_in_s < due.sleep_s()
+
+
+async def test_a_queue_that_was_measured_costs_no_other_look(
+    broker: Broker, gauger: Gauger, shown_by: DispatcherMetrics, due: Agenda, expiring: Agenda, queues: list[Queue]
+) -> None:
+    """An idle system is looked at once: neither the promoter nor the expirer asks what the gauger has just asked."""
+    seen = ScriptsSeen()
+    store = JobStore(broker.client, broker.keys, observer=seen)
+    promoter = Promoter(store, due, interval_s=INTERVAL_S)
+    expirer = Expirer(store, expiring, shown_by, interval_s=INTERVAL_S)
+    await seed(broker, queues[0], delay_ms=FAR_MS, expires_in_ms=2 * FAR_MS)
+    await gauger.run_once()
+    await promoter.run_once()
+    await expirer.run_once()
+    assert seen.counts == {}
+    # Whoever has missed hints asks all the same.
+    due.look_at_all()
+    await promoter.run_once()
+    assert seen.counts == {"release_due": len(queues)}

@@ -1,26 +1,19 @@
-"""The other duties of a reaper: expire, trim, sweep."""
+"""The other duties of a reaper: trim, sweep."""
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
-import anyio
 import pytest
 from scripts_seen import ScriptsSeen
-from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, seed, seed_running, take_one
+from streams.seeds import seed, seed_running, take_one
 
-from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, WorkerInfo
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, WorkerInfo
 from millstream_reaper.config import ReaperConfig
 from millstream_reaper.event_trimmer import EventTrimmer
-from millstream_reaper.expirer import Expirer
 from millstream_reaper.service import duties_of
 from millstream_reaper.sweeper import Sweeper
-from millstream_streams import Broker, JobStore, open_broker
+from millstream_streams import Broker, JobStore
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
-
-
-def expirer(broker: Broker, metrics: MetricRegistry) -> Expirer:
-    """Return an expirer."""
-    return Expirer(broker.store, broker.registry, ReaperMetrics(metrics), interval_s=5.0)
 
 
 def trimmer(broker: Broker, metrics: MetricRegistry, keep: int, cap: int) -> EventTrimmer:
@@ -37,60 +30,6 @@ def sweeper(broker: Broker, consumer_idle_s: float = 0.0, worker_silent_s: float
         worker_silent_s=worker_silent_s,
         interval_s=60.0,
     )
-
-
-def finished(metrics: MetricRegistry, job_type: str, state: str) -> float:
-    """Return how many jobs were counted as finished in this state."""
-    return metrics.get_sample_value("millstream_jobs_finished_total", {"type": job_type, "state": state}) or 0.0
-
-
-async def test_expirer_ends_what_is_late_on_every_queue(
-    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
-) -> None:
-    """Waiting or scheduled, also where no worker claims; what runs, and what has time, goes on."""
-    running = await seed_running(broker, queues[0])
-    late = [(queue, (await seed(broker, queue, expires_at_ms=LONG_AGO_MS))[0]) for queue in queues]
-    late += [(queue, (await seed(broker, queue, delay_ms=FAR_MS, expires_at_ms=LONG_AGO_MS))[0]) for queue in queues]
-    (in_time,) = await seed(broker, queues[0], expires_in_ms=FAR_MS)
-    found = await expirer(broker, metrics).run_once()
-    assert (found.expired, found.more) == (6, False)
-    for queue, job_id in late:
-        assert (await job_of(broker, queue, job_id)).state is JobState.EXPIRED
-    assert (await job_of(broker, queues[0], in_time)).state is JobState.QUEUED
-    assert (await job_of(broker, queues[0], running.id)).state is JobState.RUNNING
-    assert (finished(metrics, "email.send", "expired"), finished(metrics, "report", "expired")) == (4, 2)
-
-
-async def test_expirer_asks_to_be_run_again_while_there_is_more(
-    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
-) -> None:
-    """A call ends a hundred; the rest does not wait for the interval."""
-    for _ in range(3):
-        await seed(broker, queues[0], 100, expires_at_ms=LONG_AGO_MS)
-    duty, expired = expirer(broker, metrics), 0
-    for _ in range(10):
-        found = await duty.run_once()
-        expired += found.expired
-        if not found.more:
-            break
-    assert (expired, found.more) == (300, False)
-
-
-async def test_reapers_that_expire_at_once_end_each_job_once(
-    broker: Broker, redis_url: str, metrics: MetricRegistry, queues: list[Queue]
-) -> None:
-    """Several at work count what they did themselves."""
-    await seed(broker, queues[0], 100, expires_at_ms=LONG_AGO_MS)
-    totals: list[int] = []
-
-    async def reap() -> None:
-        async with open_broker(redis_url, namespace=broker.keys.namespace) as own:
-            totals.append((await expirer(own, metrics).run_once()).expired)
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(3):
-            tasks.start_soon(reap)
-    assert sum(totals) == 100
 
 
 async def fill_events(broker: Broker, queue: Queue, count: int) -> None:
@@ -183,7 +122,7 @@ async def test_sweeper_leaves_consumers_that_were_seen_lately(broker: Broker, qu
     assert (await sweeper(broker, consumer_idle_s=3600.0).run_once()).consumers == 0
 
 
-@pytest.mark.parametrize("name", ["recoverer", "expirer", "event-trimmer", "sweeper"])
+@pytest.mark.parametrize("name", ["recoverer", "event-trimmer", "sweeper"])
 async def test_a_duty_does_nothing_on_queues_that_were_never_used(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
 ) -> None:
@@ -195,7 +134,7 @@ async def test_a_duty_does_nothing_on_queues_that_were_never_used(
     assert sorted(await broker.client.keys(f"{broker.keys.namespace}:*")) == before
 
 
-@pytest.mark.parametrize("name", ["expirer", "event-trimmer", "sweeper"])
+@pytest.mark.parametrize("name", ["event-trimmer", "sweeper"])
 async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
 ) -> None:
@@ -203,9 +142,8 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     keys = broker.keys.of(broken)
     await broker.registry.add_queues([broken])
-    for key in (keys.expiring, keys.events, keys.ready[0]):
+    for key in (keys.events, keys.ready[0]):
         await broker.client.set(key, "of the wrong type")
-    (late,) = await seed(broker, queues[2], expires_at_ms=LONG_AGO_MS)
     await fill_events(broker, queues[2], 500)
     held = await seed_running(broker, queues[0], "empty")
     await broker.store.hand_back(queues[0], worker="empty", tokens=[(held.id, held.token)])
@@ -215,21 +153,19 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
     with nullcontext() if name == "sweeper" else pytest.raises(Exception, match="WRONGTYPE"):
         await duty.run_once()
     done = {
-        "expirer": (await job_of(broker, queues[2], late)).state is JobState.EXPIRED,
         "event-trimmer": await broker.client.xlen(broker.keys.of(queues[2]).events) < 500,
         "sweeper": not await broker.client.xinfo_consumers(broker.keys.of(queues[0]).ready[1], "workers"),
     }
     assert done[name]
-    await broker.client.delete(keys.expiring, keys.events, keys.ready[0])
+    await broker.client.delete(keys.events, keys.ready[0])
 
 
 async def test_the_list_of_duties_tells_what_a_reaper_does(broker: Broker, metrics: MetricRegistry) -> None:
     """Each at its own interval."""
-    config = ReaperConfig(redis_url="redis://127.0.0.1", recover_every_s=1.0, expire_every_s=2.0, trim_every_s=3.0)
+    config = ReaperConfig(redis_url="redis://127.0.0.1", recover_every_s=1.0, trim_every_s=3.0)
     duties = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None))
     assert {duty.name: duty.interval_s for duty in duties} == {
         "recoverer": 1.0,
-        "expirer": 2.0,
         "event-trimmer": 3.0,
         "sweeper": 60.0,
     }

@@ -2,10 +2,13 @@
 
 from streams.seeds import (
     FAR_MS,
+    LONG_AGO_MS,
     everything,
+    make_due,
     recover_all,
     seed,
     seed_dead,
+    seed_running,
     take,
 )
 
@@ -76,3 +79,32 @@ async def test_measure_tells_the_age_of_the_oldest_dead_letter(broker: Broker, t
     await broker.client.xadd(broker.keys.of(torn_queue).dlq, {"id": "x", "at": now_ms - HOUR_MS})
     depths = await broker.store.measure(torn_queue)
     assert HOUR_MS <= depths.oldest_dead_age_ms < 2 * HOUR_MS
+
+
+async def test_measure_tells_when_the_next_waiting_job_is_due(broker: Broker, queue: Queue) -> None:
+    """A dispatcher learns of it without a look of its own; 0 when it is due already."""
+    assert (await broker.store.measure(queue)).next_due_in_ms is None
+    (late,) = await seed(broker, queue, delay_ms=2 * FAR_MS)
+    await seed(broker, queue, delay_ms=FAR_MS)
+    depths = await broker.store.measure(queue)
+    assert depths.next_due_in_ms is not None
+    assert 0 < depths.next_due_in_ms <= FAR_MS
+    await make_due(broker, queue, [late])
+    assert (await broker.store.measure(queue)).next_due_in_ms == 0
+    await broker.store.release_due(queue)
+    assert FAR_MS / 2 < ((await broker.store.measure(queue)).next_due_in_ms or 0) <= FAR_MS
+
+
+async def test_measure_tells_when_the_next_job_expires(broker: Broker, queue: Queue) -> None:
+    """Ready or scheduled; one that runs does not expire any more."""
+    await seed_running(broker, queue, expires_in_ms=FAR_MS)
+    assert (await broker.store.measure(queue)).next_expiry_in_ms is None
+    await seed(broker, queue, expires_in_ms=2 * FAR_MS)
+    await seed(broker, queue, delay_ms=3 * FAR_MS, expires_in_ms=FAR_MS)
+    depths = await broker.store.measure(queue)
+    assert depths.next_expiry_in_ms is not None
+    assert 0 < depths.next_expiry_in_ms <= FAR_MS
+    await seed(broker, queue, expires_at_ms=LONG_AGO_MS)
+    assert (await broker.store.measure(queue)).next_expiry_in_ms == 0
+    await broker.store.expire(queue)
+    assert FAR_MS / 2 < ((await broker.store.measure(queue)).next_expiry_in_ms or 0) <= FAR_MS

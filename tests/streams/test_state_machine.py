@@ -166,7 +166,7 @@ class Transitions(Ground):
 
     def expire(self) -> None:
         """End what has not started in time."""
-        expired, _ = self.do(self.broker.store.expire(QUEUE))
+        expired = self.do(self.broker.store.expire(QUEUE)).expired
         late = [job for job in self.model.values() if job.is_late and job.state in {"queued", "scheduled"}]
         assert expired == len(late)
         for job in late:

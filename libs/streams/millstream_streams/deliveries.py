@@ -165,6 +165,14 @@ class Release(Struct, frozen=True):
     """0 when more are due now, None when no job waits for a time."""
 
 
+class Expiry(Struct, frozen=True):
+    """What one pass over the unstarted jobs did."""
+
+    expired: int
+    next_in_ms: int | None
+    """0 when more are late now, None when no unstarted job has an expiry."""
+
+
 class RecoveredJob(Struct, frozen=True):
     """A delivery taken back from a worker that let its lease run out."""
 
@@ -184,6 +192,8 @@ class Recovery(Struct, frozen=True):
     buried: list[RecoveredJob]
     strays: int
     """Entries without a job behind them."""
+    any_pending: bool
+    """Whether a worker holds anything of this queue still."""
 
     @property
     def is_complete(self) -> bool:
@@ -192,8 +202,6 @@ class Recovery(Struct, frozen=True):
 
 
 class Depths(Struct, frozen=True):
-    any_pending: bool
-    """Whether a worker holds anything of this queue still."""
     """How much a queue holds."""
 
     queued: tuple[int, int, int]
@@ -204,3 +212,7 @@ class Depths(Struct, frozen=True):
     oldest_ready_age_ms: int
     oldest_dead_age_ms: int
     events: int
+    next_due_in_ms: int | None = None
+    """0 when a job is due now, None when no job waits for a time."""
+    next_expiry_in_ms: int | None = None
+    """0 when a job is late now, None when no unstarted job has an expiry."""

@@ -31,6 +31,7 @@ from millstream_streams.deliveries import (
     Durability,
     EnqueueCode,
     Enqueued,
+    Expiry,
     Lease,
     LeaseCode,
     NewJob,
@@ -179,8 +180,7 @@ class JobStore:
     async def release_due(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Release:
         """Make ready what is due."""
         released, expired, next_in_ms = await self._run("release_due", queue, [limit, self._retention_ms])
-        waits = int(next_in_ms)
-        return Release(int(released), int(expired), None if waits < 0 else waits)
+        return Release(int(released), int(expired), _wait(next_in_ms))
 
     async def recover(
         self,
@@ -203,10 +203,10 @@ class JobStore:
             any_pending=bool(any_pending),
         )
 
-    async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> tuple[int, bool]:
-        """End the jobs that have not started in time. Returns: how many, and whether more are due."""
-        expired, more = await self._run("expire", queue, [limit, self._retention_ms])
-        return int(expired), bool(more)
+    async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Expiry:
+        """End the jobs that have not started in time."""
+        expired, next_in_ms = await self._run("expire", queue, [limit, self._retention_ms])
+        return Expiry(int(expired), _wait(next_in_ms))
 
     async def cancel(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
         """Cancel jobs: at once where they wait, by asking their worker where they run."""
@@ -230,8 +230,19 @@ class JobStore:
     async def measure(self, queue: Queue) -> Depths:
         """Count what the queue holds."""
         numbers = [int(number) for number in await self._run("measure", queue, [])]
-        high, normal, low, running, scheduled, dead, paused, ready_age, dead_age, events = numbers
-        return Depths((high, normal, low), running, scheduled, dead, bool(paused), ready_age, dead_age, events)
+        high, normal, low, running, scheduled, dead, paused, ready_age, dead_age, events, due, expiry = numbers
+        return Depths(
+            queued=(high, normal, low),
+            running=running,
+            scheduled=scheduled,
+            dead=dead,
+            paused=bool(paused),
+            oldest_ready_age_ms=ready_age,
+            oldest_dead_age_ms=dead_age,
+            events=events,
+            next_due_in_ms=_wait(due),
+            next_expiry_in_ms=_wait(expiry),
+        )
 
     async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
         """Forget acknowledged events. Returns: how many were removed, and how many of them nobody had seen."""
@@ -363,6 +374,12 @@ def _rows(values: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
 def _recovered(row: list[Any]) -> RecoveredJob:
     job_id, spec, worker, deliveries, charged = row
     return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), deliveries, bool(charged))
+
+
+def _wait(reply: Any) -> int | None:
+    """Return for how many ms there is nothing to do; None when nothing is waited for."""
+    wait_ms = int(reply)
+    return None if wait_ms < 0 else wait_ms
 
 
 def _codes(replies: list[Any]) -> list[ActionCode]:

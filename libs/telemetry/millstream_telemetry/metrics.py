@@ -80,7 +80,10 @@ class WorkerMetrics:
 
 
 class DispatcherMetrics:
-    """The queues, as their own counters have them. Every replica shows the same: query them with `max by`."""
+    """The queues, as their own counters have them, and what was expired.
+
+    Every replica shows the same queues: query them with `max by`.
+    """
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._jobs = GaugeTable(registry.gauge(names.QUEUE_JOBS))
@@ -88,6 +91,11 @@ class DispatcherMetrics:
         self._paused = GaugeTable(registry.gauge(names.QUEUE_PAUSED))
         self._dead = GaugeTable(registry.gauge(names.DEAD_JOBS))
         self._oldest_dead = GaugeTable(registry.gauge(names.DEAD_OLDEST))
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+
+    def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
+        """Count n jobs that the dispatcher brought to rest."""
+        self._finished.of(job_type, state).inc(n)
 
     def publish(self, queues: Iterable[QueueStatus]) -> None:
         """Show these queues and no others. Those of one type, in several tenants, are taken together."""
@@ -112,7 +120,7 @@ class DispatcherMetrics:
 
 
 class ReaperMetrics:
-    """What was taken back, buried, expired and trimmed."""
+    """What was taken back, buried and trimmed."""
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._recovered = ByType(registry.counter(names.RECOVERED), registry)

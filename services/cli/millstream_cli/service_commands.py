@@ -114,7 +114,7 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
 @click.command()
 @service_errors
 def dispatcher() -> None:
-    """Release due jobs and publish the gauges of the queues."""
+    """Release due jobs, expire late ones and publish the gauges of the queues."""
     settings = load(DispatcherSettings, os.environ)
     config = DispatcherConfig(
         redis_url=settings.redis_url,
@@ -137,7 +137,6 @@ def reaper() -> None:
         lease_s=settings.lease_s,
         max_crashes=settings.max_crashes,
         recover_every_s=settings.interval_s,
-        expire_every_s=settings.interval_s,
         events_cap=settings.events_kept,
         consumer_idle_s=settings.consumer_idle_s,
         admin_host=settings.admin_host,

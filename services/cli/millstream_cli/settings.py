@@ -162,7 +162,7 @@ class ReaperSettings(LeaseSettings, frozen=True, kw_only=True):
     """Settings of the reaper."""
 
     interval_s: Annotated[float, Meta(ge=0.1, le=_HOUR_S)] = 5.0
-    """How often each of its duties runs; a vanished worker's job runs again within `lease_s` plus this."""
+    """How often it looks for what vanished workers held; such a job runs again within `lease_s` plus this."""
     events_kept: Annotated[int, Meta(ge=1_000, le=100_000_000)] = 100_000
     """Entries per event stream at most; those that nobody has read yet are counted as lost."""
     consumer_idle_s: Annotated[float, Meta(ge=60.0, le=30 * _DAY_S)] = _HOUR_S

@@ -1,1 +1,1 @@
-"""The dispatcher service: releases due jobs and publishes what the queues hold. Every replica does all of it."""
+"""The dispatcher service: releases due jobs, expires late ones, shows what the queues hold. Every replica does all."""

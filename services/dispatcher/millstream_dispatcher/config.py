@@ -9,7 +9,10 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     redis_url: str
     namespace: str = "ms"
     release_every_s: float = 5.0
-    """How often every queue is looked at, hint or not: how late a job may be when a hint was lost."""
+    """Longest time between two looks at a queue, hint or not: how late a job may be when a hint was lost. When it is
+    measured as often, that is the look."""
+    expire_every_s: float = 5.0
+    """The same for jobs that expire, of which there are no hints: how late they may be shown as expired."""
     measure_every_s: float = 5.0
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None

@@ -2,12 +2,15 @@
 
 from contextlib import AsyncExitStack
 
+from millstream_dispatcher.agenda import Agenda
 from millstream_dispatcher.config import DispatcherConfig
+from millstream_dispatcher.expirer import Expirer
 from millstream_dispatcher.gauger import Gauger
 from millstream_dispatcher.promoter import Promoter
-from millstream_streams import StoreUnavailableError, open_broker
+from millstream_streams import Broker, StoreUnavailableError, open_broker
 from millstream_telemetry import (
     DispatcherMetrics,
+    Duty,
     DutyMetrics,
     DutyRunner,
     FailureLog,
@@ -39,15 +42,20 @@ async def run_dispatcher(config: DispatcherConfig) -> None:
         if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed)) is None:
             return
         failures.succeeded()
-        promoter = Promoter(broker.store, broker.registry, interval_s=config.release_every_s)
-        gauger = Gauger(
-            broker.store,
-            broker.registry,
-            DispatcherMetrics(metrics),
-            metrics,
-            interval_s=config.measure_every_s,
-        )
-        duties = DutyMetrics(metrics, "dispatcher")
-        runner = DutyRunner([promoter, gauger], duties, needs={"redis": StoreUnavailableError})
+        due = Agenda(broker.registry, config.release_every_s)
+        duties = duties_of(config, broker, metrics, due)
+        runner = DutyRunner(duties, DutyMetrics(metrics, "dispatcher"), needs={"redis": StoreUnavailableError})
         report.take_over(live=runner.live, ready=runner.ready)
-        await run_duties(runner, orders, beside=lambda: broker.listen_due(promoter.look_at, promoter.look_at_all))
+        await run_duties(runner, orders, beside=lambda: broker.listen_due(due.look_at, due.look_at_all))
+
+
+def duties_of(config: DispatcherConfig, broker: Broker, metrics: MetricRegistry, due: Agenda) -> list[Duty]:
+    """Return what a dispatcher does. Whoever hears of jobs that wait for a time notes them in `due`."""
+    store, registry = broker.store, broker.registry
+    expiring = Agenda(registry, config.expire_every_s)
+    shown = DispatcherMetrics(metrics)
+    return [
+        Promoter(store, due, interval_s=config.release_every_s),
+        Expirer(store, expiring, shown, interval_s=config.expire_every_s),
+        Gauger(store, registry, shown, metrics, due=due, expiring=expiring, interval_s=config.measure_every_s),
+    ]

@@ -4,7 +4,6 @@ from contextlib import AsyncExitStack
 
 from millstream_reaper.config import ReaperConfig
 from millstream_reaper.event_trimmer import EventTrimmer
-from millstream_reaper.expirer import Expirer
 from millstream_reaper.recoverer import Recoverer
 from millstream_reaper.sweeper import Sweeper
 from millstream_streams import Broker, StoreUnavailableError, open_broker
@@ -67,7 +66,6 @@ def duties_of(
             interval_s=config.recover_every_s,
             was_away=was_away,
         ),
-        Expirer(store, registry, metrics, interval_s=config.expire_every_s),
         EventTrimmer(
             store,
             registry,

@@ -1,11 +1,11 @@
 -- End the jobs that have not started in time.
 --
--- Caller      reapers
+-- Caller      dispatchers; any number at once
 -- Idempotent  yes
 -- KEYS        1-4, 6, 8 as in _queue.lua, written
 -- ARGV[2]     how many at most, 100 or fewer
 -- ARGV[3]     ms for which an expired job can be read
--- Returns     {expired, 1 when more are due}
+-- Returns     {expired, ms until the next expires: 0 when more are late now, -1 when none is left}
 --
 -- A claim and a release refuse what is late as well; this one serves the queues that nobody claims from.
 
@@ -39,4 +39,7 @@ end
 if #ids > 0 then redis.call('ZREM', expiring, unpack(ids)) end
 for at, id in ipairs(ids) do expire(id, found[at]) end
 emit('expired', 'expired', now, '', expired)
-return {noted(expired), #ids == limit and 1 or 0}
+local head = redis.call('ZRANGE', expiring, 0, 0, 'WITHSCORES')
+local wait = -1
+if head[2] then wait = math.max(0, tonumber(head[2]) - now) end
+return {noted(expired), int(wait)}

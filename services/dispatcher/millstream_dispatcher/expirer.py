@@ -1,0 +1,41 @@
+"""Ends jobs that did not start in time, also on queues that no worker claims from. Run by every dispatcher."""
+
+from millstream_contracts import JobState, Queue
+from millstream_dispatcher.agenda import Agenda
+from millstream_streams import JobStore, for_each_queue
+from millstream_telemetry import DispatcherMetrics, DutyResult
+
+
+class Expiries(DutyResult, frozen=True):
+    """What one pass did."""
+
+    expired: int = 0
+
+
+class Expirer:
+    """A duty. It sleeps until the next job expires; there are no hints of earlier ones."""
+
+    name = "expirer"
+
+    def __init__(self, store: JobStore, agenda: Agenda, metrics: DispatcherMetrics, *, interval_s: float) -> None:
+        self.interval_s = interval_s
+        self.wake = agenda.wake
+        self._store = store
+        self._agenda = agenda
+        self._metrics = metrics
+
+    async def run_once(self) -> Expiries:
+        """End what is late. Returns: when to come back."""
+        total = 0
+
+        async def expire(queue: Queue) -> None:
+            nonlocal total
+            with self._agenda.look(queue) as asked_at:
+                found = await self._store.expire(queue)
+            self._agenda.note(queue, asked_at=asked_at, next_in_ms=found.next_in_ms)
+            if found.expired:
+                self._metrics.count_finished(queue.type, JobState.EXPIRED, found.expired)
+            total += found.expired
+
+        await for_each_queue(await self._agenda.due(), expire)
+        return Expiries(next_in_s=self._agenda.sleep_s(), expired=total)

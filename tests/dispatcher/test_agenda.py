@@ -1,0 +1,134 @@
+"""The agenda of a duty: which queue to look at, for want of a hint, an answer or a look of anybody."""
+
+import time
+
+import pytest
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_dispatcher.agenda import AHEAD, Agenda
+from millstream_streams import Broker, StoreError
+
+INTERVAL_S = 600.0
+
+
+@pytest.fixture
+def agenda(broker: Broker) -> Agenda:
+    """Return an agenda whose interval does not pass within a test."""
+    return Agenda(broker.registry, INTERVAL_S)
+
+
+def note_all(agenda: Agenda, queues: list[Queue], ago_s: float = 0.0) -> None:
+    """Note that the queues were asked so long ago, and that nothing waits in them."""
+    for queue in queues:
+        agenda.note(queue, asked_at=time.monotonic() - ago_s, next_in_ms=None)
+
+
+async def test_every_queue_is_due_until_it_was_asked(agenda: Agenda, queues: list[Queue]) -> None:
+    """A duty that starts knows nothing."""
+    assert await agenda.due() == queues
+    note_all(agenda, queues[:2])
+    assert await agenda.due() == queues[2:]
+
+
+async def test_a_queue_is_due_again_an_interval_after_it_was_asked(agenda: Agenda, queues: list[Queue]) -> None:
+    """Whoever asked it: a lost hint costs an interval, and no more."""
+    note_all(agenda, queues[:1], ago_s=INTERVAL_S)
+    note_all(agenda, queues[1:])
+    assert await agenda.due() == queues[:1]
+    # An answer that took longer than a later one says nothing new.
+    note_all(agenda, queues[:1])
+    note_all(agenda, queues[:1], ago_s=INTERVAL_S)
+    assert await agenda.due() == []
+
+
+async def test_the_duty_is_back_before_an_interval_has_passed_since_the_first_was_asked(
+    agenda: Agenda, queues: list[Queue]
+) -> None:
+    """Each queue has its own interval: the first to have waited for one decides."""
+    note_all(agenda, queues[:1], ago_s=INTERVAL_S / 2)
+    note_all(agenda, queues[1:])
+    assert await agenda.due() == []
+    assert agenda.sleep_s() == pytest.approx(INTERVAL_S / 2, abs=5)
+
+
+async def test_looks_that_are_soon_to_be_made_are_made_together(agenda: Agenda, queues: list[Queue]) -> None:
+    """Queues that were asked one by one would otherwise be surveyed one by one; but never too late."""
+    note_all(agenda, queues[:2], ago_s=INTERVAL_S * (1 - AHEAD / 2))
+    note_all(agenda, queues[2:], ago_s=INTERVAL_S * (1 - AHEAD * 2))
+    assert await agenda.due() == queues[:2]
+    note_all(agenda, queues[:2])
+    # What was left for the next time must not have to wait for longer than its interval.
+    assert agenda.sleep_s() == pytest.approx(INTERVAL_S * AHEAD * 2, abs=5)
+
+
+async def test_after_a_gap_only_a_later_answer_counts(agenda: Agenda, queues: list[Queue]) -> None:
+    """A hint may have been missed after a queue was asked, although the answer comes after the gap."""
+    note_all(agenda, queues)
+    assert await agenda.due() == []
+    before = time.monotonic()
+    agenda.look_at_all()
+    agenda.note(queues[0], asked_at=before, next_in_ms=None)
+    agenda.note(queues[1], asked_at=time.monotonic(), next_in_ms=None)
+    assert await agenda.due() == [queues[0], queues[2]]
+
+
+async def test_a_gap_that_comes_while_the_duty_looks_brings_it_back_at_once(
+    agenda: Agenda, queues: list[Queue]
+) -> None:
+    """What it has just been told may be older than what was missed."""
+    for queue in await agenda.due():
+        with agenda.look(queue) as asked_at:
+            agenda.look_at_all()
+        agenda.note(queue, asked_at=asked_at, next_in_ms=None)
+    assert agenda.sleep_s() == 0.0
+    assert await agenda.due() == queues
+    note_all(agenda, queues)
+    assert agenda.sleep_s() == pytest.approx(INTERVAL_S, abs=5)
+
+
+async def test_a_hint_outlives_an_answer_that_it_has_overtaken(agenda: Agenda, queues: list[Queue]) -> None:
+    """What was asked before the hint came knows nothing of it."""
+    asked_at = time.monotonic()
+    agenda.look_at(queues[0])
+    for queue, next_in_ms in zip(queues, (None, 600_000, 0), strict=True):
+        agenda.note(queue, asked_at=asked_at, next_in_ms=next_in_ms)
+    assert await agenda.due() == [queues[0], queues[2]]
+
+
+async def test_a_look_that_fails_is_made_again(agenda: Agenda, queues: list[Queue]) -> None:
+    """Without an answer nothing is known; with one there is nothing to do."""
+    note_all(agenda, queues)
+    for queue in queues:
+        agenda.look_at(queue)
+    with agenda.look(queues[0]) as asked_at:
+        pass
+    agenda.note(queues[0], asked_at=asked_at, next_in_ms=None)
+    with pytest.raises(StoreError), agenda.look(queues[1]):
+        raise StoreError("broken")
+    assert await agenda.due() == queues[1:]
+
+
+async def test_what_falls_due_sooner_than_the_duty_comes_back_wakes_it(agenda: Agenda, queues: list[Queue]) -> None:
+    """An answer that somebody else got may tell of a job of which no hint came."""
+    note_all(agenda, queues)
+    agenda.sleep_s()
+    agenda.note(queues[0], asked_at=time.monotonic(), next_in_ms=2 * round(INTERVAL_S * 1000))
+    assert not await agenda.wake.wait(0.0)
+    agenda.note(queues[1], asked_at=time.monotonic(), next_in_ms=60_000)
+    assert await agenda.wake.wait(0.0)
+    assert agenda.sleep_s() == pytest.approx(60, abs=5)
+    agenda.note(queues[1], asked_at=time.monotonic(), next_in_ms=120_000)
+    assert not await agenda.wake.wait(0.0)
+
+
+async def test_a_queue_that_nobody_has_registered_is_looked_at_when_a_hint_names_it(
+    broker: Broker, agenda: Agenda, queues: list[Queue]
+) -> None:
+    """Hints may be faster than the registry; and what is taken off the registry is forgotten."""
+    new = Queue(DEFAULT_TENANT, JobType("new"))
+    note_all(agenda, queues)
+    agenda.look_at(new)
+    assert await agenda.due() == [new]
+    await broker.client.srem(broker.keys.queues, queues[0].tag)
+    agenda.look_at_all()
+    assert await agenda.due() == sorted([new, *queues[1:]])

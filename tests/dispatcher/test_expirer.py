@@ -1,0 +1,100 @@
+"""The expirer: what did not start in time ends, also where no worker claims; it sleeps until the next is late."""
+
+import anyio
+import pytest
+from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, seed, seed_running
+
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue
+from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.expirer import Expirer
+from millstream_streams import Broker, open_broker
+from millstream_telemetry import DispatcherMetrics, MetricRegistry
+
+INTERVAL_S = 600.0
+
+
+def expirer(broker: Broker, metrics: MetricRegistry) -> Expirer:
+    """Return an expirer that looks at everything every ten minutes."""
+    agenda = Agenda(broker.registry, INTERVAL_S)
+    return Expirer(broker.store, agenda, DispatcherMetrics(metrics), interval_s=INTERVAL_S)
+
+
+def finished(metrics: MetricRegistry, job_type: str, state: str) -> float:
+    """Return how many jobs were counted as finished in this state."""
+    return metrics.get_sample_value("millstream_jobs_finished_total", {"type": job_type, "state": state}) or 0.0
+
+
+async def test_expirer_ends_what_is_late_on_every_queue(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Waiting or scheduled, also where no worker claims; what runs, and what has time, goes on."""
+    running = await seed_running(broker, queues[0])
+    late = [(queue, (await seed(broker, queue, expires_at_ms=LONG_AGO_MS))[0]) for queue in queues]
+    late += [(queue, (await seed(broker, queue, delay_ms=FAR_MS, expires_at_ms=LONG_AGO_MS))[0]) for queue in queues]
+    (in_time,) = await seed(broker, queues[0], expires_in_ms=FAR_MS)
+    found = await expirer(broker, metrics).run_once()
+    assert found.expired == 6
+    for queue, job_id in late:
+        assert (await job_of(broker, queue, job_id)).state is JobState.EXPIRED
+    assert (await job_of(broker, queues[0], in_time)).state is JobState.QUEUED
+    assert (await job_of(broker, queues[0], running.id)).state is JobState.RUNNING
+    assert (finished(metrics, "email.send", "expired"), finished(metrics, "report", "expired")) == (4, 2)
+
+
+async def test_expirer_comes_back_at_once_while_more_is_late_than_one_call_ends(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A call ends a hundred; the rest does not wait for the interval."""
+    for _ in range(3):
+        await seed(broker, queues[0], 100, expires_at_ms=LONG_AGO_MS)
+    duty, passes = expirer(broker, metrics), []
+    for _ in range(4):
+        found = await duty.run_once()
+        passes.append((found.expired, found.next_in_s == 0.0))
+    assert passes == [(100, True), (100, True), (100, False), (0, False)]
+
+
+async def test_dispatchers_that_expire_at_once_end_each_job_once(
+    broker: Broker, redis_url: str, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Several at work count what they did themselves."""
+    await seed(broker, queues[0], 100, expires_at_ms=LONG_AGO_MS)
+    totals: list[int] = []
+
+    async def dispatch() -> None:
+        async with open_broker(redis_url, namespace=broker.keys.namespace) as own:
+            totals.append((await expirer(own, metrics).run_once()).expired)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(dispatch)
+    assert sum(totals) == 100
+
+
+async def test_expirer_comes_back_when_the_next_job_expires(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """It is shown as expired when it is, and not an interval later."""
+    await seed(broker, queues[0], expires_in_ms=300_000)
+    await seed(broker, queues[2], delay_ms=FAR_MS, expires_in_ms=100_000)
+    found = await expirer(broker, metrics).run_once()
+    assert found.next_in_s is not None
+    assert 90 < found.next_in_s <= 100
+
+
+async def test_a_queue_that_is_broken_does_not_keep_the_expirer_from_the_others(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """The pass fails, and says so; what can be done is done, and the broken one is asked again."""
+    broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
+    key = broker.keys.of(broken).expiring
+    await broker.registry.add_queues([broken])
+    await broker.client.set(key, "of the wrong type")
+    (late,) = await seed(broker, queues[2], expires_at_ms=LONG_AGO_MS)
+    duty = expirer(broker, metrics)
+    for _ in range(2):
+        with pytest.raises(Exception, match="WRONGTYPE"):
+            await duty.run_once()
+    assert (await job_of(broker, queues[2], late)).state is JobState.EXPIRED
+    await broker.client.delete(key)
+    await duty.run_once()
