@@ -46,7 +46,8 @@ class Sweeper:
 
         async def sweep(queue: Queue) -> None:
             nonlocal consumers
-            consumers += await self._store.sweep_consumers(queue, idle_ms=self._consumer_idle_ms)
+            removed = await self._store.sweep_consumers(queue, idle_ms=self._consumer_idle_ms)
+            consumers += removed
 
         await for_each_queue(await self._registry.queues(), sweep)
         return Sweep(consumers=consumers, workers=len(gone))
