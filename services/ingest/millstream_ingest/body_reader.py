@@ -5,7 +5,7 @@ One that does not keep them is refused before work is done for it, and nobody ca
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from millstream_contracts import FieldError
 from millstream_ingest.errors import MAX_QUOTED_CHARS, IngestError
@@ -37,7 +37,12 @@ class BodyReader:
     async def read(self, headers: Headers, receive: Callable[[], Awaitable[Any]], max_bytes: int) -> bytes:
         """Return a body. Raises: IngestError (400, 408, 413, 415, 503)."""
         _check_coding(headers)
-        announced = _check_announced(headers, max_bytes)
+        return await self.read_announced(_check_announced(headers, max_bytes), receive, max_bytes)
+
+    async def read_announced(
+        self, announced: int | None, receive: Callable[[], Awaitable[Any]], max_bytes: int
+    ) -> bytes:
+        """Return a body that is as long as announced, where that is known. Raises: IngestError (400, 408, 413, 503)."""
         chunks: list[bytes] = []
         size, held, more = 0, 0, True
         watched = self._stalls.begin()
@@ -45,7 +50,7 @@ class BodyReader:
             # What is too large is read on for a while and thrown away: a client that still sends when the
             # connection is closed sees a reset in place of the answer.
             while more and size <= 2 * max_bytes:
-                message = cast("Mapping[str, Any]", await receive())
+                message: Mapping[str, Any] = await receive()
                 if message["type"] == "http.disconnect":
                     raise gone()
                 chunk = message.get("body", b"")
@@ -54,7 +59,7 @@ class BodyReader:
                     held += self._take_room(len(chunk))
                     chunks.append(chunk)
                 # granian says that all has come by a message of its own: to wait for that took a tenth of a submission.
-                more = message.get("more_body", False) and size != announced
+                more = size != announced and message.get("more_body", False)
                 if more:
                     self._stalls.renew(watched)
         except asyncio.CancelledError:

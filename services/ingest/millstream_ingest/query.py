@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
@@ -69,6 +70,9 @@ class Query(Struct, frozen=True):
         return 0.0 if text is None else parse_wait(text, "?wait")
 
 
+_NO_QUERY = Query(MappingProxyType({}))
+
+
 def is_job_type(text: str) -> bool:
     """Whether a text could be the name of a job type."""
     return _NAME.fullmatch(text) is not None
@@ -77,7 +81,7 @@ def is_job_type(text: str) -> bool:
 def parse_query(raw: bytes, known: Sequence[str]) -> Query:
     """Read a query string in which only `known` parameters may stand. Raises: IngestError (400)."""
     if not raw:
-        return Query({})
+        return _NO_QUERY
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except UnicodeDecodeError as error:

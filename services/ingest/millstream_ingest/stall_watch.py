@@ -39,7 +39,8 @@ class StallWatch:
     def end(self, task: asyncio.Task[Any]) -> None:
         """Watch a task no longer."""
         self._since.pop(task, None)
-        self._stalled.discard(task)
+        if self._stalled:
+            self._stalled.discard(task)
 
     def is_stalled(self, task: asyncio.Task[Any]) -> bool:
         """Whether a cancellation that the task has just caught is this watch's, and nobody else's too."""

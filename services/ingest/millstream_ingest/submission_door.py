@@ -5,8 +5,7 @@ in the application all the same, for the document and for its tests; both carry 
 """
 
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -15,7 +14,7 @@ from millstream_contracts import Tenant
 from millstream_ingest.answer import MAX_INSTANCE_CHARS, encode, encode_problem
 from millstream_ingest.client_watch import unless_gone
 from millstream_ingest.idempotency import HEADER, IdempotencyKey, parse_key
-from millstream_ingest.negotiation import answer_encoding
+from millstream_ingest.negotiation import Encoding, answer_encoding
 from millstream_ingest.parts import Parts
 from millstream_ingest.preferences import NO_PREFERENCES, Preferences, parse_preferences
 from millstream_ingest.problems import PROBLEM_MEDIA_TYPE
@@ -31,6 +30,18 @@ Asgi = Callable[[Any, Receive, Send], Awaitable[None]]
 
 PATH = "/v1/jobs"
 _KEY_HEADER = HEADER.lower()
+# Hardly a submission has any of these; those that have none are spared a look for each of them.
+_SELDOM = frozenset(
+    {_KEY_HEADER.encode(), b"prefer", b"content-encoding", b"transfer-encoding", b"expect", b"traceparent"}
+)
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+# Made once: the server takes header lists as they are.
+_MEDIA_TYPE_HEADERS = {encoding: (b"content-type", encoding.value.encode()) for encoding in Encoding}
+_PROBLEM_HEADER = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
+_VARY_HEADER = (b"vary", b"Accept")
+
 _UNAVAILABLE = 503
 _INTERNAL_ERROR = 500
 
@@ -49,8 +60,9 @@ class SubmissionDoor:
             await self._app(scope, receive, send)
             return
         headers = DirectHeaders(scope["headers"])
-        tracer = self._parts.tracer
-        with tracer.server("POST", PATH, headers.get("traceparent"), headers.get("tracestate")) as span:
+        # `tracestate` says nothing without the other.
+        caller = ("", "") if headers.is_plain else (headers.get("traceparent"), headers.get("tracestate"))
+        with self._parts.tracer.server("POST", PATH, *caller) as span:
             try:
                 told = await submit(DirectRequest(self._parts, scope, headers, receive, span), self._parts)
                 span.answered(told.status)
@@ -63,23 +75,31 @@ class SubmissionDoor:
         problem = refusal.problem(instance=PATH[:MAX_INSTANCE_CHARS], trace_id=span.trace_id)
         if problem.status == _INTERNAL_ERROR:
             self._log.error("request crashed", exc_info=error)
-        headers: dict[str, str] = {}
+        headers: RawHeaders = [_PROBLEM_HEADER]
         if problem.status == _UNAVAILABLE:
             self._log.warning("request refused", method="POST", route=PATH, status=problem.status)
             # Drawn at random, so that all that were turned away do not come back together.
-            headers["Retry-After"] = str(random.randint(1, 3))
+            headers.append((b"retry-after", b"%d" % random.randint(1, 3)))
         span.answered(problem.status)
-        await _send(send, problem.status, encode_problem(problem), PROBLEM_MEDIA_TYPE, headers)
+        await _send(send, problem.status, encode_problem(problem), headers)
 
 
 class DirectHeaders:
     """The headers of a request, looked up by name in small letters."""
 
-    __slots__ = ("_last", "_raw")
+    __slots__ = ("_last", "_raw", "is_plain")
 
     def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
         self._raw = raw
         self._last = dict(raw)
+        self.is_plain = _SELDOM.isdisjoint(self._last) and len(self._last) == len(raw)
+        """Whether each header stands once and none is one of those that few submissions have."""
+
+    @property
+    def plain_length(self) -> int | None:
+        """How long the body is, where the headers are plain and say so."""
+        length = self._last.get(b"content-length", b"")
+        return int(length) if self.is_plain and length.isdigit() else None
 
     def getall(self, key: str, default: Any, /) -> Sequence[str]:
         """Return all values of a header."""
@@ -124,12 +144,16 @@ class DirectRequest:
     @property
     def preferences(self) -> Preferences:
         """What the client would like. Raises: IngestError (400)."""
+        if self._headers.is_plain:
+            return NO_PREFERENCES
         values = self._headers.getall("prefer", ())
         return parse_preferences(values) if values else NO_PREFERENCES
 
     @property
     def idempotency_key(self) -> IdempotencyKey | None:
         """The client's key, if it gave one. Raises: IngestError (400)."""
+        if self._headers.is_plain:
+            return None
         values = self._headers.getall(_KEY_HEADER, ())
         return parse_key(self.tenant, values, f"POST {PATH}") if values else None
 
@@ -139,7 +163,10 @@ class DirectRequest:
 
     def read_body(self, max_bytes: int) -> Coroutine[Any, Any, bytes]:
         """Return the body. Raises: IngestError (400, 408, 413, 415, 503)."""
-        return self._parts.body_reader.read(self._headers, self._receive, max_bytes)
+        reader, announced = self._parts.body_reader, self._headers.plain_length
+        if announced is not None and announced <= max_bytes:
+            return reader.read_announced(announced, self._receive, max_bytes)
+        return reader.read(self._headers, self._receive, max_bytes)
 
     async def unless_gone(self, wait: Callable[[], Awaitable[Any]]) -> Any:
         """Return what `wait` returns; stop it when the client goes away. Raises: StoreError, IngestError."""
@@ -148,17 +175,18 @@ class DirectRequest:
 
 def _answer(told: Submitted, accept: str, send: Send) -> Coroutine[Any, Any, None]:
     encoding = answer_encoding(accept, told.encoding)
-    told.headers["Vary"] = "Accept"
-    return _send(send, told.status, encode(told.job, encoding), encoding, told.headers)
+    headers: RawHeaders = [
+        (b"location", told.location.encode()),
+        (b"etag", told.etag.encode()),
+        _VARY_HEADER,
+        _MEDIA_TYPE_HEADERS[encoding],
+    ]
+    if told.notes:
+        headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in told.notes.items()]
+    return _send(send, told.status, encode(told.job, encoding), headers)
 
 
-async def _send(send: Send, status: int, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
-    raw = [(_raw_name(name), value.encode("latin-1")) for name, value in headers.items()]
-    raw += ((b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": raw})
+async def _send(send: Send, status: int, body: bytes, headers: RawHeaders) -> None:
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-@lru_cache(maxsize=64)
-def _raw_name(name: str) -> bytes:
-    return name.lower().encode()

@@ -63,9 +63,20 @@ class Submitted(Struct, frozen=True):
 
     job: Job
     status: int
-    headers: dict[str, str]
+    notes: dict[str, str]
+    """Headers that only some answers have: what was preferred and granted, whether it is a repetition."""
     encoding: Encoding
     """Of the request's body."""
+
+    @property
+    def location(self) -> str:
+        """Where the job is read."""
+        return f"/v1/jobs/{self.job.id}"
+
+    @property
+    def etag(self) -> str:
+        """The entity tag of the job."""
+        return etag_of(self.job)
 
 
 async def submit(request: SubmissionRequest, parts: Parts) -> Submitted:
@@ -86,9 +97,9 @@ async def submit(request: SubmissionRequest, parts: Parts) -> Submitted:
         waited=wishes.wait_s > 0,
         durability=wishes.durability,
     )
-    job, status, headers = accepted.job, 202, wishes.applied("wait", "durability")
+    job, status, notes = accepted.job, 202, wishes.applied("wait", "durability")
     if accepted.replayed:
-        headers["Idempotency-Replayed"] = "true"
+        notes["Idempotency-Replayed"] = "true"
     if wishes.wait_s > 0:
         wait = parts.waiter.wait
         # The job is stored: when Redis goes away now, the answer is that it was accepted, and no 503.
@@ -100,6 +111,4 @@ async def submit(request: SubmissionRequest, parts: Parts) -> Submitted:
                 or job
             )
         status = 200 if job.state.is_settled else 202
-    headers["Location"] = f"/v1/jobs/{job.id}"
-    headers["ETag"] = etag_of(job)
-    return Submitted(job, status, headers, encoding)
+    return Submitted(job, status, notes, encoding)

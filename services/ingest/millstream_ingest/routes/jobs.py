@@ -106,7 +106,7 @@ RETRY = Operation(
 async def submit_job(request: ApiRequest) -> Answer:
     """Submit a job."""
     told = await submit(request, request.parts)
-    return Answer(told.job, told.status, told.headers)
+    return Answer(told.job, told.status, told.notes | {"Location": told.location, "ETag": told.etag})
 
 
 @read("/v1/jobs", LIST)
