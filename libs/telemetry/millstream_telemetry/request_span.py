@@ -12,10 +12,9 @@ from opentelemetry.trace import Span, set_span_in_context
 
 from millstream_telemetry import names
 from millstream_telemetry.attempt_span import mark_failed, type_name
-from millstream_telemetry.trace_context import TraceContext, UnreadSpan, trace_context_of
+from millstream_telemetry.trace_context import TraceContext, trace_context_of, unrecorded_root
 
 _SERVER_ERROR = 500
-_NOTHING = Context()
 
 
 class ServerSpan:
@@ -57,7 +56,7 @@ class UnsampledServerSpan(ServerSpan):
 
     def __enter__(self) -> Self:
         """Make the context the current one, for log lines and for the spans of other libraries."""
-        self._token = attach(set_span_in_context(UnreadSpan(self.context), _NOTHING))
+        self._token = attach(unrecorded_root(self.context))
         return self
 
     def __exit__(

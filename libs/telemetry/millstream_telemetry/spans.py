@@ -15,7 +15,7 @@ from millstream_telemetry import names
 from millstream_telemetry.attempt_span import Attempt, RecordedAttempt, UnsampledAttempt
 from millstream_telemetry.request_span import ServerSpan, TracedServerSpan, UnsampledServerSpan
 from millstream_telemetry.root_draw import RootDraw
-from millstream_telemetry.trace_context import TraceContext, read_trace_context, trace_context_of
+from millstream_telemetry.trace_context import NO_TRACE, TraceContext, read_trace_context, trace_context_of
 
 Propagation = Literal["auto", "child", "link"]
 """Whether a job continues its caller's trace, or starts one that links to it. `auto` links batch items and
@@ -52,7 +52,7 @@ class JobTracer:
 
     def server(self, method: str, route: str, traceparent: str = "", tracestate: str = "") -> ServerSpan:
         """Return the span of a request, to be entered, as a child of what the caller's headers say."""
-        caller = read_trace_context(traceparent, tracestate)
+        caller = read_trace_context(traceparent, tracestate) if traceparent else NO_TRACE
         if self._tracer is None:
             return ServerSpan(caller)
         if caller.traceparent:

@@ -74,6 +74,16 @@ class UnreadSpan(NonRecordingSpan):
         return f"UnreadSpan({self._told!r})"
 
 
+# What OpenTelemetry calls the current span in its contexts, by its own word.
+[_SPAN_KEY] = set_span_in_context(UnreadSpan(NO_TRACE), Context())
+
+
+def unrecorded_root(context: TraceContext) -> Context:
+    """Return the context in which an unrecorded span is current and nothing else is."""
+    # `set_span_in_context` copies what is there twice, to the same end.
+    return Context({_SPAN_KEY: UnreadSpan(context)})
+
+
 def trace_context_of(span: SpanContext) -> TraceContext:
     """Return a span's context as strings."""
     if not span.is_valid:
