@@ -22,13 +22,14 @@ class IngestMetrics:
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry)
+        self._submissions = registry.counter_tally()
         self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
         self._enqueue = registry.histogram(names.ENQUEUE)
         self._batch_size = registry.histogram(names.ENQUEUE_BATCH)
 
     def count_submitted(self, job_type: str, outcome: str, n: int = 1) -> None:
-        """Count n submissions. Outcomes: `names.SUBMISSION_OUTCOMES`."""
-        self._submitted.of(job_type, outcome).inc(n)
+        """Count n submissions, always in one thread. Outcomes: `names.SUBMISSION_OUTCOMES`."""
+        self._submissions.add(self._submitted.of(job_type, outcome), n)
 
     def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
         """Count n jobs that a request brought to rest."""

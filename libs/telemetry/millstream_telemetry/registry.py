@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
+from millstream_telemetry.bulk_counter import CounterTally
 from millstream_telemetry.bulk_histogram import BulkHistogram, Tally
 from millstream_telemetry.names import OTHER_TYPE, MetricSpec
 
@@ -24,7 +25,7 @@ class MetricRegistry(CollectorRegistry):
         super().__init__()
         self._made: dict[str, MetricWrapperBase] = {}
         self._types: set[str] = set()
-        self._tallies: list[Tally] = []
+        self._tallies: list[Tally | CounterTally] = []
 
     def register_types(self, job_types: Iterable[str]) -> None:
         """Let these job types stand as labels from now on. Idempotent; a type is never taken back."""
@@ -51,8 +52,15 @@ class MetricRegistry(CollectorRegistry):
 
     def tally(self, histogram_of: Callable[[str], BulkHistogram]) -> Tally:
         """Return a tally before a histogram; whoever collects finds all that was put into it."""
-        self._tallies.append(Tally(histogram_of))
-        return self._tallies[-1]
+        tally = Tally(histogram_of)
+        self._tallies.append(tally)
+        return tally
+
+    def counter_tally(self) -> CounterTally:
+        """Return a tally before counters, as above."""
+        tally = CounterTally()
+        self._tallies.append(tally)
+        return tally
 
     def collect(self) -> Iterable[Metric]:
         """Yield all metrics, without the `_created` series that double the number of time series."""
