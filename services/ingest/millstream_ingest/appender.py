@@ -71,6 +71,8 @@ class Lane:
 
     def take(self) -> list[Ticket]:
         """Remove the oldest tickets that fit into one call."""
+        if self.jobs <= limits.MAX_SCRIPT_JOBS:
+            return self.give_up()
         load: list[Ticket] = []
         room = limits.MAX_SCRIPT_JOBS
         while self.tickets and len(self.tickets[0].jobs) <= room:
@@ -184,13 +186,15 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)
         outcome, answers = await self._enqueue(lane, jobs, deadline)
         self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
+        if isinstance(answers, StoreUnavailableError):
+            for ticket in load:
+                self._answer(ticket, answers)
+            return
         at = 0
         for ticket in load:
-            if isinstance(answers, StoreUnavailableError):
-                self._answer(ticket, answers)
-            else:
-                self._answer(ticket, answers[at : at + len(ticket.jobs)])
-                at += len(ticket.jobs)
+            end = at + len(ticket.jobs)
+            self._answer(ticket, answers[at:end])
+            at = end
 
     async def _enqueue(
         self, lane: Lane, jobs: list[NewJob], deadline: float

@@ -2,6 +2,7 @@
 
 import random
 import time
+from functools import lru_cache
 
 import msgspec
 
@@ -76,7 +77,7 @@ def stored_job(minted: Minted, enqueued: Enqueued) -> Job:
         priority=job.priority,
         version=1,
         max_attempts=submission.max_attempts,
-        created_at=moment(job.created_at_ms),
+        created_at=_recent_moment(job.created_at_ms),
         run_at=moment(enqueued.at_ms) if is_scheduled else None,
         expires_at=None if expires_at_ms is None else moment(expires_at_ms),
         payload=minted.decoded.value,
@@ -84,6 +85,10 @@ def stored_job(minted: Minted, enqueued: Enqueued) -> Job:
         timeout_s=submission.timeout_s,
         trace_id=minted.trace.trace_id or None,
     )
+
+
+# Jobs that are submitted together are of a few milliseconds.
+_recent_moment = lru_cache(maxsize=8)(moment)
 
 
 def _partition(policy: TypePolicy, key: IdempotencyKey | None) -> int:
