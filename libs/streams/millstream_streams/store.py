@@ -60,6 +60,8 @@ _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, 
 # To call an enumeration takes longer than the rest of an answer.
 _ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
 _COMMIT_CODES = {code.value: code for code in CommitCode}
+# Nor is a member read off its class for nothing.
+_STORED, _NORMAL = EnqueueCode.STORED, Priority.NORMAL
 _NO_PAST = (None, None, None, None)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -302,7 +304,7 @@ def _options(job: NewJob, prefix: bytes) -> bytes:
     """Return all of a new job but id and spec, as enqueue.lua wants it; nothing for most jobs."""
     known = job.idempotency
     run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
-    if job.priority is Priority.NORMAL and not (run_at or expires_at or known or job.waited):
+    if job.priority is _NORMAL and not (run_at or expires_at or known or job.waited):
         return b""
     fingerprint, key = (known.fingerprint, prefix + known.key) if known else ("", b"")
     waited = "1" if job.waited else ""
@@ -312,7 +314,7 @@ def _options(job: NewJob, prefix: bytes) -> bytes:
 def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:
     if isinstance(reply, int):
         code = _ENQUEUE_CODES[reply]
-        return Enqueued(code, job.id, now_ms if code is EnqueueCode.STORED else 0)
+        return Enqueued(code, job.id, now_ms if code is _STORED else 0)
     number, job_id, at_ms = reply
     return Enqueued(_ENQUEUE_CODES[number], JobId(job_id.decode()), int(at_ms))
 

@@ -1,4 +1,4 @@
-"""A counter that one thread counts up without a lock and any thread reads: increments were a hundredth of a submission."""
+"""Counts without a lock what one thread counts and any may look at: increments were a hundredth of a submission."""
 
 from collections import defaultdict
 from threading import Lock

@@ -137,14 +137,14 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         # What is in flight ends first: somebody was promised an answer.
         await self._tasks.__aexit__(kind, error, trace)
 
-    async def append(
+    def append(
         self,
         queue: Queue,
         jobs: Sequence[NewJob],
         since: float | None = None,
         durability: Durability | None = None,
-    ) -> list[Enqueued]:
-        """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; return their answers in order.
+    ) -> "asyncio.Future[list[Enqueued]]":
+        """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; to be awaited for their answers, in order.
 
         `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller
         that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits, NotDurableError,
@@ -161,7 +161,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
             lane = self._lanes[queue, durability] = Lane(queue, durability)
         lane.put(ticket)
         self._start_call(lane)
-        return await ticket.outcome
+        return ticket.outcome
 
     def _start_call(self, lane: Lane) -> None:
         if lane.wants_call:

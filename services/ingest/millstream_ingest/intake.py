@@ -16,6 +16,9 @@ from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, StoreUnavailableError
 from millstream_telemetry import IngestMetrics, TraceContext
 
+# To read a member of an enumeration off its class takes 0.1 us.
+_STORED = EnqueueCode.STORED
+
 
 class Accepted(Struct, frozen=True):
     """A job that is stored."""
@@ -68,7 +71,7 @@ class Intake:
             policy = self._admission.admit(decoded, await self._catalogue.of(tenant) if known is None else known)
             minted = self._minter.mint(tenant, decoded, policy, caller=caller, key=key, waited=waited)
             [enqueued] = await self._appender.append(minted.queue, [minted.job], begun, durability)
-            if enqueued.code is EnqueueCode.STORED:
+            if enqueued.code is _STORED:
                 accepted = Accepted(minted.queue, stored_job(minted, enqueued))
             else:
                 accepted = await self._stored_before(minted, enqueued)

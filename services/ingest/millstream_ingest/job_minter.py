@@ -13,6 +13,9 @@ from millstream_ingest.idempotency import IdempotencyKey
 from millstream_streams import Enqueued, NewJob, assemble
 from millstream_telemetry import JobTracer, TraceContext
 
+# To read a member of an enumeration off its class takes 0.1 us.
+_SCHEDULED, _QUEUED = JobState.SCHEDULED, JobState.QUEUED
+
 
 class Minted(msgspec.Struct, frozen=True):
     """A job on its way to its queue."""
@@ -73,7 +76,7 @@ def stored_job(minted: Minted, enqueued: Enqueued) -> Job:
     return Job(
         id=job.id,
         type=minted.queue.type,
-        state=JobState.SCHEDULED if is_scheduled else JobState.QUEUED,
+        state=_SCHEDULED if is_scheduled else _QUEUED,
         priority=job.priority,
         version=1,
         max_attempts=submission.max_attempts,
