@@ -58,6 +58,19 @@ async def test_bodies_that_take_all_the_room_keep_others_out_until_they_are_done
     assert await reader.read(CIMultiDict(), sender(b"a"), LIMIT) == b"a"
 
 
+async def test_bodies_in_one_piece_take_room_and_give_it_back(monkeypatch: pytest.MonkeyPatch):
+    """As others do: to give back more than was taken would leave nothing bounded."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.2)
+    reader, whole = BodyReader(LIMIT), b"a" * LIMIT
+    for _ in range(2 * BODIES_IN_HAND):
+        assert await reader.read(CIMultiDict({"content-length": str(LIMIT)}), sender(whole, ends=False), LIMIT) == whole
+    async with anyio.create_task_group() as tasks:
+        for _ in range(BODIES_IN_HAND):
+            tasks.start_soon(refused, reader, sender(whole, ends=False))
+        await anyio.wait_all_tasks_blocked()
+        assert await refused(reader, sender(b"a"), content_length="1") == 503
+
+
 async def test_a_body_that_is_announced_as_far_too_large_is_refused_unread():
     """The answer does not wait for what would be thrown away."""
     never = sender()

@@ -47,7 +47,7 @@ def test_off_tracer_passes_the_callers_context_on():
     """With tracing off, a caller's trace still travels with the job, and nothing claims to be a span."""
     tracer = JobTracer(None)
 
-    with tracer.server("POST", "/v1/jobs", *SAMPLED) as server:
+    with tracer.server("POST", "/v1/jobs", SAMPLED.traceparent, SAMPLED.tracestate) as server:
         stored = tracer.send("email.send", "email.send_001", server.context)
     with attempt_of(tracer, stored) as attempt, attempt.handler("send_email"):
         attempt.fail("ValueError", "no", retry_in_s=1.0)
@@ -228,9 +228,9 @@ def test_server_asks_a_sampler_that_ignores_callers(exported):
     always = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
     follows = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
 
-    with JobTracer(always).server("POST", "/v1/jobs", *UNSAMPLED) as recorded:
+    with JobTracer(always).server("POST", "/v1/jobs", UNSAMPLED.traceparent, UNSAMPLED.tracestate) as recorded:
         assert recorded.context.is_sampled
-    with JobTracer(follows).server("POST", "/v1/jobs", *UNSAMPLED) as passed_on:
+    with JobTracer(follows).server("POST", "/v1/jobs", UNSAMPLED.traceparent, UNSAMPLED.tracestate) as passed_on:
         assert passed_on.context == UNSAMPLED
         assert current_trace_context() == UNSAMPLED
 
@@ -238,7 +238,7 @@ def test_server_asks_a_sampler_that_ignores_callers(exported):
 def test_server_says_how_it_answered(tracer, exported):
     """A 5xx is an error of the server, a 4xx is not."""
     for status in (202, 422, 503):
-        with tracer.server("POST", "/v1/jobs/batch", *SAMPLED) as server:
+        with tracer.server("POST", "/v1/jobs/batch", SAMPLED.traceparent, SAMPLED.tracestate) as server:
             server.carries(3)
             server.answered(status)
 

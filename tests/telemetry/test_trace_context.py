@@ -66,5 +66,5 @@ def test_context_survives_the_way_through_a_span(trace_id, span_id, flags):
     """Strings to span context and back are the same strings, so nothing is lost between processes."""
     context = TraceContext(f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}", "a=b")
 
-    assert read_trace_context(*context) == context
+    assert read_trace_context(context.traceparent, context.tracestate) == context
     assert trace_context_of(context.as_span().get_span_context()) == context

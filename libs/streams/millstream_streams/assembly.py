@@ -36,14 +36,14 @@ def assemble(
         spec=_encode(spec),
         created_at_ms=spec.created_at_ms,
         priority=submission.priority,
-        delay_ms=_ms(submission.delay_s),
+        delay_ms=None if submission.delay_s is None else _ms(submission.delay_s),
         run_at_ms=_ms(submission.run_at.timestamp()) if submission.run_at else None,
-        expires_in_ms=_ms(submission.expires_in_s),
+        expires_in_ms=None if submission.expires_in_s is None else _ms(submission.expires_in_s),
         expires_at_ms=_ms(submission.expires_at.timestamp()) if submission.expires_at else None,
         idempotency=idempotency,
         waited=waited,
     )
 
 
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -62,6 +62,7 @@ _ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
 _COMMIT_CODES = {code.value: code for code in CommitCode}
 # Nor is a member read off its class for nothing.
 _STORED, _NORMAL = EnqueueCode.STORED, Priority.NORMAL
+_NO_TIMES = (None, None, None, None)
 _NO_PAST = (None, None, None, None)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -303,9 +304,10 @@ def _check_size(items: Sequence[object]) -> None:
 def _options(job: NewJob, prefix: bytes) -> bytes:
     """Return all of a new job but id and spec, as enqueue.lua wants it; nothing for most jobs."""
     known = job.idempotency
-    run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
-    if job.priority is _NORMAL and not (run_at or expires_at or known or job.waited):
+    times = (job.delay_ms, job.run_at_ms, job.expires_in_ms, job.expires_at_ms)
+    if times == _NO_TIMES and job.priority is _NORMAL and not (known or job.waited):
         return b""
+    run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
     fingerprint, key = (known.fingerprint, prefix + known.key) if known else ("", b"")
     waited = "1" if job.waited else ""
     return f"{_PRIORITY_INDEX[job.priority]} {run_at} {expires_at} {waited} {fingerprint} ".encode() + key

@@ -6,8 +6,8 @@ Source: W3C Trace Context, https://www.w3.org/TR/trace-context/.
 """
 
 import re
-from typing import NamedTuple
 
+from msgspec import Struct
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -25,7 +25,7 @@ _ODD_DIGITS = frozenset("13579bdf")
 MAX_TRACESTATE_CHARS = 512
 
 
-class TraceContext(NamedTuple):
+class TraceContext(Struct, frozen=True):
     """A `traceparent` of version 00 and its `tracestate`; two empty strings when there is no trace."""
 
     traceparent: str = ""

@@ -187,13 +187,14 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         outcome, answers = await self._enqueue(lane, jobs, deadline)
         self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
         if isinstance(answers, StoreUnavailableError):
-            for ticket in load:
-                self._answer(ticket, answers)
+            self._fail(load, answers)
             return
+        self.backlog_jobs -= len(jobs)
         at = 0
         for ticket in load:
             end = at + len(ticket.jobs)
-            self._answer(ticket, answers[at:end])
+            if not ticket.outcome.done():  # else its caller was cancelled
+                ticket.outcome.set_result(answers[at:end])
             at = end
 
     async def _enqueue(
@@ -210,8 +211,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         except TimeoutError:
             silent = StoreUnavailableError(f"Redis did not answer within {lane.answer_within_s:g} s")
             # Those who wait behind this call would wait as long once more, and hear the same.
-            for ticket in lane.give_up():
-                self._answer(ticket, silent)
+            self._fail(lane.give_up(), silent)
             return "unavailable", silent
 
     async def _make_known(self, queue: Queue) -> None:
@@ -223,11 +223,8 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         self._known_until = {known: until for known, until in self._known_until.items() if until > now}
         self._known_until[queue] = now + REMEMBER_QUEUE_S
 
-    def _answer(self, ticket: Ticket, answer: list[Enqueued] | StoreUnavailableError) -> None:
-        self.backlog_jobs -= len(ticket.jobs)
-        if ticket.outcome.done():  # its caller was cancelled
-            return
-        if isinstance(answer, StoreUnavailableError):
-            ticket.outcome.set_exception(answer)
-        else:
-            ticket.outcome.set_result(answer)
+    def _fail(self, load: list[Ticket], error: StoreUnavailableError) -> None:
+        for ticket in load:
+            self.backlog_jobs -= len(ticket.jobs)
+            if not ticket.outcome.done():  # else its caller was cancelled
+                ticket.outcome.set_exception(error)

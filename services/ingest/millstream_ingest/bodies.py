@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,7 +22,7 @@ from millstream_ingest.payloads import pack_payload
 T = TypeVar("T")
 
 
-class Decoded(NamedTuple):
+class Decoded(Struct, frozen=True):
     """A submission with its checked payload."""
 
     submission: Submission

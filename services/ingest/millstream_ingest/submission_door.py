@@ -61,12 +61,12 @@ class SubmissionDoor:
             return
         headers = DirectHeaders(scope["headers"])
         # `tracestate` says nothing without the other.
-        caller = ("", "") if headers.is_plain else (headers.get("traceparent"), headers.get("tracestate"))
+        caller = ("", "") if headers.is_plain else (headers.get(b"traceparent"), headers.get(b"tracestate"))
         with self._parts.tracer.server("POST", PATH, *caller) as span:
             try:
                 told = await submit(DirectRequest(self._parts, scope, headers, receive, span), self._parts)
                 span.answered(told.status)
-                await _answer(told, headers.get("accept"), send)
+                await _answer(told, headers.get(b"accept"), send)
             except Exception as error:  # noqa: BLE001 - as in the framework: whatever it is has an answer
                 await self._refuse(error, span, send)
 
@@ -112,11 +112,11 @@ class DirectHeaders:
             return (last.decode("latin-1"),)
         return [value.decode("latin-1") for known, value in self._raw if known == name]
 
-    def get(self, key: str) -> str:
+    def get(self, name: bytes) -> str:
         """Return the values of a header in one line; empty without it."""
-        if len(self._last) == len(self._raw):
-            return self._last.get(key.encode(), b"").decode("latin-1")
-        return ", ".join(self.getall(key, ()))
+        if self.is_plain or len(self._last) == len(self._raw):
+            return self._last.get(name, b"").decode("latin-1")
+        return ", ".join(self.getall(name.decode(), ()))
 
 
 class DirectRequest:
@@ -139,7 +139,7 @@ class DirectRequest:
     @property
     def body_type(self) -> str | None:
         """What the body says it is."""
-        return self._headers.get("content-type") or None
+        return self._headers.get(b"content-type") or None
 
     @property
     def preferences(self) -> Preferences:
