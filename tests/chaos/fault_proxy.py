@@ -18,6 +18,7 @@ HOST = "127.0.0.1"
 # The head of a command in RESP: how many words, then the length of the first. One that two reads share is not
 # counted, which is rare and makes the figure smaller.
 _COMMAND = re.compile(rb"\*\d+\r\n\$")
+TURNS_TO_CLOSE = 4
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -76,7 +77,10 @@ class FaultProxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        self.cut()
+        # A connection that was just accepted is one in the next turns of the loop, and one that was cut is closed then.
+        for _ in range(TURNS_TO_CLOSE):
+            self.cut()
+            await asyncio.sleep(0)
 
     def cut(self) -> None:
         """Drop every connection now, with all that was on its way."""
