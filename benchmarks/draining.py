@@ -9,10 +9,15 @@ from rig import NOOP, Rig, pause, process_cpu_s, redis_cpu_by_node_s, script_cal
 
 from millstream_contracts import Queue
 
+GROUP = "workers"
 STARTED_EVERY_S = 0.001
 ENDED_EVERY_S = 0.02
 QUEUES_PER_LOOK = 10
 """With more queues than this it is looked after them more rarely, or the look would be what is measured."""
+
+
+class TooFewJobsError(Exception):
+    """The queue was empty before the measurement could begin."""
 
 
 class Drained(Struct, frozen=True):
@@ -49,7 +54,8 @@ async def drain(
 ) -> Drained:
     """Let so many workers work off filled queues until `keep` jobs are left.
 
-    The clock starts when the first job has ended, since paused queues are looked at once a second.
+    The clock starts when every worker has taken jobs, since each looks at paused queues once a second: for several
+    workers, have jobs enough for that.
     """
     types = [word for job_type in sorted({queue.type for queue in queues}) for word in ("--types", job_type)]
     command = ("worker", app, *types, "--concurrency", str(concurrency))
@@ -64,8 +70,10 @@ async def drain(
         before = await _read(one, pids)
         for queue in queues:
             await pause(one, queue, paused=False)
-        while (first_left := await waiting(one, queues)) == filled:
+        while (first_left := await waiting(one, queues)) == filled or await _at_work(one, queues) < processes:
             await anyio.sleep(STARTED_EVERY_S * pace)
+        if first_left <= keep:
+            raise TooFewJobsError(f"{filled} jobs were over before all of {processes} workers were at work")
         begun = time.perf_counter()
         while (left := await waiting(one, queues)) > keep:
             await anyio.sleep(ENDED_EVERY_S * pace)
@@ -85,6 +93,16 @@ async def waiting(one: Rig, queues: Sequence[Queue]) -> int:
     for queue in queues:
         pipeline.xlen(one.broker.keys.of(queue).ready[1])
     return sum(await pipeline.execute())
+
+
+async def _at_work(one: Rig, queues: Sequence[Queue]) -> int:
+    """Return how many workers have taken jobs: with that each has become a consumer."""
+    names: set[bytes] = set()
+    for queue in queues[:QUEUES_PER_LOOK]:
+        names |= {
+            row["name"] for row in await one.broker.client.xinfo_consumers(one.broker.keys.of(queue).ready[1], GROUP)
+        }
+    return len(names)
 
 
 async def _read(one: Rig, pids: Sequence[int | None]) -> _Clock:

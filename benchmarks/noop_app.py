@@ -8,10 +8,20 @@ from millstream import App
 
 app = App("bench")
 
+BUSY_NS = 100_000
+
 
 @app.job("bench.noop")
 async def noop() -> None:
     """Do nothing."""
+
+
+@app.job("bench.busy")
+async def busy() -> None:
+    """Compute for 100 us: hardly a handler does less."""
+    until = time.thread_time_ns() + BUSY_NS
+    while time.thread_time_ns() < until:
+        pass
 
 
 @app.job("bench.io")

@@ -1,45 +1,74 @@
 """What a second worker process adds on the same machine, Redis on its cores too.
 
-One worker and Redis at work side by side may fill two cores already: what the cores allow at most is printed as well.
+One worker and Redis at work side by side may fill two cores already: the most that the cores allow is printed beside
+it. Handlers that compute show what the second one is for.
 """
 
 import os
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from draining import Drained, drain
-from rig import fill, median, report, rig
+from rig import NOOP, fill, median, report, rig
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 
 PROCESSES = (1, 2)
+BUSY = Queue(DEFAULT_TENANT, JobType("bench.busy"))
+WORKS = {"no-op": NOOP, "100 us of work": BUSY}
+LONGER = 4
+"""How many times as many jobs as others measure with: both workers must be at work before the clock starts."""
 
 
 async def main(options: Namespace) -> dict[str, Any]:
-    """Measure one and two workers in turn, and print the medians."""
-    found: dict[int, list[Drained]] = {count: [] for count in PROCESSES}
-    for _ in range(options.rounds):
-        for count in PROCESSES:
-            async with rig() as one:
-                await fill(one, options.jobs)
-                found[count].append(await drain(one, concurrency=options.concurrency, processes=count))
-    rates = {count: median([one.jobs_per_s for one in some]) for count, some in found.items()}
-    rows = []
-    for count, some in found.items():
+    """Measure one and two workers in turn, with handlers that do nothing and with some that compute."""
+    rows: list[tuple[str, str]] = []
+    ratios, figures = {}, {}
+    for work, queue in WORKS.items():
+        found: dict[int, list[Drained]] = {count: [] for count in PROCESSES}
+        for _ in range(options.rounds):
+            for count in PROCESSES:
+                async with rig() as one:
+                    await fill(one, LONGER * options.jobs, queue)
+                    drained = await drain(one, concurrency=options.concurrency, processes=count, queues=[queue])
+                    found[count].append(drained)
+        rates = {count: _rate(some) for count, some in found.items()}
+        ratios[work] = rates[2] / rates[1]
+        figures[work] = {
+            "jobs_per_s": {count: [round(one.jobs_per_s) for one in some] for count, some in found.items()},
+            "ratio": round(ratios[work], 3),
+            "most": round(_most(found[1]), 3),
+        }
+        rows += [(f"{work}: jobs/s, {count} process(es)", f"{rate:,.0f}") for count, rate in rates.items()]
         rows += [
-            (f"jobs/s, {count} process(es)", f"{rates[count]:,.0f}"),
-            (f"CPU of workers, {count} process(es), us/job", f"{median([one.worker_us for one in some]):.1f}"),
-            (f"CPU of Redis, {count} process(es), us/job", f"{median([one.redis_us for one in some]):.1f}"),
+            (f"{work}: CPU of workers / Redis, {count} process(es), us/job", f"{_cpu(some)}")
+            for count, some in found.items()
         ]
-    alone = found[1]
-    busy_us = median([one.worker_us + one.redis_us for one in alone])
-    most = (os.cpu_count() or 1) * 1e6 / busy_us / rates[1]
-    rows.append(("most that the cores allow, as a ratio", f"{most:.2f}"))
+        rows += [
+            (f"{work}: ratio", f"{ratios[work]:.2f}"),
+            (f"{work}: most that the cores allow, as a ratio", f"{_most(found[1]):.2f}"),
+        ]
     return report(
         "two_workers",
         rows,
-        measured={"two_workers": rates[2] / rates[1]},
-        most=round(most, 3),
-        jobs=options.jobs,
+        measured={"two_workers": ratios["no-op"]},
+        jobs=LONGER * options.jobs,
         rounds=options.rounds,
         concurrency=options.concurrency,
-        jobs_per_s={count: [round(one.jobs_per_s) for one in some] for count, some in found.items()},
+        works=figures,
     )
+
+
+def _rate(some: Sequence[Drained]) -> float:
+    return median([one.jobs_per_s for one in some])
+
+
+def _most(alone: Sequence[Drained]) -> float:
+    """Return what two workers could reach at most: all cores busy at what a job costs one worker and Redis."""
+    busy_us = median([one.worker_us + one.redis_us for one in alone])
+    return (os.cpu_count() or 1) * 1e6 / busy_us / _rate(alone)
+
+
+def _cpu(some: Sequence[Drained]) -> str:
+    return f"{median([one.worker_us for one in some]):.1f} / {median([one.redis_us for one in some]):.1f}"

@@ -61,8 +61,9 @@ class Intake:
         self._queues = list(queues)
         self._consumer = consumer
         self._slots = slots
-        # Not all at once: while one half runs, the next is fetched, so that Redis and worker are busy side by side.
-        self._most = max(1, min(slots.limit // 2, limits.MAX_SCRIPT_JOBS))
+        self._most = min(slots.limit, limits.MAX_SCRIPT_JOBS)
+        # Not fewer: while one half runs, the next is fetched, so that Redis and worker are busy side by side.
+        self._worthwhile = max(1, self._most // 2)
         self._weights = weights
         self._pulse = pulse
         self._deliver = deliver
@@ -127,9 +128,9 @@ class Intake:
             await self._slots.wait_free()
             # Those that were taken ahead may have left because nothing ends any more.
             self._slots.look_ahead()
-        if self._hot and self._slots.free < self._most:
+        if self._hot and self._slots.free < self._worthwhile:
             with anyio.move_on_after(GATHER_S):
-                await self._slots.wait_free(self._most)
+                await self._slots.wait_free(self._worthwhile)
 
     async def _take(self) -> None:
         self._reopen()

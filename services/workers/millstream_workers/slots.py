@@ -52,7 +52,7 @@ class Slots:
         now = time.monotonic()
         passed_s = now - self._counted_since
         if passed_s >= RECKON_EVERY_S:
-            self._ahead = min(self.limit // 2, int(self._ended / passed_s * AHEAD_S))
+            self._ahead = min(self.limit - 1, int(self._ended / passed_s * AHEAD_S))
             self._ended, self._counted_since = 0, now
 
     def take(self) -> None:
