@@ -70,7 +70,9 @@ async def drain(
         before = await _read(one, pids)
         for queue in queues:
             await pause(one, queue, paused=False)
-        while (first_left := await waiting(one, queues)) == filled or await _at_work(one, queues) < processes:
+        while (first_left := await waiting(one, queues)) == filled or await _at_work(
+            one, queues, processes
+        ) < processes:
             await anyio.sleep(STARTED_EVERY_S * pace)
         if first_left <= keep:
             raise TooFewJobsError(f"{filled} jobs were over before all of {processes} workers were at work")
@@ -95,13 +97,14 @@ async def waiting(one: Rig, queues: Sequence[Queue]) -> int:
     return sum(await pipeline.execute())
 
 
-async def _at_work(one: Rig, queues: Sequence[Queue]) -> int:
-    """Return how many workers have taken jobs: with that each has become a consumer."""
+async def _at_work(one: Rig, queues: Sequence[Queue], processes: int) -> int:
+    """Return how many workers have taken jobs: with the first each becomes a consumer. One is known to have."""
+    if processes == 1:
+        return 1
     names: set[bytes] = set()
-    for queue in queues[:QUEUES_PER_LOOK]:
-        names |= {
-            row["name"] for row in await one.broker.client.xinfo_consumers(one.broker.keys.of(queue).ready[1], GROUP)
-        }
+    for queue in queues:
+        stream = one.broker.keys.of(queue).ready[1]
+        names |= {row["name"] for row in await one.broker.client.xinfo_consumers(stream, GROUP)}
     return len(names)
 
 
