@@ -16,6 +16,7 @@ from waiting import wait_until
 
 SEED = 7
 SLOW = Wish(type="chaos.slow", seconds=(1.0, 2.0))
+LONG_S = Timing().lease_s + 2.0
 # What never ends need not be waited for: the checker says what is still under way.
 REST_S = 5.0
 
@@ -47,6 +48,11 @@ async def work(stage: Stage) -> None:
     await stage.submitter.submit_many(SLOW, 10)
 
 
+async def work_past_a_lease(stage: Stage) -> None:
+    """Hold jobs for longer than a lease: a reaper leaves a queue alone for one in which nothing was pending."""
+    await stage.submitter.submit_many(replace(SLOW, seconds=(LONG_S, LONG_S)), 10)
+
+
 ACTS: dict[str, Act] = {
     "accepted-and-forgotten": work,
     "key-not-remembered": ask_three_times,
@@ -55,7 +61,7 @@ ACTS: dict[str, Act] = {
     "recovery-skips-a-stream": kill_a_busy_worker,
     "retry-lost-before-due": work,
     "hand-back-burns-a-crash": stop_a_busy_worker,
-    "lease-of-others-is-taken": work,
+    "lease-of-others-is-taken": work_past_a_lease,
 }
 
 
