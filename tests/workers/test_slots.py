@@ -1,5 +1,7 @@
 """Slots: how many handlers may run."""
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
@@ -67,14 +69,19 @@ class Watched(Slots):
         return super().free
 
 
-async def test_jobs_are_taken_ahead_while_others_end_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as will have a slot within milliseconds, and fewer than run."""
+def look_ahead_after_many(slots: Slots, leave: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let many jobs come and leave in this way, and reckon with that."""
     monkeypatch.setattr("millstream_workers.slots.RECKON_EVERY_S", 0.0)
-    slots = Slots(10)
     for _ in range(10_000):
         slots.take()
-        slots.give_back()
+        leave()
     slots.look_ahead()
+
+
+async def test_jobs_are_taken_ahead_while_others_end_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as will have a slot within milliseconds, and fewer than run."""
+    slots = Slots(10)
+    look_ahead_after_many(slots, slots.give_back, monkeypatch)
     assert (slots.free, slots.is_full) == (19, False)
     for _ in range(10):
         slots.take()
@@ -83,23 +90,15 @@ async def test_jobs_are_taken_ahead_while_others_end_quickly(monkeypatch: pytest
 
 async def test_no_job_is_taken_ahead_of_others_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would wait here for hours; and what was returned unrun is no sign of haste."""
-    monkeypatch.setattr("millstream_workers.slots.RECKON_EVERY_S", 0.0)
     slots = Slots(10)
-    for _ in range(10_000):
-        slots.take()
-        slots.put_back()
-    slots.look_ahead()
+    look_ahead_after_many(slots, slots.put_back, monkeypatch)
     assert slots.free == 10
 
 
 async def test_a_single_slot_takes_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for one job at a time gets one at a time."""
-    monkeypatch.setattr("millstream_workers.slots.RECKON_EVERY_S", 0.0)
     slots = Slots(1)
-    for _ in range(10_000):
-        slots.take()
-        slots.give_back()
-    slots.look_ahead()
+    look_ahead_after_many(slots, slots.give_back, monkeypatch)
     assert slots.free == 1
 
 
