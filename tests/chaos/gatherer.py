@@ -1,7 +1,7 @@
 """Collects the evidence once everything has come to rest, straight from Redis, the effect files and the logs."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +12,13 @@ from chaos.fleet import Fleet, Timing
 from chaos.handlers import app
 from chaos.journal import Journal
 from chaos.ledger import Ledger
+from redis.exceptions import ResponseError
 from streams.audit import audit
 from streams.seeds import events
 
 from millstream_contracts import Event, JobSpec, Queue
 from millstream_streams import Broker
+from millstream_streams.keys import GROUP
 
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 _decode_payload = msgspec.msgpack.Decoder(dict).decode
@@ -53,6 +55,22 @@ async def unsettled(broker: Broker) -> list[str]:
         counts = {"ready": sum(depths.queued), "running": depths.running, "scheduled": depths.scheduled}
         found += [f"{queue.type}: {count} {name}" for name, count in counts.items() if count]
     return found
+
+
+async def in_hand(broker: Broker) -> Counter[int]:
+    """Return how many jobs each worker has in its hands, by its pid."""
+    held: Counter[int] = Counter()
+    for queue in await broker.registry.queues():
+        for stream in broker.keys.of(queue).ready:
+            try:
+                rows = await broker.client.xinfo_consumers(stream, GROUP)
+            except ResponseError:  # nothing was ever submitted with this priority
+                continue
+            for row in rows:
+                if row["name"] != b"reaper":
+                    _, pid, _ = row["name"].rsplit(b":", 2)
+                    held[int(pid)] += row["pending"]
+    return held
 
 
 async def _jobs(broker: Broker, queue: Queue) -> Any:

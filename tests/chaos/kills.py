@@ -27,7 +27,7 @@ async def zombie(stage: Stage) -> None:
     ends_at = anyio.current_time() + stage.seconds
     while True:
         await stage.submitter.submit_many(held, HELD_JOBS * len(stage.fleet.of("worker")))
-        async with stage.frozen(stage.any_of("worker")):
+        async with stage.frozen(await stage.busy_worker(HELD_JOBS // 2)):
             await anyio.sleep(frozen_s)
         if anyio.current_time() + frozen_s > ends_at:
             return

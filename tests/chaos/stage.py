@@ -11,12 +11,14 @@ import anyio
 import anyio.to_thread
 from chaos.fault_proxy import FaultProxy
 from chaos.fleet import Fleet, Timing
+from chaos.gatherer import in_hand
 from chaos.journal import EVERYTHING, Fault, Journal
 from chaos.kubelet import Kubelet
 from chaos.redis_keeper import RedisKeeper
 from chaos.service import Service
 from chaos.submitter import Submitter
 from chaos.topology_keepers import ClusterKeeper, TrioKeeper
+from waiting import wait_until
 
 from millstream_streams import Broker
 
@@ -62,6 +64,18 @@ class Stage:
     def any_of(self, kind: str) -> Service:
         """Return a service of a kind, drawn by lot."""
         return self.rng.choice(self.fleet.of(kind))
+
+    async def busy_worker(self, jobs: int) -> Service:
+        """Return a worker with so many jobs in its hands, once there is one: to harm an idle one shows nothing."""
+        found: list[Service] = []
+
+        async def is_any_busy() -> bool:
+            held = await in_hand(self.broker)
+            found[:] = [worker for worker in self.fleet.of("worker") if held[worker.pid] >= jobs]
+            return bool(found)
+
+        await wait_until(is_any_busy, f"a worker has {jobs} jobs in its hands")
+        return self.rng.choice(found)
 
     def apart(self, name: str) -> Self:
         """Return this stage with a lot of its own, so that two who act side by side do not draw from one."""

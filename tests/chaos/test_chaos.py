@@ -20,7 +20,7 @@ async def the_main_faults(stage: Stage) -> None:
     """Have a zombie, a drain and a restart of Redis for certain, and then what the seed says."""
     await stage.submitter.submit_many(Wish(type="chaos.slow", seconds=(1.0, 5.0)), 3 * HELD_JOBS)
     await stage.kill(stage.any_of("ingest"))
-    async with stage.frozen(stage.any_of("worker")), stage.away(stage.any_of("dispatcher"), "swallow"):
+    async with stage.frozen(await stage.busy_worker(1)), stage.away(stage.any_of("dispatcher"), "swallow"):
         await anyio.sleep(stage.timing.lease_s + stage.timing.interval_s)
     await stage.terminate(stage.any_of("worker"))
     async with stage.redis_dead():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from chaos.draining import GATE
 from chaos.fleet import SMALL, Timing
+from chaos.handlers import GO
 from chaos.kills import zombie
 from chaos.runner import run_scenario
 from chaos.sabotage import BUGS
@@ -23,17 +24,20 @@ REST_S = 5.0
 
 async def kill_a_busy_worker(stage: Stage) -> None:
     """Kill a worker with jobs in its hands."""
-    await stage.submitter.submit_many(SLOW, 20)
-    await stage.kill(stage.fleet.named("worker-1"))
+    # As many as the two can hold: so one has its hands full, of every priority.
+    held = stage.timing.concurrency
+    await stage.submitter.submit_many(GATE, 2 * held)
+    await stage.kill(await stage.busy_worker(held))
+    (stage.fleet.effects / GO).touch()
 
 
 async def stop_a_busy_worker(stage: Stage) -> None:
     """Stop a worker whose jobs do not end by themselves, and then let them end."""
     await stage.submitter.submit_many(GATE, 10)
-    worker = stage.fleet.named("worker-1")
+    worker = await stage.busy_worker(5)
     await stage.terminate(worker)
     await wait_until(lambda: worker.pid != worker.pids[0], "the worker has left")
-    (stage.fleet.effects / "go").touch()
+    (stage.fleet.effects / GO).touch()
 
 
 async def ask_three_times(stage: Stage) -> None:
