@@ -63,7 +63,7 @@ async def bury(broker: Broker) -> None:
     """Let a hundred waiting jobs die."""
     nonce = f"{os.getpid():x}.{next(_nonces):x}"
     claim = await broker.store.claim(NOOP, consumer="bench", nonce=nonce, limit=BATCH)
-    commits = [Commit(job.id, job.token, DIED, 0) for job in claim.deliveries]
+    commits = [Commit(job, DIED, 0) for job in claim.deliveries]
     await broker.store.commit(NOOP, worker="bench", commits=commits)
 
 

@@ -87,7 +87,7 @@ async def cycle(one: Rig, jobs: int, *, submit: bool = True) -> None:
         if submit:
             await store.enqueue(NOOP, noop_jobs(BATCH))
         claim = await store.claim(NOOP, consumer=WORKER, nonce=f"{WORKER}.{next(_nonces):x}", limit=BATCH)
-        commits = [Commit(job.id, job.token, Succeeded(), RESULT_TTL_MS) for job in claim.deliveries]
+        commits = [Commit(job, Succeeded(), RESULT_TTL_MS) for job in claim.deliveries]
         await store.commit(NOOP, worker=WORKER, commits=commits)
 
 

@@ -13,7 +13,7 @@ from chaos.handlers import app
 from chaos.journal import Journal
 from chaos.ledger import Ledger
 from redis.exceptions import ResponseError
-from streams.audit import audit
+from streams.audit import audit, counts_of
 from streams.seeds import events
 
 from millstream_contracts import Event, JobSpec, Queue
@@ -83,7 +83,6 @@ async def _jobs(broker: Broker, queue: Queue) -> Any:
 def _record(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
     spec = _decode_spec(fields[b"spec"])
     state, held = fields[b"state"].decode(), fields.get(b"token", b"").decode()
-    counts = {name: int(fields.get(name.encode(), 0)) for name in ("attempts", "crashes", "deliveries", "handbacks")}
     return JobRecord(
         id=job_id,
         type=queue.type,
@@ -93,7 +92,7 @@ def _record(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         # A success keeps the token of its commit where it was.
         done_token=(held if state == "succeeded" else "") or fields.get(b"done_token", b"").decode(),
         reason=fields.get(b"reason", b"").decode(),
-        **counts,
+        **counts_of({name.decode(): value for name, value in fields.items()}),
     )
 
 

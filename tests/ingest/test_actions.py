@@ -92,7 +92,7 @@ async def bury_many(broker, queue, count) -> list[JobId]:
     while len(ids) < count:
         await seed(broker, queue, min(100, count - len(ids)))
         taken = await take(broker, queue, limit=100)
-        commits = [Commit(one.id, one.token, Dead("attempts", ERROR), TTL_MS) for one in taken]
+        commits = [Commit(one, Dead("attempts", ERROR), TTL_MS) for one in taken]
         await broker.store.commit(queue, worker="w1", commits=commits)
         ids += [one.id for one in taken]
     return ids

@@ -36,6 +36,15 @@ class Snapshot(Struct, frozen=True):
         return found + [("dlq", entry) for entry, named in self.dead.items() if named == job_id]
 
 
+def counts_of(fields: Hash) -> dict[str, int]:
+    """Return how often what has happened to a job: a first delivery and an only attempt are not written."""
+    written = {name: int(fields.get(name, 0)) for name in ("attempts", "crashes", "deliveries", "handbacks")}
+    return written | {
+        "attempts": written["attempts"] or int(fields["state"] == b"succeeded"),
+        "deliveries": written["deliveries"] or int("started_at" in fields),
+    }
+
+
 async def audit(broker: Broker, queue: Queue) -> Snapshot:
     """Return what a queue holds, having made sure that it is consistent. Raises: AssertionError, in words."""
     snapshot = await _read(broker, queue)
@@ -84,8 +93,9 @@ def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
         complaints.append(f"{job_id} is running, and pending with nobody")
     if is_running != bool(fields.get("token")) and not has_succeeded:
         complaints.append(f"{job_id} is {fields['state'].decode()} with the token {fields.get('token')!r}")
-    if is_running and fields["token"].split(b":")[0] != fields["deliveries"]:
-        complaints.append(f"{job_id} has the token {fields['token']!r} at delivery {fields['deliveries']!r}")
+    deliveries = counts_of(fields)["deliveries"]
+    if is_running and int(fields["token"].split(b":")[0]) != deliveries:
+        complaints.append(f"{job_id} has the token {fields['token']!r} at delivery {deliveries}")
     return complaints
 
 
@@ -99,7 +109,7 @@ def _mortality(ttl_ms: int, job_id: str, fields: Hash) -> list[str]:
 
 def _deathless(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     """Say where the rule is broken that a job which must not start late is found when it is late."""
-    waits = fields["state"] in {b"queued", b"scheduled"} and "deliveries" not in fields
+    waits = fields["state"] in {b"queued", b"scheduled"} and "started_at" not in fields
     if not waits or "expires_at" not in fields or snapshot.expiring.get(job_id) == int(fields["expires_at"]):
         return []
     return [f"{job_id} expires at {fields['expires_at'].decode()}, and nobody will notice"]

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
-from streams.audit import audit
+from streams.audit import audit, counts_of
 from streams.model import FOLLOWS, Expected, follow
 from streams.seeds import LONG_AGO_MS, TTL_MS, commit, events, new_job, nonce
 
@@ -83,7 +83,7 @@ class Ground(RuleBasedStateMachine):
         }
         for job_id, job in self.model.items():
             fields = snapshot.jobs[job_id]
-            counts = {name: int(fields.get(name, 0)) for name in ("attempts", "crashes", "deliveries", "handbacks")}
+            counts = counts_of(fields)
             assert counts == {name: getattr(job, name) for name in counts}, job_id
             kept = job.done_token if job.state == "succeeded" else job.token
             assert fields.get("token", b"").decode() == kept

@@ -90,7 +90,7 @@ async def commit(
     broker: Broker, delivery: Delivery, outcome: Outcome | None = None, ttl_ms: int = TTL_MS
 ) -> CommitCode:
     """Commit one outcome, success by default."""
-    one = Commit(delivery.id, delivery.token, outcome or Succeeded(), ttl_ms)
+    one = Commit(delivery, outcome or Succeeded(), ttl_ms)
     (code,) = await broker.store.commit(delivery.queue, worker="w1", commits=[one])
     return code
 

@@ -1,9 +1,11 @@
 """commit.lua: the outcome of a delivery is written once, by whoever has its token, and by nobody else."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from streams.audit import audit
 from streams.seeds import (
     ERROR,
@@ -37,7 +39,7 @@ from millstream_contracts import (
     Snoozed,
     Succeeded,
 )
-from millstream_streams import Broker, Commit, CommitCode
+from millstream_streams import Broker, Commit, CommitCode, Delivery
 
 RESULT = msgspec.Raw(msgspec.msgpack.encode({"sent": 3}))
 
@@ -113,8 +115,19 @@ async def test_commit_knows_what_an_earlier_release_committed(broker: Broker, qu
     key = broker.keys.of(queue).job(running.id)
     await broker.client.hset(key, mapping={"token": "", "done_token": running.token})
     assert await commit(broker, running) is CommitCode.COMMITTED_BEFORE
-    other = Commit(running.id, "1:other", Succeeded(), TTL_MS)
+    other = Commit(replace(running, token="1:other"), Succeeded(), TTL_MS)
     assert await broker.store.commit(queue, worker="w1", commits=[other]) == [CommitCode.STALE]
+
+
+@any_outcome
+async def test_commit_clears_the_stream_that_the_job_was_claimed_from(
+    broker: Broker, queue: Queue, outcome: Outcome
+) -> None:
+    """Its priority may have become another while it ran: that is about its next turn."""
+    running = await seed_running(broker, queue)
+    await broker.client.hset(broker.keys.of(queue).job(running.id), "priority", "high")
+    assert await commit(broker, running, outcome) is CommitCode.COMMITTED
+    await audit(broker, queue)
 
 
 async def test_commit_keeps_no_result_where_there_is_none(broker: Broker, queue: Queue) -> None:
@@ -218,7 +231,7 @@ async def test_commit_counts_a_job_once_when_one_call_names_it_twice(
 ) -> None:
     """The second mention within a call is a repetition: no second place, no second event."""
     running = await seed_running(broker, queue)
-    one = Commit(running.id, running.token, outcome, TTL_MS)
+    one = Commit(running, outcome, TTL_MS)
     codes = await broker.store.commit(queue, worker="w1", commits=[one, one])
     assert codes == [CommitCode.COMMITTED, CommitCode.COMMITTED_BEFORE]
     await audit(broker, queue)
@@ -260,15 +273,16 @@ async def test_commit_refuses_an_old_token_after_a_newer_one_was_committed(broke
 async def test_commit_refuses_a_token_that_was_never_given(broker: Broker, queue: Queue, token: str) -> None:
     """Nothing but the token of this delivery opens a job."""
     running = await seed_running(broker, queue)
-    one = Commit(running.id, token, Succeeded(), TTL_MS)
+    one = Commit(replace(running, token=token), Succeeded(), TTL_MS)
     assert await broker.store.commit(queue, worker="w1", commits=[one]) == [CommitCode.STALE]
     assert (await job_of(broker, queue, running.id)).state is JobState.RUNNING
 
 
 async def test_commit_refuses_an_empty_token_for_a_waiting_job(broker: Broker, queue: Queue) -> None:
     """A job that nobody holds has no token that could be guessed."""
+    running = await seed_running(broker, queue)
     (job_id,) = await seed(broker, queue)
-    one = Commit(job_id, "", Succeeded(), TTL_MS)
+    one = Commit(replace(running, id=job_id, token=""), Succeeded(), TTL_MS)
     assert await broker.store.commit(queue, worker="w1", commits=[one]) == [CommitCode.STALE]
     assert (await job_of(broker, queue, job_id)).state is JobState.QUEUED
 
@@ -276,10 +290,8 @@ async def test_commit_refuses_an_empty_token_for_a_waiting_job(broker: Broker, q
 async def test_commit_says_so_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:
     """A job that Redis forgot is an orphan to be counted, no error of the others in the call."""
     running = await seed_running(broker, queue)
-    commits = [
-        Commit(new_job(queue).id, "1:n", Succeeded(), TTL_MS),
-        Commit(running.id, running.token, Succeeded(), TTL_MS),
-    ]
+    gone = replace(running, id=new_job(queue).id)
+    commits = [Commit(one, Succeeded(), TTL_MS) for one in (gone, running)]
     codes = await broker.store.commit(queue, worker="w1", commits=commits)
     assert codes == [CommitCode.UNKNOWN_JOB, CommitCode.COMMITTED]
 
@@ -290,12 +302,11 @@ async def test_commit_takes_every_kind_in_one_call(broker: Broker, queue: Queue)
         await seed(broker, queue, 3, priority=priority)
     deliveries = await take(broker, queue)
     commits = [
-        Commit(delivery.id, delivery.token, outcome, TTL_MS)
-        for delivery, outcome in zip(deliveries, OUTCOMES.values(), strict=False)
+        Commit(delivery, outcome, TTL_MS) for delivery, outcome in zip(deliveries, OUTCOMES.values(), strict=False)
     ]
     codes = await broker.store.commit(queue, worker="w1", commits=commits)
     assert set(codes) == {CommitCode.COMMITTED}
-    states = [(await job_of(broker, queue, one.id)).state for one in commits]
+    states = [(await job_of(broker, queue, one.delivery.id)).state for one in commits]
     assert states == list(STATES.values())
     told = Counter((event.kind.value, one.state) for event in (await events(broker, queue))[4:] for one in event.jobs)
     assert told == {
@@ -312,7 +323,7 @@ async def test_commit_takes_every_kind_in_one_call(broker: Broker, queue: Queue)
 async def test_commit_takes_a_full_call(broker: Broker, queue: Queue) -> None:
     """A hundred outcomes go in one step."""
     await seed(broker, queue, 100)
-    commits = [Commit(one.id, one.token, Succeeded(RESULT), TTL_MS) for one in await take(broker, queue, limit=100)]
+    commits = [Commit(one, Succeeded(RESULT), TTL_MS) for one in await take(broker, queue, limit=100)]
     assert set(await broker.store.commit(queue, worker="w1", commits=commits)) == {CommitCode.COMMITTED}
     assert await broker.client.xlen(broker.keys.of(queue).ready[1]) == 0
 
@@ -338,6 +349,53 @@ async def test_commit_writes_the_version_of_each_transition(broker: Broker, queu
     versions = [one.version for event in await events(broker, queue) for one in event.jobs]
     assert versions == [1, 2, 3, 4, 5]
     assert int((await fields_of(broker, queue, running.id))["version"]) == 5
+
+
+async def test_a_plain_life_reads_as_one_that_is_written(broker: Broker, queue: Queue) -> None:
+    """Stored, claimed, succeeded: scripts leave out what follows from the state, and readers do not notice."""
+    seen = []
+    (job_id,) = await seed(broker, queue)
+    seen.append(await job_of(broker, queue, job_id))
+    running = await take_one(broker, queue)
+    seen.append(await job_of(broker, queue, job_id))
+    await commit(broker, running)
+    seen.append(await job_of(broker, queue, job_id))
+    assert [(job.version, job.deliveries, job.attempts) for job in seen] == [(1, 0, 0), (2, 1, 0), (3, 1, 1)]
+    told = [(one.version, one.deliveries) for event in await events(broker, queue) for one in event.jobs]
+    assert told == [(1, 0), (2, 1), (3, 1)]
+    assert not {"version", "deliveries", "attempts"} & set(await fields_of(broker, queue, job_id))
+
+
+LEAVING: dict[str, Callable[[Broker, Delivery], Awaitable[object]]] = {
+    "retry": lambda broker, running: commit(broker, running, RetryAt(0, ERROR)),
+    "hand back": lambda broker, running: broker.store.hand_back(
+        running.queue, worker="w1", tokens=[(running.id, running.token)]
+    ),
+    "recovery": lambda broker, running: recover_all(broker, running.queue),
+}
+
+
+@pytest.mark.parametrize("leave", LEAVING.values(), ids=LEAVING)
+async def test_whatever_leaves_the_plain_life_goes_on_counting(
+    broker: Broker, queue: Queue, leave: Callable[[Broker, Delivery], Awaitable[object]]
+) -> None:
+    """The first delivery was not written down; the next one is the second all the same."""
+    running = await seed_running(broker, queue)
+    await leave(broker, running)
+    left = await job_of(broker, queue, running.id)
+    assert (left.version, left.deliveries) == (3, 1)
+    again = await take_one(broker, queue)
+    assert again.deliveries == 2
+    assert (await job_of(broker, queue, running.id)).version == 4
+
+
+async def test_a_wish_to_cancel_leaves_the_plain_life_too(broker: Broker, queue: Queue) -> None:
+    """It is a transition of its own: the success that came sooner is the fourth."""
+    running = await seed_running(broker, queue)
+    await broker.store.cancel(queue, [running.id])
+    await commit(broker, running)
+    job = await job_of(broker, queue, running.id)
+    assert (job.state, job.version, job.deliveries, job.attempts) == (JobState.SUCCEEDED, 4, 1, 1)
 
 
 async def test_commit_refuses_a_hand_back(broker: Broker, queue: Queue) -> None:

@@ -1,5 +1,6 @@
 """redrive.lua and discard.lua: what an operator decides about dead jobs."""
 
+from msgspec.structs import replace
 from streams.audit import audit
 from streams.seeds import (
     ERROR,
@@ -116,7 +117,7 @@ async def test_a_job_may_die_again_after_a_redrive(broker: Broker, queue: Queue)
     delivery = await take_one(broker, queue)
     await commit(broker, delivery, RetryAt(0, ERROR))
     last = await take_one(broker, queue)
-    letter = Commit(last.id, last.token, Dead("again", ERROR), TTL_MS)
+    letter = Commit(last, Dead("again", ERROR), TTL_MS)
     await broker.store.commit(queue, worker="w1", commits=[letter])
     ((_, fields),) = await broker.client.xrange(broker.keys.of(queue).dlq)
     assert fields[b"reason"] == b"again"
@@ -126,10 +127,11 @@ async def test_a_job_may_die_again_after_a_redrive(broker: Broker, queue: Queue)
 async def test_redrive_and_discard_treat_a_mixed_call_job_by_job(broker: Broker, queue: Queue) -> None:
     """A full call of dead jobs is decided in one step."""
     await seed(broker, queue, 50)
-    commits = [Commit(one.id, one.token, Dead("x", ERROR), TTL_MS) for one in await take(broker, queue, limit=50)]
+    taken = await take(broker, queue, limit=50)
+    commits = [Commit(one, Dead("x", ERROR), TTL_MS) for one in taken]
     await broker.store.commit(queue, worker="w1", commits=commits)
-    ids = [one.id for one in commits]
+    ids = [one.id for one in taken]
     assert await broker.store.redrive(queue, ids[:25]) == [ActionCode.DONE] * 25
     assert await broker.store.discard(queue, ids) == [ActionCode.WRONG_STATE] * 25 + [ActionCode.DONE] * 25
-    done = Commit(ids[0], "x", Succeeded(), TTL_MS)
+    done = Commit(replace(taken[0], token="x"), Succeeded(), TTL_MS)
     assert await broker.store.commit(queue, worker="w1", commits=[done]) == [CommitCode.STALE]

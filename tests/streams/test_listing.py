@@ -44,7 +44,7 @@ async def in_state(broker: Broker, queue: Queue, state: JobState, count: int, pr
         return ids
     deliveries = await take(broker, queue, limit=count)
     if state is JobState.DEAD:
-        commits = [Commit(one.id, one.token, Dead("x", ERROR), TTL_MS) for one in deliveries]
+        commits = [Commit(one, Dead("x", ERROR), TTL_MS) for one in deliveries]
         await broker.store.commit(queue, worker="w1", commits=commits)
     return ids
 

@@ -97,7 +97,7 @@ async def each_transition(
     await commit(broker, gone, Dead("x", ERROR))
     (waiting,) = await seed(broker, queue, delay_ms=60_000)
     returned, renewed = await seed_running(broker, queue), await seed_running(broker, queue)
-    done = Commit(renewed.id, renewed.token, Succeeded(), TTL_MS)
+    done = Commit(renewed, Succeeded(), TTL_MS)
     return {
         "renew": (lambda b: b.store.renew(queue, consumer="w1", leases=[lease(renewed)]), [LeaseCode.RENEWED]),
         "commit": (lambda b: b.store.commit(queue, worker="w1", commits=[done]), [CommitCode.COMMITTED_BEFORE]),

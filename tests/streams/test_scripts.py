@@ -108,7 +108,7 @@ async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, m
     running, returned = await seed_running(broker, queue), await seed_running(broker, queue)
     dead, gone = await seed_dead(broker, queue), await seed_dead(broker, queue)
     (waiting,) = await seed(broker, queue)
-    commit = Commit(running.id, running.token, Succeeded(), TTL_MS)
+    commit = Commit(running, Succeeded(), TTL_MS)
     calls: dict[str, tuple[Callable[[], Awaitable[Any]], int]] = {
         "enqueue": (lambda: broker.store.enqueue(queue, [new_job(queue), new_job(queue)]), 2),
         "renew": (lambda: broker.store.renew(queue, consumer="w1", leases=[lease(running)]), 1),

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from streams.cutting_proxy import cutting_proxy
-from streams.seeds import fields_of
+from streams.seeds import job_of
 from waiting import wait_until
 from workers.floor import Floor, open_floor, queue_of_id, queue_of_type
 
@@ -308,7 +308,7 @@ async def test_a_claim_whose_answer_was_lost_beyond_patience_is_asked_for_again(
         await reader.close()
         assert proxy.cuts == 1
         assert sorted(delivered) == sorted(ids)
-        assert (await fields_of(broker, queue, ids[0]))["deliveries"] == b"1"
+        assert (await job_of(broker, queue, ids[0])).deliveries == 1
 
 
 async def test_a_stopped_intake_takes_nothing_more(floor: Floor, redis_url: str) -> None:

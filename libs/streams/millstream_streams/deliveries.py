@@ -131,10 +131,10 @@ class LeaseCode(IntEnum):
 class Commit(Struct, frozen=True):
     """The outcome of one delivery on its way to Redis."""
 
-    id: JobId
-    token: str
+    delivery: Delivery
     outcome: Outcome
     ttl_ms: int
+    """How long a job that this ends can be read."""
 
 
 class CommitCode(IntEnum):

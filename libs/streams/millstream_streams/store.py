@@ -157,8 +157,8 @@ class JobStore:
         _check_size(commits)
         arguments: list[Argument] = [worker]
         for commit in commits:
-            outcome, blob = _words(commit.outcome)
-            arguments += (outcome, commit.id, commit.token, commit.ttl_ms, blob)
+            job, (outcome, blob) = commit.delivery, _words(commit.outcome)
+            arguments += (f"{job.priority_index} {commit.ttl_ms} {outcome}", job.id, job.token, job.entry, blob)
         return [_COMMIT_CODES[code] for code in await self._run("commit", queue, arguments)]
 
     async def hand_back(self, queue: Queue, *, worker: str, tokens: Sequence[tuple[JobId, str]]) -> list[CommitCode]:

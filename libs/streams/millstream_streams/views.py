@@ -19,6 +19,7 @@ from millstream_streams.specs import (
 # By the words that scripts write, for a hash may hold others.
 _STATES = {state.encode(): state for state in JobState}
 _PRIORITIES = {priority.encode(): priority for priority in Priority}
+_PLAIN_VERSIONS = {JobState.QUEUED: 1, JobState.RUNNING: 2, JobState.SUCCEEDED: 3}
 _LONG_AGO = moment(0)
 
 Fields = dict[bytes, bytes]
@@ -86,10 +87,11 @@ def job_from_fields(queue: Queue, job_id: JobId, fields: Fields, *, brief: bool 
         type=queue.type,
         state=state,
         priority=_PRIORITIES.get(fields.get(b"priority", b""), Priority.NORMAL),
-        version=read_int(fields.get(b"version", b"1")),
-        attempts=read_int(fields.get(b"attempts")),
+        # Scripts do not write what is as in most jobs: see _queue.lua.
+        version=read_int(fields.get(b"version")) or _PLAIN_VERSIONS.get(state, 1),
+        attempts=read_int(fields.get(b"attempts")) or int(state is JobState.SUCCEEDED),
         max_attempts=spec.max_attempts,
-        deliveries=read_int(fields.get(b"deliveries")),
+        deliveries=read_int(fields.get(b"deliveries")) or int(b"started_at" in fields),
         crashes=read_int(fields.get(b"crashes")),
         handbacks=read_int(fields.get(b"handbacks")),
         created_at=read_time(spec.created_at_ms) or _LONG_AGO,

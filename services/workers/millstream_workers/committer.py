@@ -185,7 +185,7 @@ class Committer:
 
     async def _commit(self, queue: Queue, waiting: list[Finished]) -> None:
         batch = waiting[: limits.MAX_SCRIPT_JOBS]
-        commits = [Commit(one.delivery.id, one.delivery.token, one.outcome, one.ttl_ms) for one in batch]
+        commits = [Commit(one.delivery, one.outcome, one.ttl_ms) for one in batch]
         self._conclude(queue, batch, await self._store.commit(queue, worker=self._worker, commits=commits))
         self._forget(waiting, len(batch))
 

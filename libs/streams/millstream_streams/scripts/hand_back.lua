@@ -19,16 +19,16 @@ local function hand_back(id, token)
   if not job[1] then return -2 end
   if was_committed(job[1], job[2], job[3], token) then return 2 end
   if job[1] ~= 'running' or job[2] ~= token then return -1 end
-  local version = next_version(job[6])
+  local version, deliveries = next_version(job[6], job[1]), tonumber(job[8]) or 1
   drop_entry(ready[stream_index(job[5])], job[4])
   if job[9] then
     finish(id, 'cancelled', version, now, ttl_ms, job[10], 'done_token', token, 'reason', 'cancelled')
-    note(cancelled, id, version, job[8])
+    note(cancelled, id, version, deliveries)
     return 1
   end
   redis.call('HSET', key, 'done_token', token, 'handbacks', int((tonumber(job[7]) or 0) + 1))
   make_ready(id, job[5], version, now)
-  note(returned, id, version, job[8])
+  note(returned, id, version, deliveries)
   return 1
 end
 
