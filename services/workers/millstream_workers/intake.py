@@ -155,6 +155,9 @@ class Intake:
             if not self._hot:
                 await anyio.sleep(block_ms / 1000)
             return
+        if not self._hot:
+            # What was just brought begins before the next read is sent: nothing is known to wait for that.
+            await anyio.sleep(0)
         found = await self._reader.wait(cold, consumer=self._consumer, block_ms=block_ms)
         for queue in self._reader.failed:
             self._uncertain.setdefault(queue, self._nonce())
