@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 CLI = (sys.executable, "-m", "millstream_cli.main")
 NOOP = Queue(DEFAULT_TENANT, JobType("bench.noop"))
 BATCH = 100
+BATCHES_AT_ONCE = 2
+"""As in ingest: a hundred jobs are minted while Redis takes the last."""
 POLL_S = 0.005
 
 
@@ -79,8 +81,15 @@ async def processes(rig: Rig, commands: Mapping[str, Sequence[str]]) -> AsyncIte
 async def fill(rig: Rig, count: int, queue: Queue = NOOP) -> None:
     """Put no-op jobs into a queue."""
     await rig.broker.registry.add_queues([queue])
-    for start in range(0, count, BATCH):
-        await rig.broker.store.enqueue(queue, noop_jobs(min(BATCH, count - start), queue))
+    sizes = iter([min(BATCH, count - start) for start in range(0, count, BATCH)])
+
+    async def work() -> None:
+        for size in sizes:
+            await rig.broker.store.enqueue(queue, noop_jobs(size, queue))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(BATCHES_AT_ONCE):
+            tasks.start_soon(work)
 
 
 def noop_jobs(count: int, queue: Queue = NOOP) -> list[NewJob]:

@@ -1,15 +1,17 @@
 """How the cost of a job changes as a system grows: backlog, job types, workers, delayed jobs, dead letters.
 
 Writes a chart of each into docs/scale/. Costs are CPU, not time: with more processes than cores time says little. And a
-machine is faster in one minute than in the next: so an empty Redis does the same work in turn with the one that grows,
-and costs are told as if that had always taken what it took at first.
+machine is faster in one second than in the next: so an empty Redis does the same work at the same time as the one that
+grows, and costs are told as if that had always taken what it took at first.
 """
 
+import os
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 from chart import Line, draw
 from draining import Drained, drain, waiting
 from filling import batch, bury, pour
@@ -175,24 +177,42 @@ async def _redrive(one: Rig, jobs: int) -> None:
 async def _beside_empty(
     kind: str, sizes: Sequence[int], options: Namespace, measure: Callable[[Rig, int], Awaitable[Costs]]
 ) -> Points:
-    """Measure a Redis that fills up with jobs of a kind, in turn with an empty one."""
+    """Measure a Redis that fills up with jobs of a kind, and an empty one side by side with it."""
     points: Points = []
     first: Costs = {}
     async with rig() as one, rig() as empty:
+        _share_a_core(one, empty)
         for size, missing in _growing(sizes, options.max):
             await pour(one, kind, missing)
             # What it freed or moved while it was filled is done before the clock starts.
             await measure(one, size)
-            pairs = [(await measure(one, size), await measure(empty, 0)) for _ in range(options.rounds)]
-            yardstick = _medians([pair[1] for pair in pairs])
-            first = first or yardstick
-            costs = _medians([pair[0] for pair in pairs])
-            points.append((size, {name: costs[name] * first[name] / yardstick[name] for name in costs}))
+            pairs = [await _side_by_side(measure, one, size, empty) for _ in range(options.rounds)]
+            first = first or {name: median([beside[name] for _, beside in pairs]) for name in pairs[0][1]}
+            ratios = {name: median([costs[name] / beside[name] for costs, beside in pairs]) for name in first}
+            points.append((size, {name: first[name] * ratio for name, ratio in ratios.items()}))
     return points
 
 
-def _medians(runs: Sequence[Costs]) -> Costs:
-    return {name: median([run[name] for run in runs]) for name in runs[0]}
+def _share_a_core(*rigs: Rig) -> None:
+    """Keep the Redis servers on one core: what else runs on it, and on its neighbour, is then the same for all."""
+    core = max(os.sched_getaffinity(0))
+    for one in rigs:
+        os.sched_setaffinity(one.redis_pid, {core})
+
+
+async def _side_by_side(
+    measure: Callable[[Rig, int], Awaitable[Costs]], one: Rig, size: int, empty: Rig
+) -> tuple[Costs, Costs]:
+    """Measure both at once, call by call: whatever the machine is busy with besides meets both."""
+    found: dict[int, Costs] = {}
+
+    async def run(rig: Rig, size: int) -> None:
+        found[size] = await measure(rig, size)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, one, size)
+        tasks.start_soon(run, empty, 0)
+    return found[size], found[0]
 
 
 async def _redis_us(one: Rig, jobs: int, action: Callable[[Rig, int], Awaitable[None]]) -> float:

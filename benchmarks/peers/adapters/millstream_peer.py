@@ -6,7 +6,7 @@ import sys
 import msgspec
 import uvloop
 from jobs import IO_S, redis_url
-from rig import BATCH, noop_jobs
+from rig import BATCH, BATCHES_AT_ONCE, noop_jobs
 from submitter import in_batches, obey_async
 from tally import Tally
 
@@ -44,8 +44,13 @@ async def _main() -> None:
         async def fill(job: str, count: int) -> None:
             queue = Queue(DEFAULT_TENANT, JobType(f"bench.{job}"))
             await broker.registry.add_queues([queue])
-            for size in in_batches(count, BATCH):
-                await broker.store.enqueue(queue, noop_jobs(size, queue))
+            sizes = iter(in_batches(count, BATCH))
+
+            async def work() -> None:
+                for size in sizes:
+                    await broker.store.enqueue(queue, noop_jobs(size, queue))
+
+            await asyncio.gather(*(work() for _ in range(BATCHES_AT_ONCE)))
 
         async def submit(sent_ns: int) -> None:
             job = assemble(new_job_id(STAMP), Submission(type=STAMP.type), msgspec.msgpack.encode(sent_ns))
