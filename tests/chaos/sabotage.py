@@ -76,8 +76,8 @@ BUGS = {
     ),
     "hand-back-burns-a-crash": Bug(
         script="hand_back",
-        right="'handbacks', int((tonumber(job[7]) or 0) + 1)",
-        wrong="'handbacks', int((tonumber(job[7]) or 0) + 1), 'crashes', '1'",
+        right="'handbacks', int(",
+        wrong="'crashes', '1', 'handbacks', int(",
         promise="events",
         words="tell of 0 crashes, and Redis of 1",
     ),
@@ -89,7 +89,7 @@ def load_sabotaged(name: str, wanted: str) -> Script:
     bug, script = BUGS[name], load_script(wanted)
     if wanted != bug.script:
         return script
-    assert bug.right in script.text, f"{bug.script}.lua has changed: mend this bug"
+    assert bug.right in script.text, f"{bug.script}.lua has changed: mend the bug {name}"
     # Under a name that the server does not know: it knows the right one by its own.
     return Script(name=wanted, text=script.text.replace(bug.right, bug.wrong), sha="0" * 40)
 

@@ -8,12 +8,14 @@ from chaos.fleet import SMALL, Timing
 from chaos.handlers import GO
 from chaos.kills import zombie
 from chaos.runner import run_scenario
-from chaos.sabotage import BUGS
+from chaos.sabotage import BUGS, load_sabotaged
 from chaos.scenario import Act, Scenario
 from chaos.stage import Stage
 from chaos.submitter import EVERYDAY, Wish
 from msgspec.structs import replace
 from waiting import wait_until
+
+from millstream_streams.scripting import load_script
 
 SEED = 7
 SLOW = Wish(type="chaos.slow", seconds=(1.0, 2.0))
@@ -77,6 +79,13 @@ async def test_a_planted_bug_is_found(bug: str, tmp_path: Path, monkeypatch: pyt
     report = await run_scenario(scenario, tmp_path, seed=SEED, seconds=1.0)
     found = [complaint.text for complaint in report.complaints if complaint.promise == BUGS[bug].promise]
     assert BUGS[bug].words in "\n".join(found), [str(complaint) for complaint in report.complaints[:10]]
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_is_one_still(bug: str) -> None:
+    """Its script may have changed: what replaces nothing breaks nothing."""
+    script = BUGS[bug].script
+    assert load_sabotaged(bug, script).text != load_script(script).text
 
 
 async def test_the_same_acts_keep_all_promises_when_nothing_is_broken(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ async def test_sweeper_removes_empty_consumers_on_every_queue(broker: Broker, qu
         await take_one(broker, queue, "holds")
         await seed(broker, queue)
         gone = await take_one(broker, queue, "gone")
-        await broker.store.hand_back(queue, worker="gone", tokens=[(gone.id, gone.token)])
+        await broker.store.hand_back(queue, worker="gone", deliveries=[gone])
     found = await sweeper(broker).run_once()
     assert found.consumers >= 3
     for queue in queues:
@@ -118,7 +118,7 @@ async def test_sweeper_leaves_consumers_that_were_seen_lately(broker: Broker, qu
     """Whoever waits for work is idle, and no corpse."""
     await seed(broker, queues[0])
     delivery = await take_one(broker, queues[0], "idle")
-    await broker.store.hand_back(queues[0], worker="idle", tokens=[(delivery.id, delivery.token)])
+    await broker.store.hand_back(queues[0], worker="idle", deliveries=[delivery])
     assert (await sweeper(broker, consumer_idle_s=3600.0).run_once()).consumers == 0
 
 
@@ -146,7 +146,7 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
         await broker.client.set(key, "of the wrong type")
     await fill_events(broker, queues[2], 500)
     held = await seed_running(broker, queues[0], "empty")
-    await broker.store.hand_back(queues[0], worker="empty", tokens=[(held.id, held.token)])
+    await broker.store.hand_back(queues[0], worker="empty", deliveries=[held])
     config = ReaperConfig(redis_url="redis://127.0.0.1", events_kept=100, consumer_idle_s=0.0)
     (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     # What no consumer can be in is nothing to complain of.

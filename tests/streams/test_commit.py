@@ -368,9 +368,7 @@ async def test_a_plain_life_reads_as_one_that_is_written(broker: Broker, queue: 
 
 LEAVING: dict[str, Callable[[Broker, Delivery], Awaitable[object]]] = {
     "retry": lambda broker, running: commit(broker, running, RetryAt(0, ERROR)),
-    "hand back": lambda broker, running: broker.store.hand_back(
-        running.queue, worker="w1", tokens=[(running.id, running.token)]
-    ),
+    "hand back": lambda broker, running: broker.store.hand_back(running.queue, worker="w1", deliveries=[running]),
     "recovery": lambda broker, running: recover_all(broker, running.queue),
 }
 

@@ -113,7 +113,7 @@ async def test_hand_back_and_recover_pass(roomy: Broker) -> None:
     await seed(roomy, QUEUE, 2)
     returned, lost = await take(roomy, QUEUE)
     await fill(roomy)
-    codes = await roomy.store.hand_back(QUEUE, worker="w1", tokens=[(returned.id, returned.token)])
+    codes = await roomy.store.hand_back(QUEUE, worker="w1", deliveries=[returned])
     recovery = await roomy.store.recover(QUEUE, lease_ms=0, max_crashes=3)
     assert codes == [CommitCode.COMMITTED]
     assert [one.id for one in recovery.requeued] == [lost.id]

@@ -1,5 +1,6 @@
 """hand_back.lua: what a leaving worker returns is ready at once and has cost the job nothing."""
 
+from msgspec.structs import replace
 from streams.audit import audit
 from streams.seeds import (
     commit,
@@ -21,8 +22,7 @@ from millstream_streams import Broker, CommitCode, Delivery
 
 async def hand_back(broker: Broker, queue: Queue, *deliveries: Delivery) -> list[CommitCode]:
     """Return deliveries."""
-    tokens = [(delivery.id, delivery.token) for delivery in deliveries]
-    return await broker.store.hand_back(queue, worker="w1", tokens=tokens)
+    return await broker.store.hand_back(queue, worker="w1", deliveries=deliveries)
 
 
 async def test_hand_back_makes_the_job_ready_at_once(broker: Broker, queue: Queue) -> None:
@@ -34,6 +34,15 @@ async def test_hand_back_makes_the_job_ready_at_once(broker: Broker, queue: Queu
     assert (job.state, job.attempts, job.crashes, job.handbacks) == (JobState.QUEUED, 0, 0, 1)
     again = await take_one(broker, queue, "w2")
     assert (again.id, again.priority_index, again.attempts, again.deliveries) == (running.id, 1, 0, 2)
+
+
+async def test_hand_back_clears_the_stream_that_the_job_was_claimed_from(broker: Broker, queue: Queue) -> None:
+    """Its priority may have become another while it ran: that is where it goes next."""
+    running = await seed_running(broker, queue)
+    await broker.client.hset(broker.keys.of(queue).job(running.id), "priority", "high")
+    assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED]
+    await audit(broker, queue)
+    assert (await take_one(broker, queue, "w2")).priority_index == 1
 
 
 async def test_hand_back_leaves_no_entry_behind(broker: Broker, queue: Queue) -> None:
@@ -68,9 +77,8 @@ async def test_hand_back_refuses_a_zombie(broker: Broker, queue: Queue) -> None:
 async def test_hand_back_says_so_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:
     """A job that Redis forgot is no error of the others in the call."""
     running = await seed_running(broker, queue)
-    tokens = [(new_job(queue).id, "1:n"), (running.id, running.token)]
-    codes = await broker.store.hand_back(queue, worker="w1", tokens=tokens)
-    assert codes == [CommitCode.UNKNOWN_JOB, CommitCode.COMMITTED]
+    gone = replace(running, id=new_job(queue).id)
+    assert await hand_back(broker, queue, gone, running) == [CommitCode.UNKNOWN_JOB, CommitCode.COMMITTED]
 
 
 async def test_hand_back_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue) -> None:

@@ -82,7 +82,7 @@ async def test_sweep_consumers_removes_those_that_hold_nothing(broker: Broker, q
     running = await take_one(broker, queue, "busy")
     await seed(broker, queue)
     gone = await take_one(broker, queue, "gone")
-    await broker.store.hand_back(queue, worker="gone", tokens=[(gone.id, gone.token)])
+    await broker.store.hand_back(queue, worker="gone", deliveries=[gone])
     assert await broker.store.sweep_consumers(queue, idle_ms=0) >= 1
     assert await consumers(broker, queue) == {"busy"}
     assert await broker.store.sweep_consumers(queue, idle_ms=0) == 0
@@ -93,7 +93,7 @@ async def test_sweep_consumers_keeps_one_that_was_seen_lately(broker: Broker, qu
     """A living worker without work stays."""
     await seed(broker, queue)
     delivery = await take_one(broker, queue, "idle")
-    await broker.store.hand_back(queue, worker="idle", tokens=[(delivery.id, delivery.token)])
+    await broker.store.hand_back(queue, worker="idle", deliveries=[delivery])
     assert await broker.store.sweep_consumers(queue, idle_ms=3_600_000) == 0
     assert "idle" in await consumers(broker, queue)
 

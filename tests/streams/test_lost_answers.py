@@ -102,7 +102,7 @@ async def each_transition(
         "renew": (lambda b: b.store.renew(queue, consumer="w1", leases=[lease(renewed)]), [LeaseCode.RENEWED]),
         "commit": (lambda b: b.store.commit(queue, worker="w1", commits=[done]), [CommitCode.COMMITTED_BEFORE]),
         "hand_back": (
-            lambda b: b.store.hand_back(queue, worker="w1", tokens=[(returned.id, returned.token)]),
+            lambda b: b.store.hand_back(queue, worker="w1", deliveries=[returned]),
             [CommitCode.COMMITTED_BEFORE],
         ),
         "cancel": (lambda b: b.store.cancel(queue, [waiting]), [ActionCode.DONE_BEFORE]),

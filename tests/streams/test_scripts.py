@@ -114,7 +114,7 @@ async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, m
         "renew": (lambda: broker.store.renew(queue, consumer="w1", leases=[lease(running)]), 1),
         "commit": (lambda: broker.store.commit(queue, worker="w1", commits=[commit, commit]), 2),
         "hand_back": (
-            lambda: broker.store.hand_back(queue, worker="w1", tokens=[(returned.id, returned.token)]), 1,
+            lambda: broker.store.hand_back(queue, worker="w1", deliveries=[returned]), 1,
         ),
         "set_apart": (
             lambda: broker.store.set_apart(queue, [(running.id, running.token)] * 2, waits=True), 2,

@@ -112,7 +112,7 @@ class Transitions(Ground):
     def hand_back(self, at: int, which: str) -> None:
         """Return a delivery, for the first time, again, or as a zombie."""
         worker, one = self.one_of_the_deliveries(at, which)
-        (code,) = self.do(self.broker.store.hand_back(QUEUE, worker=worker, tokens=[(one.id, one.token)]))
+        (code,) = self.do(self.broker.store.hand_back(QUEUE, worker=worker, deliveries=[one]))
         if self.settle(one, code):
             job = self.model[one.id]
             job.state = "cancelled" if job.cancel else "queued"

@@ -63,7 +63,7 @@ async def test_job_shows_every_count_apart(broker: Broker, queue: Queue) -> None
     running = await seed_running(broker, queue)
     await commit(broker, running, RetryAt(0, ERROR))
     (again,) = (await broker.store.claim(queue, consumer="w2", nonce="n", limit=1)).deliveries
-    await broker.store.hand_back(queue, worker="w2", tokens=[(again.id, again.token)])
+    await broker.store.hand_back(queue, worker="w2", deliveries=[again])
     job = await job_of(broker, queue, running.id)
     assert (job.attempts, job.deliveries, job.crashes, job.handbacks, job.version) == (1, 2, 0, 1, 5)
     assert (job.error, job.worker) == (ERROR, "w2")

@@ -161,12 +161,12 @@ class JobStore:
             arguments += (f"{job.priority_index} {commit.ttl_ms} {outcome}", job.id, job.token, job.entry, blob)
         return [_COMMIT_CODES[code] for code in await self._run("commit", queue, arguments)]
 
-    async def hand_back(self, queue: Queue, *, worker: str, tokens: Sequence[tuple[JobId, str]]) -> list[CommitCode]:
+    async def hand_back(self, queue: Queue, *, worker: str, deliveries: Sequence[Delivery]) -> list[CommitCode]:
         """Return deliveries at once, at no cost to the jobs."""
-        _check_size(tokens)
+        _check_size(deliveries)
         arguments: list[Argument] = [worker, self._retention_ms]
-        for job_id, token in tokens:
-            arguments += (job_id, token)
+        for job in deliveries:
+            arguments += (job.id, job.token, job.priority_index, job.entry)
         return [CommitCode(int(code)) for code in await self._run("hand_back", queue, arguments)]
 
     async def set_apart(self, queue: Queue, tokens: Sequence[tuple[JobId, str]], *, waits: bool) -> list[bool]:

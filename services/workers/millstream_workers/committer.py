@@ -191,8 +191,9 @@ class Committer:
 
     async def _hand_back(self, queue: Queue, waiting: list[Finished]) -> None:
         batch = waiting[: limits.MAX_SCRIPT_JOBS]
-        tokens = [(one.delivery.id, one.delivery.token) for one in batch]
-        self._conclude(queue, batch, await self._store.hand_back(queue, worker=self._worker, tokens=tokens))
+        deliveries = [one.delivery for one in batch]
+        codes = await self._store.hand_back(queue, worker=self._worker, deliveries=deliveries)
+        self._conclude(queue, batch, codes)
         self._forget(waiting, len(batch))
 
     def _conclude(self, queue: Queue, batch: list[Finished], codes: list[CommitCode]) -> None:

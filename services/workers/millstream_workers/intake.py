@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 import anyio
+import anyio.lowlevel
 import structlog
 
 from millstream_contracts import Queue, limits
@@ -157,7 +158,7 @@ class Intake:
             return
         if not self._hot:
             # What was just brought begins before the next read is sent: nothing is known to wait for that.
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         found = await self._reader.wait(cold, consumer=self._consumer, block_ms=block_ms)
         for queue in self._reader.failed:
             self._uncertain.setdefault(queue, self._nonce())
