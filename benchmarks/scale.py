@@ -8,6 +8,7 @@ grows, and costs are told as if that had always taken what it took at first.
 import os
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,44 +91,51 @@ async def _backlog(options: Namespace) -> Points:
 
 
 async def _types(options: Namespace) -> Points:
-    """Spread the same number of jobs over more and more types, and have one worker take all."""
+    """Spread the same number of jobs over more and more types, and have one worker take all, beside one of one type."""
 
-    async def run(count: int) -> Drained:
+    async def spread(one: Rig, count: int) -> Callable[[], Awaitable[Costs]]:
         queues = [Queue(DEFAULT_TENANT, JobType(name)) for name in TYPES[:count]]
-        async with rig() as one:
-            for queue in queues:
-                await fill(one, LONGER * options.jobs // count, queue)
-            return await drain(one, concurrency=options.concurrency, queues=queues, app="many_app:app")
+        for queue in queues:
+            await fill(one, LONGER * options.jobs // count, queue)
+        return lambda: work_off(one, queues)
 
-    return await _in_turn(options.rounds, (1, 10, 50, len(TYPES)), run)
+    async def work_off(one: Rig, queues: Sequence[Queue]) -> Costs:
+        return _costs(await drain(one, concurrency=options.concurrency, queues=queues, app="many_app:app"))
+
+    async def pair(count: int) -> tuple[Costs, Costs]:
+        async with rig() as one, rig() as other:
+            _share_a_core(one, other)
+            return await _side_by_side(await spread(one, count), await spread(other, 1))
+
+    points: Points = []
+    first: Costs = {}
+    for count in (1, 10, 50, len(TYPES)):
+        pairs = [await pair(count) for _ in range(options.rounds)]
+        first = first or _medians([beside for _, beside in pairs])
+        points.append((count, _as_at_first(first, pairs)))
+    return points
 
 
 async def _workers(options: Namespace) -> Points:
     """Have more and more processes work off the same number of jobs of one type."""
 
-    async def run(count: int) -> Drained:
+    async def run(count: int) -> Costs:
         async with rig() as one:
             await fill(one, LONGER * options.jobs)
-            return await drain(one, concurrency=options.concurrency, processes=count)
+            return _costs(await drain(one, concurrency=options.concurrency, processes=count))
 
-    return await _in_turn(options.rounds, (1, 2, 4, 8, 16), run)
+    # Not side by side, for the cores are what these processes share; but every size in every round.
+    sizes = (1, 2, 4, 8, 16)
+    rounds = [[await run(size) for size in sizes] for _ in range(options.rounds)]
+    return [(size, _medians([one[at] for one in rounds])) for at, size in enumerate(sizes)]
 
 
-async def _in_turn(rounds: int, sizes: Sequence[int], run: Callable[[int], Awaitable[Drained]]) -> Points:
-    """Measure every size in every round, and return the medians: a busy neighbour meets all of them."""
-    runs: dict[int, list[Drained]] = {size: [] for size in sizes}
-    for _ in range(rounds):
-        for size in sizes:
-            runs[size].append(await run(size))
-    points: Points = []
-    for size, some in runs.items():
-        costs = {
-            "CPU of workers and Redis, us/job": median([one.worker_us + one.redis_us for one in some]),
-            "CPU of workers, us/job": median([one.worker_us for one in some]),
-            REDIS: median([one.redis_us for one in some]),
-        }
-        points.append((size, costs))
-    return points
+def _costs(drained: Drained) -> Costs:
+    return {
+        "CPU of workers and Redis, us/job": drained.worker_us + drained.redis_us,
+        "CPU of workers, us/job": drained.worker_us,
+        REDIS: drained.redis_us,
+    }
 
 
 async def _delayed(options: Namespace) -> Points:
@@ -186,11 +194,24 @@ async def _beside_empty(
             await pour(one, kind, missing)
             # What it freed or moved while it was filled is done before the clock starts.
             await measure(one, size)
-            pairs = [await _side_by_side(measure, one, size, empty) for _ in range(options.rounds)]
-            first = first or {name: median([beside[name] for _, beside in pairs]) for name in pairs[0][1]}
-            ratios = {name: median([costs[name] / beside[name] for costs, beside in pairs]) for name in first}
-            points.append((size, {name: first[name] * ratio for name, ratio in ratios.items()}))
+            pairs = [
+                await _side_by_side(lambda size=size: measure(one, size), lambda: measure(empty, 0))
+                for _ in range(options.rounds)
+            ]
+            first = first or _medians([beside for _, beside in pairs])
+            points.append((size, _as_at_first(first, pairs)))
     return points
+
+
+def _medians(runs: Sequence[Costs]) -> Costs:
+    return {name: median([run[name] for run in runs]) for name in runs[0]}
+
+
+def _as_at_first(first: Costs, pairs: Sequence[tuple[Costs, Costs]]) -> Costs:
+    """Return costs as if what was measured beside them had always cost what it did at first."""
+    return {
+        name: cost * median([costs[name] / beside[name] for costs, beside in pairs]) for name, cost in first.items()
+    }
 
 
 def _share_a_core(*rigs: Rig) -> None:
@@ -201,18 +222,18 @@ def _share_a_core(*rigs: Rig) -> None:
 
 
 async def _side_by_side(
-    measure: Callable[[Rig, int], Awaitable[Costs]], one: Rig, size: int, empty: Rig
+    measure: Callable[[], Awaitable[Costs]], beside: Callable[[], Awaitable[Costs]]
 ) -> tuple[Costs, Costs]:
     """Measure both at once, call by call: whatever the machine is busy with besides meets both."""
-    found: dict[int, Costs] = {}
+    found: dict[bool, Costs] = {}
 
-    async def run(rig: Rig, size: int) -> None:
-        found[size] = await measure(rig, size)
+    async def run(action: Callable[[], Awaitable[Costs]], *, is_first: bool) -> None:
+        found[is_first] = await action()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run, one, size)
-        tasks.start_soon(run, empty, 0)
-    return found[size], found[0]
+        tasks.start_soon(partial(run, measure, is_first=True))
+        tasks.start_soon(partial(run, beside, is_first=False))
+    return found[True], found[False]
 
 
 async def _redis_us(one: Rig, jobs: int, action: Callable[[Rig, int], Awaitable[None]]) -> float:
