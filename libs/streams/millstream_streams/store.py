@@ -248,7 +248,10 @@ class JobStore:
         )
 
     async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
-        """Forget acknowledged events. Returns: how many were removed, and how many of them nobody had seen."""
+        """Forget acknowledged events, some thousands at most: there may be more until a call removes none.
+
+        Returns: how many were removed, and how many of them nobody had seen.
+        """
         removed, lost = await self._run("trim_events", queue, [keep, cap])
         return int(removed), int(lost)
 

@@ -14,7 +14,7 @@ class ReaperConfig(Struct, frozen=True, kw_only=True):
     """Deliveries that may end with the worker's death before the job is buried."""
     recover_every_s: float = 5.0
     trim_every_s: float = 10.0
-    """How often an event stream is trimmed that grows; one that had nothing to trim is left alone for a minute."""
+    """How often an event stream is trimmed that grows; one that had nothing to trim is left alone for twice as long."""
     sweep_every_s: float = 60.0
     events_kept: int = 1_000
     """Entries of a queue's event stream that are kept when no consumer group reads it. One may tell of a hundred jobs

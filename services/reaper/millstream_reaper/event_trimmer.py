@@ -9,9 +9,9 @@ from millstream_reaper.quiet_queues import QuietQueues
 from millstream_streams import JobStore, Registry, for_each_queue
 from millstream_telemetry import DutyResult, ReaperMetrics
 
-QUIET_S = 60.0
-"""For so long a stream that had nothing to trim is left alone. What may come meanwhile is little beside the jobs that
-it tells of, whose hashes stay for an hour."""
+QUIET_PASSES = 2
+"""For so many intervals a stream that had nothing to trim is left alone. What may come meanwhile is some 170 bytes a
+job: little beside the jobs that it tells of, whose hashes stay for an hour; not where results are kept for seconds."""
 
 
 class Trimmings(DutyResult, frozen=True):
@@ -52,14 +52,27 @@ class EventTrimmer:
         async def trim(queue: Queue) -> None:
             nonlocal removed, lost
             asked_at = time.monotonic()
-            trimmed, unseen = await self._store.trim_events(queue, keep=self._keep, cap=self._cap)
+            trimmed, unseen = await self._trim(queue)
             removed += trimmed
             lost += unseen
             if unseen:
                 self._metrics.count_events_lost(unseen)
                 self._log.error("events lost", type=queue.type, entries=unseen, cap=self._cap)
             if not (trimmed or unseen):
-                self._quiet.leave_alone(queue, asked_at + QUIET_S)
+                self._quiet.leave_alone(queue, asked_at + QUIET_PASSES * self.interval_s)
 
         await for_each_queue(self._quiet.others(await self._registry.queues()), trim)
         return Trimmings(removed=removed, lost=lost)
+
+    async def _trim(self, queue: Queue) -> tuple[int, int]:
+        """Trim one stream until a call finds nothing. Returns: how many were removed, and how many of them unseen.
+
+        A call frees no more than a hundred nodes: a stream that grows faster than that for each pass would never end.
+        """
+        removed = lost = 0
+        while True:
+            trimmed, unseen = await self._store.trim_events(queue, keep=self._keep, cap=self._cap)
+            if not (trimmed or unseen):
+                return removed, lost
+            removed += trimmed
+            lost += unseen

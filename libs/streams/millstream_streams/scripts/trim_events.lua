@@ -5,7 +5,9 @@
 -- KEYS        6 as in _queue.lua, written
 -- ARGV[2]     how many entries to keep when there is no group, for those who follow the stream live
 -- ARGV[3]     the most entries to keep whatever the groups have seen
--- Returns     {removed by acknowledgement or age, removed unseen because the cap was met}
+-- Returns     {removed by acknowledgement or age, removed unseen because the cap was met}; both 0 when there is no more
+--
+-- Each XTRIM frees whole nodes of the stream, and a hundred at most, so that Redis does not stand still.
 
 local keep, cap = tonumber(ARGV[2]), tonumber(ARGV[3])
 
