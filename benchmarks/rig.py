@@ -80,12 +80,17 @@ async def processes(rig: Rig, commands: Mapping[str, Sequence[str]]) -> AsyncIte
 
 async def fill(rig: Rig, count: int, queue: Queue = NOOP) -> None:
     """Put no-op jobs into a queue."""
-    await rig.broker.registry.add_queues([queue])
+    await fill_queue(rig.broker, count, queue)
+
+
+async def fill_queue(broker: Broker, count: int, queue: Queue) -> None:
+    """Do the same without a rig."""
+    await broker.registry.add_queues([queue])
     sizes = iter([min(BATCH, count - start) for start in range(0, count, BATCH)])
 
     async def work() -> None:
         for size in sizes:
-            await rig.broker.store.enqueue(queue, noop_jobs(size, queue))
+            await broker.store.enqueue(queue, noop_jobs(size, queue))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(BATCHES_AT_ONCE):

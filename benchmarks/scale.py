@@ -8,7 +8,6 @@ grows, and costs are told as if that had always taken what it took at first.
 import os
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,8 @@ LONGER = 5
 REDIS = "CPU of Redis, us/job"
 Costs = dict[str, float]
 Points = list[tuple[int, Costs]]
+Pair = tuple[Costs, Costs]
+"""What was measured, and the same work beside it."""
 
 
 class Part(Struct, frozen=True):
@@ -102,18 +103,13 @@ async def _types(options: Namespace) -> Points:
     async def work_off(one: Rig, queues: Sequence[Queue]) -> Costs:
         return _costs(await drain(one, concurrency=options.concurrency, queues=queues, app="many_app:app"))
 
-    async def pair(count: int) -> tuple[Costs, Costs]:
+    async def pair(count: int) -> Pair:
         async with rig() as one, rig() as other:
             _share_a_core(one, other)
             return await _side_by_side(await spread(one, count), await spread(other, 1))
 
-    points: Points = []
-    first: Costs = {}
-    for count in (1, 10, 50, len(TYPES)):
-        pairs = [await pair(count) for _ in range(options.rounds)]
-        first = first or _medians([beside for _, beside in pairs])
-        points.append((count, _as_at_first(first, pairs)))
-    return points
+    counts = (1, 10, 50, len(TYPES))
+    return _as_at_first([(count, [await pair(count) for _ in range(options.rounds)]) for count in counts])
 
 
 async def _workers(options: Namespace) -> Points:
@@ -186,8 +182,7 @@ async def _beside_empty(
     kind: str, sizes: Sequence[int], options: Namespace, measure: Callable[[Rig, int], Awaitable[Costs]]
 ) -> Points:
     """Measure a Redis that fills up with jobs of a kind, and an empty one side by side with it."""
-    points: Points = []
-    first: Costs = {}
+    measured: list[tuple[int, list[Pair]]] = []
     async with rig() as one, rig() as empty:
         _share_a_core(one, empty)
         for size, missing in _growing(sizes, options.max):
@@ -198,20 +193,21 @@ async def _beside_empty(
                 await _side_by_side(lambda size=size: measure(one, size), lambda: measure(empty, 0))
                 for _ in range(options.rounds)
             ]
-            first = first or _medians([beside for _, beside in pairs])
-            points.append((size, _as_at_first(first, pairs)))
-    return points
+            measured.append((size, pairs))
+    return _as_at_first(measured)
 
 
 def _medians(runs: Sequence[Costs]) -> Costs:
     return {name: median([run[name] for run in runs]) for name in runs[0]}
 
 
-def _as_at_first(first: Costs, pairs: Sequence[tuple[Costs, Costs]]) -> Costs:
-    """Return costs as if what was measured beside them had always cost what it did at first."""
-    return {
-        name: cost * median([costs[name] / beside[name] for costs, beside in pairs]) for name, cost in first.items()
-    }
+def _as_at_first(measured: Sequence[tuple[int, Sequence[Pair]]]) -> Points:
+    """Return the costs by size as if what was measured beside them had always cost what it did at first."""
+    first = _medians([beside for _, beside in measured[0][1]])
+    return [
+        (size, {name: first[name] * median([costs[name] / beside[name] for costs, beside in pairs]) for name in first})
+        for size, pairs in measured
+    ]
 
 
 def _share_a_core(*rigs: Rig) -> None:
@@ -221,19 +217,17 @@ def _share_a_core(*rigs: Rig) -> None:
         os.sched_setaffinity(one.redis_pid, {core})
 
 
-async def _side_by_side(
-    measure: Callable[[], Awaitable[Costs]], beside: Callable[[], Awaitable[Costs]]
-) -> tuple[Costs, Costs]:
+async def _side_by_side(measure: Callable[[], Awaitable[Costs]], beside: Callable[[], Awaitable[Costs]]) -> Pair:
     """Measure both at once, call by call: whatever the machine is busy with besides meets both."""
-    found: dict[bool, Costs] = {}
+    found: list[Costs] = [{}, {}]
 
-    async def run(action: Callable[[], Awaitable[Costs]], *, is_first: bool) -> None:
-        found[is_first] = await action()
+    async def run(place: int, action: Callable[[], Awaitable[Costs]]) -> None:
+        found[place] = await action()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(run, measure, is_first=True))
-        tasks.start_soon(partial(run, beside, is_first=False))
-    return found[True], found[False]
+        tasks.start_soon(run, 0, measure)
+        tasks.start_soon(run, 1, beside)
+    return found[0], found[1]
 
 
 async def _redis_us(one: Rig, jobs: int, action: Callable[[Rig, int], Awaitable[None]]) -> float:

@@ -36,7 +36,7 @@ def _python(adapter: str) -> tuple[str, ...]:
 
 MILLSTREAM = System(
     name="millstream",
-    settings="all defaults: state, result, events, fencing, metrics and traces on; the store in batches of 100",
+    settings="all defaults: state, result, events, fencing, metrics and traces on; two batches of 100 at a time",
     worker=(
         *(sys.executable, "-m", "millstream_cli.main", "worker", "millstream_peer:app"),
         *("--types", "bench.{job}", "--concurrency", "{concurrency}"),

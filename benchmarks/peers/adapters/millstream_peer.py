@@ -6,8 +6,8 @@ import sys
 import msgspec
 import uvloop
 from jobs import IO_S, redis_url
-from rig import BATCH, BATCHES_AT_ONCE, noop_jobs
-from submitter import in_batches, obey_async
+from rig import fill_queue
+from submitter import obey_async
 from tally import Tally
 
 from millstream import App
@@ -42,15 +42,7 @@ async def _main() -> None:
     async with open_broker(redis_url()) as broker:
 
         async def fill(job: str, count: int) -> None:
-            queue = Queue(DEFAULT_TENANT, JobType(f"bench.{job}"))
-            await broker.registry.add_queues([queue])
-            sizes = iter(in_batches(count, BATCH))
-
-            async def work() -> None:
-                for size in sizes:
-                    await broker.store.enqueue(queue, noop_jobs(size, queue))
-
-            await asyncio.gather(*(work() for _ in range(BATCHES_AT_ONCE)))
+            await fill_queue(broker, count, Queue(DEFAULT_TENANT, JobType(f"bench.{job}")))
 
         async def submit(sent_ns: int) -> None:
             job = assemble(new_job_id(STAMP), Submission(type=STAMP.type), msgspec.msgpack.encode(sent_ns))

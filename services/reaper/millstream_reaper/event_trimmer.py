@@ -67,7 +67,7 @@ class EventTrimmer:
     async def _trim(self, queue: Queue) -> tuple[int, int]:
         """Trim one stream until a call finds nothing. Returns: how many were removed, and how many of them unseen.
 
-        A call frees no more than a hundred nodes: a stream that grows faster than that for each pass would never end.
+        A call frees no more than a hundred nodes: a stream that gets more between two passes would only grow.
         """
         removed = lost = 0
         while True:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 import anyio
-import anyio.lowlevel
 import structlog
+from anyio.lowlevel import checkpoint
 
 from millstream_contracts import Queue, limits
 from millstream_streams import (
@@ -158,7 +158,7 @@ class Intake:
             return
         if not self._hot:
             # What was just brought begins before the next read is sent: nothing is known to wait for that.
-            await anyio.lowlevel.checkpoint()
+            await checkpoint()
         found = await self._reader.wait(cold, consumer=self._consumer, block_ms=block_ms)
         for queue in self._reader.failed:
             self._uncertain.setdefault(queue, self._nonce())
