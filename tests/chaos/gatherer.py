@@ -129,10 +129,10 @@ def _refusals(fleet: Fleet) -> Iterator[Refusal]:
     """Yield what workers logged of commits that came too late. Logs outlive their writers, metrics do not."""
     for worker in fleet.of("worker"):
         for line in worker.log_lines():
-            if b'"outcome refused"' in line:
+            if '"outcome refused"' in line:
                 said = json.loads(line)
                 yield Refusal(said["job_id"], int(said["worker"].split(":")[1]))
-            elif b'"outcome":"lost"' in line:
+            elif '"outcome":"lost"' in line:
                 # The line does not say which process wrote it: any of those that have filled this place.
                 job_id = json.loads(line)["job_id"]
                 yield from (Refusal(job_id, pid, given_up=True) for pid in worker.pids)

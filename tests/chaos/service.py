@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chaos.fault_proxy import FaultProxy
 from msgspec import Struct
+from written import whole_lines
 
 from millstream_cli.parent_watch import guarded
 
@@ -125,9 +126,9 @@ class Service:
             return Usage()
         return Usage((int(stat[11]) + int(stat[12])) / _TICKS_PER_S, int(pages) * _PAGE_BYTES)
 
-    def log_lines(self) -> Sequence[bytes]:
+    def log_lines(self) -> Sequence[str]:
         """Return what all of its processes have written."""
-        return self._log.read_bytes().splitlines() if self._log.exists() else []
+        return whole_lines(self._log)
 
     def _let_go(self) -> None:
         if self.process is not None and self.process.stdin is not None:

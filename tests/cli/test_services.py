@@ -12,6 +12,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 from cli.commands import refused, run, run_program, started_program
+from written import whole_lines
 
 from millstream_cli.embedded import start_embedded_redis
 from millstream_cli.system import free_ports
@@ -159,7 +160,7 @@ def early(tmp_path) -> Iterator[Callable[[str], dict[str, Early]]]:
 
 def waits(service: Early) -> bool:
     """Whether a service has said something, which without Redis can only be about that, and goes on."""
-    said = service.log.read_text().splitlines()
+    said = whole_lines(service.log)
     assert service.process.poll() is None, said
     assert all(line.startswith("{") for line in said), said
     return bool(said)

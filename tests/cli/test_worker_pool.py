@@ -5,6 +5,7 @@ import signal
 
 from cli.commands import started_program
 from waiting import wait_until
+from written import whole_lines
 
 from millstream_streams import Broker
 
@@ -33,5 +34,5 @@ async def test_pool_starts_a_worker_again_that_was_killed_and_stops_all_when_tol
         pool.send_signal(signal.SIGTERM)
         assert pool.wait(60) == 0, log.read_text()
     assert await are(1)
-    heads = {line.split(" | ")[0].strip() for line in log.read_text().splitlines()}
+    heads = {line.split(" | ")[0].strip() for line in whole_lines(log)}
     assert heads == {"worker-1", "worker-2", "supervisor"}

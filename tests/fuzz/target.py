@@ -10,6 +10,7 @@ from typing import Any
 
 import redis
 from system.running import environment, millstream
+from written import whole_lines
 
 from millstream_cli.parent_watch import guarded
 from millstream_cli.system import free_ports
@@ -76,7 +77,7 @@ class Target:
 
     def crashes(self) -> list[dict[str, Any]]:
         """Return what it has logged of requests that it failed to answer, since the last time."""
-        lines = self._log.read_text().splitlines()
+        lines = whole_lines(self._log)
         fresh, self._lines_seen = lines[self._lines_seen :], len(lines)
         return [json.loads(line) for line in fresh if _CRASHED in line]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 from waiting import wait_until
+from written import whole_lines
 
 from millstream import Client
 from millstream_cli.parent_watch import guarded
@@ -106,7 +107,7 @@ class System:
 
     def restarts(self) -> list[str]:
         """Return what its supervisor said about processes that ended unasked."""
-        return [line for line in self.log.read_text().splitlines() if line.startswith("supervisor") and "ended" in line]
+        return [line for line in whole_lines(self.log) if line.startswith("supervisor") and "ended" in line]
 
 
 @contextmanager
@@ -175,9 +176,7 @@ async def _answers(http: httpx.AsyncClient, url: str) -> bool:
 
 def notes(folder: Path, event: str = "") -> list[dict[str, Any]]:
     """Return what handlers noted in a folder, or what they noted of one kind."""
-    file = folder / "notes"
-    lines = file.read_text().splitlines() if file.exists() else []
-    found = [json.loads(line) for line in lines]
+    found = [json.loads(line) for line in whole_lines(folder / "notes")]
     return [note for note in found if event in {"", note["event"]}]
 
 

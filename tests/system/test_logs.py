@@ -4,6 +4,7 @@ import json
 
 from system.running import System
 from waiting import wait_until
+from written import whole_lines
 
 from millstream_telemetry.names import ATTEMPT_FINISHED, LOG_FIELDS
 
@@ -12,7 +13,7 @@ SECRET = "canary-4711"
 
 def lines(system: System) -> list[dict]:
     """Return what the services have logged."""
-    said = (line.split(" | ", 1) for line in system.log.read_text().splitlines())
+    said = (line.split(" | ", 1) for line in whole_lines(system.log))
     return [json.loads(line) for _, line in said if line.startswith("{")]
 
 

@@ -14,6 +14,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from chaos.fault_proxy import FaultProxy
 from system.running import System, environment, millstream, running_system, settled, started
 from waiting import wait_until
+from written import whole_lines
 
 from millstream import Client
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
@@ -182,7 +183,7 @@ async def test_services_that_wait_for_redis_say_so_and_leave_when_told(tmp_path:
 
 def error_output(folder: Path, name: str) -> list[str]:
     """Return the lines that a service has written."""
-    return (folder / f"{name}.err").read_text().splitlines()
+    return whole_lines(folder / f"{name}.err")
 
 
 @contextmanager

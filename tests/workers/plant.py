@@ -12,6 +12,7 @@ from typing import Any
 
 from waiting import wait_until
 from workers.floor import Floor
+from written import whole_lines
 
 TESTS = Path(__file__).parent.parent
 
@@ -23,9 +24,8 @@ def python_path() -> str:
 
 def notes(folder: Path, event: str = "") -> list[dict[str, Any]]:
     """Return what the handlers of `workers.shop` have noted, of one kind or all."""
-    path = folder / "notes"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [line for line in lines if event in {"", line["event"]}]
+    found = [json.loads(line) for line in whole_lines(folder / "notes")]
+    return [note for note in found if event in {"", note["event"]}]
 
 
 def runs(pid: int) -> bool:
@@ -52,7 +52,7 @@ class Machine:
     @property
     def log(self) -> list[dict[str, Any]]:
         """Return what it has logged."""
-        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in whole_lines(self._log) if line.startswith("{")]
 
     def has_logged(self, event: str) -> bool:
         """Whether it has logged this."""
