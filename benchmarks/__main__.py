@@ -20,6 +20,7 @@ BENCHMARKS = (
     "redis_cpu",
     "queued_memory",
     "idle",
+    "history",
 )
 LONG = ("soak", "scale", "capacity")
 """Only run when named: they take minutes, or write into docs/."""

@@ -58,18 +58,24 @@ async def rig_of(redis_url: str, redis_pid: int) -> AsyncIterator[Rig]:
 
 
 @asynccontextmanager
-async def services(rig: Rig, **commands: Sequence[str]) -> AsyncIterator[Supervisor]:
-    """Run service processes by name; what they complain of goes to the error output."""
-    async with processes(rig, {name: (*CLI, *arguments) for name, arguments in commands.items()}) as supervisor:
+async def services(rig: Rig, settings: Mapping[str, str] = {}, **commands: Sequence[str]) -> AsyncIterator[Supervisor]:
+    """Run service processes by name; what they complain of goes to the error output.
+
+    `settings` are MILLSTREAM_* variables beside those that every benchmark has.
+    """
+    lines = {name: (*CLI, *arguments) for name, arguments in commands.items()}
+    async with processes(rig, lines, settings) as supervisor:
         yield supervisor
 
 
 @asynccontextmanager
-async def processes(rig: Rig, commands: Mapping[str, Sequence[str]]) -> AsyncIterator[Supervisor]:
+async def processes(
+    rig: Rig, commands: Mapping[str, Sequence[str]], settings: Mapping[str, str] = {}
+) -> AsyncIterator[Supervisor]:
     """Run processes by name, with all features on: spans go to a sink, at the default sampling."""
     async with span_sink() as tracing:
         env = {**os.environ, **tracing, "PYTHONPATH": str(HERE)}
-        env |= {"MILLSTREAM_REDIS_URL": rig.redis_url, "MILLSTREAM_LOG_LEVEL": "warning"}
+        env |= {"MILLSTREAM_REDIS_URL": rig.redis_url, "MILLSTREAM_LOG_LEVEL": "warning", **settings}
         specs = [ChildSpec(name=name, argv=tuple(argv), env=env) for name, argv in commands.items()]
         async with supervise(specs, lambda name, line: print(f"{name}: {line}", file=sys.stderr)) as supervisor:
             yield supervisor

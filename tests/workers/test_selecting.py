@@ -6,9 +6,10 @@ import pytest
 
 from millstream import App
 from millstream_contracts import Tenant
+from millstream_streams import consumer_name
 from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import NoHandlersError
-from millstream_workers.service import consumer_name, queues_of, select_handlers
+from millstream_workers.service import queues_of, select_handlers
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from millstream_contracts.dead import (
     DeadLetterPage,
 )
 from millstream_contracts.decoding import UNDECODABLE
-from millstream_contracts.event import Event, EventKind, JobTransition
+from millstream_contracts.event import Event, EventKind, JobTransition, QueueEvents
 from millstream_contracts.fleet import QueueStatus, RunningJob, WorkerInfo
 from millstream_contracts.ids import (
     DEFAULT_TENANT,
@@ -17,6 +17,7 @@ from millstream_contracts.ids import (
     JobType,
     Queue,
     Tenant,
+    made_at_ms,
     new_job_id,
     queue_of,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Queue",
+    "QueueEvents",
     "QueueStatus",
     "RetryAt",
     "RunningJob",
@@ -92,6 +94,7 @@ __all__ = [
     "TypeRegistration",
     "WorkerInfo",
     "did_you_mean",
+    "made_at_ms",
     "moment",
     "new_job_id",
     "queue_of",

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from millstream_contracts.ids import JobId
+from millstream_contracts.ids import JobId, Queue
 
 
 class EventKind(StrEnum):
@@ -47,3 +47,10 @@ class Event(Struct, frozen=True):
     at_ms: int
     worker: str
     jobs: list[JobTransition]
+
+
+class QueueEvents(Struct, frozen=True):
+    """Events of one queue, oldest first."""
+
+    queue: Queue
+    events: list[Event]

@@ -89,6 +89,12 @@ def _time_digits(milliseconds: int) -> str:
     return "".join([_CROCKFORD[(milliseconds >> shift) & 31] for shift in _TIME_SHIFTS])
 
 
+def made_at_ms(job_id: JobId) -> int:
+    """Return when an id was made, Unix ms by the clock of its maker. Raises: ValueError, for what is no job id."""
+    digits = job_id.rpartition("_")[2][2 : 2 + len(_TIME_SHIFTS)]
+    return sum(_CROCKFORD.index(digit) << shift for digit, shift in zip(digits, _TIME_SHIFTS, strict=True))
+
+
 def queue_of(tenant: Tenant, job_id: str) -> Queue | None:
     """Return the queue in which a tenant's job of this id lives, or None when it is no job id."""
     match = _ID_PATTERN.fullmatch(job_id)

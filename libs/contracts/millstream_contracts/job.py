@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Raw, Struct
@@ -135,6 +136,8 @@ class Page(Struct, frozen=True):
     next_cursor: str | None = None
 
 
+# What happened in one script call, or was submitted in one millisecond, has one time: most jobs of a batch.
+@lru_cache(maxsize=4096)
 def moment(milliseconds: int) -> datetime:
     """Return Unix milliseconds as an aware time in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -3,6 +3,7 @@
 from millstream_streams.assembly import assemble
 from millstream_streams.broker import Broker, open_broker
 from millstream_streams.capabilities import Capabilities
+from millstream_streams.consumers import consumer_name
 from millstream_streams.deliveries import (
     ActionCode,
     Claim,
@@ -32,6 +33,7 @@ from millstream_streams.errors import (
     StoreUnavailableError,
     UnsuitableRedisError,
 )
+from millstream_streams.event_feed import EventFeed, Snapshots
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading import MAX_BLOCK_S, ReadyReader
@@ -58,6 +60,7 @@ __all__ = [
     "Durability",
     "EnqueueCode",
     "Enqueued",
+    "EventFeed",
     "Expiry",
     "Idempotency",
     "JobStore",
@@ -75,12 +78,14 @@ __all__ = [
     "RedisUrlError",
     "Registry",
     "Release",
+    "Snapshots",
     "StoreError",
     "StoreFullError",
     "StoreUnavailableError",
     "UnsuitableRedisError",
     "assemble",
     "backoff_s",
+    "consumer_name",
     "for_each_queue",
     "open_broker",
     "sum_depths",

@@ -19,6 +19,7 @@ from millstream_streams.connections import (
     pipelined,
 )
 from millstream_streams.errors import StoreUnavailableError
+from millstream_streams.event_feed import EventFeed
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.hints import listen
 from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
@@ -44,6 +45,10 @@ class Broker(Struct, frozen=True):
     def reader(self) -> ReadyReader:
         """Return a new blocking reader; whoever asks for it closes it."""
         return ReadyReader(self.url, self.keys, self.client)
+
+    def feed(self, *, group: str, consumer: str) -> EventFeed:
+        """Return a consumer of the events of all queues; whoever asks for it closes it. See :class:`EventFeed`."""
+        return EventFeed(self.url, self.keys, self.client, group=group, consumer=consumer)
 
     async def listen_due(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
         """Listen for queues whose next due time moved closer. See :func:`hints.listen`."""

@@ -6,6 +6,7 @@ The connection is still of its making: address, TLS, authentication, Sentinel.
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import hiredis
@@ -36,6 +37,10 @@ class PipelinedClient:
     async def execute_command(self, *command: Any) -> Any:
         """Send a command and return its reply. Raises: redis.RedisError."""
         return await (await self._connected()).send(hiredis.pack_command(command))
+
+    async def execute_many(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Send commands one behind the other and return their replies. Raises: redis.RedisError, the first one."""
+        return await (await self._connected()).send_many([hiredis.pack_command(command) for command in commands])
 
     def abort(self) -> None:
         """Give up the connection with all that is under way on it; the next command makes a new one."""
@@ -79,10 +84,32 @@ class PipelinedClient:
             self._link = connecting.result()
 
 
+class _Replies:
+    """The replies to commands that were sent together, as one; to the link it is like the future of one reply."""
+
+    def __init__(self, all_replies: "asyncio.Future[list[Any]]", count: int) -> None:
+        self.all = all_replies
+        self._count = count
+        self._found: list[Any] = []
+        if not count:
+            all_replies.set_result([])
+
+    def done(self) -> bool:
+        return self.all.done()
+
+    def set_result(self, reply: Any) -> None:
+        self._found.append(reply)
+        if len(self._found) == self._count:
+            self.all.set_result(self._found)
+
+    def set_exception(self, error: Exception) -> None:
+        self.all.set_exception(error)
+
+
 class _Waiting(NamedTuple):
     """A command on its way."""
 
-    reply: "asyncio.Future[Any]"
+    reply: "asyncio.Future[Any] | _Replies"
     since: float
     """On the clock of the loop."""
 
@@ -112,6 +139,20 @@ class _Link(asyncio.Protocol):
 
     def send(self, packed: bytes) -> "asyncio.Future[Any]":
         """Send a command. Raises: RedisConnectionError, when nothing was sent."""
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        self._write(packed)
+        self._waiting.append(_Waiting(reply, self._loop.time()))
+        return reply
+
+    def send_many(self, packed: Sequence[bytes]) -> "asyncio.Future[list[Any]]":
+        """Send commands in one write. Raises: RedisConnectionError, when nothing was sent."""
+        replies = _Replies(self._loop.create_future(), len(packed))
+        if packed:
+            self._write(b"".join(packed))
+            self._waiting.extend([_Waiting(replies, self._loop.time())] * len(packed))
+        return replies.all
+
+    def _write(self, packed: bytes) -> None:
         if self.has_ended:
             raise RedisConnectionError("the connection was closed")
         try:
@@ -120,11 +161,8 @@ class _Link(asyncio.Protocol):
             reset = RedisConnectionError(f"the connection was reset: {error}")
             self.end(reset)
             raise reset from error
-        waiting = _Waiting(self._loop.create_future(), self._loop.time())
-        self._waiting.append(waiting)
         if self._watch is None:
             self._watch = self._loop.call_later(self._answer_within_s, self._look)
-        return waiting.reply
 
     def data_received(self, data: bytes) -> None:
         """Hand out what has come."""

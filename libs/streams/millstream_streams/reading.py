@@ -14,6 +14,7 @@ from millstream_streams.deliveries import ReadEntry
 from millstream_streams.errors import StoreError, StoreFullError
 from millstream_streams.faults import attempt
 from millstream_streams.keys import GROUP, Keys
+from millstream_streams.replies import fields_of, streams_of
 
 MAX_BLOCK_S = 2.0
 """Short enough that a worker told to stop need not cancel the read: a cancelled read may have been served."""
@@ -118,7 +119,7 @@ class ReadyReader:
                 raise StoreError(f"a blocking read failed: {str(error).partition(' ')[0]}") from error
             await self._make_groups(queues)
             return []
-        return [_entry(*places[stream], entry) for stream, entries in _streams(reply) for entry in entries]
+        return [_entry(*places[stream], entry) for stream, entries in streams_of(reply) for entry in entries]
 
     async def _node(self, keys: Iterable[bytes]) -> dict[str, Any]:
         """Return where to send a command with these keys: redis-py would have to ask the server for them first."""
@@ -140,13 +141,6 @@ class ReadyReader:
                         raise StoreError(f"{key} is no stream") from error
 
 
-def _streams(reply: Any) -> list[tuple[bytes, list[Any]]]:
-    if not reply:
-        return []
-    return list(reply.items()) if isinstance(reply, dict) else reply
-
-
 def _entry(queue: Queue, index: int, entry: Any) -> ReadEntry:
     entry_id, fields = entry
-    job_id = fields[b"id"] if isinstance(fields, dict) else fields[1]
-    return ReadEntry(queue, index, entry_id.decode(), JobId(job_id.decode()))
+    return ReadEntry(queue, index, entry_id.decode(), JobId(fields_of(fields)[b"id"].decode()))

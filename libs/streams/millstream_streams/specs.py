@@ -56,14 +56,21 @@ def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
     """Return an entry of an event stream, as `emit` in _queue.lua writes it. Raises: KeyError, ValueError."""
     state, detail = fields[b"state"].decode(), fields[b"detail"].decode()
     # Three values a job in one list: id, version, deliveries.
-    moves = zip(*[iter(_decode_moves(fields[b"jobs"]))] * 3, strict=True)
+    moves = list(zip(*[iter(_decode_moves(fields[b"jobs"]))] * 3, strict=True))
     return Event(
         entry=entry.decode(),
         kind=EventKind(fields[b"kind"].decode()),
         at_ms=int(fields[b"at"]),
         worker=fields[b"worker"].decode(),
-        jobs=[JobTransition(JobId(job_id), version, state, number, detail) for job_id, version, number in moves],
+        jobs=[
+            JobTransition(JobId(job_id), version, state, number, detail)
+            for job_id, version, number in _check_moves(moves)
+        ],
     )
+
+
+def _check_moves(moves: list[Any]) -> list[tuple[str, int, int]]:
+    return msgspec.convert(moves, list[tuple[str, int, int]])
 
 
 def read_int(text: bytes | int | None) -> int:

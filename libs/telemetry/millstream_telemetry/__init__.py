@@ -11,6 +11,7 @@ from millstream_telemetry.logs import Level, configure_logs
 from millstream_telemetry.metrics import (
     DispatcherMetrics,
     DutyMetrics,
+    HistoryMetrics,
     IngestMetrics,
     ReaperMetrics,
     RedisMetrics,
@@ -44,6 +45,7 @@ __all__ = [
     "HealthCheck",
     "HealthOverview",
     "HealthReport",
+    "HistoryMetrics",
     "IngestMetrics",
     "JobTracer",
     "Level",

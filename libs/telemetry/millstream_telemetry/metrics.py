@@ -120,6 +120,17 @@ class DispatcherMetrics:
         self._oldest_dead.replace(oldest_dead)
 
 
+class HistoryMetrics:
+    """How far the history database is behind."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._lag = registry.gauge(names.HISTORY_LAG)
+
+    def show_lag(self, seconds: float) -> None:
+        """Show how old the oldest event is that was just stored, or waits for it."""
+        self._lag.set(seconds)
+
+
 class ReaperMetrics:
     """What was taken back, buried and trimmed."""
 

@@ -204,6 +204,12 @@ DUTY = MetricSpec("millstream_duty_seconds", "histogram", ("duty",), "Time of on
 EVENTS_LOST = MetricSpec(
     "millstream_events_lost_total", "counter", (), "Events trimmed before every consumer had read them"
 )
+HISTORY_LAG = MetricSpec(
+    "millstream_history_lag_seconds",
+    "gauge",
+    (),
+    "How old the oldest event was that this dispatcher last stored, or could not store yet; 0 when there was none",
+)
 REDIS = MetricSpec(
     "millstream_redis_seconds", "histogram", ("script",), "Round trip of a script or command", CALL_SECONDS
 )
@@ -232,6 +238,7 @@ METRICS = (
     DUTY_LAST_SUCCESS,
     DUTY,
     EVENTS_LOST,
+    HISTORY_LAG,
     REDIS,
     REDIS_RECONNECTS,
 )

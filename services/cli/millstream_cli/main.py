@@ -5,6 +5,7 @@ import click
 from millstream_cli.check_commands import check, doctor
 from millstream_cli.client_commands import dead, job, queues, submit
 from millstream_cli.demo.command import demo
+from millstream_cli.history_commands import migrate
 from millstream_cli.service_commands import dispatcher, ingest, reaper, worker
 from millstream_cli.up import up
 
@@ -18,7 +19,7 @@ def main() -> None:
     """
 
 
-for command in (up, demo, ingest, dispatcher, worker, reaper, submit, job, dead, queues, doctor, check):
+for command in (up, demo, ingest, dispatcher, worker, reaper, submit, job, dead, queues, doctor, check, migrate):
     main.add_command(command)
 
 

@@ -26,6 +26,7 @@ from millstream_cli.settings import (
 from millstream_cli.worker_pool import run_worker_pool
 from millstream_dispatcher.config import DispatcherConfig
 from millstream_dispatcher.service import run_dispatcher
+from millstream_history import HistoryError
 from millstream_ingest.config import IngestConfig
 from millstream_ingest.errors import BindError, IngestError
 from millstream_ingest.service import run as run_ingest
@@ -38,7 +39,7 @@ from millstream_workers.errors import WorkerError
 from millstream_workers.service import run_worker
 
 service_errors = one_line_errors(
-    CliError, StoreError, TelemetryError, WorkerError, IngestError, BindError, MillstreamError, OSError
+    CliError, StoreError, HistoryError, TelemetryError, WorkerError, IngestError, BindError, MillstreamError, OSError
 )
 
 
@@ -114,12 +115,13 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
 @click.command()
 @service_errors
 def dispatcher() -> None:
-    """Release due jobs, expire late ones and publish the gauges of the queues."""
+    """Release due jobs, expire late ones, publish the gauges of the queues, write history."""
     settings = load(DispatcherSettings, os.environ)
     config = DispatcherConfig(
         redis_url=settings.redis_url,
         namespace=settings.namespace,
         measure_every_s=settings.gauges_every_s,
+        history_url=settings.history_url,
         admin_host=settings.admin_host,
         admin_port=settings.admin_port,
     )

@@ -30,6 +30,9 @@ AppPath = Annotated[str, Meta(pattern=r"^[\w.]+:[\w.]+$", description="an app su
 TypeGlob = Annotated[
     str, Meta(pattern=r"^[a-z0-9.*?-]{1,64}$", description="a job type, or a pattern such as invoice.*")
 ]
+HistoryUrl = Annotated[
+    str, Meta(pattern=r"^postgres(ql)?://\S+$", description="an address such as postgresql://user:password@host/name")
+]
 PriorityRule = Annotated[
     str,
     Meta(
@@ -156,6 +159,15 @@ class DispatcherSettings(ServiceSettings, frozen=True, kw_only=True):
 
     gauges_every_s: Annotated[float, Meta(ge=0.5, le=_HOUR_S)] = 5.0
     """How often the depth and age of the queues are measured."""
+    history_url: HistoryUrl | None = None
+    """The PostgreSQL that remembers every job; unset: nothing does. Better given as a file, for it holds a password."""
+
+
+class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What whoever looks after the history database needs."""
+
+    history_url: HistoryUrl | None = None
+    """As for the dispatcher."""
 
 
 class ReaperSettings(LeaseSettings, frozen=True, kw_only=True):

@@ -14,5 +14,7 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     expire_every_s: float = 5.0
     """The same for jobs that expire, of which there are no hints: how late they may be shown as expired."""
     measure_every_s: float = 5.0
+    history_url: str | None = None
+    """The history database; None where nothing is to be remembered."""
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None

@@ -1,13 +1,16 @@
 """Composes a dispatcher: a list of duties, and the ear for hints."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from millstream_dispatcher.agenda import Agenda
 from millstream_dispatcher.config import DispatcherConfig
 from millstream_dispatcher.expirer import Expirer
 from millstream_dispatcher.gauger import Gauger
+from millstream_dispatcher.historian import GROUP, Historian
 from millstream_dispatcher.promoter import Promoter
-from millstream_streams import Broker, StoreUnavailableError, open_broker
+from millstream_history import HistoryUnavailableError, open_history
+from millstream_streams import Broker, StoreUnavailableError, consumer_name, open_broker
 from millstream_telemetry import (
     DispatcherMetrics,
     Duty,
@@ -15,6 +18,7 @@ from millstream_telemetry import (
     DutyRunner,
     FailureLog,
     HealthReport,
+    HistoryMetrics,
     MetricRegistry,
     RedisMetrics,
     heed_stop_signals,
@@ -27,7 +31,10 @@ PATIENCE_S = 1.0
 
 
 async def run_dispatcher(config: DispatcherConfig) -> None:
-    """Run a dispatcher until SIGTERM or SIGINT. Raises: UnsuitableRedisError, RedisUrlError, AdminBindError."""
+    """Run a dispatcher until SIGTERM or SIGINT.
+
+    Raises: UnsuitableRedisError, RedisUrlError, HistoryUrlError, AdminBindError.
+    """
     metrics = MetricRegistry()
     failures = FailureLog("connection to Redis")
     report = HealthReport.waiting_for("dispatcher", "redis")
@@ -44,7 +51,11 @@ async def run_dispatcher(config: DispatcherConfig) -> None:
         failures.succeeded()
         due = Agenda(broker.registry, config.release_every_s)
         duties = duties_of(config, broker, metrics, due)
-        runner = DutyRunner(duties, DutyMetrics(metrics, "dispatcher"), needs={"redis": StoreUnavailableError})
+        needs: dict[str, type[Exception]] = {"redis": StoreUnavailableError}
+        if config.history_url:
+            duties.append(await stack.enter_async_context(historian(config.history_url, broker, metrics)))
+            needs["history"] = HistoryUnavailableError
+        runner = DutyRunner(duties, DutyMetrics(metrics, "dispatcher"), needs=needs)
         report.take_over(live=runner.live, ready=runner.ready)
         await run_duties(runner, orders, beside=lambda: broker.listen_due(due.look_at, due.look_at_all))
 
@@ -59,3 +70,10 @@ def duties_of(config: DispatcherConfig, broker: Broker, metrics: MetricRegistry,
         Expirer(store, expiring, shown, interval_s=config.expire_every_s),
         Gauger(store, registry, shown, metrics, due=due, expiring=expiring, interval_s=config.measure_every_s),
     ]
+
+
+@asynccontextmanager
+async def historian(url: str, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Historian]:
+    """Yield the duty that remembers, and close what it has opened. Raises: HistoryUrlError."""
+    async with open_history(url) as history, aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed:
+        yield Historian(feed, broker.registry, history, HistoryMetrics(metrics))

@@ -2,9 +2,6 @@
 
 import asyncio
 import fnmatch
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -16,7 +13,15 @@ import structlog
 from millstream import App
 from millstream.handler import Handler
 from millstream_contracts import HandedBack, JobType, Queue, did_you_mean
-from millstream_streams import Broker, Delivery, StoreFullError, StoreUnavailableError, backoff_s, open_broker
+from millstream_streams import (
+    Broker,
+    Delivery,
+    StoreFullError,
+    StoreUnavailableError,
+    backoff_s,
+    consumer_name,
+    open_broker,
+)
 from millstream_telemetry import (
     DutyMetrics,
     DutyRunner,
@@ -76,11 +81,6 @@ def queues_of(config: WorkerConfig, handlers: Handlers) -> list[Queue]:
         for job_type, handler in handlers.items()
         for partition in range(handler.policy.partitions)
     ]
-
-
-def consumer_name() -> str:
-    """Return `host:pid:nonce`. The nonce is new at each start: a name that came back would confuse recovery."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 async def run_worker(

@@ -1,0 +1,180 @@
+"""How fast one dispatcher projects events into PostgreSQL, and how far behind it is at 5,000 jobs a second."""
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from draining import drain
+from msgspec import Struct
+from rig import (
+    HERE,
+    NOOP,
+    POLL_S,
+    Rig,
+    fill,
+    median,
+    noop_jobs,
+    process_cpu_s,
+    redis_cpu_s,
+    report,
+    rig,
+    services,
+    wait_for_workers,
+)
+from sqlalchemy import text
+
+from millstream_cli.system import free_ports
+from millstream_history import migrate
+from millstream_history.database import open_engine
+
+sys.path.append(str(HERE.parent / "tests"))
+from topologies.postgres import LocalPostgres, find_postgres, local_postgres
+
+GROUP = "history"
+RATE_PER_S = 5_000
+BATCH = 50
+TIMES = 3
+"""As many jobs as in other benchmarks would be over while it still gets going."""
+SECONDS = 15.0
+WARM_S = 3.0
+"""Before the lag counts: connections, caches, statements are made."""
+
+
+class Projected(Struct, frozen=True):
+    """What it took."""
+
+    jobs_per_s: float
+    dispatcher_us: float
+    """CPU per job."""
+    postgres_us: float
+    redis_us: float
+
+
+async def main(options: Namespace) -> dict[str, Any]:
+    """Measure both, and print the medians."""
+    programs = find_postgres()
+    if programs is None:
+        sys.exit("history: there is no PostgreSQL on this machine; on Debian: apt-get install postgresql")
+    rates: list[Projected] = []
+    lags: list[float] = []
+    for _ in range(options.rounds):
+        # With fsync, as where it matters.
+        with local_postgres(programs, {}) as postgres:
+            await migrate(postgres.url)
+            async with rig() as one:
+                rates.append(await _project(one, postgres, TIMES * options.jobs, options.concurrency))
+        with local_postgres(programs, {}) as postgres:
+            await migrate(postgres.url)
+            async with rig() as one:
+                lags += await _lags(one, postgres)
+    lags.sort()
+    rate = median([one.jobs_per_s for one in rates])
+    return report(
+        "history",
+        [
+            ("jobs/s, one dispatcher", f"{rate:,.0f}"),
+            ("CPU of the dispatcher, us/job", f"{median([one.dispatcher_us for one in rates]):.1f}"),
+            ("CPU of PostgreSQL, us/job", f"{median([one.postgres_us for one in rates]):.1f}"),
+            ("CPU of Redis, us/job", f"{median([one.redis_us for one in rates]):.1f}"),
+            (f"lag at {RATE_PER_S:,} jobs/s, median, s", f"{median(lags):.3f}"),
+            (f"lag at {RATE_PER_S:,} jobs/s, longest, s", f"{lags[-1]:.3f}"),
+        ],
+        measured={"history_rate": rate, "history_lag": lags[-1]},
+        postgres=programs.version,
+        jobs=TIMES * options.jobs,
+        rounds=options.rounds,
+        jobs_per_s=[round(one.jobs_per_s) for one in rates],
+        dispatcher_cpu_us=[round(one.dispatcher_us, 1) for one in rates],
+        postgres_cpu_us=[round(one.postgres_us, 1) for one in rates],
+        redis_cpu_us=[round(one.redis_us, 1) for one in rates],
+        lag_median_s=round(median(lags), 4),
+        lag_longest_s=round(lags[-1], 4),
+    )
+
+
+async def _project(one: Rig, postgres: LocalPostgres, jobs: int, concurrency: int) -> Projected:
+    """Let a dispatcher store what happened to jobs that have all ended."""
+    await fill(one, jobs)
+    await drain(one, concurrency=concurrency)
+    settings = {"MILLSTREAM_HISTORY_URL": postgres.url}
+    events = one.broker.keys.of(NOOP).events
+    last = (await one.broker.client.xrevrange(events, count=1))[0][0]
+    async with services(one, settings, dispatcher=("dispatcher",)) as supervisor:
+        while not await one.broker.client.xinfo_groups(events):
+            await anyio.sleep(POLL_S)
+        begun = time.perf_counter()
+        before = await _cpu(one, supervisor.pid("dispatcher"), postgres)
+        while not await _is_done(one, events, last):
+            await anyio.sleep(POLL_S)
+        took_s = time.perf_counter() - begun
+        after = await _cpu(one, supervisor.pid("dispatcher"), postgres)
+    await _check(postgres, jobs)
+    used = [(late - early) / jobs * 1e6 for early, late in zip(before, after, strict=True)]
+    return Projected(jobs / took_s, *used)
+
+
+async def _is_done(one: Rig, events: str, last: bytes) -> bool:
+    (group,) = await one.broker.client.xinfo_groups(events)
+    return group["last-delivered-id"] == last and group["pending"] == 0
+
+
+async def _cpu(one: Rig, dispatcher: int | None, postgres: LocalPostgres) -> tuple[float, float, float]:
+    """Return the CPU seconds of dispatcher, PostgreSQL and Redis."""
+    return process_cpu_s(dispatcher), _family_cpu_s(postgres.pid), await redis_cpu_s(one)
+
+
+def _family_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process and those that it has started: PostgreSQL has one for each connection."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(map(process_cpu_s, [pid, *map(int, children)]))
+
+
+async def _check(postgres: LocalPostgres, jobs: int) -> None:
+    """Make sure that what was measured is that all was stored."""
+    counts = "SELECT (SELECT count(*) FROM jobs WHERE state = 'succeeded'), (SELECT count(*) FROM transitions)"
+    async with open_engine(postgres.url) as engine, engine.connect() as connection:
+        found = tuple((await connection.execute(text(counts))).one())
+    assert found == (jobs, 3 * jobs), found
+
+
+async def _lags(one: Rig, postgres: LocalPostgres) -> list[float]:
+    """Return lags, as the dispatcher shows them, while jobs are submitted and worked at an even rate."""
+    (port,) = free_ports(1)
+    settings = {"MILLSTREAM_HISTORY_URL": postgres.url}
+    dispatcher = {**settings, "MILLSTREAM_ADMIN_PORT": str(port)}
+    await one.broker.registry.add_queues([NOOP])
+    async with (
+        services(one, worker=("worker", "noop_app:app", "--types", NOOP.type)),
+        services(one, dispatcher, dispatcher=("dispatcher",)),
+        httpx.AsyncClient(trust_env=False) as http,
+        anyio.create_task_group() as tasks,
+    ):
+        await wait_for_workers(one, 1)
+        tasks.start_soon(_submit, one)
+        await anyio.sleep(WARM_S)
+        lags = [lag async for lag in _shown(http, port)]
+        tasks.cancel_scope.cancel()
+    return lags
+
+
+async def _shown(http: httpx.AsyncClient, port: int) -> AsyncIterator[float]:
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        said = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+        (line,) = [line for line in said.splitlines() if line.startswith("millstream_history_lag_seconds ")]
+        yield float(line.split()[1])
+        await anyio.sleep(0.1)
+
+
+async def _submit(one: Rig) -> None:
+    """Submit at an even rate until cancelled."""
+    due = time.monotonic()
+    while True:
+        await one.broker.store.enqueue(NOOP, noop_jobs(BATCH))
+        due += BATCH / RATE_PER_S
+        await anyio.sleep(max(0.0, due - time.monotonic()))

@@ -1,0 +1,17 @@
+"""The history database: tables, migrations, and the only code that speaks SQL."""
+
+from millstream_history.errors import HistoryError, HistorySchemaError, HistoryUnavailableError, HistoryUrlError
+from millstream_history.history import History, Rows, open_history, rows_of
+from millstream_history.migrating import migrate
+
+__all__ = [
+    "History",
+    "HistoryError",
+    "HistorySchemaError",
+    "HistoryUnavailableError",
+    "HistoryUrlError",
+    "Rows",
+    "migrate",
+    "open_history",
+    "rows_of",
+]

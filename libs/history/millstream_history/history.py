@@ -1,0 +1,91 @@
+"""What the history database remembers, written in batches. Written by dispatchers, any number at once.
+
+The same batch written twice leaves what it left the first time, and an older version of a job never replaces a newer.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from millstream_contracts import Event, Job, JobId, JobTransition, Queue, QueueEvents
+from millstream_history.database import open_engine, transaction
+from millstream_history.errors import HistoryError
+from millstream_history.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
+from millstream_history.migrating import require_current
+from millstream_history.rows import Row, forgotten_row, job_row, transition_rows
+
+
+class Rows(Struct, frozen=True):
+    """A batch, ready to be stored."""
+
+    jobs: list[Row]
+    forgotten: list[Row]
+    transitions: list[Row]
+
+
+class History:
+    """A history database. Every method may raise HistoryError."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._is_current = False
+
+    async def store(self, rows: Rows) -> None:
+        """Store a batch in one transaction. Raises: HistoryUnavailableError, HistorySchemaError."""
+        await self._check_schema()
+        try:
+            async with transaction(self._engine) as connection:
+                await JOB_LOADER.load(connection, rows.jobs)
+                await FORGOTTEN_LOADER.load(connection, rows.forgotten)
+                await TRANSITION_LOADER.load(connection, rows.transitions)
+        except HistoryError:
+            # Whatever was wrong may be another database by now, one that was restored from last week.
+            self._is_current = False
+            raise
+
+    async def _check_schema(self) -> None:
+        if not self._is_current:
+            async with transaction(self._engine) as connection:
+                await connection.run_sync(require_current)
+            self._is_current = True
+
+
+@asynccontextmanager
+async def open_history(url: str) -> AsyncIterator[History]:
+    """Open a history database by URL. Nothing is sent before the first call. Raises: HistoryUrlError."""
+    async with open_engine(url) as engine:
+        yield History(engine)
+
+
+def rows_of(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, Job]]) -> Rows:
+    """Return events, and what their jobs are by now, as a batch to store.
+
+    A job that is not among `jobs` is one that Redis has forgotten: of it only that is stored which the events say.
+    """
+    return Rows(
+        # Always in one order: two who write the same jobs in different orders would wait for each other.
+        jobs=sorted(job_row(queue, job) for queue, some in jobs.items() for job in some.values()),
+        forgotten=sorted(_forgotten(batches, jobs)),
+        transitions=[row for batch in batches for row in _transitions(batch, jobs.get(batch.queue, {}))],
+    )
+
+
+def _forgotten(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, Job]]) -> list[Row]:
+    """Return rows of the jobs that only the events still tell of, by the last of them."""
+    last: dict[tuple[Queue, JobId], tuple[JobTransition, Event]] = {}
+    for batch in batches:
+        known = jobs.get(batch.queue, {})
+        for event in batch.events:
+            for job in event.jobs:
+                seen = last.get((batch.queue, job.id))
+                if job.id not in known and (seen is None or seen[0].version < job.version):
+                    last[batch.queue, job.id] = job, event
+    return [forgotten_row(queue, job, event) for (queue, _), (job, event) in last.items()]
+
+
+def _transitions(batch: QueueEvents, known: Mapping[JobId, Job]) -> list[Row]:
+    errors = {job.id: job.error for job in known.values() if job.error}
+    # Backwards: of several failures of a job it is the last one whose error is known.
+    return [row for event in reversed(batch.events) for row in transition_rows(batch.queue, event, errors)]

@@ -1,0 +1,54 @@
+"""How batches of rows get into the tables: by COPY into a temporary table, and from there in one statement.
+
+COPY takes no conflicts, but it takes rows at a third of the cost that parameters have, in Python and on the wire.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from millstream_history.rows import FORGOTTEN_COLUMNS, Row
+from millstream_history.tables import JOBS, TRANSITIONS
+
+
+class Loader:
+    """Loads rows into a table, with values in the order of `columns`."""
+
+    def __init__(self, table: Table, columns: Iterable[str], *, staging: str, on_conflict: str) -> None:
+        """`staging` is the name of a temporary table that no other loader has."""
+        self._columns = tuple(columns)
+        self._staging = staging
+        names = ", ".join(self._columns)
+        # It stays for as long as the connection does, and is empty after each transaction.
+        self._prepare = text(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._staging} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+        )
+        self._insert = text(
+            f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {self._staging} ON CONFLICT {on_conflict}"  # noqa: S608
+        )
+
+    async def load(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        """Load rows, in the transaction of this connection."""
+        if not rows:
+            return
+        await connection.execute(self._prepare)
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.copy_records_to_table(self._staging, records=rows, columns=self._columns)
+        await connection.execute(self._insert)
+
+
+def _replace_older(columns: Iterable[str]) -> str:
+    assignments = ", ".join(f"{name} = excluded.{name}" for name in columns if not JOBS.c[name].primary_key)
+    return f"(tenant, id) DO UPDATE SET {assignments} WHERE jobs.version < excluded.version"
+
+
+_JOB_COLUMNS = JOBS.columns.keys()
+
+JOB_LOADER = Loader(JOBS, _JOB_COLUMNS, staging="new_jobs", on_conflict=_replace_older(_JOB_COLUMNS))
+FORGOTTEN_LOADER = Loader(
+    JOBS, FORGOTTEN_COLUMNS, staging="forgotten_jobs", on_conflict=_replace_older(FORGOTTEN_COLUMNS)
+)
+"""Leaves alone what nobody knows any more of a job but this database."""
+TRANSITION_LOADER = Loader(TRANSITIONS, TRANSITIONS.columns.keys(), staging="new_transitions", on_conflict="DO NOTHING")

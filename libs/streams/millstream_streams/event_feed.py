@@ -1,0 +1,175 @@
+"""One consumer group's way through the event streams: every event reaches one of its consumers, at least once.
+
+What was read stays pending until it is acknowledged; what a consumer that has died held goes to another.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import structlog
+from msgspec import Struct
+from redis.exceptions import ResponseError
+
+from millstream_contracts import UNDECODABLE, Event, Job, JobId, Queue, QueueEvents
+from millstream_streams.connections import BLOCKING_MARGIN_S, Client, RedisUrl, close, connect, pipelined
+from millstream_streams.errors import StoreError
+from millstream_streams.faults import attempt
+from millstream_streams.keys import Keys
+from millstream_streams.pipelined import PipelinedClient
+from millstream_streams.replies import fields_of, streams_of
+from millstream_streams.rounds import for_each_queue
+from millstream_streams.specs import read_event
+from millstream_streams.views import job_from_fields
+
+LONGEST_WAIT_S = 1.0
+"""A stop waits for the read that is under way, and a queue that is new for the next one."""
+
+CLUSTER_LOOK_EVERY_S = 0.5
+"""A cluster is asked queue by queue, without blocking: two reads a second and queue."""
+
+_JOBS_AT_ONCE = 100
+_TAKEN_AT_ONCE = 100
+
+
+class Snapshots(Struct, frozen=True):
+    """Jobs as they are now."""
+
+    jobs: dict[JobId, Job]
+    size_bytes: int
+    """Of all that is stored of them."""
+
+
+class EventFeed:
+    """A consumer of one group. Every method may raise StoreUnavailableError and StoreError."""
+
+    def __init__(self, url: RedisUrl, keys: Keys, client: Client, *, group: str, consumer: str) -> None:
+        """`group` is the name of who follows the events, `consumer` one that no other process has ever had."""
+        self._is_cluster = url.is_cluster
+        self._blocking = connect(url, max_connections=2, blocks_for_s=LONGEST_WAIT_S, name="millstream-events")
+        self._reading = pipelined(self._blocking, answer_within_s=LONGEST_WAIT_S + BLOCKING_MARGIN_S)
+        self._keys = keys
+        self._client = client
+        self._group = group
+        self._consumer = consumer
+        self._log = structlog.get_logger().bind(group=group)
+
+    async def read(self, queues: Sequence[Queue], *, entries: int) -> list[QueueEvents]:
+        """Return events of these queues that nobody in the group has read, oldest first; wait if there are none.
+
+        `entries` is the most to take of each queue; an entry has up to a hundred jobs.
+        """
+        if not queues:
+            await anyio.sleep(LONGEST_WAIT_S)
+            return []
+        if not self._is_cluster:
+            return await self._read(queues, entries, block_ms=round(LONGEST_WAIT_S * 1000))
+        found: list[QueueEvents] = []
+
+        async def read_one(queue: Queue) -> None:
+            found.extend(await self._read([queue], entries, block_ms=0))
+
+        await for_each_queue(queues, read_one)
+        if not found:
+            await anyio.sleep(CLUSTER_LOOK_EVERY_S)
+        return found
+
+    async def jobs_of(self, batch: QueueEvents) -> Snapshots:
+        """Return what the jobs of these events are by now; those that Redis has forgotten are absent."""
+        ids = list({job.id: None for event in batch.events for job in event.jobs})
+        keys = self._keys.of(batch.queue)
+        jobs: dict[JobId, Job] = {}
+        size_bytes = 0
+        # A slice at a time, or nothing else would get on while thousands of jobs are read.
+        for start in range(0, len(ids), _JOBS_AT_ONCE):
+            some = ids[start : start + _JOBS_AT_ONCE]
+            for job_id, fields in zip(some, await self._hashes([keys.job(job_id) for job_id in some]), strict=True):
+                size_bytes += sum(map(len, fields.values()))
+                if job := job_from_fields(batch.queue, job_id, fields):
+                    jobs[job_id] = job
+        return Snapshots(jobs, size_bytes)
+
+    async def acknowledge(self, batches: Iterable[QueueEvents]) -> None:
+        """Let events be trimmed: they need not be read again."""
+        for batch in batches:
+            entries = [event.entry for event in batch.events]
+            if entries:
+                await attempt(partial(self._client.xack, self._key(batch.queue), self._group, *entries))
+
+    async def take_over(self, queues: Sequence[Queue], *, idle_ms: int) -> list[QueueEvents]:
+        """Return events that a consumer has read and not acknowledged for so long, this one too; some at a time."""
+        found: list[QueueEvents] = []
+
+        async def take_over_one(queue: Queue) -> None:
+            key = self._key(queue)
+            claim = partial(self._client.xautoclaim, key, self._group, self._consumer, idle_ms, count=_TAKEN_AT_ONCE)
+            try:
+                reply = await attempt(claim)
+            except ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise StoreError(f"{key} is no stream of events") from error
+                return
+            found.append(await self._batch(queue, reply[1]))
+
+        await for_each_queue(queues, take_over_one)
+        return [batch for batch in found if batch.events]
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await close(self._reading, self._blocking)
+
+    async def _hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
+        commands = [("HGETALL", key) for key in keys]
+        if isinstance(self._reading, PipelinedClient):
+            replies = await attempt(partial(self._reading.execute_many, commands))
+        else:
+            pipeline = self._reading.pipeline()
+            for command in commands:
+                pipeline.execute_command(*command)
+            replies = await attempt(pipeline.execute)
+        return [fields_of(reply) for reply in replies]
+
+    def _key(self, queue: Queue) -> str:
+        return self._keys.of(queue).events
+
+    async def _read(self, queues: Sequence[Queue], entries: int, block_ms: int) -> list[QueueEvents]:
+        by_key = {self._key(queue).encode(): queue for queue in queues}
+        # To Redis, BLOCK 0 would mean for ever.
+        block = ("BLOCK", block_ms) if block_ms else ()
+        command = ("XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", entries, *block, "STREAMS")
+        try:
+            reply = await attempt(partial(self._reading.execute_command, *command, *by_key, *(">" for _ in by_key)))
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise StoreError(f"events cannot be read: {str(error).partition(' ')[0]}") from error
+            await self._join(queues)
+            return []
+        batches = [await self._batch(by_key[key], found) for key, found in streams_of(reply)]
+        return [batch for batch in batches if batch.events]
+
+    async def _join(self, queues: Sequence[Queue]) -> None:
+        """Have the group follow these queues from the oldest event that is still there."""
+        for queue in queues:
+            key = self._key(queue)
+            try:
+                await attempt(partial(self._client.xgroup_create, key, self._group, id="0", mkstream=True))
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise StoreError(f"{key} is no stream of events") from error
+
+    async def _batch(self, queue: Queue, entries: Iterable[Any]) -> QueueEvents:
+        """Return entries as events. What this release cannot read is acknowledged, or it would come back for ever."""
+        events: list[Event] = []
+        unreadable: list[bytes] = []
+        for entry in entries:
+            if not entry or entry[1] is None:
+                continue  # trimmed meanwhile
+            try:
+                events.append(read_event(entry[0], fields_of(entry[1])))
+            except (*UNDECODABLE, ValueError, KeyError):
+                unreadable.append(entry[0])
+        if unreadable:
+            self._log.error("events cannot be read", queue=queue.tag, entries=len(unreadable))
+            await attempt(partial(self._client.xack, self._key(queue), self._group, *unreadable))
+        return QueueEvents(queue, events)

@@ -1,0 +1,139 @@
+"""Projects what happens to jobs into the history database. Run by every dispatcher; each event goes to one of them.
+
+An event is acknowledged once it is stored. So whatever fails, it is stored at least once, and storing it again changes
+nothing.
+"""
+
+import time
+from collections.abc import Sequence
+
+import anyio
+from msgspec import Struct
+
+from millstream_contracts import Event, Queue, QueueEvents
+from millstream_history import History, Rows, rows_of
+from millstream_streams import EventFeed, Registry
+from millstream_telemetry import DutyResult, HistoryMetrics
+
+GROUP = "history"
+ENTRIES_AT_ONCE = 400
+"""Read at once, of all queues together, but no fewer than :data:`ENTRIES_AT_LEAST` of each."""
+ENTRIES_AT_LEAST = 4
+MOST_MOVES_AT_ONCE = 4_000
+"""Stored in one transaction: by then its own cost is nothing beside that of the rows."""
+FEWEST_MOVES_AT_ONCE = 100
+LARGE_BYTES, SMALL_BYTES = 16 << 20, 4 << 20
+"""What is held in memory at once: payloads may be large, so a transaction grows only while what it holds is small."""
+QUEUES_EVERY_S = 1.0
+TAKE_OVER_EVERY_S = 30.0
+ABANDONED_S = 60.0
+"""After how long others store what a dispatcher has read and not acknowledged."""
+
+
+class Projection(DutyResult, frozen=True):
+    """What one pass did."""
+
+    stored: int = 0
+
+
+class Chapter(Struct, frozen=True):
+    """Events that are stored together, and what with them."""
+
+    batches: list[QueueEvents]
+    entries: int
+    moves: int
+    size_bytes: int
+    rows: Rows
+
+
+class Historian:
+    """A duty."""
+
+    name = "historian"
+    interval_s = 1.0
+
+    def __init__(self, feed: EventFeed, registry: Registry, history: History, metrics: HistoryMetrics) -> None:
+        self._feed = feed
+        self._registry = registry
+        self._history = history
+        self._metrics = metrics
+        self._queues: list[Queue] = []
+        self._queues_at = self._taken_at = float("-inf")
+        self._held: list[tuple[Queue, Event]] = []
+        """Read and not acknowledged yet."""
+        self._moves_at_once = FEWEST_MOVES_AT_ONCE
+
+    async def run_once(self) -> Projection:
+        """Store what has happened; wait for it a while when nothing has. Returns: to come back at once."""
+        if not self._held:
+            await self._read()
+        self._show_lag()
+        stored = 0
+        chapter = await self._compose(0) if self._held else None
+        while chapter:
+            stored += chapter.moves
+            chapter = await self._store(chapter)
+        return Projection(more=True, stored=stored)
+
+    async def _read(self) -> None:
+        """Hold what there is to store."""
+        now = time.monotonic()
+        if now >= self._queues_at + QUEUES_EVERY_S:
+            self._queues = await self._registry.queues()
+            self._queues_at = now
+        if now >= self._taken_at + TAKE_OVER_EVERY_S:
+            self._hold(await self._feed.take_over(self._queues, idle_ms=round(ABANDONED_S * 1000)))
+            self._taken_at = now
+        if not self._held:
+            entries = max(ENTRIES_AT_LEAST, ENTRIES_AT_ONCE // max(1, len(self._queues)))
+            self._hold(await self._feed.read(self._queues, entries=entries))
+
+    def _hold(self, batches: Sequence[QueueEvents]) -> None:
+        self._held += ((batch.queue, event) for batch in batches for event in batch.events)
+
+    async def _compose(self, start: int) -> Chapter | None:
+        """Return what to store next of what is held, from this place on; None when that is all."""
+        entries = moves = 0
+        events: dict[Queue, list[Event]] = {}
+        for queue, event in self._held[start:]:
+            if entries and moves + len(event.jobs) > self._moves_at_once:
+                break
+            events.setdefault(queue, []).append(event)
+            entries, moves = entries + 1, moves + len(event.jobs)
+        if not entries:
+            return None
+        batches = [QueueEvents(queue, some) for queue, some in events.items()]
+        found = [await self._feed.jobs_of(batch) for batch in batches]
+        size_bytes = sum(one.size_bytes for one in found)
+        self._adapt(size_bytes)
+        rows = rows_of(batches, {batch.queue: one.jobs for batch, one in zip(batches, found, strict=True)})
+        return Chapter(batches, entries, moves, size_bytes, rows)
+
+    async def _store(self, chapter: Chapter) -> Chapter | None:
+        """Store a chapter and acknowledge it. Returns: the next one, for it is composed while the database works."""
+        following: Chapter | None = None
+
+        async def compose() -> None:
+            nonlocal following
+            following = await self._compose(chapter.entries)
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(compose)
+                await self._history.store(chapter.rows)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+        self._show_lag()
+        await self._feed.acknowledge(chapter.batches)
+        del self._held[: chapter.entries]
+        return following
+
+    def _adapt(self, size_bytes: int) -> None:
+        if size_bytes > LARGE_BYTES:
+            self._moves_at_once = max(FEWEST_MOVES_AT_ONCE, self._moves_at_once // 2)
+        elif size_bytes < SMALL_BYTES:
+            self._moves_at_once = min(MOST_MOVES_AT_ONCE, self._moves_at_once * 2)
+
+    def _show_lag(self) -> None:
+        oldest_ms = min((event.at_ms for _, event in self._held), default=None)
+        self._metrics.show_lag(0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))

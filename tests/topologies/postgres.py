@@ -1,0 +1,122 @@
+"""A PostgreSQL started by the tests, from the programs of this machine."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from millstream_cli.parent_watch import guarded
+from millstream_cli.system import free_ports
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_START_S = 60
+_ACCEPTS = "database system is ready to accept connections"
+UNSAFE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""For tests, whose data is worth nothing."""
+
+
+class PostgresPrograms(Struct, frozen=True):
+    """The programs of one version."""
+
+    folder: Path
+    version: str
+
+
+def find_postgres() -> PostgresPrograms | None:
+    """Return the newest PostgreSQL of this machine, on PATH or where Debian puts it; None when there is none."""
+    on_path = shutil.which("postgres")
+    folders = [Path(on_path).parent] if on_path else []
+    folders += sorted(_DEBIAN.glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)
+    for folder in folders:
+        if (folder / "initdb").exists():
+            said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+            return PostgresPrograms(folder, re.findall(r"[\d.]+", said.stdout)[0])
+    return None
+
+
+class LocalPostgres:
+    """A running server; it trusts whoever asks on loopback."""
+
+    def __init__(self, programs: PostgresPrograms, folder: Path, options: Mapping[str, str]) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._options = options
+        (self._port,) = free_ports(1)
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Return its address, for the database `postgres`."""
+        return f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the server that starts all others."""
+        assert self._process is not None
+        return self._process.pid
+
+    def create(self) -> None:
+        """Make the folder of its data."""
+        command = ["initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        subprocess.run([*self._run(*command), "--no-sync"], check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Start it, and return once it accepts connections. Raises: AssertionError, with its log."""
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": str(self._port)}
+        words = [word for name, value in (settings | dict(self._options)).items() for word in ("-c", f"{name}={value}")]
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                guarded(self._run("postgres", "-D", str(self._data), *words)),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+        give_up_at = time.monotonic() + _START_S
+        while _ACCEPTS not in self._log.read_text():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < give_up_at, self._log.read_text()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it at once, as when the machine is switched off; what was committed is there at the next start."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process = None
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def _run(self, program: str, *words: str) -> list[str]:
+        """Return the command line of one of its programs, as another user where we are root: it refuses to be that."""
+        account = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        return [*account, str(self._programs.folder / program), *words]
+
+
+@contextmanager
+def local_postgres(programs: PostgresPrograms, options: Mapping[str, str] = UNSAFE) -> Iterator[LocalPostgres]:
+    """Run a server for as long as the block lasts."""
+    # Not in the folder of a test: that is closed to any other account.
+    with tempfile.TemporaryDirectory(prefix="millstream-postgres-") as name:
+        folder = Path(name)
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+        server = LocalPostgres(programs, folder, options)
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
