@@ -9,12 +9,16 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
+from history_databases import empty_history_url, history_url, postgres_url
+from history_databases import report as report_postgres
 from leftovers import delete_namespace, find_leaks
 from redis_servers import SERVERS, ServerPool, Servers, binary_for, choose_servers
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_streams import Broker, open_broker
+
+__all__ = ["empty_history_url", "history_url", "postgres_url"]
 
 pytest.register_assert_rewrite(
     "cli.commands",
@@ -38,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which servers the tests see, and which not."""
-    return config.stash[SERVERS].report()
+    return [*config.stash[SERVERS].report(), *report_postgres()]
 
 
 @pytest.fixture(autouse=True)

@@ -117,3 +117,17 @@ async def test_sweep_consumers_does_a_living_worker_no_harm(broker: Broker, queu
 async def test_sweep_consumers_does_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
     """No group, no consumers."""
     assert await broker.store.sweep_consumers(queue, idle_ms=0) == 0
+
+
+async def test_sweep_consumers_removes_those_of_every_group_that_follows_events(broker: Broker, queue: Queue) -> None:
+    """Each dispatcher is a new one at each start; what one holds that died is another's to take over first."""
+    events = broker.keys.of(queue).events
+    await seed(broker, queue)
+    for group in ("history", "webhooks"):
+        await broker.client.xgroup_create(events, group, "0")
+        await broker.client.xgroup_createconsumer(events, group, "gone")
+    await broker.client.xreadgroup("history", "silent", {events: ">"})
+    assert await broker.store.sweep_consumers(queue, idle_ms=3_600_000) == 0
+    assert await broker.store.sweep_consumers(queue, idle_ms=0) == 2
+    left = await broker.client.xinfo_consumers(events, "history")
+    assert [(row["name"], row["pending"]) for row in left] == [(b"silent", 1)]

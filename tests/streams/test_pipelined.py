@@ -174,3 +174,28 @@ async def _blocked(other: PipelinedClient, client_id: int) -> bool:
 
 async def _gone(other: PipelinedClient, client_id: int) -> bool:
     return not await other.execute_command("CLIENT", "LIST", "ID", client_id)
+
+
+async def test_commands_sent_together_are_answered_together(redis_url: str) -> None:
+    """In their order, and beside what others ask; none at all is no reason to wait."""
+    async with client_of(redis_url) as client, anyio.create_task_group() as tasks:
+
+        async def ask(number: int) -> None:
+            texts = [f"{number}.{place}" for place in range(number)]
+            replies = await client.execute_many([("ECHO", text) for text in texts])
+            assert replies == [text.encode() for text in texts]
+
+        for number in range(50):
+            tasks.start_soon(ask, number)
+
+
+async def test_an_error_among_commands_sent_together_is_raised_once_and_shifts_no_reply(redis_url: str) -> None:
+    """The next command gets its own reply, also when its predecessors' caller has stopped to listen."""
+    async with client_of(redis_url) as client:
+        own = await client.execute_command("CLIENT", "ID")
+        with pytest.raises(ResponseError, match="wrong number"):
+            await client.execute_many([("ECHO", "1"), ("GET",), ("ECHO", "2"), ("GET",)])
+        with anyio.move_on_after(0):
+            await client.execute_many([("ECHO", "3"), ("ECHO", "4")])
+        assert await client.execute_command("ECHO", "5") == b"5"
+        assert await client.execute_command("CLIENT", "ID") == own

@@ -8,6 +8,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from millstream_telemetry import (
     DispatcherMetrics,
     DutyMetrics,
+    HistoryMetrics,
     IngestMetrics,
     MetricRegistry,
     ReaperMetrics,
@@ -48,7 +49,7 @@ def test_page_equals_names_in_every_table(heading, rows):
 def test_metric_groups_make_all_metrics_and_no_others():
     """Every metric in the list belongs to some service, and no service has one that is not listed."""
     registry = MetricRegistry()
-    for group in (IngestMetrics, WorkerMetrics, DispatcherMetrics, ReaperMetrics, RedisMetrics):
+    for group in (IngestMetrics, WorkerMetrics, DispatcherMetrics, HistoryMetrics, ReaperMetrics, RedisMetrics):
         group(registry)
     DutyMetrics(registry, "reaper")
 

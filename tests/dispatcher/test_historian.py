@@ -1,0 +1,245 @@
+"""The historian: what happens to jobs is in the history database soon, once, whatever fails on the way."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+import pytest
+from history_databases import query
+from streams.audit import audit
+from streams.seeds import ERROR, commit, new_job, seed, seed_dead, seed_running, take
+from topologies.postgres import find_postgres, local_postgres
+from waiting import wait_until
+
+from millstream_contracts import Queue, Succeeded
+from millstream_dispatcher import historian as module
+from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.historian import GROUP, Historian
+from millstream_dispatcher.promoter import Promoter
+from millstream_dispatcher.service import historian as open_historian
+from millstream_history import HistoryUnavailableError, migrate
+from millstream_streams import Broker
+from millstream_telemetry import Duty, DutyMetrics, DutyRunner, MetricRegistry
+
+STATES = "SELECT id, state, version FROM jobs ORDER BY id"
+KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"
+
+
+@asynccontextmanager
+async def historian_of(broker: Broker, url: str, metrics: MetricRegistry) -> AsyncIterator[Historian]:
+    """Yield a historian that writes into this database."""
+    async with open_historian(url, broker, metrics) as opened:
+        yield opened
+
+
+async def until_stored(historian: Historian, moves: int) -> None:
+    """Pass until so many moves of jobs are stored."""
+    stored = 0
+
+    async def are_stored() -> bool:
+        nonlocal stored
+        stored += (await historian.run_once()).stored
+        return stored >= moves
+
+    await wait_until(are_stored, f"{moves} moves are stored")
+
+
+async def held(broker: Broker, queue: Queue) -> int:
+    """Return how many entries have been read and are not acknowledged."""
+    return (await broker.client.xpending(broker.keys.of(queue).events, GROUP))["pending"]
+
+
+def lag(metrics: MetricRegistry) -> float:
+    """Return what the gauge shows."""
+    value = metrics.get_sample_value("millstream_history_lag_seconds")
+    assert value is not None
+    return value
+
+
+async def test_all_that_happened_to_a_job_is_stored(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """What it is now, and each step on the way; then nothing of it is held any more."""
+    done = await seed_running(broker, queues[0])
+    await commit(broker, done, Succeeded())
+    async with historian_of(broker, history_url, metrics) as historian:
+        await until_stored(historian, 3)
+    assert await query(history_url, STATES) == [(done.id, "succeeded", 3)]
+    assert [kind for _, kind in await query(history_url, KINDS)] == ["submitted", "started", "succeeded"]
+    assert await held(broker, queues[0]) == 0
+
+
+async def test_jobs_of_every_queue_are_stored(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """Also of a queue that nobody knew when the historian began."""
+    ids = [(await seed(broker, queue))[0] for queue in queues[:2]]
+    async with historian_of(broker, history_url, metrics) as historian:
+        await until_stored(historian, 2)
+        new = Queue(queues[0].tenant, queues[0].type, 9)
+        await broker.registry.add_queues([new])
+        ids += await seed(broker, new)
+        await until_stored(historian, 1)
+    assert {row[0] for row in await query(history_url, STATES)} == set(ids)
+    await audit(broker, new)
+
+
+async def test_a_dead_job_is_stored_with_its_error(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """Why it died is what one looks for in a history."""
+    await seed_dead(broker, queues[0])
+    async with historian_of(broker, history_url, metrics) as historian:
+        await until_stored(historian, 3)
+    said = "SELECT state, reason, error ->> 'message' FROM jobs"
+    assert await query(history_url, said) == [("dead", "attempts", ERROR.message)]
+
+
+async def test_more_than_fits_one_transaction_is_stored_in_several(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """Composing the next one while one is stored mixes nothing up."""
+    ids = [job_id for _ in range(12) for job_id in await seed(broker, queues[0], 100)]
+    deliveries = [one for _ in range(12) for one in await take(broker, queues[0], limit=100)]
+    async with historian_of(broker, history_url, metrics) as historian:
+        await until_stored(historian, 2 * len(ids))
+    assert await query(history_url, STATES) == [(job_id, "running", 2) for job_id in sorted(ids)]
+    assert len(await query(history_url, KINDS)) == 2 * len(ids)
+    assert len(deliveries) == len(ids)
+
+
+async def test_large_payloads_make_transactions_small_again(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held in memory is bounded by bytes, not by jobs alone."""
+    monkeypatch.setattr(module, "LARGE_BYTES", 200_000)
+    monkeypatch.setattr(module, "SMALL_BYTES", 100_000)
+    async with historian_of(broker, history_url, metrics) as historian:
+        await seed(broker, queues[0], 100)
+        await until_stored(historian, 100)
+        assert historian._moves_at_once == 2 * module.FEWEST_MOVES_AT_ONCE
+        await broker.store.enqueue(queues[0], [new_job(queues[0], "x" * 5_000) for _ in range(50)])
+        await until_stored(historian, 50)
+        assert historian._moves_at_once == module.FEWEST_MOVES_AT_ONCE
+
+
+async def test_what_a_dead_dispatcher_held_is_stored_by_another(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was read and never acknowledged: once nobody has cared for it for a while, it goes on."""
+    monkeypatch.setattr(module, "ABANDONED_S", 0.0)
+    [job_id] = await seed(broker, queues[0])
+    async with aclosing(broker.feed(group=GROUP, consumer="dead")) as dead:
+        await wait_until(lambda: dead.read(queues, entries=10), "the dead one has read it")
+    async with historian_of(broker, history_url, metrics) as historian:
+        await until_stored(historian, 1)
+    assert await query(history_url, STATES) == [(job_id, "queued", 1)]
+    assert await held(broker, queues[0]) == 0
+
+
+async def test_what_was_acknowledged_by_nobody_and_stored_is_stored_once(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dispatcher that dies between the two leaves the same rows to the next one."""
+    monkeypatch.setattr(module, "ABANDONED_S", 0.0)
+    await seed(broker, queues[0], 3)
+
+    async def die(_: object) -> None:
+        raise ConnectionError
+
+    async with historian_of(broker, history_url, metrics) as dying:
+        monkeypatch.setattr(dying._feed, "acknowledge", die)
+        with pytest.raises(ConnectionError):
+            await until_stored(dying, 3)
+    assert await held(broker, queues[0]) == 1
+    async with historian_of(broker, history_url, metrics) as heir:
+        await until_stored(heir, 3)
+    assert len(await query(history_url, KINDS)) == 3
+    assert await held(broker, queues[0]) == 0
+
+
+async def test_many_dispatchers_store_everything_between_them(
+    broker: Broker, queues: list[Queue], history_url: str
+) -> None:
+    """They write the same jobs at the same time, and neither wait for each other for ever nor undo each other."""
+    ids: set[str] = set()
+
+    async def are_all_stored() -> bool:
+        return await query(history_url, "SELECT count(*) FROM transitions") == [(3 * len(ids),)]
+
+    stop = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(run, broker, history_url, stop)
+        for _ in range(20):
+            ids |= set(await seed(broker, queues[0], 10))
+            for one in await take(broker, queues[0]):
+                await commit(broker, one)
+        await wait_until(are_all_stored, "all is stored", 60)
+        stop.set()
+    assert await query(history_url, STATES) == [(job_id, "succeeded", 3) for job_id in sorted(ids)]
+
+
+async def test_history_catches_up_when_its_database_comes_back(
+    broker: Broker, queues: list[Queue], metrics: MetricRegistry
+) -> None:
+    """Jobs run on meanwhile; in the end both count the same. How far it is behind is shown all the while."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip("it needs a PostgreSQL of its own, to stop it")
+    # One that keeps what it has confirmed.
+    with local_postgres(programs, {}) as server:
+        await migrate(server.url)
+        async with historian_of(broker, server.url, metrics) as historian:
+            await seed(broker, queues[0], 2)
+            await until_stored(historian, 2)
+            server.stop()
+            gone_at = time.time()
+            for one in await take(broker, queues[0]):
+                await commit(broker, one)
+            with pytest.raises(HistoryUnavailableError):
+                await until_stored(historian, 1)
+            await seed(broker, queues[1], 3)
+            with pytest.raises(HistoryUnavailableError):
+                await historian.run_once()
+            assert 0 < lag(metrics) <= time.time() - gone_at + 1
+            server.start()
+            await until_stored(historian, 7)
+            await historian.run_once()
+        assert await query(server.url, "SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state") == [
+            ("queued", 3),
+            ("succeeded", 2),
+        ]
+        assert len(await query(server.url, KINDS)) == 9
+    assert lag(metrics) == 0
+    assert await held(broker, queues[0]) == 0
+
+
+async def test_a_dispatcher_without_the_tables_does_its_other_duties(
+    broker: Broker, queues: list[Queue], empty_history_url: str
+) -> None:
+    """It says what is missing and begins by itself once that is there."""
+
+    async def is_released() -> bool:
+        return len(await take(broker, queues[0])) == 1
+
+    async def is_stored() -> bool:
+        return await query(empty_history_url, "SELECT state FROM jobs") == [("running",)]
+
+    stop = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        promoter = Promoter(broker.store, Agenda(broker.registry, 0.0), interval_s=0.05)
+        tasks.start_soon(run, broker, empty_history_url, stop, promoter)
+        await broker.store.enqueue(queues[0], [new_job(queues[0], delay_ms=1)])
+        await wait_until(is_released, "the job is released")
+        await migrate(empty_history_url)
+        await wait_until(is_stored, "the job is in the history", 60)
+        stop.set()
+
+
+async def run(broker: Broker, url: str, stop: anyio.Event, *others: Duty) -> None:
+    """Run a historian, and other duties beside it, as a dispatcher does."""
+    metrics = MetricRegistry()
+    async with historian_of(broker, url, metrics) as historian:
+        await DutyRunner([historian, *others], DutyMetrics(metrics, "dispatcher")).run(stop)

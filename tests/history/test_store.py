@@ -1,0 +1,220 @@
+"""What is stored of jobs and events, in whatever order and however often it comes."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from history_databases import execute, query
+from msgspec.structs import replace
+
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    Event,
+    EventKind,
+    Job,
+    JobError,
+    JobState,
+    JobTransition,
+    JobType,
+    Priority,
+    Queue,
+    QueueEvents,
+    made_at_ms,
+    moment,
+    new_job_id,
+)
+from millstream_history import History, HistoryUnavailableError, HistoryUrlError, Rows, open_history, rows_of
+
+QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"), 3)
+ID = new_job_id(QUEUE)
+NOW = datetime(2026, 11, 26, 12, 0, 0, 123_000, UTC)
+NOW_MS = round(NOW.timestamp() * 1000)
+ERROR = JobError(type="ValueError", message="no such address", fingerprint="f00d", attempt=1)
+JOB = Job(
+    id=ID,
+    type=QUEUE.type,
+    state=JobState.RUNNING,
+    priority=Priority.HIGH,
+    version=2,
+    deliveries=1,
+    created_at=NOW,
+    started_at=NOW,
+    worker="host:1:a",
+    payload={"n": 1, "to": ["ann"]},
+    tags={"customer": "42"},
+    timeout_s=1.5,
+    trace_id="0af7651916cd43dd8448eb211c80319c",
+)
+
+
+@pytest.fixture
+async def history(history_url: str) -> AsyncIterator[History]:
+    """Yield an open history database."""
+    async with open_history(history_url) as opened:
+        yield opened
+
+
+def event(kind: EventKind, state: str, version: int, *, detail: str = "", job_id: str = ID) -> Event:
+    """Return an event of one job."""
+    return Event(f"{version}-0", kind, NOW_MS + version, "host:1:a", [JobTransition(job_id, version, state, 1, detail)])
+
+
+def batch(*events: Event, job: Job | None = JOB, queue: Queue = QUEUE) -> Rows:
+    """Return what is stored of events of a queue, with what one of its jobs is by now."""
+    return rows_of([QueueEvents(queue, list(events))], {queue: {job.id: job}} if job else {})
+
+
+async def columns(url: str, *names: str) -> list[tuple]:
+    """Return some columns of all jobs."""
+    return await query(url, f"SELECT {', '.join(names)} FROM jobs ORDER BY tenant, id")
+
+
+async def test_a_job_is_stored_whole(history: History, history_url: str) -> None:
+    """Each column holds what the job has, and nothing is left out on the way."""
+    whole = replace(
+        JOB, state=JobState.DEAD, version=9, attempts=3, max_attempts=3, deliveries=4, crashes=1, handbacks=2,
+        run_at=NOW, expires_at=NOW, finished_at=NOW, result=[1, None], error=ERROR, reason="attempts",
+    )  # fmt: skip
+    await history.store(batch(job=whole))
+    [row] = await query(history_url, "SELECT to_jsonb(jobs) FROM jobs")
+    found = {name: value for name, value in row[0].items() if not name.endswith("_at")}
+    assert found == {
+        "tenant": "default", "id": ID, "type": "invoice.send", "partition": 3, "state": "dead", "version": 9,
+        "priority": "high", "attempts": 3, "max_attempts": 3, "deliveries": 4, "crashes": 1, "handbacks": 2,
+        "worker": "host:1:a", "payload": {"n": 1, "to": ["ann"]}, "result": [1, None], "reason": "attempts",
+        "error": {"type": "ValueError", "message": "no such address", "fingerprint": "f00d", "attempt": 1},
+        "tags": {"customer": "42"}, "timeout_s": 1.5, "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    }  # fmt: skip
+    times = await columns(history_url, "created_at", "run_at", "expires_at", "started_at", "finished_at")
+    assert times == [(NOW,) * 5]
+
+
+async def test_an_event_is_stored_for_each_of_its_jobs(history: History, history_url: str) -> None:
+    """When it happened, who did it, and why."""
+    await history.store(batch(event(EventKind.CANCELLED, "cancelled", 3, detail="not wanted")))
+    found = await query(
+        history_url, "SELECT job_id, version, kind, state, at, deliveries, worker, detail, error FROM transitions"
+    )
+    assert found == [(ID, 3, "cancelled", "cancelled", moment(NOW_MS + 3), 1, "host:1:a", "not wanted", None)]
+
+
+async def test_the_same_batch_stored_twice_changes_nothing(history: History, history_url: str) -> None:
+    """A dispatcher that dies before it has acknowledged leaves its events to another."""
+    rows = batch(event(EventKind.SUBMITTED, "queued", 1), event(EventKind.STARTED, "running", 2))
+    for _ in range(2):
+        await history.store(rows)
+    assert await columns(history_url, "state", "version") == [("running", 2)]
+    assert await query(history_url, "SELECT version FROM transitions ORDER BY version") == [(1,), (2,)]
+
+
+async def test_an_older_version_never_replaces_a_newer_one(history: History, history_url: str) -> None:
+    """Two dispatchers may store the events of a job in the wrong order."""
+    done = replace(JOB, state=JobState.SUCCEEDED, version=3, result="sent")
+    await history.store(batch(event(EventKind.SUCCEEDED, "succeeded", 3), job=done))
+    await history.store(batch(event(EventKind.STARTED, "running", 2), job=JOB))
+    await history.store(batch(event(EventKind.SUBMITTED, "queued", 1), job=None))
+    assert await columns(history_url, "state", "version", "result") == [("succeeded", 3, "sent")]
+    assert await query(history_url, "SELECT version FROM transitions ORDER BY version") == [(1,), (2,), (3,)]
+
+
+async def test_a_forgotten_job_keeps_what_was_known_of_it(history: History, history_url: str) -> None:
+    """Redis may forget a result after seconds; what the events still tell is stored all the same."""
+    await history.store(batch(event(EventKind.STARTED, "running", 2)))
+    await history.store(batch(event(EventKind.SUCCEEDED, "succeeded", 3), job=None))
+    assert await columns(history_url, "state", "version", "payload", "finished_at") == [
+        ("succeeded", 3, {"n": 1, "to": ["ann"]}, moment(NOW_MS + 3))
+    ]
+
+
+async def test_of_a_job_that_was_never_seen_the_last_event_tells(history: History, history_url: str) -> None:
+    """Also when all of it comes in one batch: its id says when it was made."""
+    events = [
+        event(EventKind.SUBMITTED, "queued", 1),
+        event(EventKind.STARTED, "running", 2),
+        event(EventKind.CANCELLED, "cancelled", 3, detail="not wanted"),
+    ]
+    await history.store(batch(*events, job=None))
+    assert await columns(history_url, "state", "version", "type", "created_at", "finished_at", "reason") == [
+        ("cancelled", 3, "invoice.send", moment(made_at_ms(ID)), moment(NOW_MS + 3), "not wanted")
+    ]
+
+
+async def test_the_last_failure_of_a_batch_has_its_error(history: History, history_url: str) -> None:
+    """Redis keeps one error a job: what it was when it failed is written down then, or never."""
+    failed = replace(JOB, state=JobState.DEAD, version=6, error=ERROR)
+    events = [
+        event(EventKind.RETRYING, "scheduled", 3),
+        event(EventKind.STARTED, "running", 5),
+        event(EventKind.DEAD, "dead", 6, detail="attempts"),
+    ]
+    await history.store(batch(*events, job=failed))
+    found = await query(history_url, "SELECT version, error ->> 'message' FROM transitions ORDER BY version")
+    assert found == [(3, None), (5, None), (6, "no such address")]
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ({"k\0": ["\0", {"x": "\0"}]}, {"k\ufffd": ["\ufffd", {"x": "\ufffd"}]}),
+        ("a\\u0000b", "a\\u0000b"),
+        (float("inf"), None),
+        ([float("nan")], [None]),
+        (2**200, 2**200),
+        (b"\xff", "/w=="),
+        ({1: "a"}, {"1": "a"}),
+        ({(1, 2): "a"}, None),
+        ("\U0001f600", "\U0001f600"),
+    ],
+    ids=["nul", "nested-nul", "no-nul", "infinity", "nan", "large", "bytes", "number-key", "tuple-key", "emoji"],
+)
+async def test_any_value_can_be_stored(history: History, history_url: str, given: Any, stored: Any) -> None:
+    """What PostgreSQL or JSON has no room for must not stop the jobs beside it."""
+    await history.store(batch(job=replace(JOB, payload=given)))
+    assert await columns(history_url, "payload") == [(stored,)]
+
+
+async def test_texts_and_numbers_that_do_not_fit_are_made_to(history: History, history_url: str) -> None:
+    """Handlers write reasons; a hash that somebody has broken may hold any number."""
+    broken = replace(JOB, reason="a\0b", attempts=2**70, crashes=2**40)
+    await history.store(batch(event(EventKind.DEAD, "dead", 3, detail="\0"), job=broken))
+    assert await columns(history_url, "reason", "attempts", "crashes") == [("a\ufffdb", 2**31 - 1, 2**31 - 1)]
+    assert await query(history_url, "SELECT detail FROM transitions") == [("\ufffd",)]
+
+
+async def test_jobs_of_one_id_in_two_tenants_are_two(history: History, history_url: str) -> None:
+    """Ids are unique, but nobody must be able to overwrite another's history with a forged one."""
+    other = Queue("other", QUEUE.type, QUEUE.partition)
+    await history.store(batch(event(EventKind.STARTED, "running", 2)))
+    await history.store(batch(event(EventKind.STARTED, "running", 2), job=replace(JOB, payload=2), queue=other))
+    assert await columns(history_url, "tenant", "payload") == [("default", {"n": 1, "to": ["ann"]}), ("other", 2)]
+
+
+async def test_a_batch_is_stored_whole_or_not_at_all(history: History, history_url: str) -> None:
+    """An event without its job, or a job without its events, would never be repaired."""
+    await execute(history_url, "ALTER TABLE transitions RENAME TO elsewhere")
+    with pytest.raises(Exception, match="other tables"):
+        await history.store(batch(event(EventKind.STARTED, "running", 2)))
+    await execute(history_url, "ALTER TABLE elsewhere RENAME TO transitions")
+    assert await columns(history_url, "id") == []
+    await history.store(batch(event(EventKind.STARTED, "running", 2)))
+    assert await columns(history_url, "id") == [(ID,)]
+
+
+async def test_a_database_that_is_away_is_said_to_be_without_a_word_of_the_payload() -> None:
+    """Errors end in logs."""
+    async with open_history("postgresql://u:secret@127.0.0.1:9/none") as history:
+        with pytest.raises(HistoryUnavailableError) as caught:
+            await history.store(batch(event(EventKind.STARTED, "running", 2)))
+    assert "secret" not in str(caught.value)
+    assert "ann" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "postgresql", "mysql://u:secret@h/d", "sqlite:///secret", "://secret"])
+async def test_a_url_of_something_else_is_refused(url: str) -> None:
+    """At the start, in words that do not give a password away."""
+    with pytest.raises(HistoryUrlError) as caught:
+        async with open_history(url):
+            pass
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,86 @@
+"""The history databases of the tests: each test that asks for one has it to itself.
+
+On the PostgreSQL that MILLSTREAM_TEST_POSTGRES names by URL, else on one that is started from this machine's programs.
+"""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from topologies.postgres import find_postgres, local_postgres
+
+from millstream_history import migrate
+from millstream_history.database import parse_history_url
+
+_WISH = "MILLSTREAM_TEST_POSTGRES"
+_MISSING = f"no PostgreSQL on this machine, and {_WISH} names none"
+
+
+def report() -> list[str]:
+    """Say which PostgreSQL the tests see."""
+    programs = find_postgres()
+    if os.environ.get(_WISH):
+        return [f"postgres under test: the one that {_WISH} names"]
+    return [f"postgres under test: {programs.version}, started by the tests" if programs else f"postgres: {_MISSING}"]
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Yield the URL of a server on which databases may be made."""
+    wish, programs = os.environ.get(_WISH), find_postgres()
+    if wish:
+        yield wish
+    elif programs:
+        with local_postgres(programs) as server:
+            yield server.url
+    else:
+        pytest.skip(_MISSING)
+
+
+@pytest.fixture
+async def empty_history_url(postgres_url: str) -> AsyncIterator[str]:
+    """Yield the URL of a database without tables."""
+    name = f"t{secrets.token_hex(6)}"
+    await _administrate(postgres_url, f"CREATE DATABASE {name}")
+    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    await _administrate(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def history_url(empty_history_url: str) -> str:
+    """Return the URL of a database with the tables of this release, and nothing in them."""
+    await migrate(empty_history_url)
+    return empty_history_url
+
+
+async def query(url: str, statement: str) -> list[tuple]:
+    """Return the rows of a query."""
+    engine = create_async_engine(parse_history_url(url))
+    try:
+        async with engine.connect() as connection:
+            return [tuple(row) for row in (await connection.execute(text(statement))).all()]
+    finally:
+        await engine.dispose()
+
+
+async def execute(url: str, statement: str) -> None:
+    """Run a statement that answers nothing."""
+    engine = create_async_engine(parse_history_url(url))
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(statement))
+    finally:
+        await engine.dispose()
+
+
+async def _administrate(url: str, statement: str) -> None:
+    engine = create_async_engine(parse_history_url(url), isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+    finally:
+        await engine.dispose()
