@@ -1,0 +1,96 @@
+"""History from the outside: `migrate`, and a dispatcher that is given a database."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import anyio.to_thread
+import httpx
+import pytest
+from cli.commands import refused, run, run_program, started_program
+from history_databases import query
+from streams.seeds import seed
+from waiting import wait_until
+from written import whole_lines
+
+from millstream_cli.system import free_ports
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_streams import Broker
+
+QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"))
+NOBODY = "postgresql://someone:secret@127.0.0.1:9/none"
+
+
+async def test_migrate_makes_the_tables_and_says_what_they_are(empty_history_url: str) -> None:
+    """Also for programs, and again."""
+    settings = {"MILLSTREAM_HISTORY_URL": empty_history_url}
+    done = await anyio.to_thread.run_sync(lambda: run_program("migrate", **settings))
+    assert (done.returncode, done.stderr) == (0, "")
+    [[revision]] = await query(empty_history_url, "SELECT version_num FROM alembic_version")
+    assert done.stdout == f"the history database is at revision {revision}\n"
+    again = await anyio.to_thread.run_sync(lambda: run_program("migrate", "--json", **settings))
+    assert json.loads(again.stdout) == {"revision": revision}
+
+
+def test_migrate_says_what_it_lacks() -> None:
+    """In a line: the variable, or that nobody answers, and no password."""
+    refused(run("migrate"), "MILLSTREAM_HISTORY_URL is unset")
+    assert "secret" not in refused(run("migrate", MILLSTREAM_HISTORY_URL=NOBODY), "not available")
+
+
+@pytest.mark.parametrize("command", ["migrate", "dispatcher"])
+def test_a_database_of_another_kind_is_refused_at_the_start(command: str) -> None:
+    """With the form that is right, and no password."""
+    line = refused(run(command, MILLSTREAM_HISTORY_URL="mysql://someone:secret@host/x"), "postgresql://", code=2)
+    assert "secret" not in line
+
+
+async def test_a_dispatcher_stores_what_happens(
+    broker: Broker, redis_url: str, namespace: str, history_url: str, tmp_path: Path
+) -> None:
+    """The URL may come from a file, as a secret does; told to stop, it leaves in order."""
+    secret = tmp_path / "history-url"
+    secret.write_text(f"{history_url}\n")
+    await broker.registry.add_queues([QUEUE])
+    ids = await seed(broker, QUEUE, 3)
+    settings = {"MILLSTREAM_REDIS_URL": redis_url, "MILLSTREAM_NAMESPACE": namespace}
+
+    async def are_stored() -> bool:
+        return await query(history_url, "SELECT id FROM jobs ORDER BY id") == [(job_id,) for job_id in sorted(ids)]
+
+    with started_program(
+        "dispatcher", log=tmp_path / "log", MILLSTREAM_HISTORY_URL_FILE=str(secret), **settings
+    ) as process:
+        await wait_until(are_stored, "the jobs are in the history", 60)
+        os.kill(process.pid, signal.SIGTERM)
+        await wait_until(lambda: process.poll() is not None, "the dispatcher leaves")
+    assert process.returncode == 0
+    assert all(json.loads(line)["level"] == "info" for line in whole_lines(tmp_path / "log"))
+
+
+async def test_a_dispatcher_names_the_database_that_is_away(
+    broker: Broker, redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    """In `/readyz`, and it goes on with its other duties; what it logs holds no password."""
+    await broker.registry.add_queues([QUEUE])
+    await seed(broker, QUEUE)
+    (port,) = free_ports(1)
+    settings = {
+        "MILLSTREAM_REDIS_URL": redis_url,
+        "MILLSTREAM_NAMESPACE": namespace,
+        "MILLSTREAM_ADMIN_PORT": str(port),
+    }
+
+    async def is_named() -> bool:
+        try:
+            answer = (await http.get(f"http://127.0.0.1:{port}/readyz")).json()
+        except httpx.TransportError:
+            return False
+        checks = {check["name"]: check["ok"] for check in answer["checks"]}
+        return checks.get("history") is False and checks["redis"] and checks["promoter"]
+
+    async with httpx.AsyncClient(trust_env=False) as http:
+        with started_program("dispatcher", log=tmp_path / "log", MILLSTREAM_HISTORY_URL=NOBODY, **settings):
+            await wait_until(is_named, "the history is named", 60)
+    assert "secret" not in (tmp_path / "log").read_text()
