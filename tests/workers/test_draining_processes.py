@@ -1,6 +1,7 @@
 """How worker processes leave when it does not go smoothly: many signals, many jobs, no Redis, outcomes nobody takes."""
 
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator
 from io import StringIO
 from pathlib import Path
@@ -43,7 +44,10 @@ async def logs(machine: Machine, event: str) -> None:
 
 
 async def test_hundreds_of_running_jobs_start_elsewhere_without_waiting_for_a_lease(plant: Plant) -> None:
-    """Whatever kind of handler: each is handed back once, no attempt is burned, and an idle worker takes them all."""
+    """Whatever kind of handler: each is handed back, no attempt is burned, and an idle worker takes them all.
+
+    A read of the leaving worker that outlasts the grace may bring one again: that goes back too, and does not begin.
+    """
     leaving = await plant.start(concurrency=300, grace_s=0.2, **LEASE)
     sizes = {"gate": 120, "defiant": 40, "parent": 30, "stubborn": 10}
     ids = []
@@ -57,8 +61,10 @@ async def test_hundreds_of_running_jobs_start_elsewhere_without_waiting_for_a_le
     plant.let_go()
     for job_id in ids:
         job = await plant.floor.settled(job_id)
-        assert (job.state, job.deliveries, job.handbacks) == (JobState.SUCCEEDED, 2, 1)
+        assert (job.state, job.deliveries) == (JobState.SUCCEEDED, job.handbacks + 1)
         assert (job.attempts, job.crashes) == (1, 0)
+    begun = Counter(note["job"] for note in notes(plant.folder, "started"))
+    assert {begun[job_id] for job_id in ids} == {2}
 
 
 async def test_a_worker_that_leaves_while_redis_is_away_keeps_what_was_done_until_it_is_told(
