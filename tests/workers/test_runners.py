@@ -240,3 +240,21 @@ async def test_context_of_a_handler_stays_with_its_job(floor: Floor) -> None:
             assert (await floor.settled(job_id)).state is JobState.SUCCEEDED
     assert seen == [""] * 20
     assert len(tasks) < 20
+
+
+async def test_a_task_that_is_being_cancelled_is_not_called(desk: Desk) -> None:
+    """The intake may still deliver while a worker is cancelled: the job goes to another task."""
+
+    async def wake_after_a_cancellation() -> None:
+        for task in {task for task in desk.tasks if task}:
+            task.cancel()
+        desk.start(quick)
+        await anyio.sleep(0)
+
+    async def quick() -> None:
+        pass
+
+    desk.start(quick)
+    await desk.all_ended(1)
+    await wake_after_a_cancellation()
+    await desk.all_ended(2)

@@ -72,9 +72,8 @@ class Runners:
         self._tasks = None
         if self._watch is not None:
             self._watch.cancel()
-        for waiter in self._idle:
-            waiter.set_result(None)
-        self._idle.clear()
+        while self._call_idle():
+            pass
 
     def _call_next(self) -> None:
         """Have the next job executed, if there is one and a task for it; else see to it that it does not wait long."""
@@ -96,10 +95,17 @@ class Runners:
         if self._is_waking or self._tasks is None:
             return
         self._is_waking = True
-        if self._idle:
-            self._idle.pop().set_result(None)
-        else:
+        if not self._call_idle():
             self._tasks.start_soon(self._run)
+
+    def _call_idle(self) -> bool:
+        """Call a task that waits. Returns: whether there was one."""
+        while self._idle:
+            waiter = self._idle.pop()
+            if not waiter.done():  # else its task is being cancelled
+                waiter.set_result(None)
+                return True
+        return False
 
     async def _run(self) -> None:
         task, untouched = asyncio.current_task(), contextvars.copy_context()
