@@ -1,7 +1,7 @@
 """Following events: each reaches one consumer of a group, and comes again until it is acknowledged."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 
 import anyio
 import msgspec
@@ -174,6 +174,26 @@ async def test_a_stream_that_is_none_is_an_error_of_ours(broker: Broker, torn_qu
         await feed.read([torn_queue], entries=MANY)
     with pytest.raises(StoreError):
         await feed.take_over([torn_queue], idle_ms=0)
+    await broker.client.delete(broker.keys.of(torn_queue).events)
+
+
+async def test_a_stream_that_is_none_stops_no_other(
+    broker: Broker, queue: Queue, torn_queue: Queue, feed_of: NewFeed
+) -> None:
+    """What was read beside it is not thrown away either."""
+    await broker.client.set(broker.keys.of(torn_queue).events, "no stream")
+    ids = await seed(broker, queue)
+    feed = feed_of("a")
+    found: list[QueueEvents] = []
+
+    async def are_any() -> bool:
+        with suppress(StoreError):
+            found.extend(await feed.read([torn_queue, queue], entries=MANY))
+        return bool(found)
+
+    await wait_until(are_any, "there are events")
+    assert [job.id for event in found[0].events for job in event.jobs] == ids
+    assert await feed_of("heir").take_over([torn_queue, queue], idle_ms=0) == found
     await broker.client.delete(broker.keys.of(torn_queue).events)
 
 

@@ -55,8 +55,10 @@ async def test_wait_wakes_when_a_job_arrives(broker: Broker, queue: Queue) -> No
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await wait_until(lambda: is_blocked(broker, before), "the worker waits")
+        assert reader.is_blocked
         ids = await seed(broker, queue)
         await wait_until(lambda: found, "the worker has the job")
+    assert not reader.is_blocked
     await reader.close()
     assert [one.id for one in found] == ids
 

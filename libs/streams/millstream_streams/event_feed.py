@@ -3,7 +3,7 @@
 What was read stays pending until it is acknowledged; what a consumer that has died held goes to another.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from millstream_contracts import UNDECODABLE, Event, Job, JobId, Queue, QueueEvents
 from millstream_streams.connections import BLOCKING_MARGIN_S, Client, RedisUrl, close, connect, pipelined
-from millstream_streams.errors import StoreError
+from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.faults import attempt
 from millstream_streams.keys import Keys
 from millstream_streams.pipelined import PipelinedClient
@@ -64,13 +64,14 @@ class EventFeed:
             await anyio.sleep(LONGEST_WAIT_S)
             return []
         if not self._is_cluster:
-            return await self._read(queues, entries, block_ms=round(LONGEST_WAIT_S * 1000))
-        found: list[QueueEvents] = []
-
-        async def read_one(queue: Queue) -> None:
-            found.extend(await self._read([queue], entries, block_ms=0))
-
-        await for_each_queue(queues, read_one)
+            try:
+                return await self._read(queues, entries, block_ms=round(LONGEST_WAIT_S * 1000))
+            except StoreUnavailableError:
+                raise
+            except StoreError:
+                # One stream is broken, and a read of all does not say which.
+                return await self._read_each(queues, entries)
+        found = await self._read_each(queues, entries)
         if not found:
             await anyio.sleep(CLUSTER_LOOK_EVERY_S)
         return found
@@ -99,9 +100,8 @@ class EventFeed:
 
     async def take_over(self, queues: Sequence[Queue], *, idle_ms: int) -> list[QueueEvents]:
         """Return events that a consumer has read and not acknowledged for so long, this one too; some at a time."""
-        found: list[QueueEvents] = []
 
-        async def take_over_one(queue: Queue) -> None:
+        async def take_over_one(queue: Queue) -> list[QueueEvents]:
             key = self._key(queue)
             claim = partial(self._client.xautoclaim, key, self._group, self._consumer, idle_ms, count=_TAKEN_AT_ONCE)
             try:
@@ -109,11 +109,10 @@ class EventFeed:
             except ResponseError as error:
                 if "NOGROUP" not in str(error):
                     raise StoreError(f"{key} is no stream of events") from error
-                return
-            found.append(await self._batch(queue, reply[1]))
+                return []
+            return [await self._batch(queue, reply[1])]
 
-        await for_each_queue(queues, take_over_one)
-        return [batch for batch in found if batch.events]
+        return await self._gather(queues, take_over_one)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -132,6 +131,34 @@ class EventFeed:
 
     def _key(self, queue: Queue) -> str:
         return self._keys.of(queue).events
+
+    async def _read_each(self, queues: Sequence[Queue], entries: int) -> list[QueueEvents]:
+        return await self._gather(queues, lambda queue: self._read([queue], entries, block_ms=0))
+
+    async def _gather(
+        self, queues: Sequence[Queue], ask: Callable[[Queue], Awaitable[list[QueueEvents]]]
+    ) -> list[QueueEvents]:
+        """Return what was found in any queue; raise what went wrong in one only where there is nothing to return.
+
+        What was read is in this consumer's hands: thrown away, it would come again a minute later.
+        """
+        found: list[QueueEvents] = []
+
+        async def ask_one(queue: Queue) -> None:
+            batches = await ask(queue)
+            found.extend(batch for batch in batches if batch.events)
+
+        if self._is_cluster:
+            # Or redis-py would learn of keys and nodes in one of the calls, while the others do without (8.1.0).
+            for client in (self._client, self._reading):
+                await attempt(client.initialize)
+        try:
+            await for_each_queue(queues, ask_one)
+        except StoreError as error:
+            if not found:
+                raise
+            self._log.warning("events of a queue cannot be read", error=str(error))
+        return found
 
     async def _read(self, queues: Sequence[Queue], entries: int, block_ms: int) -> list[QueueEvents]:
         by_key = {self._key(queue).encode(): queue for queue in queues}

@@ -39,6 +39,8 @@ class ReadyReader:
         self._keys = keys
         self._control = control
         """Another client, since this one's connections are blocked."""
+        self.is_blocked = False
+        """Whether a read is under way that waits for something to come."""
         self.failed: set[Queue] = set()
         """Queues that the last wait could not read, though it could read others: nodes of a cluster fail one by one."""
 
@@ -50,6 +52,13 @@ class ReadyReader:
         have been delivered: the next claim must `resume`, and so for the queues in `failed`.
         Raises: StoreUnavailableError, StoreError.
         """
+        self.is_blocked = block_ms > 0
+        try:
+            return await self._wait(queues, consumer, block_ms)
+        finally:
+            self.is_blocked = False
+
+    async def _wait(self, queues: Sequence[Queue], consumer: str, block_ms: int) -> list[ReadEntry]:
         if not self._is_cluster:
             return await self._read(queues, consumer, block_ms)
         found: list[ReadEntry] = []

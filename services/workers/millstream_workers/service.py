@@ -294,8 +294,11 @@ class Worker:
             self._tasks.start_soon(self._interrupt_read)
 
     async def _interrupt_read(self) -> None:
-        # Again and again, each round does it: the first may come before the read is on its way.
-        while not self._intake.has_ended and await self._reader.interrupt():  # noqa: ASYNC110
+        # Again and again: the first may come before the read has reached Redis. But a worker whose slots are full does
+        # not read until one of its jobs ends, which may take long.
+        while not self._intake.has_ended:
+            if self._reader.is_blocked and not await self._reader.interrupt():
+                return
             await anyio.sleep(INTERRUPT_EVERY_S)
 
     def _deliver(self, delivery: Delivery) -> None:
