@@ -140,6 +140,13 @@ async def test_of_a_job_that_was_never_seen_the_last_event_tells(history: Histor
     ]
 
 
+async def test_the_last_event_is_the_one_of_the_highest_version(history: History, history_url: str) -> None:
+    """What was taken over from a dispatcher that died may stand behind what is newer."""
+    events = [event(EventKind.SUCCEEDED, "succeeded", 3), event(EventKind.STARTED, "running", 2)]
+    await history.store(batch(*events, job=None))
+    assert await columns(history_url, "state", "version") == [("succeeded", 3)]
+
+
 async def test_the_last_failure_of_a_batch_has_its_error(history: History, history_url: str) -> None:
     """Redis keeps one error a job: what it was when it failed is written down then, or never."""
     failed = replace(JOB, state=JobState.DEAD, version=6, error=ERROR)

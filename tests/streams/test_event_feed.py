@@ -151,7 +151,7 @@ async def test_what_cannot_be_read_is_passed_over(broker: Broker, torn_queue: Qu
     [found] = await read(feed, torn_queue)
     assert [job.id for event in found.events for job in event.jobs] == [job_id]
     await feed.acknowledge([found])
-    assert await feed.take_over([torn_queue], idle_ms=0) == []
+    assert (await broker.client.xpending(stream, "history"))["pending"] == 0
 
 
 async def test_following_goes_on_when_redis_has_forgotten_the_group(
