@@ -61,19 +61,21 @@ class Historian:
         self._queues_at = self._taken_at = float("-inf")
         self._held: list[tuple[Queue, Event]] = []
         """Read and not acknowledged yet."""
+        self._next: Chapter | None = None
+        """The oldest of them, when it has been composed."""
         self._moves_at_once = FEWEST_MOVES_AT_ONCE
 
     async def run_once(self) -> Projection:
-        """Store what has happened; wait for it a while when nothing has. Returns: to come back at once."""
+        """Store some of what has happened; wait a while when nothing has. Returns: to come back at once."""
         if not self._held:
             await self._read()
         self._show_lag()
-        stored = 0
-        chapter = await self._compose(0) if self._held else None
-        while chapter:
-            stored += chapter.moves
-            chapter = await self._store(chapter)
-        return Projection(more=True, stored=stored)
+        chapter, self._next = self._next or await self._compose(0), None
+        if chapter is None:
+            return Projection(more=True)
+        # One chapter a pass: a database that is slow is no reason to take this dispatcher for dead.
+        self._next = await self._store(chapter)
+        return Projection(more=True, stored=chapter.moves)
 
     async def _read(self) -> None:
         """Hold what there is to store."""
