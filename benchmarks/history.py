@@ -35,7 +35,6 @@ from millstream_history.database import open_engine
 sys.path.append(str(HERE.parent / "tests"))
 from topologies.postgres import LocalPostgres, find_postgres, local_postgres
 
-GROUP = "history"
 RATE_PER_S = 5_000
 BATCH = 50
 TIMES = 3

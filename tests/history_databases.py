@@ -6,11 +6,12 @@ On the PostgreSQL that MILLSTREAM_TEST_POSTGRES names by URL, else on one that i
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from topologies.postgres import find_postgres, local_postgres
 
 from millstream_history import migrate
@@ -45,9 +46,9 @@ def postgres_url() -> Iterator[str]:
 async def empty_history_url(postgres_url: str) -> AsyncIterator[str]:
     """Yield the URL of a database without tables."""
     name = f"t{secrets.token_hex(6)}"
-    await _administrate(postgres_url, f"CREATE DATABASE {name}")
+    await execute(postgres_url, f"CREATE DATABASE {name}")
     yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    await _administrate(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -59,28 +60,22 @@ async def history_url(empty_history_url: str) -> str:
 
 async def query(url: str, statement: str) -> list[tuple]:
     """Return the rows of a query."""
-    engine = create_async_engine(parse_history_url(url))
-    try:
-        async with engine.connect() as connection:
-            return [tuple(row) for row in (await connection.execute(text(statement))).all()]
-    finally:
-        await engine.dispose()
+    async with _connected(url) as connection:
+        return [tuple(row) for row in (await connection.execute(text(statement))).all()]
 
 
 async def execute(url: str, statement: str) -> None:
     """Run a statement that answers nothing."""
-    engine = create_async_engine(parse_history_url(url))
-    try:
-        async with engine.begin() as connection:
-            await connection.execute(text(statement))
-    finally:
-        await engine.dispose()
+    async with _connected(url) as connection:
+        await connection.execute(text(statement))
 
 
-async def _administrate(url: str, statement: str) -> None:
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
+    # Each statement for itself: databases are not made in a transaction.
     engine = create_async_engine(parse_history_url(url), isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
-            await connection.execute(text(statement))
+            yield connection
     finally:
         await engine.dispose()

@@ -1,12 +1,24 @@
 """Job ids: unique, sortable by time, and they say where the job lives."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream_contracts import DEFAULT_TENANT, NAME_PATTERN, JobType, Queue, Tenant, ids, limits, new_job_id, queue_of
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    NAME_PATTERN,
+    JobType,
+    Queue,
+    Tenant,
+    ids,
+    limits,
+    made_at_ms,
+    new_job_id,
+    queue_of,
+)
 
 names = st.one_of(
     st.from_regex(NAME_PATTERN, fullmatch=True),
@@ -111,3 +123,11 @@ def test_ids_of_two_queues_never_meet(one: Queue, other: Queue) -> None:
     """The part before the last underscore tells types and partitions apart."""
     if (one.type, one.partition) != (other.type, other.partition):
         assert new_job_id(one)[:-26] != new_job_id(other)[:-26]
+
+
+@given(queues)
+def test_an_id_says_when_it_was_made(queue: Queue) -> None:
+    """To the millisecond, whatever the type is called."""
+    before = time.time_ns() // 1_000_000
+    made = made_at_ms(new_job_id(queue))
+    assert before <= made <= time.time_ns() // 1_000_000

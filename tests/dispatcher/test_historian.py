@@ -1,8 +1,7 @@
 """The historian: what happens to jobs is in the history database soon, once, whatever fails on the way."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 
 import anyio
 import pytest
@@ -17,20 +16,13 @@ from millstream_dispatcher import historian as module
 from millstream_dispatcher.agenda import Agenda
 from millstream_dispatcher.historian import GROUP, Historian
 from millstream_dispatcher.promoter import Promoter
-from millstream_dispatcher.service import historian as open_historian
+from millstream_dispatcher.service import historian as historian_of
 from millstream_history import HistoryUnavailableError, migrate
 from millstream_streams import Broker
 from millstream_telemetry import Duty, DutyMetrics, DutyRunner, MetricRegistry
 
 STATES = "SELECT id, state, version FROM jobs ORDER BY id"
 KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"
-
-
-@asynccontextmanager
-async def historian_of(broker: Broker, url: str, metrics: MetricRegistry) -> AsyncIterator[Historian]:
-    """Yield a historian that writes into this database."""
-    async with open_historian(url, broker, metrics) as opened:
-        yield opened
 
 
 async def until_stored(historian: Historian, moves: int) -> None:
@@ -63,7 +55,7 @@ async def test_all_that_happened_to_a_job_is_stored(
     """What it is now, and each step on the way; then nothing of it is held any more."""
     done = await seed_running(broker, queues[0])
     await commit(broker, done, Succeeded())
-    async with historian_of(broker, history_url, metrics) as historian:
+    async with historian_of(history_url, broker, metrics) as historian:
         await until_stored(historian, 3)
     assert await query(history_url, STATES) == [(done.id, "succeeded", 3)]
     assert [kind for _, kind in await query(history_url, KINDS)] == ["submitted", "started", "succeeded"]
@@ -75,7 +67,7 @@ async def test_jobs_of_every_queue_are_stored(
 ) -> None:
     """Also of a queue that nobody knew when the historian began."""
     ids = [(await seed(broker, queue))[0] for queue in queues[:2]]
-    async with historian_of(broker, history_url, metrics) as historian:
+    async with historian_of(history_url, broker, metrics) as historian:
         await until_stored(historian, 2)
         new = Queue(queues[0].tenant, queues[0].type, 9)
         await broker.registry.add_queues([new])
@@ -90,7 +82,7 @@ async def test_a_dead_job_is_stored_with_its_error(
 ) -> None:
     """Why it died is what one looks for in a history."""
     await seed_dead(broker, queues[0])
-    async with historian_of(broker, history_url, metrics) as historian:
+    async with historian_of(history_url, broker, metrics) as historian:
         await until_stored(historian, 3)
     said = "SELECT state, reason, error ->> 'message' FROM jobs"
     assert await query(history_url, said) == [("dead", "attempts", ERROR.message)]
@@ -102,7 +94,7 @@ async def test_more_than_fits_one_transaction_is_stored_in_several(
     """Composing the next one while one is stored mixes nothing up."""
     ids = [job_id for _ in range(12) for job_id in await seed(broker, queues[0], 100)]
     deliveries = [one for _ in range(12) for one in await take(broker, queues[0], limit=100)]
-    async with historian_of(broker, history_url, metrics) as historian:
+    async with historian_of(history_url, broker, metrics) as historian:
         await until_stored(historian, 2 * len(ids))
     assert await query(history_url, STATES) == [(job_id, "running", 2) for job_id in sorted(ids)]
     assert len(await query(history_url, KINDS)) == 2 * len(ids)
@@ -115,7 +107,7 @@ async def test_large_payloads_make_transactions_small_again(
     """What is held in memory is bounded by bytes, not by jobs alone."""
     monkeypatch.setattr(module, "LARGE_BYTES", 200_000)
     monkeypatch.setattr(module, "SMALL_BYTES", 100_000)
-    async with historian_of(broker, history_url, metrics) as historian:
+    async with historian_of(history_url, broker, metrics) as historian:
         await seed(broker, queues[0], 100)
         await until_stored(historian, 100)
         assert historian._moves_at_once == 2 * module.FEWEST_MOVES_AT_ONCE
@@ -132,7 +124,7 @@ async def test_what_a_dead_dispatcher_held_is_stored_by_another(
     [job_id] = await seed(broker, queues[0])
     async with aclosing(broker.feed(group=GROUP, consumer="dead")) as dead:
         await wait_until(lambda: dead.read(queues, entries=10), "the dead one has read it")
-    async with historian_of(broker, history_url, metrics) as historian:
+    async with historian_of(history_url, broker, metrics) as historian:
         await until_stored(historian, 1)
     assert await query(history_url, STATES) == [(job_id, "queued", 1)]
     assert await held(broker, queues[0]) == 0
@@ -148,12 +140,12 @@ async def test_what_was_acknowledged_by_nobody_and_stored_is_stored_once(
     async def die(_: object) -> None:
         raise ConnectionError
 
-    async with historian_of(broker, history_url, metrics) as dying:
+    async with historian_of(history_url, broker, metrics) as dying:
         monkeypatch.setattr(dying._feed, "acknowledge", die)
         with pytest.raises(ConnectionError):
             await until_stored(dying, 3)
     assert await held(broker, queues[0]) == 1
-    async with historian_of(broker, history_url, metrics) as heir:
+    async with historian_of(history_url, broker, metrics) as heir:
         await until_stored(heir, 3)
     assert len(await query(history_url, KINDS)) == 3
     assert await held(broker, queues[0]) == 0
@@ -191,7 +183,7 @@ async def test_history_catches_up_when_its_database_comes_back(
     # One that keeps what it has confirmed.
     with local_postgres(programs, {}) as server:
         await migrate(server.url)
-        async with historian_of(broker, server.url, metrics) as historian:
+        async with historian_of(server.url, broker, metrics) as historian:
             await seed(broker, queues[0], 2)
             await until_stored(historian, 2)
             server.stop()
@@ -241,5 +233,5 @@ async def test_a_dispatcher_without_the_tables_does_its_other_duties(
 async def run(broker: Broker, url: str, stop: anyio.Event, *others: Duty) -> None:
     """Run a historian, and other duties beside it, as a dispatcher does."""
     metrics = MetricRegistry()
-    async with historian_of(broker, url, metrics) as historian:
+    async with historian_of(url, broker, metrics) as historian:
         await DutyRunner([historian, *others], DutyMetrics(metrics, "dispatcher")).run(stop)

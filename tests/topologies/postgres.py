@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -30,6 +31,7 @@ class PostgresPrograms(Struct, frozen=True):
     version: str
 
 
+@cache
 def find_postgres() -> PostgresPrograms | None:
     """Return the newest PostgreSQL of this machine, on PATH or where Debian puts it; None when there is none."""
     on_path = shutil.which("postgres")

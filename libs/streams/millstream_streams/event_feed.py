@@ -14,14 +14,14 @@ from redis.exceptions import ResponseError
 
 from millstream_contracts import UNDECODABLE, Event, Job, JobId, Queue, QueueEvents
 from millstream_streams.connections import BLOCKING_MARGIN_S, Client, RedisUrl, close, connect, pipelined
+from millstream_streams.consumers import make_group
 from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.faults import attempt
 from millstream_streams.keys import Keys
-from millstream_streams.pipelined import PipelinedClient
 from millstream_streams.replies import fields_of, streams_of
 from millstream_streams.rounds import for_each_queue
 from millstream_streams.specs import read_event
-from millstream_streams.views import job_from_fields
+from millstream_streams.views import job_from_fields, read_hashes
 
 LONGEST_WAIT_S = 1.0
 """A stop waits for the read that is under way, and a queue that is new for the next one."""
@@ -85,7 +85,8 @@ class EventFeed:
         # A slice at a time, or nothing else would get on while thousands of jobs are read.
         for start in range(0, len(ids), _JOBS_AT_ONCE):
             some = ids[start : start + _JOBS_AT_ONCE]
-            for job_id, fields in zip(some, await self._hashes([keys.job(job_id) for job_id in some]), strict=True):
+            hashes = await attempt(partial(read_hashes, self._reading, [keys.job(job_id) for job_id in some]))
+            for job_id, fields in zip(some, hashes, strict=True):
                 size_bytes += sum(map(len, fields.values()))
                 if job := job_from_fields(batch.queue, job_id, fields):
                     jobs[job_id] = job
@@ -117,17 +118,6 @@ class EventFeed:
     async def aclose(self) -> None:
         """Close the connections."""
         await close(self._reading, self._blocking)
-
-    async def _hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
-        commands = [("HGETALL", key) for key in keys]
-        if isinstance(self._reading, PipelinedClient):
-            replies = await attempt(partial(self._reading.execute_many, commands))
-        else:
-            pipeline = self._reading.pipeline()
-            for command in commands:
-                pipeline.execute_command(*command)
-            replies = await attempt(pipeline.execute)
-        return [fields_of(reply) for reply in replies]
 
     def _key(self, queue: Queue) -> str:
         return self._keys.of(queue).events
@@ -170,20 +160,11 @@ class EventFeed:
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise StoreError(f"events cannot be read: {str(error).partition(' ')[0]}") from error
-            await self._join(queues)
+            for queue in queues:
+                await make_group(self._client, self._key(queue), self._group)
             return []
         batches = [await self._batch(by_key[key], found) for key, found in streams_of(reply)]
         return [batch for batch in batches if batch.events]
-
-    async def _join(self, queues: Sequence[Queue]) -> None:
-        """Have the group follow these queues from the oldest event that is still there."""
-        for queue in queues:
-            key = self._key(queue)
-            try:
-                await attempt(partial(self._client.xgroup_create, key, self._group, id="0", mkstream=True))
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise StoreError(f"{key} is no stream of events") from error
 
     async def _batch(self, queue: Queue, entries: Iterable[Any]) -> QueueEvents:
         """Return entries as events. What this release cannot read is acknowledged, or it would come back for ever."""

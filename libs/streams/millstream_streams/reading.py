@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from millstream_contracts import JobId, Queue
 from millstream_streams.connections import BLOCKING_MARGIN_S, Client, RedisUrl, close, connect, pipelined
+from millstream_streams.consumers import make_group
 from millstream_streams.deliveries import ReadEntry
 from millstream_streams.errors import StoreError, StoreFullError
 from millstream_streams.faults import attempt
@@ -141,13 +142,9 @@ class ReadyReader:
         for queue in queues:
             for key in self._keys.of(queue).ready:
                 try:
-                    # From 0, not from $, or the jobs that already wait would never be delivered.
-                    await attempt(partial(self._client.xgroup_create, key, GROUP, id="0", mkstream=True))
+                    await make_group(self._client, key, GROUP)
                 except StoreFullError:
                     return  # a claim makes the group of what it reads
-                except ResponseError as error:
-                    if "BUSYGROUP" not in str(error):
-                        raise StoreError(f"{key} is no stream") from error
 
 
 def _entry(queue: Queue, index: int, entry: Any) -> ReadEntry:

@@ -6,6 +6,8 @@ from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Prio
 from millstream_streams.connections import Client
 from millstream_streams.faults import persist
 from millstream_streams.keys import Keys
+from millstream_streams.pipelined import PipelinedClient
+from millstream_streams.replies import fields_of
 from millstream_streams.specs import (
     read_error,
     read_int,
@@ -64,13 +66,20 @@ class JobViews:
         keys = self._keys.of(queue)
 
         async def read(_: int) -> list[Fields]:
-            pipeline = self._client.pipeline(transaction=False)
-            for job_id in ids:
-                pipeline.hgetall(keys.job(job_id))
-            replies: list[Fields] = await pipeline.execute()
-            return replies
+            return await read_hashes(self._client, [keys.job(job_id) for job_id in ids])
 
         return await persist(read, self._patience_s, lambda: None)
+
+
+async def read_hashes(client: Client, keys: Sequence[str]) -> list[Fields]:
+    """Return hashes in one trip, empty ones for those that are not there. Raises: redis.RedisError."""
+    if isinstance(client, PipelinedClient):
+        return [fields_of(reply) for reply in await client.execute_many([("HGETALL", key) for key in keys])]
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.hgetall(key)
+    found: list[Fields] = await pipeline.execute()
+    return found
 
 
 def job_from_fields(queue: Queue, job_id: JobId, fields: Fields, *, brief: bool = False) -> Job | None:

@@ -42,7 +42,6 @@ class Chapter(Struct, frozen=True):
     batches: list[QueueEvents]
     entries: int
     moves: int
-    size_bytes: int
     rows: Rows
 
 
@@ -106,10 +105,9 @@ class Historian:
             return None
         batches = [QueueEvents(queue, some) for queue, some in events.items()]
         found = [await self._feed.jobs_of(batch) for batch in batches]
-        size_bytes = sum(one.size_bytes for one in found)
-        self._adapt(size_bytes)
+        self._adapt(sum(one.size_bytes for one in found))
         rows = rows_of(batches, {batch.queue: one.jobs for batch, one in zip(batches, found, strict=True)})
-        return Chapter(batches, entries, moves, size_bytes, rows)
+        return Chapter(batches, entries, moves, rows)
 
     async def _store(self, chapter: Chapter) -> Chapter | None:
         """Store a chapter and acknowledge it. Returns: the next one, for it is composed while the database works."""
