@@ -58,7 +58,7 @@ def used_keys(name: str) -> set[int]:
 
 def per_job_loop(name: str) -> tuple[int, int] | None:
     """Return where the loop over ARGV begins, and by how much it steps."""
-    found = re.search(r"for at = (\d+), #ARGV(?:, (\d+))? do", source(name))
+    found = re.search(r"for at = (\d+), (?:#ARGV|last)(?:, (\d+))? do", source(name))
     return (int(found[1]), int(found[2] or 1)) if found else None
 
 

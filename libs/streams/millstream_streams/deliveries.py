@@ -4,7 +4,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from millstream_contracts import JobError, JobId, JobSpec, Outcome, Priority, Queue
+from millstream_contracts import JobError, JobId, JobSpec, Outcome, Priority, Progress, Queue
 
 
 class NewJob(Struct, frozen=True, kw_only=True):
@@ -135,6 +135,8 @@ class Commit(Struct, frozen=True):
     outcome: Outcome
     ttl_ms: int
     """How long a job that this ends can be read."""
+    progress: Progress | None = None
+    """The last that the handler noted, when no renewal has stored it."""
 
 
 class CommitCode(IntEnum):

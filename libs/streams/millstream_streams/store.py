@@ -155,10 +155,13 @@ class JobStore:
     async def commit(self, queue: Queue, *, worker: str, commits: Sequence[Commit]) -> list[CommitCode]:
         """Commit outcomes other than HandedBack. A stale delivery is refused, and says so."""
         _check_size(commits)
-        arguments: list[Argument] = [worker]
+        arguments: list[Argument] = [worker, len(commits)]
         for commit in commits:
             job, (outcome, blob) = commit.delivery, _words(commit.outcome)
             arguments += (f"{job.priority_index} {commit.ttl_ms} {outcome}", job.id, job.token, job.entry, blob)
+        for commit in commits:
+            if commit.progress is not None:
+                arguments += (commit.delivery.id, commit.delivery.token, _encode(commit.progress))
         return [_COMMIT_CODES[code] for code in await self._run("commit", queue, arguments)]
 
     async def hand_back(self, queue: Queue, *, worker: str, deliveries: Sequence[Delivery]) -> list[CommitCode]:

@@ -1,9 +1,10 @@
 """Spans, metrics, logs, health and the runner of periodic duties. Names are in `names.py`."""
 
 from millstream_telemetry.admin import AdminServer, serve_admin
-from millstream_telemetry.attempt_span import Attempt, type_name
+from millstream_telemetry.attempt_span import Attempt
 from millstream_telemetry.duties import Duty, DutyResult, DutyRunner
 from millstream_telemetry.duty_service import run_duties
+from millstream_telemetry.error_text import origin, storable, text_of, traceback_of, type_name
 from millstream_telemetry.errors import AdminBindError, TelemetryError, TracingConfigError
 from millstream_telemetry.failure_log import FailureLog
 from millstream_telemetry.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
@@ -66,8 +67,12 @@ __all__ = [
     "current_trace_context",
     "end_tracing",
     "heed_stop_signals",
+    "origin",
     "read_trace_context",
     "run_duties",
     "serve_admin",
+    "storable",
+    "text_of",
+    "traceback_of",
     "type_name",
 ]

@@ -4,8 +4,8 @@
 stays cheap.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Token
 from types import TracebackType
 from typing import Self
@@ -14,10 +14,15 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, StatusCode, Tracer, set_span_in_context
 
 from millstream_telemetry import names
+from millstream_telemetry.error_text import text_of, traceback_of, type_name
 from millstream_telemetry.trace_context import TraceContext, UnreadSpan, trace_context_of
 
 _NOTHING = nullcontext()
 _MAX_DESCRIPTION_CHARS = 512
+_MAX_STACK_CHARS = 8_192
+
+_ORDERS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""Exceptions that end a handler without saying that it failed; what ordered them decides what they mean."""
 
 
 class Attempt:
@@ -113,29 +118,15 @@ class RecordedAttempt(Attempt):
     ) -> None:
         """End the attempt's span; an exception that leaves it marks it as failed."""
         detach(self._token)
-        if isinstance(error, Exception) and not isinstance(error, self._not_errors):
-            mark_failed(self._span, type_name(error), str(error))
+        if error is not None and is_failure(error, self._not_errors):
+            mark_failed(self._span, type_name(error), text_of(error, _MAX_DESCRIPTION_CHARS))
         self._span.end()
 
     def handler(self, name: str) -> AbstractContextManager[None]:
         """Return the handler's own span, to be entered around its call. An exception passes through it."""
-        return self._handler_span(name)
-
-    @contextmanager
-    def _handler_span(self, name: str) -> Iterator[None]:
         # Parent is the attempt by name, not by what is current: the handler may run in another task or thread.
         span = self._tracer.start_span(name, set_span_in_context(self._span))
-        token = attach(set_span_in_context(span))
-        try:
-            yield
-        except Exception as error:
-            if not isinstance(error, self._not_errors):
-                span.record_exception(error)
-                mark_failed(span, type_name(error), str(error))
-            raise
-        finally:
-            detach(token)
-            span.end()
+        return _HandlerSpan(span, self._not_errors)
 
     def fail(self, error_type: str, message: str = "", retry_in_s: float | None = None) -> None:
         """Mark the span as failed, with an event when the attempt will be tried again."""
@@ -144,13 +135,50 @@ class RecordedAttempt(Attempt):
             self._span.add_event(names.RETRY_SCHEDULED, {names.DELAY_S: retry_in_s})
 
 
+class _HandlerSpan:
+    """The span of a handler. A class, since a generator's context manager would touch the exception's attributes."""
+
+    __slots__ = ("_not_errors", "_span", "_token")
+
+    _token: Token[Context]
+
+    def __init__(self, span: Span, not_errors: tuple[type[BaseException], ...]) -> None:
+        self._span = span
+        self._not_errors = not_errors
+
+    def __enter__(self) -> None:
+        self._token = attach(set_span_in_context(self._span))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        detach(self._token)
+        if error is not None and is_failure(error, self._not_errors):
+            _record(self._span, error)
+        self._span.end()
+
+
+def is_failure(error: BaseException, not_errors: tuple[type[BaseException], ...]) -> bool:
+    """Return whether an exception says that a handler failed; by its true type, whatever its `__class__` says."""
+    return not issubclass(type(error), (*_ORDERS, *not_errors))
+
+
+def _record(span: Span, error: BaseException) -> None:
+    # `Span.record_exception` calls `str` on the exception, which is user code.
+    # Source: OpenTelemetry semantic conventions for exceptions on spans.
+    name, message = type_name(error), text_of(error, _MAX_DESCRIPTION_CHARS)
+    span.add_event(
+        "exception",
+        {
+            "exception.type": name,
+            "exception.message": message,
+            "exception.stacktrace": traceback_of(error, _MAX_STACK_CHARS),
+        },
+    )
+    mark_failed(span, name, message)
+
+
 def mark_failed(span: Span, error_type: str, message: str) -> None:
     """Set a span's status to ERROR and say of what type."""
     span.set_attribute(names.ERROR_TYPE, error_type)
     span.set_status(StatusCode.ERROR, message[:_MAX_DESCRIPTION_CHARS] or None)
-
-
-def type_name(error: BaseException) -> str:
-    """Return the qualified name of an exception's type; without the module when it is a built-in."""
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

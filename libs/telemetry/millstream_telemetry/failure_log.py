@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from millstream_telemetry.attempt_span import type_name
+from millstream_telemetry.error_text import type_name
 
 REPEAT_AFTER_S = 60.0
 

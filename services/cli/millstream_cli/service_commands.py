@@ -100,6 +100,7 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
         stalled_loop_s=settings.stalled_loop_s,
         renew_every_s=settings.renew_every_s,
         grace_s=settings.grace_s,
+        cleanup_s=settings.cleanup_s,
         weights=settings.weights,
         admin_host=settings.admin_host,
         admin_port=settings.admin_port,

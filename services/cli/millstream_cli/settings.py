@@ -119,8 +119,11 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     """How often leases are renewed; at most half of `lease_s`, so that one lost renewal costs nothing."""
     stalled_loop_s: Annotated[float, Meta(ge=1.0, le=_HOUR_S)] = 60.0
     """How long a handler may block the event loop before the worker is taken for dead."""
-    grace_s: Annotated[float, Meta(ge=0.0, le=_HOUR_S)] = 25.0
-    """From SIGTERM until jobs that still run are handed back. Kubernetes kills after 30 s by default."""
+    grace_s: Annotated[float, Meta(ge=0.0, le=_HOUR_S)] = 20.0
+    """From SIGTERM until jobs that still run are stopped and handed back. Kubernetes kills after 30 s by default, and
+    `cleanup_s` comes on top."""
+    cleanup_s: Annotated[float, Meta(ge=0.0, le=_HOUR_S)] = 5.0
+    """How long a handler that is stopped may clean up, before it is cancelled for good."""
     priority: PriorityRule = "70/20/10"
     """`strict`, or how often each of high/normal/low is asked first."""
     smtp_host: str | None = None

@@ -17,7 +17,7 @@ async def run_worker_pool(settings: WorkerSettings) -> None:
     """Run the processes until told to stop; one that ends is started again. Raises: ChildEndedError."""
     specs = [_spec(settings, index) for index in range(settings.processes)]
     printer = LinePrinter(sys.stderr, [spec.name for spec in specs])
-    async with supervise(specs, printer, grace_s=settings.grace_s + LONGER_THAN_GRACE_S):
+    async with supervise(specs, printer, grace_s=settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S):
         await anyio.sleep_forever()
 
 

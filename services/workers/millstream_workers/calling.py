@@ -1,16 +1,15 @@
 """Calls handlers where they belong: on the loop, in a thread, or in a process that can be killed."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from millstream.handler import Handler
 from millstream_streams import Delivery
 from millstream_workers.process_pool import ProcessPool
 from millstream_workers.running import Running
+from millstream_workers.thread_call import ThreadCall
 
 
 class Caller:
@@ -24,20 +23,14 @@ class Caller:
     async def call(
         self, handler: Handler[..., Any], arguments: tuple[Any, ...], running: Running, timeout_s: float | None
     ) -> Any:
-        """Call a handler and return what it returns. Cancelling the call stops it as far as that can be.
-
-        A thread cannot be stopped: it is left behind, with `Context.cancelled` set, and its result is thrown away.
-        """
+        """Call a handler and return what it returns. A cancelled call stops it as far as that can be."""
         match handler.isolation:
             case "loop":
                 return await handler.function(*arguments)
             case "thread":
-                return await self._in_thread(partial(handler.function, *arguments))
+                return await ThreadCall(partial(handler.function, *arguments)).run(self._threads)
             case "process":
                 return await self._processes.call(handler.type, running, timeout_s)
-
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        return await anyio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=self._threads)
 
 
 def queue_wait_s(delivery: Delivery) -> float:

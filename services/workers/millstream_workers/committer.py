@@ -15,6 +15,7 @@ from millstream_contracts import (
     HandedBack,
     JobState,
     Outcome,
+    Progress,
     Queue,
     RetryAt,
     Snoozed,
@@ -44,6 +45,8 @@ class Finished(NamedTuple):
     delivery: Delivery
     outcome: Outcome
     ttl_ms: int
+    progress: Progress | None = None
+    """The handler's last, when Redis has not got it yet."""
 
 
 class Lane:
@@ -185,7 +188,7 @@ class Committer:
 
     async def _commit(self, queue: Queue, waiting: list[Finished]) -> None:
         batch = waiting[: limits.MAX_SCRIPT_JOBS]
-        commits = [Commit(one.delivery, one.outcome, one.ttl_ms) for one in batch]
+        commits = [Commit(*one) for one in batch]
         self._conclude(queue, batch, await self._store.commit(queue, worker=self._worker, commits=commits))
         self._forget(waiting, len(batch))
 

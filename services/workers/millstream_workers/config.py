@@ -25,8 +25,10 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     """An event loop that has not turned for so long is taken for dead: no lease is renewed, `/livez` fails."""
     renew_every_s: float = 2.0
     """Also how late a handler may learn of its cancellation when the hint was lost."""
-    grace_s: float = 25.0
-    """How long running handlers may go on after SIGTERM, before their jobs are handed back."""
+    grace_s: float = 20.0
+    """How long running handlers may go on after SIGTERM, before they are stopped and their jobs handed back."""
+    cleanup_s: float = 5.0
+    """How long a handler that is stopped, for whatever reason, may clean up before it is cancelled for good."""
     weights: tuple[int, int, int] | None = (70, 20, 10)
     """How to share out claims between high, normal and low; None for strict order."""
     beat_every_s: float = 5.0

@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from millstream import Dead as DeadWish
-from millstream import Discard, RetryAfter, Snooze
+from millstream import Discard, Snooze
 from millstream_contracts import (
     Backoff,
     Cancelled,
@@ -19,10 +20,9 @@ from millstream_contracts import (
     Snoozed,
     Succeeded,
     TypePolicy,
-    limits,
 )
-from millstream_workers.errors import InvalidResultError
-from millstream_workers.failure import describe_failure, printable
+from millstream_workers.errors import InvalidResultError, UndecidableError
+from millstream_workers.failure import describe_failure
 from millstream_workers.happenings import (
     Happening,
     Interrupted,
@@ -33,6 +33,7 @@ from millstream_workers.happenings import (
     Unreadable,
 )
 from millstream_workers.results import encode_result
+from millstream_workers.wishes import read_wish
 
 _INTERRUPTED: dict[Interruption, Outcome | None] = {
     Interruption.CANCELLED: Cancelled("cancelled"),
@@ -64,7 +65,17 @@ class Terms(Struct, frozen=True):
 
 
 def decide(happening: Happening, terms: Terms, traceparent: str = "") -> Outcome | None:
-    """Return what becomes of the job; None when it is no longer this worker's to decide."""
+    """Return what becomes of the job; None when it is no longer this worker's to decide. Never raises.
+
+    What the handler returned or raised is read here, and reading it calls code of users' classes.
+    """
+    try:
+        return _decide(happening, terms, traceparent)
+    except BaseException as failure:  # noqa: BLE001 - the last guard: without an outcome the worker would end
+        return _try_again(describe_failure(UndecidableError(failure), terms.attempt, traceparent), terms)
+
+
+def _decide(happening: Happening, terms: Terms, traceparent: str) -> Outcome | None:
     match happening:
         case Returned(value):
             return _succeed(value, terms, traceparent)
@@ -84,33 +95,28 @@ def _succeed(value: Any, terms: Terms, traceparent: str) -> Outcome:
     """Return success, or death when the result cannot be stored: to run again would repeat the handler's effects."""
     try:
         return Succeeded(msgspec.Raw(encode_result(value)))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+    except BaseException as error:  # noqa: BLE001 - a result is read through properties and iterators of users' classes
         return Dead("invalid_result", describe_failure(error, terms.attempt, traceparent))
 
 
 def _steer(error: BaseException, terms: Terms, traceparent: str) -> Outcome:
-    match error:
-        case Snooze():
-            return Snoozed(_ms(error.delay_s))
-        case Discard():
-            return Cancelled(f"discarded: {printable(error.reason)}")
-        case DeadWish():
-            return Dead(printable(error.reason), describe_failure(error, terms.attempt, traceparent))
-        case InvalidResultError():
-            return Dead("invalid_result", describe_failure(error, terms.attempt, traceparent))
-        case RetryAfter():
-            failure = describe_failure(error, terms.attempt, traceparent)
-            return _try_again(failure, terms, error.delay_s)
-        case _:
-            return _try_again(describe_failure(error, terms.attempt, traceparent), terms)
+    if issubclass(type(error), InvalidResultError):
+        return Dead("invalid_result", describe_failure(error, terms.attempt, traceparent))
+    wish = read_wish(error)
+    if wish is None:
+        return _try_again(describe_failure(error, terms.attempt, traceparent), terms)
+    if wish.kind is Discard:
+        return Cancelled(f"discarded: {wish.reason}")
+    if wish.kind is Snooze and wish.delay_ms is not None:
+        return Snoozed(wish.delay_ms)
+    failure = describe_failure(wish.error, terms.attempt, traceparent)
+    if wish.kind is DeadWish:
+        return Dead(wish.reason, failure)
+    # A failed attempt: asked for, or because nothing tells for how long to snooze.
+    return _try_again(replace(failure, message=wish.unread or failure.message), terms, wish.delay_ms)
 
 
-def _try_again(failure: JobError, terms: Terms, delay_s: float | None = None) -> Outcome:
+def _try_again(failure: JobError, terms: Terms, delay_ms: int | None = None) -> Outcome:
     if terms.attempt >= terms.max_attempts:
         return Dead("attempts", failure)
-    return RetryAt(_ms(terms.backoff.delay_s(terms.attempt) if delay_s is None else delay_s), failure)
-
-
-def _ms(seconds: float) -> int:
-    """Return milliseconds; 0 for what is no positive number, which a handler may have given."""
-    return round(min(seconds, limits.MAX_DELAY_S) * 1000) if seconds > 0 else 0
+    return RetryAt(round(terms.backoff.delay_s(terms.attempt) * 1000) if delay_ms is None else delay_ms, failure)

@@ -10,20 +10,27 @@ from millstream_workers.happenings import Interruption
 from millstream_workers.running import Running
 from millstream_workers.slots import Slots
 
-STUBBORN_S = 5.0
-"""How long a handler may go on after it was stopped, to clean up, before its job is handed back without it."""
+STUBBORN_S = 1.0
+"""How long a handler may go on after its time for clean-up, before its job is handed back without it."""
 
 
 class Drain:
     """Waits for the order to stop, and for the running jobs after it."""
 
     def __init__(
-        self, orders: StopOrders, slots: Slots, running: Callable[[], Iterable[Running]], grace_s: float
+        self,
+        orders: StopOrders,
+        slots: Slots,
+        running: Callable[[], Iterable[Running]],
+        *,
+        grace_s: float,
+        cleanup_s: float,
     ) -> None:
         self._orders = orders
         self._slots = slots
         self._running = running
         self._grace_s = grace_s
+        self._cleanup_s = cleanup_s
         self._log = structlog.get_logger()
 
     async def run(self, on_stop: Callable[[], None]) -> list[Running]:
@@ -40,7 +47,7 @@ class Drain:
             self._log.warning("handing back", running=len(left))
         for running in left:
             running.interrupt(Interruption.DRAINING)
-        await self._wait_idle(STUBBORN_S)
+        await self._wait_idle(self._cleanup_s + STUBBORN_S)
         return list(self._running())
 
     async def _wait_idle(self, within_s: float, cut_short: anyio.Event | None = None) -> None:

@@ -7,10 +7,13 @@ WorkerError
 ├── RemoteError          such a handler raised; carries the failure as text
 │   └── InvalidResultError   such a handler returned what cannot be stored
 ├── LeaseKeeperError     the thread that keeps the leases has died
+├── UndecidableError     what a handler returned or raised cannot be read
+├── HandlerExitError     a task that a handler started wants to end the process
 └── SelfCancelledError   a handler was cancelled by a task of its own
 """
 
 from millstream_contracts import JobError
+from millstream_telemetry import type_name
 
 
 class WorkerError(Exception):
@@ -43,6 +46,17 @@ class InvalidResultError(RemoteError):
 
 class SelfCancelledError(WorkerError):
     """A handler awaited a task that it had cancelled, and let the cancellation out."""
+
+
+class UndecidableError(WorkerError):
+    """What a handler returned or raised cannot be read."""
+
+    def __init__(self, failure: BaseException) -> None:
+        super().__init__(f"what the handler left cannot be read: {type_name(failure)}")
+
+
+class HandlerExitError(WorkerError):
+    """A task that a handler started raised SystemExit or KeyboardInterrupt, which would end the worker."""
 
 
 class LeaseKeeperError(WorkerError):

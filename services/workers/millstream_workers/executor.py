@@ -19,6 +19,7 @@ from millstream_streams import Delivery
 from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
 from millstream_workers.calling import Caller, queue_wait_s
 from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.clean_context import CleanContext
 from millstream_workers.committer import Committer, Finished, attempt_outcome
 from millstream_workers.decision import Terms, decide
 from millstream_workers.errors import SelfCancelledError
@@ -33,6 +34,7 @@ from millstream_workers.happenings import (
 )
 from millstream_workers.lease_keeper import Holder
 from millstream_workers.running import Running
+from millstream_workers.stop_scope import StopScope
 
 
 class Executor:
@@ -49,6 +51,7 @@ class Executor:
         tracer: JobTracer,
         submitter: ChildSubmitter,
         states: Mapping[App, Any],
+        clean: CleanContext,
     ) -> None:
         self._handlers = handlers
         self._caller = caller
@@ -58,15 +61,16 @@ class Executor:
         self._tracer = tracer
         self._submitter = submitter
         self._states = states
+        self._clean = clean
         # Bound now: the lazy logger would be made anew at each call, which costs as much as the rest of a no-op job.
         self._log = structlog.get_logger().bind()
         self.running: set[Running] = set()
         """Deliveries whose handlers run."""
 
-    async def execute(self, running: Running, scope: anyio.CancelScope) -> None:
+    async def execute(self, running: Running, scope: StopScope) -> None:
         """Run one delivery to its end. Never raises: whatever a handler does is an outcome.
 
-        `scope` is the current one; to stop the handler is to cancel it.
+        `scope` surrounds the current task; the handler is stopped through it.
         """
         delivery = running.delivery
         handler = self._handlers[delivery.queue.type]
@@ -82,61 +86,65 @@ class Executor:
                 _mark(span, outcome)
         finally:
             self.running.discard(running)
-        self._settle(delivery, outcome, handler.policy)
-        self._record(delivery, outcome, terms, wait_s, run_s, span)
+        self._settle(running, outcome, handler.policy)
+        # What the handler has left in context variables belongs to no line but its own.
+        self._clean.run(self._record, delivery, outcome, terms, wait_s, run_s, span)
+
+    def fail(self, running: Running, error: Exception) -> None:
+        """Settle a delivery as a failed attempt, because of a defect of this worker."""
+        delivery = running.delivery
+        policy = self._handlers[delivery.queue.type].policy
+        terms = Terms.of(delivery.spec, policy, delivery.attempts)
+        self._settle(running, decide(Raised(error), terms), policy)
 
     async def _happen(
-        self, handler: Handler[..., Any], running: Running, scope: anyio.CancelScope, terms: Terms, span: Attempt
+        self, handler: Handler[..., Any], running: Running, scope: StopScope, terms: Terms, span: Attempt
     ) -> Happening:
         """Decode and call. Returns: what happened."""
         if running.interruption:  # while it waited for a slot, or to run alone
             return Interrupted(running.interruption)
         try:
             payload = handler.decode(running.delivery.spec.payload)
-        except Exception as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
+        except BaseException as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
             return Unreadable(error)
         submitter = self._submitter.within(span.context)
-        context = self._context(handler, running, terms, submitter) if handler.signature.takes_context else None
-        arguments = handler.arguments(payload, context)
+        if handler.signature.takes_context:
+            running.context = self._context(handler, running, terms, submitter)
+        arguments = handler.arguments(payload, running.context)
         token = current_submitter.set(submitter)
         try:
-            with span.handler(handler.__name__):
-                return await self._call(handler, arguments, running, scope, terms.timeout_s)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001
-            # A handler may raise anything, and that is an outcome. SIGINT is heard elsewhere: this one is its own.
-            # One that was stopped often answers with an error of its own, "connection closed": that is no failure.
-            return Interrupted(running.interruption) if running.interruption else Raised(error)
+            return await self._call(handler, arguments, running, scope, terms.timeout_s, span)
         finally:
             current_submitter.reset(token)
-            if context is not None and scope.cancel_called:
-                context.cancelled = True
 
     async def _call(
         self,
         handler: Handler[..., Any],
         arguments: tuple[Any, ...],
         running: Running,
-        scope: anyio.CancelScope,
+        scope: StopScope,
         timeout_s: float | None,
+        span: Attempt,
     ) -> Happening:
-        """Call the handler, in a scope that others can cancel for as long as it runs."""
-        running.scope = scope
-        if timeout_s is not None:
-            scope.deadline = anyio.current_time() + timeout_s
+        """Call the handler, which can be stopped for as long as it runs."""
+        running.begin(scope, timeout_s)
         try:
-            return Returned(await self._caller.call(handler, arguments, running, timeout_s))
-        except anyio.get_cancelled_exc_class():
-            if not scope.cancel_called:
-                if _is_being_cancelled():
+            with span.handler(handler.__name__):
+                return Returned(await self._caller.call(handler, arguments, running, timeout_s))
+        except asyncio.CancelledError:
+            if running.interruption is None:
+                if _is_worker_cancelled():
                     raise
                 return Raised(SelfCancelledError("the handler was cancelled by a task of its own"))
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
+            # One that was stopped often answers with an error of its own, "connection closed": that is no failure.
+            if running.interruption is None:
+                return Raised(error)
         finally:
-            running.scope = None
-            if timeout_s is not None:
-                scope.deadline = math.inf
-        if running.interruption is not None:
-            return Interrupted(running.interruption)
-        return TimedOut(timeout_s or 0.0)
+            running.end()
+        if running.interruption is Interruption.TIMED_OUT:
+            return TimedOut(timeout_s or 0.0)
+        return Interrupted(running.interruption)
 
     def _context(self, handler: Handler[..., Any], running: Running, terms: Terms, submitter: Submitter) -> Context:
         def note_progress(progress: Progress) -> None:
@@ -166,12 +174,13 @@ class Executor:
             previous=delivery.last_error.traceparent if delivery.last_error else "",
         )
 
-    def _settle(self, delivery: Delivery, outcome: Outcome | None, policy: TypePolicy) -> None:
+    def _settle(self, running: Running, outcome: Outcome | None, policy: TypePolicy) -> None:
+        delivery = running.delivery
         if outcome is None:
             self._holder.let_go(delivery)
             self._metrics.count_attempts(delivery.queue.type, "lost")
             return
-        self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000)))
+        self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000), running.unstored_progress))
 
     def _record(
         self,
@@ -206,10 +215,9 @@ class Executor:
         )
 
 
-def _is_being_cancelled() -> bool:
-    """Whether somebody outside cancels the current task, rather than the handler itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _is_worker_cancelled() -> bool:
+    """Whether the worker around the handler is being cancelled, rather than its task by the handler itself."""
+    return anyio.current_effective_deadline() == -math.inf
 
 
 def _mark(span: Attempt, outcome: Outcome | None) -> None:

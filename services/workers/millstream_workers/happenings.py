@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Interruption(Enum):
-    """Why a handler was stopped from outside."""
+    """Why a handler was stopped."""
 
     CANCELLED = "cancelled"
     """Somebody cancelled the job."""
@@ -17,6 +17,8 @@ class Interruption(Enum):
     """The lease could not be renewed for so long that the job may soon be somebody else's."""
     DRAINING = "draining"
     """The worker is leaving and its grace has run out."""
+    TIMED_OUT = "timed_out"
+    """The attempt has taken as long as it may."""
 
 
 class Returned(Struct, frozen=True):
@@ -38,7 +40,7 @@ class TimedOut(Struct, frozen=True):
 
 
 class Interrupted(Struct, frozen=True):
-    """The handler was stopped from outside."""
+    """The handler was stopped for a reason other than its time."""
 
     why: Interruption
 
@@ -46,7 +48,7 @@ class Interrupted(Struct, frozen=True):
 class Unreadable(Struct, frozen=True):
     """The handler was not called: the payload is not what it takes."""
 
-    error: Exception
+    error: BaseException
 
 
 Happening = Returned | Raised | TimedOut | Interrupted | Unreadable

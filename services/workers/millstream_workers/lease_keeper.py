@@ -15,7 +15,7 @@ import anyio
 import msgspec
 import structlog
 
-from millstream_contracts import JobId, Queue, limits
+from millstream_contracts import JobId, Progress, Queue, limits
 from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, backoff_s, for_each_queue, open_broker
 from millstream_telemetry import FailureLog, HealthCheck, Pulse
 from millstream_workers.config import WorkerConfig
@@ -168,12 +168,12 @@ class LeaseKeeper:
 
     async def _renew_some(self, broker: Broker, queue: Queue, some: list[Running]) -> None:
         asked_at = time.monotonic()
-        noted = [running.progress for running in some]
-        leases = [_lease(running) for running in some]
+        noted = [running.unstored_progress for running in some]
+        leases = [_lease(running, progress) for running, progress in zip(some, noted, strict=True)]
         codes = await broker.store.renew(queue, consumer=self._consumer, leases=leases)
         for running, progress in zip(some, noted, strict=True):
-            if running.progress is progress:  # nothing newer has come meanwhile
-                running.progress = None
+            if progress is not None:
+                running.stored_progress = progress
         for running, code in zip(some, codes, strict=True):
             running.renewed_at = asked_at
             if code is LeaseCode.LOST:
@@ -182,17 +182,18 @@ class LeaseKeeper:
                 self._interrupt(running, Interruption.CANCELLED)
 
     def _give_up_unsafe(self) -> None:
-        unsafe_before = time.monotonic() - SAFE_SHARE_OF_LEASE * self._config.lease_s
+        now, lease_s = time.monotonic(), self._config.lease_s
         for running in list(self._held.values()):
-            if running.renewed_at < unsafe_before:
-                self._interrupt(running, Interruption.LEASE_UNSAFE)
+            if running.renewed_at < now - SAFE_SHARE_OF_LEASE * lease_s:
+                # What is left of the lease is all the time for clean-up: then another may start.
+                self._interrupt(running, Interruption.LEASE_UNSAFE, max(0.0, running.renewed_at + lease_s - now))
 
-    def _interrupt(self, running: Running, why: Interruption) -> None:
+    def _interrupt(self, running: Running, why: Interruption, cleanup_s: float | None = None) -> None:
         if running.interruption is None and running.delivery.key in self._held:
-            self._loop.call_soon_threadsafe(running.interrupt, why)
+            self._loop.call_soon_threadsafe(running.interrupt, why, cleanup_s)
 
 
-def _lease(running: Running) -> Lease:
+def _lease(running: Running, progress: Progress | None) -> Lease:
     delivery = running.delivery
-    blob = b"" if running.progress is None else msgspec.msgpack.encode(running.progress)
+    blob = b"" if progress is None else msgspec.msgpack.encode(progress)
     return Lease(delivery.id, delivery.priority_index, delivery.entry, delivery.token, blob)

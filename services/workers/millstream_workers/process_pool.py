@@ -1,6 +1,5 @@
 """Processes for handlers with `isolation="process"`: one job at a time each, killed when the job must stop."""
 
-import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -76,13 +75,8 @@ class ProcessPool:
 
     async def _start(self, running: Running) -> "HandlerProcess":
         """Start a process. The job's time runs from when it is ready."""
-        scope = running.scope
-        assert scope is not None
-        deadline, scope.deadline = scope.deadline, math.inf
-        begun = anyio.current_time()
-        process = await HandlerProcess.start(self._command)
-        scope.deadline = deadline + anyio.current_time() - begun
-        return process
+        with running.untimed():
+            return await HandlerProcess.start(self._command)
 
     async def close(self) -> None:
         """End the idle processes, letting them close what their apps opened."""

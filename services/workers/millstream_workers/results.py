@@ -17,11 +17,12 @@ class EncodedResult(Struct, frozen=True):
 def encode_result(value: Any) -> bytes:
     """Return a result in MessagePack, such that it can be shown as JSON too.
 
-    Raises: ValueError, TypeError, OverflowError or RecursionError, when it cannot be stored.
+    Raises: ValueError, TypeError, OverflowError or RecursionError, when it cannot be stored; anything, when it is of a
+    user's class whose attributes raise.
     """
     if value is None:
         return b"\xc0"
-    if isinstance(value, EncodedResult):
+    if type(value) is EncodedResult:
         return value.blob
     encoded = msgspec.msgpack.encode(msgspec.to_builtins(value, builtin_types=(bytes,), str_keys=True))
     if len(encoded) > limits.MAX_RESULT_BYTES:

@@ -1,23 +1,24 @@
 """Tasks in which jobs run, one after the other: to start a task per job would cost more than a short job itself.
 
-A task is used again only when the job before has left no trace in it, neither a context variable nor a
-cancellation: what one job does is never seen by the next. So is the task's cancel scope: to enter one per job was an
-eighth of the time of a worker full of no-op jobs.
+A task is used again only when the job before has left no trace in it, neither a context variable nor a cancellation,
+and keeps no hold of it: what one job does is never seen by the next. So are the task's cancel scopes: to enter one per
+job was an eighth of the time of a worker full of no-op jobs.
 
 Jobs beyond the limit wait here for one that runs to end. If none does they are not kept: another worker may have room.
 """
 
 import asyncio
-import contextvars
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-import anyio
 from anyio.abc import TaskGroup
 
+from millstream_workers.clean_context import CleanContext
 from millstream_workers.running import Running
+from millstream_workers.stop_scope import StopScope
 
 KEPT_S = 0.05
 """For how long a job is kept that finds no task, at least; at most twice as long."""
@@ -32,17 +33,22 @@ class Runners:
 
     def __init__(
         self,
-        execute: Callable[[Running, anyio.CancelScope], Awaitable[None]],
+        execute: Callable[[Running, StopScope], Awaitable[None]],
         *,
         limit: int,
+        cleanup_s: float,
+        clean: CleanContext,
         put_back: Callable[[Running], None],
     ) -> None:
-        """`execute` is given a job and the scope by which it can be stopped, and may set that scope's deadline.
+        """`execute` is given a job and the scope by which it can be stopped.
 
-        `put_back` is given a job that will not be executed here.
+        One that is stopped has `cleanup_s` seconds to clean up. Each starts in the context `clean`. `put_back` is given
+        a job that will not be executed here.
         """
         self._execute = execute
         self._limit = limit
+        self._cleanup_s = cleanup_s
+        self._clean = clean
         self._put_back = put_back
         self._busy = 0
         """Jobs that are being executed."""
@@ -96,7 +102,8 @@ class Runners:
             return
         self._is_waking = True
         if not self._call_idle():
-            self._tasks.start_soon(self._run)
+            # A task takes over the context it is started from, which may be that of a job that has just ended.
+            self._clean.run(self._tasks.start_soon, self._run)
 
     def _call_idle(self) -> bool:
         """Call a task that waits. Returns: whether there was one."""
@@ -108,9 +115,10 @@ class Runners:
         return False
 
     async def _run(self) -> None:
-        task, untouched = asyncio.current_task(), contextvars.copy_context()
+        task = asyncio.current_task()
         assert task is not None
-        with anyio.CancelScope() as scope:
+        with StopScope(self._cleanup_s) as scope:
+            references = sys.getrefcount(task)
             while True:
                 self._is_waking = False
                 while self._ready and self._busy < self._limit:
@@ -121,7 +129,13 @@ class Runners:
                         await self._execute(running, scope)
                     finally:
                         self._busy -= 1
-                    if scope.cancel_called or task.cancelling() or contextvars.copy_context() != untouched:
+                    if (
+                        scope.is_spent
+                        or task.cancelling()
+                        # Whoever keeps a reference to the task could cancel the next job that runs in it.
+                        or sys.getrefcount(task) > references
+                        or not self._clean.is_current()
+                    ):
                         if self._ready:
                             self._wake()
                         return

@@ -40,6 +40,7 @@ from millstream_telemetry import (
 )
 from millstream_workers.calling import Caller
 from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.clean_context import CleanContext
 from millstream_workers.committer import SHOWN_JOBS, Committer, Finished
 from millstream_workers.config import WorkerConfig
 from millstream_workers.draining import STUBBORN_S, Drain
@@ -53,6 +54,8 @@ from millstream_workers.registrar import Registrar
 from millstream_workers.runners import Runners
 from millstream_workers.running import Running
 from millstream_workers.slots import Slots
+from millstream_workers.stop_scope import StopScope
+from millstream_workers.task_guard import guard_tasks
 
 LOOP_TICK_S = 0.5
 SILENT_READ_S = 15.0
@@ -157,7 +160,14 @@ class Worker:
         self._broker = broker
         self._registry = registry
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._runners = Runners(self._execute, limit=config.concurrency, put_back=self._put_back)
+        clean = CleanContext()
+        self._runners = Runners(
+            self._execute,
+            limit=config.concurrency,
+            cleanup_s=config.cleanup_s,
+            clean=clean,
+            put_back=self._put_back,
+        )
         self._slots = Slots(config.concurrency)
         self._pulse = Pulse("intake", max(3 * config.lease_s, SILENT_READ_S))
         self._processes = ProcessPool(config.app_refs)
@@ -187,6 +197,7 @@ class Worker:
                 {job_type: handler.policy.partitions for job_type, handler in handlers.items()},
             ),
             states=states,
+            clean=clean,
         )
         queues = queues_of(config, handlers)
         self._registrar = Registrar(
@@ -220,6 +231,7 @@ class Worker:
 
     async def run(self, orders: StopOrders) -> None:
         """Work until told to stop, then drain."""
+        guard_tasks(asyncio.get_running_loop())
         # Known before the first job is taken, or the jobs would be nobody's to look after.
         await self._register(orders)
         async with AsyncExitStack() as stack:
@@ -249,7 +261,8 @@ class Worker:
                 await orders.stop.wait()
 
     async def _run_parts(self, orders: StopOrders) -> None:
-        drain, stop = Drain(orders, self._slots, self._running, self._config.grace_s), anyio.Event()
+        config, stop = self._config, anyio.Event()
+        drain = Drain(orders, self._slots, self._running, grace_s=config.grace_s, cleanup_s=config.cleanup_s)
         async with anyio.create_task_group() as background:
             background.start_soon(self._tick)
             background.start_soon(self._keeper.watch)
@@ -314,12 +327,15 @@ class Worker:
     def _decline(self, delivery: Delivery) -> None:
         self._committer.put(Finished(delivery, HandedBack(), 0))
 
-    async def _execute(self, running: Running, scope: anyio.CancelScope) -> None:
+    async def _execute(self, running: Running, scope: StopScope) -> None:
         try:
             if self._quarantine.suspects(running.delivery):
                 await self._quarantine.run(running, partial(self._executor.execute, scope=scope))
             else:
                 await self._executor.execute(running, scope)
+        except Exception as error:  # noqa: BLE001 - a defect of this worker must not cost a job's neighbours their runs
+            self._log.error("job not executed", job_id=running.id, type=running.delivery.queue.type, exc_info=True)
+            self._executor.fail(running, error)
         finally:
             self._slots.give_back()
 

@@ -1,0 +1,86 @@
+"""Exceptions and other values of user code as text, for logs, spans and records of failed attempts.
+
+Nothing here raises or returns what a store refuses, whatever a class makes of its `__str__`, attributes or name:
+the text of an error must never become an error of its own.
+"""
+
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+# The getters of `type` and of exceptions themselves: a class or its metaclass may answer for these with anything.
+_module_of = type.__dict__["__module__"].__get__
+_name_of = type.__dict__["__qualname__"].__get__
+_traceback_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
+_cause_of: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__cause__"].__get__
+_context_of: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__context__"].__get__
+
+_MAX_LINKED = 50
+"""Of how many exceptions that caused each other a traceback is shown: each is formatted with all of its frames."""
+
+
+def type_name(value: object) -> str:
+    """Return the qualified name of a value's type; without the module when it is a built-in."""
+    kind = type(value)
+    name: str = _name_of(kind)
+    try:
+        module = _module_of(kind)
+    except AttributeError:  # a class may have deleted it
+        return storable(name)
+    return storable(name if type(module) is not str or module == "builtins" else f"{module}.{name}")
+
+
+def text_of(value: object, limit: int) -> str:
+    """Return `str(value)`, at most `limit` characters of it; what went wrong instead when it cannot be had."""
+    try:
+        # `str.__getitem__`: a subclass of str may cut itself in any way.
+        text = str.__getitem__(str(value), slice(limit))
+    except BaseException as error:  # noqa: BLE001 - a user's `__str__` may raise anything
+        text = f"<str() of {type_name(value)} failed: {type_name(error)}>"[:limit]
+    return storable(text)[:limit]
+
+
+def traceback_of(error: BaseException, limit: int) -> str:
+    """Return the traceback as Python prints it, its last `limit` characters; as much of it as can be had."""
+    try:
+        if _is_long(error):
+            text = _frames(error) + f"{type_name(error)}: {text_of(error, limit)}\n"
+        else:
+            text = "".join(traceback.format_exception(error))
+    except BaseException as failure:  # noqa: BLE001 - it reads attributes of the exception and of all that it links to
+        text = f"{_frames(error)}<the traceback of {type_name(error)} cannot be read: {type_name(failure)}>\n"
+    # The end is the part that names the cause.
+    return storable(text[-limit:])[-limit:]
+
+
+def origin(error: BaseException) -> str:
+    """Return `file:function` of the frame that raised; empty for an exception that was never raised."""
+    link = _traceback_of(error)
+    if link is None:
+        return ""
+    while link.tb_next is not None:
+        link = link.tb_next
+    code = link.tb_frame.f_code
+    return f"{code.co_filename.rpartition('/')[2]}:{code.co_name}"
+
+
+def storable(text: str) -> str:
+    """Return a text that every store takes: no NUL, which PostgreSQL refuses, and no lone surrogates."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _frames(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_tb(_traceback_of(error)))
+    except BaseException:  # noqa: BLE001 - source lines come from loaders, which users may have written
+        return ""
+
+
+def _is_long(error: BaseException) -> bool:
+    """Whether an exception has more causes than are worth to be shown, each with all of its frames."""
+    for _ in range(_MAX_LINKED):
+        link = _cause_of(error) or _context_of(error)
+        if link is None:
+            return False
+        error = link
+    return True

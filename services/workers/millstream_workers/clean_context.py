@@ -1,0 +1,54 @@
+"""The context in which every job of a worker starts: what stood in the context variables before the first job.
+
+What a handler leaves in context variables, such as bindings of a log, a tenant, a span that stays attached or the
+precision of `decimal`, must never be seen by another job.
+"""
+
+import decimal
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from itertools import repeat
+from operator import is_
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ABSENT = object()
+_DECIMAL_SETTINGS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp", "traps")
+
+
+class CleanContext:
+    """A snapshot of the current context, to start jobs in and to hold against what a job leaves behind."""
+
+    def __init__(self) -> None:
+        self._context = Context()
+        for variable, value in copy_context().items():
+            if issubclass(type(value), decimal.Context):
+                # Every copy of a context would share this one, and a handler changes it in place. Left out, each job
+                # gets its own at its first use, made from the default one.
+                _make_default(value)
+            else:
+                self._context.run(variable.set, value)
+        self._variables: list[ContextVar[Any]] = list(self._context)
+        self._values = list(self._context.values())
+
+    def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function in a copy of this context. A task made in it starts with that copy."""
+        return self._context.copy().run(function, *args, **kwargs)
+
+    def is_current(self) -> bool:
+        """Whether the current context has the same variables, with the very same values.
+
+        Compared by identity: the values are of users' classes, whose `__eq__` may say or raise anything.
+        """
+        current = copy_context()
+        return len(current) == len(self._variables) and all(
+            map(is_, map(current.get, self._variables, repeat(_ABSENT)), self._values)
+        )
+
+
+def _make_default(context: decimal.Context) -> None:
+    """Have new decimal contexts begin with what an app has set while it was imported or opened."""
+    for name in _DECIMAL_SETTINGS:
+        setattr(decimal.DefaultContext, name, getattr(context, name))

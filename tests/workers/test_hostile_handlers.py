@@ -1,0 +1,294 @@
+"""Whatever a handler returns or raises, the outcome is an outcome, and neither its worker nor its neighbours notice."""
+
+import asyncio
+import sys
+import threading
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from waiting import wait_until
+from workers import hostile
+from workers.floor import Floor
+
+from millstream import App, Context, Dead, Discard, Retry, RetryAfter, Snooze
+from millstream_contracts import Backoff, JobState, Outcome, RetryAt
+from millstream_contracts import Cancelled as CancelledOutcome
+from millstream_contracts import Dead as DeadOutcome
+from millstream_workers.decision import Terms, decide
+from millstream_workers.errors import HandlerExitError
+from millstream_workers.happenings import Raised, Returned, Unreadable
+
+FIRST = Terms(attempt=1, max_attempts=3, backoff=Backoff(kind="constant", base_s=2.5, jitter=False), timeout_s=None)
+
+both = pytest.mark.parametrize("kind", ["loop", "thread"])
+
+EXAMPLES = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def check(outcome: Outcome | None) -> None:
+    """Fail unless an outcome can be stored as it is."""
+    assert outcome is not None
+    msgspec.msgpack.encode(outcome)
+    if isinstance(outcome, RetryAt | DeadOutcome):
+        assert outcome.error.type
+        for text in msgspec.structs.astuple(outcome.error):
+            assert "\0" not in str(text)
+
+
+@EXAMPLES
+@given(hostile.exceptions)
+def test_every_exception_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
+    """A class may make anything of its names, texts, attributes, causes and members."""
+    error = hostile.build(recipe)
+    check(decide(Raised(error), FIRST))
+    check(decide(Unreadable(error), FIRST))
+
+
+@pytest.mark.parametrize("error", list(hostile.endless()), ids=["ring", "chain", "nest"])
+def test_an_endless_chain_of_causes_has_an_outcome(error: BaseException) -> None:
+    """A traceback is shown as far as it can be."""
+    outcome = decide(Raised(error), FIRST)
+    check(outcome)
+    assert isinstance(outcome, RetryAt)
+    assert outcome.error.type in {"ValueError", "ExceptionGroup"}
+
+
+@EXAMPLES
+@given(hostile.results)
+def test_every_result_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
+    """A result is read through hooks of its class; what they raise is said and not passed on."""
+    check(decide(Returned(hostile.build_result(recipe)), FIRST))
+
+
+class OwnDiscard(Discard):
+    """A wish with a constructor of its own, which does not call that of its base."""
+
+    def __init__(self, sku: str) -> None:
+        self.sku = sku
+
+
+class OwnDead(Dead):
+    """The same for the other wish with a reason."""
+
+    def __init__(self, *, sku: str) -> None:
+        self.sku = sku
+
+
+class OwnSnooze(Snooze):
+    """A wish whose delay nothing tells."""
+
+    def __init__(self, until: str) -> None:
+        self.until = until
+
+
+class OwnRetry(RetryAfter):
+    """The same for a failed attempt."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_a_discard_without_its_base_constructor_discards() -> None:
+    """What it asks for can be told, and Python has kept what it was called with."""
+    assert decide(Raised(OwnDiscard("A1")), FIRST) == CancelledOutcome("discarded: A1")
+
+
+def test_a_dead_without_its_base_constructor_buries_and_names_its_class() -> None:
+    """Where there is no text at all, the name of the class says most."""
+    outcome = decide(Raised(OwnDead(sku="A1")), FIRST)
+    assert isinstance(outcome, DeadOutcome)
+    assert outcome.reason.endswith("OwnDead")
+
+
+@pytest.mark.parametrize("error", [OwnSnooze("noon"), OwnRetry()], ids=["snooze", "retry"])
+def test_a_wish_for_a_delay_that_cannot_be_read_is_a_failed_attempt_that_says_so(error: BaseException) -> None:
+    """To snooze for a time that was not meant could go on for ever; the type's backoff cannot."""
+    outcome = decide(Raised(error), FIRST)
+    assert isinstance(outcome, RetryAt)
+    assert outcome.after_ms == 2_500
+    assert "`delay_s`" in outcome.error.message
+    assert "AttributeError" in outcome.error.message
+
+
+def test_a_wish_that_a_task_group_has_wrapped_is_still_a_wish() -> None:
+    """Task groups raise what one of their tasks raised in a group of one."""
+    wrapped = ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("inner", [Discard("not wanted")])])
+    assert decide(Raised(wrapped), FIRST) == CancelledOutcome("discarded: not wanted")
+    several = ExceptionGroup("two", [Discard("not wanted"), ValueError("and this")])
+    assert isinstance(decide(Raised(several), FIRST), RetryAt)
+
+
+class Raiser:
+    """An app whose jobs raise what the test has laid out, beside neighbours that run for as long."""
+
+    def __init__(self) -> None:
+        self.app = App("test")
+        self.errors: dict[int, BaseException] = {}
+        self.neighbours: list[Context] = []
+        self.go = anyio.Event()
+        retry = Retry(max_attempts=1)
+
+        @self.app.job("loop", retry=retry)
+        async def on_loop(number: int) -> None:
+            raise self.errors[number]
+
+        @self.app.job("thread", retry=retry)
+        def in_thread(number: int) -> None:
+            raise self.errors[number]
+
+        @self.app.job("neighbour")
+        async def neighbour(ctx: Context) -> str:
+            self.neighbours.append(ctx)
+            await self.go.wait()
+            return "well"
+
+
+@both
+async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(floor: Floor, kind: str) -> None:
+    """The neighbours run on through all of it, and none is charged a crash."""
+    raiser = Raiser()
+    errors = [
+        OwnDiscard("A1"),
+        OwnSnooze("noon"),
+        hostile.PanicException("a panic"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        StopIteration(1),
+        StopAsyncIteration(1),
+        asyncio.CancelledError(),
+        asyncio.InvalidStateError(),
+        BaseExceptionGroup("g", [hostile.PanicException("in a group")]),
+        *hostile.endless(),
+        *(
+            hostile.make_exception(base, {name: hostile.SURPRISES["raises a panic"]})
+            for base in (ValueError, Discard, BaseException)
+            for name in ("__str__", "__class__", "__getattribute__", "__traceback__", "__module__", "__cause__")
+        ),
+    ]
+    raiser.errors = dict(enumerate(errors))
+    hired = await floor.hire(raiser.app, concurrency=40)
+    beside = await floor.submit_many("neighbour", [None] * 5)
+    await wait_until(lambda: len(raiser.neighbours) == 5, "the neighbours run")
+    for job_id in await floor.submit_many(kind, list(raiser.errors)):
+        job = await floor.settled(job_id)
+        assert job.state in {JobState.DEAD, JobState.CANCELLED}, job
+        assert (job.crashes, job.deliveries) == (0, 1)
+    assert hired.is_running
+    raiser.go.set()
+    for job_id in beside:
+        job = await floor.settled(job_id)
+        assert (job.result, job.deliveries, job.crashes) == ("well", 1, 0)
+
+
+@pytest.mark.parametrize("spawn", ["asyncio", "anyio", "forgotten"])
+async def test_a_task_of_a_handler_that_wants_to_exit_ends_no_worker(floor: Floor, spawn: str) -> None:
+    """Asyncio lets SystemExit out of its loop from any task; here it is a failed attempt, or the task's own affair."""
+    app = App("test")
+
+    async def leave() -> None:
+        sys.exit(4)
+
+    @app.job("one", retry=Retry(max_attempts=1))
+    async def one() -> str:
+        if spawn == "asyncio":
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(leave())
+        elif spawn == "anyio":
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(leave)
+        else:
+            forgotten = asyncio.create_task(leave())
+            await asyncio.wait([forgotten])
+            assert isinstance(forgotten.exception(), HandlerExitError)
+        return "well"
+
+    hired = await floor.hire(app)
+    job = await floor.run("one")
+    assert hired.is_running
+    if spawn == "forgotten":
+        assert job.result == "well"
+    else:
+        assert job.error is not None
+        assert "SystemExit" in job.error.traceback
+
+
+async def test_a_handler_that_cancels_its_own_task_fails_alone(floor: Floor) -> None:
+    """Its job is settled, and the worker is not taken for one that is being cancelled."""
+    app = App("test")
+
+    @app.job("one", retry=Retry(max_attempts=1))
+    async def one() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    @app.job("two")
+    async def two() -> str:
+        await anyio.lowlevel.checkpoint()
+        return "well"
+
+    hired = await floor.hire(app, concurrency=1)
+    job = await floor.run("one")
+    assert job.error is not None
+    assert job.error.type.endswith("SelfCancelledError")
+    assert (await floor.run("two")).result == "well"
+    assert hired.is_running
+
+
+async def test_a_task_that_a_handler_has_kept_cannot_be_used_to_cancel_a_later_job(floor: Floor) -> None:
+    """Such as in a table of running jobs that was not tidied up: the next job runs in another task."""
+    app, kept = App("test"), []
+    inside, go = anyio.Event(), anyio.Event()
+
+    @app.job("keeps")
+    async def keeps() -> None:
+        kept.append(asyncio.current_task())
+
+    @app.job("later")
+    async def later() -> str:
+        inside.set()
+        await go.wait()
+        return "well"
+
+    await floor.hire(app, concurrency=1)
+    await floor.run("keeps")
+    job_id = await floor.submit("later")
+    await inside.wait()
+    for task in kept:
+        task.cancel()
+    go.set()
+    job = await floor.settled(job_id)
+    assert (job.result, job.deliveries) == ("well", 1)
+
+
+async def test_a_thread_that_outlives_its_worker_ends_in_no_error(floor: Floor) -> None:
+    """It is left behind by the worker, whose loop goes on without it."""
+    app, go, inside = App("test"), threading.Event(), threading.Event()
+
+    @app.job("one", timeout=0.05, retry=Retry(max_attempts=1))
+    def one() -> None:
+        inside.set()
+        go.wait(30.0)
+        raise hostile.PanicException("late")
+
+    hired = await floor.hire(app, cleanup_s=0.05)
+    job = await floor.run("one")
+    assert job.error is not None
+    assert job.error.type == "timeout"
+    go.set()
+    assert (await floor.run("one")).error is not None
+    assert hired.is_running
+
+
+@EXAMPLES
+@given(st.sampled_from([RetryAfter, Snooze]), st.sampled_from(sorted(hostile.SURPRISES)))
+def test_a_delay_is_a_delay_or_a_failed_attempt(kind: type[Any], surprise: str) -> None:
+    """An attribute of the right name may still be anything."""
+    check(decide(Raised(hostile.make_exception(kind, {"delay_s": hostile.SURPRISES[surprise]})), FIRST))
