@@ -8,11 +8,13 @@ from pathlib import Path
 
 import anyio
 import msgspec
+from chaos import misdeeds
 from chaos.effects import FOLDER, leave
 
 from millstream import App, Context, Retry, Snooze
 
 app = App("chaos")
+app.include(misdeeds.app)
 
 SOON = Retry(max_attempts=6, base=0.1, cap=0.4)
 TWICE = Retry(max_attempts=2, base=0.1, cap=0.2)

@@ -3,7 +3,7 @@
 Two rows have none yet: there is no history database that could be away, and no cron, so nothing of promise 5.
 """
 
-from chaos import draining, kills, links, mixed, moves, outages, poison, redis_faults
+from chaos import draining, hostile, kills, links, mixed, moves, outages, poison, redis_faults
 from chaos.fleet import Timing
 from chaos.scenario import Scenario
 from chaos.submitter import EVERYDAY
@@ -33,6 +33,19 @@ SCENARIOS = {
             mix=poison.NEIGHBOURS,
             rate_per_s=20,
             rules=(poison.neighbours_were_there,),
+        ),
+        Scenario(
+            name="hostile",
+            act=hostile.hostile,
+            timing=hostile.TIMING,
+            rate_per_s=0,
+            rules=(
+                hostile.nothing_is_charged,
+                hostile.no_job_is_stained,
+                hostile.clean_up_ends,
+                hostile.nothing_is_left_behind,
+                hostile.releases_cost_nothing,
+            ),
         ),
         Scenario(name="duplicates", act=links.duplicates, copies=3, rate_per_s=20),
         Scenario(

@@ -54,6 +54,8 @@ class Service:
         """Whether it is to be started again when it ends."""
         self.is_stopped = False
         """Whether it was frozen."""
+        self.environ: dict[str, str] = {}
+        """Variables beside MILLSTREAM_*, from its next start on."""
         self.pids: list[int] = []
         """Of all the processes that have filled this place."""
         self.process: subprocess.Popen[bytes] | None = None
@@ -96,7 +98,7 @@ class Service:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**environ, **ours, "PYTHONPATH": path},
+                env={**environ, **ours, **self.environ, "PYTHONPATH": path},
                 cwd=self.plan.folder,
             )
         self.is_wanted, self.is_stopped = True, False

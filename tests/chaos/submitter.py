@@ -31,12 +31,19 @@ class Wish(Struct, frozen=True, kw_only=True):
     seconds: tuple[float, float] = (0.0, 0.0)
     times: tuple[int, int] = (0, 0)
     delay_s: tuple[float, float] = (0.0, 0.0)
+    more: dict[str, str] = {}
+    """Further members of the payload."""
 
     def draw(self, key: str, rng: random.Random) -> dict[str, Any]:
         """Return the body of a request."""
         body: dict[str, Any] = {
             "type": self.type,
-            "payload": {"key": key, "seconds": round(rng.uniform(*self.seconds), 2), "times": rng.randint(*self.times)},
+            "payload": {
+                "key": key,
+                "seconds": round(rng.uniform(*self.seconds), 2),
+                "times": rng.randint(*self.times),
+                **self.more,
+            },
             "priority": rng.choice(PRIORITIES),
         }
         if self.delay_s[1]:
