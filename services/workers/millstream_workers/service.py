@@ -286,7 +286,7 @@ class Worker:
         self._abandon()
 
     def _stop_taking(self) -> None:
-        self._registrar.is_draining = True
+        self._registrar.drain()
         self._intake.stop()
         self._runners.put_back_waiting()
         self._quarantine.close()
