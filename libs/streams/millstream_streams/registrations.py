@@ -43,9 +43,14 @@ Registrations = Mapping[JobType, list[Registered]]
 """Of each type the registrations of all live releases, the newest first; without any, the last that counted."""
 
 
-def digest_of(registration: bytes) -> str:
-    """Return what names a registration."""
-    return hashlib.blake2b(registration, digest_size=8).hexdigest()
+def digest_of(registration: TypeRegistration) -> str:
+    """Return what names a registration of this release."""
+    return digest(_encode(registration))
+
+
+def digest(stored: bytes) -> str:
+    """Return what names a registration, or all of a release, as it is stored."""
+    return hashlib.blake2b(stored, digest_size=8).hexdigest()
 
 
 def encode_release(tenant: Tenant, registrations: Iterable[bytes]) -> bytes:
@@ -87,7 +92,7 @@ def _read_held(value: bytes) -> Registered | None:
 
 def _read(blob: bytes, at_ms: int) -> Registered | None:
     registration = salvage(TypeRegistration, blob)
-    return Registered(registration, digest_of(blob), at_ms) if registration else None
+    return Registered(registration, digest(blob), at_ms) if registration else None
 
 
 def salvage(model: type[S], blob: bytes) -> S | None:

@@ -16,7 +16,7 @@ from millstream_streams.keys import Keys
 from millstream_streams.registrations import (
     Registrations,
     Start,
-    digest_of,
+    digest,
     encode_release,
     read_registrations,
 )
@@ -65,7 +65,7 @@ class Registry:
         """
         encoded = {f"{tenant}/{one.type}": _encode(one) for one in registrations}
         everything = encode_release(tenant, encoded.values())
-        release = digest_of(everything)
+        release = digest(everything)
         arguments: list[Argument] = [worker, release, started_at_ms or "", _ms(alive_for), everything]
         for field, blob in encoded.items():
             arguments += (field, blob)
