@@ -150,7 +150,7 @@ async def events(broker: Broker, queue: Queue) -> list[Event]:
 
 async def kinds(broker: Broker, queue: Queue) -> list[str]:
     """Return the kinds of a queue's events, oldest first."""
-    return [event.kind.value for event in await events(broker, queue)]
+    return [str(event.kind) for event in await events(broker, queue)]
 
 
 def nonce() -> str:

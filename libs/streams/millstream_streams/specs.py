@@ -36,6 +36,7 @@ class NewerSpec(JobSpec, frozen=True, array_like=True):
 
 _decode_known = msgspec.msgpack.Decoder(KnownSpec).decode
 _decode_newer = msgspec.msgpack.Decoder(NewerSpec).decode
+_KINDS = {kind.encode(): kind for kind in EventKind}
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
 _decode_moves = msgspec.msgpack.Decoder(list[Any]).decode
@@ -76,7 +77,7 @@ def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
     moves = list(zip(*[iter(_decode_moves(fields[b"jobs"]))] * 3, strict=True))
     return Event(
         entry=entry.decode(),
-        kind=EventKind(fields[b"kind"].decode()),
+        kind=_KINDS.get(fields[b"kind"]) or fields[b"kind"].decode(),
         at_ms=int(fields[b"at"]),
         worker=fields[b"worker"].decode(),
         jobs=[
