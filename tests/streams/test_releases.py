@@ -41,11 +41,11 @@ async def again(broker: Broker, start: Start, release: str, *types: str) -> None
     assert known == start
 
 
-async def beat(broker: Broker, start: Start, alive_for: timedelta = LONG) -> bool:
+async def beat(broker: Broker, start: Start, alive_for: timedelta = LONG, *, is_leaving: bool = False) -> bool:
     """Send the heartbeat of a worker."""
     at = moment(start.at_ms)
     info = WorkerInfo(name=start.worker, types=["a"], concurrency=1, started_at=at, seen_at=at)
-    return await broker.registry.beat(info, start, alive_for)
+    return await broker.registry.beat(info, start, alive_for=alive_for, is_leaving=is_leaving)
 
 
 async def die(broker: Broker, *starts: Start) -> None:
@@ -155,12 +155,26 @@ async def test_a_worker_that_was_given_up_by_mistake_comes_back_as_it_was(broker
     assert (await ranked(broker), await held(broker)) == (["new", "old"], "new")
 
 
-async def test_a_worker_that_drains_registers_nothing_any_more(broker: Broker) -> None:
-    """It takes no more jobs, so what only it could run must not be accepted."""
+async def test_registrations_of_a_worker_that_is_leaving_end_with_its_time(broker: Broker) -> None:
+    """It may only be restarting, so they count for a while; but no heartbeat, nor its good-bye, makes that longer."""
     old = await begin(broker, "w1", "old", at_ms=1)
     await begin(broker, "w2", "new", at_ms=2)
-    await beat(broker, old, timedelta())
+    await beat(broker, old, timedelta(minutes=1), is_leaving=True)
+    ends_at = await ends(broker, old)
+    await beat(broker, old, LONG, is_leaving=True)
+    await broker.registry.leave("w1", LONG)
+    assert (await ranked(broker), await ends(broker, old)) == (["new", "old"], ends_at)
+    await beat(broker, old, timedelta(), is_leaving=True)
+    await broker.registry.forget_workers(LONG)
     assert await ranked(broker) == ["new"]
+    await beat(broker, old, LONG, is_leaving=True)
+    assert await ranked(broker) == ["new"]
+
+
+async def ends(broker: Broker, start: Start) -> float:
+    """Return until when the registrations of a worker count, Unix ms."""
+    found = await broker.client.zscore(broker.keys.starts, f"{start.at_ms} {start.release} {start.worker}")
+    return float(found)
 
 
 async def test_what_the_last_worker_registered_stays(broker: Broker) -> None:

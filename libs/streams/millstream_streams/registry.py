@@ -89,18 +89,26 @@ class Registry:
         starts, stored = await self._call(read)
         return read_registrations(tenant, starts, stored)
 
-    async def beat(self, worker: WorkerInfo, start: Start | None = None, alive_for: timedelta = timedelta()) -> bool:
+    async def beat(
+        self,
+        worker: WorkerInfo,
+        start: Start | None = None,
+        *,
+        alive_for: timedelta = timedelta(),
+        is_leaving: bool = False,
+    ) -> bool:
         """Note that a worker is alive. Its `seen_at` is set by the clock of Redis, whatever the worker's own says.
 
-        What it has registered counts for `alive_for` from now, and no longer where that is zero.
+        What it has registered counts for `alive_for` from now; when it is leaving, no longer than it does already.
         Returns: whether the registry has it; False when it has to be registered again.
         """
         at_ms, release = (start.at_ms, start.release) if start else ("", "")
-        return bool(await self._run("beat", [worker.name, _encode(worker), at_ms, release, _ms(alive_for)]))
+        arguments = [worker.name, _encode(worker), at_ms, release, _ms(alive_for), "1" if is_leaving else ""]
+        return bool(await self._run("beat", arguments))
 
-    async def leave(self, name: str) -> None:
-        """Forget a worker that has stopped."""
-        await self._run("leave", [name])
+    async def leave(self, name: str, counts_for: timedelta = timedelta()) -> None:
+        """Take a worker that has stopped off the list. What it has registered counts for so long at most."""
+        await self._run("leave", [name, _ms(counts_for)])
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that have not been forgotten yet, by name."""

@@ -1,7 +1,7 @@
 """Tells the others about this worker: which types it handles, how it describes them, that it is alive.
 
 Releases of an application run side by side while one takes the place of another. What each has registered counts for
-as long as one of its workers beats and takes jobs (ADR 16).
+as long as one of its workers beats and takes jobs, and for a while after that: it may only be restarting (ADR 16).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,12 @@ REGISTER_EVERY_BEATS = 12
 """Registrations are written again now and then, so that they come back when a newer worker has gone without a word."""
 
 ALIVE_FOR_BEATS = 6
-ALIVE_FOR_AT_LEAST_S = 5.0
 """How long the registrations of a worker count that was killed. Shorter, a busy worker's would come and go."""
+
+LEAVING_FOR_BEATS = 3
+"""How long those of a worker count that was told to stop: the time to be started again."""
+
+COUNTS_FOR_AT_LEAST_S = 5.0
 
 
 class Registrar:
@@ -58,7 +62,8 @@ class Registrar:
         self._concurrency = concurrency
         self._running = running
         self._release = release
-        self._alive_for = timedelta(seconds=max(ALIVE_FOR_AT_LEAST_S, ALIVE_FOR_BEATS * interval_s))
+        self._alive_for = _beats(ALIVE_FOR_BEATS, interval_s)
+        self._leaving_for = _beats(LEAVING_FOR_BEATS, interval_s)
         self._start: Start | None = None
         """None before the first registration; what is registered again keeps its start."""
         self._beats = 1
@@ -72,7 +77,10 @@ class Registrar:
         if start is None or (self._beats % REGISTER_EVERY_BEATS == 0 and not self._is_draining):
             start = await self.register()
         is_known = await self._registry.beat(
-            self._info(start), start, timedelta() if self._is_draining else self._alive_for
+            self._info(start),
+            start,
+            alive_for=self._leaving_for if self._is_draining else self._alive_for,
+            is_leaving=self._is_draining,
         )
         # What Redis has lost is registered again at the next beat.
         self._beats = self._beats + 1 if is_known else 0
@@ -91,14 +99,14 @@ class Registrar:
         return self._start
 
     def drain(self) -> None:
-        """Say at once that this worker takes no more jobs: what only it could run is not to be accepted any more."""
+        """Say at once that this worker takes no more jobs: what only it could run is not to be accepted for long."""
         self._is_draining = True
         self.wake.set()
 
     async def leave(self) -> None:
         """Take this worker off the list; when Redis is away, a reaper will."""
         with suppress(StoreError), anyio.move_on_after(LEAVE_WITHIN_S):
-            await self._registry.leave(self._worker)
+            await self._registry.leave(self._worker, self._leaving_for)
 
     def _info(self, start: Start) -> WorkerInfo:
         started_at = moment(start.at_ms)
@@ -114,3 +122,7 @@ class Registrar:
             version=self._release,
             state="draining" if self._is_draining else "active",
         )
+
+
+def _beats(number: int, interval_s: float) -> timedelta:
+    return timedelta(seconds=max(COUNTS_FOR_AT_LEAST_S, number * interval_s))

@@ -5,14 +5,16 @@ worker of the release that takes it, at no cost. It is dead once every live rele
 be decoded leads here.
 """
 
+import math
 import random
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
 from millstream.handler import Handler
-from millstream_contracts import Backoff, JobType
+from millstream_contracts import Backoff, JobType, Queue
 from millstream_streams import Delivery, JobStore, Registry, StoreError, digest_of
 from millstream_streams.specs import UNREADABLE
 from millstream_workers.errors import UnreadableJobError
@@ -20,6 +22,9 @@ from millstream_workers.happenings import Unreadable
 
 ELSEWHERE_AFTER = Backoff(kind="exponential", base_s=1.0, cap_s=30.0)
 """When to try again: soon at first, for every second worker may be of the other release, and then seldom."""
+
+FRESH_FOR_S = 1.0
+"""How long an answer of the registry may be used again: half of all jobs may be of the other release."""
 
 
 class ReleaseFinder:
@@ -37,6 +42,10 @@ class ReleaseFinder:
         self._registry = registry
         self._handlers = handlers
         self._code_version = code_version
+        self._digests: dict[JobType, str] = {}
+        """Of what this release registers, once it was asked for."""
+        self._asked: dict[JobType, tuple[float, set[str]]] = {}
+        """When the registry was asked last, and its answer."""
         self._log = structlog.get_logger().bind()
 
     async def look(self, delivery: Delivery, error: Exception) -> Unreadable:
@@ -66,12 +75,28 @@ class ReleaseFinder:
 
     async def _others_may_read(self, delivery: Delivery) -> bool:
         queue = delivery.queue
-        own = digest_of(self._handlers[queue.type].registration(self._code_version))
-        known = await self._registry.registrations(queue.tenant)
-        others = {one.digest for one in known.get(queue.type, [])} - {own}
+        others = self._known_others(queue.type) or await self._ask_others(queue)
         if not others:
             return False
-        return bool(others - await self._store.note_unreadable(queue, delivery.id, delivery.token, own))
+        tried = await self._store.note_unreadable(queue, delivery.id, delivery.token, self._own(queue.type))
+        # Only what was just asked may bury a job: a release may have come since.
+        return bool(others - tried) or bool(await self._ask_others(queue) - tried)
+
+    def _known_others(self, job_type: JobType) -> set[str]:
+        asked_at, others = self._asked.get(job_type, (-math.inf, set()))
+        return others if time.monotonic() < asked_at + FRESH_FOR_S else set()
+
+    async def _ask_others(self, queue: Queue) -> set[str]:
+        """Return the digests of what other live releases have registered for a type."""
+        known = await self._registry.registrations(queue.tenant)
+        others = {one.digest for one in known.get(queue.type, [])} - {self._own(queue.type)}
+        self._asked[queue.type] = time.monotonic(), others
+        return others
+
+    def _own(self, job_type: JobType) -> str:
+        if job_type not in self._digests:
+            self._digests[job_type] = digest_of(self._handlers[job_type].registration(self._code_version))
+        return self._digests[job_type]
 
 
 def _after_s(deliveries: int) -> float:
