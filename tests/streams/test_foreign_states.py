@@ -1,6 +1,6 @@
 """Scripts of an older release on a job in a state of a newer one: they leave it, and its entry, to that."""
 
-from streams.seeds import lease, seed, take, take_one
+from streams.seeds import FAR_MS, lease, seed, seed_due, take, take_one
 
 from millstream_contracts import Queue, Succeeded
 from millstream_streams import ActionCode, Broker, Commit, CommitCode, LeaseCode
@@ -40,3 +40,20 @@ async def test_no_claim_takes_the_entry_of_a_job_in_a_state_that_it_does_not_kno
     await broker.client.hset(broker.keys.of(torn_queue).job(job_id), "state", STATE)
     assert await take(broker, torn_queue) == []
     assert await broker.client.xlen(broker.keys.of(torn_queue).ready[1]) == 1
+
+
+async def test_no_release_and_no_expiry_forgets_a_job_in_a_state_that_it_does_not_know(
+    broker: Broker, torn_queue: Queue
+) -> None:
+    """A dispatcher of the older release is not held up by such a job, and leaves it to one of the newer."""
+    keys, store = broker.keys.of(torn_queue), broker.store
+    foreign, due = await seed_due(broker, torn_queue, 2, expires_in_ms=FAR_MS)
+    await broker.client.hset(keys.job(foreign), "state", STATE)
+    await broker.client.zadd(keys.expiring, {foreign: 1, due: FAR_MS + 1})
+    release = await store.release_due(torn_queue)
+    assert (release.released, release.next_in_ms is not None and release.next_in_ms > 0) == (1, True)
+    expiry = await store.expire(torn_queue)
+    assert (expiry.expired, expiry.next_in_ms is not None and expiry.next_in_ms > 0) == (0, True)
+    assert await broker.client.zscore(keys.due, foreign) is not None
+    assert await broker.client.zscore(keys.expiring, foreign) is not None
+    assert await broker.client.hget(keys.job(foreign), "state") == STATE.encode()
