@@ -1,6 +1,7 @@
 """What may become a job: known types with payloads that fit their schemas."""
 
 import socket
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -160,3 +161,67 @@ def test_detail_of_a_long_value_is_cut():
     """The validator quotes the value, which may be long."""
     (error,) = PayloadSchema({"type": "integer"}).errors("x" * 100_000)
     assert len(error.detail) < 400
+
+
+@pytest.fixture
+async def mixed(broker):
+    """Have two releases side by side: the older one takes text and knows `old.only`, the newer one numbers."""
+
+    async def begin(worker, at_ms, *registrations):
+        await broker.registry.add_types(
+            DEFAULT_TENANT, registrations, worker=worker, started_at_ms=at_ms, alive_for=timedelta(minutes=5)
+        )
+
+    text, number = {"type": "string"}, {"type": "integer"}
+    await begin("w1", 1, registration("a", text, partitions=1), registration("old.only", text))
+    await begin("w2", 2, registration("a", number, partitions=256))
+
+
+@pytest.mark.parametrize("payload", ["text", 7])
+async def test_payload_that_any_live_release_takes_is_accepted(mixed, ingest, payload):
+    """In the middle of a rolling upgrade clients of both releases submit, and are told no less than by one of them."""
+    await ingest.submit("a", payload=payload)
+    response = await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "a", "payload": payload}]})
+    assert [item["status"] for item in response.json()["items"]] == [202]
+
+
+async def test_payload_that_no_live_release_takes_is_refused_as_the_newest_has_it(mixed, ingest):
+    """What is wrong is said once, against the schema that `GET /v1/types` shows."""
+    response = await ingest.http.post("/v1/jobs", json={"type": "a", "payload": None})
+    (error,) = problem(response, 422, "invalid-request")["errors"]
+    assert error == {"pointer": "/payload", "detail": 'null is not of type "integer"'}
+    (shown,) = [one for one in (await ingest.get("/v1/types"))["items"] if one["type"] == "a"]
+    assert shown["payload_schema"] == {"type": "integer"}
+
+
+async def test_job_goes_where_the_release_that_takes_it_looks(mixed, ingest):
+    """The older release reads one partition, and only its workers could run this job."""
+    jobs = [await ingest.submit("a", payload="text") for _ in range(8)]
+    assert {job["id"].partition("_")[2][:2] for job in jobs} == {"00"}
+
+
+async def test_type_that_only_an_older_release_handles_is_known(mixed, ingest):
+    """Its workers are still there."""
+    await ingest.submit("old.only", payload="text")
+
+
+async def test_payload_of_a_release_that_is_gone_is_refused(mixed, ingest, broker):
+    """No worker could run it: the client is told so now, and not by a dead letter later."""
+    await broker.registry.leave("w1")
+
+    async def is_refused_now():
+        response = await ingest.http.post("/v1/jobs", json={"type": "a", "payload": "text"})
+        return response.status_code == 422
+
+    await wait_until(is_refused_now, "the schema of the older release holds no longer")
+    await ingest.submit("a", payload=7)
+
+
+async def test_schemas_are_compiled_once_though_their_order_changes(broker, mixed):
+    """A release is taken away, another comes: what stays is not compiled again."""
+    catalogue = TypeCatalogue(broker.registry, MetricRegistry())
+    newest = (await catalogue.of(DEFAULT_TENANT))[JobType("a")]
+    await broker.registry.leave("w2")
+    catalogue._fresh_until.clear()
+    left = (await catalogue.of(DEFAULT_TENANT))[JobType("a")]
+    assert (left.schema, left.others) == (newest.others[0].schema, ())

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from scripts_seen import ScriptsSeen
-from streams.seeds import seed, seed_running, take_one
+from streams.seeds import seed, seed_running, seed_worker, take_one
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, WorkerInfo
 from millstream_reaper.config import ReaperConfig
@@ -107,16 +107,16 @@ async def test_trimmer_leaves_a_stream_alone_that_had_nothing_to_trim(
     assert seen.take() == {}
 
 
-def worker(name: str, silent_s: float) -> WorkerInfo:
-    """Return a worker that was last seen so long ago."""
-    seen = datetime.now(UTC) - timedelta(seconds=silent_s)
-    return WorkerInfo(name=name, types=["report"], concurrency=1, started_at=seen, seen_at=seen)
+def worker(name: str) -> WorkerInfo:
+    """Return a worker whose own clock is an hour late."""
+    late = datetime.now(UTC) - timedelta(hours=1)
+    return WorkerInfo(name=name, types=["report"], concurrency=1, started_at=late, seen_at=late)
 
 
 async def test_sweeper_takes_silent_workers_off_the_list(broker: Broker, queues: list[Queue]) -> None:
-    """One that was killed says no good-bye; one that lives stays."""
-    await broker.registry.beat(worker("gone", 61))
-    await broker.registry.beat(worker("alive", 5))
+    """One that was killed says no good-bye; one that lives stays, whatever its clock says."""
+    await seed_worker(broker, worker("gone"), silent_s=61)
+    await seed_worker(broker, worker("alive"), silent_s=5)
     assert (await sweeper(broker).run_once()).workers == 1
     assert [one.name for one in await broker.registry.workers()] == ["alive"]
 

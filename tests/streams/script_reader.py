@@ -5,11 +5,14 @@ from importlib.resources import files
 
 from msgspec import Struct
 
+from millstream_streams.scripting import FLEET
+
 _FOLDER = files("millstream_streams") / "scripts"
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _PLACES = {
     "ready": {1, 2, 3}, "due": {4}, "dlq": {5}, "events": {6}, "settings": {7}, "expiring": {8},
 }  # fmt: skip
+_FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}}
 
 
 class Header(Struct, frozen=True):
@@ -43,13 +46,15 @@ def read_header(name: str) -> Header:
 
 def used_keys(name: str) -> set[int]:
     """Return the numbers of the KEYS that a script reaches, by itself or through what it calls of the prelude."""
-    shared = _functions(source("_queue"))
+    is_of_fleet = name.startswith(FLEET)
+    shared = _functions(source(f"{FLEET}_fleet" if is_of_fleet else "_queue"))
+    places = _FLEET_PLACES if is_of_fleet else _PLACES
     seen: set[str] = set()
     pending, found = [_code(source(name))], set()
     while pending:
         code = pending.pop()
         words = set(re.findall(r"(?<![\w.])[a-z_]+\b", code))
-        found |= {number for place, numbers in _PLACES.items() if place in words for number in numbers}
+        found |= {number for place, numbers in places.items() if place in words for number in numbers}
         called = (words & shared.keys()) - seen
         seen |= called
         pending += [shared[one] for one in called]

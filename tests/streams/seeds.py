@@ -16,6 +16,7 @@ from millstream_contracts import (
     Outcome,
     Queue,
     Succeeded,
+    WorkerInfo,
     new_job_id,
 )
 from millstream_streams import Broker, Commit, CommitCode, Delivery, Lease, NewJob
@@ -149,9 +150,17 @@ async def events(broker: Broker, queue: Queue) -> list[Event]:
 
 async def kinds(broker: Broker, queue: Queue) -> list[str]:
     """Return the kinds of a queue's events, oldest first."""
-    return [event.kind.value for event in await events(broker, queue)]
+    return [str(event.kind) for event in await events(broker, queue)]
 
 
 def nonce() -> str:
     """Return what tells one claim from all others."""
     return secrets.token_hex(4)
+
+
+async def seed_worker(broker: Broker, worker: WorkerInfo, *, silent_s: float = 0.0) -> None:
+    """Put a worker on the list whose last heartbeat is so old, by the clock of Redis."""
+    await broker.registry.beat(worker)
+    at_ms, _, blob = (await broker.client.hget(broker.keys.workers, worker.name)).partition(b" ")
+    value = b"%d %s" % (int(at_ms) - round(silent_s * 1000), blob)
+    await broker.client.hset(broker.keys.workers, worker.name, value)

@@ -267,6 +267,19 @@ async def test_claim_gives_nothing_while_the_queue_is_paused(broker: Broker, que
     assert len(await take(broker, queue)) == 1
 
 
+@pytest.mark.parametrize(("setting", "taken"), [("!limit", 0), ("colour", 1)])
+async def test_claim_leaves_a_queue_with_a_setting_that_it_must_honour_to_a_release_that_knows_it(
+    broker: Broker, queue: Queue, setting: str, taken: int
+) -> None:
+    """A worker of an older release would run its jobs as if there were no such setting; others it may ignore."""
+    await seed(broker, queue)
+    await broker.client.hset(broker.keys.of(queue).settings, setting, "7")
+    claim = await broker.store.claim(queue, consumer="w1", nonce="n", limit=1)
+    assert (len(claim.deliveries), claim.ask_again_ms > 0) == (taken, taken == 0)
+    await broker.client.hdel(broker.keys.of(queue).settings, setting)
+    assert len(await take(broker, queue)) == 1 - taken
+
+
 async def test_claim_adopts_a_read_entry_while_the_queue_is_paused(broker: Broker, queue: Queue) -> None:
     """What the worker already holds it may run: it would only come back later."""
     await take(broker, queue)

@@ -308,7 +308,7 @@ async def test_commit_takes_every_kind_in_one_call(broker: Broker, queue: Queue)
     assert set(codes) == {CommitCode.COMMITTED}
     states = [(await job_of(broker, queue, one.delivery.id)).state for one in commits]
     assert states == list(STATES.values())
-    told = Counter((event.kind.value, one.state) for event in (await events(broker, queue))[4:] for one in event.jobs)
+    told = Counter((str(event.kind), one.state) for event in (await events(broker, queue))[4:] for one in event.jobs)
     assert told == {
         ("succeeded", "succeeded"): 1,
         ("retrying", "queued"): 1,

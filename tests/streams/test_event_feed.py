@@ -9,7 +9,7 @@ import pytest
 from streams.seeds import commit, events, seed, seed_running
 from waiting import wait_until
 
-from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, QueueEvents
+from millstream_contracts import DEFAULT_TENANT, JobId, JobState, JobTransition, JobType, Queue, QueueEvents
 from millstream_streams import Broker, EventFeed, StoreError
 
 MANY = 100
@@ -138,7 +138,6 @@ async def test_what_cannot_be_read_is_passed_over(broker: Broker, torn_queue: Qu
     whole = {"kind": "started", "state": "running", "at": 1, "worker": "", "detail": ""}
     moves = msgspec.msgpack.encode(["x", 1, 1])
     for broken in (
-        {"kind": "unheard-of", "jobs": moves},
         {"jobs": b"\xc1"},
         {"jobs": msgspec.msgpack.encode([1, "x", 1])},
         {"jobs": msgspec.msgpack.encode(["x", 1])},
@@ -152,6 +151,19 @@ async def test_what_cannot_be_read_is_passed_over(broker: Broker, torn_queue: Qu
     assert [job.id for event in found.events for job in event.jobs] == [job_id]
     await feed.acknowledge([found])
     assert (await broker.client.xpending(stream, "history"))["pending"] == 0
+
+
+async def test_an_event_of_a_kind_that_is_not_known_is_told_all_the_same(
+    broker: Broker, torn_queue: Queue, feed_of: NewFeed
+) -> None:
+    """A dispatcher of the older release stores what workers of the newer one have done: its word is text."""
+    entry = {"kind": "parked", "state": "elsewhere", "at": 1, "worker": "", "detail": "why", "new": "ignored"}
+    await broker.client.xadd(
+        broker.keys.of(torn_queue).events, entry | {"jobs": msgspec.msgpack.encode(["a_00x", 4, 1])}
+    )
+    [found] = await read(feed_of("a"), torn_queue)
+    [event] = found.events
+    assert (event.kind, event.jobs) == ("parked", [JobTransition(JobId("a_00x"), 4, "elsewhere", 1, "why")])
 
 
 async def test_following_goes_on_when_redis_has_forgotten_the_group(

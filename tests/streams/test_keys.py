@@ -21,7 +21,7 @@ queues = st.builds(
     Queue, names.map(Tenant), names.map(JobType), st.integers(min_value=0, max_value=limits.MAX_PARTITIONS - 1)
 )
 
-SHARED = {"ms:queues", "ms:types", "ms:workers", "ms:hints:due", "ms:hints:settled"}
+SHARED = {"ms:queues", "ms:hints:due", "ms:hints:settled", *Keys().fleet_keys}
 
 
 def all_keys(keys: QueueKeys, queue: Queue) -> list[str]:
@@ -45,6 +45,11 @@ def test_keys_of_a_queue_live_in_one_slot(queue: Queue) -> None:
     keys = Keys().of(queue)
     assert {key_slot(key.encode()) for key in all_keys(keys, queue)} == {key_slot(queue.tag.encode())}
     assert len(set(all_keys(keys, queue))) == 11
+
+
+def test_keys_of_the_fleet_live_in_one_slot() -> None:
+    """The registry's scripts write them together, on a cluster too."""
+    assert len({key_slot(key.encode()) for key in Keys().fleet_keys}) == 1
 
 
 @given(queues)

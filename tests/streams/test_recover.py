@@ -171,7 +171,7 @@ async def test_recover_tells_of_its_jobs(broker: Broker, queue: Queue) -> None:
     await broker.client.hset(broker.keys.of(queue).job(poison.id), "crashes", 2)
     await recover_all(broker, queue)
     told = [
-        (event.kind.value, [(one.id, one.state, one.detail) for one in event.jobs])
+        (str(event.kind), [(one.id, one.state, one.detail) for one in event.jobs])
         for event in await events(broker, queue)
     ]
     assert told[-2:] == [("recovered", [(other.id, "queued", "")]), ("dead", [(poison.id, "dead", "crashed")])]

@@ -9,9 +9,9 @@ from streams.script_reader import per_job_loop, read_header, source, used_keys
 from streams.seeds import TTL_MS, lease, new_job, seed, seed_dead, seed_running
 
 from millstream_contracts import Queue, Succeeded
-from millstream_streams import ActionCode, Broker, Commit, CommitCode, EnqueueCode, JobStore, LeaseCode
+from millstream_streams import ActionCode, Broker, Commit, CommitCode, EnqueueCode, JobStore, LeaseCode, Registry
 from millstream_streams import store as store_module
-from millstream_streams.scripting import load_script, run_script, script_names
+from millstream_streams.scripting import FLEET, load_script, run_script, script_names
 
 CODES: dict[str, type[IntEnum]] = {
     "enqueue": EnqueueCode,
@@ -23,13 +23,15 @@ CODES: dict[str, type[IntEnum]] = {
     "discard": ActionCode,
     "watch": ActionCode,
 }
-every_script = pytest.mark.parametrize("name", script_names())
+ALL = [*script_names(), *script_names(FLEET)]
+every_script = pytest.mark.parametrize("name", ALL)
 
 
 def test_every_script_has_a_method_of_its_name_and_the_other_way_round() -> None:
     """One method, one script, one step."""
     methods = {name for name in vars(JobStore) if not name.startswith("_")}
     assert methods == set(script_names())
+    assert {name.removeprefix(FLEET) for name in script_names(FLEET)} < set(vars(Registry))
 
 
 @every_script
@@ -59,7 +61,7 @@ def test_header_says_where_arguments_repeat_and_how_many_a_job_has(name: str) ->
 def test_header_names_every_fixed_argument(name: str) -> None:
     """What the code reads by number, the header explains."""
     header = read_header(name)
-    for number in range(2, 10):
+    for number in range(1 if name.startswith(FLEET) else 2, 10):
         if f"ARGV[{number}]" in source(name).split("\n\n", 1)[1]:
             ranges = [f"ARGV[{number}]", *(f"ARGV[{first}..{number}]" for first in range(2, number))]
             assert any(text in header.text for text in ranges), f"ARGV[{number}]"
@@ -73,7 +75,9 @@ def test_header_lists_codes_that_callers_know(name: str) -> None:
     assert codes <= {code.value for code in CODES[name]}
 
 
-@pytest.mark.parametrize("codes", set(CODES.values()), ids=lambda codes: codes.__name__)
+@pytest.mark.parametrize(
+    "codes", sorted(set(CODES.values()), key=lambda codes: codes.__name__), ids=lambda codes: codes.__name__
+)
 def test_callers_know_no_code_that_no_script_returns(codes: type[IntEnum]) -> None:
     """An answer that cannot come would be handled for nothing."""
     listed = set().union(*(read_header(name).codes for name, known in CODES.items() if known is codes))
@@ -82,19 +86,19 @@ def test_callers_know_no_code_that_no_script_returns(codes: type[IntEnum]) -> No
 
 def test_scripts_have_no_shebang() -> None:
     """With one, Redis refuses the whole script at maxmemory, and 6.2 cannot read it."""
-    assert not [name for name in [*script_names(), "_queue"] if source(name).startswith("#!")]
+    assert not [name for name in [*ALL, "_queue", f"{FLEET}_fleet"] if source(name).startswith("#!")]
 
 
 def test_scripts_call_no_command_that_redis_6_2_lacks() -> None:
     """The floor is 6.2: what came later is an optimisation for elsewhere."""
-    for name in [*script_names(), "_queue"]:
+    for name in [*ALL, "_queue", f"{FLEET}_fleet"]:
         for word in ("XACKDEL", "XDELEX", "KEEPREF", "WAITAOF", "XNACK", "IDMP", "HPEXPIRE", "GETEX"):
             assert word not in source(name), f"{word} in {name}"
 
 
 def test_scripts_are_known_by_their_content() -> None:
     """Two releases side by side each find their own."""
-    assert len({load_script(name).sha for name in script_names()}) == len(script_names())
+    assert len({load_script(name).sha for name in ALL}) == len(ALL)
 
 
 async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,12 @@ def test_an_unreadable_payload_buries_the_job_at_once(terms: Terms) -> None:
 
 
 @pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
+def test_an_unreadable_payload_that_another_release_may_read_waits_at_no_cost(terms: Terms) -> None:
+    """An attempt is a run of the handler, and there was none."""
+    assert decide(Unreadable(ValueError("old"), 1.5), terms) == Snoozed(1500)
+
+
+@pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
 @pytest.mark.parametrize(
     ("why", "outcome"),
     [

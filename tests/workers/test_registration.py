@@ -1,9 +1,10 @@
 """What a worker tells the others about itself."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import msgspec
+import pytest
 from waiting import wait_until
 from workers.floor import Floor
 
@@ -116,3 +117,55 @@ async def test_a_worker_shows_only_the_jobs_that_run_longest(floor: Floor) -> No
     go.set()
     for job_id in ids:
         await floor.settled(job_id)
+
+
+def release(job_type: str = "one") -> App:
+    """Return a release of an application."""
+    app = App("test")
+
+    @app.job(job_type)
+    async def one() -> None: ...
+
+    return app
+
+
+async def test_an_older_worker_takes_nothing_back_by_registering_again(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every worker registers now and then; only a newer start has the last word."""
+    monkeypatch.setattr("millstream_workers.registrar.REGISTER_EVERY_BEATS", 1)
+    old = await floor.hire(release(), code_version="old", beat_every_s=0.02)
+    await floor.hire(release(), code_version="new", beat_every_s=0.02)
+    seen = (await info_of(floor, old.name)).seen_at
+
+    async def has_registered_again() -> bool:
+        return (await info_of(floor, old.name)).seen_at > seen + timedelta(seconds=0.2)
+
+    await wait_until(has_registered_again, "the older worker has registered again")
+    assert (await floor.broker.registry.types(DEFAULT_TENANT))["one"].code_version == "new"
+
+
+async def test_the_registration_of_a_killed_worker_ends(floor: Floor) -> None:
+    """A canary that crashed says no good-bye: the older release is the newest again all the same."""
+    await floor.hire(release(), code_version="old", beat_every_s=0.05)
+    canary = await floor.hire(release(), code_version="new", beat_every_s=0.05)
+    canary.scope.cancel()
+
+    async def is_old() -> bool:
+        return (await floor.broker.registry.types(DEFAULT_TENANT))["one"].code_version == "old"
+
+    await wait_until(is_old, "the older registration is back")
+
+
+async def test_a_worker_has_one_start_by_the_clock_of_redis(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registering again does not make it younger, or two releases would take turns at being the newest."""
+    monkeypatch.setattr("millstream_workers.registrar.REGISTER_EVERY_BEATS", 1)
+    hired = await floor.hire(release(), beat_every_s=0.02)
+    first = await info_of(floor, hired.name)
+
+    async def has_registered_again() -> bool:
+        return (await info_of(floor, hired.name)).seen_at > first.seen_at + timedelta(seconds=0.2)
+
+    await wait_until(has_registered_again, "it has registered again")
+    assert (await info_of(floor, hired.name)).started_at == first.started_at
+    assert await floor.broker.client.zcard(floor.broker.keys.starts) == 1

@@ -43,7 +43,8 @@ class Event(Struct, frozen=True):
 
     entry: str
     """Stream entry id: a position to resume from, never an identity."""
-    kind: EventKind
+    kind: EventKind | str
+    """A plain text for a word that this release does not know: its jobs have moved all the same."""
     at_ms: int
     worker: str
     jobs: list[JobTransition]

@@ -42,7 +42,9 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     """At most the 100 that have run longest."""
     busy: int = 0
     started_at: datetime
+    """When it first registered, by the clock of Redis."""
     seen_at: datetime
+    """When Redis took its last heartbeat, by the clock of Redis."""
     version: str = ""
     state: str = "active"
     """`active`, or `draining` once it was told to stop."""

@@ -52,8 +52,8 @@ TERMINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.CANCELLED, JobState.EX
 class JobSpec(Struct, frozen=True, array_like=True):
     """The part of a job that never changes, stored once as a MessagePack array in the job's hash.
 
-    An array keeps a queued job small. New fields go to the end with a default, so that two releases can
-    read each other's jobs.
+    An array keeps a queued job small. New fields go to the end with a default, and are left out of the array where they
+    have it: a release that does not know a field leaves the jobs that have it to one that does (ADR 16).
     """
 
     payload: Raw

@@ -89,7 +89,7 @@ def transition_rows(queue: Queue, event: Event, errors: dict[JobId, JobError]) -
 
     `errors` are the last ones of jobs; an event that tells of failures takes its own out of them.
     """
-    kind, at, worker = event.kind.value, moment(event.at_ms), _text(event.worker) or None
+    kind, at, worker = _text(str(event.kind)), moment(event.at_ms), _text(event.worker) or None
     failed = event.kind in _FAILURES
     for job in event.jobs:
         error = _json(errors.pop(job.id, None)) if failed else None

@@ -37,6 +37,7 @@ from millstream_streams.event_feed import EventFeed, Snapshots
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading import MAX_BLOCK_S, ReadyReader
+from millstream_streams.registrations import Registered, Registrations, Start, digest_of
 from millstream_streams.registry import Registry
 from millstream_streams.rounds import for_each_queue
 from millstream_streams.store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
@@ -76,9 +77,12 @@ __all__ = [
     "Recovery",
     "RedisObserver",
     "RedisUrlError",
+    "Registered",
+    "Registrations",
     "Registry",
     "Release",
     "Snapshots",
+    "Start",
     "StoreError",
     "StoreFullError",
     "StoreUnavailableError",
@@ -86,6 +90,7 @@ __all__ = [
     "assemble",
     "backoff_s",
     "consumer_name",
+    "digest_of",
     "for_each_queue",
     "open_broker",
     "sum_depths",

@@ -47,10 +47,15 @@ class Keys:
         self.namespace = namespace
         self.queues = f"{namespace}:queues"
         """set of queue tags"""
-        self.types = f"{namespace}:types"
-        """hash: `tenant/type` to a TypeRegistration"""
-        self.workers = f"{namespace}:workers"
-        """hash: worker name to its last WorkerInfo"""
+        # One tag, so that a script may write them together. No queue has it: a queue's has two slashes.
+        self.types = f"{namespace}:{{fleet}}:types"
+        """hash: what workers have registered, as scripts/fleet/_fleet.lua has it"""
+        self.starts = f"{namespace}:{{fleet}}:starts"
+        """zset: which workers are alive, and since when"""
+        self.workers = f"{namespace}:{{fleet}}:workers"
+        """hash: worker name to its last heartbeat"""
+        self.fleet_keys = (self.types, self.starts, self.workers)
+        """KEYS of every script of the registry, in the order that scripts/fleet/_fleet.lua names."""
         self.hint_due = f"{namespace}:hints:due"
         """channel: tag of a queue whose next due time moved closer"""
         self.hint_settled = f"{namespace}:hints:settled"

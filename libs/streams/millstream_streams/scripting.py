@@ -12,6 +12,9 @@ from redis.exceptions import NoScriptError
 
 Argument = str | bytes | int
 
+FLEET = "fleet/"
+"""What the names of the registry's scripts begin with."""
+
 
 class Script(Struct, frozen=True):
     """A script with the prelude that all of them share."""
@@ -30,16 +33,18 @@ class Script(Struct, frozen=True):
 
 @cache
 def load_script(name: str) -> Script:
-    """Return a script of this package by the name of its file. Raises: FileNotFoundError."""
+    """Return a script of this package by the path of its file, without its suffix. Raises: FileNotFoundError."""
     folder = files(__package__) / "scripts"
-    text = (folder / "_queue.lua").read_text() + "\n" + (folder / f"{name}.lua").read_text()
+    prelude = "fleet/_fleet" if name.startswith(FLEET) else "_queue"
+    text = (folder / f"{prelude}.lua").read_text() + "\n" + (folder / f"{name}.lua").read_text()
     return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def script_names() -> list[str]:
-    """Return the names of all scripts."""
-    names = (entry.name for entry in (files(__package__) / "scripts").iterdir())
-    return sorted(name.removesuffix(".lua") for name in names if not name.startswith("_") and name.endswith(".lua"))
+def script_names(folder: str = "") -> list[str]:
+    """Return the names of all scripts about queues, or those in :data:`FLEET`."""
+    names = (entry.name for entry in (files(__package__) / "scripts" / folder).iterdir())
+    found = sorted(name.removesuffix(".lua") for name in names if not name.startswith("_") and name.endswith(".lua"))
+    return [folder + name for name in found]
 
 
 async def run_script(

@@ -8,6 +8,7 @@ import msgspec
 
 from millstream_contracts import (
     UNDECODABLE,
+    BackoffOptions,
     Event,
     EventKind,
     JobError,
@@ -19,19 +20,36 @@ from millstream_contracts import (
 )
 
 # Stands for a spec that was broken, or written by a release that this one does not understand. No handler can decode
-# its payload either, so the job is buried with a clear reason.
+# its payload either, so the job is left to another release, or buried with a clear reason.
 UNREADABLE = JobSpec(payload=msgspec.Raw(b""), created_at_ms=0)
 
-_decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
+
+class KnownSpec(JobSpec, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A spec of which this release knows every field."""
+
+    backoff: BackoffOptions | None = None
+
+
+class NewerSpec(JobSpec, frozen=True, array_like=True):
+    """A spec to which a newer release has added what this one does not know, and what may change how the job is run."""
+
+
+_decode_known = msgspec.msgpack.Decoder(KnownSpec).decode
+_decode_newer = msgspec.msgpack.Decoder(NewerSpec).decode
+_KINDS = {kind.encode(): kind for kind in EventKind}
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
 _decode_moves = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 def read_spec(blob: bytes | None) -> JobSpec:
-    """Return a job's spec, or :data:`UNREADABLE`."""
+    """Return a job's spec, or :data:`UNREADABLE`; a :class:`NewerSpec` where this release does not know all of it."""
     try:
-        return _decode_spec(blob or b"")
+        return _decode_known(blob or b"")
+    except UNDECODABLE:
+        pass
+    try:
+        return _decode_newer(blob or b"")
     except UNDECODABLE:
         return UNREADABLE
 
@@ -59,7 +77,7 @@ def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
     moves = list(zip(*[iter(_decode_moves(fields[b"jobs"]))] * 3, strict=True))
     return Event(
         entry=entry.decode(),
-        kind=EventKind(fields[b"kind"].decode()),
+        kind=_KINDS.get(fields[b"kind"]) or fields[b"kind"].decode(),
         at_ms=int(fields[b"at"]),
         worker=fields[b"worker"].decode(),
         jobs=[

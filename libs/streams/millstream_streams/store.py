@@ -183,6 +183,14 @@ class JobStore:
             arguments += (job_id, token)
         return [code == 1 for code in await self._run("set_apart", queue, arguments)]
 
+    async def note_unreadable(self, queue: Queue, job_id: JobId, token: str, digest: str) -> set[str]:
+        """Note that the release with this registration cannot read a job.
+
+        Returns: the digests of all registrations whose releases could not; empty when the delivery is stale.
+        """
+        reply = await self._run("note_unreadable", queue, [job_id, token, digest])
+        return set(reply.decode().split())
+
     async def release_due(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Release:
         """Make ready what is due."""
         released, expired, next_in_ms = await self._run("release_due", queue, [limit, self._retention_ms])

@@ -39,12 +39,15 @@ class JobViews:
         """Return a job with its payload and result, or None when there is no such job."""
         key = self._keys.of(queue).job(job_id)
         fields: Fields = await persist(lambda _: self._client.hgetall(key), self._patience_s, lambda: None)
-        return job_from_fields(queue, job_id, fields)
+        return job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED)
 
     async def jobs(self, queue: Queue, ids: Sequence[JobId]) -> list[Job]:
         """Return the jobs of these ids that exist, in this order, without payload and result."""
         found = await self._hashes(queue, ids)
-        jobs = (job_from_fields(queue, job_id, fields, brief=True) for job_id, fields in zip(ids, found, strict=True))
+        jobs = (
+            job_from_fields(queue, job_id, fields, brief=True, unknown=JobState.BLOCKED)
+            for job_id, fields in zip(ids, found, strict=True)
+        )
         return [job for job in jobs if job]
 
     async def specs(self, queue: Queue, ids: Sequence[JobId]) -> list[JobSpec]:
@@ -82,12 +85,15 @@ async def read_hashes(client: Client, keys: Sequence[str]) -> list[Fields]:
     return found
 
 
-def job_from_fields(queue: Queue, job_id: JobId, fields: Fields, *, brief: bool = False) -> Job | None:
+def job_from_fields(
+    queue: Queue, job_id: JobId, fields: Fields, *, brief: bool = False, unknown: JobState | None = None
+) -> Job | None:
     """Return a job from its hash, or None when that holds no job. A brief one leaves out payload and result.
 
-    What cannot be read is shown as absent: one broken job must not hide those beside it.
+    What cannot be read is shown as absent: one broken job must not hide those beside it. A job in a state that this
+    release does not know is shown in state `unknown`; without one there is no such job.
     """
-    state = _STATES.get(fields.get(b"state", b""))
+    state = _STATES.get(fields.get(b"state", b""), unknown if fields.keys() >= {b"state", b"spec"} else None)
     if state is None:
         return None
     spec = read_spec(fields.get(b"spec"))

@@ -17,7 +17,7 @@ class Admission:
         self._refuses_unknown = unknown_types == "refuse"
 
     def admit(self, decoded: Decoded, known: KnownTypes, prefix: str = "") -> TypePolicy:
-        """Return the policy of the submission's type.
+        """Return the policy of the newest release that takes the submission, while several run side by side.
 
         `prefix` is the pointer to the submission in the request's body. Raises: IngestError (422).
         """
@@ -29,6 +29,9 @@ class Admission:
                 raise _unknown_type(job_type, known, prefix)
             return _DEFAULT_POLICY
         if found.schema is not None and (errors := found.schema.errors(decoded.value)):
+            takers = (one for one in found.others if one.schema is None or not one.schema.errors(decoded.value))
+            if taker := next(takers, None):
+                return taker.registration.policy
             at = [FieldError(prefix + error.pointer, error.detail) for error in errors]
             raise IngestError(INVALID_REQUEST, f"the payload does not fit the schema of `{job_type}`", at)
         return found.registration.policy

@@ -5,15 +5,16 @@ away the last known types hold.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import anyio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from millstream_contracts import JobType, Tenant, TypeRegistration
 from millstream_ingest.payload_schema import PayloadSchema, compile_schema
-from millstream_streams import Registry, StoreUnavailableError
+from millstream_streams import Registered, Registrations, Registry, StoreUnavailableError
 from millstream_telemetry import MetricRegistry
 
 FRESH_FOR_S = 1.0
@@ -25,6 +26,10 @@ class KnownType(Struct, frozen=True):
 
     registration: TypeRegistration
     schema: PayloadSchema | None
+    digest: str
+    """Of the registration."""
+    others: tuple["KnownType", ...] = ()
+    """The same type as older releases have it that run beside the newest: the newest of them first."""
 
 
 KnownTypes = Mapping[JobType, KnownType]
@@ -60,23 +65,35 @@ class TypeCatalogue:
     async def _read(self, tenant: Tenant) -> None:
         try:
             with anyio.fail_after(ANSWER_WITHIN_S):
-                registrations = await self._registry.types(tenant)
+                registrations = await self._registry.registrations(tenant)
         except (StoreUnavailableError, TimeoutError):
             pass
         else:
             self._replace(tenant, registrations)
         self._fresh_until[tenant] = time.monotonic() + FRESH_FOR_S
 
-    def _replace(self, tenant: Tenant, registrations: Mapping[JobType, TypeRegistration]) -> None:
+    def _replace(self, tenant: Tenant, registrations: Registrations) -> None:
         known = self._known.get(tenant, _NOTHING)
         self._known[tenant] = {
-            job_type: _learn(registration, known.get(job_type)) for job_type, registration in registrations.items()
+            job_type: _learn(ranked, known.get(job_type)) for job_type, ranked in registrations.items()
         }
         self._metrics.register_types(registrations)
 
 
-def _learn(registration: TypeRegistration, known: KnownType | None) -> KnownType:
-    """Return what is known of a type; a schema is compiled only when it has changed."""
-    if known is not None and known.registration == registration:
+def _learn(ranked: Sequence[Registered], known: KnownType | None) -> KnownType:
+    """Return what is known of a type; a schema is compiled only when it is new."""
+    before = (known, *known.others) if known else ()
+    if known is not None and [one.digest for one in before] == [one.digest for one in ranked]:
         return known
-    return KnownType(registration, compile_schema(registration.type, registration.payload_schema))
+    compiled = {one.digest: one.schema for one in before}
+    newest, *others = [
+        KnownType(
+            one.registration,
+            compiled[one.digest]
+            if one.digest in compiled
+            else compile_schema(one.registration.type, one.registration.payload_schema),
+            one.digest,
+        )
+        for one in ranked
+    ]
+    return replace(newest, others=tuple(others))

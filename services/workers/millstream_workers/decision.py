@@ -84,6 +84,8 @@ def _decide(happening: Happening, terms: Terms, traceparent: str) -> Outcome | N
         case TimedOut(timeout_s):
             message = f"the attempt took longer than {timeout_s:g} s"
             return _try_again(JobError("timeout", message, "timeout", "", terms.attempt, traceparent), terms)
+        case Unreadable(_, float(after_s)):
+            return Snoozed(round(after_s * 1000))
         case Unreadable(error):
             # No other attempt would read it better.
             return Dead("invalid_payload", describe_failure(error, terms.attempt, traceparent))

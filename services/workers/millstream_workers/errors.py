@@ -3,6 +3,7 @@
 WorkerError
 ├── AppLoadError         the app named on the command line cannot be loaded
 ├── NoHandlersError      none of the apps' handlers matches the wanted types
+├── UnreadableJobError   a job was stored in a form that this release cannot read
 ├── ProcessDiedError     the process of a handler with `isolation="process"` ended without an answer
 ├── RemoteError          such a handler raised; carries the failure as text
 │   └── InvalidResultError   such a handler returned what cannot be stored
@@ -26,6 +27,10 @@ class AppLoadError(WorkerError):
 
 class NoHandlersError(WorkerError):
     """None of the apps' handlers matches the wanted types."""
+
+
+class UnreadableJobError(WorkerError):
+    """What is stored of the job is broken, or was written by a newer release."""
 
 
 class ProcessDiedError(WorkerError):

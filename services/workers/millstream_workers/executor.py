@@ -16,6 +16,7 @@ from millstream.handler import Handler
 from millstream_contracts import Dead as DeadOutcome
 from millstream_contracts import JobType, Outcome, Progress, RetryAt, TypePolicy
 from millstream_streams import Delivery
+from millstream_streams.specs import NewerSpec
 from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
 from millstream_workers.calling import Caller, queue_wait_s
 from millstream_workers.child_jobs import ChildSubmitter
@@ -30,9 +31,9 @@ from millstream_workers.happenings import (
     Raised,
     Returned,
     TimedOut,
-    Unreadable,
 )
 from millstream_workers.lease_keeper import Holder
+from millstream_workers.release_finder import ReleaseFinder
 from millstream_workers.running import Running
 from millstream_workers.stop_scope import StopScope
 
@@ -52,6 +53,7 @@ class Executor:
         submitter: ChildSubmitter,
         states: Mapping[App, Any],
         clean: CleanContext,
+        releases: ReleaseFinder,
     ) -> None:
         self._handlers = handlers
         self._caller = caller
@@ -62,6 +64,7 @@ class Executor:
         self._submitter = submitter
         self._states = states
         self._clean = clean
+        self._releases = releases
         # Bound now: the lazy logger would be made anew at each call, which costs as much as the rest of a no-op job.
         self._log = structlog.get_logger().bind()
         self.running: set[Running] = set()
@@ -103,10 +106,12 @@ class Executor:
         """Decode and call. Returns: what happened."""
         if running.interruption:  # while it waited for a slot, or to run alone
             return Interrupted(running.interruption)
+        if isinstance(running.delivery.spec, NewerSpec) and (left := await self._releases.look_newer(running.delivery)):
+            return left
         try:
             payload = handler.decode(running.delivery.spec.payload)
         except BaseException as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
-            return Unreadable(error)
+            return await self._releases.look(running.delivery, error)
         submitter = self._submitter.within(span.context)
         if handler.signature.takes_context:
             running.context = self._context(handler, running, terms, submitter)

@@ -46,9 +46,11 @@ class Interrupted(Struct, frozen=True):
 
 
 class Unreadable(Struct, frozen=True):
-    """The handler was not called: the payload is not what it takes."""
+    """The handler was not called: the job is not what it takes."""
 
     error: BaseException
+    elsewhere_after_s: float | None = None
+    """When to have it tried by another release that runs beside this one; None when each has tried."""
 
 
 Happening = Returned | Raised | TimedOut | Interrupted | Unreadable

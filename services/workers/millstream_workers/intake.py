@@ -82,6 +82,13 @@ class Intake:
         """Whether nothing is read any more."""
         self._log = structlog.get_logger().bind(worker=consumer)
 
+    def add(self, queues: Iterable[Queue]) -> None:
+        """Read further queues, from the next look on."""
+        for queue in queues:
+            self._queues.append(queue)
+            # As at the start: a claim makes the groups that a blocking read needs.
+            self._hot[queue] = None
+
     def stop(self) -> None:
         """Claim no more. A blocking read that is under way ends by itself: to cancel it could strand a job."""
         self._stopped.set()

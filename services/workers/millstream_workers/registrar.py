@@ -1,16 +1,20 @@
-"""Tells the others about this worker: which types it handles, how it describes them, that it is alive."""
+"""Tells the others about this worker: which types it handles, how it describes them, that it is alive.
+
+Releases of an application run side by side while one takes the place of another. What each has registered counts for
+as long as one of its workers beats and takes jobs, and for a while after that: it may only be restarting (ADR 16).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
 import anyio
 
 from millstream.handler import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
-from millstream_streams import Registry, StoreError
-from millstream_telemetry import DutyResult
+from millstream_streams import Registry, Start, StoreError
+from millstream_telemetry import DutyResult, Wake
 from millstream_workers.running import Running
 
 SHOWN_JOBS = 100
@@ -19,7 +23,15 @@ LEAVE_WITHIN_S = 1.0
 """A worker that leaves does not wait longer than this to be taken off the list."""
 
 REGISTER_EVERY_BEATS = 12
-"""Registrations are written again now and then, so that a registry which was lost comes back."""
+"""Registrations are written again now and then, so that they come back when a newer worker has gone without a word."""
+
+ALIVE_FOR_BEATS = 6
+"""How long the registrations of a worker count that was killed. Shorter, a busy worker's would come and go."""
+
+LEAVING_FOR_BEATS = 3
+"""How long those of a worker count that was told to stop: the time to be started again."""
+
+COUNTS_FOR_AT_LEAST_S = 5.0
 
 
 class Registrar:
@@ -50,29 +62,54 @@ class Registrar:
         self._concurrency = concurrency
         self._running = running
         self._release = release
-        self._started_at = datetime.now(UTC)
-        self._beats = 0
-        self.is_draining = False
+        self._alive_for = _beats(ALIVE_FOR_BEATS, interval_s)
+        self._leaving_for = _beats(LEAVING_FOR_BEATS, interval_s)
+        self._start: Start | None = None
+        """None before the first registration; what is registered again keeps its start."""
+        self._beats = 1
+        """Since the last registration. Not 0 at first: the worker registers before it takes a job."""
+        self._is_draining = False
+        self.wake = Wake()
 
     async def run_once(self) -> DutyResult:
         """Register, or just say that this worker is alive."""
-        if self._beats % REGISTER_EVERY_BEATS == 0:
-            await self.register()
-        await self._registry.beat(self._info())
-        self._beats += 1
+        start = self._start
+        if start is None or (self._beats % REGISTER_EVERY_BEATS == 0 and not self._is_draining):
+            start = await self.register()
+        is_known = await self._registry.beat(
+            self._info(start),
+            start,
+            alive_for=self._leaving_for if self._is_draining else self._alive_for,
+            is_leaving=self._is_draining,
+        )
+        # What Redis has lost is registered again at the next beat.
+        self._beats = self._beats + 1 if is_known else 0
         return DutyResult()
 
-    async def register(self) -> None:
+    async def register(self) -> Start:
         """Publish the types and queues of this worker."""
         await self._registry.add_queues(self._queues)
-        await self._registry.add_types(self._tenant, self._types)
+        self._start = await self._registry.add_types(
+            self._tenant,
+            self._types,
+            worker=self._worker,
+            started_at_ms=self._start.at_ms if self._start else None,
+            alive_for=self._alive_for,
+        )
+        return self._start
+
+    def drain(self) -> None:
+        """Say at once that this worker takes no more jobs: what only it could run is not to be accepted for long."""
+        self._is_draining = True
+        self.wake.set()
 
     async def leave(self) -> None:
         """Take this worker off the list; when Redis is away, a reaper will."""
         with suppress(StoreError), anyio.move_on_after(LEAVE_WITHIN_S):
-            await self._registry.leave(self._worker)
+            await self._registry.leave(self._worker, self._leaving_for)
 
-    def _info(self) -> WorkerInfo:
+    def _info(self, start: Start) -> WorkerInfo:
+        started_at = moment(start.at_ms)
         running = sorted(self._running(), key=lambda one: one.begun_at)
         return WorkerInfo(
             name=self._worker,
@@ -80,8 +117,12 @@ class Registrar:
             concurrency=self._concurrency,
             running=[RunningJob(one.id, moment(one.delivery.claimed_at_ms)) for one in running[:SHOWN_JOBS]],
             busy=len(running),
-            started_at=self._started_at,
-            seen_at=datetime.now(UTC),
+            started_at=started_at,
+            seen_at=started_at,  # Redis notes when it was
             version=self._release,
-            state="draining" if self.is_draining else "active",
+            state="draining" if self._is_draining else "active",
         )
+
+
+def _beats(number: int, interval_s: float) -> timedelta:
+    return timedelta(seconds=max(COUNTS_FOR_AT_LEAST_S, number * interval_s))

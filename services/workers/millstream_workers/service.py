@@ -48,9 +48,11 @@ from millstream_workers.errors import NoHandlersError
 from millstream_workers.executor import Executor
 from millstream_workers.intake import Intake
 from millstream_workers.lease_keeper import LeaseKeeper
+from millstream_workers.partition_finder import PartitionFinder
 from millstream_workers.process_pool import ProcessPool
 from millstream_workers.quarantine import Quarantine
 from millstream_workers.registrar import Registrar
+from millstream_workers.release_finder import ReleaseFinder
 from millstream_workers.runners import Runners
 from millstream_workers.running import Running
 from millstream_workers.slots import Slots
@@ -198,6 +200,7 @@ class Worker:
             ),
             states=states,
             clean=clean,
+            releases=ReleaseFinder(broker.store, broker.registry, handlers, code_version=config.code_version),
         )
         queues = queues_of(config, handlers)
         self._registrar = Registrar(
@@ -212,9 +215,6 @@ class Worker:
             code_version=config.code_version,
             release=release,
         )
-        self._duties = DutyRunner(
-            [self._registrar], DutyMetrics(registry, "workers"), needs={"redis": StoreUnavailableError}
-        )
         self._reader = broker.reader()
         self._intake = Intake(
             broker.store,
@@ -226,6 +226,10 @@ class Worker:
             pulse=self._pulse,
             deliver=self._deliver,
             decline=self._decline,
+        )
+        finder = PartitionFinder(broker.registry, config.tenant, handlers.keys(), known=queues, found=self._intake.add)
+        self._duties = DutyRunner(
+            [self._registrar, finder], DutyMetrics(registry, "workers"), needs={"redis": StoreUnavailableError}
         )
         self._log = structlog.get_logger().bind(worker=self.name)
 
@@ -299,7 +303,7 @@ class Worker:
         self._abandon()
 
     def _stop_taking(self) -> None:
-        self._registrar.is_draining = True
+        self._registrar.drain()
         self._intake.stop()
         self._runners.put_back_waiting()
         self._quarantine.close()

@@ -1,0 +1,257 @@
+"""Workers of two releases side by side: no job is worse off than with the release that would take it alone."""
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from waiting import wait_until
+from workers.floor import Floor, Hired, queue_of_id, queue_of_type
+
+from millstream import App
+from millstream_contracts import Backoff, Job, JobId, JobState, JobType, TypePolicy, TypeRegistration, new_job_id
+from millstream_streams import Broker, NewJob, open_broker
+from millstream_workers.happenings import Unreadable
+from millstream_workers.release_finder import ReleaseFinder
+
+TYPE = "order.ship"
+
+
+class OldOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """An order as the older release has it."""
+
+    number: int
+
+
+class NewOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """An order as the newer release has it."""
+
+    number: str
+    country: str
+
+
+OLD, NEW = {"number": 7}, {"number": "7", "country": "nl"}
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a job that is left to another release come back soon."""
+    monkeypatch.setattr("millstream_workers.release_finder.ELSEWHERE_AFTER", Backoff(base_s=0.02, cap_s=0.04))
+
+
+@pytest.fixture
+def ran() -> Counter[str]:
+    """Return how often each release has run its handler."""
+    return Counter()
+
+
+def app_of(release: str, order: type[msgspec.Struct], ran: Counter[str], *, partitions: int = 1) -> App:
+    """Return a release of an application with one job type."""
+    app = App(release)
+
+    async def ship(payload: msgspec.Struct) -> str:
+        ran[release] += 1
+        return release
+
+    ship.__annotations__["payload"] = order
+    app.job(TYPE, partitions=partitions)(ship)
+    return app
+
+
+async def hire_old(floor: Floor, ran: Counter[str], **settings: object) -> Hired:
+    """Start a worker of the older release."""
+    return await floor.hire(app_of("old", OldOrder, ran), code_version="1", beat_every_s=0.05, **settings)
+
+
+async def hire_new(floor: Floor, ran: Counter[str], **settings: object) -> Hired:
+    """Start a worker of the newer release."""
+    return await floor.hire(app_of("new", NewOrder, ran), code_version="2", beat_every_s=0.05, **settings)
+
+
+async def send_away(floor: Floor, hired: Hired) -> None:
+    """Let a worker drain and leave."""
+    hired.orders.stop.set()
+    await wait_until(hired.is_gone.is_set, "the worker is gone")
+
+
+async def was_passed_on(floor: Floor, job_id: JobId) -> bool:
+    """Whether a release has given a job up to another one."""
+    await floor.broker.store.release_due(queue_of_id(job_id))
+    return (await floor.job(job_id)).deliveries >= 2
+
+
+def costs(job: Job) -> tuple[JobState, int, int, int]:
+    """Return the state of a job, and what its deliveries have cost it."""
+    return job.state, job.attempts, job.crashes, job.handbacks
+
+
+async def test_each_release_runs_what_it_can_read(floor: Floor, ran: Counter[str]) -> None:
+    """A job that the wrong one claims costs nothing, and is run once, by the other."""
+    await hire_old(floor, ran)
+    await hire_new(floor, ran)
+    ids = await floor.submit_many(TYPE, [OLD, NEW] * 10)
+    jobs = [await floor.settled(job_id) for job_id in ids]
+    assert {costs(job) for job in jobs} == {(JobState.SUCCEEDED, 1, 0, 0)}
+    assert [job.result for job in jobs] == ["old", "new"] * 10
+    assert ran == {"old": 10, "new": 10}
+
+
+async def test_job_waits_for_the_release_that_takes_it(floor: Floor, ran: Counter[str]) -> None:
+    """Its workers may all be busy: it is not buried for that."""
+    old, new = await hire_old(floor, ran), await hire_new(floor, ran)
+    old.worker._intake.stop()
+    await wait_until(lambda: old.worker._intake.has_ended, "the older release takes nothing for now")
+    job_id = await floor.submit(TYPE, OLD)
+    await wait_until(lambda: was_passed_on(floor, job_id), "the newer release has passed it on again and again")
+    assert (await floor.job(job_id)).state is not JobState.DEAD
+    await hire_old(floor, ran)
+    assert costs(await floor.settled(job_id)) == (JobState.SUCCEEDED, 1, 0, 0)
+    assert new.is_running
+
+
+async def test_job_that_no_release_can_read_is_dead_once_each_has_tried(floor: Floor, ran: Counter[str]) -> None:
+    """Otherwise it would go round for as long as two releases run side by side."""
+    await hire_old(floor, ran)
+    await hire_new(floor, ran)
+    job_id = await floor.submit(TYPE, "no order at all")
+    job = await floor.settled(job_id)
+    assert (*costs(job), job.reason) == (JobState.DEAD, 1, 0, 0, "invalid_payload")
+    tried = await floor.broker.client.hget(floor.broker.keys.of(queue_of_id(job_id)).job(job_id), "unread_by")
+    assert len(tried.split()) == 2
+    assert not ran
+
+
+async def test_job_is_dead_when_the_release_that_takes_it_is_gone(floor: Floor, ran: Counter[str]) -> None:
+    """Nothing waits for a release that does not come back: a dead letter can be redriven when it does."""
+    old = await hire_old(floor, ran)
+    await hire_new(floor, ran)
+    old.worker._intake.stop()
+    await wait_until(lambda: old.worker._intake.has_ended, "the older release takes nothing for now")
+    job_id = await floor.submit(TYPE, OLD)
+    await wait_until(lambda: was_passed_on(floor, job_id), "the newer release has passed it on")
+    await send_away(floor, old)
+    assert (await floor.settled(job_id)).reason == "invalid_payload"
+    await hire_old(floor, ran)
+    await floor.broker.store.redrive(queue_of_id(job_id), [job_id])
+    assert (await floor.settled(job_id)).result == "old"
+
+
+async def test_job_of_a_release_alone_is_dead_at_once(floor: Floor, ran: Counter[str]) -> None:
+    """Where nothing else could read it, to wait would only hide the mistake."""
+    await hire_new(floor, ran)
+    await hire_new(floor, ran)
+    job_id = await floor.submit(TYPE, OLD)
+    job = await floor.settled(job_id)
+    assert (job.reason, job.deliveries) == ("invalid_payload", 1)
+
+
+NEWER = {
+    "unknown option of a backoff": {"backoff": {"kind": "linear", "floor_s": 3.0}},
+    "unknown field": {"ninth": "at midnight"},
+}
+UNKNOWN = {"unknown kind of backoff": {"backoff": {"kind": "fibonacci"}}}
+
+
+def spec_of(backoff: object = None, **added: object) -> bytes:
+    """Return the spec of a job as a release would write it that is yet to be written."""
+    return msgspec.msgpack.encode([OLD, 1_700_000_000_000, "", "", None, None, backoff, {"a": "b"}, *added.values()])
+
+
+@pytest.mark.parametrize("added", [*NEWER.values(), *UNKNOWN.values()], ids=[*NEWER, *UNKNOWN])
+async def test_job_with_settings_of_a_newer_release_is_left_to_it(
+    floor: Floor, ran: Counter[str], added: dict[str, object]
+) -> None:
+    """An older release would run it by other rules than its client asked for."""
+    await hire_old(floor, ran)
+    await register_newer(floor.broker)
+    job = await store(floor, spec_of(**added))
+    await wait_until(lambda: was_passed_on(floor, job.id), "the older release has passed it on")
+    assert (await floor.job(job.id)).state is not JobState.DEAD
+    assert not ran
+    await floor.broker.store.cancel(queue_of_id(job.id), [job.id])
+
+
+@pytest.mark.parametrize("added", NEWER.values(), ids=NEWER)
+async def test_job_with_settings_of_a_newer_release_that_is_gone_is_run_without_them(
+    floor: Floor, ran: Counter[str], added: dict[str, object]
+) -> None:
+    """After a rollback no other release is left to run it, and what it had is shown all the same."""
+    await hire_old(floor, ran)
+    job = await store(floor, spec_of(**added))
+    found = await floor.settled(job.id)
+    assert (found.result, found.payload, found.tags, found.deliveries) == ("old", OLD, {"a": "b"}, 1)
+
+
+async def test_job_whose_settings_no_release_that_is_left_can_read_is_dead(floor: Floor, ran: Counter[str]) -> None:
+    """The dead letter says that the job is at fault, or too new, and not its payload."""
+    await hire_old(floor, ran)
+    await register_newer(floor.broker)
+    job = await store(floor, spec_of(**UNKNOWN["unknown kind of backoff"]))
+    await wait_until(lambda: was_passed_on(floor, job.id), "the older release has passed it on")
+    await floor.broker.registry.leave("newer")
+    found = await floor.settled(job.id)
+    assert found.error is not None
+    assert (found.reason, found.error.type) == ("invalid_payload", "millstream_workers.errors.UnreadableJobError")
+
+
+async def store(floor: Floor, spec: bytes) -> NewJob:
+    """Store a job with a spec that this release would not write."""
+    queue = queue_of_type(TYPE)
+    job = NewJob(id=new_job_id(queue), spec=spec)
+    await floor.broker.store.enqueue(queue, [job])
+    return job
+
+
+async def register_newer(broker: Broker) -> None:
+    """Have a worker of a release on the list that is yet to be written."""
+    newer = TypeRegistration(type=JobType(TYPE), policy=TypePolicy(), code_version="3")
+    await broker.registry.add_types(queue_of_type(TYPE).tenant, [newer], worker="newer", alive_for=timedelta(minutes=5))
+
+
+async def test_spec_of_an_older_release_has_defaults_for_what_it_lacks(floor: Floor, ran: Counter[str]) -> None:
+    """Jobs that wait for hours outlive the release that stored them."""
+    await hire_old(floor, ran)
+    job = await store(floor, msgspec.msgpack.encode([OLD, 1_700_000_000_000]))
+    assert (await floor.settled(job.id)).result == "old"
+
+
+async def test_job_waits_when_the_registry_cannot_be_asked(floor: Floor, tmp_path: Path, ran: Counter[str]) -> None:
+    """To be dead for want of an answer would be for good."""
+    app = app_of("new", NewOrder, ran)
+    queue = queue_of_type(TYPE)
+    await floor.broker.registry.add_queues([queue])
+    await floor.submit(TYPE, OLD)
+    claim = await floor.broker.store.claim(queue, consumer="w", nonce="n", limit=1)
+    async with open_broker("redis://127.0.0.1:1/0", patience_s=0.0) as away:
+        finder = ReleaseFinder(away.store, away.registry, app.handlers, code_version="2")  # type: ignore[arg-type]
+        found = await finder.look(claim.deliveries[0], ValueError("no order"))
+    assert isinstance(found, Unreadable)
+    assert found.elsewhere_after_s is not None
+    await floor.broker.store.hand_back(queue, worker="w", deliveries=claim.deliveries)
+
+
+async def test_partitions_of_an_older_release_are_drained_by_a_newer_with_fewer(
+    floor: Floor, ran: Counter[str]
+) -> None:
+    """Jobs that were stored there before the upgrade must not wait for a rollback."""
+    ids = [await floor.submit(TYPE, OLD, partition=partition) for partition in range(4)]
+    await floor.hire(app_of("fewer", OldOrder, ran, partitions=1))
+    assert {(await floor.settled(job_id)).result for job_id in ids} == {"fewer"}
+
+
+async def test_partitions_of_a_newer_release_are_drained_by_an_older_with_fewer(
+    floor: Floor, ran: Counter[str], quick_finder: None
+) -> None:
+    """After a rollback only the older release is left, and it was there before these partitions were."""
+    await floor.hire(app_of("fewer", OldOrder, ran, partitions=1))
+    more = await floor.hire(app_of("more", OldOrder, ran, partitions=4))
+    await send_away(floor, more)
+    ids = [await floor.submit(TYPE, OLD, partition=partition) for partition in range(4)]
+    assert {(await floor.settled(job_id)).result for job_id in ids} == {"fewer"}
+
+
+@pytest.fixture
+def quick_finder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers look for further partitions often."""
+    monkeypatch.setattr("millstream_workers.partition_finder.PartitionFinder.interval_s", 0.05)
