@@ -20,8 +20,8 @@ from millstream_streams.specs import UNREADABLE
 from millstream_workers.errors import UnreadableJobError
 from millstream_workers.happenings import Unreadable
 
-ELSEWHERE_AFTER = Backoff(kind="exponential", base_s=1.0, cap_s=30.0)
-"""When to try again: soon at first, for every second worker may be of the other release, and then seldom."""
+ELSEWHERE_AFTER = Backoff(kind="exponential", base_s=0.125, cap_s=5.0)
+"""When to try again: soon at first, for every second worker may be of the other release, and then more seldom."""
 
 FRESH_FOR_S = 1.0
 """How long an answer of the registry may be used again: half of all jobs may be of the other release."""
