@@ -70,6 +70,13 @@ async def test_migrate_leaves_the_tables_of_a_newer_release_as_they_are(history_
     assert await query(history_url, COLUMNS) == before
 
 
+async def test_a_revision_that_never_was_is_one_line(history_url: str) -> None:
+    """A table that was edited by hand is told from a defect of ours."""
+    await execute(history_url, "UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(HistorySchemaError, match="cannot be brought to this release"):
+        await migrate(history_url)
+
+
 @pytest.mark.parametrize("revisions", [["1f2e3d4c5b6a"], ["0001", "9999"]])
 async def test_tables_of_another_program_are_not_taken_for_those_of_a_newer_release(
     history_url: str, revisions: list[str]

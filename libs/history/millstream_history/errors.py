@@ -9,14 +9,18 @@ HistoryError
 
 from typing import ClassVar, Literal
 
+from millstream_contracts import ForeseenError
+
 Reason = Literal["away", "refused", "full", "schema"]
 """Why the database cannot be used. `away`: nothing answers, or it cannot serve yet, and that passes by itself.
 `refused`: what listens there turns us away, until a setting is changed, here or there. `full`: it has no room.
 `schema`: its tables are not such as this release can write."""
 
 
-class HistoryError(Exception):
+class HistoryError(ForeseenError):
     """Anything that goes wrong between us and the history database."""
+
+    reason: Reason
 
     def __init__(self, message: str, reason: Reason = "refused") -> None:
         self.reason = reason

@@ -33,8 +33,8 @@ class History:
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 
-    async def store(self, rows: Rows) -> None:
-        """Store a batch in one transaction. Raises: HistoryUnavailableError, HistorySchemaError."""
+    async def store(self, rows: Rows) -> Schema:
+        """Store a batch in one transaction. Returns: the tables that it went into. Raises: HistoryError."""
         schema = self._schema or await self._look()
         try:
             async with self._writing(schema) as connection:
@@ -45,6 +45,7 @@ class History:
             # Whatever was wrong may be another database by now, one that was restored from last week.
             self._schema = None
             raise
+        return schema
 
     async def look(self) -> Schema:
         """Return which tables there are, once the database has shown that it takes rows. Raises: HistoryError."""

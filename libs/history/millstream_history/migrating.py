@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
@@ -80,7 +81,10 @@ def current_revision() -> str:
 def _upgrade(connection: Connection) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise HistorySchemaError(f"the history database cannot be brought to this release: {error}") from None
 
 
 def alembic_config() -> Config:
