@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 from topologies.postgres import find_postgres, local_postgres
 
 from millstream_history import migrate
-from millstream_history.database import parse_history_url
+from millstream_history.address import parse_history_url
+from millstream_history.database import make_engine
 
 _WISH = "MILLSTREAM_TEST_POSTGRES"
 _MISSING = f"no PostgreSQL on this machine, and {_WISH} names none"
@@ -65,15 +66,16 @@ async def query(url: str, statement: str) -> list[tuple]:
 
 
 async def execute(url: str, statement: str) -> None:
-    """Run a statement that answers nothing."""
+    """Run a statement that answers nothing, or several with `;` between them."""
     async with _connected(url) as connection:
-        await connection.execute(text(statement))
+        for one in statement.split(";"):
+            await connection.execute(text(one))
 
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
     # Each statement for itself: databases are not made in a transaction.
-    engine = create_async_engine(parse_history_url(url), isolation_level="AUTOCOMMIT")
+    engine = make_engine(parse_history_url(url), isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
             yield connection

@@ -9,8 +9,9 @@ import anyio.to_thread
 import httpx
 import pytest
 from cli.commands import refused, run, run_program, started_program
-from history_databases import query
+from history_databases import execute, query
 from streams.seeds import seed
+from topologies.postgres import find_postgres, local_postgres
 from waiting import wait_until
 from written import whole_lines
 
@@ -20,6 +21,7 @@ from millstream_streams import Broker
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"))
 NOBODY = "postgresql://someone:secret@127.0.0.1:9/none"
+AWAY = "redis://127.0.0.1:9"
 
 
 async def test_migrate_makes_the_tables_and_says_what_they_are(empty_history_url: str) -> None:
@@ -30,7 +32,43 @@ async def test_migrate_makes_the_tables_and_says_what_they_are(empty_history_url
     [[revision]] = await query(empty_history_url, "SELECT version_num FROM alembic_version")
     assert done.stdout == f"the history database is at revision {revision}\n"
     again = await anyio.to_thread.run_sync(lambda: run_program("migrate", "--json", **settings))
-    assert json.loads(again.stdout) == {"revision": revision}
+    assert json.loads(again.stdout) == {"revision": revision, "newer": False}
+
+
+async def test_migrate_of_an_older_release_ends_well_on_newer_tables(history_url: str) -> None:
+    """After a rollback everything that waits for its end goes on; it says what it found, also to programs."""
+    await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
+    settings = {"MILLSTREAM_HISTORY_URL": history_url}
+    done = await anyio.to_thread.run_sync(lambda: run_program("migrate", **settings))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "the history database is at revision 9999, of a newer release, left as it is\n"
+    again = await anyio.to_thread.run_sync(lambda: run_program("migrate", "--json", **settings))
+    assert json.loads(again.stdout) == {"revision": "9999", "newer": True}
+
+
+async def test_migrate_waits_for_a_database_that_is_started_beside_it(tmp_path: Path) -> None:
+    """It says once why it waits, and makes the tables as soon as they can be made."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip("it needs a PostgreSQL of its own, to stop it")
+    with local_postgres(programs) as server:
+        server.stop()
+        settings = {"MILLSTREAM_HISTORY_URL": server.url}
+        with started_program("migrate", "--wait", "60", log=tmp_path / "log", **settings) as process:
+            await wait_until(lambda: "waiting for it" in (tmp_path / "log").read_text(), "it waits", 60)
+            server.start()
+            await wait_until(lambda: process.poll() is not None, "it ends", 60)
+        assert process.returncode == 0
+        told, made = (tmp_path / "log").read_text().splitlines()
+        assert "nothing listens" in told
+        assert "at revision" in made
+
+
+def test_migrate_does_not_wait_for_what_no_time_mends(postgres_url: str) -> None:
+    """A wrong name of the database is told at once, however long it might wait."""
+    url = f"{postgres_url}?dbname=no-such-database"
+    line = refused(run("migrate", "--wait", "3600", MILLSTREAM_HISTORY_URL=url), "no database of this name")
+    assert "no-such" not in line
 
 
 def test_migrate_says_what_it_lacks() -> None:
@@ -69,12 +107,22 @@ async def test_a_dispatcher_stores_what_happens(
     assert all(json.loads(line)["level"] == "info" for line in whole_lines(tmp_path / "log"))
 
 
+@pytest.mark.parametrize("command", ["migrate", "dispatcher"])
+def test_a_parameter_that_is_unknown_is_refused_at_the_start_by_its_name(command: str) -> None:
+    """Before Redis is waited for, and with the name that was probably meant."""
+    url = "postgresql://someone:secret@127.0.0.1:9/none?sslmod=verify-full"
+    line = refused(run(command, MILLSTREAM_HISTORY_URL=url, MILLSTREAM_REDIS_URL=AWAY), "`sslmod`", "`sslmode`", code=2)
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("jobs", [0, 1])
 async def test_a_dispatcher_names_the_database_that_is_away(
-    broker: Broker, redis_url: str, namespace: str, tmp_path: Path
+    broker: Broker, redis_url: str, namespace: str, tmp_path: Path, jobs: int
 ) -> None:
-    """In `/readyz`, and it goes on with its other duties; what it logs holds no password."""
+    """In `/readyz`, jobs or not, and it goes on with its other duties; it logs a line, without a password."""
     await broker.registry.add_queues([QUEUE])
-    await seed(broker, QUEUE)
+    for _ in range(jobs):
+        await seed(broker, QUEUE)
     (port,) = free_ports(1)
     settings = {
         "MILLSTREAM_REDIS_URL": redis_url,
@@ -87,10 +135,14 @@ async def test_a_dispatcher_names_the_database_that_is_away(
             answer = (await http.get(f"http://127.0.0.1:{port}/readyz")).json()
         except httpx.TransportError:
             return False
-        checks = {check["name"]: check["ok"] for check in answer["checks"]}
-        return checks.get("history") is False and checks["redis"] and checks["promoter"]
+        checks = {check["name"]: check for check in answer["checks"]}
+        said = checks.get("history", {}).get("detail", "")
+        return "nothing listens" in said and checks["redis"]["ok"] and checks["promoter"]["ok"]
 
     async with httpx.AsyncClient(trust_env=False) as http:
         with started_program("dispatcher", log=tmp_path / "log", MILLSTREAM_HISTORY_URL=NOBODY, **settings):
             await wait_until(is_named, "the history is named", 60)
     assert "secret" not in (tmp_path / "log").read_text()
+    failed = [line for line in map(json.loads, whole_lines(tmp_path / "log")) if line["level"] == "error"]
+    assert [(line["reason"], "exception" in line) for line in failed] == [("away", False)]
+    assert "nothing listens" in failed[0]["error"]

@@ -1,11 +1,14 @@
 """The historian: what happens to jobs is in the history database soon, once, whatever fails on the way."""
 
+import math
 import time
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import anyio
 import pytest
-from history_databases import query
+import structlog
+from history_databases import execute, query
 from streams.audit import audit
 from streams.seeds import ERROR, commit, new_job, seed, seed_dead, seed_running, take
 from topologies.postgres import find_postgres, local_postgres
@@ -16,13 +19,20 @@ from millstream_dispatcher import historian as module
 from millstream_dispatcher.agenda import Agenda
 from millstream_dispatcher.historian import GROUP, Historian
 from millstream_dispatcher.promoter import Promoter
-from millstream_dispatcher.service import historian as historian_of
-from millstream_history import HistoryUnavailableError, migrate
+from millstream_dispatcher.service import historian
+from millstream_history import HistorySchemaError, HistoryUnavailableError, migrate, open_history
 from millstream_streams import Broker
 from millstream_telemetry import Duty, DutyMetrics, DutyRunner, MetricRegistry
 
 STATES = "SELECT id, state, version FROM jobs ORDER BY id"
 KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"
+
+
+@asynccontextmanager
+async def historian_of(url: str, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Historian]:
+    """Yield a historian for the database at this address."""
+    async with open_history(url) as history, historian(history, broker, metrics) as duty:
+        yield duty
 
 
 async def until_stored(historian: Historian, moves: int) -> None:
@@ -206,6 +216,86 @@ async def test_history_catches_up_when_its_database_comes_back(
         assert len(await query(server.url, KINDS)) == 9
     assert lag(metrics) == 0
     assert await held(broker, queues[0]) == 0
+
+
+async def test_nothing_is_said_of_a_database_that_was_not_asked(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """That it is well, and behind by nothing, is known from its answer alone, also where there is nothing to store."""
+    async with historian_of(history_url, broker, metrics) as historian:
+        assert not historian.check().ok
+        assert math.isnan(lag(metrics))
+        await historian.run_once()
+        assert historian.check().ok
+        assert lag(metrics) == 0
+    assert await held(broker, queues[0]) == 0
+
+
+async def test_a_database_that_is_away_is_noticed_with_nothing_to_store(
+    broker: Broker, queues: list[Queue], metrics: MetricRegistry
+) -> None:
+    """At the first pass, and not when the first job fails to be remembered."""
+    async with historian_of("postgresql://u@127.0.0.1:9/none", broker, metrics) as historian:
+        with pytest.raises(HistoryUnavailableError):
+            await historian.run_once()
+        assert not historian.check().ok
+        assert "nothing listens" in historian.check().detail
+        assert math.isnan(lag(metrics))
+        await seed(broker, queues[0])
+        with pytest.raises(HistoryUnavailableError):
+            await until_stored(historian, 1)
+        assert lag(metrics) >= 0
+
+
+async def test_a_database_that_goes_away_later_is_noticed_too(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at now and then, and is said to be well again once it is."""
+    async with historian_of(history_url, broker, metrics) as historian:
+        await historian.run_once()
+        await execute(history_url, "ALTER TABLE jobs RENAME TO gone")
+        await historian.run_once()
+        assert historian.check().ok, "it is not looked at in every pass"
+        monkeypatch.setattr(module, "LOOK_EVERY_S", 0.0)
+        with pytest.raises(HistorySchemaError):
+            await historian.run_once()
+        assert not historian.check().ok
+        assert math.isnan(lag(metrics))
+        await execute(history_url, "ALTER TABLE gone RENAME TO jobs")
+        await historian.run_once()
+        assert historian.check().ok
+        assert lag(metrics) == 0
+    assert await held(broker, queues[0]) == 0
+
+
+async def test_an_older_dispatcher_goes_on_in_tables_of_a_newer_release_and_says_so_once(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """After a rollback the history has no gap, and the log tells in which tables it goes on."""
+    await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
+    await execute(history_url, "ALTER TABLE jobs ADD COLUMN region text NOT NULL DEFAULT 'here'")
+    with structlog.testing.capture_logs() as lines:
+        async with historian_of(history_url, broker, metrics) as historian:
+            [job_id] = await seed(broker, queues[0])
+            await until_stored(historian, 1)
+            await seed(broker, queues[1])
+            await until_stored(historian, 1)
+    assert [line["revision"] for line in lines if "newer release" in line["event"]] == ["9999"]
+    assert (job_id,) in await query(history_url, "SELECT id FROM jobs WHERE region = 'here'")
+
+
+async def test_what_an_older_dispatcher_cannot_write_waits_for_the_newer_one(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """Nothing is acknowledged that was not stored: the newer release finds it in Redis."""
+    await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
+    await execute(history_url, "ALTER TABLE jobs ADD COLUMN region text NOT NULL")
+    async with historian_of(history_url, broker, metrics) as historian:
+        await seed(broker, queues[0])
+        with pytest.raises(HistorySchemaError, match="newer release"):
+            await until_stored(historian, 1)
+        assert "newer release" in historian.check().detail
+    assert await held(broker, queues[0]) == 1
 
 
 async def test_a_dispatcher_without_the_tables_does_its_other_duties(

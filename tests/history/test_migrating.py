@@ -1,15 +1,24 @@
 """The tables: made, changed and checked."""
 
 from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
 
 import anyio
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from cli.commands import started_program
 from history_databases import execute, query
+from sqlalchemy import Connection, text
+from waiting import wait_until
 
-from millstream_history import HistorySchemaError, Rows, migrate, open_history
+from millstream_history import HistorySchemaError, Rows, Schema, migrate, open_history
 from millstream_history.database import open_engine
+from millstream_history.migrating import alembic_config, current_revision
+from millstream_history.migrations import versions
 from millstream_history.tables import METADATA
 
 
@@ -23,7 +32,7 @@ async def test_migrations_make_the_tables_that_the_code_uses(history_url: str) -
 
 async def test_migrate_may_be_run_by_many_at_once_and_again(empty_history_url: str) -> None:
     """Every replica may run it when it starts."""
-    found: list[str] = []
+    found: list[Schema] = []
 
     async def run() -> None:
         found.append(await migrate(empty_history_url))
@@ -31,9 +40,9 @@ async def test_migrate_may_be_run_by_many_at_once_and_again(empty_history_url: s
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
             tasks.start_soon(run)
-    assert len(set(found)) == 1
+    assert found == [Schema(current_revision())] * 4
     assert await migrate(empty_history_url) == found[0]
-    assert await query(empty_history_url, "SELECT version_num FROM alembic_version") == [(found[0],)]
+    assert await query(empty_history_url, "SELECT version_num FROM alembic_version") == [(found[0].revision,)]
 
 
 async def test_migrate_leaves_what_is_stored(history_url: str) -> None:
@@ -52,24 +61,176 @@ async def test_store_refuses_tables_of_an_older_release_and_says_what_to_do(hist
             await history.store(Rows([], [], []))
 
 
-async def test_store_works_on_tables_that_are_ahead(history_url: str) -> None:
-    """In a rolling upgrade the migration comes first: the old release goes on beside the new one."""
-    await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
+async def test_migrate_leaves_the_tables_of_a_newer_release_as_they_are(history_url: str) -> None:
+    """After a rollback the older release runs it at its start, and must neither fail nor undo anything."""
+    await execute(history_url, AHEAD)
+    before = await query(history_url, COLUMNS)
+    assert await migrate(history_url) == Schema("9999", newer=True)
+    assert await query(history_url, "SELECT version_num FROM alembic_version") == [("9999",)]
+    assert await query(history_url, COLUMNS) == before
+
+
+async def test_a_revision_that_never_was_is_one_line(history_url: str) -> None:
+    """A table that was edited by hand is told from a defect of ours."""
+    await execute(history_url, "UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(HistorySchemaError, match="cannot be brought to this release"):
+        await migrate(history_url)
+
+
+@pytest.mark.parametrize("revisions", [["1f2e3d4c5b6a"], ["0001", "9999"]])
+async def test_tables_of_another_program_are_not_taken_for_those_of_a_newer_release(
+    history_url: str, revisions: list[str]
+) -> None:
+    """Many programs keep their revision in a table of this name; to go on would mix ours into theirs."""
+    await execute(history_url, "DELETE FROM alembic_version")
+    for revision in revisions:
+        await execute(history_url, f"INSERT INTO alembic_version VALUES ('{revision}')")
+    with pytest.raises(HistorySchemaError, match="another program's"):
+        await migrate(history_url)
     async with open_history(history_url) as history:
-        await history.store(Rows([], [], []))
+        with pytest.raises(HistorySchemaError, match="another program's"):
+            await history.look()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE jobs ADD COLUMN region text",
+        "ALTER TABLE jobs ADD COLUMN region text NOT NULL DEFAULT 'here'",
+        "ALTER TABLE transitions ADD COLUMN region text NOT NULL DEFAULT 'here'",
+        "ALTER TABLE jobs ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY",
+        "ALTER TABLE jobs ADD COLUMN finished boolean GENERATED ALWAYS AS (finished_at IS NOT NULL) STORED",
+        "ALTER TABLE jobs ALTER COLUMN crashes TYPE bigint",
+        "ALTER TABLE jobs ALTER COLUMN created_at DROP NOT NULL",
+        "CREATE INDEX ON jobs (state); CREATE TABLE schedules (id text)",
+    ],
+)
+async def test_an_older_release_writes_what_a_newer_one_has_extended(history_url: str, change: str) -> None:
+    """A migration that extends is all that the rule of ADR 19 allows, and none of it keeps an older writer out."""
+    await execute(history_url, f"{AHEAD}; {change}")
+    async with open_history(history_url) as history:
+        assert (await history.look()).newer
+        await history.store(Rows([JOB_ROW], [FORGOTTEN_ROW], [TRANSITION_ROW]))
+    assert await query(history_url, "SELECT id, state FROM jobs ORDER BY id") == [("x", "queued"), ("y", "dead")]
+    assert await query(history_url, "SELECT job_id FROM transitions") == [("x",)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE jobs DROP COLUMN crashes",
+        "ALTER TABLE jobs RENAME COLUMN id TO job_id",
+        "ALTER TABLE jobs RENAME TO all_jobs",
+        "DROP TABLE transitions",
+        "ALTER TABLE jobs ADD COLUMN region text NOT NULL",
+        "ALTER TABLE jobs DROP CONSTRAINT jobs_pkey, ADD PRIMARY KEY (tenant, id, created_at)",
+        "ALTER TABLE jobs ADD CHECK (state <> 'queued')",
+        "ALTER TABLE transitions ALTER COLUMN version TYPE text",
+    ],
+)
+async def test_an_older_release_that_cannot_write_says_so_in_a_line(history_url: str, change: str) -> None:
+    """It names the other release and stores nothing: what happens meanwhile waits in Redis for the newer one."""
+    await execute(history_url, f"{AHEAD}; {change}")
+    async with open_history(history_url) as history:
+        with pytest.raises(HistorySchemaError, match="at revision 9999, of a newer release") as caught:
+            await history.store(Rows([JOB_ROW], [FORGOTTEN_ROW], [TRANSITION_ROW]))
+    assert len(str(caught.value).splitlines()) == 1
+    assert "migrate" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE transitions", "ALTER TABLE jobs DROP COLUMN crashes"])
+async def test_a_look_finds_that_rows_would_not_be_taken(history_url: str, change: str) -> None:
+    """With nothing to store, the revision alone would make the history look well."""
+    async with open_history(history_url) as history:
+        assert await history.look() == Schema(current_revision())
+        await execute(history_url, change)
+        with pytest.raises(HistorySchemaError, match="`millstream migrate`"):
+            await history.look()
+
+
+def test_revisions_are_numbers_that_grow_by_one() -> None:
+    """By its number alone an older release knows that tables are of a newer one."""
+    found = sorted(path.name[:5] for path in Path(versions.__file__).parent.glob("[0-9]*.py"))
+    assert found == [f"{number:04}_" for number in range(1, len(found) + 1)]
+    assert current_revision() == found[-1].removesuffix("_")
+
+
+async def test_each_migration_leaves_what_the_release_before_writes(empty_history_url: str) -> None:
+    """Columns, their types and the keys stay; what is new needs no value from those who do not know it."""
+    revisions = [f"{number:04}" for number in range(1, int(current_revision()) + 1)]
+    for older, newer in pairwise(revisions):
+        await _upgrade_to(empty_history_url, older)
+        before = {row[:2]: row[2:] for row in await query(empty_history_url, COLUMNS)}
+        keys = await query(empty_history_url, KEYS)
+        await _upgrade_to(empty_history_url, newer)
+        after = {row[:2]: row[2:] for row in await query(empty_history_url, COLUMNS)}
+        assert {name: after.get(name) for name in before} == before
+        assert {needed for _, needed in (after[name] for name in after.keys() - before.keys())} <= {False}
+        assert set(keys) <= set(await query(empty_history_url, KEYS))
+
+
+async def test_a_migration_that_dies_in_the_middle_leaves_nothing(empty_history_url: str, tmp_path: Path) -> None:
+    """All of it is one transaction: the next one begins where this one did."""
+    settings = {"MILLSTREAM_HISTORY_URL": empty_history_url}
+    async with open_engine(empty_history_url) as engine, engine.connect() as rival:
+        # Until it ends, nobody else can make a table of this name.
+        await rival.execute(text("CREATE TABLE transitions (x text)"))
+        with started_program("migrate", log=tmp_path / "log", **settings) as process:
+            await wait_until(partial(_waits_for_another, empty_history_url), "the migration is in its middle", 60)
+            process.kill()
+            process.wait(60)
+        await rival.rollback()
+    await wait_until(partial(_has_none, empty_history_url), "the server has noticed", 60)
+    assert await migrate(empty_history_url) == Schema(current_revision())
+
+
+async def _waits_for_another(url: str) -> bool:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    return await query(url, waiting) == [(1,)]
+
+
+async def _has_none(url: str) -> bool:
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    return await query(url, tables) == [(0,)]
+
+
+async def _upgrade_to(url: str, revision: str) -> None:
+    config = alembic_config()
+    async with open_engine(url) as engine, engine.begin() as connection:
+
+        def upgrade(sync: Connection) -> None:
+            config.attributes["connection"] = sync
+            command.upgrade(config, revision)
+
+        await connection.run_sync(upgrade)
 
 
 async def test_store_notices_that_the_tables_have_gone(history_url: str) -> None:
-    """One that is restored from before the migration is told from one that is away."""
+    """One that is restored from before the migration is told from one that is away, and is looked at anew."""
     async with open_history(history_url) as history:
         await history.store(Rows([], [], []))
         await execute(history_url, "DROP TABLE jobs")
-        row = ("default", "x", "a", 0, "queued", 1, *[None] * 6, _NOW, *[None] * 12)
         with pytest.raises(HistorySchemaError, match="`millstream migrate`"):
-            await history.store(Rows([row], [], []))
+            await history.store(Rows([JOB_ROW], [], []))
+        await execute(history_url, "DELETE FROM alembic_version")
+        with pytest.raises(HistorySchemaError, match="revision none"):
+            await history.store(Rows([], [], []))
 
 
-_NOW = datetime(2026, 11, 26, 12, 0, 0, 0, UTC)
+NOW = datetime(2026, 11, 26, 12, 0, 0, 0, UTC)
+JOB_ROW = ("default", "x", "a", 0, "queued", 1, *[None] * 6, NOW, *[None] * 12)
+FORGOTTEN_ROW = ("default", "y", "a", 0, "dead", 3, 1, NOW, NOW, None)
+TRANSITION_ROW = ("default", "x", 1, "submitted", "queued", NOW, 0, None, None, None)
+AHEAD = "UPDATE alembic_version SET version_num = '9999'"
+COLUMNS = (
+    "SELECT table_name, column_name, data_type, is_nullable = 'NO' AND column_default IS NULL "
+    "AND is_identity = 'NO' AND is_generated = 'NEVER' "
+    "FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2"
+)
+KEYS = (
+    "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE contype = 'p' AND connamespace = 'public'::regnamespace ORDER BY 1"
+)
 _ONE_JOB = (
     "INSERT INTO jobs (tenant, id, type, partition, state, version, created_at) "
     "VALUES ('default', 'x', 'a', 0, 'queued', 1, now())"

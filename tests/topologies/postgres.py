@@ -19,7 +19,7 @@ from millstream_cli.system import free_ports
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _START_S = 60
-_ACCEPTS = "database system is ready to accept connections"
+_ACCEPTS = re.compile(r"database system is ready to accept (read-only )?connections")
 UNSAFE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """For tests, whose data is worth nothing."""
 
@@ -51,14 +51,14 @@ class LocalPostgres:
         self._programs = programs
         self._folder = folder
         self._options = options
-        (self._port,) = free_ports(1)
+        (self.port,) = free_ports(1)
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Return its address, for the database `postgres`."""
-        return f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     @property
     def pid(self) -> int:
@@ -73,7 +73,7 @@ class LocalPostgres:
 
     def start(self) -> None:
         """Start it, and return once it accepts connections. Raises: AssertionError, with its log."""
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": str(self._port)}
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": str(self.port)}
         words = [word for name, value in (settings | dict(self._options)).items() for word in ("-c", f"{name}={value}")]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
@@ -83,7 +83,7 @@ class LocalPostgres:
                 stderr=log,
             )
         give_up_at = time.monotonic() + _START_S
-        while _ACCEPTS not in self._log.read_text():
+        while not _ACCEPTS.search(self._log.read_text()):
             assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < give_up_at, self._log.read_text()
             time.sleep(0.02)
@@ -96,6 +96,12 @@ class LocalPostgres:
             assert self._process.stdin is not None
             self._process.stdin.close()
             self._process = None
+
+    def become_standby(self) -> None:
+        """Start again as a standby, whose primary never says anything."""
+        self.stop()
+        (self._data / "standby.signal").touch()
+        self.start()
 
     @property
     def _data(self) -> Path:

@@ -1,14 +1,30 @@
-"""Errors of the history database.
+"""Errors of the history database. The text of each is one line without a secret, and each carries a `reason`.
 
 HistoryError
 ├── HistoryUnavailableError   it does not answer, is starting or read-only: try again later
-├── HistorySchemaError        its tables are not those of this release: `millstream migrate` makes them so
+├── HistorySchemaError        its tables are older than this release, or a newer release's that this one cannot write
+├── HistoryFileError          a file that its URL names cannot be used
 └── HistoryUrlError           its URL cannot be read
 """
 
+from typing import ClassVar, Literal
 
-class HistoryError(Exception):
+from millstream_contracts import ForeseenError
+
+Reason = Literal["away", "refused", "full", "schema"]
+"""Why the database cannot be used. `away`: nothing answers, or it cannot serve yet, and that passes by itself.
+`refused`: what listens there turns us away, until a setting is changed, here or there. `full`: it has no room.
+`schema`: its tables are not such as this release can write."""
+
+
+class HistoryError(ForeseenError):
     """Anything that goes wrong between us and the history database."""
+
+    reason: Reason
+
+    def __init__(self, message: str, reason: Reason = "refused") -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class HistoryUnavailableError(HistoryError):
@@ -16,8 +32,17 @@ class HistoryUnavailableError(HistoryError):
 
 
 class HistorySchemaError(HistoryError):
-    """The tables are not those of this release."""
+    """The tables are not such as this release can write."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "schema")
+
+
+class HistoryFileError(HistoryError):
+    """A file that the URL of the history database names cannot be used; another may lie there later."""
 
 
 class HistoryUrlError(HistoryError):
     """The URL of the history database cannot be read."""
+
+    exit_code: ClassVar[int] = 2

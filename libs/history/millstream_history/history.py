@@ -4,16 +4,16 @@ The same batch written twice leaves what it left the first time, and an older ve
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import Event, Job, JobId, JobTransition, Queue, QueueEvents
 from millstream_history.database import open_engine, transaction
 from millstream_history.errors import HistoryError
 from millstream_history.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
-from millstream_history.migrating import require_current
+from millstream_history.migrating import Schema, require_usable
 from millstream_history.rows import Row, forgotten_row, job_row, transition_rows
 
 
@@ -30,26 +30,39 @@ class History:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._is_current = False
+        self._schema: Schema | None = None
+        """That which was found; None when it has to be looked at."""
 
-    async def store(self, rows: Rows) -> None:
-        """Store a batch in one transaction. Raises: HistoryUnavailableError, HistorySchemaError."""
-        await self._check_schema()
+    async def store(self, rows: Rows) -> Schema:
+        """Store a batch in one transaction. Returns: the tables that it went into. Raises: HistoryError."""
+        schema = self._schema or await self._look()
         try:
-            async with transaction(self._engine) as connection:
+            async with self._writing(schema) as connection:
                 await JOB_LOADER.load(connection, rows.jobs)
                 await FORGOTTEN_LOADER.load(connection, rows.forgotten)
                 await TRANSITION_LOADER.load(connection, rows.transitions)
         except HistoryError:
             # Whatever was wrong may be another database by now, one that was restored from last week.
-            self._is_current = False
+            self._schema = None
             raise
+        return schema
 
-    async def _check_schema(self) -> None:
-        if not self._is_current:
-            async with transaction(self._engine) as connection:
-                await connection.run_sync(require_current)
-            self._is_current = True
+    async def look(self) -> Schema:
+        """Return which tables there are, once the database has shown that it takes rows. Raises: HistoryError."""
+        self._schema = None
+        schema = await self._look()
+        async with self._writing(schema) as connection:
+            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER):
+                await loader.load_nothing(connection)
+        return schema
+
+    async def _look(self) -> Schema:
+        async with transaction(self._engine) as connection:
+            self._schema = await connection.run_sync(require_usable)
+        return self._schema
+
+    def _writing(self, schema: Schema) -> AbstractAsyncContextManager[AsyncConnection]:
+        return transaction(self._engine, newer_revision=schema.revision if schema.newer else None)
 
 
 @asynccontextmanager

@@ -20,9 +20,11 @@ class Loader:
         self._columns = tuple(columns)
         self._staging = staging
         names = ", ".join(self._columns)
-        # It stays for as long as the connection does, and is empty after each transaction.
+        # It stays for as long as the connection does, and is empty after each transaction. It has these columns alone:
+        # those that a newer release has added to the table ask nothing of this one.
         self._prepare = text(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._staging} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._staging} ON COMMIT DELETE ROWS "  # noqa: S608
+            f"AS SELECT {names} FROM {table.name} WITH NO DATA"
         )
         self._insert = text(
             f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {self._staging} ON CONFLICT {on_conflict}"  # noqa: S608
@@ -36,6 +38,11 @@ class Loader:
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         await driver.copy_records_to_table(self._staging, records=rows, columns=self._columns)
+        await connection.execute(self._insert)
+
+    async def load_nothing(self, connection: AsyncConnection) -> None:
+        """Do all but send rows: where rows could not be loaded, this fails as they would."""
+        await connection.execute(self._prepare)
         await connection.execute(self._insert)
 
 

@@ -1,13 +1,18 @@
-"""Brings the tables of a history database to those of this release.
+"""Brings the tables of a history database to those of this release, and leaves those of a newer one as they are.
 
-Two releases may run side by side: a migration leaves what the release before it needs, and a database that is ahead of
-us is no reason not to work.
+Releases run side by side in a rolling upgrade and after a rollback, so a newer release's tables still take what an
+older one writes; docs/adr/0019 says what each migration must leave.
 """
+
+import re
+from functools import cache
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from msgspec import Struct
 from sqlalchemy import Connection, text
 
 from millstream_history.database import open_engine, transaction
@@ -15,42 +20,75 @@ from millstream_history.errors import HistorySchemaError
 
 # Any number that nobody else takes in this database.
 _LOCK = 0x6D696C6C
+_REVISION = re.compile(r"\d{4}")
 
 
-async def migrate(url: str) -> str:
+class Schema(Struct, frozen=True):
+    """Which tables there are."""
+
+    revision: str
+    newer: bool = False
+    """Whether a newer release has made them."""
+
+
+async def migrate(url: str) -> Schema:
     """Make the tables, or change them, in one transaction; who comes second waits, and finds it done.
 
-    Returns: the revision that they have now. Raises: HistoryError.
+    A database of a newer release is left as it is. Returns: the tables that there are now. Raises: HistoryError.
     """
-    async with open_engine(url) as engine, transaction(engine) as connection:
+    # A change of a large table takes as long as it takes, and so does waiting for another's.
+    async with open_engine(url, answer_within_s=None) as engine, transaction(engine) as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        found = await connection.run_sync(schema_of)
+        if found is not None and found.newer:
+            return found
         await connection.run_sync(_upgrade)
-        return await connection.run_sync(revision_of) or ""
+    return Schema(current_revision())
 
 
-def revision_of(connection: Connection) -> str | None:
-    """Return the revision of the tables; None when there are none yet."""
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def require_current(connection: Connection) -> None:
-    """Refuse tables older than this release. Raises: HistorySchemaError."""
-    script = ScriptDirectory.from_config(_config())
-    found, known = revision_of(connection), {one.revision for one in script.walk_revisions()}
-    if found is None or (found in known and found != script.get_current_head()):
+def schema_of(connection: Connection) -> Schema | None:
+    """Return which tables there are; None when there are none. Raises: HistorySchemaError, when they are another's."""
+    found = MigrationContext.configure(connection).get_current_heads()
+    if not found:
+        return None
+    revision, *others = found
+    if others or not _REVISION.fullmatch(revision):
         raise HistorySchemaError(
-            f"the history database is at revision {found or 'none'}, this release needs {script.get_current_head()}: "
-            "run `millstream migrate`"
+            "the tables in this schema of the history database are another program's (alembic_version): give the "
+            "history a database or a schema of its own",
         )
+    return Schema(revision, newer=revision > current_revision())
+
+
+def require_usable(connection: Connection) -> Schema:
+    """Return which tables there are, and refuse those of an older release. Raises: HistorySchemaError."""
+    found = schema_of(connection)
+    if found is None or found.revision < current_revision():
+        revision = found.revision if found else "none"
+        raise HistorySchemaError(
+            f"the history database is at revision {revision}, this release needs {current_revision()}: "
+            "run `millstream migrate`",
+        )
+    return found
+
+
+@cache
+def current_revision() -> str:
+    """Return the revision of the tables of this release."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head() or ""
 
 
 def _upgrade(connection: Connection) -> None:
-    config = _config()
+    config = alembic_config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise HistorySchemaError(f"the history database cannot be brought to this release: {error}") from None
 
 
-def _config() -> Config:
+def alembic_config() -> Config:
+    """Return what alembic has to know; the connection goes into its attributes."""
     config = Config()
     config.set_main_option("script_location", "millstream_history:migrations")
     return config

@@ -5,7 +5,7 @@ A dispatcher or a reaper is a list of duties under one runner. A duty that fails
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import anyio
@@ -74,9 +74,12 @@ class DutyRunner:
         *,
         retry: Backoff = RETRY,
         needs: Mapping[str, type[Exception]] = {},
+        checks: Sequence[Callable[[], HealthCheck]] = (),
     ) -> None:
         self._needs = needs
         """What duties cannot do without, and the error by which they say that it is missing."""
+        self._checks = checks
+        """What else tells whether they can do their work. Called by any thread."""
         self._keepers = [DutyKeeper(duty, metrics, retry) for duty in duties]
 
     async def run(self, stop: anyio.Event) -> None:
@@ -99,7 +102,8 @@ class DutyRunner:
     def ready(self) -> Health:
         """Return whether what the duties need is there, and whether the last pass of each went well."""
         needs = [self._check_need(name, error) for name, error in self._needs.items()]
-        return Health.of([*needs, *(keeper.check() for keeper in self._keepers)])
+        others = [check() for check in self._checks]
+        return Health.of([*needs, *others, *(keeper.check() for keeper in self._keepers)])
 
     def _check_need(self, name: str, error: type[Exception]) -> HealthCheck:
         missed = [keeper.failures.last_error for keeper in self._keepers if isinstance(keeper.failures.error, error)]
@@ -119,6 +123,7 @@ class DutyKeeper:
         self._metrics = metrics
         self._retry = retry
         self.failures = FailureLog(duty.name)
+        self._has_passed = False
 
     async def run(self, stop: anyio.Event) -> None:
         """Run the duty, at once and then at its interval, until `stop` is set."""
@@ -135,7 +140,9 @@ class DutyKeeper:
         self.ended.set()
 
     def check(self) -> HealthCheck:
-        """Return whether the last pass went well."""
+        """Return whether the last pass went well; not before the first has ended."""
+        if not self._has_passed:
+            return HealthCheck(self.name, ok=False, detail="no pass has ended yet")
         return HealthCheck(self.name, not self.failures.failures, self.failures.last_error)
 
     async def _pass(self) -> DutyResult | None:
@@ -148,6 +155,7 @@ class DutyKeeper:
             self.failures.failed(error)
         else:
             self.failures.succeeded()
+        self._has_passed = True
         self.pulse.beat()
         self._metrics.observe_pass(self.name, time.perf_counter() - started, ok=result is not None)
         return result

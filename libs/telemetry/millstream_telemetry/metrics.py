@@ -1,5 +1,6 @@
 """What each service measures, grouped by service. Names, labels and buckets come from `names.py`."""
 
+import math
 import os
 import resource
 import time
@@ -125,9 +126,10 @@ class HistoryMetrics:
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._lag = registry.gauge(names.HISTORY_LAG)
+        self.show_lag(math.nan)
 
     def show_lag(self, seconds: float) -> None:
-        """Show how old the oldest event is that was just stored, or waits for it."""
+        """Show how old the oldest event is that was just stored, or waits for it; NaN where that is not known."""
         self._lag.set(seconds)
 
 

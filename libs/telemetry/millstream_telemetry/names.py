@@ -208,7 +208,8 @@ HISTORY_LAG = MetricSpec(
     "millstream_history_lag_seconds",
     "gauge",
     (),
-    "How old the oldest event was that this dispatcher last stored, or could not store yet; 0 when there was none",
+    "How old the oldest event was that this dispatcher last stored, or could not store yet; 0 when there was none, NaN "
+    "when there was none and the database does not answer",
 )
 REDIS = MetricSpec(
     "millstream_redis_seconds", "histogram", ("script",), "Round trip of a script or command", CALL_SECONDS

@@ -4,18 +4,22 @@ An event is acknowledged once it is stored. So whatever fails, it is stored at l
 nothing.
 """
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import anyio
+import structlog
 from msgspec import Struct
 
 from millstream_contracts import Event, Queue, QueueEvents
-from millstream_history import History, Rows, rows_of
+from millstream_history import History, HistoryError, Rows, Schema, rows_of
 from millstream_streams import EventFeed, Registry
-from millstream_telemetry import DutyResult, HistoryMetrics
+from millstream_telemetry import DutyResult, HealthCheck, HistoryMetrics
 
 GROUP = "history"
+NEED = "history"
+"""The database, among what readiness lists."""
 ENTRIES_AT_ONCE = 400
 """Read at once, of all queues together, but no fewer than :data:`ENTRIES_AT_LEAST` of each."""
 ENTRIES_AT_LEAST = 4
@@ -26,6 +30,8 @@ LARGE_BYTES, SMALL_BYTES = 16 << 20, 4 << 20
 """What is held in memory at once: payloads may be large, so a transaction grows only while what it holds is small."""
 QUEUES_EVERY_S = 1.0
 TAKE_OVER_EVERY_S = 30.0
+LOOK_EVERY_S = 15.0
+"""How often the database is looked at while there is nothing to store: it is said to be well by what it answers."""
 ABANDONED_S = 60.0
 """After how long others store what a dispatcher has read and not acknowledged."""
 
@@ -57,7 +63,11 @@ class Historian:
         self._history = history
         self._metrics = metrics
         self._queues: list[Queue] = []
-        self._queues_at = self._taken_at = float("-inf")
+        self._queues_at = self._taken_at = self._looked_at = float("-inf")
+        self._database = HealthCheck(NEED, ok=False, detail="not asked yet")
+        """Whether it has taken what it was last given, be it nothing."""
+        self._is_newer = False
+        self._log = structlog.get_logger().bind(duty=self.name)
         self._held: list[tuple[Queue, Event]] = []
         """Read and not acknowledged yet."""
         self._next: Chapter | None = None
@@ -71,10 +81,15 @@ class Historian:
         self._show_lag()
         chapter, self._next = self._next or await self._compose(0), None
         if chapter is None:
+            await self._look()
             return Projection(more=True)
         # One chapter a pass: a database that is slow is no reason to take this dispatcher for dead.
         self._next = await self._store(chapter)
         return Projection(more=True, stored=chapter.moves)
+
+    def check(self) -> HealthCheck:
+        """Return whether the database takes what happens. Any thread may call it."""
+        return self._database
 
     async def _read(self) -> None:
         """Hold what there is to store."""
@@ -120,13 +135,34 @@ class Historian:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(compose)
-                await self._history.store(chapter.rows)
+                await self._asking(self._history.store(chapter.rows))
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         self._show_lag()
         await self._feed.acknowledge(chapter.batches)
         del self._held[: chapter.entries]
         return following
+
+    async def _look(self) -> None:
+        """Look at the database now and then: with nothing to store, nothing else would tell that it is well."""
+        if not self._database.ok or time.monotonic() >= self._looked_at + LOOK_EVERY_S:
+            try:
+                await self._asking(self._history.look())
+            finally:
+                self._show_lag()
+
+    async def _asking(self, call: Awaitable[Schema]) -> None:
+        """Note whether the database took what it was given. Raises: HistoryError, when it did not."""
+        try:
+            schema = await call
+        except HistoryError as error:
+            self._database = HealthCheck(NEED, ok=False, detail=str(error))
+            raise
+        self._database = HealthCheck(NEED, ok=True)
+        self._looked_at = time.monotonic()
+        if schema.newer and not self._is_newer:
+            self._log.info("history is of a newer release, written as far as this one can", revision=schema.revision)
+        self._is_newer = schema.newer
 
     def _adapt(self, size_bytes: int) -> None:
         if size_bytes > LARGE_BYTES:
@@ -135,5 +171,9 @@ class Historian:
             self._moves_at_once = min(MOST_MOVES_AT_ONCE, self._moves_at_once * 2)
 
     def _show_lag(self) -> None:
+        """Show how far the history is behind: not at all when nothing waits and the database is well, else unknown."""
         oldest_ms = min((event.at_ms for _, event in self._held), default=None)
-        self._metrics.show_lag(0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
+        if oldest_ms is not None:
+            self._metrics.show_lag(max(0.0, time.time() - oldest_ms / 1000))
+        else:
+            self._metrics.show_lag(0.0 if self._database.ok else math.nan)

@@ -9,7 +9,7 @@ from millstream_dispatcher.expirer import Expirer
 from millstream_dispatcher.gauger import Gauger
 from millstream_dispatcher.historian import GROUP, Historian
 from millstream_dispatcher.promoter import Promoter
-from millstream_history import HistoryUnavailableError, open_history
+from millstream_history import History, open_history
 from millstream_streams import Broker, StoreUnavailableError, consumer_name, open_broker
 from millstream_telemetry import (
     DispatcherMetrics,
@@ -41,6 +41,8 @@ async def run_dispatcher(config: DispatcherConfig) -> None:
     async with AsyncExitStack() as stack:
         stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=metrics, report=report))
         orders = await stack.enter_async_context(heed_stop_signals())
+        # Before anything is waited for: nothing mends a URL that cannot be read.
+        history = await stack.enter_async_context(open_history(config.history_url)) if config.history_url else None
         broker = await stack.enter_async_context(
             open_broker(
                 config.redis_url, namespace=config.namespace, patience_s=PATIENCE_S, observer=RedisMetrics(metrics)
@@ -50,12 +52,14 @@ async def run_dispatcher(config: DispatcherConfig) -> None:
             return
         failures.succeeded()
         due = Agenda(broker.registry, config.release_every_s)
-        duties = duties_of(config, broker, metrics, due)
-        needs: dict[str, type[Exception]] = {"redis": StoreUnavailableError}
-        if config.history_url:
-            duties.append(await stack.enter_async_context(historian(config.history_url, broker, metrics)))
-            needs["history"] = HistoryUnavailableError
-        runner = DutyRunner(duties, DutyMetrics(metrics, "dispatcher"), needs=needs)
+        duties, checks = duties_of(config, broker, metrics, due), []
+        if history:
+            projection = await stack.enter_async_context(historian(history, broker, metrics))
+            duties.append(projection)
+            checks.append(projection.check)
+        runner = DutyRunner(
+            duties, DutyMetrics(metrics, "dispatcher"), needs={"redis": StoreUnavailableError}, checks=checks
+        )
         report.take_over(live=runner.live, ready=runner.ready)
         await run_duties(runner, orders, beside=lambda: broker.listen_due(due.look_at, due.look_at_all))
 
@@ -73,7 +77,7 @@ def duties_of(config: DispatcherConfig, broker: Broker, metrics: MetricRegistry,
 
 
 @asynccontextmanager
-async def historian(url: str, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Historian]:
-    """Yield the duty that remembers, and close what it has opened. Raises: HistoryUrlError."""
-    async with open_history(url) as history, aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed:
+async def historian(history: History, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Historian]:
+    """Yield the duty that remembers, and close what it has opened."""
+    async with aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed:
         yield Historian(feed, broker.registry, history, HistoryMetrics(metrics))

@@ -1,0 +1,71 @@
+"""How the history is deployed: its migration fails where one sees it, and no job waits for it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+OVERLAYS = sorted(path.parent.relative_to(ROOT) for path in ROOT.glob("deploy/k8s/overlays/*/kustomization.yaml"))
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="it needs kubectl to render the overlays")
+
+
+def rendered(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what an overlay makes, by kind and name."""
+    command = ["kubectl", "kustomize", str(ROOT / folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+
+
+def pod_of(workload: dict[str, Any]) -> dict[str, Any]:
+    """Return the template of a workload's pods."""
+    return workload["spec"]["template"]["spec"]
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=str)
+def test_every_overlay_can_be_rendered(overlay: Path) -> None:
+    """What does not render cannot be applied, and whoever tries is far from this code."""
+    assert ("Deployment", "dispatcher") in rendered(overlay)
+
+
+@needs_kubectl
+def test_in_kubernetes_a_job_migrates_and_the_dispatcher_waits_for_nothing() -> None:
+    """A Job shows its failure, and dispatchers without it release jobs all the same."""
+    found = rendered(Path("deploy/k8s/overlays/history"))
+    dispatcher, migrate = pod_of(found["Deployment", "dispatcher"]), pod_of(found["Job", "migrate"])
+    assert "initContainers" not in dispatcher
+    [container] = migrate["containers"]
+    assert container["args"][0] == "migrate"
+    assert "command" not in container, "a shell around it would hide its exit status"
+    assert container["image"] == dispatcher["containers"][0]["image"]
+
+
+@needs_kubectl
+def test_the_job_is_as_confined_as_the_services() -> None:
+    """It holds the password of the database, and needs no more than they do."""
+    found = rendered(Path("deploy/k8s/overlays/history"))
+    dispatcher, migrate = pod_of(found["Deployment", "dispatcher"]), pod_of(found["Job", "migrate"])
+    confined = ("automountServiceAccountToken", "enableServiceLinks")
+    assert {name: migrate[name] for name in confined} == {name: dispatcher[name] for name in confined}
+    [ours], [theirs] = migrate["containers"], dispatcher["containers"]
+    assert ours["securityContext"] == theirs["securityContext"]
+    assert dispatcher["securityContext"].items() >= migrate["securityContext"].items()
+    variable = {"name": "MILLSTREAM_HISTORY_URL"}
+    [url], [same] = ([one for one in pod["env"] if one.items() >= variable.items()] for pod in (ours, theirs))
+    assert url == same
+
+
+def test_in_compose_the_dispatcher_is_started_whatever_becomes_of_the_migration() -> None:
+    """A dependency that is required would leave the system without a dispatcher when PostgreSQL does not start."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    needed = {name for name, how in services["dispatcher"]["depends_on"].items() if how.get("required", True)}
+    assert needed == {"redis"}
+    [(dependency, how)] = services["migrate"]["depends_on"].items()
+    assert (dependency, how["condition"]) == ("postgres", "service_started")
+    # Without a service that waits for its end `up --wait` would take the end of it for a failure.
+    assert services["dispatcher"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
