@@ -10,6 +10,7 @@ from millstream_contracts.dead import (
 from millstream_contracts.decoding import UNDECODABLE
 from millstream_contracts.event import Event, EventKind, JobTransition, QueueEvents
 from millstream_contracts.fleet import QueueStatus, RunningJob, WorkerInfo
+from millstream_contracts.foreseen import ForeseenError
 from millstream_contracts.ids import (
     DEFAULT_TENANT,
     NAME_PATTERN,
@@ -32,6 +33,7 @@ from millstream_contracts.job import (
     Progress,
     moment,
 )
+from millstream_contracts.one_line import one_line
 from millstream_contracts.outcome import (
     Cancelled,
     Dead,
@@ -68,6 +70,7 @@ __all__ = [
     "Event",
     "EventKind",
     "FieldError",
+    "ForeseenError",
     "HandedBack",
     "Job",
     "JobError",
@@ -97,5 +100,6 @@ __all__ = [
     "made_at_ms",
     "moment",
     "new_job_id",
+    "one_line",
     "queue_of",
 ]
