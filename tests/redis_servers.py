@@ -24,7 +24,7 @@ from topologies.servers import SOURCES, Missing, find_servers, name_of
 
 from millstream_cli.embedded import start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary, find_redis
-from millstream_streams.connections import parse_redis_url
+from millstream_streams import parse_redis_url
 
 IMAGE = "redis:7"
 _PORT = 6379

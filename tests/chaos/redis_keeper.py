@@ -12,7 +12,8 @@ from chaos.ports import reserve_ports
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary, find_redis
-from millstream_streams.connections import connect, parse_redis_url
+from millstream_streams.address import parse_redis_url
+from millstream_streams.connections import connect
 from millstream_streams.faults import persist
 
 HOST = "127.0.0.1"

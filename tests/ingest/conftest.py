@@ -7,7 +7,7 @@ from ingest.serving import Ingest, running_ingest
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, TypePolicy, TypeRegistration
 from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker
+from millstream_streams import Broker, parse_redis_url
 
 EMAIL_SCHEMA = {
     "type": "object",
@@ -20,7 +20,7 @@ EMAIL_SCHEMA = {
 @pytest.fixture
 def config(redis_url: str, namespace: str) -> IngestConfig:
     """Return the settings of an ingest that is alone on its keys."""
-    return IngestConfig(redis_url=redis_url, namespace=namespace, port=0, grace_s=5.0)
+    return IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0, grace_s=5.0)
 
 
 @pytest.fixture

@@ -16,13 +16,15 @@ from waiting import wait_until
 from millstream_cli.embedded import start_embedded_redis
 from millstream_contracts import DEFAULT_TENANT, queue_of
 from millstream_ingest.errors import BindError
-from millstream_streams import UnsuitableRedisError, open_broker
+from millstream_streams import UnsuitableRedisError, open_broker, parse_redis_url
 
 PROGRAM = """
 import sys
 from millstream_ingest.config import IngestConfig
 from millstream_ingest.service import run
-run(IngestConfig(redis_url=sys.argv[1], namespace=sys.argv[2], port=int(sys.argv[3]), drain_s=float(sys.argv[4])))
+from millstream_streams import parse_redis_url
+redis, namespace, port, drain_s = sys.argv[1:]
+run(IngestConfig(redis=parse_redis_url(redis), namespace=namespace, port=int(port), drain_s=float(drain_s)))
 """
 
 
@@ -100,7 +102,7 @@ async def test_redis_that_would_lose_jobs_is_refused(own_redis, config):
     async with open_broker(own_redis.url) as broker:
         await broker.client.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(UnsuitableRedisError, match="noeviction"):
-        async with running_ingest(replace(config, redis_url=own_redis.url)):
+        async with running_ingest(replace(config, redis=parse_redis_url(own_redis.url))):
             pass
 
 
@@ -108,7 +110,7 @@ async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path
     """The order in which things start must not matter."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with running_ingest(replace(config, redis_url=f"redis://127.0.0.1:{port}/0")) as ingest:
+    async with running_ingest(replace(config, redis=parse_redis_url(f"redis://127.0.0.1:{port}/0"))) as ingest:
         assert await is_unready(ingest)
         assert (await ingest.http.get("/livez")).status_code == 200
         redis = await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port)

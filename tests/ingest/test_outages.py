@@ -15,7 +15,7 @@ from waiting import wait_until
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, open_broker
+from millstream_streams import Broker, open_broker, parse_redis_url
 from millstream_telemetry import configure_logs
 
 SOON_S = 3.0
@@ -48,7 +48,7 @@ async def link(own_redis: EmbeddedRedis) -> AsyncIterator[FaultProxy]:
 async def ingest(link: FaultProxy, config: IngestConfig) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it, with the logs of its process: a terminal's tracebacks take seconds."""
     configure_logs("ingest", "info", StringIO())
-    async with running_ingest(replace(config, redis_url=link.url)) as running:
+    async with running_ingest(replace(config, redis=parse_redis_url(link.url))) as running:
         yield running
 
 

@@ -5,36 +5,35 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from millstream_streams import RedisUrlError, open_broker
+from millstream_streams.address import RedisAddress, parse_redis_url
 from millstream_streams.connections import (
     BLOCKING_MARGIN_S,
     COMMAND_TIMEOUT_S,
-    RedisUrl,
     connect,
-    parse_redis_url,
 )
 
 
 @pytest.mark.parametrize(
     ("url", "wanted"),
     [
-        ("redis://h", RedisUrl("single", (("h", 6379),))),
-        ("redis://h:1/2", RedisUrl("single", (("h", 1),), db=2)),
-        ("redis://h/", RedisUrl("single", (("h", 6379),))),
-        ("REDIS://h", RedisUrl("single", (("h", 6379),))),
-        ("rediss://h:1", RedisUrl("single", (("h", 1),), tls=True)),
-        ("redis://[::1]:7/3", RedisUrl("single", (("::1", 7),), db=3)),
-        ("redis://:secret@h", RedisUrl("single", (("h", 6379),), password="secret")),
-        ("redis://ann@h", RedisUrl("single", (("h", 6379),), username="ann")),
-        ("redis://an%2Fn:p%40%3A%2F@h", RedisUrl("single", (("h", 6379),), username="an/n", password="p@:/")),
-        ("redis://ann:p@ss@h", RedisUrl("single", (("h", 6379),), username="ann", password="p@ss")),
-        ("redis+sentinel://a,b:2/main", RedisUrl("sentinel", (("a", 26379), ("b", 2)), service="main")),
-        ("rediss+sentinel://a/main/3", RedisUrl("sentinel", (("a", 26379),), tls=True, service="main", db=3)),
-        ("redis+cluster://a:1,b,[::1]:5", RedisUrl("cluster", (("a", 1), ("b", 6379), ("::1", 5)))),
-        ("rediss+cluster://u:p@a", RedisUrl("cluster", (("a", 6379),), tls=True, username="u", password="p")),
+        ("redis://h", RedisAddress("single", (("h", 6379),))),
+        ("redis://h:1/2", RedisAddress("single", (("h", 1),), db=2)),
+        ("redis://h/", RedisAddress("single", (("h", 6379),))),
+        ("REDIS://h", RedisAddress("single", (("h", 6379),))),
+        ("rediss://h:1", RedisAddress("single", (("h", 1),), tls=True)),
+        ("redis://[::1]:7/3", RedisAddress("single", (("::1", 7),), db=3)),
+        ("redis://:secret@h", RedisAddress("single", (("h", 6379),), password="secret")),
+        ("redis://ann@h", RedisAddress("single", (("h", 6379),), username="ann")),
+        ("redis://an%2Fn:p%40%3A%2F@h", RedisAddress("single", (("h", 6379),), username="an/n", password="p@:/")),
+        ("redis://ann:p@ss@h", RedisAddress("single", (("h", 6379),), username="ann", password="p@ss")),
+        ("redis+sentinel://a,b:2/main", RedisAddress("sentinel", (("a", 26379), ("b", 2)), service="main")),
+        ("rediss+sentinel://a/main/3", RedisAddress("sentinel", (("a", 26379),), tls=True, service="main", db=3)),
+        ("redis+cluster://a:1,b,[::1]:5", RedisAddress("cluster", (("a", 1), ("b", 6379), ("::1", 5)))),
+        ("rediss+cluster://u:p@a", RedisAddress("cluster", (("a", 6379),), tls=True, username="u", password="p")),
     ],
     ids=str,
 )
-def test_parse_reads_each_form(url: str, wanted: RedisUrl) -> None:
+def test_parse_reads_each_form(url: str, wanted: RedisAddress) -> None:
     """One server, Sentinel and Cluster, with and without TLS, user, password, ports and database."""
     assert parse_redis_url(url) == wanted
 

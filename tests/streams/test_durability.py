@@ -59,7 +59,7 @@ async def test_a_job_is_not_confirmed_as_replicated_where_there_is_no_replica(
 ) -> None:
     """To say yes there would be a lie; the job is stored all the same."""
     monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
-    if broker.url.mode == "sentinel":
+    if broker.address.mode == "sentinel":
         pytest.skip("there is a replica")
     with pytest.raises(NotDurableError):
         await broker.store.enqueue(queue, [new_job(queue)], Durability.REPLICATED)

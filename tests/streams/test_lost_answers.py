@@ -34,7 +34,7 @@ async def proxy(broker: Broker) -> AsyncIterator[CuttingProxy]:
     """Yield a proxy before the Redis of this run; every script is known there, so that one command is one answer."""
     for name in script_names():
         await broker.client.script_load(load_script(name).text)
-    async with cutting_proxy(broker.url.hosts[0]) as opened:
+    async with cutting_proxy(broker.address.hosts[0]) as opened:
         yield opened
 
 

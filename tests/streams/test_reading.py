@@ -153,7 +153,7 @@ async def test_wait_outlasts_the_end_of_its_streams(broker: Broker, torn_queue: 
 
 async def test_a_blocking_read_is_never_cut_by_its_own_socket(broker: Broker) -> None:
     """The socket of a reader waits longer than the longest read that is allowed."""
-    client = connect(broker.url, blocks_for_s=MAX_BLOCK_S)
+    client = connect(broker.address, blocks_for_s=MAX_BLOCK_S)
     assert client.connection_pool.connection_kwargs["socket_timeout"] >= MAX_BLOCK_S + BLOCKING_MARGIN_S
     await client.aclose()
 

@@ -23,7 +23,7 @@ from millstream_contracts import (
     Queue,
     new_job_id,
 )
-from millstream_streams import Broker, NewJob, open_broker
+from millstream_streams import Broker, NewJob, open_broker, parse_redis_url
 from millstream_telemetry import JobTracer, MetricRegistry, StopOrders
 from millstream_workers.config import WorkerConfig
 from millstream_workers.service import Worker, select_handlers
@@ -80,7 +80,12 @@ class Floor:
     async def hire(self, app: App, *, tracer: JobTracer | None = None, **settings: Any) -> Hired:
         """Start a worker; return once it is on the list."""
         config = WorkerConfig(
-            **{"redis_url": self._redis_url, "namespace": self.broker.keys.namespace, "concurrency": 10, **settings}
+            **{
+                "redis": parse_redis_url(self._redis_url),
+                "namespace": self.broker.keys.namespace,
+                "concurrency": 10,
+                **settings,
+            }
         )
         hired: Hired = await self._tasks.start(self._run, app, config, tracer or JobTracer(None))
 
@@ -95,7 +100,7 @@ class Floor:
         metrics = MetricRegistry()
         metrics.register_types(handlers)
         async with AsyncExitStack() as stack:
-            broker = await stack.enter_async_context(open_broker(config.redis_url, namespace=config.namespace))
+            broker = await stack.enter_async_context(open_broker(config.redis, namespace=config.namespace))
             apps = {handler.app for handler in handlers.values()}
             states = {one: await stack.enter_async_context(one.running()) for one in apps}
             worker = Worker(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -48,7 +49,7 @@ def explain(reply: Reply, url: str) -> ApiError:
     match reply:
         case NoAnswer(cause=cause, maybe_done=maybe_done):
             known = "; the request may have been carried out" if maybe_done else ""
-            detail = f"{_without_query(url)}: {cause}{known}"
+            detail = f"{_shown_url(url)}: {cause}{known}"
             return UnavailableError(Problem(type="about:blank", title="No answer", status=0, detail=detail))
         case Answer():
             return _explain_answer(reply, url)
@@ -105,7 +106,7 @@ def _foreign(answer: Answer, url: str, why: str) -> Problem:
         type="about:blank",
         title=f"{answer.status} {_phrase(answer.status)}".strip(),
         status=answer.status,
-        detail=f"what {_without_query(url)} sent {why}" + (f": {said}" if said else ""),
+        detail=f"what {_shown_url(url)} sent {why}" + (f": {said}" if said else ""),
     )
 
 
@@ -126,5 +127,7 @@ def _content_type(answer: Answer) -> str:
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _without_query(url: str) -> str:
-    return url.partition("?")[0]
+def _shown_url(url: str) -> str:
+    """Return a URL as errors show it, without credentials and query: either may be secret."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -86,13 +86,13 @@ class SyncTransport:
 
 
 def checked_url(url: str) -> str:
-    """Return the address of a service. Raises: ValueError, when it is none."""
+    """Return the address of a service. Raises: ValueError, without the text of it: that may hold a password."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"`{url}` is no URL: {error}") from error
+    except httpx.InvalidURL:
+        raise ValueError("the URL is no address of a service: write it as http://host:port") from None
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ValueError(f"`{url}` is no address of a service: write it as http://host:port")
+        raise ValueError("the URL is no address of a service: write it as http://host:port")
     return str(parsed.copy_with(query=None, fragment=None))
 
 

@@ -1,5 +1,6 @@
 """The only code that speaks Redis: keys, scripts, the store over them, connections."""
 
+from millstream_streams.address import RedisAddress, parse_redis_url
 from millstream_streams.assembly import assemble
 from millstream_streams.broker import Broker, open_broker
 from millstream_streams.capabilities import Capabilities
@@ -27,11 +28,14 @@ from millstream_streams.deliveries import (
 from millstream_streams.errors import (
     CursorError,
     NotDurableError,
+    Reason,
+    RedisTlsError,
     RedisUrlError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
     UnsuitableRedisError,
+    WrongServerError,
 )
 from millstream_streams.event_feed import EventFeed, Snapshots
 from millstream_streams.faults import RedisObserver, backoff_s
@@ -41,6 +45,7 @@ from millstream_streams.registrations import Registered, Registrations, Start, d
 from millstream_streams.registry import Registry
 from millstream_streams.rounds import for_each_queue
 from millstream_streams.store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
+from millstream_streams.tls import TlsFiles, tls_context
 from millstream_streams.totals import sum_depths
 from millstream_streams.views import JobViews
 
@@ -73,9 +78,12 @@ __all__ = [
     "NotDurableError",
     "ReadEntry",
     "ReadyReader",
+    "Reason",
     "RecoveredJob",
     "Recovery",
+    "RedisAddress",
     "RedisObserver",
+    "RedisTlsError",
     "RedisUrlError",
     "Registered",
     "Registrations",
@@ -86,12 +94,16 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreUnavailableError",
+    "TlsFiles",
     "UnsuitableRedisError",
+    "WrongServerError",
     "assemble",
     "backoff_s",
     "consumer_name",
     "digest_of",
     "for_each_queue",
     "open_broker",
+    "parse_redis_url",
     "sum_depths",
+    "tls_context",
 ]

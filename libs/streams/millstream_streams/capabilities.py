@@ -6,9 +6,10 @@ from typing import Any
 from msgspec import Struct
 from redis.exceptions import NoPermissionError, ResponseError
 
-from millstream_streams.connections import Client, RedisUrl
+from millstream_streams.address import RedisAddress
+from millstream_streams.connections import Client
 from millstream_streams.errors import StoreUnavailableError, UnsuitableRedisError
-from millstream_streams.faults import attempt
+from millstream_streams.faults import attempt, require_mode
 
 MINIMUM_REDIS = (6, 2)
 MINIMUM_VALKEY = (7, 2)
@@ -77,11 +78,12 @@ class Capabilities(Struct, frozen=True, kw_only=True):
         return ".".join(map(str, self.version))
 
 
-async def probe(client: Client, url: RedisUrl) -> Capabilities:
+async def probe(client: Client, url: RedisAddress) -> Capabilities:
     """Ask a server what it is. Raises: StoreUnavailableError."""
     info: Mapping[str, Any] = await attempt(lambda: client.info("server", **_anywhere(url)))
     if url.is_cluster and "redis_version" not in info:
         info = next(iter(info.values()))
+    require_mode(str(info.get("redis_mode", "")), url.mode)
     is_valkey = "valkey_version" in info
     version = _version(str(info["valkey_version" if is_valkey else "redis_version"]))
     settings = await _settings(client, url)
@@ -99,7 +101,7 @@ async def probe(client: Client, url: RedisUrl) -> Capabilities:
     )
 
 
-async def require_suitable(client: Client, url: RedisUrl) -> Capabilities:
+async def require_suitable(client: Client, url: RedisAddress) -> Capabilities:
     """Probe a server and refuse one on which jobs get lost. Raises: UnsuitableRedisError, StoreUnavailableError."""
     found = await probe(client, url)
     objections = found.objections()
@@ -108,7 +110,7 @@ async def require_suitable(client: Client, url: RedisUrl) -> Capabilities:
     return found
 
 
-async def _settings(client: Client, url: RedisUrl) -> dict[str, str]:
+async def _settings(client: Client, url: RedisAddress) -> dict[str, str]:
     answers: dict[str, str] = {}
     for pattern in ("maxmemory-policy", "appendonly", "hash-max-*", "stream-node-max-entries"):
         try:
@@ -123,7 +125,7 @@ async def _settings(client: Client, url: RedisUrl) -> dict[str, str]:
     return answers
 
 
-def _anywhere(url: RedisUrl) -> dict[str, Any]:
+def _anywhere(url: RedisAddress) -> dict[str, Any]:
     return {"target_nodes": RANDOM_NODE} if url.is_cluster else {}
 
 

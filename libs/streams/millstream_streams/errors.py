@@ -1,17 +1,30 @@
 """Errors of the Redis layer.
 
 StoreError
-├── StoreUnavailableError   Redis does not answer, is loading, failing over or read-only: try again later
+├── StoreUnavailableError   Redis does not answer, is loading, failing over or read-only, or refuses: try again later
+│   ├── WrongServerError    what listens there can never be the Redis that was meant
 │   ├── StoreFullError      Redis is at its `maxmemory` and refuses to store more
 │   └── NotDurableError     stored, but not confirmed as durably as was asked for
-├── UnsuitableRedisError    this Redis must not be used: too old, or it evicts keys
+├── UnsuitableRedisError    this Redis must not be used: too old, or it evicts keys, or it is no such Redis at all
 ├── RedisUrlError           the URL of Redis cannot be read
+├── RedisTlsError           a certificate or key for Redis cannot be used
 └── CursorError             a cursor that this list did not give out
+
+The text of each is one line without a secret, and each has a `reason`.
 """
 
+from typing import Literal
 
-class StoreError(Exception):
+from millstream_contracts import ForeseenError
+
+Reason = Literal["away", "refused", "full"]
+"""Why Redis cannot be used: see :class:`StoreUnavailableError`."""
+
+
+class StoreError(ForeseenError):
     """Anything that goes wrong between us and Redis."""
+
+    reason: Reason = "refused"
 
 
 class StoreUnavailableError(StoreError):
@@ -20,9 +33,28 @@ class StoreUnavailableError(StoreError):
     others_may_answer = False
     """Whether it is one node of a cluster, so that calls for other queues may succeed now."""
 
+    def __init__(self, message: str, reason: Reason = "away") -> None:
+        """Say why, in one of these words.
+
+        `away`: nothing answers, or it cannot serve yet; that passes by itself. `refused`: what listens there turns us
+        away, until a setting is changed, here or there. `full`: it has no memory left.
+        """
+        self.reason = reason
+        super().__init__(message)
+
+
+class WrongServerError(StoreUnavailableError):
+    """What listens there can never be the Redis that was meant: another protocol, no such database."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "refused")
+
 
 class StoreFullError(StoreUnavailableError):
     """Redis is at its `maxmemory` and refuses to store more."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "full")
 
 
 class NotDurableError(StoreUnavailableError):
@@ -30,11 +62,21 @@ class NotDurableError(StoreUnavailableError):
 
 
 class UnsuitableRedisError(StoreError):
-    """This Redis must not be used: jobs would get lost on it."""
+    """This Redis must not be used: jobs would get lost on it, or it is none."""
 
 
 class RedisUrlError(StoreError):
     """The URL of Redis cannot be read."""
+
+
+class RedisTlsError(StoreError):
+    """A certificate or key for Redis cannot be used."""
+
+    def __init__(self, field: str, why: str) -> None:
+        self.field = field
+        """Of `TlsFiles`."""
+        self.why = why
+        super().__init__(f"the {field.removesuffix('_file')} file for Redis {why}")
 
 
 class CursorError(StoreError):

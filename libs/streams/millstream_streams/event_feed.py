@@ -13,7 +13,8 @@ from msgspec import Struct
 from redis.exceptions import ResponseError
 
 from millstream_contracts import UNDECODABLE, Event, Job, JobId, Queue, QueueEvents
-from millstream_streams.connections import BLOCKING_MARGIN_S, Client, RedisUrl, close, connect, pipelined
+from millstream_streams.address import RedisAddress
+from millstream_streams.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
 from millstream_streams.consumers import make_group
 from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.faults import attempt
@@ -44,10 +45,10 @@ class Snapshots(Struct, frozen=True):
 class EventFeed:
     """A consumer of one group. Every method may raise StoreUnavailableError and StoreError."""
 
-    def __init__(self, url: RedisUrl, keys: Keys, client: Client, *, group: str, consumer: str) -> None:
+    def __init__(self, address: RedisAddress, keys: Keys, client: Client, *, group: str, consumer: str) -> None:
         """`group` is the name of who follows the events, `consumer` one that no other process has ever had."""
-        self._is_cluster = url.is_cluster
-        self._blocking = connect(url, max_connections=2, blocks_for_s=LONGEST_WAIT_S, name="millstream-events")
+        self._is_cluster = address.is_cluster
+        self._blocking = connect(address, max_connections=2, blocks_for_s=LONGEST_WAIT_S, name="millstream-events")
         self._reading = pipelined(self._blocking, answer_within_s=LONGEST_WAIT_S + BLOCKING_MARGIN_S)
         self._keys = keys
         self._client = client

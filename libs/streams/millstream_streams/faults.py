@@ -15,7 +15,15 @@ from typing import Protocol, TypeVar
 import anyio
 from redis import exceptions as redis_errors
 
-from millstream_streams.errors import NotDurableError, StoreError, StoreFullError, StoreUnavailableError
+from millstream_contracts import one_line
+from millstream_streams.diagnosis import NotConnectedError, Verdict, causes, scrubbed
+from millstream_streams.errors import (
+    NotDurableError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+    WrongServerError,
+)
 
 T = TypeVar("T")
 
@@ -28,6 +36,8 @@ _UNAVAILABLE = (
     redis_errors.AskError,
     redis_errors.TryAgainError,
     redis_errors.MasterDownError,
+    # A protocol that is none of Redis, on a connection that was greeted: something in between speaks up.
+    redis_errors.InvalidResponse,
     # Rights are given and taken away while services run; what needs them tries again.
     redis_errors.NoPermissionError,
     OSError,
@@ -41,6 +51,18 @@ _PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCK
 _MOVING = "to access a non local key in a cluster node"
 # Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
 _CODE = re.compile(rf"(?:^|: ?-?)(OOM|{_PASSING_CODES})\b")
+
+_REFUSALS = (
+    redis_errors.NoPermissionError,
+    redis_errors.AuthenticationError,
+    redis_errors.AuthorizationError,
+    redis_errors.ReadOnlyError,
+)
+"""What does not pass by itself. A replica may be on its way to be primary, but an address may name one for ever."""
+
+_A_CLUSTER_NODE = "it names a node of a cluster, which is written redis+cluster://"
+_NO_CLUSTER_NODE = "it names no node of a cluster; one server is written redis://"
+_A_SENTINEL = "it names a Sentinel, which is written redis+sentinel://, with the service"
 
 _CLOSED = "Redis is not available: the connection was closed meanwhile"
 
@@ -78,10 +100,51 @@ def translate(error: Exception) -> StoreError | None:
         return NotDurableError("this server cannot say what is on its disk: it is older than 7.2 or has no AOF")
     if isinstance(error, redis_errors.OutOfMemoryError) or (found and found[1] == "OOM"):
         return StoreFullError("Redis is at its maxmemory and refuses to store more")
+    if (known := _of_address(error)) is not None:
+        return known
+    if isinstance(error, _REFUSALS) or (found and found[1] in {"READONLY", "NOPERM", "DENIED"}):
+        return StoreUnavailableError(f"Redis refuses: {scrubbed(text)}", "refused")
     if isinstance(error, _UNAVAILABLE) or found or _MOVING in text:
         # The text of the error only: redis-py may put a failed command's arguments, so a payload, into others.
-        return StoreUnavailableError(f"Redis is not available: {type(error).__name__}: {text[:200]}")
+        return StoreUnavailableError(f"Redis is not available: {type(error).__name__}: {one_line(text, 200)}")
     return None
+
+
+def _of_address(error: Exception) -> StoreUnavailableError | None:
+    """Return what is wrong with where we turned to, if that is what an error says."""
+    if isinstance(error, redis_errors.MovedError):  # the client of a cluster follows it
+        return WrongServerError(_wrong(_A_CLUSTER_NODE))
+    # The client of a cluster puts what the last node that it asked has answered behind an error of its own.
+    for cause in causes(error):
+        if isinstance(cause, NotConnectedError):
+            return _of_diagnosis(cause)
+        if "cluster support disabled" in str(cause):
+            return WrongServerError(_wrong(_NO_CLUSTER_NODE))
+        if isinstance(cause, redis_errors.NoPermissionError):
+            return StoreUnavailableError(f"Redis refuses: {scrubbed(str(cause))}", "refused")
+    return None
+
+
+def _of_diagnosis(error: NotConnectedError) -> StoreUnavailableError:
+    match error.diagnosis.verdict:
+        case Verdict.WRONG:
+            return WrongServerError(_wrong(str(error)))
+        case Verdict.REFUSED:
+            return StoreUnavailableError(f"Redis refuses: {error}", "refused")
+        case Verdict.AWAY:
+            return StoreUnavailableError(f"Redis is not available: {error}")
+
+
+def _wrong(why: str) -> str:
+    return f"the address of Redis is wrong: {why}"
+
+
+def require_mode(found: str, meant: str) -> None:
+    """Refuse a server of another kind than its address says, by what it calls its mode. Raises: WrongServerError."""
+    if found == "sentinel":
+        raise WrongServerError(_wrong(_A_SENTINEL))
+    if found == "cluster" and meant != "cluster":
+        raise WrongServerError(_wrong(_A_CLUSTER_NODE))
 
 
 def is_of_replica(error: Exception) -> bool:

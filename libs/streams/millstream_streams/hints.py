@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 import anyio
 from msgspec.structs import replace
 
-from millstream_streams.connections import COMMAND_TIMEOUT_S, RedisUrl, close, connect
+from millstream_streams.address import RedisAddress
+from millstream_streams.connections import COMMAND_TIMEOUT_S, close, connect
 from millstream_streams.errors import StoreUnavailableError
 from millstream_streams.faults import attempt, backoff_s
 
@@ -16,7 +17,7 @@ QUIET_S = 30.0
 
 
 async def listen(
-    url: RedisUrl, channels: Sequence[str], on_hint: Callable[[str], None], on_gap: Callable[[], None]
+    address: RedisAddress, channels: Sequence[str], on_hint: Callable[[str], None], on_gap: Callable[[], None]
 ) -> NoReturn:
     """Listen until cancelled, reconnecting by itself.
 
@@ -32,7 +33,7 @@ async def listen(
 
     while True:
         try:
-            node = await _any_node(url)
+            node = await _any_node(address)
             await _listen_on(node, channels, on_hint, listening)
         except StoreUnavailableError:
             failures += 1
@@ -40,9 +41,9 @@ async def listen(
 
 
 async def _listen_on(
-    url: RedisUrl, channels: Sequence[str], on_hint: Callable[[str], None], on_gap: Callable[[], None]
+    address: RedisAddress, channels: Sequence[str], on_hint: Callable[[str], None], on_gap: Callable[[], None]
 ) -> None:
-    client = connect(url, max_connections=2, blocks_for_s=QUIET_S)
+    client = connect(address, max_connections=2, blocks_for_s=QUIET_S)
     pubsub = client.pubsub()
     try:
         await attempt(lambda: pubsub.subscribe(*channels))
@@ -67,15 +68,15 @@ async def _ping(pubsub: Any) -> None:
         raise TimeoutError("the subscription is not answered")
 
 
-async def _any_node(url: RedisUrl) -> RedisUrl:
+async def _any_node(address: RedisAddress) -> RedisAddress:
     """Return a single server that passes on every message: a cluster sends PUBLISH to all of its nodes."""
-    if not url.is_cluster:
-        return url
-    client = connect(url)
+    if not address.is_cluster:
+        return address
+    client = connect(address)
     try:
         await attempt(client.initialize)
         node = client.get_random_node()
-        return replace(url, mode="single", hosts=((node.host, node.port),))
+        return replace(address, mode="single", hosts=((node.host, node.port),))
     finally:
         with anyio.CancelScope(shield=True):
             await close(client)

@@ -9,7 +9,8 @@ import anyio
 from redis.exceptions import ResponseError
 
 from millstream_contracts import JobId, Queue
-from millstream_streams.connections import BLOCKING_MARGIN_S, Client, RedisUrl, close, connect, pipelined
+from millstream_streams.address import RedisAddress
+from millstream_streams.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
 from millstream_streams.consumers import make_group
 from millstream_streams.deliveries import ReadEntry
 from millstream_streams.errors import StoreError, StoreFullError
@@ -32,10 +33,10 @@ class ReadyReader:
     cannot span slots.
     """
 
-    def __init__(self, url: RedisUrl, keys: Keys, control: Client) -> None:
-        self._is_cluster = url.is_cluster
+    def __init__(self, address: RedisAddress, keys: Keys, control: Client) -> None:
+        self._is_cluster = address.is_cluster
         self._name = f"millstream-reader-{secrets.token_hex(8)}"
-        self._client: Client = connect(url, max_connections=2, blocks_for_s=MAX_BLOCK_S, name=self._name)
+        self._client: Client = connect(address, max_connections=2, blocks_for_s=MAX_BLOCK_S, name=self._name)
         self._reading = pipelined(self._client, answer_within_s=MAX_BLOCK_S + BLOCKING_MARGIN_S)
         self._keys = keys
         self._control = control

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import Connection
 from redis.exceptions import AskError, MovedError
 
 Command = tuple[Any, ...]
@@ -22,6 +23,15 @@ class RedirectingCluster(RedisCluster):
 
     With `then` a command answers both replies.
     """
+
+    def __init__(self, *, connection_class: type[Connection], connection_options: Options, **options: Any) -> None:
+        """Make every connection of this class with these options beside redis-py's own, to nodes found later too."""
+        super().__init__(**options)
+        # redis-py takes neither; each node copies what it is made with.
+        self.nodes_manager.connection_kwargs |= {"connection_class": connection_class, **connection_options}
+        for node in self.nodes_manager.startup_nodes.values():
+            node.connection_class = connection_class
+            node.connection_kwargs |= connection_options
 
     async def _execute_command(self, target_node: ClusterNode, *args: Any, **kwargs: Any) -> Any:
         return await super()._execute_command(RedirectingNode(target_node, self), *args, **kwargs)  # type: ignore[arg-type]

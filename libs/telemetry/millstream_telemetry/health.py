@@ -55,10 +55,16 @@ class HealthReport:
         self._started_at = time.monotonic()
 
     @classmethod
-    def waiting_for(cls, service: str, dependency: str) -> "HealthReport":
-        """Return the report of a service that cannot begin yet: live, and not ready for want of this."""
-        missing = HealthCheck(dependency, ok=False, detail="waited for at the start")
-        return cls(service, live=lambda: Health.of([]), ready=lambda: Health.of([missing]))
+    def waiting_for(cls, service: str, dependency: str, why: Callable[[], str]) -> "HealthReport":
+        """Return the report of a service that cannot begin yet: live, and not ready for want of this.
+
+        `why` says what keeps it from beginning, as far as that is known.
+        """
+
+        def ready() -> Health:
+            return Health.of([HealthCheck(dependency, ok=False, detail=why() or "waited for at the start")])
+
+        return cls(service, live=lambda: Health.of([]), ready=ready)
 
     def take_over(self, *, live: Callable[[], Health], ready: Callable[[], Health]) -> None:
         """Ask these from now on: the service has begun."""

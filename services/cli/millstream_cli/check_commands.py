@@ -9,6 +9,7 @@ from millstream import MillstreamError
 from millstream_cli.apps import load_apps
 from millstream_cli.errors import CliError
 from millstream_cli.output import json_option, one_line_errors, print_json, print_table
+from millstream_cli.redis_access import address_of
 from millstream_cli.settings import RedisSettings, WorkerSettings, load
 from millstream_streams import Capabilities, StoreError, open_broker
 from millstream_workers.errors import WorkerError
@@ -63,6 +64,6 @@ def doctor(*, as_json: bool) -> None:
 
 
 async def _examine(settings: RedisSettings) -> Capabilities:
-    async with open_broker(settings.redis_url, namespace=settings.namespace, patience_s=0.5) as broker:
+    async with open_broker(address_of(settings), namespace=settings.namespace, patience_s=0.5) as broker:
         await broker.registry.ping()
         return await broker.probe()

@@ -6,6 +6,7 @@ import anyio
 import httpx
 
 from millstream_cli.errors import NotReadyError
+from millstream_contracts import one_line
 
 _ASK_EVERY_S = 0.05
 _ANSWER_S = 5.0
@@ -34,7 +35,7 @@ async def _ask_until_ready(client: httpx.AsyncClient, url: str, pending: dict[st
         except httpx.HTTPError as error:
             pending[url] = str(error) or type(error).__name__
         else:
-            pending[url] = f"{answer.status_code} {answer.text[:200]}".strip()
+            pending[url] = one_line(f"{answer.status_code} {answer.text}")
             if answer.status_code == httpx.codes.OK:
                 del pending[url]
         await anyio.sleep(_ASK_EVERY_S)

@@ -15,6 +15,7 @@ from millstream import Discard, MillstreamError, Snooze
 from millstream_cli.apps import BUILTIN, load_apps
 from millstream_cli.errors import CliError
 from millstream_cli.output import one_line_errors
+from millstream_cli.redis_access import address_of
 from millstream_cli.settings import (
     DispatcherSettings,
     IngestSettings,
@@ -52,7 +53,7 @@ def ingest(host: str | None, port: int | None) -> None:
     settings = load(IngestSettings, os.environ, host=host, port=port)
     run_ingest(
         IngestConfig(
-            redis_url=settings.redis_url,
+            redis=address_of(settings),
             namespace=settings.namespace,
             host=settings.host,
             port=settings.port,
@@ -85,12 +86,13 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
         concurrency=concurrency,
         processes=processes,
     )
+    redis = address_of(settings)
     if settings.processes > 1:
         anyio.run(run_worker_pool, settings)
         return
     app = load_apps(settings.apps, settings)
     config = WorkerConfig(
-        redis_url=settings.redis_url,
+        redis=redis,
         namespace=settings.namespace,
         app_refs=tuple(ref for ref in settings.apps if ref != BUILTIN),
         types=settings.types or ("*",),
@@ -119,7 +121,7 @@ def dispatcher() -> None:
     """Release due jobs, expire late ones, publish the gauges of the queues, write history."""
     settings = load(DispatcherSettings, os.environ)
     config = DispatcherConfig(
-        redis_url=settings.redis_url,
+        redis=address_of(settings),
         namespace=settings.namespace,
         measure_every_s=settings.gauges_every_s,
         history_url=settings.history_url,
@@ -135,7 +137,7 @@ def reaper() -> None:
     """Recover what got stuck, bury what is beyond help, sweep up."""
     settings = load(ReaperSettings, os.environ)
     config = ReaperConfig(
-        redis_url=settings.redis_url,
+        redis=address_of(settings),
         namespace=settings.namespace,
         lease_s=settings.lease_s,
         max_crashes=settings.max_crashes,

@@ -11,18 +11,26 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from millstream_cli.masking import mask_text
 from millstream_cli.secret import Secret
-from millstream_cli.settings_reader import mask_url, read_settings
+from millstream_cli.settings_reader import read_settings
 from millstream_contracts import limits
 
+_ADDRESS = {"is_address": True}
+"""Marks what is shown without credentials, and not at all where it cannot be read."""
+
 Port = Annotated[int, Meta(ge=1, le=65_535, description="a port from 1 to 65535")]
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="an address such as http://127.0.0.1:8080")]
+Url = Annotated[
+    str,
+    Meta(pattern=r"^https?://[^\s/]+", description="an address such as http://127.0.0.1:8080", extra=_ADDRESS),
+]
 # Only the scheme: `millstream_streams` reads the rest, and says what is wrong with it.
 RedisUrl = Annotated[
     str,
     Meta(
         pattern=r"^rediss?(\+sentinel|\+cluster)?://\S+$",
         description="an address such as redis://127.0.0.1:6379/0, redis+sentinel://... or redis+cluster://...",
+        extra=_ADDRESS,
     ),
 ]
 Namespace = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="a short word of a-z, 0-9 and `-`")]
@@ -31,7 +39,12 @@ TypeGlob = Annotated[
     str, Meta(pattern=r"^[a-z0-9.*?-]{1,64}$", description="a job type, or a pattern such as invoice.*")
 ]
 HistoryUrl = Annotated[
-    str, Meta(pattern=r"^postgres(ql)?://\S+$", description="an address such as postgresql://user:password@host/name")
+    str,
+    Meta(
+        pattern=r"^postgres(ql)?://\S+$",
+        description="an address such as postgresql://user:password@host/name",
+        extra=_ADDRESS,
+    ),
 ]
 PriorityRule = Annotated[
     str,
@@ -48,17 +61,36 @@ _HOUR_S = 3_600.0
 _DAY_S = 86_400.0
 
 
-class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What whoever talks to Redis needs."""
-
-    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
-    """One server, Sentinel or Cluster, by scheme."""
-    namespace: Namespace = "ms"
-    """What all keys begin with, so that several installations can share a Redis."""
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What all settings have in common: their text holds no secret."""
 
     def __repr__(self) -> str:
         values = (f"{name}={_shown(value)}" for name, value in msgspec.structs.asdict(self).items())
         return f"{type(self).__name__}({', '.join(values)})"
+
+
+class RedisSettings(Settings, frozen=True, kw_only=True):
+    """What every process needs that talks to Redis. See docs/redis.md."""
+
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
+    """One server, Sentinel or Cluster, by scheme; with `rediss` every connection is encrypted."""
+    redis_username: str | None = None
+    """The user to log in as, unless the URL names it; unset: Redis's default user."""
+    redis_password: Secret | None = None
+    """Its password, unless it is in the URL; better given as a file."""
+    redis_ca_file: Path | None = None
+    """Who signs the certificates of Redis and its Sentinels, in PEM: these alone are trusted. Unset: whom the system
+    trusts."""
+    redis_cert_file: Path | None = None
+    """Our own certificate, in PEM, for a Redis that wants one."""
+    redis_key_file: Path | None = None
+    """Its key, without a pass phrase; unset when it is in the file of the certificate."""
+    sentinel_username: str | None = None
+    """The user to log in as at the Sentinels, which know nothing of the users of Redis."""
+    sentinel_password: Secret | None = None
+    """Their password; better given as a file."""
+    namespace: Namespace = "ms"
+    """What all keys begin with, so that several installations can share a Redis."""
 
 
 class ServiceSettings(RedisSettings, frozen=True, kw_only=True):
@@ -166,7 +198,7 @@ class DispatcherSettings(ServiceSettings, frozen=True, kw_only=True):
     """The PostgreSQL that remembers every job; unset: nothing does. Better given as a file, for it holds a password."""
 
 
-class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
+class HistorySettings(Settings, frozen=True, kw_only=True):
     """What whoever looks after the history database needs."""
 
     history_url: HistoryUrl | None = None
@@ -184,7 +216,7 @@ class ReaperSettings(LeaseSettings, frozen=True, kw_only=True):
     """After how long without a sign of life a consumer that holds no job is removed."""
 
 
-class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ClientSettings(Settings, frozen=True, kw_only=True):
     """Settings of the commands that talk to the HTTP API."""
 
     url: Url = "http://127.0.0.1:8080"
@@ -212,4 +244,4 @@ def load(kind: type[S], environ: Mapping[str, str], **options: object) -> S:
 
 
 def _shown(value: object) -> str:
-    return mask_url(repr(value)) if isinstance(value, str) else repr(value)
+    return repr(mask_text(value)) if isinstance(value, str) else repr(value)

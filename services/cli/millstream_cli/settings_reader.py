@@ -1,7 +1,8 @@
 """Reads a settings Struct from environment variables: all of it, or every reason why not.
 
-`MILLSTREAM_<FIELD>` gives a field its value, `MILLSTREAM_<FIELD>_FILE` names a file that holds it. Whoever
-misspells a variable learns it at the start and not from a default that was silently used.
+`MILLSTREAM_<FIELD>` gives a field its value, `MILLSTREAM_<FIELD>_FILE` names a file that holds it; a field whose name
+ends in `_file` names a file itself, and has the first form alone. A variable that is misspelt is an error at the start
+and not a default that is silently used.
 """
 
 import re
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from millstream_cli.errors import SettingsError
+from millstream_cli.masking import NO_ADDRESS, mask_path, mask_text, mask_url
 from millstream_cli.secret import Secret
 from millstream_contracts import did_you_mean
 
@@ -26,9 +28,6 @@ _FILE = "_FILE"
 # `millstream-ingest` makes variables such as MILLSTREAM_INGEST_SERVICE_HOST, and MILLSTREAM_PORT=tcp://10.0.0.7:80.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
 _SERVICE_LINK_PORT = re.compile(r"(tcp|udp|sctp)://")
-
-# Up to the last @: a password that was not escaped may have one in it.
-_USER_INFO = re.compile(r"(?<=://)\S*@")
 
 
 def read_settings(
@@ -54,9 +53,10 @@ def read_settings(
     return reader.build(kind, {name: value for name, value in values.items() if value is not msgspec.UNSET})
 
 
-def mask_url(url: str) -> str:
-    """Return the address without the user name and the password in it."""
-    return _USER_INFO.sub("***@", url)
+def variables_of(field: str) -> tuple[str, ...]:
+    """Return the variables that set a field: one with its value, and one that names a file where it stands."""
+    variable = PREFIX + field.upper()
+    return (variable,) if variable.endswith(_FILE) else (variable, variable + _FILE)
 
 
 class _Reader:
@@ -70,25 +70,24 @@ class _Reader:
 
     def refuse_unknown(self, known: set[str]) -> None:
         bare = {name.upper() for name in known}
-        for variable in sorted(self._variables):
-            name = variable.removeprefix(PREFIX)
-            if name not in bare and name.removesuffix(_FILE) not in bare:
-                # Compared without the prefix: with it, everything resembles everything.
-                hint = did_you_mean(name, bare).replace("`", f"`{PREFIX}", 1)
-                self._problems.append(f"{variable} is no setting{hint}")
+        every = {variable for name in known for variable in variables_of(name)}
+        for variable in sorted(self._variables.keys() - every):
+            # Compared without the prefix: with it, everything resembles everything.
+            hint = did_you_mean(variable.removeprefix(PREFIX), bare).replace("`", f"`{PREFIX}", 1)
+            self._problems.append(f"{variable} is no setting{hint}")
 
     def value(self, field: str, hint: Any, options: Mapping[str, object]) -> Any:
         """Return the converted value, or UNSET when there is none or it is wrong."""
         if field in options:
             return self._converted(f"--{field.replace('_', '-')}", options[field], hint)
-        variable = PREFIX + field.upper()
-        text, file = self._variables.get(variable), self._variables.get(variable + _FILE)
-        if text is not None and file is not None:
-            self._problems.append(f"{variable} and {variable}{_FILE} are both set: keep one of them")
-        elif text is not None:
-            return self._converted(variable, text, hint)
-        elif file is not None:
-            return self._from_file(variable + _FILE, Path(file), hint)
+        variable, *file_variable = variables_of(field)
+        given = [one for one in (variable, *file_variable) if one in self._variables]
+        if len(given) > 1:
+            self._problems.append(f"{' and '.join(given)} are both set: keep one of them")
+        elif given == [variable]:
+            return self._converted(variable, self._variables[variable], hint)
+        elif given:
+            return self._from_file(given[0], Path(self._variables[given[0]]), hint)
         return msgspec.UNSET
 
     def build(self, kind: type[S], values: dict[str, Any]) -> S:
@@ -104,21 +103,23 @@ class _Reader:
         try:
             text = path.read_text("utf-8").rstrip("\r\n")
         except OSError as error:
-            self._problems.append(f"{variable}={path}: cannot be read: {error.strerror}")
+            self._problems.append(f"{variable}={mask_path(path)}: cannot be read: {error.strerror}")
         except UnicodeDecodeError:
-            self._problems.append(f"{variable}={path}: is not UTF-8 text")
+            self._problems.append(f"{variable}={mask_path(path)}: is not UTF-8 text")
         else:
-            return self._converted(variable, text, hint)
+            return self._converted(variable, text, hint, path=path)
         return msgspec.UNSET
 
-    def _converted(self, source: str, value: object, hint: Any) -> Any:
+    def _converted(self, source: str, value: object, hint: Any, *, path: Path | None = None) -> Any:
+        """Return the converted value, or UNSET when it is wrong. `path` is the file that it comes from."""
         kind = _kind(hint)
         if isinstance(value, str):
             value = _prepared(value, kind)
         try:
             return msgspec.convert(value, hint, strict=False, dec_hook=_from_text)
         except (msgspec.ValidationError, ValueError):
-            self._problems.append(f"{source}={_shown(value, kind)}: expected {_allowed(kind)}")
+            shown = _shown(value, kind) if path is None else f"={mask_path(path)}: its content is not shown"
+            self._problems.append(f"{source}{shown}: expected {_allowed(kind)}")
         return msgspec.UNSET
 
 
@@ -151,19 +152,22 @@ def _prepared(text: str, kind: inspect.Type) -> object:
 
 
 def _from_text(kind: type, value: Any) -> Any:
-    if kind in {Path, Secret} and isinstance(value, str):
+    if kind in {Path, Secret} and isinstance(value, str) and value:
         return kind(value)
     raise ValueError(f"no {kind.__name__}")
 
 
 def _shown(value: object, kind: inspect.Type) -> str:
+    """Return what is shown of a wrong value behind the name of its variable or option."""
     match _bare(kind):
         case inspect.CustomType(cls=cls) if cls is Secret:
-            return "***"
+            return "=***"
         case inspect.VarTupleType() if isinstance(value, tuple):
-            return ",".join(map(str, value))
-        case _:
-            return mask_url(str(value))
+            return f"={','.join(mask_text(str(one)) for one in value)}"
+    if isinstance(kind, inspect.Metadata) and (kind.extra or {}).get("is_address"):
+        shown = mask_url(str(value))
+        return f" holds {shown}" if shown == NO_ADDRESS else f"={shown}"
+    return f"={mask_text(str(value))}"
 
 
 def _allowed(kind: inspect.Type) -> str:

@@ -10,18 +10,25 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio.to_thread
+import msgspec
 from msgspec import Struct
 
 from millstream_cli.child import ChildSpec, Sink
-from millstream_cli.embedded import start_embedded_redis
+from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.errors import PortInUseError
+from millstream_cli.settings import RedisSettings
+from millstream_cli.settings_reader import variables_of
 from millstream_cli.supervisor import Supervisor, supervise
+from millstream_streams import RedisAddress
 
 HOST = "127.0.0.1"
 READY_WITHIN_S = 60.0
 STOP_GRACE_S = 30.0
 
-_OURS = {"MILLSTREAM_REDIS_URL", "MILLSTREAM_HOST", "MILLSTREAM_PORT", "MILLSTREAM_ADMIN_PORT", "MILLSTREAM_PROCESSES"}
+_OURS = {"host", "port", "admin_port", "processes"}
+"""Settings that this module decides."""
+_OF_REDIS = {field.name for field in msgspec.structs.fields(RedisSettings)} - {"namespace"}
+"""And those that it decides where it starts the Redis: what is meant for another would keep services out of it."""
 
 
 class SystemPlan(Struct, frozen=True, kw_only=True):
@@ -29,8 +36,8 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
 
     folder: Path
     """Where the embedded Redis keeps its data."""
-    redis_url: str | None = None
-    """A Redis that is there already; None starts the embedded one."""
+    redis: RedisAddress | None = None
+    """A Redis that is there already, as `environ` names it; None starts the embedded one."""
     port: int = 8080
     """Of the HTTP API; 0 takes a free one."""
     workers: int = 2
@@ -46,6 +53,7 @@ class RunningSystem(Struct, frozen=True):
     url: str
     """Of the HTTP API."""
     redis_url: str
+    """Without credentials."""
     admin_urls: Mapping[str, str]
     """Of the health and metrics routes, by process."""
 
@@ -58,32 +66,40 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
     """
     _check_port(plan.port)
     with ExitStack() as stack:
-        redis_url = plan.redis_url
-        if redis_url is None:
-            redis = await anyio.to_thread.run_sync(start_embedded_redis, plan.folder)
-            stack.enter_context(redis)
-            redis_url = redis.url
+        embedded = None
+        if plan.redis is None:
+            embedded = await anyio.to_thread.run_sync(start_embedded_redis, plan.folder)
+            stack.enter_context(embedded)
         names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
         # One that was asked for may be free yet, and must not become another's.
         port, *admin_ports = [found for found in free_ports(len(names) + 1) if found != plan.port]
         port = plan.port or port
         admin = dict(zip(names[1:], admin_ports, strict=False))
-        specs = [_spec(name, plan, redis_url, port, admin) for name in names]
+        environ = _environ(plan.environ, embedded)
+        specs = [_spec(name, plan, environ, port, admin) for name in names]
         admin_urls = {"ingest": f"http://{HOST}:{port}"} | {
             name: f"http://{HOST}:{admin_port}" for name, admin_port in admin.items()
         }
         async with supervise(specs, sink, grace_s=STOP_GRACE_S) as supervisor:
             await supervisor.wait_ready(*(f"{url}/readyz" for url in admin_urls.values()), timeout_s=READY_WITHIN_S)
+            redis_url = embedded.url if embedded else plan.redis.text if plan.redis else ""
             yield RunningSystem(supervisor, admin_urls["ingest"], redis_url, admin_urls)
 
 
-def _spec(name: str, plan: SystemPlan, redis_url: str, port: int, admin: Mapping[str, int]) -> ChildSpec:
+def _environ(environ: Mapping[str, str], embedded: EmbeddedRedis | None) -> dict[str, str]:
+    """Return what all services share of their environment."""
+    fields = _OURS | _OF_REDIS if embedded else _OURS
+    decided = {variable for field in fields for variable in variables_of(field)}
+    kept = {variable: value for variable, value in environ.items() if variable not in decided}
+    return kept | ({"MILLSTREAM_REDIS_URL": embedded.url} if embedded else {})
+
+
+def _spec(name: str, plan: SystemPlan, environ: Mapping[str, str], port: int, admin: Mapping[str, int]) -> ChildSpec:
     command = name.partition("-")[0]
     options: Sequence[str] = ("--port", str(port)) if command == "ingest" else ()
     if command == "worker":
         options = plan.apps
-    env = {variable: value for variable, value in plan.environ.items() if variable.removesuffix("_FILE") not in _OURS}
-    env["MILLSTREAM_REDIS_URL"] = redis_url
+    env = dict(environ)
     if name in admin:
         env["MILLSTREAM_ADMIN_PORT"] = str(admin[name])
     # Workers go first: what they finish while they drain still needs the others.

@@ -13,9 +13,11 @@ from millstream_cli.apps import BUILTIN, load_apps
 from millstream_cli.errors import CliError
 from millstream_cli.line_printer import LinePrinter
 from millstream_cli.output import one_line_errors
+from millstream_cli.redis_access import address_of
 from millstream_cli.settings import IngestSettings, WorkerSettings, load
-from millstream_cli.settings_reader import mask_url
+from millstream_cli.settings_reader import variables_of
 from millstream_cli.system import SystemPlan, run_system
+from millstream_streams import RedisAddress, StoreError, StoreUnavailableError, open_broker
 from millstream_workers.errors import WorkerError
 
 DEFAULT_FOLDER = Path(".millstream")
@@ -26,7 +28,7 @@ DEFAULT_FOLDER = Path(".millstream")
 @click.option("--port", type=int, help="Port of the HTTP API; 8080 unless MILLSTREAM_PORT says otherwise.")
 @click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Worker processes.")
 @click.option("--data", type=click.Path(path_type=Path), default=DEFAULT_FOLDER, show_default=True)
-@one_line_errors(CliError, WorkerError, MillstreamError, OSError)
+@one_line_errors(CliError, StoreError, WorkerError, MillstreamError, OSError)
 def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> None:
     """Run the whole system here, with the handlers of APPS, until Ctrl-C.
 
@@ -39,7 +41,7 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
     load_apps(worker_settings.apps, worker_settings)  # here, so that a mistake is one line and not six starts
     plan = SystemPlan(
         folder=data / "redis",
-        redis_url=settings.redis_url if _names_redis(os.environ) else None,
+        redis=address_of(settings) if _names_redis(os.environ) else None,
         port=settings.port,
         workers=workers,
         apps=worker_settings.apps or (BUILTIN, "millstream_cli.demo.jobs:app"),
@@ -49,10 +51,23 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
 
 
 def _names_redis(environ: Mapping[str, str]) -> bool:
-    return bool(environ.get("MILLSTREAM_REDIS_URL") or environ.get("MILLSTREAM_REDIS_URL_FILE"))
+    return any(environ.get(variable) for variable in variables_of("redis_url"))
+
+
+async def _look_at(redis: RedisAddress) -> None:
+    """Say at once what is wrong with a Redis, before six processes do. Raises: StoreError, unless it is just away."""
+    try:
+        async with open_broker(redis, patience_s=0.0) as broker:
+            await broker.require_suitable()
+    except StoreUnavailableError as error:
+        if error.reason != "away":
+            raise
+        click.echo(f"millstream: {error}; waiting for it", err=True)
 
 
 async def _stay(plan: SystemPlan) -> None:
+    if plan.redis is not None:
+        await _look_at(plan.redis)
     names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
     printer = LinePrinter(sys.stderr, names)
     async with run_system(plan, printer) as system:
@@ -61,6 +76,6 @@ async def _stay(plan: SystemPlan) -> None:
         click.echo(f"  health                      {system.url}/health")
         for name, url in system.admin_urls.items():
             click.echo(f"  metrics of {name:<16} {url}/metrics")
-        click.echo(f"  Redis                       {mask_url(system.redis_url)}")
+        click.echo(f"  Redis                       {system.redis_url}")
         click.echo('Try: millstream submit report.generate \'{"rows": [{"n": 1}], "format": "csv"}\' --wait 5\n')
         await anyio.sleep_forever()

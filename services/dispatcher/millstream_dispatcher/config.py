@@ -2,11 +2,14 @@
 
 from msgspec import Struct
 
+from millstream_streams import RedisAddress
+
 
 class DispatcherConfig(Struct, frozen=True, kw_only=True):
     """Settings of one dispatcher; the composition root reads them from the environment."""
 
-    redis_url: str
+    redis: RedisAddress
+    """Where Redis is and how to get in."""
     namespace: str = "ms"
     release_every_s: float = 5.0
     """Longest time between two looks at a queue, hint or not: how late a job may be when a hint was lost. When it is

@@ -33,20 +33,18 @@ PATIENCE_S = 1.0
 async def run_dispatcher(config: DispatcherConfig) -> None:
     """Run a dispatcher until SIGTERM or SIGINT.
 
-    Raises: UnsuitableRedisError, RedisUrlError, HistoryUrlError, AdminBindError.
+    Raises: UnsuitableRedisError, RedisTlsError, HistoryUrlError, AdminBindError.
     """
     metrics = MetricRegistry()
     failures = FailureLog("connection to Redis")
-    report = HealthReport.waiting_for("dispatcher", "redis")
+    report = HealthReport.waiting_for("dispatcher", "redis", lambda: failures.last_error)
     async with AsyncExitStack() as stack:
         stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=metrics, report=report))
         orders = await stack.enter_async_context(heed_stop_signals())
         # Before anything is waited for: nothing mends a URL that cannot be read.
         history = await stack.enter_async_context(open_history(config.history_url)) if config.history_url else None
         broker = await stack.enter_async_context(
-            open_broker(
-                config.redis_url, namespace=config.namespace, patience_s=PATIENCE_S, observer=RedisMetrics(metrics)
-            )
+            open_broker(config.redis, namespace=config.namespace, patience_s=PATIENCE_S, observer=RedisMetrics(metrics))
         )
         if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed)) is None:
             return

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from millstream_contracts import limits
+from millstream_streams import RedisAddress
 from millstream_streams.keys import DEFAULT_NAMESPACE
 from millstream_telemetry import Level, Propagation
 
@@ -14,8 +15,8 @@ UnknownTypes = Literal["refuse", "accept"]
 class IngestConfig(Struct, frozen=True, kw_only=True):
     """Settings of one ingest process."""
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
-    """Where Redis is: one server, Sentinel or Cluster, by scheme."""
+    redis: RedisAddress
+    """Where Redis is and how to get in."""
     namespace: str = DEFAULT_NAMESPACE
     """What all keys begin with."""
     host: str = "127.0.0.1"

@@ -10,6 +10,16 @@ from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5
 ANSWER_WITHIN_S = 1.0
+FIRST_ANSWER_WITHIN_S = 5.0
+"""For the first question, before which everything is connected: Sentinels, TLS and a distance add up."""
+
+_DETAILS = {
+    "away": "does not answer",
+    "refused": "refuses this service; its log says why",
+    "full": "is full",
+}
+"""What readiness says, by reason. It may stand on the public port, so it names no address."""
+
 LOOP_WITHIN_S = 10.0
 
 
@@ -30,22 +40,30 @@ class RedisWatch:
         """Watch until cancelled. Raises: UnsuitableRedisError."""
         while True:
             self._loop.beat()
-            await self.look()
+            await self.look(ANSWER_WITHIN_S if self._is_suitable else FIRST_ANSWER_WITHIN_S)
             await anyio.sleep(ASK_EVERY_S if self._redis.ok else ASK_AWAY_EVERY_S)
 
-    async def look(self) -> None:
-        """Ask once. Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs."""
+    async def look(self, within_s: float = ANSWER_WITHIN_S) -> None:
+        """Ask once.
+
+        Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs, or is none.
+        """
         try:
-            with anyio.fail_after(ANSWER_WITHIN_S):
+            with anyio.fail_after(within_s):
                 await self._ask()
-        except (StoreUnavailableError, TimeoutError) as error:
-            self._failures.failed(error)
-            self.is_away = isinstance(error, StoreUnavailableError)
-            self._redis = HealthCheck("redis", ok=False, detail="does not answer")
+        except StoreUnavailableError as error:
+            self._note(error, is_away=True)
+        except TimeoutError:
+            self._note(StoreUnavailableError(f"Redis did not answer within {within_s:g} s"), is_away=False)
         else:
             self._failures.succeeded()
             self.is_away = False
             self._redis = HealthCheck("redis", ok=True)
+
+    def _note(self, error: StoreUnavailableError, *, is_away: bool) -> None:
+        self._failures.failed(error)
+        self.is_away = is_away
+        self._redis = HealthCheck("redis", ok=False, detail=_DETAILS[error.reason])
 
     async def _ask(self) -> None:
         if self._is_suitable:

@@ -50,7 +50,7 @@ Listening = Callable[[str, int], None]
 def run(config: IngestConfig) -> None:
     """Run ingest until SIGTERM or SIGINT: set up logs and traces of the process, then serve.
 
-    Raises: BindError, AdminBindError, RedisUrlError, TracingConfigError.
+    Raises: BindError, AdminBindError, RedisTlsError, UnsuitableRedisError, TracingConfigError.
     """
     configure_logs("ingest", config.log_level, sys.stderr)
     tracer = JobTracer(configure_tracing("ingest"), propagation=config.trace_propagation)
@@ -61,7 +61,7 @@ async def serve(config: IngestConfig, *, tracer: JobTracer, on_listening: Listen
     """Serve until SIGTERM or SIGINT; run it in the main thread, where signals are heard.
 
     `on_listening` is called with host and port once requests are answered. A second signal cuts the leaving short.
-    Raises: BindError, AdminBindError, RedisUrlError, UnsuitableRedisError.
+    Raises: BindError, AdminBindError, RedisTlsError, UnsuitableRedisError.
     """
     stop, hurry = anyio.Event(), anyio.Event()
     with anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
@@ -102,7 +102,7 @@ async def serve_parts(
 async def open_parts(config: IngestConfig, *, tracer: JobTracer) -> AsyncIterator[Parts]:
     """Open what the routes work with, and what runs behind them. Redis may be away; then all is refused.
 
-    Raises: RedisUrlError, UnsuitableRedisError.
+    Raises: RedisTlsError, UnsuitableRedisError.
     """
     registry = MetricRegistry()
     metrics = IngestMetrics(registry)
@@ -110,7 +110,7 @@ async def open_parts(config: IngestConfig, *, tracer: JobTracer) -> AsyncIterato
         await stack.enter_async_context(_unwrapped())
         broker = await stack.enter_async_context(
             open_broker(
-                config.redis_url,
+                config.redis,
                 namespace=config.namespace,
                 patience_s=config.patience_s,
                 max_connections=MAX_CONNECTIONS,

@@ -2,11 +2,14 @@
 
 from msgspec import Struct
 
+from millstream_streams import RedisAddress
+
 
 class ReaperConfig(Struct, frozen=True, kw_only=True):
     """Settings of one reaper; the composition root reads them from the environment."""
 
-    redis_url: str
+    redis: RedisAddress
+    """Where Redis is and how to get in."""
     namespace: str = "ms"
     lease_s: float = 30.0
     """Must not be shorter than the workers' own."""

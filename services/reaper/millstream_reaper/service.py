@@ -27,17 +27,15 @@ PATIENCE_S = 1.0
 
 
 async def run_reaper(config: ReaperConfig, *, tracer: JobTracer) -> None:
-    """Run a reaper until SIGTERM or SIGINT. Raises: UnsuitableRedisError, RedisUrlError, AdminBindError."""
+    """Run a reaper until SIGTERM or SIGINT. Raises: UnsuitableRedisError, RedisTlsError, AdminBindError."""
     metrics = MetricRegistry()
     failures = FailureLog("connection to Redis")
-    report = HealthReport.waiting_for("reaper", "redis")
+    report = HealthReport.waiting_for("reaper", "redis", lambda: failures.last_error)
     async with AsyncExitStack() as stack:
         stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=metrics, report=report))
         orders = await stack.enter_async_context(heed_stop_signals())
         broker = await stack.enter_async_context(
-            open_broker(
-                config.redis_url, namespace=config.namespace, patience_s=PATIENCE_S, observer=RedisMetrics(metrics)
-            )
+            open_broker(config.redis, namespace=config.namespace, patience_s=PATIENCE_S, observer=RedisMetrics(metrics))
         )
         redis = await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed))
         if redis is None:

@@ -3,12 +3,14 @@
 from msgspec import Struct
 
 from millstream_contracts import DEFAULT_TENANT, Tenant
+from millstream_streams import RedisAddress
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True):
     """Settings of one worker process; the composition root reads them from the environment."""
 
-    redis_url: str
+    redis: RedisAddress
+    """Where Redis is and how to get in."""
     namespace: str = "ms"
     tenant: Tenant = DEFAULT_TENANT
     app_refs: tuple[str, ...] = ()

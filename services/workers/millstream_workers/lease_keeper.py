@@ -102,7 +102,7 @@ class LeaseKeeper:
         config = self._config
         async with (
             open_broker(
-                config.redis_url,
+                config.redis,
                 namespace=config.namespace,
                 patience_s=0.0,
                 max_connections=2,

@@ -98,18 +98,18 @@ async def run_worker(
 ) -> None:
     """Run a worker until SIGTERM or SIGINT; `abandon` ends the process beside handlers that do not end.
 
-    Raises: NoHandlersError, UnsuitableRedisError, RedisUrlError, AdminBindError.
+    Raises: NoHandlersError, UnsuitableRedisError, RedisTlsError, AdminBindError.
     """
     handlers = select_handlers(app, config.types)
     registry = MetricRegistry()
     registry.register_types(handlers)
     failures = FailureLog("connection to Redis")
-    report = HealthReport.waiting_for("workers", "redis")
+    report = HealthReport.waiting_for("workers", "redis", lambda: failures.last_error)
     async with AsyncExitStack() as stack:
         stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=registry, report=report))
         orders = await stack.enter_async_context(heed_stop_signals())
         broker = await stack.enter_async_context(
-            open_broker(config.redis_url, namespace=config.namespace, observer=RedisMetrics(registry))
+            open_broker(config.redis, namespace=config.namespace, observer=RedisMetrics(registry))
         )
         if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed)) is None:
             return

@@ -1,0 +1,39 @@
+"""Tells a port that wants TLS from one that does not, for an error that says more than "closed" or "silent".
+
+Neither probe sends anything of ours, and nothing is done with what comes back but to name the mistake.
+"""
+
+import asyncio
+import ssl
+
+PROBE_WITHIN_S = 1.0
+
+
+async def speaks_tls(host: str, port: int) -> bool:
+    """Return whether a port answers a TLS handshake, whatever its certificate."""
+    anyone = ssl.create_default_context()
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(PROBE_WITHIN_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=anyone)
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def speaks_plain_redis(host: str, port: int) -> bool:
+    """Return whether a port answers PING without TLS, be it with an error."""
+    try:
+        async with asyncio.timeout(PROBE_WITHIN_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(b"PING\r\n")
+                answer = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return answer.startswith((b"+PONG", b"-"))
