@@ -12,8 +12,8 @@ import anyio
 from msgspec import Struct
 
 from millstream_contracts import JobType, Tenant, TypeRegistration
-from millstream_ingest.payload_schema import PayloadSchema, compile_schema
 from millstream_streams import Registry, StoreUnavailableError
+from millstream_submission.payload_schema import PayloadSchema, compile_schema
 from millstream_telemetry import MetricRegistry
 
 FRESH_FOR_S = 1.0
