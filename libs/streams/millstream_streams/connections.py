@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
@@ -19,8 +19,9 @@ from redis.exceptions import ResponseError
 
 from millstream_streams.errors import RedisUrlError
 from millstream_streams.faults import is_of_replica
-from millstream_streams.pipelined import PipelinedClient
+from millstream_streams.pipelined import PipelinedClient, PipelinedCommands
 from millstream_streams.redirecting import RedirectingCluster
+from millstream_streams.turns import InTurnPool, InTurnSentinelPool
 
 Client = Any
 """`redis.asyncio.Redis` or `RedirectingCluster`: they share no base class that types would know."""
@@ -165,6 +166,17 @@ def pipelined(client: Client, *, answer_within_s: float) -> Client:
     return PipelinedClient(client.connection_pool, answer_within_s=answer_within_s)
 
 
+def pipelined_commands(client: Client, *, answer_within_s: float) -> Client:
+    """Return a client of commands beside one of :func:`connect`, all over one connection of its own.
+
+    However many calls are under way, and however many of them are cancelled, they neither wait for a connection nor
+    cost one. On a cluster it is the client itself.
+    """
+    if isinstance(client, RedirectingCluster):
+        return client
+    return PipelinedCommands(pipelined(client, answer_within_s=answer_within_s), client.response_callbacks)
+
+
 class _LeavesReplicas:
     """A connection that is given up when its server turns out to be a replica by now."""
 
@@ -197,10 +209,9 @@ async def close(*clients: Client) -> None:
 
 def _single(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Client:
     host, port = url.hosts[0]
-    pool = BlockingConnectionPool(
+    pool = InTurnPool(
         connection_class=_TlsConnection if url.tls else _PlainConnection,
         max_connections=max_connections,
-        timeout=COMMAND_TIMEOUT_S,
         host=host,
         port=port,
         db=url.db,
@@ -212,10 +223,16 @@ def _single(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Cli
 def _sentinel(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Client:
     own = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol", "retry")}
     sentinel = Sentinel(list(url.hosts), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
-    return sentinel.master_for(url.service, db=url.db, ssl=url.tls, max_connections=max_connections, **options)
+    return sentinel.master_for(
+        url.service,
+        connection_pool_class=InTurnSentinelPool,
+        db=url.db,
+        ssl=url.tls,
+        max_connections=max_connections,
+        **options,
+    )
 
 
 def _cluster(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Client:
     nodes = [ClusterNode(host, port) for host, port in url.hosts]
-    # Unlike the pool of a single server this one does not wait for a free connection, it raises.
     return RedirectingCluster(startup_nodes=nodes, ssl=url.tls, max_connections=max(64, max_connections), **options)

@@ -3,6 +3,7 @@
 StoreError
 ├── StoreUnavailableError   Redis does not answer, is loading, failing over or read-only: try again later
 │   ├── StoreFullError      Redis is at its `maxmemory` and refuses to store more
+│   ├── StoreBusyError      Redis may be well: all connections to it are in use
 │   └── NotDurableError     stored, but not confirmed as durably as was asked for
 ├── UnsuitableRedisError    this Redis must not be used: too old, or it evicts keys
 ├── RedisUrlError           the URL of Redis cannot be read
@@ -23,6 +24,10 @@ class StoreUnavailableError(StoreError):
 
 class StoreFullError(StoreUnavailableError):
     """Redis is at its `maxmemory` and refuses to store more."""
+
+
+class StoreBusyError(StoreUnavailableError):
+    """All connections to Redis are in use by other calls, and have been for seconds."""
 
 
 class NotDurableError(StoreUnavailableError):

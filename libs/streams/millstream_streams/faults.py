@@ -15,7 +15,13 @@ from typing import Protocol, TypeVar
 import anyio
 from redis import exceptions as redis_errors
 
-from millstream_streams.errors import NotDurableError, StoreError, StoreFullError, StoreUnavailableError
+from millstream_streams.errors import (
+    NotDurableError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+)
 
 T = TypeVar("T")
 
@@ -76,6 +82,8 @@ def translate(error: Exception) -> StoreError | None:
     found = _CODE.search(text)
     if "WAITAOF" in text:
         return NotDurableError("this server cannot say what is on its disk: it is older than 7.2 or has no AOF")
+    if isinstance(error, redis_errors.MaxConnectionsError):
+        return StoreBusyError("all connections to a node of the cluster are in use")
     if isinstance(error, redis_errors.OutOfMemoryError) or (found and found[1] == "OOM"):
         return StoreFullError("Redis is at its maxmemory and refuses to store more")
     if isinstance(error, _UNAVAILABLE) or found or _MOVING in text:
