@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, TypePolicy, TypeRegistration
-from millstream_ingest.payload_schema import MAX_ERRORS, PayloadSchema, compile_schema
-from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import open_broker
+from millstream_submission.payload_schema import MAX_ERRORS, PayloadSchema, compile_schema
+from millstream_submission.type_catalogue import TypeCatalogue
 from millstream_telemetry import MetricRegistry
 
 

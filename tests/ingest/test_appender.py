@@ -186,7 +186,7 @@ async def test_queue_in_use_is_made_known_again(appender, gate, queue, broker, m
     await broker.client.delete(broker.keys.queues)
     await appender.append(queue, [new_job(queue)])
     assert await broker.registry.queues() == []
-    appender._known_until.clear()
+    appender._queues._known_until.clear()
     await appender.append(queue, [new_job(queue)])
     assert await broker.registry.queues() == [queue]
 

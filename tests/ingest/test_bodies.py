@@ -14,8 +14,9 @@ from msgspec.msgpack import Ext
 from millstream_contracts import Priority, limits
 from millstream_ingest.batch_bodies import split_batch
 from millstream_ingest.bodies import Decoded, decode_as, decode_submission
-from millstream_ingest.errors import BodyError
 from millstream_ingest.negotiation import BatchFormat, Encoding
+from millstream_ingest.refusals import refusal_of
+from millstream_submission import SubmissionError
 
 JSON, MSGPACK = Encoding.JSON, Encoding.MSGPACK
 # The contract looks at the real clock, so the one that tests set must not be far from it.
@@ -30,7 +31,7 @@ def decode_item(job, encoding, prefix):
     """Return one job of a batch, or why it is refused."""
     try:
         return decode_submission(job, encoding, prefix)
-    except BodyError as error:
+    except SubmissionError as error:
         return error
 
 
@@ -40,9 +41,9 @@ def decode_batch(body, batch):
     return [decode_item(job, batch.encoding, f"{start}{index}") for index, job in enumerate(split_batch(body, batch))]
 
 
-def refusal(body: bytes, encoding: Encoding = JSON) -> BodyError:
+def refusal(body: bytes, encoding: Encoding = JSON) -> SubmissionError:
     """Return why a submission is refused."""
-    with pytest.raises(BodyError) as caught:
+    with pytest.raises(SubmissionError) as caught:
         decode_submission(body, encoding, clock=lambda: NOW_S)
     return caught.value
 
@@ -50,7 +51,7 @@ def refusal(body: bytes, encoding: Encoding = JSON) -> BodyError:
 def only_error(body: bytes, encoding: Encoding = JSON) -> tuple[str, str]:
     """Return pointer and detail of the one field for which a submission is refused as invalid."""
     error = refusal(body, encoding)
-    assert error.status == 422
+    assert refusal_of(error).status == 422
     (field,) = error.errors
     return field.pointer, field.detail
 
@@ -92,7 +93,7 @@ class TestSubmission:
             x: int
 
         assert decode_as(Point, b'{"x":1}', JSON) == Point(1)
-        with pytest.raises(BodyError) as caught:
+        with pytest.raises(SubmissionError) as caught:
             decode_as(Point, b'{"y":1}', JSON)
         assert caught.value.errors[0].pointer == "/y"
 
@@ -279,7 +280,7 @@ class TestPayload:
     def test_payload_is_refused_when_it_is_too_large(self, body, encoding):
         """The bound holds for the payload as it was sent and as it is stored."""
         error = refusal(body, encoding)
-        assert error.status == 413
+        assert refusal_of(error).status == 413
         assert "limit" in error.detail
 
 
@@ -305,7 +306,7 @@ class TestMalformed:
     )
     def test_json_is_malformed(self, body):
         """What cannot be decoded is 400, and says so without a traceback."""
-        assert refusal(body).status == 400
+        assert refusal_of(refusal(body)).status == 400
 
     @pytest.mark.parametrize(
         "body",
@@ -323,7 +324,7 @@ class TestMalformed:
     )
     def test_messagepack_is_malformed(self, body):
         """A length that nothing follows, a bad byte and a surrogate are 400."""
-        assert refusal(body, MSGPACK).status == 400
+        assert refusal_of(refusal(body, MSGPACK)).status == 400
 
 
 def batch_of(jobs: list[bytes], batch: BatchFormat) -> bytes:
@@ -347,9 +348,9 @@ class TestBatch:
         start = "" if batch.is_sequence else "/jobs"
         assert isinstance(first, Decoded)
         assert (first.submission.type, first.payload) == ("a", b"\x01")
-        assert isinstance(number, BodyError)
+        assert isinstance(number, SubmissionError)
         assert number.errors[0].pointer == f"{start}/1"
-        assert isinstance(name, BodyError)
+        assert isinstance(name, SubmissionError)
         assert name.errors[0].pointer == f"{start}/2/type"
         assert isinstance(last, Decoded)
 
@@ -358,23 +359,23 @@ class TestBatch:
         """10,000 jobs are taken and 10,001 are not, before any of them is looked at."""
         job = ENCODE[batch.encoding](1)
         assert len(split_batch(batch_of([job] * limits.MAX_BATCH_JOBS, batch), batch)) == limits.MAX_BATCH_JOBS
-        with pytest.raises(BodyError) as caught:
+        with pytest.raises(SubmissionError) as caught:
             split_batch(batch_of([job] * (limits.MAX_BATCH_JOBS + 1), batch), batch)
-        assert caught.value.status == 422
+        assert refusal_of(caught.value).status == 422
 
     @pytest.mark.parametrize("batch", FORMATS)
     def test_batch_is_refused_when_it_is_empty(self, batch):
         """A batch of nothing is a mistake."""
-        with pytest.raises(BodyError) as caught:
+        with pytest.raises(SubmissionError) as caught:
             split_batch(batch_of([], batch), batch)
-        assert caught.value.status == 422
+        assert refusal_of(caught.value).status == 422
 
     @pytest.mark.parametrize("batch", FORMATS)
     def test_batch_is_refused_when_it_is_too_large(self, batch):
         """The bound of the whole body holds before anything is decoded."""
-        with pytest.raises(BodyError) as caught:
+        with pytest.raises(SubmissionError) as caught:
             split_batch(b" " * (limits.MAX_BATCH_BODY_BYTES + 1), batch)
-        assert caught.value.status == 413
+        assert refusal_of(caught.value).status == 413
 
     @pytest.mark.parametrize(
         ("body", "expected"),
@@ -387,7 +388,7 @@ class TestBatch:
     )
     def test_batch_is_refused_as_a_whole_when_its_frame_is_wrong(self, body, expected):
         """Nothing of a batch is taken when it is not clear what its jobs are."""
-        with pytest.raises(BodyError) as caught:
+        with pytest.raises(SubmissionError) as caught:
             split_batch(body, BatchFormat(JSON, is_sequence=False))
         (field,) = caught.value.errors
         assert (field.pointer, field.detail) == expected
@@ -402,9 +403,9 @@ class TestBatch:
     def test_sequence_is_refused_as_a_whole_when_its_end_is_broken(self, tail):
         """After a broken object nobody knows where the next one begins."""
         body = msgspec.msgpack.encode({"type": "a"}) + tail
-        with pytest.raises(BodyError) as caught:
+        with pytest.raises(SubmissionError) as caught:
             split_batch(body, BatchFormat(MSGPACK, is_sequence=True))
-        assert caught.value.status == 400
+        assert refusal_of(caught.value).status == 400
         assert caught.value.errors[0].pointer == "/1"
 
 
@@ -413,7 +414,7 @@ class TestBatch:
 def test_body_of_one_repeated_byte_is_refused(byte, encoding):
     """A megabyte made to open as many containers as it can ends in a refusal."""
     body = byte * (limits.MAX_BODY_BYTES // len(byte))
-    assert refusal(body, encoding).status in {400, 422}
+    assert refusal_of(refusal(body, encoding)).status in {400, 422}
     check_any(body, encoding)
 
 
@@ -466,7 +467,7 @@ def mutated_bodies(draw: st.DrawFn) -> tuple[bytes, Encoding]:
 def check_any(body: bytes, encoding: Encoding) -> None:
     """Check what holds for any bytes: a value that JSON can show, or a refusal that can be answered."""
     decoded = decode_item(body, encoding, "")
-    if isinstance(decoded, BodyError):
+    if isinstance(decoded, SubmissionError):
         check_refusal(decoded)
     else:
         shown = msgspec.json.encode(msgspec.msgpack.decode(decoded.payload))
@@ -474,17 +475,17 @@ def check_any(body: bytes, encoding: Encoding) -> None:
     for is_sequence in (False, True):
         try:
             items = decode_batch(body, BatchFormat(encoding, is_sequence))
-        except BodyError as error:
+        except SubmissionError as error:
             items = [error]
         for item in items:
-            if isinstance(item, BodyError):
+            if isinstance(item, SubmissionError):
                 check_refusal(item)
 
 
-def check_refusal(error: BodyError) -> None:
+def check_refusal(error: SubmissionError) -> None:
     """Check that a refusal is the client's fault and can be sent."""
-    assert error.status in {400, 413, 422}
-    assert len(msgspec.json.encode(error.problem())) < 10_000
+    assert refusal_of(error).status in {400, 413, 422}
+    assert len(msgspec.json.encode(refusal_of(error).problem())) < 10_000
 
 
 @given(mutated_bodies())
@@ -492,13 +493,13 @@ def check_refusal(error: BodyError) -> None:
 @example((payload_body(b"\x81\x92\x01\x80\x01", MSGPACK), MSGPACK))
 @example((payload_body(b"\xcb" + struct.pack(">d", -0.0), MSGPACK), MSGPACK))
 def test_submission_is_decoded_or_refused_when_it_is_mutated(case):
-    """Only a BodyError ever escapes, and what is accepted can be shown as JSON."""
+    """Only a SubmissionError ever escapes, and what is accepted can be shown as JSON."""
     check_any(*case)
 
 
 @given(st.binary(max_size=64), st.sampled_from(Encoding))
 def test_submission_is_decoded_or_refused_when_it_is_random(body, encoding):
-    """No bytes at all make anything but a value or a BodyError."""
+    """No bytes at all make anything but a value or a SubmissionError."""
     check_any(body, encoding)
 
 
@@ -510,7 +511,7 @@ def test_payload_is_taken_exactly_when_it_survives_json(value):
     except (OverflowError, UnicodeEncodeError):
         return
     decoded = decode_item(body, MSGPACK, "")
-    if isinstance(decoded, BodyError):
+    if isinstance(decoded, SubmissionError):
         assert decoded.errors[0].pointer.startswith("/payload")
     else:
         assert msgspec.msgpack.decode(decoded.payload) == value

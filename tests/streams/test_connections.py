@@ -1,8 +1,6 @@
 """Redis URLs, and the connections made from them."""
 
 import pytest
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.sentinel import SentinelConnectionPool
 
 from millstream_streams import RedisUrlError, open_broker
 from millstream_streams.address import RedisAddress, parse_redis_url
@@ -11,6 +9,7 @@ from millstream_streams.connections import (
     COMMAND_TIMEOUT_S,
     connect,
 )
+from millstream_streams.turns import InTurnPool, InTurnSentinelPool
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ async def test_commands_are_never_sent_again_by_the_client() -> None:
     assert options["retry"].get_retries() == 0
     assert options["protocol"] == 2
     assert options["socket_timeout"] == COMMAND_TIMEOUT_S
-    assert isinstance(client.connection_pool, BlockingConnectionPool)
+    assert isinstance(client.connection_pool, InTurnPool)
     await client.aclose()
 
 
@@ -127,7 +126,7 @@ async def test_blocking_reads_wait_longer_than_they_block() -> None:
 async def test_sentinel_connections_have_the_same_rules() -> None:
     """Whatever stands between, no command is sent twice."""
     client = connect(parse_redis_url("redis+sentinel://a,b/main/3"))
-    assert isinstance(client.connection_pool, SentinelConnectionPool)
+    assert isinstance(client.connection_pool, InTurnSentinelPool)
     options = client.connection_pool.connection_kwargs
     assert (options["retry"].get_retries(), options["protocol"], options["db"]) == (0, 2, 3)
     sentinels = client.connection_pool.sentinel_manager.sentinels

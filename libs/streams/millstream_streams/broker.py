@@ -17,6 +17,7 @@ from millstream_streams.connections import (
     close,
     connect,
     pipelined,
+    pipelined_commands,
 )
 from millstream_streams.diagnosis import scrubbed
 from millstream_streams.errors import StoreUnavailableError, UnsuitableRedisError, WrongServerError
@@ -125,7 +126,9 @@ async def open_broker(
     client = connect(where, max_connections=max_connections, answer_within_s=answer_within_s)
     confirming = connect(where, max_connections=max_connections, blocks_for_s=CONFIRM_WITHIN_S)
     scripting = pipelined(client, answer_within_s=answer_within_s)
-    views = JobViews(client, keys, patience_s=patience_s)
+    reading = pipelined_commands(client, answer_within_s=answer_within_s)
+    # A page may be large, and what comes behind it on its connection waits.
+    paging = pipelined_commands(client, answer_within_s=answer_within_s)
     try:
         yield Broker(
             address=where,
@@ -138,10 +141,10 @@ async def open_broker(
                 observer=observer,
                 confirming=confirming,
             ),
-            views=views,
-            listing=Listing(client, keys, views, patience_s=patience_s),
-            registry=Registry(client, keys, patience_s=patience_s),
+            views=JobViews(reading, keys, patience_s=patience_s),
+            listing=Listing(paging, keys, JobViews(paging, keys, patience_s=patience_s), patience_s=patience_s),
+            registry=Registry(reading, keys, patience_s=patience_s),
             client=client,
         )
     finally:
-        await close(scripting, client, confirming)
+        await close(scripting, reading, paging, client, confirming)

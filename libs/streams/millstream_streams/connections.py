@@ -7,7 +7,7 @@ behind one.
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
@@ -22,10 +22,11 @@ from millstream_streams.connecting import (
     TlsManagedConnection,
     TlsNodeConnection,
 )
-from millstream_streams.pipelined import PipelinedClient
+from millstream_streams.pipelined import PipelinedClient, PipelinedCommands
 from millstream_streams.redirecting import RedirectingCluster
 from millstream_streams.sentinels import Sentinels
 from millstream_streams.tls import tls_context
+from millstream_streams.turns import InTurnPool, InTurnSentinelPool
 
 Client = Any
 """`redis.asyncio.Redis` or `RedirectingCluster`: they share no base class that types would know."""
@@ -82,6 +83,17 @@ def pipelined(client: Client, *, answer_within_s: float) -> Client:
     return PipelinedClient(client.connection_pool, answer_within_s=answer_within_s)
 
 
+def pipelined_commands(client: Client, *, answer_within_s: float) -> Client:
+    """Return a client of commands beside one of :func:`connect`, all over one connection of its own.
+
+    However many calls are under way, and however many of them are cancelled, they neither wait for a connection nor
+    cost one. On a cluster it is the client itself.
+    """
+    if isinstance(client, RedirectingCluster):
+        return client
+    return PipelinedCommands(pipelined(client, answer_within_s=answer_within_s), client.response_callbacks)
+
+
 async def close(*clients: Client) -> None:
     """Close clients, each once, with all connections, those to the Sentinels too, which redis-py leaves open."""
     for client in dict.fromkeys(clients):
@@ -98,10 +110,9 @@ def _encryption(address: RedisAddress) -> Options:
 
 def _single(address: RedisAddress, max_connections: int, options: Options) -> Client:
     host, port = address.hosts[0]
-    pool = BlockingConnectionPool(
+    pool = InTurnPool(
         connection_class=TlsConnection if address.tls else PlainConnection,
         max_connections=max_connections,
-        timeout=COMMAND_TIMEOUT_S,
         host=host,
         port=port,
         db=address.db,
@@ -117,6 +128,7 @@ def _sentinel(address: RedisAddress, max_connections: int, options: Options) -> 
     pools = [ConnectionPool(connection_class=_to_node(address.tls), host=h, port=p, **own) for h, p in address.hosts]
     return Sentinels([Redis.from_pool(pool) for pool in pools]).master_for(
         address.service,
+        connection_pool_class=InTurnSentinelPool,
         connection_class=TlsManagedConnection if address.tls else PlainManagedConnection,
         db=address.db,
         max_connections=max_connections,

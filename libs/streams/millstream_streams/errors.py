@@ -4,6 +4,7 @@ StoreError
 ├── StoreUnavailableError   Redis does not answer, is loading, failing over or read-only, or refuses: try again later
 │   ├── WrongServerError    what listens there can never be the Redis that was meant
 │   ├── StoreFullError      Redis is at its `maxmemory` and refuses to store more
+│   ├── StoreBusyError      Redis may be well: all connections to it are in use
 │   └── NotDurableError     stored, but not confirmed as durably as was asked for
 ├── UnsuitableRedisError    this Redis must not be used: too old, or it evicts keys, or it is no such Redis at all
 ├── RedisUrlError           the URL of Redis cannot be read
@@ -55,6 +56,10 @@ class StoreFullError(StoreUnavailableError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "full")
+
+
+class StoreBusyError(StoreUnavailableError):
+    """All connections to Redis are in use by other calls, and have been for seconds."""
 
 
 class NotDurableError(StoreUnavailableError):

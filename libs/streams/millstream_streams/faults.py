@@ -19,6 +19,7 @@ from millstream_contracts import one_line
 from millstream_streams.diagnosis import NotConnectedError, Verdict, causes, scrubbed
 from millstream_streams.errors import (
     NotDurableError,
+    StoreBusyError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
@@ -96,17 +97,25 @@ def translate(error: Exception) -> StoreError | None:
     """Return what an exception from redis-py means, or None when it is a defect of ours."""
     text = str(error)
     found = _CODE.search(text)
-    if "WAITAOF" in text:
-        return NotDurableError("this server cannot say what is on its disk: it is older than 7.2 or has no AOF")
-    if isinstance(error, redis_errors.OutOfMemoryError) or (found and found[1] == "OOM"):
-        return StoreFullError("Redis is at its maxmemory and refuses to store more")
-    if (known := _of_address(error)) is not None:
+    code = found[1] if found else ""
+    if (known := _of_limits(error, text, code) or _of_address(error)) is not None:
         return known
-    if isinstance(error, _REFUSALS) or (found and found[1] in {"READONLY", "NOPERM", "DENIED"}):
+    if isinstance(error, _REFUSALS) or code in {"READONLY", "NOPERM", "DENIED"}:
         return StoreUnavailableError(f"Redis refuses: {scrubbed(text)}", "refused")
-    if isinstance(error, _UNAVAILABLE) or found or _MOVING in text:
+    if isinstance(error, _UNAVAILABLE) or code or _MOVING in text:
         # The text of the error only: redis-py may put a failed command's arguments, so a payload, into others.
         return StoreUnavailableError(f"Redis is not available: {type(error).__name__}: {one_line(text, 200)}")
+    return None
+
+
+def _of_limits(error: Exception, text: str, code: str) -> StoreError | None:
+    """Return what a server cannot do that is well otherwise, if that is what an error says."""
+    if "WAITAOF" in text:
+        return NotDurableError("this server cannot say what is on its disk: it is older than 7.2 or has no AOF")
+    if isinstance(error, redis_errors.MaxConnectionsError):
+        return StoreBusyError("all connections to a node of the cluster are in use")
+    if isinstance(error, redis_errors.OutOfMemoryError) or code == "OOM":
+        return StoreFullError("Redis is at its maxmemory and refuses to store more")
     return None
 
 

@@ -20,6 +20,7 @@ from millstream_streams.connections import Client
 from millstream_streams.errors import CursorError
 from millstream_streams.faults import persist
 from millstream_streams.keys import GROUP, Keys
+from millstream_streams.replies import ask_many, fields_of
 from millstream_streams.views import JobViews
 
 _ENTRY_ID = re.compile(r"\d+-\d+")
@@ -160,11 +161,9 @@ class Listing:
             if "NOGROUP" in str(error):
                 return Found([], None)
             raise
-        pipeline = self._client.pipeline(transaction=False)
-        for item in pending:
-            pipeline.xrange(key, min=item["message_id"], max=item["message_id"])
-        entries = await pipeline.execute() if pending else []
-        ids = [JobId(found[0][1][b"id"].decode()) for found in entries if found]
+        entries = [item["message_id"] for item in pending]
+        found = await ask_many(self._client, [("XRANGE", key, entry, entry) for entry in entries]) if entries else []
+        ids = [JobId(fields_of(rows[0][1])[b"id"].decode()) for rows in found if rows]
         return Found(ids, pending[-1]["message_id"].decode() if len(pending) == count else None)
 
     async def _scheduled(self, key: str, after: str, count: int) -> Found:

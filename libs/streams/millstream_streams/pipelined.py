@@ -6,12 +6,13 @@ The connection is still of its making: address, TLS, authentication, Sentinel.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import hiredis
 from redis._parsers import BaseParser
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.commands import AsyncCoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -19,6 +20,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from millstream_streams.faults import is_of_replica
 
 _NOTHING_YET = object()
+
+_LAST_LOOK_S = 0.01
+"""Between the end of a command's time and the end of the link. Where the event loop was late itself, what has come
+meanwhile is read in between."""
 
 
 class PipelinedClient:
@@ -28,7 +33,7 @@ class PipelinedClient:
     """
 
     def __init__(self, pool: ConnectionPool, *, answer_within_s: float) -> None:
-        """Connect as a pool of redis-py would. A command fails that is not answered within `answer_within_s`."""
+        """Connect as a pool of redis-py would. Commands fail when nothing comes for `answer_within_s`."""
         self._pool = pool
         self._answer_within_s = answer_within_s
         self._link: _Link | None = None
@@ -84,6 +89,35 @@ class PipelinedClient:
             self._link = connecting.result()
 
 
+class PipelinedCommands(AsyncCoreCommands):
+    """The commands of redis-py, with its forms of replies, over a client of this module."""
+
+    _event_dispatcher: Any = None
+    """What redis-py's commands tell its own clients."""
+
+    def __init__(self, client: PipelinedClient, callbacks: Mapping[str, Callable[..., Any]]) -> None:
+        """`callbacks` bring the replies of a client of redis-py into their forms."""
+        self._client = client
+        self._callbacks = callbacks
+
+    async def execute_command(self, *command: Any, **options: Any) -> Any:
+        """Send a command and return its reply. Raises: redis.RedisError."""
+        name, *arguments = command
+        reply = await self._client.execute_command(*name.split(), *arguments)
+        # Only the caches of redis-py have a use for the names of the keys.
+        options.pop("keys", None)
+        callback = self._callbacks.get(name)
+        return callback(reply, **options) if callback else reply
+
+    async def execute_many(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Send commands one behind the other and return their replies as they come. Raises: redis.RedisError."""
+        return await self._client.execute_many(commands)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+
 class _Replies:
     """The replies to commands that were sent together, as one; to the link it is like the future of one reply."""
 
@@ -129,6 +163,8 @@ class _Link(asyncio.Protocol):
         self._answer_within_s = answer_within_s
         self._waiting: deque[_Waiting] = deque()
         self._watch: asyncio.TimerHandle | None = None
+        self._heard_at = self._loop.time()
+        """When something came last."""
         self._parser = hiredis.Reader(
             protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING_YET
         )
@@ -166,6 +202,7 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out what has come."""
+        self._heard_at = self._loop.time()
         self._parser.feed(data)
         try:
             while (reply := self._parser.gets()) is not _NOTHING_YET:
@@ -202,12 +239,21 @@ class _Link(asyncio.Protocol):
             self.end(RedisConnectionError(f"this connection is of no use any more: {reply}"))
 
     def _look(self) -> None:
-        """Give up when the oldest command has waited too long; one timer serves them all."""
+        """Begin to give up when a command waits and nothing has come for too long; one timer serves them all."""
         self._watch = None
         if not self._waiting:
             return
-        left_s = self._waiting[0].since + self._answer_within_s - self._loop.time()
+        # Replies come in order, so what comes is a part of the oldest one: a large one may take its time.
+        silent_since = max(self._waiting[0].since, self._heard_at)
+        left_s = silent_since + self._answer_within_s - self._loop.time()
         if left_s > 0:
             self._watch = self._loop.call_later(left_s, self._look)
+        else:
+            self._watch = self._loop.call_later(_LAST_LOOK_S, self._give_up, silent_since)
+
+    def _give_up(self, silent_since: float) -> None:
+        """End the link, unless something has come after all."""
+        if not self._waiting or max(self._waiting[0].since, self._heard_at) > silent_since:
+            self._look()
         else:
             self.end(RedisTimeoutError(f"Redis did not answer within {self._answer_within_s:g} s"))

@@ -13,6 +13,8 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import Connection
 from redis.exceptions import AskError, MovedError
 
+from millstream_streams.turns import Turns
+
 Command = tuple[Any, ...]
 Options = Mapping[str, Any]
 """What redis-py has to know to read the reply."""
@@ -21,7 +23,7 @@ Options = Mapping[str, Any]
 class RedirectingCluster(RedisCluster):
     """RedisCluster, with ASK followed, and with `then`: a command to be sent behind another on its connection.
 
-    With `then` a command answers both replies.
+    With `then` a command answers both replies. Calls to a node take their turn where redis-py would refuse them.
     """
 
     def __init__(self, *, connection_class: type[Connection], connection_options: Options, **options: Any) -> None:
@@ -32,6 +34,13 @@ class RedirectingCluster(RedisCluster):
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = connection_class
             node.connection_kwargs |= connection_options
+        self._turns: dict[str, Turns] = {}
+
+    def turns_of(self, node: ClusterNode) -> Turns:
+        """Return the turns of the calls to a node."""
+        if node.name not in self._turns:
+            self._turns[node.name] = Turns(node.max_connections)
+        return self._turns[node.name]
 
     async def _execute_command(self, target_node: ClusterNode, *args: Any, **kwargs: Any) -> Any:
         return await super()._execute_command(RedirectingNode(target_node, self), *args, **kwargs)  # type: ignore[arg-type]
@@ -40,7 +49,7 @@ class RedirectingCluster(RedisCluster):
 class RedirectingNode:
     """One node, for the length of one command; what it does not do differently is the node's."""
 
-    def __init__(self, node: ClusterNode, cluster: RedisCluster) -> None:
+    def __init__(self, node: ClusterNode, cluster: RedirectingCluster) -> None:
         self._node = node
         self._cluster = cluster
 
@@ -51,9 +60,10 @@ class RedirectingNode:
         """Send a command, to the node that this one names if the key is on its way there."""
         rest: list[tuple[Command, Options]] = [(then, {})] if then else []
         try:
-            if not rest:
-                return await self._node.execute_command(*args, asking=asking, **kwargs)
-            return await _converse(self._node, [(args, kwargs), *rest])
+            async with self._cluster.turns_of(self._node).one():
+                if not rest:
+                    return await self._node.execute_command(*args, asking=asking, **kwargs)
+                return await _converse(self._node, [(args, kwargs), *rest])
         except MovedError as moved:  # to redis-py a kind of AskError; the cluster client has to hear of it
             if not rest:
                 raise
@@ -67,7 +77,8 @@ class RedirectingNode:
             node = self._cluster.get_node(host=ask.host, port=ask.port)
             if node is None:  # too new: the cluster client asks for the nodes, and again for this command
                 raise
-            _, *replies = await _converse(node, [(("ASKING",), {}), (args, kwargs), *rest])
+            async with self._cluster.turns_of(node).one():
+                _, *replies = await _converse(node, [(("ASKING",), {}), (args, kwargs), *rest])
             return replies if rest else replies[0]
 
 

@@ -1,6 +1,9 @@
-"""Replies about streams, in one form, whichever client has read them."""
+"""Replies in one form, whichever client has read them."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from millstream_streams.pipelined import PipelinedClient, PipelinedCommands
 
 
 def streams_of(reply: Any) -> list[tuple[bytes, list[Any]]]:
@@ -16,3 +19,14 @@ def fields_of(fields: Any) -> dict[bytes, bytes]:
         return fields
     values = iter(fields)
     return dict(zip(values, values, strict=True))
+
+
+async def ask_many(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Return the replies to several commands, in one trip. Raises: redis.RedisError, the first one."""
+    if isinstance(client, PipelinedClient | PipelinedCommands):
+        return await client.execute_many(commands)
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    replies: list[Any] = await pipeline.execute()
+    return replies

@@ -6,8 +6,7 @@ from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Prio
 from millstream_streams.connections import Client
 from millstream_streams.faults import persist
 from millstream_streams.keys import Keys
-from millstream_streams.pipelined import PipelinedClient
-from millstream_streams.replies import fields_of
+from millstream_streams.replies import ask_many, fields_of
 from millstream_streams.specs import (
     read_error,
     read_int,
@@ -40,6 +39,13 @@ class JobViews:
         key = self._keys.of(queue).job(job_id)
         fields: Fields = await persist(lambda _: self._client.hgetall(key), self._patience_s, lambda: None)
         return job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED)
+
+    async def is_settled(self, queue: Queue, job_id: JobId) -> bool:
+        """Return whether nothing happens to a job by itself any more, also because it is not there."""
+        key = self._keys.of(queue).job(job_id)
+        word = await persist(lambda _: self._client.hget(key, "state"), self._patience_s, lambda: None)
+        state = _STATES.get(word)
+        return state is None or state.is_settled
 
     async def jobs(self, queue: Queue, ids: Sequence[JobId]) -> list[Job]:
         """Return the jobs of these ids that exist, in this order, without payload and result."""
@@ -76,13 +82,7 @@ class JobViews:
 
 async def read_hashes(client: Client, keys: Sequence[str]) -> list[Fields]:
     """Return hashes in one trip, empty ones for those that are not there. Raises: redis.RedisError."""
-    if isinstance(client, PipelinedClient):
-        return [fields_of(reply) for reply in await client.execute_many([("HGETALL", key) for key in keys])]
-    pipeline = client.pipeline(transaction=False)
-    for key in keys:
-        pipeline.hgetall(key)
-    found: list[Fields] = await pipeline.execute()
-    return found
+    return [fields_of(reply) for reply in await ask_many(client, [("HGETALL", key) for key in keys])]
 
 
 def job_from_fields(

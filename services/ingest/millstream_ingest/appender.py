@@ -28,6 +28,7 @@ from millstream_streams import (
     StoreFullError,
     StoreUnavailableError,
 )
+from millstream_submission import KnownQueues
 from millstream_telemetry import IngestMetrics
 
 ANSWER_WITHIN_S = 0.9
@@ -40,9 +41,6 @@ only make the next ones later still."""
 MAX_CALLS = 3
 """Calls in flight for one queue. The second and third start only with a full load: a lone one would just
 make both smaller."""
-
-REMEMBER_QUEUE_S = 60.0
-"""How often a queue in use is made known again, so that a registry that was lost heals."""
 
 
 class Ticket(Struct, eq=False):
@@ -115,11 +113,10 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         self._is_away = is_away
         """Whether it is known that Redis takes nothing: then every request would only make another connection."""
         self._store = broker.store
-        self._registry = broker.registry
+        self._queues = KnownQueues(broker.registry)
         self._metrics = metrics
         self._max_backlog_jobs = max_backlog_jobs
         self._lanes: dict[tuple[Queue, Durability | None], Lane] = {}
-        self._known_until: dict[Queue, float] = {}
         self.backlog_jobs = 0
         """Jobs that wait or are on their way."""
         self._tasks: TaskGroup
@@ -202,7 +199,8 @@ class Appender(AbstractAsyncContextManager["Appender"]):
     ) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                await self._make_known(lane.queue)
+                # The other services have to look after the queue before its first job is in it.
+                await self._queues.make_known([lane.queue])
                 return "ok", await self._store.enqueue(lane.queue, jobs, lane.durability)
         except StoreFullError as error:
             return "full", error
@@ -213,15 +211,6 @@ class Appender(AbstractAsyncContextManager["Appender"]):
             # Those who wait behind this call would wait as long once more, and hear the same.
             self._fail(lane.give_up(), silent)
             return "unavailable", silent
-
-    async def _make_known(self, queue: Queue) -> None:
-        """Have the other services look after a queue, before the first job is in it."""
-        now = time.monotonic()
-        if self._known_until.get(queue, 0.0) > now:
-            return
-        await self._registry.add_queues([queue])
-        self._known_until = {known: until for known, until in self._known_until.items() if until > now}
-        self._known_until[queue] = now + REMEMBER_QUEUE_S
 
     def _fail(self, load: list[Ticket], error: StoreUnavailableError) -> None:
         for ticket in load:

@@ -7,8 +7,8 @@ from msgspec import Raw, Struct
 
 from millstream_contracts import Batch, FieldError, limits
 from millstream_ingest.bodies import decode_as, decoder_of
-from millstream_ingest.errors import TOO_DEEP, BodyError, invalid, malformed, too_large
 from millstream_ingest.negotiation import BatchFormat, Encoding
+from millstream_submission import TOO_DEEP, InvalidError, invalid, malformed, too_large
 
 _TRAILING = re.compile(r".*trailing characters \(byte (\d+)\)")
 
@@ -28,7 +28,7 @@ class _Batch(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def split_batch(body: bytes, batch: BatchFormat) -> list[bytes | Raw]:
-    """Return the jobs of a batch, each undecoded. Raises: BodyError, when the batch as a whole is wrong."""
+    """Return the jobs of a batch, each undecoded. Raises: SubmissionError, when the batch as a whole is wrong."""
     if len(body) > limits.MAX_BATCH_BODY_BYTES:
         raise too_large("", "the batch", len(body), limits.MAX_BATCH_BODY_BYTES)
     if not batch.is_sequence:
@@ -81,5 +81,5 @@ def _object_bytes(rest: memoryview, prefix: str) -> int:
     return len(rest)
 
 
-def _too_many() -> BodyError:
+def _too_many() -> InvalidError:
     return invalid(FieldError("", f"expected at most {limits.MAX_BATCH_JOBS} jobs"))

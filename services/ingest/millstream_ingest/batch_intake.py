@@ -8,19 +8,17 @@ from anyio.lowlevel import checkpoint
 from msgspec import Raw, Struct
 
 from millstream_contracts import BatchItem, BatchReceipt, FieldError, Queue, Tenant, TypePolicy, limits
-from millstream_ingest.admission import Admission
 from millstream_ingest.appender import Appender
-from millstream_ingest.bodies import Decoded, decode_submission
+from millstream_ingest.bodies import decode_submission
 from millstream_ingest.errors import IngestError
 from millstream_ingest.idempotency import IdempotencyKey, reused
 from millstream_ingest.intake import outcome_of
-from millstream_ingest.job_minter import JobMinter, Minted
 from millstream_ingest.negotiation import BatchFormat
 from millstream_ingest.problems import INVALID_REQUEST
 from millstream_ingest.refusals import refusal_of
-from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import Durability, EnqueueCode, Enqueued, StoreUnavailableError
-from millstream_telemetry import IngestMetrics, TraceContext
+from millstream_submission import Admission, BuiltJob, Decoded, SubmissionError, TypeCatalogue, build_job
+from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
 BREATHE_EVERY = 100
 BREATHE_EVERY_BYTES = 64 << 10
@@ -99,13 +97,13 @@ class BatchIntake:
         self,
         catalogue: TypeCatalogue,
         admission: Admission,
-        minter: JobMinter,
+        tracer: JobTracer,
         appender: Appender,
         metrics: IngestMetrics,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
-        self._minter = minter
+        self._tracer = tracer
         self._appender = appender
         self._metrics = metrics
 
@@ -139,44 +137,47 @@ class BatchIntake:
                 decoded = decode_submission(part, batch.format.encoding, pointer)
                 job_type = decoded.submission.type
                 policy = self._admission.admit(decoded, known, pointer)
-            except IngestError as refusal:
-                draft.refuse(index, job_type, refusal)
+            except SubmissionError as error:
+                draft.refuse(index, job_type, refusal_of(error))
             else:
                 # Without the decoded value, which may take a hundred times the room of its text.
                 checked.append(Checked(index, Decoded(decoded.submission, decoded.payload, None), policy))
         return checked
 
     async def _store(self, batch: BatchRequest, checked: Iterable[Checked], draft: Draft) -> None:
-        """Store the items: while Redis takes a hundred the next are minted."""
-        loads: defaultdict[Queue, list[tuple[int, Minted]]] = defaultdict(list)
+        """Store the items: while Redis takes a hundred the next are built."""
+        loads: defaultdict[Queue, list[tuple[int, BuiltJob]]] = defaultdict(list)
         async with anyio.create_task_group() as tasks:
             for turn, item in enumerate(checked, start=1):
-                minted = self._mint(batch, item)
-                load = loads[minted.queue]
-                load.append((item.index, minted))
+                built = self._build(batch, item)
+                load = loads[built.queue]
+                load.append((item.index, built))
                 if len(load) == limits.MAX_SCRIPT_JOBS:
-                    del loads[minted.queue]
-                    tasks.start_soon(self._store_load, minted.queue, load, draft, batch.durability)
+                    del loads[built.queue]
+                    tasks.start_soon(self._store_load, built.queue, load, draft, batch.durability)
                 if turn % BREATHE_EVERY == 0:
                     await checkpoint()
             for queue, load in loads.items():
                 tasks.start_soon(self._store_load, queue, load, draft, batch.durability)
 
-    def _mint(self, batch: BatchRequest, item: Checked) -> Minted:
-        return self._minter.mint(
+    def _build(self, batch: BatchRequest, item: Checked) -> BuiltJob:
+        key = batch.key.item(item.index) if batch.key else None
+        return build_job(
+            self._tracer,
             batch.tenant,
             item.decoded,
             item.policy,
             caller=batch.caller,
-            key=batch.key.item(item.index) if batch.key else None,
+            seed=key.partition_seed if key else None,
+            idempotency=key.of(item.decoded) if key else None,
             is_batch_item=True,
         )
 
     async def _store_load(
-        self, queue: Queue, load: Sequence[tuple[int, Minted]], draft: Draft, durability: Durability | None
+        self, queue: Queue, load: Sequence[tuple[int, BuiltJob]], draft: Draft, durability: Durability | None
     ) -> None:
         try:
-            answers = await self._appender.append(queue, [minted.job for _, minted in load], durability=durability)
+            answers = await self._appender.append(queue, [built.job for _, built in load], durability=durability)
         except (StoreUnavailableError, IngestError) as error:
             for index, _ in load:
                 draft.refuse(index, queue.type, refusal_of(error))

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from millstream_contracts import FieldError
-from millstream_ingest.errors import MAX_QUOTED_CHARS, IngestError
+from millstream_ingest.errors import IngestError
 from millstream_ingest.problems import BAD_REQUEST, OVERLOADED, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
 from millstream_ingest.stall_watch import StallWatch
+from millstream_submission import MAX_QUOTED_CHARS
 
 STALLED_AFTER_S = 10.0
 """Longest time between two parts of a body."""

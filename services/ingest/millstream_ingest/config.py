@@ -1,15 +1,12 @@
 """What ingest can be told. The command line maps its settings and variables to it."""
 
-from typing import Literal
-
 from msgspec import Struct
 
 from millstream_contracts import limits
 from millstream_streams import RedisAddress
 from millstream_streams.keys import DEFAULT_NAMESPACE
+from millstream_submission import UnknownTypes
 from millstream_telemetry import Level, Propagation
-
-UnknownTypes = Literal["refuse", "accept"]
 
 
 class IngestConfig(Struct, frozen=True, kw_only=True):

@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from millstream_contracts import FieldError, JobId, Tenant, limits
-from millstream_ingest.bodies import Decoded
 from millstream_ingest.errors import IngestError
 from millstream_ingest.problems import BAD_REQUEST, IDEMPOTENCY_KEY_REUSED, JOB_FORGOTTEN
 from millstream_streams import Idempotency
+from millstream_submission import Decoded
 
 HEADER = "Idempotency-Key"
 

@@ -1,20 +1,19 @@
-"""Submits one job: decode, admit, mint, append, tell. The path of `POST /v1/jobs`."""
+"""Submits one job: decode, admit, build, append, answer. The path of `POST /v1/jobs`."""
 
 import time
 
 from msgspec import Struct
 
 from millstream_contracts import Job, JobId, Queue, Tenant
-from millstream_ingest.admission import Admission
 from millstream_ingest.appender import Appender
 from millstream_ingest.bodies import decode_submission
 from millstream_ingest.errors import IngestError
 from millstream_ingest.idempotency import IdempotencyKey, forgotten, reused
-from millstream_ingest.job_minter import JobMinter, Minted, stored_job
 from millstream_ingest.negotiation import Encoding
-from millstream_ingest.type_catalogue import TypeCatalogue
+from millstream_ingest.refusals import refusal_of
 from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, StoreUnavailableError
-from millstream_telemetry import IngestMetrics, TraceContext
+from millstream_submission import Admission, BuiltJob, SubmissionError, TypeCatalogue, build_job, stored_job
+from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
 # To read a member of an enumeration off its class takes 0.1 us.
 _STORED = EnqueueCode.STORED
@@ -36,14 +35,14 @@ class Intake:
         self,
         catalogue: TypeCatalogue,
         admission: Admission,
-        minter: JobMinter,
+        tracer: JobTracer,
         appender: Appender,
         views: JobViews,
         metrics: IngestMetrics,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
-        self._minter = minter
+        self._tracer = tracer
         self._appender = appender
         self._views = views
         self._metrics = metrics
@@ -61,7 +60,7 @@ class Intake:
     ) -> Accepted:
         """Store the job that a body describes; `waited` says that somebody wants to hear of its end.
 
-        Raises: IngestError (400, 410, 413, 422, 503), NotDurableError, StoreUnavailableError, StoreFullError.
+        Raises: SubmissionError, IngestError (410, 422, 503), NotDurableError, StoreUnavailableError, StoreFullError.
         """
         job_type, begun = "", time.monotonic()
         try:
@@ -69,29 +68,38 @@ class Intake:
             job_type = decoded.submission.type
             known = self._catalogue.fresh(tenant)
             policy = self._admission.admit(decoded, await self._catalogue.of(tenant) if known is None else known)
-            minted = self._minter.mint(tenant, decoded, policy, caller=caller, key=key, waited=waited)
-            [enqueued] = await self._appender.append(minted.queue, [minted.job], begun, durability)
+            built = build_job(
+                self._tracer,
+                tenant,
+                decoded,
+                policy,
+                caller=caller,
+                seed=key.partition_seed if key else None,
+                idempotency=key.of(decoded) if key else None,
+                waited=waited,
+            )
+            [enqueued] = await self._appender.append(built.queue, [built.job], begun, durability)
             if enqueued.code is _STORED:
-                accepted = Accepted(minted.queue, stored_job(minted, enqueued))
+                accepted = Accepted(built.queue, stored_job(built, enqueued))
             else:
-                accepted = await self._stored_before(minted, enqueued)
+                accepted = await self._stored_before(built, enqueued)
         except StoreUnavailableError:
             self._metrics.count_submitted(job_type, "unavailable")
             raise
-        except IngestError as error:
-            self._metrics.count_submitted(job_type, outcome_of(error))
+        except (IngestError, SubmissionError) as error:
+            self._metrics.count_submitted(job_type, outcome_of(refusal_of(error)))
             raise
         self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
         return accepted
 
-    async def _stored_before(self, minted: Minted, enqueued: Enqueued) -> Accepted:
+    async def _stored_before(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
         if enqueued.code is EnqueueCode.KEY_REUSED:
             raise reused()
         if enqueued.code is EnqueueCode.REPLAYED:
-            return Accepted(minted.queue, await self._earlier(minted.queue, enqueued.id), replayed=True)
+            return Accepted(built.queue, await self._earlier(built.queue, enqueued.id), replayed=True)
         # The first answer of Redis was lost, and the job may have run meanwhile.
-        job = await self._views.job(minted.queue, minted.job.id)
-        return Accepted(minted.queue, job or stored_job(minted, enqueued))
+        job = await self._views.job(built.queue, built.job.id)
+        return Accepted(built.queue, job or stored_job(built, enqueued))
 
     async def _earlier(self, queue: Queue, job_id: JobId) -> Job:
         job = await self._views.job(queue, job_id)

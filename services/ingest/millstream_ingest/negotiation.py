@@ -8,8 +8,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from millstream_ingest.errors import MAX_QUOTED_CHARS, BodyError
+from millstream_ingest.errors import BodyError
 from millstream_ingest.problems import UNSUPPORTED_MEDIA_TYPE
+from millstream_submission import MAX_QUOTED_CHARS
 
 
 class Encoding(StrEnum):

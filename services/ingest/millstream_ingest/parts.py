@@ -11,8 +11,8 @@ from millstream_ingest.job_lister import JobLister
 from millstream_ingest.queue_surveyor import QueueSurveyor
 from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.settled_waiter import SettledWaiter
-from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import Broker
+from millstream_submission import TypeCatalogue
 from millstream_telemetry import HealthReport, IngestMetrics, JobTracer, MetricRegistry
 
 

@@ -8,10 +8,11 @@ from urllib.parse import parse_qsl
 from msgspec import Struct
 
 from millstream_contracts import NAME_PATTERN, FieldError, JobState, JobType, did_you_mean, limits
-from millstream_ingest.errors import MAX_QUOTED_CHARS, IngestError
+from millstream_ingest.errors import IngestError
 from millstream_ingest.preferences import parse_wait
 from millstream_ingest.problems import BAD_REQUEST, INVALID_REQUEST
 from millstream_streams import LISTABLE_STATES
+from millstream_submission import MAX_QUOTED_CHARS
 
 DEFAULT_LIMIT = 50
 MAX_PARAMETERS = 32

@@ -6,8 +6,8 @@ import anyio
 
 from millstream_contracts import JobType, Queue, QueueStatus, Tenant
 from millstream_ingest.name_pages import page_of
-from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import Broker, Depths, StoreUnavailableError, sum_depths
+from millstream_submission import TypeCatalogue
 
 ASK_AT_ONCE = 6
 """Queues measured at the same time; fewer than the connections that are there for everybody."""

@@ -7,12 +7,18 @@ from millstream_ingest.errors import IngestError
 from millstream_ingest.problems import (
     BAD_REQUEST,
     INTERNAL_ERROR,
+    INVALID_REQUEST,
+    MALFORMED_BODY,
     NOT_DURABLE,
     STORE_FULL,
     STORE_UNREACHABLE,
+    TOO_LARGE,
     kind_of_status,
 )
 from millstream_streams import CursorError, NotDurableError, StoreFullError, StoreUnavailableError
+from millstream_submission import InvalidError, MalformedError, SubmissionError, TooLargeError
+
+_BODY_KINDS = {MalformedError: MALFORMED_BODY, TooLargeError: TOO_LARGE, InvalidError: INVALID_REQUEST}
 
 
 def refusal_of(error: Exception) -> IngestError:
@@ -20,6 +26,8 @@ def refusal_of(error: Exception) -> IngestError:
     match error:
         case IngestError():
             return error
+        case SubmissionError():
+            return IngestError(_BODY_KINDS[type(error)], error.detail, error.errors)
         case StoreUnavailableError():
             return _unavailable(error)
         case CursorError():

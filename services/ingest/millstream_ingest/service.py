@@ -9,7 +9,6 @@ import anyio
 import structlog
 import uvloop
 
-from millstream_ingest.admission import Admission
 from millstream_ingest.app import create_app
 from millstream_ingest.appender import ANSWER_WITHIN_S, Appender
 from millstream_ingest.batch_intake import BatchIntake
@@ -20,14 +19,13 @@ from millstream_ingest.garbage_pacer import pace_collector
 from millstream_ingest.http_server import HttpServer
 from millstream_ingest.intake import Intake
 from millstream_ingest.job_lister import JobLister
-from millstream_ingest.job_minter import JobMinter
 from millstream_ingest.parts import Parts
 from millstream_ingest.queue_surveyor import QueueSurveyor
 from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.settled_waiter import SettledWaiter
 from millstream_ingest.submission_door import SubmissionDoor
-from millstream_ingest.type_catalogue import TypeCatalogue
 from millstream_streams import Broker, open_broker
+from millstream_submission import Admission, TypeCatalogue
 from millstream_telemetry import (
     HealthReport,
     IngestMetrics,
@@ -142,14 +140,14 @@ def _put_together(
     metrics: IngestMetrics,
 ) -> Parts:
     catalogue = TypeCatalogue(broker.registry, registry)
-    admission, minter = Admission(config.unknown_types), JobMinter(tracer)
+    admission = Admission(config.unknown_types)
     lister = JobLister(broker)
     return Parts(
         config=config,
         broker=broker,
         body_reader=BodyReader(config.max_batch_body_bytes),
-        intake=Intake(catalogue, admission, minter, appender, broker.views, metrics),
-        batches=BatchIntake(catalogue, admission, minter, appender, metrics),
+        intake=Intake(catalogue, admission, tracer, appender, broker.views, metrics),
+        batches=BatchIntake(catalogue, admission, tracer, appender, metrics),
         lister=lister,
         dead=DeadDesk(broker, lister, tracer, metrics),
         surveyor=QueueSurveyor(broker, catalogue),

@@ -5,12 +5,13 @@ from litestar.params import FromPath
 from millstream_contracts import JobType, TypeRegistration, did_you_mean
 from millstream_ingest.answer import Answer
 from millstream_ingest.api_request import ApiRequest
-from millstream_ingest.errors import MAX_QUOTED_CHARS, IngestError
+from millstream_ingest.errors import IngestError
 from millstream_ingest.listing_answer import Listing, listing_answer
 from millstream_ingest.name_pages import page_of
 from millstream_ingest.operation import Content, Operation, listing, read
 from millstream_ingest.problems import NOT_FOUND
 from millstream_ingest.routes import examples
+from millstream_submission import MAX_QUOTED_CHARS
 
 _TAG = "Types"
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from millstream_contracts import JobType, Tenant, TypeRegistration
-from millstream_ingest.payload_schema import PayloadSchema, compile_schema
 from millstream_streams import Registered, Registrations, Registry, StoreUnavailableError
+from millstream_submission.payload_schema import PayloadSchema, compile_schema
 from millstream_telemetry import MetricRegistry
 
 FRESH_FOR_S = 1.0

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from millstream_contracts import FieldError, JobType
-from millstream_ingest.errors import pointer
+from millstream_submission.field_errors import pointer
 
 MAX_ERRORS = 20
 """More than a person reads, and few enough that no answer is larger than its request."""

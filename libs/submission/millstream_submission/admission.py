@@ -1,11 +1,13 @@
 """Decides whether a submission may become a job: its type has to be known and its payload to fit the schema."""
 
+from typing import Literal
+
 from millstream_contracts import FieldError, JobType, TypePolicy, did_you_mean
-from millstream_ingest.bodies import Decoded
-from millstream_ingest.config import UnknownTypes
-from millstream_ingest.errors import IngestError
-from millstream_ingest.problems import INVALID_REQUEST
-from millstream_ingest.type_catalogue import KnownTypes
+from millstream_submission.decoding import Decoded
+from millstream_submission.errors import InvalidError
+from millstream_submission.type_catalogue import KnownTypes
+
+UnknownTypes = Literal["refuse", "accept"]
 
 _DEFAULT_POLICY = TypePolicy()
 
@@ -19,7 +21,7 @@ class Admission:
     def admit(self, decoded: Decoded, known: KnownTypes, prefix: str = "") -> TypePolicy:
         """Return the policy of the newest release that takes the submission, while several run side by side.
 
-        `prefix` is the pointer to the submission in the request's body. Raises: IngestError (422).
+        `prefix` is the pointer to the submission in what came. Raises: InvalidError.
         """
         job_type = JobType(decoded.submission.type)
         found = known.get(job_type)
@@ -33,10 +35,10 @@ class Admission:
             if taker := next(takers, None):
                 return taker.registration.policy
             at = [FieldError(prefix + error.pointer, error.detail) for error in errors]
-            raise IngestError(INVALID_REQUEST, f"the payload does not fit the schema of `{job_type}`", at)
+            raise InvalidError(at, f"the payload does not fit the schema of `{job_type}`")
         return found.registration.policy
 
 
-def _unknown_type(job_type: JobType, known: KnownTypes, prefix: str) -> IngestError:
+def _unknown_type(job_type: JobType, known: KnownTypes, prefix: str) -> InvalidError:
     detail = f"no worker has registered this job type{did_you_mean(job_type, known)}"
-    return IngestError(INVALID_REQUEST, f"`{job_type}` is not known", [FieldError(f"{prefix}/type", detail)])
+    return InvalidError([FieldError(f"{prefix}/type", detail)], f"`{job_type}` is not known")

@@ -1,0 +1,44 @@
+"""What makes a submission a job, the same for whatever submits: ingest for its clients, workers for handlers."""
+
+from millstream_submission.admission import Admission, UnknownTypes
+from millstream_submission.building import BuiltJob, build_job, stored_job
+from millstream_submission.decoding import JSON, MSGPACK, Codec, Decoded, decode_submission
+from millstream_submission.errors import (
+    InvalidError,
+    MalformedError,
+    SubmissionError,
+    TooLargeError,
+    invalid,
+    malformed,
+    too_large,
+)
+from millstream_submission.field_errors import MAX_QUOTED_CHARS, TOO_DEEP, decode
+from millstream_submission.known_queues import KnownQueues
+from millstream_submission.type_catalogue import KnownType, KnownTypes, TypeCatalogue
+
+__all__ = [
+    "JSON",
+    "MAX_QUOTED_CHARS",
+    "MSGPACK",
+    "TOO_DEEP",
+    "Admission",
+    "BuiltJob",
+    "Codec",
+    "Decoded",
+    "InvalidError",
+    "KnownQueues",
+    "KnownType",
+    "KnownTypes",
+    "MalformedError",
+    "SubmissionError",
+    "TooLargeError",
+    "TypeCatalogue",
+    "UnknownTypes",
+    "build_job",
+    "decode",
+    "decode_submission",
+    "invalid",
+    "malformed",
+    "stored_job",
+    "too_large",
+]

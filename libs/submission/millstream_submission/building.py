@@ -1,0 +1,101 @@
+"""Makes a job of an admitted submission: its place, its id, its producer span and what is stored of it."""
+
+import random
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from msgspec import Struct
+
+from millstream_contracts import Job, JobState, JobType, Queue, Tenant, TypePolicy, moment
+from millstream_contracts.ids import new_job_id
+from millstream_streams import Enqueued, Idempotency, NewJob, assemble
+from millstream_submission.decoding import Decoded
+from millstream_submission.rules import delay_s
+from millstream_telemetry import JobTracer, TraceContext
+
+# To read a member of an enumeration off its class takes 0.1 us.
+_SCHEDULED, _QUEUED = JobState.SCHEDULED, JobState.QUEUED
+
+
+class BuiltJob(Struct, frozen=True):
+    """A job on its way to its queue."""
+
+    queue: Queue
+    job: NewJob
+    trace: TraceContext
+    decoded: Decoded
+
+
+def build_job(
+    tracer: JobTracer,
+    tenant: Tenant,
+    decoded: Decoded,
+    policy: TypePolicy,
+    *,
+    caller: TraceContext,
+    seed: int | None = None,
+    idempotency: Idempotency | None = None,
+    waited: bool = False,
+    is_batch_item: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> BuiltJob:
+    """Return the job of a submission. `waited` says that a request wants to hear of its end.
+
+    `seed` chooses the partition, where a repetition has to find the one of the first time; without it the partition
+    is drawn.
+    """
+    submission = decoded.submission
+    queue = Queue(tenant, JobType(submission.type), _partition(policy, seed))
+    job_id = new_job_id(queue)
+    trace = tracer.send(
+        queue.type,
+        job_id,
+        caller,
+        tenant=tenant,
+        delay_s=delay_s(submission, clock),
+        is_batch_item=is_batch_item,
+    )
+    job = assemble(
+        job_id,
+        submission,
+        decoded.payload,
+        traceparent=trace.traceparent,
+        tracestate=trace.tracestate,
+        idempotency=idempotency,
+        waited=waited,
+    )
+    return BuiltJob(queue, job, trace, decoded)
+
+
+def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
+    """Return a job as it is right after it was stored, without asking Redis."""
+    job, submission = built.job, built.decoded.submission
+    is_scheduled = bool(job.delay_ms) or (job.run_at_ms is not None and job.run_at_ms == enqueued.at_ms)
+    now_ms = job.created_at_ms if job.run_at_ms else enqueued.at_ms - (job.delay_ms or 0)
+    expires_at_ms = now_ms + job.expires_in_ms if job.expires_in_ms is not None else job.expires_at_ms
+    return Job(
+        id=job.id,
+        type=built.queue.type,
+        state=_SCHEDULED if is_scheduled else _QUEUED,
+        priority=job.priority,
+        version=1,
+        max_attempts=submission.max_attempts,
+        created_at=_recent_moment(job.created_at_ms),
+        run_at=moment(enqueued.at_ms) if is_scheduled else None,
+        expires_at=None if expires_at_ms is None else moment(expires_at_ms),
+        payload=built.decoded.value,
+        tags=submission.tags,
+        timeout_s=submission.timeout_s,
+        trace_id=built.trace.trace_id or None,
+    )
+
+
+# Jobs that are submitted together are of a few milliseconds.
+_recent_moment = lru_cache(maxsize=8)(moment)
+
+
+def _partition(policy: TypePolicy, seed: int | None) -> int:
+    if policy.partitions == 1:
+        return 0
+    return int(random.random() * policy.partitions) if seed is None else seed % policy.partitions

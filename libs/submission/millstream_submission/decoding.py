@@ -1,0 +1,56 @@
+"""Decodes a submission and checks it under every rule that it can be checked by alone; pure functions.
+
+A payload that gets through is one MessagePack value that can also be shown as JSON and stored as `jsonb`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from millstream_contracts import Submission, limits
+from millstream_submission.errors import InvalidError, too_large
+from millstream_submission.field_errors import decode
+from millstream_submission.payloads import pack_json, pack_msgpack
+from millstream_submission.rules import has_rules, rule_faults
+
+
+class Decoded(Struct, frozen=True):
+    """A submission with its checked payload."""
+
+    submission: Submission
+    payload: bytes
+    """One MessagePack value: what is stored."""
+    value: Any
+    """What the payload says, so that nobody has to decode it again."""
+
+
+class Codec(Struct, frozen=True):
+    """How submissions are read that come in one encoding."""
+
+    submission: Callable[[bytes | Raw], Submission]
+    payload: Callable[[Raw, str], tuple[Any, bytes]]
+    """Takes a payload and the pointer to it. Raises: SubmissionError."""
+
+
+JSON = Codec(msgspec.json.Decoder(Submission).decode, pack_json)
+MSGPACK = Codec(msgspec.msgpack.Decoder(Submission).decode, pack_msgpack)
+
+
+def decode_submission(
+    body: bytes | Raw, codec: Codec, prefix: str = "", clock: Callable[[], float] = time.time
+) -> Decoded:
+    """Return one submission and its payload. Raises: SubmissionError.
+
+    `prefix` is the pointer to the submission, where it is only a part of what came. `clock` gives Unix seconds; it
+    is read only when the submission names a time.
+    """
+    if len(body) > limits.MAX_BODY_BYTES:
+        raise too_large(prefix, "the submission", len(body), limits.MAX_BODY_BYTES)
+    submission = decode(codec.submission, body, Submission, prefix)
+    if has_rules(submission) and (faults := list(rule_faults(submission, prefix, clock))):
+        raise InvalidError(faults)
+    value, packed = codec.payload(submission.payload, prefix + "/payload")
+    return Decoded(submission, packed, value)

@@ -1,0 +1,50 @@
+"""Errors of submissions.
+
+SubmissionError          a job may not be submitted; carries the fields at fault
+├── MalformedError       its bytes cannot be decoded
+├── TooLargeError        it, or its payload, has too many bytes
+└── InvalidError         it says something that may not be
+"""
+
+from collections.abc import Sequence
+
+from millstream_contracts import FieldError
+
+
+class SubmissionError(Exception):
+    """A job may not be submitted."""
+
+    def __init__(self, errors: Sequence[FieldError], detail: str = "") -> None:
+        super().__init__(detail or "; ".join(f"{error.pointer or '/'}: {error.detail}" for error in errors))
+        self.errors = errors
+        self.detail = detail
+        """What is wrong as a whole; empty where the fields say it all."""
+
+
+class MalformedError(SubmissionError):
+    """The bytes of a submission cannot be decoded."""
+
+
+class TooLargeError(SubmissionError):
+    """A submission, or its payload, has too many bytes."""
+
+
+class InvalidError(SubmissionError):
+    """A submission says something that may not be."""
+
+
+def malformed(error: Exception, prefix: str) -> MalformedError:
+    """Return the refusal of bytes that cannot be decoded."""
+    reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return MalformedError([FieldError(prefix, reason)] if prefix else (), reason)
+
+
+def invalid(*errors: FieldError) -> InvalidError:
+    """Return the refusal of fields that say something that may not be."""
+    return InvalidError(errors)
+
+
+def too_large(prefix: str, what: str, size: int, limit: int) -> TooLargeError:
+    """Return the refusal of something that has too many bytes."""
+    detail = f"{what} has {size} bytes; the limit is {limit}"
+    return TooLargeError([FieldError(prefix, detail)] if prefix else (), detail)

@@ -1,0 +1,30 @@
+"""Has the other services look after the queues that jobs are put into."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from millstream_contracts import Queue
+from millstream_streams import Registry
+
+REMEMBER_QUEUE_S = 60.0
+"""How often a queue in use is made known again, so that a registry that was lost heals."""
+
+
+class KnownQueues:
+    """The queues that one process has made known of late."""
+
+    def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._known_until: dict[Queue, float] = {}
+
+    async def make_known(self, queues: Iterable[Queue]) -> None:
+        """Make queues known; to be called before a job is put into one. Raises: StoreUnavailableError."""
+        now = self._clock()
+        new = [queue for queue in queues if self._known_until.get(queue, 0.0) <= now]
+        if not new:
+            return
+        # Noted afterwards: what could not be made known has to be tried again.
+        await self._registry.add_queues(new)
+        self._known_until = {known: until for known, until in self._known_until.items() if until > now}
+        self._known_until.update(dict.fromkeys(new, now + REMEMBER_QUEUE_S))

@@ -1,0 +1,167 @@
+"""Checks the payload of a submission and makes it what is stored: one MessagePack value, also showable as JSON."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from millstream_contracts import FieldError, limits
+from millstream_submission.errors import invalid, too_large
+from millstream_submission.field_errors import TOO_DEEP, decode, pointer
+
+_NIL = b"\xc0"
+
+_decode_json = msgspec.json.Decoder().decode
+_decode_msgpack = msgspec.msgpack.Decoder().decode
+_encode = msgspec.msgpack.Encoder().encode
+
+_CONTAINERS = frozenset({dict, list})
+# What needs no look at each value: MessagePack has no integers beyond 64 bits, and `encode` refuses those from JSON.
+_HARMLESS: frozenset[type] = frozenset({str, int, bool, type(None), bytes})
+
+
+def pack_json(payload: Raw, prefix: str) -> tuple[Any, bytes]:
+    """Return the value of a payload in JSON, and the MessagePack to be stored. Raises: SubmissionError."""
+    if not payload:
+        return None, _NIL
+    _check_size(prefix, "the payload", len(payload))
+    json = bytes(payload)
+    value = decode(_decode_json, json, prefix=prefix)
+    fault = None if _is_plain(json) else value_fault(value, prefix)
+    if fault:
+        raise invalid(fault)
+    try:
+        packed = _encode(value)
+    except OverflowError:
+        fault = value_fault(value, prefix, _HARMLESS - {int})
+        assert fault is not None  # an integer beyond 64 bits
+        raise invalid(fault) from None
+    except RecursionError:
+        raise invalid(FieldError(prefix, TOO_DEEP)) from None
+    # A number may take more room than in JSON: the bound holds for what is stored too.
+    _check_size(prefix, "the payload, as MessagePack,", len(packed))
+    return value, packed
+
+
+def pack_msgpack(payload: Raw, prefix: str) -> tuple[Any, bytes]:
+    """Return the value of a payload in MessagePack, and what is stored: the payload as it came.
+
+    Of keys that stand twice in one object the last wins, as in JSON. Raises: SubmissionError.
+    """
+    if not payload:
+        return None, _NIL
+    _check_size(prefix, "the payload", len(payload))
+    packed = bytes(payload)
+    value = decode(_decode_msgpack, packed, prefix=prefix)
+    if fault := value_fault(value, prefix):
+        raise invalid(fault)
+    return value, packed
+
+
+def _check_size(prefix: str, what: str, size: int) -> None:
+    if size > limits.MAX_PAYLOAD_BYTES:
+        raise too_large(prefix, what, size, limits.MAX_PAYLOAD_BYTES)
+
+
+def _is_plain(json: bytes) -> bool:
+    """Whether a look at the bytes of JSON proves what :func:`value_fault` would have to walk its value for.
+
+    False says nothing: then the value has to be walked.
+    """
+    return (
+        json.count(b"[") + json.count(b"{") <= limits.MAX_PAYLOAD_DEPTH
+        and json.count(b",") < limits.MAX_PAYLOAD_VALUES - limits.MAX_PAYLOAD_DEPTH
+        and b"\\u0000" not in json
+    )
+
+
+def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) -> FieldError | None:
+    """Return the first thing that keeps a value from being a payload, with its pointer; None when nothing does.
+
+    Scalars of `harmless` types are not looked at. The walk goes level by level: no depth of nesting can end it early.
+    """
+    if type(value) not in _CONTAINERS:
+        fault = _scalar_fault(value)
+        return FieldError(prefix, fault) if fault else None
+    level: list[Any] = [value]
+    levels: list[list[Any]] = []
+    room = limits.MAX_PAYLOAD_VALUES
+    for _ in range(limits.MAX_PAYLOAD_DEPTH):
+        room -= sum(map(len, level))
+        if room < 0:
+            return FieldError(prefix, f"more than {limits.MAX_PAYLOAD_VALUES:,} values in its objects and arrays")
+        found: list[Any] = []
+        for container in level:
+            if not _is_sound(container, found, harmless):
+                key, detail = next(_faults(container))
+                return FieldError(prefix + pointer(*_path(levels, container), *key), detail)
+        if not found:
+            return None
+        levels.append(level)
+        level = found
+    detail = f"nested more than {limits.MAX_PAYLOAD_DEPTH} levels deep"
+    return FieldError(prefix + pointer(*_path(levels, level[0])), detail)
+
+
+def _is_sound(container: Any, found: list[Any], harmless: frozenset[type]) -> bool:
+    """Whether the keys and scalars of a container may be; what it contains of others is added to `found`."""
+    members = container
+    if type(container) is dict:
+        if not _are_keys(container):
+            return False
+        members = container.values()
+    for member in members:
+        kind = type(member)
+        if kind in _CONTAINERS:
+            found.append(member)
+        elif (kind is str and "\0" in member) or (kind not in harmless and _scalar_fault(member)):
+            return False
+    return True
+
+
+def _faults(container: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield what :func:`_is_sound` objects to, each with the key at fault; with none where the keys are no text."""
+    for key, member in _members(container):
+        if type(container) is dict and not _are_keys([key]):
+            yield (), "a key contains the character NUL" if type(key) is str else "the keys of a map have to be strings"
+        elif type(member) not in _CONTAINERS and (fault := _scalar_fault(member)):
+            yield (key,), fault
+
+
+def _path(levels: list[list[Any]], container: Any) -> list[str | int]:
+    """Return the keys that lead from the root of a walk to a container; `levels` are those above it."""
+    path: list[str | int] = []
+    for parents in reversed(levels):
+        container, key = next(
+            (parent, key) for parent in parents for key, member in _members(parent) if member is container
+        )
+        path.append(key)
+    return path[::-1]
+
+
+def _members(container: Any) -> Iterable[tuple[Any, Any]]:
+    return container.items() if type(container) is dict else enumerate(container)
+
+
+def _are_keys(keys: Iterable[Any]) -> bool:
+    try:
+        return "\0" not in "".join(keys)
+    except TypeError:
+        return False
+
+
+def _scalar_fault(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
+        # PostgreSQL can store NUL neither in text nor in jsonb, so history could not keep the job.
+        return "contains the character NUL" if "\0" in value else ""
+    if kind is int:
+        return "" if -(1 << 63) <= value < 1 << 64 else "an integer beyond 64 bits"
+    if kind is float:
+        return "" if math.isfinite(value) else "NaN and Infinity cannot be shown as JSON"
+    # Binary data is shown as base64. Every other extension, timestamps too, would have no one form in JSON.
+    if value is None or kind is bool or kind is bytes:
+        return ""
+    return "MessagePack extension types are not supported; write times as text, by RFC 3339"

@@ -1,0 +1,49 @@
+"""What no single field of a submission can tell: the rules of its times, and what history could not keep."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from millstream_contracts import FieldError, Submission
+
+_NO_TIMES = (None, None, None, None)
+
+
+def has_rules(submission: Submission) -> bool:
+    """Whether a submission has any of the fields that :func:`rule_faults` looks at."""
+    fields = (submission.run_at, submission.delay_s, submission.expires_at, submission.expires_in_s)
+    return submission.tags is not None or fields != _NO_TIMES
+
+
+def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float]) -> Iterator[FieldError]:
+    """Yield what is wrong with a submission, with pointers that begin with `prefix`; `clock` gives Unix seconds."""
+    if submission.tags and any("\0" in key + value for key, value in submission.tags.items()):
+        yield FieldError(prefix + "/tags", "contains the character NUL")
+    run = (submission.run_at, submission.delay_s)
+    expiry = (submission.expires_at, submission.expires_in_s)
+    if run == expiry == (None, None):
+        return
+    if None not in run:
+        yield FieldError(prefix + "/delay_s", "excludes `run_at`")
+    if None not in expiry:
+        yield FieldError(prefix + "/expires_in_s", "excludes `expires_at`")
+    yield from _time_faults(submission, prefix, clock())
+
+
+def _time_faults(submission: Submission, prefix: str, now_s: float) -> Iterator[FieldError]:
+    run_s = _offset_s(submission.run_at, submission.delay_s, now_s)
+    expiry_s = _offset_s(submission.expires_at, submission.expires_in_s, now_s)
+    if run_s is not None and expiry_s is not None and expiry_s <= run_s:
+        name = "expires_at" if submission.expires_at else "expires_in_s"
+        yield FieldError(f"{prefix}/{name}", "the job would expire before it may run")
+
+
+def _offset_s(at: datetime | None, in_s: float | None, now_s: float) -> float | None:
+    return in_s if at is None else at.timestamp() - now_s
+
+
+def delay_s(submission: Submission, clock: Callable[[], float] = time.time) -> float:
+    """Return in how many seconds a job shall run at the earliest; 0 or less for at once."""
+    if submission.run_at is not None:
+        return submission.run_at.timestamp() - clock()
+    return submission.delay_s or 0.0
