@@ -16,10 +16,11 @@ def anyio_backend() -> str:
 @pytest.fixture
 def clean_logging() -> Iterator[None]:
     """Put back what `configure_logs` changes for the whole process."""
-    root = logging.getLogger()
+    root, make_record = logging.getLogger(), logging.getLogRecordFactory()
     handlers, level = root.handlers[:], root.level
     yield
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.setLogRecordFactory(make_record)
     structlog.reset_defaults()

@@ -1,5 +1,6 @@
 """What a handler is given beside its payload."""
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextvars import ContextVar
@@ -9,6 +10,8 @@ import structlog
 
 from millstream.errors import NotBoundError
 from millstream_contracts import JobId, JobSpec, Progress
+
+MAX_NOTE_CHARS = 200
 
 
 class Submitter(Protocol):
@@ -60,7 +63,7 @@ class Context:
         """The delivery number. A resource that remembers the highest it saw can refuse a lower one."""
         self.state = state
         """What the app's `lifespan` yielded."""
-        self.tags = spec.tags or {}
+        self.tags = dict(spec.tags or {})
         self.timeout_s = timeout_s
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         """When the attempt times out, on the clock of `time.monotonic()`."""
@@ -68,6 +71,7 @@ class Context:
         """Set when the job was cancelled or its lease lost: a handler in a thread should look at it."""
         self._submitter = submitter
         self._on_progress = on_progress
+        self._percent = 0.0
         self._log: structlog.stdlib.BoundLogger | None = None
 
     @property
@@ -81,12 +85,12 @@ class Context:
         """Say how far the handler is, 0 to 100.
 
         The call only notes it; the newest note travels with the next lease renewal, so it may be called as
-        often as is convenient. `await` is allowed and not needed.
+        often as is convenient. `await` is allowed and not needed. It never raises: a percentage that is no number
+        counts as the one before, and a note that has no text is replaced by one that says so.
         """
         if self._on_progress is not None:
-            # A lone surrogate, from a file name or a cut emoji, could not be stored.
-            storable = str(note)[:200].encode(errors="replace").decode()
-            self._on_progress(Progress(percent=min(100.0, max(0.0, float(percent))), note=storable))
+            self._percent = _percent(percent, self._percent)
+            self._on_progress(Progress(percent=self._percent, note=_note(note)))
         return _Done()
 
     async def submit(self, type: str, payload: Any = None, **options: Any) -> Any:
@@ -101,3 +105,25 @@ class Context:
         if self._submitter is None:
             raise NotBoundError("this handler runs in a process of its own and cannot submit jobs")
         return self._submitter
+
+
+def _percent(value: Any, before: float) -> float:
+    try:
+        percent = float(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a user's class may raise anything
+        return before
+    return before if math.isnan(percent) else min(100.0, max(0.0, percent))
+
+
+def _note(value: Any) -> str:
+    """Return a note that can be stored: a lone surrogate, from a file name or a cut emoji, could not be."""
+    try:
+        text = str(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a user's class may raise anything
+        return "<str() of the note failed>"
+    # Not `text[:200]`: a subclass of str may have a `__getitem__` of its own.
+    return str.__getitem__(text, slice(0, MAX_NOTE_CHARS)).encode(errors="replace").decode()

@@ -1,16 +1,21 @@
 """One log for a process: structlog's lines and those of libraries, through one renderer onto one stream.
 
-Set up once by each service's entry point. JSON for machines, colours for a terminal; never a payload.
+Set up once by each service's entry point. JSON for machines, colours for a terminal; never a payload. To log
+never raises, whatever is logged and whatever has become of the stream.
 """
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
-import msgspec
 import structlog
+from msgspec import Struct
 from opentelemetry.trace import INVALID_SPAN, get_current_span
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from millstream_telemetry.log_calls import StdlibHandler, logger_class, make_record
+from millstream_telemetry.log_rendering import JsonRenderer, TerminalRenderer
+from millstream_telemetry.log_stream import LogStream
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -20,16 +25,32 @@ PAYLOAD_FIELDS = ("payload", "result", "body", "spec")
 _CHATTY_LIBRARIES = ("httpx", "httpcore")
 """They log every request at `info`, which says nothing that the job's own line does not."""
 
-_ENCODER = msgspec.json.Encoder(enc_hook=repr)
+
+class LogSettings(Struct, frozen=True):
+    """How a process logs, for another one that is to log in the same way."""
+
+    service: str
+    level: Level
+    is_terminal: bool
+    """Whether lines are for people."""
 
 
-def configure_logs(service: str, level: Level, stream: TextIO) -> None:
+_settings: list[LogSettings] = []
+
+
+def configured_logs() -> LogSettings | None:
+    """Return how this process logs; None before :func:`configure_logs`."""
+    return _settings[-1] if _settings else None
+
+
+def configure_logs(service: str, level: Level, stream: TextIO, *, is_terminal: bool | None = None) -> None:
     """Write log lines of this level and above to a stream, one JSON object a line unless it is a terminal.
 
     Lines carry the trace and span that are current. A logger that was bound before this call keeps what it
     was bound to, so call this first; `structlog.get_logger().bind(...)` once per object, because an unbound
     logger is put together anew at every call.
     """
+    settings = LogSettings(service, level, stream.isatty() if is_terminal is None else is_terminal)
     number = logging.getLevelNamesMapping()[level.upper()]
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -39,14 +60,23 @@ def configure_logs(service: str, level: Level, stream: TextIO) -> None:
         add_trace,
         drop_payloads,
     ]
-    rendering = _rendering(stream.isatty())
+    render = TerminalRenderer() if settings.is_terminal else JsonRenderer()
+
+    def tell_lost(lines: int) -> str:
+        event: EventDict = {"event": "log lines lost", "lines": lines}
+        for processor in common:
+            event = processor(None, "warning", event)  # type: ignore[assignment]
+        return render(None, "warning", event)
+
+    lines = LogStream(stream, tell_lost)
     structlog.configure(
-        processors=[*common, *rendering],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        processors=[*common, render],
+        wrapper_class=logger_class(number, service),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
-    _route_stdlib(number, stream, common, rendering)
+    _route_stdlib(number, StdlibHandler(lines, service, render), [_add_stdlib_name, *common], render)
+    _settings[:] = [settings]
 
 
 def add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -79,37 +109,21 @@ class _ServiceName:
         return event
 
 
-def _rendering(is_terminal: bool) -> list[Processor]:
-    if is_terminal:
-        # The default formatter prints local variables with a traceback, and payloads are among them.
-        plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
-    return [structlog.processors.format_exc_info, _to_json]
-
-
-def _to_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    try:
-        return _ENCODER.encode(event).decode()
-    except (TypeError, ValueError, OverflowError):
-        # A lone surrogate or a key that is no string: a log line must never fail the job that writes it.
-        return _ENCODER.encode({str(field): ascii(value) for field, value in event.items()}).decode()
-
-
 def _add_stdlib_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
     event["logger"] = record.name
     return event
 
 
-def _route_stdlib(level: int, stream: TextIO, common: Sequence[Processor], rendering: Sequence[Processor]) -> None:
+def _route_stdlib(level: int, handler: StdlibHandler, chain: Sequence[Processor], render: Processor) -> None:
     """Have what libraries log through `logging` look the same and land on the same stream."""
-    handler: logging.StreamHandler[Any] = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_add_stdlib_name, *common],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=chain,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    logging.setLogRecordFactory(make_record)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

@@ -291,4 +291,6 @@ LOG_FIELDS = (
     FieldSpec("drain_s", "seconds for which a leaving service goes on to serve"),
     FieldSpec("grace_s", "seconds that what runs may take to end"),
     FieldSpec("exception", "traceback, as text"),
+    FieldSpec("lines", "lines that could not be written before this one"),
+    FieldSpec("left_out", "fields for which a line had no room"),
 )
