@@ -20,6 +20,7 @@ from millstream_streams.registrations import (
     encode_release,
     read_registrations,
 )
+from millstream_streams.replies import ask_many, fields_of
 from millstream_streams.scripting import FLEET, Argument, load_script, run_script
 
 T = TypeVar("T")
@@ -78,16 +79,9 @@ class Registry:
 
     async def registrations(self, tenant: Tenant) -> Registrations:
         """Return what the live releases of a tenant's workers have registered, by type, the newest first."""
-
-        async def read() -> list[Any]:
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.zrange(self._keys.starts, 0, -1)
-            pipeline.hgetall(self._keys.types)
-            replies: list[Any] = await pipeline.execute()
-            return replies
-
-        starts, stored = await self._call(read)
-        return read_registrations(tenant, starts, stored)
+        commands = [("ZRANGE", self._keys.starts, 0, -1), ("HGETALL", self._keys.types)]
+        starts, stored = await self._call(lambda: ask_many(self._client, commands))
+        return read_registrations(tenant, starts, fields_of(stored))
 
     async def beat(
         self,
