@@ -1,0 +1,107 @@
+"""Redis behind TLS alone, with passwords: one server, Sentinels, a cluster. Every port speaks TLS and wants a certificate.
+
+What connects without it, on whichever hop, gets nowhere: so a system that runs on these encrypts every hop.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+from topologies.certificates import Certificates, Pair
+from topologies.cluster import three_primaries
+from topologies.nodes import HOST, Access, Node
+from topologies.sentinel import sentinel_trio
+
+from millstream_cli.redis_finder import RedisBinary
+from millstream_streams import RedisAddress, TlsFiles, parse_redis_url
+
+PASSWORD = "s3cr3t-of-redis"
+SENTINEL_USER = "watcher"
+SENTINEL_PASSWORD = "s3cr3t-of-sentinels"
+UNNAMED_HOST = "127.0.0.2"
+_SILENT_MS = 30_000
+
+
+class Keys(Struct, frozen=True):
+    """Who trusts whom."""
+
+    authority: Certificates
+    server: Pair
+    client: Pair
+
+    @property
+    def files(self) -> TlsFiles:
+        """Return what a client needs."""
+        return TlsFiles(self.authority.ca, self.client.cert, self.client.key)
+
+    @property
+    def files_of_servers(self) -> dict[str, str]:
+        """Return the settings of every server and Sentinel. The second address is in no certificate."""
+        return {**self.authority.settings(self.server), "bind": f"{HOST} {UNNAMED_HOST}"}
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Return the settings of every server."""
+        return {**self.files_of_servers, "requirepass": PASSWORD, "masterauth": PASSWORD}
+
+    @property
+    def access(self) -> Access:
+        """Return how the tests get into a server."""
+        return Access(self.authority.ca, self.client, password=PASSWORD)
+
+
+def make_keys(folder: Path) -> Keys:
+    """Return an authority with a certificate for servers on 127.0.0.1 and localhost, and one for clients."""
+    authority = Certificates(folder)
+    return Keys(authority, authority.issue("server", f"IP:{HOST}", "DNS:localhost"), authority.issue("client"))
+
+
+@contextmanager
+def locked_single(folder: Path, binary: RedisBinary, keys: Keys) -> Iterator[RedisAddress]:
+    """Yield the address of one server."""
+    node = Node(binary, folder / "server", {**keys.options, "appendonly": "yes"}, access=keys.access)
+    try:
+        node.start()
+        yield _address(f"rediss://{HOST}:{node.port}", keys)
+    finally:
+        node.end()
+
+
+@contextmanager
+def locked_sentinels(folder: Path, binary: RedisBinary, keys: Keys) -> Iterator[RedisAddress]:
+    """Yield the address of three Sentinels, which have a user of their own, over a primary and a replica."""
+    own = {**keys.files_of_servers, "user default": "off"}
+    users = {
+        f"user {SENTINEL_USER}": f"on >{SENTINEL_PASSWORD} allchannels +@all",
+        "sentinel sentinel-user": SENTINEL_USER,
+        "sentinel sentinel-pass": SENTINEL_PASSWORD,
+    }
+    entry = replace(keys.access, username=SENTINEL_USER, password=SENTINEL_PASSWORD)
+    with sentinel_trio(
+        folder,
+        binary,
+        keys.options,
+        down_after_ms=_SILENT_MS,
+        access=keys.access,
+        sentinel_options={**own, **users},
+        sentinel_access=entry,
+    ) as trio:
+        address = _address(trio.url.replace("redis+", "rediss+"), keys)
+        yield replace(address, sentinel_username=SENTINEL_USER, sentinel_password=SENTINEL_PASSWORD)
+
+
+@contextmanager
+def locked_cluster(folder: Path, binary: RedisBinary, keys: Keys) -> Iterator[RedisAddress]:
+    """Yield the address of one node of three, so that the others have to be found."""
+    options = {**keys.options, "tls-cluster": "yes", "cluster-node-timeout": _SILENT_MS}
+    with three_primaries(folder, binary, options, access=keys.access) as cluster:
+        yield _address(f"rediss+cluster://{HOST}:{cluster.nodes[0].port}", keys)
+
+
+LOCKED = {"single": locked_single, "sentinel": locked_sentinels, "cluster": locked_cluster}
+
+
+def _address(url: str, keys: Keys) -> RedisAddress:
+    return replace(parse_redis_url(url), password=PASSWORD, tls_files=keys.files)
