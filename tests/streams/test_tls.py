@@ -9,7 +9,7 @@ import pytest
 from leftovers import delete_namespace
 from msgspec.structs import replace
 from streams.seeds import FAR_MS, commit, make_due, new_job, seed, seed_running, take
-from topologies.certificates import Certificates, require_tls
+from topologies.certificates import Certificates, Pair, require_tls
 from topologies.locked import LOCKED, SENTINEL_PASSWORD, Keys, make_keys
 from waiting import wait_until
 
@@ -187,23 +187,26 @@ async def test_the_password_of_redis_is_no_password_of_its_sentinels(address: Re
 async def test_a_new_certificate_is_taken_up_without_a_restart(
     redis_binary: RedisBinary, keys: Keys, forged: Forged, tmp_path: Path
 ) -> None:
-    """Certificates are replaced while services run: the next connection shows the new one."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    cert.write_bytes(forged.client.cert.read_bytes())
-    key.write_bytes(forged.client.key.read_bytes())
+    """Certificates are replaced while services run: the next connection shows the new one, and never half of one."""
+    shown = TlsFiles(keys.authority.ca, tmp_path / "cert.pem", tmp_path / "key.pem")
+    put(forged.client, shown)
     with LOCKED["single"](tmp_path, redis_binary, keys) as address:
-        async with open_broker(
-            replace(address, tls_files=TlsFiles(keys.authority.ca, cert, key)), patience_s=0.0
-        ) as broker:
+        async with open_broker(replace(address, tls_files=shown), patience_s=0.0) as broker:
             with pytest.raises(StoreUnavailableError, match="does not trust our client certificate"):
                 await broker.registry.ping()
-            cert.write_bytes(b"half of it")
+            put(Pair(keys.client.key, keys.client.key), shown)
             with pytest.raises(StoreUnavailableError, match="does not trust our client certificate"):
                 await broker.registry.ping()
-            for new, old in ((keys.client.cert, cert), (keys.client.key, key)):
-                (tmp_path / "new").write_bytes(new.read_bytes())
-                Path(tmp_path / "new").replace(old)
+            put(keys.client, shown)
             await broker.registry.ping()
+
+
+def put(pair: Pair, files: TlsFiles) -> None:
+    """Put a certificate and its key where a client looks for them, as a mounted secret changes: by a rename."""
+    for source, place in ((pair.cert, files.cert_file), (pair.key, files.key_file)):
+        new = place.with_suffix(".new")
+        new.write_bytes(source.read_bytes())
+        new.replace(place)
 
 
 @pytest.mark.parametrize(

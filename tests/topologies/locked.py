@@ -1,4 +1,4 @@
-"""Redis behind TLS alone, with passwords: one server, Sentinels, a cluster. Every port speaks TLS and wants a certificate.
+"""Redis behind TLS and passwords: one server, Sentinels, a cluster. No port speaks anything else.
 
 What connects without it, on whichever hop, gets nowhere: so a system that runs on these encrypts every hop.
 """

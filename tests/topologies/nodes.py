@@ -45,6 +45,10 @@ class Access(Struct, frozen=True):
         return {**login, "ssl": True, **files}
 
 
+OPEN = Access()
+"""A server without TLS and password."""
+
+
 class Node:
     """A server on a port and in a folder of its own, which it keeps when it is started again.
 
@@ -59,7 +63,7 @@ class Node:
         settings: Mapping[str, str | int] = {},
         *,
         sentinel: bool = False,
-        access: Access = Access(),
+        access: Access = OPEN,
     ) -> None:
         """Take `settings` as lines of a settings file: what stands before the value, and the value.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from topologies.nodes import HOST, Access, Node, wait_for
+from topologies.nodes import HOST, OPEN, Access, Node, wait_for
 
 from millstream_cli.redis_finder import RedisBinary
 
@@ -110,9 +110,9 @@ def sentinel_trio(
     options: Mapping[str, str | int] = {},
     *,
     down_after_ms: int = 500,
-    access: Access = Access(),
+    access: Access = OPEN,
     sentinel_options: Mapping[str, str | int] = {},
-    sentinel_access: Access = Access(),
+    sentinel_access: Access = OPEN,
 ) -> Iterator[SentinelTrio]:
     """Yield a primary, its replica and three Sentinels that know each other.
 
