@@ -63,7 +63,7 @@ def tls() -> Iterator[TlsServer]:
     with tempfile.TemporaryDirectory(prefix="millstream-tls-") as name:
         folder = Path(name)
         authority, stranger = Authority(folder / "ours"), Authority(folder / "other")
-        own = authority.issue("server", alternatives="DNS:localhost")
+        own = authority.issue("server", "DNS:localhost")
         (folder / "hba").write_text(_RULES)
         if os.geteuid() == 0:
             for path in (folder, own.key.parent, own.key):

@@ -1,4 +1,4 @@
-"""Certificates made on the spot, by the `openssl` of this machine."""
+"""Certificates made on the spot by the `openssl` of this machine, of an authority that clients may trust or not."""
 
 import shutil
 import subprocess
@@ -22,22 +22,22 @@ class Pair(Struct, frozen=True):
 class Authority:
     """An authority of its own: it signs certificates and takes them back."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder = folder
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "request.cnf").write_text(_REQUEST)
         (folder / "list.cnf").write_text(_LIST.format(folder=folder))
         (folder / "index").touch()
-        self._own = self._request("authority", "basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign,cRLSign")
+        self._own = self._request(name, "basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign,cRLSign")
 
     @property
     def certificate(self) -> Path:
         """Return what those who trust this authority have."""
         return self._own.certificate
 
-    def issue(self, name: str, *, alternatives: str = "", password: str = "") -> Pair:
-        """Return a certificate for a common name, its key under a password if one is given."""
-        extensions = [f"subjectAltName={alternatives}"] if alternatives else []
+    def issue(self, name: str, *alternatives: str, password: str = "") -> Pair:
+        """Return a certificate for a common name and others, such as `IP:127.0.0.1`; its key under a password."""
+        extensions = [f"subjectAltName={','.join(alternatives)}"] if alternatives else []
         pair = self._request(name, "basicConstraints=CA:FALSE", *extensions, signer=self._own)
         if password:
             self._run("ec", "-in", pair.key, "-aes256", "-passout", f"pass:{password}", "-out", pair.key)

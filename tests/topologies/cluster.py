@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from redis.crc import key_slot
-from topologies.nodes import HOST, Node, wait_for
+from topologies.nodes import HOST, OPEN, Access, Node, wait_for
 
 from millstream_cli.redis_finder import RedisBinary
 
@@ -114,11 +114,13 @@ class SlotMove:
 
 
 @contextmanager
-def three_primaries(folder: Path, binary: RedisBinary, options: Mapping[str, str | int] = {}) -> Iterator[Cluster]:
+def three_primaries(
+    folder: Path, binary: RedisBinary, options: Mapping[str, str | int] = {}, *, access: Access = OPEN
+) -> Iterator[Cluster]:
     """Yield a cluster that serves every slot. `options` are settings of each node beside those of a cluster."""
     settings = {"cluster-enabled": "yes", "cluster-node-timeout": 2_000, "appendonly": "no", **options}
     with ExitStack() as undo:
-        nodes = [Node(binary, folder / f"node-{number}", settings) for number in range(3)]
+        nodes = [Node(binary, folder / f"node-{number}", settings, access=access) for number in range(3)]
         for at, node in enumerate(nodes):
             undo.callback(node.end)
             node.start()

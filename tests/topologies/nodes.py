@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from msgspec import Struct
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from topologies.certificates import Pair
 
 from millstream_cli.parent_watch import guarded
 from millstream_cli.redis_finder import RedisBinary
@@ -24,6 +26,33 @@ _LOOK_EVERY_S = 0.02
 _BUS_OFFSET = 10_000
 
 
+class Access(Struct, frozen=True):
+    """How the test itself gets into a server."""
+
+    ca: Path | None = None
+    """Who signs its certificate; None is a server without TLS."""
+    own: Pair | None = None
+    username: str | None = None
+    password: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return it as redis-py wants it."""
+        login = {"username": self.username, "password": self.password}
+        if self.ca is None or self.own is None:
+            return login
+        files = {
+            "ssl_ca_certs": str(self.ca),
+            "ssl_certfile": str(self.own.certificate),
+            "ssl_keyfile": str(self.own.key),
+        }
+        return {**login, "ssl": True, **files}
+
+
+OPEN = Access()
+"""A server without TLS and password."""
+
+
 class Node:
     """A server on a port and in a folder of its own, which it keeps when it is started again.
 
@@ -32,14 +61,25 @@ class Node:
     """
 
     def __init__(
-        self, binary: RedisBinary, folder: Path, settings: Mapping[str, str | int] = {}, *, sentinel: bool = False
+        self,
+        binary: RedisBinary,
+        folder: Path,
+        settings: Mapping[str, str | int] = {},
+        *,
+        sentinel: bool = False,
+        access: Access = OPEN,
     ) -> None:
-        """Take `settings` as lines of a settings file: what stands before the value, and the value."""
+        """Take `settings` as lines of a settings file: what stands before the value, and the value.
+
+        With TLS in its `access` it listens to nothing else.
+        """
         self.binary = binary
         self.folder = folder
         self.port = free_port()
         self._command = [str(binary.path), str(folder / "server.conf"), *(["--sentinel"] if sentinel else [])]
-        self._settings = {"port": self.port, "bind": HOST, "dir": f'"{folder}"', "save": '""', **settings}
+        self._access = access
+        ports = {"port": self.port} if access.ca is None else {"port": 0, "tls-port": self.port}
+        self._settings = {**ports, "bind": HOST, "dir": f'"{folder}"', "save": '""', **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -83,7 +123,8 @@ class Node:
     def ask(self, *command: str | int | bytes) -> Any:
         """Send one command on a connection of its own. Raises: redis.RedisError."""
         once = Retry(NoBackoff(), 0)
-        with redis.Redis(host=HOST, port=self.port, protocol=2, socket_timeout=_ANSWER_S, retry=once) as client:
+        options = {"protocol": 2, "socket_timeout": _ANSWER_S, "retry": once, **self._access.options}
+        with redis.Redis(host=HOST, port=self.port, **options) as client:
             # redis-py would make text of keys, and ours may hold any bytes.
             client.set_response_callback("CLUSTER GETKEYSINSLOT", lambda keys, **_: keys)
             return client.execute_command(*command)

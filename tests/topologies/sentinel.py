@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from topologies.nodes import HOST, Node, wait_for
+from topologies.nodes import HOST, OPEN, Access, Node, wait_for
 
 from millstream_cli.redis_finder import RedisBinary
 
@@ -105,44 +105,55 @@ class SentinelTrio:
 
 @contextmanager
 def sentinel_trio(
-    folder: Path, binary: RedisBinary, options: Mapping[str, str | int] = {}, *, down_after_ms: int = 500
+    folder: Path,
+    binary: RedisBinary,
+    options: Mapping[str, str | int] = {},
+    *,
+    down_after_ms: int = 500,
+    access: Access = OPEN,
+    sentinel_options: Mapping[str, str | int] = {},
+    sentinel_access: Access = OPEN,
 ) -> Iterator[SentinelTrio]:
     """Yield a primary, its replica and three Sentinels that know each other.
 
-    `options` are settings of both servers. After `down_after_ms` of silence a server counts as down.
+    `options` are settings of both servers, `sentinel_options` of all Sentinels. After `down_after_ms` of silence a
+    server counts as down.
     """
     # Without a delay: 7.0 and later wait five seconds for more replicas before they send what they have.
     settings = {"appendonly": "no", "repl-diskless-sync": "yes", "repl-diskless-sync-delay": 0, **options}
     with ExitStack() as undo:
-        primary = Node(binary, folder / "server-0", settings)
+        primary = Node(binary, folder / "server-0", settings, access=access)
         following = {**settings, "replicaof": f"{HOST} {primary.port}"}
-        servers = [primary, Node(binary, folder / "server-1", following)]
+        servers = [primary, Node(binary, folder / "server-1", following, access=access)]
         for node in servers:
             undo.callback(node.end)
             node.start()
         wait_for(lambda: servers[1].info("replication")["master_link_status"] == "up", "the replica follows")
+        watching = {
+            **sentinel_options,
+            f"sentinel monitor {SERVICE}": f"{HOST} {primary.port} {QUORUM}",
+            f"sentinel down-after-milliseconds {SERVICE}": down_after_ms,
+            f"sentinel failover-timeout {SERVICE}": _FAILOVER_TIMEOUT_MS,
+        }
+        if access.password:
+            watching[f"sentinel auth-pass {SERVICE}"] = access.password
         sentinels = [
-            _start_sentinel(undo, folder / f"sentinel-{number}", binary, primary.port, down_after_ms)
+            Node(binary, folder / f"sentinel-{number}", watching, sentinel=True, access=sentinel_access)
             for number in range(SENTINELS)
         ]
+        for sentinel in sentinels:
+            _start_sentinel(undo, sentinel)
         trio = SentinelTrio(servers, sentinels)
         trio.wait_until_ready()
         yield trio
 
 
-def _start_sentinel(undo: ExitStack, folder: Path, binary: RedisBinary, port: int, down_after_ms: int) -> Node:
-    settings = {
-        f"sentinel monitor {SERVICE}": f"{HOST} {port} {QUORUM}",
-        f"sentinel down-after-milliseconds {SERVICE}": down_after_ms,
-        f"sentinel failover-timeout {SERVICE}": _FAILOVER_TIMEOUT_MS,
-    }
-    node = Node(binary, folder, settings, sentinel=True)
+def _start_sentinel(undo: ExitStack, node: Node) -> None:
     undo.callback(node.end)
     node.start()
     for period, value_ms in _HURRY.items():
         with suppress(redis.ResponseError):
             node.ask("SENTINEL", "DEBUG", period, value_ms)
-    return node
 
 
 def _offset(replica: Node) -> int:

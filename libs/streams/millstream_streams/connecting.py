@@ -3,6 +3,7 @@
 All of them come through here: those of pools, of the pipelined client, of Sentinels, and of every node of a cluster.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,14 +22,17 @@ class _Explained(Connection):
 
     tls: TlsContext | None = None
     _is_reached = False
+    _transport: asyncio.WriteTransport | None = None
 
     async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
-        self._is_reached = False
+        self._is_reached, self._transport = False, None
         try:
             await super().connect_check_health(check_health, retry_socket_connect)
         except RedisError as error:
+            await self._cut()
             diagnosis = await self._diagnosed(error)
         else:
+            self._transport = None
             return
         # Outside of the handler: what a server has said may hold what we have sent, and tracebacks show it.
         raise NotConnectedError(self.peer, diagnosis)
@@ -36,6 +40,14 @@ class _Explained(Connection):
     async def _connect(self) -> None:
         await super()._connect()  # type: ignore[no-untyped-call]
         self._is_reached = True
+        self._transport = self._writer.transport if self._writer else None
+
+    async def _cut(self) -> None:
+        """Close what was not made ready at once: under TLS a farewell may be waited for until long after."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+            await asyncio.sleep(0)
 
     @property
     def peer(self) -> Peer:

@@ -80,6 +80,7 @@ _REPLIES = (
     ("loading the dataset", Verdict.AWAY, "is loading its data"),
     # What redis-py says when the answer to its greeting is none that a Redis gives.
     ("Error setting client name", Verdict.WRONG, "is no Redis: it answers as none does"),
+    ("Invalid Username or Password", Verdict.WRONG, "is no Redis: it answers as none does"),
     ("Invalid Database", Verdict.WRONG, "is no Redis: it answers as none does"),
 )
 """What servers answer to a greeting, by a part of it."""

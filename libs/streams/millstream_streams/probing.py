@@ -5,6 +5,7 @@ Neither probe sends anything of ours, and nothing is done with what comes back b
 
 import asyncio
 import ssl
+from contextlib import suppress
 
 PROBE_WITHIN_S = 1.0
 
@@ -20,7 +21,7 @@ async def speaks_tls(host: str, port: int) -> bool:
         return "ALERT" in (error.reason or "")
     except (OSError, TimeoutError):
         return False
-    writer.close()
+    await _end(writer)
     return True
 
 
@@ -33,7 +34,14 @@ async def speaks_plain_redis(host: str, port: int) -> bool:
                 writer.write(b"PING\r\n")
                 answer = await reader.readline()
             finally:
-                writer.close()
-    except (OSError, TimeoutError):
+                await _end(writer)
+    except (OSError, TimeoutError, ValueError):
         return False
     return answer.startswith((b"+PONG", b"-"))
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    """Close a connection without a farewell: the other end may not answer one."""
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()

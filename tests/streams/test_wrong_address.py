@@ -1,0 +1,258 @@
+"""A wrong address of Redis: one line that says what is wrong, and a reason that tells a refusal from an absence."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import pytest
+import redis
+from msgspec.structs import replace
+from redis_servers import LocalServer, ServerPool
+from speakers import DENIED, FULL, HTTP, POP3, SMTP, SSH, repeats, speaker
+from topologies.locked import LOCKED, make_keys, require_tls
+from waiting import wait_until
+
+from millstream_cli.embedded import EmbeddedRedis
+from millstream_cli.redis_finder import RedisBinary
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_streams import (
+    RedisAddress,
+    StoreError,
+    StoreUnavailableError,
+    UnsuitableRedisError,
+    open_broker,
+    parse_redis_url,
+)
+
+QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
+SECRET = "hunter2"
+MAX_CHARS = 400
+
+
+async def start_on(address: RedisAddress | str) -> StoreError:
+    """Return what a service learns when it starts on this Redis."""
+    with pytest.raises(StoreError) as caught:
+        async with open_broker(address, patience_s=0.0, answer_within_s=1.0) as broker:
+            await broker.require_suitable()
+    said = str(caught.value)
+    assert said.isprintable()
+    assert len(said) <= MAX_CHARS
+    assert SECRET not in said
+    # Nor behind it, where a traceback would show it.
+    behind = caught.value.__cause__ or caught.value.__context__
+    while behind is not None:
+        assert SECRET not in str(behind)
+        behind = behind.__cause__ or behind.__context__
+    return caught.value
+
+
+class Wrong(NamedTuple):
+    """A server that is not the one that was meant."""
+
+    says: bytes | None
+    scheme: str
+    words: str
+    reason: str
+    is_final: bool = False
+    """Whether to wait for it would be to wait for ever."""
+
+
+NO_REDIS = "is no Redis"
+SPEAKERS = {
+    "HTTP": Wrong(HTTP, "redis", f"{NO_REDIS}: it speaks another protocol (HTTP?)", "refused", True),
+    "SSH": Wrong(SSH, "redis", f"{NO_REDIS}: it speaks another protocol (SSH?)", "refused", True),
+    "SMTP": Wrong(SMTP, "redis", NO_REDIS, "refused", True),
+    "POP3": Wrong(POP3, "redis", NO_REDIS, "refused", True),
+    "no AUTH": Wrong(repeats(SECRET), "redis", "does not know a command", "refused", True),
+    "protected mode": Wrong(DENIED, "redis", "is in protected mode", "refused"),
+    "all clients": Wrong(FULL, "redis", "has as many clients as it takes", "away"),
+    "hangs up": Wrong(b"", "redis", "closed the connection before it answered", "away"),
+    "silence": Wrong(None, "redis", "does not answer within 1 s", "away"),
+    "HTTP for TLS": Wrong(HTTP, "rediss", "does not speak TLS", "refused"),
+    "hangs up for TLS": Wrong(b"", "rediss", "closed the connection during the TLS handshake", "away"),
+    "silence for TLS": Wrong(None, "rediss", "takes no connection within 1 s, TLS handshake included", "away"),
+    "HTTP for a cluster": Wrong(HTTP, "redis+cluster", NO_REDIS, "refused", True),
+    "hangs up for a cluster": Wrong(b"", "redis+cluster", "closed the connection before it answered", "away"),
+    "HTTP for a Sentinel": Wrong(HTTP, "redis+sentinel", NO_REDIS, "refused", True),
+    "silence for a Sentinel": Wrong(None, "redis+sentinel", "does not answer within 1 s", "away"),
+}
+
+
+@pytest.mark.parametrize("wrong", SPEAKERS.values(), ids=SPEAKERS)
+async def test_what_is_no_redis_is_named_in_one_line(wrong: Wrong) -> None:
+    """What can never be a Redis ends the start; what is silent, or turns us away, is waited for and says why."""
+    with speaker(wrong.says) as port:
+        path = "/main" if "sentinel" in wrong.scheme else ""
+        error = await start_on(f"{wrong.scheme}://ann:{SECRET}@127.0.0.1:{port}{path}")
+        assert f"127.0.0.1:{port}" in str(error)
+    assert wrong.words in str(error)
+    assert isinstance(error, UnsuitableRedisError if wrong.is_final else StoreUnavailableError)
+    assert error.reason == wrong.reason
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "redis+sentinel"])
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("127.0.0.1:{free}", "nothing listens there"),
+        ("no-such-name.invalid:6379", "there is no such host name"),
+        (f"{'a' * 70}:6379", "there is no such host name"),
+    ],
+)
+async def test_where_nothing_is_is_an_absence(free_tcp_port: int, scheme: str, host: str, words: str) -> None:
+    """A server that is not there yet, and a name that is not known yet, come by themselves."""
+    path = "/main" if "sentinel" in scheme else ""
+    error = await start_on(f"{scheme}://{host.format(free=free_tcp_port)}{path}")
+    assert words in str(error)
+    assert isinstance(error, StoreUnavailableError)
+    assert error.reason == "away"
+
+
+@pytest.fixture
+def locked_redis(own_redis: EmbeddedRedis) -> str:
+    """Return host and port of a server that wants a password, and has a user with one right too few."""
+    with redis.Redis(port=own_redis.port, protocol=2) as client:
+        client.acl_setuser("ann", enabled=True, passwords=["+right"], keys=["*"], commands=["+@all", "-info"])
+        client.acl_setuser("bob", enabled=False, passwords=["+right"])
+        client.config_set("requirepass", "right")
+    return f"127.0.0.1:{own_redis.port}"
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "path", "words", "is_final"),
+    [
+        ("", "", "wants a password, and is given none", False),
+        (f":{SECRET}@", "", "refuses the user name or the password", False),
+        (f"ann:{SECRET}@", "", "refuses the user name or the password", False),
+        (f"carl:{SECRET}@", "", "refuses the user name or the password", False),
+        ("bob:right@", "", "refuses the user name or the password", False),
+        ("ann:right@", "", "'info'", False),
+        (":right@", "/99", "has no database 99", True),
+        (":right@", "/999999999", "has no database 999999999", True),
+    ],
+)
+async def test_a_redis_that_turns_us_away_says_why(
+    locked_redis: str, userinfo: str, path: str, words: str, is_final: bool
+) -> None:
+    """A password may be changed on either side, so it is waited for; a database that does not exist never will."""
+    error = await start_on(f"redis://{userinfo}{locked_redis}{path}")
+    assert words in str(error)
+    assert error.reason == "refused"
+    assert isinstance(error, UnsuitableRedisError) is is_final
+
+
+async def test_a_redis_without_a_password_refuses_one(own_redis: EmbeddedRedis) -> None:
+    """It would take any command; that a password was meant shows that it is another server."""
+    error = await start_on(own_redis.url.replace("redis://", f"redis://:{SECRET}@"))
+    assert "has no password, and is given one" in str(error)
+    assert (type(error), error.reason) == (StoreUnavailableError, "refused")
+
+
+async def test_tls_spoken_to_a_plain_server_is_named(own_redis: EmbeddedRedis) -> None:
+    """A plain server keeps silent when it hears TLS: a look at the port tells it from one that is away."""
+    error = await start_on(own_redis.url.replace("redis://", "rediss://"))
+    assert "does not speak TLS" in str(error)
+    assert (type(error), error.reason) == (StoreUnavailableError, "refused")
+
+
+async def test_a_plain_connection_to_a_tls_port_is_named(redis_binary: RedisBinary, tmp_path: Path) -> None:
+    """A server that wants TLS hangs up without a word: a look at the port tells it from one that is away."""
+    require_tls(redis_binary)
+    keys = make_keys(tmp_path / "keys")
+    with LOCKED["single"](tmp_path, redis_binary, keys) as address:
+        error = await start_on(replace(address, tls=False))
+    assert "speaks TLS only" in str(error)
+    assert (type(error), error.reason) == (StoreUnavailableError, "refused")
+
+
+@pytest.fixture
+def topology(server_pool: ServerPool, redis_binary: RedisBinary) -> Callable[[str], RedisAddress]:
+    """Return what starts Sentinels or a cluster, and returns their address."""
+    return lambda mode: parse_redis_url(server_pool.url_of(LocalServer(redis_binary, mode)))
+
+
+async def test_a_node_of_a_cluster_is_no_single_server(topology: Callable[[str], RedisAddress]) -> None:
+    """Two of three keys stand elsewhere: what worked would be luck."""
+    error = await start_on(replace(topology("cluster"), mode="single"))
+    assert "redis+cluster://" in str(error)
+    assert isinstance(error, UnsuitableRedisError)
+
+
+async def test_a_single_server_is_no_cluster(own_redis: EmbeddedRedis) -> None:
+    """It has no slots, and will never have any."""
+    error = await start_on(own_redis.url.replace("redis://", "redis+cluster://").removesuffix("/0"))
+    assert "no node of a cluster" in str(error)
+    assert isinstance(error, UnsuitableRedisError)
+
+
+async def test_a_sentinel_is_no_redis(topology: Callable[[str], RedisAddress]) -> None:
+    """It answers PING and knows no job."""
+    error = await start_on(replace(topology("sentinel"), mode="single", service=""))
+    assert "redis+sentinel://" in str(error)
+    assert isinstance(error, UnsuitableRedisError)
+
+
+async def test_a_redis_is_no_sentinel(own_redis: EmbeddedRedis) -> None:
+    """It does not know SENTINEL."""
+    error = await start_on(f"redis+sentinel://127.0.0.1:{own_redis.port}/main")
+    assert "is no Sentinel" in str(error)
+    assert isinstance(error, UnsuitableRedisError)
+
+
+async def test_a_service_that_no_sentinel_knows_is_a_refusal(topology: Callable[[str], RedisAddress]) -> None:
+    """Sentinel may be told of it later, so it is waited for; that it is unknown is said, and not that it is away."""
+    error = await start_on(replace(topology("sentinel"), service="other"))
+    assert "knows no service of that name" in str(error)
+    assert (type(error), error.reason) == (StoreUnavailableError, "refused")
+
+
+async def test_one_sentinel_that_answers_is_enough(topology: Callable[[str], RedisAddress], free_tcp_port: int) -> None:
+    """Others may be away, and one may be wrong."""
+    address = topology("sentinel")
+    with speaker(HTTP) as port:
+        hosts = (("127.0.0.1", free_tcp_port), ("127.0.0.1", port), address.hosts[0])
+        async with open_broker(replace(address, hosts=hosts), patience_s=0.0) as broker:
+            assert (await broker.require_suitable()).mode == "sentinel"
+
+
+@pytest.fixture
+def silent_ports() -> Iterator[list[int]]:
+    """Yield ports that are of HTTP and of nobody's."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(speaker(HTTP)), stack.enter_context(speaker(b""))]
+
+
+async def test_a_sentinel_that_is_none_beside_one_that_is_away_is_waited_for(silent_ports: list[int]) -> None:
+    """The one that is away may be right."""
+    hosts = ",".join(f"127.0.0.1:{port}" for port in silent_ports)
+    error = await start_on(f"redis+sentinel://{hosts}/main")
+    assert NO_REDIS in str(error)
+    assert (type(error), error.reason) == (StoreUnavailableError, "refused")
+
+
+async def test_a_replica_refuses_writes_and_says_what_it_is(own_redis: EmbeddedRedis) -> None:
+    """An address that leads to a replica is wrong, unless a failover is under way: it is waited for."""
+    async with open_broker(own_redis.url, patience_s=0.0) as broker:
+        await broker.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StoreUnavailableError, match="read only replica") as caught:
+            await broker.registry.add_queues([QUEUE])
+        assert caught.value.reason == "refused"
+        await broker.client.execute_command("REPLICAOF", "NO", "ONE")
+        await broker.registry.add_queues([QUEUE])
+
+
+async def test_a_wait_for_redis_ends_once_the_password_is_right(own_redis: EmbeddedRedis) -> None:
+    """A refusal is told again and again, and a service that waits goes on by itself when it is mended."""
+    told: list[StoreUnavailableError] = []
+    refused = own_redis.url.replace("redis://", f"redis://:{SECRET}@")
+    async with (
+        open_broker(own_redis.url) as admin,
+        open_broker(refused, patience_s=0.0) as broker,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(broker.wait_suitable, told.append)
+        await wait_until(lambda: len(told) >= 2, "the refusal is told twice")
+        await admin.client.config_set("requirepass", SECRET)
+    assert {error.reason for error in told} == {"refused"}
