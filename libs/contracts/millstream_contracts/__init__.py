@@ -48,12 +48,15 @@ from millstream_contracts.problem import FieldError, Problem
 from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
+from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
 
 __all__ = [
+    "BASE64_PATTERN",
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_TENANT",
     "NAME_PATTERN",
     "TERMINAL_STATES",
+    "TEXT_FORMATS",
     "UNDECODABLE",
     "ActionReport",
     "ActionResult",

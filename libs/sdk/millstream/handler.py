@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from millstream.context import Context, Submitter, current_submitter
 from millstream.errors import HandlerError, NotBoundError
+from millstream.payloads import PayloadType
 from millstream_contracts import TypePolicy, TypeRegistration
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Signature(Struct, frozen=True):
 
     payload: Any
     """Type of the payload; Any when the handler takes none or does not care."""
+    payload_type: PayloadType
     takes_payload: bool
     takes_context: bool
     result: Any
@@ -50,7 +52,7 @@ class Handler(Generic[P, R]):
         self.policy = policy
         self.isolation = isolation
         self.signature = inspect_signature(function)
-        self.decode = msgspec.msgpack.Decoder(self.signature.payload).decode
+        self.decode = self.signature.payload_type.decode
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -85,8 +87,8 @@ class Handler(Generic[P, R]):
             {
                 "type": self.type,
                 "policy": self.policy,
-                "payload_schema": self._schema(self.signature.payload, "payload"),
-                "result_schema": self._schema(self.signature.result, "result"),
+                "payload_schema": self.signature.payload_type.schema,
+                "result_schema": self._result_schema(),
                 "description": doc.partition("\n\n")[0].replace("\n", " "),
                 "handler": f"{self.function.__module__}:{self.function.__qualname__}",
                 "code_version": code_version,
@@ -94,14 +96,15 @@ class Handler(Generic[P, R]):
             TypeRegistration,
         )
 
-    def _schema(self, annotation: Any, what: str) -> dict[str, Any] | None:
+    def _result_schema(self) -> dict[str, Any] | None:
+        annotation = self.signature.result
         if annotation is Any:
             return None
         try:
             return msgspec.json.schema(annotation)
         except TypeError as error:
             raise HandlerError(
-                f"`{self.type}`: the {what} type {annotation!r} has no schema: {str(error).splitlines()[0]}"
+                f"`{self.type}`: the result type {annotation!r} has no schema: {str(error).splitlines()[0]}"
             ) from error
 
 
@@ -124,21 +127,23 @@ def inspect_signature(function: Callable[..., Any]) -> Signature:
         raise HandlerError(f"{where}: a handler takes one payload and then, if it wants, a Context")
     payload = hints[inputs[0].name] if inputs else Any
     return Signature(
-        payload=_checked(payload, where),
+        payload=payload,
+        payload_type=_payload_type(payload, where),
         takes_payload=bool(inputs),
         takes_context=takes_context,
         result=_result_type(hints.get("return", Any)),
     )
 
 
-def _checked(annotation: Any, where: str) -> Any:
+def _payload_type(annotation: Any, where: str) -> PayloadType:
     try:
-        msgspec.msgpack.Decoder(annotation)
-    except TypeError as error:
-        raise HandlerError(
-            f"{where}: a payload of type {annotation!r} cannot be decoded: {str(error).splitlines()[0]}"
-        ) from error
-    return annotation
+        return PayloadType(annotation)
+    except HandlerError as error:
+        raise HandlerError(f"{where}: a payload of type {_shown(annotation)} {error}") from error.__cause__
+
+
+def _shown(annotation: Any) -> str:
+    return annotation.__qualname__ if type(annotation) is type else repr(annotation)
 
 
 def _result_type(annotation: Any) -> Any:

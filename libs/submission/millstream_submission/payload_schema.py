@@ -1,5 +1,6 @@
 """A job type's JSON Schema, compiled, and what it says of a payload."""
 
+import math
 from itertools import islice
 from typing import Any
 
@@ -7,7 +8,7 @@ import jsonschema_rs
 import msgspec
 import structlog
 
-from millstream_contracts import FieldError, JobType
+from millstream_contracts import TEXT_FORMATS, FieldError, JobType
 from millstream_submission.field_errors import pointer
 
 MAX_ERRORS = 20
@@ -16,23 +17,48 @@ MAX_ERRORS = 20
 MAX_DETAIL_CHARS = 300
 
 
+class _MultipleOf:
+    """The keyword `multipleOf`, exact for large numbers, and for floats as workers reckon."""
+
+    def __init__(self, schema: dict[str, Any], divisor: float, _path: list[str | int]) -> None:
+        self._divisor = divisor
+        self._is_real = schema.get("type") == "number"
+
+    def validate(self, value: Any) -> None:
+        """Raise ValueError unless a number is a multiple."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        if math.fmod(value, self._divisor) if self._is_real else self._remainder(value):
+            raise ValueError(f"{value} is not a multiple of {self._divisor}")
+
+    def _remainder(self, value: float) -> float:
+        is_whole = float(value).is_integer()
+        return (int(value) if is_whole else value) % self._divisor
+
+
 class PayloadSchema:
     """Checks payloads of one job type."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         """Compile a schema, never fetching what it may refer to elsewhere. Raises: ValueError."""
         # A schema comes from a worker: its `$ref` must not make ingest ask other servers.
-        self._validator = jsonschema_rs.validator_for(schema, offline=True)
+        self._validator = jsonschema_rs.validator_for(
+            schema,
+            offline=True,
+            validate_formats=True,
+            formats=dict(TEXT_FORMATS),
+            keywords={"multipleOf": _MultipleOf},
+        )
 
     def errors(self, payload: Any) -> list[FieldError]:
         """Return what is wrong with a decoded payload, at most :data:`MAX_ERRORS`; empty when nothing is."""
         try:
             if self._validator.is_valid(payload):
                 return []
-            subject = payload
         except ValueError:
-            # MessagePack has bytes and keys that are not text. Handlers see them as JSON would have them.
-            subject = msgspec.to_builtins(payload, str_keys=True)
+            pass  # it has come to binary data, which the validator does not know
+        # Binary data is what it is in JSON: its base64.
+        subject = msgspec.to_builtins(payload)
         return [_field_error(error) for error in islice(self._validator.iter_errors(subject), MAX_ERRORS)]
 
 

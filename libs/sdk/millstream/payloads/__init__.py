@@ -1,0 +1,5 @@
+"""Types of payloads: what schema a handler publishes, and how what comes becomes the type that it takes (ADR 15)."""
+
+from millstream.payloads.payload_type import PayloadType
+
+__all__ = ["PayloadType"]

@@ -1,0 +1,81 @@
+"""The type of a handler's payload: the schema that it publishes, and how its bytes are decoded (ADR 15)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import inspect as mi
+
+from millstream.errors import HandlerError
+from millstream.payloads.schema_writer import write_schema
+from millstream.payloads.shaper_builder import ShaperBuilder
+from millstream.payloads.shapers import MisfitError, Shaper
+from millstream.payloads.union_guard import unsafe_union
+
+Decode = Callable[[bytes], Any]
+
+_decode_plain = msgspec.msgpack.Decoder().decode
+
+
+class PayloadType:
+    """What a handler takes."""
+
+    def __init__(self, annotation: Any) -> None:
+        """Read an annotation. Raises: HandlerError, when no payload could become one or none could be checked."""
+        self.schema: dict[str, Any] | None = None
+        """What workers publish; None when anything goes."""
+        self.decode: Decode
+        """Returns the payload of its MessagePack. Raises: msgspec.ValidationError, or what a class's own checks do."""
+        if annotation is Any:
+            self.decode = _decode_plain
+            return
+        if (union := unsafe_union(annotation)) is not None:
+            raise HandlerError(
+                f"cannot be decoded: the union {union!r} crashes msgspec; leave out the bounds of its members"
+            )
+        try:
+            fast = msgspec.msgpack.Decoder(annotation).decode
+            info = mi.type_info(annotation)
+        except (TypeError, ValueError) as error:
+            raise HandlerError(f"cannot be decoded: {str(error).splitlines()[0]}") from error
+        self.schema = write_schema(info)
+        self.decode = _decoder(annotation, fast, info)
+
+
+def _decoder(annotation: Any, fast: Decode, info: mi.Type) -> Decode:
+    """Return the quickest decoder that takes what the schema takes, and nothing else."""
+    builder = ShaperBuilder()
+    general = _general_decoder(annotation, builder.build(info))
+    if not builder.is_exact:
+        return general
+
+    def decode(blob: bytes) -> Any:
+        try:
+            return fast(blob)
+        except msgspec.ValidationError:
+            # Perhaps JSON said it in its own way.
+            return general(blob)
+
+    def decode_uuids(blob: bytes) -> Any:
+        # Binary data of 16 bytes is no UUID to the schema, but one to msgspec.
+        if b"\xc4\x10" in blob or b"\xc5\x00\x10" in blob or b"\xc6\x00\x00\x00\x10" in blob:
+            return general(blob)
+        try:
+            return fast(blob)
+        except msgspec.ValidationError:
+            return general(blob)
+
+    return decode_uuids if builder.has_uuids else decode
+
+
+def _general_decoder(annotation: Any, shape: Shaper | None) -> Decode:
+    def decode(blob: bytes) -> Any:
+        value = _decode_plain(blob)
+        if shape is not None:
+            try:
+                value = shape(value)
+            except MisfitError as error:
+                raise msgspec.ValidationError(str(error)) from None
+        return msgspec.convert(value, annotation, str_keys=True)
+
+    return decode

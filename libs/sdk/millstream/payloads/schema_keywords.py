@@ -1,0 +1,92 @@
+"""The keywords of JSON Schema that say the same as the constraints of a type."""
+
+import json
+import math
+from itertools import takewhile
+from typing import Any
+
+import msgspec
+from msgspec import inspect as mi
+
+from millstream_contracts import BASE64_PATTERN
+
+Schema = dict[str, Any]
+
+_BOUNDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+}
+
+_WITHOUT_ZONE = {"date-time": "date-time-local", "time": "time-local"}
+
+
+def bounds(info: Any) -> Schema:
+    """Return what a number is bounded by. Infinite bounds bound nothing: no payload has infinite numbers."""
+    found = {word: getattr(info, name) for name, word in _BOUNDS.items()}
+    return {word: bound for word, bound in found.items() if bound is not None and math.isfinite(bound)}
+
+
+def lengths(info: Any, what: str) -> Schema:
+    """Return the bounds of a length, in the words for a text (`Length`), an array (`Items`) or an object."""
+    found = {f"min{what}": info.min_length, f"max{what}": info.max_length}
+    return {word: bound for word, bound in found.items() if bound is not None}
+
+
+def moment(zoned: str, *, tz: bool | None) -> Schema:
+    """Return the schema of a time: with a zone, without, or either."""
+    local = _WITHOUT_ZONE[zoned]
+    if tz is not None:
+        return {"type": "string", "format": zoned if tz else local}
+    return {"type": "string", "anyOf": [{"format": zoned}, {"format": local}]}
+
+
+def binary(info: Any) -> Schema:
+    """Return the schema of bytes as base64. Its padding tells how many bytes the last four characters are."""
+    schema: Schema = {"type": "string", "contentEncoding": "base64", "pattern": BASE64_PATTERN}
+    exact = []
+    if info.min_length:
+        quads, spare = _quads(info.min_length)
+        schema["minLength"] = quads * 4
+        if spare < 2:
+            exact.append({"anyOf": [{"minLength": quads * 4 + 1}, {"pattern": ("[^=]$", "[^=]=?$")[spare]}]})
+    if info.max_length is not None:
+        quads, spare = _quads(info.max_length)
+        schema["maxLength"] = quads * 4
+        if spare:
+            exact.append({"anyOf": [{"maxLength": quads * 4 - 4}, {"pattern": "=" * spare + "$"}]})
+    return {**schema, "allOf": exact} if exact else schema
+
+
+def _quads(length: int) -> tuple[int, int]:
+    """Return how many groups of four characters so many bytes take, and how many bytes more would fit into them."""
+    quads = -(-length // 3)
+    return quads, quads * 3 - length
+
+
+def positions(info: Any, fields: list[Schema]) -> Schema:
+    """Return the schema of a class that is an array, with a schema for each of its places."""
+    closed = isinstance(info, mi.NamedTupleType) or info.forbid_unknown_fields
+    may_be_missing = len(list(takewhile(lambda field: not field.required, reversed(info.fields))))
+    return {
+        "type": "array",
+        "prefixItems": fields,
+        "minItems": len(fields) - may_be_missing,
+        **({"maxItems": len(fields)} if closed else {}),
+    }
+
+
+def default(field: mi.Field) -> Schema:
+    """Return the default of a field, where it is one that JSON can say."""
+    value = field.default_factory() if field.default_factory in {list, dict, set, bytearray} else field.default
+    if value is msgspec.NODEFAULT:
+        return {}
+    try:
+        plain = msgspec.to_builtins(value, str_keys=True)
+        json.dumps(plain, allow_nan=False)
+        msgspec.msgpack.encode(plain)
+    except (TypeError, ValueError, OverflowError):
+        return {}
+    return {"default": plain}

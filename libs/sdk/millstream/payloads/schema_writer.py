@@ -1,0 +1,240 @@
+"""Writes the JSON Schema that workers publish of a payload: it says of JSON what the worker's decoder takes.
+
+msgspec's own schemas say less than its decoders do (bytes by their length as text, times without a format), or
+what no other engine reads (patterns). What no schema can say is refused here, when the handler is registered.
+"""
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import inspect as mi
+
+from millstream.errors import HandlerError
+from millstream.payloads.pattern_translator import PatternError, translate
+from millstream.payloads.schema_keywords import Schema, binary, bounds, default, lengths, moment, positions
+from millstream.payloads.type_reader import (
+    effective_members,
+    enum_values,
+    is_hashable,
+    is_tagged_object,
+    key_names,
+    repeated_member,
+    unwrapped,
+)
+
+MAX_KEY_DIGITS = 20
+"""Characters of an integer as a key: as many as an integer of 64 bits needs."""
+
+
+def write_schema(info: mi.Type) -> Schema:
+    """Return the schema of a payload's type. Raises: HandlerError, which names the field and the type."""
+    writer = _Writer()
+    schema = writer.write(info)
+    return {**schema, "$defs": writer.definitions} if writer.definitions else schema
+
+
+class _Writer:
+    """Writes one schema with its definitions."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, Schema] = {}
+        self._names: dict[Any, str] = {}
+        self._field = ""
+        self._write: dict[type, Callable[[Any], Schema]] = {
+            mi.AnyType: lambda _: {},
+            mi.RawType: lambda _: {},
+            mi.NoneType: lambda _: {"type": "null"},
+            mi.BoolType: lambda _: {"type": "boolean"},
+            mi.IntType: lambda info: {"type": "integer", **bounds(info)},
+            mi.FloatType: lambda info: {"type": "number", **bounds(info)},
+            mi.StrType: self._text,
+            mi.DateTimeType: lambda info: moment("date-time", tz=info.tz),
+            mi.TimeType: lambda info: moment("time", tz=info.tz),
+            mi.DateType: lambda _: {"type": "string", "format": "date"},
+            mi.TimeDeltaType: lambda _: {"type": "string", "format": "duration"},
+            mi.UUIDType: lambda _: {"type": "string", "format": "uuid"},
+            mi.DecimalType: lambda _: {"type": ["string", "number"], "format": "decimal"},
+            mi.LiteralType: lambda info: {"enum": list(info.values)},
+            mi.TupleType: self._tuple,
+            mi.DictType: self._dict,
+            mi.UnionType: self._union,
+            **dict.fromkeys((mi.BytesType, mi.ByteArrayType, mi.MemoryViewType), binary),
+            **dict.fromkeys((mi.ListType, mi.VarTupleType), self._list),
+            **dict.fromkeys((mi.SetType, mi.FrozenSetType), self._set),
+            **dict.fromkeys((mi.StructType, mi.DataclassType, mi.TypedDictType, mi.EnumType), self._reference),
+            mi.NamedTupleType: self._reference,
+            mi.FrozenDictType: self._dict,
+        }
+
+    def write(self, info: mi.Type) -> Schema:
+        """Return the schema of a type. Raises: HandlerError."""
+        extra: Schema = {}
+        while isinstance(info, mi.Metadata):
+            extra |= info.extra_json_schema or {}
+            info = info.type
+        if "pattern" in extra:
+            extra["pattern"] = self._pattern(extra["pattern"])
+        write = self._write.get(type(info))
+        if write is None:
+            raise self._refusal(f"{_name(info)} has no schema: no JSON can become one")
+        return extra | write(info)
+
+    def _refusal(self, why: str) -> HandlerError:
+        where = f"field `{self._field}`: " if self._field else ""
+        return HandlerError(f"cannot be checked: {where}{why}")
+
+    def _pattern(self, pattern: str) -> str:
+        try:
+            return translate(pattern).pattern
+        except (PatternError, re.error) as error:
+            raise self._refusal(f"the pattern {pattern!r} cannot be checked at submission: {error}") from None
+
+    def _text(self, info: mi.StrType) -> Schema:
+        schema = {"type": "string", **lengths(info, "Length")}
+        return schema if info.pattern is None else {**schema, "pattern": self._pattern(info.pattern)}
+
+    def _list(self, info: mi.CollectionType) -> Schema:
+        items = self.write(info.item_type)
+        return {"type": "array", **({"items": items} if items else {}), **lengths(info, "Items")}
+
+    def _set(self, info: mi.CollectionType) -> Schema:
+        # Duplicates are allowed, as a set drops them; `uniqueItems` would refuse what the decoder takes.
+        if isinstance(unwrapped(info.item_type), mi.AnyType):
+            scalars = {"type": ["string", "number", "boolean", "null"]}
+            return {"type": "array", "items": scalars, **lengths(info, "Items")}
+        if not is_hashable(info.item_type):
+            raise self._refusal(f"a set of {_name(info.item_type)} cannot be made: such items have no hash")
+        return self._list(info)
+
+    def _tuple(self, info: mi.TupleType) -> Schema:
+        count = len(info.item_types)
+        schema: Schema = {"type": "array", "minItems": count, "maxItems": count}
+        if count:
+            schema |= {"prefixItems": [self.write(item) for item in info.item_types], "items": False}
+        return schema
+
+    def _dict(self, info: mi.DictType) -> Schema:
+        schema: Schema = {"type": "object"}
+        if names := self._keys(info.key_type):
+            schema["propertyNames"] = names
+        if values := self.write(info.value_type):
+            schema["additionalProperties"] = values
+        return schema | lengths(info, "Properties")
+
+    def _keys(self, info: mi.Type) -> Schema:
+        """Return what the keys of an object must be: text, whatever they become."""
+        plain = unwrapped(info)
+        match plain:
+            case mi.AnyType():
+                return {}
+            case mi.IntType() if not bounds(plain):
+                return {"pattern": "^-?(?:0|[1-9][0-9]*)$", "maxLength": MAX_KEY_DIGITS}
+            case mi.EnumType() | mi.LiteralType():
+                if names := key_names(plain):
+                    return {"enum": names}
+            case (
+                mi.StrType() | mi.DateTimeType() | mi.TimeType() | mi.DateType() | mi.TimeDeltaType()
+                | mi.UUIDType() | mi.DecimalType() | mi.BytesType()
+            ):  # fmt: skip
+                schema = self.write(info)
+                schema.pop("type")
+                return schema
+        raise self._refusal(f"the keys of an object are text, and {_name(plain)} as a key cannot be said of text")
+
+    def _union(self, info: mi.UnionType) -> Schema:
+        members = effective_members(info)
+        if len(members) == 1:
+            return self.write(members[0])
+        if twice := repeated_member(members):
+            raise self._refusal(f"a union has {_name(twice)} twice, and which bounds hold cannot be said")
+        tagged = [member for member in members if is_tagged_object(member)]
+        if len(tagged) < 2:
+            return {"anyOf": [self.write(member) for member in members]}
+        options = [self.write(member) for member in members if not is_tagged_object(member)]
+        among = self._tagged_union(tagged)
+        return {"anyOf": [*options, among]} if options else among
+
+    def _tagged_union(self, members: list[mi.Type]) -> Schema:
+        structs: list[Any] = [unwrapped(member) for member in members]
+        field = structs[0].tag_field
+        # Where the tag decides, it may not be missing; elsewhere the decoder needs none.
+        options = [self.write(member) | {"required": [field]} for member in members]
+        mapping = {str(struct.tag): option["$ref"] for struct, option in zip(structs, options, strict=True)}
+        return {"anyOf": options, "discriminator": {"propertyName": field, "mapping": mapping}}
+
+    def _reference(self, info: Any) -> Schema:
+        name = self._names.get(info.cls)
+        if name is None:
+            name = self._names[info.cls] = self._free_name(info.cls)
+            self.definitions[name] = {}  # its place, also for a type that contains itself
+            self.definitions[name] |= self._definition(info)
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _free_name(self, cls: Any) -> str:
+        plain, full = _class_name(cls), f"{cls.__module__}.{cls.__qualname__}"
+        names = (re.sub(r"[^a-zA-Z0-9.\-_]", "_", name) for name in _numbered(plain, full))
+        return next(name for name in names if name not in self.definitions)
+
+    def _definition(self, info: Any) -> Schema:
+        schema: Schema = {"title": _class_name(info.cls)}
+        if doc := _doc(info.cls):
+            schema["description"] = doc
+        if isinstance(info, mi.EnumType):
+            values = enum_values(info.cls)
+            if values is None:
+                raise self._refusal(f"{_name(info)} has too many combinations of flags for a schema: take an int")
+            return schema | {"enum": values}
+        names, fields, required = self._fields(info)
+        if isinstance(info, mi.NamedTupleType) or getattr(info, "array_like", False):
+            return schema | positions(info, fields)
+        closed = {"additionalProperties": False} if getattr(info, "forbid_unknown_fields", False) else {}
+        properties = dict(zip(names, fields, strict=True))
+        return schema | {"type": "object", "properties": properties, "required": required} | closed
+
+    def _fields(self, info: Any) -> tuple[list[str], list[Schema], list[str]]:
+        """Return the names and schemas of a class's fields, and the names of those that must be there."""
+        names, fields, required = [], [], []
+        if (tag := getattr(info, "tag", None)) is not None:
+            names.append(info.tag_field)
+            fields.append({"enum": [tag]})
+        outer = self._field
+        for field in info.fields:
+            self._field = f"{_class_name(info.cls)}.{field.name}"
+            names.append(field.encode_name)
+            fields.append(self.write(field.type) | default(field))
+            if field.required:
+                required.append(field.encode_name)
+        self._field = outer
+        return names, fields, required
+
+
+def _class_name(cls: Any) -> str:
+    if origin := typing.get_origin(cls):
+        arguments = (one.__name__ if isinstance(one, type) else repr(one) for one in typing.get_args(cls))
+        return f"{origin.__name__}[{', '.join(arguments)}]"
+    return str(cls.__name__)
+
+
+def _numbered(*names: str) -> Iterator[str]:
+    yield from names
+    number = 2
+    while True:
+        yield f"{names[-1]}_{number}"
+        number += 1
+
+
+def _doc(cls: Any) -> str:
+    cls = typing.get_origin(cls) or cls
+    doc = inspect.cleandoc(cls.__doc__ or "")
+    # What `dataclass` and `NamedTuple` write themselves says nothing.
+    is_made = doc.startswith(f"{cls.__name__}(") and doc.endswith(")")
+    return "" if is_made or doc == "An enumeration." else doc
+
+
+def _name(info: mi.Type) -> str:
+    cls = getattr(unwrapped(info), "cls", None)
+    kind = type(unwrapped(info)).__name__.removesuffix("Type").lower()
+    return f"`{_class_name(cls)}`" if cls is not None else f"`{kind}`"

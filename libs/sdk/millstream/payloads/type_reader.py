@@ -1,0 +1,125 @@
+"""Reads of a type what the schema of a payload and the decoding of one both go by."""
+
+import enum
+import typing
+from collections.abc import Sequence
+from functools import reduce
+from itertools import combinations
+from operator import or_
+from typing import Any
+
+import msgspec
+from msgspec import inspect as mi
+from msgspec.structs import replace
+
+MAX_FLAGS = 8
+"""Flags whose combinations are listed: these are two to the power of it."""
+
+_CLASSES = mi.StructType | mi.DataclassType | mi.TypedDictType | mi.NamedTupleType
+_UNHASHABLE = (
+    mi.AnyType | mi.RawType | mi.ListType | mi.SetType | mi.DictType | mi.ByteArrayType | mi.MemoryViewType
+)  # fmt: skip
+
+
+def unwrapped(info: mi.Type) -> mi.Type:
+    """Return a type without what is only said about it; a union of one is its member."""
+    while isinstance(info, mi.Metadata):
+        info = info.type
+    if isinstance(info, mi.UnionType) and len(members := effective_members(info)) == 1:
+        return unwrapped(members[0])
+    return info
+
+
+def effective_members(union: mi.UnionType) -> Sequence[mi.Type]:
+    """Return the members of a union that msgspec tells apart: beside a `str`, literal texts count for nothing."""
+    kinds = {type(unwrapped(member)) for member in union.types}
+    if mi.AnyType in kinds:
+        return [mi.AnyType()]
+    wide = {str: mi.StrType, int: mi.IntType, bool: mi.BoolType}
+    covered = {value for value, kind in wide.items() if kind in kinds}
+    members = [_without(member, covered) for member in union.types]
+    left = [member for member in members if member is not None and not isinstance(unwrapped(member), mi.RawType)]
+    return left or [mi.RawType()]
+
+
+def repeated_member(members: Sequence[mi.Type]) -> mi.Type | None:
+    """Return a member whose kind comes twice, though nothing tells the two apart."""
+    seen: set[type] = set()
+    for member in members:
+        kind = type(unwrapped(member))
+        if kind in seen and kind not in {mi.StructType, mi.LiteralType}:
+            return member
+        seen.add(kind)
+    return None
+
+
+def _without(member: mi.Type, covered: set[type]) -> mi.Type | None:
+    info = unwrapped(member)
+    if not isinstance(info, mi.LiteralType):
+        return member
+    values = tuple(value for value in info.values if type(value) not in covered)
+    return replace(info, values=values) if values else None
+
+
+def enum_values(cls: type[enum.Enum]) -> list[Any] | None:
+    """Return the values of an enumeration, of flags with all combinations; None where these are too many."""
+    values = [member.value for member in cls]
+    if not issubclass(cls, enum.Flag):
+        return sorted(values)
+    if len(values) > MAX_FLAGS:
+        return None
+    sums = (reduce(or_, some, 0) for count in range(len(values) + 1) for some in combinations(values, count))
+    return sorted(set(sums))
+
+
+def listed_values(info: mi.EnumType | mi.LiteralType) -> list[Any]:
+    """Return what a value may be."""
+    return (enum_values(info.cls) or []) if isinstance(info, mi.EnumType) else list(info.values)
+
+
+def takes_only_listed(info: mi.EnumType | mi.LiteralType) -> bool:
+    """Whether no value is taken but the listed ones: an enumeration may have its own way with others."""
+    if isinstance(info, mi.LiteralType):
+        return True
+    return info.cls._missing_.__func__ is enum.Enum._missing_.__func__  # type: ignore[attr-defined]
+
+
+def key_names(info: mi.EnumType | mi.LiteralType) -> list[str] | None:
+    """Return the keys that stand for the members of an enumeration; None where not every member has one."""
+    values = listed_values(info)
+    return [str(value) for value in values] if {type(value) for value in values} in ({str}, {int}) else None
+
+
+def is_tagged_object(info: mi.Type) -> bool:
+    """Whether a type is an object with a field that tells it from others."""
+    info = unwrapped(info)
+    return isinstance(info, mi.StructType) and not info.array_like and info.tag_field is not None
+
+
+def is_hashable(info: mi.Type) -> bool:
+    """Whether everything that a type decodes to can be in a set."""
+    info = unwrapped(info)
+    if isinstance(info, mi.TupleType):
+        return all(map(is_hashable, info.item_types))
+    if isinstance(info, mi.UnionType):
+        return all(map(is_hashable, effective_members(info)))
+    if isinstance(info, mi.VarTupleType | mi.FrozenSetType):
+        return is_hashable(info.item_type)
+    if isinstance(info, _CLASSES):
+        return _is_hashable_class(info)
+    return not isinstance(info, _UNHASHABLE)
+
+
+def _is_hashable_class(info: Any) -> bool:
+    cls = typing.get_origin(info.cls) or info.cls
+    hashes = cls.__hash__
+    if isinstance(info, mi.StructType):
+        config = cls.__struct_config__
+        if hashes is msgspec.Struct.__hash__ and config.eq and not config.frozen:
+            return False
+        by_fields = hashes is msgspec.Struct.__hash__ and config.eq
+    else:
+        if hashes is None or isinstance(info, mi.TypedDictType):
+            return False
+        by_fields = hashes is not object.__hash__
+    return not by_fields or all(is_hashable(field.type) for field in info.fields)
