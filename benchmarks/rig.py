@@ -144,7 +144,7 @@ async def script_calls(rig: Rig) -> int:
 
 
 async def _infos(rig: Rig, section: str) -> list[dict[str, Any]]:
-    if not rig.broker.url.is_cluster:
+    if not rig.broker.address.is_cluster:
         return [await rig.broker.client.info(section)]
     by_node = await rig.broker.client.info(section, target_nodes="all")
     return [by_node[name] for name in sorted(by_node)]
