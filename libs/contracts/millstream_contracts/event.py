@@ -43,8 +43,8 @@ class Event(Struct, frozen=True):
 
     entry: str
     """Stream entry id: a position to resume from, never an identity."""
-    kind: EventKind | str
-    """A plain text for a word that this release does not know: its jobs have moved all the same."""
+    kind: str
+    """One of :class:`EventKind`, or a word of a newer release: its jobs have moved all the same."""
     at_ms: int
     worker: str
     jobs: list[JobTransition]

@@ -144,7 +144,7 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 100
     """How many jobs one process runs at a time."""
     code_version: str = ""
-    """Release of the apps, shown in `/v1/types`."""
+    """Release of the apps, shown in `/v1/types`; it tells two releases apart that describe a type in the same way."""
     processes: Annotated[int, Meta(ge=1, le=256)] = 1
     """How many processes of the worker to run."""
     renew_every_s: Annotated[float, Meta(ge=0.1, le=_HOUR_S)] = 2.0

@@ -32,6 +32,7 @@ LEAVING_FOR_BEATS = 3
 """How long those of a worker count that was told to stop: the time to be started again."""
 
 COUNTS_FOR_AT_LEAST_S = 5.0
+"""However often a worker beats: a machine under load pauses for seconds."""
 
 
 class Registrar:
