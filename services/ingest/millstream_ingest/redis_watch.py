@@ -1,9 +1,11 @@
 """Asks Redis once a second whether it is there, so that probes can be answered without asking."""
 
+import asyncio
 from typing import NoReturn
 
 import anyio
 
+from millstream_ingest.deadline import Deadline
 from millstream_streams import Broker, StoreUnavailableError
 from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 
@@ -36,7 +38,7 @@ class RedisWatch:
     async def look(self) -> None:
         """Ask once. Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs."""
         try:
-            with anyio.fail_after(ANSWER_WITHIN_S):
+            async with Deadline(asyncio.get_running_loop(), ANSWER_WITHIN_S):
                 await self._ask()
         except (StoreUnavailableError, TimeoutError) as error:
             self._failures.failed(error)
