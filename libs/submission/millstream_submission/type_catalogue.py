@@ -5,8 +5,7 @@ away the last known types hold.
 """
 
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 
 import anyio
 from msgspec import Struct
@@ -29,14 +28,14 @@ class KnownType(Struct, frozen=True):
 
 KnownTypes = Mapping[JobType, KnownType]
 
-_NOTHING: KnownTypes = MappingProxyType({})
-
 
 class TypeCatalogue:
     """The registered types of each tenant."""
 
-    def __init__(self, registry: Registry, metrics: MetricRegistry) -> None:
+    def __init__(self, registry: Registry, metrics: MetricRegistry, *, own: Iterable[TypeRegistration] = ()) -> None:
+        """`own` are types that are known even where the registry does not have them: this process handles them."""
         self._registry = registry
+        self._own: KnownTypes = {one.type: _learn(one, None) for one in own}
         self._metrics = metrics
         self._known: dict[Tenant, KnownTypes] = {}
         self._fresh_until: dict[Tenant, float] = {}
@@ -44,7 +43,7 @@ class TypeCatalogue:
 
     def fresh(self, tenant: Tenant) -> KnownTypes | None:
         """Return the types of a tenant where they need not be read again; None where :meth:`of` is to be asked."""
-        return None if self._is_stale(tenant) else self._known.get(tenant, _NOTHING)
+        return None if self._is_stale(tenant) else self._known.get(tenant, self._own)
 
     async def of(self, tenant: Tenant) -> KnownTypes:
         """Return the types of a tenant, at most a second old unless Redis is away."""
@@ -52,7 +51,7 @@ class TypeCatalogue:
             async with self._reading:
                 if self._is_stale(tenant):
                     await self._read(tenant)
-        return self._known.get(tenant, _NOTHING)
+        return self._known.get(tenant, self._own)
 
     def _is_stale(self, tenant: Tenant) -> bool:
         return time.monotonic() > self._fresh_until.get(tenant, 0.0)
@@ -68,9 +67,10 @@ class TypeCatalogue:
         self._fresh_until[tenant] = time.monotonic() + FRESH_FOR_S
 
     def _replace(self, tenant: Tenant, registrations: Mapping[JobType, TypeRegistration]) -> None:
-        known = self._known.get(tenant, _NOTHING)
+        known = self._known.get(tenant, self._own)
         self._known[tenant] = {
-            job_type: _learn(registration, known.get(job_type)) for job_type, registration in registrations.items()
+            **self._own,
+            **{job_type: _learn(registration, known.get(job_type)) for job_type, registration in registrations.items()},
         }
         self._metrics.register_types(registrations)
 

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from millstream_contracts import DEFAULT_TENANT, Tenant
+from millstream_submission import UnknownTypes
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True):
@@ -29,6 +30,8 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     """How long running handlers may go on after SIGTERM, before their jobs are handed back."""
     weights: tuple[int, int, int] | None = (70, 20, 10)
     """How to share out claims between high, normal and low; None for strict order."""
+    unknown_types: UnknownTypes = "refuse"
+    """As ingest has it: what becomes of a handler's submission whose type no worker has registered."""
     beat_every_s: float = 5.0
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None
