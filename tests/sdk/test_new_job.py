@@ -1,6 +1,7 @@
 """Packing jobs into requests."""
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,3 +31,9 @@ def test_batches_fill_a_request_before_the_next_when_jobs_are_large() -> None:
 def test_new_job_hides_its_payload_when_shown() -> None:
     """Payloads stay out of logs."""
     assert "secret" not in repr(NewJob("x", {"password": "secret"}))
+
+
+def test_text_that_is_no_unicode_is_a_clear_error() -> None:
+    """A lone surrogate, from a file name or a cut emoji, cannot be stored; the error names the type and no payload."""
+    with pytest.raises(TypeError, match=r"the payload of `email.send` cannot be encoded"):
+        NewJob("email.send", {"to": "\ud83d"})

@@ -1,12 +1,14 @@
 """The client of the hot path: many commands on one connection, and what becomes of them when that fails."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import anyio
 import pytest
+import uvloop
 from anyio.abc import SocketAttribute, SocketStream
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
@@ -200,3 +202,41 @@ async def test_an_error_among_commands_sent_together_is_raised_once_and_shifts_n
             await client.execute_many([("ECHO", "3"), ("ECHO", "4")])
         assert await client.execute_command("ECHO", "5") == b"5"
         assert await client.execute_command("CLIENT", "ID") == own
+
+
+def test_a_busy_loop_is_not_taken_for_a_silent_server(redis_url: str) -> None:
+    """What has come while the loop was busy is read before the server is given up."""
+
+    async def ask_and_be_busy() -> None:
+        async with client_of(redis_url, answer_within_s=0.1) as client:
+            own = await client.execute_command("CLIENT", "ID")
+            asking = asyncio.ensure_future(client.execute_command("ECHO", "here"))
+            await asyncio.sleep(0)
+            time.sleep(0.3)  # noqa: ASYNC251 - the loop is busy
+            assert await asking == b"here"
+            assert await client.execute_command("CLIENT", "ID") == own
+
+    # The loop of the services, which has an order of its own for sockets and timers.
+    uvloop.run(ask_and_be_busy())
+
+
+async def test_a_reply_that_takes_long_to_come_is_waited_for() -> None:
+    """A large one over a slow line is no silence: what comes counts, not when it was asked for."""
+
+    async def drip(stream: SocketStream) -> None:
+        async with stream:
+            async for asked in stream:
+                if greeting := b"+OK\r\n" * asked.count(b"CLIENT") + b"+PONG\r\n" * asked.count(b"PING"):
+                    await stream.send(greeting)
+                    continue
+                for piece in (b"$8\r\n", b"ab", b"cd", b"ef", b"gh", b"\r\n"):
+                    await stream.send(piece)
+                    await anyio.sleep(0.1)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    url = f"redis://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, drip)
+        async with client_of(url, answer_within_s=0.3) as client:
+            assert await client.execute_command("GET", "a") == b"abcdefgh"
+        tasks.cancel_scope.cancel()

@@ -1,15 +1,31 @@
 """Jobs that handlers submit while they run."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import msgspec
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from streams.seeds import fields_of
 from workers.floor import Floor, queue_of_id
 
 from millstream import App, Context
-from millstream_contracts import JobId, JobSpec, JobState, Priority, limits
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    JobId,
+    JobSpec,
+    JobState,
+    JobType,
+    Priority,
+    TypePolicy,
+    TypeRegistration,
+    limits,
+)
+from millstream_streams import StoreUnavailableError
+from millstream_telemetry import JobTracer
 
 TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
 
@@ -78,12 +94,94 @@ async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) 
     assert (delayed.run_at - delayed.created_at).total_seconds() == pytest.approx(3600, abs=60)
 
 
-async def test_a_child_of_a_type_that_nobody_handles_waits(floor: Floor) -> None:
-    """Its queue is known, so that it is looked after: it can expire, and be seen."""
+async def test_a_child_of_an_unknown_type_is_refused(floor: Floor) -> None:
+    """As over HTTP: it would wait for ever in a queue that nobody works on, and no error would reach anyone."""
     await floor.hire(family())
+    job = await floor.run("stranger", max_attempts=1)
+    assert job.state is JobState.DEAD
+    assert job.error is not None
+    assert "/type: no worker has registered this job type" in job.error.message
+    assert "nobody.handles.it" not in {queue.type for queue in await floor.broker.registry.queues()}
+
+
+async def test_a_child_of_an_unknown_type_waits_where_unknown_types_are_accepted(floor: Floor) -> None:
+    """Its queue is known, so that it is looked after: it can expire, and be seen."""
+    await floor.hire(family(), unknown_types="accept")
     child = JobId((await floor.run("stranger")).result)
     assert (await floor.job(child)).state is JobState.QUEUED
     assert queue_of_id(child) in await floor.broker.registry.queues()
+
+
+async def test_a_child_is_spread_over_the_partitions_that_its_type_has_registered(floor: Floor) -> None:
+    """Workers elsewhere handle the type: their registration says how many partitions it has."""
+    policy = TypePolicy(partitions=64)
+    await floor.broker.registry.add_types(DEFAULT_TENANT, [TypeRegistration(type=JobType("elsewhere"), policy=policy)])
+    app = App("test")
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> list[str]:
+        return [str(child.id) for child in await ctx.submit_many("elsewhere", range(64))]
+
+    await floor.hire(app)
+    job = await floor.run("parent")
+    assert job.state is JobState.SUCCEEDED, job.error
+    partitions = {queue_of_id(JobId(child)).partition for child in job.result}
+    assert len(partitions) > 1
+    assert max(partitions) < 64
+
+
+@pytest.mark.parametrize(
+    ("options", "is_linked"),
+    [
+        ({}, False),
+        ({"delay": 10}, False),
+        ({"delay": 86_400}, True),
+        ({"run_at": datetime.now(UTC) + timedelta(days=1)}, True),
+    ],
+    ids=["now", "soon", "in a day", "at a time in a day"],
+)
+async def test_a_child_that_waits_for_long_has_a_trace_of_its_own(
+    floor: Floor, options: dict[str, Any], is_linked: bool
+) -> None:
+    """A trace that is open for a day is one that no backend keeps together; it is linked to its parent."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    app = App("test")
+
+    @app.job("child")
+    async def child() -> None:
+        pass
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> None:
+        await ctx.submit("child", **options)
+
+    await floor.hire(app, tracer=JobTracer(provider))
+    await floor.run("parent", traceparent=TRACEPARENT[:-2] + "01")
+    (send,) = [span for span in exporter.get_finished_spans() if span.name == "send child"]
+    assert (f"{send.context.trace_id:032x}" != "a" * 32) is is_linked
+    assert [f"{link.context.trace_id:032x}" for link in send.links] == ["a" * 32] * is_linked
+
+
+async def test_a_child_whose_queue_could_not_be_made_known_is_looked_after_when_it_is_submitted_again(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registration that failed is made up for: what is not known is not looked after."""
+    hired = await floor.hire(family())
+    registry = hired.worker._executor._submitter._queues._registry
+    add_queues, failed = registry.add_queues, list[object]()
+
+    async def fail_once(queues: Any) -> None:
+        if not failed:
+            failed.append(queues)
+            raise StoreUnavailableError("away")
+        await add_queues(queues)
+
+    monkeypatch.setattr(registry, "add_queues", fail_once)
+    await floor.broker.client.delete(floor.broker.keys.queues)
+    job = await floor.run("by-context")
+    assert failed
+    assert queue_of_id(JobId(job.result)) in await floor.broker.registry.queues()
 
 
 @pytest.mark.parametrize("parent", ["by-context", "by-handler", "from-thread"])
@@ -99,6 +197,10 @@ async def test_parents_that_run_at_once_do_not_mix_their_traces(floor: Floor) ->
     """Each handler has a submitter of its own, on one loop."""
     app, together = App("test"), anyio.Event()
     running: list[Context] = []
+
+    @app.job("later", partitions=1)
+    async def later(payload: None) -> None:
+        pass
 
     @app.job("parent")
     async def parent(ctx: Context) -> str:

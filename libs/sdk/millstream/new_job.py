@@ -97,5 +97,5 @@ def _encode(submission: dict[str, Any], job_type: str) -> bytes:
     try:
         plain = msgspec.to_builtins(submission, builtin_types=(bytes, bytearray, memoryview))
         return msgspec.msgpack.encode(plain)
-    except (TypeError, OverflowError, RecursionError) as error:
+    except (TypeError, OverflowError, RecursionError, UnicodeEncodeError) as error:
         raise TypeError(f"the payload of `{job_type}` cannot be encoded: {error}") from error

@@ -21,10 +21,6 @@ from millstream_streams.faults import is_of_replica
 
 _NOTHING_YET = object()
 
-_LAST_LOOK_S = 0.01
-"""Between the end of a command's time and the end of the link. Where the event loop was late itself, what has come
-meanwhile is read in between."""
-
 
 class PipelinedClient:
     """Sends commands to one server; connects when it is first used, and anew after a failure.
@@ -239,7 +235,7 @@ class _Link(asyncio.Protocol):
             self.end(RedisConnectionError(f"this connection is of no use any more: {reply}"))
 
     def _look(self) -> None:
-        """Begin to give up when a command waits and nothing has come for too long; one timer serves them all."""
+        """Give up when a command waits and nothing has come for too long; one timer serves them all."""
         self._watch = None
         if not self._waiting:
             return
@@ -248,12 +244,5 @@ class _Link(asyncio.Protocol):
         left_s = silent_since + self._answer_within_s - self._loop.time()
         if left_s > 0:
             self._watch = self._loop.call_later(left_s, self._look)
-        else:
-            self._watch = self._loop.call_later(_LAST_LOOK_S, self._give_up, silent_since)
-
-    def _give_up(self, silent_since: float) -> None:
-        """End the link, unless something has come after all."""
-        if not self._waiting or max(self._waiting[0].since, self._heard_at) > silent_since:
-            self._look()
         else:
             self.end(RedisTimeoutError(f"Redis did not answer within {self._answer_within_s:g} s"))

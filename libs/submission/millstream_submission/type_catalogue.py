@@ -5,15 +5,14 @@ away the last known types hold.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping, Sequence
 
 import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
 from millstream_contracts import JobType, Tenant, TypeRegistration
-from millstream_streams import Registered, Registrations, Registry, StoreUnavailableError
+from millstream_streams import Registered, Registrations, Registry, StoreUnavailableError, digest_of
 from millstream_submission.payload_schema import PayloadSchema, compile_schema
 from millstream_telemetry import MetricRegistry
 
@@ -34,14 +33,14 @@ class KnownType(Struct, frozen=True):
 
 KnownTypes = Mapping[JobType, KnownType]
 
-_NOTHING: KnownTypes = MappingProxyType({})
-
 
 class TypeCatalogue:
     """The registered types of each tenant."""
 
-    def __init__(self, registry: Registry, metrics: MetricRegistry) -> None:
+    def __init__(self, registry: Registry, metrics: MetricRegistry, *, own: Iterable[TypeRegistration] = ()) -> None:
+        """`own` are types that are known even where the registry does not have them: this process handles them."""
         self._registry = registry
+        self._own: KnownTypes = {one.type: _known(one, digest_of(one)) for one in own}
         self._metrics = metrics
         self._known: dict[Tenant, KnownTypes] = {}
         self._fresh_until: dict[Tenant, float] = {}
@@ -49,7 +48,7 @@ class TypeCatalogue:
 
     def fresh(self, tenant: Tenant) -> KnownTypes | None:
         """Return the types of a tenant where they need not be read again; None where :meth:`of` is to be asked."""
-        return None if self._is_stale(tenant) else self._known.get(tenant, _NOTHING)
+        return None if self._is_stale(tenant) else self._known.get(tenant, self._own)
 
     async def of(self, tenant: Tenant) -> KnownTypes:
         """Return the types of a tenant, at most a second old unless Redis is away."""
@@ -57,7 +56,7 @@ class TypeCatalogue:
             async with self._reading:
                 if self._is_stale(tenant):
                     await self._read(tenant)
-        return self._known.get(tenant, _NOTHING)
+        return self._known.get(tenant, self._own)
 
     def _is_stale(self, tenant: Tenant) -> bool:
         return time.monotonic() > self._fresh_until.get(tenant, 0.0)
@@ -73,9 +72,10 @@ class TypeCatalogue:
         self._fresh_until[tenant] = time.monotonic() + FRESH_FOR_S
 
     def _replace(self, tenant: Tenant, registrations: Registrations) -> None:
-        known = self._known.get(tenant, _NOTHING)
+        known = self._known.get(tenant, self._own)
         self._known[tenant] = {
-            job_type: _learn(ranked, known.get(job_type)) for job_type, ranked in registrations.items()
+            **self._own,
+            **{job_type: _learn(ranked, known.get(job_type)) for job_type, ranked in registrations.items()},
         }
         self._metrics.register_types(registrations)
 
@@ -87,13 +87,13 @@ def _learn(ranked: Sequence[Registered], known: KnownType | None) -> KnownType:
         return known
     compiled = {one.digest: one.schema for one in before}
     newest, *others = [
-        KnownType(
-            one.registration,
-            compiled[one.digest]
-            if one.digest in compiled
-            else compile_schema(one.registration.type, one.registration.payload_schema),
-            one.digest,
-        )
+        KnownType(one.registration, compiled[one.digest], one.digest)
+        if one.digest in compiled
+        else _known(one.registration, one.digest)
         for one in ranked
     ]
     return replace(newest, others=tuple(others))
+
+
+def _known(registration: TypeRegistration, digest: str) -> KnownType:
+    return KnownType(registration, compile_schema(registration.type, registration.payload_schema), digest)

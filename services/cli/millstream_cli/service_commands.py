@@ -101,6 +101,7 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
         max_crashes=settings.max_crashes,
         stalled_loop_s=settings.stalled_loop_s,
         renew_every_s=settings.renew_every_s,
+        unknown_types=settings.unknown_types,
         grace_s=settings.grace_s,
         cleanup_s=settings.cleanup_s,
         weights=settings.weights,

@@ -151,6 +151,8 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     """How often leases are renewed; at most half of `lease_s`, so that one lost renewal costs nothing."""
     stalled_loop_s: Annotated[float, Meta(ge=1.0, le=_HOUR_S)] = 60.0
     """How long a handler may block the event loop before the worker is taken for dead."""
+    unknown_types: Literal["refuse", "accept"] = "refuse"
+    """As for `ingest`, of the jobs that handlers submit."""
     grace_s: Annotated[float, Meta(ge=0.0, le=_HOUR_S)] = 20.0
     """From SIGTERM until jobs that still run are stopped and handed back. Kubernetes kills after 30 s by default, and
     `cleanup_s` comes on top."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
 from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -21,7 +20,6 @@ from millstream_ingest.routes import batches, dead, docs, health, jobs, queues, 
 from millstream_telemetry import read_trace_context
 
 _METHOD_NOT_ALLOWED = 405
-_INTERNAL_ERROR = 500
 
 API_ROUTES: Sequence[HTTPRouteHandler | Router] = (
     *jobs.ROUTES,
@@ -66,8 +64,11 @@ def refuse(request: Request[Any, Any, Any], error: Exception) -> Refusal:
     if isinstance(error, HTTPException) and error.status_code == _METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("allow", "")
         headers["Allow"] = ", ".join(sorted(allowed.split(", ")))
-    if refusal.status == _INTERNAL_ERROR:
-        structlog.get_logger().error("request crashed", exc_info=error)
+    scope = request.scope
+    # What has no route has no template.
+    route = scope.get("path_template", "")
+    parts: Parts = scope["litestar_app"].state["parts"]
+    parts.refusals.note(error, refusal, method=str(request.method), route=route)
     return Refusal(refusal, _trace_id(request), headers)
 
 

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from millstream_contracts import Queue, limits
+from millstream_ingest.deadline import Deadline
 from millstream_ingest.errors import IngestError
 from millstream_ingest.problems import OVERLOADED
 from millstream_streams import (
@@ -198,7 +199,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         self, lane: Lane, jobs: list[NewJob], deadline: float
     ) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
+            async with Deadline(self._loop, deadline - time.monotonic()):
                 # The other services have to look after the queue before its first job is in it.
                 await self._queues.make_known([lane.queue])
                 return "ok", await self._store.enqueue(lane.queue, jobs, lane.durability)

@@ -15,10 +15,13 @@ from millstream_ingest.idempotency import IdempotencyKey, reused
 from millstream_ingest.intake import outcome_of
 from millstream_ingest.negotiation import BatchFormat
 from millstream_ingest.problems import INVALID_REQUEST
+from millstream_ingest.refusal_log import RefusalLog
 from millstream_ingest.refusals import refusal_of
 from millstream_streams import Durability, EnqueueCode, Enqueued, StoreUnavailableError
 from millstream_submission import Admission, BuiltJob, Decoded, SubmissionError, TypeCatalogue, build_job
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
+
+PATH = "/v1/jobs/batch"
 
 BREATHE_EVERY = 100
 BREATHE_EVERY_BYTES = 64 << 10
@@ -62,6 +65,8 @@ class Draft:
         self.counts: Counter[tuple[str, str]] = Counter()
         """How many items of a job type had an outcome."""
         self.refusals: dict[int, IngestError] = {}
+        self.failures: list[tuple[Exception, int]] = []
+        """Why items could not be stored though nothing is wrong with them, and how many of them."""
 
     def accept(self, job_type: str, stored: Sequence[tuple[int, Enqueued]]) -> None:
         """Note that items are stored."""
@@ -81,11 +86,20 @@ class Draft:
         self.counts[job_type, outcome_of(refusal)] += 1
         self.refusals[index] = refusal
 
+    def fail(self, indexes: Sequence[int], job_type: str, error: StoreUnavailableError | IngestError) -> None:
+        """Note that items of one job type could not be stored."""
+        self.failures.append((error, len(indexes)))
+        for index in indexes:
+            self.refuse(index, job_type, refusal_of(error))
+
     def receipt(self) -> BatchReceipt:
-        """Return the receipt once every item is noted. Raises: IngestError, when Redis took none of them."""
+        """Return the receipt once every item is noted.
+
+        Raises: StoreUnavailableError, IngestError, when Redis took none of them.
+        """
         items = [item for item in self.items if item is not None]
-        if all(item.status == _UNAVAILABLE for item in items):
-            raise self.refusals[0]
+        if self.failures and all(item.status == _UNAVAILABLE for item in items):
+            raise self.failures[0][0]
         refused = len(self.refusals)
         return BatchReceipt(accepted=len(items) - refused, rejected=refused, items=items)
 
@@ -100,17 +114,19 @@ class BatchIntake:
         tracer: JobTracer,
         appender: Appender,
         metrics: IngestMetrics,
+        refusals: RefusalLog,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
         self._tracer = tracer
         self._appender = appender
         self._metrics = metrics
+        self._refusals = refusals
 
     async def submit(self, batch: BatchRequest) -> BatchReceipt:
         """Store what can be stored and say of each item what became of it.
 
-        Raises: IngestError, when a strict batch has a bad item, and when Redis took none of the items.
+        Raises: IngestError, when a strict batch has a bad item; StoreUnavailableError, when Redis took none of them.
         """
         draft = Draft(len(batch.parts))
         try:
@@ -118,7 +134,10 @@ class BatchIntake:
             if batch.strict and draft.refusals:
                 raise _refused_whole(batch, draft)
             await self._store(batch, checked, draft)
-            return draft.receipt()
+            receipt = draft.receipt()
+            for error, count in draft.failures:
+                self._refusals.note(error, refusal_of(error), method="POST", route=PATH, count=count)
+            return receipt
         finally:
             for (job_type, outcome), n in draft.counts.items():
                 if n:
@@ -179,8 +198,7 @@ class BatchIntake:
         try:
             answers = await self._appender.append(queue, [built.job for _, built in load], durability=durability)
         except (StoreUnavailableError, IngestError) as error:
-            for index, _ in load:
-                draft.refuse(index, queue.type, refusal_of(error))
+            draft.fail([index for index, _ in load], queue.type, error)
             return
         stored = []
         for (index, _), enqueued in zip(load, answers, strict=True):

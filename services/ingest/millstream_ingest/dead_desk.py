@@ -19,6 +19,8 @@ from millstream_contracts import (
     queue_of,
 )
 from millstream_ingest.job_lister import JobLister
+from millstream_ingest.refusal_log import RefusalLog
+from millstream_ingest.refusals import refusal_of
 from millstream_streams import ActionCode, Broker, StoreUnavailableError
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
@@ -41,12 +43,15 @@ _UNAVAILABLE = (503, "Redis cannot be reached")
 class DeadDesk:
     """Carries out what operators decide."""
 
-    def __init__(self, broker: Broker, lister: JobLister, tracer: JobTracer, metrics: IngestMetrics) -> None:
+    def __init__(
+        self, broker: Broker, lister: JobLister, tracer: JobTracer, metrics: IngestMetrics, refusals: RefusalLog
+    ) -> None:
         self._store = broker.store
         self._views = broker.views
         self._lister = lister
         self._tracer = tracer
         self._metrics = metrics
+        self._refusals = refusals
 
     async def act(self, action: DeadAction, tenant: Tenant, ids: Sequence[str]) -> ActionReport:
         """Act on the jobs of these ids; the report is in their order, a repeated id answered once.
@@ -64,9 +69,11 @@ class DeadDesk:
         for queue, load in chain.from_iterable(_loads(queue, known) for queue, known in by_queue.items()):
             try:
                 codes = await act(queue, load)
-            except StoreUnavailableError:
+            except StoreUnavailableError as error:
                 if not is_begun:
                     raise
+                path = f"/v1/dead/{action}"
+                self._refusals.note(error, refusal_of(error), method="POST", route=path, count=len(load))
                 results.update(dict.fromkeys(load, _UNAVAILABLE))
             else:
                 is_begun = True

@@ -10,6 +10,7 @@ from millstream_ingest.intake import Intake
 from millstream_ingest.job_lister import JobLister
 from millstream_ingest.queue_surveyor import QueueSurveyor
 from millstream_ingest.redis_watch import RedisWatch
+from millstream_ingest.refusal_log import RefusalLog
 from millstream_ingest.settled_waiter import SettledWaiter
 from millstream_streams import Broker
 from millstream_submission import TypeCatalogue
@@ -30,6 +31,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     catalogue: TypeCatalogue
     waiter: SettledWaiter
     watch: RedisWatch
+    refusals: RefusalLog
     tracer: JobTracer
     metrics: IngestMetrics
     registry: MetricRegistry

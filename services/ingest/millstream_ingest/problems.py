@@ -148,8 +148,8 @@ OVERLOADED = ProblemKind(
     "overloaded",
     "Ingest has too much in hand",
     503,
-    "More submissions are waiting for Redis than this process will hold. Nothing was accepted. Repeat the request "
-    "after the seconds in `Retry-After`.",
+    "More is waiting for Redis than this process will hold, or has waited for longer than it should. Redis may be "
+    "well. Nothing was accepted. Repeat the request after the seconds in `Retry-After`.",
 )
 
 CATALOGUE: dict[str, ProblemKind] = {

@@ -1,9 +1,11 @@
 """Asks Redis once a second whether it is there, so that probes can be answered without asking."""
 
+import asyncio
 from typing import NoReturn
 
 import anyio
 
+from millstream_ingest.deadline import Deadline
 from millstream_streams import Broker, StoreUnavailableError
 from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 
@@ -49,7 +51,7 @@ class RedisWatch:
         Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs, or is none.
         """
         try:
-            with anyio.fail_after(within_s):
+            async with Deadline(asyncio.get_running_loop(), within_s):
                 await self._ask()
         except StoreUnavailableError as error:
             self._note(error, is_away=True)

@@ -10,12 +10,13 @@ from millstream_ingest.problems import (
     INVALID_REQUEST,
     MALFORMED_BODY,
     NOT_DURABLE,
+    OVERLOADED,
     STORE_FULL,
     STORE_UNREACHABLE,
     TOO_LARGE,
     kind_of_status,
 )
-from millstream_streams import CursorError, NotDurableError, StoreFullError, StoreUnavailableError
+from millstream_streams import CursorError, NotDurableError, StoreBusyError, StoreFullError, StoreUnavailableError
 from millstream_submission import InvalidError, MalformedError, SubmissionError, TooLargeError
 
 _BODY_KINDS = {MalformedError: MALFORMED_BODY, TooLargeError: TOO_LARGE, InvalidError: INVALID_REQUEST}
@@ -43,6 +44,8 @@ def _unavailable(error: StoreUnavailableError) -> IngestError:
     match error:
         case StoreFullError():
             return IngestError(STORE_FULL)
+        case StoreBusyError():
+            return IngestError(OVERLOADED, str(error))
         case NotDurableError():
             return IngestError(NOT_DURABLE, str(error))
     # Not the error's own text: it names hosts that are no business of a client.

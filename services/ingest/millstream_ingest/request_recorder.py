@@ -1,17 +1,13 @@
-"""Wraps every API request in its span, and logs the ones refused for want of Redis."""
+"""Wraps every API request in its span."""
 
 from typing import Any
 
-import structlog
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream_ingest.api_request import SPAN_KEY
 from millstream_telemetry import JobTracer
 
 API_PREFIX = "/v1/"
-
-# A 500 is logged with its traceback, where the exception is at hand.
-_UNAVAILABLE = 503
 
 
 class RequestRecorder:
@@ -20,7 +16,6 @@ class RequestRecorder:
     def __init__(self, app: ASGIApp, tracer: JobTracer) -> None:
         self._app = app
         self._tracer = tracer
-        self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and note how it was answered."""
@@ -35,8 +30,6 @@ class RequestRecorder:
             async def record(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     span.answered(message["status"])
-                    if message["status"] == _UNAVAILABLE:
-                        self._log.warning("request refused", method=method, route=route, status=message["status"])
                 await send(message)
 
             await self._app(scope, receive, record)

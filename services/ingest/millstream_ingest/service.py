@@ -22,6 +22,7 @@ from millstream_ingest.job_lister import JobLister
 from millstream_ingest.parts import Parts
 from millstream_ingest.queue_surveyor import QueueSurveyor
 from millstream_ingest.redis_watch import RedisWatch
+from millstream_ingest.refusal_log import RefusalLog
 from millstream_ingest.settled_waiter import SettledWaiter
 from millstream_ingest.submission_door import SubmissionDoor
 from millstream_streams import Broker, open_broker
@@ -141,19 +142,20 @@ def _put_together(
 ) -> Parts:
     catalogue = TypeCatalogue(broker.registry, registry)
     admission = Admission(config.unknown_types)
-    lister = JobLister(broker)
+    lister, refusals = JobLister(broker), RefusalLog()
     return Parts(
         config=config,
         broker=broker,
         body_reader=BodyReader(config.max_batch_body_bytes),
         intake=Intake(catalogue, admission, tracer, appender, broker.views, metrics),
-        batches=BatchIntake(catalogue, admission, tracer, appender, metrics),
+        batches=BatchIntake(catalogue, admission, tracer, appender, metrics, refusals),
         lister=lister,
-        dead=DeadDesk(broker, lister, tracer, metrics),
+        dead=DeadDesk(broker, lister, tracer, metrics, refusals),
         surveyor=QueueSurveyor(broker, catalogue),
         catalogue=catalogue,
         waiter=SettledWaiter(broker),
         watch=watch,
+        refusals=refusals,
         tracer=tracer,
         metrics=metrics,
         registry=registry,

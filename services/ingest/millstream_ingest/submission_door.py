@@ -8,8 +8,6 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-import structlog
-
 from millstream_contracts import Tenant
 from millstream_ingest.answer import MAX_INSTANCE_CHARS, encode, encode_problem
 from millstream_ingest.client_watch import unless_gone
@@ -43,7 +41,6 @@ _PROBLEM_HEADER = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 _VARY_HEADER = (b"vary", b"Accept")
 
 _UNAVAILABLE = 503
-_INTERNAL_ERROR = 500
 
 
 class SubmissionDoor:
@@ -52,7 +49,6 @@ class SubmissionDoor:
     def __init__(self, app: Asgi, parts: Parts) -> None:
         self._app = app
         self._parts = parts
-        self._log = structlog.get_logger()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer a submission; pass on what is none."""
@@ -72,12 +68,10 @@ class SubmissionDoor:
 
     async def _refuse(self, error: Exception, span: ServerSpan, send: Send) -> None:
         refusal = refusal_of(error)
+        self._parts.refusals.note(error, refusal, method="POST", route=PATH)
         problem = refusal.problem(instance=PATH[:MAX_INSTANCE_CHARS], trace_id=span.trace_id)
-        if problem.status == _INTERNAL_ERROR:
-            self._log.error("request crashed", exc_info=error)
         headers: RawHeaders = [_PROBLEM_HEADER]
         if problem.status == _UNAVAILABLE:
-            self._log.warning("request refused", method="POST", route=PATH, status=problem.status)
             # Drawn at random, so that all that were turned away do not come back together.
             headers.append((b"retry-after", b"%d" % random.randint(1, 3)))
         span.answered(problem.status)

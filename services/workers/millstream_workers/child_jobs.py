@@ -1,24 +1,39 @@
-"""Jobs that handlers submit: straight into Redis, in the trace of the job that submits them."""
+"""Jobs that handlers submit: straight into Redis, under the rules of the API, in the trace of their parent."""
 
-import random
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from millstream import MillstreamError, NewJob
-from millstream_contracts import JobId, JobType, Queue, Submission, Tenant, limits, new_job_id
-from millstream_streams import JobStore, Registry, assemble
+from millstream_contracts import FieldError, JobId, Queue, Tenant, limits
+from millstream_streams import JobStore
 from millstream_streams import NewJob as NewStoredJob
+from millstream_submission import (
+    MSGPACK,
+    Admission,
+    BuiltJob,
+    KnownQueues,
+    KnownTypes,
+    SubmissionError,
+    TypeCatalogue,
+    build_job,
+    decode_submission,
+)
 from millstream_telemetry import JobTracer, TraceContext, current_trace_context
-
-_decode = msgspec.msgpack.Decoder(Submission).decode
 
 
 class InvalidChildError(MillstreamError):
     """A handler wants to submit what the API would refuse."""
+
+    def __init__(self, error: SubmissionError) -> None:
+        faults = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in error.errors)
+        said = ": ".join(filter(None, (error.detail, faults)))
+        super().__init__(f"a child job cannot be submitted: {said}")
+        self.errors: list[FieldError] = list(error.errors)
+        """The fields at fault, as the API would name them."""
 
 
 class ChildJob(Struct, frozen=True):
@@ -33,49 +48,49 @@ class ChildSubmitter:
     def __init__(
         self,
         store: JobStore,
-        registry: Registry,
+        queues: KnownQueues,
+        catalogue: TypeCatalogue,
+        admission: Admission,
         tracer: JobTracer,
         tenant: Tenant,
-        partitions: Mapping[JobType, int],
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._queues = queues
+        self._catalogue = catalogue
+        self._admission = admission
         self._tracer = tracer
         self._tenant = tenant
-        self._partitions = partitions
-        """Of the types that this worker handles; others are taken to have one."""
-        self._known: set[Queue] = set()
+        self._clock = clock
 
     def within(self, parent: TraceContext) -> "JobSubmitter":
         """Return a submitter for one running job, whose children continue its trace."""
         return JobSubmitter(self, parent)
 
-    async def submit(self, parent: TraceContext, contents: Iterable[bytes]) -> list[ChildJob]:
-        """Store submissions in MessagePack, and return their jobs in the same order.
+    async def submit(self, parent: TraceContext, contents: Iterable[tuple[str, bytes]]) -> list[ChildJob]:
+        """Store submissions in MessagePack, each with the pointer to it; return their jobs in the same order.
 
         Raises: InvalidChildError, before anything is stored; StoreUnavailableError.
         """
-        children = [self._child(parent, _checked(content)) for content in contents]
+        known = await self._catalogue.of(self._tenant)
+        children = [self._child(parent, content, known, pointer) for pointer, content in contents]
         by_queue: defaultdict[Queue, list[NewStoredJob]] = defaultdict(list)
-        for queue, job in children:
-            by_queue[queue].append(job)
-        new = by_queue.keys() - self._known
-        if new:
-            await self._registry.add_queues(new)
-            self._known |= new
+        for child in children:
+            by_queue[child.queue].append(child.job)
+        await self._queues.make_known(by_queue)
         for queue, jobs in by_queue.items():
             for start in range(0, len(jobs), limits.MAX_SCRIPT_JOBS):
                 await self._store.enqueue(queue, jobs[start : start + limits.MAX_SCRIPT_JOBS])
-        return [ChildJob(job.id) for _, job in children]
+        return [ChildJob(child.job.id) for child in children]
 
-    def _child(self, parent: TraceContext, submission: Submission) -> tuple[Queue, NewStoredJob]:
-        job_type = JobType(submission.type)
-        queue = Queue(self._tenant, job_type, random.randrange(self._partitions.get(job_type, 1)))
-        job_id = new_job_id(queue)
-        trace = self._tracer.send(job_type, job_id, parent, tenant=self._tenant, delay_s=submission.delay_s or 0.0)
-        return queue, assemble(
-            job_id, submission, submission.payload, traceparent=trace.traceparent, tracestate=trace.tracestate
-        )
+    def _child(self, parent: TraceContext, content: bytes, known: KnownTypes, pointer: str) -> BuiltJob:
+        try:
+            decoded = decode_submission(content, MSGPACK, pointer, self._clock)
+            policy = self._admission.admit(decoded, known, pointer)
+        except SubmissionError as error:
+            raise InvalidChildError(error) from error
+        return build_job(self._tracer, self._tenant, decoded, policy, caller=parent, clock=self._clock)
 
 
 class JobSubmitter:
@@ -89,23 +104,15 @@ class JobSubmitter:
 
     async def submit(self, type: str, payload: Any = None, *args: Any, **options: Any) -> ChildJob:
         """Store a job. Raises: TypeError, InvalidChildError, StoreUnavailableError."""
-        [child] = await self.submit_many(type, [payload], *args, **options)
+        [child] = await self._submit([("", NewJob(type, payload, *args, **options).content)])
         return child
 
     async def submit_many(self, type: str, payloads: Iterable[Any], *args: Any, **options: Any) -> list[ChildJob]:
-        """Store a job for each payload. Raises: TypeError, InvalidChildError, StoreUnavailableError."""
-        contents = [NewJob(type, payload, *args, **options).content for payload in payloads]
+        """Store a job for each payload, or none where one may not be. Raises: as :meth:`submit`."""
+        jobs = (NewJob(type, payload, *args, **options) for payload in payloads)
+        return await self._submit([(f"/{index}", job.content) for index, job in enumerate(jobs)])
+
+    async def _submit(self, contents: list[tuple[str, bytes]]) -> list[ChildJob]:
         # A span of the handler's own is nearer; without a recorder there is none, and the job's trace goes on.
         current = current_trace_context()
         return await self._submitter.submit(current if current.traceparent else self._parent, contents)
-
-
-def _checked(content: bytes) -> Submission:
-    try:
-        submission = _decode(content)
-    except msgspec.ValidationError as error:
-        raise InvalidChildError(f"a child job cannot be submitted: {error}") from error
-    size = len(bytes(submission.payload))
-    if size > limits.MAX_PAYLOAD_BYTES:
-        raise InvalidChildError(f"a payload of {size} bytes is too large: {limits.MAX_PAYLOAD_BYTES} at most")
-    return submission

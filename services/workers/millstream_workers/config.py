@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from millstream_contracts import DEFAULT_TENANT, Tenant
 from millstream_streams import RedisAddress
+from millstream_submission import UnknownTypes
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True):
@@ -33,6 +34,8 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     """How long a handler that is stopped, for whatever reason, may clean up before it is cancelled for good."""
     weights: tuple[int, int, int] | None = (70, 20, 10)
     """How to share out claims between high, normal and low; None for strict order."""
+    unknown_types: UnknownTypes = "refuse"
+    """As ingest has it: what becomes of a handler's submission whose type no worker has registered."""
     beat_every_s: float = 5.0
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None

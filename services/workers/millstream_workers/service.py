@@ -22,6 +22,7 @@ from millstream_streams import (
     consumer_name,
     open_broker,
 )
+from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import (
     DutyMetrics,
     DutyRunner,
@@ -193,10 +194,13 @@ class Worker:
             tracer=tracer,
             submitter=ChildSubmitter(
                 broker.store,
-                broker.registry,
+                KnownQueues(broker.registry),
+                TypeCatalogue(
+                    broker.registry, registry, own=[one.registration(config.code_version) for one in handlers.values()]
+                ),
+                Admission(config.unknown_types),
                 tracer,
                 config.tenant,
-                {job_type: handler.policy.partitions for job_type, handler in handlers.items()},
             ),
             states=states,
             clean=clean,

@@ -4,7 +4,7 @@ from millstream_contracts import Batch, BatchReceipt
 from millstream_ingest.answer import Answer
 from millstream_ingest.api_request import ApiRequest
 from millstream_ingest.batch_bodies import split_batch
-from millstream_ingest.batch_intake import BatchRequest
+from millstream_ingest.batch_intake import PATH, BatchRequest
 from millstream_ingest.idempotency import HEADER
 from millstream_ingest.negotiation import batch_format
 from millstream_ingest.operation import BOTH_ENCODINGS, Content, Operation, Parameter, act
@@ -50,7 +50,7 @@ SUBMIT_MANY = Operation(
 )
 
 
-@act("/v1/jobs/batch", SUBMIT_MANY)
+@act(PATH, SUBMIT_MANY)
 async def submit_jobs(request: ApiRequest) -> Answer:
     """Submit many jobs."""
     request.read_query()

@@ -1,0 +1,124 @@
+"""Connections that are taken in turn: whatever becomes of those who wait, the others get theirs."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from chaos.fault_proxy import FaultProxy
+from redis_servers import LocalServer, ServerPool
+from waiting import wait_until
+
+from millstream_cli.embedded import EmbeddedRedis
+from millstream_cli.redis_finder import RedisBinary
+from millstream_streams import StoreBusyError, turns
+from millstream_streams.connections import close, connect, parse_redis_url
+from millstream_streams.faults import attempt
+
+POOLED = 4
+CALLS = 200
+
+
+@pytest.fixture
+async def link(own_redis: EmbeddedRedis) -> AsyncIterator[FaultProxy]:
+    """Yield a way to Redis that can be held."""
+    async with FaultProxy(("127.0.0.1", own_redis.port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def client(link: FaultProxy) -> AsyncIterator[Any]:
+    """Yield a client of few connections."""
+    opened = connect(parse_redis_url(link.url), max_connections=POOLED)
+    yield opened
+    await close(opened)
+
+
+async def wait_used_up(client: Any) -> None:
+    """Wait until each connection is in use, and each of them made."""
+    pool = client.connection_pool
+    await wait_until(lambda: len(pool._in_use_connections) == POOLED, "the pool is used up")
+
+
+async def test_calls_that_are_cancelled_together_leave_the_pool_whole(client: Any, link: FaultProxy) -> None:
+    """Each call that waited gives its turn on, and each that was under way its connection."""
+    link.swallow()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(CALLS):
+            tasks.start_soon(client.get, "a")
+        await wait_used_up(client)
+        tasks.cancel_scope.cancel()
+    link.heal()
+    before = link.traffic
+    async with anyio.create_task_group() as tasks:
+        for _ in range(CALLS):
+            tasks.start_soon(client.get, "a")
+    assert link.traffic.since(before).connections <= POOLED
+    assert not client.connection_pool._in_use_connections
+    assert len(client.connection_pool._available_connections) == POOLED
+
+
+async def test_calls_are_served_in_the_order_in_which_they_came(client: Any, link: FaultProxy) -> None:
+    """A call that has just come does not overtake one that waits."""
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        await client.get("a")
+        order.append(number)
+        if number < POOLED:
+            # They have a connection in hand and come again, behind all the others.
+            await client.get("a")
+            order.append(100 + number)
+
+    link.slow(delay_s=0.002)
+    async with anyio.create_task_group() as tasks:
+        for number in range(5 * POOLED):
+            tasks.start_soon(ask, number)
+    assert sorted(order[-POOLED:]) == [100 + number for number in range(POOLED)]
+
+
+async def test_a_call_that_waits_too_long_says_that_the_connections_are_in_use(
+    client: Any, link: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may be well, so it is not said to be away."""
+    link.swallow()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(POOLED):
+            tasks.start_soon(client.get, "a")
+        await wait_used_up(client)
+        monkeypatch.setattr(turns, "WAIT_FOR_TURN_S", 0.05)
+        with pytest.raises(StoreBusyError, match="all 4 connections to Redis are in use"):
+            await attempt(lambda: client.get("b"))
+        tasks.cancel_scope.cancel()
+    link.heal()
+    assert await client.get("b") is None
+
+
+async def test_a_connection_that_cannot_be_made_gives_its_turn_back(free_tcp_port: int) -> None:
+    """Or an outage would use the turns up for good."""
+    client = connect(parse_redis_url(f"redis://127.0.0.1:{free_tcp_port}"), max_connections=POOLED)
+    for _ in range(3 * POOLED):
+        with pytest.raises(ConnectionError):
+            await _plainly(client)
+    await close(client)
+
+
+async def _plainly(client: Any) -> None:
+    try:
+        await client.get("a")
+    except Exception as error:
+        raise ConnectionError(type(error).__name__) from error
+
+
+@pytest.mark.parametrize("kind", ["sentinel", "cluster"])
+async def test_more_calls_than_connections_wait_whatever_stands_between(
+    server_pool: ServerPool, redis_binary: RedisBinary, kind: str
+) -> None:
+    """redis-py refuses such a call with an error where a Sentinel or a cluster is between."""
+    url = server_pool.url_of(LocalServer(redis_binary, kind))
+    client = connect(parse_redis_url(url), max_connections=POOLED)
+    await client.initialize()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(CALLS):
+            tasks.start_soon(client.get, "a")
+    await close(client)

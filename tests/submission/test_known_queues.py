@@ -1,0 +1,74 @@
+"""Queues are made known before jobs are in them, and again while they are in use."""
+
+import pytest
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_streams import Broker, StoreUnavailableError
+from millstream_submission import KnownQueues
+from millstream_submission.known_queues import REMEMBER_QUEUE_S
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock."""
+    return Clock()
+
+
+@pytest.fixture
+def queues(broker: Broker, clock: Clock) -> KnownQueues:
+    """Return the known queues of one process."""
+    return KnownQueues(broker.registry, clock)
+
+
+@pytest.fixture
+def queue() -> Queue:
+    """Return a queue."""
+    return Queue(DEFAULT_TENANT, JobType("email.send"))
+
+
+async def test_a_registry_that_was_lost_heals_within_a_minute(
+    broker: Broker, queues: KnownQueues, clock: Clock, queue: Queue
+) -> None:
+    """A queue in use is made known again, and not asked about in between."""
+    await queues.make_known([queue])
+    await broker.client.delete(broker.keys.queues)
+    clock.now = REMEMBER_QUEUE_S - 1
+    await queues.make_known([queue])
+    assert await broker.registry.queues() == []
+    clock.now = REMEMBER_QUEUE_S
+    await queues.make_known([queue])
+    assert await broker.registry.queues() == [queue]
+
+
+async def test_a_registration_that_failed_is_tried_again(
+    broker: Broker, queues: KnownQueues, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue counts as known when the registry has it, and not before."""
+
+    async def fail(_: object) -> None:
+        raise StoreUnavailableError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker.registry, "add_queues", fail)
+        with pytest.raises(StoreUnavailableError):
+            await queues.make_known([queue])
+    await queues.make_known([queue])
+    assert await broker.registry.queues() == [queue]
+
+
+async def test_queues_that_are_not_used_are_forgotten(queues: KnownQueues, clock: Clock, queue: Queue) -> None:
+    """Types that submitters make up do not fill the memory."""
+    await queues.make_known([queue])
+    clock.now = 2 * REMEMBER_QUEUE_S
+    await queues.make_known([Queue(DEFAULT_TENANT, JobType("other"))])
+    assert set(queues._known_until) == {Queue(DEFAULT_TENANT, JobType("other"))}

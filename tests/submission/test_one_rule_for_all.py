@@ -1,0 +1,202 @@
+"""A handler may submit exactly what a client may: each rule is tried over HTTP and as a child job."""
+
+import base64
+import math
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from ingest.serving import JSON, MSGPACK, Ingest, running_ingest
+from msgspec.msgpack import Ext
+
+from millstream_contracts import DEFAULT_TENANT, FieldError, JobType, TypePolicy, TypeRegistration, limits
+from millstream_ingest.config import IngestConfig
+from millstream_streams import Broker
+from millstream_submission import Admission, KnownQueues, TypeCatalogue
+from millstream_telemetry import JobTracer, MetricRegistry, TraceContext
+from millstream_workers.child_jobs import ChildSubmitter, InvalidChildError
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"to": {"type": "string"}, "copies": {"type": "integer", "minimum": 0}},
+    "required": ["to"],
+}
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
+
+
+def nested(depth: int) -> Any:
+    """Return arrays in arrays."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "delay and run_at": ({"delay_s": 5.0, "run_at": TOMORROW.isoformat()}, ["/delay_s"]),
+    "expires before it may run": ({"delay_s": 100.0, "expires_in_s": 1.0}, ["/expires_in_s"]),
+    "expires as it may run": ({"delay_s": 5.0, "expires_in_s": 5.0}, ["/expires_in_s"]),
+    "expires at a time before run_at": (
+        {"run_at": TOMORROW.isoformat(), "expires_at": (TOMORROW - timedelta(hours=1)).isoformat()},
+        ["/expires_at"],
+    ),
+    "expires_at and expires_in": ({"expires_in_s": 9.0, "expires_at": TOMORROW.isoformat()}, ["/expires_in_s"]),
+    "a time without a zone": ({"run_at": "2030-01-01T00:00:00"}, ["/run_at"]),
+    "a time before 1970": ({"run_at": "1969-01-01T00:00:00Z"}, ["/run_at"]),
+    "a time in a hundred years": ({"expires_at": "2130-01-01T00:00:00Z"}, ["/expires_at"]),
+    "several at once": (
+        {"delay_s": 5.0, "run_at": TOMORROW.isoformat(), "tags": {"a": "\0"}},
+        ["/tags", "/delay_s"],
+    ),
+    "NUL in a tag": ({"tags": {"a": "b\0"}}, ["/tags"]),
+    "NUL in the name of a tag": ({"tags": {"a\0": "b"}}, ["/tags"]),
+    "too many tags": ({"tags": {f"t{n}": "" for n in range(limits.MAX_TAGS + 1)}}, ["/tags"]),
+    "a long tag": ({"tags": {"a": "x" * (limits.MAX_TAG_CHARS + 1)}}, ["/tags"]),
+    "NUL in the payload": ({"payload": {"a": ["\0"]}}, ["/payload/a/0"]),
+    "NUL in a key": ({"payload": [{"a\0": 1}]}, ["/payload/0"]),
+    "keys that are no text": ({"payload": {1: 2}}, ["/payload"]),
+    "keys of bytes": ({"payload": {"a": {b"k": 2}}}, ["/payload/a"]),
+    "nested too deep": ({"payload": nested(81)}, ["/payload" + "/0" * limits.MAX_PAYLOAD_DEPTH]),
+    "too many values": ({"payload": [0] * 60_000}, ["/payload"]),
+    "NaN": ({"payload": {"x": [1.0, math.nan]}}, ["/payload/x/1"]),
+    "Infinity": ({"payload": -math.inf}, ["/payload"]),
+    "a timestamp": ({"payload": {"at": TOMORROW}}, ["/payload/at"]),
+    "an extension": ({"payload": [Ext(5, b"x")]}, ["/payload/0"]),
+    "a large payload": ({"payload": "x" * limits.MAX_PAYLOAD_BYTES}, ["/payload"]),
+    "no priority": ({"priority": "urgent"}, ["/priority"]),
+    "no attempts": ({"max_attempts": 0}, ["/max_attempts"]),
+    "a negative delay": ({"delay_s": -1.0}, ["/delay_s"]),
+    "no timeout": ({"timeout_s": 0.0}, ["/timeout_s"]),
+    "a backoff of no kind": ({"backoff": {"kind": "magic"}}, ["/backoff/kind"]),
+    "an unknown field": ({"dealy_s": 1.0}, ["/dealy_s"]),
+    "no name of a type": ({"type": "No Type"}, ["/type"]),
+    "an unknown type": ({"type": "email.sent"}, ["/type"]),
+    "a payload of another schema": ({"type": "email.send", "payload": {"to": 7, "copies": -1}}, []),
+    "a payload without a field": ({"type": "email.send"}, ["/payload"]),
+}
+NOT_ALIKE_IN_JSON = {
+    "NaN",
+    "Infinity",
+    "an extension",
+    "a timestamp",
+    "keys that are no text",
+    "keys of bytes",
+    "a large payload",
+}
+"""What JSON cannot say, says by text, or says in another number of bytes."""
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "nothing else": {},
+    "a delay and a later end": {"delay_s": 5.0, "expires_in_s": 6.0},
+    "a time and a later end": {
+        "run_at": TOMORROW.isoformat(),
+        "expires_at": (TOMORROW + timedelta(hours=1)).isoformat(),
+    },
+    "nested as deep as it may be": {"payload": nested(limits.MAX_PAYLOAD_DEPTH)},
+    "as many values as there may be": {"payload": [0] * limits.MAX_PAYLOAD_VALUES},
+    "integers of 64 bits": {"payload": [-(1 << 63), (1 << 64) - 1]},
+    "a payload that fits": {"type": "email.send", "payload": {"to": "ada@example.org"}},
+}
+
+
+@pytest.fixture
+async def registered(broker: Broker) -> None:
+    """Have workers register two types, one of them with a schema."""
+    await broker.registry.add_types(
+        DEFAULT_TENANT,
+        [
+            TypeRegistration(type=JobType("a"), policy=TypePolicy()),
+            TypeRegistration(type=JobType("email.send"), policy=TypePolicy(), payload_schema=SCHEMA),
+        ],
+    )
+
+
+@pytest.fixture
+async def ingest(registered: None, broker: Broker, redis_url: str, namespace: str) -> AsyncIterator[Ingest]:
+    """Yield a running ingest."""
+    async with running_ingest(IngestConfig(redis_url=redis_url, namespace=namespace, port=0, drain_s=0.0)) as running:
+        yield running
+
+
+@pytest.fixture
+def submitter(registered: None, broker: Broker) -> ChildSubmitter:
+    """Return what submits for handlers."""
+    return ChildSubmitter(
+        broker.store,
+        KnownQueues(broker.registry),
+        TypeCatalogue(broker.registry, MetricRegistry()),
+        Admission("refuse"),
+        JobTracer(None),
+        DEFAULT_TENANT,
+    )
+
+
+def content_of(fields: dict[str, Any]) -> bytes:
+    """Return a submission in MessagePack, of whatever is in it."""
+    return msgspec.msgpack.encode({"type": "a", **fields})
+
+
+async def over_http(ingest: Ingest, body: bytes, content_type: str) -> tuple[int, list[FieldError]]:
+    """Return how the API answers, and the fields that it says are at fault."""
+    response = await ingest.http.post("/v1/jobs", content=body, headers={"content-type": content_type, "accept": JSON})
+    return response.status_code, [FieldError(**error) for error in response.json().get("errors", [])]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_child_is_refused_for_what_the_api_refuses(
+    ingest: Ingest, submitter: ChildSubmitter, broker: Broker, name: str
+) -> None:
+    """The same fields are at fault, in the same words, and nothing is stored."""
+    fields, pointers = REFUSED[name]
+    content = content_of(fields)
+    status, errors = await over_http(ingest, content, MSGPACK)
+    assert status in {413, 422}
+    with pytest.raises(InvalidChildError) as caught:
+        await submitter.submit(TraceContext(""), [("", content)])
+    assert caught.value.errors == errors
+    assert [error.pointer for error in errors] == pointers or (not pointers and errors)
+    for error in errors:
+        assert error.pointer in str(caught.value)
+    assert await broker.registry.queues() == []
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() - NOT_ALIKE_IN_JSON))
+async def test_both_encodings_are_refused_alike(ingest: Ingest, name: str) -> None:
+    """The same fields are at fault in JSON, in the same words."""
+    fields, _ = REFUSED[name]
+    in_json = await over_http(ingest, msgspec.json.encode({"type": "a", **fields}), JSON)
+    assert in_json == await over_http(ingest, content_of(fields), MSGPACK)
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+async def test_child_is_accepted_for_what_the_api_accepts(
+    ingest: Ingest, submitter: ChildSubmitter, broker: Broker, name: str
+) -> None:
+    """And what is stored of both is the same, but for what each job has of its own."""
+    content = content_of(ACCEPTED[name])
+    response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": MSGPACK, "accept": JSON})
+    assert response.status_code == 202
+    [child] = await submitter.submit(TraceContext(""), [("", content)])
+    shown = await ingest.get(f"/v1/jobs/{child.id}")
+    same = ("type", "state", "priority", "payload", "tags", "max_attempts", "timeout_s")
+    assert {name: shown[name] for name in same} == {name: response.json()[name] for name in same}
+
+
+async def test_bytes_are_a_payload_of_both(ingest: Ingest, submitter: ChildSubmitter) -> None:
+    """Binary data is stored as it is, and shown as base64."""
+    content = content_of({"payload": {"data": b"\x00\xff"}})
+    [child] = await submitter.submit(TraceContext(""), [("", content)])
+    assert (await over_http(ingest, content, MSGPACK))[0] == 202
+    shown = await ingest.get(f"/v1/jobs/{child.id}")
+    assert base64.b64decode(shown["payload"]["data"]) == b"\x00\xff"
+
+
+async def test_one_bad_child_of_many_keeps_all_from_being_stored(submitter: ChildSubmitter, broker: Broker) -> None:
+    """A handler that is told so need not find out which of them run."""
+    contents = [(f"/{n}", content_of({"payload": math.nan if n == 150 else n})) for n in range(200)]
+    with pytest.raises(InvalidChildError) as caught:
+        await submitter.submit(TraceContext(""), contents)
+    assert [error.pointer for error in caught.value.errors] == ["/150/payload"]
+    assert await broker.registry.queues() == []
