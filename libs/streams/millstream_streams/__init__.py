@@ -3,6 +3,7 @@
 from millstream_streams.assembly import assemble
 from millstream_streams.broker import Broker, open_broker
 from millstream_streams.capabilities import Capabilities
+from millstream_streams.clock import RedisClock
 from millstream_streams.consumers import consumer_name
 from millstream_streams.deliveries import (
     ActionCode,
@@ -74,6 +75,7 @@ __all__ = [
     "ReadyReader",
     "RecoveredJob",
     "Recovery",
+    "RedisClock",
     "RedisObserver",
     "RedisUrlError",
     "Registry",

@@ -1,7 +1,7 @@
 """Everything that a service needs of Redis, opened and closed together."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
 import anyio
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from millstream_contracts import Queue
 from millstream_streams.capabilities import Capabilities, probe, require_suitable
+from millstream_streams.clock import RedisClock
 from millstream_streams.connections import (
     COMMAND_TIMEOUT_S,
     Client,
@@ -20,7 +21,7 @@ from millstream_streams.connections import (
 )
 from millstream_streams.errors import StoreUnavailableError
 from millstream_streams.event_feed import EventFeed
-from millstream_streams.faults import RedisObserver, backoff_s
+from millstream_streams.faults import RedisObserver, attempt, backoff_s
 from millstream_streams.hints import listen
 from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.listing import Listing
@@ -28,6 +29,8 @@ from millstream_streams.reading import ReadyReader
 from millstream_streams.registry import Registry
 from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.views import JobViews
+
+CLOCK_WITHIN_S = 1.0
 
 
 class Broker(Struct, frozen=True):
@@ -39,6 +42,7 @@ class Broker(Struct, frozen=True):
     views: JobViews
     listing: Listing
     registry: Registry
+    clock: RedisClock
     client: Client
     """For this package's own tests and `doctor`; services go through the parts above."""
 
@@ -69,6 +73,14 @@ class Broker(Struct, frozen=True):
     async def listen_cancel(self, worker: str, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
         """Listen for ids of jobs that this worker should stop. See :func:`hints.listen`."""
         await listen(self.url, [self.keys.hint_cancel(worker)], on_hint, on_gap)
+
+    async def look_at_clock(self) -> None:
+        """Ask Redis what time it is. Without an answer the clock goes on by what it has learned before."""
+        asked_at = self.clock.asking()
+        # On a cluster any node answers, and one that is away is no reason for its caller to fail.
+        with suppress(StoreUnavailableError), anyio.move_on_after(CLOCK_WITHIN_S):
+            seconds, microseconds = await attempt(self.client.time)
+            self.clock.heard(seconds + microseconds / 1e6, asked_at, step_s=0.0)
 
     async def probe(self) -> Capabilities:
         """Ask the server what it is. Raises: StoreUnavailableError."""
@@ -114,6 +126,7 @@ async def open_broker(
     client = connect(parsed, max_connections=max_connections, answer_within_s=answer_within_s)
     confirming = connect(parsed, max_connections=max_connections, blocks_for_s=CONFIRM_WITHIN_S)
     scripting = pipelined(client, answer_within_s=answer_within_s)
+    clock = RedisClock()
     views = JobViews(client, keys, patience_s=patience_s)
     try:
         yield Broker(
@@ -126,10 +139,12 @@ async def open_broker(
                 retention_s=retention_s,
                 observer=observer,
                 confirming=confirming,
+                clock=clock,
             ),
             views=views,
             listing=Listing(client, keys, views, patience_s=patience_s),
             registry=Registry(client, keys, patience_s=patience_s),
+            clock=clock,
             client=client,
         )
     finally:

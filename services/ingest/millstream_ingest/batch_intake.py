@@ -19,7 +19,7 @@ from millstream_ingest.negotiation import BatchFormat
 from millstream_ingest.problems import INVALID_REQUEST
 from millstream_ingest.refusals import refusal_of
 from millstream_ingest.type_catalogue import TypeCatalogue
-from millstream_streams import Durability, EnqueueCode, Enqueued, StoreUnavailableError
+from millstream_streams import Durability, EnqueueCode, Enqueued, RedisClock, StoreUnavailableError
 from millstream_telemetry import IngestMetrics, TraceContext
 
 BREATHE_EVERY = 100
@@ -102,12 +102,15 @@ class BatchIntake:
         minter: JobMinter,
         appender: Appender,
         metrics: IngestMetrics,
+        *,
+        clock: RedisClock,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
         self._minter = minter
         self._appender = appender
         self._metrics = metrics
+        self._clock = clock
 
     async def submit(self, batch: BatchRequest) -> BatchReceipt:
         """Store what can be stored and say of each item what became of it.
@@ -136,7 +139,7 @@ class BatchIntake:
                 unbreathed = 0
             job_type, pointer = "", batch.pointer(index)
             try:
-                decoded = decode_submission(part, batch.format.encoding, pointer)
+                decoded = decode_submission(part, batch.format.encoding, pointer, self._clock.now_s)
                 job_type = decoded.submission.type
                 policy = self._admission.admit(decoded, known, pointer)
             except IngestError as refusal:

@@ -32,6 +32,7 @@ class Decoded(Struct, frozen=True):
     """What the payload says, so that nobody has to decode it again."""
 
 
+TOO_FAR = "is more than ten years away"
 _NO_TIMES = (None, None, None, None)
 
 
@@ -100,6 +101,8 @@ def _rule_faults(submission: Submission, prefix: str, clock: Callable[[], float]
 def _time_faults(submission: Submission, prefix: str, now_s: float) -> Iterator[FieldError]:
     run_s = _offset_s(submission.run_at, submission.delay_s, now_s)
     expiry_s = _offset_s(submission.expires_at, submission.expires_in_s, now_s)
+    if far := submission.too_far(now_s):
+        yield FieldError(f"{prefix}/{far}", TOO_FAR)
     if run_s is not None and expiry_s is not None and expiry_s <= run_s:
         name = "expires_at" if submission.expires_at else "expires_in_s"
         yield FieldError(f"{prefix}/{name}", "the job would expire before it may run")

@@ -13,7 +13,7 @@ from millstream_ingest.idempotency import IdempotencyKey, forgotten, reused
 from millstream_ingest.job_minter import JobMinter, Minted, stored_job
 from millstream_ingest.negotiation import Encoding
 from millstream_ingest.type_catalogue import TypeCatalogue
-from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, StoreUnavailableError
+from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, RedisClock, StoreUnavailableError
 from millstream_telemetry import IngestMetrics, TraceContext
 
 # To read a member of an enumeration off its class takes 0.1 us.
@@ -40,6 +40,8 @@ class Intake:
         appender: Appender,
         views: JobViews,
         metrics: IngestMetrics,
+        *,
+        clock: RedisClock,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
@@ -47,6 +49,7 @@ class Intake:
         self._appender = appender
         self._views = views
         self._metrics = metrics
+        self._clock = clock
 
     async def submit(
         self,
@@ -65,7 +68,7 @@ class Intake:
         """
         job_type, begun = "", time.monotonic()
         try:
-            decoded = decode_submission(body, encoding)
+            decoded = decode_submission(body, encoding, clock=self._clock.now_s)
             job_type = decoded.submission.type
             known = self._catalogue.fresh(tenant)
             policy = self._admission.admit(decoded, await self._catalogue.of(tenant) if known is None else known)

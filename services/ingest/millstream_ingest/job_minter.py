@@ -1,7 +1,6 @@
 """Makes a job of an admitted submission: its place, its id, its producer span and what is stored of it."""
 
 import random
-import time
 from functools import lru_cache
 
 import msgspec
@@ -10,7 +9,7 @@ from millstream_contracts import Job, JobState, JobType, Queue, Submission, Tena
 from millstream_contracts.ids import new_job_id
 from millstream_ingest.bodies import Decoded
 from millstream_ingest.idempotency import IdempotencyKey
-from millstream_streams import Enqueued, NewJob, assemble
+from millstream_streams import Enqueued, NewJob, RedisClock, assemble
 from millstream_telemetry import JobTracer, TraceContext
 
 # To read a member of an enumeration off its class takes 0.1 us.
@@ -29,8 +28,9 @@ class Minted(msgspec.Struct, frozen=True):
 class JobMinter:
     """Makes jobs."""
 
-    def __init__(self, tracer: JobTracer) -> None:
+    def __init__(self, tracer: JobTracer, clock: RedisClock) -> None:
         self._tracer = tracer
+        self._clock = clock
 
     def mint(
         self,
@@ -46,19 +46,21 @@ class JobMinter:
         """Return the job of a submission. `waited` says that somebody wants to hear of its end."""
         submission = decoded.submission
         queue = Queue(tenant, JobType(submission.type), _partition(policy, key))
-        job_id = new_job_id(queue)
+        now_ms = self._clock.now_ms()
+        job_id = new_job_id(queue, now_ms)
         trace = self._tracer.send(
             queue.type,
             job_id,
             caller,
             tenant=tenant,
-            delay_s=_delay_s(submission),
+            delay_s=_delay_s(submission, now_ms),
             is_batch_item=is_batch_item,
         )
         job = assemble(
             job_id,
             submission,
             decoded.payload,
+            created_at_ms=now_ms,
             traceparent=trace.traceparent,
             tracestate=trace.tracestate,
             idempotency=key.of(decoded) if key else None,
@@ -100,7 +102,7 @@ def _partition(policy: TypePolicy, key: IdempotencyKey | None) -> int:
     return key.partition_seed % policy.partitions if key else int(random.random() * policy.partitions)
 
 
-def _delay_s(submission: Submission) -> float:
+def _delay_s(submission: Submission, now_ms: int) -> float:
     if submission.run_at is not None:
-        return submission.run_at.timestamp() - time.time()
+        return submission.run_at.timestamp() - now_ms / 1000
     return submission.delay_s or 0.0

@@ -46,6 +46,7 @@ class RedisWatch:
             self._failures.succeeded()
             self.is_away = False
             self._redis = HealthCheck("redis", ok=True)
+            await self._broker.look_at_clock()
 
     async def _ask(self) -> None:
         if self._is_suitable:

@@ -137,14 +137,14 @@ def _put_together(
     metrics: IngestMetrics,
 ) -> Parts:
     catalogue = TypeCatalogue(broker.registry, registry)
-    admission, minter = Admission(config.unknown_types), JobMinter(tracer)
+    admission, minter = Admission(config.unknown_types), JobMinter(tracer, broker.clock)
     lister = JobLister(broker)
     return Parts(
         config=config,
         broker=broker,
         body_reader=BodyReader(config.max_batch_body_bytes),
-        intake=Intake(catalogue, admission, minter, appender, broker.views, metrics),
-        batches=BatchIntake(catalogue, admission, minter, appender, metrics),
+        intake=Intake(catalogue, admission, minter, appender, broker.views, metrics, clock=broker.clock),
+        batches=BatchIntake(catalogue, admission, minter, appender, metrics, clock=broker.clock),
         lister=lister,
         dead=DeadDesk(broker, lister, tracer, metrics),
         surveyor=QueueSurveyor(broker, catalogue),

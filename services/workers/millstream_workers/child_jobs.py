@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from millstream import MillstreamError, NewJob
 from millstream_contracts import JobId, JobType, Queue, Submission, Tenant, limits, new_job_id
-from millstream_streams import JobStore, Registry, assemble
+from millstream_streams import JobStore, RedisClock, Registry, assemble
 from millstream_streams import NewJob as NewStoredJob
 from millstream_telemetry import JobTracer, TraceContext, current_trace_context
 
@@ -37,6 +37,8 @@ class ChildSubmitter:
         tracer: JobTracer,
         tenant: Tenant,
         partitions: Mapping[JobType, int],
+        *,
+        clock: RedisClock,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -45,6 +47,7 @@ class ChildSubmitter:
         self._partitions = partitions
         """Of the types that this worker handles; others are taken to have one."""
         self._known: set[Queue] = set()
+        self._clock = clock
 
     def within(self, parent: TraceContext) -> "JobSubmitter":
         """Return a submitter for one running job, whose children continue its trace."""
@@ -71,10 +74,18 @@ class ChildSubmitter:
     def _child(self, parent: TraceContext, submission: Submission) -> tuple[Queue, NewStoredJob]:
         job_type = JobType(submission.type)
         queue = Queue(self._tenant, job_type, random.randrange(self._partitions.get(job_type, 1)))
-        job_id = new_job_id(queue)
+        now_ms = self._clock.now_ms()
+        if far := submission.too_far(now_ms / 1000):
+            raise InvalidChildError(f"a child job cannot be submitted: `{far}` is more than ten years away")
+        job_id = new_job_id(queue, now_ms)
         trace = self._tracer.send(job_type, job_id, parent, tenant=self._tenant, delay_s=submission.delay_s or 0.0)
         return queue, assemble(
-            job_id, submission, submission.payload, traceparent=trace.traceparent, tracestate=trace.tracestate
+            job_id,
+            submission,
+            submission.payload,
+            created_at_ms=now_ms,
+            traceparent=trace.traceparent,
+            tracestate=trace.tracestate,
         )
 
 

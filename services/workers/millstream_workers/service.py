@@ -185,6 +185,7 @@ class Worker:
                 tracer,
                 config.tenant,
                 {job_type: handler.policy.partitions for job_type, handler in handlers.items()},
+                clock=broker.clock,
             ),
             states=states,
         )
