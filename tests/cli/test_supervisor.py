@@ -1,9 +1,11 @@
 """Supervised processes, real ones."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
@@ -239,6 +241,37 @@ async def test_closed_output_stops_the_supervisor(eventually) -> None:
     async with supervise([script("a", IDLE)], closed) as supervisor:
         await anyio.sleep_forever()
     assert supervisor.pid("a") is None
+
+
+async def test_a_terminal_that_is_gone_is_no_reason_to_stop(tmp_path: Path, eventually) -> None:
+    """Whoever ignores its hang-up wants the children to run on; nothing more is written to it."""
+    written, past = [], tmp_path / "past"
+
+    def gone(name: str, line: str) -> None:
+        written.append(line)
+        raise OSError(errno.EIO, "Input/output error")
+
+    code = f"import time; print('one\\ntwo', flush=True); open({str(past)!r}, 'w'); time.sleep(600)"
+    async with supervise([script("a", code)], gone) as supervisor:
+        await eventually(lambda: written and past.exists(), "its lines are written")
+        assert supervisor.pid("a") is not None
+        supervisor.block.cancel()
+    assert len(written) == 1
+
+
+async def test_a_disk_that_is_full_loses_lines_and_takes_later_ones(eventually) -> None:
+    """One that has room again shows what happens then."""
+    written: list[str] = []
+
+    def full_at_first(name: str, line: str) -> None:
+        written.append(line)
+        if line == "one":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    code = "import time; print('one', flush=True); print('two', flush=True); time.sleep(600)"
+    async with supervise([script("a", code)], full_at_first) as supervisor:
+        await eventually(lambda: "two" in written, "the second line")
+        supervisor.block.cancel()
 
 
 async def test_wait_ready_returns_when_every_address_answers_200(lines: Lines, eventually) -> None:

@@ -162,8 +162,8 @@ class TestTimes:
             ({"delay_s": 5, "expires_in_s": 5}, ("/expires_in_s", "the job would expire before it may run")),
             ({"run_at": NOW_S + 9, "expires_at": NOW_S + 8}, ("/expires_at", "the job would expire before it may run")),
             ({"run_at": NOW_S + 9, "expires_in_s": 8}, ("/expires_in_s", "the job would expire before it may run")),
-            ({"run_at": NOW_S + 4e8}, ("/run_at", "is before 1970 or more than ten years away")),
-            ({"expires_at": NOW_S + 4e8}, ("/expires_at", "is before 1970 or more than ten years away")),
+            ({"run_at": NOW_S + 4e8}, ("/run_at", "is more than ten years away")),
+            ({"expires_at": NOW_S + 4e8}, ("/expires_at", "is more than ten years away")),
         ],
     )
     def test_times_are_refused_when_they_contradict_each_other(self, fields, expected):

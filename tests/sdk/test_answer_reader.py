@@ -28,6 +28,14 @@ def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) ->
     assert retry_after_s({"retry-after": header}, NOW) == seconds
 
 
+@pytest.mark.parametrize("date", ["Fri, 02 Jan 2026 01:04:05 GMT", "Fri, 02 Jan 2026 05:04:05 GMT"])
+def test_retry_after_is_counted_from_the_date_of_the_answer(date: str) -> None:
+    """A client that is two hours ahead would not wait at all, and one that is behind for two hours."""
+    after = date.replace("04:05", "04:35")
+    assert retry_after_s({"retry-after": after, "date": date}, NOW) == 30.0
+    assert retry_after_s({"retry-after": "Fri, 02 Jan 2026 03:04:35 GMT", "date": "nonsense"}, NOW) == 30.0
+
+
 def test_explain_fills_in_a_problem_when_members_are_missing() -> None:
     """All members of a problem document are optional; the status line fills the gaps."""
     answer = Answer(503, {"content-type": "application/problem+json"}, b'{"detail": "later"}')

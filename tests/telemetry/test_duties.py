@@ -7,7 +7,7 @@ import pytest
 import structlog.testing
 
 from millstream_contracts import Backoff
-from millstream_telemetry import DutyMetrics, DutyResult, DutyRunner, MetricRegistry, Wake
+from millstream_telemetry import DutyMetrics, DutyResult, DutyRunner, HealthCheck, MetricRegistry, Wake
 from millstream_telemetry.failure_log import FailureLog
 
 LONG_S = 3600.0
@@ -224,6 +224,37 @@ async def test_runner_is_not_ready_while_a_duty_fails_but_alive(metrics):
             ("recover", False, "ConnectionError: away"),
             ("expire", True, ""),
         ]
+
+
+async def test_a_duty_is_not_ready_before_its_first_pass_has_ended(metrics):
+    """Nothing is known of it yet: to say that it is well would be a guess."""
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    class Slow(Recorded):
+        async def run_once(self):
+            begun.set()
+            await go_on.wait()
+            return await super().run_once()
+
+    duty = Slow()
+    runner = DutyRunner([duty], metrics)
+    assert not runner.ready().ok
+    async with running(runner):
+        await begun.wait()
+        assert [(check.name, check.ok) for check in runner.ready().checks] == [("recover", False)]
+        go_on.set()
+        await duty.until(passes=1)
+        await settled()
+        assert runner.ready().ok
+
+
+async def test_what_else_the_duties_need_is_asked_each_time(metrics):
+    """A check of a service's own stands among those of its duties."""
+    health = HealthCheck("history", ok=False, detail="not asked yet")
+    runner = DutyRunner([], metrics, checks=[lambda: health])
+    assert runner.ready().checks == [health]
+    health = HealthCheck("history", ok=True)
+    assert runner.ready().ok
 
 
 async def test_cancelling_the_runner_cuts_a_pass_off(metrics):

@@ -1,5 +1,6 @@
 """Jobs that handlers submit while they run."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from millstream_contracts import (
     TypePolicy,
     TypeRegistration,
     limits,
+    made_at_ms,
 )
 from millstream_streams import StoreUnavailableError
 from millstream_telemetry import JobTracer
@@ -253,3 +255,20 @@ async def test_a_child_that_the_api_would_refuse_is_an_error_of_the_handler(
     assert job.state is JobState.DEAD
     assert len(raised) == 1
     assert [queue.type for queue in await floor.broker.registry.queues()] == ["parent"]
+
+
+@pytest.mark.parametrize("skew_s", [-7_200, 7_200], ids=["behind", "ahead"])
+async def test_a_child_is_created_when_redis_says_so(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch, skew_s: int
+) -> None:
+    """Also by a worker whose machine is wrong: in what is stored of it, and in its id."""
+    wall, nanoseconds = time.time, time.time_ns
+    monkeypatch.setattr(time, "time", lambda: wall() + skew_s)
+    monkeypatch.setattr(time, "time_ns", lambda: nanoseconds() + skew_s * 10**9)
+    await floor.hire(family())
+    earliest_s, _ = await floor.broker.client.time()
+    parent = await floor.run("by-context")
+    latest_s, _ = await floor.broker.client.time()
+    child = JobId(str(parent.result))
+    for made_ms in ((await spec_of(floor, child)).created_at_ms, made_at_ms(child)):
+        assert earliest_s * 1000 - 2 <= made_ms <= (latest_s + 1) * 1000 + 2

@@ -63,13 +63,14 @@ class Queue(Struct, frozen=True, order=True):
         return cls(Tenant(tenant), JobType(job_type), int(partition, 16))
 
 
-def new_job_id(queue: Queue) -> JobId:
-    """Return a fresh id for a job of this queue."""
+def new_job_id(queue: Queue, at_ms: int | None = None) -> JobId:
+    """Return a fresh id for a job of this queue, made at this time: Unix ms by the clock of Redis, or else our own."""
     try:
         drawn = _drawn.pop()
     except IndexError:
         drawn = _draw()
-    return JobId(f"{queue.type}_{queue.partition:02x}{_time_digits(time.time_ns() // 1_000_000)}{drawn}")
+    made_at_ms = time.time_ns() // 1_000_000 if at_ms is None else at_ms
+    return JobId(f"{queue.type}_{queue.partition:02x}{_time_digits(made_at_ms)}{drawn}")
 
 
 def _draw() -> str:

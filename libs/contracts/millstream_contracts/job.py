@@ -59,7 +59,7 @@ class JobSpec(Struct, frozen=True, array_like=True):
     payload: Raw
     """One MessagePack value."""
     created_at_ms: int
-    """By the clock of Redis or of the ingest that accepted it: for people, never for decisions."""
+    """By the clock of Redis: for people, never for decisions."""
     traceparent: str = ""
     """W3C context of the span `send <type>`, the parent of every attempt."""
     tracestate: str = ""

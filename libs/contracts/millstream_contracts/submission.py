@@ -1,6 +1,6 @@
 """What a client sends to have a job run."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
@@ -11,7 +11,8 @@ from millstream_contracts.job import Priority
 from millstream_contracts.policy import BackoffOptions, Seconds
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LONGEST_DELAY = timedelta(seconds=limits.MAX_DELAY_S)
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+"""Far below what overflows. Whether a time is too far away depends on a clock, and is for whoever accepts it."""
 
 TagKey = Annotated[str, Meta(min_length=1, max_length=limits.MAX_TAG_CHARS)]
 TagValue = Annotated[str, Meta(max_length=limits.MAX_TAG_CHARS)]
@@ -39,8 +40,16 @@ class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_u
             return
         for name in ("run_at", "expires_at"):
             at: datetime | None = getattr(self, name)
-            if at is not None and not EARLIEST <= at <= datetime.now(UTC) + LONGEST_DELAY:
-                raise ValueError(f"`{name}` is before 1970 or more than ten years away")
+            if at is not None and not EARLIEST <= at < LATEST:
+                raise ValueError(f"`{name}` is before 1970 or after 2999")
+
+    def too_far(self, now_s: float) -> str | None:
+        """Return the first field with a moment that is too far from now, in Unix seconds; None when there is none."""
+        for name in ("run_at", "expires_at"):
+            at: datetime | None = getattr(self, name)
+            if at is not None and at.timestamp() - now_s > limits.MAX_DELAY_S:
+                return name
+        return None
 
 
 class Batch(Struct, frozen=True, forbid_unknown_fields=True):

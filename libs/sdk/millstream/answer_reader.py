@@ -56,17 +56,27 @@ def explain(reply: Reply, url: str) -> ApiError:
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the wait that a `Retry-After` header asks for, given as seconds or as a date; None without one."""
+    """Return the wait that a `Retry-After` header asks for, given as seconds or as a date; None without one.
+
+    A date is compared with that of the answer: both are by one clock, which may be another than ours. `now` stands in
+    for the date of an answer that has none.
+    """
     text = headers.get("retry-after", "").strip()
     if text.isdecimal():
         return float(text)
+    moment = _date(text)
+    if moment is None:
+        return None
+    return max(0.0, (moment - (_date(headers.get("date", "")) or now)).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     # A date whose zone is written "-0000" parses as naive, and means UTC.
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _explain_answer(answer: Answer, url: str) -> ApiError:

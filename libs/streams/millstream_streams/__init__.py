@@ -4,6 +4,7 @@ from millstream_streams.address import RedisAddress, parse_redis_url
 from millstream_streams.assembly import assemble
 from millstream_streams.broker import Broker, open_broker
 from millstream_streams.capabilities import Capabilities
+from millstream_streams.clock import RedisClock
 from millstream_streams.consumers import consumer_name
 from millstream_streams.deliveries import (
     ActionCode,
@@ -83,6 +84,7 @@ __all__ = [
     "RecoveredJob",
     "Recovery",
     "RedisAddress",
+    "RedisClock",
     "RedisObserver",
     "RedisTlsError",
     "RedisUrlError",

@@ -15,15 +15,19 @@ def assemble(
     submission: Submission,
     payload: bytes | msgspec.Raw,
     *,
+    created_at_ms: int | None = None,
     traceparent: str = "",
     tracestate: str = "",
     idempotency: Idempotency | None = None,
     waited: bool = False,
 ) -> NewJob:
-    """Return a job of this id, ready to be stored. `payload` is one MessagePack value, checked by the caller."""
+    """Return a job of this id, ready to be stored. `payload` is one MessagePack value, checked by the caller.
+
+    `created_at_ms` is by the clock of Redis; by that of this machine when it is left out.
+    """
     spec = JobSpec(
         payload=msgspec.Raw(payload),
-        created_at_ms=time.time_ns() // 1_000_000,
+        created_at_ms=time.time_ns() // 1_000_000 if created_at_ms is None else created_at_ms,
         traceparent=traceparent,
         tracestate=tracestate,
         max_attempts=submission.max_attempts,

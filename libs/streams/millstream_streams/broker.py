@@ -1,7 +1,7 @@
 """Everything that a service needs of Redis, opened and closed together."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
 import anyio
@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from millstream_contracts import Queue
 from millstream_streams.address import RedisAddress, parse_redis_url
 from millstream_streams.capabilities import Capabilities, probe, require_suitable
+from millstream_streams.clock import RedisClock
 from millstream_streams.connections import (
     COMMAND_TIMEOUT_S,
     Client,
@@ -22,7 +23,7 @@ from millstream_streams.connections import (
 from millstream_streams.diagnosis import scrubbed
 from millstream_streams.errors import StoreUnavailableError, UnsuitableRedisError, WrongServerError
 from millstream_streams.event_feed import EventFeed
-from millstream_streams.faults import RedisObserver, backoff_s
+from millstream_streams.faults import RedisObserver, attempt, backoff_s
 from millstream_streams.hints import listen
 from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.listing import Listing
@@ -30,6 +31,8 @@ from millstream_streams.reading import ReadyReader
 from millstream_streams.registry import Registry
 from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.views import JobViews
+
+CLOCK_WITHIN_S = 1.0
 
 
 class Broker(Struct, frozen=True):
@@ -41,6 +44,7 @@ class Broker(Struct, frozen=True):
     views: JobViews
     listing: Listing
     registry: Registry
+    clock: RedisClock
     client: Client
     """For this package's own tests and `doctor`; services go through the parts above."""
 
@@ -71,6 +75,14 @@ class Broker(Struct, frozen=True):
     async def listen_cancel(self, worker: str, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
         """Listen for ids of jobs that this worker should stop. See :func:`hints.listen`."""
         await listen(self.address, [self.keys.hint_cancel(worker)], on_hint, on_gap)
+
+    async def look_at_clock(self) -> None:
+        """Ask Redis what time it is. Without an answer the clock goes on by what it has learned before."""
+        asked_at = self.clock.asking()
+        # On a cluster any node answers, and one that is away is no reason for its caller to fail.
+        with suppress(StoreUnavailableError), anyio.move_on_after(CLOCK_WITHIN_S):
+            seconds, microseconds = await attempt(self.client.time)
+            self.clock.heard(seconds + microseconds / 1e6, asked_at, step_s=0.0)
 
     async def probe(self) -> Capabilities:
         """Ask the server what it is. Raises: StoreUnavailableError."""
@@ -129,6 +141,7 @@ async def open_broker(
     reading = pipelined_commands(client, answer_within_s=answer_within_s)
     # A page may be large, and what comes behind it on its connection waits.
     paging = pipelined_commands(client, answer_within_s=answer_within_s)
+    clock = RedisClock()
     try:
         yield Broker(
             address=where,
@@ -140,10 +153,12 @@ async def open_broker(
                 retention_s=retention_s,
                 observer=observer,
                 confirming=confirming,
+                clock=clock,
             ),
             views=JobViews(reading, keys, patience_s=patience_s),
             listing=Listing(paging, keys, JobViews(paging, keys, patience_s=patience_s), patience_s=patience_s),
             registry=Registry(reading, keys, patience_s=patience_s),
+            clock=clock,
             client=client,
         )
     finally:

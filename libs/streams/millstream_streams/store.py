@@ -20,6 +20,7 @@ from millstream_contracts import (
     Succeeded,
     limits,
 )
+from millstream_streams.clock import RedisClock
 from millstream_streams.connections import Client
 from millstream_streams.deliveries import (
     ActionCode,
@@ -84,6 +85,7 @@ class JobStore:
         retention_s: float = 3600.0,
         observer: RedisObserver | None = None,
         confirming: Client | None = None,
+        clock: RedisClock | None = None,
     ) -> None:
         self.keys = keys
         self._client = client
@@ -93,6 +95,8 @@ class JobStore:
         self._retention_ms = round(retention_s * 1000)
         """How long a job can be read that ended without a worker's word: cancelled, expired or discarded."""
         self._observer = observer or NoObserver()
+        self._clock = clock or RedisClock()
+        """Learns from each claim, for whoever claims may submit."""
 
     async def enqueue(
         self, queue: Queue, jobs: Sequence[NewJob], durability: Durability | None = None
@@ -141,7 +145,9 @@ class JobStore:
         def arguments(failures: int) -> list[Argument]:
             return [consumer, nonce, "1" if resume or failures else "", *tail]
 
+        asked_at = self._clock.asking()
         ask_again_ms, now, taken, pasts = await self._run("claim", queue, arguments, patience_s)
+        self._clock.heard(int(now) / 1000, asked_at)
         return Claim(_deliveries(queue, nonce, int(now), taken, pasts), int(ask_again_ms))
 
     async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:

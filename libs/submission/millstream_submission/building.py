@@ -1,7 +1,6 @@
 """Makes a job of an admitted submission: its place, its id, its producer span and what is stored of it."""
 
 import random
-import time
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -38,28 +37,31 @@ def build_job(
     idempotency: Idempotency | None = None,
     waited: bool = False,
     is_batch_item: bool = False,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float],
 ) -> BuiltJob:
     """Return the job of a submission. `waited` says that a request wants to hear of its end.
 
     `seed` chooses the partition, where a repetition has to find the one of the first time; without it the partition
-    is drawn.
+    is drawn. `clock` gives Unix seconds, by the clock of Redis.
     """
     submission = decoded.submission
     queue = Queue(tenant, JobType(submission.type), _partition(policy, seed))
-    job_id = new_job_id(queue)
+    now_s = clock()
+    now_ms = int(now_s * 1000)
+    job_id = new_job_id(queue, now_ms)
     trace = tracer.send(
         queue.type,
         job_id,
         caller,
         tenant=tenant,
-        delay_s=delay_s(submission, clock),
+        delay_s=delay_s(submission, now_s),
         is_batch_item=is_batch_item,
     )
     job = assemble(
         job_id,
         submission,
         decoded.payload,
+        created_at_ms=now_ms,
         traceparent=trace.traceparent,
         tracestate=trace.tracestate,
         idempotency=idempotency,

@@ -1,10 +1,11 @@
 """What no single field of a submission can tell: the rules of its times, and what history could not keep."""
 
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from millstream_contracts import FieldError, Submission
+
+TOO_FAR = "is more than ten years away"
 
 _NO_TIMES = (None, None, None, None)
 
@@ -33,6 +34,8 @@ def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float])
 def _time_faults(submission: Submission, prefix: str, now_s: float) -> Iterator[FieldError]:
     run_s = _offset_s(submission.run_at, submission.delay_s, now_s)
     expiry_s = _offset_s(submission.expires_at, submission.expires_in_s, now_s)
+    if far := submission.too_far(now_s):
+        yield FieldError(f"{prefix}/{far}", TOO_FAR)
     if run_s is not None and expiry_s is not None and expiry_s <= run_s:
         name = "expires_at" if submission.expires_at else "expires_in_s"
         yield FieldError(f"{prefix}/{name}", "the job would expire before it may run")
@@ -42,8 +45,8 @@ def _offset_s(at: datetime | None, in_s: float | None, now_s: float) -> float | 
     return in_s if at is None else at.timestamp() - now_s
 
 
-def delay_s(submission: Submission, clock: Callable[[], float] = time.time) -> float:
+def delay_s(submission: Submission, now_s: float) -> float:
     """Return in how many seconds a job shall run at the earliest; 0 or less for at once."""
     if submission.run_at is not None:
-        return submission.run_at.timestamp() - clock()
+        return submission.run_at.timestamp() - now_s
     return submission.delay_s or 0.0

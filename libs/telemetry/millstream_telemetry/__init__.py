@@ -21,7 +21,15 @@ from millstream_telemetry.metrics import (
 from millstream_telemetry.registry import MetricRegistry
 from millstream_telemetry.request_span import ServerSpan
 from millstream_telemetry.spans import JobTracer, Propagation
-from millstream_telemetry.stopping import StopOrders, heed_stop_signals
+from millstream_telemetry.standard_streams import hold_standard_streams
+from millstream_telemetry.stopping import (
+    STACK_SIGNALS,
+    StopOrders,
+    heed_stop_signals,
+    ignore_late_signals,
+    prepare_signals,
+    stop_signals,
+)
 from millstream_telemetry.trace_context import (
     NO_TRACE,
     TraceContext,
@@ -33,6 +41,7 @@ from millstream_telemetry.wake import Wake
 
 __all__ = [
     "NO_TRACE",
+    "STACK_SIGNALS",
     "AdminBindError",
     "AdminServer",
     "Attempt",
@@ -67,10 +76,14 @@ __all__ = [
     "current_trace_context",
     "end_tracing",
     "heed_stop_signals",
+    "hold_standard_streams",
+    "ignore_late_signals",
     "origin",
+    "prepare_signals",
     "read_trace_context",
     "run_duties",
     "serve_admin",
+    "stop_signals",
     "storable",
     "text_of",
     "traceback_of",

@@ -74,6 +74,10 @@ class Child:
         if self.leaving.is_set():
             self._signal(signal.SIGTERM)
 
+    def show_stacks(self) -> None:
+        """Have it show what its threads are doing."""
+        self._signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """Send SIGKILL, if it runs."""
         self._signal(signal.SIGKILL)

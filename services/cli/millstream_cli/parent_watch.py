@@ -23,6 +23,11 @@ GRACE_S = 5.0
 
 _POLL_S = 1.0
 _MAX_FD = 65_536
+# It lives in the group of the command, to which people send signals.
+_NOT_FOR_THE_GUARD = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
+)
 
 
 def guarded(argv: Sequence[str]) -> list[str]:
@@ -46,6 +51,8 @@ def main() -> None:
     # The interpreter ignores these, and what is ignored stays so across exec.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
+    # A service that is asked for its stacks while it starts shows none, and is not ended by it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         os.execvp(command[0], command)  # noqa: S606
     except OSError as error:
@@ -65,7 +72,7 @@ def _fork_guard(command_pid: int) -> None:
 
 
 def _guard(command_pid: int) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _NOT_FOR_THE_GUARD:
         signal.signal(number, signal.SIG_IGN)
     _let_go_of_files()
     while _is_running(command_pid):

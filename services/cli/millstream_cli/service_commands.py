@@ -1,7 +1,6 @@
 """The commands that run a service: settings from the environment and options, logs, traces, then the service."""
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -34,7 +33,16 @@ from millstream_ingest.service import run as run_ingest
 from millstream_reaper.config import ReaperConfig
 from millstream_reaper.service import run_reaper
 from millstream_streams import StoreError
-from millstream_telemetry import JobTracer, TelemetryError, configure_logs, configure_tracing, end_tracing
+from millstream_telemetry import (
+    JobTracer,
+    TelemetryError,
+    configure_logs,
+    configure_tracing,
+    end_tracing,
+    hold_standard_streams,
+    ignore_late_signals,
+    prepare_signals,
+)
 from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import WorkerError
 from millstream_workers.service import run_worker
@@ -50,6 +58,7 @@ service_errors = one_line_errors(
 @service_errors
 def ingest(host: str | None, port: int | None) -> None:
     """Serve the HTTP API."""
+    _begin()
     settings = load(IngestSettings, os.environ, host=host, port=port)
     run_ingest(
         IngestConfig(
@@ -78,6 +87,7 @@ def ingest(host: str | None, port: int | None) -> None:
 @service_errors
 def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | None, processes: int | None) -> None:
     """Run the handlers of APPS, each `module:name`; the built-in handlers when none is named."""
+    _begin()
     settings = load(
         WorkerSettings,
         os.environ,
@@ -89,6 +99,7 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
     redis = address_of(settings)
     if settings.processes > 1:
         anyio.run(run_worker_pool, settings)
+        ignore_late_signals()
         return
     app = load_apps(settings.apps, settings)
     config = WorkerConfig(
@@ -120,6 +131,7 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
 @service_errors
 def dispatcher() -> None:
     """Release due jobs, expire late ones, publish the gauges of the queues, write history."""
+    _begin()
     settings = load(DispatcherSettings, os.environ)
     config = DispatcherConfig(
         redis=address_of(settings),
@@ -136,6 +148,7 @@ def dispatcher() -> None:
 @service_errors
 def reaper() -> None:
     """Recover what got stuck, bury what is beyond help, sweep up."""
+    _begin()
     settings = load(ReaperSettings, os.environ)
     config = ReaperConfig(
         redis=address_of(settings),
@@ -149,6 +162,12 @@ def reaper() -> None:
         admin_port=settings.admin_port,
     )
     _run("reaper", settings, lambda tracer, _: run_reaper(config, tracer=tracer))
+
+
+def _begin() -> None:
+    """Be a service from here on: neither a stray signal nor a terminal that closes ends it."""
+    hold_standard_streams()
+    prepare_signals()
 
 
 Main = Callable[[JobTracer, Callable[[], None]], Coroutine[Any, Any, None]]
@@ -173,9 +192,7 @@ def _run(service: str, settings: ServiceSettings, main: Main) -> None:
             raise _single(group) from None
 
     anyio.run(unwrapped, backend_options={"use_uvloop": True})
-    # Nobody listens any more, and what is left to do takes no time: a late signal must not make it a failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_late_signals()
     if _has_threads_left():
         leave()
 

@@ -4,6 +4,7 @@ It starts a child again that ends unasked, stops them in stages, and leaves none
 not when it is killed.
 """
 
+import errno
 import signal
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +16,7 @@ from anyio.abc import TaskStatus
 from millstream_cli.child import Child, ChildSpec, Sink, describe_exit
 from millstream_cli.errors import ChildEndedError
 from millstream_cli.readiness import wait_until_ready
+from millstream_telemetry import STACK_SIGNALS, stop_signals
 
 SPEAKER = "supervisor"
 """The name under which the supervisor's own lines reach the sink."""
@@ -29,9 +31,10 @@ _HEALTHY_AFTER_S = 30.0
 async def supervise(specs: Sequence[ChildSpec], sink: Sink, *, grace_s: float = 30.0) -> AsyncIterator["Supervisor"]:
     """Run the children for as long as the block lasts; then stop them, stage by stage.
 
-    The first SIGTERM or SIGINT cancels the block, without an error, and so does a child that cannot be kept
+    The first SIGTERM, SIGINT or SIGHUP cancels the block, without an error, and so does a child that cannot be kept
     running. A second signal reaches the children as a second SIGTERM, by which workers hand back at once what still
-    runs; a third one kills. Each child has `grace_s` to end by itself. Run it in the
+    runs; a third one kills. SIGHUP is never a second one, and none where it was ignored from the start. SIGUSR1 and
+    SIGQUIT go on to the children, which show their stacks. Each child has `grace_s` to end by itself. Run it in the
     main thread: signals are heard only there.
 
     Raises: ChildEndedError, after all are stopped, when a child could not be kept running.
@@ -61,7 +64,7 @@ class Supervisor:
         """The block of `supervise`; cancelling it stops the children."""
         self.failure: ChildEndedError | None = None
         self.signals: list[signal.Signals] = []
-        """Those received, in order."""
+        """Those to stop, in order."""
         self.children = {spec.name: Child(spec, self._show) for spec in specs}
         self._sink: Sink | None = sink
         self._grace_s = grace_s
@@ -98,18 +101,28 @@ class Supervisor:
 
     async def heed_signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Stop on the first signal, hurry on the second, kill on the third. `supervise` runs this."""
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        with anyio.open_signal_receiver(*stop_signals(), *STACK_SIGNALS, signal.SIGUSR2) as received:
             task_status.started()
             async for number in received:
-                self.signals.append(number)
-                match len(self.signals):
-                    case 1:
-                        self._show(SPEAKER, f"{number.name}: stopping; a second one hurries, a third one kills")
-                        self.block.cancel()
-                    case 2:
-                        self._hurry()
-                    case _:
-                        self._kill_all()
+                if number in STACK_SIGNALS:
+                    for child in self.children.values():
+                        child.show_stacks()
+                elif number is signal.SIGUSR2:
+                    self._show(SPEAKER, f"{number.name} is ignored")
+                # A terminal that closes sends several, which are no more than the first.
+                elif number is not signal.SIGHUP or not self.signals:
+                    self._heed_order(number)
+
+    def _heed_order(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+        match len(self.signals):
+            case 1:
+                self._show(SPEAKER, f"{number.name}: stopping; a second one hurries, a third one kills")
+                self.block.cancel()
+            case 2:
+                self._hurry()
+            case _:
+                self._kill_all()
 
     async def keep(self, child: Child) -> None:
         """Run a child, again and again, until it is asked to leave. `supervise` runs this."""
@@ -172,6 +185,10 @@ class Supervisor:
         except BrokenPipeError:  # `millstream up | head`: nobody listens, so nobody wants it to run on
             self._sink = None
             self.block.cancel()
+        except OSError as error:
+            # A terminal that is closed stays so; it may have told us to stop, or was told to leave us alone. A disk
+            # that is full takes the next line, perhaps.
+            self._sink = None if error.errno == errno.EIO else self._sink
 
 
 def _stage(child: Child) -> int:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from millstream_contracts import Event, Queue, QueueEvents
 from millstream_history import History, HistoryError, Rows, Schema, rows_of
-from millstream_streams import EventFeed, Registry
+from millstream_streams import Broker, EventFeed
 from millstream_telemetry import DutyResult, HealthCheck, HistoryMetrics
 
 GROUP = "history"
@@ -57,9 +57,9 @@ class Historian:
     name = "historian"
     interval_s = 1.0
 
-    def __init__(self, feed: EventFeed, registry: Registry, history: History, metrics: HistoryMetrics) -> None:
+    def __init__(self, feed: EventFeed, broker: Broker, history: History, metrics: HistoryMetrics) -> None:
         self._feed = feed
-        self._registry = registry
+        self._broker = broker
         self._history = history
         self._metrics = metrics
         self._queues: list[Queue] = []
@@ -95,7 +95,8 @@ class Historian:
         """Hold what there is to store."""
         now = time.monotonic()
         if now >= self._queues_at + QUEUES_EVERY_S:
-            self._queues = await self._registry.queues()
+            await self._broker.look_at_clock()
+            self._queues = await self._broker.registry.queues()
             self._queues_at = now
         if now >= self._taken_at + TAKE_OVER_EVERY_S:
             self._hold(await self._feed.take_over(self._queues, idle_ms=round(ABANDONED_S * 1000)))
@@ -174,6 +175,6 @@ class Historian:
         """Show how far the history is behind: not at all when nothing waits and the database is well, else unknown."""
         oldest_ms = min((event.at_ms for _, event in self._held), default=None)
         if oldest_ms is not None:
-            self._metrics.show_lag(max(0.0, time.time() - oldest_ms / 1000))
+            self._metrics.show_lag(max(0.0, self._broker.clock.now_s() - oldest_ms / 1000))
         else:
             self._metrics.show_lag(0.0 if self._database.ok else math.nan)

@@ -78,4 +78,4 @@ def duties_of(config: DispatcherConfig, broker: Broker, metrics: MetricRegistry,
 async def historian(history: History, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Historian]:
     """Yield the duty that remembers, and close what it has opened."""
     async with aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed:
-        yield Historian(feed, broker.registry, history, HistoryMetrics(metrics))
+        yield Historian(feed, broker, history, HistoryMetrics(metrics))

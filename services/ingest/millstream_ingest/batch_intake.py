@@ -17,7 +17,7 @@ from millstream_ingest.negotiation import BatchFormat
 from millstream_ingest.problems import INVALID_REQUEST
 from millstream_ingest.refusal_log import RefusalLog
 from millstream_ingest.refusals import refusal_of
-from millstream_streams import Durability, EnqueueCode, Enqueued, StoreUnavailableError
+from millstream_streams import Durability, EnqueueCode, Enqueued, RedisClock, StoreUnavailableError
 from millstream_submission import Admission, BuiltJob, Decoded, SubmissionError, TypeCatalogue, build_job
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
@@ -115,6 +115,8 @@ class BatchIntake:
         appender: Appender,
         metrics: IngestMetrics,
         refusals: RefusalLog,
+        *,
+        clock: RedisClock,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
@@ -122,6 +124,7 @@ class BatchIntake:
         self._appender = appender
         self._metrics = metrics
         self._refusals = refusals
+        self._clock = clock
 
     async def submit(self, batch: BatchRequest) -> BatchReceipt:
         """Store what can be stored and say of each item what became of it.
@@ -153,7 +156,7 @@ class BatchIntake:
                 unbreathed = 0
             job_type, pointer = "", batch.pointer(index)
             try:
-                decoded = decode_submission(part, batch.format.encoding, pointer)
+                decoded = decode_submission(part, batch.format.encoding, pointer, self._clock.now_s)
                 job_type = decoded.submission.type
                 policy = self._admission.admit(decoded, known, pointer)
             except SubmissionError as error:
@@ -190,6 +193,7 @@ class BatchIntake:
             seed=key.partition_seed if key else None,
             idempotency=key.of(item.decoded) if key else None,
             is_batch_item=True,
+            clock=self._clock.now_s,
         )
 
     async def _store_load(

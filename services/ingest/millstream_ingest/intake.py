@@ -11,7 +11,7 @@ from millstream_ingest.errors import IngestError
 from millstream_ingest.idempotency import IdempotencyKey, forgotten, reused
 from millstream_ingest.negotiation import Encoding
 from millstream_ingest.refusals import refusal_of
-from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, StoreUnavailableError
+from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, RedisClock, StoreUnavailableError
 from millstream_submission import Admission, BuiltJob, SubmissionError, TypeCatalogue, build_job, stored_job
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
@@ -39,6 +39,8 @@ class Intake:
         appender: Appender,
         views: JobViews,
         metrics: IngestMetrics,
+        *,
+        clock: RedisClock,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
@@ -46,6 +48,7 @@ class Intake:
         self._appender = appender
         self._views = views
         self._metrics = metrics
+        self._clock = clock
 
     async def submit(
         self,
@@ -64,7 +67,7 @@ class Intake:
         """
         job_type, begun = "", time.monotonic()
         try:
-            decoded = decode_submission(body, encoding)
+            decoded = decode_submission(body, encoding, clock=self._clock.now_s)
             job_type = decoded.submission.type
             known = self._catalogue.fresh(tenant)
             policy = self._admission.admit(decoded, await self._catalogue.of(tenant) if known is None else known)
@@ -77,6 +80,7 @@ class Intake:
                 seed=key.partition_seed if key else None,
                 idempotency=key.of(decoded) if key else None,
                 waited=waited,
+                clock=self._clock.now_s,
             )
             [enqueued] = await self._appender.append(built.queue, [built.job], begun, durability)
             if enqueued.code is _STORED:

@@ -61,6 +61,7 @@ class RedisWatch:
             self._failures.succeeded()
             self.is_away = False
             self._redis = HealthCheck("redis", ok=True)
+            await self._broker.look_at_clock()
 
     def _note(self, error: StoreUnavailableError, *, is_away: bool) -> None:
         self._failures.failed(error)

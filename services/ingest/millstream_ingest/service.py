@@ -1,6 +1,5 @@
 """Runs ingest: opens its parts, serves until it is told to stop, leaves in order. The command line calls `run`."""
 
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,10 +34,10 @@ from millstream_telemetry import (
     RedisMetrics,
     configure_logs,
     configure_tracing,
+    heed_stop_signals,
+    ignore_late_signals,
     serve_admin,
 )
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 MAX_CONNECTIONS = 16
 """To Redis. Group commit needs a few; reads, waits and lists share the rest."""
@@ -47,28 +46,24 @@ Listening = Callable[[str, int], None]
 
 
 def run(config: IngestConfig) -> None:
-    """Run ingest until SIGTERM or SIGINT: set up logs and traces of the process, then serve.
+    """Run ingest until it is told to stop: set up logs and traces of the process, then serve.
 
     Raises: BindError, AdminBindError, RedisTlsError, UnsuitableRedisError, TracingConfigError.
     """
     configure_logs("ingest", config.log_level, sys.stderr)
     tracer = JobTracer(configure_tracing("ingest"), propagation=config.trace_propagation)
     uvloop.run(serve(config, tracer=tracer, on_listening=lambda *_: pace_collector()))
+    ignore_late_signals()
 
 
 async def serve(config: IngestConfig, *, tracer: JobTracer, on_listening: Listening | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; run it in the main thread, where signals are heard.
+    """Serve until it is told to stop; run it in the main thread, where signals are heard.
 
     `on_listening` is called with host and port once requests are answered. A second signal cuts the leaving short.
     Raises: BindError, AdminBindError, RedisTlsError, UnsuitableRedisError.
     """
-    stop, hurry = anyio.Event(), anyio.Event()
-    with anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
-        async with _unwrapped(), anyio.create_task_group() as tasks:
-            tasks.start_soon(_heed, signals, stop, hurry)
-            async with open_parts(config, tracer=tracer) as parts:
-                await serve_parts(parts, stop, hurry, on_listening=on_listening)
-            tasks.cancel_scope.cancel()
+    async with _unwrapped(), heed_stop_signals() as orders, open_parts(config, tracer=tracer) as parts:
+        await serve_parts(parts, orders.stop, orders.hurry, on_listening=on_listening)
 
 
 async def serve_parts(
@@ -85,7 +80,7 @@ async def serve_parts(
             if on_listening:
                 on_listening(server.host, server.port)
             await stop.wait()
-            log.info("stopping", drain_s=config.drain_s, grace_s=config.grace_s)
+            log.info("draining", drain_s=config.drain_s, grace_s=config.grace_s)
             # First everybody who routes requests here has to learn that it ends; until then they are answered.
             parts.watch.leave()
             with anyio.move_on_after(config.drain_s):
@@ -147,8 +142,8 @@ def _put_together(
         config=config,
         broker=broker,
         body_reader=BodyReader(config.max_batch_body_bytes),
-        intake=Intake(catalogue, admission, tracer, appender, broker.views, metrics),
-        batches=BatchIntake(catalogue, admission, tracer, appender, metrics, refusals),
+        intake=Intake(catalogue, admission, tracer, appender, broker.views, metrics, clock=broker.clock),
+        batches=BatchIntake(catalogue, admission, tracer, appender, metrics, refusals, clock=broker.clock),
         lister=lister,
         dead=DeadDesk(broker, lister, tracer, metrics, refusals),
         surveyor=QueueSurveyor(broker, catalogue),
@@ -167,13 +162,6 @@ async def _run_until_stopped(server: HttpServer, stop: anyio.Event) -> None:
     await server.run()
     # A server that ends by itself leaves nothing to wait for.
     stop.set()
-
-
-async def _heed(signals: AsyncIterator[signal.Signals], stop: anyio.Event, hurry: anyio.Event) -> None:
-    async for _ in signals:
-        if stop.is_set():
-            hurry.set()
-        stop.set()
 
 
 @asynccontextmanager

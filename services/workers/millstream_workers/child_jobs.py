@@ -1,6 +1,5 @@
 """Jobs that handlers submit: straight into Redis, under the rules of the API, in the trace of their parent."""
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -54,7 +53,7 @@ class ChildSubmitter:
         tracer: JobTracer,
         tenant: Tenant,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._queues = queues

@@ -201,6 +201,7 @@ class Worker:
                 Admission(config.unknown_types),
                 tracer,
                 config.tenant,
+                clock=broker.clock.now_s,
             ),
             states=states,
             clean=clean,

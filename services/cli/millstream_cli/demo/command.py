@@ -77,6 +77,9 @@ async def _run(folder: Path, console: Console) -> list[str]:
                 killed = await _watch(system, client, len(expected), console)
                 jobs = await _read(client, expected)
                 dead = await client.dead(limit=500)
+            # A signal ends the block and not what stands behind it.
+            if system.supervisor.signals:
+                raise CliError(f"{system.supervisor.signals[0].name}: the demo was stopped before its end")
             print_summary(console, jobs)
             _point_around(console, folder)
     complaints = [f"{job.id} {complaint}" for job in jobs if (complaint := expected[job.id](job))]

@@ -1,0 +1,98 @@
+"""The clock of Redis as a process knows it: near the truth, whatever this machine's own clock says."""
+
+import pytest
+from streams.seeds import seed
+
+from millstream_contracts import Queue
+from millstream_streams import Broker, RedisClock
+
+TWO_HOURS_S = 7_200.0
+AT_S = 1_800_000_000.0
+
+
+class Machine:
+    """A machine's clocks, which are moved by hand."""
+
+    def __init__(self, wall_s: float) -> None:
+        self.wall_s = wall_s
+        self.monotonic_s = 1_000.0
+
+    def pass_s(self, seconds: float) -> None:
+        """Let time pass."""
+        self.wall_s += seconds
+        self.monotonic_s += seconds
+
+    def clock(self) -> RedisClock:
+        """Return a clock of Redis on this machine."""
+        return RedisClock(lambda: self.monotonic_s, lambda: self.wall_s)
+
+
+def test_before_the_first_answer_it_is_the_clock_of_this_machine() -> None:
+    """There is no better one."""
+    assert Machine(AT_S).clock().now_s() == AT_S
+
+
+@pytest.mark.parametrize("skew_s", [-TWO_HOURS_S, TWO_HOURS_S])
+def test_one_answer_is_enough_to_know_the_time(skew_s: float) -> None:
+    """However wrong this machine is; what is left of the error is less than half of what the answer took."""
+    machine = Machine(AT_S + skew_s)
+    clock, asked_at = machine.clock(), machine.monotonic_s
+    machine.pass_s(0.004)
+    clock.heard(AT_S, asked_at, step_s=0.0)
+    assert abs(clock.now_s() - AT_S) <= 0.0021
+
+
+def test_a_slow_answer_does_not_spoil_what_a_quick_one_told() -> None:
+    """It only says that the time was somewhere in between, which is known better."""
+    machine = Machine(AT_S + TWO_HOURS_S)
+    clock = machine.clock()
+    clock.heard(AT_S, machine.monotonic_s, step_s=0.0)
+    asked_at = machine.monotonic_s
+    machine.pass_s(9.0)
+    clock.heard(AT_S + 1.0, asked_at, step_s=0.0)
+    assert abs(clock.now_s() - (AT_S + 9.0)) < 0.001
+
+
+def test_a_change_of_this_machine_changes_nothing_and_one_of_redis_is_followed() -> None:
+    """An operator corrects the one; a failover leads to the other."""
+    machine = Machine(AT_S)
+    clock = machine.clock()
+    clock.heard(AT_S, machine.monotonic_s, step_s=0.0)
+    machine.wall_s += TWO_HOURS_S
+    assert clock.now_s() == pytest.approx(AT_S)
+    clock.heard(AT_S - 60, machine.monotonic_s, step_s=0.0)
+    assert clock.now_s() == pytest.approx(AT_S - 60)
+
+
+def test_milliseconds_and_seconds_are_one_time() -> None:
+    """Jobs are stored in the one and judged in the other."""
+    clock = Machine(AT_S + 0.0625).clock()
+    assert (clock.now_ms(), clock.now_s()) == (1_800_000_000_062, AT_S + 0.0625)
+
+
+@pytest.fixture(params=[-TWO_HOURS_S, TWO_HOURS_S], ids=["behind", "ahead"])
+def skewed(broker: Broker, request: pytest.FixtureRequest) -> Broker:
+    """Return a broker on a machine whose clock is wrong."""
+    broker.clock._offset_s += request.param
+    return broker
+
+
+async def test_a_look_learns_the_time(skewed: Broker) -> None:
+    """On every kind of server; a cluster has one time, as far as its nodes agree."""
+    earliest = await redis_ms(skewed)
+    await skewed.look_at_clock()
+    assert earliest - 1 <= skewed.clock.now_ms() <= await redis_ms(skewed) + 1
+
+
+async def test_a_claim_learns_the_time(skewed: Broker, queue: Queue) -> None:
+    """So a handler that submits knows it, and no worker asks for it."""
+    await seed(skewed, queue)
+    earliest = await redis_ms(skewed)
+    await skewed.store.claim(queue, consumer="w", nonce="n", limit=1)
+    assert earliest - 1 <= skewed.clock.now_ms() <= await redis_ms(skewed) + 1
+
+
+async def redis_ms(broker: Broker) -> float:
+    """Return what time it is on Redis, as it says itself."""
+    seconds, microseconds = await broker.client.time()
+    return seconds * 1000 + microseconds / 1000
