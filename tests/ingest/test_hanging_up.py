@@ -16,7 +16,7 @@ from waiting import wait_until
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import Queue
 from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, open_broker
+from millstream_streams import Broker, open_broker, parse_redis_url
 
 CLIENTS = 400
 SLOW_S = 0.15
@@ -33,7 +33,7 @@ async def link(own_redis: EmbeddedRedis) -> AsyncIterator[FaultProxy]:
 @pytest.fixture
 async def ingest(link: FaultProxy, config: IngestConfig) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it."""
-    async with running_ingest(replace(config, redis_url=link.url)) as running:
+    async with running_ingest(replace(config, redis=parse_redis_url(link.url))) as running:
         yield running
 
 
