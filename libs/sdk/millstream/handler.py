@@ -145,7 +145,7 @@ def _payload_type(annotation: Any, where: str) -> PayloadType:
 
 
 def _shown(annotation: Any) -> str:
-    return annotation.__qualname__ if type(annotation) is type else repr(annotation)
+    return annotation.__qualname__ if isinstance(annotation, type) else repr(annotation)
 
 
 def _result_type(annotation: Any) -> Any:
