@@ -21,6 +21,7 @@ def print_it(payload: Invoice) -> None: ...
 """
 
 HEAD = "from millstream import App\napp = App('shop')\n"
+PATTERN = "import typing, msgspec\nCode = typing.Annotated[str, msgspec.Meta(pattern='(?<=a)b')]\n"
 
 BROKEN = {
     "a syntax error": ("def (", "SyntaxError"),
@@ -32,6 +33,14 @@ BROKEN = {
     "an annotation that is no data": (f"{HEAD}@app.job('a.b')\ndef f(payload: type(app)): ...", "App"),
     "two handlers of a type": (f"{HEAD}@app.job('a.b')\ndef f(): ...\n@app.job('a.b')\ndef g(): ...", "a.b"),
     "too many arguments": (f"{HEAD}@app.job('a.b')\ndef f(a: int, b: int): ...", "f"),
+    "a payload that cannot arrive": (
+        f"{HEAD}import pathlib\n@app.job('a.b')\ndef f(to: pathlib.Path): ...",
+        "`Path` has no schema",
+    ),
+    "a pattern that only Python reads": (
+        f"{HEAD}{PATTERN}@app.job('a.b')\ndef f(code: Code): ...",
+        "cannot be checked: the pattern",
+    ),
     "an unknown isolation": (f"{HEAD}@app.job('a.b', isolation='fiber')\ndef f(): ...", "fiber"),
 }
 

@@ -1,6 +1,5 @@
 """What ingest accepts of a payload is what a worker can decode, whatever the handler's type."""
 
-from collections.abc import Callable
 from typing import Any
 
 import hypothesis
@@ -9,65 +8,48 @@ from fuzz.payload_types import TYPES, Drawn
 from fuzz.payload_values import mutated, packed_binaries
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
-from msgspec import Raw
+from payload_route import Refused, Route
 
-from millstream import App, HandlerError
-from millstream.handler import Handler
-from millstream_contracts import TypeRegistration
+from millstream import HandlerError
+from millstream_ingest.negotiation import Encoding
 from millstream_submission.errors import SubmissionError
-from millstream_submission.payload_schema import PayloadSchema, compile_schema
-from millstream_submission.payloads import pack_json, pack_msgpack
 
-Pack = Callable[[Raw, str], tuple[Any, bytes]]
 FUZZ = hypothesis.settings.get_profile("fuzz")
 
 
-def handler_of(annotation: Any) -> Handler[..., Any]:
-    """Return a handler that takes this type. Types that are refused are not looked at."""
-
-    def handle(payload: Any) -> None:
-        """Do nothing."""
-
-    handle.__annotations__["payload"] = annotation
+def route_to(annotation: Any) -> Route:
+    """Return the way to a handler of this type. Types that are refused are not looked at."""
     try:
-        return App("fuzz").job("fuzz.type")(handle)
+        return Route(annotation)
     except HandlerError as error:
-        event(f"refused: {str(error)[-40:]}")
+        event(f"no handler: {str(error)[-40:]}")
         assume(False)
         raise
 
 
-def published(handler: Handler[..., Any]) -> PayloadSchema | None:
-    """Return what ingest checks payloads against, from the registration as it is stored."""
-    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(handler.registration()), type=TypeRegistration)
-    schema = compile_schema(stored.type, stored.payload_schema)
-    assert (schema is None) == (stored.payload_schema is None), f"ingest cannot use {stored.payload_schema}"
-    return schema
-
-
-def verdicts(handler: Handler[..., Any], body: bytes, pack: Pack) -> tuple[bool, str]:
-    """Return whether ingest takes a payload, and what became of it at a worker."""
-    schema = published(handler)
+def decoded(route: Route, stored: bytes | Refused, other: bytes) -> str:
+    """Return what a worker makes of what is stored; of what would be stored, where it is refused."""
     try:
-        value, stored = pack(Raw(body), "/payload")
+        return f"decoded {route.handler.decode(other if isinstance(stored, Refused) else stored)!r}"
+    except Exception as error:  # noqa: BLE001 - whatever it raises, the job would be dead
+        return f"{type(error).__name__}: {error}"
+
+
+def assert_agreement(annotation: Any, value: Any, encoding: Encoding) -> None:
+    """Assert that ingest accepts a payload if and only if the worker can decode it."""
+    route = route_to(annotation)
+    packed = msgspec.msgpack.encode(value)
+    body = packed if encoding is Encoding.MSGPACK else msgspec.json.encode(value)
+    try:
+        stored = route.accept(body, encoding)
     except SubmissionError:
         assume(False)
         raise
-    is_accepted = schema is None or not schema.errors(value)
-    try:
-        return is_accepted, f"decoded {handler.decode(stored)!r}"
-    except Exception as error:  # noqa: BLE001 - whatever it raises, the job would be dead
-        return is_accepted, f"{type(error).__name__}: {error}"
-
-
-def assert_agreement(annotation: Any, value: Any, body: bytes, pack: Pack) -> bool:
-    """Assert that both sides say the same of a payload. Returns: whether it is accepted."""
-    handler = handler_of(annotation)
-    is_accepted, outcome = verdicts(handler, body, pack)
-    verdict = "accepted" if is_accepted else "refused"
-    schema = handler.registration().payload_schema
-    assert is_accepted == outcome.startswith("decoded"), f"{annotation} {value!r}: {verdict}, {outcome}; {schema}"
-    return is_accepted
+    verdict = "refused" if isinstance(stored, Refused) else "accepted"
+    event(verdict)
+    outcome = decoded(route, stored, packed)
+    schema = route.registration.payload_schema
+    assert (verdict == "accepted") == outcome.startswith("decoded"), f"{value!r} {verdict}, but {outcome}; {schema}"
 
 
 @hypothesis.settings(FUZZ, max_examples=FUZZ.max_examples * 8)
@@ -78,7 +60,7 @@ def test_what_is_accepted_over_json_is_what_can_be_decoded(drawn: Drawn, data: s
     value = data.draw(values)
     if data.draw(st.booleans(), label="mutate"):
         value = data.draw(mutated(value))
-    event(f"accepted: {assert_agreement(annotation, value, msgspec.json.encode(value), pack_json)}")
+    assert_agreement(annotation, value, Encoding.JSON)
 
 
 @hypothesis.settings(FUZZ, max_examples=FUZZ.max_examples * 8)
@@ -89,4 +71,28 @@ def test_what_is_accepted_over_message_pack_is_what_can_be_decoded(drawn: Drawn,
     value = packed_binaries(data.draw(values), lambda _: data.draw(st.booleans()))
     if data.draw(st.booleans(), label="mutate"):
         value = packed_binaries(data.draw(mutated(value)), lambda _: data.draw(st.booleans()))
-    assert_agreement(annotation, value, msgspec.msgpack.encode(value), pack_msgpack)
+    assert_agreement(annotation, value, Encoding.MSGPACK)
+
+
+@hypothesis.settings(FUZZ, max_examples=FUZZ.max_examples * 4)
+@given(TYPES, st.data())
+def test_a_payload_is_the_same_in_json_and_message_pack(drawn: Drawn, data: st.DataObject) -> None:
+    """Binary data and its base64 are one value: both are accepted or refused, and what is decoded is equal."""
+    annotation, values = drawn
+    value = data.draw(values)
+    route = route_to(annotation)
+    texts = route.accept(msgspec.json.encode(value), Encoding.JSON)
+    binaries = packed_binaries(value, lambda _: data.draw(st.booleans()))
+    other = route.accept(msgspec.msgpack.encode(binaries), Encoding.MSGPACK)
+    assert isinstance(texts, Refused) == isinstance(other, Refused)
+    if isinstance(texts, bytes) and isinstance(other, bytes):
+        assert shown(route.handler.decode(texts)) == shown(route.handler.decode(other))
+
+
+def shown(payload: Any) -> Any:
+    """Return a decoded payload as JSON shows it: where anything goes, binary data stays what it is."""
+
+    def hook(other: Any) -> Any:
+        return shown(msgspec.msgpack.decode(other)) if isinstance(other, msgspec.Raw) else None
+
+    return msgspec.to_builtins(payload, str_keys=True, enc_hook=hook)

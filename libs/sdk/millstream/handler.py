@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from millstream.context import Context, Submitter, current_submitter
 from millstream.errors import HandlerError, NotBoundError
-from millstream.payloads import PayloadType
+from millstream.payloads import PayloadType, unsafe_union
 from millstream_contracts import TypePolicy, TypeRegistration
 
 if TYPE_CHECKING:
@@ -100,9 +100,11 @@ class Handler(Generic[P, R]):
         annotation = self.signature.result
         if annotation is Any:
             return None
+        if unsafe_union(annotation) is not None:
+            raise HandlerError(f"`{self.type}`: the result type {annotation!r} has a union that crashes msgspec")
         try:
             return msgspec.json.schema(annotation)
-        except TypeError as error:
+        except (TypeError, KeyError) as error:
             raise HandlerError(
                 f"`{self.type}`: the result type {annotation!r} has no schema: {str(error).splitlines()[0]}"
             ) from error
@@ -143,7 +145,7 @@ def _payload_type(annotation: Any, where: str) -> PayloadType:
 
 
 def _shown(annotation: Any) -> str:
-    return annotation.__qualname__ if type(annotation) is type else repr(annotation)
+    return annotation.__qualname__ if isinstance(annotation, type) else repr(annotation)
 
 
 def _result_type(annotation: Any) -> Any:

@@ -123,11 +123,14 @@ class _Writer:
         raise PatternError("`\\b` and `\\B` take other letters for words in other engines")
 
     def _class(self, items: Any, times: int) -> str:
-        if len(items) == 1 and items[0][1] in _COMPLEMENTS:
-            items = [(ops.NEGATE, None), (ops.CATEGORY, _COMPLEMENTS[items[0][1]])]
         is_negated = items[0][0] is ops.NEGATE
-        inside = "".join(self._class_item(op, value, is_negated=is_negated) for op, value in items[is_negated:])
-        return self._atom(times, f"[{'^' if is_negated else ''}{inside}]")
+        complements = [value for _, value in items if value in _COMPLEMENTS and not is_negated]
+        options = [f"[^{self._class_item(None, _COMPLEMENTS[value], is_negated=True)}]" for value in complements]
+        plain = [item for item in items if item[0] is not ops.NEGATE and item[1] not in complements]
+        if plain:
+            inside = "".join(self._class_item(op, value, is_negated=is_negated) for op, value in plain)
+            options.append(f"[{'^' if is_negated else ''}{inside}]")
+        return self._atom(times, options[0] if len(options) == 1 else f"(?:{'|'.join(options)})")
 
     def _class_item(self, op: Any, value: Any, *, is_negated: bool) -> str:
         if op is ops.LITERAL:

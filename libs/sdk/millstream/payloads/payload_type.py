@@ -14,6 +14,8 @@ from millstream.payloads.union_guard import unsafe_union
 
 Decode = Callable[[bytes], Any]
 
+_UUID_BYTES = 16
+
 _decode_plain = msgspec.msgpack.Decoder().decode
 
 
@@ -57,8 +59,8 @@ def _decoder(annotation: Any, fast: Decode, info: mi.Type) -> Decode:
             return general(blob)
 
     def decode_uuids(blob: bytes) -> Any:
-        # Binary data of 16 bytes is no UUID to the schema, but one to msgspec.
-        if b"\xc4\x10" in blob or b"\xc5\x00\x10" in blob or b"\xc6\x00\x00\x00\x10" in blob:
+        # msgspec reads binary data as a UUID, which the schema does not know. In front of it stands its length.
+        if _UUID_BYTES in blob:
             return general(blob)
         try:
             return fast(blob)

@@ -23,6 +23,10 @@ def unsafe_union(annotation: Any) -> Any:
 
 def _inside(annotation: Any, seen: set[Any]) -> Iterator[Any]:
     """Yield the unions in a type."""
+    if type(annotation).__name__ == "TypeAliasType":  # which may name itself
+        if annotation in seen:
+            return
+        seen.add(annotation)
     bare, _ = _bare(annotation)
     if _is_union(bare):
         yield bare

@@ -1,0 +1,60 @@
+"""The way of a payload from a request's body to a handler, by the functions that the product uses."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from millstream import App
+from millstream.handler import Handler
+from millstream_contracts import FieldError, TypeRegistration
+from millstream_ingest.negotiation import Encoding
+from millstream_submission.payload_schema import PayloadSchema, compile_schema
+from millstream_submission.payloads import pack_json, pack_msgpack
+
+_PACK = {Encoding.JSON: pack_json, Encoding.MSGPACK: pack_msgpack}
+
+
+class Refused(Struct, frozen=True):
+    """What ingest answers with."""
+
+    errors: list[FieldError]
+
+
+class Route:
+    """Takes payloads to a handler of one type. Raises: HandlerError, when there can be none."""
+
+    def __init__(self, annotation: Any) -> None:
+        def handle(payload: Any) -> None:
+            """Do nothing."""
+
+        handle.__annotations__["payload"] = annotation
+        self.handler: Handler[..., Any] = App("route").job("route.type")(handle)
+        # As a worker stores its registration and ingest reads it.
+        stored = msgspec.msgpack.encode(self.handler.registration())
+        self.registration = msgspec.msgpack.decode(stored, type=TypeRegistration)
+        self._schema = self._compiled()
+
+    def _compiled(self) -> PayloadSchema | None:
+        schema = self.registration.payload_schema
+        compiled = compile_schema(self.registration.type, schema)
+        assert (compiled is None) == (schema is None), f"ingest cannot use {schema}"
+        return compiled
+
+    def accept(self, body: bytes, encoding: Encoding) -> bytes | Refused:
+        """Return what is stored, or why nothing is. Raises: SubmissionError, when it could be no payload of any type."""
+        value, stored = _PACK[encoding](Raw(body), "/payload")
+        errors = self._schema.errors(value) if self._schema else []
+        return Refused(errors) if errors else stored
+
+    def json(self, text: str | bytes) -> Any:
+        """Return what the handler gets of this JSON, or Refused. Raises: what makes the job dead at the worker."""
+        body = text.encode() if isinstance(text, str) else text
+        return self._arrive(self.accept(body, Encoding.JSON))
+
+    def message_pack(self, value: Any) -> Any:
+        """Return what the handler gets of this value in MessagePack, or Refused. Raises: as :meth:`json`."""
+        return self._arrive(self.accept(msgspec.msgpack.encode(value), Encoding.MSGPACK))
+
+    def _arrive(self, stored: bytes | Refused) -> Any:
+        return stored if isinstance(stored, Refused) else self.handler.decode(stored)
