@@ -22,6 +22,11 @@ from millstream_cli.redis_access import address_of
 from millstream_cli.settings import ALL_SETTINGS, HistorySettings, RedisSettings, load
 from millstream_cli.settings_reader import variables_of
 from millstream_cli.system import free_ports
+from millstream_dispatcher.config import DispatcherConfig
+from millstream_ingest.config import IngestConfig
+from millstream_reaper.config import ReaperConfig
+from millstream_streams import parse_redis_url
+from millstream_workers.config import WorkerConfig
 
 CANARY = "canary4711"
 EVERY_KIND = (RedisSettings, HistorySettings, *ALL_SETTINGS)
@@ -300,3 +305,17 @@ def command_lines() -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_no_configuration_of_a_service_shows_a_secret() -> None:
+    """What settings become is printed as easily as they are."""
+    address = parse_redis_url(f"redis://ann:{CANARY}@h/0")
+    configs = [
+        IngestConfig(redis=address),
+        WorkerConfig(redis=address),
+        ReaperConfig(redis=address),
+        DispatcherConfig(redis=address, history_url=ADDRESSES["history_url"].format(secret=CANARY)),
+    ]
+    for config in configs:
+        assert "RedisAddress(redis://h:6379/0)" in repr(config)
+        assert CANARY not in repr(config) + str(config)
