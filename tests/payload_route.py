@@ -42,7 +42,7 @@ class Route:
         return compiled
 
     def accept(self, body: bytes, encoding: Encoding) -> bytes | Refused:
-        """Return what is stored, or why nothing is. Raises: SubmissionError, when it could be no payload of any type."""
+        """Return what is stored, or why nothing is. Raises: SubmissionError, when it is no payload of any type."""
         value, stored = _PACK[encoding](Raw(body), "/payload")
         errors = self._schema.errors(value) if self._schema else []
         return Refused(errors) if errors else stored

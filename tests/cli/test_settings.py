@@ -19,6 +19,7 @@ from millstream_cli.settings import (
     WorkerSettings,
     load,
 )
+from millstream_cli.settings_reader import variables_of
 
 
 def problems_of(kind: type[msgspec.Struct], environ: dict[str, str], **options: object) -> tuple[str, ...]:
@@ -244,3 +245,61 @@ def test_load_answers_any_text_with_settings_or_a_settings_error(variable: str, 
     """No value whatever gives a traceback."""
     with contextlib.suppress(SettingsError):
         assert isinstance(load(WorkerSettings, {f"MILLSTREAM_{variable.upper()}": value}), WorkerSettings)
+
+
+def test_a_field_that_names_a_file_is_set_by_its_path_alone(tmp_path: Path) -> None:
+    """`MILLSTREAM_REDIS_CA_FILE` is the path of a certificate, and not the path of a file with that path in it."""
+    environ = {"MILLSTREAM_REDIS_CA_FILE": str(tmp_path / "ca.pem")}
+    assert load(RedisSettings, environ).redis_ca_file == tmp_path / "ca.pem"
+    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_CA_FILE_FILE": str(tmp_path / "path")})
+    assert line.startswith("MILLSTREAM_REDIS_CA_FILE_FILE is no setting; did you mean `MILLSTREAM_REDIS_CA_FILE`?")
+    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_CA": "/ca.pem"})
+    assert line == "MILLSTREAM_REDIS_CA is no setting; did you mean `MILLSTREAM_REDIS_CA_FILE`?"
+
+
+def test_no_variable_sets_two_fields() -> None:
+    """A field `x_file` beside a field `x` would leave it open what `MILLSTREAM_X_FILE` means."""
+    names = {field.name for kind in ALL_SETTINGS for field in msgspec.structs.fields(kind)}
+    variables = [variable for name in names for variable in variables_of(name)]
+    assert len(variables) == len(set(variables))
+
+
+def test_the_content_of_a_file_is_not_shown(tmp_path: Path) -> None:
+    """The file that was to hold a URL holds the password: the most natural of mistakes."""
+    file = tmp_path / "redis"
+    file.write_text("hunter2\n")
+    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_URL_FILE": str(file)})
+    assert line.startswith(f"MILLSTREAM_REDIS_URL_FILE={file}: its content is not shown: expected an address such as")
+    (line,) = problems_of(IngestSettings, {"MILLSTREAM_PORT_FILE": str(file)})
+    assert line == f"MILLSTREAM_PORT_FILE={file}: its content is not shown: expected a port from 1 to 65535"
+
+
+def test_an_empty_file_is_no_password(tmp_path: Path) -> None:
+    """A secret that was not filled in would leave the door open, or shut, for no reason that anybody sees."""
+    file = tmp_path / "password"
+    file.touch()
+    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_PASSWORD_FILE": str(file)})
+    assert line.startswith(f"MILLSTREAM_REDIS_PASSWORD_FILE={file}")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://h:99999", "http://h:99999"),
+        ("http://ann:hunter2@h/x?password=hunter2&y=1", "http://***@h/x?***"),
+        ("http://a,b:2,[::1]:3/main", "http://a,b:2,[::1]:3/main"),
+        ("http://:hun/ter2@h", "a value that is no address"),
+        ("hunter2", "a value that is no address"),
+    ],
+)
+def test_a_wrong_address_is_shown_without_credentials_and_query(url: str, shown: str) -> None:
+    """It is shown where it leads, if it leads anywhere."""
+    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_URL": url})
+    assert line.partition(": expected")[0] in {f"MILLSTREAM_REDIS_URL={shown}", f"MILLSTREAM_REDIS_URL holds {shown}"}
+
+
+def test_a_wrong_value_takes_one_line_however_long_it_is() -> None:
+    """A value with a line break would look like two mistakes, and a long one like none."""
+    (line,) = problems_of(IngestSettings, {"MILLSTREAM_PORT": "80\n" + "9" * 5000})
+    assert line.isprintable()
+    assert len(line) < 200

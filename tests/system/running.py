@@ -86,7 +86,7 @@ class System:
         self.url = f"http://127.0.0.1:{port}"
         self.admin_urls: Mapping[str, str] = dict(_METRICS.findall(banner))
         """Of health and metrics, by process."""
-        self.redis_url = re.search(r"redis(?:\+\w+)?://\S+", banner)[0]
+        self.redis_url = re.search(r"rediss?(?:\+\w+)?://\S+", banner)[0]
         self.log = log
 
     def client(self) -> Client:

@@ -6,9 +6,9 @@ import anyio
 import pytest
 import structlog.testing
 
-from millstream_contracts import Backoff
+from millstream_contracts import Backoff, ForeseenError
 from millstream_telemetry import DutyMetrics, DutyResult, DutyRunner, HealthCheck, MetricRegistry, Wake
-from millstream_telemetry.failure_log import FailureLog
+from millstream_telemetry.failure_log import MOST_TOLD, FailureLog
 
 LONG_S = 3600.0
 
@@ -303,3 +303,67 @@ def test_same_failure_is_logged_when_it_starts_once_a_minute_and_when_it_ends():
         ("duty works again", "recover"),
     ]
     assert [line.get("failures") for line in lines] == [None, 61, 121, None, 131]
+
+
+class AwayError(ForeseenError):
+    """What a store raises."""
+
+    def __init__(self, text: str, reason: str = "away") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def logged(*errors):
+    """Return the lines about these failures, one a second."""
+    now = [0.0]
+    with structlog.testing.capture_logs() as lines:
+        log = FailureLog("recover", clock=lambda: now[0])
+        for error in errors:
+            now[0] += 1.0
+            log.failed(error)
+    return lines
+
+
+def test_foreseen_failure_is_one_line_with_its_reason_and_no_traceback():
+    """What is no defect needs no stack; it needs to be read."""
+    (line,) = logged(AwayError("nobody\n  answers\x1b[2J", "refused"))
+    assert "exc_info" not in line
+    assert (line["error"], line["reason"]) == ("nobody answers\ufffd[2J", "refused")
+
+
+def test_defect_has_its_traceback_and_a_bounded_line():
+    """An error that nobody foresaw is looked for in the code; a `reason` of its own kind is none of ours."""
+    error = UnicodeDecodeError("utf-8", b"x" * 9000, 0, 1, "y" * 9000)
+    (line,) = logged(error)
+    assert line["exc_info"] is error
+    assert len(line["error"]) <= 300
+    assert "reason" not in line
+
+
+def test_foreseen_failure_that_changes_is_told_at_once_and_one_that_comes_back_is_not():
+    """Who mends one thing sees the next; two that take turns do not fill the log."""
+    away, refused = AwayError("silent"), AwayError("wrong password", "refused")
+    lines = logged(away, refused, away, refused, AwayError("wrong certificate", "refused"))
+    assert [line["error"] for line in lines] == ["silent", "wrong password", "wrong certificate"]
+
+
+def test_foreseen_failures_that_are_never_the_same_do_not_fill_the_log():
+    """A text with a number in it is another text each time."""
+    assert len(logged(*(AwayError(f"port {port}") for port in range(50)))) == MOST_TOLD
+
+
+def test_repeated_failure_says_why():
+    """Who looks at the last minute of a log learns what is wrong."""
+    lines = logged(*[AwayError("wrong password", "refused")] * 62)
+    assert [line["event"] for line in lines] == ["duty failed", "duty still fails"]
+    assert (lines[1]["error"], lines[1]["reason"]) == ("wrong password", "refused")
+
+
+def test_failure_that_ended_is_told_again_when_it_comes_back():
+    """A new outage is news, within the minute too."""
+    with structlog.testing.capture_logs() as lines:
+        log = FailureLog("recover")
+        for _ in range(2):
+            log.failed(AwayError("silent"))
+            log.succeeded()
+    assert [line["event"] for line in lines] == ["duty failed", "duty works again"] * 2

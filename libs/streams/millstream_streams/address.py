@@ -4,6 +4,7 @@ Neither the text of an address nor an error about one has a user name or a passw
 """
 
 import re
+from contextlib import suppress
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
@@ -71,11 +72,12 @@ def parse_redis_url(url: str) -> RedisAddress:
 
     Raises: RedisUrlError.
     """
-    # What is wrong is told without the words of urllib, which quotes what it cannot read: that may be a password.
-    try:
+    # Raised outside of handlers: urllib quotes what it cannot read, and that may be a password.
+    parts = None
+    with suppress(ValueError):
         parts = urlsplit(url)
-    except ValueError:
-        raise RedisUrlError(f"the Redis URL cannot be read; {_FORM}") from None
+    if parts is None:
+        raise RedisUrlError(f"the Redis URL cannot be read; {_FORM}")
     if parts.query or parts.fragment or not parts.netloc:
         raise RedisUrlError(
             f"the Redis URL has no host, or more than that and a path (write `/` in a password as %2F); {_FORM}"
@@ -102,14 +104,15 @@ def parse_redis_url(url: str) -> RedisAddress:
 
 
 def _host(text: str, default_port: int) -> tuple[str, int]:
-    try:
+    host, port = None, None
+    with suppress(ValueError):
         parts = urlsplit(f"//{text}")
-        port = parts.port or default_port
-    except ValueError:
-        raise RedisUrlError(f"a host in the Redis URL has no valid port; {_FORM}") from None
-    if not parts.hostname:
+        host, port = parts.hostname or "", parts.port or default_port
+    if host is None or port is None:
+        raise RedisUrlError(f"a host in the Redis URL has no valid port; {_FORM}")
+    if not host:
         raise RedisUrlError(f"the Redis URL names no host; {_FORM}")
-    return parts.hostname, port
+    return host, port
 
 
 def _path(parts: SplitResult, mode: str) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """Everything that a service needs of Redis, opened and closed together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
@@ -85,8 +85,8 @@ class Broker(Struct, frozen=True):
             self.clock.heard(seconds + microseconds / 1e6, asked_at, step_s=0.0)
 
     async def probe(self) -> Capabilities:
-        """Ask the server what it is. Raises: StoreUnavailableError."""
-        return await probe(self.client, self.address)
+        """Ask the server what it is. Raises: UnsuitableRedisError, StoreUnavailableError."""
+        return await self._ask(probe)
 
     async def wait_suitable(self, on_failure: Callable[[StoreUnavailableError], None]) -> Capabilities:
         """Wait for Redis as long as it takes, then refuse one on which jobs get lost.
@@ -108,8 +108,11 @@ class Broker(Struct, frozen=True):
 
         Raises: UnsuitableRedisError, StoreUnavailableError.
         """
+        return await self._ask(require_suitable)
+
+    async def _ask(self, ask: Callable[[Client, RedisAddress], Awaitable[Capabilities]]) -> Capabilities:
         try:
-            return await require_suitable(self.client, self.address)
+            return await ask(self.client, self.address)
         except WrongServerError as error:
             # To wait for what cannot come would be to wait for ever.
             raise UnsuitableRedisError(str(error)) from None

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from millstream_cli.masking import mask_text
+from millstream_cli.masking import mask_path, mask_text
 from millstream_cli.secret import Secret
 from millstream_cli.settings_reader import read_settings
 from millstream_contracts import limits
@@ -65,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What all settings have in common: their text holds no secret."""
 
     def __repr__(self) -> str:
-        values = (f"{name}={_shown(value)}" for name, value in msgspec.structs.asdict(self).items())
+        values = (f"{name}={_shown(name, value)}" for name, value in msgspec.structs.asdict(self).items())
         return f"{type(self).__name__}({', '.join(values)})"
 
 
@@ -245,5 +245,8 @@ def load(kind: type[S], environ: Mapping[str, str], **options: object) -> S:
     return read_settings(kind, environ, options=options, known=known)
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
+    # A path has one slash where an address that was put there had two.
+    if isinstance(value, Path) and (name.endswith("_file") or ":/" in str(value)):
+        return repr(mask_path(value))
     return repr(mask_text(value)) if isinstance(value, str) else repr(value)

@@ -21,3 +21,8 @@ class DispatcherConfig(Struct, frozen=True, kw_only=True):
     """The history database; None where nothing is to be remembered."""
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None
+
+    def __repr__(self) -> str:
+        """Leave the URL of the history out: it may hold a password."""
+        shown = {field: getattr(self, field) for field in self.__struct_fields__ if field != "history_url"}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

@@ -1,0 +1,321 @@
+"""Secrets stay where they were put: one is planted in every setting, and everything that comes out is searched for it.
+
+Settings and commands are enumerated, so that a new one is covered, or fails here until somebody says how to use it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import redis
+from cli.commands import run, run_program, started_program
+from msgspec import inspect
+
+from millstream_cli.embedded import EmbeddedRedis
+from millstream_cli.errors import SettingsError
+from millstream_cli.main import main
+from millstream_cli.redis_access import address_of
+from millstream_cli.settings import ALL_SETTINGS, HistorySettings, RedisSettings, load
+from millstream_cli.settings_reader import variables_of
+from millstream_cli.system import free_ports
+from millstream_dispatcher.config import DispatcherConfig
+from millstream_ingest.config import IngestConfig
+from millstream_reaper.config import ReaperConfig
+from millstream_streams import parse_redis_url
+from millstream_workers.config import WorkerConfig
+
+CANARY = "canary4711"
+EVERY_KIND = (RedisSettings, HistorySettings, *ALL_SETTINGS)
+FIELDS = sorted({(kind, field.name) for kind in EVERY_KIND for field in msgspec.structs.fields(kind)}, key=str)
+
+ADDRESSES = {
+    "redis_url": "redis://ann:{secret}@127.0.0.1:9/0",
+    "history_url": "postgresql://ann:{secret}@127.0.0.1:9/x",
+    "url": "http://ann:{secret}@127.0.0.1:9",
+}
+"""A valid value with a secret in it, of every setting that is an address."""
+
+WORDS = {
+    "check": ["millstream_cli.demo.jobs:app"],
+    "dead": [],
+    "job": ["x_0001"],
+    "queues": [],
+    "submit": ["x"],
+    "doctor": [],
+    "migrate": [],
+    "ingest": [],
+    "dispatcher": [],
+    "worker": [],
+    "reaper": [],
+    "up": [],
+}
+"""How every command is called that reads settings; `demo` takes none."""
+
+SERVICES = {"ingest", "dispatcher", "worker", "reaper"}
+"""Those that wait for Redis and do not end."""
+
+
+def test_every_command_and_every_address_is_covered() -> None:
+    """What is added has to be added here: a secret that nothing looks for is found by others."""
+    assert WORDS.keys() | {"demo"} == main.commands.keys()
+    assert {name for kind, name in FIELDS if is_address(kind, name)} == ADDRESSES.keys()
+
+
+def is_address(kind: type[msgspec.Struct], name: str) -> bool:
+    """Whether a setting is a URL."""
+    (field,) = (one for one in inspect.type_info(kind).fields if one.name == name)
+    members = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+    return any(isinstance(one, inspect.Metadata) and (one.extra or {}).get("is_address") for one in members)
+
+
+def holds_secret(kind: type[msgspec.Struct], name: str) -> bool:
+    """Whether a setting is of the type that is never shown."""
+    return "Secret" in str(kind.__annotations__.get(name, RedisSettings.__annotations__.get(name)))
+
+
+SECRET_FIELDS = [one for one in FIELDS if one[1] in ADDRESSES or holds_secret(*one)]
+
+WRONG_ADDRESSES = [
+    f"redis://ann:{CANARY}@h/0?x=1",
+    f"redis://h/0?password={CANARY}",
+    f"redis://h/0?{CANARY}",
+    f"redis://h/0#{CANARY}",
+    f"redis://ann:{CANARY}@h:port",
+    f"redis://:{CANARY}/x@h/0",
+    f"redis://:x/{CANARY}@h/0",
+    f"redis://:{CANARY}?x@h",
+    f"redis://ann:12?{CANARY}@h",
+    f"redis://:{CANARY}#x@h",
+    f"redis://ann:12#{CANARY}@h",
+    f"redis://:{CANARY}\u2100@h",
+    f"redis://:{CANARY}@[::1",
+    f"redis+sentinel://:{CANARY}@h",
+    f"rediss+cluster://:{CANARY}@h/1",
+    f"http://:{CANARY}@h",
+    f"ann:{CANARY}@h",
+    f"postgresql://h/x?sslpassword={CANARY}",
+    f"postgresql://:{CANARY}\u2100@h/x",
+    f"postgresql://ann:{CANARY}@h:port/x",
+    f"http://ann:{CANARY}@h:port",
+    f"http://h?token={CANARY}",
+    f"://{CANARY}",
+    CANARY,
+]
+"""What people put where an address is to stand. None of it may be shown, but for a host."""
+
+
+def told_by(kind: type[msgspec.Struct], **environ: str) -> str:
+    """Return all that reading settings says, and what is made of them."""
+    said = []
+    try:
+        settings = load(kind, environ)
+        said += [repr(settings), str(settings)]
+        if isinstance(settings, RedisSettings):
+            address = address_of(settings)
+            said += [repr(address), str(address), address.text]
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text is looked at
+        said += [str(error), *(str(one) for one in (error.__cause__, error.__context__) if one)]
+    return "\n".join(said)
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_wrong_value_shows_no_secret(kind: type[msgspec.Struct], name: str, tmp_path: Path) -> None:
+    """A value out of a file is never shown; one of a variable unless it is secret or may hold credentials."""
+    variable, *file_variable = variables_of(name)
+    for value in WRONG_ADDRESSES:
+        if "://" in value or is_address(kind, name):
+            assert CANARY not in told_by(kind, **{variable: value}), value
+        for with_file in file_variable:
+            (tmp_path / "value").write_text(value)
+            with_content = told_by(kind, **{with_file: str(tmp_path / "value")})
+            if not is_plain(kind, name, value):
+                assert CANARY not in with_content, value
+            # The secret in place of the path.
+            assert CANARY not in told_by(kind, **{with_file: value}), value
+
+
+def is_plain(kind: type[msgspec.Struct], name: str, value: str) -> bool:
+    """Whether a text is a good value of a setting that is no secret, and is shown like any other."""
+    if name in ADDRESSES or holds_secret(kind, name) or "://" in value:
+        return False
+    try:
+        load(kind, {f"MILLSTREAM_{name.upper()}": value})
+    except SettingsError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("kind", "name"), SECRET_FIELDS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_good_value_shows_no_secret(kind: type[msgspec.Struct], name: str, tmp_path: Path) -> None:
+    """Neither the text of settings, nor that of the address made of them."""
+    value = ADDRESSES.get(name, "{secret}").format(secret=CANARY)
+    (tmp_path / "value").write_text(f"{value}\n")
+    variable, with_file = variables_of(name)
+    for environ in ({variable: value}, {with_file: str(tmp_path / "value")}):
+        assert CANARY not in told_by(kind, **environ)
+        assert CANARY in str(msgspec.to_builtins(loaded(kind, name, environ), enc_hook=lambda value: value.reveal()))
+
+
+def loaded(kind: type[msgspec.Struct], name: str, environ: dict[str, str]) -> object:
+    """Return one setting; those that must not stand alone are given their other half."""
+    try:
+        return getattr(load(kind, environ), name)
+    except SettingsError as error:
+        (other,) = re.findall(r"(MILLSTREAM_\w+USERNAME) and", str(error))
+        return getattr(load(kind, {**environ, other: "ann"}), name)
+
+
+@pytest.mark.parametrize("command", WORDS)
+@pytest.mark.parametrize("way", ["variable", "file", "option"])
+def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path) -> None:
+    """Whatever a command does with it: what it says is searched, with the traceback if there is one."""
+    for name in ADDRESSES:
+        variable, with_file = variables_of(name)
+        for value in WRONG_ADDRESSES:
+            (tmp_path / "value").write_text(value)
+            words, environ = WORDS[command], {variable: value}
+            if way == "file":
+                environ = {with_file: str(tmp_path / "value")}
+            elif way == "option":
+                if not any("--url" in one.opts for one in main.commands[command].params):
+                    return
+                words, environ = [*words, "--url", value], {}
+            if not is_read(command, name):
+                continue
+            result = run(command, *words, **environ)
+            assert result.exit_code in {1, 2}, (value, result.output)
+            shown = f"{result.output}{result.exception!r}"
+            assert CANARY not in shown.replace(f"//{CANARY}", ""), value
+
+
+READ = {
+    "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
+    "history_url": {"migrate", "dispatcher"},
+    "url": {"dead", "job", "queues", "submit"},
+}
+"""Which commands use an address; the others take no notice of it."""
+
+
+def is_read(command: str, name: str) -> bool:
+    """Whether a command uses this address, and would not wait for what it leads to."""
+    return command in READ[name] and not (command in SERVICES and name == "history_url")
+
+
+SCENES = {
+    "in the URL, as a file": (
+        {"REDIS_URL": "redis://ann:{secret}@{redis}/0", "HISTORY_URL": ADDRESSES["history_url"]},
+        True,
+    ),
+    "beside the URL": (
+        {"REDIS_URL": "redis://{redis}/0", "REDIS_PASSWORD": "{secret}", "URL": ADDRESSES["url"]},
+        False,
+    ),
+    "for Sentinels, as a file": (
+        {"REDIS_URL": "redis+sentinel://{redis}/main", "SENTINEL_PASSWORD": "{secret}", "REDIS_PASSWORD": "{secret}"},
+        True,
+    ),
+}
+
+
+def planted(scene: str, server: str, folder: Path) -> dict[str, str]:
+    """Return variables with the secret in them, or in files that they name."""
+    values, as_files = SCENES[scene]
+    mail = {"SMTP_HOST": "127.0.0.1", "SMTP_USERNAME": "ann", "SMTP_PASSWORD": "{secret}"}
+    environ = {}
+    for name, value in {**values, **mail}.items():
+        text = value.format(secret=CANARY, redis=server)
+        environ[f"MILLSTREAM_{name}"] = text
+        if as_files and CANARY in text:
+            (folder / name).write_text(f"{text}\n")
+            del environ[f"MILLSTREAM_{name}"]
+            environ[f"MILLSTREAM_{name}_FILE"] = str(folder / name)
+    return environ
+
+
+@pytest.fixture
+def locked_redis(own_redis: EmbeddedRedis) -> str:
+    """Return host and port of a server with another password, so that every log-in fails."""
+    with redis.Redis(port=own_redis.port, protocol=2) as client:
+        client.config_set("requirepass", "right")
+    return f"127.0.0.1:{own_redis.port}"
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_services_that_are_refused_show_no_secret(scene: str, locked_redis: str, tmp_path: Path, wait_until) -> None:
+    """Not in their logs, nor on their health and metrics routes, nor on their command lines."""
+    environ = planted(scene, locked_redis, tmp_path)
+    with ExitStack() as processes:
+        logs, ports = {}, {}
+        for service, port in zip(sorted(SERVICES), free_ports(len(SERVICES)), strict=True):
+            variable = "MILLSTREAM_PORT" if service == "ingest" else "MILLSTREAM_ADMIN_PORT"
+            logs[service], ports[service] = tmp_path / f"{service}.log", port
+            own = {**environ, variable: str(port)}
+            processes.enter_context(started_program(service, log=logs[service], **own))
+        for service, log in logs.items():
+            wait_until(lambda log=log: '"reason":"refused"' in log.read_text(), f"{service} is refused")
+        said = [*(log.read_text() for log in logs.values()), *answers(ports.values()), *command_lines()]
+    assert CANARY not in "\n".join(said)
+
+
+def test_a_system_that_runs_shows_no_secret(own_redis: EmbeddedRedis, tmp_path: Path, wait_until) -> None:
+    """Nor does one in which all is well: `up` with a Redis of its user's own, its services, and what they answer."""
+    with redis.Redis(port=own_redis.port, protocol=2) as client:
+        client.config_set("requirepass", CANARY)
+    (tmp_path / "url").write_text(f"redis://:{CANARY}@127.0.0.1:{own_redis.port}/0")
+    environ = {"MILLSTREAM_REDIS_URL_FILE": str(tmp_path / "url"), "MILLSTREAM_LOG_LEVEL": "debug"}
+    log = tmp_path / "up.log"
+    port = str(free_ports(1)[0])
+    with started_program("up", "--port", port, "--workers", "1", log=log, cwd=tmp_path, **environ):
+        wait_until(lambda: "Try: " in log.read_text(), "the system is up")
+        ports = [port, *re.findall(r"http://127.0.0.1:(\d+)/metrics", log.read_text())]
+        said = [log.read_text(), *answers(ports), *command_lines()]
+    assert any("millstream_cli.main" in line for line in said)
+    assert CANARY not in "\n".join(said)
+
+
+@pytest.mark.parametrize("command", ["doctor", "migrate", "queues", "submit", "job", "dead"])
+@pytest.mark.parametrize("scene", ["in the URL, as a file", "beside the URL"])
+def test_commands_that_fail_show_no_secret(command: str, scene: str, locked_redis: str, tmp_path: Path) -> None:
+    """What cannot be reached is named without what it is reached with."""
+    done = run_program(command, *WORDS[command], **planted(scene, locked_redis, tmp_path))
+    assert done.returncode != 0
+    assert CANARY not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def answers(ports: Iterable[int | str]) -> Iterator[str]:
+    """Yield what services answer on their routes for people and machines."""
+    for port in ports:
+        for path in ("livez", "readyz", "health", "metrics"):
+            # Who has ended says nothing more.
+            with suppress(httpx.HTTPError):
+                yield httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=10).text
+
+
+def command_lines() -> list[str]:
+    """Return the command lines of all processes, where the system shows them as files."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+def test_no_configuration_of_a_service_shows_a_secret() -> None:
+    """What settings become is printed as easily as they are."""
+    address = parse_redis_url(f"redis://ann:{CANARY}@h/0")
+    configs = [
+        IngestConfig(redis=address),
+        WorkerConfig(redis=address),
+        ReaperConfig(redis=address),
+        DispatcherConfig(redis=address, history_url=ADDRESSES["history_url"].format(secret=CANARY)),
+    ]
+    for config in configs:
+        assert "RedisAddress(redis://h:6379/0)" in repr(config)
+        assert CANARY not in repr(config) + str(config)

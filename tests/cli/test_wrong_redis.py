@@ -1,0 +1,156 @@
+"""A wrong address of Redis, in every command that has one: one line, with a reason, and no secret in it."""
+
+import json
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from cli.commands import refused, run, run_program, started_program
+from speakers import HTTP, speaker
+from written import whole_lines
+
+from millstream_cli.embedded import EmbeddedRedis
+from millstream_cli.system import free_ports
+
+SECRET = "hunter2"
+SERVICES = ("ingest", "dispatcher", "worker", "reaper")
+COMMANDS = (*((service,) for service in SERVICES), ("worker", "--processes", "2"), ("doctor",), ("up",))
+
+
+@pytest.fixture
+def locked_redis(own_redis: EmbeddedRedis) -> str:
+    """Return host and port of a server that wants a password."""
+    with redis.Redis(port=own_redis.port, protocol=2) as client:
+        client.config_set("requirepass", "right")
+    return f"127.0.0.1:{own_redis.port}"
+
+
+@pytest.fixture
+def http_port() -> Iterator[int]:
+    """Yield the port of a web server."""
+    with speaker(HTTP) as port:
+        yield port
+
+
+def ends(url: str, folder: Path) -> dict[str, list[str]]:
+    """Run every command on this Redis to its end. Returns: what each has said on standard error."""
+
+    def end(words: tuple[str, ...]) -> list[str]:
+        settings = {"MILLSTREAM_REDIS_URL": url, "MILLSTREAM_PORT": str(free_ports(1)[0])}
+        done = run_program(*words, cwd=folder, **settings)
+        assert done.returncode == 1, done.stderr
+        return done.stderr.splitlines()
+
+    with ThreadPoolExecutor(3) as pool:
+        return {" ".join(words): said for words, said in zip(COMMANDS, pool.map(end, COMMANDS), strict=True)}
+
+
+@pytest.mark.parametrize("wrong", ["HTTP", "database"])
+def test_every_command_ends_with_one_line_where_no_redis_can_ever_be(
+    own_redis: EmbeddedRedis, http_port: int, tmp_path: Path, wrong: str
+) -> None:
+    """To wait there would be to wait for ever. What ends is started again by what supervises it, and says so again."""
+    url = {"HTTP": f"redis://:{SECRET}@127.0.0.1:{http_port}/0", "database": f"redis://127.0.0.1:{own_redis.port}/99"}
+    says = {"HTTP": "is no Redis", "database": "has no database 99"}
+    for command, said in ends(url[wrong], tmp_path).items():
+        assert "Traceback" not in "\n".join(said), command
+        assert SECRET not in "\n".join(said), command
+        last = [line for line in said if "millstream: " in line]
+        assert last, (command, said)
+        # A pool of workers repeats what each of its processes has said, and ends with its own line.
+        assert any(says[wrong] in line for line in last), (command, said)
+        if "--processes" not in command:
+            assert len(last) == 1, (command, said)
+
+
+@pytest.fixture
+def waiting(locked_redis: str, tmp_path: Path) -> Iterator[dict[str, tuple[Path, int]]]:
+    """Yield the log of every service, started with a wrong password, and the port of its health routes."""
+    with ExitStack() as processes:
+        found = {}
+        for service, port in zip(SERVICES, free_ports(len(SERVICES)), strict=True):
+            variable = "MILLSTREAM_PORT" if service == "ingest" else "MILLSTREAM_ADMIN_PORT"
+            settings = {"MILLSTREAM_REDIS_URL": f"redis://{locked_redis}/0", variable: str(port)}
+            log = tmp_path / f"{service}.log"
+            process = processes.enter_context(
+                started_program(service, log=log, MILLSTREAM_REDIS_PASSWORD=SECRET, **settings)
+            )
+            found[service] = (log, port)
+            processes.callback(process.send_signal, signal.SIGTERM)
+        yield found
+
+
+def test_services_wait_for_a_password_that_may_be_changed_and_say_so(
+    waiting: dict[str, tuple[Path, int]], locked_redis: str, own_redis: EmbeddedRedis, wait_until
+) -> None:
+    """The log has one line with the reason, readiness fails with it, and the right password is all it takes."""
+    for service, (log, port) in waiting.items():
+        wait_until(lambda log=log: refusals(log), f"{service} says why")
+        line = refusals(log)[0]
+        assert f"{locked_redis} refuses the user name or the password" in line["error"]
+        assert "exception" not in line
+        assert "refuses" in health(port, "readyz")["checks"][-1]["detail"]
+        assert health(port, "livez")["ok"]
+    for service, (log, _) in waiting.items():
+        text = "\n".join(whole_lines(log))
+        assert SECRET not in text, service
+        assert "Traceback" not in text, service
+    with redis.Redis(port=own_redis.port, protocol=2, password="right") as client:
+        client.config_set("requirepass", SECRET)
+    for service, (_, port) in waiting.items():
+        wait_until(lambda port=port: health(port, "readyz")["ok"], f"{service} is ready")
+
+
+def refusals(log: Path) -> list[dict[str, str]]:
+    """Return the lines that tell of a refusal."""
+    return [line for line in map(json.loads, whole_lines(log)) if line.get("reason") == "refused"]
+
+
+def health(port: int, path: str) -> dict:
+    """Return what a service says of its health; nothing while it does not answer."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=10).json()
+    except httpx.HTTPError:
+        return {"ok": False, "checks": [{"detail": ""}]}
+
+
+def test_up_and_doctor_end_at_once_where_a_service_would_wait(locked_redis: str, tmp_path: Path) -> None:
+    """A person at a terminal waits for nothing that only this person can mend."""
+    settings = {"MILLSTREAM_REDIS_URL": f"redis://:{SECRET}@{locked_redis}/0", "MILLSTREAM_PORT": str(free_ports(1)[0])}
+    says = "refuses the user name or the password"
+    assert SECRET not in refused(run("doctor", **settings), says, code=1)
+    done = run_program("up", cwd=tmp_path, **settings)
+    said = done.stderr.splitlines()
+    assert (done.returncode, len(said)) == (1, 1), said
+    assert says in said[0]
+    assert SECRET not in said[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"REDIS_URL": "redis://ann:x@h", "REDIS_PASSWORD": SECRET}, "MILLSTREAM_REDIS_URL has a password too"),
+        ({"REDIS_URL": "redis://ann:x@h", "REDIS_USERNAME": "bob"}, "MILLSTREAM_REDIS_URL has a username too"),
+        ({"REDIS_URL": "redis://h", "REDIS_CA_FILE": __file__}, "MILLSTREAM_REDIS_CA_FILE is set, and"),
+        ({"REDIS_URL": "redis+cluster://h", "REDIS_KEY_FILE": __file__}, "begin it with rediss://"),
+        ({"REDIS_URL": "redis://h", "SENTINEL_PASSWORD": SECRET}, "MILLSTREAM_REDIS_URL names no Sentinel"),
+        ({"REDIS_URL": "rediss://h", "REDIS_CA_FILE": __file__}, "MILLSTREAM_REDIS_CA_FILE="),
+        (
+            {"REDIS_URL": "rediss://h", "REDIS_CERT_FILE": f"-----BEGIN {SECRET}"},
+            "MILLSTREAM_REDIS_CERT_FILE=***",
+        ),
+        ({"REDIS_URL": "rediss://h", "REDIS_KEY_FILE": __file__}, "is a key without a certificate"),
+    ],
+)
+@pytest.mark.parametrize("words", [("ingest",), ("worker",), ("dispatcher",), ("reaper",), ("doctor",), ("up",)])
+def test_access_that_contradicts_itself_or_has_no_effect_is_refused(
+    words: tuple[str, ...], settings: dict[str, str], says: str
+) -> None:
+    """What is set and not used would be believed in: most of all a certificate on an address without TLS."""
+    environ = {f"MILLSTREAM_{name}": value for name, value in settings.items()}
+    assert SECRET not in refused(run(*words, **environ), says, code=2)
