@@ -243,6 +243,33 @@ async def test_closed_output_stops_the_supervisor(eventually) -> None:
     assert supervisor.pid("a") is None
 
 
+async def test_signals_that_are_no_order_stop_nothing(lines: Lines, eventually) -> None:
+    """What means nothing is named, and the children run on."""
+    async with supervise([script("a", IDLE)], lines) as supervisor:
+        await eventually(lambda: lines, "the child up")
+        for number in (signal.SIGUSR2, signal.SIGALRM):
+            supervisor_hears(number)
+        await eventually(lambda: len(lines) == 3, "two signals")
+        assert supervisor.signals == []
+        supervisor.block.cancel()
+    assert lines[1:3] == [(SPEAKER, "SIGUSR2 is ignored"), (SPEAKER, "SIGALRM is ignored")]
+
+
+async def test_a_hang_up_is_never_a_second_order(lines: Lines, eventually) -> None:
+    """A shell passes it on and the kernel sends it too: the children still have their time."""
+    code = ON_SIGTERM.format(body="import os; os.kill(os.getppid(), signal.SIGHUP); sys.exit()")
+    async with supervise([script("a", code)], lines) as supervisor:
+        await eventually(lambda: lines, "the child up")
+        supervisor_hears(signal.SIGHUP)
+        await anyio.sleep_forever()
+    assert supervisor.signals == [signal.SIGHUP]
+
+
+def supervisor_hears(number: signal.Signals) -> None:
+    """Send a signal to this process, which is the supervisor's."""
+    os.kill(os.getpid(), number)
+
+
 async def test_a_terminal_that_is_gone_is_no_reason_to_stop(tmp_path: Path, eventually) -> None:
     """Whoever ignores its hang-up wants the children to run on; nothing more is written to it."""
     written, past = [], tmp_path / "past"

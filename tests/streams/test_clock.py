@@ -8,6 +8,8 @@ from millstream_streams import Broker, RedisClock
 
 TWO_HOURS_S = 7_200.0
 AT_S = 1_800_000_000.0
+NEAR_S = 5.0
+"""More than an answer can take on a busy machine, and nothing beside the two hours."""
 
 
 class Machine:
@@ -79,20 +81,18 @@ def skewed(broker: Broker, request: pytest.FixtureRequest) -> Broker:
 
 async def test_a_look_learns_the_time(skewed: Broker) -> None:
     """On every kind of server; a cluster has one time, as far as its nodes agree."""
-    earliest = await redis_ms(skewed)
     await skewed.look_at_clock()
-    assert earliest - 1 <= skewed.clock.now_ms() <= await redis_ms(skewed) + 1
+    assert await error_s(skewed) < NEAR_S
 
 
 async def test_a_claim_learns_the_time(skewed: Broker, queue: Queue) -> None:
     """So a handler that submits knows it, and no worker asks for it."""
     await seed(skewed, queue)
-    earliest = await redis_ms(skewed)
     await skewed.store.claim(queue, consumer="w", nonce="n", limit=1)
-    assert earliest - 1 <= skewed.clock.now_ms() <= await redis_ms(skewed) + 1
+    assert await error_s(skewed) < NEAR_S
 
 
-async def redis_ms(broker: Broker) -> float:
-    """Return what time it is on Redis, as it says itself."""
+async def error_s(broker: Broker) -> float:
+    """Return how far the clock is from what Redis says itself."""
     seconds, microseconds = await broker.client.time()
-    return seconds * 1000 + microseconds / 1000
+    return abs(broker.clock.now_s() - (seconds + microseconds / 1e6))

@@ -271,4 +271,4 @@ async def test_a_child_is_created_when_redis_says_so(
     latest_s, _ = await floor.broker.client.time()
     child = JobId(str(parent.result))
     for made_ms in ((await spec_of(floor, child)).created_at_ms, made_at_ms(child)):
-        assert earliest_s * 1000 - 2 <= made_ms <= (latest_s + 1) * 1000 + 2
+        assert earliest_s - 5 <= made_ms / 1000 <= latest_s + 5

@@ -274,6 +274,7 @@ LOG_FIELDS = (
     FieldSpec("reason", "why, in one of few fixed words"),
     FieldSpec("error", "what a library said, in one line; never with a payload"),
     FieldSpec("signal", "signal that was received"),
+    FieldSpec("revision", "revision of the tables of the history database"),
     FieldSpec("running", "handlers that run"),
     FieldSpec("concurrency", "handlers that may run at once"),
     FieldSpec("jobs", "number of jobs concerned"),

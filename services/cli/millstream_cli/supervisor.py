@@ -21,6 +21,7 @@ from millstream_telemetry import STACK_SIGNALS, stop_signals
 SPEAKER = "supervisor"
 """The name under which the supervisor's own lines reach the sink."""
 
+_IDLE_SIGNALS = (signal.SIGUSR2, signal.SIGALRM)
 _FIRST_BACKOFF_S = 0.25
 _MAX_BACKOFF_S = 30.0
 _HEALTHY_AFTER_S = 30.0
@@ -101,13 +102,13 @@ class Supervisor:
 
     async def heed_signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Stop on the first signal, hurry on the second, kill on the third. `supervise` runs this."""
-        with anyio.open_signal_receiver(*stop_signals(), *STACK_SIGNALS, signal.SIGUSR2) as received:
+        with anyio.open_signal_receiver(*stop_signals(), *STACK_SIGNALS, *_IDLE_SIGNALS) as received:
             task_status.started()
             async for number in received:
                 if number in STACK_SIGNALS:
                     for child in self.children.values():
                         child.show_stacks()
-                elif number is signal.SIGUSR2:
+                elif number in _IDLE_SIGNALS:
                     self._show(SPEAKER, f"{number.name} is ignored")
                 # A terminal that closes sends several, which are no more than the first.
                 elif number is not signal.SIGHUP or not self.signals:
