@@ -7,7 +7,7 @@ from millstream_telemetry.duty_service import run_duties
 from millstream_telemetry.errors import AdminBindError, TelemetryError, TracingConfigError
 from millstream_telemetry.failure_log import FailureLog
 from millstream_telemetry.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
-from millstream_telemetry.logs import Level, configure_logs
+from millstream_telemetry.logs import Level, LogSettings, configure_logs, configured_logs
 from millstream_telemetry.metrics import (
     DispatcherMetrics,
     DutyMetrics,
@@ -49,6 +49,7 @@ __all__ = [
     "IngestMetrics",
     "JobTracer",
     "Level",
+    "LogSettings",
     "MetricRegistry",
     "Propagation",
     "Pulse",
@@ -63,6 +64,7 @@ __all__ = [
     "WorkerMetrics",
     "configure_logs",
     "configure_tracing",
+    "configured_logs",
     "current_trace_context",
     "end_tracing",
     "heed_stop_signals",

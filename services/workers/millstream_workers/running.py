@@ -1,6 +1,9 @@
 """One delivery in this worker's hands, from the claim to the confirmed commit."""
 
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import anyio
 
@@ -30,6 +33,19 @@ class Running:
     def id(self) -> JobId:
         """The job's id."""
         return self.delivery.id
+
+    @contextmanager
+    def untimed(self) -> Iterator[None]:
+        """Stop the clock of the timeout for a block: what the worker has to do before the handler begins."""
+        scope = self.scope
+        if scope is None or scope.deadline == math.inf:
+            yield
+            return
+        left_s, scope.deadline = scope.deadline - anyio.current_time(), math.inf
+        try:
+            yield
+        finally:
+            scope.deadline = anyio.current_time() + left_s
 
     def interrupt(self, why: Interruption) -> None:
         """Stop the handler, if it still runs. To be called on the event loop; the first reason stands."""
