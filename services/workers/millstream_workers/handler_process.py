@@ -66,6 +66,8 @@ class HandlerProcess:
     def __init__(self, app: App, channel: socket.socket, writer: ReportWriter) -> None:
         self._app = app
         self._writer = writer
+        self._known_state: ProcessState | None = None
+        """As the last job left it."""
         self._loop = JobLoop()
         self._interrupter = Interrupter(self._loop.loop)
         self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)
@@ -87,16 +89,19 @@ class HandlerProcess:
         """Run a job. Returns: whether this process can run another."""
         try:
             handler = self._handler(order.job_type)
+            if not self._loop.is_open(handler.app):
+                self._known_state = None  # what a lifespan changes is not the job's doing
             state = self._loop.state_of(handler.app)
         except BaseException as error:  # noqa: BLE001 - a lifespan may raise anything
             self._writer.send(
                 FailureReport(order.number, describe_failure(error, order.attempt), changed=("lifespan",))
             )
             return False
-        before = ProcessState(self._loop.tasks())
+        before = self._known_state or ProcessState(self._loop.tasks())
         self._writer.send(ReadyReport(order.number))  # from here on the handler may have run
         report = self._attempt(handler, order, state)
-        changed = ProcessState(self._loop.tasks()).changes_since(before)
+        self._known_state = ProcessState(self._loop.tasks())
+        changed = self._known_state.changes_since(before)
         if self._loop.has_lost_lifespan:
             changed = (*changed, "lifespan")
         self._reader.is_busy = False

@@ -51,6 +51,10 @@ class JobLoop:
         with suppress(Exception):
             asyncio.set_event_loop_policy(self._policy())
 
+    def is_open(self, app: App) -> bool:
+        """Whether an app's lifespan has been entered."""
+        return app in self._lifespans
+
     def state_of(self, app: App) -> Any:
         """Return what an app's lifespan yielded, entering it if need be. Raises: what the lifespan raises."""
         if app not in self._lifespans:

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from _signal import getsignal  # type: ignore[import-not-found]  # twenty times as fast as that of `signal`
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -24,6 +25,7 @@ OWN_THREADS = "millstream-"
 
 _SIGNALS = sorted(signal.valid_signals())
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+_READ_BYTES = 65_536
 _ENDING_S = 0.05
 """How long a thread that is about to end may take for it."""
 
@@ -39,9 +41,9 @@ def _logging() -> tuple[Any, ...]:
 
 _LOOKS: dict[str, Callable[[], Any]] = {
     "working directory": os.getcwd,
-    "environment": lambda: (id(os.environ), dict(os.environb)),
+    "environment": lambda: (id(os.environ), os.environ._data.copy()),  # type: ignore[attr-defined]  # noqa: SLF001 - 50 times as fast
     "umask": current_umask,
-    "signal handlers": lambda: [signal.getsignal(number) for number in _SIGNALS],
+    "signal handlers": lambda: list(map(getsignal, _SIGNALS)),
     "signal mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
     "locale": lambda: locale.setlocale(locale.LC_ALL),
     "time zone": lambda: (time.tzname, time.timezone),
@@ -113,8 +115,12 @@ def _has_children() -> bool:
 
 
 def _children(pid: int, task: int) -> set[int]:
-    with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as children:  # noqa: PTH123
-        return {int(child) for child in children.read().split()}
+    with suppress(OSError):
+        children = os.open(f"/proc/{pid}/task/{task}/children", os.O_RDONLY)
+        try:
+            return {int(child) for child in os.read(children, _READ_BYTES).split()}
+        finally:
+            os.close(children)
     return set()
 
 
