@@ -1,170 +1,551 @@
-"""Exceptions and results that misbehave in every way that a class can, for tests of what a worker makes of them.
+"""An app whose handlers do to their processes what they should not, and some of what they may."""
 
-Strategies give recipes, plain data, and `build` makes the objects: hypothesis itself would trip over them.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from decimal import Decimal
+import asyncio
+import decimal
+import gc
+import locale
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
-from hypothesis import strategies as st
+import anyio
+import structlog
+from hostile_values import OddError, Panic, Raising, circle
+from opentelemetry.trace import get_current_span
+from workers.shop import Work
 
-from millstream import Dead, Discard, Retry, RetryAfter, Snooze
+from millstream import App, Context, Dead, Discard, Retry, RetryAfter, Snooze
+
+FOREVER_S = 600
+who: ContextVar[str] = ContextVar("who", default="nobody")
 
 
-class PanicException(BaseException):
-    """What a panic in a Rust extension raises: no Exception."""
+@asynccontextmanager
+async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
+    """Yield the loop that it runs on, and a task that counts its turns."""
+    turns = [0]
+
+    async def count() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0.001)
+
+    counting = asyncio.create_task(count())
+    yield {"loop": asyncio.get_running_loop(), "thread": threading.get_ident(), "turns": turns}
+    counting.cancel()
 
 
-def throw(error: BaseException) -> Any:
-    """Raise, as an expression."""
+app = App("hostile", lifespan=lifespan)
+fragile = App("fragile", lifespan=lambda _: _broken_lifespan())
+
+
+@asynccontextmanager
+async def _broken_lifespan() -> AsyncIterator[None]:
+    raise ConnectionError("no database")
+    yield
+
+
+@fragile.job("fragile", isolation="process")
+def fragile_job() -> None:
+    """Never run: its lifespan fails."""
+
+
+def spawn(work: Work, *, session: bool = False) -> int:
+    """Start a program that runs for long, and note its process."""
+    process = subprocess.Popen(["sleep", str(FOREVER_S)], start_new_session=session)
+    with Path(work.folder, "spawned").open("a") as spawned:
+        spawned.write(f"{process.pid}\n")
+    return process.pid
+
+
+def _shell(work: Work) -> None:
+    subprocess.run(f"echo $$ >> {work.folder}/spawned; sleep {FOREVER_S}; true", shell=True, check=False)
+
+
+def _program(work: Work) -> None:
+    subprocess.run(["sh", "-c", f"echo $$ >> {work.folder}/spawned; exec sleep {FOREVER_S}"], check=False, stdout=None)
+
+
+def _daemon(work: Work) -> None:
+    """Start a program in a session of its own, whose parent ends at once, as daemons do."""
+    script = f"setsid sh -c 'echo $$ >> {work.folder}/spawned; exec sleep {FOREVER_S}' & exit 0"
+    subprocess.run(["sh", "-c", script], check=True)
+    while not Path(work.folder, "spawned").exists():
+        time.sleep(0.01)
+
+
+def _sleep_in_another(folder: str) -> None:
+    with Path(folder, "spawned").open("a") as spawned:
+        spawned.write(f"{os.getpid()}\n")
+    time.sleep(FOREVER_S)
+
+
+def _multiprocessing(work: Work) -> None:
+    process = multiprocessing.get_context("fork").Process(target=_sleep_in_another, args=(work.folder,))
+    process.start()
+    process.join()
+
+
+SPAWNING: dict[str, Callable[[Work], Any]] = {
+    "program": _program,
+    "shell": _shell,
+    "daemon": lambda work: (_daemon(work), time.sleep(FOREVER_S)),
+    "multiprocessing": _multiprocessing,
+    "left and slept": lambda work: (spawn(work), time.sleep(FOREVER_S)),
+    "another session": lambda work: (spawn(work, session=True), time.sleep(FOREVER_S)),
+    "deaf": lambda work: (spawn(work), _deaf()),
+}
+
+
+def _deaf() -> None:
+    while True:
+        try:
+            time.sleep(FOREVER_S)
+        except BaseException:  # noqa: BLE001
+            continue
+
+
+@app.job("spawn", isolation="process", retry=Retry(max_attempts=1))
+def spawning(work: Work, ctx: Context) -> None:
+    """Start something, and go on for long."""
+    work.note(ctx, "started")
+    SPAWNING[work.what](work)
+
+
+@app.job("spawn.end", isolation="process", retry=Retry(max_attempts=1))
+def spawning_and_ending(work: Work, ctx: Context) -> None:
+    """Start something, and end in some way while it runs."""
+    work.note(ctx, "started")
+    _daemon(work)
+    spawn(work)
+    ENDINGS[work.what]()
+
+
+ENDINGS: dict[str, Callable[[], Any]] = {
+    "return": lambda: None,
+    "raise": lambda: 1 // 0,
+    "exit": lambda: os._exit(3),
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "abort": os.abort,
+    "kill the guard": lambda: (os.kill(os.getppid(), signal.SIGKILL), time.sleep(FOREVER_S)),
+}
+
+
+@app.job("where", isolation="process", retry=Retry(max_attempts=1))
+def where() -> dict[str, Any]:
+    """Tell about the process and its state."""
+    return {
+        "pid": os.getpid(),
+        "folder": str(Path.cwd()),
+        "umask": _umask(),
+        "environment": dict(os.environ),
+        "path": os.environ.get("PATH"),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "zone": time.tzname[0],
+        "handlers": [_name(signal.getsignal(number)) for number in sorted(signal.valid_signals())],
+        "mask": sorted(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "threads": threading.active_count(),
+        "recursion": sys.getrecursionlimit(),
+        "timeout": socket.getdefaulttimeout(),
+        "level": logging.getLogger().level,
+        "who": who.get(),
+        "precision": decimal.getcontext().prec,
+        "bound": structlog.contextvars.get_contextvars().get("customer"),
+    }
+
+
+def _name(handler: Any) -> str:
+    return getattr(handler, "__qualname__", str(handler))
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _many_environment() -> None:
+    for name in list(os.environ):
+        del os.environ[name]
+    os.environ["PATH"] = "/nowhere"
+    os.environ["PYTHONPATH"] = "/nowhere"
+
+
+CHANGES: dict[str, Callable[[], Any]] = {
+    "folder": lambda: os.chdir("/"),
+    "environment": lambda: os.environ.update(PATH="/nowhere", PYTHONPATH="/nowhere", LEFT_BEHIND="1"),
+    "no environment": _many_environment,
+    "umask": lambda: os.umask(0o777),
+    "zone": lambda: (os.environ.update(TZ="Asia/Tokyo"), time.tzset()),
+    "zone left": lambda: (os.environ.update(TZ="Asia/Tokyo"), time.tzset(), os.environ.pop("TZ")),
+    "handlers": lambda: [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGUSR1, signal.SIGCHLD)],
+    "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR2}),
+    "locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
+    "limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
+    "recursion": lambda: sys.setrecursionlimit(150),
+    "sockets": lambda: socket.setdefaulttimeout(0.001),
+    "threads": lambda: threading.Thread(target=time.sleep, args=(FOREVER_S,), daemon=True).start(),
+    "files": lambda: [os.close(number) for number in (0, 1, 2)],
+    "output": lambda: setattr(sys, "stderr", None),
+    "logging": lambda: logging.getLogger().setLevel(logging.CRITICAL),
+    "collector": gc.disable,
+    "processes": lambda: subprocess.Popen(["sleep", str(FOREVER_S)]),
+    "priority": lambda: os.nice(1),
+}
+
+
+@app.job("change", isolation="process", retry=Retry(max_attempts=1))
+def change(work: Work) -> int:
+    """Change something about the process, and leave it so."""
+    CHANGES[work.what]()
+    return os.getpid()
+
+
+@app.job("change.async", isolation="process", retry=Retry(max_attempts=1))
+async def change_async(work: Work) -> int:
+    """Change something about the process, or its loop, and leave it so."""
+    if work.what == "tasks":
+        asyncio.get_running_loop().left = asyncio.create_task(asyncio.sleep(FOREVER_S))  # type: ignore[attr-defined]
+    else:
+        CHANGES[work.what]()
+    return os.getpid()
+
+
+@app.job("taint", isolation="process")
+def taint() -> int:
+    """Leave context variables behind."""
+    who.set("another")
+    structlog.contextvars.bind_contextvars(customer="another")
+    decimal.getcontext().prec = 3
+    return os.getpid()
+
+
+@app.job("taint.async", isolation="process")
+async def taint_async() -> int:
+    """Leave context variables behind."""
+    return taint()
+
+
+@app.job("worker.change")
+async def worker_change(work: Work) -> None:
+    """Change something about the worker, on its loop."""
+    CHANGES[work.what]()
+
+
+@app.job("worker.change.thread")
+def worker_change_thread(work: Work) -> None:
+    """Change something about the worker, in a thread of it."""
+    CHANGES[work.what]()
+
+
+async def _answer() -> int:
+    await asyncio.sleep(0)
+    return 42
+
+
+def _with_signal() -> int:
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.append(42))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+    return heard[0]
+
+
+def _with_alarm() -> int:
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        time.sleep(60)
+    except TimeoutError:
+        return 42
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    return 0
+
+
+def _get_event_loop() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return asyncio.get_event_loop().run_until_complete(_answer())
+
+
+def _no_loop() -> int:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return 42
+    return 0
+
+
+SCRIPTS: dict[str, Callable[[], int]] = {
+    "asyncio.run": lambda: asyncio.run(_answer()),
+    "anyio.run": lambda: anyio.run(_answer),
+    "get_event_loop": _get_event_loop,
+    "no running loop": _no_loop,
+    "main thread": lambda: 42 * (threading.current_thread() is threading.main_thread()),
+    "signal": _with_signal,
+    "alarm": _with_alarm,
+    "pool": lambda: multiprocessing.get_context("fork").Pool(1).apply(int, ("42",)),
+    "subprocess": lambda: int(subprocess.run(["echo", "42"], capture_output=True, check=True).stdout),
+}
+
+
+@app.job("script", isolation="process", retry=Retry(max_attempts=1))
+def script(work: Work) -> int:
+    """Do what scripts do."""
+    return SCRIPTS[work.what]()
+
+
+@app.job("bound", isolation="process")
+async def bound(ctx: Context) -> list[bool]:
+    """Tell whether this is the loop and the thread of the lifespan, whose task goes on."""
+    before = ctx.state["turns"][0]
+    await asyncio.sleep(0.05)
+    same = (ctx.state["loop"] is asyncio.get_running_loop(), ctx.state["thread"] == threading.get_ident())
+    return [*same, ctx.state["turns"][0] > before]
+
+
+class OddDiscard(Discard):
+    """A wish that does not set what a wish has."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class OddSnooze(Snooze):
+    """A wish with seconds that are none."""
+
+    def __init__(self, delay_s: Any) -> None:
+        self.delay_s = delay_s
+
+
+class OddReason(Dead):
+    """A wish whose reason cannot be had."""
+
+    @property
+    def reason(self) -> Any:
+        """Fail."""
+        raise Panic
+
+    def __init__(self) -> None:
+        pass
+
+
+class Own(BaseException):
+    """An exception that is no Exception."""
+
+
+def _raise(error: Any) -> Any:
     raise error
 
 
-SURPRISES: dict[str, Callable[[], Any]] = {
-    "raises ValueError": lambda: throw(ValueError("v")),
-    "raises KeyError": lambda: throw(KeyError("k")),
-    "raises a panic": lambda: throw(PanicException("p")),
-    "raises KeyboardInterrupt": lambda: throw(KeyboardInterrupt()),
-    "raises SystemExit": lambda: throw(SystemExit(3)),
-    "raises GeneratorExit": lambda: throw(GeneratorExit()),
-    "raises StopIteration": lambda: throw(StopIteration(1)),
-    "raises RecursionError": lambda: throw(RecursionError("r")),
-    "raises MemoryError": lambda: throw(MemoryError()),
-    "is None": lambda: None,
-    "is an int": lambda: 5,
-    "is bytes": lambda: b"bytes",
-    "is a lone surrogate": lambda: "\ud800",
-    "has a NUL": lambda: "a\0b",
-    "is long": lambda: "x" * 20_000,
-    "is an object": object,
-    "is a list": list,
-    "is NaN": lambda: float("nan"),
-    "is infinite": lambda: float("inf"),
-    "is huge": lambda: 10**5000,
-    "is a Decimal": lambda: Decimal("NaN"),
-    "is a str of its own": lambda: LyingText("lies"),
-}
-"""What a hook of a class may do in place of what it should."""
-
-
-class LyingText(str):
-    """A text that cannot be cut, encoded or compared."""
-
-    __slots__ = ()
-
-    def __getitem__(self, _: Any) -> Any:
-        raise PanicException("no part of it")
-
-    def encode(self, *_: Any) -> Any:
-        """Fail."""
-        raise PanicException("no bytes of it")
-
-    def replace(self, *_: Any) -> Any:
-        """Fail."""
-        raise PanicException("nothing in place of it")
-
-
-PROPERTIES = (
-    "__class__", "__module__", "__cause__", "__context__", "__traceback__", "__notes__", "args", "delay_s", "reason",
-    "exceptions",
-)  # fmt: skip
-METHODS = (
-    "__str__", "__repr__", "__format__", "__eq__", "__hash__", "__bool__", "__len__", "__iter__", "__reduce_ex__",
-    "__getattribute__", "__dir__", "add_note", "with_traceback", "__setattr__",
-)  # fmt: skip
-
-BASES: dict[str, type[BaseException]] = {
-    kind.__name__: kind
-    for kind in (
-        Exception, ValueError, OSError, SyntaxError, UnicodeDecodeError, KeyError, BaseException, PanicException,
-        Snooze, Discard, Dead, RetryAfter, KeyboardInterrupt, SystemExit, GeneratorExit,
-    )
-}  # fmt: skip
-TAME: dict[str, Callable[[], BaseException]] = {
-    "snooze": lambda: Snooze(0.0),
-    "discard": lambda: Discard("not wanted"),
-    "dead": lambda: Dead("no such"),
-    "retry": lambda: Retry.after(0.0),
-    "plain": lambda: ValueError("plain"),
-}
-RESULTS: dict[str, type] = {kind.__name__: kind for kind in (object, dict, list, str, int, tuple, float)}
-
-_hooks = st.dictionaries(st.sampled_from(PROPERTIES + METHODS), st.sampled_from(sorted(SURPRISES)), max_size=5)
-_alone = st.tuples(st.just("hostile"), st.sampled_from(sorted(BASES)), _hooks) | st.tuples(
-    st.just("tame"), st.sampled_from(sorted(TAME))
-)
-_groups = st.tuples(st.just("group"), st.lists(_alone, min_size=1, max_size=3))
-
-exceptions = st.tuples(
-    st.just("caused"), _alone | _groups | st.tuples(st.just("group"), st.tuples(_groups)), st.none() | _alone
-)
-"""Recipes of exceptions that misbehave, alone, in groups, and as causes of each other."""
-
-results = st.tuples(st.sampled_from(sorted(RESULTS)), _hooks)
-"""Recipes of results of user classes that misbehave when they are read."""
-
-
-def build(recipe: Any) -> BaseException:
-    """Return the exception of a recipe."""
-    match recipe:
-        case "hostile", base, hooks:
-            return make_exception(BASES[base], {name: SURPRISES[surprise] for name, surprise in hooks.items()})
-        case "tame", name:
-            return TAME[name]()
-        case "group", members:
-            built = [build(member) for member in members]
-            try:
-                return BaseExceptionGroup("group", built)
-            except BaseException as error:  # noqa: BLE001 - a group asks its members for their class
-                return error
-        case "caused", error, cause:
-            return chained(build(error), cause and build(cause))
-    raise AssertionError(recipe)
-
-
-def build_result(recipe: Any) -> Any:
-    """Return the result of a recipe."""
-    base, hooks = recipe
+def _chain() -> None:
     try:
-        return type("Hostile", (RESULTS[base],), _body({name: SURPRISES[hooks[name]] for name in hooks}))()
-    except BaseException:  # noqa: BLE001 - a class that cannot be made misbehaves in no worker
-        return object()
+        _raise(KeyError("cause"))
+    except KeyError as cause:
+        error = ValueError("effect")
+        error.add_note("a note")
+        raise error from cause
 
 
-def make_exception(base: type[BaseException], hooks: dict[str, Callable[[], Any]]) -> BaseException:
-    """Return an exception of a class of its own, which never calls its base's constructor."""
-    return type("Hostile", (base,), {"__init__": lambda *_: None, **_body(hooks)})("what it was called with")
+def _recurse() -> None:
+    _recurse()
 
 
-def _body(hooks: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    for name, hook in hooks.items():
-        function = lambda *_, _hook=hook: _hook()  # noqa: E731
-        body[name] = property(function) if name in PROPERTIES else function
-    return body
+def _fork(*, raising: bool) -> str:
+    pid = os.fork()
+    if raising and pid == 0:
+        raise ValueError("in the child")
+    return "returned"
 
 
-def chained(error: BaseException, cause: BaseException | None) -> BaseException:
-    """Return an exception with a cause, when its class lets that be set."""
-    with suppress(BaseException):
-        error.__cause__ = cause
-    return error
+def _closed_channel() -> str:
+    os.closerange(3, 256)
+    return "returned"
 
 
-def endless() -> Iterator[BaseException]:
-    """Yield exceptions that cause each other in a ring, in a chain of thousands, and in groups of groups."""
-    one, other = ValueError("one"), KeyError("other")
-    one.__cause__, other.__cause__ = other, one
-    yield one
-    link: BaseException = ValueError("first")
-    for number in range(5_000):
-        following = ValueError(number)
-        following.__cause__ = link
-        link = following
-    yield link
-    group: BaseException = ValueError("inside")
-    for _ in range(2_000):
-        group = BaseExceptionGroup("g", [group])
-    yield group
+def _replaced_channel() -> str:
+    os.closerange(3, 256)
+    kept = [os.open(os.devnull, os.O_RDWR) for _ in range(30)]
+    return f"returned with {len(kept)} files"
+
+
+async def _child_task(error: BaseException) -> None:
+    async def fail() -> None:
+        raise error
+
+    asyncio.create_task(fail())  # noqa: RUF006
+    await asyncio.sleep(FOREVER_S)
+
+
+def _raw_output() -> str:
+    for number in (1, 2):
+        os.write(number, b"\x00\x00\x00\x01\xff raw\n")
+    return "returned"
+
+
+RAISES: dict[str, Callable[[], Any]] = {
+    "SystemExit": sys.exit,
+    "SystemExit text": lambda: sys.exit("a text"),
+    "SystemExit 0": lambda: sys.exit(0),
+    "KeyboardInterrupt": lambda: _raise(KeyboardInterrupt()),
+    "GeneratorExit": lambda: _raise(GeneratorExit()),
+    "CancelledError": lambda: _raise(asyncio.CancelledError("of its own")),
+    "StopIteration": lambda: _raise(StopIteration(1)),
+    "Own": lambda: _raise(Own("no Exception")),
+    "Panic": lambda: _raise(Panic()),
+    "group": lambda: _raise(ExceptionGroup("several", [ValueError("one"), TypeError("two")])),
+    "base group": lambda: _raise(BaseExceptionGroup("several", [Own("one"), SystemExit(2)])),
+    "chain": _chain,
+    "circle": lambda: _raise(circle()),
+    "odd error": lambda: _raise(OddError()),
+    "recursion": _recurse,
+    "retry": lambda: _raise(Retry.after(7)),
+    "odd retry": lambda: _raise(RetryAfter(decimal.Decimal("1.5"))),  # type: ignore[arg-type]
+    "odd discard": lambda: _raise(OddDiscard()),
+    "odd snooze": lambda: _raise(OddSnooze("soon")),
+    "odd reason": lambda: _raise(OddReason()),
+    "raising reason": lambda: _raise(Dead(Raising(Panic()))),  # type: ignore[arg-type]
+    "exit 3": lambda: os._exit(3),
+    "abort": os.abort,
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "real time": lambda: os.kill(os.getpid(), signal.SIGRTMIN + 3),
+    "exec": lambda: os.execvp("sh", ["sh", "-c", "exit 4"]),
+    "fork": lambda: _fork(raising=False),
+    "fork raising": lambda: _fork(raising=True),
+    "closed channel": _closed_channel,
+    "replaced channel": _replaced_channel,
+    "raw output": _raw_output,
+    "unstorable": lambda: Raising(Panic()),
+    "an error": circle,
+}
+
+
+@app.job("raise", isolation="process", retry=Retry(max_attempts=1))
+def raising(work: Work, ctx: Context) -> Any:
+    """Say something, and end in an odd way."""
+    ctx.progress(99, "nearly")
+    return RAISES[work.what]()
+
+
+@app.job("raise.async", isolation="process", retry=Retry(max_attempts=1))
+async def raising_async(work: Work, ctx: Context) -> Any:
+    """Say something, and end in an odd way."""
+    ctx.progress(99, "nearly")
+    if work.what.startswith("task "):
+        return await _child_task({"task exit": SystemExit(3), "task own": Own("x")}[work.what])
+    return RAISES[work.what]()
+
+
+@app.job("clean", isolation="process", retry=Retry(max_attempts=1))
+def cleaning(work: Work, ctx: Context) -> str:
+    """Wait, and clean up when it is stopped, in the way that it is told."""
+    work.note(ctx, "started")
+    try:
+        WAITS[work.what.partition(" ")[0]]()
+    finally:
+        work.note(ctx, "cleaning", cancelled=ctx.cancelled)
+        time.sleep(0.2)
+        work.note(ctx, "cleaned")
+        if "returning" in work.what:
+            return "salvaged"  # noqa: B012
+        if "raising" in work.what:
+            raise ValueError("while cleaning up")
+        if "lingering" in work.what:
+            time.sleep(FOREVER_S)
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def _log_for_long() -> None:
+    while True:
+        logging.getLogger("busy").info("busy")
+        structlog.get_logger().info("busy")
+
+
+def _wait_for_a_peer() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.recv(1)
+
+
+WAITS: dict[str, Callable[[], Any]] = {
+    "sleep": lambda: time.sleep(FOREVER_S),
+    "spin": _spin,
+    "lock": lambda: threading.Event().wait(FOREVER_S),
+    "program": lambda: subprocess.run(["sleep", str(FOREVER_S)], check=False),
+    "socket": _wait_for_a_peer,
+    "loop": lambda: asyncio.run(asyncio.sleep(FOREVER_S)),
+    "log": _log_for_long,
+}
+
+
+@app.job("clean.async", isolation="process", retry=Retry(max_attempts=1))
+async def cleaning_async(work: Work, ctx: Context) -> str:
+    """Wait, and clean up when it is stopped."""
+    work.note(ctx, "started")
+    try:
+        await asyncio.sleep(FOREVER_S)
+    finally:
+        work.note(ctx, "cleaning", cancelled=ctx.cancelled)
+        await asyncio.sleep(0.2)
+        work.note(ctx, "cleaned")
+        if "returning" in work.what:
+            return "salvaged"  # noqa: B012
+        if "lingering" in work.what:
+            time.sleep(FOREVER_S)  # noqa: ASYNC251
+
+
+@app.job("say", isolation="process")
+def saying(ctx: Context) -> None:
+    """Log in every way there is."""
+    say(ctx)
+
+
+@app.job("say.async", isolation="process")
+async def saying_async(ctx: Context) -> None:
+    """Log in every way there is."""
+    say(ctx)
+
+
+@app.job("say.loop")
+async def saying_on_the_loop(ctx: Context) -> None:
+    """Log in every way there is, on the worker's loop."""
+    say(ctx)
+
+
+def say(ctx: Context) -> None:
+    """Log in every way there is."""
+    ctx.log.debug("said quietly")
+    ctx.log.info("said by ctx", payload={"card": "4111"})
+    structlog.get_logger().info("said by structlog")
+    logging.getLogger("some.library").info("said by %s", "logging")
+    warnings.warn(f"said by warnings of {ctx.type}", stacklevel=1)
+    print("said by print")  # noqa: T201
+
+
+@app.job("traced", isolation="process")
+def traced() -> dict[str, str]:
+    """Tell which span is current."""
+    span = get_current_span().get_span_context()
+    return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}

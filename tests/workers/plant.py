@@ -54,6 +54,11 @@ class Machine:
         """Return what it has logged."""
         return [json.loads(line) for line in whole_lines(self._log) if line.startswith("{")]
 
+    @property
+    def text(self) -> str:
+        """Return all that it and its handlers have written."""
+        return self._log.read_text()
+
     def has_logged(self, event: str) -> bool:
         """Whether it has logged this."""
         return any(line["event"] == event for line in self.log)
@@ -87,7 +92,8 @@ class Plant:
         (self.folder / "go").touch()
 
     def launch(self, **settings: Any) -> Machine:
-        """Start a worker with these settings, and do not wait for it."""
+        """Start a worker with these settings, and do not wait for it; `app_ref` names its app."""
+        app_ref = settings.pop("app_ref", "workers.shop:app")
         settings = {
             "redis_url": self._redis_url,
             "namespace": self.floor.broker.keys.namespace,
@@ -98,7 +104,7 @@ class Plant:
         log = self.folder / f"worker-{len(self._machines)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "millstream_cli.main", "worker", "workers.shop:app"],
+                [sys.executable, "-P", "-m", "millstream_cli.main", "worker", app_ref],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

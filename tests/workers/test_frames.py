@@ -7,17 +7,24 @@ from hypothesis import strategies as st
 from millstream_contracts import JobError, Progress
 from millstream_workers.frames import (
     HEADER,
+    MAX_FRAME_BYTES,
     FailureReport,
+    FrameBuffer,
     Order,
     ProgressReport,
     ReadyReport,
     Report,
     ReturnReport,
+    StopOrder,
+    StoppedReport,
     WishReport,
     decode_order,
     decode_report,
     encode_frame,
 )
+from millstream_workers.wishes import Wish
+
+ERROR = JobError("ValueError", "no", "f00d", "Traceback", 2)
 
 
 def body(frame: bytes) -> bytes:
@@ -30,20 +37,23 @@ def body(frame: bytes) -> bytes:
 @given(st.binary(max_size=1000))
 def test_a_result_arrives_as_it_was_encoded(result: bytes) -> None:
     """It is encoded once, in the handler's process, and stored as it is."""
-    assert decode_report(body(encode_frame(ReturnReport(result)))) == ReturnReport(result)
+    assert decode_report(body(encode_frame(ReturnReport(1, result)))) == ReturnReport(1, result)
 
 
 @pytest.mark.parametrize(
     "report",
     [
-        ReadyReport(),
-        ProgressReport(Progress(40.0, "half")),
-        WishReport("snooze", delay_s=2.5),
-        WishReport("retry_after", delay_s=0.0),
-        WishReport("dead", reason="no such account"),
-        WishReport("discard", reason=""),
-        FailureReport(JobError("ValueError", "no", "f00d", "Traceback", 2)),
-        FailureReport(JobError("TypeError", "no"), invalid_result=True),
+        ReadyReport(0, 4711),
+        ReadyReport(3),
+        ProgressReport(3, Progress(40.0, "half")),
+        WishReport(3, Wish("snooze", 2_500), ERROR),
+        WishReport(3, Wish("retry_after", 0), ERROR),
+        WishReport(3, Wish("snooze", unread="`delay_s` cannot be read"), ERROR),
+        WishReport(3, Wish("dead", reason="no such account"), ERROR),
+        WishReport(3, Wish("discard"), ERROR),
+        FailureReport(3, ERROR, changed=("umask", "threads")),
+        FailureReport(3, JobError("TypeError", "no"), invalid_result=True),
+        StoppedReport(3),
     ],
 )
 def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
@@ -54,5 +64,26 @@ def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
 @given(st.binary(max_size=1000), st.none() | st.floats(0.1, 1e6))
 def test_an_order_arrives_as_it_was_sent(spec: bytes, timeout_s: float | None) -> None:
     """The spec travels as the bytes that are stored."""
-    order = Order("email.send", "email.send_00X", 2, 7, spec, timeout_s)
+    order = Order(5, "email.send", "email.send_00X", 2, 7, spec, timeout_s, "00-ab", "c=d")
     assert decode_order(body(encode_frame(order))) == order
+    assert decode_order(body(encode_frame(StopOrder(5)))) == StopOrder(5)
+
+
+@given(st.lists(st.binary(max_size=50), max_size=10), st.integers(1, 20))
+def test_frames_are_found_however_they_are_cut(results: list[bytes], step: int) -> None:
+    """A socket brings as much at a time as it likes."""
+    sent = b"".join(encode_frame(ReturnReport(1, result)) for result in results)
+    buffer, found = FrameBuffer(), []
+    for start in range(0, len(sent), step):
+        buffer.feed(sent[start : start + step])
+        while (frame := buffer.take()) is not None:
+            found.append(decode_report(frame))
+    assert found == [ReturnReport(1, result) for result in results]
+
+
+def test_a_length_that_nobody_sends_is_refused() -> None:
+    """What a handler writes into the channel is not waited for as a frame of gigabytes."""
+    buffer = FrameBuffer()
+    buffer.feed(HEADER.pack(MAX_FRAME_BYTES + 1))
+    with pytest.raises(ValueError, match="frame of"):
+        buffer.take()

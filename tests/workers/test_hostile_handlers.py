@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from waiting import wait_until
-from workers import hostile
+from workers import misbehaviour
 from workers.floor import Floor
 
 from millstream import App, Context, Dead, Discard, Retry, RetryAfter, Snooze
@@ -41,15 +41,15 @@ def check(outcome: Outcome | None) -> None:
 
 
 @EXAMPLES
-@given(hostile.exceptions)
+@given(misbehaviour.exceptions)
 def test_every_exception_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
     """A class may make anything of its names, texts, attributes, causes and members."""
-    error = hostile.build(recipe)
+    error = misbehaviour.build(recipe)
     check(decide(Raised(error), FIRST))
     check(decide(Unreadable(error), FIRST))
 
 
-@pytest.mark.parametrize("error", list(hostile.endless()), ids=["ring", "chain", "nest"])
+@pytest.mark.parametrize("error", list(misbehaviour.endless()), ids=["ring", "chain", "nest"])
 def test_an_endless_chain_of_causes_has_an_outcome(error: BaseException) -> None:
     """A traceback is shown as far as it can be."""
     outcome = decide(Raised(error), FIRST)
@@ -59,10 +59,10 @@ def test_an_endless_chain_of_causes_has_an_outcome(error: BaseException) -> None
 
 
 @EXAMPLES
-@given(hostile.results)
+@given(misbehaviour.results)
 def test_every_result_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
     """A result is read through hooks of its class; what they raise is said and not passed on."""
-    check(decide(Returned(hostile.build_result(recipe)), FIRST))
+    check(decide(Returned(misbehaviour.build_result(recipe)), FIRST))
 
 
 class OwnDiscard(Discard):
@@ -155,7 +155,7 @@ async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(f
     errors = [
         OwnDiscard("A1"),
         OwnSnooze("noon"),
-        hostile.PanicException("a panic"),
+        misbehaviour.PanicException("a panic"),
         SystemExit(3),
         KeyboardInterrupt(),
         GeneratorExit(),
@@ -163,10 +163,10 @@ async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(f
         StopAsyncIteration(1),
         asyncio.CancelledError(),
         asyncio.InvalidStateError(),
-        BaseExceptionGroup("g", [hostile.PanicException("in a group")]),
-        *hostile.endless(),
+        BaseExceptionGroup("g", [misbehaviour.PanicException("in a group")]),
+        *misbehaviour.endless(),
         *(
-            hostile.make_exception(base, {name: hostile.SURPRISES["raises a panic"]})
+            misbehaviour.make_exception(base, {name: misbehaviour.SURPRISES["raises a panic"]})
             for base in (ValueError, Discard, BaseException)
             for name in ("__str__", "__class__", "__getattribute__", "__traceback__", "__module__", "__cause__")
         ),
@@ -276,7 +276,7 @@ async def test_a_thread_that_outlives_its_worker_ends_in_no_error(floor: Floor) 
     def one() -> None:
         inside.set()
         go.wait(30.0)
-        raise hostile.PanicException("late")
+        raise misbehaviour.PanicException("late")
 
     hired = await floor.hire(app, cleanup_s=0.05)
     job = await floor.run("one")
@@ -288,7 +288,7 @@ async def test_a_thread_that_outlives_its_worker_ends_in_no_error(floor: Floor) 
 
 
 @EXAMPLES
-@given(st.sampled_from([RetryAfter, Snooze]), st.sampled_from(sorted(hostile.SURPRISES)))
+@given(st.sampled_from([RetryAfter, Snooze]), st.sampled_from(sorted(misbehaviour.SURPRISES)))
 def test_a_delay_is_a_delay_or_a_failed_attempt(kind: type[Any], surprise: str) -> None:
     """An attribute of the right name may still be anything."""
-    check(decide(Raised(hostile.make_exception(kind, {"delay_s": hostile.SURPRISES[surprise]})), FIRST))
+    check(decide(Raised(misbehaviour.make_exception(kind, {"delay_s": misbehaviour.SURPRISES[surprise]})), FIRST))

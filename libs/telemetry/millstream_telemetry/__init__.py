@@ -8,7 +8,7 @@ from millstream_telemetry.error_text import origin, storable, text_of, traceback
 from millstream_telemetry.errors import AdminBindError, TelemetryError, TracingConfigError
 from millstream_telemetry.failure_log import FailureLog
 from millstream_telemetry.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
-from millstream_telemetry.logs import Level, configure_logs
+from millstream_telemetry.logs import Level, LogSettings, configure_logs, configured_logs
 from millstream_telemetry.metrics import (
     DispatcherMetrics,
     DutyMetrics,
@@ -59,6 +59,7 @@ __all__ = [
     "IngestMetrics",
     "JobTracer",
     "Level",
+    "LogSettings",
     "MetricRegistry",
     "Propagation",
     "Pulse",
@@ -73,6 +74,7 @@ __all__ = [
     "WorkerMetrics",
     "configure_logs",
     "configure_tracing",
+    "configured_logs",
     "current_trace_context",
     "end_tracing",
     "heed_stop_signals",

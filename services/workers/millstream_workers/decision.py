@@ -6,8 +6,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream import Dead as DeadWish
-from millstream import Discard, Snooze
 from millstream_contracts import (
     Backoff,
     Cancelled,
@@ -33,7 +31,7 @@ from millstream_workers.happenings import (
     Unreadable,
 )
 from millstream_workers.results import encode_result
-from millstream_workers.wishes import read_wish
+from millstream_workers.wishes import innermost, read_wish
 
 _INTERRUPTED: dict[Interruption, Outcome | None] = {
     Interruption.CANCELLED: Cancelled("cancelled"),
@@ -107,12 +105,12 @@ def _steer(error: BaseException, terms: Terms, traceparent: str) -> Outcome:
     wish = read_wish(error)
     if wish is None:
         return _try_again(describe_failure(error, terms.attempt, traceparent), terms)
-    if wish.kind is Discard:
+    if wish.kind == "discard":
         return Cancelled(f"discarded: {wish.reason}")
-    if wish.kind is Snooze and wish.delay_ms is not None:
+    if wish.kind == "snooze" and wish.delay_ms is not None:
         return Snoozed(wish.delay_ms)
-    failure = describe_failure(wish.error, terms.attempt, traceparent)
-    if wish.kind is DeadWish:
+    failure = describe_failure(innermost(error), terms.attempt, traceparent)
+    if wish.kind == "dead":
         return Dead(wish.reason, failure)
     # A failed attempt: asked for, or because nothing tells for how long to snooze.
     return _try_again(replace(failure, message=wish.unread or failure.message), terms, wish.delay_ms)

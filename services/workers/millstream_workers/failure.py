@@ -6,12 +6,12 @@ from msgspec.structs import replace
 
 from millstream_contracts import JobError, limits
 from millstream_telemetry import origin, text_of, traceback_of, type_name
-from millstream_workers.errors import InvalidResultError, RemoteError
+from millstream_workers.errors import RemoteError
 
 
 def describe_failure(error: BaseException, attempt: int, traceparent: str = "") -> JobError:
     """Return an exception as a JobError."""
-    if type(error) in {RemoteError, InvalidResultError}:
+    if issubclass(type(error), RemoteError):
         assert isinstance(error, RemoteError)
         return replace(error.error, attempt=attempt, traceparent=traceparent)
     return JobError(

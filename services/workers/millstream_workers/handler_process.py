@@ -1,159 +1,200 @@
-"""The program of a handler process: reads orders from its worker, runs handlers, reports back.
+"""The program of a handler process: takes orders from its worker, runs handlers, reports back.
 
-It ends with its worker: a thread waits on the pipe of orders, and its end is the end of the process, even while
-a handler computes.
+It is forked by its guard. It runs one job at a time, and says of each what the job has changed in this process.
 """
 
+import asyncio
+import contextvars
+import inspect
 import os
-import queue
-import signal
+import socket
 import sys
-import threading
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from typing import Any, BinaryIO
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
-import anyio
-import anyio.to_thread
 import msgspec
 import structlog
+from msgspec.structs import replace
+from opentelemetry.context import attach
 
-from millstream import App, Context, Dead, Discard, RetryAfter, Snooze
+from millstream import App, Context
 from millstream.handler import Handler
-from millstream_contracts import UNDECODABLE, JobId, JobSpec, Progress
+from millstream_contracts import JobId, JobSpec, Progress
+from millstream_telemetry import LogSettings, TraceContext, configure_logs
 from millstream_workers.app_loader import load_app, merge_apps
-from millstream_workers.failure import describe_failure, printable
-from millstream_workers.frames import (
-    HEADER,
-    FailureReport,
-    Order,
-    ProgressReport,
-    ReadyReport,
-    Report,
-    ReturnReport,
-    WishReport,
-    decode_order,
-    encode_frame,
-)
-from millstream_workers.results import encode_result
+from millstream_workers.errors import AppLoadError
+from millstream_workers.failure import describe_failure
+from millstream_workers.frames import EndReport, FailureReport, Order, ProgressReport, ReadyReport, StoppedReport
+from millstream_workers.interrupter import Interrupter, RunningAttempt
+from millstream_workers.job_loop import JobLoop
+from millstream_workers.order_reader import OrderReader
+from millstream_workers.outcome_reports import report_raise, report_return
+from millstream_workers.process_state import ProcessState
+from millstream_workers.report_writer import ReportWriter
 
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 
 
-def main(app_refs: list[str]) -> None:
-    """Serve orders until the worker is gone."""
-    orders = os.fdopen(os.dup(0), "rb")
-    reports = os.fdopen(os.dup(1), "wb")
-    _keep_pipes_to_ourselves()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # The worker drains, and ends us when it is done. Not SIG_IGN, which the programs of a handler would inherit.
-        signal.signal(number, lambda *_: None)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    inbox = Inbox(orders)
-    anyio.run(_serve, merge_apps(load_app(ref) for ref in app_refs), inbox, reports)
+def main(settings: dict[str, Any], app_refs: list[str]) -> None:
+    """Serve orders until the worker wants no more."""
+    channel = socket.socket(fileno=settings["channel"])
+    channel.set_inheritable(False)
+    writer = ReportWriter(channel)
+    logs = msgspec.convert(settings["logs"], LogSettings | None)
+    _configure_logs(logs)
+    try:
+        app = merge_apps(load_app(ref) for ref in app_refs)
+    except BaseException as error:  # noqa: BLE001 - a module may raise anything, and the worker should hear of it
+        writer.send(FailureReport(0, describe_failure(error, 0)))
+        raise SystemExit(1) from None
+    _configure_logs(logs)  # once more: a module may have set up logs of its own
+    HandlerProcess(app, channel, writer).serve()
 
 
-def _keep_pipes_to_ourselves() -> None:
-    """Point standard input at nothing, and standard output at the error output.
-
-    What a handler prints must not end up between the reports, and a program it runs must not read the orders.
-    """
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
+def _configure_logs(logs: LogSettings | None) -> None:
+    if logs is None:
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    else:
+        configure_logs(logs.service, logs.level, sys.stderr, is_terminal=logs.is_terminal)
 
 
-class Inbox:
-    """Orders, read by a thread of their own; None at their end."""
+class HandlerProcess:
+    """Runs the handlers of an app in this process."""
 
-    def __init__(self, pipe: BinaryIO) -> None:
-        self.is_busy = False
-        self._pipe = pipe
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+    def __init__(self, app: App, channel: socket.socket, writer: ReportWriter) -> None:
+        self._app = app
+        self._writer = writer
+        self._known_state: ProcessState | None = None
+        """As the last job left it."""
+        self._loop = JobLoop()
+        self._interrupter = Interrupter(self._loop.loop)
+        self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)
 
-    async def next(self) -> Order | None:
-        """Wait for the next order. Returns: None when the worker wants no more."""
-        return await anyio.to_thread.run_sync(self._orders.get)
-
-    def _read(self) -> None:
-        while order := self._read_order():
-            self._orders.put(order)
-        if self.is_busy:
-            os._exit(1)
-        self._orders.put(None)
-
-    def _read_order(self) -> Order | None:
-        """Return the next order; None at the end, also at one in the middle of an order: its writer has died."""
-        header = self._pipe.read(HEADER.size)
-        if len(header) < HEADER.size:
-            return None
+    def serve(self) -> None:
+        """Run jobs until there are no more orders, or this process can run no more."""
         try:
-            return decode_order(self._pipe.read(*HEADER.unpack(header)))
-        except UNDECODABLE:
-            return None
+            self._writer.send(ReadyReport(0, os.getpid()))
+            while (order := self._loop.run(self._reader.next())) is not None:
+                if not self._serve_one(order):
+                    break
+        except OSError as error:
+            # A handler has closed files that are not its own. The worker notices, and says so of the attempt.
+            structlog.get_logger().error("no way to the worker any more", error=str(error))
+            os._exit(1)
+        self._loop.close()
 
+    def _serve_one(self, order: Order) -> bool:
+        """Run a job. Returns: whether this process can run another."""
+        try:
+            handler = self._handler(order.job_type)
+            if not self._loop.is_open(handler.app):
+                self._known_state = None  # what a lifespan changes is not the job's doing
+            state = self._loop.state_of(handler.app)
+        except BaseException as error:  # noqa: BLE001 - a lifespan may raise anything
+            self._writer.send(
+                FailureReport(order.number, describe_failure(error, order.attempt), changed=("lifespan",))
+            )
+            return False
+        before = self._known_state or ProcessState(self._loop.tasks())
+        self._writer.send(ReadyReport(order.number))  # from here on the handler may have run
+        report = self._attempt(handler, order, state)
+        self._known_state = ProcessState(self._loop.tasks())
+        changed = self._known_state.changes_since(before)
+        if self._loop.has_lost_lifespan:
+            changed = (*changed, "lifespan")
+        self._reader.is_busy = False
+        self._writer.send(replace(report, changed=changed))
+        return True
 
-async def _serve(app: App, inbox: Inbox, reports: BinaryIO) -> None:
-    def send(report: Report) -> None:
-        reports.write(encode_frame(report))
-        reports.flush()
+    def _handler(self, job_type: str) -> Handler[..., Any]:
+        handler = self._app.handlers.get(job_type)
+        if handler is None:
+            raise AppLoadError(f"there is no handler for `{job_type}` any more: its code was changed under the worker")
+        return handler
 
-    states: dict[App, Any] = {}
-    send(ReadyReport())
-    async with AsyncExitStack() as lifespans:
-        while order := await inbox.next():
-            inbox.is_busy = True
-            send(ReadyReport())  # from here on the handler may have run
-            handler = app.handlers[order.job_type]
-            if handler.app not in states:
-                states[handler.app] = await lifespans.enter_async_context(handler.app.running())
-            send(await _run(handler, order, states[handler.app], send))
-            inbox.is_busy = False
+    def _attempt(self, handler: Handler[..., Any], order: Order, state: Any) -> EndReport:
+        attempt = RunningAttempt(order.number, self._context(order, state))
+        self._interrupter.begin(attempt)
+        try:
+            arguments = handler.arguments(handler.decode(_decode_spec(order.spec).payload), attempt.context)
+            value = self._call(handler, arguments, attempt, self._fresh_context(order))
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
+            self._leave_fork(error)
+            if attempt.is_stopping and isinstance(error, asyncio.CancelledError):
+                return StoppedReport(order.number)
+            return report_raise(order.number, error, order.attempt)
+        finally:
+            self._interrupter.end()
+        self._leave_fork(None)
+        return report_return(order.number, value, order.attempt)
 
+    def _call(
+        self,
+        handler: Handler[..., Any],
+        arguments: tuple[Any, ...],
+        attempt: RunningAttempt,
+        context: contextvars.Context,
+    ) -> Any:
+        """Call the handler: a coroutine on the loop, a plain function outside of it."""
+        if inspect.iscoroutinefunction(handler.function):
+            return self._await(partial(handler.function, *arguments), attempt, context)
+        self._loop.forget_loops()
+        try:
+            attempt.is_plain = True
+            attempt.check()
+            value = context.run(handler.function, *arguments)
+        finally:
+            attempt.is_plain = False
+        return self._await(lambda: value, attempt, context) if hasattr(type(value), "__await__") else value
 
-async def _run(handler: Handler[..., Any], order: Order, state: Any, send: Callable[[Report], None]) -> Report:
-    spec = _decode_spec(order.spec)
+    def _await(self, start: Callable[[], Any], attempt: RunningAttempt, context: contextvars.Context) -> Any:
+        value, error = self._loop.run(self._outcome(start, attempt), context)
+        if error is not None:
+            raise error
+        return value
 
-    def note_progress(progress: Progress) -> None:
-        send(ProgressReport(progress))
+    async def _outcome(self, start: Callable[[], Any], attempt: RunningAttempt) -> tuple[Any, BaseException | None]:
+        """Return what a coroutine returns or raises. A loop lets some exceptions out of its tasks, and ends."""
+        attempt.task = asyncio.current_task()
+        try:
+            attempt.check()
+            value = await start()
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+            self._leave_fork(error)
+            return None, error
+        finally:
+            attempt.task = None
+        self._leave_fork(None)
+        return value, None
 
-    context = Context(
-        job_id=JobId(order.job_id),
-        job_type=order.job_type,
-        attempt=order.attempt,
-        fence=order.fence,
-        spec=spec,
-        timeout_s=order.timeout_s,
-        state=state,
-        on_progress=note_progress,
-    )
-    try:
-        value = handler.function(*handler.arguments(handler.decode(spec.payload), context))
-        if hasattr(value, "__await__"):
-            value = await value
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
-        return _raised(error, order.attempt)
-    try:
-        return ReturnReport(encode_result(value))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        return FailureReport(describe_failure(error, order.attempt), invalid_result=True)
+    def _leave_fork(self, error: BaseException | None) -> None:
+        """End a process that the handler has forked and that came back with it: it is not ours to go on with."""
+        if self._writer.is_fork:
+            os._exit(0 if error is None else 1)
 
+    def _fresh_context(self, order: Order) -> contextvars.Context:
+        """Return the context for a job: its trace is current, and its log lines say whose they are."""
+        context, trace = self._loop.fresh_context(), TraceContext(order.traceparent, order.tracestate)
+        if order.traceparent:
+            context.run(attach, trace.as_parent())
+        bindings = {"job_id": order.job_id, "type": order.job_type, "attempt": order.attempt}
+        context.run(structlog.contextvars.bind_contextvars, **bindings)
+        return context
 
-def _raised(error: BaseException, attempt: int) -> Report:
-    match error:
-        case RetryAfter():
-            return WishReport("retry_after", delay_s=float(error.delay_s))
-        case Snooze():
-            return WishReport("snooze", delay_s=float(error.delay_s))
-        case Discard():
-            return WishReport("discard", reason=printable(error.reason))
-        case Dead():
-            return WishReport("dead", reason=printable(error.reason))
-        case _:
-            return FailureReport(describe_failure(error, attempt))
+    def _context(self, order: Order, state: Any) -> Context:
+        def note_progress(progress: Progress) -> None:
+            with suppress(OSError):  # the outcome will find no way either
+                self._writer.send(ProgressReport(order.number, progress))
 
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+        return Context(
+            job_id=JobId(order.job_id),
+            job_type=order.job_type,
+            attempt=order.attempt,
+            fence=order.fence,
+            spec=_decode_spec(order.spec),
+            timeout_s=order.timeout_s,
+            state=state,
+            on_progress=note_progress,
+        )

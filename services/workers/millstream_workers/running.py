@@ -55,6 +55,13 @@ class Running:
         """The newest progress, when Redis has not got it yet."""
         return None if self.progress is self.stored_progress else self.progress
 
+    @property
+    def cleanup_left_s(self) -> float:
+        """What is left of the time for clean-up; 0 for a handler that is cancelled with its worker and not stopped."""
+        if self._scope is None or not self._scope.is_spent:
+            return 0.0
+        return max(0.0, self._scope.gives_up_at - asyncio.get_running_loop().time())
+
     def begin(self, scope: StopScope, timeout_s: float | None) -> None:
         """Note that the handler runs: it can be stopped through this scope, and is when its time is over."""
         self._scope = scope

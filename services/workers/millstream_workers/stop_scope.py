@@ -6,6 +6,7 @@ delivered. Shields that the handler has set itself hold: it is cancelled when it
 """
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +19,7 @@ _ASK_AGAIN_S = 0.005
 class StopScope:
     """Surrounds the jobs of one task, one after the other, until one of them is stopped. Lives on the event loop."""
 
-    __slots__ = ("_cleanup_s", "_inner", "_outer", "_task", "_timer", "is_spent")
+    __slots__ = ("_cleanup_s", "_inner", "_outer", "_task", "_timer", "gives_up_at", "is_spent")
 
     def __init__(self, cleanup_s: float) -> None:
         self._cleanup_s = cleanup_s
@@ -28,6 +29,8 @@ class StopScope:
         self._timer: asyncio.TimerHandle | None = None
         self.is_spent = False
         """Whether a job was stopped: its task runs no other."""
+        self.gives_up_at = math.inf
+        """When the time for clean-up is over, on the loop's clock."""
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -53,7 +56,8 @@ class StopScope:
         self._inner.shield = True
         self._outer.cancel()
         time_s = self._cleanup_s if cleanup_s is None else min(cleanup_s, self._cleanup_s)
-        self._cancel_once(asyncio.get_running_loop().time() + time_s)
+        self.gives_up_at = asyncio.get_running_loop().time() + time_s
+        self._cancel_once()
 
     def end(self) -> None:
         """Leave the task alone from now on: the handler has ended."""
@@ -61,14 +65,14 @@ class StopScope:
             self._timer.cancel()
             self._timer = None
 
-    def _cancel_once(self, give_up_at: float) -> None:
+    def _cancel_once(self) -> None:
         assert self._task is not None
         before = self._task.cancelling()
         # Lifted and set again without a turn of the loop between: anyio delivers one cancellation, and no second one.
         self._inner.shield = False
         self._inner.shield = True
         loop = asyncio.get_running_loop()
-        if self._task.cancelling() > before or loop.time() >= give_up_at:
-            self._timer = loop.call_at(give_up_at, self._inner.cancel)
+        if self._task.cancelling() > before or loop.time() >= self.gives_up_at:
+            self._timer = loop.call_at(self.gives_up_at, self._inner.cancel)
         else:
-            self._timer = loop.call_later(_ASK_AGAIN_S, self._cancel_once, give_up_at)
+            self._timer = loop.call_later(_ASK_AGAIN_S, self._cancel_once)

@@ -6,12 +6,14 @@ of the wish holds, and what cannot is said.
 
 import math
 from datetime import timedelta
+from typing import Literal
 
 from msgspec import Struct
 
 from millstream import Dead, Discard, RetryAfter, Snooze
-from millstream_contracts import limits
+from millstream_contracts import JobError, limits
 from millstream_telemetry import type_name
+from millstream_workers.errors import RemoteError
 from millstream_workers.failure import printable
 
 _MAX_NESTED = 10
@@ -21,34 +23,43 @@ _exceptions_of = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
 class Wish(Struct, frozen=True):
-    """What a handler asks for, and the exception by which it did."""
+    """What a handler asks for."""
 
-    kind: type[RetryAfter | Snooze | Discard | Dead]
-    error: BaseException
+    kind: Literal["retry_after", "snooze", "discard", "dead"]
     delay_ms: int | None = None
-    """Of RetryAfter and Snooze; None when it cannot be told."""
+    """Of retry_after and snooze; None when it cannot be told."""
     reason: str = ""
-    """Of Discard and Dead."""
+    """Of discard and dead."""
     unread: str = ""
     """What could not be read, and why."""
 
 
+class RemoteWish(RemoteError):  # noqa: N818 - a wish
+    """A handler with `isolation="process"` asked for something by an exception."""
+
+    def __init__(self, wish: Wish, error: JobError) -> None:
+        super().__init__(error)
+        self.wish = wish
+
+
 def read_wish(error: BaseException) -> Wish | None:
     """Return what a handler asks for by an exception; None when that is just a failure. Never raises."""
-    error = _innermost(error)
+    error = innermost(error)
+    if type(error) is RemoteWish:
+        return error.wish
     kind = type(error)
     if issubclass(kind, RetryAfter):
-        return _delayed(RetryAfter, error)
+        return _delayed("retry_after", error)
     if issubclass(kind, Snooze):
-        return _delayed(Snooze, error)
+        return _delayed("snooze", error)
     if issubclass(kind, Discard):
-        return Wish(Discard, error, reason=_reason(error))
+        return Wish("discard", reason=_reason(error))
     if issubclass(kind, Dead):
-        return Wish(Dead, error, reason=_reason(error))
+        return Wish("dead", reason=_reason(error))
     return None
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
     """Return the one exception in groups of one; the group itself where there are several."""
     inner = error
     for _ in range(_MAX_NESTED):
@@ -61,11 +72,11 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _delayed(kind: type[RetryAfter | Snooze], error: BaseException) -> Wish:
+def _delayed(kind: Literal["retry_after", "snooze"], error: BaseException) -> Wish:
     try:
-        return Wish(kind, error, delay_ms=_ms(error.delay_s))  # type: ignore[attr-defined]
+        return Wish(kind, delay_ms=_ms(error.delay_s))  # type: ignore[attr-defined]
     except BaseException as failure:  # noqa: BLE001 - an attribute of a user's class may be anything
-        return Wish(kind, error, unread=f"`delay_s` of {type_name(error)} cannot be read: {_said(failure)}")
+        return Wish(kind, unread=f"`delay_s` of {type_name(error)} cannot be read: {_said(failure)}")
 
 
 def _ms(delay_s: object) -> int:

@@ -1,0 +1,436 @@
+"""What a handler in a process of its own does to that process stays there, and ends with it."""
+
+import os
+import resource
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from leftovers import delete_namespace
+from opentelemetry.sdk.trace import TracerProvider
+from waiting import wait_until
+from workers.floor import Floor, open_floor
+from workers.hostile import CHANGES, ENDINGS, RAISES, SCRIPTS, SPAWNING, app, fragile
+from workers.plant import Plant, notes, python_path, runs
+from written import whole_lines
+
+from millstream import App
+from millstream_contracts import Job, JobState
+from millstream_streams import open_broker
+from millstream_telemetry import JobTracer
+
+REFS = ("workers.hostile:app",)
+HANDED_BACK = JobState.QUEUED
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let handler processes find the app."""
+    monkeypatch.setenv("PYTHONPATH", python_path())
+
+
+@pytest.fixture
+def own_surroundings() -> Iterator[None]:
+    """Put back what handlers change for this process, which is their worker."""
+    folder, environment, umask = Path.cwd(), dict(os.environ), os.umask(0o022)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGCHLD)}
+    os.umask(umask)
+    yield
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    os.umask(umask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+async def lasting(redis_url: str) -> AsyncIterator[Floor]:
+    """Yield a floor with one worker for many jobs, and one process at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", python_path())
+        async with open_broker(redis_url, namespace=f"t{secrets.token_hex(6)}") as broker:
+            async with open_floor(broker, redis_url) as floor:
+                await floor.hire(app, app_refs=REFS, concurrency=1)
+                yield floor
+            await delete_namespace(broker.client, broker.keys.namespace)
+
+
+def spawned(folder: Path) -> list[int]:
+    """Return the processes that handlers have started."""
+    return [int(line) for line in whole_lines(folder / "spawned")]
+
+
+async def begun(folder: Path, count: int = 1) -> list[dict[str, Any]]:
+    """Return the notes of so many handlers once they have begun."""
+    await wait_until(lambda: len(notes(folder, "started")) >= count, "the handlers have begun")
+    return notes(folder, "started")
+
+
+async def all_gone(folder: Path, *pids: int) -> None:
+    """Wait until the handlers' processes, and all that they started, have ended."""
+    left = [*spawned(folder), *pids, *(note["pid"] for note in notes(folder, "started"))]
+    await wait_until(lambda: not any(runs(pid) for pid in left), f"{left} have ended")
+
+
+# What a handler started
+
+
+@pytest.mark.parametrize("what", sorted(SPAWNING))
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+async def test_what_a_stopped_handler_started_ends_before_its_outcome_is_known(
+    floor: Floor, tmp_path: Path, what: str, how: str
+) -> None:
+    """Programs, shells, daemons in sessions of their own: none works on for a job that is over."""
+    await floor.hire(app, app_refs=REFS, cleanup_s=0.5)
+    payload = {"folder": str(tmp_path), "what": what}
+    job_id = await floor.submit("spawn", payload, **({"timeout_s": 2.0} if how == "timeout" else {}))
+    await wait_until(lambda: spawned(tmp_path), "something was started")
+    if how == "cancel":
+        await floor.cancel(job_id)
+    job = await floor.settled(job_id)
+    assert job.state is (JobState.DEAD if how == "timeout" else JobState.CANCELLED), job.error
+    (note,) = notes(tmp_path, "started")
+    assert [pid for pid in [note["pid"], *spawned(tmp_path)] if runs(pid)] == []
+
+
+@pytest.mark.parametrize("ending", sorted(ENDINGS))
+async def test_what_a_handler_left_behind_ends_with_it(floor: Floor, tmp_path: Path, ending: str) -> None:
+    """Whether it returned, raised or died; the worker waits for none of it."""
+    await floor.hire(app, app_refs=REFS)
+    job = await floor.run("spawn.end", {"folder": str(tmp_path), "what": ending})
+    assert job.state is (JobState.SUCCEEDED if ending == "return" else JobState.DEAD)
+    assert len(spawned(tmp_path)) == 2
+    if ending == "kill the guard":  # a daemon gets away then, and nothing else
+        os.kill(spawned(tmp_path)[0], signal.SIGKILL)
+    await all_gone(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["daemon", "left and slept", "deaf"])
+async def test_a_killed_worker_takes_along_what_its_handlers_started(plant: Plant, tmp_path: Path, what: str) -> None:
+    """SIGKILL, or the kernel's out-of-memory killer: the job may run again elsewhere in a moment."""
+    machine = await plant.start(app_ref="workers.hostile:app")
+    await plant.floor.submit("spawn", {**plant.payload, "what": what})
+    await wait_until(lambda: spawned(tmp_path), "something was started")
+    machine.send(signal.SIGKILL)
+    await all_gone(tmp_path)
+
+
+async def test_a_worker_that_leaves_takes_along_what_its_handlers_started(plant: Plant, tmp_path: Path) -> None:
+    """The job is handed back, and nothing of it goes on here."""
+    machine = await plant.start(app_ref="workers.hostile:app", grace_s=0.1)
+    job_id = await plant.floor.submit("spawn", {**plant.payload, "what": "daemon"})
+    await wait_until(lambda: spawned(tmp_path), "something was started")
+    machine.send(signal.SIGTERM)
+    assert await machine.ended() == 0
+    job = await plant.floor.job(job_id)
+    assert (job.state, job.attempts, job.crashes, job.handbacks) == (JobState.QUEUED, 0, 0, 1)
+    await all_gone(tmp_path)
+
+
+# How a handler is stopped
+
+
+@pytest.mark.parametrize("wait", ["sleep", "spin", "lock", "program", "socket", "loop", "log"])
+async def test_a_plain_function_is_interrupted_and_cleans_up(floor: Floor, tmp_path: Path, wait: str) -> None:
+    """Wherever it waits: `finally` runs, knows why, and gets to its end."""
+    await floor.hire(app, app_refs=REFS)
+    job_id = await floor.submit("clean", {"folder": str(tmp_path), "what": wait})
+    await begun(tmp_path)
+    await floor.cancel(job_id)
+    assert (await floor.settled(job_id)).state is JobState.CANCELLED
+    assert [note["event"] for note in notes(tmp_path)] == ["started", "cleaning", "cleaned"]
+    assert notes(tmp_path, "cleaning")[0]["cancelled"]
+    await all_gone(tmp_path)
+
+
+async def test_a_coroutine_is_cancelled_once_and_cleans_up(floor: Floor, tmp_path: Path) -> None:
+    """What it awaits while it cleans up is not cancelled again."""
+    await floor.hire(app, app_refs=REFS)
+    job_id = await floor.submit("clean.async", {"folder": str(tmp_path)})
+    await begun(tmp_path)
+    await floor.cancel(job_id)
+    assert (await floor.settled(job_id)).state is JobState.CANCELLED
+    assert [note["event"] for note in notes(tmp_path)] == ["started", "cleaning", "cleaned"]
+    assert notes(tmp_path, "cleaning")[0]["cancelled"]
+
+
+@pytest.mark.parametrize("kind", ["clean", "clean.async"])
+async def test_a_handler_that_takes_too_long_to_clean_up_is_ended(floor: Floor, tmp_path: Path, kind: str) -> None:
+    """It has its time, and not more."""
+    hired = await floor.hire(app, app_refs=REFS)
+    hired.worker._processes._cleanup_s = 0.5
+    job_id = await floor.submit(kind, {"folder": str(tmp_path), "what": "sleep lingering"})
+    await begun(tmp_path)
+    await floor.cancel(job_id)
+    assert (await floor.settled(job_id)).state is JobState.CANCELLED
+    assert notes(tmp_path, "cleaned")
+    await all_gone(tmp_path)
+
+
+async def test_a_stop_hits_neither_the_next_job_nor_a_neighbour(floor: Floor, tmp_path: Path) -> None:
+    """Each has a process of its own, and one that was interrupted is not used again."""
+    await floor.hire(app, app_refs=REFS, concurrency=2)
+    other = tmp_path / "other"
+    other.mkdir()
+    neighbour = await floor.submit("clean", {"folder": str(other), "what": "sleep"})
+    await begun(other)
+    for number in range(3):
+        job_id = await floor.submit("clean", {"folder": str(tmp_path), "what": "sleep"})
+        await begun(tmp_path, number + 1)
+        await floor.cancel(job_id)
+        assert (await floor.settled(job_id)).state is JobState.CANCELLED
+        assert (await floor.run("where")).state is JobState.SUCCEEDED
+    assert len({note["pid"] for note in notes(tmp_path, "started")}) == 3
+    assert not notes(other, "cleaning")
+    await floor.cancel(neighbour)
+    await floor.settled(neighbour)
+
+
+# What a plain function finds
+
+
+@pytest.mark.parametrize("again", [1, 2])
+@pytest.mark.parametrize("what", sorted(SCRIPTS))
+async def test_a_plain_function_is_called_as_a_script_is(lasting: Floor, what: str, again: int) -> None:
+    """In the main thread, outside of any loop, also when another has been there before."""
+    job = await lasting.run("script", {"what": what})
+    assert (job.state, job.result) == (JobState.SUCCEEDED, 42), job.error
+
+
+async def test_coroutines_run_on_the_loop_of_their_lifespan(lasting: Floor) -> None:
+    """Also after plain functions have run loops of their own: clients are bound to the one they were made on."""
+    await lasting.run("script", {"what": "asyncio.run"})
+    await lasting.run("script", {"what": "get_event_loop"})
+    job = await lasting.run("bound")
+    assert job.result == [True, True, True], job.error
+
+
+@pytest.mark.parametrize("kind", ["taint", "taint.async"])
+async def test_a_job_begins_in_a_clean_context(lasting: Floor, kind: str) -> None:
+    """What another left in context variables is not seen, though the process is the same."""
+    pid = (await lasting.run(kind)).result
+    state = (await lasting.run("where")).result
+    assert (state["pid"], state["who"], state["precision"], state["bound"]) == (pid, "nobody", 28, None)
+
+
+# What a handler changes
+
+
+@pytest.mark.parametrize("what", [*sorted(CHANGES), "async folder"])
+async def test_a_process_that_a_job_has_changed_is_not_used_again(lasting: Floor, what: str) -> None:
+    """The next job finds everything as it was before."""
+    before = (await lasting.run("where")).result
+    kind, what = ("change.async", "folder") if what == "async folder" else ("change", what)
+    changed = await lasting.run(kind, {"what": what})
+    assert (changed.state, changed.result) == (JobState.SUCCEEDED, before["pid"]), changed.error
+    after = (await lasting.run("where")).result
+    assert after["pid"] != before["pid"]
+    assert after | {"pid": 0} == before | {"pid": 0}
+    await wait_until(lambda: not runs(before["pid"]), "the process is gone")
+
+
+async def test_a_process_with_a_task_left_is_not_used_again(lasting: Floor) -> None:
+    """It would go on beside the next job."""
+    pid = (await lasting.run("change.async", {"what": "tasks"})).result
+    assert (await lasting.run("where")).result["pid"] != pid
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("worker.change.thread", "folder"),
+        *(
+            ("worker.change", what)
+            for what in ("folder", "no environment", "umask", "zone", "handlers", "mask", "limits")
+        ),
+    ],
+)
+async def test_what_a_handler_changes_of_its_worker_is_not_what_later_processes_start_with(
+    floor: Floor, kind: str, what: str, own_surroundings: None
+) -> None:
+    """They get what the worker had when it started."""
+    await floor.hire(app, app_refs=REFS, concurrency=1)
+    before = (await floor.run("where")).result
+    os.kill(before["pid"], signal.SIGKILL)
+    await wait_until(lambda: not runs(before["pid"]), "the idle process is gone")
+    await floor.run(kind, {"what": what})
+    after = await floor.run("where")
+    assert after.state is JobState.SUCCEEDED, after.error
+    assert after.result | {"pid": 0} == before | {"pid": 0}
+
+
+# What a handler raises, returns and does at its end
+
+FATES: dict[str, tuple[str, str, str]] = {
+    "SystemExit": ("dead", "SystemExit", ""),
+    "SystemExit text": ("dead", "SystemExit", "a text"),
+    "SystemExit 0": ("dead", "SystemExit", "0"),
+    "KeyboardInterrupt": ("dead", "KeyboardInterrupt", ""),
+    "GeneratorExit": ("dead", "GeneratorExit", ""),
+    "CancelledError": ("dead", "asyncio.exceptions.CancelledError", "of its own"),
+    "Own": ("dead", "workers.hostile.Own", "no Exception"),
+    "Panic": ("dead", "hostile_values.Panic", ""),
+    "group": ("dead", "ExceptionGroup", "several (2 sub-exceptions)"),
+    "base group": ("dead", "BaseExceptionGroup", "several (2 sub-exceptions)"),
+    "chain": ("dead", "ValueError", "effect"),
+    "circle": ("dead", "ValueError", "first"),
+    "recursion": ("dead", "RecursionError", "maximum recursion depth exceeded"),
+    "exit 3": ("dead", "millstream_workers.errors.ProcessDiedError", "exited with status 3"),
+    "abort": ("dead", "millstream_workers.errors.ProcessDiedError", "SIGABRT"),
+    "killed": ("dead", "millstream_workers.errors.ProcessDiedError", "SIGKILL"),
+    "real time": ("dead", "millstream_workers.errors.ProcessDiedError", "signal "),
+    "exec": ("dead", "millstream_workers.errors.ProcessDiedError", "exited with status 4"),
+    "closed channel": ("dead", "millstream_workers.errors.ProcessDiedError", "status 1"),
+    "replaced channel": ("dead", "millstream_workers.errors.ProcessDiedError", "status 1"),
+    "fork": ("succeeded", "", ""),
+    "fork raising": ("succeeded", "", ""),
+    "raw output": ("succeeded", "", ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        *(("raise", what) for what in sorted(FATES)),
+        *(("raise.async", what) for what in ("SystemExit", "CancelledError", "Own", "exit 3", "fork", "group")),
+    ],
+)
+async def test_whatever_a_handler_raises_arrives_as_such(lasting: Floor, kind: str, what: str) -> None:
+    """No worker ends by it, and the next job runs."""
+    job = await lasting.run(kind, {"what": what})
+    state, error_type, message = FATES[what]
+    assert job.state == state, job.error
+    if error_type:
+        assert job.error is not None
+        assert job.error.type == error_type
+        assert message in job.error.message
+    if what == "chain":
+        assert "KeyError: 'cause'" in job.error.traceback
+        assert "a note" in job.error.traceback
+    assert (await lasting.run("where")).state is JobState.SUCCEEDED
+
+
+async def fate(floor: Floor, what: str) -> Job:
+    """Return what became of a job, whether it ended or waits for its next attempt."""
+    job_id = await floor.submit("raise", {"what": what}, backoff=None, max_attempts=2)
+    await floor.until(job_id, JobState.SCHEDULED, *(state for state in JobState if state.is_settled))
+    return await floor.job(job_id)
+
+
+async def test_a_wish_arrives_with_what_can_be_told_of_it(lasting: Floor) -> None:
+    """A subclass that forgot its constructor means in a process what it means on the loop."""
+    retried = await fate(lasting, "retry")
+    assert (retried.state, retried.attempts) == (JobState.SCHEDULED, 1)
+    assert retried.error is not None
+    assert (retried.error.type, retried.error.message) == ("millstream.steering.RetryAfter", "retry after 7 s")
+    assert "in _raise" in retried.error.traceback
+
+
+@pytest.mark.parametrize("what", ["task exit", "task own"])
+async def test_a_task_that_a_coroutine_left_ends_neither_process_nor_worker_unsaid(floor: Floor, what: str) -> None:
+    """A loop lets SystemExit out; that is the outcome of the attempt, not an exit status."""
+    await floor.hire(app, app_refs=REFS)
+    job = await floor.run("raise.async", {"what": what}, timeout_s=2.0)
+    assert job.state is JobState.DEAD
+    assert job.error is not None
+    assert job.error.type == {"task exit": "SystemExit", "task own": "timeout"}[what]
+
+
+async def test_a_result_that_cannot_be_looked_at_is_an_invalid_one(lasting: Floor) -> None:
+    """To run again would repeat what the handler did."""
+    for what in ("unstorable", "an error"):
+        job = await lasting.run("raise", {"what": what})
+        assert (job.state, job.reason) == (JobState.DEAD, "invalid_result"), job.error
+
+
+async def test_a_lifespan_that_fails_is_the_error_of_the_attempt(floor: Floor) -> None:
+    """Not a process that exited with status 1."""
+    await floor.hire(_without_lifespan(), app_refs=("workers.hostile:fragile",))
+    job = await floor.run("fragile", max_attempts=1)
+    assert job.error is not None
+    assert (job.error.type, job.error.message) == ("ConnectionError", "no database")
+
+
+def _without_lifespan() -> App:
+    twin = App("twin")
+    twin.job("fragile", isolation="process")(fragile.handlers["fragile"].function)
+    return twin
+
+
+async def test_a_module_that_fails_in_the_process_only_is_the_error_of_the_attempt(floor: Floor) -> None:
+    """The reason is told, not a status."""
+    await floor.hire(app, app_refs=("workers.no_such_module:app",))
+    job = await floor.run("where", max_attempts=1)
+    assert job.error is not None
+    assert "no_such_module" in job.error.message
+
+
+def test_every_ending_is_tried() -> None:
+    """A handler in the app that no test runs would be forgotten."""
+    elsewhere = {"StopIteration", "odd error", "retry", "odd retry", "odd discard", "odd snooze", "odd reason"}
+    assert set(RAISES) == set(FATES) | elsewhere | {"raising reason", "unstorable", "an error"}
+
+
+# What a handler logs
+
+
+async def test_lines_from_a_process_are_like_those_from_the_loop(plant: Plant) -> None:
+    """Format, level, service, bindings and trace; of `ctx.log`, of structlog, of libraries and of warnings."""
+    machine = await plant.start(app_ref="workers.hostile:app", log_level="info")
+    trace = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-00"}
+    kinds = ("say.loop", "say", "say.async")
+    for kind in kinds:
+        assert (await plant.floor.run(kind, **trace)).state is JobState.SUCCEEDED
+
+    def said(event: str) -> dict[str, dict[str, Any]]:
+        lines = [line for line in machine.log if event in line["event"]]
+        return dict(zip(kinds, lines, strict=True))
+
+    await wait_until(lambda: len([line for line in machine.log if "warnings" in line["event"]]) == 3, "all is logged")
+    for event in ("said by ctx", "said by structlog", "said by logging", "said by warnings"):
+        lines = said(event)
+        for line in lines.values():
+            assert line["service"] == "workers"
+            assert line["timestamp"].endswith("Z")
+        for kind in ("say", "say.async"):
+            assert lines[kind].keys() >= lines["say.loop"].keys()
+            assert (lines[kind]["type"], lines[kind]["attempt"], "job_id" in lines[kind]) == (kind, 1, True)
+            assert lines[kind].get("trace_id") == lines["say.loop"].get("trace_id")
+    assert not [line for line in machine.log if line["event"] == "said quietly"]
+    text = machine.text
+    assert "4111" not in text
+    assert text.count("said by print\n") == 3
+
+
+async def test_lines_from_a_process_carry_the_trace_of_their_job(
+    floor: Floor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each belongs to the attempt of which the handler is a part."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    await floor.hire(app, app_refs=REFS, tracer=JobTracer(provider))
+    job = await floor.run("traced", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-00")
+    assert job.result["trace_id"] == "ab" * 16
+    sampled = await floor.run("traced", traceparent=f"00-{'12' * 16}-{'cd' * 8}-01")
+    assert sampled.result["trace_id"] == "12" * 16
+    assert sampled.result["span_id"] != "cd" * 8
+
+
+async def test_the_level_of_the_worker_is_that_of_its_processes(plant: Plant) -> None:
+    """What is not to be said is not said there either, and what is to be said is."""
+    for level, heard in (("debug", True), ("error", False)):
+        machine = await plant.start(app_ref="workers.hostile:app", log_level=level, types="say")
+        await plant.floor.run("say")
+        await wait_until(lambda machine=machine: "said by print" in machine.text, "it has run")
+        assert ("said quietly" in machine.text, "said by ctx" in machine.text) == (heard, heard)
+        machine.send(signal.SIGTERM)
+        await machine.ended()
