@@ -268,6 +268,26 @@ async def test_a_database_that_goes_away_later_is_noticed_too(
     assert await held(broker, queues[0]) == 0
 
 
+@pytest.mark.parametrize("skew_s", [-7_200, 7_200], ids=["behind", "ahead"])
+async def test_how_far_it_is_behind_is_told_by_the_clock_of_redis(
+    broker: Broker, queues: list[Queue], metrics: MetricRegistry, skew_s: int
+) -> None:
+    """A dispatcher whose machine is ahead would page for hours of lag, and one that is behind would never."""
+    broker.clock._offset_s += skew_s
+    await seed(broker, queues[0])
+    async with historian_of("postgresql://u@127.0.0.1:9/none", broker, metrics) as historian:
+
+        async def is_longer_than(seconds: float) -> bool:
+            with pytest.raises(HistoryUnavailableError):
+                await historian.run_once()
+            return lag(metrics) > seconds
+
+        await wait_until(lambda: is_longer_than(0.0), "what waits is held")
+        held_s = lag(metrics)
+        assert held_s < 600
+        await wait_until(lambda: is_longer_than(held_s), "the lag grows with what waits")
+
+
 async def test_an_older_dispatcher_goes_on_in_tables_of_a_newer_release_and_says_so_once(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
