@@ -69,8 +69,9 @@ def nothing_is_charged(evidence: Evidence) -> Iterator[str]:
 def no_job_is_stained(evidence: Evidence) -> Iterator[str]:
     """Complain of each job that found what another one had left."""
     for job_id, effects in evidence.effects.items():
-        if any(effect.event == "stained" for effect in effects):
-            yield f"{job_id} started in what another job had left"
+        for effect in effects:
+            if effect.event.startswith("stained "):
+                yield f"{job_id} started in what another job had left: {effect.event.removeprefix('stained ')}"
 
 
 def clean_up_ends(evidence: Evidence) -> Iterator[str]:

@@ -83,14 +83,15 @@ def look_around(ctx: Context, key: str) -> None:
     """Say so when another job has left something in what this one starts with."""
     found = {
         "who": WHO.get(),
-        "log": structlog.contextvars.get_contextvars(),
+        "log": "customer" in structlog.contextvars.get_contextvars(),
         "baggage": baggage.get_all(),
         "precision": decimal.getcontext().prec != PRECISION,
         "folder": Path.cwd() != HERE,
         "environment": os.environ.get("PATH") != PATH,
     }
-    if any(found.values()):
-        leave("stained", ctx, key)
+    for name, stain in found.items():
+        if stain:
+            leave(f"stained {name}", ctx, key)
 
 
 async def raise_panic(_: Context) -> None:

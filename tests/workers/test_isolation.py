@@ -167,8 +167,7 @@ async def test_a_coroutine_is_cancelled_once_and_cleans_up(floor: Floor, tmp_pat
 @pytest.mark.parametrize("kind", ["clean", "clean.async"])
 async def test_a_handler_that_takes_too_long_to_clean_up_is_ended(floor: Floor, tmp_path: Path, kind: str) -> None:
     """It has its time, and not more."""
-    hired = await floor.hire(app, app_refs=REFS)
-    hired.worker._processes._cleanup_s = 0.5
+    await floor.hire(app, app_refs=REFS, cleanup_s=0.5)
     job_id = await floor.submit(kind, {"folder": str(tmp_path), "what": "sleep lingering"})
     await begun(tmp_path)
     await floor.cancel(job_id)
