@@ -81,7 +81,7 @@ def text(pattern: str) -> Any:
     [
         (Upload, r"Upload.*field `Upload\.target`: `Path` has no schema"),
         (Annotated[pathlib.Path, Meta(extra_json_schema={"type": "string"})], "`Path` has no schema"),
-        (object, "`object` has no schema"),
+        (complex, "`complex` has no schema"),
         (msgspec.msgpack.Ext, "`ext` has no schema"),
         (Nested, r"field `Box\[.*\]\.content`: a set of `Loose` cannot be made"),
         (set[list[int]], "a set of `list` cannot be made"),

@@ -322,7 +322,9 @@ def test_any_gets_a_payload_as_it_came() -> None:
     rest = {"number": 1.0, "bytes": b"\0", "text": "aGk="}
     found = Route(Mixed).message_pack({"data": "aGk=", "rest": rest, "raw": [1.0]})
     assert (found.data, found.rest, msgspec.msgpack.decode(found.raw)) == (b"hi", rest, [1.0])
-    assert Route(Any).message_pack(rest) == rest
+    assert Route(Any).message_pack(rest) == Route(object).message_pack(rest) == rest
+    assert Route(dict[str, object]).message_pack(rest) == rest
+    assert isinstance(Route(set[object]).json("[[1]]"), Refused)
 
 
 def test_what_the_sdk_submits_arrives_as_it_was() -> None:

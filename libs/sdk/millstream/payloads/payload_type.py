@@ -28,7 +28,7 @@ class PayloadType:
         """What workers publish; None when anything goes."""
         self.decode: Decode
         """Returns the payload of its MessagePack. Raises: msgspec.ValidationError, or what a class's own checks do."""
-        if annotation is Any:
+        if annotation is Any or annotation is object:
             self.decode = _decode_plain
             return
         if (union := unsafe_union(annotation)) is not None:

@@ -77,7 +77,9 @@ class _Writer:
             info = info.type
         if "pattern" in extra:
             extra["pattern"] = self._pattern(extra["pattern"])
-        write = self._write.get(type(info))
+        if isinstance(info, mi.UnionType) and len(members := effective_members(info)) == 1:
+            return extra | self.write(members[0])
+        write = self._write.get(type(unwrapped(info)))
         if write is None:
             raise self._refusal(f"{_name(info)} has no schema: no JSON can become one")
         return extra | write(info)
@@ -146,8 +148,6 @@ class _Writer:
 
     def _union(self, info: mi.UnionType) -> Schema:
         members = effective_members(info)
-        if len(members) == 1:
-            return self.write(members[0])
         if twice := repeated_member(members):
             raise self._refusal(f"a union has {_name(twice)} twice, and which bounds hold cannot be said")
         tagged = [member for member in members if is_tagged_object(member)]

@@ -22,9 +22,11 @@ _UNHASHABLE = (
 
 
 def unwrapped(info: mi.Type) -> mi.Type:
-    """Return a type without what is only said about it; a union of one is its member."""
+    """Return a type without what is only said about it. A union of one is its member, `object` is anything."""
     while isinstance(info, mi.Metadata):
         info = info.type
+    if isinstance(info, mi.CustomType) and info.cls is object:
+        return mi.AnyType()
     if isinstance(info, mi.UnionType) and len(members := effective_members(info)) == 1:
         return unwrapped(members[0])
     return info
