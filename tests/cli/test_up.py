@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from cli.commands import refused, run, run_program
+from cli.commands import refused, run, run_program, started_program
 
 from millstream_cli.embedded import start_embedded_redis
 from millstream_cli.system import free_ports
@@ -55,3 +55,11 @@ def test_up_says_in_one_line_that_its_port_is_in_use(tmp_path):
     said = done.stderr.splitlines()
     assert (done.returncode, len(said)) == (1, 1), said
     assert said[0].startswith(f"millstream: port {port} on 127.0.0.1 is in use")
+
+
+def test_up_keeps_what_is_meant_for_another_redis_from_its_own(tmp_path, wait_until):
+    """The Redis that it starts has no password, and would refuse one."""
+    environ = {"MILLSTREAM_REDIS_PASSWORD": "hunter2", "MILLSTREAM_REDIS_USERNAME": "ann"}
+    words = ("up", "--workers", "0", "--port", str(free_ports(1)[0]), "--data", str(tmp_path / "data"))
+    with started_program(*words, log=tmp_path / "log", cwd=tmp_path, **environ):
+        wait_until(lambda: "Try: " in (tmp_path / "log").read_text(), "the system is up")

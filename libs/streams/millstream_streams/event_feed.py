@@ -148,7 +148,7 @@ class EventFeed:
         except StoreError as error:
             if not found:
                 raise
-            self._log.warning("events of a queue cannot be read", error=str(error), reason=error.reason)
+            self._log.warning("events of a queue cannot be read", **error.fields)
         return found
 
     async def _read(self, queues: Sequence[Queue], entries: int, block_ms: int) -> list[QueueEvents]:

@@ -73,5 +73,5 @@ def _kind(error: Exception) -> tuple[str, ...]:
 
 
 def _fields(error: Exception) -> dict[str, str]:
-    reason = {"reason": error.reason} if isinstance(error, ForeseenError) else {}
-    return {"error_type": type_name(error), "error": one_line(error), **reason}
+    said = error.fields if isinstance(error, ForeseenError) else {"error": one_line(error)}
+    return {"error_type": type_name(error), **said}

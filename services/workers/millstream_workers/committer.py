@@ -142,9 +142,7 @@ class Committer:
                 failures = 0
             except StoreError as error:
                 failures += 1
-                self._log.warning(
-                    "outcomes not committed", type=queue.type, jobs=len(lane), error=str(error), reason=error.reason
-                )
+                self._log.warning("outcomes not committed", type=queue.type, jobs=len(lane), **error.fields)
                 self._give_up(queue, lane, error)
                 await self._pause(backoff_s(failures))
         lane.is_moving = False
@@ -179,9 +177,7 @@ class Committer:
     def _drop(self, queue: Queue, waiting: list[Finished], error: StoreError) -> None:
         if waiting:
             ids = [one.delivery.id for one in waiting[:SHOWN_JOBS]]
-            self._log.error(
-                "outcomes dropped", type=queue.type, jobs=len(waiting), ids=ids, error=str(error), reason=error.reason
-            )
+            self._log.error("outcomes dropped", type=queue.type, jobs=len(waiting), ids=ids, **error.fields)
             self._forget(waiting, len(waiting))
 
     def _forget(self, waiting: list[Finished], count: int) -> None:

@@ -120,12 +120,12 @@ class Intake:
                 failures += 1
                 for queue in self._queues:
                     self._uncertain.setdefault(queue, self._nonce())
-                self._log.warning("no jobs claimed", failures=failures, error=str(error), reason=error.reason)
+                self._log.warning("no jobs claimed", failures=failures, **error.fields)
             except StoreError as error:
                 # One queue is broken, and a read over all does not say which: claims will, one by one.
                 failures += 1
                 self._hot.update(dict.fromkeys(self._queues))
-                self._log.error("a queue cannot be read", error=str(error), reason=error.reason)
+                self._log.error("a queue cannot be read", **error.fields)
             if failures:
                 with anyio.move_on_after(backoff_s(failures)):
                     await self._stopped.wait()
@@ -209,13 +209,11 @@ class Intake:
         except StoreUnavailableError as error:
             if not error.others_may_answer:
                 raise
-            self._log.warning("no jobs claimed", type=queue.type, error=str(error), reason=error.reason)
+            self._log.warning("no jobs claimed", type=queue.type, **error.fields)
             self._reopens_at[queue] = time.monotonic() + NODE_AWAY_S
             return
         except StoreError as error:
-            self._log.error(
-                "queue set aside", type=queue.type, error=str(error), reason=error.reason, seconds=SET_ASIDE_S
-            )
+            self._log.error("queue set aside", type=queue.type, **error.fields, seconds=SET_ASIDE_S)
             self._reopens_at[queue] = time.monotonic() + SET_ASIDE_S
             del self._uncertain[queue]
             return

@@ -79,7 +79,7 @@ class Quarantine:
                 return None
         except StoreError as error:
             # Without the note an innocent job could be charged, or a guilty one never be.
-            self._log.warning("job not run alone", job_id=running.id, error=str(error), reason=error.reason)
+            self._log.warning("job not run alone", job_id=running.id, **error.fields)
             return HandedBack()
         return HandedBack() if self._is_closed else Snoozed(round(ELSEWHERE_AFTER_S * 1000))
 

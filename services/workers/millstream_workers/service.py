@@ -259,11 +259,11 @@ class Worker:
             try:
                 await self._registrar.register()
             except StoreFullError as error:
-                self._log.warning("not registered yet", error=str(error), reason=error.reason)
+                self._log.warning("not registered yet", **error.fields)
                 return
             except StoreUnavailableError as error:
                 failures += 1
-                self._log.warning("not registered yet", failures=failures, error=str(error), reason=error.reason)
+                self._log.warning("not registered yet", failures=failures, **error.fields)
             else:
                 return
             with anyio.move_on_after(backoff_s(failures)):
