@@ -14,7 +14,7 @@ from leftovers import delete_namespace
 from opentelemetry.sdk.trace import TracerProvider
 from waiting import wait_until
 from workers.floor import Floor, open_floor
-from workers.hostile import CHANGES, ENDINGS, RAISES, SCRIPTS, SPAWNING, app, fragile
+from workers.intruders import CHANGES, ENDINGS, RAISES, SCRIPTS, SPAWNING, app, fragile
 from workers.plant import Plant, notes, python_path, runs
 from written import whole_lines
 
@@ -23,7 +23,7 @@ from millstream_contracts import Job, JobState
 from millstream_streams import open_broker
 from millstream_telemetry import JobTracer
 
-REFS = ("workers.hostile:app",)
+REFS = ("workers.intruders:app",)
 HANDED_BACK = JobState.QUEUED
 
 
@@ -118,7 +118,7 @@ async def test_what_a_handler_left_behind_ends_with_it(floor: Floor, tmp_path: P
 @pytest.mark.parametrize("what", ["daemon", "left and slept", "deaf"])
 async def test_a_killed_worker_takes_along_what_its_handlers_started(plant: Plant, tmp_path: Path, what: str) -> None:
     """SIGKILL, or the kernel's out-of-memory killer: the job may run again elsewhere in a moment."""
-    machine = await plant.start(app_ref="workers.hostile:app")
+    machine = await plant.start(app_ref="workers.intruders:app")
     await plant.floor.submit("spawn", {**plant.payload, "what": what})
     await wait_until(lambda: spawned(tmp_path), "something was started")
     machine.send(signal.SIGKILL)
@@ -127,7 +127,7 @@ async def test_a_killed_worker_takes_along_what_its_handlers_started(plant: Plan
 
 async def test_a_worker_that_leaves_takes_along_what_its_handlers_started(plant: Plant, tmp_path: Path) -> None:
     """The job is handed back, and nothing of it goes on here."""
-    machine = await plant.start(app_ref="workers.hostile:app", grace_s=0.1)
+    machine = await plant.start(app_ref="workers.intruders:app", grace_s=0.1)
     job_id = await plant.floor.submit("spawn", {**plant.payload, "what": "daemon"})
     await wait_until(lambda: spawned(tmp_path), "something was started")
     machine.send(signal.SIGTERM)
@@ -277,7 +277,7 @@ FATES: dict[str, tuple[str, str, str]] = {
     "KeyboardInterrupt": ("dead", "KeyboardInterrupt", ""),
     "GeneratorExit": ("dead", "GeneratorExit", ""),
     "CancelledError": ("dead", "asyncio.exceptions.CancelledError", "of its own"),
-    "Own": ("dead", "workers.hostile.Own", "no Exception"),
+    "Own": ("dead", "workers.intruders.Own", "no Exception"),
     "Panic": ("dead", "hostile_values.Panic", ""),
     "group": ("dead", "ExceptionGroup", "several (2 sub-exceptions)"),
     "base group": ("dead", "BaseExceptionGroup", "several (2 sub-exceptions)"),
@@ -354,7 +354,7 @@ async def test_a_result_that_cannot_be_looked_at_is_an_invalid_one(lasting: Floo
 
 async def test_a_lifespan_that_fails_is_the_error_of_the_attempt(floor: Floor) -> None:
     """Not a process that exited with status 1."""
-    await floor.hire(_without_lifespan(), app_refs=("workers.hostile:fragile",))
+    await floor.hire(_without_lifespan(), app_refs=("workers.intruders:fragile",))
     job = await floor.run("fragile", max_attempts=1)
     assert job.error is not None
     assert (job.error.type, job.error.message) == ("ConnectionError", "no database")
@@ -385,7 +385,7 @@ def test_every_ending_is_tried() -> None:
 
 async def test_lines_from_a_process_are_like_those_from_the_loop(plant: Plant) -> None:
     """Format, level, service, bindings and trace; of `ctx.log`, of structlog, of libraries and of warnings."""
-    machine = await plant.start(app_ref="workers.hostile:app", log_level="info")
+    machine = await plant.start(app_ref="workers.intruders:app", log_level="info")
     trace = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-00"}
     kinds = ("say.loop", "say", "say.async")
     for kind in kinds:
@@ -427,7 +427,7 @@ async def test_lines_from_a_process_carry_the_trace_of_their_job(
 async def test_the_level_of_the_worker_is_that_of_its_processes(plant: Plant) -> None:
     """What is not to be said is not said there either, and what is to be said is."""
     for level, heard in (("debug", True), ("error", False)):
-        machine = await plant.start(app_ref="workers.hostile:app", log_level=level, types="say")
+        machine = await plant.start(app_ref="workers.intruders:app", log_level=level, types="say")
         await plant.floor.run("say")
         await wait_until(lambda machine=machine: "said by print" in machine.text, "it has run")
         assert ("said quietly" in machine.text, "said by ctx" in machine.text) == (heard, heard)

@@ -1,6 +1,7 @@
 """Processes for handlers with `isolation="process"`: one job at a time each, ended when the job has to stop."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -54,7 +55,8 @@ class ProcessPool:
             untimed.close()
             report = await process.end(running)
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
+            # A cancelled scope cancels each await; a task that was cancelled once is so again when it is for good.
+            with anyio.CancelScope(shield=anyio.current_effective_deadline() == -math.inf):
                 stopped = await self._stop(process, running)
             if stopped is None:
                 raise
@@ -79,7 +81,8 @@ class ProcessPool:
             if report is not None:
                 await process.leave()
         finally:
-            await process.kill()
+            with anyio.CancelScope(shield=True):
+                await process.kill()
         return None if isinstance(report, StoppedReport) else report
 
     def _put_back(self, process: PooledProcess, report: EndReport, order: Order) -> None:

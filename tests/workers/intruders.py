@@ -48,7 +48,7 @@ async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
     counting.cancel()
 
 
-app = App("hostile", lifespan=lifespan)
+app = App("intruders", lifespan=lifespan)
 fragile = App("fragile", lifespan=lambda _: _broken_lifespan())
 
 
