@@ -10,6 +10,7 @@ from millstream_contracts import UNDECODABLE, JobType, Queue, Tenant, TypeRegist
 from millstream_streams.connections import Client
 from millstream_streams.faults import persist
 from millstream_streams.keys import Keys
+from millstream_streams.replies import unless_wrong_type
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Registry:
 
     async def queues(self, tenant: Tenant | None = None) -> list[Queue]:
         """Return all known queues, or those of one tenant, sorted."""
-        tags = await self._call(lambda: self._client.smembers(self._keys.queues))
+        tags = await self._call(lambda: unless_wrong_type(self._client.smembers(self._keys.queues), set()))
         found = (_queue(tag) for tag in tags)
         return sorted(queue for queue in found if queue and (tenant is None or queue.tenant == tenant))
 
@@ -46,7 +47,7 @@ class Registry:
 
     async def types(self, tenant: Tenant) -> dict[JobType, TypeRegistration]:
         """Return the registered job types of a tenant."""
-        fields = await self._call(lambda: self._client.hgetall(self._keys.types))
+        fields = await self._hash(self._keys.types)
         prefix = f"{tenant}/".encode()
         read = (_read(_decode_type, value) for name, value in fields.items() if name.startswith(prefix))
         found = sorted((one for one in read if one), key=lambda one: one.type)
@@ -62,14 +63,14 @@ class Registry:
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that have not been forgotten yet, by name."""
-        fields = await self._call(lambda: self._client.hgetall(self._keys.workers))
+        fields = await self._hash(self._keys.workers)
         read = (_read(_decode_worker, value) for value in fields.values())
         return sorted((worker for worker in read if worker), key=lambda worker: worker.name)
 
     async def forget_workers(self, silent_for: timedelta) -> list[str]:
         """Forget the workers that have not been seen for so long, and what is no worker. Returns: their names."""
         limit = datetime.now(UTC) - silent_for
-        fields = await self._call(lambda: self._client.hgetall(self._keys.workers))
+        fields = await self._hash(self._keys.workers)
         read = {name: _read(_decode_worker, value) for name, value in fields.items()}
         gone = [name for name, worker in read.items() if worker is None or worker.seen_at < limit]
         if gone:
@@ -79,6 +80,9 @@ class Registry:
     async def ping(self) -> None:
         """Return when Redis has taken a write, one that changes nothing: a replica answers what only reads."""
         await self._call(lambda: self._client.srem(self._keys.queues, ""))
+
+    async def _hash(self, key: str) -> dict[bytes, bytes]:
+        return await self._call(lambda: unless_wrong_type(self._client.hgetall(key), {}))
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         return await persist(lambda _: call(), self._patience_s, lambda: None)
