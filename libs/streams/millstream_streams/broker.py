@@ -30,6 +30,9 @@ from millstream_streams.registry import Registry
 from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.views import JobViews
 
+MAX_CONFIRMING = 64
+"""Calls that wait for a confirmation at once: each has a connection to itself, for as long as it waits."""
+
 
 class Broker(Struct, frozen=True):
     """An open connection to Redis, by what can be done over it."""
@@ -113,7 +116,7 @@ async def open_broker(
     parsed = parse_redis_url(url)
     keys = Keys(namespace)
     client = connect(parsed, max_connections=max_connections, answer_within_s=answer_within_s)
-    confirming = connect(parsed, max_connections=max_connections, blocks_for_s=CONFIRM_WITHIN_S)
+    confirming = connect(parsed, max_connections=MAX_CONFIRMING, blocks_for_s=CONFIRM_WITHIN_S)
     scripting = pipelined(client, answer_within_s=answer_within_s)
     reading = pipelined_commands(client, answer_within_s=answer_within_s)
     # A page may be large, and what comes behind it on its connection waits.

@@ -72,7 +72,7 @@ class Registry:
         limit = datetime.now(UTC) - silent_for
         fields = await self._hash(self._keys.workers)
         read = {name: _read(_decode_worker, value) for name, value in fields.items()}
-        gone = [name for name, worker in read.items() if worker is None or worker.seen_at < limit]
+        gone = [name for name, worker in read.items() if worker is None or _aware(worker.seen_at) < limit]
         if gone:
             await self._call(lambda: self._client.hdel(self._keys.workers, *gone))
         return [name.decode(errors="replace") for name in gone]
@@ -94,6 +94,11 @@ def _read(decode: Callable[[bytes], T], value: bytes) -> T | None:
         return decode(value)
     except UNDECODABLE:
         return None
+
+
+def _aware(at: datetime) -> datetime:
+    """Return a time with a zone: one without cannot be compared, and none of ours is."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _queue(tag: bytes) -> Queue | None:
