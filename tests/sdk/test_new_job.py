@@ -35,5 +35,5 @@ def test_new_job_hides_its_payload_when_shown() -> None:
 
 def test_text_that_is_no_unicode_is_a_clear_error() -> None:
     """A lone surrogate, from a file name or a cut emoji, cannot be stored; the error names the type and no payload."""
-    with pytest.raises(TypeError, match=r"the payload of `email.send` cannot be encoded"):
+    with pytest.raises(TypeError, match=r"the payload of `email\.send` cannot be encoded"):
         NewJob("email.send", {"to": "\ud83d"})

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from streams.seeds import seed_worker
 from waiting import wait_until
@@ -104,6 +105,14 @@ async def test_what_cannot_be_read_hides_nothing_else(broker: Broker, garbage: b
     assert [one.name for one in await broker.registry.workers()] == [known.name]
     assert len(await broker.registry.forget_workers(timedelta(minutes=1))) == 1
     assert set(await broker.client.hgetall(keys.workers)) == {known.name.encode()}
+
+
+async def test_a_worker_whose_times_have_no_zone_is_forgotten_like_others(broker: Broker) -> None:
+    """A time without a zone compares with none of ours: such an entry must not keep the others from being swept."""
+    seen = worker("naive", datetime(2020, 1, 1, tzinfo=UTC))
+    fields = msgspec.to_builtins(seen) | {"seen_at": "2020-01-01T00:00:00"}
+    await broker.client.hset(broker.keys.workers, "naive", msgspec.msgpack.encode(fields))
+    assert await broker.registry.forget_workers(timedelta(minutes=1)) == ["naive"]
 
 
 async def test_ping_returns_when_redis_answers(broker: Broker) -> None:

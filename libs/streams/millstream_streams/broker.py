@@ -33,6 +33,8 @@ from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.views import JobViews
 
 CLOCK_WITHIN_S = 1.0
+MAX_CONFIRMING = 64
+"""Calls that wait for a confirmation at once: each has a connection to itself, for as long as it waits."""
 
 
 class Broker(Struct, frozen=True):
@@ -139,7 +141,7 @@ async def open_broker(
     where = parse_redis_url(address) if isinstance(address, str) else address
     keys = Keys(namespace)
     client = connect(where, max_connections=max_connections, answer_within_s=answer_within_s)
-    confirming = connect(where, max_connections=max_connections, blocks_for_s=CONFIRM_WITHIN_S)
+    confirming = connect(where, max_connections=MAX_CONFIRMING, blocks_for_s=CONFIRM_WITHIN_S)
     scripting = pipelined(client, answer_within_s=answer_within_s)
     reading = pipelined_commands(client, answer_within_s=answer_within_s)
     # A page may be large, and what comes behind it on its connection waits.

@@ -8,8 +8,8 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,11 +20,11 @@ from millstream_streams.connections import Client
 from millstream_streams.errors import CursorError
 from millstream_streams.faults import persist
 from millstream_streams.keys import GROUP, Keys
-from millstream_streams.replies import ask_many, fields_of
+from millstream_streams.replies import ask_many, fields_of, is_of_wrong_type
 from millstream_streams.views import JobViews
 
 _ENTRY_ID = re.compile(r"\d+-\d+")
-_SCORE_AND_MEMBER = re.compile(r"\d+:[\w.-]+")
+_SCORE_AND_MEMBER = re.compile(r"-?(?:\d+|inf):.*", re.DOTALL)
 _TIES_AT_ONCE = 500
 
 
@@ -135,6 +135,8 @@ class Listing:
         try:
             return await persist(lambda _: finders[state](key, after, count), self._patience_s, lambda: None)
         except ResponseError as error:
+            if is_of_wrong_type(error):
+                return Found([], None)
             # A cursor that was tampered with can hold a position that Redis cannot read.
             raise CursorError("this is not a cursor of this list") from error
 
@@ -142,7 +144,7 @@ class Listing:
         # What the group has been given is no longer queued, though it stays in the stream until it is acknowledged.
         after = after or await self._last_delivered(key)
         entries = await self._client.xrange(key, min=f"({after}", max="+", count=count)
-        return _found([(entry.decode(), fields[b"id"]) for entry, fields in entries], count)
+        return _found(entries, count)
 
     async def _last_delivered(self, key: str) -> str:
         try:
@@ -163,8 +165,10 @@ class Listing:
             raise
         entries = [item["message_id"] for item in pending]
         found = await ask_many(self._client, [("XRANGE", key, entry, entry) for entry in entries]) if entries else []
-        ids = [JobId(fields_of(rows[0][1])[b"id"].decode()) for rows in found if rows]
-        return Found(ids, pending[-1]["message_id"].decode() if len(pending) == count else None)
+        return Found(
+            _ids(rows[0][1] for rows in found if rows),
+            pending[-1]["message_id"].decode() if len(pending) == count else None,
+        )
 
     async def _scheduled(self, key: str, after: str, count: int) -> Found:
         score, _, member = after.partition(":")
@@ -173,7 +177,7 @@ class Listing:
         step, skip = max(count, _TIES_AT_ONCE), 0
         while len(found) < count:
             rows = await self._client.zrangebyscore(key, start, "+inf", start=skip, num=step, withscores=True)
-            found += [(at, job_id.decode()) for job_id, at in rows if (at, job_id.decode()) > (start, member)]
+            found += [(at, job_id) for raw, at in rows if (job_id := _text(raw)) and (at, job_id) > (start, member)]
             if len(rows) < step:
                 break
             skip += step
@@ -183,9 +187,22 @@ class Listing:
 
     async def _dead(self, key: str, after: str, count: int) -> Found:
         entries = await self._client.xrevrange(key, max=f"({after}" if after else "+", min="-", count=count)
-        return _found([(entry.decode(), fields[b"id"]) for entry, fields in entries], count)
+        return _found(entries, count)
 
 
-def _found(entries: list[tuple[str, bytes]], count: int) -> Found:
-    ids = [JobId(job_id.decode()) for _, job_id in entries]
-    return Found(ids, entries[-1][0] if len(entries) == count else None)
+def _found(entries: list[tuple[bytes, Any]], count: int) -> Found:
+    return Found(_ids(fields for _, fields in entries), entries[-1][0].decode() if len(entries) == count else None)
+
+
+def _ids(entries: Iterable[Any]) -> list[JobId]:
+    """Return the ids in entries of a stream; what has none was written by something else."""
+    ids = (_text(fields_of(fields).get(b"id", b"")) for fields in entries)
+    return [JobId(job_id) for job_id in ids if job_id]
+
+
+def _text(raw: bytes) -> str:
+    """Return what may be a job's id; empty for what is no text."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return ""

@@ -21,6 +21,13 @@ from millstream_streams.faults import is_of_replica
 
 _NOTHING_YET = object()
 
+Keep = Callable[[Exception], bool]
+"""Tells of an error that one of several commands may have without the others being lost."""
+
+
+def _nothing(_: Exception) -> bool:
+    return False
+
 
 class PipelinedClient:
     """Sends commands to one server; connects when it is first used, and anew after a failure.
@@ -39,9 +46,13 @@ class PipelinedClient:
         """Send a command and return its reply. Raises: redis.RedisError."""
         return await (await self._connected()).send(hiredis.pack_command(command))
 
-    async def execute_many(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """Send commands one behind the other and return their replies. Raises: redis.RedisError, the first one."""
-        return await (await self._connected()).send_many([hiredis.pack_command(command) for command in commands])
+    async def execute_many(self, commands: Iterable[tuple[Any, ...]], *, keep: Keep = _nothing) -> list[Any]:
+        """Send commands one behind the other and return their replies. Raises: redis.RedisError, the first one.
+
+        An error of which `keep` says so is returned in place of its reply, and the replies to the others with it.
+        """
+        packed = [hiredis.pack_command(command) for command in commands]
+        return await (await self._connected()).send_many(packed, keep)
 
     def abort(self) -> None:
         """Give up the connection with all that is under way on it; the next command makes a new one."""
@@ -105,9 +116,9 @@ class PipelinedCommands(AsyncCoreCommands):
         callback = self._callbacks.get(name)
         return callback(reply, **options) if callback else reply
 
-    async def execute_many(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """Send commands one behind the other and return their replies as they come. Raises: redis.RedisError."""
-        return await self._client.execute_many(commands)
+    async def execute_many(self, commands: Iterable[tuple[Any, ...]], *, keep: Keep = _nothing) -> list[Any]:
+        """Send commands one behind the other, as :meth:`PipelinedClient.execute_many` does."""
+        return await self._client.execute_many(commands, keep=keep)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -117,9 +128,10 @@ class PipelinedCommands(AsyncCoreCommands):
 class _Replies:
     """The replies to commands that were sent together, as one; to the link it is like the future of one reply."""
 
-    def __init__(self, all_replies: "asyncio.Future[list[Any]]", count: int) -> None:
+    def __init__(self, all_replies: "asyncio.Future[list[Any]]", count: int, keep: Keep = _nothing) -> None:
         self.all = all_replies
         self._count = count
+        self._keep = keep
         self._found: list[Any] = []
         if not count:
             all_replies.set_result([])
@@ -133,7 +145,10 @@ class _Replies:
             self.all.set_result(self._found)
 
     def set_exception(self, error: Exception) -> None:
-        self.all.set_exception(error)
+        if self._keep(error):
+            self.set_result(error)
+        else:
+            self.all.set_exception(error)
 
 
 class _Waiting(NamedTuple):
@@ -176,9 +191,9 @@ class _Link(asyncio.Protocol):
         self._waiting.append(_Waiting(reply, self._loop.time()))
         return reply
 
-    def send_many(self, packed: Sequence[bytes]) -> "asyncio.Future[list[Any]]":
+    def send_many(self, packed: Sequence[bytes], keep: Keep = _nothing) -> "asyncio.Future[list[Any]]":
         """Send commands in one write. Raises: RedisConnectionError, when nothing was sent."""
-        replies = _Replies(self._loop.create_future(), len(packed))
+        replies = _Replies(self._loop.create_future(), len(packed), keep)
         if packed:
             self._write(b"".join(packed))
             self._waiting.extend([_Waiting(replies, self._loop.time())] * len(packed))

@@ -20,7 +20,7 @@ from millstream_streams.registrations import (
     encode_release,
     read_registrations,
 )
-from millstream_streams.replies import ask_many, fields_of
+from millstream_streams.replies import ask_many, fields_of, unless_wrong_type
 from millstream_streams.scripting import FLEET, Argument, load_script, run_script
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Registry:
 
     async def queues(self, tenant: Tenant | None = None) -> list[Queue]:
         """Return all known queues, or those of one tenant, sorted."""
-        tags = await self._call(lambda: self._client.smembers(self._keys.queues))
+        tags = await self._call(lambda: unless_wrong_type(self._client.smembers(self._keys.queues), set()))
         found = (_queue(tag) for tag in tags)
         return sorted(queue for queue in found if queue and (tenant is None or queue.tenant == tenant))
 
@@ -81,7 +81,7 @@ class Registry:
         """Return what the live releases of a tenant's workers have registered, by type, the newest first."""
         commands = [("ZRANGE", self._keys.starts, 0, -1), ("HGETALL", self._keys.types)]
         starts, stored = await self._call(lambda: ask_many(self._client, commands))
-        return read_registrations(tenant, starts, fields_of(stored))
+        return read_registrations(tenant, starts or [], fields_of(stored or {}))
 
     async def beat(
         self,
@@ -106,7 +106,7 @@ class Registry:
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that have not been forgotten yet, by name."""
-        fields = await self._call(lambda: self._client.hgetall(self._keys.workers))
+        fields = await self._hash(self._keys.workers)
         read = (_worker(value) for value in fields.values())
         return sorted((worker for worker in read if worker), key=lambda worker: worker.name)
 
@@ -126,6 +126,9 @@ class Registry:
         except REDIS_ERRORS as error:
             # A defect, or a key that another program wrote. Its text may hold arguments: only the code is passed on.
             raise StoreError(f"{name} failed: {str(error).partition(' ')[0]}") from error
+
+    async def _hash(self, key: str) -> dict[bytes, bytes]:
+        return await self._call(lambda: unless_wrong_type(self._client.hgetall(key), {}))
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         return await persist(lambda _: call(), self._patience_s, lambda: None)

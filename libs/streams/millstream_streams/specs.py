@@ -92,11 +92,12 @@ def _check_moves(moves: list[Any]) -> list[tuple[str, int, int]]:
 
 
 def read_int(text: bytes | int | None) -> int:
-    """Return a stored number; 0 for what is none."""
+    """Return a stored number; 0 for what is none, or none that 64 bits hold, as in any answer that shows it."""
     try:
-        return int(text or 0)
+        number = int(text or 0)
     except ValueError:
         return 0
+    return number if -(1 << 63) <= number < 1 << 63 else 0
 
 
 def read_time(text: bytes | int | None) -> datetime | None:

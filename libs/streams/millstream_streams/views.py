@@ -6,7 +6,7 @@ from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Prio
 from millstream_streams.connections import Client
 from millstream_streams.faults import persist
 from millstream_streams.keys import Keys
-from millstream_streams.replies import ask_many, fields_of
+from millstream_streams.replies import ask_many, fields_of, unless_wrong_type
 from millstream_streams.specs import (
     read_error,
     read_int,
@@ -36,15 +36,18 @@ class JobViews:
 
     async def job(self, queue: Queue, job_id: JobId) -> Job | None:
         """Return a job with its payload and result, or None when there is no such job."""
-        key = self._keys.of(queue).job(job_id)
-        fields: Fields = await persist(lambda _: self._client.hgetall(key), self._patience_s, lambda: None)
+        [fields] = await self._hashes(queue, [job_id])
         return job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED)
 
     async def is_settled(self, queue: Queue, job_id: JobId) -> bool:
         """Return whether nothing happens to a job by itself any more, also because it is not there."""
         key = self._keys.of(queue).job(job_id)
-        word = await persist(lambda _: self._client.hget(key, "state"), self._patience_s, lambda: None)
-        state = _STATES.get(word)
+
+        async def read(_: int) -> bytes | None:
+            return await unless_wrong_type(self._client.hget(key, "state"), None)
+
+        word: bytes | None = await persist(read, self._patience_s, lambda: None)
+        state = _STATES.get(word or b"")
         return state is None or state.is_settled
 
     async def jobs(self, queue: Queue, ids: Sequence[JobId]) -> list[Job]:
@@ -81,8 +84,8 @@ class JobViews:
 
 
 async def read_hashes(client: Client, keys: Sequence[str]) -> list[Fields]:
-    """Return hashes in one trip, empty ones for those that are not there. Raises: redis.RedisError."""
-    return [fields_of(reply) for reply in await ask_many(client, [("HGETALL", key) for key in keys])]
+    """Return hashes in one trip, empty ones for those that are none. Raises: redis.RedisError."""
+    return [fields_of(reply or {}) for reply in await ask_many(client, [("HGETALL", key) for key in keys])]
 
 
 def job_from_fields(

@@ -11,11 +11,14 @@ from millstream_contracts import Problem
 from millstream_ingest.errors import BodyError, IngestError
 from millstream_ingest.negotiation import Encoding, answer_encoding, batch_format
 from millstream_ingest.problems import PROBLEM_MEDIA_TYPE
+from millstream_ingest.showing import showable
 
 MAX_INSTANCE_CHARS = 256
 
 # To read a member of an enumeration off its class takes 0.1 us, a ninth of encoding a job.
 _JSON = Encoding.JSON
+# What an encoder may raise of what a handler, or something else, has stored.
+_UNENCODABLE = (TypeError, ValueError, NotImplementedError, OverflowError, RecursionError, msgspec.MsgspecError)
 _NO_CONTENT = frozenset({204, 304})
 _UNAVAILABLE = 503
 
@@ -33,6 +36,13 @@ _encode_msgpack = msgspec.msgpack.Encoder().encode
 
 def encode(value: Any, encoding: Encoding) -> bytes:
     """Return a value as bytes. Times are RFC 3339 text in both encodings."""
+    try:
+        return _encode(value, encoding)
+    except _UNENCODABLE:
+        return _encode(showable(value), encoding)
+
+
+def _encode(value: Any, encoding: Encoding) -> bytes:
     if encoding is _JSON:
         return _encode_json(value)
     # MessagePack has a type for times, which clients in few languages read as one.

@@ -3,10 +3,11 @@
 from collections import defaultdict
 
 import anyio
+import structlog
 
 from millstream_contracts import JobType, Queue, QueueStatus, Tenant
 from millstream_ingest.name_pages import page_of
-from millstream_streams import Broker, Depths, StoreUnavailableError, sum_depths
+from millstream_streams import Broker, Depths, StoreError, StoreUnavailableError, sum_depths
 from millstream_submission import TypeCatalogue
 
 ASK_AT_ONCE = 6
@@ -20,6 +21,7 @@ class QueueSurveyor:
         self._store = broker.store
         self._registry = broker.registry
         self._catalogue = catalogue
+        self._log = structlog.get_logger()
 
     async def page(self, tenant: Tenant, *, cursor: str | None, limit: int) -> tuple[list[QueueStatus], str | None]:
         """Return a page of all types, by name, and the cursor of the next. Raises: CursorError."""
@@ -56,6 +58,9 @@ class QueueSurveyor:
                         depths[queue] = await self._store.measure(queue)
             except StoreUnavailableError as error:
                 failures.append(error)
+            except StoreError as error:
+                # Something else has written one of its keys: the other queues are counted all the same.
+                self._log.warning("queue cannot be measured", error=str(error))
 
         async with anyio.create_task_group() as tasks:
             for queues in by_type.values():
@@ -63,4 +68,7 @@ class QueueSurveyor:
                     tasks.start_soon(measure, queue)
         if failures:
             raise failures[0]
-        return [sum_depths(job_type, [depths[queue] for queue in queues]) for job_type, queues in by_type.items()]
+        return [
+            sum_depths(job_type, [depths[queue] for queue in queues if queue in depths])
+            for job_type, queues in by_type.items()
+        ]
