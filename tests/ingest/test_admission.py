@@ -225,3 +225,22 @@ async def test_schemas_are_compiled_once_though_their_order_changes(broker, mixe
     catalogue._fresh_until.clear()
     left = (await catalogue.of(DEFAULT_TENANT))[JobType("a")]
     assert (left.schema, left.others) == (newest.others[0].schema, ())
+
+
+@pytest.mark.parametrize("form", ["single", "batch"])
+async def test_a_type_counts_from_the_moment_that_its_worker_has_registered_it(
+    broker, registered, ingest, monkeypatch, form
+):
+    """Types are read once a second, but nothing is refused by what was read before: a refusal is final for a client."""
+    monkeypatch.setattr("millstream_submission.type_catalogue.FRESH_FOR_S", 600.0)
+    monkeypatch.setattr("millstream_submission.type_catalogue.READ_AGAIN_AFTER_S", 0.0)
+    await ingest.submit(payload={"to": "ada@example.org"})
+    await broker.registry.add_types(DEFAULT_TENANT, [registration("email.burn")], worker="new:1:a")
+    if form == "single":
+        response = await ingest.http.post("/v1/jobs", json={"type": "email.burn"})
+        assert response.status_code == 202
+    else:
+        response = await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.burn"}]})
+        assert [item["status"] for item in response.json()["items"]] == [202]
+    refused = await ingest.http.post("/v1/jobs", json={"type": "email.brun"})
+    assert pointers(problem(refused, 422, "invalid-request")) == ["/type"]

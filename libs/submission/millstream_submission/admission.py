@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from millstream_contracts import FieldError, JobType, TypePolicy, did_you_mean
+from millstream_contracts import FieldError, JobType, Tenant, TypePolicy, did_you_mean
 from millstream_submission.decoding import Decoded
 from millstream_submission.errors import InvalidError
-from millstream_submission.type_catalogue import KnownTypes
+from millstream_submission.type_catalogue import KnownTypes, TypeCatalogue
 
 UnknownTypes = Literal["refuse", "accept"]
 
@@ -37,6 +37,12 @@ class Admission:
             at = [FieldError(prefix + error.pointer, error.detail) for error in errors]
             raise InvalidError(at, f"the payload does not fit the schema of `{job_type}`")
         return found.registration.policy
+
+    async def admit_anew(
+        self, decoded: Decoded, catalogue: TypeCatalogue, tenant: Tenant, prefix: str = ""
+    ) -> TypePolicy:
+        """Decide once more about what was refused, by what workers have registered by now. Raises: InvalidError."""
+        return self.admit(decoded, await catalogue.newest(tenant), prefix)
 
 
 def _unknown_type(job_type: JobType, known: KnownTypes, prefix: str) -> InvalidError:

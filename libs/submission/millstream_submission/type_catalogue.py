@@ -1,9 +1,10 @@
 """The job types that workers have registered, kept close by so that a submission need not ask Redis.
 
-It is read again when a request comes and it is older than a second: an idle ingest asks nothing. While Redis is
-away the last known types hold.
+It is read again when a request comes and it is older than a second, or when one would be refused by it: an idle ingest
+asks nothing. While Redis is away the last known types hold.
 """
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,6 +19,8 @@ from millstream_telemetry import MetricRegistry
 
 FRESH_FOR_S = 1.0
 ANSWER_WITHIN_S = 0.5
+READ_AGAIN_AFTER_S = 0.05
+"""At most so often types are read again for what would be refused, so that a flood of refusals costs Redis little."""
 
 
 class KnownType(Struct, frozen=True):
@@ -44,6 +47,7 @@ class TypeCatalogue:
         self._metrics = metrics
         self._known: dict[Tenant, KnownTypes] = {}
         self._fresh_until: dict[Tenant, float] = {}
+        self._read_at: dict[Tenant, float] = {}
         self._reading = anyio.Lock()
 
     def fresh(self, tenant: Tenant) -> KnownTypes | None:
@@ -58,10 +62,21 @@ class TypeCatalogue:
                     await self._read(tenant)
         return self._known.get(tenant, self._own)
 
+    async def newest(self, tenant: Tenant) -> KnownTypes:
+        """Return the types of a tenant as they are now, for a submission that would be refused by older ones.
+
+        A worker may have registered since, and to be refused is final for a client.
+        """
+        async with self._reading:
+            if time.monotonic() > self._read_at.get(tenant, -math.inf) + READ_AGAIN_AFTER_S:
+                await self._read(tenant)
+        return self._known.get(tenant, self._own)
+
     def _is_stale(self, tenant: Tenant) -> bool:
         return time.monotonic() > self._fresh_until.get(tenant, 0.0)
 
     async def _read(self, tenant: Tenant) -> None:
+        self._read_at[tenant] = time.monotonic()
         try:
             with anyio.fail_after(ANSWER_WITHIN_S):
                 registrations = await self._registry.registrations(tenant)

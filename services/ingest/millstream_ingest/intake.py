@@ -4,7 +4,7 @@ import time
 
 from msgspec import Struct
 
-from millstream_contracts import Job, JobId, Queue, Tenant
+from millstream_contracts import Job, JobId, Queue, Tenant, TypePolicy
 from millstream_ingest.appender import Appender
 from millstream_ingest.bodies import decode_submission
 from millstream_ingest.errors import IngestError
@@ -12,7 +12,16 @@ from millstream_ingest.idempotency import IdempotencyKey, forgotten, reused
 from millstream_ingest.negotiation import Encoding
 from millstream_ingest.refusals import refusal_of
 from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, RedisClock, StoreUnavailableError
-from millstream_submission import Admission, BuiltJob, SubmissionError, TypeCatalogue, build_job, stored_job
+from millstream_submission import (
+    Admission,
+    BuiltJob,
+    Decoded,
+    InvalidError,
+    SubmissionError,
+    TypeCatalogue,
+    build_job,
+    stored_job,
+)
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
 # To read a member of an enumeration off its class takes 0.1 us.
@@ -69,8 +78,7 @@ class Intake:
         try:
             decoded = decode_submission(body, encoding, clock=self._clock.now_s)
             job_type = decoded.submission.type
-            known = self._catalogue.fresh(tenant)
-            policy = self._admission.admit(decoded, await self._catalogue.of(tenant) if known is None else known)
+            policy = await self._admit(decoded, tenant)
             built = build_job(
                 self._tracer,
                 tenant,
@@ -95,6 +103,13 @@ class Intake:
             raise
         self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
         return accepted
+
+    async def _admit(self, decoded: Decoded, tenant: Tenant) -> TypePolicy:
+        known = self._catalogue.fresh(tenant)
+        try:
+            return self._admission.admit(decoded, await self._catalogue.of(tenant) if known is None else known)
+        except InvalidError:
+            return await self._admission.admit_anew(decoded, self._catalogue, tenant)
 
     async def _stored_before(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
         if enqueued.code is EnqueueCode.KEY_REUSED:

@@ -14,6 +14,7 @@ from millstream_submission import (
     MSGPACK,
     Admission,
     BuiltJob,
+    InvalidError,
     KnownQueues,
     KnownTypes,
     SubmissionError,
@@ -73,7 +74,7 @@ class ChildSubmitter:
         Raises: InvalidChildError, before anything is stored; StoreUnavailableError.
         """
         known = await self._catalogue.of(self._tenant)
-        children = [self._child(parent, content, known, pointer) for pointer, content in contents]
+        children = [await self._child(parent, content, known, pointer) for pointer, content in contents]
         by_queue: defaultdict[Queue, list[NewStoredJob]] = defaultdict(list)
         for child in children:
             by_queue[child.queue].append(child.job)
@@ -83,10 +84,13 @@ class ChildSubmitter:
                 await self._store.enqueue(queue, jobs[start : start + limits.MAX_SCRIPT_JOBS])
         return [ChildJob(child.job.id) for child in children]
 
-    def _child(self, parent: TraceContext, content: bytes, known: KnownTypes, pointer: str) -> BuiltJob:
+    async def _child(self, parent: TraceContext, content: bytes, known: KnownTypes, pointer: str) -> BuiltJob:
         try:
             decoded = decode_submission(content, MSGPACK, pointer, self._clock)
-            policy = self._admission.admit(decoded, known, pointer)
+            try:
+                policy = self._admission.admit(decoded, known, pointer)
+            except InvalidError:
+                policy = await self._admission.admit_anew(decoded, self._catalogue, self._tenant, pointer)
         except SubmissionError as error:
             raise InvalidChildError(error) from error
         return build_job(self._tracer, self._tenant, decoded, policy, caller=parent, clock=self._clock)
