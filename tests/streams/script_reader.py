@@ -11,6 +11,10 @@ _PLACES = {
     "ready": {1, 2, 3}, "due": {4}, "dlq": {5}, "events": {6}, "settings": {7}, "expiring": {8},
 }  # fmt: skip
 
+# A command stands in a call, or opens a table that one is made of.
+_CALL = r"(?:redis\.p?call\(|\{)'([A-Z]{3,})'(?:, '([A-Z]+)')?"
+_WITH_SUBCOMMANDS = {"XGROUP", "XINFO"}
+
 
 class Header(Struct, frozen=True):
     """What a script says of itself."""
@@ -43,7 +47,7 @@ def read_header(name: str) -> Header:
 
 def used_keys(name: str) -> set[int]:
     """Return the numbers of the KEYS that a script reaches, by itself or through what it calls of the prelude."""
-    shared = _functions(source("_queue"))
+    shared = _functions(_code(source("_queue")))
     seen: set[str] = set()
     pending, found = [_code(source(name))], set()
     while pending:
@@ -51,6 +55,20 @@ def used_keys(name: str) -> set[int]:
         words = set(re.findall(r"(?<![\w.])[a-z_]+\b", code))
         found |= {number for place, numbers in _PLACES.items() if place in words for number in numbers}
         called = (words & shared.keys()) - seen
+        seen |= called
+        pending += [shared[one] for one in called]
+    return found
+
+
+def commands_of(name: str) -> set[str]:
+    """Return the commands that a script calls, by itself or through the prelude, as an ACL names them."""
+    shared = _functions(_uncommented(source("_queue")))
+    seen: set[str] = set()
+    pending, found = [_uncommented(source(name))], set()
+    while pending:
+        code = pending.pop()
+        found |= {_acl_name(*words) for words in re.findall(_CALL, code)}
+        called = (set(re.findall(r"(?<![\w.])[a-z_]+(?=\()", code)) & shared.keys()) - seen
         seen |= called
         pending += [shared[one] for one in called]
     return found
@@ -76,9 +94,18 @@ def _key_numbers(text: str) -> set[int]:
 
 def _code(text: str) -> str:
     """Return a script without comments and texts in quotes."""
-    return re.sub(r"'[^'\n]*'", "''", re.sub(r"--[^\n]*", "", text))
+    return re.sub(r"'[^'\n]*'", "''", _uncommented(text))
 
 
-def _functions(text: str) -> dict[str, str]:
-    bodies = re.findall(r"^local function (\w+)\(.*?\)\n(.*?)^end", _code(text), re.DOTALL | re.MULTILINE)
+def _functions(code: str) -> dict[str, str]:
+    # One that stands in a single line has no body of its own: it must not swallow the next one's.
+    bodies = re.findall(r"^local function (\w+)\([^)\n]*\)\n(.*?)^end", code, re.DOTALL | re.MULTILINE)
     return dict(bodies)
+
+
+def _acl_name(command: str, next_word: str) -> str:
+    return (f"{command}|{next_word}" if command in _WITH_SUBCOMMANDS else command).lower()
+
+
+def _uncommented(text: str) -> str:
+    return re.sub(r"--[^\n]*", "", text)

@@ -88,4 +88,4 @@ async def test_what_cannot_be_read_hides_nothing_else(broker: Broker, garbage: b
 
 async def test_ping_returns_when_redis_answers(broker: Broker) -> None:
     """Readiness asks whether Redis is there."""
-    await broker.registry.ping()
+    await broker.ping()

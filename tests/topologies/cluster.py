@@ -51,6 +51,17 @@ class Cluster:
         move.move_keys()
         move.finish()
 
+    def follow(self, replica: Node, primary: Node) -> None:
+        """Take a node that runs already in, as a replica of a primary, and return once all know it."""
+        replica.ask("CLUSTER MEET", HOST, primary.port)
+        wait_for(lambda: _knows(replica, primary), f"{replica} knows {primary}")
+        replica.ask("CLUSTER REPLICATE", _id_of(primary))
+        self.nodes.append(replica)
+        self.wait_until_complete()
+        wait_for(lambda: replica.info("replication")["master_link_status"] == "up", f"{replica} follows")
+        for node in self.nodes:
+            wait_for(lambda node=node: _lists(node, replica), f"{node} lists {replica}")
+
     def kill(self, node: Node) -> None:
         """End a node with SIGKILL: a third of the slots is away, and the others refuse writes once they notice."""
         node.kill()
@@ -114,11 +125,13 @@ class SlotMove:
 
 
 @contextmanager
-def three_primaries(folder: Path, binary: RedisBinary, options: Mapping[str, str | int] = {}) -> Iterator[Cluster]:
+def three_primaries(
+    folder: Path, binary: RedisBinary, options: Mapping[str, str | int] = {}, *, login: tuple[str, str] | None = None
+) -> Iterator[Cluster]:
     """Yield a cluster that serves every slot. `options` are settings of each node beside those of a cluster."""
     settings = {"cluster-enabled": "yes", "cluster-node-timeout": 2_000, "appendonly": "no", **options}
     with ExitStack() as undo:
-        nodes = [Node(binary, folder / f"node-{number}", settings) for number in range(3)]
+        nodes = [Node(binary, folder / f"node-{number}", settings, login=login) for number in range(3)]
         for at, node in enumerate(nodes):
             undo.callback(node.end)
             node.start()
@@ -129,6 +142,15 @@ def three_primaries(folder: Path, binary: RedisBinary, options: Mapping[str, str
         cluster = Cluster(nodes)
         cluster.wait_until_complete()
         yield cluster
+
+
+def _knows(node: Node, other: Node) -> bool:
+    return _id_of(other).decode() in str(node.ask("CLUSTER NODES"))
+
+
+def _lists(node: Node, replica: Node) -> bool:
+    """Whether a node offers a replica to clients."""
+    return any(place[1] == replica.port for row in node.ask("CLUSTER SLOTS") for place in row[3:])
 
 
 def slot_of(key: str | bytes) -> int:

@@ -32,12 +32,22 @@ class Node:
     """
 
     def __init__(
-        self, binary: RedisBinary, folder: Path, settings: Mapping[str, str | int] = {}, *, sentinel: bool = False
+        self,
+        binary: RedisBinary,
+        folder: Path,
+        settings: Mapping[str, str | int] = {},
+        *,
+        sentinel: bool = False,
+        login: tuple[str, str] | None = None,
     ) -> None:
-        """Take `settings` as lines of a settings file: what stands before the value, and the value."""
+        """Take `settings` as lines of a settings file: what stands before the value, and the value.
+
+        `login` is the user who may ask anything, and the password, where that is not the default one.
+        """
         self.binary = binary
         self.folder = folder
         self.port = free_port()
+        self._username, self._password = login or (None, None)
         self._command = [str(binary.path), str(folder / "server.conf"), *(["--sentinel"] if sentinel else [])]
         self._settings = {"port": self.port, "bind": HOST, "dir": f'"{folder}"', "save": '""', **settings}
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,7 +93,8 @@ class Node:
     def ask(self, *command: str | int | bytes) -> Any:
         """Send one command on a connection of its own. Raises: redis.RedisError."""
         once = Retry(NoBackoff(), 0)
-        with redis.Redis(host=HOST, port=self.port, protocol=2, socket_timeout=_ANSWER_S, retry=once) as client:
+        options = {"username": self._username, "password": self._password, "socket_timeout": _ANSWER_S, "retry": once}
+        with redis.Redis(host=HOST, port=self.port, protocol=2, **options) as client:
             # redis-py would make text of keys, and ours may hold any bytes.
             client.set_response_callback("CLUSTER GETKEYSINSLOT", lambda keys, **_: keys)
             return client.execute_command(*command)

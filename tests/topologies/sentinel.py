@@ -105,24 +105,30 @@ class SentinelTrio:
 
 @contextmanager
 def sentinel_trio(
-    folder: Path, binary: RedisBinary, options: Mapping[str, str | int] = {}, *, down_after_ms: int = 500
+    folder: Path,
+    binary: RedisBinary,
+    options: Mapping[str, str | int] = {},
+    *,
+    down_after_ms: int = 500,
+    login: tuple[str, str] | None = None,
 ) -> Iterator[SentinelTrio]:
     """Yield a primary, its replica and three Sentinels that know each other.
 
+    `login` is the user of the servers who may ask anything.
     `options` are settings of both servers. After `down_after_ms` of silence a server counts as down.
     """
     # Without a delay: 7.0 and later wait five seconds for more replicas before they send what they have.
     settings = {"appendonly": "no", "repl-diskless-sync": "yes", "repl-diskless-sync-delay": 0, **options}
     with ExitStack() as undo:
-        primary = Node(binary, folder / "server-0", settings)
+        primary = Node(binary, folder / "server-0", settings, login=login)
         following = {**settings, "replicaof": f"{HOST} {primary.port}"}
-        servers = [primary, Node(binary, folder / "server-1", following)]
+        servers = [primary, Node(binary, folder / "server-1", following, login=login)]
         for node in servers:
             undo.callback(node.end)
             node.start()
         wait_for(lambda: servers[1].info("replication")["master_link_status"] == "up", "the replica follows")
         sentinels = [
-            _start_sentinel(undo, folder / f"sentinel-{number}", binary, primary.port, down_after_ms)
+            _start_sentinel(undo, folder / f"sentinel-{number}", binary, primary.port, down_after_ms, login)
             for number in range(SENTINELS)
         ]
         trio = SentinelTrio(servers, sentinels)
@@ -130,12 +136,16 @@ def sentinel_trio(
         yield trio
 
 
-def _start_sentinel(undo: ExitStack, folder: Path, binary: RedisBinary, port: int, down_after_ms: int) -> Node:
+def _start_sentinel(
+    undo: ExitStack, folder: Path, binary: RedisBinary, port: int, down_after_ms: int, login: tuple[str, str] | None
+) -> Node:
     settings = {
         f"sentinel monitor {SERVICE}": f"{HOST} {port} {QUORUM}",
         f"sentinel down-after-milliseconds {SERVICE}": down_after_ms,
         f"sentinel failover-timeout {SERVICE}": _FAILOVER_TIMEOUT_MS,
     }
+    if login:
+        settings |= {f"sentinel auth-user {SERVICE}": login[0], f"sentinel auth-pass {SERVICE}": login[1]}
     node = Node(binary, folder, settings, sentinel=True)
     undo.callback(node.end)
     node.start()

@@ -26,6 +26,7 @@ from millstream_streams.deliveries import (
 )
 from millstream_streams.errors import (
     CursorError,
+    MissingRightError,
     NotDurableError,
     RedisUrlError,
     StoreError,
@@ -36,18 +37,23 @@ from millstream_streams.errors import (
 from millstream_streams.event_feed import EventFeed, Snapshots
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.listing import LISTABLE_STATES, Listing
+from millstream_streams.needs import ANY_SERVICE, NEEDS, Needs
 from millstream_streams.reading import MAX_BLOCK_S, ReadyReader
 from millstream_streams.registry import Registry
+from millstream_streams.rights import Rights
 from millstream_streams.rounds import for_each_queue
 from millstream_streams.store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
+from millstream_streams.topology import Server, Topology
 from millstream_streams.totals import sum_depths
 from millstream_streams.views import JobViews
 
 __all__ = [
+    "ANY_SERVICE",
     "CONFIRM_WITHIN_S",
     "FROM_THE_START",
     "LISTABLE_STATES",
     "MAX_BLOCK_S",
+    "NEEDS",
     "ActionCode",
     "Broker",
     "Capabilities",
@@ -68,6 +74,8 @@ __all__ = [
     "Lease",
     "LeaseCode",
     "Listing",
+    "MissingRightError",
+    "Needs",
     "NewJob",
     "NotDurableError",
     "ReadEntry",
@@ -78,10 +86,13 @@ __all__ = [
     "RedisUrlError",
     "Registry",
     "Release",
+    "Rights",
+    "Server",
     "Snapshots",
     "StoreError",
     "StoreFullError",
     "StoreUnavailableError",
+    "Topology",
     "UnsuitableRedisError",
     "assemble",
     "backoff_s",

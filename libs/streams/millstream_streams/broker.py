@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 import anyio
+import structlog
 from msgspec import Struct
 
 from millstream_contracts import Queue
-from millstream_streams.capabilities import Capabilities, probe, require_suitable
 from millstream_streams.connections import (
     COMMAND_TIMEOUT_S,
     Client,
@@ -18,15 +18,19 @@ from millstream_streams.connections import (
     parse_redis_url,
     pipelined,
 )
-from millstream_streams.errors import StoreUnavailableError
+from millstream_streams.errors import MissingRightError, StoreUnavailableError, UnsuitableRedisError
 from millstream_streams.event_feed import EventFeed
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.hints import listen
 from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.listing import Listing
+from millstream_streams.needs import Needs
 from millstream_streams.reading import ReadyReader
+from millstream_streams.refusals import Refusal, RightKind
 from millstream_streams.registry import Registry
+from millstream_streams.rights import Rights, tried_queue, try_rights
 from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
+from millstream_streams.topology import Topology, survey
 from millstream_streams.views import JobViews
 
 
@@ -70,27 +74,57 @@ class Broker(Struct, frozen=True):
         """Listen for ids of jobs that this worker should stop. See :func:`hints.listen`."""
         await listen(self.url, [self.keys.hint_cancel(worker)], on_hint, on_gap)
 
-    async def probe(self) -> Capabilities:
-        """Ask the server what it is. Raises: StoreUnavailableError."""
-        return await probe(self.client, self.url)
+    async def ping(self) -> None:
+        """Return when Redis has run a script of ours that writes: a replica answers what only reads.
 
-    async def wait_suitable(self, on_failure: Callable[[StoreUnavailableError], None]) -> Capabilities:
-        """Wait for Redis as long as it takes, then refuse one on which jobs get lost. Raises: UnsuitableRedisError.
+        Raises: StoreUnavailableError.
+        """
+        for command in await self.store.try_rights(tried_queue()):
+            raise MissingRightError(f"the user of Redis lacks {Refusal(RightKind.COMMAND, command)}")
 
-        `on_failure` hears of each failure.
+    async def probe(self) -> Topology:
+        """Ask every server behind the address what it is, thoroughly. Raises: StoreUnavailableError."""
+        return await survey(self.client, self.url, thorough=True)
+
+    async def try_rights(self, needs: Needs, found: Topology, *, thorough: bool = False) -> Rights:
+        """Try what a service does on the servers that were found. Raises: StoreUnavailableError, StoreError."""
+        away = {server.address for server in found.servers if server.unseen}
+        return await try_rights(self.store, self.client, self.url, needs, away=away, thorough=thorough)
+
+    async def wait_suitable(self, on_failure: Callable[[StoreUnavailableError], None], needs: Needs) -> Topology:
+        """Wait for Redis, and for the rights to use it, as long as it takes; then refuse one on which jobs get lost.
+
+        `on_failure` hears of each failure. Raises: UnsuitableRedisError.
         """
         failures = 0
         while True:
             try:
-                return await self.require_suitable()
+                return await self.require_suitable(needs)
             except StoreUnavailableError as error:
                 failures += 1
                 on_failure(error)
             await anyio.sleep(backoff_s(failures))
 
-    async def require_suitable(self) -> Capabilities:
-        """Probe, and refuse a server on which jobs get lost. Raises: UnsuitableRedisError."""
-        return await require_suitable(self.client, self.url)
+    async def require_suitable(self, needs: Needs | None = None) -> Topology:
+        """Look at every server, and refuse one on which jobs get lost; then try what a service `needs`.
+
+        A server that cannot be asked is logged, and is no reason to refuse: it may come back while services run.
+        Raises: UnsuitableRedisError; MissingRightError; StoreUnavailableError, when no primary answers.
+        """
+        found = await survey(self.client, self.url, thorough=False)
+        if objections := found.objections():
+            raise UnsuitableRedisError("; ".join(objections))
+        log = structlog.get_logger()
+        for server in found.servers:
+            if server.unseen:
+                log.warning("redis server not seen", address=server.address, role=server.role, reason=server.unseen)
+        if needs is not None:
+            rights = await self.try_rights(needs, found)
+            if rights.objection:
+                raise MissingRightError(rights.objection)
+            if rights.warning:
+                log.warning("redis rights missing", reason=rights.warning)
+        return found
 
 
 @asynccontextmanager

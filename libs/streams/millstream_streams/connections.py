@@ -149,6 +149,8 @@ def connect(
         "username": url.username,
         "password": url.password,
         "client_name": name,
+        # Else redis-py tells each server its own name and version, for which a user would need one more right.
+        "driver_info": None,
     }
     makers: dict[str, Callable[[RedisUrl, int, dict[str, Any]], Client]] = {
         "single": _single,
@@ -210,7 +212,9 @@ def _single(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Cli
 
 
 def _sentinel(url: RedisUrl, max_connections: int, options: dict[str, Any]) -> Client:
-    own = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol", "retry")}
+    own = {
+        name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol", "retry", "driver_info")
+    }
     sentinel = Sentinel(list(url.hosts), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
     return sentinel.master_for(url.service, db=url.db, ssl=url.tls, max_connections=max_connections, **options)
 

@@ -3,6 +3,7 @@
 StoreError
 ├── StoreUnavailableError   Redis does not answer, is loading, failing over or read-only: try again later
 │   ├── StoreFullError      Redis is at its `maxmemory` and refuses to store more
+│   ├── MissingRightError   the user of Redis may not do what was asked for
 │   └── NotDurableError     stored, but not confirmed as durably as was asked for
 ├── UnsuitableRedisError    this Redis must not be used: too old, or it evicts keys
 ├── RedisUrlError           the URL of Redis cannot be read
@@ -23,6 +24,10 @@ class StoreUnavailableError(StoreError):
 
 class StoreFullError(StoreUnavailableError):
     """Redis is at its `maxmemory` and refuses to store more."""
+
+
+class MissingRightError(StoreUnavailableError):
+    """The user of Redis may not do what was asked for; rights are given while services run, so it may later."""
 
 
 class NotDurableError(StoreUnavailableError):

@@ -15,7 +15,14 @@ from typing import Protocol, TypeVar
 import anyio
 from redis import exceptions as redis_errors
 
-from millstream_streams.errors import NotDurableError, StoreError, StoreFullError, StoreUnavailableError
+from millstream_streams.errors import (
+    MissingRightError,
+    NotDurableError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+from millstream_streams.refusals import read_refusal
 
 T = TypeVar("T")
 
@@ -28,8 +35,6 @@ _UNAVAILABLE = (
     redis_errors.AskError,
     redis_errors.TryAgainError,
     redis_errors.MasterDownError,
-    # Rights are given and taken away while services run; what needs them tries again.
-    redis_errors.NoPermissionError,
     OSError,
 )
 REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
@@ -41,6 +46,8 @@ _PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCK
 _MOVING = "to access a non local key in a cluster node"
 # Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
 _CODE = re.compile(rf"(?:^|: ?-?)(OOM|{_PASSING_CODES})\b")
+
+_CONFIRMING = {"wait", "waitaof"}
 
 _CLOSED = "Redis is not available: the connection was closed meanwhile"
 
@@ -76,6 +83,11 @@ def translate(error: Exception) -> StoreError | None:
     found = _CODE.search(text)
     if "WAITAOF" in text:
         return NotDurableError("this server cannot say what is on its disk: it is older than 7.2 or has no AOF")
+    if refusal := read_refusal(text):
+        # Rights are given and taken away while services run; what needs them tries again.
+        if refusal.command in _CONFIRMING:
+            return NotDurableError(f"the user of Redis lacks {refusal}, so nothing can be confirmed")
+        return MissingRightError(f"the user of Redis lacks {refusal}")
     if isinstance(error, redis_errors.OutOfMemoryError) or (found and found[1] == "OOM"):
         return StoreFullError("Redis is at its maxmemory and refuses to store more")
     if isinstance(error, _UNAVAILABLE) or found or _MOVING in text:

@@ -1,6 +1,7 @@
 """Hints: messages that say it is worth looking now. They may be lost, so nobody relies on one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NoReturn
 
@@ -39,13 +40,17 @@ async def listen(
         await anyio.sleep(backoff_s(failures))
 
 
+async def hear_once(url: RedisUrl, channel: str) -> None:
+    """Return when a server has let us subscribe. Raises: StoreUnavailableError."""
+    async with _subscribed(await _any_node(url), [channel]) as pubsub:
+        if await attempt(lambda: pubsub.get_message(timeout=COMMAND_TIMEOUT_S)) is None:
+            raise StoreUnavailableError("Redis does not answer a subscription")
+
+
 async def _listen_on(
     url: RedisUrl, channels: Sequence[str], on_hint: Callable[[str], None], on_gap: Callable[[], None]
 ) -> None:
-    client = connect(url, max_connections=2, blocks_for_s=QUIET_S)
-    pubsub = client.pubsub()
-    try:
-        await attempt(lambda: pubsub.subscribe(*channels))
+    async with _subscribed(url, channels) as pubsub:
         while True:
             message = await attempt(lambda: pubsub.get_message(timeout=QUIET_S))
             if message is None:
@@ -54,6 +59,16 @@ async def _listen_on(
                 on_gap()
             elif message["type"] == "message":
                 on_hint(message["data"].decode(errors="replace"))
+
+
+@asynccontextmanager
+async def _subscribed(url: RedisUrl, channels: Sequence[str]) -> AsyncIterator[Any]:
+    """Yield a subscription, which may still be refused: its first message confirms it."""
+    client = connect(url, max_connections=2, blocks_for_s=QUIET_S)
+    pubsub = client.pubsub()
+    try:
+        await attempt(lambda: pubsub.subscribe(*channels))
+        yield pubsub
     finally:
         with anyio.CancelScope(shield=True):
             await attempt(pubsub.aclose)

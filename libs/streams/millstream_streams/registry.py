@@ -76,10 +76,6 @@ class Registry:
             await self._call(lambda: self._client.hdel(self._keys.workers, *gone))
         return [name.decode(errors="replace") for name in gone]
 
-    async def ping(self) -> None:
-        """Return when Redis has taken a write, one that changes nothing: a replica answers what only reads."""
-        await self._call(lambda: self._client.srem(self._keys.queues, ""))
-
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         return await persist(lambda _: call(), self._patience_s, lambda: None)
 

@@ -1,16 +1,18 @@
 """`check` looks at handlers without Redis; `doctor` looks at Redis and the services."""
 
 import os
+from collections.abc import Sequence
 
 import anyio
 import click
+from msgspec.structs import asdict
 
 from millstream import MillstreamError
 from millstream_cli.apps import load_apps
 from millstream_cli.errors import CliError
 from millstream_cli.output import json_option, one_line_errors, print_json, print_table
 from millstream_cli.settings import RedisSettings, WorkerSettings, load
-from millstream_streams import Capabilities, StoreError, open_broker
+from millstream_streams import ANY_SERVICE, NEEDS, Needs, Rights, StoreError, Topology, open_broker
 from millstream_workers.errors import WorkerError
 
 
@@ -41,28 +43,36 @@ def check(apps: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--for", "service", type=click.Choice(list(NEEDS)), help="Try all that this service does on Redis.")
 @json_option
 @one_line_errors(CliError, StoreError)
-def doctor(*, as_json: bool) -> None:
-    """Look at Redis: whether jobs are safe on it, and what could be better. Exits 1 when they are not safe."""
+def doctor(service: str | None, *, as_json: bool) -> None:
+    """Look at Redis: whether jobs are safe on it and may be moved, and what could be better. Exits 1 when not."""
     settings = load(RedisSettings, os.environ)
-    found = anyio.run(_examine, settings)
-    objections, advice = found.objections(), found.advice()
+    found, rights = anyio.run(_examine, settings, NEEDS[service] if service else ANY_SERVICE)
+    objections = [*found.objections(), *filter(None, (rights.objection, rights.warning))]
+    advice = [*found.advice(), *rights.advice]
     if as_json:
-        print_json({"redis": found, "objections": objections, "advice": advice})
+        worst = {**asdict(found.worst), "mode": found.mode}
+        print_json({"redis": worst, "nodes": found.servers, "objections": objections, "advice": advice})
     else:
-        click.echo(
-            f"{found.server} {found.version_text} ({found.mode}): {'not safe' if objections else 'safe for jobs'}"
-        )
-        for line in objections:
-            click.echo(f"  must change: {line}")
-        for line in advice:
-            click.echo(f"  could be better: {line}")
+        _tell(found, objections, advice)
     if objections:
         raise click.exceptions.Exit(1)
 
 
-async def _examine(settings: RedisSettings) -> Capabilities:
+def _tell(found: Topology, objections: Sequence[str], advice: Sequence[str]) -> None:
+    worst, verdict = found.worst, "safe for jobs"
+    if objections:
+        verdict = "not safe" if found.objections() else "jobs cannot be moved"
+    click.echo(f"{worst.server} {worst.version_text} ({found.mode}): {verdict}")
+    for line in objections:
+        click.echo(f"  must change: {line}")
+    for line in advice:
+        click.echo(f"  could be better: {line}")
+
+
+async def _examine(settings: RedisSettings, needs: Needs) -> tuple[Topology, Rights]:
     async with open_broker(settings.redis_url, namespace=settings.namespace, patience_s=0.5) as broker:
-        await broker.registry.ping()
-        return await broker.probe()
+        found = await broker.probe()
+        return found, await broker.try_rights(needs, found, thorough=True)

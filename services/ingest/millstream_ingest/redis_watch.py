@@ -4,12 +4,14 @@ from typing import NoReturn
 
 import anyio
 
-from millstream_streams import Broker, StoreUnavailableError
+from millstream_streams import NEEDS, Broker, MissingRightError, StoreUnavailableError
 from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 
 ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5
 ANSWER_WITHIN_S = 1.0
+SUITABLE_WITHIN_S = 5.0
+"""The first question goes to all servers, and to what jobs need of them; a replica that is silent takes two seconds."""
 LOOP_WITHIN_S = 10.0
 
 
@@ -36,12 +38,12 @@ class RedisWatch:
     async def look(self) -> None:
         """Ask once. Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs."""
         try:
-            with anyio.fail_after(ANSWER_WITHIN_S):
+            with anyio.fail_after(ANSWER_WITHIN_S if self._is_suitable else SUITABLE_WITHIN_S):
                 await self._ask()
         except (StoreUnavailableError, TimeoutError) as error:
             self._failures.failed(error)
             self.is_away = isinstance(error, StoreUnavailableError)
-            self._redis = HealthCheck("redis", ok=False, detail="does not answer")
+            self._redis = HealthCheck("redis", ok=False, detail=_detail(error))
         else:
             self._failures.succeeded()
             self.is_away = False
@@ -49,9 +51,9 @@ class RedisWatch:
 
     async def _ask(self) -> None:
         if self._is_suitable:
-            await self._broker.registry.ping()
+            await self._broker.ping()
         else:
-            await self._broker.require_suitable()
+            await self._broker.require_suitable(NEEDS["ingest"])
             self._is_suitable = True
 
     def leave(self) -> None:
@@ -66,3 +68,8 @@ class RedisWatch:
         """Return whether requests should be sent here. No I/O; any thread may call it."""
         serving = HealthCheck("serving", ok=not self._is_leaving, detail="stopping" if self._is_leaving else "")
         return Health.of([serving, self._redis])
+
+
+def _detail(error: Exception) -> str:
+    """Return what a probe may tell everybody: who may do what is for people to mend, and all else is for the log."""
+    return str(error) if isinstance(error, MissingRightError) else "does not answer"

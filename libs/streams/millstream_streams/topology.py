@@ -1,0 +1,244 @@
+"""The servers behind one address: all of a cluster, or a primary with its replicas, and the Sentinels that watch it.
+
+Each is asked for itself, because each may be configured in its own way, and any replica may be the primary tomorrow.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
+
+import anyio
+from msgspec import Struct
+from msgspec.structs import replace
+from redis.exceptions import ResponseError
+
+from millstream_streams.capabilities import Capabilities, examine
+from millstream_streams.connections import Client, RedisUrl, close, connect
+from millstream_streams.errors import StoreError, StoreUnavailableError
+from millstream_streams.faults import attempt
+
+ANSWER_WITHIN_S = 2.0
+"""How long a start waits for the servers beside the one that it needs."""
+
+FEWEST_SENTINELS = 3
+
+CLUSTER_VIEWS = 3
+"""How many nodes of a cluster are asked which nodes there are: any one may be away."""
+
+Address = tuple[str, int]
+T = TypeVar("T")
+
+
+class Server(Struct, frozen=True):
+    """One server, as it answered or did not."""
+
+    address: str
+    role: str
+    """`primary`, `replica` or `sentinel`, as those say that know it."""
+    found: Capabilities | None = None
+    """None for a Sentinel, and for a server that could not be asked."""
+    unseen: str = ""
+    """Why it could not be asked."""
+
+
+class Topology(Struct, frozen=True):
+    """What is behind one address. At least one primary has answered."""
+
+    mode: str
+    """`single`, `sentinel` or `cluster`."""
+    servers: list[Server]
+    sentinels: int | None = None
+    """How many Sentinels watch the primary, those included that the address does not name."""
+
+    @property
+    def worst(self) -> Capabilities:
+        """What the server is to which there are most objections; of equals the first primary."""
+        seen = [server.found for server in self.servers if server.found]
+        return max(seen, key=lambda found: (len(found.objections()), len(found.advice())))
+
+    @property
+    def uptime_s(self) -> int:
+        """For how long all primaries have been up: 0 when one hides it, or could not be asked."""
+        primaries = [server for server in self.servers if server.role == "primary"]
+        return min((server.found.uptime_s or 0 if server.found else 0 for server in primaries), default=0)
+
+    def objections(self) -> list[str]:
+        """Return the reasons for which jobs would not be safe here, each with the servers that it is about."""
+        return self._told(Capabilities.objections)
+
+    def advice(self) -> list[str]:
+        """Return what could be better and is no danger to what is stored, and what could not be looked at."""
+        unseen = [
+            f"the {one.role} {one.address} could not be asked: {one.unseen}" for one in self.servers if one.unseen
+        ]
+        return [*self._told(Capabilities.advice), *unseen, *self._about_sentinels()]
+
+    def _told(self, ask: Callable[[Capabilities], list[str]]) -> list[str]:
+        by_text: dict[str, list[str]] = {}
+        for server in self.servers:
+            for text in ask(server.found) if server.found else ():
+                by_text.setdefault(text, []).append(server.address)
+        if len(self.servers) == 1:
+            return list(by_text)
+        return [f"{', '.join(addresses)}: {text}" for text, addresses in by_text.items()]
+
+    def _about_sentinels(self) -> list[str]:
+        if self.sentinels is None or self.sentinels >= FEWEST_SENTINELS:
+            return []
+        few = f"the primary is watched by {self.sentinels} of the {FEWEST_SENTINELS} Sentinels that it takes"
+        return [f"{few}: when one is lost there is no failover"]
+
+
+async def survey(client: Client, url: RedisUrl, *, thorough: bool) -> Topology:
+    """Ask every server behind an address what it is. `thorough` as in :func:`examine`.
+
+    One that cannot be asked is named, and does not fail the call. Raises: StoreUnavailableError, when there is no
+    primary to be asked.
+    """
+    surveyors = {"single": _survey_single, "sentinel": _survey_sentinel, "cluster": _survey_cluster}
+    found = await surveyors[url.mode](client, url, thorough)
+    if not any(server.found and server.role == "primary" for server in found.servers):
+        reasons = "; ".join(f"{server.address}: {server.unseen or server.role}" for server in found.servers)
+        raise StoreUnavailableError(f"no primary answers: {reasons}")
+    return found
+
+
+async def _survey_single(client: Client, url: RedisUrl, thorough: bool) -> Topology:
+    own = await examine(client, thorough=thorough)
+    server = Server(_text(url.hosts[0]), own.role or "primary", own)
+    replicas = await _ask_each(url, [(_address(one), "replica") for one in own.replicas], thorough)
+    return Topology(url.mode, [server, *replicas])
+
+
+async def _survey_sentinel(client: Client, url: RedisUrl, thorough: bool) -> Topology:
+    own = await examine(client, thorough=thorough)
+    primary = Server(_text(client.connection_pool.master_address), "primary", own)
+    watching, known, sentinels = await _ask_sentinels(client, url)
+    addresses = dict.fromkeys([*map(_address, own.replicas), *known])
+    replicas = await _ask_each(url, [(address, "replica") for address in addresses], thorough)
+    return Topology(url.mode, [primary, *replicas, *watching], sentinels)
+
+
+async def _survey_cluster(client: Client, url: RedisUrl, thorough: bool) -> Topology:
+    await _learn_nodes(client, url)
+    roles = {(node.host, int(node.port)): _role(node.server_type) for node in client.get_nodes()}
+    # CLUSTER SLOTS, from which those are known, leaves out what has failed and what serves no slot.
+    for (host, port), hostname, flags in await _cluster_nodes(client):
+        is_known = {(host, port), (hostname, port)} & roles.keys()
+        if not is_known and not flags & {"noaddr", "handshake"}:
+            roles[hostname or host, port] = _role("replica" if "slave" in flags else "primary")
+    return Topology(url.mode, await _ask_each(url, roles.items(), thorough))
+
+
+async def _learn_nodes(client: Client, url: RedisUrl) -> None:
+    try:
+        await attempt(client.initialize)
+    except StoreUnavailableError:
+        # To redis-py, a server that refuses CLUSTER SLOTS to this user is no cluster's.
+        direct = connect(_only(url, url.hosts[0]), max_connections=1)
+        try:
+            await attempt(lambda: direct.execute_command("CLUSTER", "SLOTS"))
+        except ResponseError:
+            pass
+        finally:
+            await close(direct)
+        raise
+
+
+async def _cluster_nodes(client: Client) -> list[tuple[Address, str, set[str]]]:
+    """Return address, host name and flags of each node that the cluster knows."""
+    found: dict[str, dict[str, str]] = {}
+
+    async def ask(node: object) -> None:
+        async def look() -> None:
+            found.update(await attempt(lambda: client.execute_command("CLUSTER NODES", target_nodes=node)))
+
+        await _why_unseen(look)
+
+    nodes = client.get_nodes()
+    await _side_by_side(ask, random.sample(nodes, min(CLUSTER_VIEWS, len(nodes))))
+    return [(_address(place), row["hostname"], set(row["flags"].split(","))) for place, row in found.items()]
+
+
+async def _ask_sentinels(client: Client, url: RedisUrl) -> tuple[list[Server], list[Address], int | None]:
+    """Return the Sentinels of the address, the replicas that they know, and how many there are in all."""
+    sentinels = client.connection_pool.sentinel_manager.sentinels
+    servers: list[Server] = []
+    replicas: dict[Address, None] = {}
+    counts: list[int] = []
+
+    async def ask(sentinel: Client) -> None:
+        kwargs = sentinel.connection_pool.connection_kwargs
+
+        async def look() -> None:
+            states = await attempt(sentinel.sentinel_masters)
+            if url.service not in states:
+                raise StoreError(f"it does not know the service `{url.service}`")
+            rows = await attempt(lambda: sentinel.sentinel_slaves(url.service))
+            counts.append(states[url.service]["num-other-sentinels"] + 1)
+            replicas.update(dict.fromkeys((row["ip"], row["port"]) for row in rows))
+
+        unseen = await _why_unseen(look)
+        servers.append(Server(_text((kwargs["host"], kwargs["port"])), "sentinel", unseen=unseen))
+
+    await _side_by_side(ask, sentinels)
+    return sorted(servers, key=lambda one: one.address), list(replicas), max(counts, default=None)
+
+
+async def _ask_each(url: RedisUrl, places: Iterable[tuple[Address, str]], thorough: bool) -> list[Server]:
+    """Ask servers side by side, each over a connection of its own. Returns: primaries first."""
+    servers: list[Server] = []
+
+    async def ask(place: tuple[Address, str]) -> None:
+        address, role = place
+        client = connect(_only(url, address), max_connections=1, answer_within_s=ANSWER_WITHIN_S)
+        answers: list[Capabilities] = []
+
+        async def look() -> None:
+            answers.append(await examine(client, thorough=thorough))
+
+        try:
+            unseen = await _why_unseen(look)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await close(client)
+        servers.append(Server(_text(address), role, answers[0] if answers else None, unseen))
+
+    await _side_by_side(ask, list(places))
+    return sorted(servers, key=lambda one: (one.role != "primary", one.address))
+
+
+async def _why_unseen(look: Callable[[], Awaitable[None]]) -> str:
+    """Look at a server. Returns: why that was not possible, in one line, or nothing."""
+    try:
+        with anyio.fail_after(ANSWER_WITHIN_S):
+            await look()
+    except TimeoutError:
+        return f"it does not answer within {ANSWER_WITHIN_S:g} s"
+    except (StoreError, ResponseError) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+async def _side_by_side(action: Callable[[T], Coroutine[Any, Any, None]], items: Sequence[T]) -> None:
+    async with anyio.create_task_group() as tasks:
+        for item in items:
+            tasks.start_soon(action, item)
+
+
+def _only(url: RedisUrl, address: Address) -> RedisUrl:
+    return replace(url, mode="single", hosts=(address,), service="")
+
+
+def _role(server_type: str) -> str:
+    return "replica" if server_type in {"replica", "slave"} else "primary"
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+def _text(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
