@@ -62,12 +62,22 @@ def used_keys(name: str) -> set[int]:
 
 def commands_of(name: str) -> set[str]:
     """Return the commands that a script calls, by itself or through the prelude, as an ACL names them."""
+    return {_acl_name(*words) for code in _reached(name) for words in re.findall(_CALL, code)}
+
+
+def hints_of(name: str) -> set[str]:
+    """Return the topics of the hints that a script gives."""
+    return {topic for code in _reached(name) for topic in re.findall(r"(?<!function )hint\('([a-z:]+)'", code)}
+
+
+def _reached(name: str) -> list[str]:
+    """Return the code of a script, and of all that it calls of the prelude."""
     shared = _functions(_uncommented(source("_queue")))
     seen: set[str] = set()
-    pending, found = [_uncommented(source(name))], set()
+    pending, found = [_uncommented(source(name))], []
     while pending:
         code = pending.pop()
-        found |= {_acl_name(*words) for words in re.findall(_CALL, code)}
+        found.append(code)
         called = (set(re.findall(r"(?<![\w.])[a-z_]+(?=\()", code)) & shared.keys()) - seen
         seen |= called
         pending += [shared[one] for one in called]

@@ -111,10 +111,11 @@ def sentinel_trio(
     *,
     down_after_ms: int = 500,
     login: tuple[str, str] | None = None,
+    watch_as: tuple[str, str] | None = None,
 ) -> Iterator[SentinelTrio]:
     """Yield a primary, its replica and three Sentinels that know each other.
 
-    `login` is the user of the servers who may ask anything.
+    `login` is the user of the servers who may ask anything, `watch_as` the one that Sentinels are.
     `options` are settings of both servers. After `down_after_ms` of silence a server counts as down.
     """
     # Without a delay: 7.0 and later wait five seconds for more replicas before they send what they have.
@@ -128,7 +129,7 @@ def sentinel_trio(
             node.start()
         wait_for(lambda: servers[1].info("replication")["master_link_status"] == "up", "the replica follows")
         sentinels = [
-            _start_sentinel(undo, folder / f"sentinel-{number}", binary, primary.port, down_after_ms, login)
+            _start_sentinel(undo, folder / f"sentinel-{number}", binary, primary.port, down_after_ms, watch_as)
             for number in range(SENTINELS)
         ]
         trio = SentinelTrio(servers, sentinels)

@@ -82,9 +82,9 @@ class Broker(Struct, frozen=True):
         for command in await self.store.try_rights(tried_queue()):
             raise MissingRightError(f"the user of Redis lacks {Refusal(RightKind.COMMAND, command)}")
 
-    async def probe(self) -> Topology:
-        """Ask every server behind the address what it is, thoroughly. Raises: StoreUnavailableError."""
-        return await survey(self.client, self.url, thorough=True)
+    async def probe(self, *, thorough: bool = True) -> Topology:
+        """Ask every server behind the address what it is. See :func:`survey`. Raises: StoreUnavailableError."""
+        return await survey(self.client, self.url, thorough=thorough)
 
     async def try_rights(self, needs: Needs, found: Topology, *, thorough: bool = False) -> Rights:
         """Try what a service does on the servers that were found. Raises: StoreUnavailableError, StoreError."""
@@ -111,7 +111,7 @@ class Broker(Struct, frozen=True):
         A server that cannot be asked is logged, and is no reason to refuse: it may come back while services run.
         Raises: UnsuitableRedisError; MissingRightError; StoreUnavailableError, when no primary answers.
         """
-        found = await survey(self.client, self.url, thorough=False)
+        found = await self.probe(thorough=False)
         if objections := found.objections():
             raise UnsuitableRedisError("; ".join(objections))
         log = structlog.get_logger()
