@@ -2,14 +2,14 @@
 --
 -- Caller      every service at its start, ingest once a second, `millstream doctor`
 -- Idempotent  yes
--- KEYS        1, 4 as in _queue.lua, written and empty again
+-- KEYS        1-4 as in _queue.lua, written and empty again
 -- ARGV[2..]   names of commands as an ACL has them, `xgroup|create`
 -- Returns     the names of those that the user may not call, `xack` among them though it is not asked for
 --
 -- A command is refused before it looks at its keys and arguments, so an error about those is a yes.
 -- XACK comes first and always: it writes, so a replica refuses it, and needs no memory, so a full Redis does not.
 
-local stream = KEYS[1]
+local stream = ready[1]
 
 local forms = {
   ['exists'] = {'EXISTS', due},
