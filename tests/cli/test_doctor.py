@@ -1,10 +1,13 @@
 """`doctor`: whether jobs are safe on a Redis."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 import pytest
 from cli.commands import refused, run
+from topologies.cluster import Cluster, three_primaries
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_streams import open_broker
@@ -136,3 +139,37 @@ def test_doctor_says_in_one_line_why_it_cannot_look(url, says, code):
 def test_doctor_takes_no_misspelt_variable():
     """Or it would look at another Redis than was meant."""
     refused(run("doctor", MILLSTREAM_REDIS_URI=AWAY), "did you mean `MILLSTREAM_REDIS_URL`", code=2)
+
+
+@pytest.fixture
+def cluster(redis_binary, tmp_path: Path) -> Iterator[Cluster]:
+    """Yield three primaries that this test has to itself."""
+    with three_primaries(tmp_path, redis_binary, {"cluster-node-timeout": 60_000}) as running:
+        yield running
+
+
+def test_doctor_asks_every_node_of_a_cluster_and_names_the_one_that_is_not_safe(cluster):
+    """In every run, for people and for machines."""
+    bad = cluster.nodes[1]
+    bad.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    result = run("doctor", MILLSTREAM_REDIS_URL=cluster.url)
+    assert (result.exit_code, "(cluster): not safe" in result.stdout) == (1, True)
+    assert f"must change: 127.0.0.1:{bad.port}: maxmemory-policy is `allkeys-lru`" in result.stdout
+    found = json.loads(run("doctor", "--json", MILLSTREAM_REDIS_URL=cluster.url).stdout)
+    assert found["redis"]["maxmemory_policy"] == "allkeys-lru"
+    policies = {node["address"]: node["found"]["maxmemory_policy"] for node in found["nodes"]}
+    others = {f"127.0.0.1:{node.port}": "noeviction" for node in cluster.others(bad)}
+    assert policies == others | {f"127.0.0.1:{bad.port}": "allkeys-lru"}
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_doctor_names_a_node_that_does_not_answer(cluster, number):
+    """Whichever it is: also the one with which redis-py wants to begin."""
+    silent = cluster.nodes[number]
+    silent.freeze()
+    try:
+        result = run("doctor", MILLSTREAM_REDIS_URL=cluster.url)
+    finally:
+        silent.thaw()
+    assert f"could be better: the primary 127.0.0.1:{silent.port} could not be asked: " in result.stdout
+    assert result.stderr == ""

@@ -135,7 +135,8 @@ async def outlives_its_worker(client: Client, system: GuardedSystem, folder: Pat
     await started(held, 3)
     (held / "go").touch()
     (ended,) = await settled(client, [job.id])
-    assert (ended.state, ended.crashes, ended.handbacks) == (JobState.SUCCEEDED, 1, 1)
+    # On a cluster, a read of the worker that leaves may be given its own job back, and return it once more.
+    assert (ended.state, ended.crashes, ended.handbacks > 0) == (JobState.SUCCEEDED, 1, True)
     assert third.poll() is None
 
 

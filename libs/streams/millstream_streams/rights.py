@@ -67,13 +67,15 @@ async def try_rights(
     On a cluster it is tried on every primary but those that are known to be `away`, by address.
     Raises: StoreUnavailableError, StoreError.
     """
+    if url.is_cluster:
+        await attempt(client.initialize)
     place = _anywhere(client, url, away)
     return Rights(
         user=url.username or "default",
         needed=[
             *await _lacking_ping(client, place),
             *await _lacking_for_queues(store, client, url, needs, away),
-            *await _lacking_for_registry(store.keys, client, needs),
+            *await _lacking_for_registry(store.keys, client, url, needs, away),
         ],
         hints=await _lacking_for_hints(store.keys, client, place, needs),
         extras=await _lacking_extras(client, place, needs) if thorough else [],
@@ -113,15 +115,19 @@ async def _lacking_for_queues(
     places: dict[str, list[str]] = {}
     queues = {place: queue for place, queue in _queues_to_try(store.keys, client, url) if place not in away}
     for place, queue in queues.items():
-        try:
-            lacking = await _lacking_for_queue(store, client, queue, needs)
-        except StoreUnavailableError:
-            if not url.is_cluster:
-                raise
-            continue  # one node is away: the others serve, and it may be back when it is needed
-        for one in lacking:
+        for one in await _where_it_answers(url, partial(_lacking_for_queue, store, client, queue, needs)):
             places.setdefault(one, []).append(place)
     return [one if len(at) == len(queues) else f"{one} at {', '.join(at)}" for one, at in places.items()]
+
+
+async def _where_it_answers(url: RedisUrl, ask: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    """Ask, and take it for a yes where a node of a cluster is away: others serve, and it may be back when needed."""
+    try:
+        return await ask()
+    except StoreUnavailableError:
+        if not url.is_cluster:
+            raise
+        return []
 
 
 def _queues_to_try(keys: Keys, client: Client, url: RedisUrl) -> Iterator[tuple[str, Queue]]:
@@ -151,10 +157,14 @@ async def _lacking_for_queue(store: JobStore, client: Client, queue: Queue, need
     return [f"+{refusal.command or 'evalsha'}"] if refusal else [f"+{command}" for command in refused]
 
 
-async def _lacking_for_registry(keys: Keys, client: Client, needs: Needs) -> list[str]:
-    names = [getattr(keys, name) for name in needs.registry]
-    found = [await _lacking_for_key(client, name, f"~{name}") for name in names]
-    return [one for lacking in found for one in lacking if one.startswith("~")]
+async def _lacking_for_registry(
+    keys: Keys, client: Client, url: RedisUrl, needs: Needs, away: Collection[str]
+) -> list[str]:
+    found: list[str] = []
+    for key in (getattr(keys, name) for name in needs.registry):
+        if not (url.is_cluster and client.get_node_from_key(key).name in away):
+            found += await _where_it_answers(url, partial(_lacking_for_key, client, key, f"~{key}"))
+    return [one for one in found if one.startswith("~")]
 
 
 async def _lacking_for_key(client: Client, key: str, pattern: str) -> list[str]:

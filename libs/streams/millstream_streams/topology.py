@@ -3,7 +3,6 @@
 Each is asked for itself, because each may be configured in its own way, and any replica may be the primary tomorrow.
 """
 
-import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -21,9 +20,6 @@ ANSWER_WITHIN_S = 2.0
 """How long a start waits for the servers beside the one that it needs."""
 
 FEWEST_SENTINELS = 3
-
-CLUSTER_VIEWS = 3
-"""How many nodes of a cluster are asked which nodes there are: any one may be away."""
 
 Address = tuple[str, int]
 T = TypeVar("T")
@@ -119,45 +115,54 @@ async def _survey_sentinel(client: Client, url: RedisUrl, thorough: bool) -> Top
     return Topology(url.mode, [primary, *replicas, *watching], sentinels)
 
 
-async def _survey_cluster(client: Client, url: RedisUrl, thorough: bool) -> Topology:
-    await _learn_nodes(client, url)
-    roles = {(node.host, int(node.port)): _role(node.server_type) for node in client.get_nodes()}
-    # CLUSTER SLOTS, from which those are known, leaves out what has failed and what serves no slot.
-    for (host, port), hostname, flags in await _cluster_nodes(client):
-        is_known = {(host, port), (hostname, port)} & roles.keys()
-        if not is_known and not flags & {"noaddr", "handshake"}:
-            roles[hostname or host, port] = _role("replica" if "slave" in flags else "primary")
-    return Topology(url.mode, await _ask_each(url, roles.items(), thorough))
+async def _survey_cluster(_: Client, url: RedisUrl, thorough: bool) -> Topology:
+    # Not by the client of the cluster: it cannot begin while its first primary is silent, and that one is to be named.
+    members: dict[str, tuple[Address, str]] = {}
+    failures: list[StoreUnavailableError] = []
 
-
-async def _learn_nodes(client: Client, url: RedisUrl) -> None:
-    try:
-        await attempt(client.initialize)
-    except StoreUnavailableError:
-        # To redis-py, a server that refuses CLUSTER SLOTS to this user is no cluster's.
-        direct = connect(_only(url, url.hosts[0]), max_connections=1)
+    async def ask(host: Address) -> None:
         try:
-            await attempt(lambda: direct.execute_command("CLUSTER", "SLOTS"))
-        except ResponseError:
-            pass
-        finally:
-            await close(direct)
-        raise
+            members.update(await _members_known_to(url, host))
+        except StoreUnavailableError as error:
+            failures.append(error)
+
+    await _side_by_side(ask, url.hosts)
+    if not members:
+        raise failures[0]
+    return Topology(url.mode, await _ask_each(url, members.values(), thorough))
 
 
-async def _cluster_nodes(client: Client) -> list[tuple[Address, str, set[str]]]:
-    """Return address, host name and flags of each node that the cluster knows."""
-    found: dict[str, dict[str, str]] = {}
+async def _members_known_to(url: RedisUrl, host: Address) -> dict[str, tuple[Address, str]]:
+    """Ask a node which nodes there are. Returns: address and role of each, by its id. Raises: StoreUnavailableError.
 
-    async def ask(node: object) -> None:
-        async def look() -> None:
-            found.update(await attempt(lambda: client.execute_command("CLUSTER NODES", target_nodes=node)))
+    CLUSTER NODES has all of them, CLUSTER SLOTS the addresses that clients are meant to use: of those that serve and
+    have not failed.
+    """
+    client = connect(_only(url, host), max_connections=1, answer_within_s=ANSWER_WITHIN_S)
+    try:
+        slots = await attempt(lambda: client.execute_command("CLUSTER", "SLOTS"))
+        nodes = await attempt(lambda: client.execute_command("CLUSTER", "NODES"))
+    except ResponseError as error:
+        raise StoreUnavailableError(f"{_text(host)} is no node of a cluster: {error}") from error
+    finally:
+        with anyio.CancelScope(shield=True):
+            await close(client)
+    meant = {node[2]: (_decoded(node[0]) or host[0], int(node[1])) for row in slots for node in row[2:]}
+    found: dict[str, tuple[Address, str]] = {}
+    for line in nodes.splitlines():
+        node_id, place, flags, *_ = line.split()
+        if not {b"noaddr", b"handshake"} & set(flags.split(b",")):
+            address = meant.get(node_id) or _announced(place.decode(), host)
+            found[node_id.decode()] = address, "replica" if b"slave" in flags.split(b",") else "primary"
+    return found
 
-        await _why_unseen(look)
 
-    nodes = client.get_nodes()
-    await _side_by_side(ask, random.sample(nodes, min(CLUSTER_VIEWS, len(nodes))))
-    return [(_address(place), row["hostname"], set(row["flags"].split(","))) for place, row in found.items()]
+def _announced(place: str, host: Address) -> Address:
+    """Read `ip:port@bus-port[,host name]`; a node does not know its own address before others have told it."""
+    address, _, rest = place.partition("@")
+    ip, port = _address(address)
+    hostname = rest.partition(",")[2].partition(",")[0]
+    return hostname or ip or host[0], port
 
 
 async def _ask_sentinels(client: Client, url: RedisUrl) -> tuple[list[Server], list[Address], int | None]:
@@ -230,13 +235,13 @@ def _only(url: RedisUrl, address: Address) -> RedisUrl:
     return replace(url, mode="single", hosts=(address,), service="")
 
 
-def _role(server_type: str) -> str:
-    return "replica" if server_type in {"replica", "slave"} else "primary"
-
-
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+def _decoded(value: bytes | None) -> str:
+    return value.decode() if value else ""
 
 
 def _text(address: Address) -> str:

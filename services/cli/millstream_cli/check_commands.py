@@ -12,7 +12,7 @@ from millstream_cli.apps import load_apps
 from millstream_cli.errors import CliError
 from millstream_cli.output import json_option, one_line_errors, print_json, print_table
 from millstream_cli.settings import RedisSettings, WorkerSettings, load
-from millstream_streams import ANY_SERVICE, NEEDS, Rights, StoreError, Topology, open_broker
+from millstream_streams import ANY_SERVICE, NEEDS, StoreError, StoreUnavailableError, Topology, open_broker
 from millstream_workers.errors import WorkerError
 
 
@@ -49,9 +49,8 @@ def check(apps: tuple[str, ...], *, as_json: bool) -> None:
 def doctor(service: str | None, *, as_json: bool) -> None:
     """Look at Redis: whether jobs are safe on it and may be moved, and what could be better. Exits 1 when not."""
     settings = load(RedisSettings, os.environ)
-    found, rights = anyio.run(_examine, settings, service)
-    objections = [*found.objections(), *filter(None, (rights.objection, rights.warning))]
-    advice = [*found.advice(), *rights.advice]
+    found, lacking, extras = anyio.run(_examine, settings, service)
+    objections, advice = [*found.objections(), *lacking], [*found.advice(), *extras]
     if as_json:
         worst = {**asdict(found.worst), "mode": found.mode}
         print_json({"redis": worst, "nodes": found.servers, "objections": objections, "advice": advice})
@@ -72,8 +71,16 @@ def _tell(found: Topology, objections: Sequence[str], advice: Sequence[str]) -> 
         click.echo(f"  could be better: {line}")
 
 
-async def _examine(settings: RedisSettings, service: str | None) -> tuple[Topology, Rights]:
+async def _examine(settings: RedisSettings, service: str | None) -> tuple[Topology, list[str], list[str]]:
+    """Return what there is, which rights must be granted, and which could be."""
     async with open_broker(settings.redis_url, namespace=settings.namespace, patience_s=0.5) as broker:
         # The user of a service need not be able to read the configuration.
         found = await broker.probe(thorough=service is None)
-        return found, await broker.try_rights(NEEDS[service] if service else ANY_SERVICE, found, thorough=True)
+        try:
+            rights = await broker.try_rights(NEEDS[service] if service else ANY_SERVICE, found, thorough=True)
+        except StoreUnavailableError as error:
+            if not any(server.unseen for server in found.servers):
+                raise
+            # Which server that is stands beside it.
+            return found, [f"what jobs need could not be tried: {error}"], []
+    return found, [line for line in (rights.objection, rights.warning) if line], rights.advice

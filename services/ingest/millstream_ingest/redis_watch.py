@@ -10,8 +10,8 @@ from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5
 ANSWER_WITHIN_S = 1.0
-SUITABLE_WITHIN_S = 5.0
-"""The first question goes to all servers, and to what jobs need of them; a replica that is silent takes two seconds."""
+SUITABLE_WITHIN_S = 10.0
+"""The first question goes to every server, and silent replicas and Sentinels are waited for."""
 LOOP_WITHIN_S = 10.0
 
 
