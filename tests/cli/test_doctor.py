@@ -1,10 +1,13 @@
 """`doctor`: whether jobs are safe on a Redis."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 import pytest
 from cli.commands import refused, run
+from topologies.cluster import Cluster, three_primaries
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_streams import open_broker
@@ -43,6 +46,69 @@ def test_doctor_objects_to_a_redis_that_throws_jobs_away(own_redis, configure):
     assert (found.exit_code, len(json.loads(found.stdout)["objections"])) == (1, 1)
 
 
+@pytest.fixture
+def as_ann(own_redis: EmbeddedRedis):
+    """Return a function that gives a user all rights but for some rules, and returns the variables to be that user."""
+
+    async def allow(*rules: str) -> None:
+        async with open_broker(own_redis.url) as broker:
+            words = ("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", *rules)
+            await broker.client.execute_command(*words)
+
+    def allowed(*rules: str) -> dict[str, str]:
+        anyio.run(allow, *rules)
+        return {"MILLSTREAM_REDIS_URL": own_redis.url.replace("redis://", "redis://ann:secret@")}
+
+    return allowed
+
+
+@pytest.mark.parametrize(
+    ("rules", "names"),
+    [
+        (["-evalsha"], "+evalsha"),
+        (["-eval"], "+eval"),
+        (["-xadd"], "+xadd"),
+        (["resetkeys", "~other:*"], "~ms:{*/*/*}:*, ~ms:queues"),
+        (["resetchannels"], "&ms:hints:settled"),
+        (["-publish"], "+publish"),
+    ],
+)
+def test_doctor_names_the_right_that_jobs_lack_in_one_line(as_ann, rules, names):
+    """To be able to read a server's settings is no proof that jobs get on there."""
+    result = run("doctor", **as_ann(*rules))
+    assert result.exit_code == 1
+    head, line, *_ = result.stdout.splitlines()
+    assert head.endswith("(single): jobs cannot be moved")
+    assert line.startswith(f"  must change: the Redis user `ann` lacks {names}: ")
+    assert "secret" not in result.output
+
+
+def test_doctor_tries_all_that_one_service_does(as_ann):
+    """What workers need is nothing to a reaper."""
+    environ = as_ann("-xclaim")
+    assert run("doctor", **environ).exit_code == 0
+    assert run("doctor", "--for", "reaper", **environ).exit_code == 0
+    result = run("doctor", "--for", "worker", "--json", **environ)
+    (objection,) = json.loads(result.stdout)["objections"]
+    assert (result.exit_code, objection) == (1, "the Redis user `ann` lacks +xclaim: see deploy/redis/users.acl")
+    refused(run("doctor", "--for", "workers", **environ), "worker", code=2)
+
+
+def test_doctor_says_what_is_hidden_and_fails_nothing_for_it(as_ann):
+    """As managed services hide it."""
+    result = run("doctor", **as_ann("-config", "-info"))
+    assert result.exit_code == 0
+    assert "hides its configuration" in result.stdout
+
+
+def test_doctor_tells_machines_of_every_node(own_redis):
+    """Each with its address, its role and what it is."""
+    found = json.loads(run("doctor", "--json", MILLSTREAM_REDIS_URL=own_redis.url).stdout)
+    (node,) = found["nodes"]
+    assert (node["address"], node["role"]) == (f"127.0.0.1:{own_redis.port}", "primary")
+    assert {**node["found"], "mode": "single"} == found["redis"]
+
+
 def test_doctor_gives_advice_that_is_no_objection(own_redis, configure):
     """What could be better fails nothing."""
     configure("appendonly", "no")
@@ -73,3 +139,37 @@ def test_doctor_says_in_one_line_why_it_cannot_look(url, says, code):
 def test_doctor_takes_no_misspelt_variable():
     """Or it would look at another Redis than was meant."""
     refused(run("doctor", MILLSTREAM_REDIS_URI=AWAY), "did you mean `MILLSTREAM_REDIS_URL`", code=2)
+
+
+@pytest.fixture
+def cluster(redis_binary, tmp_path: Path) -> Iterator[Cluster]:
+    """Yield three primaries that this test has to itself."""
+    with three_primaries(tmp_path, redis_binary, {"cluster-node-timeout": 60_000}) as running:
+        yield running
+
+
+def test_doctor_asks_every_node_of_a_cluster_and_names_the_one_that_is_not_safe(cluster):
+    """In every run, for people and for machines."""
+    bad = cluster.nodes[1]
+    bad.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    result = run("doctor", MILLSTREAM_REDIS_URL=cluster.url)
+    assert (result.exit_code, "(cluster): not safe" in result.stdout) == (1, True)
+    assert f"must change: 127.0.0.1:{bad.port}: maxmemory-policy is `allkeys-lru`" in result.stdout
+    found = json.loads(run("doctor", "--json", MILLSTREAM_REDIS_URL=cluster.url).stdout)
+    assert found["redis"]["maxmemory_policy"] == "allkeys-lru"
+    policies = {node["address"]: node["found"]["maxmemory_policy"] for node in found["nodes"]}
+    others = {f"127.0.0.1:{node.port}": "noeviction" for node in cluster.others(bad)}
+    assert policies == others | {f"127.0.0.1:{bad.port}": "allkeys-lru"}
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_doctor_names_a_node_that_does_not_answer(cluster, number):
+    """Whichever it is: also the one with which redis-py wants to begin."""
+    silent = cluster.nodes[number]
+    silent.freeze()
+    try:
+        result = run("doctor", MILLSTREAM_REDIS_URL=cluster.url)
+    finally:
+        silent.thaw()
+    assert f"could be better: the primary 127.0.0.1:{silent.port} could not be asked: " in result.stdout
+    assert result.stderr == ""

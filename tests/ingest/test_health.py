@@ -197,3 +197,40 @@ async def is_watched(broker, job_id) -> bool:
     """Whether somebody wants to hear of a job's end."""
     key = broker.keys.of(queue_of(DEFAULT_TENANT, job_id)).job(job_id)
     return await broker.client.hexists(key, "waited")
+
+
+async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(own_redis, config):
+    """A user who may add to a set and run no script would take requests in and store none."""
+    async with open_broker(own_redis.url) as broker:
+
+        async def allow(*rules: str) -> None:
+            words = ("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", *rules)
+            await broker.client.execute_command(*words)
+
+        await allow("-set")
+        url = own_redis.url.replace("redis://", "redis://ann:secret@")
+        async with running_ingest(replace(config, redis=parse_redis_url(url))) as ingest:
+            await wait_until(lambda: says_why(ingest, "+set"), "the start names what is missing")
+            await allow()
+            await wait_until(lambda: is_ready(ingest), "the service is ready")
+            await ingest.submit()
+            await allow("-evalsha")
+            await wait_until(lambda: says_why(ingest, "+evalsha"), "readiness names what is missing")
+            await allow()
+            await wait_until(lambda: is_ready(ingest), "the service is ready again")
+
+
+async def says_why(ingest, words: str) -> bool:
+    """Whether the readiness probe fails, and names this about Redis."""
+    answer = await ingest.http.get("/readyz")
+    details = {check["name"]: check.get("detail", "") for check in answer.json()["checks"]}
+    return answer.status_code == 503 and words in details["redis"]
+
+
+async def test_readiness_says_no_more_of_redis_than_that_it_does_not_answer(own_redis, config):
+    """Addresses of other servers are nothing for a public port."""
+    async with running_ingest(replace(config, redis=parse_redis_url(own_redis.url))) as ingest:
+        await wait_until(lambda: is_ready(ingest), "the service is ready")
+        await anyio.to_thread.run_sync(own_redis.close)
+        await wait_until(lambda: says_why(ingest, "does not answer"), "readiness fails")
+        assert str(own_redis.port) not in (await ingest.http.get("/readyz")).text

@@ -14,6 +14,10 @@ _PLACES = {
 }  # fmt: skip
 _FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}}
 
+# A command stands in a call, or opens a table that one is made of.
+_CALL = r"(?:redis\.p?call\(|\{)'([A-Z]{3,})'(?:, '([A-Z]+)')?"
+_WITH_SUBCOMMANDS = {"XGROUP", "XINFO"}
+
 
 class Header(Struct, frozen=True):
     """What a script says of itself."""
@@ -46,9 +50,8 @@ def read_header(name: str) -> Header:
 
 def used_keys(name: str) -> set[int]:
     """Return the numbers of the KEYS that a script reaches, by itself or through what it calls of the prelude."""
-    is_of_fleet = name.startswith(FLEET)
-    shared = _functions(source(f"{FLEET}_fleet" if is_of_fleet else "_queue"))
-    places = _FLEET_PLACES if is_of_fleet else _PLACES
+    shared = _functions(_code(_prelude(name)))
+    places = _FLEET_PLACES if name.startswith(FLEET) else _PLACES
     seen: set[str] = set()
     pending, found = [_code(source(name))], set()
     while pending:
@@ -56,6 +59,30 @@ def used_keys(name: str) -> set[int]:
         words = set(re.findall(r"(?<![\w.])[a-z_]+\b", code))
         found |= {number for place, numbers in places.items() if place in words for number in numbers}
         called = (words & shared.keys()) - seen
+        seen |= called
+        pending += [shared[one] for one in called]
+    return found
+
+
+def commands_of(name: str) -> set[str]:
+    """Return the commands that a script calls, by itself or through the prelude, as an ACL names them."""
+    return {_acl_name(*words) for code in _reached(name) for words in re.findall(_CALL, code)}
+
+
+def hints_of(name: str) -> set[str]:
+    """Return the topics of the hints that a script gives."""
+    return {topic for code in _reached(name) for topic in re.findall(r"(?<!function )hint\('([a-z:]+)'", code)}
+
+
+def _reached(name: str) -> list[str]:
+    """Return the code of a script, and of all that it calls of the prelude."""
+    shared = _functions(_uncommented(_prelude(name)))
+    seen: set[str] = set()
+    pending, found = [_uncommented(source(name))], []
+    while pending:
+        code = pending.pop()
+        found.append(code)
+        called = (set(re.findall(r"(?<![\w.])[a-z_]+(?=\()", code)) & shared.keys()) - seen
         seen |= called
         pending += [shared[one] for one in called]
     return found
@@ -72,6 +99,10 @@ def source(name: str) -> str:
     return (_FOLDER / f"{name}.lua").read_text()
 
 
+def _prelude(name: str) -> str:
+    return source(f"{FLEET}_fleet" if name.startswith(FLEET) else "_queue")
+
+
 def _key_numbers(text: str) -> set[int]:
     found: set[int] = set()
     for first, last in re.findall(r"\b(\d)(?:-(\d))?\b", text):
@@ -81,9 +112,19 @@ def _key_numbers(text: str) -> set[int]:
 
 def _code(text: str) -> str:
     """Return a script without comments and texts in quotes."""
-    return re.sub(r"'[^'\n]*'", "''", re.sub(r"--[^\n]*", "", text))
+    return re.sub(r"'[^'\n]*'", "''", _uncommented(text))
 
 
-def _functions(text: str) -> dict[str, str]:
-    bodies = re.findall(r"^local function (\w+)\(.*?\)\n(.*?)^end", _code(text), re.DOTALL | re.MULTILINE)
-    return dict(bodies)
+def _functions(code: str) -> dict[str, str]:
+    # One that stands in a single line must not swallow the next one's body.
+    lines = re.findall(r"^local function (\w+)\([^)\n]*\) (.*) end$", code, re.MULTILINE)
+    bodies = re.findall(r"^local function (\w+)\([^)\n]*\)\n(.*?)^end", code, re.DOTALL | re.MULTILINE)
+    return dict(lines + bodies)
+
+
+def _acl_name(command: str, next_word: str) -> str:
+    return (f"{command}|{next_word}" if command in _WITH_SUBCOMMANDS else command).lower()
+
+
+def _uncommented(text: str) -> str:
+    return re.sub(r"--[^\n]*", "", text)

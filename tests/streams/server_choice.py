@@ -38,7 +38,7 @@ NOT_ON = {
 }
 """By what the server is a part of."""
 
-EVERY_PROGRAM = {"test_failover", "test_moving_slots"}
+EVERY_PROGRAM = {"test_capabilities", "test_failover", "test_least_rights", "test_moving_slots", "test_rights"}
 """Modules that start servers of their own: from every program, since what a script is told then differs."""
 
 

@@ -3,12 +3,12 @@
 import pytest
 
 from millstream_cli.embedded import EmbeddedRedis
-from millstream_streams import Broker, Capabilities, UnsuitableRedisError, open_broker
+from millstream_streams import NEEDS, Broker, Capabilities, UnsuitableRedisError, open_broker
 
 GOOD = {
     "server": "redis",
     "version": (7, 2, 4),
-    "mode": "single",
+    "role": "primary",
     "uptime_s": 3_600,
     "waitaof": True,
     "maxmemory_policy": "noeviction",
@@ -53,7 +53,8 @@ def test_the_oldest_supported_version_is_accepted(version: tuple[int, ...]) -> N
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"maxmemory_policy": None}, "hides"),
+        ({"maxmemory_policy": None}, "hides its configuration"),
+        ({"version": (), "waitaof": None}, "hides its version"),
         ({"appendonly": False}, "appendonly"),
         ({"listpack_value": 64}, "1024"),
         ({"node_entries": 100}, "16"),
@@ -71,17 +72,18 @@ def test_advice_names_what_could_be_better(changes: dict, word: str) -> None:
 async def test_probe_tells_what_the_server_says(broker: Broker) -> None:
     """Name and version are those of the server, Valkey's own where it is one."""
     info = await broker.client.info("server")
-    found = await broker.probe()
+    (server,) = (await broker.probe()).servers
+    found = server.found
     assert found.server == ("valkey" if "valkey_version" in info else "redis")
     assert found.version_text == str(info.get("valkey_version", info["redis_version"]))
-    assert found.mode == "single"
+    assert (server.role, found.role) == ("primary", "primary")
     assert found.waitaof == (found.version >= (7, 2))
 
 
 async def test_the_embedded_server_needs_no_advice_that_can_be_followed(own_redis: EmbeddedRedis) -> None:
     """`up` and `demo` start with what the doctor asks of others."""
     async with open_broker(own_redis.url) as broker:
-        found = await broker.require_suitable()
+        found = (await broker.probe()).worst
     assert found.maxmemory_policy == "noeviction"
     assert found.appendonly is True
     assert found.listpack_value == 1024
@@ -96,13 +98,44 @@ async def test_require_suitable_refuses_a_server_that_evicts(own_redis: Embedded
             await broker.require_suitable()
 
 
-async def test_probe_takes_a_server_that_hides_its_configuration(own_redis: EmbeddedRedis) -> None:
-    """Managed services refuse CONFIG: that is no objection, it is said."""
+async def grant(broker: Broker, *rules: str) -> str:
+    """Give a user named ann all rights but for these rules. Returns: the address with it."""
+    words = ("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", *rules)
+    await broker.client.execute_command(*words)
+    host, port = broker.address.hosts[0]
+    return f"redis://ann:secret@{host}:{port}/0"
+
+
+async def test_a_server_that_forbids_config_still_says_whether_it_evicts(own_redis: EmbeddedRedis) -> None:
+    """INFO says it, for which a user need not be able to read passwords by CONFIG."""
     async with open_broker(own_redis.url) as broker:
-        await broker.client.acl_setuser(
-            "ann", enabled=True, nopass=True, categories=["+@all"], commands=["-config"], keys=["*"]
-        )
-        async with open_broker(own_redis.url.replace("redis://", "redis://ann:x@")) as managed:
-            found = await managed.require_suitable()
-    assert (found.maxmemory_policy, found.appendonly, found.listpack_value, found.node_entries) == (None,) * 4
-    assert any("hides" in advice for advice in found.advice())
+        await broker.client.config_set("maxmemory-policy", "allkeys-lru")
+        async with open_broker(await grant(broker, "-config")) as managed:
+            with pytest.raises(UnsuitableRedisError, match="allkeys-lru"):
+                await managed.require_suitable()
+            await broker.client.config_set("maxmemory-policy", "noeviction")
+            found = (await managed.probe()).worst
+    assert (found.maxmemory_policy, found.appendonly) == ("noeviction", True)
+    assert (found.listpack_value, found.node_entries, found.objections()) == (None, None, [])
+
+
+async def test_a_server_that_forbids_config_and_info_is_taken_and_told(own_redis: EmbeddedRedis) -> None:
+    """What cannot be known is no objection; the version is known all the same, by the greeting."""
+    async with open_broker(own_redis.url) as broker:
+        version = (await broker.probe()).worst.version
+        async with open_broker(await grant(broker, "-config", "-info")) as managed:
+            await managed.require_suitable(NEEDS["worker"])
+            topology = await managed.probe()
+    found = topology.worst
+    assert (found.maxmemory_policy, found.appendonly, found.uptime_s) == (None, None, None)
+    assert (found.version, found.role) == (version, "primary")
+    assert any("hides its configuration" in advice for advice in topology.advice())
+    assert topology.objections() == []
+
+
+async def test_a_start_asks_for_nothing_that_its_users_are_not_granted(own_redis: EmbeddedRedis) -> None:
+    """CONFIG is left to the doctor: a refused command at each start would drown what an ACL log is read for."""
+    async with open_broker(own_redis.url) as broker:
+        async with open_broker(await grant(broker, "-config")) as modest:
+            await modest.require_suitable()
+        assert await broker.client.acl_log() == []

@@ -26,7 +26,7 @@ from waiting import wait_until
 
 from millstream_cli.redis_finder import RedisBinary
 from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, RetryAt
-from millstream_streams import ActionCode, Broker, CommitCode, ReadEntry, open_broker
+from millstream_streams import NEEDS, ActionCode, Broker, CommitCode, ReadEntry, open_broker
 
 
 @pytest.fixture
@@ -166,10 +166,11 @@ async def test_registry_and_capabilities_work_on_a_cluster(broker: Broker, queue
     """What is not of one queue has a slot of its own."""
     await broker.registry.add_queues(queues)
     assert await broker.registry.queues() == queues
-    await broker.registry.ping()
-    found = await broker.require_suitable()
-    assert (found.mode, found.maxmemory_policy) == ("cluster", "noeviction")
-    assert found.appendonly is False
+    await broker.ping()
+    found = await broker.require_suitable(NEEDS["worker"])
+    assert (found.mode, found.worst.maxmemory_policy) == ("cluster", "noeviction")
+    assert [server.role for server in found.servers] == ["primary"] * 3
+    assert found.worst.appendonly is False
 
 
 async def test_many_calls_at_once_are_no_more_than_a_node_takes(broker: Broker, queues: list[Queue]) -> None:

@@ -41,7 +41,7 @@ async def test_a_job_that_no_replica_has_is_not_confirmed_however_often_it_is_se
     """It is stored, the same one job, and nobody is told that it could outlive the primary."""
     monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 200))
     job = new_job(QUEUE)
-    await replicated.registry.ping()
+    await replicated.ping()
     trio.replica.freeze()
     try:
         for _ in range(2):
@@ -68,7 +68,7 @@ async def test_a_job_is_not_confirmed_as_replicated_where_there_is_no_replica(
 
 async def test_a_job_is_confirmed_as_on_disk_where_the_server_can_tell(broker: Broker, queue: Queue) -> None:
     """A server that cannot is no reason to say yes."""
-    server = await broker.probe()
+    server = (await broker.probe()).worst
     if server.waitaof and server.appendonly:
         (answer,) = await broker.store.enqueue(queue, [new_job(queue)], Durability.FSYNCED)
         assert answer.code is EnqueueCode.STORED

@@ -19,6 +19,8 @@ from millstream_streams import (
     Broker,
     CommitCode,
     EnqueueCode,
+    MissingRightError,
+    NotDurableError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
@@ -49,7 +51,6 @@ SCRIPT_6_2 = "Error running script (call to f_66d6746baf9641d3977a12a0a8abe1247b
         redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -READONLY You can't write against a replica."),
         redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -NOREPLICAS Not enough good replicas to write."),
         redis_errors.ResponseError(f"{SCRIPT_6_2}@user_script: 158: -MISCONF Redis is configured to save"),
-        redis_errors.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
         ConnectionResetError("reset by peer"),
     ],
     ids=lambda error: f"{type(error).__name__} {str(error)[:12]}",
@@ -57,6 +58,41 @@ SCRIPT_6_2 = "Error running script (call to f_66d6746baf9641d3977a12a0a8abe1247b
 def test_translate_knows_what_passes(error: Exception) -> None:
     """What is repaired without a change on our side is unavailability, whichever server words it."""
     assert type(translate(error)) is StoreUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("this user has no permissions to run the 'xgroup' command or its subcommand", "+xgroup"),
+        ("this user has no permissions to run the 'evalsha' command", "+evalsha"),
+        ("User ann has no permissions to run the 'xgroup|create' command", "+xgroup|create"),
+        (
+            "ACL failure in script: User ann has no permissions to run the 'xadd' command script: 3f",
+            "+xadd",
+        ),
+        (f"{SCRIPT_6_2}@user_script: 1: The user executing the script can't run this command or subcommand", "doctor"),
+        ("The user executing the script can't run this command or subcommand script: 3f, on @user_script:1.", "doctor"),
+        ("this user has no permissions to access one of the keys used as arguments", "key pattern"),
+        ("No permissions to access a key", "key pattern"),
+        (f"{SCRIPT_6_2}The user executing the script can't access at least one of the keys mentioned", "key pattern"),
+        ("ACL failure in script: No permissions to access a key script: 3f, on @user_script:1.", "key pattern"),
+        ("this user has no permissions to access one of the channels used as arguments", "channel pattern"),
+        ("No permissions to access a channel", "channel pattern"),
+        ("The user executing the script can't publish to the channel mentioned in the command", "channel pattern"),
+    ],
+)
+def test_translate_names_the_right_that_is_missing(text: str, names: str) -> None:
+    """It may be granted while services run, so it passes; the words are those of an ACL, whichever server words it."""
+    meaning = translate(redis_errors.ResponseError(text))
+    assert type(meaning) is MissingRightError
+    assert names in str(meaning)
+
+
+@pytest.mark.parametrize("command", ["wait", "waitaof"])
+def test_a_confirmation_that_is_not_permitted_is_none(command: str) -> None:
+    """The job is stored: to send it again, as if Redis were away, would not help."""
+    error = redis_errors.NoPermissionError(f"User ann has no permissions to run the '{command}' command")
+    assert type(translate(error)) is NotDurableError
 
 
 @pytest.mark.parametrize(
@@ -159,7 +195,7 @@ async def test_enqueue_says_unavailable_when_nobody_listens() -> None:
         for call in (
             lambda: away.store.enqueue(QUEUE, [new_job(QUEUE, "canary")]),
             lambda: away.views.job(QUEUE, new_job(QUEUE).id),
-            away.registry.ping,
+            away.ping,
             away.probe,
         ):
             with pytest.raises(StoreUnavailableError) as caught:

@@ -117,4 +117,4 @@ async def test_a_worker_whose_times_have_no_zone_is_forgotten_like_others(broker
 
 async def test_ping_returns_when_redis_answers(broker: Broker) -> None:
     """Readiness asks whether Redis is there."""
-    await broker.registry.ping()
+    await broker.ping()

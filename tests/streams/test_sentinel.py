@@ -47,4 +47,4 @@ async def test_a_service_that_sentinel_does_not_know_is_unavailable(sentinel_url
     """Sentinel may know it a moment later: it is no defect, and no traceback of redis-py."""
     async with open_broker(sentinel_url.replace("/main", "/other"), patience_s=0.0) as stray:
         with pytest.raises(StoreUnavailableError):
-            await stray.registry.ping()
+            await stray.ping()

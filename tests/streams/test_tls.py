@@ -61,7 +61,7 @@ async def why_not(address: RedisAddress) -> StoreUnavailableError:
     """Return why Redis cannot be asked."""
     with pytest.raises(StoreUnavailableError) as caught:
         async with open_broker(address, patience_s=0.0) as broker:
-            await broker.registry.ping()
+            await broker.ping()
     said = str(caught.value)
     assert "\n" not in said
     assert len(said) < 400
@@ -195,12 +195,12 @@ async def test_a_new_certificate_is_taken_up_without_a_restart(
     with LOCKED["single"](tmp_path, redis_binary, keys) as address:
         async with open_broker(replace(address, tls_files=shown), patience_s=0.0) as broker:
             with pytest.raises(StoreUnavailableError, match="does not trust our client certificate"):
-                await broker.registry.ping()
+                await broker.ping()
             put(Pair(keys.client.key, keys.client.key), shown)
             with pytest.raises(StoreUnavailableError, match="does not trust our client certificate"):
-                await broker.registry.ping()
+                await broker.ping()
             put(keys.client, shown)
-            await broker.registry.ping()
+            await broker.ping()
 
 
 def put(pair: Pair, files: TlsFiles) -> None:

@@ -18,6 +18,7 @@ from millstream_cli.embedded import EmbeddedRedis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import (
+    NEEDS,
     RedisAddress,
     StoreError,
     StoreUnavailableError,
@@ -118,7 +119,7 @@ async def test_where_nothing_is_is_an_absence(free_tcp_port: int, scheme: str, h
 def locked_redis(own_redis: EmbeddedRedis) -> str:
     """Return host and port of a server that wants a password, and has a user with one right too few."""
     with redis.Redis(port=own_redis.port, protocol=2) as client:
-        client.acl_setuser("ann", enabled=True, passwords=["+right"], keys=["*"], commands=["+@all", "-info"])
+        client.acl_setuser("ann", enabled=True, passwords=["+right"], keys=["*"], commands=["+@all", "-client"])
         client.acl_setuser("bob", enabled=False, passwords=["+right"])
         client.config_set("requirepass", "right")
     return f"127.0.0.1:{own_redis.port}"
@@ -132,7 +133,7 @@ def locked_redis(own_redis: EmbeddedRedis) -> str:
         (f"ann:{SECRET}@", "", "refuses the user name or the password", False),
         (f"carl:{SECRET}@", "", "refuses the user name or the password", False),
         ("bob:right@", "", "refuses the user name or the password", False),
-        ("ann:right@", "", "'info'", False),
+        ("ann:right@", "", "+client", False),
         (":right@", "/99", "has no database 99", True),
         (":right@", "/999999999", "has no database 999999999", True),
     ],
@@ -256,7 +257,7 @@ async def test_a_wait_for_redis_ends_once_the_password_is_right(own_redis: Embed
         open_broker(refused, patience_s=0.0) as broker,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(broker.wait_suitable, told.append)
+        tasks.start_soon(broker.wait_suitable, told.append, NEEDS["worker"])
         await wait_until(lambda: len(told) >= 2, "the refusal is told twice")
         await admin.client.config_set("requirepass", SECRET)
     assert {error.reason for error in told} == {"refused"}

@@ -51,6 +51,17 @@ class Cluster:
         move.move_keys()
         move.finish()
 
+    def follow(self, replica: Node, primary: Node) -> None:
+        """Take a node that runs already in, as a replica of a primary, and return once all know it."""
+        replica.ask("CLUSTER MEET", HOST, primary.port)
+        wait_for(lambda: _knows(replica, primary), f"{replica} knows {primary}")
+        replica.ask("CLUSTER REPLICATE", _id_of(primary))
+        self.nodes.append(replica)
+        self.wait_until_complete()
+        wait_for(lambda: replica.info("replication")["master_link_status"] == "up", f"{replica} follows")
+        for node in self.nodes:
+            wait_for(lambda node=node: _lists(node, replica), f"{node} lists {replica}")
+
     def kill(self, node: Node) -> None:
         """End a node with SIGKILL: a third of the slots is away, and the others refuse writes once they notice."""
         node.kill()
@@ -131,6 +142,15 @@ def three_primaries(
         cluster = Cluster(nodes)
         cluster.wait_until_complete()
         yield cluster
+
+
+def _knows(node: Node, other: Node) -> bool:
+    return _id_of(other).decode() in str(node.ask("CLUSTER NODES"))
+
+
+def _lists(node: Node, replica: Node) -> bool:
+    """Whether a node offers a replica to clients."""
+    return any(place[1] == replica.port for row in node.ask("CLUSTER SLOTS") for place in row[3:])
 
 
 def slot_of(key: str | bytes) -> int:

@@ -111,13 +111,14 @@ def sentinel_trio(
     *,
     down_after_ms: int = 500,
     access: Access = OPEN,
+    watch_as: Access | None = None,
     sentinel_options: Mapping[str, str | int] = {},
     sentinel_access: Access = OPEN,
 ) -> Iterator[SentinelTrio]:
     """Yield a primary, its replica and three Sentinels that know each other.
 
-    `options` are settings of both servers, `sentinel_options` of all Sentinels. After `down_after_ms` of silence a
-    server counts as down.
+    `options` are settings of both servers, `sentinel_options` of all Sentinels. Sentinels get into the servers with
+    `watch_as`, by default as the test does. After `down_after_ms` of silence a server counts as down.
     """
     # Without a delay: 7.0 and later wait five seconds for more replicas before they send what they have.
     settings = {"appendonly": "no", "repl-diskless-sync": "yes", "repl-diskless-sync-delay": 0, **options}
@@ -135,8 +136,11 @@ def sentinel_trio(
             f"sentinel down-after-milliseconds {SERVICE}": down_after_ms,
             f"sentinel failover-timeout {SERVICE}": _FAILOVER_TIMEOUT_MS,
         }
-        if access.password:
-            watching[f"sentinel auth-pass {SERVICE}"] = access.password
+        watcher = access if watch_as is None else watch_as
+        if watcher.username:
+            watching[f"sentinel auth-user {SERVICE}"] = watcher.username
+        if watcher.password:
+            watching[f"sentinel auth-pass {SERVICE}"] = watcher.password
         sentinels = [
             Node(binary, folder / f"sentinel-{number}", watching, sentinel=True, access=sentinel_access)
             for number in range(SENTINELS)

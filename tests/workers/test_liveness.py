@@ -2,10 +2,11 @@
 
 import anyio
 from waiting import wait_until
-from workers.floor import Floor
+from workers.floor import Floor, open_floor
 
 from millstream import App
-from millstream_streams import StoreUnavailableError
+from millstream_cli.embedded import EmbeddedRedis
+from millstream_streams import StoreUnavailableError, open_broker
 from millstream_telemetry import HealthCheck
 
 
@@ -59,3 +60,26 @@ async def test_a_worker_that_asks_in_vain_is_live(floor: Floor) -> None:
 
     intake._take = fail  # type: ignore[method-assign]
     await wait_until(lambda: pulse.beats >= 2, "it has asked again")
+
+
+async def test_a_worker_that_may_beat_and_claim_nothing_is_unready_and_says_why(own_redis: EmbeddedRedis) -> None:
+    """A heartbeat that gets through proves nothing about jobs."""
+    app = App("test")
+
+    @app.job("any")
+    async def any_job() -> None: ...
+
+    async with open_broker(own_redis.url, namespace="liveness") as broker, open_floor(broker, own_redis.url) as floor:
+
+        async def allow(rule: str) -> None:
+            await broker.client.execute_command("ACL", "SETUSER", "default", rule)
+
+        worker = (await floor.hire(app)).worker
+        await wait_until(lambda: worker.ready().ok, "the worker is ready")
+        await allow("-xreadgroup")
+        await wait_until(lambda: not worker.ready().ok, "the worker is unready")
+        assert [check.name for check in worker.ready().checks if not check.ok] == ["intake"]
+        assert "+xreadgroup" in worker.ready().checks[-1].detail
+        assert worker.live().ok
+        await allow("+xreadgroup")
+        await wait_until(lambda: worker.ready().ok, "the worker is ready again")

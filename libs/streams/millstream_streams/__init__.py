@@ -28,6 +28,7 @@ from millstream_streams.deliveries import (
 )
 from millstream_streams.errors import (
     CursorError,
+    MissingRightError,
     NotDurableError,
     Reason,
     RedisTlsError,
@@ -42,20 +43,25 @@ from millstream_streams.errors import (
 from millstream_streams.event_feed import EventFeed, Snapshots
 from millstream_streams.faults import RedisObserver, backoff_s
 from millstream_streams.listing import LISTABLE_STATES, Listing
+from millstream_streams.needs import ANY_SERVICE, NEEDS, Needs
 from millstream_streams.reading import MAX_BLOCK_S, ReadyReader
 from millstream_streams.registrations import Registered, Registrations, Start, digest_of
 from millstream_streams.registry import Registry
+from millstream_streams.rights import Rights
 from millstream_streams.rounds import for_each_queue
 from millstream_streams.store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
 from millstream_streams.tls import TlsFiles, tls_context
+from millstream_streams.topology import Server, Topology
 from millstream_streams.totals import sum_depths
 from millstream_streams.views import JobViews
 
 __all__ = [
+    "ANY_SERVICE",
     "CONFIRM_WITHIN_S",
     "FROM_THE_START",
     "LISTABLE_STATES",
     "MAX_BLOCK_S",
+    "NEEDS",
     "ActionCode",
     "Broker",
     "Capabilities",
@@ -76,6 +82,8 @@ __all__ = [
     "Lease",
     "LeaseCode",
     "Listing",
+    "MissingRightError",
+    "Needs",
     "NewJob",
     "NotDurableError",
     "ReadEntry",
@@ -92,6 +100,8 @@ __all__ = [
     "Registrations",
     "Registry",
     "Release",
+    "Rights",
+    "Server",
     "Snapshots",
     "Start",
     "StoreBusyError",
@@ -99,6 +109,7 @@ __all__ = [
     "StoreFullError",
     "StoreUnavailableError",
     "TlsFiles",
+    "Topology",
     "UnsuitableRedisError",
     "WrongServerError",
     "assemble",

@@ -1,16 +1,15 @@
 """Everything that a service needs of Redis, opened and closed together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
 import anyio
+import structlog
 from msgspec import Struct
-from redis.exceptions import ResponseError
 
 from millstream_contracts import Queue
 from millstream_streams.address import RedisAddress, parse_redis_url
-from millstream_streams.capabilities import Capabilities, probe, require_suitable
 from millstream_streams.clock import RedisClock
 from millstream_streams.connections import (
     COMMAND_TIMEOUT_S,
@@ -20,16 +19,24 @@ from millstream_streams.connections import (
     pipelined,
     pipelined_commands,
 )
-from millstream_streams.diagnosis import scrubbed
-from millstream_streams.errors import StoreUnavailableError, UnsuitableRedisError, WrongServerError
+from millstream_streams.errors import (
+    MissingRightError,
+    StoreUnavailableError,
+    UnsuitableRedisError,
+    WrongServerError,
+)
 from millstream_streams.event_feed import EventFeed
 from millstream_streams.faults import RedisObserver, attempt, backoff_s
 from millstream_streams.hints import listen
 from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.listing import Listing
+from millstream_streams.needs import Needs
 from millstream_streams.reading import ReadyReader
+from millstream_streams.refusals import Refusal, RightKind
 from millstream_streams.registry import Registry
+from millstream_streams.rights import Rights, tried_queue, try_rights
 from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
+from millstream_streams.topology import Topology, survey
 from millstream_streams.views import JobViews
 
 CLOCK_WITHIN_S = 1.0
@@ -86,12 +93,33 @@ class Broker(Struct, frozen=True):
             seconds, microseconds = await attempt(self.client.time)
             self.clock.heard(seconds + microseconds / 1e6, asked_at, step_s=0.0)
 
-    async def probe(self) -> Capabilities:
-        """Ask the server what it is. Raises: UnsuitableRedisError, StoreUnavailableError."""
-        return await self._ask(probe)
+    async def ping(self) -> None:
+        """Return when Redis has run a script of ours that writes: a replica answers what only reads.
 
-    async def wait_suitable(self, on_failure: Callable[[StoreUnavailableError], None]) -> Capabilities:
-        """Wait for Redis as long as it takes, then refuse one on which jobs get lost.
+        Raises: StoreUnavailableError.
+        """
+        for command in await self.store.try_rights(tried_queue()):
+            raise MissingRightError(f"the user of Redis lacks {Refusal(RightKind.COMMAND, command)}")
+
+    async def probe(self, *, thorough: bool = True) -> Topology:
+        """Ask every server behind the address what it is. See :func:`survey`.
+
+        Raises: UnsuitableRedisError, when what listens there can never be the Redis that was meant;
+        StoreUnavailableError.
+        """
+        try:
+            return await survey(self.client, self.address, thorough=thorough)
+        except WrongServerError as error:
+            # To wait for what cannot come would be to wait for ever.
+            raise UnsuitableRedisError(str(error)) from None
+
+    async def try_rights(self, needs: Needs, found: Topology, *, thorough: bool = False) -> Rights:
+        """Try what a service does on the servers that were found. Raises: StoreUnavailableError, StoreError."""
+        away = {server.address for server in found.servers if server.unseen}
+        return await try_rights(self.store, self.client, self.address, needs, away=away, thorough=thorough)
+
+    async def wait_suitable(self, on_failure: Callable[[StoreUnavailableError], None], needs: Needs) -> Topology:
+        """Wait for Redis, and for the rights to use it, as long as it takes; then refuse one on which jobs get lost.
 
         `on_failure` hears of each failure, refusals among them: a password may be changed on either side. What listens
         there and can never be the Redis that was meant is not waited for. Raises: UnsuitableRedisError.
@@ -99,27 +127,32 @@ class Broker(Struct, frozen=True):
         failures = 0
         while True:
             try:
-                return await self.require_suitable()
+                return await self.require_suitable(needs)
             except StoreUnavailableError as error:
                 failures += 1
                 on_failure(error)
             await anyio.sleep(backoff_s(failures))
 
-    async def require_suitable(self) -> Capabilities:
-        """Probe, and refuse a server on which jobs get lost, and what is no such server.
+    async def require_suitable(self, needs: Needs | None = None) -> Topology:
+        """Look at every server, and refuse one on which jobs get lost, and what is none; then try what is in `needs`.
 
-        Raises: UnsuitableRedisError, StoreUnavailableError.
+        A server that cannot be asked is logged, and is no reason to refuse: it may come back while services run.
+        Raises: UnsuitableRedisError; MissingRightError; StoreUnavailableError, when no primary answers.
         """
-        return await self._ask(require_suitable)
-
-    async def _ask(self, ask: Callable[[Client, RedisAddress], Awaitable[Capabilities]]) -> Capabilities:
-        try:
-            return await ask(self.client, self.address)
-        except WrongServerError as error:
-            # To wait for what cannot come would be to wait for ever.
-            raise UnsuitableRedisError(str(error)) from None
-        except ResponseError as error:
-            raise UnsuitableRedisError(f"Redis refuses what is asked at every start: {scrubbed(str(error))}") from None
+        found = await self.probe(thorough=False)
+        if objections := found.objections():
+            raise UnsuitableRedisError("; ".join(objections))
+        log = structlog.get_logger()
+        for server in found.servers:
+            if server.unseen:
+                log.warning("redis server not seen", address=server.address, role=server.role, reason=server.unseen)
+        if needs is not None:
+            rights = await self.try_rights(needs, found)
+            if rights.objection:
+                raise MissingRightError(rights.objection)
+            if rights.warning:
+                log.warning("redis rights missing", reason=rights.warning)
+        return found
 
 
 @asynccontextmanager

@@ -1,15 +1,16 @@
-"""What the connected server is, what it lacks, and whether jobs are safe on it."""
+"""What one server is, what it lacks, and whether jobs are safe on it. `topology.py` asks all that belong together."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Literal
 
 from msgspec import Struct
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
-from millstream_streams.address import RedisAddress
 from millstream_streams.connections import Client
-from millstream_streams.errors import StoreUnavailableError, UnsuitableRedisError
+from millstream_streams.errors import MissingRightError
 from millstream_streams.faults import attempt, require_mode
+from millstream_streams.refusals import refusal_behind
 
 MINIMUM_REDIS = (6, 2)
 MINIMUM_VALKEY = (7, 2)
@@ -28,20 +29,23 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     server: str
     """`redis` or `valkey`."""
     version: tuple[int, ...]
-    mode: str
-    uptime_s: int
-    """Since the server started; on a cluster, any of its nodes."""
-    waitaof: bool
+    """Empty when it is hidden."""
+    role: Literal["primary", "replica"] | None
+    uptime_s: int | None
+    """Since the server started."""
+    waitaof: bool | None
     maxmemory_policy: str | None
     appendonly: bool | None
     listpack_value: int | None
     node_entries: int | None
+    replicas: tuple[str, ...] = ()
+    """Addresses of those that follow this server."""
 
     def objections(self) -> list[str]:
         """Return the reasons for which jobs would not be safe here."""
         found = []
         minimum = MINIMUM_VALKEY if self.server == "valkey" else MINIMUM_REDIS
-        if self.version < minimum:
+        if self.version and self.version < minimum:
             needed = ".".join(map(str, minimum))
             found.append(f"{self.server} {self.version_text} is too old: {needed} or later is needed")
         if self.maxmemory_policy not in {None, "noeviction"}:
@@ -56,6 +60,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
         found = []
         if self.maxmemory_policy is None:
             found.append("this server hides its configuration: make sure that maxmemory-policy is noeviction")
+        if not self.version:
+            found.append("this server hides its version: make sure that it is Redis 6.2, Valkey 7.2 or later")
         if self.appendonly is False:
             found.append("appendonly is off: a restart of Redis loses jobs; set appendonly yes")
         if self.listpack_value is not None and self.listpack_value < RECOMMENDED_LISTPACK_VALUE:
@@ -68,68 +74,93 @@ class Capabilities(Struct, frozen=True, kw_only=True):
                 f"stream-node-max-entries is {self.node_entries}: with {RECOMMENDED_NODE_ENTRIES} a job costs Redis "
                 "5 to 8 % less"
             )
-        if not self.waitaof:
+        if self.waitaof is False:
             found.append("no WAITAOF before Redis 7.2: a submission cannot ask for durability on disk")
         return found
 
     @property
     def version_text(self) -> str:
         """The version as people write it."""
-        return ".".join(map(str, self.version))
+        return ".".join(map(str, self.version)) or "of hidden version"
 
 
-async def probe(client: Client, url: RedisAddress) -> Capabilities:
-    """Ask a server what it is. Raises: StoreUnavailableError."""
-    info: Mapping[str, Any] = await attempt(lambda: client.info("server", **_anywhere(url)))
-    if url.is_cluster and "redis_version" not in info:
-        info = next(iter(info.values()))
-    require_mode(str(info.get("redis_mode", "")), url.mode)
-    is_valkey = "valkey_version" in info
-    version = _version(str(info["valkey_version" if is_valkey else "redis_version"]))
-    settings = await _settings(client, url)
+async def examine(client: Client, mode: str, *, thorough: bool) -> Capabilities:
+    """Ask the server of a client that is no cluster's what it is. `mode` is that of the address that led to it.
+
+    INFO says all that decides whether jobs are safe, and a user needs no right to CONFIG for it, with which passwords
+    can be read. A `thorough` look asks CONFIG as well, for what INFO does not say.
+    Raises: StoreUnavailableError; WrongServerError, when it is of another kind than the address says.
+    """
+    info = await _unless_refused("info", client.info) or await _greeting(client)
+    require_mode(str(info.get("redis_mode", "")), mode)
+    version_field = next((name for name in ("valkey_version", "redis_version") if name in info), "")
+    version = _version(str(info.get(version_field, "")))
+    hides_policy = "maxmemory_policy" not in info
+    settings = await _settings(client) if thorough or hides_policy else {}
     listpack = settings.get("hash-max-listpack-value", settings.get("hash-max-ziplist-value"))
     return Capabilities(
-        server="valkey" if is_valkey else "redis",
+        server=version_field.removesuffix("_version") or "redis",
         version=version,
-        mode=url.mode,
-        uptime_s=int(info.get("uptime_in_seconds", 0)),
-        waitaof=version >= WAITAOF_SINCE,
-        maxmemory_policy=settings.get("maxmemory-policy"),
-        appendonly=None if "appendonly" not in settings else settings["appendonly"] == "yes",
+        role=_ROLES.get(info.get("role", "")),
+        uptime_s=info.get("uptime_in_seconds"),
+        waitaof=version >= WAITAOF_SINCE if version else None,
+        maxmemory_policy=info.get("maxmemory_policy", settings.get("maxmemory-policy")),
+        appendonly=_appendonly(info, settings),
         listpack_value=_number(listpack),
         node_entries=_number(settings.get("stream-node-max-entries")),
+        replicas=tuple(_replicas(info)),
     )
 
 
-async def require_suitable(client: Client, url: RedisAddress) -> Capabilities:
-    """Probe a server and refuse one on which jobs get lost. Raises: UnsuitableRedisError, StoreUnavailableError."""
-    found = await probe(client, url)
-    objections = found.objections()
-    if objections:
-        raise UnsuitableRedisError("; ".join(objections))
-    return found
+_ROLES: dict[str, Literal["primary", "replica"]] = {
+    "master": "primary",
+    "slave": "replica",
+    "primary": "primary",
+    "replica": "replica",
+}
 
 
-async def _settings(client: Client, url: RedisAddress) -> dict[str, str]:
+async def _greeting(client: Client) -> Mapping[str, Any]:
+    """Return what HELLO says, for which no right is needed, in the words of INFO."""
+    reply = await _unless_refused("hello", partial(client.execute_command, "HELLO", 2)) or []
+    words = dict(zip(map(_text, reply[::2]), map(_text, reply[1::2]), strict=False))
+    known = {f"{words['server']}_version": words["version"]} if {"server", "version"} <= words.keys() else {}
+    names = {"role": "role", "mode": "redis_mode"}
+    return {**known, **{ours: words[theirs] for theirs, ours in names.items() if theirs in words}}
+
+
+async def _settings(client: Client) -> dict[str, str]:
     answers: dict[str, str] = {}
     for pattern in ("maxmemory-policy", "appendonly", "hash-max-*", "stream-node-max-entries"):
-        try:
-            reply = await attempt(lambda pattern=pattern: client.config_get(pattern, **_anywhere(url)))  # type: ignore[misc]
-        except ResponseError:
-            return {}  # managed services refuse CONFIG
-        except StoreUnavailableError as error:
-            if isinstance(error.__cause__, NoPermissionError):
-                return {}
-            raise
+        reply = await _unless_refused("config", partial(client.config_get, pattern))
+        if reply is None:
+            return {}
         answers.update({_text(name): _text(value) for name, value in reply.items()})
     return answers
 
 
-def _anywhere(url: RedisAddress) -> dict[str, Any]:
-    return {"target_nodes": RANDOM_NODE} if url.is_cluster else {}
+async def _unless_refused(command: str, call: Callable[[], Awaitable[Any]]) -> Any:
+    """Return the answer to a question, or None where the server does not let us ask, as managed ones do."""
+    try:
+        return await attempt(call)
+    except ResponseError:
+        return None
+    except MissingRightError as error:
+        refusal = refusal_behind(error)
+        if refusal is None or refusal.command.partition("|")[0] != command:
+            raise  # what was refused is what a connection sends first
+        return None
 
 
-RANDOM_NODE = "random"
+def _appendonly(info: Mapping[str, Any], settings: Mapping[str, str]) -> bool | None:
+    if "aof_enabled" in info:
+        return bool(info["aof_enabled"])
+    return None if "appendonly" not in settings else settings["appendonly"] == "yes"
+
+
+def _replicas(info: Mapping[str, Any]) -> list[str]:
+    rows = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
+    return [f"{row['ip']}:{row['port']}" for row in rows if isinstance(row, dict)]
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -140,5 +171,5 @@ def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -67,6 +67,8 @@ def connect(
         "username": address.username,
         "password": address.password,
         "client_name": name,
+        # Else redis-py tells each server its own name and version, for which a user would need one more right.
+        "driver_info": None,
     }
     makers: dict[str, Callable[[RedisAddress, int, Options], Client]] = {
         "single": _single,
@@ -122,7 +124,7 @@ def _single(address: RedisAddress, max_connections: int, options: Options) -> Cl
 
 
 def _sentinel(address: RedisAddress, max_connections: int, options: Options) -> Client:
-    shared = ("socket_timeout", "socket_connect_timeout", "protocol", "retry", "tls")
+    shared = ("socket_timeout", "socket_connect_timeout", "protocol", "retry", "driver_info", "tls")
     own = {name: options[name] for name in shared if name in options}
     own |= {"username": address.sentinel_username, "password": address.sentinel_password}
     pools = [ConnectionPool(connection_class=_to_node(address.tls), host=h, port=p, **own) for h, p in address.hosts]

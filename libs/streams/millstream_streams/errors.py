@@ -5,6 +5,7 @@ StoreError
 │   ├── WrongServerError    what listens there can never be the Redis that was meant
 │   ├── StoreFullError      Redis is at its `maxmemory` and refuses to store more
 │   ├── StoreBusyError      Redis may be well: all connections to it are in use
+│   ├── MissingRightError   the user of Redis may not do what was asked for
 │   └── NotDurableError     stored, but not confirmed as durably as was asked for
 ├── UnsuitableRedisError    this Redis must not be used: too old, or it evicts keys, or it is no such Redis at all
 ├── RedisUrlError           the URL of Redis cannot be read
@@ -60,6 +61,13 @@ class StoreFullError(StoreUnavailableError):
 
 class StoreBusyError(StoreUnavailableError):
     """All connections to Redis are in use by other calls, and have been for seconds."""
+
+
+class MissingRightError(StoreUnavailableError):
+    """The user of Redis may not do what was asked for; rights are given while services run, so it may later."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "refused")
 
 
 class NotDurableError(StoreUnavailableError):

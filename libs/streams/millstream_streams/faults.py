@@ -18,6 +18,7 @@ from redis import exceptions as redis_errors
 from millstream_contracts import one_line
 from millstream_streams.diagnosis import NotConnectedError, Verdict, causes, scrubbed
 from millstream_streams.errors import (
+    MissingRightError,
     NotDurableError,
     StoreBusyError,
     StoreError,
@@ -25,6 +26,7 @@ from millstream_streams.errors import (
     StoreUnavailableError,
     WrongServerError,
 )
+from millstream_streams.refusals import refusal_behind
 
 T = TypeVar("T")
 
@@ -39,8 +41,6 @@ _UNAVAILABLE = (
     redis_errors.MasterDownError,
     # A protocol that is none of Redis, on a connection that was greeted: something in between speaks up.
     redis_errors.InvalidResponse,
-    # Rights are given and taken away while services run; what needs them tries again.
-    redis_errors.NoPermissionError,
     OSError,
 )
 REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
@@ -60,6 +60,8 @@ _REFUSALS = (
     redis_errors.ReadOnlyError,
 )
 """What does not pass by itself. A replica may be on its way to be primary, but an address may name one for ever."""
+
+_CONFIRMING = {"wait", "waitaof"}
 
 _A_CLUSTER_NODE = "it names a node of a cluster, which is written redis+cluster://"
 _NO_CLUSTER_NODE = "it names no node of a cluster; one server is written redis://"
@@ -98,7 +100,7 @@ def translate(error: Exception) -> StoreError | None:
     text = str(error)
     found = _CODE.search(text)
     code = found[1] if found else ""
-    if (known := _of_limits(error, text, code) or _of_address(error)) is not None:
+    if (known := _of_limits(error, text, code) or _of_rights(error) or _of_address(error)) is not None:
         return known
     if isinstance(error, _REFUSALS) or code in {"READONLY", "NOPERM", "DENIED"}:
         return StoreUnavailableError(f"Redis refuses: {scrubbed(text)}", "refused")
@@ -117,6 +119,17 @@ def _of_limits(error: Exception, text: str, code: str) -> StoreError | None:
     if isinstance(error, redis_errors.OutOfMemoryError) or code == "OOM":
         return StoreFullError("Redis is at its maxmemory and refuses to store more")
     return None
+
+
+def _of_rights(error: Exception) -> StoreUnavailableError | None:
+    """Return which right is missing, if that is what an error says: it may be given while services run."""
+    refusal = refusal_behind(error)
+    if refusal is None:
+        return None
+    if refusal.command in _CONFIRMING:
+        return NotDurableError(f"the user of Redis lacks {refusal}, so nothing can be confirmed")
+    whose = "the user of the Sentinels" if refusal.command.startswith("sentinel") else "the user of Redis"
+    return MissingRightError(f"{whose} lacks {refusal}")
 
 
 def _of_address(error: Exception) -> StoreUnavailableError | None:

@@ -1,6 +1,7 @@
 """Hints: messages that say it is worth looking now. They may be lost, so nobody relies on one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NoReturn
 
@@ -40,13 +41,17 @@ async def listen(
         await anyio.sleep(backoff_s(failures))
 
 
+async def hear_once(address: RedisAddress, channel: str) -> None:
+    """Return when a server has let us subscribe. Raises: StoreUnavailableError."""
+    async with _subscribed(await _any_node(address), [channel]) as pubsub:
+        if await attempt(lambda: pubsub.get_message(timeout=COMMAND_TIMEOUT_S)) is None:
+            raise StoreUnavailableError("Redis does not answer a subscription")
+
+
 async def _listen_on(
     address: RedisAddress, channels: Sequence[str], on_hint: Callable[[str], None], on_gap: Callable[[], None]
 ) -> None:
-    client = connect(address, max_connections=2, blocks_for_s=QUIET_S)
-    pubsub = client.pubsub()
-    try:
-        await attempt(lambda: pubsub.subscribe(*channels))
+    async with _subscribed(address, channels) as pubsub:
         while True:
             message = await attempt(lambda: pubsub.get_message(timeout=QUIET_S))
             if message is None:
@@ -55,6 +60,16 @@ async def _listen_on(
                 on_gap()
             elif message["type"] == "message":
                 on_hint(message["data"].decode(errors="replace"))
+
+
+@asynccontextmanager
+async def _subscribed(address: RedisAddress, channels: Sequence[str]) -> AsyncIterator[Any]:
+    """Yield a subscription, which may still be refused: its first message confirms it."""
+    client = connect(address, max_connections=2, blocks_for_s=QUIET_S)
+    pubsub = client.pubsub()
+    try:
+        await attempt(lambda: pubsub.subscribe(*channels))
+        yield pubsub
     finally:
         with anyio.CancelScope(shield=True):
             await attempt(pubsub.aclose)

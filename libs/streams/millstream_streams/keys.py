@@ -56,15 +56,19 @@ class Keys:
         """hash: worker name to its last heartbeat"""
         self.fleet_keys = (self.types, self.starts, self.workers)
         """KEYS of every script of the registry, in the order that scripts/fleet/_fleet.lua names."""
-        self.hint_due = f"{namespace}:hints:due"
+        self.hint_due = self.hint("due")
         """channel: tag of a queue whose next due time moved closer"""
-        self.hint_settled = f"{namespace}:hints:settled"
+        self.hint_settled = self.hint("settled")
         """channel: id of a job that somebody waits for"""
         self.of = lru_cache(maxsize=65_536)(self._of)
 
     def hint_cancel(self, worker: str) -> str:
         """Return the channel of ids that this worker should stop."""
-        return f"{self.namespace}:hints:cancel:{worker}"
+        return self.hint(f"cancel:{worker}")
+
+    def hint(self, topic: str) -> str:
+        """Return a channel by what scripts call it."""
+        return f"{self.namespace}:hints:{topic}"
 
     def _of(self, queue: Queue) -> QueueKeys:
         base = f"{self.namespace}:{{{queue.tag}}}"

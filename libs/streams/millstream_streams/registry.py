@@ -115,10 +115,6 @@ class Registry:
         gone = await self._run("forget_workers", [_ms(silent_for)])
         return [name.decode(errors="replace") for name in gone]
 
-    async def ping(self) -> None:
-        """Return when Redis has taken a write, one that changes nothing: a replica answers what only reads."""
-        await self._call(lambda: self._client.srem(self._keys.queues, ""))
-
     async def _run(self, name: str, arguments: list[Argument]) -> Any:
         script = load_script(FLEET + name)
         try:

@@ -276,6 +276,13 @@ class JobStore:
         """Remove consumers that hold nothing and were not seen for long. Returns: how many."""
         return int(await self._run("sweep_consumers", queue, [idle_ms]))
 
+    async def try_rights(self, queue: Queue, commands: Sequence[str] = ()) -> list[str]:
+        """Run a script that writes, on a queue without jobs. Returns: which of the commands the user may not call.
+
+        `xack` is always tried. Commands are named as an ACL names them; see the script for those that it knows.
+        """
+        return [name.decode() for name in await self._run("try_rights", queue, list(commands))]
+
     async def _run(
         self,
         name: str,

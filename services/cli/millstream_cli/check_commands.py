@@ -1,9 +1,11 @@
 """`check` looks at handlers without Redis; `doctor` looks at Redis and the services."""
 
 import os
+from collections.abc import Sequence
 
 import anyio
 import click
+from msgspec.structs import asdict
 
 from millstream import MillstreamError
 from millstream_cli.apps import load_apps
@@ -11,7 +13,7 @@ from millstream_cli.errors import CliError
 from millstream_cli.output import json_option, one_line_errors, print_json, print_table
 from millstream_cli.redis_access import address_of
 from millstream_cli.settings import RedisSettings, WorkerSettings, load
-from millstream_streams import Capabilities, StoreError, open_broker
+from millstream_streams import ANY_SERVICE, NEEDS, StoreError, StoreUnavailableError, Topology, open_broker
 from millstream_workers.errors import WorkerError
 
 
@@ -42,28 +44,44 @@ def check(apps: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--for", "service", type=click.Choice(list(NEEDS)), help="Try all that this service does on Redis.")
 @json_option
 @one_line_errors(CliError, StoreError)
-def doctor(*, as_json: bool) -> None:
-    """Look at Redis: whether jobs are safe on it, and what could be better. Exits 1 when they are not safe."""
+def doctor(service: str | None, *, as_json: bool) -> None:
+    """Look at Redis: whether jobs are safe on it and may be moved, and what could be better. Exits 1 when not."""
     settings = load(RedisSettings, os.environ)
-    found = anyio.run(_examine, settings)
-    objections, advice = found.objections(), found.advice()
+    found, lacking, extras = anyio.run(_examine, settings, service)
+    objections, advice = [*found.objections(), *lacking], [*found.advice(), *extras]
     if as_json:
-        print_json({"redis": found, "objections": objections, "advice": advice})
+        worst = {**asdict(found.worst), "mode": found.mode}
+        print_json({"redis": worst, "nodes": found.servers, "objections": objections, "advice": advice})
     else:
-        click.echo(
-            f"{found.server} {found.version_text} ({found.mode}): {'not safe' if objections else 'safe for jobs'}"
-        )
-        for line in objections:
-            click.echo(f"  must change: {line}")
-        for line in advice:
-            click.echo(f"  could be better: {line}")
+        _tell(found, objections, advice)
     if objections:
         raise click.exceptions.Exit(1)
 
 
-async def _examine(settings: RedisSettings) -> Capabilities:
+def _tell(found: Topology, objections: Sequence[str], advice: Sequence[str]) -> None:
+    worst, verdict = found.worst, "safe for jobs"
+    if objections:
+        verdict = "not safe" if found.objections() else "jobs cannot be moved"
+    click.echo(f"{worst.server} {worst.version_text} ({found.mode}): {verdict}")
+    for line in objections:
+        click.echo(f"  must change: {line}")
+    for line in advice:
+        click.echo(f"  could be better: {line}")
+
+
+async def _examine(settings: RedisSettings, service: str | None) -> tuple[Topology, list[str], list[str]]:
+    """Return what there is, which rights must be granted, and which could be."""
     async with open_broker(address_of(settings), namespace=settings.namespace, patience_s=0.5) as broker:
-        await broker.registry.ping()
-        return await broker.probe()
+        # The user of a service need not be able to read the configuration.
+        found = await broker.probe(thorough=service is None)
+        try:
+            rights = await broker.try_rights(NEEDS[service] if service else ANY_SERVICE, found, thorough=True)
+        except StoreUnavailableError as error:
+            if not any(server.unseen for server in found.servers):
+                raise
+            # Which server that is stands beside it.
+            return found, [f"what jobs need could not be tried: {error}"], []
+    return found, [line for line in (rights.objection, rights.warning) if line], rights.advice

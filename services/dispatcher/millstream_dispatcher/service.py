@@ -10,7 +10,7 @@ from millstream_dispatcher.gauger import Gauger
 from millstream_dispatcher.historian import GROUP, Historian
 from millstream_dispatcher.promoter import Promoter
 from millstream_history import History, open_history
-from millstream_streams import Broker, StoreUnavailableError, consumer_name, open_broker
+from millstream_streams import NEEDS, Broker, StoreUnavailableError, consumer_name, open_broker
 from millstream_telemetry import (
     DispatcherMetrics,
     Duty,
@@ -46,7 +46,7 @@ async def run_dispatcher(config: DispatcherConfig) -> None:
         broker = await stack.enter_async_context(
             open_broker(config.redis, namespace=config.namespace, patience_s=PATIENCE_S, observer=RedisMetrics(metrics))
         )
-        if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed)) is None:
+        if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, NEEDS["dispatcher"])) is None:
             return
         failures.succeeded()
         due = Agenda(broker.registry, config.release_every_s)

@@ -6,14 +6,15 @@ from typing import NoReturn
 import anyio
 
 from millstream_ingest.deadline import Deadline
-from millstream_streams import Broker, StoreUnavailableError
+from millstream_streams import NEEDS, Broker, MissingRightError, StoreUnavailableError
 from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 
 ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5
 ANSWER_WITHIN_S = 1.0
-FIRST_ANSWER_WITHIN_S = 5.0
-"""For the first question, before which everything is connected: Sentinels, TLS and a distance add up."""
+FIRST_ANSWER_WITHIN_S = 10.0
+"""For the first question, before which everything is connected, Sentinels, TLS and a distance: it goes to every server,
+and silent replicas and Sentinels are waited for."""
 
 _DETAILS = {
     "away": "does not answer",
@@ -66,13 +67,13 @@ class RedisWatch:
     def _note(self, error: StoreUnavailableError, *, is_away: bool) -> None:
         self._failures.failed(error)
         self.is_away = is_away
-        self._redis = HealthCheck("redis", ok=False, detail=_DETAILS[error.reason])
+        self._redis = HealthCheck("redis", ok=False, detail=_detail(error))
 
     async def _ask(self) -> None:
         if self._is_suitable:
-            await self._broker.registry.ping()
+            await self._broker.ping()
         else:
-            await self._broker.require_suitable()
+            await self._broker.require_suitable(NEEDS["ingest"])
             self._is_suitable = True
 
     def leave(self) -> None:
@@ -87,3 +88,8 @@ class RedisWatch:
         """Return whether requests should be sent here. No I/O; any thread may call it."""
         serving = HealthCheck("serving", ok=not self._is_leaving, detail="stopping" if self._is_leaving else "")
         return Health.of([serving, self._redis])
+
+
+def _detail(error: StoreUnavailableError) -> str:
+    """Return what a probe may tell everyone: which right is missing is for people to mend, all else is for the log."""
+    return str(error) if isinstance(error, MissingRightError) else _DETAILS[error.reason]

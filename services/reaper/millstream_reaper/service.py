@@ -6,7 +6,7 @@ from millstream_reaper.config import ReaperConfig
 from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.recoverer import Recoverer
 from millstream_reaper.sweeper import Sweeper
-from millstream_streams import Broker, StoreUnavailableError, open_broker
+from millstream_streams import NEEDS, Broker, StoreUnavailableError, open_broker
 from millstream_telemetry import (
     Duty,
     DutyMetrics,
@@ -37,7 +37,7 @@ async def run_reaper(config: ReaperConfig, *, tracer: JobTracer) -> None:
         broker = await stack.enter_async_context(
             open_broker(config.redis, namespace=config.namespace, patience_s=PATIENCE_S, observer=RedisMetrics(metrics))
         )
-        redis = await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed))
+        redis = await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, NEEDS["reaper"]))
         if redis is None:
             return
         was_away = failures.failures > 0 or redis.uptime_s < config.lease_s

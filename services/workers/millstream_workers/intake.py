@@ -80,6 +80,8 @@ class Intake:
         self._stopped = anyio.Event()
         self.has_ended = False
         """Whether nothing is read any more."""
+        self.trouble = ""
+        """Why the last round took nothing in; empty when it went well."""
         self._log = structlog.get_logger().bind(worker=consumer)
 
     def add(self, queues: Iterable[Queue]) -> None:
@@ -115,15 +117,15 @@ class Intake:
             self._pulse.beat()
             try:
                 await self._take()
-                failures = 0
+                failures, self.trouble = 0, ""
             except StoreUnavailableError as error:
-                failures += 1
+                failures, self.trouble = failures + 1, str(error)
                 for queue in self._queues:
                     self._uncertain.setdefault(queue, self._nonce())
                 self._log.warning("no jobs claimed", failures=failures, **error.fields)
             except StoreError as error:
                 # One queue is broken, and a read over all does not say which: claims will, one by one.
-                failures += 1
+                failures, self.trouble = failures + 1, str(error)
                 self._hot.update(dict.fromkeys(self._queues))
                 self._log.error("a queue cannot be read", **error.fields)
             if failures:

@@ -14,6 +14,7 @@ from millstream import App
 from millstream.handler import Handler
 from millstream_contracts import HandedBack, JobType, Queue, did_you_mean
 from millstream_streams import (
+    NEEDS,
     Broker,
     Delivery,
     StoreFullError,
@@ -112,7 +113,7 @@ async def run_worker(
         broker = await stack.enter_async_context(
             open_broker(config.redis, namespace=config.namespace, observer=RedisMetrics(registry))
         )
-        if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed)) is None:
+        if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, NEEDS["worker"])) is None:
             return
         failures.succeeded()
         states = await stack.enter_async_context(_opened_apps(handlers.values()))
@@ -372,4 +373,6 @@ class Worker:
 
     def ready(self) -> Health:
         """Return whether what this worker needs is there. Any thread may call it."""
-        return self._duties.ready()
+        # A worker whose heartbeat gets through may still be refused every job.
+        intake = HealthCheck("intake", ok=not self._intake.trouble, detail=self._intake.trouble)
+        return Health.of([*self._duties.ready().checks, intake])

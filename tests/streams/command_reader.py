@@ -1,0 +1,145 @@
+"""Reads Python as text: which parts of the store a service uses, and which commands those send."""
+
+import ast
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import redis.asyncio
+from streams.script_reader import commands_of, hints_of
+
+from millstream_streams.scripting import FLEET, script_names
+
+_PACKAGE = Path(str(files("millstream_streams")))
+_RECEIVERS = {"client", "_client", "_control", "_reading", "_blocking", "pipeline", "pubsub", "connection", "execute"}
+_SUBCOMMANDS = {
+    "xgroup_create": "xgroup|create",
+    "xinfo_groups": "xinfo|groups",
+    "client_list": "client|list",
+    "client_unblock": "client|unblock",
+    "xpending_range": "xpending",
+}
+_PARTS = {
+    "registry": "registry",
+    "views": "views",
+    "listing": "listing",
+    "reader": "reading",
+    "feed": "event_feed",
+    "store": "store",
+}
+"""What services call a part of the store, and the module that it is of."""
+
+_CALLS_OTHERS = {"reading": ["consumers"], "event_feed": ["consumers", "views"], "listing": ["views"]}
+
+
+def uses_of(folder: Path) -> set[tuple[str, str]]:
+    """Return which method of which part the code of a service names; ("broker", ...) for the broker's own."""
+    found = set()
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute):
+                part = _name(node.value).removeprefix("_")
+                if part in {*_PARTS, "broker"}:
+                    found.add((part, node.attr))
+    return found
+
+
+def commands_used(uses: set[tuple[str, str]]) -> set[str]:
+    """Return the commands that these uses of the store send, by scripts or without."""
+    found: set[str] = set()
+    for part, method in uses:
+        if part == "broker" and method in {"reader", "feed"}:
+            found |= _commands_of_module(_PARTS[method])
+        elif part == "store" and method in script_names():
+            found |= commands_of(method)
+        elif part in {"registry", "views", "listing"}:
+            found |= _commands_of_method(_PARTS[part], method)
+    return found
+
+
+def topics_told(uses: set[tuple[str, str]]) -> set[str]:
+    """Return the topics of hints that the scripts behind these uses publish."""
+    scripts = [method for part, method in uses if part == "store" and method in script_names()]
+    return set().union(*(hints_of(name) for name in scripts))
+
+
+def topics_heard(uses: set[tuple[str, str]]) -> set[str]:
+    """Return the topics that these uses subscribe to."""
+    topics = {"listen_due": "due", "listen_settled": "settled", "listen_cancel": "cancel:"}
+    return {topics[method] for part, method in uses if part == "broker" and method in topics}
+
+
+@cache
+def _commands_of_module(module: str) -> frozenset[str]:
+    others = [_commands_of_module(one) for one in _CALLS_OTHERS.get(module, [])]
+    return frozenset(_commands_in(_tree(module))).union(*others)
+
+
+def _commands_of_method(module: str, method: str) -> set[str]:
+    """Return the commands of a method, and of all that it names of its own object and module."""
+    methods, functions = _definitions(module)
+    pending, seen, found = [methods.get(method)], {method}, set[str]()
+    while pending:
+        code = pending.pop()
+        if code is None:
+            continue
+        found |= _commands_in(code)
+        for node in ast.walk(code):
+            found |= _commands_of_fleet_script(node)
+            own = methods if isinstance(node, ast.Attribute) and _name(node.value) == "self" else functions
+            name = _name(node)
+            if name in own and name not in seen:
+                seen.add(name)
+                pending.append(own[name])
+            if name == "_views":
+                found |= _commands_of_module("views")
+    return found
+
+
+def _commands_of_fleet_script(node: ast.AST) -> set[str]:
+    """Return the commands of the script that the registry runs here, if it does."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="_run"), args=[ast.Constant(value=str(name)), *_]):
+            return commands_of(FLEET + name)
+    return set()
+
+
+def _definitions(module: str) -> tuple[dict[str, ast.AST], dict[str, ast.AST]]:
+    """Return the methods and the functions of a module, by name."""
+    definitions = [node for node in ast.walk(_tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = {node.name: node for node in definitions if node.col_offset == 0}
+    return {node.name: node for node in definitions if node.col_offset}, functions
+
+
+def _commands_in(tree: ast.AST) -> set[str]:
+    """Return the commands sent by methods of redis-py, and those that stand in words before their arguments."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _name(node.value) in _RECEIVERS and _is_command(node.attr):
+            found.add(_SUBCOMMANDS.get(node.attr, node.attr))
+        first = node.elts[:1] if isinstance(node, ast.Tuple) else node.args[:1] if isinstance(node, ast.Call) else []
+        for word in first:
+            if isinstance(word, ast.Constant) and isinstance(word.value, str) and word.value.isupper():
+                found |= {word.value.lower()} & _COMMANDS
+    return found
+
+
+_NO_COMMANDS = {"pipeline", "pubsub", "execute", "execute_command", "get_connection", "initialize", "client", "aclose"}
+_COMMANDS = {name for name in dir(redis.asyncio.Redis) if not name.startswith("_")}
+
+
+def _is_command(name: str) -> bool:
+    return name in _COMMANDS - _NO_COMMANDS
+
+
+@cache
+def _tree(module: str) -> ast.AST:
+    return ast.parse((_PACKAGE / f"{module}.py").read_text())
+
+
+def _name(node: ast.AST) -> str:
+    return _last(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+
+
+def _last(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
