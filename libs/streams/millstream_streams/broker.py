@@ -21,10 +21,11 @@ from millstream_streams.connections import (
 from millstream_streams.diagnosis import scrubbed
 from millstream_streams.errors import StoreUnavailableError, UnsuitableRedisError, WrongServerError
 from millstream_streams.event_feed import EventFeed
-from millstream_streams.faults import RedisObserver, backoff_s
+from millstream_streams.faults import RedisObserver, backoff_s, not_connected, of_failure
 from millstream_streams.hints import listen
 from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.listing import Listing
+from millstream_streams.probing import look_closer
 from millstream_streams.reading import ReadyReader
 from millstream_streams.registry import Registry
 from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
@@ -103,6 +104,9 @@ class Broker(Struct, frozen=True):
         except WrongServerError as error:
             # To wait for what cannot come would be to wait for ever.
             raise UnsuitableRedisError(str(error)) from None
+        except StoreUnavailableError as error:
+            failure = not_connected(error)
+            raise (error if failure is None else of_failure(await look_closer(failure))) from None
         except ResponseError as error:
             raise UnsuitableRedisError(f"Redis refuses what is asked at every start: {scrubbed(str(error))}") from None
 

@@ -65,5 +65,4 @@ def doctor(*, as_json: bool) -> None:
 
 async def _examine(settings: RedisSettings) -> Capabilities:
     async with open_broker(address_of(settings), namespace=settings.namespace, patience_s=0.5) as broker:
-        await broker.registry.ping()
         return await broker.probe()
