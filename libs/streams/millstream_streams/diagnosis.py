@@ -58,6 +58,10 @@ class Peer(Struct, frozen=True):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def __repr__(self) -> str:
+        """Leave the secrets out: errors carry this."""
+        return f"{type(self).__name__}({self})"
+
 
 class NotConnectedError(redis_errors.ConnectionError):
     """A connection could not be made, or not be made ready for commands."""
