@@ -94,7 +94,9 @@ def test_services_wait_for_a_password_that_may_be_changed_and_say_so(
         line = refusals(log)[0]
         assert f"{locked_redis} refuses the user name or the password" in line["error"]
         assert "exception" not in line
-        assert "refuses" in health(port, "readyz")["checks"][-1]["detail"]
+        wait_until(
+            lambda port=port: "refuses" in health(port, "readyz")["checks"][-1]["detail"], f"{service} is not ready"
+        )
         assert health(port, "livez")["ok"]
     for service, (log, _) in waiting.items():
         text = "\n".join(whole_lines(log))

@@ -7,8 +7,10 @@ from millstream_streams.address import RedisAddress, parse_redis_url
 from millstream_streams.connections import (
     BLOCKING_MARGIN_S,
     COMMAND_TIMEOUT_S,
+    close,
     connect,
 )
+from millstream_streams.diagnosis import NotConnectedError
 from millstream_streams.turns import InTurnPool, InTurnSentinelPool
 
 
@@ -103,6 +105,16 @@ def test_url_keeps_its_password_out_of_its_text() -> None:
     url = parse_redis_url("redis://ann:s3cr3t@h/1")
     assert "s3cr3t" not in repr(url) + str(url)
     assert "h:6379" in repr(url)
+
+
+async def test_an_error_keeps_the_password_out_of_what_it_carries() -> None:
+    """Whom a connection was to be made with is part of the error, and errors are printed with their parts."""
+    client = connect(parse_redis_url("redis://ann:s3cr3t@127.0.0.1:9"))
+    with pytest.raises(NotConnectedError) as caught:
+        await client.ping()
+    await close(client)
+    assert repr(caught.value.where) == "Peer(127.0.0.1:9)"
+    assert "s3cr3t" not in repr(caught.value) + str(caught.value)
 
 
 async def test_commands_are_never_sent_again_by_the_client() -> None:

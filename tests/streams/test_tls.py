@@ -61,7 +61,7 @@ async def why_not(address: RedisAddress) -> StoreUnavailableError:
     """Return why Redis cannot be asked."""
     with pytest.raises(StoreUnavailableError) as caught:
         async with open_broker(address, patience_s=0.0) as broker:
-            await broker.ping()
+            await broker.require_suitable()
     said = str(caught.value)
     assert "\n" not in said
     assert len(said) < 400

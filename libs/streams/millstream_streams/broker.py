@@ -26,11 +26,12 @@ from millstream_streams.errors import (
     WrongServerError,
 )
 from millstream_streams.event_feed import EventFeed
-from millstream_streams.faults import RedisObserver, attempt, backoff_s
+from millstream_streams.faults import RedisObserver, attempt, backoff_s, not_connected, of_failure
 from millstream_streams.hints import listen
 from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.listing import Listing
 from millstream_streams.needs import Needs
+from millstream_streams.probing import look_closer
 from millstream_streams.reading import ReadyReader
 from millstream_streams.refusals import Refusal, RightKind
 from millstream_streams.registry import Registry
@@ -112,6 +113,11 @@ class Broker(Struct, frozen=True):
         except WrongServerError as error:
             # To wait for what cannot come would be to wait for ever.
             raise UnsuitableRedisError(str(error)) from None
+        except MissingRightError:
+            raise
+        except StoreUnavailableError as error:
+            failure = not_connected(error)
+            raise (error if failure is None else of_failure(await look_closer(failure))) from None
 
     async def try_rights(self, needs: Needs, found: Topology, *, thorough: bool = False) -> Rights:
         """Try what a service does on the servers that were found. Raises: StoreUnavailableError, StoreError."""

@@ -11,9 +11,8 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.sentinel import SentinelManagedConnection
 from redis.exceptions import RedisError, ResponseError
 
-from millstream_streams.diagnosis import HAS_NO_TLS, WANTS_TLS, Diagnosis, NotConnectedError, Peer, diagnose
+from millstream_streams.diagnosis import NotConnectedError, Peer, diagnose
 from millstream_streams.faults import is_of_replica
-from millstream_streams.probing import speaks_plain_redis, speaks_tls
 from millstream_streams.tls import TlsContext
 
 
@@ -30,7 +29,7 @@ class _Explained(Connection):
             await super().connect_check_health(check_health, retry_socket_connect)
         except RedisError as error:
             await self._cut()
-            diagnosis = await self._diagnosed(error)
+            diagnosis = diagnose(error, self.peer, connected=self._is_reached)
         else:
             self._transport = None
             return
@@ -62,14 +61,6 @@ class _Explained(Connection):
             answer_within_s=self.socket_timeout or 0.0,
             secrets=(self.password,) if self.password else (),
         )
-
-    async def _diagnosed(self, error: RedisError) -> Diagnosis:
-        diagnosis = diagnose(error, self.peer, connected=self._is_reached)
-        if not diagnosis.is_guess:
-            return diagnosis
-        if self.tls is None:
-            return WANTS_TLS if await speaks_tls(self.host, self.port) else diagnosis
-        return HAS_NO_TLS if await speaks_plain_redis(self.host, self.port) else diagnosis
 
 
 class _Encrypted(_Explained):

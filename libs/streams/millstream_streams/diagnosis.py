@@ -6,13 +6,15 @@ the password. What was meant by an address shows here, so this is where it is pu
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
 from redis import exceptions as redis_errors
 
 from millstream_contracts import one_line
+
+_SAID_CHARS = 240
 
 
 class Verdict(StrEnum):
@@ -56,13 +58,31 @@ class Peer(Struct, frozen=True):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def __repr__(self) -> str:
+        """Leave the secrets out: errors carry this."""
+        return f"{type(self).__name__}({self})"
+
 
 class NotConnectedError(redis_errors.ConnectionError):
     """A connection could not be made, or not be made ready for commands."""
 
-    def __init__(self, where: object, diagnosis: Diagnosis) -> None:
+    def __init__(self, where: "Peer | str", diagnosis: Diagnosis) -> None:
+        self.where = where
         self.diagnosis = diagnosis
         super().__init__(f"{where} {diagnosis.why}")
+
+
+class NoPrimaryError(NotConnectedError):
+    """No Sentinel names the primary."""
+
+    def __init__(self, failures: Sequence[NotConnectedError]) -> None:
+        """Take what each of them has said, or why it has said nothing."""
+        self.failures = tuple(failures)
+        verdicts = {failure.diagnosis.verdict for failure in failures}
+        # One that is away may be the one that knows; but a refusal is told, or it would never be mended.
+        verdict = verdicts.pop() if len(verdicts) == 1 else Verdict.REFUSED
+        said = one_line("; ".join(sorted(map(str, failures))), _SAID_CHARS)
+        super().__init__("no Sentinel names the primary:", Diagnosis(verdict, said))
 
 
 _REPLIES = (

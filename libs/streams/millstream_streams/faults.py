@@ -136,10 +136,9 @@ def _of_address(error: Exception) -> StoreUnavailableError | None:
     """Return what is wrong with where we turned to, if that is what an error says."""
     if isinstance(error, redis_errors.MovedError):  # the client of a cluster follows it
         return WrongServerError(_wrong(_A_CLUSTER_NODE))
-    # The client of a cluster puts what the last node that it asked has answered behind an error of its own.
+    if failure := not_connected(error):
+        return of_failure(failure)
     for cause in causes(error):
-        if isinstance(cause, NotConnectedError):
-            return _of_diagnosis(cause)
         if "cluster support disabled" in str(cause):
             return WrongServerError(_wrong(_NO_CLUSTER_NODE))
         if isinstance(cause, redis_errors.NoPermissionError):
@@ -147,7 +146,16 @@ def _of_address(error: Exception) -> StoreUnavailableError | None:
     return None
 
 
-def _of_diagnosis(error: NotConnectedError) -> StoreUnavailableError:
+def not_connected(error: Exception) -> NotConnectedError | None:
+    """Return the failure to connect that is behind an error.
+
+    The client of a cluster puts that of the last node that it has tried behind an error of its own.
+    """
+    return next((cause for cause in causes(error) if isinstance(cause, NotConnectedError)), None)
+
+
+def of_failure(error: NotConnectedError) -> StoreUnavailableError:
+    """Return what a failure to connect means."""
     match error.diagnosis.verdict:
         case Verdict.WRONG:
             return WrongServerError(_wrong(str(error)))

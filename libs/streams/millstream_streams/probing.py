@@ -1,5 +1,6 @@
 """Tells a port that wants TLS from one that does not, for an error that says more than "closed" or "silent".
 
+Who is about to use Redis looks, once per try; who has used it before does not, for then it is Redis that has gone.
 Neither probe sends anything of ours, and nothing is done with what comes back but to name the mistake.
 """
 
@@ -7,7 +8,21 @@ import asyncio
 import ssl
 from contextlib import suppress
 
+from millstream_streams.diagnosis import HAS_NO_TLS, WANTS_TLS, NoPrimaryError, NotConnectedError
+
 PROBE_WITHIN_S = 1.0
+
+
+async def look_closer(error: NotConnectedError) -> NotConnectedError:
+    """Return what a failure looks like once the ports were asked whether they speak TLS, where that was a guess."""
+    if isinstance(error, NoPrimaryError):
+        return NoPrimaryError([await look_closer(failure) for failure in error.failures])
+    peer = error.where
+    if not error.diagnosis.is_guess or isinstance(peer, str):
+        return error
+    if peer.tls:
+        return NotConnectedError(peer, HAS_NO_TLS) if await speaks_plain_redis(peer.host, peer.port) else error
+    return NotConnectedError(peer, WANTS_TLS) if await speaks_tls(peer.host, peer.port) else error
 
 
 async def speaks_tls(host: str, port: int) -> bool:

@@ -11,10 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
-from millstream_contracts import one_line
-from millstream_streams.diagnosis import Diagnosis, NotConnectedError, Peer, Verdict, diagnose
-
-_SHOWN_CHARS = 240
+from millstream_streams.diagnosis import Diagnosis, NoPrimaryError, NotConnectedError, Peer, Verdict, diagnose
 
 
 class Sentinels(Sentinel):
@@ -25,7 +22,7 @@ class Sentinels(Sentinel):
         self.sentinels = list(clients)
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
-        """Return where the primary is. Raises: NotConnectedError, with what each of them has said."""
+        """Return where the primary is. Raises: NoPrimaryError, with what each of them has said."""
         failures: list[NotConnectedError] = []
         for number, sentinel in enumerate(self.sentinels):
             found = await self._ask(sentinel, service_name)
@@ -35,7 +32,7 @@ class Sentinels(Sentinel):
             # It is asked first from now on.
             self.sentinels[0], self.sentinels[number] = sentinel, self.sentinels[0]
             return found
-        raise _sum(failures)
+        raise NoPrimaryError(failures)
 
     async def _ask(self, sentinel: "Redis", service: str) -> tuple[str, int] | NotConnectedError:
         try:
@@ -67,13 +64,3 @@ def _peer(sentinel: "Redis") -> Peer:
     options: dict[str, Any] = sentinel.connection_pool.connection_kwargs
     secrets = (options["password"],) if options.get("password") else ()
     return Peer(options["host"], options["port"], answer_within_s=options["socket_timeout"], secrets=secrets)
-
-
-def _sum(failures: Sequence[NotConnectedError]) -> NotConnectedError:
-    verdicts = {failure.diagnosis.verdict for failure in failures}
-    # One that is away may be the one that knows; but a refusal is told, or it would never be mended.
-    verdict = Verdict.WRONG if verdicts == {Verdict.WRONG} else Verdict.REFUSED
-    if verdicts == {Verdict.AWAY}:
-        verdict = Verdict.AWAY
-    said = one_line("; ".join(sorted(map(str, failures))), _SHOWN_CHARS)
-    return NotConnectedError("no Sentinel names the primary:", Diagnosis(verdict, said))
