@@ -68,6 +68,17 @@ def test_every_command_ends_with_one_line_where_no_redis_can_ever_be(
             assert len(last) == 1, (command, said)
 
 
+def test_up_ends_at_a_right_that_one_of_its_services_lacks(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
+    """A person waits for it, and its services would wait in silence."""
+    with redis.Redis(port=own_redis.port, protocol=2) as client:
+        client.execute_command("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", "-xtrim")
+    url = own_redis.url.replace("redis://", "redis://ann:secret@")
+    done = run_program("up", cwd=tmp_path, MILLSTREAM_REDIS_URL=url, MILLSTREAM_PORT=str(free_ports(1)[0]))
+    assert done.returncode == 1
+    assert "the Redis user `ann` lacks +xtrim" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture
 def waiting(locked_redis: str, tmp_path: Path) -> Iterator[dict[str, tuple[Path, int]]]:
     """Yield the log of every service, started with a wrong password, and the port of its health routes."""
@@ -94,8 +105,9 @@ def test_services_wait_for_a_password_that_may_be_changed_and_say_so(
         line = refusals(log)[0]
         assert f"{locked_redis} refuses the user name or the password" in line["error"]
         assert "exception" not in line
+        # Ingest asks Redis before it listens.
         wait_until(
-            lambda port=port: "refuses" in health(port, "readyz")["checks"][-1]["detail"], f"{service} is not ready"
+            lambda port=port: "refuses" in health(port, "readyz")["checks"][-1]["detail"], f"{service} is unready"
         )
         assert health(port, "livez")["ok"]
     for service, (log, _) in waiting.items():

@@ -72,6 +72,7 @@ def test_translate_knows_what_passes(error: Exception) -> None:
         ),
         (f"{SCRIPT_6_2}@user_script: 1: The user executing the script can't run this command or subcommand", "doctor"),
         ("The user executing the script can't run this command or subcommand script: 3f, on @user_script:1.", "doctor"),
+        ("User watcher has no permissions to run the 'sentinel|masters' command", "the user of the Sentinels lacks"),
         ("this user has no permissions to access one of the keys used as arguments", "key pattern"),
         ("No permissions to access a key", "key pattern"),
         (f"{SCRIPT_6_2}The user executing the script can't access at least one of the keys mentioned", "key pattern"),
@@ -85,7 +86,17 @@ def test_translate_names_the_right_that_is_missing(text: str, names: str) -> Non
     """It may be granted while services run, so it passes; the words are those of an ACL, whichever server words it."""
     meaning = translate(redis_errors.ResponseError(text))
     assert type(meaning) is MissingRightError
+    assert meaning.reason == "refused"
     assert names in str(meaning)
+
+
+def test_translate_names_a_right_that_the_client_of_a_cluster_puts_behind_its_own_error() -> None:
+    """It says what the last node has answered only as the cause of what it raises."""
+    error = redis_errors.RedisClusterException("Redis Cluster cannot be connected")
+    error.__cause__ = redis_errors.NoPermissionError("User ann has no permissions to run the 'cluster|slots' command")
+    meaning = translate(error)
+    assert type(meaning) is MissingRightError
+    assert "+cluster|slots" in str(meaning)
 
 
 @pytest.mark.parametrize("command", ["wait", "waitaof"])

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from redis_servers import LocalServer, ServerPool
 from speakers import DENIED, FULL, HTTP, POP3, SMTP, SSH, repeats, speaker
 from topologies.locked import LOCKED, make_keys, require_tls
+from topologies.nodes import Node
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
@@ -235,6 +236,28 @@ async def test_a_sentinel_that_is_none_beside_one_that_is_away_is_waited_for(sil
     error = await start_on(f"redis+sentinel://{hosts}/main")
     assert NO_REDIS in str(error)
     assert (type(error), error.reason) == (StoreUnavailableError, "refused")
+
+
+async def test_a_node_that_is_none_beside_one_that_is_away_is_waited_for(silent_ports: list[int]) -> None:
+    """The one that is away may be right."""
+    hosts = ",".join(f"127.0.0.1:{port}" for port in silent_ports)
+    error = await start_on(f"redis+cluster://{hosts}")
+    assert (type(error), error.reason) == (StoreUnavailableError, "away")
+
+
+async def test_a_node_of_a_cluster_that_hides_what_it_is_is_no_single_server(
+    redis_binary: RedisBinary, tmp_path: Path
+) -> None:
+    """The greeting says it to a user who may not ask for INFO."""
+    node = Node(redis_binary, tmp_path / "node", {"cluster-enabled": "yes"})
+    try:
+        node.start()
+        node.ask("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", "-info")
+        error = await start_on(node.url.replace("redis://", "redis://ann:secret@"))
+    finally:
+        node.end()
+    assert "redis+cluster://" in str(error)
+    assert isinstance(error, UnsuitableRedisError)
 
 
 async def test_a_replica_refuses_writes_and_says_what_it_is(own_redis: EmbeddedRedis) -> None:

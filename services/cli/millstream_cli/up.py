@@ -17,7 +17,7 @@ from millstream_cli.redis_access import address_of
 from millstream_cli.settings import IngestSettings, WorkerSettings, load
 from millstream_cli.settings_reader import variables_of
 from millstream_cli.system import SystemPlan, run_system
-from millstream_streams import RedisAddress, StoreError, StoreUnavailableError, open_broker
+from millstream_streams import NEEDS, MissingRightError, RedisAddress, StoreError, StoreUnavailableError, open_broker
 from millstream_workers.errors import WorkerError
 
 DEFAULT_FOLDER = Path(".millstream")
@@ -47,27 +47,31 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
         apps=worker_settings.apps or (BUILTIN, "millstream_cli.demo.jobs:app"),
         environ=os.environ,
     )
-    anyio.run(_stay, plan)
+    anyio.run(_stay, plan, settings.namespace)
 
 
 def _names_redis(environ: Mapping[str, str]) -> bool:
     return any(environ.get(variable) for variable in variables_of("redis_url"))
 
 
-async def _look_at(redis: RedisAddress) -> None:
+async def _look_at(redis: RedisAddress, namespace: str) -> None:
     """Say at once what is wrong with a Redis, before six processes do. Raises: StoreError, unless it is just away."""
     try:
-        async with open_broker(redis, patience_s=0.0) as broker:
-            await broker.require_suitable()
+        async with open_broker(redis, namespace=namespace, patience_s=0.0) as broker:
+            found = await broker.require_suitable()
+            for needs in NEEDS.values():
+                rights = await broker.try_rights(needs, found)
+                if rights.objection:
+                    raise MissingRightError(rights.objection)
     except StoreUnavailableError as error:
         if error.reason != "away":
             raise
         click.echo(f"millstream: {error}; waiting for it", err=True)
 
 
-async def _stay(plan: SystemPlan) -> None:
+async def _stay(plan: SystemPlan, namespace: str) -> None:
     if plan.redis is not None:
-        await _look_at(plan.redis)
+        await _look_at(plan.redis, namespace)
     names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
     printer = LinePrinter(sys.stderr, names)
     async with run_system(plan, printer) as system:
