@@ -62,16 +62,13 @@ class ReturnReport(Struct, frozen=True, tag="returned"):
 
 
 class WishReport(Struct, frozen=True, tag="wish"):
-    """The handler steered: RetryAfter or Snooze with seconds, Discard or Dead with a reason.
-
-    None where the exception has no such attribute, or none that can be read.
-    """
+    """The handler steered: RetryAfter or Snooze with seconds, Discard or Dead with a reason."""
 
     number: int
     kind: Literal["retry_after", "snooze", "discard", "dead"]
     error: JobError
-    delay_s: float | None = None
-    reason: str | None = None
+    delay_s: float = 0.0
+    reason: str = ""
     changed: tuple[str, ...] = ()
 
 
