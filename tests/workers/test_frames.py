@@ -49,6 +49,7 @@ def test_a_result_arrives_as_it_was_encoded(result: bytes) -> None:
         WishReport(3, "retry_after", ERROR, delay_s=0.0),
         WishReport(3, "dead", ERROR, reason="no such account"),
         WishReport(3, "discard", ERROR, reason=""),
+        WishReport(3, "discard", ERROR),
         FailureReport(3, ERROR, changed=("umask", "threads")),
         FailureReport(3, JobError("TypeError", "no"), invalid_result=True),
         StoppedReport(3),

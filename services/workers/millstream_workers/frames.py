@@ -62,13 +62,16 @@ class ReturnReport(Struct, frozen=True, tag="returned"):
 
 
 class WishReport(Struct, frozen=True, tag="wish"):
-    """The handler steered: RetryAfter or Snooze with seconds, Discard or Dead with a reason."""
+    """The handler steered: RetryAfter or Snooze with seconds, Discard or Dead with a reason.
+
+    None where the exception has no such attribute, or none that can be read.
+    """
 
     number: int
     kind: Literal["retry_after", "snooze", "discard", "dead"]
     error: JobError
-    delay_s: float = 0.0
-    reason: str = ""
+    delay_s: float | None = None
+    reason: str | None = None
     changed: tuple[str, ...] = ()
 
 

@@ -1,11 +1,11 @@
 """How a handler's outcome crosses from its process to the worker: exceptions as reports, and back.
 
-What a handler asks for arrives as an exception of the same kind, and is described as the handler's own exception was.
+What a handler asks for arrives as an exception of the same kind, with the attributes that could be read, described as
+the handler's own exception was. One whose attributes cannot be read arrives without them, and means to the worker
+what it would mean on its loop.
 """
 
-from typing import Any, Literal
-
-from msgspec.structs import replace
+from typing import Any
 
 from millstream import Dead, Discard, RetryAfter, Snooze
 from millstream_contracts import JobError
@@ -24,20 +24,17 @@ def report_return(number: int, value: Any, attempt: int) -> EndReport:
 
 
 def report_raise(number: int, error: BaseException, attempt: int) -> EndReport:
-    """Return the report about a handler that raised. A wish whose delay cannot be read is a failure that says so."""
+    """Return the report about a handler that raised."""
     described, kind = describe_failure(error, attempt), type(error)
     # By its type: what `isinstance` asks of an exception's `__class__` may raise.
-    if issubclass(kind, RetryAfter | Snooze):
-        delay_s = _seconds(error)
-        if delay_s is None:
-            unread = f"the `delay_s` of {described.type} cannot be read: {described.message}"
-            return FailureReport(number, replace(described, message=unread))
-        return WishReport(
-            number, "retry_after" if issubclass(kind, RetryAfter) else "snooze", described, delay_s=delay_s
-        )
-    if issubclass(kind, Discard | Dead):
-        wish: Literal["discard", "dead"] = "discard" if issubclass(kind, Discard) else "dead"
-        return WishReport(number, wish, described, reason=_reason(error, described))
+    if issubclass(kind, RetryAfter):
+        return WishReport(number, "retry_after", described, delay_s=_seconds(error))
+    if issubclass(kind, Snooze):
+        return WishReport(number, "snooze", described, delay_s=_seconds(error))
+    if issubclass(kind, Discard):
+        return WishReport(number, "discard", described, reason=_reason(error))
+    if issubclass(kind, Dead):
+        return WishReport(number, "dead", described, reason=_reason(error))
     return FailureReport(number, described)
 
 
@@ -48,11 +45,12 @@ def _seconds(error: BaseException) -> float | None:
         return None
 
 
-def _reason(error: BaseException, described: JobError) -> str:
+def _reason(error: BaseException) -> str | None:
     try:
-        return printable(error.reason)  # type: ignore[attr-defined]
+        reason = error.reason  # type: ignore[attr-defined]
     except BaseException:  # noqa: BLE001 - it may have a `__getattr__`
-        return described.message or described.type
+        return None
+    return printable(reason)
 
 
 def result_of(report: EndReport) -> EncodedResult:
@@ -88,12 +86,16 @@ _WISHES = {"retry_after": RemoteRetryAfter, "snooze": RemoteSnooze, "discard": R
 
 
 def _wish(report: WishReport) -> RemoteError:
-    kind = _WISHES[report.kind]
-    # Without the constructors, which say the same in words of their own.
-    wish = kind.__new__(kind, report.error.message)
-    wish.error = report.error
-    if isinstance(wish, RetryAfter | Snooze):
-        wish.delay_s = report.delay_s
-    elif isinstance(wish, Discard | Dead):
-        wish.reason = report.reason
+    wish = _made(_WISHES[report.kind], report.error)
+    if report.delay_s is not None:
+        wish.delay_s = report.delay_s  # type: ignore[attr-defined]
+    if report.reason is not None:
+        wish.reason = report.reason  # type: ignore[attr-defined]
+    return wish
+
+
+def _made(kind: type[RemoteError], error: JobError) -> RemoteError:
+    # Without the constructors, which would make up the attributes that are missing.
+    wish = kind.__new__(kind, error.message)
+    wish.error = error
     return wish
