@@ -23,7 +23,7 @@ from typing import Any
 
 import anyio
 import structlog
-from hostile_values import OddError, Panic, Raising, circle
+from hostile_values import Panic, Raising, circle
 from opentelemetry.trace import get_current_span
 from workers.shop import Work
 
@@ -294,6 +294,19 @@ def _no_loop() -> int:
     return 0
 
 
+def _terminate() -> int:
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(FOREVER_S,))
+    process.start()
+    process.terminate()
+    process.join(60)
+    return 42 if process.exitcode == -signal.SIGTERM else 0
+
+
+def _pool() -> int:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(int, ("42",))
+
+
 SCRIPTS: dict[str, Callable[[], int]] = {
     "asyncio.run": lambda: asyncio.run(_answer()),
     "anyio.run": lambda: anyio.run(_answer),
@@ -302,7 +315,8 @@ SCRIPTS: dict[str, Callable[[], int]] = {
     "main thread": lambda: 42 * (threading.current_thread() is threading.main_thread()),
     "signal": _with_signal,
     "alarm": _with_alarm,
-    "pool": lambda: multiprocessing.get_context("fork").Pool(1).apply(int, ("42",)),
+    "pool": _pool,
+    "terminate": _terminate,
     "subprocess": lambda: int(subprocess.run(["echo", "42"], capture_output=True, check=True).stdout),
 }
 
@@ -408,21 +422,18 @@ RAISES: dict[str, Callable[[], Any]] = {
     "KeyboardInterrupt": lambda: _raise(KeyboardInterrupt()),
     "GeneratorExit": lambda: _raise(GeneratorExit()),
     "CancelledError": lambda: _raise(asyncio.CancelledError("of its own")),
-    "StopIteration": lambda: _raise(StopIteration(1)),
     "Own": lambda: _raise(Own("no Exception")),
     "Panic": lambda: _raise(Panic()),
     "group": lambda: _raise(ExceptionGroup("several", [ValueError("one"), TypeError("two")])),
     "base group": lambda: _raise(BaseExceptionGroup("several", [Own("one"), SystemExit(2)])),
     "chain": _chain,
     "circle": lambda: _raise(circle()),
-    "odd error": lambda: _raise(OddError()),
     "recursion": _recurse,
     "retry": lambda: _raise(Retry.after(7)),
     "odd retry": lambda: _raise(RetryAfter(decimal.Decimal("1.5"))),  # type: ignore[arg-type]
     "odd discard": lambda: _raise(OddDiscard()),
     "odd snooze": lambda: _raise(OddSnooze("soon")),
     "odd reason": lambda: _raise(OddReason()),
-    "raising reason": lambda: _raise(Dead(Raising(Panic()))),  # type: ignore[arg-type]
     "exit 3": lambda: os._exit(3),
     "abort": os.abort,
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),

@@ -32,6 +32,9 @@ _LOOK_EVERY_S = 1.0
 """How often to look whether the worker lives where no file descriptor tells."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+FOR_THE_WORKER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that reach every process of a service; the worker drains, and ends its handler processes when it is done."""
+
 _UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -71,7 +74,7 @@ def _restore(settings: dict[str, Any]) -> None:
 
 
 def _run_handlers(settings: dict[str, Any], guard: int) -> None:
-    """Become the handler process."""
+    """Become the handler process. The signals that are for the worker are still held back, by who started us."""
     os.setsid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guard:
@@ -79,17 +82,13 @@ def _run_handlers(settings: dict[str, Any], guard: int) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # The worker drains, and ends us when it is done. Not SIG_IGN, which the programs of a handler would inherit.
-        signal.signal(number, _heed_not)
-    signal.pthread_sigmask(signal.SIG_SETMASK, settings["blocked"])
     from millstream_workers.handler_process import main as run_handlers  # noqa: PLC0415 - the guard stays small
 
     run_handlers(settings, sys.argv[1:])
 
 
-def _heed_not(*_: object) -> None:
-    """Do nothing about a signal."""
+def _wake(*_: object) -> None:
+    """Let a signal end the wait for events, and nothing else."""
 
 
 class _Guard:
@@ -127,7 +126,7 @@ class _Guard:
         os.set_blocking(self._bell, False)
         os.set_blocking(ringing, False)
         signal.set_wakeup_fd(ringing)
-        signal.signal(signal.SIGCHLD, _heed_not)
+        signal.signal(signal.SIGCHLD, _wake)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for descriptor in (0, self._bell, *_watch(self._worker)):
             self._poll.register(descriptor, select.POLLIN)

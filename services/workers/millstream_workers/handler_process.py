@@ -33,12 +33,14 @@ from millstream_workers.order_reader import OrderReader
 from millstream_workers.outcome_reports import report_raise, report_return
 from millstream_workers.process_state import ProcessState
 from millstream_workers.report_writer import ReportWriter
+from millstream_workers.service_signals import leave_signals_to_the_worker
 
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 
 
 def main(settings: dict[str, Any], app_refs: list[str]) -> None:
     """Serve orders until the worker wants no more."""
+    leave_signals_to_the_worker(settings["blocked"])
     channel = socket.socket(fileno=settings["channel"])
     channel.set_inheritable(False)
     writer = ReportWriter(channel)

@@ -11,10 +11,8 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from millstream_telemetry import configured_logs
-from millstream_workers.guard import SIZE_BYTES
+from millstream_workers.guard import FOR_THE_WORKER, SIZE_BYTES
 from millstream_workers.surroundings import Surroundings
-
-_FOR_THE_WORKER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Launcher:
@@ -84,7 +82,7 @@ def _instruct(guard: "subprocess.Popen[bytes]", settings: bytes) -> None:
 @contextmanager
 def _left_alone() -> Iterator[None]:
     """Start what is started in here with the signals held back that are for the worker: it is not ready for them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_WORKER)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_WORKER)
     try:
         yield
     finally:
