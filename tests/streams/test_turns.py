@@ -11,8 +11,8 @@ from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_cli.redis_finder import RedisBinary
-from millstream_streams import StoreBusyError, turns
-from millstream_streams.connections import close, connect, parse_redis_url
+from millstream_streams import StoreBusyError, parse_redis_url, turns
+from millstream_streams.connections import close, connect
 from millstream_streams.faults import attempt
 
 POOLED = 4

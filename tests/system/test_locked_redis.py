@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 from system.running import running_system, settled, started
-from topologies.certificates import require_tls
-from topologies.locked import LOCKED, PASSWORD, SENTINEL_PASSWORD, SENTINEL_USER, Keys, make_keys
+from topologies.locked import LOCKED, PASSWORD, SENTINEL_PASSWORD, SENTINEL_USER, Keys, make_keys, require_tls
 from written import whole_lines
 
 from millstream_cli.redis_finder import RedisBinary
