@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import anyio
-import msgspec
 from chaos import misdeeds
 from chaos.effects import FOLDER, leave
+from chaos.task import Task
 
 from millstream import App, Context, Retry, Snooze
 
@@ -27,16 +27,6 @@ GO = "go"
 """A file of this name beside the effects is the word that gates wait for."""
 OOM_ROOM_BYTES = 64 << 20
 ENDLESS_TIMEOUT_S = 1.0
-
-
-class Task(msgspec.Struct, frozen=True):
-    """What a job is told."""
-
-    key: str
-    """What the submitter calls it; also its Idempotency-Key."""
-    seconds: float = 0.0
-    times: int = 0
-    """How often it fails or snoozes first."""
 
 
 class NotYetError(Exception):

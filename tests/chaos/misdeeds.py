@@ -21,6 +21,7 @@ import anyio.lowlevel
 import msgspec
 import structlog
 from chaos.effects import leave
+from chaos.task import Task
 from opentelemetry import baggage
 from opentelemetry.context import attach
 
@@ -38,15 +39,6 @@ HERE = Path.cwd()
 PATH = os.environ.get("PATH")
 STEP_S = 0.05
 LATER_S = 0.3
-
-
-class Task(msgspec.Struct, frozen=True):
-    """What a job is told."""
-
-    key: str
-    seconds: float = 0.0
-    times: int = 0
-    """Which misdeed."""
 
 
 class PanicError(BaseException):
