@@ -127,7 +127,7 @@ class HandlerProcess:
             value = self._call(handler, arguments, attempt, self._fresh_context(order))
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
             self._leave_fork(error)
-            if attempt is not None and attempt.is_stopping and isinstance(error, asyncio.CancelledError):
+            if attempt is not None and attempt.is_stopping and issubclass(type(error), asyncio.CancelledError):
                 return StoppedReport(order.number)
             return report_raise(order.number, error, order.attempt)
         finally:
