@@ -3,9 +3,11 @@
 import base64
 import math
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,13 +30,11 @@ from millstream_contracts.ids import DEFAULT_TENANT
 from millstream_streams import CursorError
 from millstream_streams.listing import Cursor
 from millstream_streams.specs import UNREADABLE, read_spec, read_value
-from millstream_workers.frames import (
-    HEADER,
-    Order,
-    ReadyReport,
-    encode_frame,
-)
-from millstream_workers.process_pool import HandlerProcess
+from millstream_workers.errors import ProcessDiedError
+from millstream_workers.frames import HEADER, FailureReport, FrameBuffer, Order, Report, decode_report, encode_frame
+from millstream_workers.guard import KILL
+from millstream_workers.launcher import Launcher
+from millstream_workers.pooled_process import PooledProcess
 
 TESTS = Path(__file__).parents[1]
 fuzzed = hypothesis.settings(hypothesis.settings.get_profile("fuzz"), max_examples=300)
@@ -43,7 +43,7 @@ JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 SPEC = msgspec.msgpack.encode(
     JobSpec(payload=msgspec.Raw(b"\x81\xa1a\x01"), created_at_ms=1, timeout_s=1.0, tags={"a": "b"})
 )
-ORDER = Order("any", JOB_ID, 1, 7, SPEC, None)
+ORDER = Order(1, "any", JOB_ID, 1, 7, SPEC, None)
 URL = "http://127.0.0.1:1/v1/jobs"
 
 
@@ -110,7 +110,7 @@ BODIES = {
 
 
 class TestHandlerProcess:
-    """Both ends of the pipes to a handler's process."""
+    """Both ends of the channel to a handler's process."""
 
     @pytest.mark.parametrize("cut", [1, 3, 4, 5, 40, -1])
     def test_process_ends_when_its_worker_dies_in_the_middle_of_an_order(self, cut):
@@ -125,68 +125,110 @@ class TestHandlerProcess:
     @pytest.mark.parametrize(
         "order",
         [
-            Order("no.such.type", JOB_ID, 1, 7, SPEC, None),
-            Order("any", JOB_ID, 1, 7, b"\xff", None),
-            Order("any", JOB_ID, 1, 7, b"\xdd\xff\xff\xff\xff", None),
+            Order(1, "no.such.type", JOB_ID, 1, 7, SPEC, None),
+            Order(1, "any", JOB_ID, 1, 7, b"\xff", None),
+            Order(1, "any", JOB_ID, 1, 7, b"\xdd\xff\xff\xff\xff", None),
         ],
         ids=["no such type", "no spec", "a spec of 4 GB"],
     )
-    def test_process_ends_over_an_order_that_it_cannot_carry_out(self, order):
-        """It says so by its exit status, and in its error output."""
-        assert ends(encode_frame(order), closes=False)
+    def test_process_says_why_it_cannot_carry_out_an_order(self, order):
+        """That is the error of the attempt."""
+        with started_process() as (_, channel):
+            channel.sendall(encode_frame(order))
+            reports = received(channel)
+            assert any(isinstance(report, FailureReport) and report.number == 1 for report in reports)
 
     @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-    async def test_worker_gives_a_process_up_that_says_what_it_cannot_read(self, body):
+    async def test_worker_gives_a_process_up_that_says_what_it_cannot_read(self, tmp_path, body):
         """A handler may find the pipe and write to it: that costs its job an attempt, and nobody else anything."""
-        await gives_up(HEADER.pack(len(body)) + body)
+        await gives_up(tmp_path, HEADER.pack(len(body)) + body)
 
     @pytest.mark.parametrize(
         "data", [b"", b"\0", b"\0\0\0", HEADER.pack(50) + b"half", b"\xff\xff\xff\xff" + b"x" * 9_999]
     )
-    async def test_worker_gives_a_process_up_that_ends_in_the_middle_of_a_report(self, data):
+    async def test_worker_gives_a_process_up_that_ends_in_the_middle_of_a_report(self, tmp_path, data):
         """So it is with one that is killed while it writes."""
-        await gives_up(data)
+        await gives_up(tmp_path, data)
 
-    async def test_worker_does_not_wait_for_a_report_of_4_gb(self):
+    async def test_worker_does_not_wait_for_a_report_of_4_gb(self, tmp_path):
         """No report is as long: its length alone says that it is none."""
-        await gives_up(b"\xff\xff\xff\xff" + b"x" * 9_999, stays=True)
+        await gives_up(tmp_path, b"\xff\xff\xff\xff" + b"x" * 9_999, stays=True)
+
+
+@contextmanager
+def started_process() -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket]]:
+    """Yield the guard of a handler process that is ready, and the worker's end of the channel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]))
+        launcher = Launcher(["fuzz.processes:app"])
+    guard, channel = launcher.launch()
+    launcher.close()
+    channel.settimeout(60)
+    with guard, channel:
+        try:
+            assert next(received(channel)).number == 0
+            yield guard, channel
+        finally:
+            with suppress(BrokenPipeError):
+                guard.stdin.write(KILL)
+
+
+def received(channel: socket.socket) -> Iterator[Report]:
+    """Yield the reports that come."""
+    frames = FrameBuffer()
+    while data := channel.recv(65_536):
+        frames.feed(data)
+        while (body := frames.take()) is not None:
+            yield decode_report(body)
 
 
 def ends(data: bytes, *, closes: bool = True) -> bool:
-    """Whether a handler process ends that gets these bytes, with or without the end of its pipe."""
-    command = [sys.executable, "-P", "-m", "millstream_workers.handler_process", "fuzz.processes:app"]
-    paths = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": paths},
-    ) as process:
+    """Whether a handler process ends that gets these bytes, with or without the end of its channel."""
+    with started_process() as (guard, channel):
+        channel.sendall(data)
+        if closes:
+            channel.shutdown(socket.SHUT_WR)
         try:
-            assert process.stdin
-            assert process.stdout
-            frame = encode_frame(ReadyReport())
-            assert process.stdout.read(len(frame)) == frame
-            process.stdin.write(data)
-            process.stdin.flush()
-            if closes:
-                process.stdin.close()
-            process.wait(20)
+            guard.wait(20)
         except subprocess.TimeoutExpired:
             return False
-        else:
-            return True
-        finally:
-            process.kill()
+        return True
 
 
-async def gives_up(data: bytes, *, stays: bool = False) -> None:
+LIAR = """
+import os, pathlib, sys, time
+data = pathlib.Path(sys.argv[2]).read_bytes()
+while data:
+    data = data[os.write(int(sys.argv[1]), data):]
+time.sleep(float(sys.argv[3]))
+"""
+
+
+class LyingLauncher:
+    """Starts what is no handler process, and says something into its channel."""
+
+    def __init__(self, data: Path, stays_s: float) -> None:
+        self._words = (str(data), str(stays_s))
+
+    def launch(self) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+        """Start it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            number = theirs.fileno()
+            command = [sys.executable, "-c", LIAR, str(number), *self._words]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(number,), bufsize=0)
+        ours.setblocking(False)
+        return process, ours
+
+
+async def gives_up(folder: Path, data: bytes, *, stays: bool = False) -> None:
     """Let a worker start a process that says this; it has to fail with an error, and the process to be gone."""
-    code = f"import sys, time; sys.stdout.buffer.write({data!r}); sys.stdout.flush(); time.sleep({60 if stays else 0})"
-    with anyio.fail_after(20), pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is, it is the job's error
-        await HandlerProcess.start([sys.executable, "-c", code])
-    assert not isinstance(caught.value, TimeoutError)
+    said = folder / "said"
+    said.write_bytes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("millstream_workers.pooled_process.END_WITHIN_S", 1.0)
+        with anyio.fail_after(30), pytest.raises(ProcessDiedError):
+            await PooledProcess.start(LyingLauncher(said, 60.0 if stays else 0.0))
 
 
 class TestAnswers:

@@ -128,12 +128,14 @@ class _Guard:
         signal.set_wakeup_fd(ringing)
         signal.signal(signal.SIGCHLD, _wake)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for descriptor in (0, self._bell, *_watch(self._worker)):
+        watched = _watch(self._worker)
+        self._sees_worker = bool(watched)
+        for descriptor in (0, self._bell, *watched):
             self._poll.register(descriptor, select.POLLIN)
 
-    def _wait_ms(self) -> int:
+    def _wait_ms(self) -> int | None:
         if self._end_at is None:
-            return round(_LOOK_EVERY_S * 1000)
+            return None if self._sees_worker else round(_LOOK_EVERY_S * 1000)
         return max(0, round((self._end_at - time.monotonic()) * 1000))
 
     def _look(self, descriptor: int) -> None:
@@ -157,20 +159,24 @@ class _Guard:
 
     def _kill(self) -> None:
         self._end_at = time.monotonic() + _LOOK_EVERY_S  # once more, should it not have been a group yet
-        for kill in (os.killpg, os.kill):
-            with suppress(ProcessLookupError, PermissionError):
-                kill(self._handler_process, signal.SIGKILL)
+        self._kill_group()
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(self._handler_process, signal.SIGKILL)
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._handler_process, signal.SIGKILL)
 
     def _reap(self) -> None:
-        """Collect what has ended. The group is ended before its leader is collected: until then its id is its own."""
+        """Collect what has ended. The number of a group stays its own for as long as there is a process in it."""
         with suppress(ChildProcessError):
-            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if ended.si_pid == self._handler_process:
-                    with suppress(ProcessLookupError, PermissionError):
-                        os.killpg(self._handler_process, signal.SIGKILL)
-                pid, status = os.waitpid(ended.si_pid, 0)
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
                 if pid == self._handler_process:
                     self._status = status
+                    self._kill_group()
 
 
 def _watch(pid: int) -> list[int]:

@@ -117,14 +117,17 @@ class HandlerProcess:
         return handler
 
     def _attempt(self, handler: Handler[..., Any], order: Order, state: Any) -> EndReport:
-        attempt = RunningAttempt(order.number, self._context(order, state))
-        self._interrupter.begin(attempt)
+        """Read the order and call the handler. Returns: what became of it, whatever that is."""
+        attempt: RunningAttempt | None = None
         try:
-            arguments = handler.arguments(handler.decode(_decode_spec(order.spec).payload), attempt.context)
+            spec = _decode_spec(order.spec)
+            attempt = RunningAttempt(order.number, self._context(order, spec, state))
+            self._interrupter.begin(attempt)
+            arguments = handler.arguments(handler.decode(spec.payload), attempt.context)
             value = self._call(handler, arguments, attempt, self._fresh_context(order))
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
             self._leave_fork(error)
-            if attempt.is_stopping and isinstance(error, asyncio.CancelledError):
+            if attempt is not None and attempt.is_stopping and issubclass(type(error), asyncio.CancelledError):
                 return StoppedReport(order.number)
             return report_raise(order.number, error, order.attempt)
         finally:
@@ -185,7 +188,7 @@ class HandlerProcess:
         context.run(structlog.contextvars.bind_contextvars, **bindings)
         return context
 
-    def _context(self, order: Order, state: Any) -> Context:
+    def _context(self, order: Order, spec: JobSpec, state: Any) -> Context:
         def note_progress(progress: Progress) -> None:
             with suppress(OSError):  # the outcome will find no way either
                 self._writer.send(ProgressReport(order.number, progress))
@@ -195,7 +198,7 @@ class HandlerProcess:
             job_type=order.job_type,
             attempt=order.attempt,
             fence=order.fence,
-            spec=_decode_spec(order.spec),
+            spec=spec,
             timeout_s=order.timeout_s,
             state=state,
             on_progress=note_progress,
