@@ -15,6 +15,7 @@ from workers.plant import python_path
 
 from millstream_contracts import DEFAULT_TENANT
 from millstream_ingest.config import IngestConfig
+from millstream_streams import parse_redis_url
 
 KEY = "12345678-1234-5678-1234-567812345678"
 
@@ -26,7 +27,7 @@ async def ingest(
     """Yield an ingest beside a worker that has registered its types."""
     monkeypatch.setenv("PYTHONPATH", python_path())
     await floor.hire(app, app_refs=("workers.deliveries:app",))
-    config = IngestConfig(redis_url=redis_url, namespace=namespace, port=0, grace_s=5.0)
+    config = IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0, grace_s=5.0)
     async with running_ingest(config) as running:
         assert await floor.broker.registry.types(DEFAULT_TENANT)
         yield running

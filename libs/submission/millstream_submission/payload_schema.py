@@ -70,7 +70,7 @@ def compile_schema(job_type: JobType, schema: dict[str, Any] | None) -> PayloadS
         return None
     try:
         return PayloadSchema(schema)
-    except (ValueError, jsonschema_rs.ReferencingError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, jsonschema_rs.ReferencingError) as error:
         # A worker's defect must not keep jobs out that the worker may well be able to run.
         reason = str(error).partition("\n")[0][:MAX_DETAIL_CHARS]
         structlog.get_logger().warning("payload schema cannot be used", type=job_type, reason=reason)
