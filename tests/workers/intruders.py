@@ -185,6 +185,8 @@ def _many_environment() -> None:
     os.environ["PYTHONPATH"] = "/nowhere"
 
 
+LIMIT_BEFORE = resource.getrlimit(resource.RLIMIT_NOFILE)
+
 CHANGES: dict[str, Callable[[], Any]] = {
     "folder": lambda: os.chdir("/"),
     "environment": lambda: os.environ.update(PATH="/nowhere", PYTHONPATH="/nowhere", LEFT_BEHIND="1"),
@@ -195,7 +197,8 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "handlers": lambda: [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGUSR1, signal.SIGCHLD)],
     "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR2}),
     "locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
-    "limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
+    # By one only: the worker of a test shares its process with all the files that other tests have open.
+    "limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT_BEFORE[0] - 1, LIMIT_BEFORE[1])),
     "recursion": lambda: sys.setrecursionlimit(150),
     "sockets": lambda: socket.setdefaulttimeout(0.001),
     "threads": lambda: threading.Thread(target=time.sleep, args=(FOREVER_S,), daemon=True).start(),
