@@ -162,12 +162,13 @@ class JobStore:
         """Commit outcomes other than HandedBack. A stale delivery is refused, and says so."""
         _check_size(commits)
         arguments: list[Argument] = [worker, len(commits)]
+        noted: list[Argument] = []
         for commit in commits:
             job, (outcome, blob) = commit.delivery, _words(commit.outcome)
             arguments += (f"{job.priority_index} {commit.ttl_ms} {outcome}", job.id, job.token, job.entry, blob)
-        for commit in commits:
             if commit.progress is not None:
-                arguments += (commit.delivery.id, commit.delivery.token, _encode(commit.progress))
+                noted += (job.id, job.token, _encode(commit.progress))
+        arguments += noted
         return [_COMMIT_CODES[code] for code in await self._run("commit", queue, arguments)]
 
     async def hand_back(self, queue: Queue, *, worker: str, deliveries: Sequence[Delivery]) -> list[CommitCode]:

@@ -67,16 +67,16 @@ def decide(happening: Happening, terms: Terms, traceparent: str = "") -> Outcome
 
     What the handler returned or raised is read here, and reading it calls code of users' classes.
     """
+    if type(happening) is Returned:  # most are
+        return _succeed(happening.value, terms, traceparent)
     try:
         return _decide(happening, terms, traceparent)
     except BaseException as failure:  # noqa: BLE001 - the last guard: without an outcome the worker would end
         return _try_again(describe_failure(UndecidableError(failure), terms.attempt, traceparent), terms)
 
 
-def _decide(happening: Happening, terms: Terms, traceparent: str) -> Outcome | None:
+def _decide(happening: Raised | TimedOut | Interrupted | Unreadable, terms: Terms, traceparent: str) -> Outcome | None:
     match happening:
-        case Returned(value):
-            return _succeed(value, terms, traceparent)
         case Raised(error):
             return _steer(error, terms, traceparent)
         case TimedOut(timeout_s):

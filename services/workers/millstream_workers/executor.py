@@ -90,8 +90,11 @@ class Executor:
         finally:
             self.running.discard(running)
         self._settle(running, outcome, handler.policy)
-        # What the handler has left in context variables belongs to no line but its own.
-        self._clean.run(self._record, delivery, outcome, terms, wait_s, run_s, span)
+        if self._clean.is_current():
+            self._record(delivery, outcome, terms, wait_s, run_s, span)
+        else:
+            # What the handler has left in context variables belongs to no line but its own.
+            self._clean.run(self._record, delivery, outcome, terms, wait_s, run_s, span)
 
     def fail(self, running: Running, error: Exception) -> None:
         """Settle a delivery as a failed attempt, because of a defect of this worker."""

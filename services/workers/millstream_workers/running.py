@@ -72,9 +72,9 @@ class Running:
         """Note that the handler has ended."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._scope is not None:
+        if self._scope is not None and self._scope.is_spent:
             self._scope.end()
-            self._scope = None
+        self._scope = None
 
     @contextmanager
     def untimed(self) -> Iterator[None]:
