@@ -67,7 +67,7 @@ def decide(happening: Happening, terms: Terms, traceparent: str = "") -> Outcome
 
     What the handler returned or raised is read here, and reading it calls code of users' classes.
     """
-    if type(happening) is Returned:  # most are
+    if isinstance(happening, Returned):  # most are
         return _succeed(happening.value, terms, traceparent)
     try:
         return _decide(happening, terms, traceparent)

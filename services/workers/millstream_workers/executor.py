@@ -91,6 +91,7 @@ class Executor:
             self.running.discard(running)
         self._settle(running, outcome, handler.policy)
         if self._clean.is_current():
+            scope.is_clean = True
             self._record(delivery, outcome, terms, wait_s, run_s, span)
         else:
             # What the handler has left in context variables belongs to no line but its own.
@@ -109,7 +110,7 @@ class Executor:
         """Decode and call. Returns: what happened."""
         if running.interruption:  # while it waited for a slot, or to run alone
             return Interrupted(running.interruption)
-        if isinstance(running.delivery.spec, NewerSpec) and (left := await self._releases.look_newer(running.delivery)):
+        if type(running.delivery.spec) is NewerSpec and (left := await self._releases.look_newer(running.delivery)):
             return left
         try:
             payload = handler.decode(running.delivery.spec.payload)
@@ -184,11 +185,12 @@ class Executor:
 
     def _settle(self, running: Running, outcome: Outcome | None, policy: TypePolicy) -> None:
         delivery = running.delivery
+        progress = None if running.progress is running.stored_progress else running.progress
         if outcome is None:
             self._holder.let_go(delivery)
             self._metrics.count_attempts(delivery.queue.type, "lost")
             return
-        self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000), running.unstored_progress))
+        self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000), progress))
 
     def _record(
         self,

@@ -124,6 +124,7 @@ class Runners:
                 while self._ready and self._busy < self._limit:
                     running = self._ready.popleft()
                     self._busy += 1
+                    scope.is_clean = False
                     self._call_next()
                     try:
                         await self._execute(running, scope)
@@ -134,7 +135,7 @@ class Runners:
                         or task.cancelling()
                         # Whoever keeps a reference to the task could cancel the next job that runs in it.
                         or sys.getrefcount(task) > references
-                        or not self._clean.is_current()
+                        or not (scope.is_clean or self._clean.is_current())
                     ):
                         if self._ready:
                             self._wake()

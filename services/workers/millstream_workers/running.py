@@ -19,7 +19,6 @@ class Running:
     """
 
     __slots__ = (
-        "_deadline",
         "_scope",
         "_timer",
         "begun_at",
@@ -42,7 +41,6 @@ class Running:
         """The newest that Redis has. A field of its own: a note that comes during a renewal must not be lost."""
         self.begun_at = self.renewed_at = time.monotonic()
         self._scope: StopScope | None = None
-        self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -79,17 +77,16 @@ class Running:
     @contextmanager
     def untimed(self) -> Iterator[None]:
         """Stop the clock of the timeout for a block: what the worker has to do before the handler begins."""
-        if self._deadline is None:
+        if self._timer is None:
             yield
             return
-        loop, deadline = asyncio.get_running_loop(), self._deadline
-        begun = loop.time()
-        if self._timer is not None:
-            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        left_s = self._timer.when() - loop.time()
+        self._timer.cancel()
         try:
             yield
         finally:
-            self._run_until(deadline + loop.time() - begun)
+            self._run_until(loop.time() + left_s)
 
     def interrupt(self, why: Interruption, cleanup_s: float | None = None) -> None:
         """Stop the handler, if it still runs. To be called on the event loop; the first reason stands.
@@ -104,5 +101,4 @@ class Running:
                 self._scope.stop(cleanup_s)
 
     def _run_until(self, deadline: float) -> None:
-        self._deadline = deadline
         self._timer = asyncio.get_running_loop().call_at(deadline, self.interrupt, Interruption.TIMED_OUT)

@@ -19,7 +19,7 @@ _ASK_AGAIN_S = 0.005
 class StopScope:
     """Surrounds the jobs of one task, one after the other, until one of them is stopped. Lives on the event loop."""
 
-    __slots__ = ("_cleanup_s", "_inner", "_outer", "_task", "_timer", "gives_up_at", "is_spent")
+    __slots__ = ("_cleanup_s", "_inner", "_outer", "_task", "_timer", "gives_up_at", "is_clean", "is_spent")
 
     def __init__(self, cleanup_s: float) -> None:
         self._cleanup_s = cleanup_s
@@ -29,6 +29,8 @@ class StopScope:
         self._timer: asyncio.TimerHandle | None = None
         self.is_spent = False
         """Whether a job was stopped: its task runs no other."""
+        self.is_clean = False
+        """Whether the job that has just run is known to have left the context as it was."""
         self.gives_up_at = math.inf
         """When the time for clean-up is over, on the loop's clock."""
 
