@@ -186,6 +186,58 @@ async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(f
         assert (job.result, job.deliveries, job.crashes) == ("well", 1, 0)
 
 
+def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
+    """Return so many recipes: a worker is started once for all of them."""
+    recipes: list[Any] = []
+
+    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def collect(recipe: Any) -> None:
+        recipes.append(recipe)
+
+    collect()
+    return recipes
+
+
+@both
+async def test_a_worker_outlives_all_exceptions_and_results_that_can_be_thought_of(floor: Floor, kind: str) -> None:
+    """Every job of hundreds ends, or waits to be tried again, and a neighbour runs through it all."""
+    app, gate = App("test"), anyio.Event()
+    raised, returned = drawn(misbehaviour.exceptions, 150), drawn(misbehaviour.results, 150)
+
+    def misbehave(number: int, ctx: Context) -> Any:
+        if ctx.fence > 1:
+            return "well"
+        if number < len(raised):
+            raise misbehaviour.build(raised[number])
+        return misbehaviour.build_result(returned[number - len(raised)])
+
+    @app.job("loop", retry=Retry(base=0.0))
+    async def on_loop(number: int, ctx: Context) -> Any:
+        return misbehave(number, ctx)
+
+    @app.job("thread", retry=Retry(base=0.0))
+    def in_thread(number: int, ctx: Context) -> Any:
+        return misbehave(number, ctx)
+
+    @app.job("neighbour")
+    async def neighbour() -> str:
+        await gate.wait()
+        return "well"
+
+    hired = await floor.hire(app, concurrency=20)
+    beside = await floor.submit("neighbour")
+    for job_id in await floor.submit_many(kind, list(range(len(raised) + len(returned)))):
+        # One that asks to snooze for days is scheduled, and as well off.
+        await floor.until(job_id, JobState.SCHEDULED, *(state for state in JobState if state.is_settled))
+        job = await floor.job(job_id)
+        assert (job.crashes, job.handbacks) == (0, 0)
+    assert hired.is_running
+    gate.set()
+    job = await floor.settled(beside)
+    assert (job.result, job.deliveries) == ("well", 1)
+
+
 @pytest.mark.parametrize("spawn", ["asyncio", "anyio", "forgotten"])
 async def test_a_task_of_a_handler_that_wants_to_exit_ends_no_worker(floor: Floor, spawn: str) -> None:
     """Asyncio lets SystemExit out of its loop from any task; here it is a failed attempt, or the task's own affair."""
