@@ -98,6 +98,13 @@ def test_a_discard_without_its_base_constructor_discards() -> None:
     assert decide(Raised(OwnDiscard("A1")), FIRST) == CancelledOutcome("discarded: A1")
 
 
+@pytest.mark.parametrize("surprise", ["raises ValueError", "raises a panic"])
+def test_a_discard_whose_reason_cannot_be_read_discards(surprise: str) -> None:
+    """That it asks for its end can be told; the reason is what Python has kept."""
+    error = misbehaviour.make_exception(Discard, {"reason": misbehaviour.SURPRISES[surprise]})
+    assert decide(Raised(error), FIRST) == CancelledOutcome("discarded: what it was called with")
+
+
 def test_a_dead_without_its_base_constructor_buries_and_names_its_class() -> None:
     """Where there is no text at all, the name of the class says most."""
     outcome = decide(Raised(OwnDead(sku="A1")), FIRST)
