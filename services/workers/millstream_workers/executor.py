@@ -185,12 +185,11 @@ class Executor:
 
     def _settle(self, running: Running, outcome: Outcome | None, policy: TypePolicy) -> None:
         delivery = running.delivery
-        progress = None if running.progress is running.stored_progress else running.progress
         if outcome is None:
             self._holder.let_go(delivery)
             self._metrics.count_attempts(delivery.queue.type, "lost")
             return
-        self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000), progress))
+        self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000), running.unstored_progress))
 
     def _record(
         self,

@@ -133,7 +133,7 @@ class Runners:
                     if (
                         scope.is_spent
                         or task.cancelling()
-                        # Whoever keeps a reference to the task could cancel the next job that runs in it.
+                        # A handler that keeps a reference to its task could cancel the next job that runs in it.
                         or sys.getrefcount(task) > references
                         or not (scope.is_clean or self._clean.is_current())
                     ):
