@@ -38,11 +38,17 @@ class Admission:
             raise InvalidError(at, f"the payload does not fit the schema of `{job_type}`")
         return found.registration.policy
 
-    async def admit_anew(
-        self, decoded: Decoded, catalogue: TypeCatalogue, tenant: Tenant, prefix: str = ""
+    async def admit_by_newest(
+        self, decoded: Decoded, known: KnownTypes, catalogue: TypeCatalogue, tenant: Tenant, prefix: str = ""
     ) -> TypePolicy:
-        """Decide once more about what was refused, by what workers have registered by now. Raises: InvalidError."""
-        return self.admit(decoded, await catalogue.newest(tenant), prefix)
+        """Admit by these types, but refuse by none that were read before a worker may have registered others.
+
+        Raises: InvalidError.
+        """
+        try:
+            return self.admit(decoded, known, prefix)
+        except InvalidError:
+            return self.admit(decoded, await catalogue.newest(tenant), prefix)
 
 
 def _unknown_type(job_type: JobType, known: KnownTypes, prefix: str) -> InvalidError:

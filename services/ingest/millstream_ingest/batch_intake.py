@@ -18,7 +18,7 @@ from millstream_ingest.problems import INVALID_REQUEST
 from millstream_ingest.refusal_log import RefusalLog
 from millstream_ingest.refusals import refusal_of
 from millstream_streams import Durability, EnqueueCode, Enqueued, RedisClock, StoreUnavailableError
-from millstream_submission import Admission, BuiltJob, Decoded, InvalidError, SubmissionError, TypeCatalogue, build_job
+from millstream_submission import Admission, BuiltJob, Decoded, SubmissionError, TypeCatalogue, build_job
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
 PATH = "/v1/jobs/batch"
@@ -158,10 +158,7 @@ class BatchIntake:
             try:
                 decoded = decode_submission(part, batch.format.encoding, pointer, self._clock.now_s)
                 job_type = decoded.submission.type
-                try:
-                    policy = self._admission.admit(decoded, known, pointer)
-                except InvalidError:
-                    policy = await self._admission.admit_anew(decoded, self._catalogue, batch.tenant, pointer)
+                policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, batch.tenant, pointer)
             except SubmissionError as error:
                 draft.refuse(index, job_type, refusal_of(error))
             else:

@@ -4,7 +4,7 @@ import time
 
 from msgspec import Struct
 
-from millstream_contracts import Job, JobId, Queue, Tenant, TypePolicy
+from millstream_contracts import Job, JobId, Queue, Tenant
 from millstream_ingest.appender import Appender
 from millstream_ingest.bodies import decode_submission
 from millstream_ingest.errors import IngestError
@@ -15,8 +15,6 @@ from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, Redi
 from millstream_submission import (
     Admission,
     BuiltJob,
-    Decoded,
-    InvalidError,
     SubmissionError,
     TypeCatalogue,
     build_job,
@@ -78,7 +76,10 @@ class Intake:
         try:
             decoded = decode_submission(body, encoding, clock=self._clock.now_s)
             job_type = decoded.submission.type
-            policy = await self._admit(decoded, tenant)
+            known = self._catalogue.fresh(tenant)
+            if known is None:
+                known = await self._catalogue.of(tenant)
+            policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, tenant)
             built = build_job(
                 self._tracer,
                 tenant,
@@ -103,13 +104,6 @@ class Intake:
             raise
         self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
         return accepted
-
-    async def _admit(self, decoded: Decoded, tenant: Tenant) -> TypePolicy:
-        known = self._catalogue.fresh(tenant)
-        try:
-            return self._admission.admit(decoded, await self._catalogue.of(tenant) if known is None else known)
-        except InvalidError:
-            return await self._admission.admit_anew(decoded, self._catalogue, tenant)
 
     async def _stored_before(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
         if enqueued.code is EnqueueCode.KEY_REUSED:

@@ -14,7 +14,6 @@ from millstream_submission import (
     MSGPACK,
     Admission,
     BuiltJob,
-    InvalidError,
     KnownQueues,
     KnownTypes,
     SubmissionError,
@@ -87,10 +86,7 @@ class ChildSubmitter:
     async def _child(self, parent: TraceContext, content: bytes, known: KnownTypes, pointer: str) -> BuiltJob:
         try:
             decoded = decode_submission(content, MSGPACK, pointer, self._clock)
-            try:
-                policy = self._admission.admit(decoded, known, pointer)
-            except InvalidError:
-                policy = await self._admission.admit_anew(decoded, self._catalogue, self._tenant, pointer)
+            policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, self._tenant, pointer)
         except SubmissionError as error:
             raise InvalidChildError(error) from error
         return build_job(self._tracer, self._tenant, decoded, policy, caller=parent, clock=self._clock)
