@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from chaos.fault_proxy import FaultProxy
 from ingest.serving import Ingest, running_ingest
 
+from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, TypePolicy, TypeRegistration
 from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, parse_redis_url
+from millstream_streams import Broker, open_broker, parse_redis_url
 
 EMAIL_SCHEMA = {
     "type": "object",
@@ -44,3 +46,17 @@ async def registered(broker: Broker) -> TypeRegistration:
     )
     await broker.registry.add_types(DEFAULT_TENANT, [registration])
     return registration
+
+
+@pytest.fixture
+async def link(own_redis: EmbeddedRedis) -> AsyncIterator[FaultProxy]:
+    """Yield a way to a Redis of this test's own that can be slow or broken, and lead elsewhere."""
+    async with FaultProxy(("127.0.0.1", own_redis.port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def primary(own_redis: EmbeddedRedis, namespace: str) -> AsyncIterator[Broker]:
+    """Yield a broker on the server itself, where others are at the end of the link."""
+    async with open_broker(own_redis.url, namespace=namespace) as opened:
+        yield opened

@@ -13,10 +13,9 @@ from msgspec.structs import replace
 from streams.seeds import commit, take_one
 from waiting import wait_until
 
-from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import Queue
 from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, open_broker, parse_redis_url
+from millstream_streams import Broker, parse_redis_url
 
 CLIENTS = 400
 SLOW_S = 0.15
@@ -24,24 +23,10 @@ SLOW_S = 0.15
 
 
 @pytest.fixture
-async def link(own_redis: EmbeddedRedis) -> AsyncIterator[FaultProxy]:
-    """Yield a way to a Redis of this test's own that can be slow."""
-    async with FaultProxy(("127.0.0.1", own_redis.port)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def ingest(link: FaultProxy, config: IngestConfig) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it."""
     async with running_ingest(replace(config, redis=parse_redis_url(link.url))) as running:
         yield running
-
-
-@pytest.fixture
-async def direct(own_redis: EmbeddedRedis, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker on the server itself."""
-    async with open_broker(own_redis.url, namespace=namespace) as opened:
-        yield opened
 
 
 class Client:
@@ -86,7 +71,7 @@ async def hang_up(clients: list[Client]) -> None:
 
 
 async def test_those_who_hang_up_while_reads_are_under_way_cost_the_others_nothing(
-    ingest: Ingest, link: FaultProxy, direct: Broker, queue: Queue
+    ingest: Ingest, link: FaultProxy, primary: Broker, queue: Queue
 ) -> None:
     """Their reads end unheard: the others hear of the end of their job, over the connections that there were."""
     job = await ingest.submit()
@@ -100,7 +85,7 @@ async def test_those_who_hang_up_while_reads_are_under_way_cost_the_others_nothi
     await wait_until(lambda: ingest.parts.waiter.waiting == CLIENTS // 2, "half of them are gone")
     link.heal()
     assert (await ingest.get(f"/v1/jobs/{job['id']}"))["state"] == "queued"
-    await commit(direct, await take_one(direct, queue))
+    await commit(primary, await take_one(primary, queue))
     assert await statuses(clients[1::2]) == {200: CLIENTS // 2}
     assert link.traffic.since(before).connections == 0
 

@@ -12,7 +12,7 @@ from ingest.serving import Ingest, problem, running_ingest
 from msgspec.structs import replace
 from waiting import wait_until
 
-from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
+from millstream_cli.embedded import start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_ingest.config import IngestConfig
 from millstream_streams import Broker, open_broker, parse_redis_url
@@ -38,25 +38,11 @@ REQUESTS = [
 
 
 @pytest.fixture
-async def link(own_redis: EmbeddedRedis) -> AsyncIterator[FaultProxy]:
-    """Yield a way to a Redis of this test's own that can be broken, and lead elsewhere."""
-    async with FaultProxy(("127.0.0.1", own_redis.port)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def ingest(link: FaultProxy, config: IngestConfig) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it, with the logs of its process: a terminal's tracebacks take seconds."""
     configure_logs("ingest", "info", StringIO())
     async with running_ingest(replace(config, redis=parse_redis_url(link.url))) as running:
         yield running
-
-
-@pytest.fixture
-async def primary(own_redis: EmbeddedRedis, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker on the server itself."""
-    async with open_broker(own_redis.url, namespace=namespace) as opened:
-        yield opened
 
 
 async def readiness(ingest: Ingest) -> dict[str, bool]:
