@@ -394,13 +394,15 @@ def _fork(*, raising: bool) -> str:
 
 
 def _closed_channel() -> str:
-    os.closerange(3, 256)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     return "returned"
 
 
 def _replaced_channel() -> str:
-    os.closerange(3, 256)
-    kept = [os.open(os.devnull, os.O_RDWR) for _ in range(30)]
+    """Close all files and give their numbers to others; a worker with many open files has high ones."""
+    highest = max(int(file.name) for file in Path("/dev/fd").iterdir())
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    kept = [os.open(os.devnull, os.O_RDWR) for _ in range(3, highest + 1)]
     return f"returned with {len(kept)} files"
 
 
