@@ -16,15 +16,15 @@ from cli.commands import run, run_program, started_program
 from msgspec import inspect
 
 from millstream_cli.embedded import EmbeddedRedis
-from millstream_cli.errors import SettingsError
 from millstream_cli.main import main
 from millstream_cli.redis_access import address_of
 from millstream_cli.settings import ALL_SETTINGS, HistorySettings, RedisSettings, load
-from millstream_cli.settings_reader import variables_of
 from millstream_cli.system import free_ports
 from millstream_dispatcher.config import DispatcherConfig
 from millstream_ingest.config import IngestConfig
 from millstream_reaper.config import ReaperConfig
+from millstream_runtime.errors import SettingsError
+from millstream_runtime.settings_reader import variables_of
 from millstream_streams import parse_redis_url
 from millstream_workers.config import WorkerConfig
 

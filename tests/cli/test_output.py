@@ -7,9 +7,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from millstream_cli.errors import SettingsError
 from millstream_cli.output import one_line_errors, print_fields, print_json, print_table
 from millstream_contracts import Job, JobId, JobState, JobType
+from millstream_runtime.errors import SettingsError
 
 JOB = Job(id=JobId("a.b_1"), type=JobType("a.b"), state=JobState.SUCCEEDED, created_at=datetime(2026, 1, 2, tzinfo=UTC))
 

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream_cli.errors import SettingsError
-from millstream_cli.secret import Secret
 from millstream_cli.settings import (
     ALL_SETTINGS,
     DispatcherSettings,
@@ -19,7 +17,9 @@ from millstream_cli.settings import (
     WorkerSettings,
     load,
 )
-from millstream_cli.settings_reader import variables_of
+from millstream_runtime.errors import SettingsError
+from millstream_runtime.secret import Secret
+from millstream_runtime.settings_reader import variables_of
 
 
 def problems_of(kind: type[msgspec.Struct], environ: dict[str, str], **options: object) -> tuple[str, ...]:

@@ -21,8 +21,9 @@ from millstream_dispatcher.historian import GROUP, Historian
 from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.service import historian
 from millstream_history import HistorySchemaError, HistoryUnavailableError, migrate, open_history
+from millstream_runtime import Duty, DutyRunner
 from millstream_streams import Broker
-from millstream_telemetry import Duty, DutyMetrics, DutyRunner, MetricRegistry
+from millstream_telemetry import DutyMetrics, MetricRegistry
 
 STATES = "SELECT id, state, version FROM jobs ORDER BY id"
 KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"

@@ -9,8 +9,9 @@ from waiting import wait_until
 from millstream_contracts import DEFAULT_TENANT, EventKind, JobState, JobType, Queue
 from millstream_dispatcher.agenda import Agenda
 from millstream_dispatcher.promoter import Promoter, Promotion
+from millstream_runtime import DutyRunner
 from millstream_streams import Broker, JobStore, Release, StoreUnavailableError, open_broker
-from millstream_telemetry import DutyMetrics, DutyRunner, MetricRegistry
+from millstream_telemetry import DutyMetrics, MetricRegistry
 
 INTERVAL_S = 600.0
 

@@ -23,8 +23,9 @@ from millstream_contracts import (
     Queue,
     new_job_id,
 )
+from millstream_runtime import StopOrders
 from millstream_streams import Broker, NewJob, open_broker, parse_redis_url
-from millstream_telemetry import JobTracer, MetricRegistry, StopOrders
+from millstream_telemetry import JobTracer, MetricRegistry
 from millstream_workers.config import WorkerConfig
 from millstream_workers.service import Worker, select_handlers
 

@@ -15,8 +15,8 @@ from workers.floor import Floor, open_floor, queue_of_id, queue_of_type
 from millstream import App, Context
 from millstream_cli.embedded import HOST, EmbeddedRedis
 from millstream_contracts import JobState, Priority
+from millstream_runtime import Pulse
 from millstream_streams import open_broker
-from millstream_telemetry import Pulse
 from millstream_workers.intake import Intake
 from millstream_workers.slots import Slots
 

@@ -6,8 +6,8 @@ from workers.floor import Floor, open_floor
 
 from millstream import App
 from millstream_cli.embedded import EmbeddedRedis
+from millstream_runtime import HealthCheck
 from millstream_streams import StoreUnavailableError, open_broker
-from millstream_telemetry import HealthCheck
 
 
 class Stale:

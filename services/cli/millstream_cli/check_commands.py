@@ -9,7 +9,6 @@ from msgspec.structs import asdict
 
 from millstream import MillstreamError
 from millstream_cli.apps import load_apps
-from millstream_cli.errors import CliError
 from millstream_cli.output import json_option, one_line_errors, print_json, print_table
 from millstream_cli.redis_access import address_of
 from millstream_cli.settings import RedisSettings, WorkerSettings, load
@@ -20,7 +19,7 @@ from millstream_workers.errors import WorkerError
 @click.command()
 @click.argument("apps", nargs=-1, required=True)
 @json_option
-@one_line_errors(CliError, WorkerError, MillstreamError)
+@one_line_errors(WorkerError, MillstreamError)
 def check(apps: tuple[str, ...], *, as_json: bool) -> None:
     """Check the handlers of APPS, each `module:name`, without Redis."""
     app = load_apps(apps, load(WorkerSettings, os.environ))
@@ -46,7 +45,7 @@ def check(apps: tuple[str, ...], *, as_json: bool) -> None:
 @click.command()
 @click.option("--for", "service", type=click.Choice(list(NEEDS)), help="Try all that this service does on Redis.")
 @json_option
-@one_line_errors(CliError, StoreError)
+@one_line_errors(StoreError)
 def doctor(service: str | None, *, as_json: bool) -> None:
     """Look at Redis: whether jobs are safe on it and may be moved, and what could be better. Exits 1 when not."""
     settings = load(RedisSettings, os.environ)

@@ -10,12 +10,11 @@ import click
 import msgspec
 
 from millstream import MillstreamError, SyncClient
-from millstream_cli.errors import CliError
 from millstream_cli.output import json_option, one_line_errors, print_fields, print_json, print_table
 from millstream_cli.settings import ClientSettings, load
 from millstream_contracts import ActionReport, Job
 
-client_errors = one_line_errors(CliError, MillstreamError, TypeError, ValueError, OSError)
+client_errors = one_line_errors(MillstreamError, TypeError, ValueError, OSError)
 
 url_option = click.option("--url", help="Address of the HTTP API; else MILLSTREAM_URL, else http://127.0.0.1:8080.")
 

@@ -1,7 +1,6 @@
 """Errors of the command line.
 
 CliError                      printed as one line; the process exits with `exit_code`
-├── SettingsError             environment variables or options that cannot be used, all of them at once
 ├── NoRedisError              no Redis server is installed
 ├── RedisStartError           a Redis server was found and does not start
 │   ├── FolderInUseError      another process works on the same data folder
@@ -19,16 +18,6 @@ class CliError(Exception):
     """Anything that ends a command."""
 
     exit_code: ClassVar[int] = 1
-
-
-class SettingsError(CliError):
-    """Environment variables or options that cannot be used: one line for each."""
-
-    exit_code = 2
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
 
 
 class NoRedisError(CliError):

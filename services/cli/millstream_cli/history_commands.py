@@ -5,11 +5,11 @@ import os
 import anyio
 import click
 
-from millstream_cli.errors import CliError, SettingsError
 from millstream_cli.output import json_option, one_line_errors, print_json
 from millstream_cli.settings import HistorySettings, load
 from millstream_history import HistoryError, HistoryUnavailableError, Schema
 from millstream_history import migrate as migrate_history
+from millstream_runtime.errors import SettingsError
 
 ASK_EVERY_S = 1.0
 
@@ -23,7 +23,7 @@ ASK_EVERY_S = 1.0
     help="Seconds to wait for a database that is away.",
 )
 @json_option
-@one_line_errors(CliError, HistoryError)
+@one_line_errors(HistoryError)
 def migrate(*, wait_s: float, as_json: bool) -> None:
     """Make the tables of the history database, or bring them to this release. Safe to run again, and at every start.
 

@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from millstream_cli.errors import CliError
+from millstream_runtime import ServiceStartError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -47,14 +50,18 @@ def print_fields(value: msgspec.Struct) -> None:
 
 
 def one_line_errors(*kinds: type[Exception]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Turn these errors of a command into one line and the exit status that the error names, or 1."""
+    """Turn errors of a command into one line and the exit status that the error names, or 1.
+
+    Of these kinds, and of those that every command has: CliError, ServiceStartError.
+    """
+    one_line: tuple[type[Exception], ...] = (CliError, ServiceStartError, *kinds)
 
     def decorate(command: Callable[P, R]) -> Callable[P, R]:
         @wraps(command)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return command(*args, **kwargs)
-            except kinds as error:
+            except one_line as error:
                 for line in str(error).splitlines():
                     click.echo(f"millstream: {line}", err=True)
                 raise click.exceptions.Exit(getattr(error, "exit_code", 1)) from None

@@ -12,7 +12,6 @@ import click
 
 from millstream import Discard, MillstreamError, Snooze
 from millstream_cli.apps import BUILTIN, load_apps
-from millstream_cli.errors import CliError
 from millstream_cli.output import one_line_errors
 from millstream_cli.redis_access import address_of
 from millstream_cli.settings import (
@@ -32,23 +31,15 @@ from millstream_ingest.errors import BindError, IngestError
 from millstream_ingest.service import run as run_ingest
 from millstream_reaper.config import ReaperConfig
 from millstream_reaper.service import run_reaper
+from millstream_runtime import hold_standard_streams, ignore_late_signals, prepare_signals
 from millstream_streams import StoreError
-from millstream_telemetry import (
-    JobTracer,
-    TelemetryError,
-    configure_logs,
-    configure_tracing,
-    end_tracing,
-    hold_standard_streams,
-    ignore_late_signals,
-    prepare_signals,
-)
+from millstream_telemetry import JobTracer, TelemetryError, configure_logs, configure_tracing, end_tracing
 from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import WorkerError
 from millstream_workers.service import run_worker
 
 service_errors = one_line_errors(
-    CliError, StoreError, HistoryError, TelemetryError, WorkerError, IngestError, BindError, MillstreamError, OSError
+    StoreError, HistoryError, TelemetryError, WorkerError, IngestError, BindError, MillstreamError, OSError
 )
 
 

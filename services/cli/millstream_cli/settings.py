@@ -11,10 +11,10 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from millstream_cli.masking import mask_path, mask_text
-from millstream_cli.secret import Secret
-from millstream_cli.settings_reader import read_settings
 from millstream_contracts import limits
+from millstream_runtime.masking import mask_path, mask_text
+from millstream_runtime.secret import Secret
+from millstream_runtime.settings_reader import read_settings
 
 _ADDRESS = {"is_address": True}
 """Marks what is shown without credentials, and not at all where it cannot be read."""

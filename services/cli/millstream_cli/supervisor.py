@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 from millstream_cli.child import Child, ChildSpec, Sink, describe_exit
 from millstream_cli.errors import ChildEndedError
 from millstream_cli.readiness import wait_until_ready
-from millstream_telemetry import STACK_SIGNALS, stop_signals
+from millstream_runtime import STACK_SIGNALS, stop_signals
 
 SPEAKER = "supervisor"
 """The name under which the supervisor's own lines reach the sink."""

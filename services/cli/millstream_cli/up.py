@@ -10,13 +10,12 @@ import click
 
 from millstream import MillstreamError
 from millstream_cli.apps import BUILTIN, load_apps
-from millstream_cli.errors import CliError
 from millstream_cli.line_printer import LinePrinter
 from millstream_cli.output import one_line_errors
 from millstream_cli.redis_access import address_of
 from millstream_cli.settings import IngestSettings, WorkerSettings, load
-from millstream_cli.settings_reader import variables_of
 from millstream_cli.system import SystemPlan, run_system
+from millstream_runtime.settings_reader import variables_of
 from millstream_streams import NEEDS, MissingRightError, RedisAddress, StoreError, StoreUnavailableError, open_broker
 from millstream_workers.errors import WorkerError
 
@@ -28,7 +27,7 @@ DEFAULT_FOLDER = Path(".millstream")
 @click.option("--port", type=int, help="Port of the HTTP API; 8080 unless MILLSTREAM_PORT says otherwise.")
 @click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Worker processes.")
 @click.option("--data", type=click.Path(path_type=Path), default=DEFAULT_FOLDER, show_default=True)
-@one_line_errors(CliError, StoreError, WorkerError, MillstreamError, OSError)
+@one_line_errors(StoreError, WorkerError, MillstreamError, OSError)
 def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> None:
     """Run the whole system here, with the handlers of APPS, until Ctrl-C.
 

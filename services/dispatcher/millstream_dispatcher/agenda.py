@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from millstream_contracts import Queue
+from millstream_runtime import Wake
 from millstream_streams import Registry, StoreError
-from millstream_telemetry import Wake
 
 AHEAD = 0.1
 """Share of the interval by which a queue may be looked at early, so that such looks come together."""

@@ -2,8 +2,9 @@
 
 from millstream_contracts import JobState, Queue
 from millstream_dispatcher.agenda import Agenda
+from millstream_runtime import DutyResult
 from millstream_streams import JobStore, for_each_queue
-from millstream_telemetry import DispatcherMetrics, DutyResult
+from millstream_telemetry import DispatcherMetrics
 
 
 class Expiries(DutyResult, frozen=True):

@@ -8,8 +8,9 @@ from collections import defaultdict
 
 from millstream_contracts import JobType, Queue
 from millstream_dispatcher.agenda import Agenda
+from millstream_runtime import DutyResult
 from millstream_streams import Depths, JobStore, Registry, for_each_queue, sum_depths
-from millstream_telemetry import DispatcherMetrics, DutyResult, MetricRegistry
+from millstream_telemetry import DispatcherMetrics, MetricRegistry
 
 IN_TIME = 0.9
 """Share of the interval after which it measures again at the latest: those whom a measurement spares a look wait for it

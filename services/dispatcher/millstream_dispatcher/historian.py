@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from millstream_contracts import Event, Queue, QueueEvents
 from millstream_history import History, HistoryError, Rows, Schema, rows_of
+from millstream_runtime import DutyResult, HealthCheck
 from millstream_streams import Broker, EventFeed
-from millstream_telemetry import DutyResult, HealthCheck, HistoryMetrics
+from millstream_telemetry import HistoryMetrics
 
 GROUP = "history"
 NEED = "history"

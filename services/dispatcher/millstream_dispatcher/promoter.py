@@ -7,8 +7,8 @@ import structlog
 
 from millstream_contracts import Queue
 from millstream_dispatcher.agenda import Agenda
+from millstream_runtime import DutyResult
 from millstream_streams import JobStore, for_each_queue
-from millstream_telemetry import DutyResult
 
 
 class Promotion(DutyResult, frozen=True):

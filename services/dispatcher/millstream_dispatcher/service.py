@@ -10,21 +10,9 @@ from millstream_dispatcher.gauger import Gauger
 from millstream_dispatcher.historian import GROUP, Historian
 from millstream_dispatcher.promoter import Promoter
 from millstream_history import History, open_history
+from millstream_runtime import Duty, DutyRunner, FailureLog, HealthReport, heed_stop_signals, run_duties, serve_admin
 from millstream_streams import NEEDS, Broker, StoreUnavailableError, consumer_name, open_broker
-from millstream_telemetry import (
-    DispatcherMetrics,
-    Duty,
-    DutyMetrics,
-    DutyRunner,
-    FailureLog,
-    HealthReport,
-    HistoryMetrics,
-    MetricRegistry,
-    RedisMetrics,
-    heed_stop_signals,
-    run_duties,
-    serve_admin,
-)
+from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry, RedisMetrics
 
 PATIENCE_S = 1.0
 """A duty comes again by itself, so no call has to last: on a cluster the other nodes wait for it."""

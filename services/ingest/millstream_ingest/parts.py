@@ -12,9 +12,10 @@ from millstream_ingest.queue_surveyor import QueueSurveyor
 from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.refusal_log import RefusalLog
 from millstream_ingest.settled_waiter import SettledWaiter
+from millstream_runtime import HealthReport
 from millstream_streams import Broker
 from millstream_submission import TypeCatalogue
-from millstream_telemetry import HealthReport, IngestMetrics, JobTracer, MetricRegistry
+from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry
 
 
 class Parts(Struct, frozen=True, kw_only=True):

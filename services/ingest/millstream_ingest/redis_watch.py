@@ -6,8 +6,8 @@ from typing import NoReturn
 import anyio
 
 from millstream_ingest.deadline import Deadline
+from millstream_runtime import FailureLog, Health, HealthCheck, Pulse
 from millstream_streams import NEEDS, Broker, MissingRightError, StoreUnavailableError
-from millstream_telemetry import FailureLog, Health, HealthCheck, Pulse
 
 ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5

@@ -24,19 +24,16 @@ from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.refusal_log import RefusalLog
 from millstream_ingest.settled_waiter import SettledWaiter
 from millstream_ingest.submission_door import SubmissionDoor
+from millstream_runtime import HealthReport, heed_stop_signals, ignore_late_signals, serve_admin
 from millstream_streams import Broker, open_broker
 from millstream_submission import Admission, TypeCatalogue
 from millstream_telemetry import (
-    HealthReport,
     IngestMetrics,
     JobTracer,
     MetricRegistry,
     RedisMetrics,
     configure_logs,
     configure_tracing,
-    heed_stop_signals,
-    ignore_late_signals,
-    serve_admin,
 )
 
 MAX_CONNECTIONS = 16

@@ -6,8 +6,9 @@ import structlog
 
 from millstream_contracts import Queue
 from millstream_reaper.quiet_queues import QuietQueues
+from millstream_runtime import DutyResult
 from millstream_streams import JobStore, Registry, for_each_queue
-from millstream_telemetry import DutyResult, ReaperMetrics
+from millstream_telemetry import ReaperMetrics
 
 QUIET_PASSES = 2
 """For so many intervals a stream that had nothing to trim is left alone. What may come meanwhile is some 170 bytes a

@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from millstream_contracts import JobState, Queue
 from millstream_reaper.quiet_queues import QuietQueues
+from millstream_runtime import DutyResult
 from millstream_streams import FROM_THE_START, JobStore, RecoveredJob, Recovery, Registry, for_each_queue
-from millstream_telemetry import DutyResult, JobTracer, ReaperMetrics, TraceContext
+from millstream_telemetry import JobTracer, ReaperMetrics, TraceContext
 
 NEVER_S = 10 * 366 * 86_400.0
 

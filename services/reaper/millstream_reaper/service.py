@@ -6,21 +6,9 @@ from millstream_reaper.config import ReaperConfig
 from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.recoverer import Recoverer
 from millstream_reaper.sweeper import Sweeper
+from millstream_runtime import Duty, DutyRunner, FailureLog, HealthReport, heed_stop_signals, run_duties, serve_admin
 from millstream_streams import NEEDS, Broker, StoreUnavailableError, open_broker
-from millstream_telemetry import (
-    Duty,
-    DutyMetrics,
-    DutyRunner,
-    FailureLog,
-    HealthReport,
-    JobTracer,
-    MetricRegistry,
-    ReaperMetrics,
-    RedisMetrics,
-    heed_stop_signals,
-    run_duties,
-    serve_admin,
-)
+from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, ReaperMetrics, RedisMetrics
 
 PATIENCE_S = 1.0
 """A duty comes again by itself, so no call has to last: on a cluster the other nodes wait for it."""

@@ -5,8 +5,8 @@ from datetime import timedelta
 import structlog
 
 from millstream_contracts import Queue
+from millstream_runtime import DutyResult
 from millstream_streams import JobStore, Registry, for_each_queue
-from millstream_telemetry import DutyResult
 
 
 class Sweep(DutyResult, frozen=True):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import anyio
 import structlog
 
-from millstream_telemetry import StopOrders
+from millstream_runtime import StopOrders
 from millstream_workers.happenings import Interruption
 from millstream_workers.running import Running
 from millstream_workers.slots import Slots

@@ -14,6 +14,7 @@ import structlog
 from anyio.lowlevel import checkpoint
 
 from millstream_contracts import Queue, limits
+from millstream_runtime import Pulse
 from millstream_streams import (
     MAX_BLOCK_S,
     Delivery,
@@ -24,7 +25,6 @@ from millstream_streams import (
     StoreUnavailableError,
     backoff_s,
 )
-from millstream_telemetry import Pulse
 from millstream_workers.sharing import Shares, share_out
 from millstream_workers.slots import Slots
 

@@ -16,8 +16,8 @@ import msgspec
 import structlog
 
 from millstream_contracts import JobId, Progress, Queue, limits
+from millstream_runtime import FailureLog, HealthCheck, Pulse
 from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, backoff_s, for_each_queue, open_broker
-from millstream_telemetry import FailureLog, HealthCheck, Pulse
 from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import LeaseKeeperError
 from millstream_workers.happenings import Interruption

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 import structlog
 
 from millstream_contracts import JobType, Queue, Tenant
+from millstream_runtime import DutyResult
 from millstream_streams import Registry
-from millstream_telemetry import DutyResult
 
 
 class PartitionFinder:

@@ -13,6 +13,17 @@ import structlog
 from millstream import App
 from millstream.handler import Handler
 from millstream_contracts import HandedBack, JobType, Queue, did_you_mean
+from millstream_runtime import (
+    DutyRunner,
+    FailureLog,
+    Health,
+    HealthCheck,
+    HealthReport,
+    Pulse,
+    StopOrders,
+    heed_stop_signals,
+    serve_admin,
+)
 from millstream_streams import (
     NEEDS,
     Broker,
@@ -24,22 +35,7 @@ from millstream_streams import (
     open_broker,
 )
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
-from millstream_telemetry import (
-    DutyMetrics,
-    DutyRunner,
-    FailureLog,
-    Health,
-    HealthCheck,
-    HealthReport,
-    JobTracer,
-    MetricRegistry,
-    Pulse,
-    RedisMetrics,
-    StopOrders,
-    WorkerMetrics,
-    heed_stop_signals,
-    serve_admin,
-)
+from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, RedisMetrics, WorkerMetrics
 from millstream_workers.calling import Caller
 from millstream_workers.child_jobs import ChildSubmitter
 from millstream_workers.clean_context import CleanContext

@@ -39,7 +39,7 @@ READERS = 16
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), default=FOLDER, show_default=True, help="Emptied first.")
-@one_line_errors(CliError, MillstreamError, OSError)
+@one_line_errors(MillstreamError, OSError)
 def demo(data: Path) -> None:
     """Run the whole system here, give it real work, kill a worker, and show what becomes of it."""
     console = Console()

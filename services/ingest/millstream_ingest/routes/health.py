@@ -6,7 +6,7 @@ from prometheus_client.exposition import choose_encoder
 from millstream_ingest.answer import Answer
 from millstream_ingest.api_request import ApiRequest
 from millstream_ingest.operation import Content, Operation, read
-from millstream_telemetry import Health, HealthOverview
+from millstream_runtime import Health, HealthOverview
 
 _TAG = "Health"
 _UNWELL = 503

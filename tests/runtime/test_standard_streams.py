@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from millstream_telemetry.standard_streams import LastingStream
+from millstream_runtime.standard_streams import LastingStream
 
 
 def test_what_a_closed_pipe_does_not_take_is_lost_and_the_next_line_too() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream_telemetry import Health, HealthCheck, Pulse
+from millstream_runtime import Health, HealthCheck, Pulse
 
 
 @given(st.lists(st.booleans()))

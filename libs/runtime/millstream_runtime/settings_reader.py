@@ -13,10 +13,10 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 from msgspec import inspect
 
-from millstream_cli.errors import SettingsError
-from millstream_cli.masking import NO_ADDRESS, mask_path, mask_text, mask_url
-from millstream_cli.secret import Secret
 from millstream_contracts import did_you_mean
+from millstream_runtime.errors import SettingsError
+from millstream_runtime.masking import NO_ADDRESS, mask_path, mask_text, mask_url
+from millstream_runtime.secret import Secret
 
 PREFIX = "MILLSTREAM_"
 

@@ -17,8 +17,8 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 
 from millstream_contracts import Problem
-from millstream_telemetry.errors import AdminBindError
-from millstream_telemetry.health import HealthReport
+from millstream_runtime.errors import AdminBindError
+from millstream_runtime.health import HealthReport
 from millstream_telemetry.registry import MetricRegistry
 
 _REQUEST_TIMEOUT_S = 10.0

@@ -7,15 +7,8 @@ import socket
 import httpx
 import pytest
 
-from millstream_telemetry import (
-    AdminBindError,
-    AdminServer,
-    Health,
-    HealthCheck,
-    HealthReport,
-    IngestMetrics,
-    MetricRegistry,
-)
+from millstream_runtime import AdminBindError, AdminServer, Health, HealthCheck, HealthReport
+from millstream_telemetry import IngestMetrics, MetricRegistry
 
 WELL = Health.of([HealthCheck("redis", ok=True)])
 ILL = Health.of([HealthCheck("redis", ok=False, detail="no answer for 12 s"), HealthCheck("loop", ok=True)])

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from waiting import wait_until
 
-from millstream_telemetry import heed_stop_signals, stop_signals
+from millstream_runtime import heed_stop_signals, stop_signals
 
 
 async def heard(*numbers: signal.Signals) -> list[str]:

@@ -7,8 +7,9 @@ import pytest
 import structlog.testing
 
 from millstream_contracts import Backoff, ForeseenError
-from millstream_telemetry import DutyMetrics, DutyResult, DutyRunner, HealthCheck, MetricRegistry, Wake
-from millstream_telemetry.failure_log import MOST_TOLD, FailureLog
+from millstream_runtime import DutyResult, DutyRunner, HealthCheck, Wake
+from millstream_runtime.failure_log import MOST_TOLD, FailureLog
+from millstream_telemetry import DutyMetrics, MetricRegistry
 
 LONG_S = 3600.0
 

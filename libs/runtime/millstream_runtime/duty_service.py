@@ -6,8 +6,8 @@ from typing import Any
 import anyio
 import structlog
 
-from millstream_telemetry.duties import DutyRunner
-from millstream_telemetry.stopping import StopOrders
+from millstream_runtime.duties import DutyRunner
+from millstream_runtime.stopping import StopOrders
 
 
 async def _nothing() -> None:

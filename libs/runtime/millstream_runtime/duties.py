@@ -13,10 +13,10 @@ import anyio.lowlevel
 from msgspec import Struct
 
 from millstream_contracts import Backoff
-from millstream_telemetry.failure_log import FailureLog
-from millstream_telemetry.health import Health, HealthCheck, Pulse
+from millstream_runtime.failure_log import FailureLog
+from millstream_runtime.health import Health, HealthCheck, Pulse
+from millstream_runtime.wake import Wake
 from millstream_telemetry.metrics import DutyMetrics
-from millstream_telemetry.wake import Wake
 
 # Only ever shorter than the interval, because promises are made in intervals: "lease plus one reaper pass".
 _JITTER = (0.8, 1.0)
