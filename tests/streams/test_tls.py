@@ -227,7 +227,7 @@ def put(pair: Pair, files: TlsFiles) -> None:
         ),
         (lambda keys, folder: TlsFiles(None, None, keys.client.key), "key_file", "without a certificate"),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else value,
 )
 def test_files_that_cannot_be_used_are_refused_by_name(
     keys: Keys, tmp_path: Path, files: Callable[[Keys, Path], TlsFiles], field: str, why: str
