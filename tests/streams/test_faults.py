@@ -28,8 +28,8 @@ from millstream_streams import (
     backoff_s,
     open_broker,
 )
-from millstream_streams.faults import LONGEST_DELAY_S, persist, translate
-from millstream_streams.scripting import load_script
+from millstream_streams.connection.faults import LONGEST_DELAY_S, persist, translate
+from millstream_streams.store.scripting import load_script
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 SCRIPT_6_2 = "Error running script (call to f_66d6746baf9641d3977a12a0a8abe1247bea3881): @user_script:158: "

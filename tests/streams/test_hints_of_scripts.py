@@ -24,8 +24,8 @@ from waiting import wait_until
 
 from millstream_contracts import Cancelled, Dead, JobId, Outcome, Queue, RetryAt, Snoozed, Succeeded
 from millstream_streams import Broker, Commit, Delivery
-from millstream_streams.hints import listen
-from millstream_streams.scripting import script_names
+from millstream_streams.reading.hints import listen
+from millstream_streams.store.scripting import script_names
 
 WATCHED = (True, False, True)
 """Of the jobs of one call: each of several watched jobs has its hint, and the one between them has none."""
