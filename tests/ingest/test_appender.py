@@ -3,6 +3,7 @@
 import anyio
 import pytest
 from streams.seeds import new_job
+from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, limits
 from millstream_ingest import appender as appender_module
@@ -135,6 +136,34 @@ async def test_cancelled_submission_leaves_the_others_of_its_call_alone(appender
     assert gate.loads == [1, 2]
     assert callers.answers[2] == [EnqueueCode.STORED]
     assert appender.backlog_jobs == 0
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailableError("away"), None], ids=["failed", "stored"])
+async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_ends(appender, gate, queue, failure):
+    """An outage in which clients hang up takes no room away from the submissions after it."""
+    gate.failure = failure
+    async with anyio.create_task_group() as tasks:
+        callers = Callers(appender, queue, tasks)
+        for number in range(10):
+            await callers.start(number)
+        assert appender.backlog_jobs == 10
+        tasks.cancel_scope.cancel()
+    gate.open.set()
+    await wait_until(lambda: appender.backlog_jobs == 0, "nothing waits")
+    assert gate.loads == [1, 9]
+    assert [answer.code for answer in await appender.append(queue, [new_job(queue)])] == [EnqueueCode.STORED]
+
+
+async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_hangs(appender, gate, queue, monkeypatch):
+    """The backlog is empty once the call is given up, for those that wait behind it too."""
+    monkeypatch.setattr(appender_module, "ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr(appender_module, "CALL_S", 0.05)
+    async with anyio.create_task_group() as tasks:
+        callers = Callers(appender, queue, tasks)
+        for number in range(10):
+            await callers.start(number)
+        tasks.cancel_scope.cancel()
+    await wait_until(lambda: appender.backlog_jobs == 0, "nothing waits")
 
 
 async def test_backlog_above_its_cap_is_refused(appender, gate, queue):

@@ -4,7 +4,8 @@ import json
 
 import anyio
 import pytest
-from ingest.serving import JSON, MSGPACK, packed, pointers, problem, unpacked
+from ingest.serving import JSON, MSGPACK, packed, pointers, problem, running_ingest, unpacked
+from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, limits
 from millstream_streams import StoreUnavailableError
@@ -126,3 +127,18 @@ async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, brok
     assert response.json()["items"][0]["problem"]["type"] == "/problems/store-unreachable"
     problem(await post(ingest, [GOOD, GOOD]), 503, "store-unreachable")
     assert sum((await broker.store.measure(Queue(DEFAULT_TENANT, JobType("sms.send")))).queued) == 1
+
+
+async def test_load_that_finds_the_backlog_full_fails_only_its_own_items(broker, config, queue):
+    """A batch that is refused in part says so item by item: the others are stored, and none is lost."""
+    async with running_ingest(replace(config, max_backlog_jobs=2)) as ingest:
+        response = await post(ingest, [GOOD, {"type": "sms.send"}, {"type": "sms.send"}, GOOD])
+        assert response.status_code == 207, response.text
+        receipt = response.json()
+        assert [item["status"] for item in receipt["items"]] == [202, 503, 503, 202]
+        assert (receipt["accepted"], receipt["rejected"]) == (2, 2)
+        assert receipt["items"][1]["problem"]["type"] == "/problems/overloaded"
+        assert sum((await broker.store.measure(queue)).queued) == 2
+        counted = ingest.parts.registry.get_sample_value
+        assert counted("millstream_jobs_submitted_total", {"type": "_other", "outcome": "unavailable"}) == 2
+        assert counted("millstream_jobs_submitted_total", {"type": "_other", "outcome": "accepted"}) == 2

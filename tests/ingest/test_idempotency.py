@@ -1,6 +1,9 @@
 """A repeated request with the same key makes no second job."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from ingest.serving import JSON, MSGPACK, packed, problem, unpacked
@@ -139,3 +142,25 @@ def test_key_is_digested_per_tenant():
     digests = {key.of(decoded).key for key in keys}
     assert len(digests) == 2
     assert all(len(digest) == 16 for digest in digests)
+
+
+# What earlier releases have stored under these names is compared with what this one makes.
+GOLDEN = ["3955591870", "3030541711", "ebc58abeac8244c58e9e5f0038b1c188", "3311450b131852acb3ddc2feeb2c8f2e"]
+SCRIPT = """
+from millstream_ingest.bodies import decode_submission
+from millstream_ingest.idempotency import parse_key
+from millstream_ingest.negotiation import Encoding
+key = parse_key("default", ["order-4711"], "POST /v1/jobs")
+stored = key.of(decode_submission(b'{"type": "email.send", "payload": {"b": 1, "a": [2]}}', Encoding.JSON))
+print(key.partition_seed, key.item(1).partition_seed, stored.key.hex(), stored.fingerprint)
+"""
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_every_replica_and_every_release_makes_the_same_of_a_key(hash_seed):
+    """A repetition that reaches another ingest looks into the same partition and compares the same fingerprint."""
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == GOLDEN

@@ -10,6 +10,7 @@ from waiting import wait_until
 
 from millstream_contracts import Dead, Succeeded
 from millstream_ingest import settled_waiter
+from millstream_streams import StoreUnavailableError
 
 
 async def run_one(broker, queue, outcome=None):
@@ -103,6 +104,35 @@ async def test_client_that_goes_away_is_no_longer_waited_for(ingest):
         await ingest.http.get(f"/v1/jobs/{job['id']}", params={"wait": 30}, timeout=0.2)
     await wait_until(lambda: ingest.parts.waiter.waiting == 0, "the waiter is gone")
     assert not ingest.parts.waiter._bells
+
+
+async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue, monkeypatch):
+    """A wait that is answered, ends with its time, is cancelled, fails, or looks several times keeps no memory."""
+    waiter, views = ingest.parts.waiter, ingest.parts.broker.views
+    ended, waiting = [await ingest.submit() for _ in range(2)]
+    await commit(broker, await take_one(broker, queue))
+    assert (await waiter.wait(queue, ended["id"], 30.0)).state == "succeeded"
+    monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 0.01)
+    for is_watched in (False, True):
+        assert (await waiter.wait(queue, waiting["id"], 0.05, is_watched=is_watched)).state == "queued"
+    assert await waiter.wait(queue, "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA", 1.0) is None
+    with anyio.move_on_after(0.05):
+        await waiter.wait(queue, waiting["id"], 30.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(views, "is_settled", _unavailable)
+        with pytest.raises(StoreUnavailableError):
+            await waiter.wait(queue, waiting["id"], 30.0)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(waiter.wait, queue, waiting["id"], 30.0)
+        await wait_until(lambda: waiter.waiting == 3, "three wait")
+        await commit(broker, await take_one(broker, queue))
+    assert waiter.waiting == 0
+    assert waiter._bells == {}
+
+
+async def _unavailable(*_) -> bool:
+    raise StoreUnavailableError("away")
 
 
 async def test_wait_above_the_number_of_waiters_is_answered_at_once(ingest, monkeypatch):
