@@ -1,10 +1,12 @@
 """The invariant that all scripts protect: every job is in exactly one place, and every place's entry is a job."""
 
+import msgspec
 from msgspec import Struct
 
 from millstream_contracts import JobId, JobState, Queue
 from millstream_streams import Broker
 from millstream_streams.store.keys import GROUP, PRIORITIES
+from millstream_streams.store.plain import deliveries_of, version_of
 
 Hash = dict[str, bytes]
 
@@ -61,6 +63,27 @@ async def audit(broker: Broker, queue: Queue) -> Snapshot:
     complaints += _strays(snapshot)
     assert not complaints, "\n".join(complaints)
     return snapshot
+
+
+async def recount(broker: Broker, snapshot: Snapshot, queue: Queue) -> None:
+    """Make sure that the events tell of each transition of each job, once and in order. Raises: AssertionError."""
+    told: dict[str, list[tuple[int, str, int]]] = {}
+    for _, fields in await broker.client.xrange(broker.keys.of(queue).events):
+        values = iter(msgspec.msgpack.decode(fields[b"jobs"]))
+        for job_id, version, deliveries in zip(values, values, values, strict=True):
+            told.setdefault(job_id, []).append((version, fields[b"state"].decode(), deliveries))
+    complaints = []
+    for job_id, fields in snapshot.jobs.items():
+        events, state = told.get(job_id, []), JobState(fields["state"].decode())
+        named = {name.encode(): value for name, value in fields.items()}
+        version = version_of(named, state)
+        if [event[0] for event in events] != list(range(1, version + 1)):
+            complaints.append(f"{job_id} is at version {version}, and its events are {events}")
+        elif events[-1][1:] != (state, deliveries_of(named)):
+            complaints.append(
+                f"{job_id} is {state} after {deliveries_of(named)} deliveries; its last event: {events[-1]}"
+            )
+    assert not complaints, "\n".join(complaints)
 
 
 def _misplaced(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:

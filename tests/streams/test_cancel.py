@@ -38,6 +38,16 @@ async def test_cancel_ends_a_waiting_job_at_once(broker: Broker, queue: Queue, o
     assert (told.kind, [(one.id, one.state) for one in told.jobs]) == ("cancelled", [(job_id, "cancelled")])
 
 
+@pytest.mark.parametrize("options", [{}, {"delay_ms": FAR_MS}], ids=str)
+async def test_cancel_takes_a_job_off_the_list_of_those_that_expire(
+    broker: Broker, queue: Queue, options: dict
+) -> None:
+    """What has ended must not be looked at again when its time would have been over."""
+    ids = await seed(broker, queue, 2, expires_in_ms=2 * FAR_MS, **options)
+    await broker.store.cancel(queue, ids)
+    assert (await audit(broker, queue)).expiring == {}
+
+
 async def test_cancel_asks_the_worker_of_a_running_job(broker: Broker, queue: Queue) -> None:
     """Only the worker can stop a handler: it hears of it with its next renewal."""
     running = await seed_running(broker, queue)

@@ -267,6 +267,34 @@ async def test_claim_gives_nothing_while_the_queue_is_paused(broker: Broker, que
     assert len(await take(broker, queue)) == 1
 
 
+async def test_claim_asks_again_once_a_second_while_the_queue_is_paused(broker: Broker, queue: Queue) -> None:
+    """More often would cost Redis something for nothing; `paused` set to anything but 1 is no pause."""
+    settings = broker.keys.of(queue).settings
+    await broker.client.hset(settings, "paused", "1")
+    assert await broker.store.claim(queue, consumer="w1", nonce="n", limit=1) == Claim([], 1000)
+    await broker.client.hset(settings, "paused", "0")
+    assert await broker.store.claim(queue, consumer="w1", nonce="n", limit=1) == Claim([], 0)
+
+
+async def test_claim_resumes_in_every_priority_and_each_entry(broker: Broker, queue: Queue) -> None:
+    """A lost answer may have held jobs of all three streams, several of each."""
+    ids = [job_id for priority in Priority for job_id in await seed(broker, queue, 2, priority=priority)]
+    call = {"consumer": "w1", "nonce": nonce(), "limit": 6}
+    await broker.store.claim(queue, **call)
+    again = await broker.store.claim(queue, **call, resume=True)
+    assert sorted(one.id for one in again.deliveries) == sorted(ids)
+
+
+async def test_claim_adopts_every_read_entry(broker: Broker, queue: Queue) -> None:
+    """One blocking read may return an entry of each stream."""
+    await take(broker, queue)
+    ids = [job_id for priority in Priority for job_id in await seed(broker, queue, priority=priority)]
+    reader = broker.reader()
+    entries = await reader.wait([queue], consumer="w1", block_ms=0)
+    await reader.close()
+    assert sorted(one.id for one in await take(broker, queue, limit=0, read=entries)) == sorted(ids)
+
+
 @pytest.mark.parametrize(("setting", "taken"), [("!limit", 0), ("colour", 1)])
 async def test_claim_leaves_a_queue_with_a_setting_that_it_must_honour_to_a_release_that_knows_it(
     broker: Broker, queue: Queue, setting: str, taken: int

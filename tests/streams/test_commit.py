@@ -34,6 +34,7 @@ from millstream_contracts import (
     JobState,
     Outcome,
     Priority,
+    Progress,
     Queue,
     RetryAt,
     Snoozed,
@@ -318,6 +319,31 @@ async def test_commit_takes_every_kind_in_one_call(broker: Broker, queue: Queue)
         ("dead", "dead"): 1,
         ("cancelled", "cancelled"): 1,
     }
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+async def test_commit_tells_of_several_jobs_with_one_outcome(broker: Broker, queue: Queue, name: str) -> None:
+    """Jobs that end alike, for one reason even, stand in one event, and each with its own progress."""
+    ids = await seed(broker, queue, 3)
+    commits = [
+        Commit(one, OUTCOMES[name], TTL_MS, Progress(float(at), f"step {at}"))
+        for at, one in enumerate(await take(broker, queue))
+    ]
+    await broker.store.commit(queue, worker="w1", commits=commits)
+    assert [one.id for one in (await events(broker, queue))[-1].jobs] == ids
+    progress = [(await job_of(broker, queue, job_id)).progress for job_id in ids]
+    assert progress == [one.progress for one in commits]
+
+
+async def test_commit_stores_the_progress_of_its_own_delivery(broker: Broker, queue: Queue) -> None:
+    """A call may hold an outcome of an earlier delivery of the same job, whose progress is over."""
+    zombie = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    owner = await take_one(broker, queue)
+    sent = [Commit(owner, Succeeded(), TTL_MS, Progress(2.0)), Commit(zombie, Succeeded(), TTL_MS, Progress(1.0))]
+    codes = await broker.store.commit(queue, worker="w1", commits=sent)
+    assert codes == [CommitCode.COMMITTED, CommitCode.STALE]
+    assert (await job_of(broker, queue, owner.id)).progress == Progress(2.0)
 
 
 async def test_commit_takes_a_full_call(broker: Broker, queue: Queue) -> None:

@@ -8,6 +8,7 @@ from streams.seeds import (
     commit,
     events,
     everything,
+    fields_of,
     job_of,
     new_job,
     recover_all,
@@ -90,6 +91,7 @@ async def test_discard_lets_a_dead_job_go(broker: Broker, queue: Queue) -> None:
     assert (await broker.listing.dead([queue], cursor=None, limit=10)).items == []
     told = (await events(broker, queue))[-1]
     assert (told.kind, told.jobs[0].detail) == ("cancelled", "discarded")
+    assert "dead_entry" not in await fields_of(broker, queue, job_id)
 
 
 async def test_discard_refuses_a_job_that_is_not_dead(broker: Broker, queue: Queue) -> None:

@@ -28,7 +28,7 @@ from millstream_streams import (
     backoff_s,
     open_broker,
 )
-from millstream_streams.connection.faults import LONGEST_DELAY_S, persist, translate
+from millstream_streams.connection.faults import LONGEST_DELAY_S, translate, with_retries
 from millstream_streams.store.scripting import load_script
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
@@ -170,7 +170,7 @@ async def test_persist_raises_what_was_wrong_once_patience_has_run_out() -> None
         raise redis_errors.ConnectionError("gone")
 
     with pytest.raises(StoreUnavailableError, match="gone"):
-        await persist(call, 0.0, lambda: None)
+        await with_retries(call, 0.0, lambda: None)
     assert seen == [0]
 
 
@@ -183,7 +183,7 @@ async def test_persist_does_not_wait_for_a_full_redis() -> None:
         raise redis_errors.OutOfMemoryError("full")
 
     with pytest.raises(StoreFullError):
-        await persist(call, 3600.0, lambda: None)
+        await with_retries(call, 3600.0, lambda: None)
     assert calls == [0]
 
 
@@ -196,7 +196,7 @@ async def test_persist_tries_again_until_it_succeeds() -> None:
             raise redis_errors.ConnectionError("gone")
         return f"after {failures}"
 
-    assert await persist(call, 3600.0, lambda: faults.append(1)) == "after 3"
+    assert await with_retries(call, 3600.0, lambda: faults.append(1)) == "after 3"
     assert len(faults) == 3
 
 

@@ -120,10 +120,10 @@ class Transitions(Ground):
 
     @precondition(lambda self: self.deliveries)
     @rule(at=pick, which=any_kind, waits=st.booleans())
-    def set_apart(self, at: int, which: str, waits: bool) -> None:
+    def mark_isolated(self, at: int, which: str, waits: bool) -> None:
         """Note that a delivery waits to run alone, or no longer: only whoever has the job may."""
         _, one = self.one_of_the_deliveries(at, which)
-        (noted,) = self.do(self.broker.store.set_apart(QUEUE, [(one.id, one.token)], waits=waits))
+        (noted,) = self.do(self.broker.store.mark_isolated(QUEUE, [(one.id, one.token)], waits=waits))
         job = self.model[one.id]
         assert noted == (job.token == one.token)
         if noted:

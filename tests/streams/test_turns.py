@@ -14,7 +14,7 @@ from millstream_cli.redis_finder import RedisBinary
 from millstream_streams import StoreBusyError, parse_redis_url
 from millstream_streams.connection import turns
 from millstream_streams.connection.connections import close, connect
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 
 POOLED = 4
 CALLS = 200
@@ -89,7 +89,7 @@ async def test_a_call_that_waits_too_long_says_that_the_connections_are_in_use(
         await wait_used_up(client)
         monkeypatch.setattr(turns, "WAIT_FOR_TURN_S", 0.05)
         with pytest.raises(StoreBusyError, match="all 4 connections to Redis are in use"):
-            await attempt(lambda: client.get("b"))
+            await translating(lambda: client.get("b"))
         tasks.cancel_scope.cancel()
     link.heal()
     assert await client.get("b") is None

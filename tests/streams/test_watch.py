@@ -5,7 +5,7 @@ import pytest
 from streams.seeds import FAR_MS, commit, everything, new_job, recover_all, seed, seed_dead, seed_running, take
 from waiting import wait_until
 
-from millstream_contracts import Queue
+from millstream_contracts import JobState, Queue
 from millstream_streams import ActionCode, Broker
 
 
@@ -28,6 +28,16 @@ async def test_watch_says_when_the_job_has_settled(broker: Broker, queue: Queue)
     await broker.store.cancel(queue, [cancelled])
     for job_id in (done.id, dead, cancelled):
         assert await broker.store.watch(queue, job_id) is ActionCode.DONE_BEFORE
+
+
+@pytest.mark.parametrize("state", sorted(JobState))
+async def test_watch_knows_every_settled_state(broker: Broker, torn_queue: Queue, state: JobState) -> None:
+    """To wait for a job that has settled would be to wait for ever."""
+    (job_id,) = await seed(broker, torn_queue)
+    await broker.client.hset(broker.keys.of(torn_queue).job(job_id), "state", state)
+    wanted = ActionCode.DONE_BEFORE if state.is_settled else ActionCode.DONE
+    assert await broker.store.watch(torn_queue, job_id) is wanted
+    await broker.client.delete(broker.keys.of(torn_queue).job(job_id))
 
 
 async def test_watch_makes_no_job(broker: Broker, queue: Queue) -> None:

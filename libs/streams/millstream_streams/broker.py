@@ -18,7 +18,7 @@ from millstream_streams.connection.connections import (
     pipelined,
     pipelined_commands,
 )
-from millstream_streams.connection.faults import RedisObserver, attempt, backoff_s, not_connected, of_failure
+from millstream_streams.connection.faults import RedisObserver, backoff_s, not_connected, of_failure, translating
 from millstream_streams.connection.refusals import Refusal, RightKind
 from millstream_streams.errors import (
     MissingRightError,
@@ -91,7 +91,7 @@ class Broker(Struct, frozen=True):
         asked_at = self.clock.asking()
         # On a cluster any node answers, and one that is away is no reason for its caller to fail.
         with suppress(StoreUnavailableError), anyio.move_on_after(CLOCK_WITHIN_S):
-            seconds, microseconds = await attempt(self.client.time)
+            seconds, microseconds = await translating(self.client.time)
             self.clock.heard(seconds + microseconds / 1e6, asked_at, step_s=0.0)
 
     async def ping(self) -> None:

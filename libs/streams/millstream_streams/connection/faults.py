@@ -193,7 +193,7 @@ def backoff_s(failures: int) -> float:
     return random.uniform(bound / 10, bound)
 
 
-async def attempt(call: Callable[[], Awaitable[T]]) -> T:
+async def translating(call: Callable[[], Awaitable[T]]) -> T:
     """Make one call. Raises: StoreUnavailableError, StoreFullError; what is neither goes through."""
     try:
         return await call()
@@ -215,7 +215,7 @@ async def attempt(call: Callable[[], Awaitable[T]]) -> T:
         raise meaning from error
 
 
-async def persist(call: Callable[[int], Awaitable[T]], patience_s: float, on_fault: Callable[[], None]) -> T:
+async def with_retries(call: Callable[[int], Awaitable[T]], patience_s: float, on_fault: Callable[[], None]) -> T:
     """Make a call, and again while Redis is away, for about `patience_s`.
 
     `call` is given the number of earlier failures. Raises: StoreUnavailableError once patience has run out;
@@ -225,7 +225,7 @@ async def persist(call: Callable[[int], Awaitable[T]], patience_s: float, on_fau
     failures = 0
     while True:
         try:
-            return await attempt(partial(call, failures))
+            return await translating(partial(call, failures))
         except (StoreFullError, NotDurableError):
             raise
         except StoreUnavailableError:

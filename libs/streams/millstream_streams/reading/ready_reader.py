@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from millstream_contracts import JobId, Queue
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreFullError
 from millstream_streams.reading.consumers import make_group
@@ -91,9 +91,9 @@ class ReadyReader:
         if self._is_cluster:
             return False
         try:
-            for client in await attempt(lambda: self._control.client_list(_type="normal")):
+            for client in await translating(lambda: self._control.client_list(_type="normal")):
                 if client["name"] == self._name:
-                    await attempt(partial(self._control.client_unblock, int(client["id"])))
+                    await translating(partial(self._control.client_unblock, int(client["id"])))
         except (StoreError, ResponseError):
             return False
         return True
@@ -124,7 +124,7 @@ class ReadyReader:
                 raise
 
         try:
-            reply = await attempt(read)
+            reply = await translating(read)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise StoreError(f"a blocking read failed: {str(error).partition(' ')[0]}") from error

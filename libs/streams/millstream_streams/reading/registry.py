@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from millstream_contracts import UNDECODABLE, JobType, Queue, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import REDIS_ERRORS, persist
+from millstream_streams.connection.faults import REDIS_ERRORS, with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
 from millstream_streams.errors import StoreError
 from millstream_streams.reading.registrations import (
@@ -127,7 +127,7 @@ class Registry:
         return await self._call(lambda: unless_wrong_type(self._client.hgetall(key), {}))
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await persist(lambda _: call(), self._patience_s, lambda: None)
+        return await with_retries(lambda _: call(), self._patience_s, lambda: None)
 
 
 def _worker(value: bytes) -> WorkerInfo | None:

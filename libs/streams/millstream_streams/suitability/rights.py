@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError, SlotNotCoveredError
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 from millstream_streams.connection.refusals import Refusal, RightKind, refusal_behind
 from millstream_streams.errors import NotDurableError, StoreUnavailableError
 from millstream_streams.reading.hints import hear_once
@@ -75,7 +75,7 @@ async def try_rights(
     Raises: StoreUnavailableError, StoreError.
     """
     if address.is_cluster:
-        await attempt(client.initialize)
+        await translating(client.initialize)
     place = _anywhere(client, address, away)
     return Rights(
         user=address.username or "default",
@@ -219,7 +219,7 @@ _HARMLESS: Mapping[str, tuple[str | int, ...]] = {
 async def _refusal(call: Callable[[], Awaitable[object]]) -> Refusal | None:
     """Make a call. Returns: what Redis refuses of it to its user; None when that is nothing, whatever else fails."""
     try:
-        await attempt(call)
+        await translating(call)
     except StoreUnavailableError as error:
         if refusal := refusal_behind(error):
             return refusal
