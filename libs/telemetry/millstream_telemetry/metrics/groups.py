@@ -12,7 +12,7 @@ from prometheus_client import Gauge, Histogram
 
 from millstream_contracts import JobState, QueueStatus
 from millstream_telemetry import names
-from millstream_telemetry.registry import ByType, MetricRegistry
+from millstream_telemetry.metrics.registry import ByType, MetricRegistry
 
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = resource.getpagesize()
