@@ -13,16 +13,16 @@ from msgspec import Struct
 from redis.exceptions import ResponseError
 
 from millstream_contracts import UNDECODABLE, Event, Job, JobId, Queue, QueueEvents
-from millstream_streams.address import RedisAddress
-from millstream_streams.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
-from millstream_streams.consumers import make_group
+from millstream_streams.connection.address import RedisAddress
+from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
+from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreUnavailableError
-from millstream_streams.faults import attempt
-from millstream_streams.keys import Keys
-from millstream_streams.replies import fields_of, streams_of
-from millstream_streams.rounds import for_each_queue
-from millstream_streams.specs import read_event
-from millstream_streams.views import job_from_fields, read_hashes
+from millstream_streams.reading.consumers import make_group
+from millstream_streams.reading.rounds import for_each_queue
+from millstream_streams.reading.views import job_from_fields, read_hashes
+from millstream_streams.store.keys import Keys
+from millstream_streams.store.specs import read_event
 
 LONGEST_WAIT_S = 1.0
 """A stop waits for the read that is under way, and a queue that is new for the next one."""

@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from contextlib import suppress
 
-from millstream_streams.diagnosis import HAS_NO_TLS, WANTS_TLS, NoPrimaryError, NotConnectedError
+from millstream_streams.connection.diagnosis import HAS_NO_TLS, WANTS_TLS, NoPrimaryError, NotConnectedError
 
 PROBE_WITHIN_S = 1.0
 

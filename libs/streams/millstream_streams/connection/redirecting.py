@@ -13,7 +13,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import Connection
 from redis.exceptions import AskError, MovedError
 
-from millstream_streams.turns import Turns
+from millstream_streams.connection.turns import Turns
 
 Command = tuple[Any, ...]
 Options = Mapping[str, Any]

@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 
+from millstream_streams.connection.tls import TlsFiles
 from millstream_streams.errors import RedisUrlError
-from millstream_streams.tls import TlsFiles
 
 DEFAULT_PORT = 6379
 DEFAULT_SENTINEL_PORT = 26379

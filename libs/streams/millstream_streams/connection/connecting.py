@@ -11,9 +11,9 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.sentinel import SentinelManagedConnection
 from redis.exceptions import RedisError, ResponseError
 
-from millstream_streams.diagnosis import NotConnectedError, Peer, diagnose
-from millstream_streams.faults import is_of_replica
-from millstream_streams.tls import TlsContext
+from millstream_streams.connection.diagnosis import NotConnectedError, Peer, diagnose
+from millstream_streams.connection.faults import is_of_replica
+from millstream_streams.connection.tls import TlsContext
 
 
 class _Explained(Connection):

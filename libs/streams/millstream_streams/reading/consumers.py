@@ -7,9 +7,9 @@ from functools import partial
 
 from redis.exceptions import ResponseError
 
-from millstream_streams.connections import Client
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import attempt
 from millstream_streams.errors import StoreError
-from millstream_streams.faults import attempt
 
 
 def consumer_name() -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from millstream_contracts import JobType, QueueStatus
-from millstream_streams.deliveries import Depths
-from millstream_streams.keys import PRIORITIES
+from millstream_streams.store.deliveries import Depths
+from millstream_streams.store.keys import PRIORITIES
 
 
 def sum_depths(job_type: JobType, partitions: Sequence[Depths]) -> QueueStatus:

@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from millstream_contracts import JobId, JobSpec, Submission
-from millstream_streams.deliveries import Idempotency, NewJob
+from millstream_streams.store.deliveries import Idempotency, NewJob
 
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from millstream_streams.faults import is_of_replica
+from millstream_streams.connection.faults import is_of_replica
 
 _NOTHING_YET = object()
 

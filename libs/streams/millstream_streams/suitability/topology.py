@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 from millstream_contracts import one_line
-from millstream_streams.address import RedisAddress
-from millstream_streams.capabilities import Capabilities, examine
-from millstream_streams.connections import Client, close, connect
-from millstream_streams.diagnosis import scrubbed
+from millstream_streams.connection.address import RedisAddress
+from millstream_streams.connection.connections import Client, close, connect
+from millstream_streams.connection.diagnosis import scrubbed
+from millstream_streams.connection.faults import attempt
 from millstream_streams.errors import Reason, StoreError, StoreUnavailableError, WrongServerError
-from millstream_streams.faults import attempt
+from millstream_streams.suitability.capabilities import Capabilities, examine
 
 ANSWER_WITHIN_S = 2.0
 """How long a start waits for the servers beside the one that it needs."""

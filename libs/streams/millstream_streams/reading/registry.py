@@ -9,19 +9,19 @@ import msgspec
 from msgspec.structs import replace
 
 from millstream_contracts import UNDECODABLE, JobType, Queue, Tenant, TypeRegistration, WorkerInfo, moment
-from millstream_streams.connections import Client
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import REDIS_ERRORS, persist
+from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
 from millstream_streams.errors import StoreError
-from millstream_streams.faults import REDIS_ERRORS, persist
-from millstream_streams.keys import Keys
-from millstream_streams.registrations import (
+from millstream_streams.reading.registrations import (
     Registrations,
     Start,
     digest,
     encode_release,
     read_registrations,
 )
-from millstream_streams.replies import ask_many, fields_of, unless_wrong_type
-from millstream_streams.scripting import FLEET, Argument, load_script, run_script
+from millstream_streams.store.keys import Keys
+from millstream_streams.store.scripting import FLEET, Argument, load_script, run_script
 
 T = TypeVar("T")
 

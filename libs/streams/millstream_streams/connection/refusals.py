@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from millstream_streams.diagnosis import causes
+from millstream_streams.connection.diagnosis import causes
 
 
 class RightKind(StrEnum):

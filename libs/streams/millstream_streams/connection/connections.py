@@ -13,8 +13,8 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from millstream_streams.address import RedisAddress
-from millstream_streams.connecting import (
+from millstream_streams.connection.address import RedisAddress
+from millstream_streams.connection.connecting import (
     PlainConnection,
     PlainManagedConnection,
     PlainNodeConnection,
@@ -22,11 +22,11 @@ from millstream_streams.connecting import (
     TlsManagedConnection,
     TlsNodeConnection,
 )
-from millstream_streams.pipelined import PipelinedClient, PipelinedCommands
-from millstream_streams.redirecting import RedirectingCluster
-from millstream_streams.sentinels import Sentinels
-from millstream_streams.tls import tls_context
-from millstream_streams.turns import InTurnPool, InTurnSentinelPool
+from millstream_streams.connection.pipelined import PipelinedClient, PipelinedCommands
+from millstream_streams.connection.redirecting import RedirectingCluster
+from millstream_streams.connection.sentinels import Sentinels
+from millstream_streams.connection.tls import tls_context
+from millstream_streams.connection.turns import InTurnPool, InTurnSentinelPool
 
 Client = Any
 """`redis.asyncio.Redis` or `RedirectingCluster`: they share no base class that types would know."""

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, moment
-from millstream_streams.connections import Client
-from millstream_streams.faults import persist
-from millstream_streams.keys import Keys
-from millstream_streams.replies import ask_many, fields_of, unless_wrong_type
-from millstream_streams.specs import (
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import persist
+from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
+from millstream_streams.store.keys import Keys
+from millstream_streams.store.specs import (
     read_error,
     read_int,
     read_progress,

@@ -13,15 +13,15 @@ from msgspec.structs import replace
 from redis.exceptions import ResponseError, SlotNotCoveredError
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
-from millstream_streams.address import RedisAddress
-from millstream_streams.connections import Client
+from millstream_streams.connection.address import RedisAddress
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.refusals import Refusal, RightKind, refusal_behind
 from millstream_streams.errors import NotDurableError, StoreUnavailableError
-from millstream_streams.faults import attempt
-from millstream_streams.hints import hear_once
-from millstream_streams.keys import Keys
-from millstream_streams.needs import Needs
-from millstream_streams.refusals import Refusal, RightKind, refusal_behind
-from millstream_streams.store import JobStore
+from millstream_streams.reading.hints import hear_once
+from millstream_streams.store.job_store import JobStore
+from millstream_streams.store.keys import Keys
+from millstream_streams.suitability.needs import Needs
 
 TRIED = "millstream.rights"
 """How the types of the queues begin on which rights are tried. They have no jobs, and no keys."""

@@ -20,9 +20,11 @@ from millstream_contracts import (
     Succeeded,
     limits,
 )
-from millstream_streams.clock import RedisClock
-from millstream_streams.connections import Client
-from millstream_streams.deliveries import (
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import REDIS_ERRORS, NoObserver, RedisObserver, persist
+from millstream_streams.errors import NotDurableError, StoreError, StoreUnavailableError
+from millstream_streams.store.clock import RedisClock
+from millstream_streams.store.deliveries import (
     ActionCode,
     Claim,
     Commit,
@@ -41,11 +43,9 @@ from millstream_streams.deliveries import (
     Recovery,
     Release,
 )
-from millstream_streams.errors import NotDurableError, StoreError, StoreUnavailableError
-from millstream_streams.faults import REDIS_ERRORS, NoObserver, RedisObserver, persist
-from millstream_streams.keys import PRIORITIES, Keys
-from millstream_streams.scripting import Argument, load_script, run_script
-from millstream_streams.specs import read_error, read_int, read_spec
+from millstream_streams.store.keys import PRIORITIES, Keys
+from millstream_streams.store.scripting import Argument, load_script, run_script
+from millstream_streams.store.specs import read_error, read_int, read_spec
 
 FROM_THE_START = ("0-0", "0-0", "0-0")
 

@@ -12,6 +12,8 @@ from redis.exceptions import NoScriptError
 
 Argument = str | bytes | int
 
+_FOLDER = files("millstream_streams") / "scripts"
+
 FLEET = "fleet/"
 """What the names of the registry's scripts begin with."""
 
@@ -27,22 +29,21 @@ class Script(Struct, frozen=True):
     @property
     def header(self) -> str:
         """The comment at the top of the script's own file."""
-        own = (files(__package__) / "scripts" / f"{self.name}.lua").read_text()
+        own = (_FOLDER / f"{self.name}.lua").read_text()
         return "\n".join(line for line in own.split("\n\n")[0].splitlines() if line.startswith("--"))
 
 
 @cache
 def load_script(name: str) -> Script:
     """Return a script of this package by the path of its file, without its suffix. Raises: FileNotFoundError."""
-    folder = files(__package__) / "scripts"
     prelude = "fleet/_fleet" if name.startswith(FLEET) else "_queue"
-    text = (folder / f"{prelude}.lua").read_text() + "\n" + (folder / f"{name}.lua").read_text()
+    text = (_FOLDER / f"{prelude}.lua").read_text() + "\n" + (_FOLDER / f"{name}.lua").read_text()
     return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def script_names(folder: str = "") -> list[str]:
     """Return the names of all scripts about queues, or those in :data:`FLEET`."""
-    names = (entry.name for entry in (files(__package__) / "scripts" / folder).iterdir())
+    names = (entry.name for entry in (_FOLDER / folder).iterdir())
     found = sorted(name.removesuffix(".lua") for name in names if not name.startswith("_") and name.endswith(".lua"))
     return [folder + name for name in found]
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
 
-from millstream_streams.pipelined import PipelinedClient, PipelinedCommands
+from millstream_streams.connection.pipelined import PipelinedClient, PipelinedCommands
 
 T = TypeVar("T")
 

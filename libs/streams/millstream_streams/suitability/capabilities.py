@@ -7,10 +7,10 @@ from typing import Any, Literal
 from msgspec import Struct
 from redis.exceptions import ResponseError
 
-from millstream_streams.connections import Client
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import attempt, require_mode
+from millstream_streams.connection.refusals import refusal_behind
 from millstream_streams.errors import MissingRightError
-from millstream_streams.faults import attempt, require_mode
-from millstream_streams.refusals import refusal_behind
 
 MINIMUM_REDIS = (6, 2)
 MINIMUM_VALKEY = (7, 2)

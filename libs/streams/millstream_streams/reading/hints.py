@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import anyio
 from msgspec.structs import replace
 
-from millstream_streams.address import RedisAddress
-from millstream_streams.connections import COMMAND_TIMEOUT_S, close, connect
+from millstream_streams.connection.address import RedisAddress
+from millstream_streams.connection.connections import COMMAND_TIMEOUT_S, close, connect
+from millstream_streams.connection.faults import attempt, backoff_s
 from millstream_streams.errors import StoreUnavailableError
-from millstream_streams.faults import attempt, backoff_s
 
 QUIET_S = 30.0
 """After so long without a hint the server is asked whether it is still there."""

@@ -9,14 +9,14 @@ import anyio
 from redis.exceptions import ResponseError
 
 from millstream_contracts import JobId, Queue
-from millstream_streams.address import RedisAddress
-from millstream_streams.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
-from millstream_streams.consumers import make_group
-from millstream_streams.deliveries import ReadEntry
+from millstream_streams.connection.address import RedisAddress
+from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
+from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreFullError
-from millstream_streams.faults import attempt
-from millstream_streams.keys import GROUP, Keys
-from millstream_streams.replies import fields_of, streams_of
+from millstream_streams.reading.consumers import make_group
+from millstream_streams.store.deliveries import ReadEntry
+from millstream_streams.store.keys import GROUP, Keys
 
 MAX_BLOCK_S = 2.0
 """Short enough that a worker told to stop need not cancel the read: a cancelled read may have been served."""

@@ -16,7 +16,8 @@ import anyio
 from redis import exceptions as redis_errors
 
 from millstream_contracts import one_line
-from millstream_streams.diagnosis import NotConnectedError, Verdict, causes, scrubbed
+from millstream_streams.connection.diagnosis import NotConnectedError, Verdict, causes, scrubbed
+from millstream_streams.connection.refusals import refusal_behind
 from millstream_streams.errors import (
     MissingRightError,
     NotDurableError,
@@ -26,7 +27,6 @@ from millstream_streams.errors import (
     StoreUnavailableError,
     WrongServerError,
 )
-from millstream_streams.refusals import refusal_behind
 
 T = TypeVar("T")
 

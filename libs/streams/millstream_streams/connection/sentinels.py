@@ -11,7 +11,14 @@ from redis.asyncio import Redis
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
-from millstream_streams.diagnosis import Diagnosis, NoPrimaryError, NotConnectedError, Peer, Verdict, diagnose
+from millstream_streams.connection.diagnosis import (
+    Diagnosis,
+    NoPrimaryError,
+    NotConnectedError,
+    Peer,
+    Verdict,
+    diagnose,
+)
 
 
 class Sentinels(Sentinel):

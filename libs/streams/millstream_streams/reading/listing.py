@@ -16,12 +16,12 @@ from msgspec import Struct
 from redis.exceptions import ResponseError
 
 from millstream_contracts import DeadLetterPage, Job, JobId, JobState, Page, Queue
-from millstream_streams.connections import Client
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import persist
+from millstream_streams.connection.replies import ask_many, fields_of, is_of_wrong_type
 from millstream_streams.errors import CursorError
-from millstream_streams.faults import persist
-from millstream_streams.keys import GROUP, Keys
-from millstream_streams.replies import ask_many, fields_of, is_of_wrong_type
-from millstream_streams.views import JobViews
+from millstream_streams.reading.views import JobViews
+from millstream_streams.store.keys import GROUP, Keys
 
 _ENTRY_ID = re.compile(r"\d+-\d+")
 _SCORE_AND_MEMBER = re.compile(r"-?(?:\d+|inf):.*", re.DOTALL)
