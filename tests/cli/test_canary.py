@@ -24,7 +24,7 @@ from millstream_dispatcher.config import DispatcherConfig
 from millstream_ingest.config import IngestConfig
 from millstream_reaper.config import ReaperConfig
 from millstream_runtime.errors import SettingsError
-from millstream_runtime.settings_reader import variables_of
+from millstream_runtime.settings.reader import variables_of
 from millstream_streams import parse_redis_url
 from millstream_workers.config import WorkerConfig
 

@@ -18,8 +18,8 @@ from millstream_cli.settings import (
     load,
 )
 from millstream_runtime.errors import SettingsError
-from millstream_runtime.secret import Secret
-from millstream_runtime.settings_reader import variables_of
+from millstream_runtime.settings.reader import variables_of
+from millstream_runtime.settings.secret import Secret
 
 
 def problems_of(kind: type[msgspec.Struct], environ: dict[str, str], **options: object) -> tuple[str, ...]:

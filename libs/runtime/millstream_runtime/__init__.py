@@ -6,9 +6,9 @@ from millstream_runtime.duty_service import run_duties
 from millstream_runtime.errors import AdminBindError, ServiceStartError, SettingsError
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
-from millstream_runtime.masking import NO_ADDRESS, mask_path, mask_text, mask_url
-from millstream_runtime.secret import Secret
-from millstream_runtime.settings_reader import read_settings, variables_of
+from millstream_runtime.settings.masking import NO_ADDRESS, mask_path, mask_text, mask_url
+from millstream_runtime.settings.reader import read_settings, variables_of
+from millstream_runtime.settings.secret import Secret
 from millstream_runtime.standard_streams import hold_standard_streams
 from millstream_runtime.stopping import (
     STACK_SIGNALS,

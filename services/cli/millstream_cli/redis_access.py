@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from millstream_cli.settings import RedisSettings
 from millstream_runtime.errors import SettingsError
-from millstream_runtime.masking import mask_path
-from millstream_runtime.secret import Secret
+from millstream_runtime.settings.masking import mask_path
+from millstream_runtime.settings.secret import Secret
 from millstream_streams import RedisAddress, RedisTlsError, TlsFiles, parse_redis_url, tls_context
 
 

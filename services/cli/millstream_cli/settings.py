@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from millstream_contracts import limits
-from millstream_runtime.masking import mask_path, mask_text
-from millstream_runtime.secret import Secret
-from millstream_runtime.settings_reader import read_settings
+from millstream_runtime.settings.masking import mask_path, mask_text
+from millstream_runtime.settings.reader import read_settings
+from millstream_runtime.settings.secret import Secret
 
 _ADDRESS = {"is_address": True}
 """Marks what is shown without credentials, and not at all where it cannot be read."""

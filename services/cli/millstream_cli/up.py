@@ -15,7 +15,7 @@ from millstream_cli.output import one_line_errors
 from millstream_cli.redis_access import address_of
 from millstream_cli.settings import IngestSettings, WorkerSettings, load
 from millstream_cli.system import SystemPlan, run_system
-from millstream_runtime.settings_reader import variables_of
+from millstream_runtime.settings.reader import variables_of
 from millstream_streams import NEEDS, MissingRightError, RedisAddress, StoreError, StoreUnavailableError, open_broker
 from millstream_workers.errors import WorkerError
 

@@ -15,8 +15,8 @@ from msgspec import inspect
 
 from millstream_contracts import did_you_mean
 from millstream_runtime.errors import SettingsError
-from millstream_runtime.masking import NO_ADDRESS, mask_path, mask_text, mask_url
-from millstream_runtime.secret import Secret
+from millstream_runtime.settings.masking import NO_ADDRESS, mask_path, mask_text, mask_url
+from millstream_runtime.settings.secret import Secret
 
 PREFIX = "MILLSTREAM_"
 
