@@ -9,11 +9,11 @@ from scripts_seen import ScriptsSeen
 from streams.seeds import seed, seed_running, seed_worker, take_one
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, WorkerInfo
-from millstream_reaper.config import ReaperConfig
 from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.service import duties_of
+from millstream_reaper.settings import ReaperSettings
 from millstream_reaper.sweeper import Sweeper
-from millstream_streams import Broker, JobStore, parse_redis_url
+from millstream_streams import Broker, JobStore
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
 
 
@@ -150,7 +150,7 @@ async def test_a_duty_does_nothing_on_queues_that_were_never_used(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
 ) -> None:
     """And makes nothing: looking leaves no key behind."""
-    config = ReaperConfig(redis=parse_redis_url("redis://127.0.0.1"), lease_s=0.0)
+    config = ReaperSettings(redis_url="redis://127.0.0.1", lease_s=0.0)
     (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     before = sorted(await broker.client.keys(f"{broker.keys.namespace}:*"))
     await duty.run_once()
@@ -170,7 +170,7 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
     await fill_events(broker, queues[2], 500)
     held = await seed_running(broker, queues[0], "empty")
     await broker.store.hand_back(queues[0], worker="empty", deliveries=[held])
-    config = ReaperConfig(redis=parse_redis_url("redis://127.0.0.1"), events_kept=100, consumer_idle_s=0.0)
+    config = ReaperSettings(redis_url="redis://127.0.0.1", events_kept=100, consumer_idle_s=0.0)
     (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     # What no consumer can be in is nothing to complain of.
     with nullcontext() if name == "sweeper" else pytest.raises(Exception, match="WRONGTYPE"):
@@ -185,7 +185,7 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
 
 async def test_the_list_of_duties_tells_what_a_reaper_does(broker: Broker, metrics: MetricRegistry) -> None:
     """Each at its own interval."""
-    config = ReaperConfig(redis=parse_redis_url("redis://127.0.0.1"), recover_every_s=1.0, trim_every_s=3.0)
+    config = ReaperSettings(redis_url="redis://127.0.0.1", interval_s=1.0, trim_every_s=3.0)
     duties = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None))
     assert {duty.name: duty.interval_s for duty in duties} == {
         "recoverer": 1.0,

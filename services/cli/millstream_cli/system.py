@@ -16,9 +16,8 @@ from msgspec import Struct
 from millstream_cli.child import ChildSpec, Sink
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.errors import PortInUseError
-from millstream_cli.settings import RedisSettings
 from millstream_cli.supervisor import Supervisor, supervise
-from millstream_runtime.settings.reader import variables_of
+from millstream_runtime import RedisSettings, variables_of
 from millstream_streams import RedisAddress
 
 HOST = "127.0.0.1"

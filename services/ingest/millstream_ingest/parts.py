@@ -4,13 +4,13 @@ from msgspec import Struct
 
 from millstream_ingest.batch_intake import BatchIntake
 from millstream_ingest.body_reader import BodyReader
-from millstream_ingest.config import IngestConfig
 from millstream_ingest.dead_desk import DeadDesk
 from millstream_ingest.intake import Intake
 from millstream_ingest.job_lister import JobLister
 from millstream_ingest.queue_surveyor import QueueSurveyor
 from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.refusal_log import RefusalLog
+from millstream_ingest.settings import IngestSettings
 from millstream_ingest.settled_waiter import SettledWaiter
 from millstream_runtime import HealthReport
 from millstream_streams import Broker
@@ -21,7 +21,7 @@ from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry
 class Parts(Struct, frozen=True, kw_only=True):
     """The working parts of one ingest process."""
 
-    config: IngestConfig
+    config: IngestSettings
     broker: Broker
     body_reader: BodyReader
     intake: Intake
