@@ -1,6 +1,7 @@
 """What every service runs on: settings, duties, stop orders, health, the admin server, and `run_service`."""
 
 from millstream_runtime.admin import AdminServer, serve_admin
+from millstream_runtime.announcing import Announcement, announce, read_announcement
 from millstream_runtime.duties import Duty, DutyResult, DutyRunner
 from millstream_runtime.duty_service import run_duties
 from millstream_runtime.errors import AdminBindError, ServiceStartError, SettingsError
@@ -8,6 +9,7 @@ from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
 from millstream_runtime.service import (
     Service,
+    StoppedEarlyError,
     SuitableRedis,
     open_service,
     prepare_process,
@@ -38,6 +40,7 @@ __all__ = [
     "STACK_SIGNALS",
     "AdminBindError",
     "AdminServer",
+    "Announcement",
     "Duty",
     "DutyResult",
     "DutyRunner",
@@ -61,9 +64,11 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StopOrders",
+    "StoppedEarlyError",
     "SuitableRedis",
     "Url",
     "Wake",
+    "announce",
     "heed_stop_signals",
     "hold_standard_streams",
     "ignore_late_signals",
@@ -73,6 +78,7 @@ __all__ = [
     "open_service",
     "prepare_process",
     "prepare_signals",
+    "read_announcement",
     "read_settings",
     "run_duties",
     "run_service",

@@ -55,7 +55,7 @@ class SuitableRedis(Struct, frozen=True):
     uptime_s: float
 
 
-class _StoppedEarlyError(Exception):
+class StoppedEarlyError(Exception):
     """The order to stop came before Redis did, so nothing has begun that would have to end."""
 
 
@@ -97,7 +97,7 @@ def run_service(
             async with open_service(name, settings, tracer, leave) as service:
                 await main(service)
 
-    with suppress(_StoppedEarlyError):
+    with suppress(StoppedEarlyError):
         anyio.run(run, backend_options={"use_uvloop": True})
     ignore_late_signals()
     if _has_threads_left():
@@ -131,7 +131,8 @@ async def suitable_redis(service: Service[S], needs: Needs, *, patience_s: float
     The order to stop ends the wait, and the service. Meanwhile the report says what is waited for. A call that Redis
     does not answer is repeated for `patience_s`.
 
-    Raises: UnsuitableRedisError, RedisTlsError, RedisUrlError, SettingsError.
+    Raises: UnsuitableRedisError, RedisTlsError, RedisUrlError, SettingsError; StoppedEarlyError, which `run_service`
+    takes for an end in order.
     """
     settings, failures = service.settings, service.failures
     observer = RedisMetrics(service.metrics)
@@ -140,7 +141,7 @@ async def suitable_redis(service: Service[S], needs: Needs, *, patience_s: float
     ) as broker:
         found = await service.orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, needs))
         if found is None:
-            raise _StoppedEarlyError
+            raise StoppedEarlyError
         was_waited_for = failures.failures > 0
         failures.succeeded()
         yield SuitableRedis(broker, was_waited_for, found.uptime_s)

@@ -14,7 +14,7 @@ class DispatcherSettings(ServiceSettings, frozen=True, kw_only=True):
 
     release_every_s: Interval = 5.0
     """Longest time between two looks at a queue for jobs that are due: how late a job may start when the hint of it was
-    lost. A measurement of the queue is such a look."""
+    lost."""
     expire_every_s: Interval = 5.0
     """The same for jobs that expire, of which there are no hints: how late they may be shown as expired."""
     gauges_every_s: Interval = 5.0

@@ -22,7 +22,7 @@ from millstream_ingest.refusal_log import RefusalLog
 from millstream_ingest.settings import IngestSettings
 from millstream_ingest.settled_waiter import SettledWaiter
 from millstream_ingest.submission_door import SubmissionDoor
-from millstream_runtime import HealthReport, Service, run_service, unwrapped
+from millstream_runtime import HealthReport, Service, announce, run_service, unwrapped
 from millstream_streams import Broker, open_broker
 from millstream_submission import Admission, TypeCatalogue
 from millstream_telemetry import (
@@ -79,7 +79,7 @@ async def serve_parts(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_run_until_stopped, server, stop)
             await server.wait_listening()
-            log.info("listening", host=server.host, port=server.port)
+            announce("listening", server.host, server.port, was_chosen=settings.port == 0)
             if on_listening:
                 on_listening(server.host, server.port)
             await stop.wait()
