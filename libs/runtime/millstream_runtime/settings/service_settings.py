@@ -39,12 +39,12 @@ class RedisSettings(Settings, frozen=True, kw_only=True):
     redis_password: Secret | None = None
     """Its password, unless it is in the URL; better given as a file."""
     redis_ca_file: Path | None = None
-    """Who signs the certificates of Redis and its Sentinels, in PEM: these alone are trusted. Unset: whom the system
-    trusts."""
+    """The certificates of the authorities that sign those of Redis and of its Sentinels, in PEM: these authorities and
+    no others are trusted. Unset: those that the system trusts."""
     redis_cert_file: Path | None = None
-    """Our own certificate, in PEM, for a Redis that wants one."""
+    """The certificate of the client, in PEM, for a Redis that wants one (`tls-auth-clients yes`, its default)."""
     redis_key_file: Path | None = None
-    """Its key, without a pass phrase; unset when it is in the file of the certificate."""
+    """Its key, in PEM and without a pass phrase; unset when it is in the file of the certificate."""
     sentinel_username: str | None = None
     """The user to log in as at the Sentinels, which know nothing of the users of Redis."""
     sentinel_password: Secret | None = None
