@@ -31,8 +31,8 @@ from millstream_contracts import (
     WorkerInfo,
     moment,
 )
-from millstream_ingest.answer import encode
-from millstream_ingest.negotiation import Encoding
+from millstream_ingest.http.negotiation import Encoding
+from millstream_ingest.http.response import encode
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker
 from millstream_streams.views import job_from_fields

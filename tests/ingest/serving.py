@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import msgspec
 
-from millstream_ingest.parts import Parts
+from millstream_ingest.assembly import Parts
 from millstream_ingest.service import open_parts, serve_parts
 from millstream_ingest.settings import IngestSettings
 from millstream_telemetry import JobTracer
@@ -26,7 +26,7 @@ GRACE_S = 5.0
 class Ingest:
     """A running ingest."""
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     parts: Parts
     stop: anyio.Event
     hurry: anyio.Event
@@ -59,7 +59,7 @@ async def running_ingest(settings: IngestSettings, tracer: JobTracer | None = No
     async with open_parts(settings, tracer=tracer or JobTracer(None)) as parts, anyio.create_task_group() as tasks:
         tasks.start_soon(partial(serve_parts, parts, stop, hurry, on_listening=note, grace_s=GRACE_S))
         await listening.wait()
-        async with httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=60) as http:
+        async with httpx2.AsyncClient(base_url=urls[0], trust_env=False, timeout=60) as http:
             yield Ingest(http, parts, stop, hurry)
         stop.set()
         hurry.set()
@@ -70,13 +70,13 @@ def packed(value: Any) -> bytes:
     return msgspec.msgpack.encode(value)
 
 
-def unpacked(response: httpx.Response) -> Any:
+def unpacked(response: httpx2.Response) -> Any:
     """Return what a MessagePack answer says."""
     assert response.headers["content-type"] == MSGPACK
     return msgspec.msgpack.decode(response.content)
 
 
-def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+def problem(response: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
     """Return a refusal, which has to be a problem document of this kind."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"

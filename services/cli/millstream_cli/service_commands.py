@@ -17,7 +17,7 @@ from millstream_cli.worker_pool import run_worker_pool
 from millstream_dispatcher.service import run_dispatcher
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_history import HistoryError
-from millstream_ingest.errors import BindError, IngestError
+from millstream_ingest.http.errors import BindError, IngestError
 from millstream_ingest.service import run_ingest
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.service import run_reaper

@@ -35,7 +35,13 @@ async def _reap(service: Service[ReaperSettings]) -> None:
 
 
 def duties_of(
-    settings: ReaperSettings, broker: Broker, metrics: ReaperMetrics, tracer: JobTracer, *, was_away: bool = False
+    settings: ReaperSettings,
+    broker: Broker,
+    metrics: ReaperMetrics,
+    tracer: JobTracer,
+    *,
+    was_away: bool = False,
+    events_kept_unread: int = EVENTS_KEPT_UNREAD,
 ) -> list[Duty]:
     """Return what a reaper does. `was_away` says that workers may not have been able to renew until just now."""
     store, registry = broker.store, broker.registry
@@ -54,7 +60,7 @@ def duties_of(
             store,
             registry,
             metrics,
-            keep=EVENTS_KEPT_UNREAD,
+            keep=events_kept_unread,
             cap=settings.events_kept,
             interval_s=settings.trim_every_s,
         ),
