@@ -38,7 +38,7 @@ def announce(event: What, host: str, port: int, *, was_chosen: bool) -> None:
     """Log where this service listens: at `info`, and at every level when it has chosen the port itself."""
     log = structlog.get_logger()
     logs = configured_logs()
-    if was_chosen and logs is not None:
+    if was_chosen and logs is not None and structlog.is_configured():
         log = structlog.wrap_logger(None, wrapper_class=logger_class(logging.INFO, logs.service))
     log.info(event, host=host, port=port)
 
