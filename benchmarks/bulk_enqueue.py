@@ -4,7 +4,7 @@ import time
 from argparse import Namespace
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 from rig import BATCH, NOOP, Rig, fill, median, noop_jobs, process_cpu_s, report, rig, services
 
@@ -70,7 +70,7 @@ async def _over_http(one: Rig, jobs: int) -> tuple[float, float]:
     async with services(one, ingest=("ingest", "--port", str(port))) as supervisor:
         url = f"http://127.0.0.1:{port}"
         await wait_until_ready([f"{url}/readyz"], timeout_s=60)
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
             begun, cpu_s = time.perf_counter(), process_cpu_s(supervisor.pid("ingest"))
             for _ in range(jobs // HTTP_BATCH):
                 answer = await client.post("/v1/jobs/batch", content=body)

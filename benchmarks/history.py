@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 from draining import drain
 from msgspec import Struct
 from rig import (
@@ -151,7 +151,7 @@ async def _lags(one: Rig, postgres: LocalPostgres) -> list[float]:
     async with (
         services(one, worker=("worker", "noop_app:app", "--types", NOOP.type)),
         services(one, dispatcher, dispatcher=("dispatcher",)),
-        httpx.AsyncClient(trust_env=False) as http,
+        httpx2.AsyncClient(trust_env=False) as http,
         anyio.create_task_group() as tasks,
     ):
         await wait_for_workers(one, 1)
@@ -162,7 +162,7 @@ async def _lags(one: Rig, postgres: LocalPostgres) -> list[float]:
     return lags
 
 
-async def _shown(http: httpx.AsyncClient, port: int) -> AsyncIterator[float]:
+async def _shown(http: httpx2.AsyncClient, port: int) -> AsyncIterator[float]:
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         said = (await http.get(f"http://127.0.0.1:{port}/metrics")).text

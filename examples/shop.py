@@ -5,16 +5,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
+import httpx2
 import msgspec
 
 from millstream import App, Context, Dead, Retry, Snooze
 
 
 @asynccontextmanager
-async def lifespan(_: App) -> AsyncIterator[httpx.AsyncClient]:
+async def lifespan(_: App) -> AsyncIterator[httpx2.AsyncClient]:
     """Open what the handlers share: one HTTP client per worker process."""
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx2.AsyncClient(timeout=10) as client:
         yield client
 
 

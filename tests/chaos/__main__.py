@@ -34,7 +34,7 @@ LEAST_S = 5.0
 def main(seconds: float, seed: int | None, names: str, folder: Path | None) -> None:
     """Run scenarios against real processes, and say whether what is promised was kept."""
     chosen = _choose(names)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines say the same as the ledger
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines say the same as the ledger
     seed = random.randrange(1 << 32) if seed is None else seed
     click.echo(f"CHAOS_SEED={seed} CHAOS_SECONDS={seconds:g} SCENARIO={names}")
     place = folder or Path(tempfile.mkdtemp(prefix="millstream-chaos-"))

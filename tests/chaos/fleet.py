@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 from chaos.effects import FOLDER
 from chaos.fault_proxy import HOST, FaultProxy
 from chaos.ports import reserve_ports
@@ -21,8 +21,8 @@ PROBE_WITHIN_S = 2.0
 NOWHERE = (HOST, 9)
 """What a proxy leads to that nobody uses."""
 
-# The second is what httpx 0.28 makes of a connection that uvloop loses between making it and its first use.
-NO_ANSWER = (httpx.HTTPError, AttributeError)
+# The second is what anyio 4.16 makes of a connection that uvloop loses between making it and its first use.
+NO_ANSWER = (httpx2.HTTPError, AttributeError)
 """What a request raises whose receiver was killed."""
 
 
@@ -79,7 +79,7 @@ class Fleet:
     def __init__(self, services: list[Service], effects: Path) -> None:
         self.services = services
         self.effects = effects
-        self._http = httpx.AsyncClient(trust_env=False, timeout=PROBE_WITHIN_S)
+        self._http = httpx2.AsyncClient(trust_env=False, timeout=PROBE_WITHIN_S)
 
     def of(self, kind: str) -> list[Service]:
         """Return the services of a kind."""

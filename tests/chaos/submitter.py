@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import anyio
-import httpx
+import httpx2
 from chaos.fleet import NO_ANSWER
 from chaos.journal import now_ms
 from chaos.ledger import Answer, Entry, Ledger
@@ -17,7 +17,7 @@ PAUSE_S = 0.4
 """Between two tries, jittered. Shorter than Retry-After asks for: impolite, so that more requests meet the fault."""
 ANSWER_WITHIN_S = 5.0
 AT_ONCE = 64
-"""The proxies share this loop, and httpx needs ever longer for each request that waits beside others."""
+"""The proxies share this loop, and httpx2 needs ever longer for each request that waits beside others."""
 
 PRIORITIES = ("high", "normal", "normal", "low")
 
@@ -75,7 +75,7 @@ class Submitter:
         self._headers = headers
         self._rng = rng
         # To wait for a connection of our own is no silence of the service.
-        self._http = httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(ANSWER_WITHIN_S, pool=None))
+        self._http = httpx2.AsyncClient(trust_env=False, timeout=httpx2.Timeout(ANSWER_WITHIN_S, pool=None))
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,7 +149,7 @@ class Submitter:
         return answer
 
 
-def _answer(at_ms: int, seconds: float, response: httpx.Response) -> Answer:
+def _answer(at_ms: int, seconds: float, response: httpx2.Response) -> Answer:
     told = response.json()
     return Answer(
         at_ms,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 import redis
@@ -292,8 +292,8 @@ def answers(ports: Iterable[int | str]) -> Iterator[str]:
     for port in ports:
         for path in ("livez", "readyz", "health", "metrics"):
             # Who has ended says nothing more.
-            with suppress(httpx.HTTPError):
-                yield httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=10).text
+            with suppress(httpx2.HTTPError):
+                yield httpx2.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=10).text
 
 
 def command_lines() -> list[str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from cli.commands import NOBODY, refused, run, started_program
 from leftovers import delete_namespace
@@ -134,8 +134,8 @@ async def clean_up(redis_url: str, namespace: str) -> None:
 def answers(address: str) -> bool:
     """Whether a service is ready."""
     try:
-        return httpx.get(address, trust_env=False, timeout=10).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(address, trust_env=False, timeout=10).status_code == 200
+    except httpx2.HTTPError:
         return False
 
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import anyio.to_thread
-import httpx
+import httpx2
 import pytest
 from cli.commands import refused, run, run_program, started_program
 from history_databases import execute, query
@@ -133,13 +133,13 @@ async def test_a_dispatcher_names_the_database_that_is_away(
     async def is_named() -> bool:
         try:
             answer = (await http.get(f"http://127.0.0.1:{port}/readyz")).json()
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
         checks = {check["name"]: check for check in answer["checks"]}
         said = checks.get("history", {}).get("detail", "")
         return "nothing listens" in said and checks["redis"]["ok"] and checks["promoter"]["ok"]
 
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False) as http:
         with started_program("dispatcher", log=tmp_path / "log", MILLSTREAM_HISTORY_URL=NOBODY, **settings):
             await wait_until(is_named, "the history is named", 60)
     assert "secret" not in (tmp_path / "log").read_text()

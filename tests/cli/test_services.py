@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
+import httpx2
 import pytest
 from cli.commands import refused, run, run_program, started_program
 from written import whole_lines
@@ -195,6 +195,6 @@ def test_services_that_start_before_redis_are_ready_once_it_is_there(early, wait
 def is_ready(port: int) -> bool:
     """Whether the service on this port is ready."""
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, timeout=10).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, timeout=10).status_code == 200
+    except httpx2.HTTPError:
         return False

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import redis
 from cli.commands import refused, run, run_program, started_program
@@ -128,8 +128,8 @@ def refusals(log: Path) -> list[dict[str, str]]:
 def health(port: int, path: str) -> dict:
     """Return what a service says of its health; nothing while it does not answer."""
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=10).json()
-    except httpx.HTTPError:
+        return httpx2.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=10).json()
+    except httpx2.HTTPError:
         return {"ok": False, "checks": [{"detail": ""}]}
 
 

@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
+import httpx2
 import hypothesis
 import pytest
 from fuzz.target import Target, running_target
@@ -33,9 +33,9 @@ def target(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def http(target: Target) -> Iterator[httpx.Client]:
+def http(target: Target) -> Iterator[httpx2.Client]:
     """Yield what speaks plain HTTP with it. Whoever is not answered within the timeout fails."""
-    with httpx.Client(base_url=target.url, trust_env=False, timeout=60) as client:
+    with httpx2.Client(base_url=target.url, trust_env=False, timeout=60) as client:
         yield client
 
 

@@ -3,7 +3,7 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 from fuzz.garbage import HOSTILE_JSON, HOSTILE_MSGPACK, MB
 
@@ -118,7 +118,7 @@ def test_batches_at_the_same_time_cost_their_sum_and_hold_nobody_up(target, http
 
     def post(_: int) -> int:
         headers = {"content-type": content_type, "accept": JSON}
-        with httpx.Client(base_url=target.url, trust_env=False, timeout=120) as another:
+        with httpx2.Client(base_url=target.url, trust_env=False, timeout=120) as another:
             return another.post("/v1/jobs/batch", content=body, headers=headers).status_code
 
     with ThreadPoolExecutor(CONCURRENT) as pool:

@@ -2,7 +2,7 @@
 
 import json
 
-import httpx
+import httpx2
 import hypothesis
 import msgspec
 import pytest
@@ -33,7 +33,7 @@ fuzzed = hypothesis.settings(hypothesis.settings.get_profile("fuzz"))
 paths = st.sampled_from([SUBMIT, SUBMIT, BATCH, BATCH, REDRIVE, DISCARD])
 
 
-def send(target: Target, http: httpx.Client, path: str, content_type: str, body: bytes) -> httpx.Response:
+def send(target: Target, http: httpx2.Client, path: str, content_type: str, body: bytes) -> httpx2.Response:
     """Send a body and hold the answer against what is stored now; then delete that."""
     response = http.post(path, content=body, headers={"content-type": content_type, "accept": JSON})
     stored = [key for key in target.stored_keys() if b"}:job:" in key]

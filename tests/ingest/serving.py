@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import msgspec
 
 from millstream_ingest.config import IngestConfig
@@ -23,7 +23,7 @@ JSON = "application/json"
 class Ingest:
     """A running ingest."""
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     parts: Parts
     stop: anyio.Event
     hurry: anyio.Event
@@ -56,7 +56,7 @@ async def running_ingest(config: IngestConfig, tracer: JobTracer | None = None) 
     async with open_parts(config, tracer=tracer or JobTracer(None)) as parts, anyio.create_task_group() as tasks:
         tasks.start_soon(partial(serve_parts, parts, stop, hurry, on_listening=note))
         await listening.wait()
-        async with httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=60) as http:
+        async with httpx2.AsyncClient(base_url=urls[0], trust_env=False, timeout=60) as http:
             yield Ingest(http, parts, stop, hurry)
         stop.set()
         hurry.set()
@@ -67,13 +67,13 @@ def packed(value: Any) -> bytes:
     return msgspec.msgpack.encode(value)
 
 
-def unpacked(response: httpx.Response) -> Any:
+def unpacked(response: httpx2.Response) -> Any:
     """Return what a MessagePack answer says."""
     assert response.headers["content-type"] == MSGPACK
     return msgspec.msgpack.decode(response.content)
 
 
-def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+def problem(response: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
     """Return a refusal, which has to be a problem document of this kind."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from ingest.serving import problem, running_ingest
 from msgspec.structs import replace
@@ -81,7 +81,7 @@ async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(brok
     """What is unauthenticated can be kept off the public address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with running_ingest(replace(config, admin_port=port)) as ingest, httpx.AsyncClient(trust_env=False) as http:
+    async with running_ingest(replace(config, admin_port=port)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
         for path in ("/health", "/livez", "/readyz", "/metrics"):
             problem(await ingest.http.get(path), 404, "not-found")
             assert (await http.get(f"http://127.0.0.1:{port}{path}")).status_code == 200
@@ -150,7 +150,7 @@ async def test_process_ends_by_a_signal_after_the_requests_in_hand(broker, redis
     command = [sys.executable, "-c", PROGRAM, redis_url, namespace, str(port), str(drain_s)]
     process = await anyio.to_thread.run_sync(start, command)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http:
             await wait_until(lambda: answers(http), "the service answers")
             job = (await http.post("/v1/jobs", json={"type": "email.send"})).json()
             statuses = []
@@ -184,7 +184,7 @@ async def answers(http) -> bool:
     """Whether the service is ready."""
     try:
         return (await http.get("/readyz")).status_code == 200
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return False
 
 

@@ -1,7 +1,7 @@
 """Answers that are held back until the job has ended."""
 
 import anyio
-import httpx
+import httpx2
 import msgspec
 import pytest
 from ingest.serving import problem
@@ -99,7 +99,7 @@ async def test_hint_ends_the_waiting_before_the_next_look(ingest, broker, queue,
 async def test_client_that_goes_away_is_no_longer_waited_for(ingest):
     """A waiter costs memory and reads: it ends with its client."""
     job = await ingest.submit()
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         await ingest.http.get(f"/v1/jobs/{job['id']}", params={"wait": 30}, timeout=0.2)
     await wait_until(lambda: ingest.parts.waiter.waiting == 0, "the waiter is gone")
     assert not ingest.parts.waiter._bells

@@ -4,7 +4,7 @@ import gc
 import http.client
 import socket
 
-import httpx
+import httpx2
 import pytest
 
 from millstream_runtime import AdminBindError, AdminServer, Health, HealthCheck, HealthReport
@@ -47,7 +47,7 @@ def server(patient, registry):
 @pytest.fixture
 def client(server):
     """Yield a client of the server."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
         yield client
 
 
@@ -144,7 +144,7 @@ async def test_server_answers_while_the_event_loop_is_blocked(server):
 def test_failing_check_answers_nothing_and_the_server_lives_on(client, patient, monkeypatch):
     """A fault in a check looks like a dead service to the probe, and the next probe is answered."""
     monkeypatch.setattr(patient, "live", None)
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx2.RemoteProtocolError):
         client.get("/livez")
 
     assert client.get("/readyz").status_code == 200
@@ -162,7 +162,7 @@ def test_close_frees_the_port_and_leaves_nothing_open(registry):
     """A service can be started again on its port at once; warnings about open sockets are errors here."""
     report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
     first = AdminServer("127.0.0.1", 0, registry=registry, report=report)
-    httpx.get(f"http://127.0.0.1:{first.port}/livez", trust_env=False)
+    httpx2.get(f"http://127.0.0.1:{first.port}/livez", trust_env=False)
     first.close()
     first.close()
 
@@ -170,8 +170,8 @@ def test_close_frees_the_port_and_leaves_nothing_open(registry):
     second.close()
     gc.collect()
 
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{first.port}/livez", trust_env=False)
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"http://127.0.0.1:{first.port}/livez", trust_env=False)
 
 
 def test_server_listens_on_ipv6_too(registry):
@@ -182,4 +182,4 @@ def test_server_listens_on_ipv6_too(registry):
     except AdminBindError as error:
         pytest.skip(str(error))
     with server:
-        assert httpx.get(f"http://[::1]:{server.port}/livez", trust_env=False).status_code == 200
+        assert httpx2.get(f"http://[::1]:{server.port}/livez", trust_env=False).status_code == 200

@@ -1,10 +1,13 @@
 """What the clients repeat, over a real connection."""
 
+from types import ModuleType
+
 import httpx
+import httpx2
 import pytest
 from sdk.scripted_api import Connect, Lost, Reply, ScriptedApi, problem
 
-from millstream import ApiError, ConflictError, JobNotFoundError, UnavailableError
+from millstream import ApiError, Client, ConflictError, JobNotFoundError, SyncClient, UnavailableError
 
 FULL = problem(503, "Redis is full", headers={"Retry-After": "0"})
 
@@ -119,15 +122,51 @@ async def test_call_raises_api_error_when_a_good_answer_cannot_be_read(
         await connect().get("x_1")
 
 
-async def test_client_uses_connections_that_are_given_and_leaves_them_open(api: ScriptedApi) -> None:
-    """An http client of the caller's own is used, and is the caller's to close."""
-    from millstream import SyncClient
-
-    with httpx.Client(headers={"x-mine": "yes"}) as http:
+@pytest.mark.parametrize("library", [httpx2, httpx])
+async def test_client_uses_the_http_client_that_is_given_and_leaves_it_open(
+    api: ScriptedApi, library: ModuleType
+) -> None:
+    """A caller's own HTTP client, of httpx2 or of httpx, carries the requests and stays open."""
+    async with library.AsyncClient(headers={"x-mine": "yes"}) as async_http:
+        async with Client(api.url, http=async_http) as client:
+            await client.submit("x")
+        assert not async_http.is_closed
+    with library.Client(headers={"x-mine": "yes"}) as http:
         with SyncClient(api.url, http=http) as client:
             client.submit("x")
         assert not http.is_closed
-    assert api.received[0].headers["x-mine"] == "yes"
+    assert [request.headers["x-mine"] for request in api.received] == ["yes", "yes"]
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx])
+async def test_errors_of_a_given_http_client_mean_the_same_in_either_library(
+    api: ScriptedApi, free_tcp_port: int, library: ModuleType
+) -> None:
+    """A refused connection and a lost answer of a caller's own HTTP client are told apart, in httpx2 and in httpx."""
+    with library.Client() as http:
+        with pytest.raises(UnavailableError) as refused:
+            SyncClient(f"http://127.0.0.1:{free_tcp_port}", http=http, retry_for_s=0).redrive(type="x")
+        assert "may have been carried out" not in str(refused.value)
+        api.script.append(Lost())
+        with pytest.raises(UnavailableError, match="may have been carried out"):
+            SyncClient(api.url, http=http).redrive(type="x")
+        with pytest.raises(library.LocalProtocolError):
+            SyncClient(api.url, http=http, headers={"x": "a\nb"}).queues()
+
+
+@pytest.mark.parametrize("is_sync", [False, True])
+async def test_client_closes_the_connections_that_it_made(api: ScriptedApi, is_sync: bool) -> None:
+    """A client that was given no HTTP client closes its own, so that no call can be made any more."""
+    if is_sync:
+        with SyncClient(api.url) as sync_client:
+            sync_client.submit("x")
+        with pytest.raises(RuntimeError, match="closed"):
+            sync_client.submit("x")
+    else:
+        async with Client(api.url) as client:
+            await client.submit("x")
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.submit("x")
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "http://[::1"])

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from otlp_receiver import OtlpReceiver
 from system.readme import programs
@@ -39,7 +39,7 @@ async def client(system: System) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
+async def http(system: System) -> AsyncIterator[httpx2.AsyncClient]:
     """Yield what speaks plain HTTP with the running system."""
     async with system.http() as open_http:
         yield open_http

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from acl_users import ADMIN_ACCESS, as_user, password_of, write_users
 from msgspec import Struct
 from system.running import SHORT, environment, millstream
@@ -88,9 +88,9 @@ class GuardedSystem:
         """Return a client of the API."""
         return Client(self.url)
 
-    def http(self) -> httpx.AsyncClient:
+    def http(self) -> httpx2.AsyncClient:
         """Return what speaks plain HTTP with it."""
-        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
+        return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
 
     def redis_url(self, user: str) -> str:
         """Return the address with a user in it."""
@@ -100,7 +100,7 @@ class GuardedSystem:
         """Start a service and return once it is ready."""
         [port] = free_ports(1)
         process = self._run(service, words, port)
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
             await wait_until(lambda: _is_ready(http, port), f"{service} is ready; see {self._folder}", _READY_S)
         return process
 
@@ -141,8 +141,8 @@ class GuardedSystem:
                 process.stdin.close()
 
 
-async def _is_ready(http: httpx.AsyncClient, port: int) -> bool:
+async def _is_ready(http: httpx2.AsyncClient, port: int) -> bool:
     try:
         return (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         return False

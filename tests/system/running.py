@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from waiting import wait_until
 from written import whole_lines
 
@@ -93,9 +93,9 @@ class System:
         """Return a client of its API."""
         return Client(self.url)
 
-    def http(self) -> httpx.AsyncClient:
+    def http(self) -> httpx2.AsyncClient:
         """Return what speaks plain HTTP with it."""
-        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
+        return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
 
     async def worker_pids(self) -> set[int]:
         """Return the processes of the workers that it lists."""
@@ -104,7 +104,7 @@ class System:
 
     async def wait_all_ready(self) -> None:
         """Wait until each of its processes says that it is ready."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
             for name, url in self.admin_urls.items():
                 await wait_until(lambda url=url: _answers(http, f"{url}/readyz"), f"{name} is ready", _START_S)
 
@@ -170,10 +170,10 @@ def _wait_for_banner(process: "subprocess.Popen[bytes]", banner: Path, log: Path
     return text
 
 
-async def _answers(http: httpx.AsyncClient, url: str) -> bool:
+async def _answers(http: httpx2.AsyncClient, url: str) -> bool:
     try:
         return (await http.get(url)).status_code == 200
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         return False
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from system.running import System
@@ -18,7 +18,7 @@ EVERY_PROCESS = ("ingest", "dispatcher", "reaper", "worker-1", "worker-2")
 
 async def scrape(system: System) -> dict[str, str]:
     """Return what each process shows."""
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as http:
         answers = {name: await http.get(f"{url}/metrics") for name, url in system.admin_urls.items()}
     for answer in answers.values():
         assert answer.status_code == 200

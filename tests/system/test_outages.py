@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import redis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -118,7 +118,7 @@ async def test_system_outlasts_every_fault_of_redis_without_a_restart(
             assert system.restarts() == []
 
 
-async def is_refused(http: httpx.AsyncClient) -> bool:
+async def is_refused(http: httpx2.AsyncClient) -> bool:
     """Whether a submission is refused; it must not be answered in any third way."""
     answer = await http.post("/v1/jobs", json={"type": "chore.retried"})
     if answer.status_code == 202:
@@ -130,7 +130,7 @@ async def is_refused(http: httpx.AsyncClient) -> bool:
 
 async def check_live(system: System) -> None:
     """Check that nobody's probe asks for a restart."""
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
         for name, url in system.admin_urls.items():
             answer = await http.get(f"{url}/livez")
             assert answer.status_code == 200, f"{name}: {answer.text}"
@@ -168,7 +168,7 @@ async def test_services_that_wait_for_redis_say_so_and_leave_when_told(tmp_path:
             )
             for (name, apps), port in zip(SERVICES.items(), ports, strict=True)
         }
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
             for port in ports:
                 await wait_until(lambda port=port: says_unready(http, port), "it says what it waits for", 60)
                 assert (await http.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
@@ -206,11 +206,11 @@ def service(folder: Path, name: str, *words: str, **settings: object) -> Iterato
             process.kill()
 
 
-async def says_unready(http: httpx.AsyncClient, port: int) -> bool:
+async def says_unready(http: httpx2.AsyncClient, port: int) -> bool:
     """Whether a readiness probe fails and names Redis."""
     try:
         answer = await http.get(f"http://127.0.0.1:{port}/readyz")
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         return False
     failing = [check["name"] for check in answer.json()["checks"] if not check["ok"]]
     return answer.status_code == 503 and failing == ["redis"]

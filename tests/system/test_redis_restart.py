@@ -5,7 +5,7 @@ import signal
 from contextlib import ExitStack
 
 import anyio
-import httpx
+import httpx2
 from system.running import notes, running_system, settled, started
 from waiting import wait_until
 
@@ -50,7 +50,7 @@ async def submit_patiently(found: list, client, payload: dict) -> None:
     found.append(await client.submit("chore.count", payload))
 
 
-async def is_refused(http: httpx.AsyncClient) -> bool:
+async def is_refused(http: httpx2.AsyncClient) -> bool:
     """Whether a submission is refused, with a word on when to come back."""
     answer = await http.post("/v1/jobs", json={"type": "chore.retried"})
     if answer.status_code == 202:
@@ -61,6 +61,6 @@ async def is_refused(http: httpx.AsyncClient) -> bool:
     return True
 
 
-async def is_unready(http: httpx.AsyncClient) -> bool:
+async def is_unready(http: httpx2.AsyncClient) -> bool:
     """Whether the readiness probe fails."""
     return (await http.get("/readyz")).status_code == 503

@@ -92,11 +92,12 @@ def test_level_holds_for_both_kinds_of_loggers(stream):
     assert [line["event"] for line in lines(stream)] == ["loud", "loud"]
 
 
-def test_request_lines_of_the_http_client_are_left_out(stream):
+@pytest.mark.parametrize("library", ["httpx2", "httpcore2", "httpx", "httpcore"])
+def test_request_lines_of_the_http_client_are_left_out(stream, library):
     """The client logs each request at `info`; that would double the log of whoever calls the API."""
     configure_logs("worker", "info", stream)
 
-    logging.getLogger("httpx").info("HTTP Request: GET ...")
+    logging.getLogger(library).info("HTTP Request: GET ...")
 
     assert lines(stream) == []
 

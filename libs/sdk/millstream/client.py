@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack, overload
 
-import httpx
-
 from millstream.api import Api
 from millstream.caller import Caller
 from millstream.new_job import NewJob, SubmitOptions, new_jobs
-from millstream.transport import AsyncTransport, checked_url
+from millstream.transport import AsyncHttpClient, AsyncTransport, checked_url
 from millstream_contracts import (
     ActionReport,
     BatchReceipt,
@@ -56,7 +54,8 @@ class Client:
     and `discard` have no such key: once they may have been carried out, they are not repeated.
 
     `timeout_s` bounds the silence of one answer, `headers` go with every request, and `http` replaces the
-    client's own connections (proxies, certificates); it is then not closed with the client.
+    client's own connections (proxies, certificates): an `AsyncClient` of httpx2 or httpx, which is then not closed
+    with the client.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Client:
         retry_for_s: float = 30.0,
         timeout_s: float = 30.0,
         headers: Mapping[str, str] | None = None,
-        http: httpx.AsyncClient | None = None,
+        http: AsyncHttpClient | None = None,
     ) -> None:
         base_url = checked_url(url)
         self._api = Api(Caller(base_url, retry_for_s=retry_for_s, timeout_s=timeout_s, headers=headers or {}))

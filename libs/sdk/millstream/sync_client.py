@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack, overload
 
-import httpx
-
 from millstream.api import Api
 from millstream.caller import Caller
 from millstream.new_job import NewJob, SubmitOptions, new_jobs
-from millstream.transport import SyncTransport, checked_url
+from millstream.transport import HttpClient, SyncTransport, checked_url
 from millstream_contracts import (
     ActionReport,
     BatchReceipt,
@@ -60,7 +58,7 @@ class SyncClient:
         retry_for_s: float = 30.0,
         timeout_s: float = 30.0,
         headers: Mapping[str, str] | None = None,
-        http: httpx.Client | None = None,
+        http: HttpClient | None = None,
     ) -> None:
         base_url = checked_url(url)
         self._api = Api(Caller(base_url, retry_for_s=retry_for_s, timeout_s=timeout_s, headers=headers or {}))

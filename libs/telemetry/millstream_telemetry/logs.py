@@ -22,7 +22,7 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 PAYLOAD_FIELDS = ("payload", "result", "body", "spec")
 """Fields that are struck from every line, whoever put them there."""
 
-_CHATTY_LIBRARIES = ("httpx", "httpcore")
+_CHATTY_LIBRARIES = ("httpx2", "httpcore2", "httpx", "httpcore")
 """They log every request at `info`, which says nothing that the job's own line does not."""
 
 

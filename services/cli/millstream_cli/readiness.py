@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import anyio
-import httpx
+import httpx2
 
 from millstream_cli.errors import NotReadyError
 from millstream_contracts import one_line
@@ -19,7 +19,7 @@ async def wait_until_ready(urls: Sequence[str], *, timeout_s: float) -> None:
     """
     pending = dict.fromkeys(urls, "not asked yet")
     # Never through a proxy that the environment names: these are our own services.
-    async with httpx.AsyncClient(trust_env=False, timeout=_ANSWER_S) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_S) as client:
         with anyio.move_on_after(timeout_s):
             async with anyio.create_task_group() as tasks:
                 for url in urls:
@@ -28,14 +28,14 @@ async def wait_until_ready(urls: Sequence[str], *, timeout_s: float) -> None:
         raise NotReadyError([f"{url}: {answer}" for url, answer in pending.items()], timeout_s)
 
 
-async def _ask_until_ready(client: httpx.AsyncClient, url: str, pending: dict[str, str]) -> None:
+async def _ask_until_ready(client: httpx2.AsyncClient, url: str, pending: dict[str, str]) -> None:
     while url in pending:
         try:
             answer = await client.get(url)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             pending[url] = str(error) or type(error).__name__
         else:
             pending[url] = one_line(f"{answer.status_code} {answer.text}")
-            if answer.status_code == httpx.codes.OK:
+            if answer.status_code == httpx2.codes.OK:
                 del pending[url]
         await anyio.sleep(_ASK_EVERY_S)
