@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.fault_proxy import FaultProxy
+from chaos.fault_proxy import HOST, FaultProxy
 from msgspec import Struct
 from written import whole_lines
 
@@ -59,6 +59,8 @@ class Service:
         self.pids: list[int] = []
         """Of all the processes that have filled this place."""
         self.process: subprocess.Popen[bytes] | None = None
+        self.connections_when_fresh = 0
+        """How many connections to Redis its first process had when it was ready."""
         self._log = plan.folder / f"{plan.name}.log"
 
     @property
@@ -72,6 +74,11 @@ class Service:
         return self.plan.kind
 
     @property
+    def api_url(self) -> str:
+        """Return where it serves the API, if it is an ingest."""
+        return f"http://{HOST}:{self.plan.settings['PORT']}"
+
+    @property
     def pid(self) -> int:
         """Return its process id."""
         assert self.process is not None
@@ -81,6 +88,11 @@ class Service:
     def is_running(self) -> bool:
         """Return whether it has not ended."""
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections to Redis it has, where they lead through its proxy."""
+        return self.proxy.open_connections
 
     @property
     def exit_code(self) -> int | None:
