@@ -145,7 +145,7 @@ async def test_a_queue_that_refuses_outcomes_does_not_delay_those_of_others(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody wrote a string where a stream was: each queue waits for its own next try, here an hour away."""
-    monkeypatch.setattr("millstream_workers.committer.backoff_s", lambda _: 3600.0)
+    monkeypatch.setattr("millstream_workers.keeping.committer.backoff_s", lambda _: 3600.0)
     types = Types(2)
     hired = await floor.hire(types.app)
     broken, sound = types.names

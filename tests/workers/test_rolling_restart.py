@@ -117,8 +117,8 @@ class Fleet:
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all who look now and then look more often."""
     monkeypatch.setattr("millstream_submission.type_catalogue.FRESH_FOR_S", 0.02)
-    monkeypatch.setattr("millstream_workers.release_finder.ELSEWHERE_AFTER", Backoff(base_s=0.05, cap_s=0.2))
-    monkeypatch.setattr("millstream_workers.partition_finder.PartitionFinder.interval_s", 0.1)
+    monkeypatch.setattr("millstream_workers.fetching.release_finder.ELSEWHERE_AFTER", Backoff(base_s=0.05, cap_s=0.2))
+    monkeypatch.setattr("millstream_workers.fetching.partition_finder.PartitionFinder.interval_s", 0.1)
 
 
 @asynccontextmanager

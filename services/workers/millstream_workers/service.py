@@ -36,26 +36,26 @@ from millstream_streams import (
 )
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, RedisMetrics, WorkerMetrics
-from millstream_workers.calling import Caller
+from millstream_workers.attempt.running import Running
+from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.child_jobs import ChildSubmitter
-from millstream_workers.clean_context import CleanContext
-from millstream_workers.committer import SHOWN_JOBS, Committer, Finished
 from millstream_workers.config import WorkerConfig
-from millstream_workers.draining import STUBBORN_S, Drain
 from millstream_workers.errors import NoHandlersError
-from millstream_workers.executor import Executor
-from millstream_workers.intake import Intake
-from millstream_workers.lease_keeper import LeaseKeeper
-from millstream_workers.partition_finder import PartitionFinder
-from millstream_workers.process_pool import ProcessPool
-from millstream_workers.quarantine import Quarantine
+from millstream_workers.fetching.fetcher import Intake
+from millstream_workers.fetching.partition_finder import PartitionFinder
+from millstream_workers.fetching.release_finder import ReleaseFinder
+from millstream_workers.fetching.slots import Slots
+from millstream_workers.isolation.process_pool import ProcessPool
+from millstream_workers.keeping.committer import SHOWN_JOBS, Committer, Finished
+from millstream_workers.keeping.draining import STUBBORN_S, Drain
+from millstream_workers.keeping.lease_keeper import LeaseKeeper
 from millstream_workers.registrar import Registrar
-from millstream_workers.release_finder import ReleaseFinder
-from millstream_workers.runners import Runners
-from millstream_workers.running import Running
-from millstream_workers.slots import Slots
-from millstream_workers.stop_scope import StopScope
-from millstream_workers.task_guard import guard_tasks
+from millstream_workers.running.calling import Caller
+from millstream_workers.running.clean_context import CleanContext
+from millstream_workers.running.executor import Executor
+from millstream_workers.running.quarantine import Quarantine
+from millstream_workers.running.task_guard import guard_tasks
+from millstream_workers.running.task_pool import Runners
 
 LOOP_TICK_S = 0.5
 SILENT_READ_S = 15.0
