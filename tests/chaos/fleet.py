@@ -11,7 +11,7 @@ from chaos.counters import Counters, read_counters
 from chaos.effects import FOLDER
 from chaos.fault_proxy import HOST, FaultProxy
 from chaos.ports import reserve_ports
-from chaos.service import Service, ServicePlan
+from chaos.service import PRODUCT, Service, ServicePlan
 from msgspec import Struct
 from waiting import wait_until
 
@@ -157,7 +157,7 @@ class Fleet:
 
 @asynccontextmanager
 async def open_fleet(
-    folder: Path, redis: tuple[str, int] | str, shape: Shape, timing: Timing, sabotage: str = ""
+    folder: Path, redis: tuple[str, int] | str, shape: Shape, timing: Timing, program: tuple[str, ...] = PRODUCT
 ) -> AsyncIterator[Fleet]:
     """Yield a fleet whose processes are not started yet; all of them have ended afterwards.
 
@@ -178,7 +178,7 @@ async def open_fleet(
             }
             admin_url = f"http://{HOST}:{admin_port}"
             plan = ServicePlan(
-                name=name, kind=kind, settings=settings, folder=folder, admin_url=admin_url, sabotage=sabotage
+                name=name, kind=kind, settings=settings, folder=folder, admin_url=admin_url, program=program
             )
             services.append(Service(plan, proxy))
         fleet = Fleet(services, effects)

@@ -44,6 +44,14 @@ async def quick(task: Task, ctx: Context) -> str:
     return task.key
 
 
+@app.job("chaos.spread", retry=SOON, partitions=4)
+async def spread(task: Task, ctx: Context) -> str:
+    """Do nothing that takes time, on a queue of several partitions."""
+    leave("started", ctx, task.key)
+    leave("done", ctx, task.key)
+    return task.key
+
+
 @app.job("chaos.slow", retry=SOON)
 async def slow(task: Task, ctx: Context) -> str:
     """Take some seconds."""

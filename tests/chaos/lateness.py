@@ -21,9 +21,8 @@ def crashed_workers_jobs_are_soon_ready(evidence: Evidence) -> Iterator[str]:
     """Complain of each job that stayed for longer in the hands of a worker that was dead."""
     allowed_ms = evidence.recovery_ms + evidence.lease_ms
     for job_id, took_ms, fault in recoveries(evidence):
-        if took_ms > allowed_ms and not _was_hindered(
-            evidence, ("reaper",), fault.begun_ms, fault.begun_ms + took_ms, but=fault
-        ):
+        until_ms = fault.begun_ms + took_ms
+        if took_ms > allowed_ms and not _was_hindered(evidence, ("reaper",), fault.begun_ms, until_ms, but=fault):
             yield (
                 f"{job_id} was ready again {took_ms / 1000:.1f} s after its worker {fault.target} had died, "
                 f"and {evidence.recovery_ms / 1000:g} s are promised"
@@ -37,10 +36,10 @@ def due_jobs_are_soon_ready(evidence: Evidence) -> Iterator[str]:
             continue
         due_ms = before.at_ms + evidence.jobs[job_id].longest_pause_ms
         late_ms = after.at_ms - due_ms
-        if late_ms > evidence.pass_ms + evidence.lease_ms and not _was_hindered(
-            evidence, ("dispatcher",), due_ms, after.at_ms
-        ):
-            yield f"{job_id} was released {late_ms / 1000:.1f} s after it was due, with a pass every {evidence.pass_ms} ms"
+        if late_ms <= evidence.pass_ms + evidence.lease_ms:
+            continue
+        if not _was_hindered(evidence, ("dispatcher",), due_ms, after.at_ms):
+            yield f"{job_id} was released {late_ms / 1000:.1f} s after it was due: a pass is {evidence.pass_ms} ms"
 
 
 def ready_jobs_soon_start(evidence: Evidence) -> Iterator[str]:

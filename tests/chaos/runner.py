@@ -22,7 +22,7 @@ from chaos.stage import Keeper, Stage
 from chaos.submitter import Submitter
 
 from millstream_cli.redis_finder import RedisBinary
-from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_contracts import DEFAULT_TENANT, Queue
 from millstream_streams import Broker, open_broker
 
 STALL_TICK_S = 0.1
@@ -36,7 +36,7 @@ async def run_scenario(
     began = time.monotonic()
     async with (
         scenario.redis(folder / "redis", binary) as redis,
-        open_fleet(folder, _way_to(redis), scenario.shape, scenario.timing, scenario.sabotage) as fleet,
+        open_fleet(folder, _way_to(redis), scenario.shape, scenario.timing, scenario.program) as fleet,
         open_broker(redis.url, namespace=NAMESPACE, patience_s=10.0) as broker,
         Submitter(fleet.of("ingest"), random.Random(f"load {seed}"), scenario.headers) as submitter,
     ):
@@ -82,9 +82,10 @@ def _way_to(redis: Keeper) -> tuple[str, int] | str:
 
 async def _keep_events(broker: Broker) -> None:
     """Have a group read every event stream that never acknowledges, so that no reaper trims what nobody has seen."""
-    for job_type in await broker.registry.types(DEFAULT_TENANT):
-        events = broker.keys.of(Queue(DEFAULT_TENANT, JobType(job_type))).events
-        await broker.client.xgroup_create(events, "chaos", id="0", mkstream=True)
+    for job_type, registration in (await broker.registry.types(DEFAULT_TENANT)).items():
+        for partition in range(registration.policy.partitions):
+            events = broker.keys.of(Queue(DEFAULT_TENANT, job_type, partition)).events
+            await broker.client.xgroup_create(events, "chaos", id="0", mkstream=True)
 
 
 @asynccontextmanager

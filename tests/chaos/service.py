@@ -15,6 +15,7 @@ from millstream_cli.parent_watch import guarded
 
 TESTS = Path(__file__).parents[1]
 APP = "chaos.handlers:app"
+PRODUCT = ("millstream_cli.main",)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -28,13 +29,13 @@ class ServicePlan(Struct, frozen=True, kw_only=True):
     """MILLSTREAM_* without that prefix."""
     folder: Path
     admin_url: str
-    sabotage: str = ""
+    program: tuple[str, ...] = PRODUCT
+    """The module that is run, and words before the name of the service."""
 
     @property
     def argv(self) -> list[str]:
         """Return the command line."""
-        module = ["chaos.sabotage", self.sabotage] if self.sabotage else ["millstream_cli.main"]
-        return [sys.executable, "-P", "-m", *module, self.kind, *([APP] if self.kind == "worker" else [])]
+        return [sys.executable, "-P", "-m", *self.program, self.kind, *([APP] if self.kind == "worker" else [])]
 
 
 class Usage(Struct, frozen=True):

@@ -61,6 +61,7 @@ EVERYDAY = (
     Wish(type="chaos.parent", weight=8),
     Wish(type="chaos.hopeless", weight=2),
     Wish(type="chaos.quick", weight=8, delay_s=(0.2, 3.0)),
+    Wish(type="chaos.spread", weight=10),
 )
 """What a system has to do on any day."""
 
