@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from millstream_contracts import limits
 from millstream_streams import RedisAddress
-from millstream_streams.keys import DEFAULT_NAMESPACE
+from millstream_streams.store.keys import DEFAULT_NAMESPACE
 from millstream_submission import UnknownTypes
 from millstream_telemetry import Level, Propagation
 
