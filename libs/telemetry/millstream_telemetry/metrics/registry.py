@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
-from millstream_telemetry.bulk_counter import CounterTally
-from millstream_telemetry.bulk_histogram import BulkHistogram, Tally
+from millstream_telemetry.metrics.bulk_counter import CounterTally
+from millstream_telemetry.metrics.bulk_histogram import BulkHistogram, Tally
 from millstream_telemetry.names import OTHER_TYPE, MetricSpec
 
 M = TypeVar("M", bound=MetricWrapperBase)

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio, Sampler
 
 from millstream_telemetry.errors import TracingConfigError
-from millstream_telemetry.root_draw import RootIds
+from millstream_telemetry.tracing.sampling import RootIds
 
 DEFAULT_SAMPLED_SHARE = 0.01
 """Share of new traces that is recorded when OTEL_TRACES_SAMPLER is unset. OpenTelemetry's own default is all

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, ParentBasedTraceIdRatio, TraceIdRatioBased
 
 from millstream_telemetry import JobTracer, TraceContext, current_trace_context
-from millstream_telemetry.root_draw import RootIds
+from millstream_telemetry.tracing.sampling import RootIds
 
 SHARE = 0.25
 CALLER = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")

@@ -9,7 +9,7 @@ import random
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from millstream_telemetry.trace_context import NO_TRACE, TraceContext
+from millstream_telemetry.tracing.trace_context import NO_TRACE, TraceContext
 
 # Not sampled, and the id is random: what the SDK says of such a trace.
 _FLAGS = "02"

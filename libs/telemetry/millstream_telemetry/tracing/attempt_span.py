@@ -15,7 +15,7 @@ from opentelemetry.trace import Span, StatusCode, Tracer, set_span_in_context
 
 from millstream_telemetry import names
 from millstream_telemetry.error_text import text_of, traceback_of, type_name
-from millstream_telemetry.trace_context import TraceContext, UnreadSpan, trace_context_of
+from millstream_telemetry.tracing.trace_context import TraceContext, UnreadSpan, trace_context_of
 
 _NOTHING = nullcontext()
 _MAX_DESCRIPTION_CHARS = 512

@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from millstream_telemetry.log_stream import LogStream
-from millstream_telemetry.log_values import cut, kind_of, text_of
+from millstream_telemetry.logs.stream import LogStream
+from millstream_telemetry.logs.values import cut, kind_of, text_of
 
 _NAMES = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 _ALIASES = {"msg": "info", "warn": "warning", "fatal": "critical"}

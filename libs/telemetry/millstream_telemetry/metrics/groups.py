@@ -12,7 +12,7 @@ from prometheus_client import Gauge, Histogram
 
 from millstream_contracts import JobState, QueueStatus
 from millstream_telemetry import names
-from millstream_telemetry.registry import ByType, MetricRegistry
+from millstream_telemetry.metrics.registry import ByType, MetricRegistry
 
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = resource.getpagesize()
@@ -137,9 +137,14 @@ class ReaperMetrics:
     """What was taken back, buried and trimmed."""
 
     def __init__(self, registry: MetricRegistry) -> None:
+        self._registry = registry
         self._recovered = ByType(registry.counter(names.RECOVERED), registry)
         self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
         self._events_lost = registry.counter(names.EVENTS_LOST)
+
+    def know_types(self, job_types: Iterable[str]) -> None:
+        """Show these types under their own names from now on."""
+        self._registry.register_types(job_types)
 
     def count_recovered(self, job_type: str, reason: str, n: int = 1) -> None:
         """Count n deliveries that were taken back; the reason is one of few fixed words."""

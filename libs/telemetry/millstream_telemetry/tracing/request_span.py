@@ -11,9 +11,9 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, set_span_in_context
 
 from millstream_telemetry import names
-from millstream_telemetry.attempt_span import mark_failed
 from millstream_telemetry.error_text import type_name
-from millstream_telemetry.trace_context import TraceContext, trace_context_of, unrecorded_root
+from millstream_telemetry.tracing.attempt_span import mark_failed
+from millstream_telemetry.tracing.trace_context import TraceContext, trace_context_of, unrecorded_root
 
 _SERVER_ERROR = 500
 

@@ -13,9 +13,9 @@ from msgspec import Struct
 from opentelemetry.trace import INVALID_SPAN, get_current_span
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from millstream_telemetry.log_calls import StdlibHandler, logger_class, make_record
-from millstream_telemetry.log_rendering import JsonRenderer, TerminalRenderer
-from millstream_telemetry.log_stream import LogStream
+from millstream_telemetry.logs.calls import StdlibHandler, logger_class, make_record
+from millstream_telemetry.logs.rendering import JsonRenderer, TerminalRenderer
+from millstream_telemetry.logs.stream import LogStream
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 

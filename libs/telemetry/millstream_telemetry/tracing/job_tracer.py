@@ -12,10 +12,10 @@ from opentelemetry.trace import Link, SpanKind, TracerProvider
 
 from millstream_contracts import DEFAULT_TENANT
 from millstream_telemetry import names
-from millstream_telemetry.attempt_span import Attempt, RecordedAttempt, UnsampledAttempt
-from millstream_telemetry.request_span import ServerSpan, TracedServerSpan, UnsampledServerSpan
-from millstream_telemetry.root_draw import RootDraw
-from millstream_telemetry.trace_context import NO_TRACE, TraceContext, read_trace_context, trace_context_of
+from millstream_telemetry.tracing.attempt_span import Attempt, RecordedAttempt, UnsampledAttempt
+from millstream_telemetry.tracing.request_span import ServerSpan, TracedServerSpan, UnsampledServerSpan
+from millstream_telemetry.tracing.sampling import RootDraw
+from millstream_telemetry.tracing.trace_context import NO_TRACE, TraceContext, read_trace_context, trace_context_of
 
 Propagation = Literal["auto", "child", "link"]
 """Whether a job continues its caller's trace, or starts one that links to it. `auto` links batch items and

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from millstream_telemetry.log_values import MAX_VALUE_CHARS, PlainCopy, exception_text, kind_of, text_of
+from millstream_telemetry.logs.values import MAX_VALUE_CHARS, PlainCopy, exception_text, kind_of, text_of
 
 MAX_LINE_CHARS = 65_536
 
