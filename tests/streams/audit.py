@@ -113,7 +113,7 @@ def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     is_running, has_succeeded = fields["state"] == b"running", fields["state"] == b"succeeded"
     complaints = []
     if is_running and not any(fields["entry"].decode() in entries for entries in snapshot.pending):
-        complaints.append(f"{job_id} is running, and pending with nobody")
+        complaints.append(f"{job_id} is running, and pending with no worker")
     if is_running != bool(fields.get("token")) and not has_succeeded:
         complaints.append(f"{job_id} is {fields['state'].decode()} with the token {fields.get('token')!r}")
     deliveries = counts_of(fields)["deliveries"]
@@ -135,7 +135,7 @@ def _deathless(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     waits = fields["state"] in {b"queued", b"scheduled"} and "started_at" not in fields
     if not waits or "expires_at" not in fields or snapshot.expiring.get(job_id) == int(fields["expires_at"]):
         return []
-    return [f"{job_id} expires at {fields['expires_at'].decode()}, and nobody will notice"]
+    return [f"{job_id} expires at {fields['expires_at'].decode()}, and no dispatcher will notice"]
 
 
 def _strays(snapshot: Snapshot) -> list[str]:

@@ -27,7 +27,7 @@ from millstream_streams import ActionCode, Broker, LeaseCode
 
 @pytest.mark.parametrize("options", [{}, {"priority": Priority.HIGH}, {"delay_ms": FAR_MS}], ids=str)
 async def test_cancel_ends_a_waiting_job_at_once(broker: Broker, queue: Queue, options: dict) -> None:
-    """A job that nobody runs is cancelled on the spot, and can be read for a while."""
+    """A job that no worker runs is cancelled on the spot, and can be read for a while."""
     (job_id,) = await seed(broker, queue, **options)
     assert await broker.store.cancel(queue, [job_id]) == [ActionCode.DONE]
     await audit(broker, queue)

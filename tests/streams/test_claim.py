@@ -147,7 +147,7 @@ async def test_claim_does_not_resume_what_another_worker_holds(broker: Broker, q
 
 
 async def test_claim_adopts_what_a_lost_blocking_read_left(broker: Broker, queue: Queue) -> None:
-    """A read whose answer was lost leaves an entry that nobody knows of: resuming finds it."""
+    """A read whose answer was lost leaves an entry that no worker knows of: resuming finds it."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue)
     await read_one(broker, queue)

@@ -1,4 +1,4 @@
-"""commit.lua: the outcome of a delivery is written once, by whoever has its token, and by nobody else."""
+"""commit.lua: the outcome of a delivery is written once, by the worker that has its token, and by no other."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -166,7 +166,7 @@ async def test_commit_charges_no_attempt_for_a_snooze(broker: Broker, queue: Que
 
 
 async def test_commit_buries_with_reason_and_fingerprint(broker: Broker, queue: Queue) -> None:
-    """A dead letter says why, and its job stays until somebody decides."""
+    """A dead letter says why, and its job stays until an operator decides."""
     running = await seed_running(broker, queue)
     await commit(broker, running, Dead("bad address", ERROR), ttl_ms=1_000)
     keys = broker.keys.of(queue)
@@ -199,7 +199,7 @@ async def test_commit_keeps_the_reason_of_a_cancellation(broker: Broker, queue: 
 
 @pytest.mark.parametrize("name", ["retry", "retry at once", "snoozed", "snoozed for nothing", "cancelled", "dead"])
 async def test_commit_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue, name: str) -> None:
-    """Whoever asked for the end of a job gets it: there is no other attempt, and no dead letter to decide on."""
+    """A client that asked for the end of a job gets it: there is no other attempt, and no dead letter to decide on."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     assert await commit(broker, running, OUTCOMES[name]) is CommitCode.COMMITTED
@@ -252,7 +252,7 @@ async def test_commit_refuses_a_zombie(broker: Broker, queue: Queue, outcome: Ou
 
 
 async def test_commit_refuses_a_zombie_before_anybody_took_the_job(broker: Broker, queue: Queue) -> None:
-    """A job that is ready again belongs to nobody."""
+    """A job that is ready again belongs to no worker."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     before = await everything(broker, queue)
@@ -280,7 +280,7 @@ async def test_commit_refuses_a_token_that_was_never_given(broker: Broker, queue
 
 
 async def test_commit_refuses_an_empty_token_for_a_waiting_job(broker: Broker, queue: Queue) -> None:
-    """A job that nobody holds has no token that could be guessed."""
+    """A job that no worker holds has no token that could be guessed."""
     running = await seed_running(broker, queue)
     (job_id,) = await seed(broker, queue)
     one = Commit(replace(running, id=job_id, token=""), Succeeded(), TTL_MS)

@@ -47,7 +47,7 @@ async def test_redrive_gives_a_crashed_job_its_crashes_back(broker: Broker, queu
 
 
 async def test_redrive_runs_a_job_that_has_expired_meanwhile(broker: Broker, queue: Queue) -> None:
-    """Whoever redrives a job wants it to run: the deadline of its first life is over."""
+    """An operator who redrives a job wants it to run: the deadline of its first life is over."""
     job_id = await seed_dead(broker, queue, expires_in_ms=60_000)
     await broker.client.hset(broker.keys.of(queue).job(job_id), "expires_at", 1)
     await broker.store.redrive(queue, [job_id])

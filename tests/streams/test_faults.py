@@ -2,6 +2,7 @@
 
 import random
 import socket
+import time
 
 import anyio
 import pytest
@@ -28,7 +29,7 @@ from millstream_streams import (
     backoff_s,
     open_broker,
 )
-from millstream_streams.connection.faults import LONGEST_DELAY_S, translate, with_retries
+from millstream_streams.connection.faults import FIRST_DELAY_S, LONGEST_DELAY_S, translate, with_retries
 from millstream_streams.store.scripting import load_script
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
@@ -161,7 +162,7 @@ def test_backoff_has_full_jitter(failures: int, monkeypatch: pytest.MonkeyPatch)
     assert backoff_s(failures) == (pytest.approx(bound / 10), pytest.approx(bound))
 
 
-async def test_persist_raises_what_was_wrong_once_patience_has_run_out() -> None:
+async def test_with_retries_raises_what_was_wrong_once_patience_has_run_out() -> None:
     """Without patience the first failure is the last; each call is told how many came before."""
     seen: list[int] = []
 
@@ -174,20 +175,42 @@ async def test_persist_raises_what_was_wrong_once_patience_has_run_out() -> None
     assert seen == [0]
 
 
-async def test_persist_does_not_wait_for_a_full_redis() -> None:
-    """A full Redis is the caller's to handle, at once."""
+async def test_with_retries_makes_no_call_for_which_it_would_have_to_wait_beyond_its_patience() -> None:
+    """The shortest pause is a tenth of the first delay: with less patience than that there is no second call."""
     calls: list[int] = []
 
     async def call(failures: int) -> None:
         calls.append(failures)
-        raise redis_errors.OutOfMemoryError("full")
+        raise redis_errors.ConnectionError("gone")
 
-    with pytest.raises(StoreFullError):
+    for _ in range(20):
+        with pytest.raises(StoreUnavailableError):
+            await with_retries(call, FIRST_DELAY_S / 11, lambda: None)
+    assert calls == [0] * 20
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        (redis_errors.OutOfMemoryError("full"), StoreFullError),
+        (redis_errors.ResponseError("WAITAOF cannot be used"), NotDurableError),
+    ],
+    ids=["full", "not durable"],
+)
+async def test_with_retries_does_not_wait_for_a_full_redis(said: Exception, meaning: type[StoreError]) -> None:
+    """A full Redis, and one that cannot confirm, are the caller's to handle, at once."""
+    calls: list[int] = []
+
+    async def call(failures: int) -> None:
+        calls.append(failures)
+        raise said
+
+    with pytest.raises(meaning):
         await with_retries(call, 3600.0, lambda: None)
     assert calls == [0]
 
 
-async def test_persist_tries_again_until_it_succeeds() -> None:
+async def test_with_retries_tries_again_until_it_succeeds() -> None:
     """Every failure is counted, the answer is that of the last call."""
     faults: list[int] = []
 
@@ -238,6 +261,20 @@ class Reconnects:
     def count_reconnect(self) -> None:
         """Note a fault."""
         self.count += 1
+
+
+async def test_calls_are_observed_in_seconds(redis_url: str, namespace: str) -> None:
+    """Metrics of calls are in seconds: no call has taken longer than all of them together."""
+    seen: dict[str, float] = {}
+
+    class Observer(Reconnects):
+        def observe_call(self, script: str, seconds: float) -> None:
+            seen[script] = seconds
+
+    begun = time.perf_counter()
+    async with open_broker(redis_url, namespace=namespace, observer=Observer()) as opened:
+        await opened.store.measure(QUEUE)
+    assert 0 < seen["measure"] <= time.perf_counter() - begun
 
 
 async def test_enqueue_outlasts_a_restart_of_redis(own_redis: EmbeddedRedis) -> None:

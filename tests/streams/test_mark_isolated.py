@@ -27,7 +27,7 @@ async def test_a_job_whose_turn_has_come_is_charged_again(broker: Broker, queue:
 
 
 async def test_a_note_of_an_earlier_delivery_means_nothing_for_the_next(broker: Broker, queue: Queue) -> None:
-    """Nobody takes the note away when its worker dies: it holds for one delivery."""
+    """The mark stays when its worker dies, and holds for one delivery."""
     first = await seed_running(broker, queue)
     await broker.store.mark_isolated(queue, [(first.id, first.token)], waits=True)
     assert await recover_all(broker, queue) == [first.id]

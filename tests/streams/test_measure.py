@@ -90,7 +90,7 @@ async def test_measure_tells_the_age_of_the_job_that_has_waited_longest_of_all_p
 
 
 async def test_measure_tells_the_age_of_the_oldest_dead_letter(broker: Broker, torn_queue: Queue) -> None:
-    """A dead letter that nobody looks at grows old."""
+    """A dead letter that no operator looks at grows old."""
     now_ms = int((await broker.client.time())[0]) * 1000
     await broker.client.xadd(broker.keys.of(torn_queue).dlq, {"id": "x", "at": now_ms - HOUR_MS})
     depths = await broker.store.measure(torn_queue)

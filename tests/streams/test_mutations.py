@@ -165,7 +165,7 @@ SEARCH = settings(
 
 @pytest.fixture
 async def doomed(redis_url: str, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker whose keys nobody looks at: what a broken script leaves behind is not the point."""
+    """Yield a broker whose keys are not checked: what a broken script leaves behind is not the point."""
     async with open_broker(redis_url, namespace=namespace) as opened:
         yield opened
         async for key in opened.client.scan_iter(match=f"{namespace}:*", count=1000):
@@ -206,7 +206,7 @@ async def test_a_broken_script_turns_a_test_red(doomed: Broker, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", list(MUTATIONS)[:4])
 def test_random_transitions_find_a_broken_script(redis_url: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Nobody has to think of the case beforehand."""
+    """Random steps find a case that no test was written for."""
     monkeypatch.setattr(job_store, "load_script", MUTATIONS[name].bug.load)
     machine = type("TransitionsHere", (Transitions,), {"redis_url": redis_url})
     with pytest.raises(AssertionError):

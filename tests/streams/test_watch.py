@@ -1,4 +1,4 @@
-"""watch.lua: whoever waits for a job's end is told, once it has settled."""
+"""watch.lua: a client that waits for a job's end is told, once it has settled."""
 
 import anyio
 import pytest
@@ -48,7 +48,7 @@ async def test_watch_makes_no_job(broker: Broker, queue: Queue) -> None:
 
 
 async def test_settled_hints_come_for_watched_jobs_only(broker: Broker, queue: Queue) -> None:
-    """Each way to settle hints once at whoever watches, and jobs that nobody watches cost nothing."""
+    """Each way to settle gives one hint for a watched job, and none for any other."""
     hints: list[str] = []
     gaps: list[int] = []
     async with anyio.create_task_group() as tasks:

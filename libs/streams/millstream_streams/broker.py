@@ -59,11 +59,11 @@ class Broker(Struct, frozen=True):
     """For this package's own tests and `doctor`; services go through the parts above."""
 
     def reader(self) -> ReadyReader:
-        """Return a new blocking reader; whoever asks for it closes it."""
+        """Return a new blocking reader, which the caller closes."""
         return ReadyReader(self.address, self.keys, self.client)
 
     def feed(self, *, group: str, consumer: str) -> EventFeed:
-        """Return a consumer of the events of all queues; whoever asks for it closes it. See :class:`EventFeed`."""
+        """Return a consumer of the events of all queues, which the caller closes. See :class:`EventFeed`."""
         return EventFeed(self.address, self.keys, self.client, group=group, consumer=consumer)
 
     async def listen_due(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
@@ -73,7 +73,7 @@ class Broker(Struct, frozen=True):
             try:
                 queue = Queue.from_tag(tag)
             except ValueError:
-                return  # anybody may publish; what is no tag is no hint
+                return  # any client may publish; what is no tag is no hint
             on_hint(queue)
 
         await listen(self.address, [self.keys.hint_due], read, on_gap)

@@ -1,4 +1,4 @@
-"""Hints: messages that say it is worth looking now. They may be lost, so nobody relies on one."""
+"""Hints: messages that say it is worth looking now. They may be lost: every listener also looks by itself."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from millstream_streams.connection.faults import backoff_s, translating
 from millstream_streams.errors import StoreUnavailableError
 
 QUIET_S = 30.0
-"""After so long without a hint the server is asked whether it is still there."""
+"""After this time without a hint the listener asks the server whether it is still there."""
 
 
 async def listen(

@@ -1,4 +1,4 @@
-"""Pages of jobs by state, from what Redis holds. Searching by anything else is the history's business.
+"""Pages of jobs by state, from what Redis holds. The history searches by anything else.
 
 A list walks places one after the other: a place is one stream or sorted set of one queue. The cursor names the
 place and the position in it, so that nothing is skipped or shown twice while jobs come and go behind it.

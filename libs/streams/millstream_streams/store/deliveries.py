@@ -25,7 +25,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None = None
     idempotency: "Idempotency | None" = None
     waited: bool = False
-    """Whether somebody wants a hint when it settles."""
+    """Whether a client wants a hint when it settles."""
 
 
 class Idempotency(Struct, frozen=True):
@@ -150,7 +150,7 @@ class CommitCode(IntEnum):
 
 
 class ActionCode(IntEnum):
-    """What became of an operator's wish. The numbers are those of cancel.lua, redrive.lua and discard.lua."""
+    """What became of an action on a job. The numbers are those of cancel, redrive, discard and watch.lua."""
 
     DONE = 1
     REQUESTED = 2

@@ -88,13 +88,13 @@ class JobStore:
         self.keys = keys
         self._client = client
         self._confirming = confirming or client
-        """For calls that wait for a confirmation, so for longer than others."""
+        """For calls that wait for a confirmation: they take longer than others."""
         self._patience_s = patience_s
         self._retention_ms = round(retention_s * 1000)
-        """How long a job can be read that ended without a worker's word: cancelled, expired or discarded."""
+        """How long a job can be read that no commit ended: cancelled, expired or discarded."""
         self._observer = observer or NoObserver()
         self._clock = clock or RedisClock()
-        """Learns from each claim, for whoever claims may submit."""
+        """Learns from each claim: a worker may submit jobs."""
 
     async def enqueue(
         self, queue: Queue, jobs: Sequence[NewJob], durability: Durability | None = None
@@ -210,7 +210,7 @@ class JobStore:
         cursors: tuple[str, str, str] = FROM_THE_START,
         limit: int = limits.MAX_SCRIPT_JOBS,
     ) -> Recovery:
-        """Take back deliveries whose lease has run out; bury those that crashed too often."""
+        """Take back deliveries whose lease has run out; bury the jobs that crashed too often."""
         arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
         next_cursors, requeued, buried, strays, any_pending = await self._run("recover", queue, arguments)
         high, normal, low = (cursor.decode() for cursor in next_cursors)
@@ -253,7 +253,7 @@ class JobStore:
     async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
         """Forget acknowledged events, some thousands at most: there may be more until a call removes none.
 
-        Returns: how many were removed, and how many of them nobody had seen.
+        Returns: how many were removed, and how many of them no group had seen.
         """
         removed, lost = await self._run("trim_events", queue, [keep, cap])
         return int(removed), int(lost)
@@ -298,7 +298,7 @@ class JobStore:
             error.others_may_answer = isinstance(self._client, RedisCluster)
             raise
         except REDIS_ERRORS as error:
-            # A defect, or a key that somebody else wrote. Its text may hold arguments, so only the code is passed on.
+            # A defect, or a key that another program wrote. Its text may hold arguments, so only the code is passed on.
             raise StoreError(f"{name} on {queue.tag} failed: {str(error).partition(' ')[0]}") from error
         self._observer.observe_call(name, time.perf_counter() - begun)
         return reply

@@ -63,7 +63,7 @@ class Keys:
         self.hint_due = self.hint("due")
         """channel: tag of a queue whose next due time moved closer"""
         self.hint_settled = self.hint("settled")
-        """channel: id of a job that somebody waits for"""
+        """channel: id of a settled job that a client waits for"""
         self.of = lru_cache(maxsize=65_536)(self._of)
 
     def hint_cancel(self, worker: str) -> str:

@@ -24,10 +24,10 @@ from millstream_streams.store.keys import Keys
 from millstream_streams.suitability.needs import Needs
 
 TRIED = "millstream.rights"
-"""How the types of the queues begin on which rights are tried. They have no jobs, and no keys."""
+"""Prefix of the job types on whose queues rights are tried. These queues have no jobs and no keys."""
 
 _TAGS = 1_000
-"""Of so many queues one lives on each primary of any cluster."""
+"""Among this many queues, every primary of any cluster has at least one."""
 
 
 class Rights(Struct, frozen=True):
