@@ -18,6 +18,7 @@ from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import (
+    ANY_SERVICE,
     Broker,
     CommitCode,
     EnqueueCode,
@@ -29,6 +30,7 @@ from millstream_streams import (
     backoff_s,
     open_broker,
 )
+from millstream_streams import broker as broker_module
 from millstream_streams.connection.faults import FIRST_DELAY_S, LONGEST_DELAY_S, translate, with_retries
 from millstream_streams.store.scripting import load_script
 
@@ -247,6 +249,38 @@ async def test_enqueue_says_unavailable_when_nobody_listens() -> None:
             with pytest.raises(StoreUnavailableError) as caught:
                 await call()
             assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("scheme", "others_may_answer"), [("redis", False), ("redis+cluster", True)])
+async def test_only_of_a_cluster_may_other_nodes_answer(
+    free_tcp_port: int, scheme: str, others_may_answer: bool
+) -> None:
+    """A pass over many queues goes on for those of other nodes, and ends where there is one server."""
+    async with open_broker(f"{scheme}://127.0.0.1:{free_tcp_port}", patience_s=0.0) as away:
+        with pytest.raises(StoreUnavailableError) as caught:
+            await away.store.measure(QUEUE)
+    assert caught.value.others_may_answer is others_may_answer
+
+
+async def test_a_start_waits_longer_after_each_failure(free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services that start before Redis do not hammer it, and each failure is told once."""
+    asked: list[int] = []
+    told: list[StoreUnavailableError] = []
+
+    def backoff(failures: int) -> float:
+        asked.append(failures)
+        return 0.0
+
+    monkeypatch.setattr(broker_module, "backoff_s", backoff)
+    async with (
+        open_broker(f"redis://127.0.0.1:{free_tcp_port}", patience_s=0.0) as away,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(away.wait_suitable, told.append, ANY_SERVICE)
+        await wait_until(lambda: len(asked) >= 3, "it has failed three times")
+        tasks.cancel_scope.cancel()
+    assert asked[:3] == [1, 2, 3]
+    assert len(told) - len(asked) in (0, 1)
 
 
 class Reconnects:

@@ -9,8 +9,9 @@ import pytest
 from streams.seeds import ERROR, FAR_MS, commit, make_due, seed, seed_running
 from waiting import wait_until
 
+from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, RetryAt, Snoozed
-from millstream_streams import Broker, StoreUnavailableError
+from millstream_streams import Broker, StoreUnavailableError, open_broker
 from millstream_streams.reading import hints
 
 Listen = Callable[[Callable[[Queue], None], Callable[[], None]], Awaitable[None]]
@@ -112,6 +113,17 @@ async def test_a_listener_waits_longer_after_each_failure_and_begins_anew_once_i
         await broker.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         await wait_until(lambda: len(asked) >= 5, "it has failed again")
         assert asked[3:5] == [1, 2]
+
+
+async def test_a_listener_notices_that_a_silent_server_does_not_answer(
+    own_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other end of a silent subscription may be gone, and then no hint would ever come: it is asked, and left."""
+    monkeypatch.setattr(hints, "QUIET_S", 0.05)
+    monkeypatch.setattr(hints, "COMMAND_TIMEOUT_S", 0.1)
+    async with open_broker(own_redis.url) as opened, listening(opened.listen_due) as heard:
+        await opened.client.execute_command("CLIENT", "PAUSE", 500, "ALL")
+        await wait_until(lambda: heard.gaps > 1, "the listener has subscribed anew")
 
 
 async def test_listeners_hear_only_their_own_namespace(broker: Broker, queue: Queue) -> None:
