@@ -77,6 +77,8 @@ class ScriptedApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # An answer is written in two parts, and the second would wait 40 ms for the acknowledgement of the first.
+            disable_nagle_algorithm = True
 
             def handle_any(self) -> None:
                 api.handle(self)
