@@ -4,12 +4,10 @@ import base64
 import email
 import email.policy
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import aiosmtplib
@@ -217,20 +215,6 @@ async def test_send_email_raises_when_the_state_is_not_ours() -> None:
     """Put into an app without its lifespan, the handler says what is missing."""
     with pytest.raises(HandlerError, match="builtin_app"):
         await send_email(mail(), make_context("email.send"))
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """Make a certificate for 127.0.0.1, its key in the same file."""
-    openssl = which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    path = tmp_path / "server.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", str(tmp_path / "cert.pem")]
-    subprocess.run(command, check=True, capture_output=True)
-    path.write_text(path.read_text() + (tmp_path / "cert.pem").read_text())
-    return path
 
 
 def check_login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
