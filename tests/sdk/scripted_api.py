@@ -49,7 +49,9 @@ class Reply(Struct, frozen=True):
         """Return the body as its content type says."""
         if isinstance(self.body, bytes):
             return self.body
-        return msgspec.json.encode(self.body) if "json" in self.content_type else msgspec.msgpack.encode(self.body)
+        return (
+            msgspec.json.encode(self.body) if "json" in self.content_type.lower() else msgspec.msgpack.encode(self.body)
+        )
 
 
 class Lost(Struct, frozen=True):

@@ -205,7 +205,7 @@ async def test_client_leaves_the_query_of_its_url_out(connect: Connect, api: Scr
 async def test_certificates_of_a_service_are_checked(
     connect: Connect, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service by `https` needs a certificate of an authority that the system trusts, or the given HTTP client does."""
+    """A service by `https` needs a certificate of an authority that the system or the given HTTP client trusts."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
     api = ScriptedApi(tls)
