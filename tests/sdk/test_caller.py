@@ -54,6 +54,15 @@ def test_converse_waits_at_least_retry_after_when_told() -> None:
     assert 7 <= again.delay_s <= 7.1
 
 
+def test_converse_adds_the_drawn_pause_to_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that were told the same Retry-After do not come back together: the drawn pause comes on top of it."""
+    monkeypatch.setattr(random, "uniform", lambda _, upper: upper)
+    conversation = make_caller(Clock()).converse(Call(path="/x", answer=Job))
+    next(conversation)
+    pauses = [conversation.send(answer({}, 503, **{"retry-after": "2"})).delay_s for _ in range(3)]
+    assert pauses == pytest.approx([2.1, 2.2, 2.4])
+
+
 def test_converse_pauses_within_a_growing_bound_when_failing() -> None:
     """The n-th pause lies between zero and a bound that doubles from 0.1 s up to 5 s."""
     conversation = make_caller(Clock()).converse(Call(path="/x", answer=Job))
@@ -161,10 +170,19 @@ def test_wait_asks_at_most_once_a_second_when_answered_at_once() -> None:
         again = conversation.send(answer(job_body()))
         assert again.delay_s == pytest.approx(0.75)
         assert float(again.url.partition("wait=")[2]) == pytest.approx(left_s, abs=0.001)
-    clock.pass_over(again, served_s=0.5)
+
+
+def test_wait_looks_once_more_at_the_end_of_its_time() -> None:
+    """The pause before the last look is cut short, so that it comes when the time is over and not later."""
+    clock = Clock()
+    conversation = Api(make_caller(clock)).wait("x_1", 0.7)
+    clock.pass_over(next(conversation), served_s=0.25)
     last = conversation.send(answer(job_body()))
-    assert last.delay_s == pytest.approx(0.5)
+    assert last.delay_s == pytest.approx(0.45)
     assert last.url.endswith("?wait=0")
+    clock.pass_over(last)
+    with pytest.raises(WaitTimeoutError):
+        conversation.send(answer(job_body()))
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1])

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiosmtplib
 import anyio
+import msgspec
 import pytest
 from aiosmtpd.smtp import AuthResult, Envelope
 from opentelemetry import trace
@@ -362,6 +363,14 @@ async def test_send_email_speaks_tls_from_the_first_byte(sink: SmtpSink, certifi
             with pytest.raises((ssl.SSLError, aiosmtplib.SMTPException, OSError)):
                 await send_email(mail(), ctx)
     assert len(sink.mails) == 1
+
+
+async def test_send_email_sends_nothing_in_clear_when_asked_for_tls(sink: SmtpSink, smtp: SmtpSettings) -> None:
+    """With `starttls` a server that offers no encryption gets no mail."""
+    async with context_for(msgspec.structs.replace(smtp, tls="starttls")) as ctx:
+        with pytest.raises(aiosmtplib.SMTPException):
+            await send_email(mail(), ctx)
+    assert not sink.mails
 
 
 async def test_send_email_logs_in_over_tls(sink: SmtpSink, certificate: Path) -> None:
