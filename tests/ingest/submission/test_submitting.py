@@ -1,0 +1,139 @@
+"""One job over HTTP: what is answered is what is stored."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from ingest.serving import JSON, MSGPACK, packed, problem, unpacked
+
+from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, TypePolicy, TypeRegistration
+from millstream_streams import Durability
+from millstream_streams.store import job_store
+
+PAYLOAD = {"to": "ada@example.org", "copies": 2, "ratio": 0.5, "tags": ["ä", None, True]}
+
+
+async def test_submission_is_answered_with_the_job_that_is_stored(ingest):
+    """202 means stored: the job can be read at once, and reads as it was answered."""
+    response = await ingest.http.post("/v1/jobs", json={"type": "email.send", "payload": PAYLOAD})
+    assert response.status_code == 202
+    job = response.json()
+    assert response.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert job["state"] == "queued"
+    assert job["payload"] == PAYLOAD
+    assert await ingest.get(response.headers["location"]) == job
+
+
+async def test_submission_in_messagepack_is_answered_in_messagepack(ingest):
+    """Without `Accept` the answer has the encoding of the request, with times as text."""
+    body = packed({"type": "email.send", "payload": PAYLOAD})
+    response = await ingest.http.post(
+        "/v1/jobs", content=body, headers={"content-type": "application/msgpack", "accept": ""}
+    )
+    assert response.status_code == 202
+    job = unpacked(response)
+    assert job["payload"] == PAYLOAD
+    assert datetime.fromisoformat(job["created_at"]).tzinfo is not None
+
+
+@pytest.mark.parametrize(("sent", "accepted"), [(JSON, MSGPACK), (MSGPACK, JSON)])
+async def test_accept_decides_over_the_encoding_of_the_answer(ingest, sent, accepted):
+    """A client may send one encoding and read the other."""
+    value = {"type": "email.send", "payload": PAYLOAD}
+    content = packed(value) if sent == MSGPACK else b'{"type":"email.send","payload":{"to":"ada@example.org"}}'
+    response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": sent, "accept": accepted})
+    assert response.headers["content-type"] == accepted
+    assert response.headers["vary"] == "Accept"
+
+
+async def test_payload_is_stored_as_messagepack_whatever_it_came_in(ingest, broker, queue):
+    """Workers read one encoding."""
+    by_json = await ingest.submit(payload=PAYLOAD)
+    response = await ingest.http.post(
+        "/v1/jobs", content=packed({"type": "email.send", "payload": PAYLOAD}), headers={"content-type": MSGPACK}
+    )
+    for job_id in (by_json["id"], unpacked(response)["id"]):
+        raw = await broker.client.hget(broker.keys.of(queue).job(job_id), "spec")
+        spec = msgspec.msgpack.decode(raw, type=JobSpec)
+        assert msgspec.msgpack.decode(spec.payload) == PAYLOAD
+
+
+async def test_missing_payload_is_null(ingest):
+    """A job without data needs no payload."""
+    response = await ingest.http.post("/v1/jobs", json={"type": "email.send"})
+    assert (await ingest.get(response.headers["location"])).get("payload") is None
+
+
+async def test_binary_payload_is_kept_and_shown_as_base64_in_json(ingest, broker, queue):
+    """MessagePack has bytes, JSON has not."""
+    body = packed({"type": "email.send", "payload": {"data": b"\x00\xff"}})
+    response = await ingest.http.post("/v1/jobs", content=body, headers={"content-type": MSGPACK, "accept": MSGPACK})
+    job = unpacked(response)
+    assert job["payload"] == {"data": b"\x00\xff"}
+    assert (await ingest.get(f"/v1/jobs/{job['id']}"))["payload"] == {"data": "AP8="}
+    stored = await broker.views.job(queue, job["id"])
+    assert stored.payload == {"data": b"\x00\xff"}
+
+
+async def test_options_are_stored_with_the_job(ingest, broker, queue):
+    """What a submission says beside its payload reaches the worker and the reader."""
+    job = await ingest.submit(
+        priority="high",
+        max_attempts=9,
+        timeout_s=2.5,
+        backoff={"kind": "constant", "base_s": 3},
+        tags={"order": "4711"},
+        expires_in_s=60,
+    )
+    assert await ingest.get(f"/v1/jobs/{job['id']}") == job
+    assert (job["priority"], job["max_attempts"], job["timeout_s"], job["tags"]) == ("high", 9, 2.5, {"order": "4711"})
+    claim = await broker.store.claim(queue, consumer="w", nonce="n", limit=1)
+    assert claim.deliveries[0].spec.backoff.base_s == 3
+
+
+async def test_delayed_job_waits_for_its_time(ingest, broker, queue):
+    """`delay_s` and `run_at` make a job scheduled, and both answers say until when."""
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    delayed = await ingest.submit(delay_s=3600, expires_in_s=7200)
+    planned = await ingest.submit(run_at=at.isoformat(), expires_at=(at + timedelta(hours=1)).isoformat())
+    for job in (delayed, planned):
+        assert job["state"] == "scheduled"
+        assert await ingest.get(f"/v1/jobs/{job['id']}") == job
+    assert datetime.fromisoformat(planned["run_at"]) == at
+    assert (await broker.store.measure(queue)).scheduled == 2
+
+
+async def test_time_that_is_past_makes_a_job_ready_at_once(ingest):
+    """A clock that is late by a second must not be an error."""
+    past = (datetime.now(UTC) - timedelta(seconds=5)).isoformat()
+    assert (await ingest.submit(run_at=past))["state"] == "queued"
+    assert (await ingest.submit(delay_s=0))["state"] == "queued"
+
+
+async def test_first_job_of_a_queue_makes_the_queue_known(ingest, broker, queue):
+    """A queue that nobody knows would be looked after by nobody."""
+    await ingest.submit()
+    assert await broker.registry.queues() == [queue]
+
+
+async def test_jobs_of_a_type_spread_over_its_partitions(ingest, broker):
+    """One hot type can span several cluster slots."""
+    registration = TypeRegistration(type=JobType("hot.type"), policy=TypePolicy(partitions=4))
+    await broker.registry.add_types(DEFAULT_TENANT, [registration])
+    ids = [(await ingest.submit("hot.type"))["id"] for _ in range(64)]
+    assert {job_id.split("_")[1][:2] for job_id in ids} == {"00", "01", "02", "03"}
+    for job_id in ids[:8]:
+        assert (await ingest.get(f"/v1/jobs/{job_id}"))["state"] == JobState.QUEUED
+
+
+async def test_submission_that_cannot_be_made_durable_says_so_and_makes_one_job(ingest, monkeypatch):
+    """There is no replica here: the answer is no, and asking again by the same key makes no second job."""
+    monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
+    headers = {"prefer": "durability=replicated", "idempotency-key": "k1"}
+    for _ in range(2):
+        response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers=headers)
+        problem(response, 503, "not-durable")
+        assert "retry-after" in response.headers
+    batch = await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}]}, headers=headers)
+    problem(batch, 503, "not-durable")
+    assert len((await ingest.get("/v1/jobs"))["items"]) == 2
