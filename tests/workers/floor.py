@@ -1,6 +1,6 @@
 """A shop floor: workers inside of a test, and jobs for them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -41,7 +41,7 @@ class Hired:
     def __init__(self, worker: Worker, metrics: MetricRegistry) -> None:
         self.worker = worker
         self.name = worker.name
-        self._metrics = metrics
+        self.metrics = metrics
         self.is_running = True
         self.is_gone = anyio.Event()
         """Set when its connections are closed as well."""
@@ -66,7 +66,7 @@ class Hired:
     def attempts(self, job_type: str, outcome: str) -> float:
         """Return how many deliveries it has counted by this outcome."""
         labels = {"type": job_type, "outcome": outcome}
-        return self._metrics.get_sample_value("millstream_job_attempts_total", labels) or 0.0
+        return self.metrics.get_sample_value("millstream_job_attempts_total", labels) or 0.0
 
 
 class Floor:
@@ -78,8 +78,25 @@ class Floor:
         self._redis_url = redis_url
         self._tasks = tasks
 
-    async def hire(self, app: App, *, tracer: JobTracer | None = None, **settings: Any) -> Hired:
-        """Start a worker; return once it is on the list."""
+    async def hire(self, app: App, **settings: Any) -> Hired:
+        """Start a worker, as `launch` does; return once it is on the list."""
+        hired = await self.launch(app, **settings)
+
+        async def is_listed() -> bool:
+            return hired.name in {worker.name for worker in await self.broker.registry.workers()}
+
+        await wait_until(is_listed, "the worker beats")
+        return hired
+
+    async def launch(
+        self,
+        app: App,
+        *,
+        tracer: JobTracer | None = None,
+        abandon: Callable[[], None] | None = None,
+        **settings: Any,
+    ) -> Hired:
+        """Start a worker with these settings, and do not wait for it."""
         config = WorkerConfig(
             **{
                 "redis": parse_redis_url(self._redis_url),
@@ -88,15 +105,18 @@ class Floor:
                 **settings,
             }
         )
-        hired: Hired = await self._tasks.start(self._run, app, config, tracer or JobTracer(None))
-
-        async def is_listed() -> bool:
-            return hired.name in {worker.name for worker in await self.broker.registry.workers()}
-
-        await wait_until(is_listed, "the worker beats")
+        hired: Hired = await self._tasks.start(self._run, app, config, tracer or JobTracer(None), abandon)
         return hired
 
-    async def _run(self, app: App, config: WorkerConfig, tracer: JobTracer, *, task_status: TaskStatus[Hired]) -> None:
+    async def _run(
+        self,
+        app: App,
+        config: WorkerConfig,
+        tracer: JobTracer,
+        abandon: Callable[[], None] | None,
+        *,
+        task_status: TaskStatus[Hired],
+    ) -> None:
         handlers = select_handlers(app, config.types)
         metrics = MetricRegistry()
         metrics.register_types(handlers)
@@ -112,6 +132,7 @@ class Floor:
                 tracer=tracer,
                 states=states,
                 release="1.2.3",
+                abandon=abandon,
             )
             hired = Hired(worker, metrics)
             self.hired.append(hired)
@@ -125,12 +146,23 @@ class Floor:
             if hired.crash is not None:
                 raise hired.crash
 
+    def recount(self) -> None:
+        """Fail when a worker holds what it has no more use for: leases, slots or claims that nothing accounts for."""
+        for hired in (one for one in self.hired if one.crash is None):
+            worker = hired.worker
+            accounted = worker._slots.busy + worker._committer.backlog
+            assert len(worker._keeper._held) <= accounted, "a lease is kept that no job and no outcome needs"
+            assert len(worker._executor.running) <= worker._slots.busy <= 2 * worker._slots.limit
+            if hired.is_gone.is_set() and not hired.orders.abandon.is_set():
+                assert (worker._slots.busy, worker._slots.claims) == (0, 0), "a slot was not given back"
+
     async def close(self) -> None:
-        """Send all workers away, without a good-bye."""
+        """Send all workers away, without a good-bye. What each of them holds by then must be accounted for."""
+        self.recount()
         for hired in self.hired:
             hired.scope.cancel()
         for hired in self.hired:
-            await hired.is_gone.wait()
+            await wait_until(hired.is_gone.is_set, f"{hired.name} is gone")
 
     async def submit(self, job_type: str, payload: Any = None, **options: Any) -> JobId:
         """Store one job. Takes the options of a spec, and `priority`, `partition` and `delay_ms`."""

@@ -132,6 +132,22 @@ async def test_a_child_is_spread_over_the_partitions_that_its_type_has_registere
     assert max(partitions) < 64
 
 
+async def test_every_child_is_stored_however_many_there_are(floor: Floor) -> None:
+    """More than one call of a script takes: each is there, in the order in which it was submitted."""
+    app, count = App("test"), 2 * limits.MAX_SCRIPT_JOBS + 5
+
+    @app.job("child")
+    async def child(payload: int) -> None: ...
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> list[str]:
+        return [str(child.id) for child in await ctx.submit_many("child", range(count))]
+
+    await floor.hire(app)
+    children = [await floor.job(JobId(child)) for child in (await floor.run("parent")).result]
+    assert [child.payload for child in children] == list(range(count))
+
+
 @pytest.mark.parametrize(
     ("options", "is_linked"),
     [

@@ -319,7 +319,7 @@ async def test_a_task_that_a_handler_has_kept_cannot_be_used_to_cancel_a_later_j
     await floor.hire(app, concurrency=1)
     await floor.run("keeps")
     job_id = await floor.submit("later")
-    await inside.wait()
+    await wait_until(inside.is_set, "it runs")
     for task in kept:
         task.cancel()
     go.set()

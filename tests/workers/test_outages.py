@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ from millstream_telemetry import configure_logs
 AWAY_S = 4.0
 FAR_S = 600.0
 """So long that it cannot be what made something happen within a test."""
-
-
-@pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[FaultProxy]:
-    """Yield a way to the Redis of the run that can be broken."""
-    (address,) = parse_redis_url(redis_url).hosts
-    async with FaultProxy(address) as proxy:
-        yield proxy
 
 
 def cpu_s(pid: int) -> float:
@@ -213,7 +204,7 @@ async def test_a_worker_is_not_live_while_a_handler_blocks_its_loop(floor: Floor
     prober = threading.Thread(target=probe)
     prober.start()
     assert (await floor.run("block")).state is JobState.SUCCEEDED
-    prober.join()
+    prober.join(timeout=30.0)
     assert seen == [["event loop"]]
     await wait_until(lambda: not failing(hired), "it is live again")
 
@@ -274,7 +265,7 @@ async def test_a_worker_that_drains_for_long_is_live(floor: Floor, monkeypatch: 
     types = Types(1)
     hired = await floor.hire(types.app, lease_s=0.3, renew_every_s=0.1, grace_s=FAR_S)
     job_id = await floor.submit(types.names[0])
-    await floor.until(job_id, JobState.RUNNING)
+    await wait_until(lambda: types.count("started", 1) == 1, "it runs")
     hired.orders.stop.set()
     await wait_until(lambda: not hired.worker._pulse.check().ok, "it has asked for nothing in three lease lengths")
     assert failing(hired) == []

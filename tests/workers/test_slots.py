@@ -1,6 +1,7 @@
 """Slots: how many handlers may run."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -135,3 +136,63 @@ async def test_a_slot_that_is_taken_again_at_once_lets_nobody_through() -> None:
         assert got == []
         slots.give_back()
     assert got == [1]
+
+
+async def test_a_claim_that_fails_is_no_longer_under_way() -> None:
+    """Else a job that is to run alone would wait for its answer for ever, after a single outage."""
+    slots = Slots(1)
+    with suppress(ConnectionError), slots.claiming():
+        assert slots.claims == 1
+        raise ConnectionError("away")
+    assert slots.claims == 0
+
+
+async def test_slots_that_were_closed_for_a_job_open_again_however_it_ends() -> None:
+    """Else the worker would take nothing in any more."""
+    slots = Slots(1)
+    with suppress(ConnectionError), slots.closed():
+        assert (slots.free, slots.is_full) == (0, True)
+        raise ConnectionError("away")
+    assert (slots.free, slots.is_full) == (1, False)
+
+
+async def test_the_end_of_a_claim_wakes_those_who_wait_for_a_change() -> None:
+    """A job that is to run alone waits for it, and nothing else may happen on this worker meanwhile."""
+    slots = Slots(1)
+    with anyio.fail_after(20.0):
+        async with anyio.create_task_group() as tasks:
+            with slots.claiming():
+                tasks.start_soon(slots.wait_change)
+                await checkpoint()
+
+
+async def test_what_has_ended_is_reckoned_with_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rush that is over is no reason to take jobs ahead of long ones."""
+    slots = Slots(10)
+    look_ahead_after_many(slots, slots.give_back, monkeypatch)
+    slots.look_ahead()
+    assert slots.free == 10
+
+
+async def test_a_waiter_for_few_slots_is_woken_though_another_waits_for_many() -> None:
+    """Whichever of them came first."""
+    for first, second in ((5, 1), (1, 5)):
+        slots, woken = Slots(5), list[int]()
+        for _ in range(5):
+            slots.take()
+
+        async def wait(at_least: int, slots: Slots = slots, woken: list[int] = woken) -> None:
+            await slots.wait_free(at_least)
+            woken.append(at_least)
+
+        with anyio.fail_after(20.0):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait, first)
+                await checkpoint()
+                tasks.start_soon(wait, second)
+                await checkpoint()
+                slots.give_back()
+                await wait_until(lambda woken=woken: woken, "one of them goes on")
+                assert woken == [1]
+                for _ in range(4):
+                    slots.give_back()
