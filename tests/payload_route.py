@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from millstream import App
 from millstream.handler import Handler
 from millstream_contracts import FieldError, TypeRegistration
-from millstream_ingest.negotiation import Encoding
+from millstream_ingest.http.negotiation import Encoding
 from millstream_submission.payload_schema import PayloadSchema, compile_schema
 from millstream_submission.payloads import pack_json, pack_msgpack
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from payload_route import Refused, Route
 
 from millstream import HandlerError
-from millstream_ingest.negotiation import Encoding
+from millstream_ingest.http.negotiation import Encoding
 from millstream_submission.errors import SubmissionError
 
 FUZZ = hypothesis.settings.get_profile("fuzz")

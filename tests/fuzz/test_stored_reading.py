@@ -31,9 +31,9 @@ from millstream_contracts import (
     WorkerInfo,
     moment,
 )
-from millstream_ingest.answer import encode
 from millstream_ingest.config import IngestConfig
-from millstream_ingest.negotiation import Encoding
+from millstream_ingest.http.negotiation import Encoding
+from millstream_ingest.http.response import encode
 from millstream_streams import Broker, parse_redis_url
 from millstream_streams.views import job_from_fields
 

@@ -10,8 +10,8 @@ import anyio
 import httpx2
 import msgspec
 
+from millstream_ingest.assembly import Parts
 from millstream_ingest.config import IngestConfig
-from millstream_ingest.parts import Parts
 from millstream_ingest.service import open_parts, serve_parts
 from millstream_telemetry import JobTracer
 

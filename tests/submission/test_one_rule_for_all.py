@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +11,14 @@ import pytest
 from ingest.serving import JSON, MSGPACK, Ingest, running_ingest
 from msgspec.msgpack import Ext
 
-from millstream_contracts import DEFAULT_TENANT, FieldError, JobType, TypePolicy, TypeRegistration, limits
+from millstream_contracts import DEFAULT_TENANT, FieldError, JobType, Queue, TypePolicy, TypeRegistration, limits
 from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, parse_redis_url
+from millstream_streams import Broker, StoreUnavailableError, parse_redis_url
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, TraceContext
 from millstream_workers.child_jobs import ChildSubmitter, InvalidChildError
+
+Submit = Callable[[bytes], Awaitable[bool]]
 
 SCHEMA = {
     "type": "object",
@@ -134,6 +136,62 @@ def submitter(registered: None, broker: Broker) -> ChildSubmitter:
         DEFAULT_TENANT,
         clock=broker.clock.now_s,
     )
+
+
+@pytest.fixture(params=["client", "handler"])
+def submit(request: pytest.FixtureRequest, ingest: Ingest, submitter: ChildSubmitter) -> Submit:
+    """Return what submits, over HTTP or as a child job, and says whether it was stored."""
+
+    async def by_client(content: bytes) -> bool:
+        headers = {"content-type": MSGPACK}
+        return (await ingest.http.post("/v1/jobs", content=content, headers=headers)).status_code == 202
+
+    async def by_handler(content: bytes) -> bool:
+        try:
+            await submitter.submit(TraceContext(""), [("", content)])
+        except StoreUnavailableError:
+            return False
+        return True
+
+    return {"client": by_client, "handler": by_handler}[request.param]
+
+
+async def test_queue_is_known_before_a_job_is_in_it(
+    submit: Submit, ingest: Ingest, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other services look after a queue before its first job can be lost in it."""
+    known: list[list[Queue]] = []
+    for store in (broker.store, ingest.parts.broker.store):
+        monkeypatch.setattr(store, "enqueue", _noting(store.enqueue, broker, known))
+    assert await submit(content_of({}))
+    assert known == [[Queue(DEFAULT_TENANT, JobType("a"))]]
+
+
+def _noting(enqueue: Any, broker: Broker, known: list[list[Queue]]) -> Any:
+    async def noting(*arguments: Any) -> Any:
+        known.append(await broker.registry.queues())
+        return await enqueue(*arguments)
+
+    return noting
+
+
+async def test_queue_that_could_not_be_made_known_is_made_known_by_the_next_submission(
+    submit: Submit, ingest: Ingest, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed registration is tried again, and nothing is stored without one."""
+    queue = Queue(DEFAULT_TENANT, JobType("a"))
+    with monkeypatch.context() as patch:
+        for registry in (broker.registry, ingest.parts.broker.registry):
+            patch.setattr(registry, "add_queues", _away)
+        assert not await submit(content_of({}))
+    assert sum((await broker.store.measure(queue)).queued) == 0
+    assert await submit(content_of({}))
+    assert await broker.registry.queues() == [queue]
+    assert sum((await broker.store.measure(queue)).queued) == 1
+
+
+async def _away(_: object) -> None:
+    raise StoreUnavailableError("away")
 
 
 def content_of(fields: dict[str, Any]) -> bytes:

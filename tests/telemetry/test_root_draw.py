@@ -1,5 +1,6 @@
 """New traces are drawn without the SDK where they are not recorded, and with it where they are."""
 
+import itertools
 import random
 
 import pytest
@@ -102,3 +103,22 @@ def test_a_request_that_is_not_recorded_is_the_current_trace(tracer_of):
 
     assert inside.trace_id == server.trace_id != ""
     assert not current_trace_context().traceparent
+
+
+def test_ids_that_are_all_zero_are_drawn_again(monkeypatch):
+    """To every tracing system such an id means that there is no trace."""
+    drawn = itertools.chain([1, 1 << 64, 0], itertools.count(1 << 64 | 1))
+    monkeypatch.setattr(random, "getrandbits", lambda _bits: next(drawn))
+    ids = RootIds()
+
+    assert all(all(ids.draw()) for _ in range(3))
+
+
+def test_an_id_that_was_put_back_is_drawn_once_more_and_only_once():
+    """The SDK decides about the very trace that the draw left to it."""
+    ids = RootIds()
+    trace_id, _ = ids.draw()
+    ids.put_back(trace_id)
+
+    assert ids.generate_trace_id() == trace_id
+    assert ids.generate_trace_id() != trace_id

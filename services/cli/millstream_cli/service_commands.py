@@ -27,7 +27,7 @@ from millstream_dispatcher.config import DispatcherConfig
 from millstream_dispatcher.service import run_dispatcher
 from millstream_history import HistoryError
 from millstream_ingest.config import IngestConfig
-from millstream_ingest.errors import BindError, IngestError
+from millstream_ingest.http.errors import BindError, IngestError
 from millstream_ingest.service import run as run_ingest
 from millstream_reaper.config import ReaperConfig
 from millstream_reaper.service import run_reaper

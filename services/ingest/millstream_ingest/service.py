@@ -8,22 +8,22 @@ import anyio
 import structlog
 import uvloop
 
-from millstream_ingest.app import create_app
-from millstream_ingest.appender import ANSWER_WITHIN_S, Appender
-from millstream_ingest.batch_intake import BatchIntake
-from millstream_ingest.body_reader import BodyReader
+from millstream_ingest.api.app import create_app
+from millstream_ingest.api.fast_path import SubmissionDoor
+from millstream_ingest.assembly import Parts
 from millstream_ingest.config import IngestConfig
-from millstream_ingest.dead_desk import DeadDesk
-from millstream_ingest.garbage_pacer import pace_collector
-from millstream_ingest.http_server import HttpServer
-from millstream_ingest.intake import Intake
-from millstream_ingest.job_lister import JobLister
-from millstream_ingest.parts import Parts
-from millstream_ingest.queue_surveyor import QueueSurveyor
+from millstream_ingest.garbage_collection import pace_collector
+from millstream_ingest.http.body_reader import BodyReader
+from millstream_ingest.http.refusal_log import RefusalLog
+from millstream_ingest.http.server import HttpServer
+from millstream_ingest.inspection.dead_letters import DeadDesk
+from millstream_ingest.inspection.jobs import JobLister
+from millstream_ingest.inspection.queues import QueueSurveyor
+from millstream_ingest.inspection.waiting import SettledWaiter
 from millstream_ingest.redis_watch import RedisWatch
-from millstream_ingest.refusal_log import RefusalLog
-from millstream_ingest.settled_waiter import SettledWaiter
-from millstream_ingest.submission_door import SubmissionDoor
+from millstream_ingest.submission.batch import BatchIntake
+from millstream_ingest.submission.group_commit import ANSWER_WITHIN_S, Appender
+from millstream_ingest.submission.single import Intake
 from millstream_runtime import HealthReport, heed_stop_signals, ignore_late_signals, serve_admin
 from millstream_streams import Broker, open_broker
 from millstream_submission import Admission, TypeCatalogue

@@ -1,0 +1,92 @@
+"""What stands in the OpenAPI document of a route, declared beside the route, and the decorators that declare it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from millstream_ingest.http.negotiation import Encoding
+from millstream_ingest.http.problems import (
+    BAD_REQUEST,
+    INTERNAL_ERROR,
+    MALFORMED_BODY,
+    REQUEST_TIMEOUT,
+    STORE_UNREACHABLE,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    ProblemKind,
+)
+
+BOTH_ENCODINGS = (Encoding.JSON.value, Encoding.MSGPACK.value)
+OPERATION_KEY = "operation"
+
+BODY_PROBLEMS = (MALFORMED_BODY, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+
+
+class Parameter(Struct, frozen=True):
+    """A query parameter, a header of the request, or a part of the path."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
+    example: Any = None
+
+
+class Content(Struct, frozen=True, kw_only=True):
+    """A body, of a request or an answer."""
+
+    model: Any = None
+    """Type that its schema is made of; None for a body without one."""
+    description: str = ""
+    example: Any = None
+    media_types: tuple[str, ...] = BOTH_ENCODINGS
+    headers: Mapping[str, str] = {}
+    """Headers of an answer: name and description."""
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """A method of a path."""
+
+    id: str
+    """Name of the function in generated clients; never changes."""
+    tag: str
+    summary: str
+    description: str = ""
+    query: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
+    body: Content | None = None
+    answers: Mapping[int, Content] = {}
+    problems: tuple[ProblemKind, ...] = ()
+
+    @property
+    def all_problems(self) -> tuple[ProblemKind, ...]:
+        """Return the refusals of this operation, with those that every one has."""
+        common = (BAD_REQUEST, INTERNAL_ERROR, STORE_UNREACHABLE)
+        return tuple(dict.fromkeys((*self.problems, *(BODY_PROBLEMS if self.body else ()), *common)))
+
+
+def read(path: str, operation: Operation) -> HTTPRouteHandler:
+    """Route GET, and HEAD, to a function."""
+    return HTTPRouteHandler(path, http_method=["GET", "HEAD"], status_code=200, opt={OPERATION_KEY: operation})
+
+
+def act(path: str, operation: Operation) -> HTTPRouteHandler:
+    """Route POST to a function."""
+    return HTTPRouteHandler(path, http_method=["POST"], opt={OPERATION_KEY: operation})
+
+
+def seconds(description: str, name: str = "wait") -> Parameter:
+    """Return a parameter that takes seconds."""
+    return Parameter(name, description, {"type": "number", "minimum": 0, "maximum": 30}, 10)
+
+
+def listing(*extra: Parameter) -> tuple[Parameter, ...]:
+    """Return the parameters of a list."""
+    limit = {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
+    return (
+        *extra,
+        Parameter("cursor", "`next_cursor` of the page before; opaque"),
+        Parameter("limit", "Items per page", limit, 100),
+    )

@@ -1,0 +1,79 @@
+"""Many jobs in one request."""
+
+from millstream_contracts import Batch, BatchReceipt
+from millstream_ingest.api.operation import BOTH_ENCODINGS, Content, Operation, Parameter, act
+from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.routes import examples
+from millstream_ingest.http.negotiation import batch_format
+from millstream_ingest.http.problems import INVALID_REQUEST, NOT_DURABLE, OVERLOADED, STORE_FULL
+from millstream_ingest.http.response import Answer
+from millstream_ingest.submission.batch import PATH, BatchRequest
+from millstream_ingest.submission.batch_bodies import split_batch
+from millstream_ingest.submission.idempotency import HEADER
+
+SUBMIT_MANY = Operation(
+    id="submitJobs",
+    tag="Jobs",
+    summary="Submit up to 10,000 jobs",
+    description=(
+        "Each job is accepted or refused for itself. The body is an object with `jobs`, or one job after the other: "
+        "a line each (`application/x-ndjson`), or one MessagePack object each (`application/vnd.msgpack-seq`)."
+    ),
+    headers=(
+        Parameter(HEADER, "Makes the batch safe to repeat: each job by this key and its index", example="import-42"),
+        Parameter(
+            "Prefer",
+            "`handling=strict`: all jobs, or none when one is refused. "
+            "`durability=replicated` and `durability=fsynced` answer once a replica, or the disk, has it too",
+            example="handling=strict",
+        ),
+        Parameter("traceparent", "The trace that the jobs are linked to (W3C Trace Context)"),
+        Parameter("tracestate", "Goes with `traceparent`"),
+    ),
+    body=Content(
+        model=Batch,
+        example=examples.BATCH,
+        media_types=(*BOTH_ENCODINGS, "application/x-ndjson", "application/vnd.msgpack-seq"),
+    ),
+    answers={
+        207: Content(
+            model=BatchReceipt,
+            description="What became of each job, in the order of the request",
+            example=examples.RECEIPT,
+            headers={
+                "Preference-Applied": "`handling=strict`, `durability=…`",
+                "Idempotency-Replayed": "`true` when an earlier request had made all of the jobs",
+            },
+        )
+    },
+    problems=(INVALID_REQUEST, STORE_FULL, NOT_DURABLE, OVERLOADED),
+)
+
+
+@act(PATH, SUBMIT_MANY)
+async def submit_jobs(request: ApiRequest) -> Answer:
+    """Submit many jobs."""
+    request.read_query()
+    parts = request.parts
+    format = batch_format(request.body_type)
+    key, wishes = request.idempotency_key, request.preferences
+    jobs = split_batch(await request.read_body(parts.config.max_batch_body_bytes), format)
+    request.span.carries(len(jobs))
+    receipt = await parts.batches.submit(
+        BatchRequest(
+            request.tenant,
+            jobs,
+            format,
+            caller=request.span.context,
+            key=key,
+            strict=wishes.strict,
+            durability=wishes.durability,
+        )
+    )
+    headers = wishes.applied("handling", "durability")
+    if all(item.replayed for item in receipt.items):
+        headers["Idempotency-Replayed"] = "true"
+    return Answer(receipt, 207, headers)
+
+
+ROUTES = (submit_jobs,)

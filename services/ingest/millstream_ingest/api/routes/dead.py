@@ -1,0 +1,106 @@
+"""Dead letters: list them, redrive or discard them."""
+
+from millstream_contracts import (
+    NAME_PATTERN,
+    ActionReport,
+    DeadLetterAction,
+    DeadLetterPage,
+    FieldError,
+    JobType,
+    limits,
+)
+from millstream_ingest.api.listing import listing_answer
+from millstream_ingest.api.operation import Content, Operation, Parameter, act, listing, read
+from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.routes import examples
+from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.negotiation import request_encoding
+from millstream_ingest.http.problems import INVALID_REQUEST
+from millstream_ingest.http.query import is_job_type
+from millstream_ingest.http.response import Answer
+from millstream_ingest.inspection.dead_letters import DeadAction
+from millstream_ingest.submission.bodies import decode_as
+
+_TAG = "Dead letters"
+_REPORT = Content(model=ActionReport, description="What became of each job", example=examples.ACTION_REPORT)
+
+LIST = Operation(
+    id="listDeadLetters",
+    tag=_TAG,
+    summary="List dead letters",
+    description="By queue, newest first.",
+    query=listing(Parameter("type", "Only those of this type", {"type": "string", "pattern": NAME_PATTERN})),
+    answers={200: Content(model=DeadLetterPage, description="A page", example=examples.DEAD_PAGE)},
+)
+REDRIVE = Operation(
+    id="redriveDeadLetters",
+    tag=_TAG,
+    summary="Run dead jobs again",
+    description="Those of `ids`, or the newest `limit` of a `type`. Their attempts are counted from zero.",
+    body=Content(model=DeadLetterAction, example=examples.DEAD_ACTION),
+    answers={200: _REPORT},
+    problems=(INVALID_REQUEST,),
+)
+DISCARD = Operation(
+    id="discardDeadLetters",
+    tag=_TAG,
+    summary="Give dead jobs up",
+    description="Those of `ids`, or the newest `limit` of a `type`. They end as cancelled.",
+    body=Content(model=DeadLetterAction, example=examples.DEAD_ACTION),
+    answers={200: _REPORT},
+    problems=(INVALID_REQUEST,),
+)
+
+
+@read("/v1/dead", LIST)
+async def list_dead(request: ApiRequest) -> Answer:
+    """List dead letters."""
+    query = request.read_query(("type", "cursor", "limit"))
+    page = await request.parts.lister.dead(request.tenant, query.type, cursor=query.cursor, limit=query.limit)
+    return listing_answer(request, query, page, page.next_cursor)
+
+
+@act("/v1/dead/redrive", REDRIVE)
+async def redrive_dead(request: ApiRequest) -> Answer:
+    """Run dead jobs again."""
+    return await _act(request, DeadAction.REDRIVE)
+
+
+@act("/v1/dead/discard", DISCARD)
+async def discard_dead(request: ApiRequest) -> Answer:
+    """Give dead jobs up."""
+    return await _act(request, DeadAction.DISCARD)
+
+
+async def _act(request: ApiRequest, action: DeadAction) -> Answer:
+    request.read_query()
+    encoding = request_encoding(request.body_type)
+    wish = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
+    desk = request.parts.dead
+    match _checked(wish):
+        case DeadLetterAction(ids=list(ids)):
+            report = await desk.act(action, request.tenant, ids)
+        case DeadLetterAction(type=str(job_type), limit=limit):
+            report = await desk.act_on_type(action, request.tenant, JobType(job_type), limit)
+    return Answer(report)
+
+
+def _checked(wish: DeadLetterAction) -> DeadLetterAction:
+    """Return a wish that makes sense. Raises: IngestError (422)."""
+    most = limits.MAX_BATCH_JOBS
+    if (wish.ids is None) == (wish.type is None):
+        raise _wrong("", "expected either `ids` or `type`")
+    if wish.ids is not None and not 1 <= len(wish.ids) <= most:
+        raise _wrong("/ids", f"expected 1 to {most} ids, got {len(wish.ids)}")
+    if wish.type is not None and not is_job_type(wish.type):
+        raise _wrong("/type", "no name of a job type")
+    if not 1 <= wish.limit <= most:
+        raise _wrong("/limit", f"expected a number from 1 to {most}")
+    return wish
+
+
+def _wrong(pointer: str, detail: str) -> IngestError:
+    return IngestError(INVALID_REQUEST, errors=[FieldError(pointer, detail)])
+
+
+ROUTES = (list_dead, redrive_dead, discard_dead)

@@ -1,0 +1,53 @@
+"""Queues: how much waits, runs and is dead, by job type."""
+
+from litestar.params import FromPath
+
+from millstream_contracts import JobType, QueueStatus
+from millstream_ingest.api.listing import Listing, listing_answer
+from millstream_ingest.api.operation import Content, Operation, listing, read
+from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.routes import examples
+from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.problems import NOT_FOUND
+from millstream_ingest.http.response import Answer
+
+_TAG = "Queues"
+
+LIST = Operation(
+    id="listQueues",
+    tag=_TAG,
+    summary="Count what the queues hold",
+    description="One item per job type, summed over its partitions, by name.",
+    query=listing(),
+    answers={
+        200: Content(model=Listing[QueueStatus], description="A page", example=Listing([examples.QUEUE])),
+    },
+)
+GET = Operation(
+    id="getQueue",
+    tag=_TAG,
+    summary="Count what the queue of one job type holds",
+    answers={200: Content(model=QueueStatus, description="The counts", example=examples.QUEUE)},
+    problems=(NOT_FOUND,),
+)
+
+
+@read("/v1/queues", LIST)
+async def list_queues(request: ApiRequest) -> Answer:
+    """Count what the queues hold."""
+    query = request.read_query(("cursor", "limit"))
+    items, next_cursor = await request.parts.surveyor.page(request.tenant, cursor=query.cursor, limit=query.limit)
+    return listing_answer(request, query, Listing(items, next_cursor), next_cursor)
+
+
+@read("/v1/queues/{job_type:str}", GET)
+async def get_queue(request: ApiRequest, job_type: FromPath[str]) -> Answer:
+    """Count what one queue holds."""
+    request.read_query()
+    status = await request.parts.surveyor.one(request.tenant, JobType(job_type))
+    if status is None:
+        raise IngestError(NOT_FOUND, "no job of this type was ever submitted, and no worker has registered it")
+    return Answer(status)
+
+
+ROUTES = (list_queues, get_queue)

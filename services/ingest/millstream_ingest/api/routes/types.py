@@ -1,0 +1,57 @@
+"""Job types, as the workers that handle them describe them."""
+
+from litestar.params import FromPath
+
+from millstream_contracts import JobType, TypeRegistration, did_you_mean
+from millstream_ingest.api.listing import Listing, listing_answer
+from millstream_ingest.api.operation import Content, Operation, listing, read
+from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.routes import examples
+from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.problems import NOT_FOUND
+from millstream_ingest.http.response import Answer
+from millstream_ingest.inspection.name_pages import page_of
+from millstream_submission import MAX_QUOTED_CHARS
+
+_TAG = "Types"
+
+LIST = Operation(
+    id="listTypes",
+    tag=_TAG,
+    summary="List the job types that workers handle",
+    query=listing(),
+    answers={
+        200: Content(model=Listing[TypeRegistration], description="A page", example=Listing([examples.TYPE])),
+    },
+)
+GET = Operation(
+    id="getType",
+    tag=_TAG,
+    summary="Read what a job type takes and how it is tried again",
+    answers={200: Content(model=TypeRegistration, description="The type", example=examples.TYPE)},
+    problems=(NOT_FOUND,),
+)
+
+
+@read("/v1/types", LIST)
+async def list_types(request: ApiRequest) -> Answer:
+    """List the registered types."""
+    query = request.read_query(("cursor", "limit"))
+    types = await request.parts.broker.registry.types(request.tenant)
+    items, next_cursor = page_of(list(types.values()), lambda one: one.type, query.cursor, query.limit)
+    return listing_answer(request, query, Listing(items, next_cursor), next_cursor)
+
+
+@read("/v1/types/{job_type:str}", GET)
+async def get_type(request: ApiRequest, job_type: FromPath[str]) -> Answer:
+    """Read one registered type."""
+    request.read_query()
+    types = await request.parts.broker.registry.types(request.tenant)
+    found = types.get(JobType(job_type))
+    if found is None:
+        near = did_you_mean(job_type[:MAX_QUOTED_CHARS], types)
+        raise IngestError(NOT_FOUND, f"no worker has registered this job type{near}")
+    return Answer(found)
+
+
+ROUTES = (list_types, get_type)

@@ -1,0 +1,29 @@
+"""Workers: who is alive and what each runs."""
+
+from millstream_contracts import WorkerInfo
+from millstream_ingest.api.listing import Listing, listing_answer
+from millstream_ingest.api.operation import Content, Operation, listing, read
+from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.routes import examples
+from millstream_ingest.http.response import Answer
+from millstream_ingest.inspection.name_pages import page_of
+
+LIST = Operation(
+    id="listWorkers",
+    tag="Workers",
+    summary="List the workers that are alive",
+    query=listing(),
+    answers={200: Content(model=Listing[WorkerInfo], description="A page", example=Listing([examples.WORKER]))},
+)
+
+
+@read("/v1/workers", LIST)
+async def list_workers(request: ApiRequest) -> Answer:
+    """List the workers."""
+    query = request.read_query(("cursor", "limit"))
+    workers = await request.parts.broker.registry.workers()
+    items, next_cursor = page_of(workers, lambda worker: worker.name, query.cursor, query.limit)
+    return listing_answer(request, query, Listing(items, next_cursor), next_cursor)
+
+
+ROUTES = (list_workers,)

@@ -1,0 +1,46 @@
+"""Errors of ingest.
+
+IngestError          a request is refused; carries the kind of problem and the fields at fault
+└── BodyError        the headers that describe its body are wrong
+
+BindError            ingest cannot start: its port cannot be listened on
+
+What is wrong with a body is a `millstream_submission.SubmissionError`; `refusals` tells what it means to a client.
+"""
+
+from collections.abc import Sequence
+
+from millstream_contracts import FieldError, Problem
+from millstream_ingest.http.problems import ProblemKind
+
+
+class IngestError(Exception):
+    """A request is refused."""
+
+    def __init__(self, kind: ProblemKind, detail: str = "", errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail or kind.title)
+        self.kind = kind
+        self.detail = detail
+        self.errors = list(errors)
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status of the answer."""
+        return self.kind.status
+
+    def problem(self, *, instance: str = "", trace_id: str = "") -> Problem:
+        """Return the answer."""
+        return self.kind.problem(self.detail, instance=instance, trace_id=trace_id, errors=self.errors)
+
+
+class BodyError(IngestError):
+    """A header that describes the body is wrong."""
+
+
+class BindError(Exception):
+    """The port of the API cannot be listened on."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host = host
+        self.port = port
+        super().__init__(f"cannot listen on {host}:{port}: {reason}")

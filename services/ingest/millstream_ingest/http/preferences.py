@@ -1,0 +1,87 @@
+"""What a client would like, by the `Prefer` header: wishes, of which the unknown ones are ignored.
+
+Source: RFC 7240.
+"""
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from millstream_contracts import FieldError, limits
+from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.problems import BAD_REQUEST
+from millstream_streams import Durability
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 9110
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_PREFERENCE = re.compile(rf"\s*({_TOKEN})(?:\s*=\s*(?:({_TOKEN})|{_QUOTED})?)?\s*((?:;[^,]*)?)(?:,|$)")
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,3})?")
+
+
+class Preferences(Struct, frozen=True):
+    """The preferences that ingest understands."""
+
+    wait_s: float = 0.0
+    """For how long an answer may be held back until the job has ended; at most `limits.MAX_WAIT_S`."""
+    strict: bool = False
+    """Whether a batch with one bad item shall be refused as a whole."""
+
+    durability: Durability | None = None
+    """What has to be confirmed before a submission is answered as accepted."""
+
+    def applied(self, *names: str) -> dict[str, str]:
+        """Return the header `Preference-Applied`, where one of these preferences was given."""
+        if self == NO_PREFERENCES:
+            return {}
+        words = {
+            "wait": f"wait={self.wait_s:g}" if self.wait_s > 0 else "",
+            "handling": "handling=strict" if self.strict else "",
+            "durability": f"durability={self.durability}" if self.durability else "",
+        }
+        given = ", ".join(words[name] for name in names if words[name])
+        return {"Preference-Applied": given} if given else {}
+
+
+NO_PREFERENCES = Preferences()
+
+
+def parse_preferences(values: Sequence[str]) -> Preferences:
+    """Read the `Prefer` headers of a request; of a preference given twice the first counts.
+
+    Raises: IngestError, when a preference that we understand has a value that we do not.
+    """
+    wishes: dict[str, str] = {}
+    for name, value in _pairs(",".join(values)):
+        wishes.setdefault(name, value)
+    return Preferences(
+        wait_s=parse_wait(wishes["wait"], "Prefer:") if "wait" in wishes else 0.0,
+        strict=wishes.get("handling") == "strict",
+        durability=_durability(wishes["durability"]) if "durability" in wishes else None,
+    )
+
+
+def parse_wait(text: str, pointer: str) -> float:
+    """Return a number of seconds to wait, cut to what is allowed. Raises: IngestError (400)."""
+    if not _SECONDS.fullmatch(text):
+        detail = f"expected seconds from 0 to {limits.MAX_WAIT_S:g}"
+        raise IngestError(BAD_REQUEST, "`wait` is no number of seconds", [FieldError(pointer, detail)])
+    return min(float(text), limits.MAX_WAIT_S)
+
+
+def _durability(text: str) -> Durability:
+    try:
+        return Durability(text)
+    except ValueError:
+        known = " or ".join(f"`{one}`" for one in Durability)
+        raise IngestError(BAD_REQUEST, "no such durability", [FieldError("Prefer:", f"expected {known}")]) from None
+
+
+def _pairs(header: str) -> list[tuple[str, str]]:
+    """Return names in lower case and values; what is malformed ends the list."""
+    pairs = []
+    at = 0
+    while at < len(header) and (match := _PREFERENCE.match(header, at)):
+        pairs.append((match[1].lower(), match[2] or match[3] or ""))
+        at = match.end()
+    return pairs

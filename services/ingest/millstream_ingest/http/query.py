@@ -1,0 +1,107 @@
+"""Reads query strings: every parameter is known, stands once and has a value that makes sense, or it is a 400."""
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+from millstream_contracts import NAME_PATTERN, FieldError, JobState, JobType, did_you_mean, limits
+from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.preferences import parse_wait
+from millstream_ingest.http.problems import BAD_REQUEST, INVALID_REQUEST
+from millstream_streams import LISTABLE_STATES
+from millstream_submission import MAX_QUOTED_CHARS
+
+DEFAULT_LIMIT = 50
+MAX_PARAMETERS = 32
+
+_NAME = re.compile(NAME_PATTERN.rstrip("$"))
+
+
+class Query(Struct, frozen=True):
+    """The parameters of a request."""
+
+    values: Mapping[str, str]
+
+    @property
+    def cursor(self) -> str | None:
+        """Return where the list goes on, or None for its beginning."""
+        return self.values.get("cursor") or None
+
+    @property
+    def limit(self) -> int:
+        """Return how many items a page has. Raises: IngestError (400)."""
+        text = self.values.get("limit")
+        if text is None:
+            return DEFAULT_LIMIT
+        # `isdecimal` alone takes the digits of every script, and `int` thousands of them.
+        if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= limits.MAX_PAGE):
+            raise _refused("limit", f"expected a number from 1 to {limits.MAX_PAGE}, got `{_cut(text)}`")
+        return int(text)
+
+    @property
+    def type(self) -> JobType | None:
+        """Return the job type to show, if only one. Raises: IngestError (400)."""
+        text = self.values.get("type")
+        if text is not None and not is_job_type(text):
+            raise _refused("type", f"`{_cut(text)}` is no name of a job type")
+        return None if text is None else JobType(text)
+
+    @property
+    def state(self) -> JobState | None:
+        """Return the state to show, if only one. Raises: IngestError (400; 422 for one that is not listed)."""
+        text = self.values.get("state")
+        if text is None:
+            return None
+        known = [state.value for state in JobState]
+        if text not in known:
+            raise _refused("state", f"`{_cut(text)}` is no state{did_you_mean(_cut(text), known)}")
+        if (state := JobState(text)) not in LISTABLE_STATES:
+            listed = ", ".join(LISTABLE_STATES)
+            detail = f"listed are {listed}; finished jobs are searched in history, which is not part of this release"
+            raise IngestError(INVALID_REQUEST, f"jobs that are {state} are not listed", [FieldError("?state", detail)])
+        return state
+
+    @property
+    def wait_s(self) -> float:
+        """Return how long to hold the answer back. Raises: IngestError (400)."""
+        text = self.values.get("wait")
+        return 0.0 if text is None else parse_wait(text, "?wait")
+
+
+_NO_QUERY = Query(MappingProxyType({}))
+
+
+def is_job_type(text: str) -> bool:
+    """Whether a text could be the name of a job type."""
+    return _NAME.fullmatch(text) is not None
+
+
+def parse_query(raw: bytes, known: Sequence[str]) -> Query:
+    """Read a query string in which only `known` parameters may stand. Raises: IngestError (400)."""
+    if not raw:
+        return _NO_QUERY
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except UnicodeDecodeError as error:
+        raise IngestError(BAD_REQUEST, "the query string is not UTF-8, percent-encoded") from error
+    except ValueError as error:
+        raise IngestError(BAD_REQUEST, f"the query string has more than {MAX_PARAMETERS} parameters") from error
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known:
+            raise _refused(_cut(name), f"unknown parameter{did_you_mean(_cut(name), known)}")
+        if name in values:
+            raise _refused(name, "stands more than once")
+        values[name] = value
+    return Query(values)
+
+
+def _refused(name: str, detail: str) -> IngestError:
+    return IngestError(BAD_REQUEST, f"`{name}`: {detail}", [FieldError(f"?{name}", detail)])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_QUOTED_CHARS else text[:MAX_QUOTED_CHARS] + "…"

@@ -1,0 +1,52 @@
+"""What errors of the layers below mean to a client."""
+
+from litestar.exceptions import HTTPException
+
+from millstream_contracts import FieldError
+from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.problems import (
+    BAD_REQUEST,
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    MALFORMED_BODY,
+    NOT_DURABLE,
+    OVERLOADED,
+    STORE_FULL,
+    STORE_UNREACHABLE,
+    TOO_LARGE,
+    kind_of_status,
+)
+from millstream_streams import CursorError, NotDurableError, StoreBusyError, StoreFullError, StoreUnavailableError
+from millstream_submission import InvalidError, MalformedError, SubmissionError, TooLargeError
+
+_BODY_KINDS = {MalformedError: MALFORMED_BODY, TooLargeError: TOO_LARGE, InvalidError: INVALID_REQUEST}
+
+
+def refusal_of(error: Exception) -> IngestError:
+    """Return the refusal that an exception stands for; what we do not know is a defect of ours."""
+    match error:
+        case IngestError():
+            return error
+        case SubmissionError():
+            return IngestError(_BODY_KINDS[type(error)], error.detail, error.errors)
+        case StoreUnavailableError():
+            return _unavailable(error)
+        case CursorError():
+            return IngestError(BAD_REQUEST, "the cursor is wrong", [FieldError("?cursor", str(error))])
+        case HTTPException(status_code=status, detail=detail) if status < 500:
+            kind = kind_of_status(status)
+            # Of a path or method that is not there Litestar only says the status again.
+            return IngestError(kind, detail if kind is BAD_REQUEST else "")
+    return IngestError(INTERNAL_ERROR)
+
+
+def _unavailable(error: StoreUnavailableError) -> IngestError:
+    match error:
+        case StoreFullError():
+            return IngestError(STORE_FULL)
+        case StoreBusyError():
+            return IngestError(OVERLOADED, str(error))
+        case NotDurableError():
+            return IngestError(NOT_DURABLE, str(error))
+    # Not the error's own text: it names hosts that are no business of a client.
+    return IngestError(STORE_UNREACHABLE)

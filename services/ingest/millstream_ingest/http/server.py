@@ -1,0 +1,96 @@
+"""The HTTP server under the application: granian, on the event loop of the service.
+
+It is held by a few lines here so that nothing else knows which server it is.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from millstream_ingest.http.errors import BindError
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+"""An application, by ASGI."""
+
+BACKLOG = 1024
+MAX_HEADER_BYTES = 64 << 10
+"""Of all headers of a request together; each is parsed, and 400 KB of one could hold everybody up for a second."""
+_LOOK_EVERY_S = 0.005
+
+
+class HttpServer:
+    """Serves an application on one address. Its port is bound from the beginning. Raises: BindError."""
+
+    def __init__(self, app: Asgi, host: str, port: int) -> None:
+        self.host = host
+        self._reserved = _reserve(host, port)
+        self._ended = anyio.Event()
+        self.port: int = self._reserved.getsockname()[1]
+        # The application is opened and closed by the service, so the server leaves the lifespan protocol alone.
+        self._server = Server(
+            app,
+            address=host,
+            port=self.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(max_buffer_size=MAX_HEADER_BYTES),
+            websockets=False,
+            backlog=BACKLOG,
+            log_enabled=False,
+        )
+
+    async def run(self) -> None:
+        """Serve until :meth:`stop` was called and the requests in hand have been answered."""
+        try:
+            await self._server.serve()
+        finally:
+            self._reserved.close()
+            self._ended.set()
+
+    async def wait_listening(self) -> None:
+        """Return once connections are accepted, or the server has ended."""
+        # The reserved socket does not listen, so whoever answers is the server.
+        while not self._ended.is_set():
+            try:
+                stream = await anyio.connect_tcp(_reachable(self.host), self.port)
+            except OSError:
+                await anyio.sleep(_LOOK_EVERY_S)
+            else:
+                await stream.aclose()
+                return
+
+    async def wait_ended(self, within_s: float) -> None:
+        """Return once the requests in hand have been answered, or the time is over."""
+        with anyio.move_on_after(within_s):
+            await self._ended.wait()
+
+    def stop(self) -> None:
+        """Take no more requests."""
+        # Connections that came to the reserved socket would wait there for ever.
+        self._reserved.close()
+        self._server.stop()  # type: ignore[no-untyped-call]
+
+
+def _reserve(host: str, port: int) -> socket.socket:
+    """Return a bound socket that does not listen: it holds the port, and with SO_REUSEPORT the server shares it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # With SO_REUSEPORT two servers can have one port, each a share of its requests: a mistake to be refused.
+        with socket.create_server((host, port), family=family) as probe:
+            free_port = probe.getsockname()[1]
+        holder = socket.socket(family, socket.SOCK_STREAM)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((host, free_port))
+    except OSError as error:
+        raise BindError(host, port, error.strerror or str(error)) from error
+    return holder
+
+
+def _reachable(host: str) -> str:
+    """Return an address by which a server on this host can be reached from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is looked up, not bound

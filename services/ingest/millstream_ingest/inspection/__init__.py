@@ -1,0 +1,1 @@
+"""Reads jobs, queues and dead letters, and acts on them for operators."""

@@ -1,0 +1,124 @@
+"""Acts on dead letters: redrives or discards them, by id or by type."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import chain
+
+from millstream_contracts import (
+    ActionReport,
+    ActionResult,
+    DeadLetter,
+    JobId,
+    JobSpec,
+    JobState,
+    JobType,
+    Queue,
+    Tenant,
+    limits,
+    queue_of,
+)
+from millstream_ingest.http.refusal_log import RefusalLog
+from millstream_ingest.http.refusals import refusal_of
+from millstream_ingest.inspection.jobs import JobLister
+from millstream_streams import ActionCode, Broker, StoreUnavailableError
+from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
+
+
+class DeadAction(StrEnum):
+    """What can be done with a dead letter."""
+
+    REDRIVE = "redrive"
+    DISCARD = "discard"
+
+
+_RESULTS = {
+    ActionCode.DONE: (202, ""),
+    ActionCode.WRONG_STATE: (409, "it is not dead"),
+    ActionCode.UNKNOWN_JOB: (404, "there is no such job"),
+}
+_UNAVAILABLE = (503, "Redis cannot be reached")
+
+
+class DeadDesk:
+    """Carries out what operators decide."""
+
+    def __init__(
+        self, broker: Broker, lister: JobLister, tracer: JobTracer, metrics: IngestMetrics, refusals: RefusalLog
+    ) -> None:
+        self._store = broker.store
+        self._views = broker.views
+        self._lister = lister
+        self._tracer = tracer
+        self._metrics = metrics
+        self._refusals = refusals
+
+    async def act(self, action: DeadAction, tenant: Tenant, ids: Sequence[str]) -> ActionReport:
+        """Act on the jobs of these ids; the report is in their order, a repeated id answered once.
+
+        Raises: StoreUnavailableError, when Redis was away from the beginning. When it goes away later the
+        report says what was not done.
+        """
+        by_queue: defaultdict[Queue, list[JobId]] = defaultdict(list)
+        results = dict.fromkeys(ids, _RESULTS[ActionCode.UNKNOWN_JOB])
+        for text in results:
+            if queue := queue_of(tenant, text):
+                by_queue[queue].append(JobId(text))
+        act = self.redrive if action is DeadAction.REDRIVE else self.discard
+        is_begun = False
+        for queue, load in chain.from_iterable(_loads(queue, known) for queue, known in by_queue.items()):
+            try:
+                codes = await act(queue, load)
+            except StoreUnavailableError as error:
+                if not is_begun:
+                    raise
+                path = f"/v1/dead/{action}"
+                self._refusals.note(error, refusal_of(error), method="POST", route=path, count=len(load))
+                results.update(dict.fromkeys(load, _UNAVAILABLE))
+            else:
+                is_begun = True
+                results.update(zip(load, (_RESULTS[code] for code in codes), strict=True))
+        items = [ActionResult(job_id, status, detail) for job_id, (status, detail) in results.items()]
+        done = sum(item.status == 202 for item in items)
+        return ActionReport(done=done, refused=len(items) - done, items=items)
+
+    async def act_on_type(self, action: DeadAction, tenant: Tenant, job_type: JobType, limit: int) -> ActionReport:
+        """Act on the newest dead letters of a type, at most `limit`. Raises: StoreUnavailableError."""
+        ids: list[str] = []
+        cursor: str | None = None
+        while len(ids) < limit:
+            size = min(limits.MAX_PAGE, limit - len(ids))
+            page = await self._lister.dead(tenant, job_type, cursor=cursor, limit=size)
+            ids += [letter.id for letter in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return await self.act(action, tenant, ids)
+
+    async def redrive(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Redrive jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError."""
+        # Read before they are redriven: afterwards they are no dead letters.
+        letters = await self._views.dead_letters(queue, ids) if self._tracer.is_on else []
+        specs = await self._views.specs(queue, [letter.id for letter in letters])
+        codes = await self._store.redrive(queue, ids)
+        redriven = {job_id for job_id, code in zip(ids, codes, strict=True) if code is ActionCode.DONE}
+        for letter, spec in zip(letters, specs, strict=True):
+            if letter.id in redriven:
+                self._note(letter, spec)
+        return codes
+
+    async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Discard jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError."""
+        codes = await self._store.discard(queue, ids)
+        self._metrics.count_finished(queue.type, JobState.CANCELLED, codes.count(ActionCode.DONE))
+        return codes
+
+    def _note(self, letter: DeadLetter, spec: JobSpec) -> None:
+        """Leave a span in the trace of a redriven job, linked to the attempt that failed last."""
+        attempt = letter.error.traceparent if letter.error else ""
+        self._tracer.redrive(letter.type, letter.id, TraceContext(spec.traceparent, spec.tracestate), attempt=attempt)
+
+
+def _loads(queue: Queue, ids: Sequence[JobId]) -> list[tuple[Queue, Sequence[JobId]]]:
+    size = limits.MAX_SCRIPT_JOBS
+    return [(queue, ids[start : start + size]) for start in range(0, len(ids), size)]

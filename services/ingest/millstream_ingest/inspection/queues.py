@@ -1,0 +1,74 @@
+"""Counts what the queues hold, type by type, each summed over its partitions."""
+
+from collections import defaultdict
+
+import anyio
+import structlog
+
+from millstream_contracts import JobType, Queue, QueueStatus, Tenant
+from millstream_ingest.inspection.name_pages import page_of
+from millstream_streams import Broker, Depths, StoreError, StoreUnavailableError, sum_depths
+from millstream_submission import TypeCatalogue
+
+ASK_AT_ONCE = 6
+"""Queues measured at the same time; fewer than the connections that are there for everybody."""
+
+
+class QueueSurveyor:
+    """Measures queues. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, broker: Broker, catalogue: TypeCatalogue) -> None:
+        self._store = broker.store
+        self._registry = broker.registry
+        self._catalogue = catalogue
+        self._log = structlog.get_logger()
+
+    async def page(self, tenant: Tenant, *, cursor: str | None, limit: int) -> tuple[list[QueueStatus], str | None]:
+        """Return a page of all types, by name, and the cursor of the next. Raises: CursorError."""
+        by_type = await self._queues(tenant)
+        types, next_cursor = page_of(sorted(by_type), str, cursor, limit)
+        return await self._measure({job_type: by_type[job_type] for job_type in types}), next_cursor
+
+    async def one(self, tenant: Tenant, job_type: JobType) -> QueueStatus | None:
+        """Return the counts of one type, or None when there is no such type."""
+        by_type = await self._queues(tenant)
+        if job_type not in by_type:
+            return None
+        [status] = await self._measure({job_type: by_type[job_type]})
+        return status
+
+    async def _queues(self, tenant: Tenant) -> dict[JobType, list[Queue]]:
+        """Return the queues of each type; a type that was registered and never used has none yet."""
+        by_type: defaultdict[JobType, list[Queue]] = defaultdict(list)
+        for queue in await self._registry.queues(tenant):
+            by_type[queue.type].append(queue)
+        for job_type in await self._catalogue.of(tenant):
+            by_type.setdefault(job_type, [])
+        return by_type
+
+    async def _measure(self, by_type: dict[JobType, list[Queue]]) -> list[QueueStatus]:
+        depths: dict[Queue, Depths] = {}
+        failures: list[StoreUnavailableError] = []
+        turns = anyio.Semaphore(ASK_AT_ONCE)
+
+        async def measure(queue: Queue) -> None:
+            try:
+                async with turns:
+                    if not failures:
+                        depths[queue] = await self._store.measure(queue)
+            except StoreUnavailableError as error:
+                failures.append(error)
+            except StoreError as error:
+                # Something else has written one of its keys: the other queues are counted all the same.
+                self._log.warning("queue cannot be measured", error=str(error))
+
+        async with anyio.create_task_group() as tasks:
+            for queues in by_type.values():
+                for queue in queues:
+                    tasks.start_soon(measure, queue)
+        if failures:
+            raise failures[0]
+        return [
+            sum_depths(job_type, [depths[queue] for queue in queues if queue in depths])
+            for job_type, queues in by_type.items()
+        ]

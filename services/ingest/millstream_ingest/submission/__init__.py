@@ -1,0 +1,1 @@
+"""Makes jobs of what clients submit, one at a time or in batches."""

@@ -1,0 +1,126 @@
+"""Submits one job: decode, admit, build, append, answer. The path of `POST /v1/jobs`."""
+
+import time
+
+from msgspec import Struct
+
+from millstream_contracts import Job, JobId, Queue, Tenant
+from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.negotiation import Encoding
+from millstream_ingest.http.refusals import refusal_of
+from millstream_ingest.submission.bodies import decode_submission
+from millstream_ingest.submission.group_commit import Appender
+from millstream_ingest.submission.idempotency import IdempotencyKey, forgotten, reused
+from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, RedisClock, StoreUnavailableError
+from millstream_submission import (
+    Admission,
+    BuiltJob,
+    SubmissionError,
+    TypeCatalogue,
+    build_job,
+    stored_job,
+)
+from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
+
+# To read a member of an enumeration off its class takes 0.1 us.
+_STORED = EnqueueCode.STORED
+
+
+class Accepted(Struct, frozen=True):
+    """A job that is stored."""
+
+    queue: Queue
+    job: Job
+    replayed: bool = False
+    """Whether an earlier request with the same key had made it."""
+
+
+class Intake:
+    """Turns submissions into stored jobs, one at a time."""
+
+    def __init__(
+        self,
+        catalogue: TypeCatalogue,
+        admission: Admission,
+        tracer: JobTracer,
+        appender: Appender,
+        views: JobViews,
+        metrics: IngestMetrics,
+        *,
+        clock: RedisClock,
+    ) -> None:
+        self._catalogue = catalogue
+        self._admission = admission
+        self._tracer = tracer
+        self._appender = appender
+        self._views = views
+        self._metrics = metrics
+        self._clock = clock
+
+    async def submit(
+        self,
+        tenant: Tenant,
+        body: bytes,
+        encoding: Encoding,
+        *,
+        caller: TraceContext,
+        key: IdempotencyKey | None = None,
+        waited: bool = False,
+        durability: Durability | None = None,
+    ) -> Accepted:
+        """Store the job that a body describes; `waited` says that somebody wants to hear of its end.
+
+        Raises: SubmissionError, IngestError (410, 422, 503), NotDurableError, StoreUnavailableError, StoreFullError.
+        """
+        job_type, begun = "", time.monotonic()
+        try:
+            decoded = decode_submission(body, encoding, clock=self._clock.now_s)
+            job_type = decoded.submission.type
+            known = self._catalogue.fresh(tenant)
+            if known is None:
+                known = await self._catalogue.of(tenant)
+            policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, tenant)
+            built = build_job(
+                self._tracer,
+                tenant,
+                decoded,
+                policy,
+                caller=caller,
+                seed=key.partition_seed if key else None,
+                idempotency=key.of(decoded) if key else None,
+                waited=waited,
+                clock=self._clock.now_s,
+            )
+            [enqueued] = await self._appender.append(built.queue, [built.job], begun, durability)
+            if enqueued.code is _STORED:
+                accepted = Accepted(built.queue, stored_job(built, enqueued))
+            else:
+                accepted = await self._stored_before(built, enqueued)
+        except StoreUnavailableError:
+            self._metrics.count_submitted(job_type, "unavailable")
+            raise
+        except (IngestError, SubmissionError) as error:
+            self._metrics.count_submitted(job_type, outcome_of(refusal_of(error)))
+            raise
+        self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
+        return accepted
+
+    async def _stored_before(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
+        if enqueued.code is EnqueueCode.KEY_REUSED:
+            raise reused()
+        if enqueued.code is EnqueueCode.REPLAYED:
+            return Accepted(built.queue, await self._earlier(built.queue, enqueued.id), replayed=True)
+        # The first answer of Redis was lost, and the job may have run meanwhile.
+        job = await self._views.job(built.queue, built.job.id)
+        return Accepted(built.queue, job or stored_job(built, enqueued))
+
+    async def _earlier(self, queue: Queue, job_id: JobId) -> Job:
+        job = await self._views.job(queue, job_id)
+        if job is None:
+            raise forgotten(job_id)
+        return job
+
+
+def outcome_of(error: IngestError) -> str:
+    """Return a refusal as one of the outcomes that are counted."""
+    return "unavailable" if error.status == 503 else "rejected"

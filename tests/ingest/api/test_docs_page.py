@@ -1,0 +1,99 @@
+"""The pages for people, and that they load nothing from elsewhere."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar, Request, Response
+from litestar.testing import TestClient
+
+from millstream_ingest.api import docs_page
+from millstream_ingest.http.errors import IngestError
+
+ASSETS = Path(docs_page.__file__).with_name("assets")
+
+
+def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+    """Answer a refusal by its status alone."""
+    assert isinstance(error, IngestError)
+    return Response("", status_code=error.status)
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient[Litestar]]:
+    """Return a client of an application that has the pages and nothing else."""
+    app = Litestar(
+        [docs_page.api_page, docs_page.problem_page, docs_page.asset_router()],
+        openapi_config=None,
+        exception_handlers={IngestError: refuse},
+    )
+    with TestClient(app) as client:
+        yield client
+
+
+class References(HTMLParser):
+    """Collects what a page loads, and the scripts that stand in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.inline_scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the URLs of an element."""
+        values = dict(attrs)
+        self.urls += [value for name, value in attrs if name in {"src", "href"} and value]
+        self.inline_scripts += tag == "script" and not values.get("src")
+
+
+def test_page_loads_only_files_of_this_origin(client):
+    """The page, its styles, scripts and icon come from here, and no script stands in the page."""
+    page = client.get("/docs")
+    assert page.status_code == 200
+    found = References()
+    found.feed(page.text)
+    assert found.inline_scripts == 0
+    assert len(found.urls) == 4
+    for url in found.urls:
+        assert url.startswith("/docs/assets/")
+        assert client.get(url).status_code == 200
+
+
+def test_page_forbids_other_origins_by_its_policy(client):
+    """Were something to slip into the page, the browser would not load it."""
+    policy = client.get("/docs").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert not re.search(r"https?:|\*", policy)
+
+
+def test_assets_have_the_type_that_browsers_insist_on(client):
+    """A script that is sent as text would not run."""
+    assert client.get("/docs/assets/start.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/docs/assets/swagger-ui.css").headers["content-type"].startswith("text/css")
+    assert client.get("/docs/assets/favicon.svg").headers["content-type"].startswith("image/svg+xml")
+
+
+def test_vendored_files_are_those_that_the_readme_names():
+    """A vendored file is never edited, and the README says which release it is."""
+    listed = re.findall(r"^([0-9a-f]{64})  (\S+)$", (ASSETS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(listed) == 2
+    for digest, name in listed:
+        assert hashlib.sha256((ASSETS / name).read_bytes()).hexdigest() == digest
+
+
+def test_assets_are_all_that_can_be_read(client):
+    """No path leads out of the folder."""
+    assert client.get("/docs/assets/../docs_page.py").status_code == 404
+    assert client.get("/docs/assets/%2e%2e/docs_page.py").status_code == 404
+    assert client.get("/docs/assets//etc/passwd").status_code == 404
+
+
+def test_problem_page_explains_the_problem(client):
+    """The `type` of a problem can be opened."""
+    assert client.get("/problems/too-large").text.startswith("## too-large")
+    assert client.get("/problems/nothing").status_code == 404

@@ -1,0 +1,89 @@
+"""Bodies are read within bounds of size, time and room."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from multidict import CIMultiDict
+
+from millstream_ingest.http import body_reader
+from millstream_ingest.http.body_reader import BODIES_IN_HAND, BodyReader
+from millstream_ingest.http.errors import IngestError
+
+LIMIT = 100
+
+
+def sender(*parts: bytes, ends: bool = True) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """Return a client that sends these parts, and then nothing, or the end."""
+    waiting = list(parts)
+
+    async def receive() -> dict[str, Any]:
+        if not waiting:
+            await anyio.sleep_forever()
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting) or not ends}
+
+    return receive
+
+
+async def refused(reader: BodyReader, receive: Callable[[], Awaitable[Any]], **headers: str) -> int:
+    """Return the status with which a body is refused."""
+    with pytest.raises(IngestError) as caught:
+        await reader.read(
+            CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()}), receive, LIMIT
+        )
+    return caught.value.status
+
+
+async def test_a_body_in_parts_is_joined():
+    """Nothing is lost between the parts."""
+    assert await BodyReader(LIMIT).read(CIMultiDict(), sender(b"a" * 60, b"b" * 40), LIMIT) == b"a" * 60 + b"b" * 40
+
+
+async def test_a_body_that_stalls_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """Nobody may hold a connection and memory by never ending."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.01)
+    assert await refused(BodyReader(LIMIT), sender(b"a", ends=False)) == 408
+
+
+async def test_bodies_that_take_all_the_room_keep_others_out_until_they_are_done(monkeypatch: pytest.MonkeyPatch):
+    """However many connections there are, what is on its way is bounded."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.2)
+    reader = BodyReader(LIMIT)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(BODIES_IN_HAND):
+            tasks.start_soon(refused, reader, sender(b"a" * LIMIT, ends=False))
+        await anyio.wait_all_tasks_blocked()
+        assert await refused(reader, sender(b"a")) == 503
+    assert await reader.read(CIMultiDict(), sender(b"a"), LIMIT) == b"a"
+
+
+async def test_bodies_in_one_piece_take_room_and_give_it_back(monkeypatch: pytest.MonkeyPatch):
+    """As others do: to give back more than was taken would leave nothing bounded."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.2)
+    reader, whole = BodyReader(LIMIT), b"a" * LIMIT
+    for _ in range(2 * BODIES_IN_HAND):
+        assert await reader.read(CIMultiDict({"content-length": str(LIMIT)}), sender(whole, ends=False), LIMIT) == whole
+    async with anyio.create_task_group() as tasks:
+        for _ in range(BODIES_IN_HAND):
+            tasks.start_soon(refused, reader, sender(whole, ends=False))
+        await anyio.wait_all_tasks_blocked()
+        assert await refused(reader, sender(b"a"), content_length="1") == 503
+
+
+async def test_a_body_that_is_announced_as_far_too_large_is_refused_unread():
+    """The answer does not wait for what would be thrown away."""
+    never = sender()
+    assert await refused(BodyReader(LIMIT), never, content_length=str(LIMIT * 1000)) == 413
+    assert await refused(BodyReader(LIMIT), never, content_length=str(LIMIT + 1), expect="100-continue") == 413
+
+
+async def test_a_body_that_grows_too_large_is_refused():
+    """Whatever was announced."""
+    assert await refused(BodyReader(LIMIT), sender(b"a" * 60, b"b" * 60)) == 413
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity, gzip", "br"])
+async def test_a_compressed_body_is_refused_unread(coding: str):
+    """A few kilobytes of it can be 100 MB."""
+    assert await refused(BodyReader(LIMIT), sender(), content_encoding=coding) == 415

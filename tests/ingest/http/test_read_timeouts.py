@@ -1,0 +1,83 @@
+"""Waits that last too long are ended, each by its own time, with one timer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from multidict import CIMultiDict
+
+from millstream_ingest.http import body_reader
+from millstream_ingest.http.body_reader import BodyReader
+from millstream_ingest.http.errors import IngestError
+
+LIMIT = 100
+
+
+def dripping(parts: int, every_s: float) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """Return a client that sends a byte at a time."""
+    left = parts
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        await anyio.sleep(every_s)
+        left -= 1
+        return {"type": "http.request", "body": b"a", "more_body": left > 0}
+
+    return receive
+
+
+async def never() -> dict[str, Any]:
+    """Send nothing."""
+    await anyio.sleep_forever()
+    return {}
+
+
+async def test_a_slow_body_is_read_as_long_as_something_comes(monkeypatch: pytest.MonkeyPatch):
+    """The bound is between two parts, however long the whole takes."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.5)
+
+    assert await BodyReader(LIMIT).read(CIMultiDict(), dripping(10, 0.06), LIMIT) == b"a" * 10
+
+
+async def test_each_stalled_body_is_refused_beside_one_that_moves(monkeypatch: pytest.MonkeyPatch):
+    """The timer looks at all that wait, and looks again."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.3)
+    reader = BodyReader(LIMIT)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reader.read, CIMultiDict(), dripping(20, 0.04), LIMIT)
+        for _ in range(2):
+            with pytest.raises(IngestError) as caught:
+                await reader.read(CIMultiDict(), never, LIMIT)
+            assert caught.value.status == 408
+
+
+async def test_a_body_that_stalls_later_than_another_is_refused_too(monkeypatch: pytest.MonkeyPatch):
+    """Each has its own time, and nobody has to come for the last of them to be looked at."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.2)
+    reader, refusals, drip = BodyReader(LIMIT), [], dripping(LIMIT, 0.1)
+
+    async def refused(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        with pytest.raises(IngestError) as caught:
+            await reader.read(CIMultiDict(), receive, LIMIT)
+        refusals.append(caught.value.status)
+
+    async def once() -> dict[str, Any]:
+        return await drip() if not refusals else await never()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(refused, never)
+        tasks.start_soon(refused, once)
+
+    assert refusals == [408, 408]
+
+
+async def test_a_caller_that_is_cancelled_while_it_waits_is_cancelled():
+    """Who ends a request for another reason is not told of a stalled body."""
+    reading = asyncio.ensure_future(BodyReader(LIMIT).read(CIMultiDict(), never, LIMIT))
+    await anyio.wait_all_tasks_blocked()
+    reading.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await reading

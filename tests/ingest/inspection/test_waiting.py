@@ -1,0 +1,165 @@
+"""Answers that are held back until the job has ended."""
+
+import anyio
+import httpx2
+import msgspec
+import pytest
+from ingest.serving import problem
+from streams.seeds import ERROR, commit, take_one
+from waiting import wait_until
+
+from millstream_contracts import Dead, Succeeded
+from millstream_ingest.inspection import waiting as settled_waiter
+from millstream_streams import StoreUnavailableError
+
+
+async def run_one(broker, queue, outcome=None):
+    """Be the worker: take the next job and commit an outcome."""
+    await wait_until(lambda: is_waiting(broker, queue), "a job is queued")
+    return await commit(broker, await take_one(broker, queue), outcome)
+
+
+async def is_waiting(broker, queue) -> bool:
+    """Whether a job is queued."""
+    return sum((await broker.store.measure(queue)).queued) > 0
+
+
+async def test_prefer_wait_answers_with_the_finished_job(ingest, broker, queue):
+    """200 and the result, in place of a second request."""
+    async with anyio.create_task_group() as tasks:
+        result = Succeeded(msgspec.Raw(msgspec.msgpack.encode({"sent": True})))
+        tasks.start_soon(run_one, broker, queue, result)
+        response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers={"prefer": "wait=20"})
+    assert response.status_code == 200
+    assert response.headers["preference-applied"] == "wait=20"
+    assert response.json()["state"] == "succeeded"
+    assert response.json()["result"] == {"sent": True}
+
+
+async def test_prefer_wait_answers_202_when_the_time_is_over(ingest):
+    """A job that takes longer goes on; its client asks again."""
+    response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers={"prefer": "wait=0.05"})
+    assert response.status_code == 202
+    assert response.json()["state"] == "queued"
+
+
+async def test_wait_is_cut_to_its_limit_and_says_so(ingest, broker, queue):
+    """`Preference-Applied` tells what was granted."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_one, broker, queue)
+        response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers={"prefer": "wait=100000"})
+    assert response.headers["preference-applied"] == "wait=30"
+
+
+async def test_get_with_wait_returns_when_the_job_has_ended(ingest, broker, queue):
+    """The same for a job that was submitted before."""
+    job = await ingest.submit()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_one, broker, queue)
+        answer = await ingest.get(f"/v1/jobs/{job['id']}", wait=20)
+    assert answer["state"] == "succeeded"
+
+
+async def test_dead_job_ends_the_waiting(ingest, broker, queue):
+    """Nothing happens to a dead job by itself any more."""
+    job = await ingest.submit()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_one, broker, queue, Dead("no use", ERROR))
+        answer = await ingest.get(f"/v1/jobs/{job['id']}", wait=20)
+    assert answer["state"] == "dead"
+
+
+async def test_job_that_has_ended_before_is_answered_at_once(ingest, broker, queue):
+    """There is nothing to wait for, and nobody is counted as waiting."""
+    job = await ingest.submit()
+    await run_one(broker, queue)
+    assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "succeeded"
+
+
+async def test_lost_hint_is_made_up_for_by_looking(ingest, broker, queue, monkeypatch):
+    """Hints may get lost: whoever waits also looks now and then."""
+    monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 0.02)
+    ingest.parts.waiter._ring = lambda job_id: None
+    job = await ingest.submit()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_one, broker, queue)
+        answer = await ingest.get(f"/v1/jobs/{job['id']}", wait=25)
+    assert answer["state"] == "succeeded"
+
+
+async def test_hint_ends_the_waiting_before_the_next_look(ingest, broker, queue, monkeypatch):
+    """With hints nobody needs to look."""
+    monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 1000.0)
+    job = await ingest.submit()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_one, broker, queue)
+        answer = await ingest.get(f"/v1/jobs/{job['id']}", wait=30)
+    assert answer["state"] == "succeeded"
+
+
+async def test_client_that_goes_away_is_no_longer_waited_for(ingest):
+    """A waiter costs memory and reads: it ends with its client."""
+    job = await ingest.submit()
+    with pytest.raises(httpx2.ReadTimeout):
+        await ingest.http.get(f"/v1/jobs/{job['id']}", params={"wait": 30}, timeout=0.2)
+    await wait_until(lambda: ingest.parts.waiter.waiting == 0, "the waiter is gone")
+    assert not ingest.parts.waiter._bells
+
+
+async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue, monkeypatch):
+    """A wait that is answered, ends with its time, is cancelled, fails, or looks several times keeps no memory."""
+    waiter, views = ingest.parts.waiter, ingest.parts.broker.views
+    ended, waiting = [await ingest.submit() for _ in range(2)]
+    await commit(broker, await take_one(broker, queue))
+    assert (await waiter.wait(queue, ended["id"], 30.0)).state == "succeeded"
+    monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 0.01)
+    for is_watched in (False, True):
+        assert (await waiter.wait(queue, waiting["id"], 0.05, is_watched=is_watched)).state == "queued"
+    assert await waiter.wait(queue, "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA", 1.0) is None
+    with anyio.move_on_after(0.05):
+        await waiter.wait(queue, waiting["id"], 30.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(views, "is_settled", _unavailable)
+        with pytest.raises(StoreUnavailableError):
+            await waiter.wait(queue, waiting["id"], 30.0)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(waiter.wait, queue, waiting["id"], 30.0)
+        await wait_until(lambda: waiter.waiting == 3, "three wait")
+        await commit(broker, await take_one(broker, queue))
+    assert waiter.waiting == 0
+    assert waiter._bells == {}
+
+
+async def _unavailable(*_) -> bool:
+    raise StoreUnavailableError("away")
+
+
+async def test_wait_above_the_number_of_waiters_is_answered_at_once(ingest, monkeypatch):
+    """To wait is a wish: a service with too many waiters answers what it knows."""
+    monkeypatch.setattr(settled_waiter, "MAX_WAITERS", 0)
+    job = await ingest.submit()
+    assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "queued"
+
+
+async def test_stopping_service_lets_those_go_who_wait(ingest, monkeypatch):
+    """A restart does not hold its last requests for 30 seconds."""
+    monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 1000.0)
+    job = await ingest.submit()
+    answers = []
+
+    async def ask() -> None:
+        answers.append(await ingest.get(f"/v1/jobs/{job['id']}", wait=30))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await wait_until(lambda: ingest.parts.waiter.waiting == 1, "the request waits")
+        ingest.stop.set()
+        ingest.hurry.set()
+    assert answers[0]["state"] == "queued"
+
+
+async def test_waiting_for_a_job_that_is_not_there_is_not_found(ingest):
+    """Nobody waits for nothing."""
+    path = "/v1/jobs/email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA?wait=30"
+    problem(await ingest.http.get(path), 404, "job-not-found")

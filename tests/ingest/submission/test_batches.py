@@ -1,0 +1,144 @@
+"""Many jobs in one request: each for itself, in order, or all or nothing."""
+
+import json
+
+import anyio
+import pytest
+from ingest.serving import JSON, MSGPACK, packed, pointers, problem, running_ingest, unpacked
+from msgspec.structs import replace
+
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, limits
+from millstream_streams import StoreUnavailableError
+
+GOOD = {"type": "email.send", "payload": 1}
+BAD = {"type": "email.send", "priority": "urgent"}
+
+
+async def post(ingest, jobs, **headers):
+    """Submit a batch in JSON."""
+    return await ingest.http.post("/v1/jobs/batch", json={"jobs": jobs}, headers=headers)
+
+
+async def test_receipt_has_every_item_in_the_order_of_the_request(ingest, broker):
+    """The index of an item is its place, whatever queue it went to."""
+    jobs = [{"type": f"type.{n % 3}", "payload": n} for n in range(250)]
+    response = await post(ingest, jobs)
+    assert response.status_code == 207
+    receipt = response.json()
+    assert (receipt["accepted"], receipt["rejected"]) == (250, 0)
+    assert [item["index"] for item in receipt["items"]] == list(range(250))
+    for n in (0, 1, 2, 249):
+        job = await ingest.get(f"/v1/jobs/{receipt['items'][n]['id']}")
+        assert (job["type"], job["payload"]) == (f"type.{n % 3}", n)
+
+
+async def test_bad_item_does_not_spoil_the_others(ingest, broker, queue):
+    """Each is accepted or refused for itself."""
+    receipt = (await post(ingest, [GOOD, BAD, GOOD])).json()
+    assert [item["status"] for item in receipt["items"]] == [202, 422, 202]
+    assert (receipt["accepted"], receipt["rejected"]) == (2, 1)
+    assert pointers(receipt["items"][1]["problem"]) == ["/jobs/1/priority"]
+    assert sum((await broker.store.measure(queue)).queued) == 2
+
+
+async def test_strict_batch_with_a_bad_item_stores_nothing(ingest, broker, queue):
+    """All or nothing, decided before anything is stored."""
+    document = problem(await post(ingest, [GOOD, BAD, GOOD, {}], prefer="handling=strict"), 422, "invalid-request")
+    assert pointers(document) == ["/jobs/1/priority", "/jobs/3/type"]
+    assert await broker.registry.queues() == []
+
+
+async def test_strict_batch_of_good_items_is_stored(ingest, broker, queue):
+    """And says that the wish was granted."""
+    response = await post(ingest, [GOOD, GOOD], prefer="handling=strict")
+    assert response.status_code == 207
+    assert response.headers["preference-applied"] == "handling=strict"
+    assert sum((await broker.store.measure(queue)).queued) == 2
+
+
+async def test_batch_in_messagepack_is_answered_in_messagepack(ingest):
+    """Batches have both encodings too."""
+    response = await ingest.http.post(
+        "/v1/jobs/batch", content=packed({"jobs": [GOOD, BAD]}), headers={"content-type": MSGPACK}
+    )
+    assert response.status_code == 207
+    assert [item["status"] for item in unpacked(response)["items"]] == [202, 422]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        ("application/x-ndjson", b"\n".join(json.dumps(job).encode() for job in (GOOD, BAD, GOOD))),
+        ("application/vnd.msgpack-seq", b"".join(map(packed, (GOOD, BAD, GOOD)))),
+    ],
+)
+async def test_sequence_is_a_batch(ingest, content_type, content):
+    """One job after the other, without a list around them."""
+    headers = {"content-type": content_type, "accept": JSON}
+    response = await ingest.http.post("/v1/jobs/batch", content=content, headers=headers)
+    assert [item["status"] for item in response.json()["items"]] == [202, 422, 202]
+    assert pointers(response.json()["items"][1]["problem"]) == ["/1/priority"]
+
+
+async def test_largest_batch_is_stored(ingest, broker, queue):
+    """Ten thousand jobs in one request, a hundred per call."""
+    content = packed({"jobs": [GOOD] * limits.MAX_BATCH_JOBS})
+    response = await ingest.http.post("/v1/jobs/batch", content=content, headers={"content-type": MSGPACK})
+    assert unpacked(response)["accepted"] == limits.MAX_BATCH_JOBS
+    assert sum((await broker.store.measure(queue)).queued) == limits.MAX_BATCH_JOBS
+    largest = ingest.parts.registry.get_sample_value("millstream_enqueue_batch_size_count")
+    assert largest >= limits.MAX_BATCH_JOBS / limits.MAX_SCRIPT_JOBS
+
+
+async def test_others_are_answered_while_a_batch_is_checked(ingest):
+    """A batch gives way every hundred items: nobody waits for all of it."""
+    order = []
+
+    async def submit_many() -> None:
+        content = packed({"jobs": [GOOD] * 5_000})
+        await ingest.http.post("/v1/jobs/batch", content=content, headers={"content-type": MSGPACK})
+        order.append("batch")
+
+    async def probe() -> None:
+        await ingest.http.get("/livez")
+        order.append("probe")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(submit_many)
+        tasks.start_soon(probe)
+    assert order == ["probe", "batch"]
+
+
+async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, broker, queue):
+    """What was stored is told; what was not can be sent again."""
+    store = ingest.parts.broker.store
+    appender = ingest.parts.batches._appender
+
+    class Failing:
+        async def enqueue(self, target, jobs, durability):
+            if target == queue:
+                raise StoreUnavailableError("away")
+            return await store.enqueue(target, jobs, durability)
+
+    appender._store = Failing()
+    response = await post(ingest, [GOOD, {"type": "sms.send"}])
+    assert response.status_code == 207
+    assert [item["status"] for item in response.json()["items"]] == [503, 202]
+    assert response.json()["items"][0]["problem"]["type"] == "/problems/store-unreachable"
+    problem(await post(ingest, [GOOD, GOOD]), 503, "store-unreachable")
+    assert sum((await broker.store.measure(Queue(DEFAULT_TENANT, JobType("sms.send")))).queued) == 1
+
+
+async def test_load_that_finds_the_backlog_full_fails_only_its_own_items(broker, config, queue):
+    """A batch that is refused in part says so item by item: the others are stored, and none is lost."""
+    async with running_ingest(replace(config, max_backlog_jobs=2)) as ingest:
+        response = await post(ingest, [GOOD, {"type": "sms.send"}, {"type": "sms.send"}, GOOD])
+        assert response.status_code == 207, response.text
+        receipt = response.json()
+        assert [item["status"] for item in receipt["items"]] == [202, 503, 503, 202]
+        assert (receipt["accepted"], receipt["rejected"]) == (2, 2)
+        assert receipt["items"][1]["problem"]["type"] == "/problems/overloaded"
+        assert sum((await broker.store.measure(queue)).queued) == 2
+        counted = ingest.parts.registry.get_sample_value
+        assert counted("millstream_jobs_submitted_total", {"type": "_other", "outcome": "unavailable"}) == 2
+        assert counted("millstream_jobs_submitted_total", {"type": "_other", "outcome": "accepted"}) == 2

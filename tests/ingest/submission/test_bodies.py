@@ -1,0 +1,517 @@
+"""What ingest takes for a submission, and how it refuses the rest."""
+
+import math
+import struct
+import time
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec.msgpack import Ext
+
+from millstream_contracts import Priority, limits
+from millstream_ingest.http.negotiation import BatchFormat, Encoding
+from millstream_ingest.http.refusals import refusal_of
+from millstream_ingest.submission.batch_bodies import split_batch
+from millstream_ingest.submission.bodies import Decoded, decode_as, decode_submission
+from millstream_submission import SubmissionError
+
+JSON, MSGPACK = Encoding.JSON, Encoding.MSGPACK
+# The contract looks at the real clock, so the one that tests set must not be far from it.
+NOW_S = float(int(time.time()))
+
+ENCODE = {JSON: msgspec.json.encode, MSGPACK: msgspec.msgpack.encode}
+BOTH = pytest.mark.parametrize("encoding", [JSON, MSGPACK])
+FORMATS = [BatchFormat(encoding, is_sequence) for encoding in Encoding for is_sequence in (False, True)]
+
+
+def decode_item(job, encoding, prefix):
+    """Return one job of a batch, or why it is refused."""
+    try:
+        return decode_submission(job, encoding, prefix)
+    except SubmissionError as error:
+        return error
+
+
+def decode_batch(body, batch):
+    """Return for each job of a batch what it is or why it is refused."""
+    start = "/" if batch.is_sequence else "/jobs/"
+    return [decode_item(job, batch.encoding, f"{start}{index}") for index, job in enumerate(split_batch(body, batch))]
+
+
+def refusal(body: bytes, encoding: Encoding = JSON) -> SubmissionError:
+    """Return why a submission is refused."""
+    with pytest.raises(SubmissionError) as caught:
+        decode_submission(body, encoding, clock=lambda: NOW_S)
+    return caught.value
+
+
+def only_error(body: bytes, encoding: Encoding = JSON) -> tuple[str, str]:
+    """Return pointer and detail of the one field for which a submission is refused as invalid."""
+    error = refusal(body, encoding)
+    assert refusal_of(error).status == 422
+    (field,) = error.errors
+    return field.pointer, field.detail
+
+
+def payload_body(payload: bytes, encoding: Encoding) -> bytes:
+    """Return a submission with these bytes as its payload."""
+    if encoding is JSON:
+        return b'{"type":"a","payload":' + payload + b"}"
+    return b"\x82\xa4type\xa1a\xa7payload" + payload
+
+
+class TestSubmission:
+    """What is taken."""
+
+    @BOTH
+    def test_submission_is_decoded_with_its_payload_as_messagepack(self, encoding):
+        """Both encodings of a submission come to the same value and the same stored payload."""
+        payload = {"to": "ann@example.org", "n": [1, -2, 2.5, None, True, "ü", 2**64 - 1]}
+        decoded = decode_submission(
+            ENCODE[encoding]({"type": "email.send", "payload": payload, "priority": "high"}), encoding
+        )
+        assert (decoded.submission.type, decoded.submission.priority) == ("email.send", Priority.HIGH)
+        assert msgspec.msgpack.decode(decoded.payload) == decoded.value == payload
+
+    @BOTH
+    def test_payload_is_null_when_it_is_left_out(self, encoding):
+        """A submission without a payload is stored with nil."""
+        decoded = decode_submission(ENCODE[encoding]({"type": "a"}), encoding)
+        assert (decoded.payload, decoded.value) == (b"\xc0", None)
+
+    def test_messagepack_payload_is_stored_as_it_came(self):
+        """A MessagePack payload is not encoded again: an integer keeps the width its sender chose."""
+        assert decode_submission(payload_body(b"\xcd\x00\x01", MSGPACK), MSGPACK).payload == b"\xcd\x00\x01"
+
+    def test_decode_as_serves_every_struct(self):
+        """Other bodies are read under the same rules."""
+
+        class Point(msgspec.Struct, forbid_unknown_fields=True):
+            x: int
+
+        assert decode_as(Point, b'{"x":1}', JSON) == Point(1)
+        with pytest.raises(SubmissionError) as caught:
+            decode_as(Point, b'{"y":1}', JSON)
+        assert caught.value.errors[0].pointer == "/y"
+
+
+class TestFieldErrors:
+    """Fields of the submission itself."""
+
+    @pytest.mark.parametrize(
+        ("body", "expected"),
+        [
+            (b"{}", ("/type", "required")),
+            (b"[]", ("", "expected `object`, got `array`")),
+            (b"null", ("", "expected `object`, got `null`")),
+            (b'{"type":1}', ("/type", "expected `str`, got `int`")),
+            (b'{"type":"a","payloda":1}', ("/payloda", "unknown field; did you mean `payload`?")),
+            (b'{"type":"a","zzz":1}', ("/zzz", "unknown field")),
+            (b'{"type":"a","a/~b":1}', ("/a~1~0b", "unknown field")),
+            (b'{"type":"a","a`b":1}', ("/a`b", "unknown field")),
+            (
+                b'{"type":"a","backoff":{"capp_s":1}}',
+                ("/backoff/capp_s", "unknown field; did you mean `cap_s`?"),
+            ),
+            (
+                b'{"type":"a","priority":"hihg"}',
+                ("/priority", "expected one of `high`, `normal`, `low`, got `hihg`; did you mean `high`?"),
+            ),
+            (
+                b'{"type":"a","backoff":{"kind":"x"}}',
+                ("/backoff/kind", "expected one of `constant`, `exponential`, `linear`, got `x`"),
+            ),
+            (b'{"type":"a","tags":{"a":1}}', ("/tags", "value: expected `str`, got `int`")),
+            (b'{"type":"a","tags":{"":"x"}}', ("/tags", "key: expected `str` of length >= 1")),
+            (b'{"type":"a","max_attempts":0}', ("/max_attempts", "expected `int` >= 1")),
+            (b'{"type":"a","max_attempts":' + b"9" * 5000 + b"}", ("/max_attempts", "integer value out of range")),
+            (b'{"type":"a","delay_s":1e999}', ("/delay_s", "number out of range")),
+            (b'{"type":"a","run_at":"x"}', ("/run_at", "invalid RFC3339 encoded datetime")),
+        ],
+    )
+    def test_refusal_points_at_the_field(self, body, expected):
+        """Every wrong field is named by an RFC 6901 pointer, with what was expected of it."""
+        assert only_error(body) == expected
+
+    def test_unknown_name_is_cut_when_it_is_long(self):
+        """An answer does not repeat a megabyte of somebody's key."""
+        place, _ = only_error(b'{"type":"a","' + b"x" * 100_000 + b'":1}')
+        assert len(place) < 100
+
+    @pytest.mark.parametrize("job_type", ["A", "", "a/b", "a{b}", "a" * 65, "a\\n", "a\\u0000", "-a"])
+    def test_type_is_refused_when_it_is_no_name(self, job_type):
+        """A job type becomes a part of keys and ids, so no other character may get in."""
+        assert only_error(f'{{"type":"{job_type}"}}'.encode())[0] == "/type"
+
+    def test_tags_are_refused_when_they_contain_nul(self):
+        """History could not store them."""
+        assert only_error(b'{"type":"a","tags":{"a":"\\u0000"}}') == ("/tags", "contains the character NUL")
+
+
+class TestTimes:
+    """Fields that have to agree."""
+
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            ({"run_at": NOW_S, "delay_s": 1}, ("/delay_s", "excludes `run_at`")),
+            ({"expires_at": NOW_S, "expires_in_s": 1}, ("/expires_in_s", "excludes `expires_at`")),
+            ({"delay_s": 5, "expires_in_s": 5}, ("/expires_in_s", "the job would expire before it may run")),
+            ({"run_at": NOW_S + 9, "expires_at": NOW_S + 8}, ("/expires_at", "the job would expire before it may run")),
+            ({"run_at": NOW_S + 9, "expires_in_s": 8}, ("/expires_in_s", "the job would expire before it may run")),
+            ({"run_at": NOW_S + 4e8}, ("/run_at", "is more than ten years away")),
+            ({"expires_at": NOW_S + 4e8}, ("/expires_at", "is more than ten years away")),
+        ],
+    )
+    def test_times_are_refused_when_they_contradict_each_other(self, fields, expected):
+        """Two fields that say the same or the impossible are the client's mistake, not ours to resolve."""
+        assert only_error(self.body(fields)) == expected
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"run_at": NOW_S + 5, "expires_in_s": 6},
+            {"delay_s": 5, "expires_at": NOW_S + 6},
+            {"run_at": NOW_S - 60},
+            {"expires_at": NOW_S - 60},
+        ],
+    )
+    def test_times_are_taken_when_they_agree(self, fields):
+        """A time in the past is fine: the job is due at once, or expires."""
+        assert decode_submission(self.body(fields), JSON, clock=lambda: NOW_S)
+
+    @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+    def test_time_is_refused_when_utc_could_not_hold_it(self, at):
+        """The ends of the calendar overflow in another time zone, and they are refused before anybody converts them."""
+        assert only_error(f'{{"type":"a","run_at":"{at}"}}'.encode())[0] == "/run_at"
+
+    @staticmethod
+    def body(fields: dict[str, float]) -> bytes:
+        """Return a submission with these fields, Unix seconds written as RFC 3339."""
+        texts = {
+            name: datetime.fromtimestamp(value, UTC) if name.endswith("_at") else value
+            for name, value in fields.items()
+        }
+        return msgspec.json.encode({"type": "a", **texts})
+
+
+class TestPayload:
+    """Values that may not be."""
+
+    @pytest.mark.parametrize(
+        ("payload", "expected"),
+        [
+            (b"[{},[18446744073709551616]]", ("/payload/1/0", "an integer beyond 64 bits")),
+            (b'{"a/b":-9223372036854775809}', ("/payload/a~1b", "an integer beyond 64 bits")),
+            (b"9" * 5000, ("/payload", "integer value out of range")),
+            (b"[1e999]", ("/payload/0", "number out of range")),
+            (b'{"a":"x\\u0000"}', ("/payload/a", "contains the character NUL")),
+            (b'{"\\u0000":1}', ("/payload", "a key contains the character NUL")),
+            (b"[" * 65 + b"]" * 65, ("/payload" + "/0" * 64, "nested more than 64 levels deep")),
+            (b'{"a":' * 65 + b"1" + b"}" * 65, ("/payload" + "/a" * 64, "nested more than 64 levels deep")),
+            (b"[" * 100_000 + b"]" * 100_000, ("", "nested too deeply to be read")),
+        ],
+    )
+    def test_json_payload_is_refused_when_it_could_not_be_kept(self, payload, expected):
+        """What history or MessagePack cannot hold is refused with a pointer to it."""
+        assert only_error(payload_body(payload, JSON)) == expected
+
+    @pytest.mark.parametrize(
+        ("payload", "expected"),
+        [
+            (msgspec.msgpack.encode([math.nan]), "NaN"),
+            (msgspec.msgpack.encode({"a": -math.inf}), "NaN"),
+            (b"\xca\x7f\xc0\x00\x00", "NaN"),
+            (msgspec.msgpack.encode({1: 2}), "keys of a map"),
+            (b"\x81\xc0\x01", "keys of a map"),
+            (b"\x81\xc4\x01a\x01", "keys of a map"),
+            (msgspec.msgpack.encode(Ext(5, b"x")), "extension"),
+            (msgspec.msgpack.encode(datetime(2026, 1, 1, tzinfo=UTC)), "extension"),
+            (b"\xc7\x0c\xff" + b"\xff" * 12, "timestamp"),
+            (msgspec.msgpack.encode(["\0"]), "NUL"),
+            (msgspec.msgpack.encode({"\0": 1}), "NUL"),
+            (msgspec.msgpack.encode([b"x", True, math.nan]), "NaN"),
+            (b"\x91" * 65 + b"\xc0", "levels deep"),
+            (b"\x91" * 100_000 + b"\xc0", "nested"),
+        ],
+    )
+    def test_messagepack_payload_is_refused_when_json_could_not_show_it(self, payload, expected):
+        """Every stored payload can be shown as JSON, whatever it was sent as."""
+        place, detail = only_error(payload_body(payload, MSGPACK), MSGPACK)
+        assert expected in detail
+        assert place.startswith("/payload") or "nested" in detail
+
+    @pytest.mark.parametrize("depth", [1, 63, 64])
+    def test_payload_is_taken_when_it_is_as_deep_as_allowed(self, depth):
+        """64 levels are allowed, in both encodings and whether or not something is inside."""
+        assert decode_submission(payload_body(b"[" * depth + b"]" * depth, JSON), JSON)
+        assert decode_submission(payload_body(b"[" * depth + b"1" + b"]" * depth, JSON), JSON)
+        assert decode_submission(payload_body(b'"' + b"[" * 99 + b'"', JSON), JSON)
+        assert decode_submission(payload_body(b"\x91" * (depth - 1) + b"\x90", MSGPACK), MSGPACK)
+
+    @pytest.mark.parametrize("encoding", [JSON, MSGPACK])
+    @pytest.mark.parametrize("item", [0, []])
+    def test_payload_is_refused_when_it_holds_too_many_values(self, encoding, item):
+        """A few bytes of text can be many times their size once decoded; what is just allowed gets through."""
+        encode = msgspec.json.encode if encoding is JSON else msgspec.msgpack.encode
+        half = limits.MAX_PAYLOAD_VALUES // 2 - 1
+        allowed = {"a": [item] * half, "b": [item] * half}
+        assert decode_submission(payload_body(encode(allowed), encoding), encoding)
+        place, detail = only_error(payload_body(encode(allowed | {"c": 1}), encoding), encoding)
+        assert (place, detail) == ("/payload", "more than 50,000 values in its objects and arrays")
+
+    def test_binary_data_is_taken_and_shown_as_base64(self):
+        """MessagePack can carry bytes; JSON shows them as text."""
+        packed = decode_submission(msgspec.msgpack.encode({"type": "a", "payload": b"\0\xff"}), MSGPACK).payload
+        assert msgspec.json.encode(msgspec.msgpack.decode(packed)) == b'"AP8="'
+
+    @pytest.mark.parametrize(
+        ("body", "encoding"),
+        [
+            (payload_body(b'"' + b"x" * limits.MAX_PAYLOAD_BYTES + b'"', JSON), JSON),
+            (payload_body(b"[" + b"1e1," * 40_000 + b"1]", JSON), JSON),
+            (msgspec.msgpack.encode({"type": "a", "payload": b"x" * limits.MAX_PAYLOAD_BYTES}), MSGPACK),
+            (b" " * limits.MAX_BODY_BYTES + b'{"type":"a"}', JSON),
+        ],
+    )
+    def test_payload_is_refused_when_it_is_too_large(self, body, encoding):
+        """The bound holds for the payload as it was sent and as it is stored."""
+        error = refusal(body, encoding)
+        assert refusal_of(error).status == 413
+        assert "limit" in error.detail
+
+
+class TestMalformed:
+    """Bytes that are no value at all."""
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b" ",
+            b"{",
+            b'{"type":"a"} x',
+            b'\xef\xbb\xbf{"type":"a"}',
+            b'{"type":"\xff"}',
+            b'{"type":"a","\xff":1}',
+            b'{"type":"a","payload":"\xff"}',
+            b'{"type":"a","payload":"\\ud800"}',
+            b'{"type":"a","payload":NaN}',
+            b'{"type":"a","payload":"\n"}',
+            b'{"type":"a","payload":[1,]}',
+        ],
+    )
+    def test_json_is_malformed(self, body):
+        """What cannot be decoded is 400, and says so without a traceback."""
+        assert refusal_of(refusal(body)).status == 400
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"\xc1",
+            b"\x81\xa4type",
+            b"\xdf\xff\xff\xff\xff",
+            b"\x81\xa4type\xa1a\xc0",
+            b"\x81\xa4type\xa1\xff",
+            payload_body(b"\xa1\xff", MSGPACK),
+            payload_body(b"\xa3\xed\xa0\x80", MSGPACK),
+            payload_body(b"\xdd\x7f\xff\xff\xff\x90", MSGPACK),
+        ],
+    )
+    def test_messagepack_is_malformed(self, body):
+        """A length that nothing follows, a bad byte and a surrogate are 400."""
+        assert refusal_of(refusal(body, MSGPACK)).status == 400
+
+
+def batch_of(jobs: list[bytes], batch: BatchFormat) -> bytes:
+    """Return encoded jobs as one body."""
+    if batch.is_sequence:
+        return (b"\n" if batch.encoding is JSON else b"").join(jobs)
+    if batch.encoding is JSON:
+        return b'{"jobs":[' + b",".join(jobs) + b"]}"
+    return b"\x81\xa4jobs\xdd" + len(jobs).to_bytes(4, "big") + b"".join(jobs)
+
+
+class TestBatch:
+    """Many jobs in one body."""
+
+    @pytest.mark.parametrize("batch", FORMATS)
+    def test_bad_job_does_not_spoil_the_others(self, batch):
+        """Each job of a batch is decoded or refused by itself, in order, whatever the batch is written in."""
+        encode = ENCODE[batch.encoding]
+        jobs = [encode({"type": "a", "payload": 1}), encode(5), encode({"type": "B"}), encode({"type": "b"})]
+        first, number, name, last = decode_batch(batch_of(jobs, batch), batch)
+        start = "" if batch.is_sequence else "/jobs"
+        assert isinstance(first, Decoded)
+        assert (first.submission.type, first.payload) == ("a", b"\x01")
+        assert isinstance(number, SubmissionError)
+        assert number.errors[0].pointer == f"{start}/1"
+        assert isinstance(name, SubmissionError)
+        assert name.errors[0].pointer == f"{start}/2/type"
+        assert isinstance(last, Decoded)
+
+    @pytest.mark.parametrize("batch", FORMATS)
+    def test_batch_is_refused_when_it_has_too_many_jobs(self, batch):
+        """10,000 jobs are taken and 10,001 are not, before any of them is looked at."""
+        job = ENCODE[batch.encoding](1)
+        assert len(split_batch(batch_of([job] * limits.MAX_BATCH_JOBS, batch), batch)) == limits.MAX_BATCH_JOBS
+        with pytest.raises(SubmissionError) as caught:
+            split_batch(batch_of([job] * (limits.MAX_BATCH_JOBS + 1), batch), batch)
+        assert refusal_of(caught.value).status == 422
+
+    @pytest.mark.parametrize("batch", FORMATS)
+    def test_batch_is_refused_when_it_is_empty(self, batch):
+        """A batch of nothing is a mistake."""
+        with pytest.raises(SubmissionError) as caught:
+            split_batch(batch_of([], batch), batch)
+        assert refusal_of(caught.value).status == 422
+
+    @pytest.mark.parametrize("batch", FORMATS)
+    def test_batch_is_refused_when_it_is_too_large(self, batch):
+        """The bound of the whole body holds before anything is decoded."""
+        with pytest.raises(SubmissionError) as caught:
+            split_batch(b" " * (limits.MAX_BATCH_BODY_BYTES + 1), batch)
+        assert refusal_of(caught.value).status == 413
+
+    @pytest.mark.parametrize(
+        ("body", "expected"),
+        [
+            (b'{"jbos":[]}', ("/jbos", "unknown field; did you mean `jobs`?")),
+            (b"{}", ("/jobs", "required")),
+            (b'{"jobs":5}', ("/jobs", "expected `array`, got `int`")),
+            (b'{"jobs":[[],' + b"[" * 200_000 + b"]" * 200_000 + b"]}", ("", "nested too deeply to be read")),
+        ],
+    )
+    def test_batch_is_refused_as_a_whole_when_its_frame_is_wrong(self, body, expected):
+        """Nothing of a batch is taken when it is not clear what its jobs are."""
+        with pytest.raises(SubmissionError) as caught:
+            split_batch(body, BatchFormat(JSON, is_sequence=False))
+        (field,) = caught.value.errors
+        assert (field.pointer, field.detail) == expected
+
+    def test_lines_may_end_as_they_like(self):
+        """NDJSON with CRLF, blank lines and a last newline is read as it is meant."""
+        body = b'{"type":"a"}\r\n\n{"type":"b"}\n'
+        decoded = decode_batch(body, BatchFormat(JSON, is_sequence=True))
+        assert [item.submission.type for item in decoded if isinstance(item, Decoded)] == ["a", "b"]
+
+    @pytest.mark.parametrize("tail", [b"\xc1", b"\x82\xa4type", b"\xdf\xff\xff\xff\xff"])
+    def test_sequence_is_refused_as_a_whole_when_its_end_is_broken(self, tail):
+        """After a broken object nobody knows where the next one begins."""
+        body = msgspec.msgpack.encode({"type": "a"}) + tail
+        with pytest.raises(SubmissionError) as caught:
+            split_batch(body, BatchFormat(MSGPACK, is_sequence=True))
+        assert refusal_of(caught.value).status == 400
+        assert caught.value.errors[0].pointer == "/1"
+
+
+@pytest.mark.parametrize("byte", [b"\x90", b"\x91", b"\x81", b"\x00", b"[", b"{", b"1,", b'"', b"\n"])
+@pytest.mark.parametrize("encoding", [JSON, MSGPACK])
+def test_body_of_one_repeated_byte_is_refused(byte, encoding):
+    """A megabyte made to open as many containers as it can ends in a refusal."""
+    body = byte * (limits.MAX_BODY_BYTES // len(byte))
+    assert refusal_of(refusal(body, encoding)).status in {400, 422}
+    check_any(body, encoding)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 70), 1 << 70)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=8)
+    | st.datetimes(timezones=st.just(UTC)),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4) | st.integers(0, 9), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+SUBMISSIONS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["a", "email.send", "A"])},
+    optional={
+        "payload": VALUES,
+        "priority": st.sampled_from(["high", "x"]),
+        "run_at": st.datetimes(timezones=st.just(UTC)) | st.text(max_size=4),
+        "delay_s": st.floats(),
+        "expires_in_s": st.floats(),
+        "max_attempts": st.integers(-1, 2000),
+        "backoff": st.fixed_dictionaries(
+            {}, optional={"kind": st.sampled_from(["linear", "x"]), "base_s": st.floats()}
+        ),
+        "tags": st.dictionaries(st.text(max_size=3), st.text(max_size=3) | st.integers(), max_size=3),
+        "nope": st.none(),
+    },
+)
+
+
+@st.composite
+def mutated_bodies(draw: st.DrawFn) -> tuple[bytes, Encoding]:
+    """Make a submission in some encoding, with a few of its bytes changed, dropped or doubled."""
+    encoding = draw(st.sampled_from(Encoding))
+    try:
+        body = bytearray(ENCODE[encoding](draw(SUBMISSIONS)))
+    except (OverflowError, UnicodeEncodeError):
+        body = bytearray(ENCODE[encoding]({"type": "a"}))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, max(0, len(body) - 1)))
+        size = draw(st.integers(0, 4))
+        body[at : at + size] = draw(st.binary(max_size=4))
+    return bytes(body), encoding
+
+
+def check_any(body: bytes, encoding: Encoding) -> None:
+    """Check what holds for any bytes: a value that JSON can show, or a refusal that can be answered."""
+    decoded = decode_item(body, encoding, "")
+    if isinstance(decoded, SubmissionError):
+        check_refusal(decoded)
+    else:
+        shown = msgspec.json.encode(msgspec.msgpack.decode(decoded.payload))
+        assert b"\\u0000" not in shown.replace(b"\\\\", b"")
+    for is_sequence in (False, True):
+        try:
+            items = decode_batch(body, BatchFormat(encoding, is_sequence))
+        except SubmissionError as error:
+            items = [error]
+        for item in items:
+            if isinstance(item, SubmissionError):
+                check_refusal(item)
+
+
+def check_refusal(error: SubmissionError) -> None:
+    """Check that a refusal is the client's fault and can be sent."""
+    assert refusal_of(error).status in {400, 413, 422}
+    assert len(msgspec.json.encode(refusal_of(error).problem())) < 10_000
+
+
+@given(mutated_bodies())
+@example((payload_body(b"\x81\xd4\x05a\x01", MSGPACK), MSGPACK))
+@example((payload_body(b"\x81\x92\x01\x80\x01", MSGPACK), MSGPACK))
+@example((payload_body(b"\xcb" + struct.pack(">d", -0.0), MSGPACK), MSGPACK))
+def test_submission_is_decoded_or_refused_when_it_is_mutated(case):
+    """Only a SubmissionError ever escapes, and what is accepted can be shown as JSON."""
+    check_any(*case)
+
+
+@given(st.binary(max_size=64), st.sampled_from(Encoding))
+def test_submission_is_decoded_or_refused_when_it_is_random(body, encoding):
+    """No bytes at all make anything but a value or a SubmissionError."""
+    check_any(body, encoding)
+
+
+@given(VALUES)
+def test_payload_is_taken_exactly_when_it_survives_json(value):
+    """A payload of plain values is kept unchanged, and any other is refused with a pointer."""
+    try:
+        body = msgspec.msgpack.encode({"type": "a", "payload": value})
+    except (OverflowError, UnicodeEncodeError):
+        return
+    decoded = decode_item(body, MSGPACK, "")
+    if isinstance(decoded, SubmissionError):
+        assert decoded.errors[0].pointer.startswith("/payload")
+    else:
+        assert msgspec.msgpack.decode(decoded.payload) == value
