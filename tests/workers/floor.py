@@ -26,8 +26,10 @@ from millstream_contracts import (
 from millstream_runtime import StopOrders
 from millstream_streams import Broker, NewJob, open_broker, parse_redis_url
 from millstream_telemetry import JobTracer, MetricRegistry
+from millstream_workers.assembly import build_parts
 from millstream_workers.config import WorkerConfig
-from millstream_workers.service import Worker, select_handlers
+from millstream_workers.service import select_handlers
+from millstream_workers.worker import Worker
 
 
 def queue_of_type(job_type: str, partition: int = 0) -> Queue:
@@ -40,7 +42,7 @@ class Hired:
 
     def __init__(self, worker: Worker, metrics: MetricRegistry) -> None:
         self.worker = worker
-        self.name = worker.name
+        self.name = worker.parts.name
         self.metrics = metrics
         self.is_running = True
         self.is_gone = anyio.Event()
@@ -60,8 +62,8 @@ class Hired:
         finally:
             self.is_running = False
             # A worker closes these itself, unless it is cancelled, as only a test does.
-            await self.worker._reader.close()
-            await self.worker._processes.close()
+            await self.worker.parts.reader.close()
+            await self.worker.parts.processes.close()
 
     def attempts(self, job_type: str, outcome: str) -> float:
         """Return how many deliveries it has counted by this outcome."""
@@ -124,16 +126,10 @@ class Floor:
             broker = await stack.enter_async_context(open_broker(config.redis, namespace=config.namespace))
             apps = {handler.app for handler in handlers.values()}
             states = {one: await stack.enter_async_context(one.running()) for one in apps}
-            worker = Worker(
-                config=config,
-                handlers=handlers,
-                broker=broker,
-                registry=metrics,
-                tracer=tracer,
-                states=states,
-                release="1.2.3",
-                abandon=abandon,
+            parts = build_parts(
+                config, handlers, broker, registry=metrics, tracer=tracer, states=states, release="1.2.3"
             )
+            worker = Worker(config, parts, abandon=abandon)
             hired = Hired(worker, metrics)
             self.hired.append(hired)
             task_status.started(hired)
@@ -150,11 +146,11 @@ class Floor:
         """Fail when a worker holds what it has no more use for: leases, slots or claims that nothing accounts for."""
         for hired in (one for one in self.hired if one.crash is None):
             worker = hired.worker
-            accounted = worker._slots.busy + worker._committer.backlog
-            assert len(worker._keeper._held) <= accounted, "a lease is kept that no job and no outcome needs"
-            assert len(worker._executor.running) <= worker._slots.busy <= 2 * worker._slots.limit
+            accounted = worker.parts.slots.busy + worker.parts.pipeline.committer.backlog
+            assert len(worker.parts.leases._held) <= accounted, "a lease is kept that no job and no outcome needs"
+            assert len(worker.parts.executor.running) <= worker.parts.slots.busy <= 2 * worker.parts.slots.limit
             if hired.is_gone.is_set() and not hired.orders.abandon.is_set():
-                assert (worker._slots.busy, worker._slots.claims) == (0, 0), "a slot was not given back"
+                assert (worker.parts.slots.busy, worker.parts.slots.claims) == (0, 0), "a slot was not given back"
 
     async def close(self) -> None:
         """Send all workers away, without a good-bye. What each of them holds by then must be accounted for."""

@@ -186,7 +186,7 @@ async def test_a_child_whose_queue_could_not_be_made_known_is_looked_after_when_
 ) -> None:
     """A registration that failed is made up for: what is not known is not looked after."""
     hired = await floor.hire(family())
-    registry = hired.worker._executor._submitter._queues._registry
+    registry = hired.worker.parts.executor._submitter._queues._registry
     add_queues, failed = registry.add_queues, list[object]()
 
     async def fail_once(queues: Any) -> None:

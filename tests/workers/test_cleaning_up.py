@@ -171,7 +171,7 @@ async def test_what_a_handler_shields_is_not_cut(floor: Floor, stop: Callable[..
     job_id = await floor.submit("one")
     await wait_until(started.is_set, "it runs")
     await stop(floor, hired, job_id)
-    [running] = hired.worker._running()
+    [running] = hired.worker.parts.pipeline.running()
     await wait_until(lambda: running.interruption is not None, "it is told to stop")
     go.set()
     await wait_until(lambda: len(told) == 2, "it has cleaned up")

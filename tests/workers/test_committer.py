@@ -45,28 +45,16 @@ ENDS: dict[str, tuple[Outcome, str, JobState | None]] = {
 """By kind: an outcome, the word by which its attempt is counted, and the state in which its job comes to rest."""
 
 
-class Leases:
-    """What stands in for the lease keeper: it notes what is let go."""
-
-    def __init__(self) -> None:
-        self.let_go_of: list[Delivery] = []
-
-    def hold(self, running: object) -> None:
-        """Hold nothing."""
-
-    def let_go(self, delivery: Delivery) -> None:
-        """Note that a lease is not needed any more."""
-        self.let_go_of.append(delivery)
-
-
 class Counter:
     """A committer, and what it has counted."""
 
     def __init__(self, broker: Broker, lease_s: float = FAR_S) -> None:
-        self.leases = Leases()
+        self.let_go_of: list[Delivery] = []
         self._metrics = MetricRegistry()
         self._metrics.register_types(["one"])
-        self.committer = Committer(broker.store, self.leases, WorkerMetrics(self._metrics), NAME, lease_s=lease_s)
+        self.committer = Committer(
+            broker.store, WorkerMetrics(self._metrics), NAME, lease_s=lease_s, concluded=self.let_go_of.append
+        )
 
     def put(self, delivery: Delivery, outcome: Outcome) -> None:
         """Hand in an outcome."""
@@ -118,7 +106,7 @@ async def test_each_outcome_is_counted_and_lets_its_lease_go(floor: Floor, kind:
     await desk.finish()
     assert desk.counted("millstream_job_attempts_total") == {("one", word): 3}
     assert desk.counted("millstream_jobs_finished_total") == ({("one", str(state)): 3} if state else {})
-    assert sorted(one.id for one in desk.leases.let_go_of) == sorted(one.id for one in deliveries)
+    assert sorted(one.id for one in desk.let_go_of) == sorted(one.id for one in deliveries)
     assert desk.committer.backlog == 0
 
 
@@ -133,7 +121,7 @@ async def test_an_outcome_that_comes_too_late_is_counted_as_stale_and_lets_its_l
     await desk.finish()
     assert desk.counted("millstream_job_attempts_total") == {("one", "stale"): 1}
     assert desk.counted("millstream_jobs_finished_total") == {}
-    assert desk.leases.let_go_of == [delivery]
+    assert desk.let_go_of == [delivery]
     assert (await floor.job(delivery.id)).state is JobState.QUEUED
 
 

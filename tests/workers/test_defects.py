@@ -55,7 +55,7 @@ async def test_a_defect_of_the_worker_fails_one_attempt_and_gives_its_slot_back(
     hired = await floor.hire(app, concurrency=1)
     job = await floor.run("one")
     assert (job.state, job.result, job.attempts, job.deliveries) == (JobState.SUCCEEDED, 2, 2, 2)
-    await wait_until(lambda: hired.worker._slots.busy == 0, "its slot is free")
+    await wait_until(lambda: hired.worker.parts.slots.busy == 0, "its slot is free")
     assert hired.attempts("one", "error") == 1
 
 
@@ -70,7 +70,7 @@ async def test_an_idle_worker_leaves_without_waiting_for_its_read(
     async def one() -> None: ...
 
     hired = await floor.hire(app)
-    await wait_until(lambda: hired.worker._reader.is_blocked, "it waits for work")
+    await wait_until(lambda: hired.worker.parts.reader.is_blocked, "it waits for work")
     hired.orders.stop.set()
     with anyio.fail_after(10.0):
         await hired.is_gone.wait()
@@ -80,7 +80,7 @@ async def test_a_worker_that_cannot_register_hears_the_order_to_stop(
     floor: Floor, link: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis may be away for long, and the pauses be as long."""
-    monkeypatch.setattr("millstream_workers.service.backoff_s", lambda _: FAR_S)
+    monkeypatch.setattr("millstream_workers.worker.backoff_s", lambda _: FAR_S)
     app = App("test")
 
     @app.job("one")
@@ -107,15 +107,17 @@ async def test_a_worker_leaves_beside_a_handler_that_does_not_end_and_hands_its_
 
     def abandon() -> None:
         ended.append("abandoned")
-        may_end.set()
 
     hired = await floor.hire(app, abandon=abandon, grace_s=0.0, cleanup_s=0.05, lease_s=FAR_S)
     job_id = await floor.submit("one", max_attempts=1)
     await wait_until(inside.is_set, "it runs")
     hired.orders.stop.set()
-    await wait_until(lambda: ended, "the worker ends beside it")
+    try:
+        await wait_until(lambda: ended, "the worker ends beside it")
+    finally:
+        may_end.set()
     job = await floor.job(job_id)
-    assert (job.state, job.handbacks, job.attempts, job.crashes) == (JobState.QUEUED, 1, 0, 0)
+    assert (job.state, job.handbacks, job.attempts, job.crashes) == (JobState.QUEUED, job.deliveries, 0, 0)
     assert hired.name not in {worker.name for worker in await floor.broker.registry.workers()}
     await wait_until(hired.is_gone.is_set, "the worker is gone")
 

@@ -26,7 +26,8 @@ from millstream_streams import (
     StoreUnavailableError,
     open_broker,
 )
-from millstream_workers.fetching.fetcher import Intake
+from millstream_workers.fetching.fetcher import Fetcher
+from millstream_workers.fetching.shares import Shares
 from millstream_workers.fetching.slots import Slots
 
 
@@ -50,21 +51,33 @@ class Counting:
         self.now -= 1
 
 
-def fetcher_of(floor: Floor, queues: list[Queue], slots: Slots, **parts: Any) -> Intake:
-    """Return what takes jobs from these queues, with parts of the test's own in place of the usual ones."""
-    return Intake(
-        parts.pop("store", floor.broker.store),
-        parts.pop("reader", None) or floor.broker.reader(),
+def fetcher_of(
+    floor: Floor,
+    queues: list[Queue],
+    slots: Slots,
+    *,
+    store: Any = None,
+    reader: Any = None,
+    weights: Shares | None = None,
+    deliver: Callable[[Delivery], None] = lambda _: None,
+    decline: Callable[[Delivery], None] = lambda _: None,
+) -> Fetcher:
+    """Return what takes jobs from these queues into these slots, with parts of the test's own."""
+
+    def accept(delivery: Delivery) -> None:
+        slots.take()
+        deliver(delivery)
+
+    return Fetcher(
+        store or floor.broker.store,
+        reader or floor.broker.reader(),
         queues,
-        **{
-            "consumer": "host:1:me",
-            "slots": slots,
-            "weights": None,
-            "pulse": Pulse("intake", 60.0),
-            "deliver": lambda delivery: None,
-            "decline": lambda delivery: None,
-            **parts,
-        },
+        consumer="host:1:me",
+        slots=slots,
+        weights=weights,
+        pulse=Pulse("intake", 60.0),
+        accept=accept,
+        decline=decline,
     )
 
 
@@ -82,7 +95,7 @@ async def test_never_more_handlers_run_than_there_are_slots(
     assert counting.most == concurrency
     assert sorted(counting.ran) == sorted(ids)
     assert {(job.state, job.attempts, job.crashes) for job in settled} == {(JobState.SUCCEEDED, 1, 0)}
-    assert hired.worker._slots.busy == 0
+    assert hired.worker.parts.slots.busy == 0
 
 
 async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +118,7 @@ async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, mo
         return {(job.state, job.handbacks, job.attempts, job.crashes) for job in jobs} == {(JobState.QUEUED, 1, 0, 0)}
 
     await wait_until(are_back, "the others are back")
-    assert hired.worker._slots.busy == 3
+    assert hired.worker.parts.slots.busy == 3
     counting.go.set()
     assert {(await floor.settled(job_id)).state for job_id in ids} == {JobState.SUCCEEDED}
     assert (counting.most, sorted(counting.ran)) == (3, sorted(ids))
@@ -316,22 +329,19 @@ async def test_a_claim_whose_answer_was_lost_beyond_patience_is_asked_for_again(
         await impatient.registry.queues()
         delivered: list[str] = []
         slots, reader = Slots(10), impatient.reader()
-        intake = Intake(
-            impatient.store,
-            reader,
+        fetcher = fetcher_of(
+            floor,
             [queue],
-            consumer="host:1:me",
-            slots=slots,
-            weights=None,
-            pulse=Pulse("intake", 60.0),
+            slots,
+            store=impatient.store,
+            reader=reader,
             deliver=lambda delivery: delivered.append(delivery.id),
-            decline=lambda delivery: None,
         )
         proxy.lose_answer_to("EVALSHA")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(intake.run)
+            tasks.start_soon(fetcher.run)
             await wait_until(lambda: len(delivered) == 3, "all are delivered")
-            intake.stop()
+            fetcher.stop()
             await broker.client.xadd(broker.keys.of(queue).ready[1], {"id": "stray"})  # ends the blocking read
         await reader.close()
         assert proxy.cuts == 1
@@ -344,7 +354,7 @@ async def test_a_stopped_intake_takes_nothing_more(floor: Floor, redis_url: str)
     queues = [queue_of_type("one"), queue_of_type("two")]
     slots, reader = Slots(1), floor.broker.reader()
     delivered: list[str] = []
-    intake = fetcher_of(
+    fetcher = fetcher_of(
         floor,
         queues,
         slots,
@@ -354,11 +364,11 @@ async def test_a_stopped_intake_takes_nothing_more(floor: Floor, redis_url: str)
     )
     first = await floor.submit("one")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(intake.run)
+        tasks.start_soon(fetcher.run)
         await wait_until(lambda: delivered == [first], "the slot is taken")
         others = [await floor.submit("one"), await floor.submit("two")]
-        intake.stop()
-        slots.give_back()
+        fetcher.stop()
+        slots.release()
     await reader.close()
     assert delivered == [first]
     for job_id in others:
@@ -379,7 +389,7 @@ async def test_jobs_beyond_the_free_slots_are_declined_and_not_kept(floor: Floor
         delivered.append(delivery.id)
         assert next(numbers) < 2, "more jobs than slots"
 
-    intake = fetcher_of(
+    fetcher = fetcher_of(
         floor,
         queues,
         slots,
@@ -389,7 +399,7 @@ async def test_jobs_beyond_the_free_slots_are_declined_and_not_kept(floor: Floor
         decline=lambda delivery: declined.append(delivery.id),
     )
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(intake.run)
+        tasks.start_soon(fetcher.run)
 
         async def is_waiting() -> bool:
             return (await floor.broker.client.info("clients"))["blocked_clients"] >= 1
@@ -397,9 +407,9 @@ async def test_jobs_beyond_the_free_slots_are_declined_and_not_kept(floor: Floor
         await wait_until(is_waiting, "it waits for work")
         ids = [await floor.submit(queue.type) for queue in queues]
         await wait_until(lambda: slots.busy == 2, "both slots are taken")
-        intake.stop()
-        slots.give_back()
-        slots.give_back()
+        fetcher.stop()
+        slots.release()
+        slots.release()
     await reader.close()
     states = {job_id: (await floor.job(job_id)).state for job_id in ids}
     running = {job_id for job_id, state in states.items() if state is JobState.RUNNING}
@@ -565,7 +575,7 @@ async def test_a_queue_that_fills_every_claim_is_claimed_from_without_a_read_bet
 
     def deliver(delivery: Delivery) -> None:
         delivered.append(delivery)
-        slots.give_back()
+        slots.release()
         if len(delivered) == len(ids):
             fetcher.stop()
 

@@ -21,9 +21,11 @@ from millstream_contracts import Cancelled as CancelledOutcome
 from millstream_contracts import Dead as DeadOutcome
 from millstream_workers.attempt.attempt_result import Raised, Returned, Unreadable
 from millstream_workers.errors import HandlerExitError
-from millstream_workers.running.decision import Terms, decide
+from millstream_workers.running.decision import AttemptPolicy, decide
 
-FIRST = Terms(attempt=1, max_attempts=3, backoff=Backoff(kind="constant", base_s=2.5, jitter=False), timeout_s=None)
+FIRST = AttemptPolicy(
+    attempt=1, max_attempts=3, backoff=Backoff(kind="constant", base_s=2.5, jitter=False), timeout_s=None
+)
 
 both = pytest.mark.parametrize("kind", ["loop", "thread"])
 

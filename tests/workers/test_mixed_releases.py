@@ -113,8 +113,8 @@ async def test_each_release_runs_what_it_can_read(floor: Floor, ran: Counter[str
 async def test_job_waits_for_the_release_that_takes_it(floor: Floor, ran: Counter[str]) -> None:
     """Its workers may all be busy: it is not buried for that."""
     old, new = await hire_old(floor, ran), await hire_new(floor, ran)
-    old.worker._intake.stop()
-    await wait_until(lambda: old.worker._intake.has_ended, "the older release takes nothing for now")
+    old.worker.parts.fetcher.stop()
+    await wait_until(lambda: old.worker.parts.fetcher.has_ended, "the older release takes nothing for now")
     job_id = await floor.submit(TYPE, OLD)
     await wait_until(lambda: was_passed_on(floor, job_id), "the newer release has passed it on again and again")
     assert (await floor.job(job_id)).state is not JobState.DEAD
@@ -139,8 +139,8 @@ async def test_job_is_dead_when_the_release_that_takes_it_is_gone(floor: Floor, 
     """Nothing waits for a release that does not come back: a dead letter can be redriven when it does."""
     old = await hire_old(floor, ran)
     await hire_new(floor, ran)
-    old.worker._intake.stop()
-    await wait_until(lambda: old.worker._intake.has_ended, "the older release takes nothing for now")
+    old.worker.parts.fetcher.stop()
+    await wait_until(lambda: old.worker.parts.fetcher.has_ended, "the older release takes nothing for now")
     job_id = await floor.submit(TYPE, OLD)
     await wait_until(lambda: was_passed_on(floor, job_id), "the newer release has passed it on")
     await send_away(floor, old)

@@ -146,10 +146,10 @@ async def test_a_queue_that_refuses_outcomes_does_not_delay_those_of_others(
     await floor.broker.client.rename(stream, f"{stream}:aside")
     await floor.broker.client.set(stream, "no stream")
     types.go.set()
-    await wait_until(lambda: hired.worker._committer.backlog == 1, "its outcome waits")
+    await wait_until(lambda: hired.worker.parts.pipeline.committer.backlog == 1, "its outcome waits")
     for _ in range(3):
         assert (await floor.run(sound)).state is JobState.SUCCEEDED
-    assert hired.worker._committer.backlog == 1
+    assert hired.worker.parts.pipeline.committer.backlog == 1
     await floor.broker.client.rename(f"{stream}:aside", stream)
 
 
@@ -218,7 +218,7 @@ async def test_a_worker_is_not_live_when_its_lease_keeper_hangs(floor: Floor, mo
 
     hired = await floor.hire(app, lease_s=0.3, renew_every_s=0.1)
     assert failing(hired) == []
-    monkeypatch.setattr(hired.worker._keeper, "_give_up_unsafe", lambda: may_go_on.wait(30.0))
+    monkeypatch.setattr(hired.worker.parts.leases, "_give_up_unsafe", lambda: may_go_on.wait(30.0))
     try:
         await wait_until(lambda: "lease keeper" in failing(hired), "the probe fails")
     finally:
@@ -237,7 +237,7 @@ async def test_a_worker_ends_when_its_lease_keeper_dies(floor: Floor, monkeypatc
     def die() -> None:
         raise MemoryError("no room for a lease")
 
-    monkeypatch.setattr(hired.worker._keeper, "_give_up_unsafe", die)
+    monkeypatch.setattr(hired.worker.parts.leases, "_give_up_unsafe", die)
     await wait_until(lambda: not hired.is_running, "the worker has ended")
     crash, hired.crash = hired.crash, None
     assert crash is not None
@@ -248,26 +248,26 @@ async def test_a_worker_is_not_live_when_it_neither_claims_nor_asks(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With free slots and nothing asked for in three lease lengths it is a process that is up, and no more."""
-    monkeypatch.setattr("millstream_workers.service.SILENT_READ_S", 0.0)
+    monkeypatch.setattr("millstream_workers.assembly.SILENT_READ_S", 0.0)
     app = App("test")
 
     @app.job("any")
     async def any_job() -> None: ...
 
     hired = await floor.hire(app, lease_s=0.3, renew_every_s=0.1)
-    monkeypatch.setattr(hired.worker._intake, "_take", anyio.sleep_forever)
+    monkeypatch.setattr(hired.worker.parts.fetcher, "_take", anyio.sleep_forever)
     await wait_until(lambda: failing(hired) == ["intake"], "the probe fails")
 
 
 async def test_a_worker_that_drains_for_long_is_live(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     """It asks no more because it was told so: to kill it for that would cost the jobs that it still runs."""
-    monkeypatch.setattr("millstream_workers.service.SILENT_READ_S", 0.0)
+    monkeypatch.setattr("millstream_workers.assembly.SILENT_READ_S", 0.0)
     types = Types(1)
     hired = await floor.hire(types.app, lease_s=0.3, renew_every_s=0.1, grace_s=FAR_S)
     job_id = await floor.submit(types.names[0])
     await wait_until(lambda: types.count("started", 1) == 1, "it runs")
     hired.orders.stop.set()
-    await wait_until(lambda: not hired.worker._pulse.check().ok, "it has asked for nothing in three lease lengths")
+    await wait_until(lambda: not hired.worker.parts.pulse.check().ok, "it has asked for nothing in three lease lengths")
     assert failing(hired) == []
     types.go.set()
     await wait_until(lambda: not hired.is_running, "the worker has ended")

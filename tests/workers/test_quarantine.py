@@ -11,7 +11,7 @@ from workers.plant import Plant, notes
 
 from millstream import App, Context
 from millstream_contracts import JobId, JobState
-from millstream_streams import Delivery, JobStore, StoreUnavailableError
+from millstream_streams import JobStore, StoreUnavailableError
 from millstream_telemetry import MetricRegistry, WorkerMetrics
 from millstream_workers.attempt.running import Running
 from millstream_workers.fetching.slots import Slots
@@ -210,7 +210,7 @@ async def test_a_job_that_is_cancelled_while_it_waits_to_run_alone_does_not_run(
     waiting = queue_of_id(suspect)
     await floor.broker.client.hset(floor.broker.keys.of(waiting).job(suspect), "cancel", 1)
     (hired,) = floor.hired
-    held = hired.worker._keeper._held
+    held = hired.worker.parts.leases._held
     await wait_until(
         lambda: any(one.interruption for one in held.values() if one.id == suspect), "its worker has heard of it"
     )
@@ -226,10 +226,12 @@ async def test_a_job_on_its_last_crash_waits_for_the_answer_to_a_claim(floor: Fl
     suspect = await floor.submit("gate", "suspect")
     (delivery,) = (await floor.broker.store.claim(queue, consumer="me", nonce="n", limit=1)).deliveries
     slots, ran = Slots(2), anyio.Event()
-    committer = Committer(floor.broker.store, NoLeases(), WorkerMetrics(MetricRegistry()), "me", lease_s=600.0)
+    committer = Committer(
+        floor.broker.store, WorkerMetrics(MetricRegistry()), "me", lease_s=600.0, concluded=lambda _: None
+    )
     quarantine = Quarantine(floor.broker.store, slots, committer, worker="me", max_crashes=3)
 
-    async def execute(_: Running) -> None:
+    async def execute() -> None:
         ran.set()
 
     slots.take()
@@ -240,18 +242,8 @@ async def test_a_job_on_its_last_crash_waits_for_the_answer_to_a_claim(floor: Fl
                 await wait_until(lambda: is_apart(floor, suspect), "it waits")
                 assert not ran.is_set()
             await ran.wait()
-    slots.give_back()
+    slots.release()
     await floor.take_back(suspect)
-
-
-class NoLeases:
-    """What stands in for a lease keeper."""
-
-    def hold(self, running: Running) -> None:
-        """Hold nothing."""
-
-    def let_go(self, delivery: Delivery) -> None:
-        """Let nothing go."""
 
 
 async def test_a_waiting_job_is_handed_back_at_once_when_its_worker_leaves(plant: Plant) -> None:

@@ -81,7 +81,7 @@ async def test_outcomes_of_jobs_that_end_during_an_outage_are_committed_after_it
     outage.begin()
     gate.go.set()
     await wait_until(lambda: len(gate.ended) == 5, "all have ended, with nobody to tell")
-    await wait_until(lambda: hired.worker._committer.backlog == 5, "their outcomes wait")
+    await wait_until(lambda: hired.worker.parts.pipeline.committer.backlog == 5, "their outcomes wait")
     outage.end()
     for job_id in ids:
         job = await island.settled(job_id)

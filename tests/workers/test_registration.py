@@ -118,7 +118,7 @@ async def test_a_worker_shows_only_the_jobs_that_run_longest(floor: Floor) -> No
 
     await wait_until(are_all_busy, "all run")
     info = await info_of(floor, hired.name)
-    begun_at = {one.id: one.begun_at for one in hired.worker._running()}
+    begun_at = {one.id: one.begun_at for one in hired.worker.parts.pipeline.running()}
     assert [job.id for job in info.running] == sorted(begun_at, key=begun_at.__getitem__)[:100]
     go.set()
     for job_id in ids:
@@ -264,7 +264,7 @@ async def test_a_worker_says_at_once_that_it_drains(floor: Floor) -> None:
 
     hired = await floor.hire(app, beat_every_s=600.0, grace_s=600.0)
     await floor.submit("one")
-    await wait_until(hired.worker._running, "it runs")
+    await wait_until(hired.worker.parts.pipeline.running, "it runs")
     hired.orders.stop.set()
 
     async def is_draining() -> bool:

@@ -146,8 +146,8 @@ async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind:
     assert (ctx.job_id, ctx.type, ctx.attempt, ctx.fence) == (job.id, "double", 1, 1)
     assert (ctx.tags, ctx.timeout_s, ctx.cancelled) == ({"shop": "b"}, 60.0, False)
     await wait_until(lambda: hired.attempts("double", "ok") == 1, "it is counted")
-    assert not hired.worker._keeper._held, "a lease that is renewed for ever"
-    assert not hired.worker._executor.running
+    assert not hired.worker.parts.leases._held, "a lease that is renewed for ever"
+    assert not hired.worker.parts.executor.running
 
 
 @both

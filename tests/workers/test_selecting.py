@@ -7,9 +7,10 @@ import pytest
 from millstream import App
 from millstream_contracts import Tenant
 from millstream_streams import consumer_name, parse_redis_url
+from millstream_workers.assembly import queues_of
 from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import NoHandlersError
-from millstream_workers.service import queues_of, select_handlers
+from millstream_workers.service import select_handlers
 
 
 @pytest.fixture

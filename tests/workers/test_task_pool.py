@@ -19,7 +19,7 @@ from millstream_workers.attempt.attempt_result import Interruption
 from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.running.clean_context import CleanContext
-from millstream_workers.running.task_pool import Runners
+from millstream_workers.running.task_pool import TaskPool
 
 NOTE = contextvars.ContextVar("note", default="")
 
@@ -50,15 +50,15 @@ class Work:
 
 
 class Desk:
-    """Runners whose jobs are plain functions, and what is known of the tasks they ran in."""
+    """TaskPool whose jobs are plain functions, and what is known of the tasks they ran in."""
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self.runners = Runners(
+        self.runners = TaskPool(
             self._execute,
             limit=limit,
             cleanup_s=FAR_S,
             clean=CleanContext(),
-            put_back=lambda work: self.returned.append(work.job),
+            give_up=lambda work: self.returned.append(work.job),
         )
         self.returned: list[Callable] = []
         self.tasks: list[int] = []
@@ -170,7 +170,7 @@ async def test_all_that_have_not_begun_can_be_put_back_at_once(desk: Desk) -> No
     await wait_until(lambda: len(desk.tasks) == LIMIT, "as many run as may")
     desk.start(nothing)
     desk.start(nothing)
-    desk.runners.put_back_waiting()
+    desk.runners.give_up_waiting()
     assert desk.returned == [nothing, nothing]
     go.set()
     await desk.all_ended(LIMIT)

@@ -38,7 +38,7 @@ def tracer(exporter: InMemorySpanExporter) -> JobTracer:
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every job have been ready for WAITED_S before it was claimed."""
-    monkeypatch.setattr("millstream_workers.running.executor.queue_wait_s", lambda _: WAITED_S)
+    monkeypatch.setattr("millstream_workers.running.execution.queue_wait_s", lambda _: WAITED_S)
 
 
 def attempts(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
@@ -149,11 +149,11 @@ async def test_a_worker_shows_no_more_busy_slots_than_it_has(floor: Floor) -> No
     async def one() -> None: ...
 
     hired = await floor.hire(app, concurrency=2)
-    slots, shown = hired.worker._slots, list[float]()
+    slots, shown = hired.worker.parts.slots, list[float]()
     for _ in range(3):
         slots.take()
         shown.append(value_of(hired, "millstream_worker_slots_busy"))
     for _ in range(3):
-        slots.put_back()
+        slots.release_unrun()
     assert shown == [1.0, 2.0, 2.0]
     assert value_of(hired, "millstream_worker_slots") == 2.0

@@ -53,4 +53,4 @@ class Unreadable(Struct, frozen=True):
     """When to have it tried by another release that runs beside this one; None when each has tried."""
 
 
-Happening = Returned | Raised | TimedOut | Interrupted | Unreadable
+AttemptResult = Returned | Raised | TimedOut | Interrupted | Unreadable

@@ -22,7 +22,7 @@ _MAX_NESTED = 10
 _exceptions_of = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
-class Wish(Struct, frozen=True):
+class HandlerRequest(Struct, frozen=True):
     """What a handler asks for."""
 
     kind: Literal["retry_after", "snooze", "discard", "dead"]
@@ -34,18 +34,18 @@ class Wish(Struct, frozen=True):
     """What could not be read, and why."""
 
 
-class RemoteWish(RemoteError):  # noqa: N818 - a wish
+class RemoteRequest(RemoteError):  # noqa: N818 - a wish
     """A handler with `isolation="process"` asked for something by an exception."""
 
-    def __init__(self, wish: Wish, error: JobError) -> None:
+    def __init__(self, wish: HandlerRequest, error: JobError) -> None:
         super().__init__(error)
         self.wish = wish
 
 
-def read_wish(error: BaseException) -> Wish | None:
+def read_request(error: BaseException) -> HandlerRequest | None:
     """Return what a handler asks for by an exception; None when that is just a failure. Never raises."""
     error = innermost(error)
-    if type(error) is RemoteWish:
+    if type(error) is RemoteRequest:
         return error.wish
     kind = type(error)
     if issubclass(kind, RetryAfter):
@@ -53,9 +53,9 @@ def read_wish(error: BaseException) -> Wish | None:
     if issubclass(kind, Snooze):
         return _delayed("snooze", error)
     if issubclass(kind, Discard):
-        return Wish("discard", reason=_reason(error))
+        return HandlerRequest("discard", reason=_reason(error))
     if issubclass(kind, Dead):
-        return Wish("dead", reason=_reason(error))
+        return HandlerRequest("dead", reason=_reason(error))
     return None
 
 
@@ -72,11 +72,11 @@ def innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _delayed(kind: Literal["retry_after", "snooze"], error: BaseException) -> Wish:
+def _delayed(kind: Literal["retry_after", "snooze"], error: BaseException) -> HandlerRequest:
     try:
-        return Wish(kind, delay_ms=_ms(error.delay_s))  # type: ignore[attr-defined]
+        return HandlerRequest(kind, delay_ms=_ms(error.delay_s))  # type: ignore[attr-defined]
     except BaseException as failure:  # noqa: BLE001 - an attribute of a user's class may be anything
-        return Wish(kind, unread=f"`delay_s` of {type_name(error)} cannot be read: {_said(failure)}")
+        return HandlerRequest(kind, unread=f"`delay_s` of {type_name(error)} cannot be read: {_said(failure)}")
 
 
 def _ms(delay_s: object) -> int:

@@ -41,7 +41,7 @@ SET_ASIDE_S = 5.0
 """For how long a queue is left alone on which a claim fails for a reason of its own."""
 
 
-class Intake:
+class Fetcher:
     """Claims deliveries while there are free slots, until told to stop."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Intake:
         slots: Slots,
         weights: Shares | None,
         pulse: Pulse,
-        deliver: Callable[[Delivery], None],
+        accept: Callable[[Delivery], None],
         decline: Callable[[Delivery], None],
     ) -> None:
         self._store = store
@@ -67,7 +67,7 @@ class Intake:
         self._worthwhile = max(1, self._most // 2)
         self._weights = weights
         self._pulse = pulse
-        self._deliver = deliver
+        self._accept = accept
         self._decline = decline
         self._hot = dict.fromkeys(self._queues)
         """Queues whose last claim came back full, in turn: a set that keeps its order."""
@@ -236,7 +236,6 @@ class Intake:
         """
         room = 0 if self.is_stopping else max(0, self._slots.free)
         for delivery in deliveries[:room]:
-            self._slots.take()
-            self._deliver(delivery)
+            self._accept(delivery)
         for delivery in deliveries[room:]:
             self._decline(delivery)

@@ -59,12 +59,12 @@ class Slots:
         """Note that a job is here."""
         self.busy += 1
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Note that a handler has ended."""
         self._ended += 1
-        self.put_back()
+        self.release_unrun()
 
-    def put_back(self) -> None:
+    def release_unrun(self) -> None:
         """Note that a job leaves unrun."""
         self.busy -= 1
         self.tell()

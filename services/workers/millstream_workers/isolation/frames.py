@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from millstream_contracts import JobError, Progress
-from millstream_workers.attempt.handler_request import Wish
+from millstream_workers.attempt.handler_request import HandlerRequest
 
 HEADER = struct.Struct("!I")
 
@@ -61,11 +61,11 @@ class ReturnReport(Struct, frozen=True, tag="returned"):
     """What the job has changed in its process, which is not used again then. So in the reports below."""
 
 
-class WishReport(Struct, frozen=True, tag="wish"):
+class RequestReport(Struct, frozen=True, tag="request"):
     """The handler asked for something by an exception, which is described too."""
 
     number: int
-    wish: Wish
+    request: HandlerRequest
     error: JobError
     changed: tuple[str, ...] = ()
 
@@ -86,7 +86,7 @@ class StoppedReport(Struct, frozen=True, tag="stopped"):
     changed: tuple[str, ...] = ()
 
 
-EndReport = ReturnReport | WishReport | FailureReport | StoppedReport
+EndReport = ReturnReport | RequestReport | FailureReport | StoppedReport
 """How a job ended."""
 
 Report = ReadyReport | ProgressReport | EndReport

@@ -65,7 +65,7 @@ class ProcessPool:
             with anyio.CancelScope(shield=True):
                 await process.kill()
             raise
-        self._put_back(process, report, order)
+        self._keep_or_dismiss(process, report, order)
         return report
 
     async def _stop(self, process: PooledProcess, running: Running) -> EndReport | None:
@@ -85,7 +85,7 @@ class ProcessPool:
                 await process.kill()
         return None if isinstance(report, StoppedReport) else report
 
-    def _put_back(self, process: PooledProcess, report: EndReport, order: Order) -> None:
+    def _keep_or_dismiss(self, process: PooledProcess, report: EndReport, order: Order) -> None:
         if not report.changed:
             self._idle.append(process)
             return

@@ -4,6 +4,7 @@ An outcome is kept until Redis has answered. What it says then is final: committ
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import NamedTuple
 
 import anyio
@@ -24,7 +25,6 @@ from millstream_contracts import (
 )
 from millstream_streams import Commit, CommitCode, Delivery, JobStore, StoreError, StoreUnavailableError, backoff_s
 from millstream_telemetry import WorkerMetrics
-from millstream_workers.keeping.lease_keeper import Holder
 
 _FINAL_STATES: dict[type[Outcome], JobState] = {
     Succeeded: JobState.SUCCEEDED,
@@ -72,10 +72,19 @@ class Lane:
 class Committer:
     """Takes outcomes from the event loop and commits them until told to finish."""
 
-    def __init__(self, store: JobStore, holder: Holder, metrics: WorkerMetrics, worker: str, *, lease_s: float) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        metrics: WorkerMetrics,
+        worker: str,
+        *,
+        lease_s: float,
+        concluded: Callable[[Delivery], None],
+    ) -> None:
+        """`concluded` is told of each delivery whose outcome Redis has answered for, whatever the answer."""
         self._store = store
-        self._holder = holder
         self._metrics = metrics
+        self._concluded = concluded
         self._worker = worker
         self._lease_s = lease_s
         self._lanes: defaultdict[Queue, Lane] = defaultdict(Lane)
@@ -203,7 +212,7 @@ class Committer:
         ends: Counter[str] = Counter()
         states: Counter[JobState] = Counter()
         for one, code in zip(batch, codes, strict=True):
-            self._holder.let_go(one.delivery)
+            self._concluded(one.delivery)
             if code in _REFUSED:
                 ends["stale"] += 1
                 self._log.warning("outcome refused", job_id=one.delivery.id, type=queue.type, code=code.name.lower())

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Protocol, Self
+from typing import Self
 
 import anyio
 import msgspec
@@ -27,18 +27,6 @@ SAFE_SHARE_OF_LEASE = 2 / 3
 """After this part of a lease without a renewal the handler is stopped: at its end another may start."""
 
 _POLL_S = 0.25
-
-
-class Holder(Protocol):
-    """Who may take a delivery into the keeper's care."""
-
-    def hold(self, running: Running) -> None:
-        """Keep this delivery's lease from now on."""
-        ...
-
-    def let_go(self, delivery: Delivery) -> None:
-        """Keep it no longer."""
-        ...
 
 
 class LeaseKeeper:

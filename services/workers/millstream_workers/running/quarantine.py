@@ -14,7 +14,7 @@ from millstream_contracts import HandedBack, Outcome, Snoozed
 from millstream_streams import Delivery, JobStore, StoreError
 from millstream_workers.attempt.running import Running
 from millstream_workers.fetching.slots import Slots
-from millstream_workers.keeping.committer import Committer, Finished
+from millstream_workers.keeping.committer import Committer
 
 PATIENCE_S = 5.0
 """For how long a worker takes no other jobs, to become free of them. Long ones may outlast it."""
@@ -42,20 +42,19 @@ class Quarantine:
         return delivery.crashes >= self._suspect_from
 
     def close(self) -> None:
-        """Let nobody wait any more: the worker is leaving."""
+        """Let no suspect wait any more: the worker is leaving."""
         self._is_closed = True
         self._slots.tell()
 
-    async def run(self, running: Running, execute: Callable[[Running], Awaitable[None]]) -> None:
-        """Execute a suspect once it is alone; give it up if that takes too long, at no cost to the job."""
+    async def run(self, running: Running, execute: Callable[[], Awaitable[None]]) -> Outcome | None:
+        """Execute a suspect once it is alone. Returns: None, or what becomes of it when that would take too long."""
         self._present += 1
         try:
             with self._slots.closed():
                 refusal = await self._wait_alone(running)
                 if refusal is None:
-                    await execute(running)
-                else:
-                    self._committer.put(Finished(running.delivery, refusal, 0))
+                    await execute()
+                return refusal
         finally:
             self._present -= 1
             if self._occupant is running:

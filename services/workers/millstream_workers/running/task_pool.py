@@ -24,7 +24,7 @@ KEPT_S = 0.05
 """For how long a job is kept that finds no task, at least; at most twice as long."""
 
 
-class Runners:
+class TaskPool:
     """Executes what it is given in tasks of the group, up to a limit at once. Lives on the event loop.
 
     As many tasks are kept as jobs have run side by side. A job that never waits lets the next one follow in the same
@@ -38,18 +38,18 @@ class Runners:
         limit: int,
         cleanup_s: float,
         clean: CleanContext,
-        put_back: Callable[[Running], None],
+        give_up: Callable[[Running], None],
     ) -> None:
         """`execute` is given a job and the scope by which it can be stopped.
 
-        One that is stopped has `cleanup_s` seconds to clean up. Each starts in the context `clean`. `put_back` is given
+        One that is stopped has `cleanup_s` seconds to clean up. Each starts in the context `clean`. `give_up` is given
         a job that will not be executed here.
         """
         self._execute = execute
         self._limit = limit
         self._cleanup_s = cleanup_s
         self._clean = clean
-        self._put_back = put_back
+        self._give_up = give_up
         self._busy = 0
         """Jobs that are being executed."""
         self._watch: asyncio.TimerHandle | None = None
@@ -68,10 +68,10 @@ class Runners:
         self._ready.append(running)
         self._call_next()
 
-    def put_back_waiting(self, since: float = math.inf) -> None:
+    def give_up_waiting(self, since: float = math.inf) -> None:
         """Give up the jobs that have not begun, all or those that are here since then (`time.monotonic`)."""
         while self._ready and self._ready[0].begun_at <= since:
-            self._put_back(self._ready.popleft())
+            self._give_up(self._ready.popleft())
 
     def close(self) -> None:
         """End the tasks that have nothing to do; no job may be started afterwards."""
@@ -93,7 +93,7 @@ class Runners:
     def _watch_waiting(self) -> None:
         """Look after those that wait for as long as there are any."""
         self._watch = None
-        self.put_back_waiting(time.monotonic() - KEPT_S)
+        self.give_up_waiting(time.monotonic() - KEPT_S)
         if self._ready:
             self._watch = asyncio.get_running_loop().call_later(KEPT_S, self._watch_waiting)
 

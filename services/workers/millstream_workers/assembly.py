@@ -1,0 +1,154 @@
+"""Builds the parts of a worker from its settings."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from millstream import App
+from millstream.handler import Handler
+from millstream_contracts import JobType, Queue
+from millstream_runtime import DutyRunner, Pulse
+from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
+from millstream_submission import Admission, KnownQueues, TypeCatalogue
+from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics
+from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.config import WorkerConfig
+from millstream_workers.fetching.fetcher import Fetcher
+from millstream_workers.fetching.partition_finder import PartitionFinder
+from millstream_workers.fetching.release_finder import ReleaseFinder
+from millstream_workers.fetching.slots import Slots
+from millstream_workers.isolation.process_pool import ProcessPool
+from millstream_workers.keeping.lease_keeper import LeaseKeeper
+from millstream_workers.pipeline import Pipeline
+from millstream_workers.registrar import Registrar
+from millstream_workers.running.calling import Caller
+from millstream_workers.running.clean_context import CleanContext
+from millstream_workers.running.executor import Executor
+
+SILENT_READ_S = 15.0
+"""A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
+
+Handlers = Mapping[JobType, Handler[..., Any]]
+
+
+class WorkerParts(Struct, frozen=True, kw_only=True):
+    """What a worker is made of."""
+
+    name: str
+    """Under which Redis knows this worker."""
+    slots: Slots
+    pulse: Pulse
+    """Beats whenever jobs are asked for."""
+    reader: ReadyReader
+    fetcher: Fetcher
+    leases: LeaseKeeper
+    executor: Executor
+    pipeline: Pipeline
+    processes: ProcessPool
+    registrar: Registrar
+    duties: DutyRunner
+    metrics: WorkerMetrics
+
+
+def queues_of(config: WorkerConfig, handlers: Handlers) -> list[Queue]:
+    """Return the queues that hold the jobs of these handlers."""
+    return [
+        Queue(config.tenant, job_type, partition)
+        for job_type, handler in handlers.items()
+        for partition in range(handler.policy.partitions)
+    ]
+
+
+def build_parts(
+    config: WorkerConfig,
+    handlers: Handlers,
+    broker: Broker,
+    *,
+    registry: MetricRegistry,
+    tracer: JobTracer,
+    states: Mapping[App, Any],
+    release: str,
+) -> WorkerParts:
+    """Return the parts of a worker, of which none works yet. To be called on the event loop, before any job runs."""
+    name, clean, queues = consumer_name(), CleanContext(), queues_of(config, handlers)
+    slots, metrics = Slots(config.concurrency), WorkerMetrics(registry)
+    metrics.watch_slots(config.concurrency, lambda: min(slots.busy, config.concurrency))
+    leases, processes = LeaseKeeper(config, name, asyncio.get_running_loop()), ProcessPool(config.app_refs)
+    executor = Executor(
+        handlers,
+        caller=Caller(config.concurrency, processes),
+        metrics=metrics,
+        tracer=tracer,
+        submitter=_submitter(config, handlers, broker, registry, tracer),
+        states=states,
+        clean=clean,
+        releases=ReleaseFinder(broker.store, broker.registry, handlers, code_version=config.code_version),
+    )
+    pipeline = Pipeline(
+        config,
+        broker.store,
+        worker=name,
+        slots=slots,
+        leases=leases,
+        executor=executor,
+        metrics=metrics,
+        clean=clean,
+    )
+    pulse, reader = Pulse("intake", max(3 * config.lease_s, SILENT_READ_S)), broker.reader()
+    fetcher = Fetcher(
+        broker.store,
+        reader,
+        queues,
+        consumer=name,
+        slots=slots,
+        weights=config.weights,
+        pulse=pulse,
+        accept=pipeline.accept,
+        decline=pipeline.decline,
+    )
+    registrar = Registrar(
+        broker.registry,
+        name=name,
+        tenant=config.tenant,
+        handlers=handlers,
+        queues=queues,
+        concurrency=config.concurrency,
+        running=pipeline.running,
+        interval_s=config.beat_every_s,
+        code_version=config.code_version,
+        release=release,
+    )
+    finder = PartitionFinder(broker.registry, config.tenant, handlers.keys(), known=queues, found=fetcher.add)
+    return WorkerParts(
+        name=name,
+        slots=slots,
+        pulse=pulse,
+        reader=reader,
+        fetcher=fetcher,
+        leases=leases,
+        executor=executor,
+        pipeline=pipeline,
+        processes=processes,
+        registrar=registrar,
+        duties=DutyRunner(
+            [registrar, finder], DutyMetrics(registry, "workers"), needs={"redis": StoreUnavailableError}
+        ),
+        metrics=metrics,
+    )
+
+
+def _submitter(
+    config: WorkerConfig, handlers: Handlers, broker: Broker, registry: MetricRegistry, tracer: JobTracer
+) -> ChildSubmitter:
+    own = [handler.registration(config.code_version) for handler in handlers.values()]
+    return ChildSubmitter(
+        broker.store,
+        KnownQueues(broker.registry),
+        TypeCatalogue(broker.registry, registry, own=own),
+        Admission(config.unknown_types),
+        tracer,
+        config.tenant,
+        clock=broker.clock.now_s,
+    )
