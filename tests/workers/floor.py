@@ -26,7 +26,7 @@ from millstream_contracts import (
 from millstream_runtime import StopOrders
 from millstream_streams import Broker, NewJob, open_broker, parse_redis_url
 from millstream_telemetry import JobTracer, MetricRegistry
-from millstream_workers.assembly import build_parts
+from millstream_workers.assembly import Assembly
 from millstream_workers.config import WorkerConfig
 from millstream_workers.service import select_handlers
 from millstream_workers.worker import Worker
@@ -126,10 +126,16 @@ class Floor:
             broker = await stack.enter_async_context(open_broker(config.redis, namespace=config.namespace))
             apps = {handler.app for handler in handlers.values()}
             states = {one: await stack.enter_async_context(one.running()) for one in apps}
-            parts = build_parts(
-                config, handlers, broker, registry=metrics, tracer=tracer, states=states, release="1.2.3"
+            assembly = Assembly(
+                config=config,
+                handlers=handlers,
+                broker=broker,
+                registry=metrics,
+                tracer=tracer,
+                states=states,
+                release="1.2.3",
             )
-            worker = Worker(config, parts, abandon=abandon)
+            worker = Worker(config, assembly.build(), abandon=abandon)
             hired = Hired(worker, metrics)
             self.hired.append(hired)
             task_status.started(hired)

@@ -180,6 +180,8 @@ async def test_a_waiter_for_few_slots_is_woken_though_another_waits_for_many() -
         slots, woken = Slots(5), list[int]()
         for _ in range(5):
             slots.take()
+        slots.release()  # heard by none
+        slots.take()
 
         async def wait(at_least: int, slots: Slots = slots, woken: list[int] = woken) -> None:
             await slots.wait_free(at_least)

@@ -61,94 +61,101 @@ def queues_of(config: WorkerConfig, handlers: Handlers) -> list[Queue]:
     ]
 
 
-def build_parts(
-    config: WorkerConfig,
-    handlers: Handlers,
-    broker: Broker,
-    *,
-    registry: MetricRegistry,
-    tracer: JobTracer,
-    states: Mapping[App, Any],
-    release: str,
-) -> WorkerParts:
-    """Return the parts of a worker, of which none works yet. To be called on the event loop, before any job runs."""
-    name, clean, queues = consumer_name(), CleanContext(), queues_of(config, handlers)
-    slots, metrics = Slots(config.concurrency), WorkerMetrics(registry)
-    metrics.watch_slots(config.concurrency, lambda: min(slots.busy, config.concurrency))
-    leases, processes = LeaseKeeper(config, name, asyncio.get_running_loop()), ProcessPool(config.app_refs)
-    executor = Executor(
-        handlers,
-        caller=Caller(config.concurrency, processes),
-        metrics=metrics,
-        tracer=tracer,
-        submitter=_submitter(config, handlers, broker, registry, tracer),
-        states=states,
-        clean=clean,
-        releases=ReleaseFinder(broker.store, broker.registry, handlers, code_version=config.code_version),
-    )
-    pipeline = Pipeline(
-        config,
-        broker.store,
-        worker=name,
-        slots=slots,
-        leases=leases,
-        executor=executor,
-        metrics=metrics,
-        clean=clean,
-    )
-    pulse, reader = Pulse("intake", max(3 * config.lease_s, SILENT_READ_S)), broker.reader()
-    fetcher = Fetcher(
-        broker.store,
-        reader,
-        queues,
-        consumer=name,
-        slots=slots,
-        weights=config.weights,
-        pulse=pulse,
-        accept=pipeline.accept,
-        decline=pipeline.decline,
-    )
-    registrar = Registrar(
-        broker.registry,
-        name=name,
-        tenant=config.tenant,
-        handlers=handlers,
-        queues=queues,
-        concurrency=config.concurrency,
-        running=pipeline.running,
-        interval_s=config.beat_every_s,
-        code_version=config.code_version,
-        release=release,
-    )
-    finder = PartitionFinder(broker.registry, config.tenant, handlers.keys(), known=queues, found=fetcher.add)
-    return WorkerParts(
-        name=name,
-        slots=slots,
-        pulse=pulse,
-        reader=reader,
-        fetcher=fetcher,
-        leases=leases,
-        executor=executor,
-        pipeline=pipeline,
-        processes=processes,
-        registrar=registrar,
-        duties=DutyRunner(
-            [registrar, finder], DutyMetrics(registry, "workers"), needs={"redis": StoreUnavailableError}
-        ),
-        metrics=metrics,
-    )
+class Assembly(Struct, frozen=True, kw_only=True):
+    """What the parts of a worker are built from."""
 
+    config: WorkerConfig
+    handlers: Handlers
+    broker: Broker
+    registry: MetricRegistry
+    tracer: JobTracer
+    states: Mapping[App, Any]
+    """What the lifespan of each app has yielded."""
+    release: str
 
-def _submitter(
-    config: WorkerConfig, handlers: Handlers, broker: Broker, registry: MetricRegistry, tracer: JobTracer
-) -> ChildSubmitter:
-    own = [handler.registration(config.code_version) for handler in handlers.values()]
-    return ChildSubmitter(
-        broker.store,
-        KnownQueues(broker.registry),
-        TypeCatalogue(broker.registry, registry, own=own),
-        Admission(config.unknown_types),
-        tracer,
-        config.tenant,
-        clock=broker.clock.now_s,
-    )
+    def build(self) -> WorkerParts:
+        """Return the parts, of which none works yet. To be called on the event loop, before any job runs."""
+        config, store, name = self.config, self.broker.store, consumer_name()
+        clean, slots, metrics = CleanContext(), Slots(config.concurrency), WorkerMetrics(self.registry)
+        metrics.watch_slots(config.concurrency, lambda: min(slots.busy, config.concurrency))
+        leases, processes = LeaseKeeper(config, name, asyncio.get_running_loop()), ProcessPool(config.app_refs)
+        executor = self._executor(processes, metrics, clean)
+        pipeline = Pipeline(
+            config, store, worker=name, slots=slots, leases=leases, executor=executor, metrics=metrics, clean=clean
+        )
+        pulse, reader = Pulse("intake", max(3 * config.lease_s, SILENT_READ_S)), self.broker.reader()
+        queues = queues_of(config, self.handlers)
+        fetcher = Fetcher(
+            store,
+            reader,
+            queues,
+            consumer=name,
+            slots=slots,
+            weights=config.weights,
+            pulse=pulse,
+            accept=pipeline.accept,
+            decline=pipeline.decline,
+        )
+        registrar = self._registrar(name, queues, pipeline)
+        return WorkerParts(
+            name=name,
+            slots=slots,
+            pulse=pulse,
+            reader=reader,
+            fetcher=fetcher,
+            leases=leases,
+            executor=executor,
+            pipeline=pipeline,
+            processes=processes,
+            registrar=registrar,
+            duties=self._duties(registrar, queues, fetcher),
+            metrics=metrics,
+        )
+
+    def _executor(self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext) -> Executor:
+        config, broker = self.config, self.broker
+        return Executor(
+            self.handlers,
+            caller=Caller(config.concurrency, processes),
+            metrics=metrics,
+            tracer=self.tracer,
+            submitter=self._submitter(),
+            states=self.states,
+            clean=clean,
+            releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=config.code_version),
+        )
+
+    def _submitter(self) -> ChildSubmitter:
+        config, broker = self.config, self.broker
+        own = [handler.registration(config.code_version) for handler in self.handlers.values()]
+        return ChildSubmitter(
+            broker.store,
+            KnownQueues(broker.registry),
+            TypeCatalogue(broker.registry, self.registry, own=own),
+            Admission(config.unknown_types),
+            self.tracer,
+            config.tenant,
+            clock=broker.clock.now_s,
+        )
+
+    def _registrar(self, name: str, queues: list[Queue], pipeline: Pipeline) -> Registrar:
+        config = self.config
+        return Registrar(
+            self.broker.registry,
+            name=name,
+            tenant=config.tenant,
+            handlers=self.handlers,
+            queues=queues,
+            concurrency=config.concurrency,
+            running=pipeline.running,
+            interval_s=config.beat_every_s,
+            code_version=config.code_version,
+            release=self.release,
+        )
+
+    def _duties(self, registrar: Registrar, queues: list[Queue], fetcher: Fetcher) -> DutyRunner:
+        finder = PartitionFinder(
+            self.broker.registry, self.config.tenant, self.handlers.keys(), known=queues, found=fetcher.add
+        )
+        metrics = DutyMetrics(self.registry, "workers")
+        return DutyRunner([registrar, finder], metrics, needs={"redis": StoreUnavailableError})

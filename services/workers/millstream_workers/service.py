@@ -11,7 +11,7 @@ from millstream_contracts import JobType, did_you_mean
 from millstream_runtime import FailureLog, HealthReport, heed_stop_signals, serve_admin
 from millstream_streams import NEEDS, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry, RedisMetrics
-from millstream_workers.assembly import Handlers, build_parts
+from millstream_workers.assembly import Assembly, Handlers
 from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import NoHandlersError
 from millstream_workers.worker import Worker
@@ -56,8 +56,16 @@ async def run_worker(
             return
         failures.succeeded()
         states = await stack.enter_async_context(_opened_apps(handlers.values()))
-        parts = build_parts(config, handlers, broker, registry=registry, tracer=tracer, states=states, release=release)
-        worker = Worker(config, parts, abandon=abandon)
+        assembly = Assembly(
+            config=config,
+            handlers=handlers,
+            broker=broker,
+            registry=registry,
+            tracer=tracer,
+            states=states,
+            release=release,
+        )
+        worker = Worker(config, assembly.build(), abandon=abandon)
         report.take_over(live=worker.live, ready=worker.ready)
         await worker.run(orders)
 

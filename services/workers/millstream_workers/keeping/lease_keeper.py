@@ -30,7 +30,17 @@ _POLL_S = 0.25
 
 
 class LeaseKeeper:
-    """Renews leases until it is closed; a context manager. `tick` is called by the loop it watches."""
+    """Renews leases until it is closed; a context manager. `tick` is called by the loop it watches.
+
+    Two threads share its state without a lock, each of these in a way that the interpreter makes atomic:
+
+    - `_held`: the loop adds and removes single keys; the keeper only copies the values with `list`, or asks for a key.
+      A delivery that is removed after the copy was made is renewed once more, which Redis refuses if it has ended.
+    - `_hinted`: the keeper alone touches it, on the loop of its own thread, and never across an `await`.
+    - `Running`: the keeper alone writes `renewed_at` and `stored_progress`, the loop all else. Progress that is noted
+      during a renewal differs by identity from what the renewal has carried, and so goes with the next one.
+    - A handler is stopped on the loop: `call_soon_threadsafe` carries the order over.
+    """
 
     def __init__(self, config: WorkerConfig, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
         self._config = config
