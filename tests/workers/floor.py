@@ -150,13 +150,14 @@ class Floor:
 
     def recount(self) -> None:
         """Fail when a worker holds what it has no more use for: leases, slots or claims that nothing accounts for."""
-        for hired in (one for one in self.hired if one.crash is None):
-            worker = hired.worker
-            accounted = worker.parts.slots.busy + worker.parts.pipeline.committer.backlog
-            assert len(worker.parts.leases._held) <= accounted, "a lease is kept that no job and no outcome needs"
-            assert len(worker.parts.executor.running) <= worker.parts.slots.busy <= 2 * worker.parts.slots.limit
-            if hired.is_gone.is_set() and not hired.orders.abandon.is_set():
-                assert (worker.parts.slots.busy, worker.parts.slots.claims) == (0, 0), "a slot was not given back"
+        for hired in (one for one in self.hired if one.crash is None and not one.orders.abandon.is_set()):
+            parts = hired.worker.parts
+            assert len(parts.executor.running) <= parts.slots.busy <= 2 * parts.slots.limit
+            if not hired.orders.stop.is_set():
+                accounted = parts.slots.busy + parts.pipeline.committer.backlog
+                assert len(parts.leases._held) <= accounted, "a lease is kept that no job and no outcome needs"
+            elif hired.is_gone.is_set():
+                assert (parts.slots.busy, parts.slots.claims) == (0, 0), "a slot was not given back"
 
     async def close(self) -> None:
         """Send all workers away, without a good-bye. What each of them holds by then must be accounted for."""
