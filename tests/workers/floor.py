@@ -48,7 +48,7 @@ class Hired:
         self.is_gone = anyio.Event()
         """Set when its connections are closed as well."""
         self.crash: BaseExceptionGroup[Exception] | None = None
-        """What ended it, if that was not its own wish."""
+        """What ended it, if it did not leave by itself."""
         self.orders = StopOrders()
         self.scope = anyio.CancelScope()
 

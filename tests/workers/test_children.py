@@ -97,7 +97,7 @@ async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) 
 
 
 async def test_a_child_of_an_unknown_type_is_refused(floor: Floor) -> None:
-    """As over HTTP: it would wait for ever in a queue that nobody works on, and no error would reach anyone."""
+    """As over HTTP: it would wait for ever in a queue without a worker, and no error would be seen."""
     await floor.hire(family())
     job = await floor.run("stranger", max_attempts=1)
     assert job.state is JobState.DEAD

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream import Dead as DeadWish
+from millstream import Dead as DeadRequest
 from millstream import Discard, Retry, Snooze
 from millstream_contracts import (
     Backoff,
@@ -176,7 +176,7 @@ def test_an_unreadable_payload_that_another_release_may_read_waits_at_no_cost(po
     ],
 )
 def test_an_interruption_costs_no_attempt(why: Interruption, outcome: Any, policy: AttemptPolicy) -> None:
-    """Also at the last attempt a drain hands back; a lost lease is nobody's to decide here."""
+    """A drain hands back at the last attempt too; this worker decides nothing about a lost delivery."""
     assert decide(Interrupted(why), policy) == outcome
 
 
@@ -188,7 +188,7 @@ def test_every_interruption_has_an_outcome() -> None:
 
 @pytest.mark.parametrize("policy", [FIRST, LAST, BEYOND])
 def test_a_snooze_costs_no_attempt(policy: AttemptPolicy) -> None:
-    """It may be wished at any attempt, also the last."""
+    """It may be asked for at any attempt, also the last."""
     assert decide(Raised(Snooze(30)), policy) == Snoozed(30_000)
 
 
@@ -201,7 +201,7 @@ def test_a_discard_ends_the_job_without_a_dead_letter(policy: AttemptPolicy) -> 
 @pytest.mark.parametrize("policy", [FIRST, LAST])
 def test_a_wish_to_die_buries_the_job_with_the_reason_of_the_handler(policy: AttemptPolicy) -> None:
     """Attempts that are left do not matter."""
-    outcome = decide(Raised(DeadWish("no such account")), policy)
+    outcome = decide(Raised(DeadRequest("no such account")), policy)
     assert isinstance(outcome, Dead)
     assert outcome.reason == "no such account"
 
@@ -217,9 +217,9 @@ def test_retry_after_takes_the_delay_of_the_handler_and_costs_an_attempt() -> No
 
 
 def test_a_subclass_of_a_wish_is_that_wish() -> None:
-    """Users give wishes names of their own."""
+    """Users give their requests names of their own."""
 
-    class AccountClosed(DeadWish):
+    class AccountClosed(DeadRequest):
         pass
 
     outcome = decide(Raised(AccountClosed("closed")), FIRST)
@@ -228,29 +228,29 @@ def test_a_subclass_of_a_wish_is_that_wish() -> None:
 
 
 @pytest.mark.parametrize("delay_s", [-5.0, 0.0, math.nan, 1e300, math.inf, -math.inf])
-@pytest.mark.parametrize("wish", [Snooze, Retry.after])
-def test_an_absurd_delay_is_bounded(wish: Callable[[float], Exception], delay_s: float) -> None:
+@pytest.mark.parametrize("make", [Snooze, Retry.after])
+def test_an_absurd_delay_is_bounded(make: Callable[[float], Exception], delay_s: float) -> None:
     """Never in the past, never beyond ten years, never an error: a handler must not end its worker by a number."""
-    outcome = decide(Raised(wish(delay_s)), FIRST)
+    outcome = decide(Raised(make(delay_s)), FIRST)
     assert isinstance(outcome, Snoozed | RetryAt)
     assert 0 <= outcome.after_ms <= limits.MAX_DELAY_S * 1000
 
 
 @pytest.mark.parametrize("reason", ["\ud800", ValueError("an object"), None, 7, "a\0b"])
-@pytest.mark.parametrize("wish", [DeadWish, Discard])
-def test_an_odd_reason_is_stored_as_text(wish: Callable[[Any], Exception], reason: Any) -> None:
+@pytest.mark.parametrize("make", [DeadRequest, Discard])
+def test_an_odd_reason_is_stored_as_text(make: Callable[[Any], Exception], reason: Any) -> None:
     """`raise Dead(error)` is easily written; what is stored is text that Redis and PostgreSQL take."""
-    outcome = decide(Raised(wish(reason)), FIRST)
+    outcome = decide(Raised(make(reason)), FIRST)
     assert isinstance(outcome, Dead | Cancelled)
     assert isinstance(outcome.reason, str)
     assert "\0" not in outcome.reason
     outcome.reason.encode()
 
 
-@pytest.mark.parametrize("wish", [DeadWish, Discard])
-def test_an_endless_reason_is_cut(wish: Callable[[Any], Exception]) -> None:
+@pytest.mark.parametrize("make", [DeadRequest, Discard])
+def test_an_endless_reason_is_cut(make: Callable[[Any], Exception]) -> None:
     """It is shown in every list of dead letters, and stands in an event."""
-    outcome = decide(Raised(wish("x" * 10_000_000)), FIRST)
+    outcome = decide(Raised(make("x" * 10_000_000)), FIRST)
     assert isinstance(outcome, Dead | Cancelled)
     assert len(outcome.reason) <= limits.MAX_ERROR_CHARS + 20
 

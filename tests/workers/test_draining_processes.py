@@ -1,4 +1,4 @@
-"""How worker processes leave when it does not go smoothly: many signals, many jobs, no Redis, outcomes nobody takes."""
+"""How worker processes leave when it does not go smoothly: many signals, many jobs, no Redis, refused outcomes."""
 
 import signal
 from collections import Counter
@@ -19,7 +19,7 @@ from millstream_telemetry import configure_logs
 
 FAR_S = 3600.0
 LEASE = {"lease_s": FAR_S, "renew_every_s": 0.5}
-"""So long a lease cannot be what brought a job to somebody else."""
+"""So long a lease cannot be what brought a job to another worker."""
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ async def test_a_worker_told_three_times_leaves_also_without_redis(remote: Plant
 
 
 async def test_a_worker_told_three_times_waits_for_no_outcome_of_handlers_that_still_end(floor: Floor) -> None:
-    """They may end after the order to abandon, and have nobody to tell: that is no crash."""
+    """They may end after the order to abandon, when no outcome is taken any more: that is no crash."""
     app, runs, cleaning, may_end = App("test"), anyio.Event(), anyio.Event(), anyio.Event()
 
     @app.job("slow")
@@ -146,7 +146,7 @@ async def test_a_worker_gives_up_handing_back_when_the_leases_are_over(floor: Fl
 
 
 async def test_an_outcome_that_redis_never_takes_does_not_keep_a_worker_from_leaving(plant: Plant) -> None:
-    """Somebody wrote a string where a stream was: the worker names the job it could not tell of, and ends."""
+    """A string stands where a stream was: the worker names the job whose outcome it drops, and ends."""
     machine = await plant.start(**LEASE)
     broken, sound = [await plant.floor.submit(kind, plant.payload) for kind in ("gate", "stubborn")]
     await plant.started(2)

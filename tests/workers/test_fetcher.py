@@ -130,7 +130,7 @@ async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, mo
     ids=["weighted", "strict", "only low"],
 )
 async def test_priorities_are_shared_out_by_weight(floor: Floor, weights: Any, shares: dict[str, int]) -> None:
-    """A claim of ten, half of the slots, is split exactly, and so `low` is never starved unless somebody wants that."""
+    """A claim of ten, half of the slots, is split exactly, and so `low` starves only where its weight is 0."""
     counting = Counting()
     ids = {
         job_id: priority.value
@@ -317,7 +317,7 @@ async def test_a_lost_answer_strands_no_job(own_redis: EmbeddedRedis, command: s
 
 
 async def test_a_claim_whose_answer_was_lost_beyond_patience_is_asked_for_again(own_redis: EmbeddedRedis) -> None:
-    """By its own nonce: else its jobs would be running for nobody until their lease runs out, and count as crashes."""
+    """It is repeated by its nonce: else its jobs would wait for the end of their lease, and count as crashes."""
     queue = queue_of_type("one")
     async with (
         cutting_proxy((HOST, own_redis.port)) as proxy,

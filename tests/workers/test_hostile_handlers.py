@@ -69,21 +69,21 @@ def test_every_result_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
 
 
 class OwnDiscard(Discard):
-    """A wish with a constructor of its own, which does not call that of its base."""
+    """A request with a constructor of its own, which does not call that of its base."""
 
     def __init__(self, sku: str) -> None:
         self.sku = sku
 
 
 class OwnDead(Dead):
-    """The same for the other wish with a reason."""
+    """The same for the other request with a reason."""
 
     def __init__(self, *, sku: str) -> None:
         self.sku = sku
 
 
 class OwnSnooze(Snooze):
-    """A wish whose delay nothing tells."""
+    """A request whose delay nothing tells."""
 
     def __init__(self, until: str) -> None:
         self.until = until

@@ -13,13 +13,13 @@ from millstream_workers.worker import Worker
 
 
 class Stale:
-    """A pulse that nobody has beaten for long, and never will in time."""
+    """A pulse that is too old, and stays so."""
 
     def __init__(self) -> None:
         self.beats = 0
 
     def beat(self) -> None:
-        """Note that somebody asked."""
+        """Count a beat."""
         self.beats += 1
 
     def check(self) -> HealthCheck:

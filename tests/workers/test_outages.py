@@ -114,7 +114,7 @@ async def test_handlers_are_stopped_before_their_leases_end_when_redis_says_noth
 
 
 async def test_a_worker_that_starts_while_redis_is_full_empties_it(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
-    """Whoever starts more workers to drain a full Redis must not see them end for want of room for their names."""
+    """Workers that are started to drain a full Redis must not end because there is no room for their names."""
     async with (
         open_broker(own_redis.url, namespace="full") as broker,
         open_floor(broker, own_redis.url) as floor,
@@ -135,7 +135,7 @@ async def test_a_worker_that_starts_while_redis_is_full_empties_it(own_redis: Em
 async def test_a_queue_that_refuses_outcomes_does_not_delay_those_of_others(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody wrote a string where a stream was: each queue waits for its own next try, here an hour away."""
+    """A string stands where a stream was: each queue waits for its own next try, here an hour away."""
     monkeypatch.setattr("millstream_workers.keeping.committer.backoff_s", lambda _: 3600.0)
     types = Types(2)
     hired = await floor.hire(types.app)

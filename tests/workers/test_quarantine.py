@@ -1,4 +1,4 @@
-"""A job that has one crash left runs alone: nobody else pays for what it does to its worker."""
+"""A job that has one crash left runs alone: no other job pays for what it does to its worker."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

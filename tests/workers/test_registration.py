@@ -42,7 +42,7 @@ async def info_of(floor: Floor, name: str) -> WorkerInfo:
 
 
 async def test_a_worker_registers_its_types_as_ingest_needs_them(floor: Floor) -> None:
-    """Schemas, policy, and whom to ask."""
+    """Schemas, policy, and where the code is."""
     app = App("shop")
 
     @app.job("invoice.send", timeout=30.0, retry=Retry(max_attempts=7, base=2.0), result_ttl=60.0, partitions=2)

@@ -46,7 +46,7 @@ def test_handlers_are_selected_by_shell_patterns(app: App, patterns: list[str], 
 
 @pytest.mark.parametrize("patterns", [["male"], ["*", "male"], ["mail", "invoice.x*"]])
 def test_a_pattern_without_a_handler_is_refused(app: App, patterns: list[str]) -> None:
-    """A misspelt type would otherwise be nobody's, silently."""
+    """Otherwise no worker would handle a misspelt type, and nothing would say so."""
     with pytest.raises(NoHandlersError):
         select_handlers(app, patterns)
 

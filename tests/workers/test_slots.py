@@ -59,7 +59,7 @@ async def test_a_waiter_that_comes_late_is_woken_as_well() -> None:
 
 
 class Watched(Slots):
-    """Slots that count how often somebody looks at them."""
+    """Slots that count how often they are looked at."""
 
     looks = 0
 

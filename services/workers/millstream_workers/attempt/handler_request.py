@@ -1,7 +1,7 @@
-"""What a handler asks for by an exception, whatever the exception's class makes of its attributes.
+"""What a handler asks for by an exception: Snooze, RetryAfter, Discard or Dead.
 
-A subclass of `Discard` with an `__init__` of its own may have no `reason`, and a property may raise: what can be told
-of the wish holds, and what cannot is said.
+Users subclass these. A subclass of `Discard` with an `__init__` of its own may have no `reason`, and a property may
+raise: what can be read of the request holds, and `unread` says what cannot.
 """
 
 import math
@@ -17,7 +17,7 @@ from millstream_workers.attempt.failure import printable
 from millstream_workers.errors import RemoteError
 
 _MAX_NESTED = 10
-"""How many groups of one exception may stand around a wish: task groups wrap what their tasks raise."""
+"""Groups of one exception that may surround a request: task groups wrap what their tasks raise."""
 
 _exceptions_of = BaseExceptionGroup.__dict__["exceptions"].__get__
 
@@ -27,26 +27,26 @@ class HandlerRequest(Struct, frozen=True):
 
     kind: Literal["retry_after", "snooze", "discard", "dead"]
     delay_ms: int | None = None
-    """Of retry_after and snooze; None when it cannot be told."""
+    """Of retry_after and snooze; None when it cannot be read."""
     reason: str = ""
     """Of discard and dead."""
     unread: str = ""
     """What could not be read, and why."""
 
 
-class RemoteRequest(RemoteError):  # noqa: N818 - a wish
+class RemoteRequest(RemoteError):  # noqa: N818 - a request
     """A handler with `isolation="process"` asked for something by an exception."""
 
-    def __init__(self, wish: HandlerRequest, error: JobError) -> None:
+    def __init__(self, request: HandlerRequest, error: JobError) -> None:
         super().__init__(error)
-        self.wish = wish
+        self.request = request
 
 
 def read_request(error: BaseException) -> HandlerRequest | None:
     """Return what a handler asks for by an exception; None when that is just a failure. Never raises."""
     error = innermost(error)
     if type(error) is RemoteRequest:
-        return error.wish
+        return error.request
     kind = type(error)
     if issubclass(kind, RetryAfter):
         return _delayed("retry_after", error)

@@ -15,7 +15,7 @@ from millstream_workers.attempt.handler_request import HandlerRequest
 HEADER = struct.Struct("!I")
 
 MAX_FRAME_BYTES = 4 << 20
-"""Far above any order or report; a length above it was never meant as one."""
+"""Far above any order or report: a greater length is no frame."""
 
 
 class Order(Struct, frozen=True, tag="order"):
@@ -58,7 +58,7 @@ class ReturnReport(Struct, frozen=True, tag="returned"):
     number: int
     result: bytes
     changed: tuple[str, ...] = ()
-    """What the job has changed in its process, which is not used again then. So in the reports below."""
+    """What the job has changed in its process; a changed process is not used again. So in the reports below."""
 
 
 class RequestReport(Struct, frozen=True, tag="request"):

@@ -22,7 +22,7 @@ class ProcessPool:
     """Keeps idle processes for the next job; there are never more than handlers run at once."""
 
     def __init__(self, app_refs: Sequence[str]) -> None:
-        """To be made before any job runs: new processes get the surroundings that the worker has now."""
+        """Make it before any job runs: new processes get the surroundings that the worker has now."""
         self._launcher = Launcher(app_refs)
         self._numbers = itertools.count(1)
         self._idle: list[PooledProcess] = []
@@ -32,7 +32,7 @@ class ProcessPool:
     async def call(self, job_type: str, running: Running, timeout_s: float | None) -> EncodedResult:
         """Run a job's handler in a process. A cancellation stops the handler, and then gives it time to clean up.
 
-        Raises: what the handler wished, RemoteError, ProcessDiedError; CancelledError, unless the handler returned
+        Raises: what the handler asked for, RemoteError, ProcessDiedError; CancelledError, unless the handler returned
         or raised something else while it cleaned up.
         """
         with ExitStack() as untimed:  # until the handler begins

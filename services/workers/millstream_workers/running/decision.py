@@ -1,4 +1,4 @@
-"""The decision: from what happened to what becomes of the job. Pure, but for the jitter of a backoff."""
+"""The decision: from the result of an attempt to what becomes of the job. Pure, but for the jitter of a backoff."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ from millstream_workers.errors import InvalidResultError, UndecidableError
 _INTERRUPTED: dict[Interruption, Outcome | None] = {
     Interruption.CANCELLED: Cancelled("cancelled"),
     Interruption.DRAINING: HandedBack(),
-    # Refused if somebody has taken the job meanwhile; otherwise it starts again at once, and at no cost.
+    # Refused if another worker has the job by now; otherwise the job starts again at once, at no cost.
     Interruption.LEASE_UNSAFE: HandedBack(),
     Interruption.LEASE_LOST: None,
 }
@@ -114,7 +114,7 @@ def _steer(error: BaseException, policy: AttemptPolicy, traceparent: str) -> Out
     failure = describe_failure(innermost(error), policy.attempt, traceparent)
     if request.kind == "dead":
         return Dead(request.reason, failure)
-    # A failed attempt: asked for, or because nothing tells for how long to snooze.
+    # A failed attempt: it was asked for, or the time to snooze cannot be read.
     return _try_again(replace(failure, message=request.unread or failure.message), policy, request.delay_ms)
 
 
