@@ -24,11 +24,11 @@ from millstream_contracts import (
     new_job_id,
 )
 from millstream_runtime import StopOrders
-from millstream_streams import Broker, NewJob, open_broker, parse_redis_url
+from millstream_streams import Broker, NewJob, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry
 from millstream_workers.assembly import Assembly
-from millstream_workers.config import WorkerConfig
 from millstream_workers.service import select_handlers
+from millstream_workers.settings import WorkerSettings
 from millstream_workers.worker import Worker
 
 
@@ -99,9 +99,9 @@ class Floor:
         **settings: Any,
     ) -> Hired:
         """Start a worker with these settings, and do not wait for it."""
-        config = WorkerConfig(
+        config = WorkerSettings(
             **{
-                "redis": parse_redis_url(self._redis_url),
+                "redis_url": self._redis_url,
                 "namespace": self.broker.keys.namespace,
                 "concurrency": 10,
                 **settings,
@@ -113,7 +113,7 @@ class Floor:
     async def _run(
         self,
         app: App,
-        config: WorkerConfig,
+        config: WorkerSettings,
         tracer: JobTracer,
         abandon: Callable[[], None] | None,
         *,
@@ -127,7 +127,7 @@ class Floor:
             apps = {handler.app for handler in handlers.values()}
             states = {one: await stack.enter_async_context(one.running()) for one in apps}
             assembly = Assembly(
-                config=config,
+                settings=config,
                 handlers=handlers,
                 broker=broker,
                 registry=metrics,

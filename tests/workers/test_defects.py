@@ -16,7 +16,6 @@ from workers.floor import Floor
 
 from millstream import App, Context
 from millstream_contracts import JobState
-from millstream_streams import parse_redis_url
 from millstream_workers.isolation.launcher import Launcher
 from millstream_workers.running.executor import Executor
 from millstream_workers.running.thread_call import ThreadCall
@@ -87,7 +86,7 @@ async def test_a_worker_that_cannot_register_hears_the_order_to_stop(
     async def one() -> None: ...
 
     link.refuse()
-    hired = await floor.launch(app, redis=parse_redis_url(link.url))
+    hired = await floor.launch(app, redis_url=link.url)
     await wait_until(lambda: link.traffic.connections, "it has tried to register")
     hired.orders.stop.set()
     with anyio.fail_after(20.0):

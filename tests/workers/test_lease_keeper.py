@@ -13,12 +13,12 @@ from waiting import wait_until
 from workers.floor import Floor, queue_of_type
 
 from millstream_contracts import JobId, Progress, limits
-from millstream_streams import JobStore, Lease, LeaseCode, StoreUnavailableError, parse_redis_url
+from millstream_streams import JobStore, Lease, LeaseCode, StoreUnavailableError
 from millstream_workers.attempt.attempt_result import Interruption
 from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
-from millstream_workers.config import WorkerConfig
 from millstream_workers.keeping.lease_keeper import LeaseKeeper
+from millstream_workers.settings import WorkerSettings
 
 NAME = "host:1:me"
 FAR_S = 600.0
@@ -93,9 +93,9 @@ class Keeping:
 @contextmanager
 def keeping(floor: Floor, redis_url: str, **settings: Any) -> Iterator[Keeping]:
     """Yield a lease keeper that renews often and whose leases are long, but for these settings."""
-    config = WorkerConfig(
+    config = WorkerSettings(
         **{
-            "redis": parse_redis_url(redis_url),
+            "redis_url": redis_url,
             "namespace": floor.broker.keys.namespace,
             "lease_s": FAR_S,
             "renew_every_s": 0.05,
@@ -201,7 +201,7 @@ async def test_a_hint_brings_one_renewal_of_the_job_that_it_names(
     floor: Floor, redis_url: str, renewals: Renewals
 ) -> None:
     """A hint that was heeded is over: else its job would be renewed in each round from then on."""
-    with keeping(floor, redis_url, renew_every_s=FAR_S) as desk:
+    with keeping(floor, redis_url, renew_every_s=FAR_S, lease_s=10 * FAR_S) as desk:
         first, second = await desk.claim(count=2)
         for running in (first, second):
             desk.keeper.hold(running)

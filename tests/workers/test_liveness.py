@@ -39,7 +39,7 @@ async def test_a_worker_is_live_while_every_slot_is_busy(floor: Floor) -> None:
     worker = hired.worker
     await floor.submit("long")
     await wait_until(lambda: worker.parts.slots.free == 0, "the slot is busy")
-    stale = Worker(worker._config, replace(worker.parts, pulse=Stale()))
+    stale = Worker(worker._settings, replace(worker.parts, pulse=Stale()))
     assert stale.live().ok
     gate.set()
     await wait_until(lambda: worker.parts.slots.free == 1, "the slot is free")

@@ -8,13 +8,12 @@ from msgspec import Struct
 
 from millstream import App
 from millstream.handler import Handler
-from millstream_contracts import JobType, Queue
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics
 from millstream_workers.child_jobs import ChildSubmitter
-from millstream_workers.config import WorkerConfig
 from millstream_workers.fetching.fetcher import Fetcher
 from millstream_workers.fetching.partition_finder import PartitionFinder
 from millstream_workers.fetching.release_finder import ReleaseFinder
@@ -26,6 +25,7 @@ from millstream_workers.registrar import Registrar
 from millstream_workers.running.calling import Caller
 from millstream_workers.running.clean_context import CleanContext
 from millstream_workers.running.executor import Executor
+from millstream_workers.settings import WorkerSettings
 
 SILENT_READ_S = 15.0
 """A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
@@ -52,10 +52,10 @@ class WorkerParts(Struct, frozen=True, kw_only=True):
     metrics: WorkerMetrics
 
 
-def queues_of(config: WorkerConfig, handlers: Handlers) -> list[Queue]:
+def queues_of(tenant: Tenant, handlers: Handlers) -> list[Queue]:
     """Return the queues that hold the jobs of these handlers."""
     return [
-        Queue(config.tenant, job_type, partition)
+        Queue(tenant, job_type, partition)
         for job_type, handler in handlers.items()
         for partition in range(handler.policy.partitions)
     ]
@@ -64,7 +64,7 @@ def queues_of(config: WorkerConfig, handlers: Handlers) -> list[Queue]:
 class Assembly(Struct, frozen=True, kw_only=True):
     """What the parts of a worker are built from."""
 
-    config: WorkerConfig
+    settings: WorkerSettings
     handlers: Handlers
     broker: Broker
     registry: MetricRegistry
@@ -75,23 +75,23 @@ class Assembly(Struct, frozen=True, kw_only=True):
 
     def build(self) -> WorkerParts:
         """Return the parts, of which none works yet. To be called on the event loop, before any job runs."""
-        config, store, name = self.config, self.broker.store, consumer_name()
-        clean, slots, metrics = CleanContext(), Slots(config.concurrency), WorkerMetrics(self.registry)
-        metrics.watch_slots(config.concurrency, lambda: min(slots.busy, config.concurrency))
-        leases, processes = LeaseKeeper(config, name, asyncio.get_running_loop()), ProcessPool(config.app_refs)
+        settings, store, name = self.settings, self.broker.store, consumer_name()
+        clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
+        metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))
+        leases, processes = LeaseKeeper(settings, name, asyncio.get_running_loop()), ProcessPool(settings.app_refs)
         executor = self._executor(processes, metrics, clean)
         pipeline = Pipeline(
-            config, store, worker=name, slots=slots, leases=leases, executor=executor, metrics=metrics, clean=clean
+            settings, store, worker=name, slots=slots, leases=leases, executor=executor, metrics=metrics, clean=clean
         )
-        pulse, reader = Pulse("intake", max(3 * config.lease_s, SILENT_READ_S)), self.broker.reader()
-        queues = queues_of(config, self.handlers)
+        pulse, reader = Pulse("intake", max(3 * settings.lease_s, SILENT_READ_S)), self.broker.reader()
+        queues = queues_of(DEFAULT_TENANT, self.handlers)
         fetcher = Fetcher(
             store,
             reader,
             queues,
             consumer=name,
             slots=slots,
-            weights=config.weights,
+            weights=settings.weights,
             pulse=pulse,
             accept=pipeline.accept,
             decline=pipeline.decline,
@@ -113,49 +113,49 @@ class Assembly(Struct, frozen=True, kw_only=True):
         )
 
     def _executor(self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext) -> Executor:
-        config, broker = self.config, self.broker
+        settings, broker = self.settings, self.broker
         return Executor(
             self.handlers,
-            caller=Caller(config.concurrency, processes),
+            caller=Caller(settings.concurrency, processes),
             metrics=metrics,
             tracer=self.tracer,
             submitter=self._submitter(),
             states=self.states,
             clean=clean,
-            releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=config.code_version),
+            releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
         )
 
     def _submitter(self) -> ChildSubmitter:
-        config, broker = self.config, self.broker
-        own = [handler.registration(config.code_version) for handler in self.handlers.values()]
+        settings, broker = self.settings, self.broker
+        own = [handler.registration(settings.code_version) for handler in self.handlers.values()]
         return ChildSubmitter(
             broker.store,
             KnownQueues(broker.registry),
             TypeCatalogue(broker.registry, self.registry, own=own),
-            Admission(config.unknown_types),
+            Admission(settings.unknown_types),
             self.tracer,
-            config.tenant,
+            DEFAULT_TENANT,
             clock=broker.clock.now_s,
         )
 
     def _registrar(self, name: str, queues: list[Queue], pipeline: Pipeline) -> Registrar:
-        config = self.config
+        settings = self.settings
         return Registrar(
             self.broker.registry,
             name=name,
-            tenant=config.tenant,
+            tenant=DEFAULT_TENANT,
             handlers=self.handlers,
             queues=queues,
-            concurrency=config.concurrency,
+            concurrency=settings.concurrency,
             running=pipeline.running,
-            interval_s=config.beat_every_s,
-            code_version=config.code_version,
+            interval_s=settings.beat_every_s,
+            code_version=settings.code_version,
             release=self.release,
         )
 
     def _duties(self, registrar: Registrar, queues: list[Queue], fetcher: Fetcher) -> DutyRunner:
         finder = PartitionFinder(
-            self.broker.registry, self.config.tenant, self.handlers.keys(), known=queues, found=fetcher.add
+            self.broker.registry, DEFAULT_TENANT, self.handlers.keys(), known=queues, found=fetcher.add
         )
         metrics = DutyMetrics(self.registry, "workers")
         return DutyRunner([registrar, finder], metrics, needs={"redis": StoreUnavailableError})

@@ -20,7 +20,6 @@ from millstream_streams import Delivery, JobStore
 from millstream_telemetry import WorkerMetrics
 from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
-from millstream_workers.config import WorkerConfig
 from millstream_workers.fetching.slots import Slots
 from millstream_workers.keeping.committer import Committer, Finished
 from millstream_workers.keeping.lease_keeper import LeaseKeeper
@@ -29,6 +28,7 @@ from millstream_workers.running.execution import Execution
 from millstream_workers.running.executor import Executor
 from millstream_workers.running.quarantine import Quarantine
 from millstream_workers.running.task_pool import TaskPool
+from millstream_workers.settings import WorkerSettings
 
 
 class Pipeline:
@@ -36,7 +36,7 @@ class Pipeline:
 
     def __init__(
         self,
-        config: WorkerConfig,
+        settings: WorkerSettings,
         store: JobStore,
         *,
         worker: str,
@@ -51,13 +51,13 @@ class Pipeline:
         self._leases = leases
         self._executor = executor
         self._metrics = metrics
-        self.committer = Committer(store, metrics, worker, lease_s=config.lease_s, concluded=leases.let_go)
+        self.committer = Committer(store, metrics, worker, lease_s=settings.lease_s, concluded=leases.let_go)
         """Where outcomes wait for Redis. What it has concluded needs its lease no longer."""
-        self._quarantine = Quarantine(store, slots, self.committer, worker=worker, max_crashes=config.max_crashes)
+        self._quarantine = Quarantine(store, slots, self.committer, worker=worker, max_crashes=settings.max_crashes)
         self._task_pool = TaskPool(
             self._execute,
-            limit=config.concurrency,
-            cleanup_s=config.cleanup_s,
+            limit=settings.concurrency,
+            cleanup_s=settings.cleanup_s,
             clean=clean,
             give_up=self._hand_back,
         )

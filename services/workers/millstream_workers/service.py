@@ -1,24 +1,28 @@
 """Runs a worker for the handlers of some apps, from its first moment until it is told to stop."""
 
 import fnmatch
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
-from millstream import App
+from millstream import App, Discard, Snooze
 from millstream.handler import Handler
 from millstream_contracts import JobType, did_you_mean
-from millstream_runtime import FailureLog, HealthReport, heed_stop_signals, serve_admin
-from millstream_streams import NEEDS, open_broker
-from millstream_telemetry import JobTracer, MetricRegistry, RedisMetrics
+from millstream_runtime import Service, run_service, suitable_redis
+from millstream_streams import NEEDS
 from millstream_workers.assembly import Assembly, Handlers
-from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import NoHandlersError
+from millstream_workers.settings import WorkerSettings
 from millstream_workers.worker import Worker
+
+PATIENCE_S = 5.0
+"""How long a call that Redis does not answer is repeated."""
 
 
 def select_handlers(app: App, patterns: Sequence[str]) -> Handlers:
-    """Return the handlers whose types match one of the shell patterns. Raises: NoHandlersError."""
+    """Return the handlers whose types match one of the shell patterns, all without any. Raises: NoHandlersError."""
+    patterns = patterns or ("*",)
     for pattern in patterns:
         if not fnmatch.filter(app.handlers, pattern):
             raise NoHandlersError(f"no handler for `{pattern}`{did_you_mean(pattern, app.handlers)}")
@@ -29,45 +33,39 @@ def select_handlers(app: App, patterns: Sequence[str]) -> Handlers:
     }
 
 
-async def run_worker(
-    config: WorkerConfig,
-    app: App,
-    *,
-    tracer: JobTracer,
-    release: str = "",
-    abandon: Callable[[], None] | None = None,
-) -> None:
-    """Run a worker until SIGTERM or SIGINT; `abandon` ends the process beside handlers that do not end.
+def run_worker(settings: WorkerSettings, app: App, *, release: str = "") -> None:
+    """Run a worker until it is told to stop; an order to abandon ends the process beside handlers that do not end.
 
-    Raises: NoHandlersError, UnsuitableRedisError, RedisTlsError, AdminBindError.
+    Raises: NoHandlersError, UnsuitableRedisError, RedisTlsError, AdminBindError, TracingConfigError.
     """
-    handlers = select_handlers(app, config.types)
-    registry = MetricRegistry()
-    registry.register_types(handlers)
-    failures = FailureLog("connection to Redis")
-    report = HealthReport.waiting_for("workers", "redis", lambda: failures.last_error)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=registry, report=report))
-        orders = await stack.enter_async_context(heed_stop_signals())
-        broker = await stack.enter_async_context(
-            open_broker(config.redis, namespace=config.namespace, observer=RedisMetrics(registry))
-        )
-        if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, NEEDS["worker"])) is None:
-            return
-        failures.succeeded()
-        states = await stack.enter_async_context(_opened_apps(handlers.values()))
+    handlers = select_handlers(app, settings.types)
+    run_service(
+        "workers",
+        settings,
+        partial(_work, handlers=handlers, release=release),
+        # How a handler says what becomes of its job.
+        not_errors=(Snooze, Discard),
+    )
+
+
+async def _work(service: Service[WorkerSettings], *, handlers: Handlers, release: str) -> None:
+    service.metrics.register_types(handlers)
+    async with (
+        suitable_redis(service, NEEDS["worker"], patience_s=PATIENCE_S) as redis,
+        _opened_apps(handlers.values()) as states,
+    ):
         assembly = Assembly(
-            config=config,
+            settings=service.settings,
             handlers=handlers,
-            broker=broker,
-            registry=registry,
-            tracer=tracer,
+            broker=redis.broker,
+            registry=service.metrics,
+            tracer=service.tracer,
             states=states,
             release=release,
         )
-        worker = Worker(config, assembly.build(), abandon=abandon)
-        report.take_over(live=worker.live, ready=worker.ready)
-        await worker.run(orders)
+        worker = Worker(service.settings, assembly.build(), abandon=service.leave)
+        service.report.take_over(live=worker.live, ready=worker.ready)
+        await worker.run(service.orders)
 
 
 @asynccontextmanager

@@ -11,10 +11,10 @@ from millstream_runtime import Health, HealthCheck, StopOrders
 from millstream_streams import StoreFullError, StoreUnavailableError, backoff_s
 from millstream_workers.assembly import WorkerParts
 from millstream_workers.attempt.running import Running
-from millstream_workers.config import WorkerConfig
 from millstream_workers.keeping.committer import SHOWN_JOBS
 from millstream_workers.keeping.draining import STUBBORN_S, Drain
 from millstream_workers.running.task_guard import guard_tasks
+from millstream_workers.settings import WorkerSettings
 
 LOOP_TICK_S = 0.5
 INTERRUPT_EVERY_S = 0.05
@@ -23,10 +23,12 @@ INTERRUPT_EVERY_S = 0.05
 class Worker:
     """Runs the parts of a worker until it is told to stop."""
 
-    def __init__(self, config: WorkerConfig, parts: WorkerParts, *, abandon: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, settings: WorkerSettings, parts: WorkerParts, *, abandon: Callable[[], None] | None = None
+    ) -> None:
         """`abandon` ends the process beside handlers that do not end; without it they are waited for."""
         self.parts = parts
-        self._config = config
+        self._settings = settings
         self._abandon = abandon
         self._log = structlog.get_logger().bind(worker=parts.name)
 
@@ -40,7 +42,7 @@ class Worker:
             stack.push_async_callback(parts.reader.close)
             stack.push_async_callback(parts.processes.close)
             stack.enter_context(parts.leases)
-            self._log.info("worker started", concurrency=self._config.concurrency)
+            self._log.info("worker started", concurrency=self._settings.concurrency)
             await self._work(orders)
         await parts.registrar.leave()
         self._log.info("worker stopped")
@@ -78,8 +80,10 @@ class Worker:
             background.cancel_scope.cancel()
 
     async def _fetch_and_execute(self, orders: StopOrders) -> None:
-        config, parts = self._config, self.parts
-        drain = Drain(orders, parts.slots, parts.pipeline.running, grace_s=config.grace_s, cleanup_s=config.cleanup_s)
+        settings, parts = self._settings, self.parts
+        drain = Drain(
+            orders, parts.slots, parts.pipeline.running, grace_s=settings.grace_s, cleanup_s=settings.cleanup_s
+        )
         async with anyio.create_task_group() as tasks:
 
             def begin_to_drain() -> None:

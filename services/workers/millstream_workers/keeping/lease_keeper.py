@@ -20,8 +20,8 @@ from millstream_runtime import FailureLog, HealthCheck, Pulse
 from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, backoff_s, for_each_queue, open_broker
 from millstream_workers.attempt.attempt_result import Interruption
 from millstream_workers.attempt.running import Running
-from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import LeaseKeeperError
+from millstream_workers.settings import WorkerSettings
 
 SAFE_SHARE_OF_LEASE = 2 / 3
 """A handler is stopped after this part of its lease without a renewal: at the end of the lease another may start."""
@@ -42,7 +42,7 @@ class LeaseKeeper:
     - A handler is stopped on the loop: `call_soon_threadsafe` carries the order over.
     """
 
-    def __init__(self, config: WorkerConfig, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, config: WorkerSettings, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
         self._config = config
         self._consumer = consumer
         self._loop = loop
