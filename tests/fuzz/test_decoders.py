@@ -28,8 +28,8 @@ from millstream.errors import ApiError
 from millstream_contracts import Job, JobSpec, queue_of
 from millstream_contracts.ids import DEFAULT_TENANT
 from millstream_streams import CursorError
-from millstream_streams.listing import Cursor
-from millstream_streams.specs import UNREADABLE, read_spec, read_value
+from millstream_streams.reading.listing import Cursor
+from millstream_streams.store.specs import UNREADABLE, read_spec, read_value
 from millstream_workers.errors import ProcessDiedError
 from millstream_workers.isolation.frames import (
     HEADER,

@@ -35,7 +35,7 @@ from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.response import encode
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker
-from millstream_streams.views import job_from_fields
+from millstream_streams.reading.views import job_from_fields
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("any"))
 LISTS = (

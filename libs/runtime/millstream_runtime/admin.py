@@ -20,7 +20,7 @@ from millstream_contracts import Problem
 from millstream_runtime.announcing import announce
 from millstream_runtime.errors import AdminBindError
 from millstream_runtime.health import HealthReport
-from millstream_telemetry.registry import MetricRegistry
+from millstream_telemetry.metrics.registry import MetricRegistry
 
 _REQUEST_TIMEOUT_S = 10.0
 _POLL_S = 0.2

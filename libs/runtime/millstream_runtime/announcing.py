@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from millstream_telemetry import configured_logs
-from millstream_telemetry.log_calls import logger_class
+from millstream_telemetry.logs.calls import logger_class
 
 # By which address of this machine a server is reached that listens on all of them.
 _REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound

@@ -16,7 +16,7 @@ from millstream_contracts import Backoff
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, Pulse
 from millstream_runtime.wake import Wake
-from millstream_telemetry.metrics import DutyMetrics
+from millstream_telemetry.metrics.groups import DutyMetrics
 
 # Only ever shorter than the interval, because promises are made in intervals: "lease plus one reaper pass".
 _JITTER = (0.8, 1.0)

@@ -16,7 +16,7 @@ import structlog
 from millstream.handler import Handler
 from millstream_contracts import Backoff, JobType, Queue
 from millstream_streams import Delivery, JobStore, Registry, StoreError, digest_of
-from millstream_streams.specs import UNREADABLE
+from millstream_streams.store.specs import UNREADABLE
 from millstream_workers.attempt.attempt_result import Unreadable
 from millstream_workers.errors import UnreadableJobError
 

@@ -16,7 +16,7 @@ from millstream.handler import Handler
 from millstream_contracts import Dead as DeadOutcome
 from millstream_contracts import JobType, Outcome, Progress, RetryAt, TypePolicy
 from millstream_streams import Delivery
-from millstream_streams.specs import NewerSpec
+from millstream_streams.store.specs import NewerSpec
 from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
 from millstream_workers.attempt.attempt_result import (
     Happening,
