@@ -5,7 +5,7 @@ from types import ModuleType
 import httpx
 import httpx2
 import pytest
-from sdk.scripted_api import Connect, Lost, Reply, ScriptedApi, problem
+from sdk.client.scripted_api import Connect, Lost, Reply, ScriptedApi, problem
 
 from millstream import ApiError, Client, ConflictError, JobNotFoundError, SyncClient, UnavailableError
 

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sdk.contexts import make_context
-from sdk.smtp_sink import SmtpSink
+from sdk.handlers.smtp_sink import SmtpSink
 from speakers import speaker
 from waiting import wait_until
 
