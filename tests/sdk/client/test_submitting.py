@@ -165,7 +165,7 @@ async def test_submit_raises_when_key_cannot_be_a_header(connect: Connect, api: 
 
 
 async def test_submit_sends_traceparent_when_a_span_is_current(api: ScriptedApi) -> None:
-    """The job joins the trace of whoever submits it."""
+    """The job joins the trace in which it is submitted."""
     ids = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=trace.TraceFlags(1))
     token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids)))
     try:
