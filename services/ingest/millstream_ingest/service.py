@@ -8,8 +8,7 @@ import anyio
 import structlog
 import uvloop
 
-from millstream_ingest.api.app import create_app
-from millstream_ingest.api.fast_path import SubmissionDoor
+from millstream_ingest.api.app import create_asgi
 from millstream_ingest.assembly import Parts
 from millstream_ingest.config import IngestConfig
 from millstream_ingest.garbage_collection import pace_collector
@@ -68,7 +67,7 @@ async def serve_parts(
 ) -> None:
     """Serve opened parts until `stop` is set. Raises: BindError, AdminBindError."""
     config, log = parts.config, structlog.get_logger()
-    server = HttpServer(SubmissionDoor(create_app(parts), parts), config.host, config.port)
+    server = HttpServer(create_asgi(parts), config.host, config.port)
     async with _unwrapped(), anyio.create_task_group() as tasks:
         with serve_admin(config.admin_host, config.admin_port, registry=parts.registry, report=parts.health):
             tasks.start_soon(_run_until_stopped, server, stop)

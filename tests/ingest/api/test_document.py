@@ -10,7 +10,7 @@ from ingest.serving import JSON, MSGPACK, problem
 import millstream_contracts
 from millstream_contracts import Submission
 from millstream_ingest.api.app import create_app
-from millstream_ingest.api.operation import OPERATION_KEY
+from millstream_ingest.api.route import OPERATION_KEY
 from millstream_ingest.api.schemas import FIELD_DESCRIPTIONS, schemas_of
 
 PAGES = {"/docs", "/docs/assets/{file_path}", "/problems/{slug}"}

@@ -4,11 +4,12 @@ One that does not keep them is refused before work is done for it, and nobody ca
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from millstream_contracts import FieldError
 from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.headers import Headers
 from millstream_ingest.http.problems import BAD_REQUEST, OVERLOADED, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
 from millstream_ingest.http.read_timeouts import StallWatch
 from millstream_submission import MAX_QUOTED_CHARS
@@ -18,14 +19,6 @@ STALLED_AFTER_S = 10.0
 
 BODIES_IN_HAND = 4
 """How many bodies of the largest kind may be on their way at once; any number of smaller ones that take no more."""
-
-
-class Headers(Protocol):
-    """The headers of a request, each with all of its values."""
-
-    def getall(self, key: str, default: Any, /) -> Sequence[str]:
-        """Return all values of a header."""
-        ...
 
 
 class BodyReader:
@@ -38,12 +31,7 @@ class BodyReader:
     async def read(self, headers: Headers, receive: Callable[[], Awaitable[Any]], max_bytes: int) -> bytes:
         """Return a body. Raises: IngestError (400, 408, 413, 415, 503)."""
         _check_coding(headers)
-        return await self.read_announced(_check_announced(headers, max_bytes), receive, max_bytes)
-
-    async def read_announced(
-        self, announced: int | None, receive: Callable[[], Awaitable[Any]], max_bytes: int
-    ) -> bytes:
-        """Return a body that is as long as announced, where that is known. Raises: IngestError (400, 408, 413, 503)."""
+        announced = _check_announced(headers, max_bytes)
         chunks: list[bytes] = []
         size, held, more = 0, 0, True
         watched = self._stalls.begin()
@@ -90,10 +78,10 @@ def gone() -> IngestError:
 
 
 def _check_coding(headers: Headers) -> None:
-    given = headers.getall("content-encoding", ())
-    if given and (coding := ",".join(given).strip().lower()) not in {"", "identity"}:
+    coding = headers.get(b"content-encoding")
+    if coding is not None and (name := coding.decode("latin-1").strip().lower()) not in {"", "identity"}:
         # A few kilobytes of gzip can be 100 MB.
-        detail = f"`Content-Encoding: {coding[:MAX_QUOTED_CHARS]}` is not supported: send the body as it is"
+        detail = f"`Content-Encoding: {name[:MAX_QUOTED_CHARS]}` is not supported: send the body as it is"
         raise IngestError(UNSUPPORTED_MEDIA_TYPE, detail)
 
 
@@ -102,11 +90,12 @@ def _check_announced(headers: Headers, max_bytes: int) -> int | None:
 
     Returns: how long the body is; None when that is not known before its end.
     """
-    announced = ",".join(headers.getall("content-length", ()))
-    size = int(announced) if announced.isdecimal() else None
-    if size is None or headers.getall("transfer-encoding", ()):
+    announced = headers.get(b"content-length", b"")
+    # Of several, or of digits that are not ASCII, nothing is known.
+    if not announced.isdigit() or b"transfer-encoding" in headers:
         return None
-    if size > 2 * max_bytes or (size > max_bytes and headers.getall("expect", ())):
+    size = int(announced)
+    if size > 2 * max_bytes or (size > max_bytes and b"expect" in headers):
         raise _too_large(max_bytes)
     return size
 
