@@ -7,7 +7,7 @@ from typing import Any
 from draining import drain
 from rig import BATCH, NOOP, Rig, fill, median, report, rig
 
-from millstream_streams.keys import GROUP
+from millstream_streams.store.keys import GROUP
 
 
 async def main(options: Namespace) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from millstream_cli.embedded import start_embedded_redis
 from millstream_cli.supervisor import Supervisor, supervise
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Submission, new_job_id
 from millstream_streams import Broker, NewJob, assemble, open_broker
-from millstream_telemetry.tracing import DEFAULT_SAMPLED_SHARE
+from millstream_telemetry.tracing.setup import DEFAULT_SAMPLED_SHARE
 
 HERE = Path(__file__).parent
 CLI = (sys.executable, "-m", "millstream_cli.main")

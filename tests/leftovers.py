@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-# Every key of millstream_streams/keys.py behind its namespace, with its type.
+# Every key of millstream_streams/store/keys.py behind its namespace, with its type.
 _KNOWN = [
     (re.compile(pattern.encode(), re.DOTALL), kind)
     for pattern, kind in (

@@ -18,7 +18,7 @@ from streams.seeds import events
 
 from millstream_contracts import Event, JobSpec, Queue
 from millstream_streams import Broker
-from millstream_streams.keys import GROUP
+from millstream_streams.store.keys import GROUP
 
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 _decode_payload = msgspec.msgpack.Decoder(dict).decode

@@ -12,9 +12,9 @@ from chaos.ports import reserve_ports
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary, find_redis
-from millstream_streams.address import parse_redis_url
-from millstream_streams.connections import connect
-from millstream_streams.faults import persist
+from millstream_streams.connection.address import parse_redis_url
+from millstream_streams.connection.connections import connect
+from millstream_streams.connection.faults import persist
 
 HOST = "127.0.0.1"
 PATIENCE_S = 30.0

@@ -8,8 +8,8 @@ import sys
 from msgspec import Struct
 
 from millstream_cli.main import main
-from millstream_streams import store
-from millstream_streams.scripting import Script, load_script
+from millstream_streams.store import job_store
+from millstream_streams.store.scripting import Script, load_script
 
 
 class Bug(Struct, frozen=True, kw_only=True):
@@ -96,5 +96,5 @@ def load_sabotaged(name: str, wanted: str) -> Script:
 
 if __name__ == "__main__":
     bug_name = sys.argv.pop(1)
-    store.load_script = lambda wanted: load_sabotaged(bug_name, wanted)
+    job_store.load_script = lambda wanted: load_sabotaged(bug_name, wanted)
     main()

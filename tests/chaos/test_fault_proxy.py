@@ -9,8 +9,8 @@ from chaos.fault_proxy import FaultProxy
 from redis.exceptions import ConnectionError as RedisConnectionError
 from waiting import wait_until
 
-from millstream_streams.address import parse_redis_url
-from millstream_streams.connections import Client, close, connect
+from millstream_streams.connection.address import parse_redis_url
+from millstream_streams.connection.connections import Client, close, connect
 
 BROKEN = (RedisConnectionError, ConnectionError)
 """What a connection raises that was ended. Not a TimeoutError: nobody was kept waiting."""

@@ -15,7 +15,7 @@ from chaos.submitter import EVERYDAY, Wish
 from msgspec.structs import replace
 from waiting import wait_until
 
-from millstream_streams.scripting import load_script
+from millstream_streams.store.scripting import load_script
 
 SEED = 7
 SLOW = Wish(type="chaos.slow", seconds=(1.0, 2.0))

@@ -132,3 +132,79 @@ async def test_a_queue_that_nobody_has_registered_is_looked_at_when_a_hint_names
     await broker.client.srem(broker.keys.queues, queues[0].tag)
     agenda.look_at_all()
     assert await agenda.due() == sorted([new, *queues[1:]])
+
+
+async def test_a_hint_and_a_gap_wake_the_duty(agenda: Agenda, queues: list[Queue]) -> None:
+    """What is heard is looked at now; the duty would otherwise sleep until it comes back by itself."""
+    note_all(agenda, queues)
+    agenda.sleep_s()
+    for hear in (lambda: agenda.look_at(queues[0]), agenda.look_at_all):
+        assert not await agenda.wake.wait(0.0)
+        hear()
+        assert await agenda.wake.wait(0.0)
+
+
+async def test_a_gap_brings_every_queue_up_again_also_when_a_survey_is_far(agenda: Agenda, queues: list[Queue]) -> None:
+    """Each queue that was asked before the gap is due, whatever else has been planned."""
+    note_all(agenda, queues)
+    assert await agenda.due() == []
+    assert agenda.sleep_s() == pytest.approx(INTERVAL_S, abs=5)
+    agenda.look_at_all()
+    assert await agenda.due() == queues
+
+
+async def test_without_any_queue_the_next_survey_is_an_interval_away(agenda: Agenda) -> None:
+    """A system in which nothing was submitted yet is not asked again and again."""
+    assert await agenda.due() == []
+    assert agenda.sleep_s() == pytest.approx(INTERVAL_S, abs=5)
+
+
+async def test_the_first_of_several_times_brings_the_duty_back(agenda: Agenda, queues: list[Queue]) -> None:
+    """Whichever queue it is in."""
+    note_all(agenda, queues)
+    assert await agenda.due() == []
+    now = time.monotonic()
+    for queue, in_s in zip(queues, (300, 100, 200), strict=True):
+        agenda.note(queue, asked_at=now, next_in_ms=in_s * 1000)
+    assert agenda.sleep_s() == pytest.approx(100, abs=5)
+
+
+async def test_a_hint_that_comes_while_its_queue_is_looked_at_stays(agenda: Agenda, queues: list[Queue]) -> None:
+    """The look that is under way may have missed what the hint tells of."""
+    note_all(agenda, queues)
+    agenda.look_at(queues[0])
+    with agenda.look(queues[0]) as asked_at:
+        agenda.look_at(queues[0])
+    agenda.note(queues[0], asked_at=asked_at, next_in_ms=None)
+    assert await agenda.due() == queues[:1]
+
+
+async def test_a_look_is_timed_at_its_beginning(agenda: Agenda, queues: list[Queue]) -> None:
+    """A job that is stored while the answer is on its way is not in it, and has to be found an interval later."""
+    before = time.monotonic()
+    with agenda.look(queues[0]) as asked_at:
+        assert before <= asked_at <= time.monotonic()
+        agenda.look_at_all()
+    agenda.note(queues[0], asked_at=asked_at, next_in_ms=None)
+    note_all(agenda, queues[1:])
+    assert await agenda.due() == queues[:1]
+
+
+async def test_a_queue_that_is_gone_does_not_bring_the_duty_back(
+    broker: Broker, agenda: Agenda, queues: list[Queue]
+) -> None:
+    """Its last look would otherwise grow older for ever, and each survey look for it in vain."""
+    note_all(agenda, queues[:1], ago_s=INTERVAL_S / 2)
+    note_all(agenda, queues[1:])
+    await broker.client.srem(broker.keys.queues, queues[0].tag)
+    assert await agenda.due() == []
+    assert agenda.sleep_s() == pytest.approx(INTERVAL_S, abs=5)
+
+
+async def test_a_queue_that_gives_no_answer_is_not_surveyed_without_a_pause(
+    agenda: Agenda, queues: list[Queue]
+) -> None:
+    """The looks that a survey puts together are as far from the next survey."""
+    note_all(agenda, queues, ago_s=INTERVAL_S * (1 - AHEAD / 2))
+    assert await agenda.due() == queues
+    assert agenda.sleep_s() == pytest.approx(INTERVAL_S * AHEAD, abs=5)

@@ -2,8 +2,11 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Any
 
 import anyio
 import pytest
@@ -14,7 +17,17 @@ from streams.seeds import ERROR, commit, new_job, seed, seed_dead, seed_running,
 from topologies.postgres import find_postgres, local_postgres
 from waiting import wait_until
 
-from millstream_contracts import Queue, Succeeded
+from millstream_contracts import (
+    Event,
+    EventKind,
+    JobTransition,
+    JobType,
+    Queue,
+    QueueEvents,
+    Succeeded,
+    Tenant,
+    new_job_id,
+)
 from millstream_dispatcher import historian as module
 from millstream_dispatcher.agenda import Agenda
 from millstream_dispatcher.historian import GROUP, Historian
@@ -22,8 +35,8 @@ from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.service import historian
 from millstream_history import HistorySchemaError, HistoryUnavailableError, migrate, open_history
 from millstream_runtime import Duty, DutyRunner
-from millstream_streams import Broker
-from millstream_telemetry import DutyMetrics, MetricRegistry
+from millstream_streams import Broker, EventFeed, StoreUnavailableError, consumer_name
+from millstream_telemetry import DutyMetrics, HistoryMetrics, MetricRegistry
 
 STATES = "SELECT id, state, version FROM jobs ORDER BY id"
 KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"
@@ -103,8 +116,8 @@ async def test_more_than_fits_one_transaction_is_stored_in_several(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
     """Composing the next one while one is stored mixes nothing up."""
-    ids = [job_id for _ in range(12) for job_id in await seed(broker, queues[0], 100)]
-    deliveries = [one for _ in range(12) for one in await take(broker, queues[0], limit=100)]
+    ids = [job_id for _ in range(5) for job_id in await seed(broker, queues[0], 100)]
+    deliveries = [one for _ in range(5) for one in await take(broker, queues[0], limit=100)]
     async with historian_of(history_url, broker, metrics) as historian:
         await until_stored(historian, 2 * len(ids))
     assert await query(history_url, STATES) == [(job_id, "running", 2) for job_id in sorted(ids)]
@@ -132,13 +145,198 @@ async def test_what_a_dead_dispatcher_held_is_stored_by_another(
 ) -> None:
     """It was read and never acknowledged: once nobody has cared for it for a while, it goes on."""
     monkeypatch.setattr(module, "ABANDONED_S", 0.0)
-    [job_id] = await seed(broker, queues[0])
-    async with aclosing(broker.feed(group=GROUP, consumer="dead")) as dead:
-        await wait_until(lambda: dead.read(queues, entries=10), "the dead one has read it")
+    ids = [(await seed(broker, queue))[0] for queue in queues]
+    await read_by_another(broker, queues)
     async with historian_of(history_url, broker, metrics) as historian:
-        await until_stored(historian, 1)
-    assert await query(history_url, STATES) == [(job_id, "queued", 1)]
-    assert await held(broker, queues[0]) == 0
+        await until_stored(historian, 3)
+    assert await query(history_url, STATES) == [(job_id, "queued", 1) for job_id in sorted(ids)]
+    assert [await held(broker, queue) for queue in queues] == [0, 0, 0]
+
+
+async def read_by_another(broker: Broker, queues: list[Queue]) -> None:
+    """Have a consumer read what there is in each of these queues, and acknowledge none of it."""
+    async with aclosing(broker.feed(group=GROUP, consumer="another")) as another:
+        for queue in queues:
+            await wait_until(partial(another.read, [queue], entries=10), "the other one has read it")
+
+
+async def test_what_another_dispatcher_holds_is_left_to_it_while_it_may_be_storing(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """It takes a minute, and not a fraction of a second, before it is taken for dead."""
+    await seed(broker, queues[0])
+    await read_by_another(broker, queues[:1])
+    read_at = time.monotonic()
+    await wait_until(lambda: time.monotonic() - read_at > 0.1, "it has been held for a tenth of a second")
+    async with watched(history_url, broker, metrics, events=[]) as (historian, _):
+        assert (await historian.run_once()).stored == 0
+    assert await held(broker, queues[0]) == 1
+
+
+async def test_a_take_over_that_fails_is_tried_again_in_the_next_pass_and_then_not_for_a_while(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a dead dispatcher held waits for no further half a minute, and nothing is asked at every pass."""
+    monkeypatch.setattr(module, "ABANDONED_S", 0.0)
+    await seed(broker, queues[0])
+    await read_by_another(broker, queues[:1])
+    async with watched(history_url, broker, metrics, fails_at="take_over", events=[]) as (historian, feed):
+        with pytest.raises(StoreUnavailableError):
+            await historian.run_once()
+        assert (await historian.run_once()).stored == 1
+        for _ in range(3):
+            await historian.run_once()
+        assert feed.calls["take_over"] == 2
+
+
+async def test_the_list_of_queues_is_not_read_at_every_pass(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes follow each other at once while there is work, and a list of hundreds of queues costs more than they."""
+    asked: list[None] = []
+    known = broker.registry.queues
+
+    async def count() -> list[Queue]:
+        asked.append(None)
+        return await known()
+
+    monkeypatch.setattr(broker.registry, "queues", count)
+    monkeypatch.setattr(module, "QUEUES_EVERY_S", 600.0)
+    async with watched(history_url, broker, metrics, events=[]) as (historian, _):
+        for _ in range(3):
+            await historian.run_once()
+    assert len(asked) == 1
+
+
+async def test_some_entries_are_read_of_each_queue_however_many_there_are(
+    broker: Broker, history_url: str, metrics: MetricRegistry
+) -> None:
+    """With more queues than entries at once none of them is left out."""
+    for count, entries in ((1, module.ENTRIES_AT_ONCE), (500, module.ENTRIES_AT_LEAST)):
+        await broker.registry.add_queues([Queue(Tenant("t"), JobType("many"), number) for number in range(count)])
+        async with watched(history_url, broker, metrics, events=[]) as (historian, feed):
+            await historian.run_once()
+            assert feed.entries == entries
+
+
+async def test_the_lag_is_the_age_of_the_oldest_event_in_seconds(
+    broker: Broker, queues: list[Queue], metrics: MetricRegistry
+) -> None:
+    """Whichever place it has among those that wait."""
+    async with watched(AWAY, broker, metrics, events=made_up(queues[0], [10.0, 300.0, 20.0])) as (historian, _):
+        with pytest.raises(HistoryUnavailableError):
+            await historian.run_once()
+        assert lag(metrics) == pytest.approx(300, abs=30)
+
+
+async def test_an_event_of_more_jobs_than_fit_one_transaction_is_stored_alone(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """An event is never split, and one that is too large must not stop the history."""
+    events = made_up(queues[0], [1.0, 1.0], jobs=module.FEWEST_MOVES_AT_ONCE + 50)
+    async with watched(history_url, broker, metrics, events=events) as (historian, _):
+        stored = [(await historian.run_once()).stored for _ in range(2)]
+    assert stored == [150, 150]
+    assert await query(history_url, "SELECT count(*) FROM transitions") == [(300,)]
+
+
+async def test_transactions_grow_up_to_a_bound(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may be twice as large as the one before it, while what it holds is small."""
+    monkeypatch.setattr(module, "MOST_MOVES_AT_ONCE", 400)
+    async with watched(history_url, broker, metrics, events=made_up(queues[0], [1.0] * 170, jobs=10)) as (duty, _):
+        stored = [(await duty.run_once()).stored for _ in range(6)]
+    assert stored == [100, 200, 400, 400, 400, 200]
+
+
+async def test_a_newer_release_is_told_each_time_it_comes(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log shows when the tables were brought back, and when they were ahead again."""
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.0)
+    revision = (await query(history_url, "SELECT version_num FROM alembic_version"))[0][0]
+    with structlog.testing.capture_logs() as lines:
+        async with watched(history_url, broker, metrics, events=[]) as (historian, _):
+            for found in ("9999", "9999", revision, "9998"):
+                await execute(history_url, f"UPDATE alembic_version SET version_num = '{found}'")
+                await historian.run_once()
+    assert [line["revision"] for line in lines if "newer release" in line["event"]] == ["9999", "9998"]
+
+
+class WatchedFeed:
+    """A feed that counts what it is asked, fails at the first call of one kind, and can be given events to read."""
+
+    def __init__(self, feed: EventFeed, *, fails_at: str = "", events: list[QueueEvents] | None = None) -> None:
+        self._feed = feed
+        self._fails_at = fails_at
+        self._events = events
+        self.calls: Counter[str] = Counter()
+        self.entries = 0
+        """How many were asked for at the last read."""
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        if name == self._fails_at and self.calls[name] == 1:
+            return self._fail
+        return getattr(self._feed, name)
+
+    async def read(self, queues: list[Queue], *, entries: int) -> list[QueueEvents]:
+        """Return the given events once, and then nothing, at once; without them, what the feed has."""
+        self.entries = entries
+        if self._events is None:
+            return await self._feed.read(queues, entries=entries)
+        events, self._events = self._events, []
+        return events
+
+    async def _fail(self, *_: Any, **__: Any) -> None:
+        raise StoreUnavailableError("away")
+
+
+@asynccontextmanager
+async def watched(url: str, broker: Broker, metrics: MetricRegistry, **options: Any) -> AsyncIterator[Any]:
+    """Yield a historian, and its feed."""
+    async with (
+        open_history(url) as history,
+        aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed,
+    ):
+        watched = WatchedFeed(feed, **options)
+        yield Historian(watched, broker, history, HistoryMetrics(metrics)), watched
+
+
+def made_up(queue: Queue, ages_s: list[float], jobs: int = 1) -> list[QueueEvents]:
+    """Return events of these ages, each of so many jobs that Redis knows nothing of."""
+    now_ms = round(time.time() * 1000)
+
+    def transitions() -> list[JobTransition]:
+        return [JobTransition(new_job_id(queue), 2, "running", 1) for _ in range(jobs)]
+
+    return [
+        QueueEvents(
+            queue,
+            [
+                Event(f"1-{n}", EventKind.STARTED, now_ms - round(age_s * 1000), "w", transitions())
+                for n, age_s in enumerate(ages_s)
+            ],
+        )
+    ]
+
+
+AWAY = "postgresql://u@127.0.0.1:9/none"
+
+
+async def test_what_was_stored_and_not_acknowledged_is_acknowledged_in_the_next_pass(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """A dispatcher that lives keeps its events in hand until Redis has let go of them, and needs no minute for it."""
+    await seed(broker, queues[0], 3)
+    async with watched(history_url, broker, metrics, fails_at="acknowledge") as (duty, _):
+        with pytest.raises(StoreUnavailableError):
+            await until_stored(duty, 3)
+        assert await held(broker, queues[0]) == 1
+        assert (await duty.run_once()).stored == 3
+        assert await held(broker, queues[0]) == 0
+    assert len(await query(history_url, KINDS)) == 3
 
 
 async def test_what_was_acknowledged_by_nobody_and_stored_is_stored_once(
@@ -148,12 +346,8 @@ async def test_what_was_acknowledged_by_nobody_and_stored_is_stored_once(
     monkeypatch.setattr(module, "ABANDONED_S", 0.0)
     await seed(broker, queues[0], 3)
 
-    async def die(_: object) -> None:
-        raise ConnectionError
-
-    async with historian_of(history_url, broker, metrics) as dying:
-        monkeypatch.setattr(dying._feed, "acknowledge", die)
-        with pytest.raises(ConnectionError):
+    async with watched(history_url, broker, metrics, fails_at="acknowledge") as (dying, _):
+        with pytest.raises(StoreUnavailableError):
             await until_stored(dying, 3)
     assert await held(broker, queues[0]) == 1
     async with historian_of(history_url, broker, metrics) as heir:

@@ -28,13 +28,21 @@ from millstream.errors import ApiError
 from millstream_contracts import Job, JobSpec, queue_of
 from millstream_contracts.ids import DEFAULT_TENANT
 from millstream_streams import CursorError
-from millstream_streams.listing import Cursor
-from millstream_streams.specs import UNREADABLE, read_spec, read_value
+from millstream_streams.reading.listing import Cursor
+from millstream_streams.store.specs import UNREADABLE, read_spec, read_value
 from millstream_workers.errors import ProcessDiedError
-from millstream_workers.frames import HEADER, FailureReport, FrameBuffer, Order, Report, decode_report, encode_frame
-from millstream_workers.guard import KILL
-from millstream_workers.launcher import Launcher
-from millstream_workers.pooled_process import PooledProcess
+from millstream_workers.isolation.frames import (
+    HEADER,
+    FailureReport,
+    FrameBuffer,
+    Order,
+    Report,
+    decode_report,
+    encode_frame,
+)
+from millstream_workers.isolation.guard import KILL
+from millstream_workers.isolation.launcher import Launcher
+from millstream_workers.isolation.pooled_process import PooledProcess
 
 TESTS = Path(__file__).parents[1]
 fuzzed = hypothesis.settings(hypothesis.settings.get_profile("fuzz"), max_examples=300)
@@ -226,7 +234,7 @@ async def gives_up(folder: Path, data: bytes, *, stays: bool = False) -> None:
     said = folder / "said"
     said.write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("millstream_workers.pooled_process.END_WITHIN_S", 1.0)
+        patch.setattr("millstream_workers.isolation.pooled_process.END_WITHIN_S", 1.0)
         with anyio.fail_after(30), pytest.raises(ProcessDiedError):
             await PooledProcess.start(LyingLauncher(said, 60.0 if stays else 0.0))
 

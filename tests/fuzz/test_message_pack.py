@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream import App
-from millstream_streams.specs import read_spec
+from millstream_streams.store.specs import read_spec
 
 JSON = "application/json"
 MSGPACK = "application/vnd.msgpack"

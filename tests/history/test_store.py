@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import pytest
 from history_databases import execute, query
 from msgspec.structs import replace
@@ -24,7 +25,15 @@ from millstream_contracts import (
     moment,
     new_job_id,
 )
-from millstream_history import History, HistoryUnavailableError, HistoryUrlError, Rows, open_history, rows_of
+from millstream_history import (
+    History,
+    HistorySchemaError,
+    HistoryUnavailableError,
+    HistoryUrlError,
+    Rows,
+    open_history,
+    rows_of,
+)
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"), 3)
 ID = new_job_id(QUEUE)
@@ -207,6 +216,52 @@ async def test_a_batch_is_stored_whole_or_not_at_all(history: History, history_u
     assert await columns(history_url, "id") == []
     await history.store(batch(event(EventKind.STARTED, "running", 2)))
     assert await columns(history_url, "id") == [(ID,)]
+
+
+async def test_a_database_that_was_restored_is_looked_at_again(history: History, history_url: str) -> None:
+    """A failed batch may mean that another schema has come back, so the next one begins with the schema."""
+    await history.store(batch(event(EventKind.STARTED, "running", 2)))
+    await execute(history_url, "DROP TABLE jobs, transitions; UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(HistorySchemaError, match="other tables"):
+        await history.store(batch(event(EventKind.STARTED, "running", 2)))
+    with pytest.raises(HistorySchemaError, match=r"revision 0000.*`millstream migrate`"):
+        await history.store(batch(event(EventKind.STARTED, "running", 2)))
+
+
+def many_jobs(count: int) -> list[Job]:
+    """Return jobs whose ids are in no order."""
+    return [replace(JOB, id=new_job_id(QUEUE)) for _ in range(count)]
+
+
+def shuffled(jobs: list[Job], known: int, *, backwards: bool) -> Rows:
+    """Return what is stored of two events with all jobs, of which Redis still has the first few."""
+    step = -1 if backwards else 1
+    moves = [JobTransition(job.id, 2, "running", 1) for job in jobs[::step]]
+    events = [Event(f"{n}-0", EventKind.STARTED, NOW_MS, "w", some) for n, some in enumerate((moves[::2], moves[1::2]))]
+    return rows_of([QueueEvents(QUEUE, events)], {QUEUE: {job.id: job for job in jobs[:known][::step]}})
+
+
+def test_rows_have_one_order_whatever_the_order_of_events_and_jobs() -> None:
+    """Two writers of the same rows must take the locks of PostgreSQL in one order, or one of them is a deadlock's."""
+    jobs = many_jobs(20)
+    assert shuffled(jobs, 10, backwards=False) == shuffled(jobs, 10, backwards=True)
+
+
+def test_rows_of_an_event_that_comes_twice_can_be_put_in_order() -> None:
+    """The second time its error has been given away, and a text and nothing cannot be compared."""
+    failed = event(EventKind.DEAD, "dead", 3)
+    rows = batch(failed, failed, job=replace(JOB, state=JobState.DEAD, version=3, error=ERROR))
+    assert [row[:3] for row in rows.transitions] == [("default", ID, 3)] * 2
+
+
+async def test_two_writers_of_the_same_rows_both_end(history: History, history_url: str) -> None:
+    """What a dispatcher took over may still be stored by the one that it was taken from."""
+    jobs = many_jobs(200)
+    async with open_history(history_url) as other, anyio.create_task_group() as tasks:
+        for writer, backwards in ((history, False), (other, True)):
+            for _ in range(5):
+                tasks.start_soon(writer.store, shuffled(jobs, 100, backwards=backwards))
+    assert await query(history_url, "SELECT count(*) FROM transitions") == [(200,)]
 
 
 async def test_a_database_that_is_away_is_said_to_be_without_a_word_of_the_payload() -> None:

@@ -5,15 +5,17 @@ from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 from scripts_seen import ScriptsSeen
 from streams.seeds import seed, seed_running, seed_worker, take_one
+from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, WorkerInfo
-from millstream_reaper.config import ReaperConfig
 from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.service import duties_of
+from millstream_reaper.settings import ReaperSettings
 from millstream_reaper.sweeper import Sweeper
-from millstream_streams import Broker, JobStore, parse_redis_url
+from millstream_streams import Broker, JobStore
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
 
 
@@ -63,6 +65,36 @@ async def test_trimmer_counts_what_nobody_had_seen(
     left = await broker.client.xlen(broker.keys.of(queues[0]).events)
     assert (found.removed, found.lost) == (0, 1000 - left)
     assert metrics.get_sample_value("millstream_events_lost_total") == found.lost > 0
+
+
+async def test_trimmer_counts_each_loss_once_and_says_where_it_was(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """What is counted, what the pass returns and what is gone from the streams is one number."""
+    for queue, count in ((queues[0], 1000), (queues[2], 700)):
+        await fill_events(broker, queue, count)
+        await broker.client.xgroup_create(broker.keys.of(queue).events, "history", "0")
+    with structlog.testing.capture_logs() as lines:
+        found = await trimmer(broker, metrics, keep=0, cap=300).run_once()
+    left = [await broker.client.xlen(broker.keys.of(queue).events) for queue in (queues[0], queues[2])]
+    assert found.lost == 1700 - sum(left)
+    assert metrics.get_sample_value("millstream_events_lost_total") == found.lost
+    assert [(line["event"], line["log_level"], line["type"], line["entries"], line["cap"]) for line in lines] == [
+        ("events lost", "error", "email.send", 1000 - left[0], 300),
+        ("events lost", "error", "report", 700 - left[1], 300),
+    ]
+
+
+async def test_trimmer_leaves_a_stream_alone_for_a_number_of_its_own_intervals(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Without an interval there is nothing to wait for."""
+    seen = ScriptsSeen()
+    store = JobStore(broker.client, broker.keys, observer=seen)
+    duty = EventTrimmer(store, broker.registry, ReaperMetrics(metrics), keep=100, cap=300, interval_s=0.0)
+    for _ in range(2):
+        await duty.run_once()
+        assert seen.take() == {"trim_events": 3}
 
 
 @pytest.fixture
@@ -145,12 +177,66 @@ async def test_sweeper_leaves_consumers_that_were_seen_lately(broker: Broker, qu
     assert (await sweeper(broker, consumer_idle_s=3600.0).run_once()).consumers == 0
 
 
+async def test_sweeper_measures_silence_in_seconds(broker: Broker, queues: list[Queue]) -> None:
+    """A consumer that was idle for a tenth of a second is not one that was idle for minutes."""
+    await seed(broker, queues[0])
+    delivery = await take_one(broker, queues[0], "idle")
+    await broker.store.hand_back(queues[0], worker="idle", deliveries=[delivery])
+
+    async def idle_ms() -> int:
+        rows = await broker.client.xinfo_consumers(broker.keys.of(queues[0]).ready[1], "workers")
+        return min(row["idle"] for row in rows)
+
+    async def has_been_idle() -> bool:
+        return await idle_ms() > 100
+
+    await wait_until(has_been_idle, "the consumer has been idle for a tenth of a second")
+    assert (await sweeper(broker, consumer_idle_s=60.0).run_once()).consumers == 0
+    assert (await sweeper(broker, consumer_idle_s=0.1).run_once()).consumers == 1
+
+
+async def test_sweeper_says_which_worker_is_gone(broker: Broker, queues: list[Queue]) -> None:
+    """An operator who looks for a worker finds when it was given up."""
+    await seed_worker(broker, worker("gone"), silent_s=61)
+    with structlog.testing.capture_logs() as lines:
+        await sweeper(broker).run_once()
+    assert [(line["event"], line["log_level"], line["worker"]) for line in lines] == [
+        ("worker is gone", "warning", "gone")
+    ]
+
+
+async def test_each_bound_of_the_settings_reaches_the_duty_that_it_is_meant_for(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Silent workers and idle consumers have bounds of their own, and so have what is kept and what is kept at most."""
+    config = ReaperSettings(
+        redis_url="redis://127.0.0.1",
+        events_kept=600,
+        consumer_idle_s=3600.0,
+        worker_silent_s=10.0,
+    )
+    made = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None), events_kept_unread=100)
+    duties = {duty.name: duty for duty in made}
+    await seed_worker(broker, worker("gone"), silent_s=11)
+    held = await seed_running(broker, queues[0], "idle")
+    await broker.store.hand_back(queues[0], worker="idle", deliveries=[held])
+    swept = await duties["sweeper"].run_once()
+    assert (swept.workers, swept.consumers) == (1, 0)
+    await fill_events(broker, queues[1], 1000)
+    await fill_events(broker, queues[2], 1000)
+    await broker.client.xgroup_create(broker.keys.of(queues[2]).events, "history", "0")
+    await duties["event-trimmer"].run_once()
+    left = [await broker.client.xlen(broker.keys.of(queue).events) for queue in queues[1:]]
+    assert 100 <= left[0] < 300
+    assert 600 <= left[1] < 800
+
+
 @pytest.mark.parametrize("name", ["recoverer", "event-trimmer", "sweeper"])
 async def test_a_duty_does_nothing_on_queues_that_were_never_used(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
 ) -> None:
     """And makes nothing: looking leaves no key behind."""
-    config = ReaperConfig(redis=parse_redis_url("redis://127.0.0.1"), lease_s=0.0)
+    config = ReaperSettings(redis_url="redis://127.0.0.1", lease_s=0.0)
     (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     before = sorted(await broker.client.keys(f"{broker.keys.namespace}:*"))
     await duty.run_once()
@@ -170,7 +256,7 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
     await fill_events(broker, queues[2], 500)
     held = await seed_running(broker, queues[0], "empty")
     await broker.store.hand_back(queues[0], worker="empty", deliveries=[held])
-    config = ReaperConfig(redis=parse_redis_url("redis://127.0.0.1"), events_kept=100, consumer_idle_s=0.0)
+    config = ReaperSettings(redis_url="redis://127.0.0.1", events_kept=100, consumer_idle_s=0.0)
     (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     # What no consumer can be in is nothing to complain of.
     with nullcontext() if name == "sweeper" else pytest.raises(Exception, match="WRONGTYPE"):
@@ -185,7 +271,7 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
 
 async def test_the_list_of_duties_tells_what_a_reaper_does(broker: Broker, metrics: MetricRegistry) -> None:
     """Each at its own interval."""
-    config = ReaperConfig(redis=parse_redis_url("redis://127.0.0.1"), recover_every_s=1.0, trim_every_s=3.0)
+    config = ReaperSettings(redis_url="redis://127.0.0.1", interval_s=1.0, trim_every_s=3.0)
     duties = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None))
     assert {duty.name: duty.interval_s for duty in duties} == {
         "recoverer": 1.0,

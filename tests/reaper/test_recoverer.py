@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+import structlog
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -14,7 +15,7 @@ from streams.seeds import commit, job_of, lease, new_job, seed, seed_running, ta
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
-from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, Queue
+from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, Priority, Queue
 from millstream_reaper.recoverer import Recoverer, Recoveries
 from millstream_streams import Broker, CommitCode, Delivery, JobStore, StoreUnavailableError, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
@@ -86,6 +87,44 @@ async def test_run_once_leaves_leases_that_have_not_run_out(
     assert await commit(broker, held) is CommitCode.COMMITTED
 
 
+async def test_run_once_takes_back_a_delivery_when_its_lease_has_run_out_and_not_before(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A lease is measured in seconds, whatever the priority of the job."""
+    jobs = [await seed_running(broker, queues[0], priority=priority) for priority in Priority]
+    for leases, taken_back in ((0.9, 0), (1.1, 3)):
+        for delivery in jobs:
+            await age(broker, delivery, leases)
+        assert (await make(broker, metrics, lease_s=LEASE_S).run_once()).requeued == taken_back
+
+
+async def test_run_once_says_whose_job_it_took_back(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """The log tells which worker vanished with which job, and what became of the job."""
+    held = await seed_running(broker, queues[0], "w1")
+    with structlog.testing.capture_logs() as lines:
+        await make(broker, metrics, max_crashes=2).run_once()
+        await take_one(broker, queues[0], "w2")
+        await make(broker, metrics, max_crashes=2).run_once()
+    assert [
+        {name: line[name] for name in ("event", "log_level", "job_id", "type", "worker", "reason")} for line in lines
+    ] == [
+        {
+            "event": event,
+            "log_level": level,
+            "job_id": held.id,
+            "type": "email.send",
+            "worker": worker,
+            "reason": reason,
+        }
+        for event, level, worker, reason in (
+            ("recovered", "warning", "w1", "lease_expired"),
+            ("buried", "error", "w2", "crashed"),
+        )
+    ]
+
+
 async def test_run_once_buries_a_job_that_has_crashed_too_often(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
@@ -120,12 +159,13 @@ async def test_run_once_charges_nothing_for_what_was_only_read(
 
 
 async def test_run_once_counts_strays(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
-    """An entry whose job is gone is removed and seen."""
-    held = await seed_running(broker, queues[0])
-    await broker.client.delete(broker.keys.of(queues[0]).job(held.id))
+    """Entries whose jobs are gone are removed and seen."""
+    for _ in range(3):
+        held = await seed_running(broker, queues[0])
+        await broker.client.delete(broker.keys.of(queues[0]).job(held.id))
     found = await make(broker, metrics).run_once()
-    assert (found.requeued, found.strays) == (0, 1)
-    assert counted(metrics, "email.send") == {"stray": 1}
+    assert (found.requeued, found.strays) == (0, 3)
+    assert counted(metrics, "email.send") == {"stray": 3}
 
 
 async def test_reapers_that_pass_at_once_take_each_job_back_once(
@@ -155,7 +195,9 @@ async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
     """Who looks at the trace sees why there is a second attempt."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    spec = JobSpec(msgspec.Raw(b"\xc0"), 0, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+    spec = JobSpec(
+        msgspec.Raw(b"\xc0"), 0, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01", tracestate="vendor=1"
+    )
     job = msgspec.structs.replace(new_job(queues[0]), spec=msgspec.msgpack.encode(spec))
     await broker.store.enqueue(queues[0], [job])
     recoverer = make(broker, metrics, JobTracer(provider), max_crashes=2)
@@ -165,6 +207,15 @@ async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
     spans = exporter.get_finished_spans()
     assert [span.name for span in spans] == ["recover", "bury"]
     assert {f"{span.context.trace_id:032x}" for span in spans if span.context} == {"a" * 32}
+    assert [span.context.trace_state.to_header() for span in spans if span.context] == ["vendor=1"] * 2
+    assert [dict(span.attributes or {}) for span in spans] == [
+        {
+            "messaging.destination.name": "email.send",
+            "messaging.message.id": job.id,
+            "millstream.job.reason": reason,
+        }
+        for reason in ("lease_expired", "crashed")
+    ]
     provider.shutdown()
 
 
@@ -196,10 +247,10 @@ async def test_run_once_is_not_stopped_by_a_tag_that_nobody_can_read(
     assert (await job_of(broker, queues[0], held.id)).state is JobState.QUEUED
 
 
-async def age(broker: Broker, delivery: Delivery) -> None:
-    """Let a delivery look as if its worker had been silent for twice the lease."""
+async def age(broker: Broker, delivery: Delivery, leases: float = 2.0) -> None:
+    """Let a delivery look as if its worker had been silent for twice the lease, or for another part of it."""
     stream = broker.keys.of(delivery.queue).ready[delivery.priority_index - 1]
-    idle_ms = round(2 * LEASE_S * 1000)
+    idle_ms = round(leases * LEASE_S * 1000)
     await broker.client.xclaim(stream, "workers", "w1", 0, [delivery.entry], idle=idle_ms, justid=True)
 
 
@@ -365,6 +416,37 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
         await wait_until(is_vanished_taken_back, "what nobody renews is taken back after the mercy")
         job = await job_of(broker, held_queue, alive.id)
         assert (job.state, job.crashes) == (JobState.RUNNING, 0)
+
+
+async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Workers could not renew while it waited; what nobody renews within a lease is taken back then."""
+    lease_s = 0.2
+    recoverer = make(broker, metrics, lease_s=lease_s, was_away=True)
+    held = await seed_running(broker, queues[2])
+    await age(broker, held)
+    began = time.monotonic()
+    assert (await recoverer.run_once()).requeued == 0
+
+    async def is_taken_back() -> bool:
+        return (await recoverer.run_once()).requeued == 1
+
+    await wait_until(is_taken_back, "the job is taken back")
+    assert time.monotonic() - began >= lease_s
+
+
+async def test_a_pass_within_the_interval_is_no_outage(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """An interval may be longer than a lease: leases that run out between two passes are taken back in the second."""
+    lease_s = 0.1
+    recoverer = make(broker, metrics, lease_s=lease_s)
+    await recoverer.run_once()
+    passed_at = time.monotonic()
+    await seed_running(broker, queues[2])
+    await wait_until(lambda: time.monotonic() - passed_at > 2 * lease_s, "the lease has run out")
+    assert (await recoverer.run_once()).requeued == 1
 
 
 async def test_a_reaper_that_has_just_started_shows_no_mercy(

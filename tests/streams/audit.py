@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from millstream_contracts import JobId, JobState, Queue
 from millstream_streams import Broker
-from millstream_streams.keys import GROUP, PRIORITIES
+from millstream_streams.store.keys import GROUP, PRIORITIES
 
 Hash = dict[str, bytes]
 

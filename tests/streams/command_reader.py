@@ -8,9 +8,9 @@ from pathlib import Path
 import redis.asyncio
 from streams.script_reader import commands_of, hints_of
 
-from millstream_streams.scripting import FLEET, script_names
+from millstream_streams.store.scripting import FLEET, script_names
 
-_PACKAGE = Path(str(files("millstream_streams")))
+_READING = Path(str(files("millstream_streams"))) / "reading"
 _RECEIVERS = {"client", "_client", "_control", "_reading", "_blocking", "pipeline", "pubsub", "connection", "execute"}
 _SUBCOMMANDS = {
     "xgroup_create": "xgroup|create",
@@ -23,13 +23,13 @@ _PARTS = {
     "registry": "registry",
     "views": "views",
     "listing": "listing",
-    "reader": "reading",
+    "reader": "ready_reader",
     "feed": "event_feed",
-    "store": "store",
+    "store": "job_store",
 }
 """What services call a part of the store, and the module that it is of."""
 
-_CALLS_OTHERS = {"reading": ["consumers"], "event_feed": ["consumers", "views"], "listing": ["views"]}
+_CALLS_OTHERS = {"ready_reader": ["consumers"], "event_feed": ["consumers", "views"], "listing": ["views"]}
 
 
 def uses_of(folder: Path) -> set[tuple[str, str]]:
@@ -134,7 +134,7 @@ def _is_command(name: str) -> bool:
 
 @cache
 def _tree(module: str) -> ast.AST:
-    return ast.parse((_PACKAGE / f"{module}.py").read_text())
+    return ast.parse((_READING / f"{module}.py").read_text())
 
 
 def _name(node: ast.AST) -> str:

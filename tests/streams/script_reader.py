@@ -5,7 +5,7 @@ from importlib.resources import files
 
 from msgspec import Struct
 
-from millstream_streams.scripting import FLEET
+from millstream_streams.store.scripting import FLEET
 
 _FOLDER = files("millstream_streams") / "scripts"
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}

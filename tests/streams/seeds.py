@@ -20,7 +20,7 @@ from millstream_contracts import (
     new_job_id,
 )
 from millstream_streams import Broker, Commit, CommitCode, Delivery, Lease, NewJob
-from millstream_streams.specs import read_event
+from millstream_streams.store.specs import read_event
 
 TTL_MS = 3_600_000
 FAR_MS = 3_600_000

@@ -6,9 +6,12 @@ _TESTS_OF_TESTS = "it tests the tests, and one server shows whether they can fai
 _TEXT = "it is about text that is refused before a server sees it"
 _NAMES_SINGLE = "it expects a single server, and the cluster and Sentinel have such a test of their own"
 _PROXY = "its proxy stands before one server, and answers here come from others"
+_OURS = "it is about what scripts say, and every server does what they say"
 _ASKS_ONE = "it asks one server who listens, and each of a cluster knows only its own listeners"
 
 ONCE = {
+    "test_hints_of_scripts": _OURS,
+    "test_second_lives": _OURS,
     "test_mutations": _TESTS_OF_TESTS,
     "test_listing.test_a_forged_cursor_is_refused": _TEXT,
 }

@@ -3,15 +3,15 @@
 import pytest
 
 from millstream_streams import RedisUrlError, open_broker
-from millstream_streams.address import RedisAddress, parse_redis_url
-from millstream_streams.connections import (
+from millstream_streams.connection.address import RedisAddress, parse_redis_url
+from millstream_streams.connection.connections import (
     BLOCKING_MARGIN_S,
     COMMAND_TIMEOUT_S,
     close,
     connect,
 )
-from millstream_streams.diagnosis import NotConnectedError
-from millstream_streams.turns import InTurnPool, InTurnSentinelPool
+from millstream_streams.connection.diagnosis import NotConnectedError
+from millstream_streams.connection.turns import InTurnPool, InTurnSentinelPool
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from topologies.sentinel import SentinelTrio, sentinel_trio
 
 from millstream_cli.redis_finder import RedisBinary
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
-from millstream_streams import Broker, Durability, EnqueueCode, NotDurableError, open_broker, store
+from millstream_streams import Broker, Durability, EnqueueCode, NotDurableError, open_broker
+from millstream_streams.store import job_store
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 
@@ -39,7 +40,7 @@ async def test_a_job_that_no_replica_has_is_not_confirmed_however_often_it_is_se
     replicated: Broker, trio: SentinelTrio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is stored, the same one job, and nobody is told that it could outlive the primary."""
-    monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 200))
+    monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 200))
     job = new_job(QUEUE)
     await replicated.ping()
     trio.replica.freeze()
@@ -58,7 +59,7 @@ async def test_a_job_is_not_confirmed_as_replicated_where_there_is_no_replica(
     broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To say yes there would be a lie; the job is stored all the same."""
-    monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
+    monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
     if broker.address.mode == "sentinel":
         pytest.skip("there is a replica")
     with pytest.raises(NotDurableError):

@@ -1,5 +1,6 @@
 """Calls outlast a Redis that is away for a moment, and say in our words what is wrong when it stays away."""
 
+import random
 import socket
 
 import anyio
@@ -27,8 +28,8 @@ from millstream_streams import (
     backoff_s,
     open_broker,
 )
-from millstream_streams.faults import LONGEST_DELAY_S, persist, translate
-from millstream_streams.scripting import load_script
+from millstream_streams.connection.faults import LONGEST_DELAY_S, persist, translate
+from millstream_streams.store.scripting import load_script
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 SCRIPT_6_2 = "Error running script (call to f_66d6746baf9641d3977a12a0a8abe1247bea3881): @user_script:158: "
@@ -147,6 +148,17 @@ def test_translate_does_not_repeat_what_the_error_carries() -> None:
 def test_backoff_stays_within_its_bounds(failures: int) -> None:
     """However often it failed, the next try comes after some time, and within the longest delay."""
     assert 0 < backoff_s(failures) <= LONGEST_DELAY_S
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3, 8, 100])
+def test_backoff_has_full_jitter(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that lost Redis together do not come back together: each draws from a tenth of the bound to all of it."""
+    bound = min(0.05 * 2 ** (failures - 1), 5.0)
+    drawn = {backoff_s(failures) for _ in range(50)}
+    assert len(drawn) > 40
+    assert all(bound / 10 <= delay_s <= bound for delay_s in drawn)
+    monkeypatch.setattr(random, "uniform", lambda low, high: (low, high))
+    assert backoff_s(failures) == (pytest.approx(bound / 10), pytest.approx(bound))
 
 
 async def test_persist_raises_what_was_wrong_once_patience_has_run_out() -> None:

@@ -1,8 +1,9 @@
 """trim_events.lua and sweep_consumers.lua: what is no longer needed goes, and nothing else does."""
 
+import pytest
 from streams.seeds import kinds, recover_all, seed, seed_running, take, take_one
 
-from millstream_contracts import Queue
+from millstream_contracts import Priority, Queue
 from millstream_streams import Broker
 
 MANY = 10_000
@@ -87,6 +88,22 @@ async def test_sweep_consumers_removes_those_that_hold_nothing(broker: Broker, q
     assert await consumers(broker, queue) == {"busy"}
     assert await broker.store.sweep_consumers(queue, idle_ms=0) == 0
     assert [one.id for one in (running,)] == await recover_all(broker, queue)
+
+
+@pytest.mark.parametrize("consumers", [1, 2])
+@pytest.mark.parametrize("place", [*Priority, "events"])
+async def test_sweep_consumers_looks_at_every_stream_and_at_every_consumer(
+    broker: Broker, queue: Queue, place: str, consumers: int
+) -> None:
+    """The consumers of each priority and those that follow the events are removed, all of them, and no others."""
+    keys = broker.keys.of(queue)
+    streams = {**dict(zip(Priority, keys.ready, strict=True)), "events": keys.events}
+    for stream in streams.values():
+        await broker.client.xgroup_create(stream, "workers", "0", mkstream=True)
+    for number in range(consumers):
+        await broker.client.xgroup_createconsumer(streams[place], "workers", f"gone-{number}")
+    assert await broker.store.sweep_consumers(queue, idle_ms=0) == consumers
+    assert await broker.client.xinfo_consumers(streams[place], "workers") == []
 
 
 async def test_sweep_consumers_keeps_one_that_was_seen_lately(broker: Broker, queue: Queue) -> None:

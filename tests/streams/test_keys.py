@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from millstream_contracts import DEFAULT_TENANT, NAME_PATTERN, JobType, Queue, Tenant, limits, new_job_id
-from millstream_streams.keys import PRIORITIES, Keys, QueueKeys
+from millstream_streams.store.keys import PRIORITIES, Keys, QueueKeys
 
 names = st.one_of(
     st.from_regex(NAME_PATTERN, fullmatch=True),

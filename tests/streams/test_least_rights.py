@@ -14,9 +14,10 @@ from topologies.nodes import HOST, Node
 
 from millstream_cli.redis_finder import RedisBinary
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
-from millstream_streams import ANY_SERVICE, NEEDS, Broker, Needs, open_broker, store
-from millstream_streams.keys import Keys
-from millstream_streams.needs import CONNECTING, ON_A_CLUSTER, SCRIPTING
+from millstream_streams import ANY_SERVICE, NEEDS, Broker, Needs, open_broker
+from millstream_streams.store import job_store
+from millstream_streams.store.keys import Keys
+from millstream_streams.suitability.needs import CONNECTING, ON_A_CLUSTER, SCRIPTING
 
 SERVICES = Path(__file__).parents[2] / "services"
 SUBMISSION = "../libs/submission"
@@ -50,7 +51,7 @@ def uses_in(service: str) -> set[tuple[str, str]]:
 
 def test_an_extra_is_what_a_part_of_a_service_sends() -> None:
     """Ingest waits for confirmations; a worker that stops ends its blocking read."""
-    assert {words[0].lower() for words in store._CONFIRMATIONS.values()} == {*NEEDS["ingest"].extras}
+    assert {words[0].lower() for words in job_store._CONFIRMATIONS.values()} == {*NEEDS["ingest"].extras}
     assert {*NEEDS["worker"].extras} <= commands_used(uses_in("worker"))
 
 

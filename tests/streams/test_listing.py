@@ -12,7 +12,7 @@ from streams.seeds import ERROR, FAR_MS, TTL_MS, fields_of, make_due, new_job, s
 
 from millstream_contracts import DEFAULT_TENANT, Dead, JobId, JobState, JobType, Priority, Queue
 from millstream_streams import LISTABLE_STATES, Broker, Commit, CursorError
-from millstream_streams.listing import Cursor
+from millstream_streams.reading.listing import Cursor
 
 _batches = itertools.count()
 

@@ -10,7 +10,7 @@ from streams.seeds import ERROR, TTL_MS, commit, everything, job_of, lease, new_
 
 from millstream_contracts import Dead, JobState, Queue, RetryAt, Succeeded
 from millstream_streams import ActionCode, Broker, Commit, CommitCode, EnqueueCode, LeaseCode, open_broker
-from millstream_streams.scripting import load_script, script_names
+from millstream_streams.store.scripting import load_script, script_names
 
 
 class Faults:

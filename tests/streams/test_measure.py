@@ -1,5 +1,8 @@
 """measure.lua: the counts of a queue are those of its jobs."""
 
+import itertools
+
+import pytest
 from streams.seeds import (
     FAR_MS,
     LONG_AGO_MS,
@@ -71,6 +74,18 @@ async def test_measure_tells_the_age_of_the_job_that_has_waited_longest(broker: 
     assert HOUR_MS <= (await broker.store.measure(queue)).oldest_ready_age_ms < 2 * HOUR_MS
     await take(broker, queue, limit=1)
     assert (await broker.store.measure(queue)).oldest_ready_age_ms == 0
+
+
+@pytest.mark.parametrize("oldest_first", list(itertools.permutations(Priority)), ids=" ".join)
+async def test_measure_tells_the_age_of_the_job_that_has_waited_longest_of_all_priorities(
+    broker: Broker, queue: Queue, oldest_first: tuple[Priority, ...]
+) -> None:
+    """The oldest ready job counts, whichever priority it has: an alert on its age must not miss a starved queue."""
+    now_ms = int((await broker.client.time())[0]) * 1000
+    for hours, priority in enumerate(reversed(oldest_first), start=1):
+        (job_id,) = await seed(broker, queue, priority=priority)
+        await broker.client.hset(broker.keys.of(queue).job(job_id), "ready_at", now_ms - hours * HOUR_MS)
+    assert 3 * HOUR_MS <= (await broker.store.measure(queue)).oldest_ready_age_ms < 4 * HOUR_MS
 
 
 async def test_measure_tells_the_age_of_the_oldest_dead_letter(broker: Broker, torn_queue: Queue) -> None:

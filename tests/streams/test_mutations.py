@@ -25,8 +25,9 @@ from streams.audit import audit
 from streams.test_state_machine import Transitions
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue, Succeeded
-from millstream_streams import Broker, open_broker, store
-from millstream_streams.scripting import Script, load_script
+from millstream_streams import Broker, open_broker
+from millstream_streams.store import job_store
+from millstream_streams.store.scripting import Script, load_script
 
 Test = Callable[[Broker, Queue], Awaitable[None]]
 
@@ -239,7 +240,7 @@ async def test_a_broken_script_turns_a_test_red(doomed: Broker, monkeypatch: pyt
     mutation, queue = MUTATIONS[name], Queue(DEFAULT_TENANT, JobType("email.send"))
     await run(mutation.test, doomed, queue)
     await doomed.client.delete(*[key async for key in doomed.client.scan_iter(match=f"{doomed.keys.namespace}:*")])
-    monkeypatch.setattr(store, "load_script", mutation.load)
+    monkeypatch.setattr(job_store, "load_script", mutation.load)
     with pytest.raises((AssertionError, ValueError)):
         await run(mutation.test, doomed, queue)
 
@@ -247,7 +248,7 @@ async def test_a_broken_script_turns_a_test_red(doomed: Broker, monkeypatch: pyt
 @pytest.mark.parametrize("name", list(MUTATIONS)[:4])
 def test_random_transitions_find_a_broken_script(redis_url: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Nobody has to think of the case beforehand."""
-    monkeypatch.setattr(store, "load_script", MUTATIONS[name].load)
+    monkeypatch.setattr(job_store, "load_script", MUTATIONS[name].load)
     machine = type("TransitionsHere", (Transitions,), {"redis_url": redis_url})
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=SEARCH)

@@ -16,9 +16,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from streams.cutting_proxy import CuttingProxy, cutting_proxy
 from waiting import wait_until
 
-from millstream_streams.address import parse_redis_url
-from millstream_streams.connections import close, connect, pipelined
-from millstream_streams.pipelined import PipelinedClient
+from millstream_streams.connection.address import parse_redis_url
+from millstream_streams.connection.connections import close, connect, pipelined
+from millstream_streams.connection.pipelined import PipelinedClient
 
 
 @asynccontextmanager

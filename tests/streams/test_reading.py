@@ -10,7 +10,7 @@ from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue
 from millstream_streams import MAX_BLOCK_S, Broker, ReadEntry, ReadyReader, StoreUnavailableError
-from millstream_streams.connections import BLOCKING_MARGIN_S, connect
+from millstream_streams.connection.connections import BLOCKING_MARGIN_S, connect
 
 LONG_MS = 5_000
 

@@ -7,7 +7,7 @@ from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_streams import NEEDS, MissingRightError, Rights, StoreFullError, StoreUnavailableError, open_broker
-from millstream_streams.rights import tried_queue
+from millstream_streams.suitability.rights import tried_queue
 
 NAMESPACE = "ms"
 

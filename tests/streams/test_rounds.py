@@ -6,7 +6,7 @@ from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import StoreError, StoreUnavailableError, for_each_queue
-from millstream_streams.rounds import AT_ONCE
+from millstream_streams.reading.rounds import AT_ONCE
 
 QUEUES = [Queue(DEFAULT_TENANT, JobType(f"type-{number:03}")) for number in range(3 * AT_ONCE)]
 
@@ -60,15 +60,17 @@ async def test_without_redis_nothing_more_is_begun_and_nothing_cut_off() -> None
     """There is no point in going on; but what was sent may be answered, and somebody has to read it."""
     begun: list[Queue] = []
     ended: list[Queue] = []
-    gate = anyio.Event()
+    all_begun, gate = anyio.Event(), anyio.Event()
     raised: list[StoreError] = []
 
     async def action(queue: Queue) -> None:
         begun.append(queue)
         if queue == QUEUES[0]:
             raise StoreError("broken")
+        if len(begun) > AT_ONCE:
+            all_begun.set()
         if queue == QUEUES[1]:
-            await wait_until(lambda: len(begun) > AT_ONCE, "the others are under way")
+            await all_begun.wait()
             raise StoreUnavailableError("away")
         await gate.wait()
         ended.append(queue)
@@ -81,7 +83,8 @@ async def test_without_redis_nothing_more_is_begun_and_nothing_cut_off() -> None
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
-        await wait_until(lambda: len(begun) > AT_ONCE, "the first are asked")
+        with anyio.fail_after(20):
+            await all_begun.wait()
         await anyio.wait_all_tasks_blocked()
         assert not raised
         gate.set()

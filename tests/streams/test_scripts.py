@@ -10,8 +10,8 @@ from streams.seeds import TTL_MS, lease, new_job, seed, seed_dead, seed_running
 
 from millstream_contracts import Queue, Succeeded
 from millstream_streams import ActionCode, Broker, Commit, CommitCode, EnqueueCode, JobStore, LeaseCode, Registry
-from millstream_streams import store as store_module
-from millstream_streams.scripting import FLEET, load_script, run_script, script_names
+from millstream_streams.store import job_store
+from millstream_streams.store.scripting import FLEET, load_script, run_script, script_names
 
 CODES: dict[str, type[IntEnum]] = {
     "enqueue": EnqueueCode,
@@ -127,7 +127,7 @@ async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, m
         "redrive": (lambda: broker.store.redrive(queue, [dead]), 1),
         "discard": (lambda: broker.store.discard(queue, [gone]), 1),
     }  # fmt: skip
-    monkeypatch.setattr(store_module, "run_script", recording)
+    monkeypatch.setattr(job_store, "run_script", recording)
     for name, (call, jobs) in calls.items():
         await call()
         header = read_header(name)

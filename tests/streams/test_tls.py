@@ -24,10 +24,10 @@ from millstream_streams import (
     StoreUnavailableError,
     TlsFiles,
     open_broker,
-    store,
     tls_context,
 )
-from millstream_streams.deliveries import Durability
+from millstream_streams.store import job_store
+from millstream_streams.store.deliveries import Durability
 
 OTHERS = [Queue(DEFAULT_TENANT, JobType("report.generate"), partition) for partition in range(4)]
 """Enough queues to stand on every node of a cluster."""
@@ -109,7 +109,7 @@ async def test_every_kind_of_connection_reaches_a_redis_that_speaks_tls_alone(
     await use(broker, queue)
     await hear(broker, queue)
     # Confirmed where there is a replica; where there is none, to hear that takes the same connection.
-    monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
+    monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
     with suppress(NotDurableError):
         await broker.store.enqueue(queue, [new_job(queue)], Durability.REPLICATED)
 
@@ -227,7 +227,7 @@ def put(pair: Pair, files: TlsFiles) -> None:
         ),
         (lambda keys, folder: TlsFiles(None, None, keys.client.key), "key_file", "without a certificate"),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else value,
 )
 def test_files_that_cannot_be_used_are_refused_by_name(
     keys: Keys, tmp_path: Path, files: Callable[[Keys, Path], TlsFiles], field: str, why: str

@@ -11,9 +11,10 @@ from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_cli.redis_finder import RedisBinary
-from millstream_streams import StoreBusyError, parse_redis_url, turns
-from millstream_streams.connections import close, connect
-from millstream_streams.faults import attempt
+from millstream_streams import StoreBusyError, parse_redis_url
+from millstream_streams.connection import turns
+from millstream_streams.connection.connections import close, connect
+from millstream_streams.connection.faults import attempt
 
 POOLED = 4
 CALLS = 200

@@ -6,7 +6,7 @@ import threading
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from millstream_telemetry import MetricRegistry
-from millstream_telemetry.bulk_histogram import FULL, BulkHistogram
+from millstream_telemetry.metrics.bulk_histogram import FULL, BulkHistogram
 from millstream_telemetry.names import JOB_RUN
 
 BOUNDS = (0.001, 0.01, 0.1, 1.0)

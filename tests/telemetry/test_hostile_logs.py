@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from millstream_telemetry import configure_logs
-from millstream_telemetry.log_rendering import MAX_LINE_CHARS
+from millstream_telemetry.logs.rendering import MAX_LINE_CHARS
 
 pytestmark = pytest.mark.usefixtures("clean_logging")
 
@@ -214,7 +214,7 @@ def test_a_span_that_cannot_be_asked_costs_its_ids_only(stream: io.StringIO, mon
     def fail() -> Any:
         raise Panic
 
-    monkeypatch.setattr("millstream_telemetry.logs.get_current_span", fail)
+    monkeypatch.setattr("millstream_telemetry.logs.setup.get_current_span", fail)
     structlog.get_logger().info("still said")
     logging.getLogger("lib").info("said there")
 

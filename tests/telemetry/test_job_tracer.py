@@ -1,6 +1,7 @@
 """The spans of a job, one by one."""
 
 import contextvars
+from contextlib import suppress
 
 import pytest
 from opentelemetry import trace
@@ -104,7 +105,9 @@ def test_attempt_is_cheap_and_safe_when_the_provider_does_nothing():
 
 def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
     """Dashboards for messaging systems find what they look for."""
-    with attempt_of(tracer, queue_wait_ms=12.5, tenant="acme"):
+    with tracer.attempt(
+        "email.send", "email.send_001", SAMPLED, attempt=2, delivery=5, queue_wait_ms=12.5, tenant="acme"
+    ):
         pass
 
     (span,) = exported.get_finished_spans()
@@ -116,8 +119,8 @@ def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
         "messaging.destination.name": "email.send",
         "messaging.message.id": "email.send_001",
         "messaging.consumer.group.name": "workers",
-        "millstream.job.attempt": 1,
-        "millstream.job.delivery": 1,
+        "millstream.job.attempt": 2,
+        "millstream.job.delivery": 5,
         "millstream.job.queue_wait_ms": 12.5,
         "millstream.job.tenant": "acme",
     }
@@ -178,6 +181,107 @@ def test_exception_that_leaves_the_attempt_marks_it_as_failed(tracer, exported):
 
     (span,) = exported.get_finished_spans()
     assert span.status.status_code is StatusCode.ERROR
+
+
+def test_send_carries_the_conventions_of_messaging(tracer, exported):
+    """The span that a job continues for life says which job it is, and has ended before the job is stored."""
+    for tenant in ({}, {"tenant": "acme"}):
+        tracer.send("email.send", "email.send_001", NO_TRACE, **tenant)
+
+    spans = exported.get_finished_spans()
+    assert [(span.name, span.kind) for span in spans] == [("send email.send", SpanKind.PRODUCER)] * 2
+    assert [span.attributes["millstream.job.tenant"] for span in spans] == ["default", "acme"]
+    assert dict(spans[1].attributes) == {
+        "messaging.system": "millstream",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": "email.send",
+        "messaging.message.id": "email.send_001",
+        "millstream.job.tenant": "acme",
+    }
+
+
+def test_an_attempt_links_to_the_one_before_it(tracer, exported):
+    """The next attempt of a job leads to the last one; the first leads nowhere."""
+    with attempt_of(tracer) as first:
+        pass
+    with attempt_of(tracer, previous=first.traceparent):
+        pass
+
+    spans = exported.get_finished_spans()
+    assert [[link.context.span_id for link in span.links] for span in spans] == [[], [spans[0].context.span_id]]
+
+
+@pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
+@pytest.mark.parametrize("context", [SAMPLED, UNSAMPLED, NO_TRACE], ids=["sampled", "unsampled", "none"])
+def test_every_span_is_current_inside_and_what_was_current_is_back_after_it(provider, context, is_on):
+    """The next job of the same task, and the lines that are logged between two, belong to no trace of the last one."""
+    tracer = JobTracer(provider if is_on else None)
+    around = TraceContext("00-" + "c" * 32 + "-" + "d" * 16 + "-01")
+    with trace.use_span(around.as_span()):
+        server = tracer.server("POST", "/v1/jobs", context.traceparent, context.tracestate)
+        for span in (server, attempt_of(tracer, context), attempt_of(tracer, context).handler("send_email")):
+            with suppress(ConnectionError), span:
+                inside = current_trace_context()
+                raise ConnectionError
+            assert current_trace_context() == around
+            expected = getattr(span, "context", inside) if is_on else around
+            assert inside == expected
+
+
+def test_an_exception_is_told_in_full_and_within_bounds(tracer, exported):
+    """The end of a traceback names the cause, so it is the beginning that goes."""
+
+    def fail(depth):
+        if depth:
+            fail(depth - 1)
+        raise ValueError("x" * 10_000)
+
+    with pytest.raises(ValueError, match="xxx"), attempt_of(tracer) as attempt, attempt.handler("send_email"):
+        fail(2)
+    attempt.fail("ValueError", "y" * 10_000)
+
+    handler, process = exported.get_finished_spans()
+    (event,) = handler.events
+    assert event.attributes["exception.type"] == "ValueError"
+    assert event.attributes["exception.message"] == "x" * 512
+    assert len(event.attributes["exception.stacktrace"]) == 8_192
+    assert event.attributes["exception.stacktrace"].endswith("xxx\n")
+    assert [len(span.status.description) for span in (handler, process)] == [512, 512]
+
+
+def test_a_traceback_stands_on_the_span_of_the_handler(tracer, exported):
+    """It names the functions on the way to the error."""
+
+    def look_up_the_user():
+        raise LookupError("no such user")
+
+    with pytest.raises(LookupError), attempt_of(tracer) as attempt, attempt.handler("send_email"):
+        look_up_the_user()
+
+    handler, _ = exported.get_finished_spans()
+    assert "look_up_the_user" in handler.events[0].attributes["exception.stacktrace"]
+
+
+def test_an_exception_that_leaves_a_request_marks_it_as_failed(tracer, exported):
+    """A fault of ingest itself shows on the request; a client that hangs up is no fault."""
+    for error in (RuntimeError("bug"), KeyboardInterrupt()):
+        with pytest.raises(type(error)), tracer.server("POST", "/v1/jobs"):
+            raise error
+
+    failed, stopped = exported.get_finished_spans()
+    assert (failed.status.status_code, failed.status.description) == (StatusCode.ERROR, "bug")
+    assert failed.attributes["error.type"] == "RuntimeError"
+    assert stopped.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize(("status", "code"), [(499, StatusCode.UNSET), (500, StatusCode.ERROR)])
+def test_an_answer_of_500_is_the_first_that_is_an_error(tracer, exported, status, code):
+    """What a client did wrong is no failure of the server."""
+    with tracer.server("POST", "/v1/jobs") as server:
+        server.answered(status)
+
+    assert exported.get_finished_spans()[0].status.status_code is code
 
 
 @pytest.mark.parametrize(

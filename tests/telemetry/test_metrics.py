@@ -15,7 +15,7 @@ from millstream_telemetry import (
     WorkerMetrics,
     names,
 )
-from millstream_telemetry.metrics import rss_bytes
+from millstream_telemetry.metrics.groups import rss_bytes
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

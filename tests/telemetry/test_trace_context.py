@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream_telemetry import NO_TRACE, TraceContext, read_trace_context
-from millstream_telemetry.trace_context import MAX_TRACESTATE_CHARS, trace_context_of
+from millstream_telemetry.tracing.trace_context import MAX_TRACESTATE_CHARS, trace_context_of
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE}-{SPAN}-01"

@@ -164,7 +164,7 @@ class Node:
             self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(_PATIENCE_S)
         if self._process.stdin:
             self._process.stdin.close()
 

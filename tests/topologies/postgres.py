@@ -92,7 +92,7 @@ class LocalPostgres:
         """End it at once, as when the machine is switched off; what was committed is there at the next start."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)
-            self._process.wait()
+            self._process.wait(_START_S)
             assert self._process.stdin is not None
             self._process.stdin.close()
             self._process = None

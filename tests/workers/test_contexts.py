@@ -16,7 +16,7 @@ from workers.floor import Floor
 
 from millstream import App
 from millstream_contracts import JobState
-from millstream_workers.clean_context import CleanContext
+from millstream_workers.running.clean_context import CleanContext
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 

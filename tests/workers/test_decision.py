@@ -24,8 +24,8 @@ from millstream_contracts import (
     TypePolicy,
     limits,
 )
-from millstream_workers.decision import Terms, decide
-from millstream_workers.happenings import Interrupted, Interruption, Raised, Returned, TimedOut, Unreadable
+from millstream_workers.attempt.attempt_result import Interrupted, Interruption, Raised, Returned, TimedOut, Unreadable
+from millstream_workers.running.decision import Terms, decide
 
 STEADY = Backoff(kind="constant", base_s=2.5, jitter=False)
 FIRST = Terms(attempt=1, max_attempts=3, backoff=STEADY, timeout_s=None)

@@ -5,8 +5,17 @@ import re
 import pytest
 
 from millstream_contracts import JobError, limits
-from millstream_workers.errors import RemoteError
-from millstream_workers.failure import describe_failure, fingerprint
+from millstream_workers.attempt.failure import describe_failure, fingerprint
+from millstream_workers.child_jobs import InvalidChildError
+from millstream_workers.errors import (
+    HandlerExitError,
+    ProcessDiedError,
+    RemoteError,
+    SelfCancelledError,
+    UndecidableError,
+    UnreadableJobError,
+)
+from millstream_workers.isolation.pooled_process import NotBegunError
 
 
 class ApiError(Exception):
@@ -114,3 +123,21 @@ def test_description_of_a_remote_failure_is_the_one_that_was_sent() -> None:
     sent = JobError("ValueError", "nine", "f00d", "Traceback …", 0)
     described = describe_failure(RemoteError(sent), 4, "00-trace")
     assert described == JobError("ValueError", "nine", "f00d", "Traceback …", 4, "00-trace")
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (HandlerExitError, "millstream_workers.errors.HandlerExitError"),
+        (InvalidChildError, "millstream_workers.child_jobs.InvalidChildError"),
+        (NotBegunError, "millstream_workers.pooled_process.NotBegunError"),
+        (ProcessDiedError, "millstream_workers.errors.ProcessDiedError"),
+        (SelfCancelledError, "millstream_workers.errors.SelfCancelledError"),
+        (UndecidableError, "millstream_workers.errors.UndecidableError"),
+        (UnreadableJobError, "millstream_workers.errors.UnreadableJobError"),
+    ],
+)
+def test_an_error_of_the_worker_is_stored_under_the_name_that_it_has_had(error: type[Exception], name: str) -> None:
+    """Users search for these names and alert on them, wherever the module lies that raises the error."""
+    stored = describe_failure(error.__new__(error), 1)
+    assert stored.type == name

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream_contracts import JobError, Progress
-from millstream_workers.frames import (
+from millstream_workers.attempt.handler_request import Wish
+from millstream_workers.isolation.frames import (
     HEADER,
     MAX_FRAME_BYTES,
     FailureReport,
@@ -22,7 +23,6 @@ from millstream_workers.frames import (
     decode_report,
     encode_frame,
 )
-from millstream_workers.wishes import Wish
 
 ERROR = JobError("ValueError", "no", "f00d", "Traceback", 2)
 

@@ -19,9 +19,9 @@ from millstream import App, Context, Dead, Discard, Retry, RetryAfter, Snooze
 from millstream_contracts import Backoff, JobState, Outcome, RetryAt
 from millstream_contracts import Cancelled as CancelledOutcome
 from millstream_contracts import Dead as DeadOutcome
-from millstream_workers.decision import Terms, decide
+from millstream_workers.attempt.attempt_result import Raised, Returned, Unreadable
 from millstream_workers.errors import HandlerExitError
-from millstream_workers.happenings import Raised, Returned, Unreadable
+from millstream_workers.running.decision import Terms, decide
 
 FIRST = Terms(attempt=1, max_attempts=3, backoff=Backoff(kind="constant", base_s=2.5, jitter=False), timeout_s=None)
 

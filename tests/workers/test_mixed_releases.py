@@ -12,8 +12,8 @@ from workers.floor import Floor, Hired, queue_of_id, queue_of_type
 from millstream import App
 from millstream_contracts import Backoff, Job, JobId, JobState, JobType, TypePolicy, TypeRegistration, new_job_id
 from millstream_streams import Broker, NewJob, open_broker
-from millstream_workers.happenings import Unreadable
-from millstream_workers.release_finder import ReleaseFinder
+from millstream_workers.attempt.attempt_result import Unreadable
+from millstream_workers.fetching.release_finder import ReleaseFinder
 
 TYPE = "order.ship"
 
@@ -37,7 +37,7 @@ OLD, NEW = {"number": 7}, {"number": "7", "country": "nl"}
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a job that is left to another release come back soon."""
-    monkeypatch.setattr("millstream_workers.release_finder.ELSEWHERE_AFTER", Backoff(base_s=0.02, cap_s=0.04))
+    monkeypatch.setattr("millstream_workers.fetching.release_finder.ELSEWHERE_AFTER", Backoff(base_s=0.02, cap_s=0.04))
 
 
 @pytest.fixture
@@ -254,4 +254,4 @@ async def test_partitions_of_a_newer_release_are_drained_by_an_older_with_fewer(
 @pytest.fixture
 def quick_finder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers look for further partitions often."""
-    monkeypatch.setattr("millstream_workers.partition_finder.PartitionFinder.interval_s", 0.05)
+    monkeypatch.setattr("millstream_workers.fetching.partition_finder.PartitionFinder.interval_s", 0.05)

@@ -102,7 +102,7 @@ async def test_handlers_are_stopped_before_their_leases_end_when_redis_says_noth
     # As in a worker process: what structlog makes of an exception in a terminal takes seconds.
     configure_logs("workers", "info", StringIO())
     lease_s, types = 4.0, Types(8)
-    await floor.hire(types.app, redis=parse_redis_url(link.url), lease_s=lease_s, renew_every_s=0.2)
+    await floor.hire(types.app, redis_url=link.url, lease_s=lease_s, renew_every_s=0.2)
     ids = [await floor.submit(name) for name in types.names]
     await wait_until(lambda: types.count("started", 1) == len(ids), "all run")
     link.swallow()
@@ -145,7 +145,7 @@ async def test_a_queue_that_refuses_outcomes_does_not_delay_those_of_others(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody wrote a string where a stream was: each queue waits for its own next try, here an hour away."""
-    monkeypatch.setattr("millstream_workers.committer.backoff_s", lambda _: 3600.0)
+    monkeypatch.setattr("millstream_workers.keeping.committer.backoff_s", lambda _: 3600.0)
     types = Types(2)
     hired = await floor.hire(types.app)
     broken, sound = types.names

@@ -143,7 +143,7 @@ async def test_a_worker_that_does_not_become_free_gives_the_job_up_at_no_cost(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A neighbour may run for hours: the others must not wait for it."""
-    monkeypatch.setattr("millstream_workers.quarantine.PATIENCE_S", 0.05)
+    monkeypatch.setattr("millstream_workers.running.quarantine.PATIENCE_S", 0.05)
     bench = Bench()
     suspect = await floor.submit("gate", "suspect")
     await crash(floor, suspect)

@@ -7,7 +7,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from waiting import wait_until
 
-from millstream_workers.slots import Slots
+from millstream_workers.fetching.slots import Slots
 
 
 async def test_wait_free_returns_at_once_while_a_slot_is_free() -> None:
@@ -71,7 +71,7 @@ class Watched(Slots):
 
 def look_ahead_after_many(slots: Slots, leave: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let many jobs come and leave in this way, and reckon with that."""
-    monkeypatch.setattr("millstream_workers.slots.RECKON_EVERY_S", 0.0)
+    monkeypatch.setattr("millstream_workers.fetching.slots.RECKON_EVERY_S", 0.0)
     for _ in range(10_000):
         slots.take()
         leave()

@@ -5,6 +5,7 @@ The same batch written twice leaves what it left the first time, and an older ve
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from operator import itemgetter
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,6 +16,8 @@ from millstream_history.errors import HistoryError
 from millstream_history.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.migrating import Schema, require_usable
 from millstream_history.rows import Row, forgotten_row, job_row, transition_rows
+
+_JOB_KEY, _TRANSITION_KEY = itemgetter(0, 1), itemgetter(0, 1, 2)
 
 
 class Rows(Struct, frozen=True):
@@ -77,11 +80,13 @@ def rows_of(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, 
 
     A job that is not among `jobs` is one that Redis has forgotten: of it only that is stored which the events say.
     """
+    # Always in the order of the primary keys: writers of the same rows in two orders would wait for each other.
     return Rows(
-        # Always in one order: two who write the same jobs in different orders would wait for each other.
-        jobs=sorted(job_row(queue, job) for queue, some in jobs.items() for job in some.values()),
-        forgotten=sorted(_forgotten(batches, jobs)),
-        transitions=[row for batch in batches for row in _transitions(batch, jobs.get(batch.queue, {}))],
+        jobs=sorted((job_row(queue, job) for queue, some in jobs.items() for job in some.values()), key=_JOB_KEY),
+        forgotten=sorted(_forgotten(batches, jobs), key=_JOB_KEY),
+        transitions=sorted(
+            (row for batch in batches for row in _transitions(batch, jobs.get(batch.queue, {}))), key=_TRANSITION_KEY
+        ),
     )
 
 

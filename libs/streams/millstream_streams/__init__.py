@@ -1,12 +1,35 @@
 """The only code that speaks Redis: keys, scripts, the store over them, connections."""
 
-from millstream_streams.address import RedisAddress, parse_redis_url
-from millstream_streams.assembly import assemble
 from millstream_streams.broker import Broker, open_broker
-from millstream_streams.capabilities import Capabilities
-from millstream_streams.clock import RedisClock
-from millstream_streams.consumers import consumer_name
-from millstream_streams.deliveries import (
+from millstream_streams.connection.address import RedisAddress, parse_redis_url
+from millstream_streams.connection.faults import RedisObserver, backoff_s
+from millstream_streams.connection.tls import TlsFiles, tls_context
+from millstream_streams.errors import (
+    CursorError,
+    MissingRightError,
+    NotDurableError,
+    Reason,
+    RedisTlsError,
+    RedisUrlError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+    UnsuitableRedisError,
+    WrongServerError,
+)
+from millstream_streams.reading.consumers import consumer_name
+from millstream_streams.reading.event_feed import EventFeed, Snapshots
+from millstream_streams.reading.listing import LISTABLE_STATES, Listing
+from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
+from millstream_streams.reading.registrations import Registered, Registrations, Start, digest_of
+from millstream_streams.reading.registry import Registry
+from millstream_streams.reading.rounds import for_each_queue
+from millstream_streams.reading.totals import sum_depths
+from millstream_streams.reading.views import JobViews
+from millstream_streams.store.assembly import assemble
+from millstream_streams.store.clock import RedisClock
+from millstream_streams.store.deliveries import (
     ActionCode,
     Claim,
     Commit,
@@ -26,34 +49,11 @@ from millstream_streams.deliveries import (
     Recovery,
     Release,
 )
-from millstream_streams.errors import (
-    CursorError,
-    MissingRightError,
-    NotDurableError,
-    Reason,
-    RedisTlsError,
-    RedisUrlError,
-    StoreBusyError,
-    StoreError,
-    StoreFullError,
-    StoreUnavailableError,
-    UnsuitableRedisError,
-    WrongServerError,
-)
-from millstream_streams.event_feed import EventFeed, Snapshots
-from millstream_streams.faults import RedisObserver, backoff_s
-from millstream_streams.listing import LISTABLE_STATES, Listing
-from millstream_streams.needs import ANY_SERVICE, NEEDS, Needs
-from millstream_streams.reading import MAX_BLOCK_S, ReadyReader
-from millstream_streams.registrations import Registered, Registrations, Start, digest_of
-from millstream_streams.registry import Registry
-from millstream_streams.rights import Rights
-from millstream_streams.rounds import for_each_queue
-from millstream_streams.store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
-from millstream_streams.tls import TlsFiles, tls_context
-from millstream_streams.topology import Server, Topology
-from millstream_streams.totals import sum_depths
-from millstream_streams.views import JobViews
+from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
+from millstream_streams.suitability.capabilities import Capabilities
+from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
+from millstream_streams.suitability.rights import Rights
+from millstream_streams.suitability.topology import Server, Topology
 
 __all__ = [
     "ANY_SERVICE",

@@ -9,9 +9,8 @@ import structlog
 from msgspec import Struct
 
 from millstream_contracts import Queue
-from millstream_streams.address import RedisAddress, parse_redis_url
-from millstream_streams.clock import RedisClock
-from millstream_streams.connections import (
+from millstream_streams.connection.address import RedisAddress, parse_redis_url
+from millstream_streams.connection.connections import (
     COMMAND_TIMEOUT_S,
     Client,
     close,
@@ -19,26 +18,27 @@ from millstream_streams.connections import (
     pipelined,
     pipelined_commands,
 )
+from millstream_streams.connection.faults import RedisObserver, attempt, backoff_s, not_connected, of_failure
+from millstream_streams.connection.refusals import Refusal, RightKind
 from millstream_streams.errors import (
     MissingRightError,
     StoreUnavailableError,
     UnsuitableRedisError,
     WrongServerError,
 )
-from millstream_streams.event_feed import EventFeed
-from millstream_streams.faults import RedisObserver, attempt, backoff_s, not_connected, of_failure
-from millstream_streams.hints import listen
-from millstream_streams.keys import DEFAULT_NAMESPACE, Keys
-from millstream_streams.listing import Listing
-from millstream_streams.needs import Needs
-from millstream_streams.probing import look_closer
-from millstream_streams.reading import ReadyReader
-from millstream_streams.refusals import Refusal, RightKind
-from millstream_streams.registry import Registry
-from millstream_streams.rights import Rights, tried_queue, try_rights
-from millstream_streams.store import CONFIRM_WITHIN_S, JobStore
-from millstream_streams.topology import Topology, survey
-from millstream_streams.views import JobViews
+from millstream_streams.reading.event_feed import EventFeed
+from millstream_streams.reading.hints import listen
+from millstream_streams.reading.listing import Listing
+from millstream_streams.reading.ready_reader import ReadyReader
+from millstream_streams.reading.registry import Registry
+from millstream_streams.reading.views import JobViews
+from millstream_streams.store.clock import RedisClock
+from millstream_streams.store.job_store import CONFIRM_WITHIN_S, JobStore
+from millstream_streams.store.keys import DEFAULT_NAMESPACE, Keys
+from millstream_streams.suitability.needs import Needs
+from millstream_streams.suitability.probing import look_closer
+from millstream_streams.suitability.rights import Rights, tried_queue, try_rights
+from millstream_streams.suitability.topology import Topology, survey
 
 CLOCK_WITHIN_S = 1.0
 MAX_CONFIRMING = 64

@@ -1,10 +1,9 @@
 """Every span, metric and log field. Names are in `names.py`."""
 
-from millstream_telemetry.attempt_span import Attempt
 from millstream_telemetry.error_text import origin, storable, text_of, traceback_of, type_name
 from millstream_telemetry.errors import TelemetryError, TracingConfigError
-from millstream_telemetry.logs import Level, LogSettings, configure_logs, configured_logs
-from millstream_telemetry.metrics import (
+from millstream_telemetry.logs.setup import Level, LogSettings, configure_logs, configured_logs
+from millstream_telemetry.metrics.groups import (
     DispatcherMetrics,
     DutyMetrics,
     HistoryMetrics,
@@ -13,16 +12,17 @@ from millstream_telemetry.metrics import (
     RedisMetrics,
     WorkerMetrics,
 )
-from millstream_telemetry.registry import MetricRegistry
-from millstream_telemetry.request_span import ServerSpan
-from millstream_telemetry.spans import JobTracer, Propagation
-from millstream_telemetry.trace_context import (
+from millstream_telemetry.metrics.registry import MetricRegistry
+from millstream_telemetry.tracing.attempt_span import Attempt
+from millstream_telemetry.tracing.job_tracer import JobTracer, Propagation
+from millstream_telemetry.tracing.request_span import ServerSpan
+from millstream_telemetry.tracing.setup import configure_tracing, end_tracing
+from millstream_telemetry.tracing.trace_context import (
     NO_TRACE,
     TraceContext,
     current_trace_context,
     read_trace_context,
 )
-from millstream_telemetry.tracing import configure_tracing, end_tracing
 
 __all__ = [
     "NO_TRACE",

@@ -15,7 +15,7 @@ from millstream.handler import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import Registry, Start, StoreError
-from millstream_workers.running import Running
+from millstream_workers.attempt.running import Running
 
 SHOWN_JOBS = 100
 

@@ -7,7 +7,8 @@ import pytest
 from ingest.serving import JSON, MSGPACK, packed, problem, unpacked
 
 from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, TypePolicy, TypeRegistration
-from millstream_streams import Durability, store
+from millstream_streams import Durability
+from millstream_streams.store import job_store
 
 PAYLOAD = {"to": "ada@example.org", "copies": 2, "ratio": 0.5, "tags": ["ä", None, True]}
 
@@ -127,7 +128,7 @@ async def test_jobs_of_a_type_spread_over_its_partitions(ingest, broker):
 
 async def test_submission_that_cannot_be_made_durable_says_so_and_makes_one_job(ingest, monkeypatch):
     """There is no replica here: the answer is no, and asking again by the same key makes no second job."""
-    monkeypatch.setitem(store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
+    monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
     headers = {"prefer": "durability=replicated", "idempotency-key": "k1"}
     for _ in range(2):
         response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers=headers)

@@ -1,0 +1,1 @@
+"""How Redis is reached: addresses, TLS, connections of each topology, and what their failures mean."""

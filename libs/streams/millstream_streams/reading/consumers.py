@@ -1,0 +1,27 @@
+"""Consumer groups: how they come to be, and what a process is called in them."""
+
+import os
+import secrets
+import socket
+from functools import partial
+
+from redis.exceptions import ResponseError
+
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import attempt
+from millstream_streams.errors import StoreError
+
+
+def consumer_name() -> str:
+    """Return `host:pid:nonce`. The nonce is new at each start: a name that came back would confuse recovery."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+async def make_group(client: Client, stream: str, group: str) -> None:
+    """Have a group read a stream from its oldest entry, unless it does. Raises: StoreUnavailableError, StoreError."""
+    try:
+        # From 0, not from $, or what already waits would never be delivered.
+        await attempt(partial(client.xgroup_create, stream, group, id="0", mkstream=True))
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise StoreError(f"{stream} is no stream") from error

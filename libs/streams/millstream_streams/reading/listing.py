@@ -1,0 +1,208 @@
+"""Pages of jobs by state, from what Redis holds. Searching by anything else is the history's business.
+
+A list walks places one after the other: a place is one stream or sorted set of one queue. The cursor names the
+place and the position in it, so that nothing is skipped or shown twice while jobs come and go behind it.
+"""
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+from redis.exceptions import ResponseError
+
+from millstream_contracts import DeadLetterPage, Job, JobId, JobState, Page, Queue
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import persist
+from millstream_streams.connection.replies import ask_many, fields_of, is_of_wrong_type
+from millstream_streams.errors import CursorError
+from millstream_streams.reading.views import JobViews
+from millstream_streams.store.keys import GROUP, Keys
+
+_ENTRY_ID = re.compile(r"\d+-\d+")
+_SCORE_AND_MEMBER = re.compile(r"-?(?:\d+|inf):.*", re.DOTALL)
+_TIES_AT_ONCE = 500
+
+
+T = TypeVar("T")
+Renderer = Callable[[Queue, list[JobId]], Awaitable[list[T]]]
+
+LISTABLE_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SCHEDULED, JobState.DEAD)
+
+
+# Positions in QueueKeys.script_keys.
+_DUE = 3
+_PLACES = {
+    JobState.QUEUED: (0, 1, 2),
+    JobState.RUNNING: (0, 1, 2),
+    JobState.SCHEDULED: (_DUE,),
+    JobState.DEAD: (4,),
+}
+
+
+class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where a list goes on."""
+
+    tag: str
+    """The queue."""
+    place: int
+    """Which of the queue's streams, in the order of KEYS."""
+    after: str
+    """The last entry id, or score and member, that was shown; empty for the beginning."""
+
+    @property
+    def position(self) -> tuple[Queue, int]:
+        """The queue and the place in it, in the order of the list. Not the tag: as text, `-` sorts before `/`."""
+        return Queue.from_tag(self.tag), self.place
+
+    def encode(self) -> str:
+        """Return an opaque text for a URL."""
+        return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
+
+    @classmethod
+    def decode(cls, text: str) -> "Cursor":
+        """Read what :meth:`encode` wrote. Raises: CursorError."""
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            found = msgspec.msgpack.decode(raw, type=cls)
+            Queue.from_tag(found.tag)
+        except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+            raise CursorError("this is not a cursor of this list") from error
+        form = _SCORE_AND_MEMBER if found.place == _DUE else _ENTRY_ID
+        if found.after and not form.fullmatch(found.after):
+            raise CursorError("this is not a cursor of this list")
+        return found
+
+
+class Found(Struct, frozen=True):
+    """Ids at one place, and where to go on in it; None when nothing comes after them."""
+
+    ids: list[JobId]
+    after: str | None
+
+
+class Listing:
+    """Pages over some queues. Every method may raise StoreUnavailableError and CursorError."""
+
+    def __init__(self, client: Client, keys: Keys, views: JobViews, *, patience_s: float = 5.0) -> None:
+        self._client = client
+        self._keys = keys
+        self._views = views
+        self._patience_s = patience_s
+
+    async def jobs(self, queues: Sequence[Queue], state: JobState, *, cursor: str | None, limit: int) -> Page:
+        """Return jobs in one of :data:`LISTABLE_STATES`, by queue, priority and age; `queues` must be sorted."""
+
+        async def render(queue: Queue, ids: list[JobId]) -> list[Job]:
+            return [job for job in await self._views.jobs(queue, ids) if job.state is state]
+
+        return Page(*await self._page(queues, state, cursor, limit, render))
+
+    async def dead(self, queues: Sequence[Queue], *, cursor: str | None, limit: int) -> DeadLetterPage:
+        """Return dead letters, by queue, newest first; `queues` must be sorted."""
+        return DeadLetterPage(*await self._page(queues, JobState.DEAD, cursor, limit, self._views.dead_letters))
+
+    async def _page(
+        self, queues: Sequence[Queue], state: JobState, cursor: str | None, limit: int, render: Renderer[T]
+    ) -> tuple[list[T], str | None]:
+        start = Cursor.decode(cursor) if cursor else None
+        items: list[T] = []
+        for queue in queues:
+            for place in _PLACES[state]:
+                if start and (queue, place) < start.position:
+                    continue
+                after: str | None = start.after if start and (queue, place) == start.position else ""
+                while after is not None:
+                    if len(items) >= limit:
+                        return items, Cursor(queue.tag, place, after).encode()
+                    found = await self._find(queue, state, place, after, limit - len(items))
+                    items += await render(queue, found.ids)
+                    after = found.after
+        return items, None
+
+    async def _find(self, queue: Queue, state: JobState, place: int, after: str, count: int) -> Found:
+        finders = {
+            JobState.QUEUED: self._queued,
+            JobState.RUNNING: self._running,
+            JobState.SCHEDULED: self._scheduled,
+            JobState.DEAD: self._dead,
+        }
+        key = self._keys.of(queue).script_keys[place]
+        try:
+            return await persist(lambda _: finders[state](key, after, count), self._patience_s, lambda: None)
+        except ResponseError as error:
+            if is_of_wrong_type(error):
+                return Found([], None)
+            # A cursor that was tampered with can hold a position that Redis cannot read.
+            raise CursorError("this is not a cursor of this list") from error
+
+    async def _queued(self, key: str, after: str, count: int) -> Found:
+        # What the group has been given is no longer queued, though it stays in the stream until it is acknowledged.
+        after = after or await self._last_delivered(key)
+        entries = await self._client.xrange(key, min=f"({after}", max="+", count=count)
+        return _found(entries, count)
+
+    async def _last_delivered(self, key: str) -> str:
+        try:
+            groups = await self._client.xinfo_groups(key)
+        except ResponseError:
+            return "0-0"  # no such stream: nothing was ever queued
+        delivered = [group["last-delivered-id"].decode() for group in groups if group["name"] == GROUP.encode()]
+        return delivered[0] if delivered else "0-0"
+
+    async def _running(self, key: str, after: str, count: int) -> Found:
+        try:
+            pending = await self._client.xpending_range(
+                key, GROUP, min=f"({after}" if after else "-", max="+", count=count
+            )
+        except ResponseError as error:
+            if "NOGROUP" in str(error):
+                return Found([], None)
+            raise
+        entries = [item["message_id"] for item in pending]
+        found = await ask_many(self._client, [("XRANGE", key, entry, entry) for entry in entries]) if entries else []
+        return Found(
+            _ids(rows[0][1] for rows in found if rows),
+            pending[-1]["message_id"].decode() if len(pending) == count else None,
+        )
+
+    async def _scheduled(self, key: str, after: str, count: int) -> Found:
+        score, _, member = after.partition(":")
+        start, found = (float(score) if score else -math.inf), list[tuple[float, str]]()
+        # Jobs with one and the same due time stand in the order of their ids; there may be more than a page of them.
+        step, skip = max(count, _TIES_AT_ONCE), 0
+        while len(found) < count:
+            rows = await self._client.zrangebyscore(key, start, "+inf", start=skip, num=step, withscores=True)
+            found += [(at, job_id) for raw, at in rows if (job_id := _text(raw)) and (at, job_id) > (start, member)]
+            if len(rows) < step:
+                break
+            skip += step
+        page = found[:count]
+        following = f"{page[-1][0]:.0f}:{page[-1][1]}" if len(page) == count else None
+        return Found([JobId(job_id) for _, job_id in page], following)
+
+    async def _dead(self, key: str, after: str, count: int) -> Found:
+        entries = await self._client.xrevrange(key, max=f"({after}" if after else "+", min="-", count=count)
+        return _found(entries, count)
+
+
+def _found(entries: list[tuple[bytes, Any]], count: int) -> Found:
+    return Found(_ids(fields for _, fields in entries), entries[-1][0].decode() if len(entries) == count else None)
+
+
+def _ids(entries: Iterable[Any]) -> list[JobId]:
+    """Return the ids in entries of a stream; what has none was written by something else."""
+    ids = (_text(fields_of(fields).get(b"id", b"")) for fields in entries)
+    return [JobId(job_id) for job_id in ids if job_id]
+
+
+def _text(raw: bytes) -> str:
+    """Return what may be a job's id; empty for what is no text."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return ""

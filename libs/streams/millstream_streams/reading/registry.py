@@ -1,0 +1,152 @@
+"""What exists: queues, job types, workers. Rewritten by every worker that lives, so that a loss heals."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from millstream_contracts import UNDECODABLE, JobType, Queue, Tenant, TypeRegistration, WorkerInfo, moment
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import REDIS_ERRORS, persist
+from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
+from millstream_streams.errors import StoreError
+from millstream_streams.reading.registrations import (
+    Registrations,
+    Start,
+    digest,
+    encode_release,
+    read_registrations,
+)
+from millstream_streams.store.keys import Keys
+from millstream_streams.store.scripting import FLEET, Argument, load_script, run_script
+
+T = TypeVar("T")
+
+_encode = msgspec.msgpack.encode
+_decode_worker = msgspec.msgpack.Decoder(WorkerInfo).decode
+_SEEN = re.compile(rb"(\d+) (.*)", re.DOTALL)
+
+
+class Registry:
+    """Reads and writes what exists. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, client: Client, keys: Keys, *, patience_s: float = 5.0) -> None:
+        self._client = client
+        self._keys = keys
+        self._patience_s = patience_s
+
+    async def add_queues(self, queues: Iterable[Queue]) -> None:
+        """Make queues known. Do so before the first job is stored: what is not known is not looked after."""
+        tags = [queue.tag for queue in queues]
+        if tags:
+            await self._call(lambda: self._client.sadd(self._keys.queues, *tags))
+
+    async def queues(self, tenant: Tenant | None = None) -> list[Queue]:
+        """Return all known queues, or those of one tenant, sorted."""
+        tags = await self._call(lambda: unless_wrong_type(self._client.smembers(self._keys.queues), set()))
+        found = (_queue(tag) for tag in tags)
+        return sorted(queue for queue in found if queue and (tenant is None or queue.tenant == tenant))
+
+    async def add_types(
+        self,
+        tenant: Tenant,
+        registrations: Iterable[TypeRegistration],
+        *,
+        worker: str = "",
+        started_at_ms: int | None = None,
+        alive_for: timedelta = timedelta(),
+    ) -> Start:
+        """Publish how a worker handles job types; the newest start of one that lives has the last word.
+
+        `started_at_ms` is of the start that an earlier call returned, None for a start that begins now. `alive_for` is
+        how long the worker counts as alive until its next heartbeat. Without a worker, any other has the last word.
+        """
+        encoded = {f"{tenant}/{one.type}": _encode(one) for one in registrations}
+        everything = encode_release(tenant, encoded.values())
+        release = digest(everything)
+        arguments: list[Argument] = [worker, release, started_at_ms or "", _ms(alive_for), everything]
+        for field, blob in encoded.items():
+            arguments += (field, blob)
+        return Start(worker, release, int(await self._run("add_types", arguments)))
+
+    async def types(self, tenant: Tenant) -> dict[JobType, TypeRegistration]:
+        """Return the newest registration of each job type of a tenant."""
+        found = await self.registrations(tenant)
+        return {job_type: ranked[0].registration for job_type, ranked in found.items()}
+
+    async def registrations(self, tenant: Tenant) -> Registrations:
+        """Return what the live releases of a tenant's workers have registered, by type, the newest first."""
+        commands = [("ZRANGE", self._keys.starts, 0, -1), ("HGETALL", self._keys.types)]
+        starts, stored = await self._call(lambda: ask_many(self._client, commands))
+        return read_registrations(tenant, starts or [], fields_of(stored or {}))
+
+    async def beat(
+        self,
+        worker: WorkerInfo,
+        start: Start | None = None,
+        *,
+        alive_for: timedelta = timedelta(),
+        is_leaving: bool = False,
+    ) -> bool:
+        """Note that a worker is alive. Its `seen_at` is set by the clock of Redis, whatever the worker's own says.
+
+        What it has registered counts for `alive_for` from now; when it is leaving, no longer than it does already.
+        Returns: whether the registry has it; False when it has to be registered again.
+        """
+        at_ms, release = (start.at_ms, start.release) if start else ("", "")
+        arguments = [worker.name, _encode(worker), at_ms, release, _ms(alive_for), "1" if is_leaving else ""]
+        return bool(await self._run("beat", arguments))
+
+    async def leave(self, name: str, counts_for: timedelta = timedelta()) -> None:
+        """Take a worker that has stopped off the list. What it has registered counts for so long at most."""
+        await self._run("leave", [name, _ms(counts_for)])
+
+    async def workers(self) -> list[WorkerInfo]:
+        """Return the workers that have not been forgotten yet, by name."""
+        fields = await self._hash(self._keys.workers)
+        read = (_worker(value) for value in fields.values())
+        return sorted((worker for worker in read if worker), key=lambda worker: worker.name)
+
+    async def forget_workers(self, silent_for: timedelta) -> list[str]:
+        """Forget the workers without a heartbeat for so long, and what is no worker. Returns: their names."""
+        gone = await self._run("forget_workers", [_ms(silent_for)])
+        return [name.decode(errors="replace") for name in gone]
+
+    async def _run(self, name: str, arguments: list[Argument]) -> Any:
+        script = load_script(FLEET + name)
+        try:
+            return await self._call(lambda: run_script(self._client, script, self._keys.fleet_keys, arguments))
+        except REDIS_ERRORS as error:
+            # A defect, or a key that another program wrote. Its text may hold arguments: only the code is passed on.
+            raise StoreError(f"{name} failed: {str(error).partition(' ')[0]}") from error
+
+    async def _hash(self, key: str) -> dict[bytes, bytes]:
+        return await self._call(lambda: unless_wrong_type(self._client.hgetall(key), {}))
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await persist(lambda _: call(), self._patience_s, lambda: None)
+
+
+def _worker(value: bytes) -> WorkerInfo | None:
+    """Return a worker; None for an entry that this release cannot read, for the others must go on."""
+    seen = _SEEN.fullmatch(value)
+    try:
+        worker = _decode_worker(seen[2] if seen else value)
+        return replace(worker, seen_at=moment(int(seen[1]))) if seen else worker
+    except (*UNDECODABLE, ValueError, OverflowError, OSError):
+        return None
+
+
+def _queue(tag: bytes) -> Queue | None:
+    """Return the queue of a tag; None when another program wrote it, for the other queues must go on."""
+    try:
+        return Queue.from_tag(tag.decode())
+    except ValueError:
+        return None
+
+
+def _ms(time: timedelta) -> int:
+    return round(time.total_seconds() * 1000)

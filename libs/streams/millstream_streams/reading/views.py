@@ -1,0 +1,149 @@
+"""Jobs as people read them: hashes turned into `Job` values. Reads only."""
+
+from collections.abc import Iterable, Sequence
+
+from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, moment
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import persist
+from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
+from millstream_streams.store.keys import Keys
+from millstream_streams.store.specs import (
+    read_error,
+    read_int,
+    read_progress,
+    read_spec,
+    read_text,
+    read_time,
+    read_value,
+)
+
+# By the words that scripts write, for a hash may hold others.
+_STATES = {state.encode(): state for state in JobState}
+_PRIORITIES = {priority.encode(): priority for priority in Priority}
+_PLAIN_VERSIONS = {JobState.QUEUED: 1, JobState.RUNNING: 2, JobState.SUCCEEDED: 3}
+_LONG_AGO = moment(0)
+
+Fields = dict[bytes, bytes]
+
+
+class JobViews:
+    """Reads jobs. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, client: Client, keys: Keys, *, patience_s: float = 5.0) -> None:
+        self._client = client
+        self._keys = keys
+        self._patience_s = patience_s
+
+    async def job(self, queue: Queue, job_id: JobId) -> Job | None:
+        """Return a job with its payload and result, or None when there is no such job."""
+        [fields] = await self._hashes(queue, [job_id])
+        return job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED)
+
+    async def is_settled(self, queue: Queue, job_id: JobId) -> bool:
+        """Return whether nothing happens to a job by itself any more, also because it is not there."""
+        key = self._keys.of(queue).job(job_id)
+
+        async def read(_: int) -> bytes | None:
+            return await unless_wrong_type(self._client.hget(key, "state"), None)
+
+        word: bytes | None = await persist(read, self._patience_s, lambda: None)
+        state = _STATES.get(word or b"")
+        return state is None or state.is_settled
+
+    async def jobs(self, queue: Queue, ids: Sequence[JobId]) -> list[Job]:
+        """Return the jobs of these ids that exist, in this order, without payload and result."""
+        found = await self._hashes(queue, ids)
+        jobs = (
+            job_from_fields(queue, job_id, fields, brief=True, unknown=JobState.BLOCKED)
+            for job_id, fields in zip(ids, found, strict=True)
+        )
+        return [job for job in jobs if job]
+
+    async def specs(self, queue: Queue, ids: Sequence[JobId]) -> list[JobSpec]:
+        """Return what was submitted as these jobs, in this order; an unreadable one for a job that is gone."""
+        if not ids:
+            return []
+        return [read_spec(fields.get(b"spec")) for fields in await self._hashes(queue, ids)]
+
+    async def dead_letters(self, queue: Queue, ids: Sequence[JobId]) -> list[DeadLetter]:
+        """Return those of these jobs that are dead, in this order."""
+        found = await self._hashes(queue, ids)
+        return [
+            _dead_letter(queue, job_id, fields)
+            for job_id, fields in zip(ids, found, strict=True)
+            if fields.get(b"state") == b"dead"
+        ]
+
+    async def _hashes(self, queue: Queue, ids: Iterable[JobId]) -> list[Fields]:
+        keys = self._keys.of(queue)
+
+        async def read(_: int) -> list[Fields]:
+            return await read_hashes(self._client, [keys.job(job_id) for job_id in ids])
+
+        return await persist(read, self._patience_s, lambda: None)
+
+
+async def read_hashes(client: Client, keys: Sequence[str]) -> list[Fields]:
+    """Return hashes in one trip, empty ones for those that are none. Raises: redis.RedisError."""
+    return [fields_of(reply or {}) for reply in await ask_many(client, [("HGETALL", key) for key in keys])]
+
+
+def job_from_fields(
+    queue: Queue, job_id: JobId, fields: Fields, *, brief: bool = False, unknown: JobState | None = None
+) -> Job | None:
+    """Return a job from its hash, or None when that holds no job. A brief one leaves out payload and result.
+
+    What cannot be read is shown as absent: one broken job must not hide those beside it. A job in a state that this
+    release does not know is shown in state `unknown`; without one there is no such job.
+    """
+    state = _STATES.get(fields.get(b"state", b""), unknown if fields.keys() >= {b"state", b"spec"} else None)
+    if state is None:
+        return None
+    spec = read_spec(fields.get(b"spec"))
+    return Job(
+        id=job_id,
+        type=queue.type,
+        state=state,
+        priority=_PRIORITIES.get(fields.get(b"priority", b""), Priority.NORMAL),
+        # Scripts do not write what is as in most jobs: see _queue.lua.
+        version=read_int(fields.get(b"version")) or _PLAIN_VERSIONS.get(state, 1),
+        attempts=read_int(fields.get(b"attempts")) or int(state is JobState.SUCCEEDED),
+        max_attempts=spec.max_attempts,
+        deliveries=read_int(fields.get(b"deliveries")) or int(b"started_at" in fields),
+        crashes=read_int(fields.get(b"crashes")),
+        handbacks=read_int(fields.get(b"handbacks")),
+        created_at=read_time(spec.created_at_ms) or _LONG_AGO,
+        run_at=read_time(fields.get(b"run_at")),
+        expires_at=read_time(fields.get(b"expires_at")),
+        started_at=read_time(fields.get(b"started_at")),
+        finished_at=read_time(fields.get(b"finished_at")),
+        worker=read_text(fields.get(b"worker")),
+        cancel_requested=b"cancel" in fields,
+        progress=read_progress(fields.get(b"progress")),
+        payload=None if brief else read_value(spec.payload),
+        result=None if brief or b"result" not in fields else read_value(fields[b"result"]),
+        error=read_error(fields.get(b"error")),
+        reason=read_text(fields.get(b"reason")),
+        tags=spec.tags,
+        timeout_s=spec.timeout_s,
+        trace_id=_trace_id(spec.traceparent),
+    )
+
+
+def _trace_id(traceparent: str) -> str | None:
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) == 4 else None
+
+
+def _dead_letter(queue: Queue, job_id: JobId, fields: Fields) -> DeadLetter:
+    error = read_error(fields.get(b"error"))
+    return DeadLetter(
+        id=job_id,
+        type=queue.type,
+        reason=read_text(fields.get(b"reason")) or "",
+        fingerprint=error.fingerprint if error else "",
+        died_at=read_time(fields.get(b"finished_at")) or _LONG_AGO,
+        attempts=read_int(fields.get(b"attempts")),
+        crashes=read_int(fields.get(b"crashes")),
+        error=error,
+    )

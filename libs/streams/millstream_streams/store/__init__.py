@@ -1,0 +1,1 @@
+"""How jobs change: keys, scripts, and one method for each transition."""

@@ -1,0 +1,418 @@
+"""The transitions of jobs: one method, one script, one atomic step. See scripts/*.lua for what each does."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from redis.asyncio.cluster import RedisCluster
+
+from millstream_contracts import (
+    Cancelled,
+    Dead,
+    HandedBack,
+    JobId,
+    Outcome,
+    Priority,
+    Queue,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+    limits,
+)
+from millstream_streams.connection.connections import Client
+from millstream_streams.connection.faults import REDIS_ERRORS, NoObserver, RedisObserver, persist
+from millstream_streams.errors import NotDurableError, StoreError, StoreUnavailableError
+from millstream_streams.store.clock import RedisClock
+from millstream_streams.store.deliveries import (
+    ActionCode,
+    Claim,
+    Commit,
+    CommitCode,
+    Delivery,
+    Depths,
+    Durability,
+    EnqueueCode,
+    Enqueued,
+    Expiry,
+    Lease,
+    LeaseCode,
+    NewJob,
+    ReadEntry,
+    RecoveredJob,
+    Recovery,
+    Release,
+)
+from millstream_streams.store.keys import PRIORITIES, Keys
+from millstream_streams.store.scripting import Argument, load_script, run_script
+from millstream_streams.store.specs import read_error, read_int, read_spec
+
+FROM_THE_START = ("0-0", "0-0", "0-0")
+
+CONFIRM_WITHIN_S = 2.0
+"""How long a replica or a disk may take. With `appendfsync everysec` a disk takes up to a second."""
+
+_CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
+    Durability.REPLICATED: ("WAIT", 1, round(CONFIRM_WITHIN_S * 1000)),
+    Durability.FSYNCED: ("WAITAOF", 1, 0, round(CONFIRM_WITHIN_S * 1000)),
+}
+
+_PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
+# To call an enumeration takes longer than the rest of an answer.
+_ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
+_COMMIT_CODES = {code.value: code for code in CommitCode}
+# Nor is a member read off its class for nothing.
+_STORED, _NORMAL = EnqueueCode.STORED, Priority.NORMAL
+_NO_TIMES = (None, None, None, None)
+_NO_PAST = (None, None, None, None)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class JobStore:
+    """Every change of a job's state.
+
+    Methods take at most `limits.MAX_SCRIPT_JOBS` jobs, all of one queue (else ValueError). Each is idempotent and is
+    tried again for `patience_s` while Redis is away; then it raises StoreUnavailableError. StoreFullError comes at
+    once.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        *,
+        patience_s: float = 5.0,
+        retention_s: float = 3600.0,
+        observer: RedisObserver | None = None,
+        confirming: Client | None = None,
+        clock: RedisClock | None = None,
+    ) -> None:
+        self.keys = keys
+        self._client = client
+        self._confirming = confirming or client
+        """For calls that wait for a confirmation, so for longer than others."""
+        self._patience_s = patience_s
+        self._retention_ms = round(retention_s * 1000)
+        """How long a job can be read that ended without a worker's word: cancelled, expired or discarded."""
+        self._observer = observer or NoObserver()
+        self._clock = clock or RedisClock()
+        """Learns from each claim, for whoever claims may submit."""
+
+    async def enqueue(
+        self, queue: Queue, jobs: Sequence[NewJob], durability: Durability | None = None
+    ) -> list[Enqueued]:
+        """Store new jobs. Idempotent by job id, and by idempotency key for a day.
+
+        Raises: NotDurableError, when they are stored and `durability` was not confirmed in time.
+        """
+        _check_size(jobs)
+        prefix = self.keys.of(queue).idempotency_prefix.encode()
+        arguments: list[Argument] = [limits.IDEMPOTENCY_TTL_S * 1000]
+        for job in jobs:
+            arguments += (job.id, job.spec, _options(job, prefix))
+        if durability is None:
+            replies = await self._run("enqueue", queue, arguments)
+        else:
+            replies, confirmed = await self._run("enqueue", queue, arguments, then=_CONFIRMATIONS[durability])
+            if not _is_confirmed(confirmed):
+                raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s")
+        now_ms = int(replies.pop(0))
+        return [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
+
+    async def claim(
+        self,
+        queue: Queue,
+        *,
+        consumer: str,
+        nonce: str,
+        limit: int,
+        shares: tuple[int, int, int] = (0, 0, 0),
+        read: Sequence[ReadEntry] = (),
+        resume: bool = False,
+        patience_s: float | None = None,
+    ) -> Claim:
+        """Take up to `limit` ready jobs.
+
+        `shares` says how many to take from high, normal and low before filling up in that order. `read` are entries
+        that a blocking read returned; they are adopted beyond the limit. `resume` looks through what this consumer
+        already holds, as is right after any lost answer. `nonce` must be new for each call, and the same when a call is
+        made again whose answer was lost. `patience_s` is this call's own.
+        """
+        tail: list[Argument] = [limit, *shares, self._retention_ms]
+        for entry in read:
+            tail += (entry.priority_index, entry.entry, entry.id)
+
+        def arguments(failures: int) -> list[Argument]:
+            return [consumer, nonce, "1" if resume or failures else "", *tail]
+
+        asked_at = self._clock.asking()
+        ask_again_ms, now, taken, pasts = await self._run("claim", queue, arguments, patience_s)
+        self._clock.heard(int(now) / 1000, asked_at)
+        return Claim(_deliveries(queue, nonce, int(now), taken, pasts), int(ask_again_ms))
+
+    async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
+        """Renew the leases that this worker still has, and note progress."""
+        _check_size(leases)
+        arguments: list[Argument] = [consumer]
+        for lease in leases:
+            arguments += (lease.priority_index, lease.entry, lease.id, lease.token, lease.progress)
+        return [LeaseCode(int(code)) for code in await self._run("renew", queue, arguments)]
+
+    async def commit(self, queue: Queue, *, worker: str, commits: Sequence[Commit]) -> list[CommitCode]:
+        """Commit outcomes other than HandedBack. A stale delivery is refused, and says so."""
+        _check_size(commits)
+        arguments: list[Argument] = [worker, len(commits)]
+        noted: list[Argument] = []
+        for commit in commits:
+            job, (outcome, blob) = commit.delivery, _words(commit.outcome)
+            arguments += (f"{job.priority_index} {commit.ttl_ms} {outcome}", job.id, job.token, job.entry, blob)
+            if commit.progress is not None:
+                noted += (job.id, job.token, _encode(commit.progress))
+        arguments += noted
+        return [_COMMIT_CODES[code] for code in await self._run("commit", queue, arguments)]
+
+    async def hand_back(self, queue: Queue, *, worker: str, deliveries: Sequence[Delivery]) -> list[CommitCode]:
+        """Return deliveries at once, at no cost to the jobs."""
+        _check_size(deliveries)
+        arguments: list[Argument] = [worker, self._retention_ms]
+        for job in deliveries:
+            arguments += (job.id, job.token, job.priority_index, job.entry)
+        return [CommitCode(int(code)) for code in await self._run("hand_back", queue, arguments)]
+
+    async def set_apart(self, queue: Queue, tokens: Sequence[tuple[JobId, str]], *, waits: bool) -> list[bool]:
+        """Note that deliveries wait to run alone, or no longer do: one that waits is charged no crash.
+
+        Returns: for each, whether it is still the caller's.
+        """
+        _check_size(tokens)
+        arguments: list[Argument] = ["1" if waits else ""]
+        for job_id, token in tokens:
+            arguments += (job_id, token)
+        return [code == 1 for code in await self._run("set_apart", queue, arguments)]
+
+    async def note_unreadable(self, queue: Queue, job_id: JobId, token: str, digest: str) -> set[str]:
+        """Note that the release with this registration cannot read a job.
+
+        Returns: the digests of all registrations whose releases could not; empty when the delivery is stale.
+        """
+        reply = await self._run("note_unreadable", queue, [job_id, token, digest])
+        return set(reply.decode().split())
+
+    async def release_due(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Release:
+        """Make ready what is due."""
+        released, expired, next_in_ms = await self._run("release_due", queue, [limit, self._retention_ms])
+        return Release(int(released), int(expired), _wait(next_in_ms))
+
+    async def recover(
+        self,
+        queue: Queue,
+        *,
+        lease_ms: int,
+        max_crashes: int,
+        cursors: tuple[str, str, str] = FROM_THE_START,
+        limit: int = limits.MAX_SCRIPT_JOBS,
+    ) -> Recovery:
+        """Take back deliveries whose lease has run out; bury those that crashed too often."""
+        arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
+        next_cursors, requeued, buried, strays, any_pending = await self._run("recover", queue, arguments)
+        high, normal, low = (cursor.decode() for cursor in next_cursors)
+        return Recovery(
+            cursors=(high, normal, low),
+            requeued=[_recovered(row) for row in requeued],
+            buried=[_recovered(row) for row in buried],
+            strays=int(strays),
+            any_pending=bool(any_pending),
+        )
+
+    async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Expiry:
+        """End the jobs that have not started in time."""
+        expired, next_in_ms = await self._run("expire", queue, [limit, self._retention_ms])
+        return Expiry(int(expired), _wait(next_in_ms))
+
+    async def cancel(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Cancel jobs: at once where they wait, by asking their worker where they run."""
+        _check_size(ids)
+        return _codes(await self._run("cancel", queue, [self._retention_ms, *ids]))
+
+    async def redrive(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Make dead jobs ready again, counted from zero."""
+        _check_size(ids)
+        return _codes(await self._run("redrive", queue, list(ids)))
+
+    async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Let dead jobs go."""
+        _check_size(ids)
+        return _codes(await self._run("discard", queue, [self._retention_ms, *ids]))
+
+    async def watch(self, queue: Queue, job_id: JobId) -> ActionCode:
+        """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
+        return ActionCode(int(await self._run("watch", queue, [job_id])))
+
+    async def measure(self, queue: Queue) -> Depths:
+        """Count what the queue holds."""
+        numbers = [int(number) for number in await self._run("measure", queue, [])]
+        high, normal, low, running, scheduled, dead, paused, ready_age, dead_age, events, due, expiry = numbers
+        return Depths(
+            queued=(high, normal, low),
+            running=running,
+            scheduled=scheduled,
+            dead=dead,
+            paused=bool(paused),
+            oldest_ready_age_ms=ready_age,
+            oldest_dead_age_ms=dead_age,
+            events=events,
+            next_due_in_ms=_wait(due),
+            next_expiry_in_ms=_wait(expiry),
+        )
+
+    async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
+        """Forget acknowledged events, some thousands at most: there may be more until a call removes none.
+
+        Returns: how many were removed, and how many of them nobody had seen.
+        """
+        removed, lost = await self._run("trim_events", queue, [keep, cap])
+        return int(removed), int(lost)
+
+    async def sweep_consumers(self, queue: Queue, *, idle_ms: int) -> int:
+        """Remove consumers that hold nothing and were not seen for long. Returns: how many."""
+        return int(await self._run("sweep_consumers", queue, [idle_ms]))
+
+    async def try_rights(self, queue: Queue, commands: Sequence[str] = ()) -> list[str]:
+        """Run a script that writes, on a queue without jobs. Returns: which of the commands the user may not call.
+
+        `xack` is always tried. Commands are named as an ACL names them; see the script for those that it knows.
+        """
+        return [name.decode() for name in await self._run("try_rights", queue, list(commands))]
+
+    async def _run(
+        self,
+        name: str,
+        queue: Queue,
+        arguments: Any,
+        patience_s: float | None = None,
+        then: tuple[Argument, ...] = (),
+    ) -> Any:
+        """Run a script until it is answered or patience runs out.
+
+        `arguments` is a list, or a function of the number of earlier failures that returns one. `then` is sent behind
+        the script on the same connection, and answered beside it.
+        """
+        keys = self.keys.of(queue)
+        script = load_script(name)
+
+        async def call(failures: int) -> Any:
+            values = arguments(failures) if callable(arguments) else arguments
+            client = self._confirming if then else self._client
+            return await run_script(client, script, keys.script_keys, [keys.job_prefix, *values], then=then)
+
+        begun = time.perf_counter()
+        try:
+            patience_s = self._patience_s if patience_s is None else patience_s
+            reply = await persist(call, patience_s, self._observer.count_reconnect)
+        except StoreUnavailableError as error:
+            error.others_may_answer = isinstance(self._client, RedisCluster)
+            raise
+        except REDIS_ERRORS as error:
+            # A defect, or a key that somebody else wrote. Its text may hold arguments, so only the code is passed on.
+            raise StoreError(f"{name} on {queue.tag} failed: {str(error).partition(' ')[0]}") from error
+        self._observer.observe_call(name, time.perf_counter() - begun)
+        return reply
+
+
+def _is_confirmed(reply: int | list[int]) -> bool:
+    """Return whether WAIT, which answers a number of replicas, or WAITAOF, disks here and there, says yes."""
+    return (reply[0] if isinstance(reply, list) else reply) > 0
+
+
+def _check_size(items: Sequence[object]) -> None:
+    if len(items) > limits.MAX_SCRIPT_JOBS:
+        raise ValueError(f"{len(items)} jobs in one call: at most {limits.MAX_SCRIPT_JOBS}, or Redis stands still")
+
+
+def _options(job: NewJob, prefix: bytes) -> bytes:
+    """Return all of a new job but id and spec, as enqueue.lua wants it; nothing for most jobs."""
+    known = job.idempotency
+    times = (job.delay_ms, job.run_at_ms, job.expires_in_ms, job.expires_at_ms)
+    if times == _NO_TIMES and job.priority is _NORMAL and not (known or job.waited):
+        return b""
+    run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
+    fingerprint, key = (known.fingerprint, prefix + known.key) if known else ("", b"")
+    waited = "1" if job.waited else ""
+    return f"{_PRIORITY_INDEX[job.priority]} {run_at} {expires_at} {waited} {fingerprint} ".encode() + key
+
+
+def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:
+    if isinstance(reply, int):
+        code = _ENQUEUE_CODES[reply]
+        return Enqueued(code, job.id, now_ms if code is _STORED else 0)
+    number, job_id, at_ms = reply
+    return Enqueued(_ENQUEUE_CODES[number], JobId(job_id.decode()), int(at_ms))
+
+
+def _moment(relative_ms: int | None, absolute_ms: int | None) -> str:
+    if relative_ms is not None:
+        return f"+{relative_ms}"
+    return "" if absolute_ms is None else str(absolute_ms)
+
+
+def _words(outcome: Outcome) -> tuple[str, bytes]:
+    """Return an outcome in the words of commit.lua, and its result or error."""
+    if isinstance(outcome, Succeeded):  # most are, and the match takes three times as long to see it
+        return "succeeded", bytes(outcome.result)
+    match outcome:
+        case RetryAt(after_ms, error):
+            return f"retry_at {after_ms}", _encode(error)
+        case Snoozed(after_ms):
+            return f"snoozed {after_ms}", b""
+        case Dead(reason, error):
+            return f"dead {error.fingerprint} {reason}", _encode(error)
+        case Cancelled(reason):
+            return f"cancelled {reason}", b""
+        case HandedBack():
+            raise TypeError("a HandedBack goes through hand_back")
+
+
+def _deliveries(queue: Queue, nonce: str, now_ms: int, taken: list[Any], pasts: list[Any]) -> list[Delivery]:
+    """Return what claim.lua gave away: both lists are flat, six values a job and five for one with a past."""
+    past_of = {past[0]: past[1:] for past in _rows(pasts, 5)} if pasts else {}
+    deliveries = []
+    for index, entry, job_id, spec, ready_at, number in _rows(taken, 6):
+        attempts, crashes, error, run_at = past_of.get(job_id, _NO_PAST)
+        deliveries.append(
+            Delivery(
+                queue=queue,
+                id=JobId(job_id.decode()),
+                spec=read_spec(spec),
+                priority_index=index,
+                entry=entry.decode(),
+                token=f"{number}:{nonce}",
+                attempts=read_int(attempts),
+                deliveries=number,
+                crashes=read_int(crashes),
+                ready_at_ms=read_int(ready_at),
+                claimed_at_ms=now_ms,
+                last_error=read_error(error),
+                was_delayed=bool(run_at),
+            )
+        )
+    return deliveries
+
+
+def _rows(values: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
+    """Cut a flat list into rows."""
+    return zip(*[iter(values)] * width, strict=True)
+
+
+def _recovered(row: list[Any]) -> RecoveredJob:
+    job_id, spec, worker, deliveries, charged = row
+    return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), deliveries, bool(charged))
+
+
+def _wait(reply: Any) -> int | None:
+    """Return for how many ms there is nothing to do; None when nothing is waited for."""
+    wait_ms = int(reply)
+    return None if wait_ms < 0 else wait_ms
+
+
+def _codes(replies: list[Any]) -> list[ActionCode]:
+    return [ActionCode(int(code)) for code in replies]

@@ -1,0 +1,76 @@
+"""The Lua scripts: loaded once, sent by content hash, one state transition each."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+from msgspec import Struct
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import NoScriptError
+
+Argument = str | bytes | int
+
+_FOLDER = files("millstream_streams") / "scripts"
+
+FLEET = "fleet/"
+"""What the names of the registry's scripts begin with."""
+
+
+class Script(Struct, frozen=True):
+    """A script with the prelude that all of them share."""
+
+    name: str
+    text: str
+    sha: str
+    """What EVALSHA calls it. Two releases side by side each find their own."""
+
+    @property
+    def header(self) -> str:
+        """The comment at the top of the script's own file."""
+        own = (_FOLDER / f"{self.name}.lua").read_text()
+        return "\n".join(line for line in own.split("\n\n")[0].splitlines() if line.startswith("--"))
+
+
+@cache
+def load_script(name: str) -> Script:
+    """Return a script of this package by the path of its file, without its suffix. Raises: FileNotFoundError."""
+    prelude = "fleet/_fleet" if name.startswith(FLEET) else "_queue"
+    text = (_FOLDER / f"{prelude}.lua").read_text() + "\n" + (_FOLDER / f"{name}.lua").read_text()
+    return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def script_names(folder: str = "") -> list[str]:
+    """Return the names of all scripts about queues, or those in :data:`FLEET`."""
+    names = (entry.name for entry in (_FOLDER / folder).iterdir())
+    found = sorted(name.removesuffix(".lua") for name in names if not name.startswith("_") and name.endswith(".lua"))
+    return [folder + name for name in found]
+
+
+async def run_script(
+    client: Any, script: Script, keys: tuple[str, ...], arguments: list[Argument], *, then: tuple[Argument, ...] = ()
+) -> Any:
+    """Run a script, sending its text only when this server does not know it.
+
+    A server forgets scripts at a restart or a failover. EVALSHA goes alone, never in a pipeline: there a NOSCRIPT
+    would come while its neighbours are applied, and redis-py's cluster client refuses it.
+
+    `then` is a command to be sent behind the script on the same connection; both are answered then, as a list.
+    """
+    if not then:
+        return await _run(client.execute_command, script, keys, arguments)
+    if isinstance(client, RedisCluster):
+        return await _run(partial(client.execute_command, then=then), script, keys, arguments)
+    async with client.client() as connection:
+        reply = await _run(connection.execute_command, script, keys, arguments)
+        return [reply, await connection.execute_command(*then)]
+
+
+async def _run(
+    execute: Callable[..., Awaitable[Any]], script: Script, keys: tuple[str, ...], arguments: list[Argument]
+) -> Any:
+    try:
+        return await execute("EVALSHA", script.sha, len(keys), *keys, *arguments)
+    except NoScriptError:
+        return await execute("EVAL", script.text, len(keys), *keys, *arguments)

@@ -1,0 +1,1 @@
+"""One log for a process, and the text of whatever is logged."""

@@ -1,0 +1,225 @@
+"""What each service measures, grouped by service. Names, labels and buckets come from `names.py`."""
+
+import math
+import os
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prometheus_client import Gauge, Histogram
+
+from millstream_contracts import JobState, QueueStatus
+from millstream_telemetry import names
+from millstream_telemetry.metrics.registry import ByType, MetricRegistry
+
+_STATM = Path("/proc/self/statm")
+_PAGE_BYTES = resource.getpagesize()
+
+
+class IngestMetrics:
+    """Submissions, by whoever accepts them."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry)
+        self._submissions = registry.counter_tally()
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._enqueue = registry.histogram(names.ENQUEUE)
+        self._batch_size = registry.histogram(names.ENQUEUE_BATCH)
+
+    def count_submitted(self, job_type: str, outcome: str, n: int = 1) -> None:
+        """Count n submissions, always in one thread. Outcomes: `names.SUBMISSION_OUTCOMES`."""
+        self._submissions.add(self._submitted.of(job_type, outcome), n)
+
+    def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
+        """Count n jobs that a request brought to rest."""
+        self._finished.of(job_type, state).inc(n)
+
+    def observe_enqueue(self, outcome: str, seconds: float, jobs: int) -> None:
+        """Observe one call that stored, or failed to store, some jobs. Outcomes: `names.ENQUEUE_OUTCOMES`."""
+        self._enqueue.labels(outcome).observe(seconds)
+        self._batch_size.observe(jobs)
+
+
+class WorkerMetrics:
+    """Attempts, and the state of the worker process."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry)
+        self._queue_waits = registry.tally(ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry).of)
+        self._runs = registry.tally(ByType(registry.histogram(names.JOB_RUN), registry).of)
+        self._slots = registry.gauge(names.WORKER_SLOTS)
+        self._slots_busy = registry.gauge(names.WORKER_SLOTS_BUSY)
+        self._loop_lag = registry.histogram(names.WORKER_LOOP_LAG)
+        registry.gauge(names.WORKER_RSS).set_function(rss_bytes)
+
+    def count_attempts(self, job_type: str, outcome: str, n: int = 1) -> None:
+        """Count n deliveries that ended. Outcomes: `names.ATTEMPT_OUTCOMES`."""
+        self._attempts.of(job_type, outcome).inc(n)
+
+    def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
+        """Count n jobs that came to rest."""
+        self._finished.of(job_type, state).inc(n)
+
+    def observe_queue_wait(self, job_type: str, seconds: float, exemplar: str = "") -> None:
+        """Observe how long a job was ready; `exemplar` is the id of its trace, when that is recorded."""
+        self._queue_waits.add(job_type, seconds, exemplar)
+
+    def observe_run(self, job_type: str, seconds: float, exemplar: str = "") -> None:
+        """Observe how long a handler ran; `exemplar` as above."""
+        self._runs.add(job_type, seconds, exemplar)
+
+    def observe_loop_lag(self, seconds: float) -> None:
+        """Observe how late the event loop ran something."""
+        self._loop_lag.observe(seconds)
+
+    def watch_slots(self, total: int, busy: Callable[[], float]) -> None:
+        """Show how many jobs may run at once, and how many do; `busy` is called at each scrape."""
+        self._slots.set(total)
+        self._slots_busy.set_function(busy)
+
+
+class DispatcherMetrics:
+    """The queues, as their own counters have them, and what was expired.
+
+    Every replica shows the same queues: query them with `max by`.
+    """
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._jobs = GaugeTable(registry.gauge(names.QUEUE_JOBS))
+        self._oldest_ready = GaugeTable(registry.gauge(names.QUEUE_OLDEST_READY))
+        self._paused = GaugeTable(registry.gauge(names.QUEUE_PAUSED))
+        self._dead = GaugeTable(registry.gauge(names.DEAD_JOBS))
+        self._oldest_dead = GaugeTable(registry.gauge(names.DEAD_OLDEST))
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+
+    def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
+        """Count n jobs that the dispatcher brought to rest."""
+        self._finished.of(job_type, state).inc(n)
+
+    def publish(self, queues: Iterable[QueueStatus]) -> None:
+        """Show these queues and no others. Those of one type, in several tenants, are taken together."""
+        jobs: dict[tuple[str, ...], float] = defaultdict(float)
+        oldest_ready: dict[tuple[str, ...], float] = defaultdict(float)
+        paused: dict[tuple[str, ...], float] = defaultdict(float)
+        dead: dict[tuple[str, ...], float] = defaultdict(float)
+        oldest_dead: dict[tuple[str, ...], float] = defaultdict(float)
+        for queue in queues:
+            key = (queue.type,)
+            for labels, count in _counts(queue):
+                jobs[labels] += count
+            oldest_ready[key] = max(oldest_ready[key], queue.oldest_ready_age_s)
+            paused[key] = max(paused[key], float(queue.paused))
+            dead[key] += queue.dead
+            oldest_dead[key] = max(oldest_dead[key], queue.oldest_dead_age_s)
+        self._jobs.replace(jobs)
+        self._oldest_ready.replace(oldest_ready)
+        self._paused.replace(paused)
+        self._dead.replace(dead)
+        self._oldest_dead.replace(oldest_dead)
+
+
+class HistoryMetrics:
+    """How far the history database is behind."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._lag = registry.gauge(names.HISTORY_LAG)
+        self.show_lag(math.nan)
+
+    def show_lag(self, seconds: float) -> None:
+        """Show how old the oldest event is that was just stored, or waits for it; NaN where that is not known."""
+        self._lag.set(seconds)
+
+
+class ReaperMetrics:
+    """What was taken back, buried and trimmed."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._recovered = ByType(registry.counter(names.RECOVERED), registry)
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._events_lost = registry.counter(names.EVENTS_LOST)
+
+    def count_recovered(self, job_type: str, reason: str, n: int = 1) -> None:
+        """Count n deliveries that were taken back; the reason is one of few fixed words."""
+        self._recovered.of(job_type, reason).inc(n)
+
+    def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
+        """Count n jobs that the reaper brought to rest."""
+        self._finished.of(job_type, state).inc(n)
+
+    def count_events_lost(self, n: int) -> None:
+        """Count n events that were trimmed before every consumer had read them."""
+        self._events_lost.inc(n)
+
+
+class RedisMetrics:
+    """Calls to Redis, by whichever service makes them."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._seconds = registry.histogram(names.REDIS)
+        self._by_script: dict[str, Histogram] = {}
+        self._reconnects = registry.counter(names.REDIS_RECONNECTS)
+
+    def observe_call(self, script: str, seconds: float) -> None:
+        """Observe one round trip of a script, or of a command in lower case."""
+        child = self._by_script.get(script)
+        if child is None:
+            child = self._by_script[script] = self._seconds.labels(script)
+        child.observe(seconds)
+
+    def count_reconnect(self) -> None:
+        """Count a connection that was made anew after an error."""
+        self._reconnects.inc()
+
+
+class DutyMetrics:
+    """Passes of duties."""
+
+    def __init__(self, registry: MetricRegistry, service: str) -> None:
+        self._service = service
+        self._last_success = registry.gauge(names.DUTY_LAST_SUCCESS)
+        self._seconds = registry.histogram(names.DUTY)
+
+    def observe_pass(self, duty: str, seconds: float, *, ok: bool) -> None:
+        """Observe one pass, and that it ended now without an error if it did."""
+        self._seconds.labels(duty).observe(seconds)
+        if ok:
+            self._last_success.labels(self._service, duty).set(time.time())
+
+
+class GaugeTable:
+    """A gauge whose series are replaced as a whole, so that a queue which is gone does not linger."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._shown: set[tuple[str, ...]] = set()
+
+    def replace(self, values: dict[tuple[str, ...], float]) -> None:
+        """Show these values, by their labels, and no others."""
+        for labels, value in values.items():
+            self._gauge.labels(*labels).set(value)
+        for labels in self._shown - values.keys():
+            self._gauge.remove(*labels)
+        self._shown = set(values)
+
+
+def rss_bytes() -> float:
+    """Return the resident memory of this process; its peak where the system does not tell the present."""
+    if _STATM.exists():
+        return float(_STATM.read_text().split()[1]) * _PAGE_BYTES
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # The unit is bytes on Darwin and KiB elsewhere.
+    return float(peak if os.uname().sysname == "Darwin" else peak * 1024)
+
+
+def _counts(queue: QueueStatus) -> list[tuple[tuple[str, str, str], int]]:
+    """Return a queue's counts by (type, state, priority); the priority is empty for states without one."""
+    ready = [((queue.type, JobState.QUEUED.value, priority), n) for priority, n in queue.queued.items()]
+    return [
+        *ready,
+        ((queue.type, JobState.RUNNING.value, ""), queue.running),
+        ((queue.type, JobState.SCHEDULED.value, ""), queue.scheduled),
+        ((queue.type, JobState.BLOCKED.value, ""), queue.blocked),
+    ]

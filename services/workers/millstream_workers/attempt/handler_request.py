@@ -1,0 +1,99 @@
+"""What a handler asks for by an exception, whatever the exception's class makes of its attributes.
+
+A subclass of `Discard` with an `__init__` of its own may have no `reason`, and a property may raise: what can be told
+of the wish holds, and what cannot is said.
+"""
+
+import math
+from datetime import timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+from millstream import Dead, Discard, RetryAfter, Snooze
+from millstream_contracts import JobError, limits
+from millstream_telemetry import type_name
+from millstream_workers.attempt.failure import printable
+from millstream_workers.errors import RemoteError
+
+_MAX_NESTED = 10
+"""How many groups of one exception may stand around a wish: task groups wrap what their tasks raise."""
+
+_exceptions_of = BaseExceptionGroup.__dict__["exceptions"].__get__
+
+
+class Wish(Struct, frozen=True):
+    """What a handler asks for."""
+
+    kind: Literal["retry_after", "snooze", "discard", "dead"]
+    delay_ms: int | None = None
+    """Of retry_after and snooze; None when it cannot be told."""
+    reason: str = ""
+    """Of discard and dead."""
+    unread: str = ""
+    """What could not be read, and why."""
+
+
+class RemoteWish(RemoteError):  # noqa: N818 - a wish
+    """A handler with `isolation="process"` asked for something by an exception."""
+
+    def __init__(self, wish: Wish, error: JobError) -> None:
+        super().__init__(error)
+        self.wish = wish
+
+
+def read_wish(error: BaseException) -> Wish | None:
+    """Return what a handler asks for by an exception; None when that is just a failure. Never raises."""
+    error = innermost(error)
+    if type(error) is RemoteWish:
+        return error.wish
+    kind = type(error)
+    if issubclass(kind, RetryAfter):
+        return _delayed("retry_after", error)
+    if issubclass(kind, Snooze):
+        return _delayed("snooze", error)
+    if issubclass(kind, Discard):
+        return Wish("discard", reason=_reason(error))
+    if issubclass(kind, Dead):
+        return Wish("dead", reason=_reason(error))
+    return None
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Return the one exception in groups of one; the group itself where there are several."""
+    inner = error
+    for _ in range(_MAX_NESTED):
+        if not issubclass(type(inner), BaseExceptionGroup):
+            return inner
+        members = _exceptions_of(inner)
+        if len(members) != 1:
+            return error
+        inner = members[0]
+    return error
+
+
+def _delayed(kind: Literal["retry_after", "snooze"], error: BaseException) -> Wish:
+    try:
+        return Wish(kind, delay_ms=_ms(error.delay_s))  # type: ignore[attr-defined]
+    except BaseException as failure:  # noqa: BLE001 - an attribute of a user's class may be anything
+        return Wish(kind, unread=f"`delay_s` of {type_name(error)} cannot be read: {_said(failure)}")
+
+
+def _ms(delay_s: object) -> int:
+    """Return milliseconds; 0 for what is no positive number. Raises: anything, when it is no number at all."""
+    seconds = delay_s.total_seconds() if isinstance(delay_s, timedelta) else float(delay_s)  # type: ignore[arg-type]
+    if math.isnan(seconds) or seconds <= 0:
+        return 0
+    return round(min(seconds, limits.MAX_DELAY_S) * 1000)
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        return printable(error.reason)  # type: ignore[attr-defined]
+    except BaseException:  # noqa: BLE001 - an attribute of a user's class may be anything
+        # Without a call to the constructor of the base, Python still has kept what it was called with.
+        return printable(error) or type_name(error)
+
+
+def _said(failure: BaseException) -> str:
+    return f"{type_name(failure)}: {printable(failure)}"

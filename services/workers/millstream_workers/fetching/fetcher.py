@@ -1,0 +1,242 @@
+"""Takes jobs in: claims where there is work, blocks where there is none.
+
+A queue is hot while its last claim came back full. Everything else is found by one blocking read over all queues,
+so that what an idle worker costs, and how soon it starts, does not depend on the number of job types.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+
+import anyio
+import structlog
+from anyio.lowlevel import checkpoint
+
+from millstream_contracts import Queue, limits
+from millstream_runtime import Pulse
+from millstream_streams import (
+    MAX_BLOCK_S,
+    Delivery,
+    JobStore,
+    ReadEntry,
+    ReadyReader,
+    StoreError,
+    StoreUnavailableError,
+    backoff_s,
+)
+from millstream_workers.fetching.shares import Shares, share_out
+from millstream_workers.fetching.slots import Slots
+
+LOOK_ELSEWHERE_S = 0.02
+"""How long hot queues may go on before the others are looked at."""
+
+GATHER_S = 0.0005
+"""For how long a worker that is nearly full waits for more of its jobs to end, to ask for several at once."""
+
+NODE_AWAY_S = 1.0
+"""For how long the queues of a cluster's node are left alone that does not answer, while the others go on."""
+
+SET_ASIDE_S = 5.0
+"""For how long a queue is left alone on which a claim fails for a reason of its own."""
+
+
+class Intake:
+    """Claims deliveries while there are free slots, until told to stop."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        reader: ReadyReader,
+        queues: Iterable[Queue],
+        *,
+        consumer: str,
+        slots: Slots,
+        weights: Shares | None,
+        pulse: Pulse,
+        deliver: Callable[[Delivery], None],
+        decline: Callable[[Delivery], None],
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._queues = list(queues)
+        self._consumer = consumer
+        self._slots = slots
+        self._most = min(slots.limit, limits.MAX_SCRIPT_JOBS)
+        # Not fewer: while one half runs, the next is fetched, so that Redis and worker are busy side by side.
+        self._worthwhile = max(1, self._most // 2)
+        self._weights = weights
+        self._pulse = pulse
+        self._deliver = deliver
+        self._decline = decline
+        self._hot = dict.fromkeys(self._queues)
+        """Queues whose last claim came back full, in turn: a set that keeps its order."""
+        self._reopens_at: dict[Queue, float] = {}
+        """Paused queues: those must not be read with a blocking call."""
+        self._uncertain: dict[Queue, str] = {}
+        """Queues from which a lost answer may have delivered something, and the nonce to ask for it again."""
+        self._looked_elsewhere_at = 0.0
+        self._nonces = count()
+        self._stopped = anyio.Event()
+        self.has_ended = False
+        """Whether nothing is read any more."""
+        self.trouble = ""
+        """Why the last round took nothing in; empty when it went well."""
+        self._log = structlog.get_logger().bind(worker=consumer)
+
+    def add(self, queues: Iterable[Queue]) -> None:
+        """Read further queues, from the next look on."""
+        for queue in queues:
+            self._queues.append(queue)
+            # As at the start: a claim makes the groups that a blocking read needs.
+            self._hot[queue] = None
+
+    def stop(self) -> None:
+        """Claim no more. A blocking read that is under way ends by itself: to cancel it could strand a job."""
+        self._stopped.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped.is_set()
+
+    async def run(self) -> None:
+        """Take jobs in until stopped."""
+        try:
+            await self._run()
+        finally:
+            self.has_ended = True
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self.is_stopping:
+            await self._wait_for_room()
+            if self.is_stopping:
+                return
+            # To ask is enough: while Redis is away a restart would not help.
+            self._pulse.beat()
+            try:
+                await self._take()
+                failures, self.trouble = 0, ""
+            except StoreUnavailableError as error:
+                failures, self.trouble = failures + 1, str(error)
+                for queue in self._queues:
+                    self._uncertain.setdefault(queue, self._nonce())
+                self._log.warning("no jobs claimed", failures=failures, **error.fields)
+            except StoreError as error:
+                # One queue is broken, and a read over all does not say which: claims will, one by one.
+                failures, self.trouble = failures + 1, str(error)
+                self._hot.update(dict.fromkeys(self._queues))
+                self._log.error("a queue cannot be read", **error.fields)
+            if failures:
+                with anyio.move_on_after(backoff_s(failures)):
+                    await self._stopped.wait()
+
+    async def _wait_for_room(self) -> None:
+        self._slots.look_ahead()
+        while self._slots.free <= 0 and not self.is_stopping:
+            await self._slots.wait_free()
+            # Those that were taken ahead may have left because nothing ends any more.
+            self._slots.look_ahead()
+        if self._hot and self._slots.free < self._worthwhile:
+            with anyio.move_on_after(GATHER_S):
+                await self._slots.wait_free(self._worthwhile)
+
+    async def _take(self) -> None:
+        self._reopen()
+        for queue in [queue for queue in self._uncertain if queue not in self._reopens_at]:
+            await self._claim(queue)
+        # Elsewhere first: a hot queue takes all the room there is, and would starve the others while it is hot.
+        if not self._hot or time.monotonic() >= self._looked_elsewhere_at + LOOK_ELSEWHERE_S:
+            await self._look_elsewhere()
+        if self._hot and self._slots.free > 0:
+            queue = next(iter(self._hot))
+            del self._hot[queue]
+            await self._claim(queue)
+
+    async def _look_elsewhere(self) -> None:
+        """Wait for work on the queues that are not hot; only have a look at them while others are."""
+        if self.is_stopping:
+            return
+        self._looked_elsewhere_at = time.monotonic()
+        cold = [queue for queue in self._queues if queue not in self._hot and queue not in self._reopens_at]
+        block_ms = 0 if self._hot else self._patience_ms()
+        if not cold:
+            if not self._hot:
+                await anyio.sleep(block_ms / 1000)
+            return
+        if not self._hot:
+            # What was just brought begins before the next read is sent: nothing is known to wait for that.
+            await checkpoint()
+        found = await self._reader.wait(cold, consumer=self._consumer, block_ms=block_ms)
+        for queue in self._reader.failed:
+            self._uncertain.setdefault(queue, self._nonce())
+            self._reopens_at[queue] = time.monotonic() + NODE_AWAY_S
+        for queue in {entry.queue for entry in found}:
+            await self._claim(queue, [entry for entry in found if entry.queue == queue])
+
+    def _patience_ms(self) -> int:
+        """Return how long to block: until the first paused queue is worth another look."""
+        soonest = min(self._reopens_at.values(), default=math.inf) - time.monotonic()
+        return max(1, round(min(MAX_BLOCK_S, soonest) * 1000))
+
+    def _reopen(self) -> None:
+        now = time.monotonic()
+        for queue in [queue for queue, at in self._reopens_at.items() if at <= now]:
+            del self._reopens_at[queue]
+            self._hot[queue] = None
+
+    async def _claim(self, queue: Queue, read: Sequence[ReadEntry] = ()) -> None:
+        with self._slots.claiming():
+            await self._claim_now(queue, read)
+
+    async def _claim_now(self, queue: Queue, read: Sequence[ReadEntry]) -> None:
+        resume = queue in self._uncertain
+        nonce = self._uncertain.get(queue) or self._nonce()
+        limit = 0 if self.is_stopping else max(0, min(self._slots.free, self._most))
+        # Kept until the answer is here: a claim whose answer was lost is asked for again by its own nonce.
+        self._uncertain[queue] = nonce
+        try:
+            claim = await self._store.claim(
+                queue,
+                consumer=self._consumer,
+                nonce=nonce,
+                limit=limit,
+                shares=share_out(limit, self._weights),
+                read=read,
+                resume=resume,
+                # Here is who asks again, and can be told to stop meanwhile.
+                patience_s=0.0,
+            )
+        except StoreUnavailableError as error:
+            if not error.others_may_answer:
+                raise
+            self._log.warning("no jobs claimed", type=queue.type, **error.fields)
+            self._reopens_at[queue] = time.monotonic() + NODE_AWAY_S
+            return
+        except StoreError as error:
+            self._log.error("queue set aside", type=queue.type, **error.fields, seconds=SET_ASIDE_S)
+            self._reopens_at[queue] = time.monotonic() + SET_ASIDE_S
+            del self._uncertain[queue]
+            return
+        del self._uncertain[queue]
+        if claim.ask_again_ms:
+            self._reopens_at[queue] = time.monotonic() + claim.ask_again_ms / 1000
+        elif limit and len(claim.deliveries) >= limit:
+            self._hot[queue] = None
+        self._pass_on(claim.deliveries)
+
+    def _nonce(self) -> str:
+        return f"{self._consumer.rpartition(':')[2]}.{next(self._nonces):x}"
+
+    def _pass_on(self, deliveries: list[Delivery]) -> None:
+        """Start what there is room for and return the rest.
+
+        A blocking read may bring more than there is room for: it takes one job per stream, whatever was free.
+        """
+        room = 0 if self.is_stopping else max(0, self._slots.free)
+        for delivery in deliveries[:room]:
+            self._slots.take()
+            self._deliver(delivery)
+        for delivery in deliveries[room:]:
+            self._decline(delivery)

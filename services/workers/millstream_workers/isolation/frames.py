@@ -1,0 +1,126 @@
+"""What a worker and its handler processes say to each other: length-prefixed MessagePack over a socket.
+
+Both ends are this package, in one release, on one machine; still nothing but plain data crosses. Everything about a
+job carries the number of its order, so that nothing late is taken for the next one's.
+"""
+
+import struct
+
+import msgspec
+from msgspec import Struct
+
+from millstream_contracts import JobError, Progress
+from millstream_workers.attempt.handler_request import Wish
+
+HEADER = struct.Struct("!I")
+
+MAX_FRAME_BYTES = 4 << 20
+"""Far above any order or report; a length above it was never meant as one."""
+
+
+class Order(Struct, frozen=True, tag="order"):
+    """Run this job."""
+
+    number: int
+    job_type: str
+    job_id: str
+    attempt: int
+    fence: int
+    spec: bytes
+    timeout_s: float | None
+    traceparent: str = ""
+    tracestate: str = ""
+
+
+class StopOrder(Struct, frozen=True, tag="stop"):
+    """Stop the job of this order."""
+
+    number: int
+
+
+class ReadyReport(Struct, frozen=True, tag="ready"):
+    """The apps are loaded (number 0), or the handler is about to be called."""
+
+    number: int
+    pid: int = 0
+
+
+class ProgressReport(Struct, frozen=True, tag="progress"):
+    """The handler says how far it is."""
+
+    number: int
+    progress: Progress
+
+
+class ReturnReport(Struct, frozen=True, tag="returned"):
+    """The handler returned."""
+
+    number: int
+    result: bytes
+    changed: tuple[str, ...] = ()
+    """What the job has changed in its process, which is not used again then. So in the reports below."""
+
+
+class WishReport(Struct, frozen=True, tag="wish"):
+    """The handler asked for something by an exception, which is described too."""
+
+    number: int
+    wish: Wish
+    error: JobError
+    changed: tuple[str, ...] = ()
+
+
+class FailureReport(Struct, frozen=True, tag="failed"):
+    """The handler raised, or returned what cannot be stored; or the process cannot run handlers (number 0)."""
+
+    number: int
+    error: JobError
+    invalid_result: bool = False
+    changed: tuple[str, ...] = ()
+
+
+class StoppedReport(Struct, frozen=True, tag="stopped"):
+    """The handler was stopped, and has ended by that."""
+
+    number: int
+    changed: tuple[str, ...] = ()
+
+
+EndReport = ReturnReport | WishReport | FailureReport | StoppedReport
+"""How a job ended."""
+
+Report = ReadyReport | ProgressReport | EndReport
+
+decode_order = msgspec.msgpack.Decoder(Order | StopOrder).decode
+decode_report = msgspec.msgpack.Decoder(Report).decode
+
+
+def encode_frame(message: Order | StopOrder | Report) -> bytes:
+    """Return a message with its length before it."""
+    body = msgspec.msgpack.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+class FrameBuffer:
+    """Puts together the bodies of frames out of what arrives."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Add what has arrived."""
+        self._received += data
+
+    def take(self) -> bytes | None:
+        """Return the next whole body; None when there is none yet. Raises: ValueError, for what is no frame."""
+        if len(self._received) < HEADER.size:
+            return None
+        (length,) = HEADER.unpack_from(self._received)
+        if length > MAX_FRAME_BYTES:
+            raise ValueError(f"a frame of {length} bytes")
+        end = HEADER.size + length
+        if len(self._received) < end:
+            return None
+        body = bytes(self._received[HEADER.size : end])
+        del self._received[:end]
+        return body

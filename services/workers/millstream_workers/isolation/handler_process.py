@@ -1,0 +1,212 @@
+"""The program of a handler process: takes orders from its worker, runs handlers, reports back.
+
+It is forked by its guard. It runs one job at a time, and says of each what the job has changed in this process.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+from opentelemetry.context import attach
+
+from millstream import App, Context
+from millstream.handler import Handler
+from millstream_contracts import JobId, JobSpec, Progress
+from millstream_telemetry import LogSettings, TraceContext, configure_logs
+from millstream_workers.app_loader import load_app, merge_apps
+from millstream_workers.attempt.failure import describe_failure
+from millstream_workers.errors import AppLoadError
+from millstream_workers.isolation.frames import (
+    EndReport,
+    FailureReport,
+    Order,
+    ProgressReport,
+    ReadyReport,
+    StoppedReport,
+)
+from millstream_workers.isolation.interrupter import Interrupter, RunningAttempt
+from millstream_workers.isolation.job_loop import JobLoop
+from millstream_workers.isolation.order_reader import OrderReader
+from millstream_workers.isolation.outcome_reports import report_raise, report_return
+from millstream_workers.isolation.process_state import ProcessState
+from millstream_workers.isolation.report_writer import ReportWriter
+from millstream_workers.isolation.service_signals import leave_signals_to_the_worker
+
+_decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
+
+
+def main(settings: dict[str, Any], app_refs: list[str]) -> None:
+    """Serve orders until the worker wants no more."""
+    leave_signals_to_the_worker(settings["blocked"])
+    channel = socket.socket(fileno=settings["channel"])
+    channel.set_inheritable(False)
+    writer = ReportWriter(channel)
+    logs = msgspec.convert(settings["logs"], LogSettings | None)
+    _configure_logs(logs)
+    try:
+        app = merge_apps(load_app(ref) for ref in app_refs)
+    except BaseException as error:  # noqa: BLE001 - a module may raise anything, and the worker should hear of it
+        writer.send(FailureReport(0, describe_failure(error, 0)))
+        raise SystemExit(1) from None
+    _configure_logs(logs)  # once more: a module may have set up logs of its own
+    HandlerProcess(app, channel, writer).serve()
+
+
+def _configure_logs(logs: LogSettings | None) -> None:
+    if logs is None:
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    else:
+        configure_logs(logs.service, logs.level, sys.stderr, is_terminal=logs.is_terminal)
+
+
+class HandlerProcess:
+    """Runs the handlers of an app in this process."""
+
+    def __init__(self, app: App, channel: socket.socket, writer: ReportWriter) -> None:
+        self._app = app
+        self._writer = writer
+        self._known_state: ProcessState | None = None
+        """As the last job left it."""
+        self._loop = JobLoop()
+        self._interrupter = Interrupter(self._loop.loop)
+        self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)
+
+    def serve(self) -> None:
+        """Run jobs until there are no more orders, or this process can run no more."""
+        try:
+            self._writer.send(ReadyReport(0, os.getpid()))
+            while (order := self._loop.run(self._reader.next())) is not None:
+                if not self._serve_one(order):
+                    break
+        except OSError as error:
+            # A handler has closed files that are not its own. The worker notices, and says so of the attempt.
+            structlog.get_logger().error("no way to the worker any more", error=str(error))
+            os._exit(1)
+        self._loop.close()
+
+    def _serve_one(self, order: Order) -> bool:
+        """Run a job. Returns: whether this process can run another."""
+        try:
+            handler = self._handler(order.job_type)
+            if not self._loop.is_open(handler.app):
+                self._known_state = None  # what a lifespan changes is not the job's doing
+            state = self._loop.state_of(handler.app)
+        except BaseException as error:  # noqa: BLE001 - a lifespan may raise anything
+            self._writer.send(
+                FailureReport(order.number, describe_failure(error, order.attempt), changed=("lifespan",))
+            )
+            return False
+        before = self._known_state or ProcessState(self._loop.tasks())
+        self._writer.send(ReadyReport(order.number))  # from here on the handler may have run
+        report = self._attempt(handler, order, state)
+        self._known_state = ProcessState(self._loop.tasks())
+        changed = self._known_state.changes_since(before)
+        if self._loop.has_lost_lifespan:
+            changed = (*changed, "lifespan")
+        self._reader.is_busy = False
+        self._writer.send(replace(report, changed=changed))
+        return True
+
+    def _handler(self, job_type: str) -> Handler[..., Any]:
+        handler = self._app.handlers.get(job_type)
+        if handler is None:
+            raise AppLoadError(f"there is no handler for `{job_type}` any more: its code was changed under the worker")
+        return handler
+
+    def _attempt(self, handler: Handler[..., Any], order: Order, state: Any) -> EndReport:
+        """Read the order and call the handler. Returns: what became of it, whatever that is."""
+        attempt: RunningAttempt | None = None
+        try:
+            spec = _decode_spec(order.spec)
+            attempt = RunningAttempt(order.number, self._context(order, spec, state))
+            self._interrupter.begin(attempt)
+            arguments = handler.arguments(handler.decode(spec.payload), attempt.context)
+            value = self._call(handler, arguments, attempt, self._fresh_context(order))
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
+            self._leave_fork(error)
+            if attempt is not None and attempt.is_stopping and issubclass(type(error), asyncio.CancelledError):
+                return StoppedReport(order.number)
+            return report_raise(order.number, error, order.attempt)
+        finally:
+            self._interrupter.end()
+        self._leave_fork(None)
+        return report_return(order.number, value, order.attempt)
+
+    def _call(
+        self,
+        handler: Handler[..., Any],
+        arguments: tuple[Any, ...],
+        attempt: RunningAttempt,
+        context: contextvars.Context,
+    ) -> Any:
+        """Call the handler: a coroutine on the loop, a plain function outside of it."""
+        if inspect.iscoroutinefunction(handler.function):
+            return self._await(partial(handler.function, *arguments), attempt, context)
+        self._loop.forget_loops()
+        try:
+            attempt.is_plain = True
+            attempt.check()
+            value = context.run(handler.function, *arguments)
+        finally:
+            attempt.is_plain = False
+        return self._await(lambda: value, attempt, context) if hasattr(type(value), "__await__") else value
+
+    def _await(self, start: Callable[[], Any], attempt: RunningAttempt, context: contextvars.Context) -> Any:
+        value, error = self._loop.run(self._outcome(start, attempt), context)
+        if error is not None:
+            raise error
+        return value
+
+    async def _outcome(self, start: Callable[[], Any], attempt: RunningAttempt) -> tuple[Any, BaseException | None]:
+        """Return what a coroutine returns or raises. A loop lets some exceptions out of its tasks, and ends."""
+        attempt.task = asyncio.current_task()
+        try:
+            attempt.check()
+            value = await start()
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+            self._leave_fork(error)
+            return None, error
+        finally:
+            attempt.task = None
+        self._leave_fork(None)
+        return value, None
+
+    def _leave_fork(self, error: BaseException | None) -> None:
+        """End a process that the handler has forked and that came back with it: it is not ours to go on with."""
+        if self._writer.is_fork:
+            os._exit(0 if error is None else 1)
+
+    def _fresh_context(self, order: Order) -> contextvars.Context:
+        """Return the context for a job: its trace is current, and its log lines say whose they are."""
+        context, trace = self._loop.fresh_context(), TraceContext(order.traceparent, order.tracestate)
+        if order.traceparent:
+            context.run(attach, trace.as_parent())
+        bindings = {"job_id": order.job_id, "type": order.job_type, "attempt": order.attempt}
+        context.run(structlog.contextvars.bind_contextvars, **bindings)
+        return context
+
+    def _context(self, order: Order, spec: JobSpec, state: Any) -> Context:
+        def note_progress(progress: Progress) -> None:
+            with suppress(OSError):  # the outcome will find no way either
+                self._writer.send(ProgressReport(order.number, progress))
+
+        return Context(
+            job_id=JobId(order.job_id),
+            job_type=order.job_type,
+            attempt=order.attempt,
+            fence=order.fence,
+            spec=spec,
+            timeout_s=order.timeout_s,
+            state=state,
+            on_progress=note_progress,
+        )

@@ -1,0 +1,127 @@
+"""Stops the attempt that runs in a handler process, once, when the worker says so.
+
+A coroutine is cancelled by its loop. A plain function runs in the main thread, outside of any loop; a signal makes
+CancelledError rise there, as Celery's soft time limit does with its own exception, so that its `finally` blocks run.
+"""
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+from functools import partial
+from types import FrameType
+
+from millstream import Context
+
+SIGNAL = signal.SIGURG
+"""Ignored by default: one that comes late, or to a program that took the handler's place, does no harm."""
+
+_AGAIN_S = 0.01
+_DELICATE_MODULES = (
+    "logging",
+    "structlog",
+    "millstream_telemetry",
+    "millstream_workers.isolation.report_writer",
+    "millstream_workers.isolation.frames",
+)
+"""Where an exception out of nowhere would leave a lock held, or half of a frame sent."""
+
+
+class RunningAttempt:
+    """The attempt that runs, as far as it is to be stopped."""
+
+    def __init__(self, number: int, context: Context) -> None:
+        self.number = number
+        self.context = context
+        self.task: asyncio.Task[object] | None = None
+        """What runs it, if it is a coroutine."""
+        self.is_plain = False
+        """Whether a plain function runs now."""
+        self.is_stopping = False
+        self.is_stopped = False
+        """Whether a plain function has been interrupted."""
+
+    def check(self) -> None:
+        """Raise CancelledError when it was stopped before it has begun."""
+        if self.is_stopping:
+            raise asyncio.CancelledError("stopped before it had begun")
+
+
+class Interrupter:
+    """Stops attempts by the number of their order, so that none is taken for the next."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """To be made in the main thread."""
+        self._loop = loop
+        self._current: RunningAttempt | None = None
+        self._stopped = 0
+        """Number of the last attempt that was to stop; it may not have begun."""
+        self._main_thread = threading.main_thread().ident or 0
+        signal.signal(SIGNAL, self._interrupt)
+
+    def begin(self, attempt: RunningAttempt) -> None:
+        """Take care of an attempt until :meth:`end`."""
+        self._current = attempt
+        if attempt.number == self._stopped:
+            self._mark(attempt)
+
+    def end(self) -> None:
+        """Leave the attempt alone from now on."""
+        self._current = None
+
+    def stop(self, number: int) -> None:
+        """Stop the attempt of this number. To be called in another thread than the main one."""
+        self._stopped = number
+        attempt = self._current
+        if attempt is not None and attempt.number == number and not attempt.is_stopping:
+            self._mark(attempt)
+            self._loop.call_soon_threadsafe(self._cancel, attempt)
+            threading.Thread(target=self._ring, args=(attempt,), name="millstream-stopper", daemon=True).start()
+
+    def _mark(self, attempt: RunningAttempt) -> None:
+        attempt.context.cancelled = attempt.is_stopping = True
+
+    def _cancel(self, attempt: RunningAttempt) -> None:
+        if attempt is self._current and attempt.task is not None:
+            attempt.task.cancel()
+
+    def _ring(self, attempt: RunningAttempt) -> None:
+        """Send the signal until it has been heard: it may find the main thread beside the handler."""
+        while attempt is self._current and not attempt.is_stopped:
+            if attempt.is_plain:
+                signal.pthread_kill(self._main_thread, SIGNAL)
+            time.sleep(_AGAIN_S)
+
+    def _interrupt(self, _number: int, frame: FrameType | None) -> None:
+        attempt = self._current
+        if attempt is None or not attempt.is_stopping or attempt.is_stopped or not attempt.is_plain:
+            return
+        delicate = _outermost_delicate(frame)
+        if delicate is None:
+            self._raise(attempt)
+        elif sys.getprofile() is None:
+            sys.setprofile(partial(self._raise_after, attempt, delicate))
+
+    def _raise_after(
+        self, attempt: RunningAttempt, delicate: FrameType, frame: FrameType, event: str, _: object
+    ) -> None:
+        """Raise when this frame has been left: a function that logs in a loop would seldom be met outside of it."""
+        if frame is delicate and event == "return":
+            sys.setprofile(None)
+            if attempt is self._current and attempt.is_plain:
+                self._raise(attempt)
+
+    def _raise(self, attempt: RunningAttempt) -> None:
+        attempt.is_stopped = True
+        raise asyncio.CancelledError("the attempt is being stopped")
+
+
+def _outermost_delicate(frame: FrameType | None) -> FrameType | None:
+    """Return the outermost frame out of which an exception would do harm, of those around this one."""
+    found = None
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith(_DELICATE_MODULES):
+            found = frame
+        frame = frame.f_back
+    return found

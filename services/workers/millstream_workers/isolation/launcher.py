@@ -1,0 +1,89 @@
+"""Starts handler processes under their guards, each in what the worker found when it started."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from millstream_telemetry import configured_logs
+from millstream_workers.isolation.guard import FOR_THE_WORKER, SIZE_BYTES
+from millstream_workers.isolation.surroundings import Surroundings
+
+
+class Launcher:
+    """Knows how to start a handler process for some apps."""
+
+    def __init__(self, app_refs: Sequence[str]) -> None:
+        self._app_refs = tuple(app_refs)
+        self._surroundings = Surroundings.capture()
+        self._is_closed = False
+
+    def launch(self) -> "tuple[subprocess.Popen[bytes], socket.socket]":
+        """Start a process. Returns: its guard, and our end of the channel to the process. Raises: OSError."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs, _left_alone():
+                guard = self._start(theirs.fileno())
+                _instruct(guard, self._settings(theirs.fileno()))
+        except BaseException:
+            ours.close()
+            raise
+        ours.setblocking(False)
+        return guard, ours
+
+    def _start(self, channel: int) -> "subprocess.Popen[bytes]":
+        around = self._surroundings
+        # -P: without it the current folder would come first, and a user's `queue.py` hide the standard one.
+        command = [sys.executable, "-P", "-m", "millstream_workers.isolation.guard", *self._app_refs]
+        return subprocess.Popen(  # noqa: S603 - this package, by this interpreter
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=around.error_output,
+            stderr=around.error_output,
+            cwd=around.folder,
+            env=around.environment,
+            umask=around.umask,
+            pass_fds=(channel,),
+            start_new_session=True,
+        )
+
+    def _settings(self, channel: int) -> bytes:
+        around = self._surroundings
+        settings = {
+            "channel": channel,
+            "worker": os.getpid(),
+            "ignored": around.ignored,
+            "blocked": around.blocked,
+            "limits": around.limits,
+            "nice": around.nice,
+            "logs": configured_logs(),
+        }
+        return msgspec.json.encode(settings)
+
+    def close(self) -> None:
+        """Let go of the error output; nothing can be launched afterwards."""
+        if not self._is_closed:
+            self._is_closed = True
+            os.close(self._surroundings.error_output)
+
+
+def _instruct(guard: "subprocess.Popen[bytes]", settings: bytes) -> None:
+    assert guard.stdin is not None
+    with suppress(BrokenPipeError):  # it has died, which is noticed by whoever waits for it
+        guard.stdin.write(len(settings).to_bytes(SIZE_BYTES) + settings)
+
+
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """Start what is started in here with the signals held back that are for the worker: it is not ready for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_WORKER)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

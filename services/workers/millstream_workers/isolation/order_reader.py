@@ -1,0 +1,55 @@
+"""Reads the orders of the worker, in a thread of its own: a handler may compute while the order to stop comes."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+from millstream_contracts import UNDECODABLE
+from millstream_workers.isolation.frames import FrameBuffer, Order, StopOrder, decode_order
+
+THREAD_NAME = "millstream-orders"
+
+
+class OrderReader:
+    """Hands orders to the loop, and orders to stop to `stop`, which is called in the reader's thread.
+
+    The end of the channel is the end of a process that is busy: its worker has died.
+    """
+
+    def __init__(self, channel: socket.socket, loop: asyncio.AbstractEventLoop, stop: Callable[[int], None]) -> None:
+        self._channel = channel
+        self._loop = loop
+        self._stop = stop
+        self.is_busy = False
+        """Whether a job is in hand; whoever reports its end says that there is none."""
+        self._orders: asyncio.Queue[Order | None] = asyncio.Queue()
+        threading.Thread(target=self._read, name=THREAD_NAME, daemon=True).start()
+
+    async def next(self) -> Order | None:
+        """Wait for the next order. Returns: None when the worker wants no more."""
+        return await self._orders.get()
+
+    def _read(self) -> None:
+        received = FrameBuffer()
+        try:
+            while data := self._channel.recv(65_536):
+                received.feed(data)
+                while (body := received.take()) is not None:
+                    self._take(decode_order(body))
+        except (OSError, ValueError, *UNDECODABLE):
+            pass  # its writer has died, or somebody else has closed the channel or written into it
+        if self.is_busy:
+            os._exit(1)
+        self._put(None)
+
+    def _take(self, order: Order | StopOrder) -> None:
+        if isinstance(order, StopOrder):
+            self._stop(order.number)
+        else:
+            self.is_busy = True
+            self._put(order)
+
+    def _put(self, order: Order | None) -> None:
+        self._loop.call_soon_threadsafe(self._orders.put_nowait, order)

@@ -1,0 +1,266 @@
+"""One handler process, as its worker sees it."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+import anyio
+import structlog
+
+from millstream_contracts import UNDECODABLE
+from millstream_workers.attempt.running import Running
+from millstream_workers.errors import ProcessDiedError, RemoteError
+from millstream_workers.isolation.frames import (
+    MAX_FRAME_BYTES,
+    EndReport,
+    FailureReport,
+    FrameBuffer,
+    Order,
+    ProgressReport,
+    ReadyReport,
+    Report,
+    StopOrder,
+    decode_report,
+    encode_frame,
+)
+from millstream_workers.isolation.guard import KILL, LEAVE, LEAVE_WITHIN_S
+from millstream_workers.isolation.launcher import Launcher
+
+START_WITHIN_S = 300.0
+"""How long a process may take to load its apps. Without a bound one that hangs would keep its job for ever."""
+
+DEAF_S = 5.0
+"""How long a process may go on that can no longer report: it may be another program by now, about to end."""
+
+END_WITHIN_S = 5.0
+"""How long a guard may take to end what it guards, before the worker goes on without it."""
+
+_READ_BYTES = 65_536
+
+
+class NotBegunError(ProcessDiedError):
+    """The process ended before it called the handler."""
+
+    # Errors of jobs are stored with the names of their types: this one keeps the name that it has had.
+    __module__ = "millstream_workers.pooled_process"
+
+
+class PooledProcess:
+    """Runs one job at a time in a process. Lives on the event loop."""
+
+    def __init__(self, guard: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
+        self._guard = guard
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._unsent = bytearray()
+        self._frames = FrameBuffer()
+        self._unread_bytes = 0
+        self._news = asyncio.Event()
+        self._is_deaf = False
+        """Whether the channel is closed at the other end."""
+        self._has_ended = asyncio.Event()
+        self._has_lost_status = False
+        """Whether nothing but the end of the process is known."""
+        self._pid = 0
+        self._number = 0
+        """Of the order in hand."""
+        self._loop.add_reader(channel.fileno(), self._read)
+        threading.Thread(target=self._watch, name="process-watch", daemon=True).start()
+
+    @classmethod
+    async def start(cls, launcher: Launcher) -> "PooledProcess":
+        """Start a process and wait until it has loaded the apps. Raises: OSError, ProcessDiedError, RemoteError."""
+        process = cls(*launcher.launch())
+        try:
+            await process._wait_started()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await process.kill()
+            raise
+        return process
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone, with all that it started."""
+        return self._has_ended.is_set()
+
+    async def begin(self, order: Order) -> None:
+        """Give it a job; return when its handler is about to be called. Raises: NotBegunError, RemoteError."""
+        self._number = order.number
+        self._send(order)
+        try:
+            await self._wait_ready()
+        except ProcessDiedError as error:
+            raise NotBegunError(str(error)) from None
+
+    async def end(self, running: Running) -> EndReport:
+        """Return how its job has ended. Raises: ProcessDiedError."""
+        while True:
+            match await self._receive():
+                case ProgressReport(progress=progress):
+                    running.progress = progress
+                case ReadyReport():
+                    pass  # of a job that was stopped before its handler was called
+                case report:
+                    return report
+
+    def stop(self) -> None:
+        """Have it stop its job, which then ends in its own way."""
+        self._send(StopOrder(self._number))
+
+    def dismiss(self) -> None:
+        """Have the process close what its apps opened, and end; its guard sees to it that it does."""
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_WR)
+        self._tell(LEAVE)
+
+    async def leave(self) -> None:
+        """Dismiss the process, and wait until it is gone."""
+        self.dismiss()
+        if not await self._ends_within(LEAVE_WITHIN_S + END_WITHIN_S):
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End the process at once, with all that it started, and wait until it is gone."""
+        self._tell(KILL)
+        if await self._ends_within(END_WITHIN_S):
+            return
+        self._guard.kill()
+        if not await self._ends_within(END_WITHIN_S):
+            # It hangs in the kernel, on a disk that does not answer; its guard ends it when it can be ended.
+            structlog.get_logger().error("handler process does not end", pid=self._pid)
+
+    def _send(self, order: Order | StopOrder) -> None:
+        # Not `sock_sendall`, which a cancellation would leave in the middle of an order.
+        self._unsent += encode_frame(order)
+        self._send_more()
+
+    def _send_more(self) -> None:
+        try:
+            del self._unsent[: self._channel.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:  # its end is told elsewhere
+            return
+        if self._unsent:
+            self._loop.add_writer(self._channel.fileno(), self._send_more)
+        else:
+            self._loop.remove_writer(self._channel.fileno())
+
+    async def _ends_within(self, seconds: float) -> bool:
+        with anyio.move_on_after(seconds):
+            await self._has_ended.wait()
+        return self.has_ended
+
+    def _tell(self, order: bytes) -> None:
+        assert self._guard.stdin is not None
+        with suppress(BrokenPipeError, ValueError):  # ValueError: closed, because it has ended
+            self._guard.stdin.write(order)
+
+    async def _wait_started(self) -> None:
+        with anyio.move_on_after(START_WITHIN_S):
+            return await self._wait_ready()
+        raise ProcessDiedError(f"the handler's process was not ready within {START_WITHIN_S:g} s")
+
+    async def _wait_ready(self) -> None:
+        match await self._receive():
+            case ReadyReport(pid=pid):
+                self._pid = pid or self._pid
+            case FailureReport(error=error):
+                raise RemoteError(error)
+            case _:
+                raise _garbled()
+
+    async def _receive(self) -> Report:
+        """Return the next report about the order in hand. Raises: ProcessDiedError."""
+        while True:
+            try:
+                body = self._frames.take()
+                report: Report | None = None if body is None else decode_report(body)
+            except (ValueError, *UNDECODABLE):
+                raise _garbled() from None
+            if report is None:
+                await self._wait_news()
+            elif report.number == self._number:
+                return report
+
+    async def _wait_news(self) -> None:
+        if self._is_deaf or self.has_ended:
+            raise ProcessDiedError(await self._exit_reason())
+        self._news.clear()
+        self._unread_bytes = 0
+        await self._news.wait()
+
+    def _read(self) -> None:
+        try:
+            data = self._channel.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        self._frames.feed(data)
+        self._unread_bytes += len(data)
+        if not data or self._unread_bytes > 2 * MAX_FRAME_BYTES:
+            self._is_deaf = True
+            self._loop.remove_reader(self._channel.fileno())
+        self._news.set()
+
+    def _watch(self) -> None:
+        """Wait for the end of the guard, in a thread of its own, whatever has become of the worker's signals."""
+        try:
+            if sys.platform == "linux":
+                os.waitid(os.P_PID, self._guard.pid, os.WEXITED | os.WNOWAIT)
+            else:
+                self._guard.wait()
+        except ChildProcessError:  # a handler in this process ignores SIGCHLD, or has waited for all children
+            self._has_lost_status = True
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._note_end)
+
+    def _note_end(self) -> None:
+        if self._guard.wait() == -signal.SIGKILL and self._pid:
+            # Perhaps nobody but the guard was killed: then its handler process is dead, and the group is not.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
+        while not self._is_deaf and self._has_unread():
+            self._read()
+        self._loop.remove_reader(self._channel.fileno())
+        self._loop.remove_writer(self._channel.fileno())
+        self._channel.close()
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._has_ended.set()
+        self._news.set()
+
+    def _has_unread(self) -> bool:
+        try:
+            return bool(self._channel.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+    async def _exit_reason(self) -> str:
+        if not await self._ends_within(DEAF_S):
+            return "the handler's process closed its connection to the worker"
+        if self._has_lost_status:
+            return "the handler's process ended"
+        code = self._guard.returncode
+        if code < 0:
+            return f"the handler's process was ended by {_signal_name(-code)}"
+        return f"the handler's process exited with status {code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have no name
+        return f"signal {number}"
+
+
+def _garbled() -> ProcessDiedError:
+    """Return the error for what no handler process says. What follows means nothing either: the process is killed."""
+    return ProcessDiedError("the handler's process sent what is no report")

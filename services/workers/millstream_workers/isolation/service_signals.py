@@ -1,0 +1,44 @@
+"""What a handler process does about signals that a service manager sends to every process of a service: nothing.
+
+The worker drains, and ends its handler processes when it is done. What a handler forks heeds them again, as a script's
+children do: `Process.terminate()` of multiprocessing relies on that.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from millstream_workers.isolation.guard import FOR_THE_WORKER
+
+_before_fork = threading.local()
+
+
+def leave_signals_to_the_worker(blocked: Iterable[int]) -> None:
+    """Heed none of them from now on, which have been held back so far; those that are blocked stay so."""
+    for number in FOR_THE_WORKER:
+        signal.signal(number, _heed_not)  # not SIG_IGN, which the programs of a handler would inherit
+    os.register_at_fork(before=_hold_back, after_in_parent=_let_come, after_in_child=_heed_again)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _heed_not(*_: object) -> None:
+    """Do nothing about a signal."""
+
+
+def _hold_back() -> None:
+    # One that comes for the child before it heeds signals would be lost.
+    _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_WORKER)
+
+
+def _let_come() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _before_fork.mask)
+
+
+def _heed_again() -> None:
+    for number in FOR_THE_WORKER:
+        if signal.getsignal(number) is _heed_not:
+            usual: Any = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, usual)
+    _let_come()

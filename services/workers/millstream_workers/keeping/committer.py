@@ -1,0 +1,232 @@
+"""Commits outcomes in batches: while one call for a queue is under way, the next one collects.
+
+An outcome is kept until Redis has answered. What it says then is final: committed, committed before, or stale.
+"""
+
+from collections import Counter, defaultdict
+from typing import NamedTuple
+
+import anyio
+import structlog
+
+from millstream_contracts import (
+    Cancelled,
+    Dead,
+    HandedBack,
+    JobState,
+    Outcome,
+    Progress,
+    Queue,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+    limits,
+)
+from millstream_streams import Commit, CommitCode, Delivery, JobStore, StoreError, StoreUnavailableError, backoff_s
+from millstream_telemetry import WorkerMetrics
+from millstream_workers.keeping.lease_keeper import Holder
+
+_FINAL_STATES: dict[type[Outcome], JobState] = {
+    Succeeded: JobState.SUCCEEDED,
+    Dead: JobState.DEAD,
+    Cancelled: JobState.CANCELLED,
+}
+_COMMIT_EVERY_S = 0.002
+"""At most so often outcomes of one queue are sent, unless a full batch waits; the first after a while goes at once."""
+
+_REFUSED = frozenset({CommitCode.STALE, CommitCode.UNKNOWN_JOB})
+SHOWN_JOBS = 20
+"""How many ids a line of the log may name."""
+
+
+class Finished(NamedTuple):
+    """An outcome on its way to Redis. A NamedTuple: one is made per job."""
+
+    delivery: Delivery
+    outcome: Outcome
+    ttl_ms: int
+    progress: Progress | None = None
+    """The handler's last, when Redis has not got it yet."""
+
+
+class Lane:
+    """What waits for one queue. Each has its own pace: one that Redis refuses does not hold up the others."""
+
+    def __init__(self) -> None:
+        self.ended: list[Finished] = []
+        self.returned: list[Finished] = []
+        """Hand-backs: another script takes those."""
+        self.is_moving = False
+        """Whether somebody is emptying it."""
+        self.not_before = 0.0
+        """When its next batch may go, on the loop's clock."""
+
+    def put(self, finished: Finished) -> None:
+        """Add an outcome at the end."""
+        (self.returned if isinstance(finished.outcome, HandedBack) else self.ended).append(finished)
+
+    def __len__(self) -> int:
+        return len(self.ended) + len(self.returned)
+
+
+class Committer:
+    """Takes outcomes from the event loop and commits them until told to finish."""
+
+    def __init__(self, store: JobStore, holder: Holder, metrics: WorkerMetrics, worker: str, *, lease_s: float) -> None:
+        self._store = store
+        self._holder = holder
+        self._metrics = metrics
+        self._worker = worker
+        self._lease_s = lease_s
+        self._lanes: defaultdict[Queue, Lane] = defaultdict(Lane)
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._finishing = anyio.Event()
+        self._finishing_since = 0.0
+        self._is_abandoned = False
+        self._empty = anyio.Event()
+        """Replaced when something waits again."""
+        self._empty.set()
+        self._log = structlog.get_logger().bind(worker=worker)
+        self.backlog = 0
+        """Outcomes that Redis has not answered for."""
+
+    def put(self, finished: Finished) -> None:
+        """Take an outcome; after :meth:`abandon` it is too late for any."""
+        if self._is_abandoned:
+            return
+        queue = finished.delivery.queue
+        self._lanes[queue].put(finished)
+        self.backlog += 1
+        if self._empty.is_set():
+            self._empty = anyio.Event()
+        self._start(queue)
+
+    def finish(self) -> None:
+        """Return from `run` once nothing is left, but for what Redis will never take."""
+        self._finishing_since = anyio.current_time()
+        self._finishing.set()
+
+    def abandon(self) -> None:
+        """Return from `run` now: the jobs whose outcomes are still here run again when their leases are over."""
+        if self.backlog:
+            self._log.error("outcomes abandoned", jobs=self.backlog)
+        self._is_abandoned = True
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+
+    async def wait_empty(self) -> None:
+        """Wait until Redis has answered for every outcome."""
+        while self.backlog:
+            await self._empty.wait()
+
+    async def run(self) -> None:
+        """Commit what comes, and while Redis is away keep it."""
+        async with anyio.create_task_group() as self._tasks:
+            for queue in self._lanes:
+                self._start(queue)
+            await self._finishing.wait()
+            await self.wait_empty()
+
+    def _start(self, queue: Queue) -> None:
+        lane = self._lanes[queue]
+        if self._tasks is not None and lane and not lane.is_moving:
+            lane.is_moving = True
+            self._tasks.start_soon(self._empty_lane, queue, lane)
+
+    async def _empty_lane(self, queue: Queue, lane: Lane) -> None:
+        failures = 0
+        while lane:
+            await self._gather(lane)
+            try:
+                await (self._commit(queue, lane.ended) if lane.ended else self._hand_back(queue, lane.returned))
+                failures = 0
+            except StoreError as error:
+                failures += 1
+                self._log.warning("outcomes not committed", type=queue.type, jobs=len(lane), **error.fields)
+                self._give_up(queue, lane, error)
+                await self._pause(backoff_s(failures))
+        lane.is_moving = False
+
+    async def _gather(self, lane: Lane) -> None:
+        """Let outcomes come together while many end."""
+        now = anyio.current_time()
+        if lane.not_before > now and len(lane) < limits.MAX_SCRIPT_JOBS and not self._finishing.is_set():
+            await anyio.sleep(lane.not_before - now)
+            now = lane.not_before
+        lane.not_before = now + _COMMIT_EVERY_S
+
+    async def _pause(self, delay_s: float) -> None:
+        """Wait, and look again at once when the worker begins to leave."""
+        if self._finishing.is_set():
+            await anyio.sleep(delay_s)
+            return
+        with anyio.move_on_after(delay_s):
+            await self._finishing.wait()
+
+    def _give_up(self, queue: Queue, lane: Lane, error: StoreError) -> None:
+        """Drop, in a worker that is leaving, what will never be taken, or is not worth to be waited for."""
+        if not self._finishing.is_set():
+            return
+        if not isinstance(error, StoreUnavailableError):
+            self._drop(queue, lane.ended, error)
+            self._drop(queue, lane.returned, error)
+        elif anyio.current_time() - self._finishing_since > self._lease_s:
+            # A reaper has returned them by now, or will when Redis is back.
+            self._drop(queue, lane.returned, error)
+
+    def _drop(self, queue: Queue, waiting: list[Finished], error: StoreError) -> None:
+        if waiting:
+            ids = [one.delivery.id for one in waiting[:SHOWN_JOBS]]
+            self._log.error("outcomes dropped", type=queue.type, jobs=len(waiting), ids=ids, **error.fields)
+            self._forget(waiting, len(waiting))
+
+    def _forget(self, waiting: list[Finished], count: int) -> None:
+        del waiting[:count]
+        self.backlog -= count
+        if not self.backlog:
+            self._empty.set()
+
+    async def _commit(self, queue: Queue, waiting: list[Finished]) -> None:
+        batch = waiting[: limits.MAX_SCRIPT_JOBS]
+        commits = [Commit(*one) for one in batch]
+        self._conclude(queue, batch, await self._store.commit(queue, worker=self._worker, commits=commits))
+        self._forget(waiting, len(batch))
+
+    async def _hand_back(self, queue: Queue, waiting: list[Finished]) -> None:
+        batch = waiting[: limits.MAX_SCRIPT_JOBS]
+        deliveries = [one.delivery for one in batch]
+        codes = await self._store.hand_back(queue, worker=self._worker, deliveries=deliveries)
+        self._conclude(queue, batch, codes)
+        self._forget(waiting, len(batch))
+
+    def _conclude(self, queue: Queue, batch: list[Finished], codes: list[CommitCode]) -> None:
+        ends: Counter[str] = Counter()
+        states: Counter[JobState] = Counter()
+        for one, code in zip(batch, codes, strict=True):
+            self._holder.let_go(one.delivery)
+            if code in _REFUSED:
+                ends["stale"] += 1
+                self._log.warning("outcome refused", job_id=one.delivery.id, type=queue.type, code=code.name.lower())
+                continue
+            ends[attempt_outcome(one.outcome)] += 1
+            if state := _FINAL_STATES.get(type(one.outcome)):
+                states[state] += 1
+        for end, n in ends.items():
+            self._metrics.count_attempts(queue.type, end, n)
+        for state, n in states.items():
+            self._metrics.count_finished(queue.type, state, n)
+
+
+def attempt_outcome(outcome: Outcome) -> str:
+    """Return the word by which `millstream_job_attempts_total` counts an outcome."""
+    match outcome:
+        case Succeeded():
+            return "ok"
+        case RetryAt(_, error) | Dead(_, error):
+            return "timeout" if error.type == "timeout" else "error"
+        case Snoozed():
+            return "snoozed"
+        case HandedBack():
+            return "handed_back"
+        case Cancelled():
+            return "cancelled"

@@ -1,0 +1,63 @@
+"""How a worker stops: no new jobs, running ones finish within the grace, the rest goes back at once."""
+
+from collections.abc import Callable, Iterable
+
+import anyio
+import structlog
+
+from millstream_runtime import StopOrders
+from millstream_workers.attempt.attempt_result import Interruption
+from millstream_workers.attempt.running import Running
+from millstream_workers.fetching.slots import Slots
+
+STUBBORN_S = 1.0
+"""How long a handler may go on after its time for clean-up, before its job is handed back without it."""
+
+
+class Drain:
+    """Waits for the order to stop, and for the running jobs after it."""
+
+    def __init__(
+        self,
+        orders: StopOrders,
+        slots: Slots,
+        running: Callable[[], Iterable[Running]],
+        *,
+        grace_s: float,
+        cleanup_s: float,
+    ) -> None:
+        self._orders = orders
+        self._slots = slots
+        self._running = running
+        self._grace_s = grace_s
+        self._cleanup_s = cleanup_s
+        self._log = structlog.get_logger()
+
+    async def run(self, on_stop: Callable[[], None]) -> list[Running]:
+        """Return when the worker was told to stop and its handlers have ended. Returns: those that do not end.
+
+        `on_stop` is called at the first order. A second one, or the end of the grace, stops what still runs.
+        """
+        await self._orders.stop.wait()
+        self._log.info("draining", running=self._slots.busy, grace_s=self._grace_s)
+        on_stop()
+        await self._wait_idle(self._grace_s, self._orders.hurry)
+        left = list(self._running())
+        if left:
+            self._log.warning("handing back", running=len(left))
+        for running in left:
+            running.interrupt(Interruption.DRAINING)
+        await self._wait_idle(self._cleanup_s + STUBBORN_S)
+        return list(self._running())
+
+    async def _wait_idle(self, within_s: float, cut_short: anyio.Event | None = None) -> None:
+        with anyio.move_on_after(within_s):
+            async with anyio.create_task_group() as tasks:
+                if cut_short:
+                    tasks.start_soon(self._cancel_at, cut_short, tasks.cancel_scope)
+                await self._slots.wait_idle()
+                tasks.cancel_scope.cancel()
+
+    async def _cancel_at(self, event: anyio.Event, scope: anyio.CancelScope) -> None:
+        await event.wait()
+        scope.cancel()

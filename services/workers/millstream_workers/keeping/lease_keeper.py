@@ -1,0 +1,199 @@
+"""Keeps the leases of running jobs, from a thread and a connection of its own.
+
+A handler that blocks the event loop must not cost its neighbours their leases. But a loop that hangs for good
+must not be kept alive either: renewing stops when the loop has not ticked for long.
+"""
+
+import asyncio
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Protocol, Self
+
+import anyio
+import msgspec
+import structlog
+
+from millstream_contracts import JobId, Progress, Queue, limits
+from millstream_runtime import FailureLog, HealthCheck, Pulse
+from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, backoff_s, for_each_queue, open_broker
+from millstream_workers.attempt.attempt_result import Interruption
+from millstream_workers.attempt.running import Running
+from millstream_workers.errors import LeaseKeeperError
+from millstream_workers.settings import WorkerSettings
+
+SAFE_SHARE_OF_LEASE = 2 / 3
+"""After this part of a lease without a renewal the handler is stopped: at its end another may start."""
+
+_POLL_S = 0.25
+
+
+class Holder(Protocol):
+    """Who may take a delivery into the keeper's care."""
+
+    def hold(self, running: Running) -> None:
+        """Keep this delivery's lease from now on."""
+        ...
+
+    def let_go(self, delivery: Delivery) -> None:
+        """Keep it no longer."""
+        ...
+
+
+class LeaseKeeper:
+    """Renews leases until it is closed; a context manager. `tick` is called by the loop it watches."""
+
+    def __init__(self, config: WorkerSettings, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._config = config
+        self._consumer = consumer
+        self._loop = loop
+        self._held: dict[tuple[JobId, str], Running] = {}
+        self._hinted: set[JobId] = set()
+        self._closing = threading.Event()
+        self._step_s = min(_POLL_S, config.renew_every_s / 2)
+        self._loop_pulse = Pulse("event loop", config.stalled_loop_s)
+        self._own_pulse = Pulse("lease keeper", 3 * config.lease_s)
+        self._log = structlog.get_logger().bind(worker=consumer)
+        self._death: BaseException | None = None
+        self._dead = anyio.Event()
+        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def hold(self, running: Running) -> None:
+        """Keep this delivery's lease from now on."""
+        self._held[running.delivery.key] = running
+
+    def let_go(self, delivery: Delivery) -> None:
+        """Keep it no longer."""
+        self._held.pop(delivery.key, None)
+
+    def tick(self) -> None:
+        """Note that the event loop is alive."""
+        self._loop_pulse.beat()
+
+    def checks(self) -> list[HealthCheck]:
+        """Return whether the loop ticks and the keeper keeps."""
+        return [self._loop_pulse.check(), self._own_pulse.check()]
+
+    async def watch(self) -> None:
+        """Wait on the event loop for the keeper's death. Raises: LeaseKeeperError, for without it no lease is kept."""
+        await self._dead.wait()
+        death = self._death
+        while isinstance(death, BaseExceptionGroup):
+            death = death.exceptions[0]
+        raise LeaseKeeperError(f"the lease keeper has died: {type(death).__name__}: {death}") from death
+
+    def _run(self) -> None:
+        try:
+            anyio.run(self._main)
+        except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
+            self._death = error
+            self._loop.call_soon_threadsafe(self._dead.set)
+
+    async def _main(self) -> None:
+        config = self._config
+        async with (
+            open_broker(
+                config.redis,
+                namespace=config.namespace,
+                patience_s=0.0,
+                max_connections=2,
+                answer_within_s=min(5.0, config.lease_s / 6),
+            ) as broker,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(broker.listen_cancel, self._consumer, self._note_hint, lambda: None)
+            tasks.start_soon(self._watch_safety)
+            await self._keep(broker)
+            tasks.cancel_scope.cancel()
+
+    def _note_hint(self, message: str) -> None:
+        self._hinted.add(JobId(message))
+
+    async def _watch_safety(self) -> None:
+        """Stop handlers in time, however long a Redis that says nothing keeps the renewals waiting."""
+        while True:
+            self._own_pulse.beat()
+            self._give_up_unsafe()
+            await anyio.sleep(self._step_s)
+
+    async def _keep(self, broker: Broker) -> None:
+        failures = FailureLog("lease-keeper")
+        while not self._closing.is_set():
+            pause_s = self._step_s
+            if self._loop_pulse.check().ok and (due := self._due()):
+                try:
+                    await self._renew(broker, due)
+                    failures.succeeded()
+                except StoreError as error:
+                    failures.failed(error)
+                    pause_s = min(backoff_s(failures.failures), self._config.renew_every_s)
+            # Short steps, because the hints come on this loop and a closing comes from another thread.
+            await self._rest(pause_s)
+
+    async def _rest(self, pause_s: float) -> None:
+        rested_at = time.monotonic() + pause_s
+        while not self._closing.is_set() and time.monotonic() < rested_at:  # noqa: ASYNC110 - set by another thread
+            await anyio.sleep(min(self._step_s, pause_s))
+
+    def _due(self) -> list[Running]:
+        now = time.monotonic()
+        hinted, self._hinted = self._hinted, set()
+        return [
+            running
+            for running in list(self._held.values())
+            if now - running.renewed_at >= self._config.renew_every_s or running.id in hinted
+        ]
+
+    async def _renew(self, broker: Broker, due: Iterable[Running]) -> None:
+        """Renew all that is due. Raises: StoreUnavailableError at the first call, other errors after all of them."""
+        by_queue: dict[Queue, list[Running]] = defaultdict(list)
+        for running in due:
+            by_queue[running.delivery.queue].append(running)
+
+        async def renew(queue: Queue) -> None:
+            all_running = by_queue[queue]
+            for start in range(0, len(all_running), limits.MAX_SCRIPT_JOBS):
+                await self._renew_some(broker, queue, all_running[start : start + limits.MAX_SCRIPT_JOBS])
+
+        await for_each_queue(by_queue, renew)
+
+    async def _renew_some(self, broker: Broker, queue: Queue, some: list[Running]) -> None:
+        asked_at = time.monotonic()
+        noted = [running.unstored_progress for running in some]
+        leases = [_lease(running, progress) for running, progress in zip(some, noted, strict=True)]
+        codes = await broker.store.renew(queue, consumer=self._consumer, leases=leases)
+        for running, progress in zip(some, noted, strict=True):
+            if progress is not None:
+                running.stored_progress = progress
+        for running, code in zip(some, codes, strict=True):
+            running.renewed_at = asked_at
+            if code is LeaseCode.LOST:
+                self._interrupt(running, Interruption.LEASE_LOST)
+            elif code is LeaseCode.CANCEL_REQUESTED:
+                self._interrupt(running, Interruption.CANCELLED)
+
+    def _give_up_unsafe(self) -> None:
+        now, lease_s = time.monotonic(), self._config.lease_s
+        for running in list(self._held.values()):
+            if running.renewed_at < now - SAFE_SHARE_OF_LEASE * lease_s:
+                # What is left of the lease is all the time for clean-up: then another may start.
+                self._interrupt(running, Interruption.LEASE_UNSAFE, max(0.0, running.renewed_at + lease_s - now))
+
+    def _interrupt(self, running: Running, why: Interruption, cleanup_s: float | None = None) -> None:
+        if running.interruption is None and running.delivery.key in self._held:
+            self._loop.call_soon_threadsafe(running.interrupt, why, cleanup_s)
+
+
+def _lease(running: Running, progress: Progress | None) -> Lease:
+    delivery = running.delivery
+    blob = b"" if progress is None else msgspec.msgpack.encode(progress)
+    return Lease(delivery.id, delivery.priority_index, delivery.entry, delivery.token, blob)

@@ -1,0 +1,38 @@
+"""Calls handlers where they belong: on the loop, in a thread, or in a process that can be killed."""
+
+from functools import partial
+from typing import Any
+
+import anyio
+
+from millstream.handler import Handler
+from millstream_streams import Delivery
+from millstream_workers.attempt.running import Running
+from millstream_workers.isolation.process_pool import ProcessPool
+from millstream_workers.running.thread_call import ThreadCall
+
+
+class Caller:
+    """Knows the ways to call a handler. Exceptions of the handler come out as they are."""
+
+    def __init__(self, concurrency: int, processes: ProcessPool) -> None:
+        # Its own: the default limiter of anyio has 40 places and is shared with everything else.
+        self._threads = anyio.CapacityLimiter(concurrency)
+        self._processes = processes
+
+    async def call(
+        self, handler: Handler[..., Any], arguments: tuple[Any, ...], running: Running, timeout_s: float | None
+    ) -> Any:
+        """Call a handler and return what it returns. A cancelled call stops it as far as that can be."""
+        match handler.isolation:
+            case "loop":
+                return await handler.function(*arguments)
+            case "thread":
+                return await ThreadCall(partial(handler.function, *arguments)).run(self._threads)
+            case "process":
+                return await self._processes.call(handler.type, running, timeout_s)
+
+
+def queue_wait_s(delivery: Delivery) -> float:
+    """Return how long a job was ready before it was claimed, by the clock of Redis."""
+    return max(0.0, (delivery.claimed_at_ms - delivery.ready_at_ms) / 1000)

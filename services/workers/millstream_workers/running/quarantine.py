@@ -1,0 +1,94 @@
+"""Has a job run alone that has brought down as many workers as it may but one.
+
+When a worker dies, all that Redis knows as running on it is charged a crash, for nobody can tell who did it. Without
+this a job that kills its worker would take its neighbours with it into the dead letters: those that run, those that
+have ended and were not committed yet, and those that a claim has just brought.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import structlog
+
+from millstream_contracts import HandedBack, Outcome, Snoozed
+from millstream_streams import Delivery, JobStore, StoreError
+from millstream_workers.attempt.running import Running
+from millstream_workers.fetching.slots import Slots
+from millstream_workers.keeping.committer import Committer, Finished
+
+PATIENCE_S = 5.0
+"""For how long a worker takes no other jobs, to become free of them. Long ones may outlast it."""
+
+ELSEWHERE_AFTER_S = 30.0
+"""When to try again a job that found no worker free of others."""
+
+
+class Quarantine:
+    """Runs suspects one at a time, each when nothing else runs on this worker, which meanwhile takes nothing in."""
+
+    def __init__(self, store: JobStore, slots: Slots, committer: Committer, *, worker: str, max_crashes: int) -> None:
+        self._store = store
+        self._slots = slots
+        self._committer = committer
+        self._suspect_from = max(1, max_crashes - 1)
+        self._present = 0
+        """Suspects on this worker, those that wait and the one that runs."""
+        self._occupant: Running | None = None
+        self._is_closed = False
+        self._log = structlog.get_logger().bind(worker=worker)
+
+    def suspects(self, delivery: Delivery) -> bool:
+        """Return whether one more crash would bury this job."""
+        return delivery.crashes >= self._suspect_from
+
+    def close(self) -> None:
+        """Let nobody wait any more: the worker is leaving."""
+        self._is_closed = True
+        self._slots.tell()
+
+    async def run(self, running: Running, execute: Callable[[Running], Awaitable[None]]) -> None:
+        """Execute a suspect once it is alone; give it up if that takes too long, at no cost to the job."""
+        self._present += 1
+        try:
+            with self._slots.closed():
+                refusal = await self._wait_alone(running)
+                if refusal is None:
+                    await execute(running)
+                else:
+                    self._committer.put(Finished(running.delivery, refusal, 0))
+        finally:
+            self._present -= 1
+            if self._occupant is running:
+                self._occupant = None
+
+    async def _wait_alone(self, running: Running) -> Outcome | None:
+        """Wait for this job's turn. Returns: what becomes of it when that does not come."""
+        if self._occupy(running) and not self._committer.backlog:
+            return None
+        self._log.info("job waits to run alone", job_id=running.id, crashes=running.delivery.crashes)
+        try:
+            await self._note(running, waits=True)
+            with anyio.move_on_after(PATIENCE_S):
+                while not self._is_closed and not self._occupy(running):
+                    await self._slots.wait_change()
+                if self._occupant is running:
+                    # Only now: what a last claim had brought was declined, and that is an outcome too.
+                    await self._committer.wait_empty()
+            if self._occupant is running and not self._committer.backlog:
+                await self._note(running, waits=False)
+                return None
+        except StoreError as error:
+            # Without the note an innocent job could be charged, or a guilty one never be.
+            self._log.warning("job not run alone", job_id=running.id, **error.fields)
+            return HandedBack()
+        return HandedBack() if self._is_closed else Snoozed(round(ELSEWHERE_AFTER_S * 1000))
+
+    def _occupy(self, running: Running) -> bool:
+        """Take the worker for this job, if there is nobody but other suspects that wait."""
+        if self._occupant is None and self._slots.busy == self._present and not self._slots.claims:
+            self._occupant = running
+        return self._occupant is running
+
+    async def _note(self, running: Running, *, waits: bool) -> None:
+        delivery = running.delivery
+        await self._store.set_apart(delivery.queue, [(delivery.id, delivery.token)], waits=waits)

@@ -1,0 +1,63 @@
+"""One call of a handler in a thread: told to stop it gets its time, and after that it is left behind.
+
+A thread cannot be cancelled, so being told is `Context.cancelled`. What it returns or raises afterwards is thrown away.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from millstream_workers.attempt.attempt_result import Raised, Returned
+
+
+class ThreadCall:
+    """Calls a function in a thread and knows when it has ended."""
+
+    __slots__ = ("_function", "_has_begun", "_has_ended", "_on_end")
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._has_begun = False
+        self._has_ended = False
+        self._on_end: Callable[[], object] | None = None
+
+    async def run(self, limiter: anyio.CapacityLimiter) -> Any:
+        """Return what the function returns. Raises: what it raises.
+
+        Cancelled once, wait for the thread's end; cancelled again, leave it behind.
+        """
+        try:
+            happened = await anyio.to_thread.run_sync(self._call, abandon_on_cancel=True, limiter=limiter)
+        except asyncio.CancelledError:
+            await self._end()
+            raise
+        match happened:
+            case Raised(error):
+                raise error
+            case Returned(value):
+                return value
+
+    def _call(self) -> Returned | Raised:
+        # Nothing that is raised leaves here: the machinery of threads and futures does not take every exception.
+        self._has_begun = True
+        try:
+            return Returned(self._function())
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+            return Raised(error)
+        finally:
+            self._has_ended = True
+            if self._on_end is not None:
+                with suppress(RuntimeError):  # the loop is closed: the worker has left without this thread
+                    self._on_end()
+
+    async def _end(self) -> None:
+        """Wait until the thread has ended, if it has begun."""
+        loop, ended = asyncio.get_running_loop(), anyio.Event()
+        # First this, then the look: the thread does the same in the other order, so one of the two sees the other.
+        self._on_end = lambda: loop.call_soon_threadsafe(ended.set)
+        if self._has_begun and not self._has_ended:
+            await ended.wait()

@@ -1,0 +1,281 @@
+"""Tasks are used again, and no job notices."""
+
+import asyncio
+import contextvars
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from itertools import count
+from weakref import WeakKeyDictionary
+
+import anyio
+import pytest
+from waiting import wait_until
+from workers.floor import Floor
+
+from millstream import App
+from millstream_contracts import JobState
+from millstream_workers.attempt.stop_scope import StopScope
+from millstream_workers.running.clean_context import CleanContext
+from millstream_workers.running.task_pool import Runners
+
+NOTE = contextvars.ContextVar("note", default="")
+
+
+LIMIT = 20
+
+FAR_S = 600.0
+
+
+_new_numbers = count()
+_numbers: WeakKeyDictionary[asyncio.Task, int] = WeakKeyDictionary()
+
+
+def task_number() -> int:
+    """Return a number of the current task. A test that kept the task itself would keep it from being used again."""
+    task = asyncio.current_task()
+    if task not in _numbers:
+        _numbers[task] = next(_new_numbers)
+    return _numbers[task]
+
+
+class Work:
+    """A plain function in place of a delivery."""
+
+    def __init__(self, job: Callable) -> None:
+        self.job = job
+        self.begun_at = time.monotonic()
+
+
+class Desk:
+    """Runners whose jobs are plain functions, and what is known of the tasks they ran in."""
+
+    def __init__(self) -> None:
+        self.runners = Runners(
+            self._execute,
+            limit=LIMIT,
+            cleanup_s=FAR_S,
+            clean=CleanContext(),
+            put_back=lambda work: self.returned.append(work.job),
+        )
+        self.returned: list[Callable] = []
+        self.tasks: list[int] = []
+        self.scopes: list[StopScope] = []
+        self.ended = 0
+
+    def start(self, job: Callable) -> None:
+        """Run a function as if it were a delivery."""
+        self.runners.start(Work(job))
+
+    async def _execute(self, work: Work, scope: StopScope) -> None:
+        self.tasks.append(task_number())
+        self.scopes.append(scope)
+        try:
+            await work.job()
+        finally:
+            self.ended += 1
+
+    async def all_ended(self, count: int) -> None:
+        """Wait until so many jobs have ended."""
+        await wait_until(lambda: self.ended == count, f"{count} jobs have ended")
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    """Yield a desk that is closed at the end, which has to end all of its tasks."""
+    opened = Desk()
+    async with anyio.create_task_group() as tasks:
+        opened.runners.open(tasks)
+        yield opened
+        opened.runners.close()
+
+
+async def nothing() -> None:
+    """Do nothing."""
+
+
+async def test_jobs_that_never_wait_share_one_task(desk: Desk) -> None:
+    """That is what makes short jobs cheap."""
+    for _ in range(50):
+        desk.start(nothing)
+    await desk.all_ended(50)
+    assert len(set(desk.tasks)) == 1
+
+
+async def test_jobs_that_wait_run_side_by_side(desk: Desk) -> None:
+    """None waits for another, and a later round finds tasks that are there already."""
+    for _ in range(2):
+        inside, go = [], anyio.Event()
+
+        async def wait(inside: list = inside, go: anyio.Event = go) -> None:
+            inside.append(task_number())
+            await go.wait()
+
+        before = desk.ended
+        for _ in range(LIMIT):
+            desk.start(wait)
+        await wait_until(lambda inside=inside: len(inside) == LIMIT, "all of them run")
+        assert len(set(inside)) == LIMIT
+        go.set()
+        await desk.all_ended(before + LIMIT)
+    assert len(set(desk.tasks)) <= LIMIT + 1
+
+
+async def test_a_job_beyond_the_limit_begins_when_one_has_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken ahead so that the slot does not stand idle; never do more run than were asked for."""
+    monkeypatch.setattr("millstream_workers.running.task_pool.KEPT_S", 600.0)
+    inside, most = [], 0
+
+    async def wait() -> None:
+        nonlocal most
+        inside.append(gate := anyio.Event())
+        most = max(most, len(inside))
+        await gate.wait()
+        inside.remove(gate)
+
+    for _ in range(LIMIT + 5):
+        desk.start(wait)
+    await wait_until(lambda: len(inside) == LIMIT, "as many run as may")
+    for number in range(1, LIMIT + 6):
+        inside[0].set()
+        await desk.all_ended(number)
+    assert (most, desk.returned) == (LIMIT, [])
+
+
+async def test_a_job_beyond_the_limit_is_put_back_when_none_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind long jobs it would wait for hours, while another worker may have room."""
+    monkeypatch.setattr("millstream_workers.running.task_pool.KEPT_S", 0.005)
+    go = anyio.Event()
+
+    async def late() -> None:
+        await go.wait()
+
+    for _ in range(LIMIT):
+        desk.start(go.wait)
+    await wait_until(lambda: len(desk.tasks) == LIMIT, "as many run as may")
+    for round_ in (1, 2):
+        desk.start(late)
+        await wait_until(lambda round_=round_: desk.returned == [late] * round_, "it is put back")
+    go.set()
+    await desk.all_ended(LIMIT)
+
+
+async def test_all_that_have_not_begun_can_be_put_back_at_once(desk: Desk) -> None:
+    """A worker that was told to stop begins nothing more."""
+    go = anyio.Event()
+    for _ in range(LIMIT):
+        desk.start(go.wait)
+    await wait_until(lambda: len(desk.tasks) == LIMIT, "as many run as may")
+    desk.start(nothing)
+    desk.start(nothing)
+    desk.runners.put_back_waiting()
+    assert desk.returned == [nothing, nothing]
+    go.set()
+    await desk.all_ended(LIMIT)
+
+
+async def test_a_job_never_sees_the_context_of_an_earlier_one(desk: Desk) -> None:
+    """A request id that a handler binds must not end up in the next job's logs."""
+    seen = []
+
+    async def bind() -> None:
+        seen.append(NOTE.get())
+        NOTE.set("bound by a handler")
+
+    for _ in range(5):
+        desk.start(bind)
+    await desk.all_ended(5)
+    assert seen == [""] * 5
+    assert len(set(desk.tasks)) == 5
+
+
+async def test_a_job_that_puts_its_context_back_leaves_no_trace(desk: Desk) -> None:
+    """Well-behaved libraries do so, and then the task is as good as new."""
+
+    async def bind_for_a_while() -> None:
+        token = NOTE.set("mine")
+        NOTE.reset(token)
+
+    for _ in range(5):
+        desk.start(bind_for_a_while)
+    await desk.all_ended(5)
+    assert len(set(desk.tasks)) == 1
+
+
+async def test_a_job_is_not_hit_by_the_cancellation_of_an_earlier_one(desk: Desk) -> None:
+    """A handler may cancel its own task and catch that: the next job does not run in what is left of it."""
+
+    async def cancel_oneself() -> None:
+        asyncio.current_task().cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+    async def wait() -> None:
+        await asyncio.sleep(0)
+
+    desk.start(cancel_oneself)
+    for _ in range(3):
+        desk.start(wait)
+    await desk.all_ended(4)
+    assert desk.tasks.count(desk.tasks[0]) == 1
+
+
+async def test_a_job_is_not_hit_by_the_stopping_of_an_earlier_one(desk: Desk) -> None:
+    """To stop a job is to spend the scope of its task: nothing else may run in that."""
+    stopped, inside = [], anyio.Event()
+
+    async def be_stopped() -> None:
+        try:
+            inside.set()
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            stopped.append(True)
+
+    async def wait() -> None:
+        await anyio.lowlevel.checkpoint()
+
+    desk.start(be_stopped)
+    await inside.wait()
+    desk.scopes[0].stop()
+    await desk.all_ended(1)
+    for _ in range(3):
+        desk.start(wait)
+    await desk.all_ended(4)
+    assert stopped == [True]
+    assert desk.scopes.count(desk.scopes[0]) == 1
+
+
+async def test_context_of_a_handler_stays_with_its_job(floor: Floor) -> None:
+    """The same in a real worker, whose own parts change the context as well and put it back."""
+    app, seen, tasks = App("test"), [], set()
+
+    @app.job("bind")
+    async def bind() -> None:
+        seen.append(NOTE.get())
+        NOTE.set("bound by a handler")
+
+    @app.job("plain")
+    async def plain() -> None:
+        tasks.add(task_number())
+
+    await floor.hire(app)
+    for job_type in ("bind", "plain"):
+        for job_id in await floor.submit_many(job_type, [None] * 20):
+            assert (await floor.settled(job_id)).state is JobState.SUCCEEDED
+    assert seen == [""] * 20
+    assert len(tasks) < 20
+
+
+async def test_a_worker_that_is_cancelled_may_still_be_given_jobs() -> None:
+    """Its intake delivers what a read brings while its idle tasks are cancelled already: that ends in no error."""
+    desk = Desk()
+    async with anyio.create_task_group() as tasks:
+        desk.runners.open(tasks)
+        desk.start(nothing)
+        await desk.all_ended(1)
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.wait_all_tasks_blocked()
+            desk.start(nothing)
+            desk.start(nothing)
+            desk.runners.close()
