@@ -10,8 +10,8 @@ import anyio
 import httpx2
 import msgspec
 
-from millstream_ingest.assembly import Parts
-from millstream_ingest.service import open_parts, serve_parts
+from millstream_ingest.assembly import Services
+from millstream_ingest.service import open_services, serve
 from millstream_ingest.settings import IngestSettings
 from millstream_telemetry import JobTracer
 
@@ -27,7 +27,7 @@ class Ingest:
     """A running ingest."""
 
     http: httpx2.AsyncClient
-    parts: Parts
+    services: Services
     stop: anyio.Event
     hurry: anyio.Event
 
@@ -56,11 +56,14 @@ async def running_ingest(settings: IngestSettings, tracer: JobTracer | None = No
         urls.append(f"http://{host}:{port}")
         listening.set()
 
-    async with open_parts(settings, tracer=tracer or JobTracer(None)) as parts, anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(serve_parts, parts, stop, hurry, on_listening=note, grace_s=GRACE_S))
+    async with (
+        open_services(settings, tracer=tracer or JobTracer(None)) as services,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(partial(serve, services, stop, hurry, on_listening=note, grace_s=GRACE_S))
         await listening.wait()
         async with httpx2.AsyncClient(base_url=urls[0], trust_env=False, timeout=60) as http:
-            yield Ingest(http, parts, stop, hurry)
+            yield Ingest(http, services, stop, hurry)
         stop.set()
         hurry.set()
 

@@ -105,7 +105,7 @@ async def test_accepted_job_is_not_refused_because_redis_went_away_while_its_cli
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(submit)
-        await wait_until(lambda: ingest.parts.waiter.waiting == 1, "the request waits")
+        await wait_until(lambda: ingest.services.waiter.waiting == 1, "the request waits")
         own_redis.close()
     assert answers[0].status_code == 202
     assert answers[0].json()["state"] == "queued"
@@ -124,7 +124,7 @@ async def test_submission_that_failed_is_counted_and_logged_without_its_payload(
     own_redis.close()
     body = {"type": "email.send", "payload": "canary-4711"}
     refused(await ingest.http.post("/v1/jobs", json=body))
-    value = ingest.parts.registry.get_sample_value(
+    value = ingest.services.registry.get_sample_value(
         "millstream_jobs_submitted_total", {"type": "_other", "outcome": "unavailable"}
     )
     assert value == 1

@@ -159,7 +159,7 @@ async def test_queue_is_known_before_a_job_is_in_it(
 ) -> None:
     """The other services look after a queue before its first job can be lost in it."""
     known: list[list[Queue]] = []
-    for store in (broker.store, ingest.parts.broker.store):
+    for store in (broker.store, ingest.services.broker.store):
         monkeypatch.setattr(store, "enqueue", _noting(store.enqueue, broker, known))
     assert await submit(content_of({}))
     assert known == [[Queue(DEFAULT_TENANT, JobType("a"))]]
@@ -179,7 +179,7 @@ async def test_queue_that_could_not_be_made_known_is_made_known_by_the_next_subm
     """A failed registration is tried again, and nothing is stored without one."""
     queue = Queue(DEFAULT_TENANT, JobType("a"))
     with monkeypatch.context() as patch:
-        for registry in (broker.registry, ingest.parts.broker.registry):
+        for registry in (broker.registry, ingest.services.broker.registry):
             patch.setattr(registry, "add_queues", _away)
         assert not await submit(content_of({}))
     assert sum((await broker.store.measure(queue)).queued) == 0

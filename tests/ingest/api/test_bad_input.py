@@ -31,7 +31,7 @@ async def ingest(redis_url):
 async def stores_nothing(ingest):
     """Fail the test when anything was written."""
     yield
-    broker = ingest.parts.broker
+    broker = ingest.services.broker
     assert [key async for key in broker.client.scan_iter(match=f"{broker.keys.namespace}:*")] == []
 
 

@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
-from millstream_ingest import deadline
 from millstream_ingest.http import refusal_log
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INTERNAL_ERROR, JOB_NOT_FOUND, OVERLOADED, STORE_FULL, STORE_UNREACHABLE
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import StoreBusyError, StoreFullError, StoreUnavailableError, open_broker
+from millstream_submission import deadline
 
 BATCH = {"jobs": [{"type": "email.send"}, {"type": "sms.send"}]}
 
@@ -104,9 +104,9 @@ async def test_items_of_a_batch_that_are_refused_are_logged(ingest, own_redis):
 async def test_submission_is_accepted_when_the_event_loop_itself_was_late(ingest, monkeypatch):
     """The answer of Redis lies there unread when the time is over: it is read first, and Redis not blamed."""
     await ingest.submit()
-    monkeypatch.setattr("millstream_ingest.submission.group_commit.ANSWER_WITHIN_S", 0.1)
-    monkeypatch.setattr("millstream_ingest.submission.group_commit.CALL_S", 0.1)
-    store, late = ingest.parts.intake._appender._store, list[bool]()
+    monkeypatch.setattr("millstream_submission.group_commit.ANSWER_WITHIN_S", 0.1)
+    monkeypatch.setattr("millstream_submission.group_commit.CALL_S", 0.1)
+    store, late = ingest.services.broker.store, list[bool]()
     enqueue = store.enqueue
 
     async def stall(*arguments):

@@ -113,7 +113,7 @@ async def test_jobs_that_a_request_ended_are_counted(ingest, broker, queue, regi
     job = await ingest.submit(payload={"to": "a"})
     await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")
     await ingest.http.post("/v1/dead/discard", json={"type": "email.send"})
-    count = ingest.parts.registry.get_sample_value(
+    count = ingest.services.registry.get_sample_value(
         "millstream_jobs_finished_total", {"type": "email.send", "state": "cancelled"}
     )
     assert count == 3

@@ -79,7 +79,7 @@ async def test_job_that_has_ended_before_is_answered_at_once(ingest, broker, que
 async def test_lost_hint_is_made_up_for_by_looking(ingest, broker, queue, monkeypatch):
     """Hints may get lost: whoever waits also looks now and then."""
     monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 0.02)
-    ingest.parts.waiter._ring = lambda job_id: None
+    ingest.services.waiter._ring = lambda job_id: None
     job = await ingest.submit()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_one, broker, queue)
@@ -102,13 +102,13 @@ async def test_client_that_goes_away_is_no_longer_waited_for(ingest):
     job = await ingest.submit()
     with pytest.raises(httpx2.ReadTimeout):
         await ingest.http.get(f"/v1/jobs/{job['id']}", params={"wait": 30}, timeout=0.2)
-    await wait_until(lambda: ingest.parts.waiter.waiting == 0, "the waiter is gone")
-    assert not ingest.parts.waiter._bells
+    await wait_until(lambda: ingest.services.waiter.waiting == 0, "the waiter is gone")
+    assert not ingest.services.waiter._bells
 
 
 async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue, monkeypatch):
     """A wait that is answered, ends with its time, is cancelled, fails, or looks several times keeps no memory."""
-    waiter, views = ingest.parts.waiter, ingest.parts.broker.views
+    waiter, views = ingest.services.waiter, ingest.services.broker.views
     ended, waiting = [await ingest.submit() for _ in range(2)]
     await commit(broker, await take_one(broker, queue))
     assert (await waiter.wait(queue, ended["id"], 30.0)).state == "succeeded"
@@ -153,7 +153,7 @@ async def test_stopping_service_lets_those_go_who_wait(ingest, monkeypatch):
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
-        await wait_until(lambda: ingest.parts.waiter.waiting == 1, "the request waits")
+        await wait_until(lambda: ingest.services.waiter.waiting == 1, "the request waits")
         ingest.stop.set()
         ingest.hurry.set()
     assert answers[0]["state"] == "queued"

@@ -86,7 +86,7 @@ async def test_largest_batch_is_stored(ingest, broker, queue):
     response = await ingest.http.post("/v1/jobs/batch", content=content, headers={"content-type": MSGPACK})
     assert unpacked(response)["accepted"] == limits.MAX_BATCH_JOBS
     assert sum((await broker.store.measure(queue)).queued) == limits.MAX_BATCH_JOBS
-    largest = ingest.parts.registry.get_sample_value("millstream_enqueue_batch_size_count")
+    largest = ingest.services.registry.get_sample_value("millstream_enqueue_batch_size_count")
     assert largest >= limits.MAX_BATCH_JOBS / limits.MAX_SCRIPT_JOBS
 
 
@@ -109,18 +109,17 @@ async def test_others_are_answered_while_a_batch_is_checked(ingest):
     assert order == ["probe", "batch"]
 
 
-async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, broker, queue):
+async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, broker, queue, monkeypatch):
     """What was stored is told; what was not can be sent again."""
-    store = ingest.parts.broker.store
-    appender = ingest.parts.batches._appender
+    store = ingest.services.broker.store
+    enqueue = store.enqueue
 
-    class Failing:
-        async def enqueue(self, target, jobs, durability):
-            if target == queue:
-                raise StoreUnavailableError("away")
-            return await store.enqueue(target, jobs, durability)
+    async def failing(target, jobs, durability):
+        if target == queue:
+            raise StoreUnavailableError("away")
+        return await enqueue(target, jobs, durability)
 
-    appender._store = Failing()
+    monkeypatch.setattr(store, "enqueue", failing)
     response = await post(ingest, [GOOD, {"type": "sms.send"}])
     assert response.status_code == 207
     assert [item["status"] for item in response.json()["items"]] == [503, 202]
@@ -139,6 +138,6 @@ async def test_load_that_finds_the_backlog_full_fails_only_its_own_items(broker,
         assert (receipt["accepted"], receipt["rejected"]) == (2, 2)
         assert receipt["items"][1]["problem"]["type"] == "/problems/overloaded"
         assert sum((await broker.store.measure(queue)).queued) == 2
-        counted = ingest.parts.registry.get_sample_value
+        counted = ingest.services.registry.get_sample_value
         assert counted("millstream_jobs_submitted_total", {"type": "_other", "outcome": "unavailable"}) == 2
         assert counted("millstream_jobs_submitted_total", {"type": "_other", "outcome": "accepted"}) == 2

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import msgspec
 import pytest
 from ingest.serving import JSON, MSGPACK, packed, problem, unpacked
@@ -137,3 +138,20 @@ async def test_submission_that_cannot_be_made_durable_says_so_and_makes_one_job(
     batch = await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}]}, headers=headers)
     problem(batch, 503, "not-durable")
     assert len((await ingest.get("/v1/jobs"))["items"]) == 2
+
+
+async def test_concurrent_requests_share_calls_to_redis(ingest, broker, queue):
+    """Over HTTP too: Redis sees fewer enqueues than there are submissions."""
+    count = 100
+
+    async def submit() -> None:
+        await ingest.submit()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(submit)
+    calls = ingest.services.registry.get_sample_value("millstream_enqueue_seconds_count", {"outcome": "ok"})
+    stored = ingest.services.registry.get_sample_value("millstream_enqueue_batch_size_sum")
+    assert stored == count
+    assert calls < count / 2
+    assert sum((await broker.store.measure(queue)).queued) == count

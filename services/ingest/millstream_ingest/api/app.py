@@ -18,7 +18,7 @@ from millstream_ingest.api.fast_path import Asgi, fast_path
 from millstream_ingest.api.options import options_routes
 from millstream_ingest.api.route import Route, require_scopes
 from millstream_ingest.api.routes import batches, dead, docs, health, jobs, queues, submission, types, workers
-from millstream_ingest.assembly import Parts
+from millstream_ingest.assembly import Services
 from millstream_ingest.http.headers import read_headers
 from millstream_ingest.http.response import EncodedResponse
 from millstream_telemetry import read_trace_context
@@ -36,18 +36,18 @@ API_ROUTES: Sequence[Route] = (
 )
 
 
-def create_asgi(services: Parts) -> Asgi:
+def create_asgi(services: Services) -> Asgi:
     """Return what is served: the application, with submissions passed by its router. Raises: UndeclaredScopeError."""
     return fast_path(endpoint(services, submission.submit_job), create_app(services))
 
 
-def create_app(services: Parts) -> Litestar:
+def create_app(services: Services) -> Litestar:
     """Return the application over working services. Raises: UndeclaredScopeError.
 
     With an admin port the health and metrics routes are served there, and not here.
     """
     document: dict[str, Any] = {}
-    routes = [*API_ROUTES, *docs.routes_of(document), *(health.ROUTES if services.config.admin_port is None else ())]
+    routes = [*API_ROUTES, *docs.routes_of(document), *(health.ROUTES if services.settings.admin_port is None else ())]
     document |= api_document(routes)
 
     def refuse_unrouted(request: Request[Any, Any, Any], error: Exception) -> _Refusal:
@@ -68,7 +68,7 @@ def create_app(services: Parts) -> Litestar:
     return app
 
 
-def routed(services: Parts, routes: Iterable[Route]) -> list[HTTPRouteHandler]:
+def routed(services: Services, routes: Iterable[Route]) -> list[HTTPRouteHandler]:
     """Return the routes as Litestar takes them, each leading to its endpoint."""
     routes = list(routes)
     # Litestar makes OPTIONS by itself where it is missing, and then names only one of a path's methods.
@@ -105,7 +105,7 @@ class _Refusal(LitestarResponse[None]):
         return ASGIResponse(status_code=self._encoded.status, body=body, headers=fields, is_head_response=is_head)
 
 
-def _refused(services: Parts, request: Request[Any, Any, Any], error: Exception) -> EncodedResponse:
+def _refused(services: Services, request: Request[Any, Any, Any], error: Exception) -> EncodedResponse:
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException) and error.status_code == _METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("allow", "")

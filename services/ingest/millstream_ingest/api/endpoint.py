@@ -9,7 +9,7 @@ from typing import Any
 from millstream_ingest.api.principal import principal_of
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import Route
-from millstream_ingest.assembly import Parts
+from millstream_ingest.assembly import Services
 from millstream_ingest.http.client_watch import Receive
 from millstream_ingest.http.headers import Headers, header_text, read_headers
 from millstream_ingest.http.refusals import refusal_of
@@ -25,12 +25,12 @@ _UNTRACED = JobTracer(None)
 _NO_PARAMETERS: dict[str, str] = {}
 
 
-def endpoint(services: Parts, route: Route) -> "partial[Any]":
+def endpoint(services: Services, route: Route) -> "partial[Any]":
     """Return the ASGI application of one route."""
     return partial(serve, services, route, services.tracer if route.path.startswith(API_PREFIX) else _UNTRACED)
 
 
-async def serve(services: Parts, route: Route, tracer: JobTracer, scope: Any, receive: Receive, send: Send) -> None:
+async def serve(services: Services, route: Route, tracer: JobTracer, scope: Any, receive: Receive, send: Send) -> None:
     """Answer a request to a route."""
     headers, method = read_headers(scope["headers"]), scope["method"]
     with tracer.server(method, route.path, *trace_headers(headers)) as span:
@@ -46,7 +46,7 @@ async def serve(services: Parts, route: Route, tracer: JobTracer, scope: Any, re
 
 
 def refuse(
-    services: Parts, error: Exception, scope: Any, route: str, trace_id: str, headers: Any = NO_HEADERS
+    services: Services, error: Exception, scope: Any, route: str, trace_id: str, headers: Any = NO_HEADERS
 ) -> EncodedResponse:
     """Return the problem document for an exception, and note why the request was refused."""
     refusal = refusal_of(error)

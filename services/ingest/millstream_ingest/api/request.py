@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from millstream_contracts import Tenant
 from millstream_ingest.api.principal import Principal
-from millstream_ingest.assembly import Parts
+from millstream_ingest.assembly import Services
 from millstream_ingest.http.client_watch import Receive, unless_gone
 from millstream_ingest.http.headers import Headers, header_text
 from millstream_ingest.http.preferences import NO_PREFERENCES, Preferences, parse_preferences
@@ -24,7 +24,7 @@ class ApiRequest:
     __slots__ = ("_receive", "headers", "principal", "scope", "services", "span")
 
     def __init__(
-        self, services: Parts, scope: Any, receive: Receive, headers: Headers, principal: Principal, span: ServerSpan
+        self, services: Services, scope: Any, receive: Receive, headers: Headers, principal: Principal, span: ServerSpan
     ) -> None:
         self.services = services
         """What the routes work with."""

@@ -11,7 +11,7 @@ from millstream_contracts import FieldError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import Headers
 from millstream_ingest.http.problems import BAD_REQUEST, OVERLOADED, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
-from millstream_ingest.http.read_timeouts import StallWatch
+from millstream_ingest.http.read_timeouts import ReadTimeouts
 from millstream_submission import MAX_QUOTED_CHARS
 
 STALLED_AFTER_S = 10.0
@@ -26,7 +26,7 @@ class BodyReader:
 
     def __init__(self, max_body_bytes: int) -> None:
         self._room_bytes = BODIES_IN_HAND * max_body_bytes
-        self._stalls = StallWatch(STALLED_AFTER_S)
+        self._timeouts = ReadTimeouts(STALLED_AFTER_S)
 
     async def read(self, headers: Headers, receive: Callable[[], Awaitable[Any]], max_bytes: int) -> bytes:
         """Return a body. Raises: IngestError (400, 408, 413, 415, 503)."""
@@ -34,7 +34,7 @@ class BodyReader:
         announced = _check_announced(headers, max_bytes)
         chunks: list[bytes] = []
         size, held, more = 0, 0, True
-        watched = self._stalls.begin()
+        watched = self._timeouts.begin()
         try:
             # What is too large is read on for a while and thrown away: a client that still sends when the
             # connection is closed sees a reset in place of the answer.
@@ -53,13 +53,13 @@ class BodyReader:
                 # granian says that all has come by a message of its own: to wait for that took a tenth of a submission.
                 more = size != announced and message.get("more_body", False)
                 if more:
-                    self._stalls.renew(watched)
+                    self._timeouts.renew(watched)
         except asyncio.CancelledError:
-            if not self._stalls.is_stalled(watched):
+            if not self._timeouts.is_stalled(watched):
                 raise
             raise IngestError(REQUEST_TIMEOUT, f"nothing of the body came for {STALLED_AFTER_S:g} s") from None
         finally:
-            self._stalls.end(watched)
+            self._timeouts.end(watched)
             self._room_bytes += held
         if size > max_bytes:
             raise _too_large(max_bytes)

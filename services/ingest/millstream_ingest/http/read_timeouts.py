@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 
-class StallWatch:
+class ReadTimeouts:
     """The waits of one event loop that may each last so long."""
 
     def __init__(self, patience_s: float) -> None:

@@ -14,7 +14,7 @@ ASK_AT_ONCE = 6
 """Queues measured at the same time; fewer than the connections that are there for everybody."""
 
 
-class QueueSurveyor:
+class QueueStats:
     """Measures queues. Every method may raise StoreUnavailableError."""
 
     def __init__(self, broker: Broker, catalogue: TypeCatalogue) -> None:

@@ -59,9 +59,9 @@ async def submit_jobs(request: ApiRequest) -> Response:
     services = request.services
     format = batch_format(request.body_type)
     key, preferences = request.idempotency_key, request.preferences
-    jobs = split_batch(await request.read_body(services.config.max_batch_body_bytes), format)
+    jobs = split_batch(await request.read_body(services.settings.max_batch_body_bytes), format)
     request.span.carries(len(jobs))
-    receipt = await services.batches.submit(
+    receipt = await services.batch_submitter.submit(
         BatchRequest(
             request.tenant,
             jobs,

@@ -78,7 +78,7 @@ async def _act(request: ApiRequest, action: DeadAction) -> Response:
     request.read_query()
     encoding = request_encoding(request.body_type)
     wish = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
-    desk = request.services.dead
+    desk = request.services.dead_letters
     match _checked(wish):
         case DeadLetterAction(ids=list(ids)):
             report = await desk.act(action, request.tenant, ids)

@@ -36,7 +36,7 @@ GET = Operation(
 async def list_queues(request: ApiRequest) -> Response:
     """Count what the queues hold."""
     query = request.read_query(("cursor", "limit"))
-    items, next_cursor = await request.services.surveyor.page(request.tenant, cursor=query.cursor, limit=query.limit)
+    items, next_cursor = await request.services.queue_stats.page(request.tenant, cursor=query.cursor, limit=query.limit)
     return listing_response(request, query, Listing(items, next_cursor), next_cursor)
 
 
@@ -44,7 +44,7 @@ async def list_queues(request: ApiRequest) -> Response:
 async def get_queue(request: ApiRequest, job_type: str) -> Response:
     """Count what one queue holds."""
     request.read_query()
-    status = await request.services.surveyor.one(request.tenant, JobType(job_type))
+    status = await request.services.queue_stats.one(request.tenant, JobType(job_type))
     if status is None:
         raise IngestError(NOT_FOUND, "no job of this type was ever submitted, and no worker has registered it")
     return Response(status)

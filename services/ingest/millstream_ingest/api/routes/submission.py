@@ -67,8 +67,8 @@ async def submit_job(request: ApiRequest) -> Response:
     services = request.services
     encoding = request_encoding(request.body_type)
     key, preferences = request.idempotency_key, request.preferences
-    body = await request.read_body(services.config.max_body_bytes)
-    accepted = await services.intake.submit(
+    body = await request.read_body(services.settings.max_body_bytes)
+    accepted = await services.submitter.submit(
         request.tenant,
         body,
         encoding,

@@ -7,7 +7,7 @@ YOUNG_OBJECTS = 5_000
 16 requests, of which most are still in hand."""
 
 
-def pace_collector() -> None:
+def tune_gc() -> None:
     """Take all objects that there are out of the collector's sight, and have it look less often at new ones.
 
     To be called once, when a process has started. Otherwise the collector walks over the modules, routes and documents
