@@ -16,6 +16,7 @@ JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 
 REQUESTS = [
     ("POST", "/v1/jobs", {"type": "email.send"}),
+    ("POST", "/v1/jobs/", {"type": "email.send"}),
     ("POST", "/v1/jobs/batch", {"jobs": [{"type": "email.send"}, {"type": "sms.send"}]}),
     ("GET", "/v1/jobs", None),
     ("GET", f"/v1/jobs/{JOB_ID}", None),

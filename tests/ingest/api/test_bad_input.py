@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from ingest.serving import JSON, MSGPACK, packed, pointers, problem, running_ingest
+from ingest.serving import DOORS, JSON, MSGPACK, packed, pointers, problem, running_ingest
 
 from millstream_contracts import limits
 from millstream_ingest.http.problems import CATALOGUE
@@ -19,11 +19,11 @@ JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 pytestmark = pytest.mark.usefixtures("stores_nothing")
 
 
-@pytest.fixture(scope="module")
-async def ingest(redis_url):
-    """Yield one ingest for all tests here: none of them may leave anything that another could see."""
+@pytest.fixture(scope="module", params=DOORS)
+async def ingest(redis_url, request):
+    """Yield one ingest by each door for all tests here: none of them may leave anything that another could see."""
     config = IngestSettings(redis_url=redis_url, namespace=f"bad{secrets.token_hex(6)}", port=0)
-    async with running_ingest(config) as running:
+    async with running_ingest(config, door=request.param) as running:
         yield running
 
 

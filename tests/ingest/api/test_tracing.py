@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from ingest.serving import problem, running_ingest
+from ingest.serving import DOORS, problem, running_ingest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -22,12 +22,12 @@ def exporter():
     return InMemorySpanExporter()
 
 
-@pytest.fixture
-async def ingest(broker, config, exporter):
+@pytest.fixture(params=DOORS)
+async def ingest(broker, config, exporter, request):
     """Yield an ingest that traces everything."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    async with running_ingest(config, JobTracer(provider)) as running:
+    async with running_ingest(config, JobTracer(provider), door=request.param) as running:
         yield running
     provider.shutdown()
 

@@ -4,7 +4,7 @@ import json
 
 import anyio
 import pytest
-from ingest.serving import JSON, MSGPACK, packed, pointers, problem, running_ingest, unpacked
+from ingest.serving import DOORS, JSON, MSGPACK, packed, pointers, problem, running_ingest, unpacked
 from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, limits
@@ -12,6 +12,12 @@ from millstream_streams import StoreUnavailableError
 
 GOOD = {"type": "email.send", "payload": 1}
 BAD = {"type": "email.send", "priority": "urgent"}
+
+
+@pytest.fixture
+def door() -> str:
+    """Return the door of single submissions: batches have one way in, the router."""
+    return DOORS[0]
 
 
 async def post(ingest, jobs, **headers):
