@@ -193,7 +193,7 @@ async def is_leaving(http) -> bool:
 
 
 async def is_watched(broker, job_id) -> bool:
-    """Whether somebody wants to hear of a job's end."""
+    """Return whether a request waits for the end of a job."""
     key = broker.keys.of(queue_of(DEFAULT_TENANT, job_id)).job(job_id)
     return await broker.client.hexists(key, "waited")
 

@@ -64,7 +64,7 @@ async def is_unready(ingest) -> bool:
 
 
 async def test_submissions_are_accepted_again_once_redis_is_back(ingest, own_redis):
-    """A frozen Redis is answered with 503, and nobody has to restart anything when it thaws."""
+    """A frozen Redis is answered with 503, and no restart is needed when it thaws."""
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         begun = time.monotonic()
@@ -113,7 +113,7 @@ async def test_accepted_job_is_not_refused_because_redis_went_away_while_its_cli
 
 
 async def test_lost_scripts_are_loaded_again(ingest, own_redis):
-    """A restarted Redis knows no scripts: nobody notices."""
+    """A restarted Redis knows no scripts: they are loaded again, and requests succeed."""
     await ingest.submit()
     async with open_broker(own_redis.url) as broker:
         await broker.client.script_flush()

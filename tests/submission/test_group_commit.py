@@ -84,7 +84,7 @@ async def test_submissions_during_a_call_are_stored_by_the_next_one(committer, g
 
 
 async def test_lone_submission_is_stored_at_once(committer, gate, queue):
-    """Nobody waits for company."""
+    """A lone submission does not wait for company."""
     gate.open.set()
     await committer.enqueue(queue, [new_job(queue)])
     await committer.enqueue(queue, [new_job(queue)])
@@ -127,7 +127,7 @@ async def test_failed_call_fails_exactly_what_it_carried(committer, gate, queue,
 
 
 async def test_cancelled_submission_leaves_the_others_of_its_call_alone(committer, gate, queue):
-    """A client that goes away takes nobody with it, and its own job, maybe stored, stays stored."""
+    """A client that goes away takes no other with it, and its own job, maybe stored, stays stored."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         await callers.start(0)
@@ -171,7 +171,7 @@ async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_han
 
 
 async def test_backlog_above_its_cap_is_refused(committer, gate, queue):
-    """Memory is bounded, and whoever is refused can go elsewhere."""
+    """Memory is bounded, and a client that is refused can go elsewhere."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         for number in range(11):
@@ -183,7 +183,7 @@ async def test_backlog_above_its_cap_is_refused(committer, gate, queue):
 
 
 async def test_call_that_hangs_is_given_up(committer, gate, queue, monkeypatch):
-    """A Redis that says nothing must not hold requests: nobody is answered later than the limit."""
+    """A Redis that says nothing must not hold requests: none is answered later than ANSWER_WITHIN_S."""
     monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 0.05)
     with pytest.raises(StoreUnavailableError):
         await committer.enqueue(queue, [new_job(queue)])

@@ -253,7 +253,7 @@ async def test_bytes_are_a_payload_of_both(ingest: Ingest, submitter: ChildSubmi
 
 
 async def test_one_bad_child_of_many_keeps_all_from_being_stored(submitter: ChildSubmitter, broker: Broker) -> None:
-    """A handler that is told so need not find out which of them run."""
+    """Many children are stored all or none, so a handler need not find out which of them run."""
     contents = [(f"/{n}", content_of({"payload": math.nan if n == 150 else n})) for n in range(200)]
     with pytest.raises(InvalidChildError) as caught:
         await submitter.submit(TraceContext(""), contents)

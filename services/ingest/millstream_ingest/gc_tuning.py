@@ -3,7 +3,7 @@
 import gc
 
 YOUNG_OBJECTS = 5_000
-"""So many objects more than at the last look, and the collector looks at the new ones. Python's own 700 is reached by
+"""How many new objects make the collector look at them. Python's own 700 is reached by
 16 requests, of which most are still in hand."""
 
 

@@ -57,7 +57,7 @@ async def serve(
                 on_listening(server.host, server.port)
             await stop.wait()
             log.info("draining", drain_s=settings.drain_s, grace_s=grace_s)
-            # First everybody who routes requests here has to learn that it ends; until then they are answered.
+            # Load balancers first have to learn that this process ends; until then requests are answered.
             services.watch.leave()
             with anyio.move_on_after(settings.drain_s):
                 await hurry.wait()

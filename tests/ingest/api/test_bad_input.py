@@ -354,7 +354,7 @@ async def test_id_of_no_job_is_not_found(ingest, job_id, method, action):
 
 @pytest.mark.parametrize("path", ["/v1/queues/nothing", "/v1/types/nothing", "/v1/queues/%ff", "/v1/types/{}"])
 async def test_unknown_name_is_not_found(ingest, path):
-    """A queue that never was, and a type that nobody handles."""
+    """A queue that never was, and a type that no worker handles, are not found."""
     problem(await ingest.http.get(path), 404, "not-found")
 
 
@@ -457,7 +457,7 @@ async def test_wrong_method_is_not_allowed_and_says_which_are(ingest, method, pa
 
 @pytest.mark.parametrize("slug", CATALOGUE)
 async def test_type_of_every_problem_leads_to_a_page(ingest, slug):
-    """Whoever meets a problem can read what it means."""
+    """The URL in `type` leads to a page that explains the problem."""
     response = await ingest.http.get(f"/problems/{slug}")
     assert response.status_code == 200
     assert slug in response.text

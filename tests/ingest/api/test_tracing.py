@@ -77,7 +77,7 @@ async def test_span_is_named_after_the_route_and_not_the_path(ingest, exporter):
 
 
 async def test_problem_names_its_trace(ingest, exporter):
-    """Whoever reports a refusal can be told what happened."""
+    """A refusal that a client reports can be found in the traces."""
     response = await ingest.http.post("/v1/jobs", json={}, headers={"traceparent": TRACEPARENT})
     assert problem(response, 422, "invalid-request")["trace_id"] == TRACE_ID
     assert spans(exporter)["POST /v1/jobs"].status.status_code is StatusCode.UNSET

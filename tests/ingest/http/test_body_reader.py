@@ -40,7 +40,7 @@ async def test_a_body_in_parts_is_joined():
 
 
 async def test_a_body_that_stalls_is_refused(monkeypatch: pytest.MonkeyPatch):
-    """Nobody may hold a connection and memory by never ending."""
+    """A client cannot hold a connection and memory by never ending its body."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.01)
     assert await refused(BodyReader(LIMIT), sender(b"a", ends=False)) == 408
 

@@ -79,7 +79,7 @@ async def test_those_who_hang_up_while_reads_are_under_way_cost_the_others_nothi
     await wait_until(lambda: ingest.services.waiter.waiting == CLIENTS, "all wait")
     before = link.traffic
     link.swallow()
-    ingest.services.waiter._ring_all()
+    ingest.services.waiter._wake_all()
     await wait_until(lambda: link.traffic.commands - before.commands >= CLIENTS, "all look")
     await hang_up(clients[::2])
     await wait_until(lambda: ingest.services.waiter.waiting == CLIENTS // 2, "half of them are gone")

@@ -34,7 +34,7 @@ from millstream_streams import Durability
     ],
 )
 def test_preferences_are_read_and_unknown_ones_ignored(values, expected):
-    """A preference that nobody knows is no error, by RFC 7240."""
+    """An unknown preference is no error, by RFC 7240."""
     assert parse_preferences(", ".join(values)) == expected
 
 
@@ -47,7 +47,7 @@ def test_wait_that_is_no_number_is_refused(value):
 
 
 def test_durability_that_we_cannot_give_is_refused():
-    """Whoever asks for it must not be told `accepted` with less."""
+    """A client that asks for it must not get `accepted` with less."""
     with pytest.raises(IngestError) as caught:
         parse_preferences("durability=eternal")
     assert caught.value.status == 400

@@ -53,7 +53,7 @@ async def test_each_stalled_body_is_refused_beside_one_that_moves(monkeypatch: p
 
 
 async def test_a_body_that_stalls_later_than_another_is_refused_too(monkeypatch: pytest.MonkeyPatch):
-    """Each has its own time, and nobody has to come for the last of them to be looked at."""
+    """Each body has its own time, and no further request is needed for the last of them to be refused."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.2)
     reader, refusals, drip = BodyReader(LIMIT), [], dripping(LIMIT, 0.1)
 
@@ -73,7 +73,7 @@ async def test_a_body_that_stalls_later_than_another_is_refused_too(monkeypatch:
 
 
 async def test_a_caller_that_is_cancelled_while_it_waits_is_cancelled():
-    """Who ends a request for another reason is not told of a stalled body."""
+    """A cancellation for another reason is not turned into the refusal of a stalled body."""
     reading = asyncio.ensure_future(BodyReader(LIMIT).read({}, never, LIMIT))
     await anyio.wait_all_tasks_blocked()
     reading.cancel()

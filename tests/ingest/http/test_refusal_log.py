@@ -55,15 +55,15 @@ async def test_refusal_for_want_of_redis_is_logged_with_its_cause(ingest, own_re
 
 
 async def test_refusals_of_one_kind_are_counted_in_one_line(monkeypatch):
-    """The first is told at once; the others when the time is over, with their number."""
-    monkeypatch.setattr(refusal_log, "TELL_EVERY_S", 0.05)
+    """The first refusal is logged at once; the others when the time is over, with their number."""
+    monkeypatch.setattr(refusal_log, "LOG_EVERY_S", 0.05)
     with capture_logs() as lines:
         log = RefusalLog()
         for _ in range(1000):
             log.note(StoreUnavailableError("gone"), IngestError(STORE_UNREACHABLE), method="GET", route="/v1/jobs")
         log.note(StoreFullError("full"), IngestError(STORE_FULL), method="POST", route="/v1/jobs")
         assert [line["requests"] for line in lines] == [1, 1]
-        await wait_until(lambda: len(lines) == 3 and not log._kinds, "the others are told, and the kinds forgotten")
+        await wait_until(lambda: len(lines) == 3 and not log._kinds, "the others are logged, and the kinds forgotten")
         log.note(StoreUnavailableError("again"), IngestError(STORE_UNREACHABLE), method="GET", route="/v1/dead")
     assert [line["requests"] for line in lines] == [1, 1, 999, 1]
     assert lines[-1]["error"] == "again"

@@ -106,7 +106,7 @@ async def test_repeated_id_is_answered_once(ingest, broker, queue):
 
 
 async def test_jobs_that_a_request_ended_are_counted(ingest, broker, queue, registered):
-    """Cancelled and discarded jobs are finished jobs, whoever finished them."""
+    """Cancelled and discarded jobs are finished jobs, also when it is the API that ended them."""
     for _ in range(2):
         await seed_dead(broker, queue)
     await broker.registry.add_queues([queue])

@@ -70,16 +70,16 @@ async def test_dead_job_ends_the_waiting(ingest, broker, queue):
 
 
 async def test_job_that_has_ended_before_is_answered_at_once(ingest, broker, queue):
-    """There is nothing to wait for, and nobody is counted as waiting."""
+    """A job that has ended is not waited for."""
     job = await ingest.submit()
     await run_one(broker, queue)
     assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "succeeded"
 
 
 async def test_lost_hint_is_made_up_for_by_looking(ingest, broker, queue, monkeypatch):
-    """Hints may get lost: whoever waits also looks now and then."""
+    """A wait whose hint is lost ends with its next look."""
     monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 0.02)
-    ingest.services.waiter._ring = lambda job_id: None
+    ingest.services.waiter._wake = lambda job_id: None
     job = await ingest.submit()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_one, broker, queue)
@@ -88,7 +88,7 @@ async def test_lost_hint_is_made_up_for_by_looking(ingest, broker, queue, monkey
 
 
 async def test_hint_ends_the_waiting_before_the_next_look(ingest, broker, queue, monkeypatch):
-    """With hints nobody needs to look."""
+    """A hint ends a wait at once, however far its next look is."""
     monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 1000.0)
     job = await ingest.submit()
     async with anyio.create_task_group() as tasks:
@@ -103,7 +103,7 @@ async def test_client_that_goes_away_is_no_longer_waited_for(ingest):
     with pytest.raises(httpx2.ReadTimeout):
         await ingest.http.get(f"/v1/jobs/{job['id']}", params={"wait": 30}, timeout=0.2)
     await wait_until(lambda: ingest.services.waiter.waiting == 0, "the waiter is gone")
-    assert not ingest.services.waiter._bells
+    assert not ingest.services.waiter._events
 
 
 async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue, monkeypatch):
@@ -128,7 +128,7 @@ async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue
         await wait_until(lambda: waiter.waiting == 3, "three wait")
         await commit(broker, await take_one(broker, queue))
     assert waiter.waiting == 0
-    assert waiter._bells == {}
+    assert waiter._events == {}
 
 
 async def _unavailable(*_) -> bool:
@@ -136,7 +136,7 @@ async def _unavailable(*_) -> bool:
 
 
 async def test_wait_above_the_number_of_waiters_is_answered_at_once(ingest, monkeypatch):
-    """To wait is a wish: a service with too many waiters answers what it knows."""
+    """Waiting is a preference: a service with too many waits answers what it knows."""
     monkeypatch.setattr(settled_waiter, "MAX_WAITERS", 0)
     job = await ingest.submit()
     assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "queued"
@@ -160,6 +160,6 @@ async def test_stopping_service_lets_those_go_who_wait(ingest, monkeypatch):
 
 
 async def test_waiting_for_a_job_that_is_not_there_is_not_found(ingest):
-    """Nobody waits for nothing."""
+    """A job that is not there is answered 404 at once, and not waited for."""
     path = "/v1/jobs/email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA?wait=30"
     problem(await ingest.http.get(path), 404, "job-not-found")

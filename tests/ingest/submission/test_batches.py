@@ -55,7 +55,7 @@ async def test_strict_batch_with_a_bad_item_stores_nothing(ingest, broker, queue
 
 
 async def test_strict_batch_of_good_items_is_stored(ingest, broker, queue):
-    """And says that the wish was granted."""
+    """A strict batch is stored whole, and the response says that the preference was applied."""
     response = await post(ingest, [GOOD, GOOD], prefer="handling=strict")
     assert response.status_code == 207
     assert response.headers["preference-applied"] == "handling=strict"
@@ -97,7 +97,7 @@ async def test_largest_batch_is_stored(ingest, broker, queue):
 
 
 async def test_others_are_answered_while_a_batch_is_checked(ingest):
-    """A batch gives way every hundred items: nobody waits for all of it."""
+    """A batch gives way every hundred items: other requests do not wait for all of it."""
     order = []
 
     async def submit_many() -> None:
@@ -116,7 +116,7 @@ async def test_others_are_answered_while_a_batch_is_checked(ingest):
 
 
 async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, broker, queue, monkeypatch):
-    """What was stored is told; what was not can be sent again."""
+    """The receipt says what was stored; what was not can be sent again."""
     store = ingest.services.broker.store
     enqueue = store.enqueue
 

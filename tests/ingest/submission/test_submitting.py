@@ -112,7 +112,7 @@ async def test_time_that_is_past_makes_a_job_ready_at_once(ingest):
 
 
 async def test_first_job_of_a_queue_makes_the_queue_known(ingest, broker, queue):
-    """A queue that nobody knows would be looked after by nobody."""
+    """The other services look only after queues that they know."""
     await ingest.submit()
     assert await broker.registry.queues() == [queue]
 

@@ -1,6 +1,6 @@
 """Reads request bodies within bounds: of size, of time between two parts, and of all that is in hand at once.
 
-One that does not keep them is refused before work is done for it, and nobody can fill the memory by never ending.
+A body that exceeds a bound is refused before work is done for it, and no client can fill the memory by never ending.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class BodyReader:
 
 
 def gone() -> IngestError:
-    """Return the error for a client that nobody can answer any more."""
+    """Return the error for a client that has gone and cannot be answered."""
     return IngestError(BAD_REQUEST, "the client went away")
 
 

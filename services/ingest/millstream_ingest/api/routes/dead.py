@@ -77,28 +77,28 @@ async def discard_dead(request: ApiRequest) -> Response:
 async def _act(request: ApiRequest, action: DeadAction) -> Response:
     request.read_query()
     encoding = request_encoding(request.body_type)
-    wish = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
-    desk = request.services.dead_letters
-    match _checked(wish):
+    asked = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
+    dead_letters = request.services.dead_letters
+    match _checked(asked):
         case DeadLetterAction(ids=list(ids)):
-            report = await desk.act(action, request.tenant, ids)
+            report = await dead_letters.act(action, request.tenant, ids)
         case DeadLetterAction(type=str(job_type), limit=limit):
-            report = await desk.act_on_type(action, request.tenant, JobType(job_type), limit)
+            report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit)
     return Response(report)
 
 
-def _checked(wish: DeadLetterAction) -> DeadLetterAction:
-    """Return a wish that makes sense. Raises: IngestError (422)."""
+def _checked(asked: DeadLetterAction) -> DeadLetterAction:
+    """Return an action that makes sense. Raises: IngestError (422)."""
     most = limits.MAX_BATCH_JOBS
-    if (wish.ids is None) == (wish.type is None):
+    if (asked.ids is None) == (asked.type is None):
         raise _wrong("", "expected either `ids` or `type`")
-    if wish.ids is not None and not 1 <= len(wish.ids) <= most:
-        raise _wrong("/ids", f"expected 1 to {most} ids, got {len(wish.ids)}")
-    if wish.type is not None and not is_job_type(wish.type):
+    if asked.ids is not None and not 1 <= len(asked.ids) <= most:
+        raise _wrong("/ids", f"expected 1 to {most} ids, got {len(asked.ids)}")
+    if asked.type is not None and not is_job_type(asked.type):
         raise _wrong("/type", "no name of a job type")
-    if not 1 <= wish.limit <= most:
+    if not 1 <= asked.limit <= most:
         raise _wrong("/limit", f"expected a number from 1 to {most}")
-    return wish
+    return asked
 
 
 def _wrong(pointer: str, detail: str) -> IngestError:
