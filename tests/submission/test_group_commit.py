@@ -1,12 +1,14 @@
 """Group commit: concurrent submissions share calls, and a failed call fails only what it carried."""
 
+import time
+
 import anyio
 import pytest
 from streams.seeds import new_job
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, limits
-from millstream_streams import EnqueueCode, StoreFullError, StoreUnavailableError
+from millstream_streams import CONFIRM_WITHIN_S, Durability, EnqueueCode, StoreFullError, StoreUnavailableError
 from millstream_submission import BacklogFullError, GroupCommitter, KnownQueues, group_commit
 from millstream_submission.group_commit import Lane, Ticket
 from millstream_submission.known_queues import REMEMBER_QUEUE_S
@@ -20,11 +22,17 @@ class Gate:
         self.loads: list[int] = []
         self.open = anyio.Event()
         self.failure: Exception | None = None
+        self.failures: list[Exception | None] = []
+        """Of the calls after the gate is opened, the first first."""
+        self.durabilities: list[object] = []
 
     async def enqueue(self, queue, jobs, durability=None):
         """Store jobs once the gate is open, or fail."""
         self.loads.append(len(jobs))
+        self.durabilities.append(durability)
         await self.open.wait()
+        if self.failures and (failure := self.failures.pop(0)):
+            raise failure
         if self.failure:
             failure, self.failure = self.failure, None
             raise failure
@@ -242,3 +250,76 @@ def test_lane_starts_a_second_call_only_with_a_full_load():
     assert not lane.wants_call
     lane.put(Ticket([None], None, 0.0))
     assert lane.wants_call
+
+
+@pytest.mark.parametrize(("failure", "outcome"), [(StoreUnavailableError("away"), "unavailable"), (None, "ok")])
+async def test_every_submission_of_a_call_hears_of_its_end(broker, gate, queue, failure, outcome):
+    """Submissions that share a call share its outcome, and the call is observed once, in seconds and jobs."""
+    observed = []
+    queues = KnownQueues(broker.registry)
+    async with GroupCommitter(gate, queues, max_backlog_jobs=1000, observe=lambda *one: observed.append(one)) as opened:
+        async with anyio.create_task_group() as tasks:
+            callers = Callers(opened, queue, tasks)
+            for number in range(4):
+                await callers.start(number)
+            gate.open.set()
+            gate.failure = failure
+        assert len(callers.answers) == 4
+        first, *others = [callers.answers[number] for number in range(4)]
+        assert first == (failure or [EnqueueCode.STORED])
+        assert others == [[EnqueueCode.STORED]] * 3
+    assert [(told, jobs) for told, _, jobs in observed] == [(outcome, 1), ("ok", 3)]
+    assert all(0 <= seconds < 100 for _, seconds, _ in observed)
+
+
+async def test_call_that_fails_fails_all_that_it_carried(committer, gate, queue):
+    """None of the submissions that share a call is left without an answer."""
+    async with anyio.create_task_group() as tasks:
+        callers = Callers(committer, queue, tasks)
+        for number in range(4):
+            await callers.start(number)
+        gate.failures = [None, StoreUnavailableError("away")]
+        gate.open.set()
+    assert callers.answers[0] == [EnqueueCode.STORED]
+    assert [type(callers.answers[number]) for number in (1, 2, 3)] == [StoreUnavailableError] * 3
+    assert committer.backlog_jobs == 0
+
+
+async def test_nothing_is_asked_of_a_redis_that_is_known_to_be_away(broker, gate, queue):
+    """A submission is refused at once, and leaves the backlog as it was."""
+    async with GroupCommitter(gate, KnownQueues(broker.registry), max_backlog_jobs=9, is_away=lambda: True) as opened:
+        with pytest.raises(StoreUnavailableError):
+            await opened.enqueue(queue, [new_job(queue)])
+        assert (gate.loads, opened.backlog_jobs) == ([], 0)
+
+
+async def test_time_that_a_request_took_before_counts(committer, gate, queue, monkeypatch):
+    """A request that has used its time up is given what a call gets at least, and no whole term once more."""
+    monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 1000.0)
+    monkeypatch.setattr(group_commit, "CALL_S", 0.05)
+    with anyio.fail_after(20), pytest.raises(StoreUnavailableError):
+        await committer.enqueue(queue, [new_job(queue)], time.monotonic() - 2000.0)
+
+
+def test_a_confirmation_is_given_its_time():
+    """A submission that asks for durability may take as long as the confirmation may, in addition."""
+    plain, durable = (Lane(None, durability).answer_within_s for durability in (None, Durability.REPLICATED))
+    assert durable == plain + CONFIRM_WITHIN_S
+
+
+async def test_submissions_of_different_durability_do_not_share_a_call(committer, gate, queue):
+    """Each call asks Redis for exactly what its submissions asked for."""
+    gate.open.set()
+    for durability in (None, Durability.REPLICATED, None):
+        await committer.enqueue(queue, [new_job(queue)], durability=durability)
+    assert gate.durabilities == [None, Durability.REPLICATED, None]
+
+
+def test_a_lane_that_was_given_up_is_empty():
+    """It counts no job that it does not hold, so that a call does not start before its time."""
+    lane = Lane(None, None)
+    lane.put(Ticket([None] * limits.MAX_SCRIPT_JOBS, None, 0.0))
+    assert len(lane.give_up()) == 1
+    lane.calls = 1
+    lane.put(Ticket([None], None, 0.0))
+    assert not lane.wants_call

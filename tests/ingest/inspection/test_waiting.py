@@ -8,7 +8,7 @@ from ingest.serving import problem
 from streams.seeds import ERROR, commit, take_one
 from waiting import wait_until
 
-from millstream_contracts import Dead, Succeeded
+from millstream_contracts import DEFAULT_TENANT, Dead, Succeeded, queue_of
 from millstream_ingest.inspection import waiting as settled_waiter
 from millstream_streams import StoreUnavailableError
 
@@ -127,6 +127,11 @@ async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue
             tasks.start_soon(waiter.wait, queue, waiting["id"], 30.0)
         await wait_until(lambda: waiter.waiting == 3, "three wait")
         await commit(broker, await take_one(broker, queue))
+    later = await ingest.submit()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiter.wait, queue, later["id"], 0.3)
+        await wait_until(lambda: waiter.waiting == 1, "one waits")
+        waiter._wake(later["id"])
     assert waiter.waiting == 0
     assert waiter._events == {}
 
@@ -142,21 +147,57 @@ async def test_wait_above_the_number_of_waiters_is_answered_at_once(ingest, monk
     assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "queued"
 
 
-async def test_stopping_service_lets_those_go_who_wait(ingest, monkeypatch):
-    """A restart does not hold its last requests for 30 seconds."""
+async def test_stopping_service_ends_every_wait(ingest, monkeypatch):
+    """A restart does not hold its last requests for 30 seconds, whatever job they wait for and whenever they come."""
     monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 1000.0)
-    job = await ingest.submit()
+    jobs = [await ingest.submit(), await ingest.submit()]
     answers = []
 
-    async def ask() -> None:
+    async def ask(job) -> None:
         answers.append(await ingest.get(f"/v1/jobs/{job['id']}", wait=30))
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ask)
-        await wait_until(lambda: ingest.services.waiter.waiting == 1, "the request waits")
+        for job in jobs:
+            tasks.start_soon(ask, job)
+        await wait_until(lambda: ingest.services.waiter.waiting == 2, "the requests wait")
         ingest.stop.set()
         ingest.hurry.set()
-    assert answers[0]["state"] == "queued"
+    assert [answer["state"] for answer in answers] == ["queued"] * 2
+    with anyio.fail_after(20):
+        late = await ingest.services.waiter.wait(queue_of(DEFAULT_TENANT, jobs[0]["id"]), jobs[0]["id"], 1000.0)
+    assert late.state == "queued"
+
+
+async def test_looks_of_waits_are_spread(ingest, queue, monkeypatch):
+    """Waits that begin together do not look together: each draws its time from the last fifth."""
+    asked = []
+
+    def uniform(low: float, high: float) -> float:
+        asked.append((low, high))
+        return 0.001
+
+    monkeypatch.setattr(settled_waiter.random, "uniform", uniform)
+    job = await ingest.submit()
+    await ingest.services.waiter.wait(queue, job["id"], 0.05)
+    assert len(asked) > 1
+    assert set(asked) == {(0.8, 1.0)}
+
+
+async def test_job_that_was_stored_as_waited_for_is_not_marked_again(ingest, queue, monkeypatch):
+    """A submission with `Prefer: wait` costs one write; a repeated one marks the job of the first."""
+    watched, store = [], ingest.services.broker.store
+    watch = store.watch
+
+    async def noting(target, job_id):
+        watched.append(job_id)
+        return await watch(target, job_id)
+
+    monkeypatch.setattr(store, "watch", noting)
+    headers = {"prefer": "wait=0.05", "idempotency-key": "k"}
+    first = await ingest.submit(headers=headers)
+    assert watched == []
+    again = await ingest.submit(headers=headers)
+    assert watched == [first["id"]] == [again["id"]]
 
 
 async def test_waiting_for_a_job_that_is_not_there_is_not_found(ingest):

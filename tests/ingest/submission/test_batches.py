@@ -54,6 +54,13 @@ async def test_strict_batch_with_a_bad_item_stores_nothing(ingest, broker, queue
     assert await broker.registry.queues() == []
 
 
+async def test_strict_batch_names_at_most_fifty_errors(ingest):
+    """A refusal is not larger than what it answers: the number of bad items is whole, their list is cut."""
+    document = problem(await post(ingest, [BAD] * 60, prefer="handling=strict"), 422, "invalid-request")
+    assert pointers(document) == [f"/jobs/{n}/priority" for n in range(50)]
+    assert document["detail"].startswith("60 of 60 jobs are refused")
+
+
 async def test_strict_batch_of_good_items_is_stored(ingest, broker, queue):
     """A strict batch is stored whole, and the response says that the preference was applied."""
     response = await post(ingest, [GOOD, GOOD], prefer="handling=strict")
