@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 IMAGE ?= millstream
+# tests/sharding.py says what runs in one process, and how many there are.
+SIDE_BY_SIDE := -n auto --dist loadgroup
 # What benchmarks have measured, a line of JSON each.
 MEASURED ?= benchmarks/measured.jsonl
 # The tool that writes the pins has its own environment, and is pinned too.
@@ -42,8 +44,8 @@ lint: $(INSTALLED) ## Check style, spelling and the direction of imports
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
 
-test: $(INSTALLED) ## Run the tests; ARGS="-k drain -x" goes to pytest
-	$(BIN)/pytest $(ARGS)
+test: $(INSTALLED) ## Run all tests, side by side; or, in one process, what ARGS="tests/streams -k drain -x" says to pytest
+	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 chaos: export PYTHONPATH := tests
 chaos: $(INSTALLED) ## Break everything and see whether promises hold; SCENARIO=zombie CHAOS_SECONDS=120 CHAOS_SEED=1

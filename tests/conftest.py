@@ -3,7 +3,7 @@
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +13,8 @@ from history_databases import empty_history_url, history_url, postgres_url
 from history_databases import report as report_postgres
 from leftovers import delete_namespace, find_leaks
 from redis_servers import SERVERS, ServerPool, Servers, binary_for, choose_servers
+from sharding import Scheduling, arrange, process_count
+from xdist.remote import Producer
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
@@ -38,6 +40,33 @@ hypothesis.settings.load_profile("millstream")
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the servers of this run, without starting one."""
     config.stash[SERVERS] = choose_servers(os.environ.get("MILLSTREAM_TEST_REDIS"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Prepare the tests for being shared out, in each of the processes that run them."""
+    if hasattr(config, "workerinput"):
+        arrange(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape in what a test has written what is no UTF-8: a process that runs tests could not pass it on."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Say how many processes `-n auto` means."""
+    return process_count()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Share the tests out by units."""
+    return Scheduling(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

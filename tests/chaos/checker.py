@@ -6,7 +6,7 @@ Promises are those of docs/guarantees.md. Promise 5 is about cron, which does no
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from chaos import lateness, story
+from chaos import lateness, recount, story
 from chaos.evidence import Evidence, JobRecord
 from chaos.excuses import unexcused
 from chaos.ledger import Verdict
@@ -30,7 +30,7 @@ class Complaint(Struct, frozen=True):
     """One thing that is not as it was promised."""
 
     promise: str
-    """`1` to `4`, `places`, `events` or `scenario`."""
+    """`1` to `4`, `places`, `metrics`, `events` or `scenario`."""
     text: str
 
     def __str__(self) -> str:
@@ -167,7 +167,7 @@ def every_job_is_in_one_place(evidence: Evidence) -> Iterator[str]:
 
 
 def everything_comes_to_rest(evidence: Evidence) -> Iterator[str]:
-    """Pass on what is still under way, what ended in a wrong way, and what only the scenario could see."""
+    """Pass on what is still under way, held or left behind, what ended wrongly, and what only the scenario saw."""
     yield from evidence.unrest
 
 
@@ -198,7 +198,18 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "2": (success_has_its_effect, the_last_delivery_commits, refused_commits_are_those_of_zombies),
     "3": (no_delivery_runs_twice, unexcused),
-    "4": (lateness.crashed_workers_jobs_are_soon_ready,),
+    "4": (
+        lateness.crashed_workers_jobs_are_soon_ready,
+        lateness.due_jobs_are_soon_ready,
+        lateness.ready_jobs_soon_start,
+    ),
     "places": (every_job_is_in_one_place, everything_comes_to_rest),
+    "metrics": (
+        recount.workers_count_what_they_commit,
+        recount.workers_count_their_refusals,
+        recount.workers_time_what_waits,
+        recount.reapers_count_what_they_recover,
+        recount.ingests_count_what_they_answer,
+    ),
     "events": (story.steps_are_legal, story.counts_agree, story.ends_agree),
 }

@@ -1,5 +1,6 @@
 """All that the checker looks at: what the submitter knows, what handlers left, what Redis holds, what was done."""
 
+from chaos.counters import Counters
 from chaos.effects import Effect
 from chaos.journal import Fault
 from chaos.ledger import Ledger
@@ -41,6 +42,8 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     handbacks: int = 0
     done_token: str = ""
     reason: str = ""
+    longest_pause_ms: int = 0
+    """The longest that it may be scheduled ahead: by a retry, a snooze, or as its submission said."""
 
     @property
     def done_fence(self) -> int:
@@ -74,9 +77,19 @@ class Evidence(Struct, kw_only=True):
     """What the audit of the queues says."""
     unrest: list[str] = field(default_factory=list)
     """What is still under way although nothing should be, and services that ended in a wrong way."""
-    recovery_ms: int = 3_500
-    """Lease and one pass of the reaper: within this a crashed worker's jobs are ready again."""
+    counters: dict[int, Counters] = field(default_factory=dict)
+    """What processes showed on /metrics once all had come to rest."""
+    lease_ms: int = 3_000
+    pass_ms: int = 500
+    """From one pass of a duty to the next."""
+    slots: int = 60
+    """How many jobs all workers run at once."""
     max_crashes: int = 20
+
+    @property
+    def recovery_ms(self) -> int:
+        """Return the time within which a crashed worker's jobs are ready again: a lease and one pass of the reaper."""
+        return self.lease_ms + self.pass_ms
 
     def runs_of(self, job_id: str, event: str) -> list[Effect]:
         """Return what the handlers of a job left, of one kind."""

@@ -55,6 +55,8 @@ class FaultProxy:
         self.bytes_per_s = 0.0
         """What passes at most in each direction; 0 is no limit."""
         self.lanes: set[Lane] = set()
+        self.open_connections = 0
+        """How many the service has to Redis now."""
         self._traffic = [0, 0]
         self._server: asyncio.Server | None = None
 
@@ -110,6 +112,7 @@ class FaultProxy:
     def count_connection(self) -> None:
         """Note that the service made a connection."""
         self._traffic[0] += 1
+        self.open_connections += 1
 
     def count_commands(self, sent: bytes) -> None:
         """Note what the service sent."""
@@ -208,6 +211,11 @@ class ClientEnd(End):
         """Count it, and pass it on."""
         self._proxy.count_commands(data)
         super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it, and tell the other side."""
+        self._proxy.open_connections -= 1
+        super().connection_lost(exc)
 
     async def _connect(self, client: asyncio.Transport) -> None:
         back = Lane(self._proxy)

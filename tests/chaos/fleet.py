@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx2
+from chaos.counters import Counters, read_counters
 from chaos.effects import FOLDER
 from chaos.fault_proxy import HOST, FaultProxy
 from chaos.ports import reserve_ports
-from chaos.service import Service, ServicePlan
+from chaos.service import PRODUCT, Service, ServicePlan
 from msgspec import Struct
 from waiting import wait_until
 
@@ -53,6 +54,9 @@ class Timing(Struct, frozen=True, kw_only=True):
     max_crashes: int = 20
     """Many: a fault of the suite must not bury a job that has done nothing wrong."""
     concurrency: int = 20
+    gauges_every_s: float = 1.0
+    spare_connections: int = 3
+    """How many more a service may have under load than when it was fresh: readers of queues that it did not know."""
     more: dict[str, str] = {}
     """Further settings, by name without MILLSTREAM_."""
 
@@ -65,7 +69,7 @@ class Timing(Struct, frozen=True, kw_only=True):
             "GRACE_S": str(self.grace_s),
             "MAX_CRASHES": str(self.max_crashes),
             "CONCURRENCY": str(self.concurrency),
-            "GAUGES_EVERY_S": "1",
+            "GAUGES_EVERY_S": str(self.gauges_every_s),
             "DRAIN_S": "0.2",
             # No event is forgotten: the checker reads the whole story.
             "EVENTS_KEPT": "100000000",
@@ -93,11 +97,6 @@ class Fleet:
         """Return the service whose process this is or was."""
         return next((service.name for service in self.services if pid in service.pids), "")
 
-    @property
-    def api_urls(self) -> list[str]:
-        """Return where the ingests are."""
-        return [f"http://{HOST}:{service.plan.settings['PORT']}" for service in self.of("ingest")]
-
     def start(self, service: Service) -> None:
         """Start a service's process."""
         service.start(_environ() | {FOLDER: str(self.effects)})
@@ -107,6 +106,8 @@ class Fleet:
         for service in self.services:
             self.start(service)
         await self.wait_ready()
+        for service in self.services:
+            service.connections_when_fresh = service.connections
 
     async def wait_ready(self) -> None:
         """Wait until every service says that it is ready."""
@@ -129,6 +130,14 @@ class Fleet:
         except NO_ANSWER:
             return 0
 
+    async def counters(self, service: Service) -> Counters:
+        """Return what a service shows on /metrics. Raises: AssertionError, when it does not answer."""
+        try:
+            answer = await self._http.get(f"{service.plan.admin_url}/metrics")
+        except NO_ANSWER as error:
+            raise AssertionError(f"{service.name} shows no metrics") from error
+        return read_counters(answer.text)
+
     async def drain_workers(self) -> list[str]:
         """Let the workers end in order, with all that they still have to say. Returns: complaints, in words."""
         workers = self.of("worker")
@@ -148,7 +157,7 @@ class Fleet:
 
 @asynccontextmanager
 async def open_fleet(
-    folder: Path, redis: tuple[str, int] | str, shape: Shape, timing: Timing, sabotage: str = ""
+    folder: Path, redis: tuple[str, int] | str, shape: Shape, timing: Timing, program: tuple[str, ...] = PRODUCT
 ) -> AsyncIterator[Fleet]:
     """Yield a fleet whose processes are not started yet; all of them have ended afterwards.
 
@@ -169,7 +178,7 @@ async def open_fleet(
             }
             admin_url = f"http://{HOST}:{admin_port}"
             plan = ServicePlan(
-                name=name, kind=kind, settings=settings, folder=folder, admin_url=admin_url, sabotage=sabotage
+                name=name, kind=kind, settings=settings, folder=folder, admin_url=admin_url, program=program
             )
             services.append(Service(plan, proxy))
         fleet = Fleet(services, effects)

@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import msgspec
+from chaos.counters import Counters
 from chaos.effects import Effect, read_effects
 from chaos.evidence import Evidence, JobRecord, Refusal, Step
 from chaos.fleet import Fleet, Timing
-from chaos.handlers import app
+from chaos.handlers import LONGEST_SNOOZE_S, app
 from chaos.journal import Journal
 from chaos.ledger import Ledger
 from redis.exceptions import ResponseError
@@ -25,7 +25,14 @@ _decode_payload = msgspec.msgpack.Decoder(dict).decode
 
 
 async def gather(
-    broker: Broker, fleet: Fleet, *, ledger: Ledger, journal: Journal, timing: Timing, unrest: list[str]
+    broker: Broker,
+    fleet: Fleet,
+    *,
+    ledger: Ledger,
+    journal: Journal,
+    timing: Timing,
+    unrest: list[str],
+    counters: dict[int, Counters],
 ) -> Evidence:
     """Return everything about a run. `unrest` is what the caller has to complain of already."""
     evidence = Evidence(
@@ -35,11 +42,15 @@ async def gather(
         refusals=list(_refusals(fleet)),
         services={pid: service.name for service in fleet.services for pid in service.pids},
         unrest=unrest,
-        recovery_ms=round((timing.lease_s + timing.interval_s) * 1000),
+        counters=counters,
+        lease_ms=round(timing.lease_s * 1000),
+        pass_ms=round(timing.interval_s * 1000),
+        slots=timing.concurrency * len(fleet.of("worker")),
         max_crashes=timing.max_crashes,
     )
+    pauses_ms = {entry.key: round(entry.delay_s * 1000) for entry in ledger.entries}
     for queue in await broker.registry.queues():
-        evidence.jobs |= {job.id: job async for job in _jobs(broker, queue)}
+        evidence.jobs |= {job.id: job async for job in _jobs(broker, queue, pauses_ms)}
         for event in await events(broker, queue):
             for step in _steps(event):
                 evidence.steps.setdefault(step.id, []).append(step)
@@ -73,11 +84,18 @@ async def in_hand(broker: Broker) -> Counter[int]:
     return held
 
 
-async def _jobs(broker: Broker, queue: Queue) -> Any:
+async def _jobs(broker: Broker, queue: Queue, pauses_ms: Mapping[str, int]) -> AsyncIterator[JobRecord]:
     keys = broker.keys.of(queue)
     async for key in broker.client.scan_iter(match=f"{broker.keys.namespace}:{{{queue.tag}}}:job:*", count=1000):
         fields = await broker.client.hgetall(key)
-        yield _record(queue, key.decode().removeprefix(keys.job_prefix), fields)
+        record = _record(queue, key.decode().removeprefix(keys.job_prefix), fields)
+        longest_ms = max(pauses_ms.get(record.key, 0), _longest_pause_ms(queue))
+        yield msgspec.structs.replace(record, longest_pause_ms=longest_ms)
+
+
+def _longest_pause_ms(queue: Queue) -> int:
+    """Return the longest that a handler's retry or snooze puts a job off."""
+    return round(max(app.handlers[queue.type].policy.backoff.cap_s, LONGEST_SNOOZE_S) * 1000)
 
 
 def _record(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> JobRecord:

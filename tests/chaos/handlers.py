@@ -21,6 +21,9 @@ TWICE = Retry(max_attempts=2, base=0.1, cap=0.2)
 PATIENTLY = Retry(max_attempts=60, base=0.2, cap=0.5)
 """A child cannot be submitted while Redis is away or full, and that counts as an attempt."""
 
+SNOOZE_S = 0.2
+LONGEST_SNOOZE_S = max(SNOOZE_S, misdeeds.SNOOZE_S)
+
 STEP_S = 0.05
 GATE_STEP_S = 0.5
 GO = "go"
@@ -36,6 +39,14 @@ class NotYetError(Exception):
 @app.job("chaos.quick", retry=SOON)
 async def quick(task: Task, ctx: Context) -> str:
     """Do nothing that takes time."""
+    leave("started", ctx, task.key)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.spread", retry=SOON, partitions=4)
+async def spread(task: Task, ctx: Context) -> str:
+    """Do nothing that takes time, on a queue of several partitions."""
     leave("started", ctx, task.key)
     leave("done", ctx, task.key)
     return task.key
@@ -97,7 +108,7 @@ async def snoozer(task: Task, ctx: Context) -> str:
     """Ask for later a few times."""
     leave("started", ctx, task.key)
     if ctx.fence <= task.times:
-        raise Snooze(0.2)
+        raise Snooze(SNOOZE_S)
     leave("done", ctx, task.key)
     return task.key
 

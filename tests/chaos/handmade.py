@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from millstream_contracts import EventKind
 
-JOB, KEY = "chaos.quick_1", "k1"
-ONE, OTHER = 10, 20
-"""Two workers, by process."""
+TYPE = "chaos.quick"
+JOB, KEY = f"{TYPE}_1", "k1"
+ONE, OTHER, INGEST, REAPER = 10, 20, 30, 40
+"""Two workers, an ingest and a reaper, by process."""
 
-NAMES = {ONE: "worker-1", OTHER: "worker-2"}
+NAMES = {ONE: "worker-1", OTHER: "worker-2", INGEST: "ingest-1", REAPER: "reaper-1"}
 STATES = {
     EventKind.SUBMITTED: "queued",
     EventKind.STARTED: "running",
@@ -25,6 +26,7 @@ STATES = {
 }
 SUBMITTED, STARTED, SUCCEEDED = EventKind.SUBMITTED, EventKind.STARTED, EventKind.SUCCEEDED
 RECOVERED, HANDED_BACK = EventKind.RECOVERED, EventKind.HANDED_BACK
+RETRYING, RELEASED = EventKind.RETRYING, EventKind.RELEASED
 
 Told = tuple[EventKind, int, int]
 """What happened, by which process (0: by no worker), and when in ms."""
@@ -56,18 +58,18 @@ def effect(event: str, fence: int = 1, pid: int = ONE, at_ms: int = 15, child: s
 def record(**other: object) -> JobRecord:
     """Return a job that has succeeded at once, but for what is said."""
     sound = {"state": "succeeded", "attempts": 1, "deliveries": 1, "done_token": "1:n", "max_attempts": 6}
-    return JobRecord(id=JOB, type="chaos.quick", key=KEY, **{**sound, **other})
+    return JobRecord(id=JOB, type=TYPE, key=KEY, **{**sound, **other})
 
 
 def accepted(*ids: str) -> Entry:
     """Return a submission that was answered with 202, and with these jobs."""
-    answers = [Answer(0, 0.01, 202, id=job_id) for job_id in ids or (JOB,)]
-    return Entry(KEY, "chaos.quick", sent=len(answers), answers=answers)
+    answers = [Answer(0, 0.01, 202, id=job_id, pid=INGEST) for job_id in ids or (JOB,)]
+    return Entry(KEY, TYPE, sent=len(answers), answers=answers)
 
 
 def refused(status: int, problem: str = "") -> Entry:
     """Return a submission that was not accepted."""
-    return Entry(KEY, "chaos.quick", sent=1, answers=[Answer(0, 0.01, status, problem=problem)])
+    return Entry(KEY, TYPE, sent=1, answers=[Answer(0, 0.01, status, problem=problem, pid=INGEST)])
 
 
 def once() -> Evidence:
@@ -118,6 +120,36 @@ def handed_back() -> Evidence:
         steps={JOB: steps(*told)},
         faults=[Fault("terminate", "worker-1", 500, None, ONE)],
     )
+
+
+def counted(**other: float) -> Evidence:
+    """Return a run of one job to which nothing happened, with what its processes counted, but for what is said."""
+    shown = {"ok": 1, "succeeded": 1, "waits": 1, "waited_s": 0.01, "accepted": 1, "recovered": 0, "stale": 0, **other}
+    worker = {
+        ("millstream_job_attempts_total", "ok", TYPE): shown["ok"],
+        ("millstream_job_attempts_total", "stale", TYPE): shown["stale"],
+        ("millstream_jobs_finished_total", "succeeded", TYPE): shown["succeeded"],
+        ("millstream_job_queue_wait_seconds_count", TYPE): shown["waits"],
+        ("millstream_job_queue_wait_seconds_sum", TYPE): shown["waited_s"],
+    }
+    ingest = {("millstream_jobs_submitted_total", "accepted", TYPE): shown["accepted"]}
+    reaper = {("millstream_recovered_total", "lease_expired", TYPE): shown["recovered"]}
+    return replace(once(), counters={ONE: worker, INGEST: ingest, REAPER: reaper})
+
+
+def retried(released_ms: int = 100, started_ms: int = 110) -> Evidence:
+    """Return a run in which the first attempt of a job failed, and the second one succeeded."""
+    told = (
+        (SUBMITTED, 0, 0),
+        (STARTED, ONE, 10),
+        (RETRYING, ONE, 20),
+        (RELEASED, 0, released_ms),
+        (STARTED, ONE, started_ms),
+        (SUCCEEDED, ONE, started_ms + 10),
+    )
+    runs = [effect("started"), effect("started", 2), effect("done", 2)]
+    job = record(deliveries=2, attempts=2, done_token="2:n")
+    return replace(once(), effects={JOB: runs}, jobs={JOB: job}, steps={JOB: steps(*told)})
 
 
 def with_job(evidence: Evidence, **other: object) -> Evidence:

@@ -31,6 +31,8 @@ class Answer(Struct, frozen=True):
     problem: str = ""
     """Slug of the problem, when it was refused."""
     retry_after_s: float = 0.0
+    pid: int = 0
+    """The process that was asked."""
 
     @property
     def is_accepted(self) -> bool:
@@ -49,6 +51,8 @@ class Entry(Struct):
     key: str
     """Idempotency-Key, and the name of the job in its payload."""
     type: str
+    delay_s: float = 0.0
+    """How far ahead it was scheduled."""
     sent: int = 0
     answers: list[Answer] = field(default_factory=list)
 
@@ -73,9 +77,9 @@ class Ledger:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries = list(entries)
 
-    def open(self, key: str, job_type: str) -> Entry:
+    def open(self, key: str, job_type: str, delay_s: float = 0.0) -> Entry:
         """Begin a submission."""
-        entry = Entry(key, job_type)
+        entry = Entry(key, job_type, delay_s)
         self.entries.append(entry)
         return entry
 

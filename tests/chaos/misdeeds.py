@@ -39,6 +39,7 @@ HERE = Path.cwd()
 PATH = os.environ.get("PATH")
 STEP_S = 0.05
 LATER_S = 0.3
+SNOOZE_S = 1.0
 
 
 class PanicError(BaseException):
@@ -103,7 +104,7 @@ async def wish_badly(_: Context) -> None:
 
 async def wish_in_group(_: Context) -> None:
     """Raise two wishes at once."""
-    raise ExceptionGroup("both", [Discard("no"), Snooze(1.0)])
+    raise ExceptionGroup("both", [Discard("no"), Snooze(SNOOZE_S)])
 
 
 async def leave_process(_: Context) -> None:

@@ -10,22 +10,21 @@ from typing import NoReturn
 import anyio
 import msgspec
 from chaos.checker import check
-from chaos.fleet import NAMESPACE, Fleet, open_fleet
-from chaos.gatherer import gather, unsettled
+from chaos.fleet import NAMESPACE, open_fleet
+from chaos.gatherer import gather
 from chaos.journal import EVERYTHING, STALL, Fault, Journal, now_ms
 from chaos.kubelet import Kubelet
 from chaos.redis_keeper import RedisKeeper
 from chaos.report import Report, report_of
+from chaos.rest import come_to_rest
 from chaos.scenario import Scenario
 from chaos.stage import Keeper, Stage
 from chaos.submitter import Submitter
-from waiting import wait_until
 
 from millstream_cli.redis_finder import RedisBinary
-from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_contracts import DEFAULT_TENANT, Queue
 from millstream_streams import Broker, open_broker
 
-REST_WITHIN_S = 45.0
 STALL_TICK_S = 0.1
 STALL_S = 0.5
 
@@ -37,9 +36,9 @@ async def run_scenario(
     began = time.monotonic()
     async with (
         scenario.redis(folder / "redis", binary) as redis,
-        open_fleet(folder, _way_to(redis), scenario.shape, scenario.timing, scenario.sabotage) as fleet,
+        open_fleet(folder, _way_to(redis), scenario.shape, scenario.timing, scenario.program) as fleet,
         open_broker(redis.url, namespace=NAMESPACE, patience_s=10.0) as broker,
-        Submitter(fleet.api_urls, random.Random(f"load {seed}"), scenario.headers) as submitter,
+        Submitter(fleet.of("ingest"), random.Random(f"load {seed}"), scenario.headers) as submitter,
     ):
         journal = Journal()
         stage = Stage(
@@ -58,10 +57,16 @@ async def run_scenario(
         await _keep_events(broker)
         async with _watched(stage):
             loaded_ms = await _harm(scenario, stage)
-            unrest = await _rest(stage)
+            rest = await come_to_rest(stage)
         journal.write(folder / "faults.jsonl")
         evidence = await gather(
-            broker, fleet, ledger=submitter.ledger, journal=journal, timing=scenario.timing, unrest=unrest
+            broker,
+            fleet,
+            ledger=submitter.ledger,
+            journal=journal,
+            timing=scenario.timing,
+            unrest=rest.unrest,
+            counters=rest.counters,
         )
         stage.figures |= {name: describe(evidence) for name, describe in scenario.describe.items()}
         complaints = check(evidence, scenario.rules, scenario.waived)
@@ -77,9 +82,10 @@ def _way_to(redis: Keeper) -> tuple[str, int] | str:
 
 async def _keep_events(broker: Broker) -> None:
     """Have a group read every event stream that never acknowledges, so that no reaper trims what nobody has seen."""
-    for job_type in await broker.registry.types(DEFAULT_TENANT):
-        events = broker.keys.of(Queue(DEFAULT_TENANT, JobType(job_type))).events
-        await broker.client.xgroup_create(events, "chaos", id="0", mkstream=True)
+    for job_type, registration in (await broker.registry.types(DEFAULT_TENANT)).items():
+        for partition in range(registration.policy.partitions):
+            events = broker.keys.of(Queue(DEFAULT_TENANT, job_type, partition)).events
+            await broker.client.xgroup_create(events, "chaos", id="0", mkstream=True)
 
 
 @asynccontextmanager
@@ -115,30 +121,3 @@ async def _harm(scenario: Scenario, stage: Stage) -> tuple[int, int]:
             stage.expect(None, str(error))
         stop.set()
     return begun, now_ms()
-
-
-async def _rest(stage: Stage) -> list[str]:
-    """Wait until nothing is under way, then have the workers say all that they still have to say.
-
-    Returns: what is wrong with that, in words.
-    """
-    last: list[str] = []
-
-    async def is_quiet() -> bool:
-        last[:] = await unsettled(stage.broker)
-        return not last
-
-    try:
-        await wait_until(is_quiet, "everything ends", REST_WITHIN_S)
-    except AssertionError:
-        return stage.complaints + [f"still under way after {REST_WITHIN_S:g} s: {what}" for what in last]
-    return stage.complaints + await _left(stage.fleet)
-
-
-async def _left(fleet: Fleet) -> list[str]:
-    """Have every service be ready by itself, and then the workers end in order. Returns: complaints."""
-    try:
-        await fleet.wait_ready()
-        return await fleet.drain_workers()
-    except AssertionError as error:
-        return [str(error)]

@@ -6,6 +6,7 @@ from chaos.checker import Rule
 from chaos.evidence import Evidence
 from chaos.fleet import Shape, Timing
 from chaos.redis_keeper import RedisKeeper
+from chaos.service import PRODUCT
 from chaos.stage import Keeper, Stage
 from chaos.submitter import EVERYDAY, Wish
 from msgspec import Struct
@@ -35,8 +36,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """What keeps the Redis of this scenario, made with a folder and a server program."""
     headers: dict[str, str] = {}
     """What each submission carries beside its key."""
-    sabotage: str = ""
-    """A bug to plant in every process; only tests of the checker do."""
+    program: tuple[str, ...] = PRODUCT
+    """What every process runs; only tests of the checker run another, with bugs in it."""
 
     @property
     def purpose(self) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.fault_proxy import FaultProxy
+from chaos.fault_proxy import HOST, FaultProxy
 from msgspec import Struct
 from written import whole_lines
 
@@ -15,6 +15,7 @@ from millstream_cli.parent_watch import guarded
 
 TESTS = Path(__file__).parents[1]
 APP = "chaos.handlers:app"
+PRODUCT = ("millstream_cli.main",)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -28,13 +29,13 @@ class ServicePlan(Struct, frozen=True, kw_only=True):
     """MILLSTREAM_* without that prefix."""
     folder: Path
     admin_url: str
-    sabotage: str = ""
+    program: tuple[str, ...] = PRODUCT
+    """The module that is run, and words before the name of the service."""
 
     @property
     def argv(self) -> list[str]:
         """Return the command line."""
-        module = ["chaos.sabotage", self.sabotage] if self.sabotage else ["millstream_cli.main"]
-        return [sys.executable, "-P", "-m", *module, self.kind, *([APP] if self.kind == "worker" else [])]
+        return [sys.executable, "-P", "-m", *self.program, self.kind, *([APP] if self.kind == "worker" else [])]
 
 
 class Usage(Struct, frozen=True):
@@ -59,6 +60,8 @@ class Service:
         self.pids: list[int] = []
         """Of all the processes that have filled this place."""
         self.process: subprocess.Popen[bytes] | None = None
+        self.connections_when_fresh = 0
+        """How many connections to Redis its first process had when it was ready."""
         self._log = plan.folder / f"{plan.name}.log"
 
     @property
@@ -72,6 +75,11 @@ class Service:
         return self.plan.kind
 
     @property
+    def api_url(self) -> str:
+        """Return where it serves the API, if it is an ingest."""
+        return f"http://{HOST}:{self.plan.settings['PORT']}"
+
+    @property
     def pid(self) -> int:
         """Return its process id."""
         assert self.process is not None
@@ -81,6 +89,11 @@ class Service:
     def is_running(self) -> bool:
         """Return whether it has not ended."""
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections to Redis it has, where they lead through its proxy."""
+        return self.proxy.open_connections
 
     @property
     def exit_code(self) -> int | None:

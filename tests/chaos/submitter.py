@@ -10,6 +10,7 @@ import httpx2
 from chaos.fleet import NO_ANSWER
 from chaos.journal import now_ms
 from chaos.ledger import Answer, Entry, Ledger
+from chaos.service import Service
 from msgspec import Struct
 
 TRIES = 3
@@ -60,6 +61,7 @@ EVERYDAY = (
     Wish(type="chaos.parent", weight=8),
     Wish(type="chaos.hopeless", weight=2),
     Wish(type="chaos.quick", weight=8, delay_s=(0.2, 3.0)),
+    Wish(type="chaos.spread", weight=10),
 )
 """What a system has to do on any day."""
 
@@ -67,11 +69,11 @@ EVERYDAY = (
 class Submitter:
     """Submits, and writes down what it was told; an async context manager."""
 
-    def __init__(self, urls: list[str], rng: random.Random, headers: Mapping[str, str]) -> None:
+    def __init__(self, ingests: Sequence[Service], rng: random.Random, headers: Mapping[str, str]) -> None:
         self.ledger = Ledger()
         self.copies = 1
         """How often each request is sent, whatever the answer."""
-        self._urls = urls
+        self._ingests = ingests
         self._headers = headers
         self._rng = rng
         # To wait for a connection of our own is no silence of the service.
@@ -118,9 +120,10 @@ class Submitter:
 
     async def submit(self, wish: Wish) -> Entry:
         """Submit a job: every copy of the request at once, each with its own tries."""
-        entry = self.ledger.open(f"k{self._rng.getrandbits(64):016x}", wish.type)
-        body = wish.draw(entry.key, self._rng)
-        at = self._rng.randrange(len(self._urls))
+        key = f"k{self._rng.getrandbits(64):016x}"
+        body = wish.draw(key, self._rng)
+        entry = self.ledger.open(key, wish.type, body.get("delay_s", 0.0))
+        at = self._rng.randrange(len(self._ingests))
         async with anyio.create_task_group() as tasks:
             for copy in range(self.copies):
                 tasks.start_soon(self._persist, entry, body, at + copy)
@@ -129,27 +132,27 @@ class Submitter:
     async def _persist(self, entry: Entry, body: dict[str, Any], at: int) -> None:
         for again in range(TRIES):
             # Another ingest each time, as a load balancer may have it.
-            answer = await self._post(entry, body, self._urls[(at + again) % len(self._urls)])
+            answer = await self._post(entry, body, self._ingests[(at + again) % len(self._ingests)])
             if answer.is_accepted or (answer.is_certain_refusal and answer.status != 503):
                 return
             if again + 1 < TRIES:
                 await anyio.sleep(PAUSE_S * self._rng.uniform(0.5, 1.5))
 
-    async def _post(self, entry: Entry, body: dict[str, Any], url: str) -> Answer:
+    async def _post(self, entry: Entry, body: dict[str, Any], ingest: Service) -> Answer:
         entry.sent += 1
-        at_ms, begun = now_ms(), time.monotonic()
+        at_ms, begun, pid = now_ms(), time.monotonic(), ingest.pid
         try:
             headers = {"Idempotency-Key": entry.key, **self._headers}
-            response = await self._http.post(f"{url}/v1/jobs", json=body, headers=headers)
+            response = await self._http.post(f"{ingest.api_url}/v1/jobs", json=body, headers=headers)
         except NO_ANSWER:
-            answer = Answer(at_ms, time.monotonic() - begun)
+            answer = Answer(at_ms, time.monotonic() - begun, pid=pid)
         else:
-            answer = _answer(at_ms, time.monotonic() - begun, response)
+            answer = _answer(at_ms, time.monotonic() - begun, pid, response)
         entry.answers.append(answer)
         return answer
 
 
-def _answer(at_ms: int, seconds: float, response: httpx2.Response) -> Answer:
+def _answer(at_ms: int, seconds: float, pid: int, response: httpx2.Response) -> Answer:
     told = response.json()
     return Answer(
         at_ms,
@@ -158,4 +161,5 @@ def _answer(at_ms: int, seconds: float, response: httpx2.Response) -> Answer:
         id=told.get("id", ""),
         problem=str(told.get("type", "")).rpartition("/")[2] if response.status_code >= 400 else "",
         retry_after_s=float(response.headers.get("retry-after", 0)),
+        pid=pid,
     )

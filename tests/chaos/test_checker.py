@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from chaos import checker, draining, kills, lateness, poison, story
+from chaos import checker, draining, kills, lateness, poison, recount, story
 from chaos.checker import RULES, Rule, check
 from chaos.evidence import Evidence, Refusal
 from chaos.excuses import unexcused
@@ -11,17 +11,20 @@ from chaos.handmade import (
     JOB,
     ONE,
     OTHER,
+    REAPER,
     RECOVERED,
     STARTED,
     SUBMITTED,
     SUCCEEDED,
     TWICE,
     accepted,
+    counted,
     effect,
     handed_back,
     once,
     record,
     refused,
+    retried,
     twice,
     with_effects,
     with_job,
@@ -33,7 +36,7 @@ from chaos.journal import EVERYTHING, Fault
 from chaos.ledger import Ledger, Verdict
 from msgspec.structs import replace
 
-SOUND: tuple[Callable[[], Evidence], ...] = (once, twice, zombie, handed_back)
+SOUND: tuple[Callable[[], Evidence], ...] = (once, twice, zombie, handed_back, retried, counted)
 
 BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
     (checker.accepted_jobs_exist, "is nowhere", replace(once(), jobs={})),
@@ -79,6 +82,22 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
         "9.5 s after its worker worker-1 had died, and 3.5 s are promised",
         with_steps(twice(), *TWICE[:2], (RECOVERED, 0, 10_000), (STARTED, OTHER, 10_001)),
     ),
+    (lateness.due_jobs_are_soon_ready, "was released 9.0 s after it was due", retried(9_020, 9_030)),
+    (lateness.ready_jobs_soon_start, "was ready for 9.0 s before a worker took it", retried(100, 9_100)),
+    (recount.workers_count_what_they_commit, "counted 2 attempts chaos.quick ok, and events tell of 1", counted(ok=2)),
+    (recount.workers_count_what_they_commit, "counted 0 attempts chaos.quick ok, and events tell of 1", counted(ok=0)),
+    (recount.workers_count_what_they_commit, "counted 0 finished jobs", counted(succeeded=0)),
+    (recount.workers_count_their_refusals, "counted 1 stale attempts, and logged 0", counted(stale=1)),
+    (recount.workers_time_what_waits, "counted 0 waits, and events tell of 1", counted(waits=0)),
+    (recount.workers_time_what_waits, "counted waits of 10.0 s, and events tell of 0.0 s", counted(waited_s=10.0)),
+    (recount.reapers_count_what_they_recover, "counted 1 chaos.quick recovered, and", counted(recovered=1)),
+    (
+        recount.reapers_count_what_they_recover,
+        "counted none recovered, and events tell of 1 chaos.quick",
+        replace(twice(), counters=counted().counters),
+    ),
+    (recount.ingests_count_what_they_answer, "counted 0 accepted jobs, and answered 1", counted(accepted=0)),
+    (recount.ingests_count_what_they_answer, "counted 2 accepted jobs, and answered 1", counted(accepted=2)),
     (checker.every_job_is_in_one_place, "stands at []", replace(once(), misplaced=["it stands at []"])),
     (checker.everything_comes_to_rest, "still under way", replace(once(), unrest=["still under way"])),
     (
@@ -159,6 +178,31 @@ def test_a_claim_that_arrives_after_its_sender_has_died_needs_no_other_excuse() 
     late = with_steps(twice(), (SUBMITTED, 0, 0), (STARTED, ONE, 9_000), (RECOVERED, 0, 12_500), *TWICE[3:])
     assert list(unexcused(late)) == []
     assert list(lateness.crashed_workers_jobs_are_soon_ready(late)) == []
+
+
+def test_counters_of_a_process_that_a_fault_met_may_tell_of_less_and_never_of_more() -> None:
+    """A lost answer of Redis leaves a process without knowing what it has done."""
+    met = [Fault("cut", name, 5, 5) for name in ("worker-1", "reaper-1")]
+    for less in (counted(ok=0), counted(succeeded=0), counted(waits=0)):
+        assert check(replace(less, faults=met)) == []
+    recovered = replace(twice(), counters={REAPER: {}})
+    assert check(replace(recovered, faults=[*recovered.faults, *met])) == []
+    for more in (counted(ok=2), counted(succeeded=2), counted(waits=2), counted(recovered=1)):
+        assert [one.promise for one in check(replace(more, faults=met))] == ["metrics"]
+
+
+def test_an_ingest_may_have_counted_what_it_could_not_answer() -> None:
+    """A connection that was lost leaves the client without the answer, and the job is stored."""
+    unanswered = replace(accepted(), answers=[*accepted().answers, refused(0).answers[0]], sent=2)
+    assert check(with_ledger(counted(accepted=2), unanswered)) == []
+
+
+def test_a_late_start_or_release_is_excused_by_what_hindered_it() -> None:
+    """A fault of the services that should have done it, or of everything; and a ready job waits for a free slot."""
+    for late, kind in ((retried(9_020, 9_030), "dispatcher-1"), (retried(100, 9_100), "worker-2")):
+        for target in (kind, EVERYTHING):
+            assert check(replace(late, faults=[Fault("refuse", target, 5_000, 6_000)])) == []
+    assert check(replace(retried(100, 9_100), slots=0)) == []
 
 
 def test_what_hits_everything_excuses_every_worker() -> None:

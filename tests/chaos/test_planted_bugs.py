@@ -74,8 +74,9 @@ ACTS: dict[str, Act] = {
 @pytest.mark.parametrize("bug", BUGS)
 async def test_a_planted_bug_is_found(bug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suite that stays green with a promise broken proves nothing."""
-    monkeypatch.setattr("chaos.runner.REST_WITHIN_S", REST_S)
-    scenario = Scenario(name=bug, act=ACTS[bug], shape=SMALL, timing=Timing(grace_s=0.3), rate_per_s=0, sabotage=bug)
+    monkeypatch.setattr("chaos.rest.REST_WITHIN_S", REST_S)
+    program = ("chaos.sabotage", bug)
+    scenario = Scenario(name=bug, act=ACTS[bug], shape=SMALL, timing=Timing(grace_s=0.3), rate_per_s=0, program=program)
     report = await run_scenario(scenario, tmp_path, seed=SEED, seconds=1.0)
     found = [complaint.text for complaint in report.complaints if complaint.promise == BUGS[bug].promise]
     assert BUGS[bug].words in "\n".join(found), [str(complaint) for complaint in report.complaints[:10]]

@@ -1,5 +1,14 @@
 """What the tests of the reaper's duties share with those of other duties."""
 
-from duty_fixtures import metrics, queues
+import pytest
+from duty_fixtures import queues
 
-__all__ = ["metrics", "queues"]
+from millstream_telemetry import MetricRegistry
+
+__all__ = ["queues"]
+
+
+@pytest.fixture
+def metrics() -> MetricRegistry:
+    """Return an empty registry of metrics, as a reaper begins with: its duties learn the types."""
+    return MetricRegistry()

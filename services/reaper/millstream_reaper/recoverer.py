@@ -79,6 +79,7 @@ class Recoverer:
     async def run_once(self) -> Recoveries:
         """Recover what got stuck on any queue."""
         known = await self._registry.queues()
+        self._metrics.know_types(queue.type for queue in known)
         if self._was_away():
             # A replica that was promoted may hold as pending what its primary had taken off.
             self._quiet.disturb_all()

@@ -1,0 +1,157 @@
+"""The counters of /metrics against a recount: of the events for workers and reapers, of the answers for ingests.
+
+Counters of a process end with it, so those of processes are compared that lived when all had come to rest. A process
+that a fault met may have lost the answer of Redis to what it did: it may have counted less, and never more.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from chaos.counters import samples_of
+from chaos.evidence import Evidence
+from chaos.journal import EVERYTHING, STALL
+
+from millstream_contracts import EventKind
+from millstream_telemetry import names
+
+Counts = Mapping[tuple[str, ...], float]
+
+_OUTCOMES = {
+    EventKind.SUCCEEDED: "ok",
+    EventKind.SNOOZED: "snoozed",
+    EventKind.HANDED_BACK: "handed_back",
+    EventKind.CANCELLED: "cancelled",
+    EventKind.RETRYING: "failed",
+    EventKind.DEAD: "failed",
+}
+_FAILED = {"error", "timeout"}
+"""No event says which of the two it was."""
+_STATES = {EventKind.SUCCEEDED: "succeeded", EventKind.DEAD: "dead", EventKind.CANCELLED: "cancelled"}
+_STORED = {"accepted", "replayed"}
+
+
+def workers_count_what_they_commit(evidence: Evidence) -> Iterator[str]:
+    """Complain of each worker whose attempts and finished jobs are not those of its events."""
+    for pid in _processes(evidence, "worker"):
+        steps = [(step, job_id) for job_id, steps in evidence.steps.items() for step in steps if step.pid == pid]
+        told = Counter((_type_of(job_id), _OUTCOMES[step.kind]) for step, job_id in steps if step.kind in _OUTCOMES)
+        ended = Counter((_type_of(job_id), _STATES[step.kind]) for step, job_id in steps if step.kind in _STATES)
+        shown: Counter[tuple[str, ...]] = Counter()
+        for (outcome, job_type), count in _shown(evidence, pid, names.JOB_ATTEMPTS).items():
+            shown[job_type, "failed" if outcome in _FAILED else outcome] += int(count)
+        for one in [key for key in shown if key[1] in {"stale", "lost"}]:
+            del shown[one]  # no event tells of them
+        finished = {(kind, state): n for (state, kind), n in _shown(evidence, pid, names.JOBS_FINISHED).items()}
+        yield from _differences(evidence, pid, "attempts", shown, told)
+        yield from _differences(evidence, pid, "finished jobs", finished, ended)
+
+
+def workers_count_their_refusals(evidence: Evidence) -> Iterator[str]:
+    """Complain of each worker that was refused more or fewer commits than it has counted as stale."""
+    for pid in _processes(evidence, "worker"):
+        told = sum(refusal.pid == pid and not refusal.given_up for refusal in evidence.refusals)
+        attempts = _shown(evidence, pid, names.JOB_ATTEMPTS)
+        shown = sum(count for (outcome, _), count in attempts.items() if outcome == "stale")
+        if shown != told:
+            yield f"{_name(evidence, pid)} counted {shown:g} stale attempts, and logged {told}"
+
+
+def workers_time_what_waits(evidence: Evidence) -> Iterator[str]:
+    """Complain of each worker that tells of other waits in queues than the events do: another number, or another time.
+
+    Times are compared in sum. Both are told by Redis, so they differ by what is rounded.
+    """
+    for pid in _processes(evidence, "worker"):
+        count, waited_s = _waits(evidence, pid)
+        counters = evidence.counters[pid]
+        shown = sum(samples_of(counters, f"{names.JOB_QUEUE_WAIT.name}_count").values())
+        shown_s = sum(samples_of(counters, f"{names.JOB_QUEUE_WAIT.name}_sum").values())
+        if shown > count or (shown < count and not _was_met(evidence, pid)):
+            yield f"{_name(evidence, pid)} counted {shown:g} waits, and events tell of {count}"
+        elif shown == count and abs(shown_s - waited_s) > 0.1 * waited_s + 0.01 * count:
+            yield f"{_name(evidence, pid)} counted waits of {shown_s:.1f} s, and events tell of {waited_s:.1f} s"
+
+
+def reapers_count_what_they_recover(evidence: Evidence) -> Iterator[str]:
+    """Complain when reapers that were there all the time have counted other recoveries than the events tell of."""
+    if not (pids := _processes(evidence, "reaper")):
+        return
+    told = Counter(
+        (_type_of(job_id),)
+        for job_id, steps in evidence.steps.items()
+        for step in steps
+        if step.kind is EventKind.RECOVERED
+    )
+    shown: Counter[tuple[str, ...]] = Counter()
+    for pid in pids:
+        for (_, job_type), count in _shown(evidence, pid, names.RECOVERED).items():
+            shown[(job_type,)] += int(count)
+    if shown != told and (any(shown[one] > told[one] for one in shown) or not _lost_counts(evidence, "reaper")):
+        yield f"reapers counted {_words(shown)} recovered, and events tell of {_words(told)}"
+
+
+def ingests_count_what_they_answer(evidence: Evidence) -> Iterator[str]:
+    """Complain of each ingest that has counted fewer accepted jobs than it has answered with 2xx, or more."""
+    for pid in _processes(evidence, "ingest"):
+        answers = [answer for entry in evidence.ledger.entries for answer in entry.answers if answer.pid == pid]
+        told = sum(answer.is_accepted for answer in answers)
+        submitted = _shown(evidence, pid, names.JOBS_SUBMITTED)
+        shown = sum(count for (outcome, _), count in submitted.items() if outcome in _STORED)
+        unknown = sum(not answer.is_accepted and not answer.is_certain_refusal for answer in answers)
+        if not told <= shown <= told + unknown:
+            yield f"{_name(evidence, pid)} counted {shown:g} accepted jobs, and answered {told}"
+
+
+def _waits(evidence: Evidence, pid: int) -> tuple[int, float]:
+    """Return how many deliveries a worker had, and for how long these jobs had been ready in sum."""
+    count, waited_ms = 0, 0
+    for steps in evidence.steps.values():
+        for before, step in pairwise(steps):
+            if step.kind is EventKind.STARTED and step.pid == pid:
+                count += 1
+                waited_ms += max(0, step.at_ms - before.at_ms)
+    return count, waited_ms / 1000
+
+
+def _processes(evidence: Evidence, kind: str) -> list[int]:
+    return [pid for pid in evidence.counters if _name(evidence, pid).startswith(kind)]
+
+
+def _shown(evidence: Evidence, pid: int, metric: names.MetricSpec) -> Counts:
+    return samples_of(evidence.counters[pid], metric.name)
+
+
+def _differences(evidence: Evidence, pid: int, what: str, shown: Counts, told: Counts) -> Iterator[str]:
+    for one in sorted(shown.keys() | told.keys()):
+        counted, real = shown.get(one, 0), told.get(one, 0)
+        if counted > real or (counted < real and not _was_met(evidence, pid)):
+            yield f"{_name(evidence, pid)} counted {counted:g} {what} {' '.join(one)}, and events tell of {real:g}"
+
+
+def _was_met(evidence: Evidence, pid: int) -> bool:
+    """Return whether any fault met a process or its link."""
+    name = _name(evidence, pid)
+    return any(
+        fault.kind != STALL and (fault.target == EVERYTHING or (fault.target == name and fault.pid in {0, pid}))
+        for fault in evidence.faults
+    )
+
+
+def _lost_counts(evidence: Evidence, kind: str) -> bool:
+    """Return whether counters of a kind of service were lost: a process ended, or a fault met one."""
+    return any(
+        fault.target == EVERYTHING or fault.target.startswith(kind) for fault in evidence.faults if fault.kind != STALL
+    )
+
+
+def _name(evidence: Evidence, pid: int) -> str:
+    return evidence.services.get(pid, "")
+
+
+def _type_of(job_id: str) -> str:
+    return job_id.partition("_")[0]
+
+
+def _words(counts: Counts) -> str:
+    return ", ".join(f"{count:g} {' '.join(one)}" for one, count in sorted(counts.items())) or "none"

@@ -1,0 +1,105 @@
+"""How a run ends: jobs come to rest, nothing is held any more, workers leave in order, and nothing is left behind."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+
+from chaos.counters import Counters, samples_of
+from chaos.fleet import NAMESPACE
+from chaos.gatherer import in_hand, unsettled
+from chaos.service import Service
+from chaos.stage import Stage
+from leftovers import find_leaks
+from msgspec import Struct, field
+from waiting import wait_until
+
+from millstream_telemetry import names
+
+REST_WITHIN_S = 45.0
+"""From the end of all harm until no job is under way."""
+
+PASSES = 5
+"""What is held once no job is under way has to be given back within this many passes and one lease."""
+
+Look = Callable[[], Awaitable[list[str]]]
+
+
+class Rest(Struct):
+    """What was seen when a run came to rest."""
+
+    unrest: list[str]
+    """What is wrong with it, in words."""
+    counters: dict[int, Counters] = field(default_factory=dict)
+    """By the process that showed them; those of processes that had ended by then are lost."""
+
+
+async def come_to_rest(stage: Stage) -> Rest:
+    """Wait for rest, look at everything that should be idle by then, and have the workers leave in order."""
+    unrest = list(stage.complaints)
+    if under_way := await _remaining(lambda: unsettled(stage.broker), REST_WITHIN_S):
+        return Rest(unrest + [f"still under way after {REST_WITHIN_S:g} s: {what}" for what in under_way])
+    try:
+        await stage.fleet.wait_ready()
+        unrest += await _remaining(lambda: still_held(stage), _patience_s(stage))
+        counters = {service.pid: await stage.fleet.counters(service) for service in stage.fleet.services}
+        unrest += await stage.fleet.drain_workers()
+    except AssertionError as error:
+        return Rest([*unrest, str(error)])
+    return Rest(unrest + await left_behind(stage), counters)
+
+
+async def still_held(stage: Stage) -> list[str]:
+    """Return, in words, what somebody still holds or shows although no job is under way."""
+    found = [f"process {pid} holds {count} entries" for pid, count in (await in_hand(stage.broker)).items() if count]
+    dead = await _dead_by_type(stage)
+    for service in stage.fleet.services:
+        counters = await stage.fleet.counters(service)
+        found += [f"{service.name} {what}" for what in _shown_wrongly(service, counters, dead)]
+        if service.connections > (most := service.connections_when_fresh + stage.timing.spare_connections):
+            found.append(f"{service.name} keeps {service.connections} connections, and {most} are enough")
+    return found
+
+
+def _shown_wrongly(service: Service, counters: Counters, dead: Counter[str]) -> Iterator[str]:
+    if service.kind == "worker" and (busy := sum(samples_of(counters, names.WORKER_SLOTS_BUSY.name).values())):
+        yield f"has {busy:g} slots busy"
+    if service.kind == "dispatcher":
+        for labels, count in samples_of(counters, names.QUEUE_JOBS.name).items():
+            yield f"shows {count:g} jobs as {' '.join(labels)}"
+        shown = {job_type: int(count) for (job_type,), count in samples_of(counters, names.DEAD_JOBS.name).items()}
+        if shown != dict(dead):
+            yield f"shows dead jobs {shown}, and there are {dict(dead)}"
+
+
+async def left_behind(stage: Stage) -> list[str]:
+    """Return, in words, what stays in Redis of workers that have left in order, and keys that nothing explains."""
+    left = {worker.pid: worker.name for worker in stage.fleet.of("worker")}
+    listed = [int(worker.name.split(":")[1]) for worker in await stage.broker.registry.workers()]
+    found = [f"{left[pid]} has left and is still listed" for pid in listed if pid in left]
+    return found + [f"left behind in Redis: {leak}" for leak in await find_leaks(stage.broker.client, NAMESPACE)]
+
+
+async def _dead_by_type(stage: Stage) -> Counter[str]:
+    dead: Counter[str] = Counter()
+    for queue in await stage.broker.registry.queues():
+        dead[queue.type] += (await stage.broker.store.measure(queue)).dead
+    return +dead
+
+
+async def _remaining(look: Look, within_s: float) -> list[str]:
+    """Return what is found at the last look: nothing, as soon as nothing is found."""
+    last: list[str] = []
+
+    async def is_none() -> bool:
+        last[:] = await look()
+        return not last
+
+    try:
+        await wait_until(is_none, "nothing remains", within_s)
+    except AssertionError:
+        return last
+    return []
+
+
+def _patience_s(stage: Stage) -> float:
+    timing = stage.timing
+    return timing.lease_s + PASSES * max(timing.interval_s, timing.gauges_every_s)

@@ -1,0 +1,53 @@
+"""How the whole suite is shared out among several processes of pytest, as `make test` and `.ci/run` run it.
+
+A unit is what one process runs in one piece. Fixtures of the session exist once per process that uses them.
+"""
+
+import os
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadGroupScheduling
+
+MORE_THAN_CORES = 1
+"""Tests wait for servers, leases and other processes: with one process per core, cores would be idle."""
+
+TOGETHER = {"system": "system", "postgres_url": "postgres"}
+"""By fixture of the session, the unit of all tests that use it: what is dear to start is started once."""
+
+ONE_BY_ONE = ("tests/chaos/", "tests/system/test_least_rights.py", "tests/streams/test_failover.py")
+"""Tests that take long and share nothing: each is a unit of its own. Elsewhere a module is one."""
+
+LONG = ("tests/chaos/", "tests/system/", "tests/history/", "tests/streams/")
+"""What begins first: a long unit that begins last leaves the other processes idle."""
+
+
+class Scheduling(LoadGroupScheduling):
+    """Hands out units in the order of collection."""
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid, super()._split_scope(nodeid))
+
+
+def unit_of(nodeid: str, group: str) -> str:
+    """Return the unit of a test; `group` is the one that its mark names, or the test itself."""
+    if group != nodeid or nodeid.startswith(ONE_BY_ONE):
+        return group
+    return nodeid.partition("::")[0]
+
+
+def process_count() -> int:
+    """Return how many processes `-n auto` means."""
+    return len(os.sched_getaffinity(0)) + MORE_THAN_CORES if hasattr(os, "sched_getaffinity") else 1
+
+
+def arrange(items: list[pytest.Item]) -> None:
+    """Name the unit of each test that shares a fixture with other modules, and put what takes long first."""
+    for item in items:
+        for fixture in TOGETHER.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(TOGETHER[fixture]))
+    items.sort(key=lambda item: next((at for at, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)))
