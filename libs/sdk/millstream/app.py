@@ -31,15 +31,15 @@ class JobOptions(TypedDict, total=False):
     """Seconds after which an attempt is stopped and counts as failed."""
     retry: Retry
     isolation: Isolation
-    """`loop` for `async def`, `thread` for `def`, unless `process` is asked for."""
+    """By default `loop` for `async def` and `thread` for `def`."""
     result_ttl: float
     """Seconds for which a finished job can be read."""
     partitions: int
-    """Streams to split the type over, so that a hot one can span several nodes of a cluster."""
+    """Number of queues of the type, so that a busy type can span several nodes of a cluster."""
 
 
 class Handler(Generic[P, R]):
-    """A registered handler. It is still the function: call it as such in a test."""
+    """A registered handler. It can be called like the function it wraps, in a test for example."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Handler(Generic[P, R]):
         self.__wrapped__ = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function itself, here and now."""
+        """Call the function, here and now."""
         return self.function(*args, **kwargs)
 
     async def submit(self, payload: Any = None, **options: Any) -> Any:
@@ -79,7 +79,7 @@ class Handler(Generic[P, R]):
         return submitter
 
     def arguments(self, payload: Any, context: Context | None) -> tuple[Any, ...]:
-        """Return what to call the function with; the context may be missing if it takes none."""
+        """Return the arguments of the function; the context may be None if the function takes none."""
         given = (payload,) if self.signature.takes_payload else ()
         return (*given, context) if self.signature.takes_context else given
 
@@ -116,8 +116,8 @@ class Handler(Generic[P, R]):
 class App:
     """A named set of handlers.
 
-    `lifespan`, if given, is an async context manager function like Starlette's: it opens what the handlers
-    share (pools, clients) once per worker process, and what it yields is `ctx.state`.
+    `lifespan`, if given, is an async context manager function like Starlette's. It opens the resources that handlers
+    share (pools, clients) once per worker process, and yields `ctx.state`.
     """
 
     def __init__(self, name: str, *, lifespan: Lifespan | None = None) -> None:
@@ -151,12 +151,12 @@ class App:
             self.handlers[job_type] = handler
 
     def bind(self, submitter: Submitter) -> None:
-        """Submit through this client from now on, wherever a handler's `.submit()` is called."""
+        """Set the client that `.submit()` of the handlers uses outside of workers."""
         self.submitter = submitter
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Any]:
-        """Keep what the handlers share open. Yields: the state for `ctx.state`."""
+        """Run the lifespan. Yields: the value of `ctx.state`."""
         if self._lifespan is None:
             yield None
             return
