@@ -10,9 +10,9 @@ import httpx2
 from chaos.counters import Counters, read_counters
 from chaos.effects import FOLDER
 from chaos.fault_proxy import HOST, FaultProxy
-from chaos.ports import reserve_ports
 from chaos.service import PRODUCT, Service, ServicePlan
 from msgspec import Struct
+from ports import reserve_ports
 from waiting import wait_until
 
 NAMESPACE = "chaos"

@@ -16,6 +16,7 @@ from millstream_cli.parent_watch import guarded
 TESTS = Path(__file__).parents[1]
 APP = "chaos.handlers:app"
 PRODUCT = ("millstream_cli.main",)
+END_WITHIN_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -129,7 +130,7 @@ class Service:
         self.send(signal.SIGCONT)
         self.send(signal.SIGKILL)
         if self.process is not None:
-            self.process.wait()
+            self.process.wait(END_WITHIN_S)
         self._let_go()
 
     def usage(self) -> Usage:

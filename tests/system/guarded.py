@@ -136,7 +136,7 @@ class GuardedSystem:
         """End whatever is left."""
         for process in self._processes:
             process.kill()
-            process.wait()
+            process.wait(_STOP_S)
             if process.stdin:
                 process.stdin.close()
 

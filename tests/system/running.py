@@ -154,8 +154,10 @@ def python_process(code: str, folder: Path, **environ: str) -> Iterator["subproc
     ):
         try:
             yield process
-        finally:
             process.terminate()
+            process.wait(_STOP_S)
+        finally:
+            process.kill()
 
 
 def _wait_for_banner(process: "subprocess.Popen[bytes]", banner: Path, log: Path) -> str:

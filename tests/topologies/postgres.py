@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
+from ports import reserve_ports
 
 from millstream_cli.parent_watch import guarded
-from millstream_cli.system import free_ports
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _START_S = 60
@@ -51,7 +51,7 @@ class LocalPostgres:
         self._programs = programs
         self._folder = folder
         self._options = options
-        (self.port,) = free_ports(1)
+        (self.port,) = reserve_ports(1)
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
