@@ -17,16 +17,15 @@ from msgspec import inspect
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_cli.main import main
-from millstream_cli.redis_access import address_of
-from millstream_cli.settings import ALL_SETTINGS, HistorySettings, RedisSettings, load
+from millstream_cli.settings import ALL_SETTINGS, HistorySettings, load
 from millstream_cli.system import free_ports
-from millstream_dispatcher.config import DispatcherConfig
-from millstream_ingest.config import IngestConfig
-from millstream_reaper.config import ReaperConfig
+from millstream_dispatcher.settings import DispatcherSettings
+from millstream_ingest.settings import IngestSettings
+from millstream_reaper.settings import ReaperSettings
+from millstream_runtime import RedisSettings
 from millstream_runtime.errors import SettingsError
-from millstream_runtime.settings_reader import variables_of
-from millstream_streams import parse_redis_url
-from millstream_workers.config import WorkerConfig
+from millstream_runtime.settings.reader import variables_of
+from millstream_workers.settings import WorkerSettings
 
 CANARY = "canary4711"
 EVERY_KIND = (RedisSettings, HistorySettings, *ALL_SETTINGS)
@@ -115,7 +114,7 @@ def told_by(kind: type[msgspec.Struct], **environ: str) -> str:
         settings = load(kind, environ)
         said += [repr(settings), str(settings)]
         if isinstance(settings, RedisSettings):
-            address = address_of(settings)
+            address = settings.redis
             said += [repr(address), str(address), address.text]
     except Exception as error:  # noqa: BLE001 - whatever it is, its text is looked at
         said += [str(error), *(str(one) for one in (error.__cause__, error.__context__) if one)]
@@ -307,15 +306,16 @@ def command_lines() -> list[str]:
     return found
 
 
-def test_no_configuration_of_a_service_shows_a_secret() -> None:
+def test_no_settings_of_a_service_show_a_secret() -> None:
     """What settings become is printed as easily as they are."""
-    address = parse_redis_url(f"redis://ann:{CANARY}@h/0")
-    configs = [
-        IngestConfig(redis=address),
-        WorkerConfig(redis=address),
-        ReaperConfig(redis=address),
-        DispatcherConfig(redis=address, history_url=ADDRESSES["history_url"].format(secret=CANARY)),
+    url = f"redis://ann:{CANARY}@h/0"
+    built = [
+        IngestSettings(redis_url=url),
+        WorkerSettings(redis_url=url),
+        ReaperSettings(redis_url=url),
+        DispatcherSettings(redis_url=url, history_url=ADDRESSES["history_url"].format(secret=CANARY)),
     ]
-    for config in configs:
-        assert "RedisAddress(redis://h:6379/0)" in repr(config)
-        assert CANARY not in repr(config) + str(config)
+    for settings in built:
+        assert "redis_url='redis://***@h/0'" in repr(settings)
+        assert repr(settings.redis) == "RedisAddress(redis://h:6379/0)"
+        assert CANARY not in repr(settings) + str(settings)

@@ -54,7 +54,7 @@ def test_service_refuses_every_variable_that_is_wrong_at_once(service):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("ingest", "--port", "0"), "--port=0: expected a port from 1 to 65535"),
+        (("ingest", "--port", "65536"), "--port=65536: expected a port from 0 to 65535"),
         (("ingest", "--port", "x"), "'x' is not a valid integer"),
         (("worker", "--concurrency", "0"), "--concurrency=0: expected a whole number from 1 to 100,000"),
         (("worker", "--processes", "0"), "--processes=0"),

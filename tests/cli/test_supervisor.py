@@ -75,6 +75,30 @@ def script(name: str, code: str, **options: object) -> ChildSpec:
     return ChildSpec(name=name, argv=(sys.executable, "-c", code), **options)
 
 
+async def test_a_variable_that_is_set_holds_from_the_next_start_on(lines: Lines, eventually) -> None:
+    """A child that has chosen its port gets the same one again when it is started again."""
+    code = "import os, time; print(os.environ.get('PORT', 'none'), flush=True); time.sleep(600)"
+    async with supervise([script("a", code, env={"PORT": "0", "KEPT": "x"})], lines) as supervisor:
+        await eventually(lambda: ("a", "0") in lines, "the child is up")
+        supervisor.set_variable("a", "PORT", "4711")
+        await supervisor.kill("a")
+        await eventually(lambda: ("a", "4711") in lines, "the child is up again")
+        assert supervisor.children["a"].spec.env == {"PORT": "4711", "KEPT": "x"}
+
+
+async def test_output_is_overheard_also_when_the_sink_takes_no_more(eventually) -> None:
+    """A terminal that is closed does not keep the supervisor from learning where its children listen."""
+
+    def closed(name: str, line: str) -> None:
+        raise OSError(errno.EIO, "closed")
+
+    heard = Lines()
+    async with supervise(
+        [script("a", "print('one', flush=True); print('two', flush=True)", restarts=9)], closed, overhear=heard
+    ):
+        await eventually(lambda: heard[:2] == [("a", "one"), ("a", "two")], "both lines are heard")
+
+
 async def test_supervisor_passes_output_on_under_the_childs_name(lines: Lines, eventually) -> None:
     """Both output streams arrive by the line, the last one even without its end."""
     code = "import sys; print('one'); print('two', file=sys.stderr, flush=True); print('three', end='')"

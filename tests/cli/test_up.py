@@ -13,7 +13,7 @@ from millstream_cli.system import free_ports
     ("words", "environ", "says"),
     [
         (("--workers", "-1"), {}, "-1 is not in the range 0<=x<=64"),
-        (("--port", "0"), {}, "--port=0: expected a port from 1 to 65535"),
+        (("--port", "65536"), {}, "--port=65536: expected a port from 0 to 65535"),
         (("nowhere",), {}, "expected an app such as shop.jobs:app"),
         ((), {"MILLSTREAM_PORTS": "1"}, "MILLSTREAM_PORTS is no setting; did you mean `MILLSTREAM_PORT`"),
         ((), {"MILLSTREAM_LEASE_S": "0"}, "MILLSTREAM_LEASE_S=0: expected"),

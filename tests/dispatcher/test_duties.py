@@ -5,14 +5,14 @@ from streams.seeds import LONG_AGO_MS, make_due, seed
 
 from millstream_contracts import Queue
 from millstream_dispatcher.agenda import Agenda
-from millstream_dispatcher.config import DispatcherConfig
 from millstream_dispatcher.service import duties_of
+from millstream_dispatcher.settings import DispatcherSettings
 from millstream_runtime import Duty
-from millstream_streams import Broker, parse_redis_url
+from millstream_streams import Broker
 from millstream_telemetry import MetricRegistry
 
-CONFIG = DispatcherConfig(
-    redis=parse_redis_url("redis://127.0.0.1"), release_every_s=600.0, expire_every_s=700.0, measure_every_s=800.0
+CONFIG = DispatcherSettings(
+    redis_url="redis://127.0.0.1", release_every_s=600.0, expire_every_s=700.0, gauges_every_s=800.0
 )
 
 

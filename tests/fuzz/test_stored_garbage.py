@@ -15,9 +15,9 @@ from workers.floor import Floor, queue_of_type
 
 from millstream import App, Context
 from millstream_contracts import JobSpec, JobState
-from millstream_ingest.config import IngestConfig
+from millstream_ingest.settings import IngestSettings
 from millstream_reaper.recoverer import Recoverer
-from millstream_streams import Broker, parse_redis_url
+from millstream_streams import Broker
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
 
 app = App("tolerant")
@@ -190,7 +190,7 @@ async def test_registry_entry_that_is_garbage_hides_only_itself(broker, redis_ur
     await broker.client.hset(broker.keys.types, "default/broken", blob)
     await broker.client.hset(broker.keys.workers, "broken", blob)
     await broker.client.sadd(broker.keys.queues, blob, b"a/b", b"a/b/zz/d", b"\xff/\xff/00")
-    async with running_ingest(IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0)) as ingest:
+    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0)) as ingest:
         await ingest.submit("any")
         for path in ("/v1/types", "/v1/workers", "/v1/queues", "/v1/jobs", "/v1/dead"):
             assert (await ingest.http.get(path)).status_code == 200, path

@@ -31,10 +31,10 @@ from millstream_contracts import (
     WorkerInfo,
     moment,
 )
-from millstream_ingest.config import IngestConfig
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.response import encode
-from millstream_streams import Broker, parse_redis_url
+from millstream_ingest.settings import IngestSettings
+from millstream_streams import Broker
 from millstream_streams.reading.views import job_from_fields
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("any"))
@@ -88,9 +88,7 @@ TEXT_FIELDS = ("state", "priority", "worker", "reason", "cancel", "entry", "toke
 @pytest.fixture
 async def ingest(broker: Broker, redis_url: str, namespace: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest, and leave nothing in Redis."""
-    async with running_ingest(
-        IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0, drain_s=0.0)
-    ) as running:
+    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, drain_s=0.0)) as running:
         yield running
     await delete_namespace(broker.client, namespace)
 

@@ -8,8 +8,8 @@ from ingest.serving import Ingest, running_ingest
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, TypePolicy, TypeRegistration
-from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, open_broker, parse_redis_url
+from millstream_ingest.settings import IngestSettings
+from millstream_streams import Broker, open_broker
 
 EMAIL_SCHEMA = {
     "type": "object",
@@ -20,13 +20,13 @@ EMAIL_SCHEMA = {
 
 
 @pytest.fixture
-def config(redis_url: str, namespace: str) -> IngestConfig:
+def config(redis_url: str, namespace: str) -> IngestSettings:
     """Return the settings of an ingest that is alone on its keys."""
-    return IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0, grace_s=5.0)
+    return IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
 
 
 @pytest.fixture
-async def ingest(broker: Broker, config: IngestConfig) -> AsyncIterator[Ingest]:
+async def ingest(broker: Broker, config: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield a running ingest; `broker` sees what it stores."""
     async with running_ingest(config) as running:
         yield running

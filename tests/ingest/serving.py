@@ -11,12 +11,15 @@ import httpx2
 import msgspec
 
 from millstream_ingest.assembly import Parts
-from millstream_ingest.config import IngestConfig
 from millstream_ingest.service import open_parts, serve_parts
+from millstream_ingest.settings import IngestSettings
 from millstream_telemetry import JobTracer
 
 MSGPACK = "application/vnd.msgpack"
 JSON = "application/json"
+
+GRACE_S = 5.0
+"""A test that leaves a request behind ends all the same."""
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Ingest:
 
 
 @asynccontextmanager
-async def running_ingest(config: IngestConfig, tracer: JobTracer | None = None) -> AsyncIterator[Ingest]:
+async def running_ingest(settings: IngestSettings, tracer: JobTracer | None = None) -> AsyncIterator[Ingest]:
     """Run an ingest for as long as the block lasts."""
     stop, hurry, listening = anyio.Event(), anyio.Event(), anyio.Event()
     urls: list[str] = []
@@ -53,8 +56,8 @@ async def running_ingest(config: IngestConfig, tracer: JobTracer | None = None) 
         urls.append(f"http://{host}:{port}")
         listening.set()
 
-    async with open_parts(config, tracer=tracer or JobTracer(None)) as parts, anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(serve_parts, parts, stop, hurry, on_listening=note))
+    async with open_parts(settings, tracer=tracer or JobTracer(None)) as parts, anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(serve_parts, parts, stop, hurry, on_listening=note, grace_s=GRACE_S))
         await listening.wait()
         async with httpx2.AsyncClient(base_url=urls[0], trust_env=False, timeout=60) as http:
             yield Ingest(http, parts, stop, hurry)

@@ -16,15 +16,15 @@ from waiting import wait_until
 from millstream_cli.embedded import start_embedded_redis
 from millstream_contracts import DEFAULT_TENANT, queue_of
 from millstream_ingest.http.errors import BindError
-from millstream_streams import UnsuitableRedisError, open_broker, parse_redis_url
+from millstream_runtime import AdminServer
+from millstream_streams import UnsuitableRedisError, open_broker
 
 PROGRAM = """
 import sys
-from millstream_ingest.config import IngestConfig
-from millstream_ingest.service import run
-from millstream_streams import parse_redis_url
+from millstream_ingest.settings import IngestSettings
+from millstream_ingest.service import run_ingest
 redis, namespace, port, drain_s = sys.argv[1:]
-run(IngestConfig(redis=parse_redis_url(redis), namespace=namespace, port=int(port), drain_s=float(drain_s)))
+run_ingest(IngestSettings(redis_url=redis, namespace=namespace, port=int(port), drain_s=float(drain_s)))
 """
 
 
@@ -79,12 +79,11 @@ async def test_metrics_show_what_was_submitted(registered, ingest):
 
 async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(broker, config):
     """What is unauthenticated can be kept off the public address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    async with running_ingest(replace(config, admin_port=port)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
-        for path in ("/health", "/livez", "/readyz", "/metrics"):
-            problem(await ingest.http.get(path), 404, "not-found")
-            assert (await http.get(f"http://127.0.0.1:{port}{path}")).status_code == 200
+    async with running_ingest(replace(config, admin_port=0)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
+        with AdminServer("127.0.0.1", 0, registry=ingest.parts.registry, report=ingest.parts.health) as admin:
+            for path in ("/health", "/livez", "/readyz", "/metrics"):
+                problem(await ingest.http.get(path), 404, "not-found")
+                assert (await http.get(f"http://127.0.0.1:{admin.port}{path}")).status_code == 200
         assert "/health" not in (await ingest.get("/openapi.json"))["paths"]
 
 
@@ -102,7 +101,7 @@ async def test_redis_that_would_lose_jobs_is_refused(own_redis, config):
     async with open_broker(own_redis.url) as broker:
         await broker.client.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(UnsuitableRedisError, match="noeviction"):
-        async with running_ingest(replace(config, redis=parse_redis_url(own_redis.url))):
+        async with running_ingest(replace(config, redis_url=own_redis.url)):
             pass
 
 
@@ -110,7 +109,7 @@ async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path
     """The order in which things start must not matter."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with running_ingest(replace(config, redis=parse_redis_url(f"redis://127.0.0.1:{port}/0"))) as ingest:
+    async with running_ingest(replace(config, redis_url=f"redis://127.0.0.1:{port}/0")) as ingest:
         assert await is_unready(ingest)
         assert (await ingest.http.get("/livez")).status_code == 200
         redis = await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port)
@@ -209,7 +208,7 @@ async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(o
 
         await allow("-set")
         url = own_redis.url.replace("redis://", "redis://ann:secret@")
-        async with running_ingest(replace(config, redis=parse_redis_url(url))) as ingest:
+        async with running_ingest(replace(config, redis_url=url)) as ingest:
             await wait_until(lambda: says_why(ingest, "+set"), "the start names what is missing")
             await allow()
             await wait_until(lambda: is_ready(ingest), "the service is ready")
@@ -229,7 +228,7 @@ async def says_why(ingest, words: str) -> bool:
 
 async def test_readiness_says_no_more_of_redis_than_that_it_does_not_answer(own_redis, config):
     """Addresses of other servers are nothing for a public port."""
-    async with running_ingest(replace(config, redis=parse_redis_url(own_redis.url))) as ingest:
+    async with running_ingest(replace(config, redis_url=own_redis.url)) as ingest:
         await wait_until(lambda: is_ready(ingest), "the service is ready")
         await anyio.to_thread.run_sync(own_redis.close)
         await wait_until(lambda: says_why(ingest, "does not answer"), "readiness fails")

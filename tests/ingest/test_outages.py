@@ -14,8 +14,8 @@ from waiting import wait_until
 
 from millstream_cli.embedded import start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
-from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, open_broker, parse_redis_url
+from millstream_ingest.settings import IngestSettings
+from millstream_streams import Broker, open_broker
 from millstream_telemetry import configure_logs
 
 SOON_S = 3.0
@@ -38,10 +38,10 @@ REQUESTS = [
 
 
 @pytest.fixture
-async def ingest(link: FaultProxy, config: IngestConfig) -> AsyncIterator[Ingest]:
+async def ingest(link: FaultProxy, config: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it, with the logs of its process: a terminal's tracebacks take seconds."""
     configure_logs("ingest", "info", StringIO())
-    async with running_ingest(replace(config, redis=parse_redis_url(link.url))) as running:
+    async with running_ingest(replace(config, redis_url=link.url)) as running:
         yield running
 
 

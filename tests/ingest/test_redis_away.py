@@ -10,7 +10,7 @@ from ingest.serving import problem, running_ingest
 from msgspec.structs import replace
 from waiting import wait_until
 
-from millstream_streams import open_broker, parse_redis_url
+from millstream_streams import open_broker
 
 JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 
@@ -36,7 +36,7 @@ REQUESTS = [
 @pytest.fixture
 async def ingest(own_redis, config):
     """Yield an ingest over a Redis that the test may break."""
-    async with running_ingest(replace(config, redis=parse_redis_url(own_redis.url))) as running:
+    async with running_ingest(replace(config, redis_url=own_redis.url)) as running:
         yield running
 
 

@@ -8,6 +8,7 @@ import structlog.testing
 
 from millstream_contracts import Backoff, ForeseenError
 from millstream_runtime import DutyResult, DutyRunner, HealthCheck, Wake
+from millstream_runtime.duties import RETRY, DutyKeeper
 from millstream_runtime.failure_log import MOST_TOLD, FailureLog
 from millstream_telemetry import DutyMetrics, MetricRegistry
 
@@ -197,6 +198,66 @@ async def test_stop_lets_the_pass_that_is_under_way_finish(metrics):
         released.set()
 
     assert finished == [True]
+
+
+async def test_stop_cuts_off_a_pass_that_does_not_end(metrics):
+    """A pass that hangs keeps its service from leaving no longer than its last pass may take."""
+    begun = anyio.Event()
+
+    class Stuck(Recorded):
+        async def run_once(self):
+            begun.set()
+            await anyio.sleep_forever()
+
+    async with running(DutyRunner([Stuck()], metrics, last_pass_s=0.01)):
+        await begun.wait()
+
+
+async def test_a_duty_that_hangs_does_not_cut_off_another_that_ends_in_time(metrics):
+    """Each pass has the whole of the time, also behind one that does not end."""
+    begun, finished = anyio.Event(), []
+
+    class Stuck(Recorded):
+        async def run_once(self):
+            await anyio.sleep_forever()
+
+    class Slow(Recorded):
+        async def run_once(self):
+            begun.set()
+            await stopped.wait()
+            finished.append(True)
+            return DutyResult()
+
+    stopped = anyio.Event()
+    async with running(DutyRunner([Stuck(), Slow(name="expire")], metrics, last_pass_s=0.05)) as stop:
+        await begun.wait()
+        stop.set()
+        stopped.set()
+    assert finished == [True]
+
+
+def test_replicas_come_at_different_times_and_never_later_than_the_interval(metrics):
+    """Sleeps are spread over the last fifth of the interval: promises are made in intervals."""
+    keeper = DutyKeeper(Recorded(interval_s=10.0), metrics, RETRY)
+    slept = [keeper.sleep_s(DutyResult()) for _ in range(100)]
+    assert len(set(slept)) > 90
+    assert 8.0 <= min(slept) < 8.6
+    assert 9.4 < max(slept) <= 10.0
+
+
+def test_a_duty_that_is_overdue_does_not_spin(metrics):
+    """A duty that thinks that its next work is due, while Redis does not yet, sleeps a millisecond."""
+    keeper = DutyKeeper(Recorded(interval_s=10.0), metrics, RETRY)
+    assert keeper.sleep_s(DutyResult(next_in_s=-5.0)) == 0.001
+
+
+def test_the_delay_after_failures_grows_from_a_quarter_of_a_second_to_five_and_is_spread(metrics):
+    """What failed is mostly Redis, and everything waits for it: replicas ask soon, and not all at once."""
+    first, later = [RETRY.delay_s(1) for _ in range(100)], [RETRY.delay_s(30) for _ in range(100)]
+    assert max(first) <= 0.25
+    assert 2.0 < max(later) <= 5.0
+    assert len(set(first)) > 90
+    assert len(set(later)) > 90
 
 
 @pytest.mark.parametrize("play", [DutyResult(), ConnectionError("away")])

@@ -12,8 +12,8 @@ from ingest.serving import JSON, MSGPACK, Ingest, running_ingest
 from msgspec.msgpack import Ext
 
 from millstream_contracts import DEFAULT_TENANT, FieldError, JobType, Queue, TypePolicy, TypeRegistration, limits
-from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, StoreUnavailableError, parse_redis_url
+from millstream_ingest.settings import IngestSettings
+from millstream_streams import Broker, StoreUnavailableError
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, TraceContext
 from millstream_workers.child_jobs import ChildSubmitter, InvalidChildError
@@ -118,9 +118,7 @@ async def registered(broker: Broker) -> None:
 @pytest.fixture
 async def ingest(registered: None, broker: Broker, redis_url: str, namespace: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest."""
-    async with running_ingest(
-        IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0, drain_s=0.0)
-    ) as running:
+    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, drain_s=0.0)) as running:
         yield running
 
 

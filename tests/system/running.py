@@ -35,24 +35,19 @@ SHORT = {
 """What has to pass before something happens, passes soon."""
 
 REAPER_IN_A_HURRY = """
-import os, anyio
-from millstream_reaper.config import ReaperConfig
+import os
+from millstream_reaper.settings import ReaperSettings
 from millstream_reaper.service import run_reaper
-from millstream_streams import parse_redis_url
-from millstream_telemetry import JobTracer
-redis = parse_redis_url(os.environ["MILLSTREAM_REDIS_URL"])
-config = ReaperConfig(redis=redis, worker_silent_s=7.0, sweep_every_s=0.5)
-anyio.run(lambda: run_reaper(config, tracer=JobTracer(None)))
+run_reaper(ReaperSettings(redis_url=os.environ["MILLSTREAM_REDIS_URL"], worker_silent_s=7.0, sweep_every_s=0.5))
 """
 """A worker says every five seconds that it is there; after seven it is not."""
 
 PATIENT_DISPATCHER = """
-import os, anyio
-from millstream_dispatcher.config import DispatcherConfig
+import os
+from millstream_dispatcher.settings import DispatcherSettings
 from millstream_dispatcher.service import run_dispatcher
-from millstream_streams import parse_redis_url
-where = {"redis": parse_redis_url(os.environ["MILLSTREAM_REDIS_URL"]), "namespace": os.environ["MILLSTREAM_NAMESPACE"]}
-anyio.run(lambda: run_dispatcher(DispatcherConfig(**where, release_every_s=3600.0, measure_every_s=3600.0)))
+where = {"redis_url": os.environ["MILLSTREAM_REDIS_URL"], "namespace": os.environ["MILLSTREAM_NAMESPACE"]}
+run_dispatcher(DispatcherSettings(**where, release_every_s=3600.0, gauges_every_s=3600.0))
 """
 """It looks at its queues once an hour, unless it is told to."""
 

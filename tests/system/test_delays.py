@@ -5,8 +5,7 @@ from ingest.serving import Ingest, running_ingest
 from system.running import PATIENT_DISPATCHER, python_process
 from waiting import wait_until
 
-from millstream_ingest.config import IngestConfig
-from millstream_streams import parse_redis_url
+from millstream_ingest.settings import IngestSettings
 
 
 async def test_delayed_jobs_start_no_sooner_than_they_are_due(client):
@@ -24,7 +23,7 @@ async def test_delayed_jobs_start_no_sooner_than_they_are_due(client):
 @pytest.fixture
 async def ingest(broker, redis_url, namespace):
     """Yield an ingest that is alone on its keys."""
-    async with running_ingest(IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0)) as running:
+    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0)) as running:
         yield running
 
 

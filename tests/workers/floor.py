@@ -24,10 +24,10 @@ from millstream_contracts import (
     new_job_id,
 )
 from millstream_runtime import StopOrders
-from millstream_streams import Broker, NewJob, open_broker, parse_redis_url
+from millstream_streams import Broker, NewJob, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry
-from millstream_workers.config import WorkerConfig
 from millstream_workers.service import Worker, select_handlers
+from millstream_workers.settings import WorkerSettings
 
 
 def queue_of_type(job_type: str, partition: int = 0) -> Queue:
@@ -80,9 +80,9 @@ class Floor:
 
     async def hire(self, app: App, *, tracer: JobTracer | None = None, **settings: Any) -> Hired:
         """Start a worker; return once it is on the list."""
-        config = WorkerConfig(
+        config = WorkerSettings(
             **{
-                "redis": parse_redis_url(self._redis_url),
+                "redis_url": self._redis_url,
                 "namespace": self.broker.keys.namespace,
                 "concurrency": 10,
                 **settings,
@@ -96,7 +96,9 @@ class Floor:
         await wait_until(is_listed, "the worker beats")
         return hired
 
-    async def _run(self, app: App, config: WorkerConfig, tracer: JobTracer, *, task_status: TaskStatus[Hired]) -> None:
+    async def _run(
+        self, app: App, config: WorkerSettings, tracer: JobTracer, *, task_status: TaskStatus[Hired]
+    ) -> None:
         handlers = select_handlers(app, config.types)
         metrics = MetricRegistry()
         metrics.register_types(handlers)

@@ -141,7 +141,7 @@ async def test_a_worker_gives_up_handing_back_when_the_leases_are_over(floor: Fl
         runs.set()
         await anyio.sleep_forever()
 
-    hired = await floor.hire(app, redis=parse_redis_url(link.url), grace_s=0.0, lease_s=0.5, renew_every_s=0.1)
+    hired = await floor.hire(app, redis_url=link.url, grace_s=0.0, lease_s=0.5, renew_every_s=0.1)
     job_id = await floor.submit("long")
     await runs.wait()
     link.refuse()

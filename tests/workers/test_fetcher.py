@@ -85,11 +85,11 @@ async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, mo
 
 
 @pytest.mark.parametrize(
-    ("weights", "shares"),
-    [((70, 20, 10), {"high": 14, "normal": 4, "low": 2}), (None, {"high": 20}), ((0, 0, 1), {"low": 20})],
+    ("priority", "shares"),
+    [("70/20/10", {"high": 14, "normal": 4, "low": 2}), ("strict", {"high": 20}), ("0/0/1", {"low": 20})],
     ids=["weighted", "strict", "only low"],
 )
-async def test_priorities_are_shared_out_by_weight(floor: Floor, weights: Any, shares: dict[str, int]) -> None:
+async def test_priorities_are_shared_out_by_weight(floor: Floor, priority: str, shares: dict[str, int]) -> None:
     """A claim of ten, half of the slots, is split exactly, and so `low` is never starved unless somebody wants that."""
     counting = Counting()
     ids = {
@@ -97,7 +97,7 @@ async def test_priorities_are_shared_out_by_weight(floor: Floor, weights: Any, s
         for priority in Priority
         for job_id in await floor.submit_many("type-0", [None] * 20, priority=priority)
     }
-    await floor.hire(counting.app, concurrency=20, weights=weights)
+    await floor.hire(counting.app, concurrency=20, priority=priority)
     await wait_until(lambda: counting.now == 20, "every slot is taken")
     assert Counter(ids[job_id] for job_id in counting.ran) == shares
     counting.go.set()

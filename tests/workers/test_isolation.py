@@ -60,7 +60,7 @@ async def lasting(redis_url: str) -> AsyncIterator[Floor]:
         patch.setenv("PYTHONPATH", python_path())
         async with open_broker(redis_url, namespace=f"t{secrets.token_hex(6)}") as broker:
             async with open_floor(broker, redis_url) as floor:
-                await floor.hire(app, app_refs=REFS, concurrency=1)
+                await floor.hire(app, apps=REFS, concurrency=1)
                 yield floor
             await delete_namespace(broker.client, broker.keys.namespace)
 
@@ -91,7 +91,7 @@ async def test_what_a_stopped_handler_started_ends_before_its_outcome_is_known(
     floor: Floor, tmp_path: Path, what: str, how: str
 ) -> None:
     """Programs, shells, daemons in sessions of their own: none works on for a job that is over."""
-    await floor.hire(app, app_refs=REFS, cleanup_s=0.5)
+    await floor.hire(app, apps=REFS, cleanup_s=0.5)
     payload = {"folder": str(tmp_path), "what": what}
     job_id = await floor.submit("spawn", payload, **({"timeout_s": 2.0} if how == "timeout" else {}))
     await wait_until(lambda: spawned(tmp_path), "something was started")
@@ -106,7 +106,7 @@ async def test_what_a_stopped_handler_started_ends_before_its_outcome_is_known(
 @pytest.mark.parametrize("ending", sorted(ENDINGS))
 async def test_what_a_handler_left_behind_ends_with_it(floor: Floor, tmp_path: Path, ending: str) -> None:
     """Whether it returned, raised or died; the worker waits for none of it."""
-    await floor.hire(app, app_refs=REFS)
+    await floor.hire(app, apps=REFS)
     job = await floor.run("spawn.end", {"folder": str(tmp_path), "what": ending})
     assert job.state is (JobState.SUCCEEDED if ending == "return" else JobState.DEAD)
     assert len(spawned(tmp_path)) == 2
@@ -143,7 +143,7 @@ async def test_a_worker_that_leaves_takes_along_what_its_handlers_started(plant:
 @pytest.mark.parametrize("wait", ["sleep", "spin", "lock", "program", "socket", "loop", "log"])
 async def test_a_plain_function_is_interrupted_and_cleans_up(floor: Floor, tmp_path: Path, wait: str) -> None:
     """Wherever it waits: `finally` runs, knows why, and gets to its end."""
-    await floor.hire(app, app_refs=REFS)
+    await floor.hire(app, apps=REFS)
     job_id = await floor.submit("clean", {"folder": str(tmp_path), "what": wait})
     await begun(tmp_path)
     await floor.cancel(job_id)
@@ -155,7 +155,7 @@ async def test_a_plain_function_is_interrupted_and_cleans_up(floor: Floor, tmp_p
 
 async def test_a_coroutine_is_cancelled_once_and_cleans_up(floor: Floor, tmp_path: Path) -> None:
     """What it awaits while it cleans up is not cancelled again."""
-    await floor.hire(app, app_refs=REFS)
+    await floor.hire(app, apps=REFS)
     job_id = await floor.submit("clean.async", {"folder": str(tmp_path)})
     await begun(tmp_path)
     await floor.cancel(job_id)
@@ -167,7 +167,7 @@ async def test_a_coroutine_is_cancelled_once_and_cleans_up(floor: Floor, tmp_pat
 @pytest.mark.parametrize("kind", ["clean", "clean.async"])
 async def test_a_handler_that_takes_too_long_to_clean_up_is_ended(floor: Floor, tmp_path: Path, kind: str) -> None:
     """It has its time, and not more."""
-    await floor.hire(app, app_refs=REFS, cleanup_s=0.5)
+    await floor.hire(app, apps=REFS, cleanup_s=0.5)
     job_id = await floor.submit(kind, {"folder": str(tmp_path), "what": "sleep lingering"})
     await begun(tmp_path)
     await floor.cancel(job_id)
@@ -178,7 +178,7 @@ async def test_a_handler_that_takes_too_long_to_clean_up_is_ended(floor: Floor, 
 
 async def test_a_stop_hits_neither_the_next_job_nor_a_neighbour(floor: Floor, tmp_path: Path) -> None:
     """Each has a process of its own, and one that was interrupted is not used again."""
-    await floor.hire(app, app_refs=REFS, concurrency=2)
+    await floor.hire(app, apps=REFS, concurrency=2)
     other = tmp_path / "other"
     other.mkdir()
     neighbour = await floor.submit("clean", {"folder": str(other), "what": "sleep"})
@@ -258,7 +258,7 @@ async def test_what_a_handler_changes_of_its_worker_is_not_what_later_processes_
     floor: Floor, kind: str, what: str, own_surroundings: None
 ) -> None:
     """They get what the worker had when it started."""
-    await floor.hire(app, app_refs=REFS, concurrency=1)
+    await floor.hire(app, apps=REFS, concurrency=1)
     before = (await floor.run("where")).result
     os.kill(before["pid"], signal.SIGKILL)
     await wait_until(lambda: not runs(before["pid"]), "the idle process is gone")
@@ -333,7 +333,7 @@ async def test_a_wish_arrives_with_what_can_be_told_of_it(lasting: Floor, what: 
 @pytest.mark.parametrize("what", ["task exit", "task own"])
 async def test_a_task_that_a_coroutine_left_ends_neither_process_nor_worker_unsaid(floor: Floor, what: str) -> None:
     """A loop lets SystemExit out; that is the outcome of the attempt, not an exit status."""
-    await floor.hire(app, app_refs=REFS)
+    await floor.hire(app, apps=REFS)
     job = await floor.run("raise.async", {"what": what}, timeout_s=2.0)
     assert job.state is JobState.DEAD
     assert job.error is not None
@@ -349,7 +349,7 @@ async def test_a_result_that_cannot_be_looked_at_is_an_invalid_one(lasting: Floo
 
 async def test_a_lifespan_that_fails_is_the_error_of_the_attempt(floor: Floor) -> None:
     """Not a process that exited with status 1."""
-    await floor.hire(_without_lifespan(), app_refs=("workers.intruders:fragile",))
+    await floor.hire(_without_lifespan(), apps=("workers.intruders:fragile",))
     job = await floor.run("fragile", max_attempts=1)
     assert job.error is not None
     assert (job.error.type, job.error.message) == ("ConnectionError", "no database")
@@ -363,7 +363,7 @@ def _without_lifespan() -> App:
 
 async def test_a_module_that_fails_in_the_process_only_is_the_error_of_the_attempt(floor: Floor) -> None:
     """The reason is told, not a status."""
-    await floor.hire(app, app_refs=("workers.no_such_module:app",))
+    await floor.hire(app, apps=("workers.no_such_module:app",))
     job = await floor.run("where", max_attempts=1)
     assert job.error is not None
     assert "no_such_module" in job.error.message
@@ -411,7 +411,7 @@ async def test_lines_from_a_process_carry_the_trace_of_their_job(
 ) -> None:
     """Each belongs to the attempt of which the handler is a part."""
     provider = TracerProvider(shutdown_on_exit=False)
-    await floor.hire(app, app_refs=REFS, tracer=JobTracer(provider))
+    await floor.hire(app, apps=REFS, tracer=JobTracer(provider))
     job = await floor.run("traced", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-00")
     assert job.result["trace_id"] == "ab" * 16
     sampled = await floor.run("traced", traceparent=f"00-{'12' * 16}-{'cd' * 8}-01")

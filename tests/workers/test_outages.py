@@ -102,7 +102,7 @@ async def test_handlers_are_stopped_before_their_leases_end_when_redis_says_noth
     # As in a worker process: what structlog makes of an exception in a terminal takes seconds.
     configure_logs("workers", "info", StringIO())
     lease_s, types = 4.0, Types(8)
-    await floor.hire(types.app, redis=parse_redis_url(link.url), lease_s=lease_s, renew_every_s=0.2)
+    await floor.hire(types.app, redis_url=link.url, lease_s=lease_s, renew_every_s=0.2)
     ids = [await floor.submit(name) for name in types.names]
     await wait_until(lambda: types.count("started", 1) == len(ids), "all run")
     link.swallow()

@@ -14,8 +14,7 @@ from workers.floor import Floor
 from workers.plant import python_path
 
 from millstream_contracts import DEFAULT_TENANT
-from millstream_ingest.config import IngestConfig
-from millstream_streams import parse_redis_url
+from millstream_ingest.settings import IngestSettings
 
 KEY = "12345678-1234-5678-1234-567812345678"
 
@@ -26,8 +25,8 @@ async def ingest(
 ) -> AsyncIterator[Ingest]:
     """Yield an ingest beside a worker that has registered its types."""
     monkeypatch.setenv("PYTHONPATH", python_path())
-    await floor.hire(app, app_refs=("workers.deliveries:app",))
-    config = IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0, grace_s=5.0)
+    await floor.hire(app, apps=("workers.deliveries:app",))
+    config = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
     async with running_ingest(config) as running:
         assert await floor.broker.registry.types(DEFAULT_TENANT)
         yield running

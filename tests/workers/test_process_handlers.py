@@ -34,14 +34,14 @@ async def shared_floor(redis_url: str, importable: None) -> AsyncIterator[Floor]
     """Yield a floor with one worker for many jobs: to start a process for each would take long."""
     async with open_broker(redis_url, namespace=f"t{secrets.token_hex(6)}") as broker:
         async with open_floor(broker, redis_url) as floor:
-            await floor.hire(app, app_refs=REFS, concurrency=2)
+            await floor.hire(app, apps=REFS, concurrency=2)
             yield floor
         await delete_namespace(broker.client, broker.keys.namespace)
 
 
 async def test_a_process_runs_one_job_after_another(floor: Floor) -> None:
     """It is not started anew for each: loading an app takes long."""
-    await floor.hire(app, app_refs=REFS, concurrency=1)
+    await floor.hire(app, apps=REFS, concurrency=1)
     first, second = await floor.run("process.pid"), await floor.run("process.pid")
     assert first.state is JobState.SUCCEEDED
     assert first.result == second.result != os.getpid()
@@ -49,7 +49,7 @@ async def test_a_process_runs_one_job_after_another(floor: Floor) -> None:
 
 async def test_a_process_has_the_lifespan_and_the_context_of_its_job(floor: Floor) -> None:
     """What an app opens is opened in the process that runs its handlers; an async handler runs there as well."""
-    await floor.hire(app, app_refs=REFS)
+    await floor.hire(app, apps=REFS)
     job = await floor.run("process.state", tags={"a": "b"})
     assert job.state is JobState.SUCCEEDED, job.error
     assert job.result["pid"] == job.result["here"] != os.getpid()
@@ -68,7 +68,7 @@ async def test_an_idle_process_closes_what_its_app_opened(
 ) -> None:
     """When its worker stops: connections are closed, files are flushed."""
     monkeypatch.setenv("SHOP_FOLDER", str(tmp_path))
-    await floor.hire(app, app_refs=REFS)
+    await floor.hire(app, apps=REFS)
     pid = (await floor.run("process.pid")).result
     await floor.run("process.state")
     await floor.close()
@@ -79,7 +79,7 @@ async def test_an_idle_process_closes_what_its_app_opened(
 @pytest.mark.parametrize("kind", ["process.print", "process.stdin"])
 async def test_what_a_handler_prints_or_reads_is_not_the_workers_business(floor: Floor, kind: str) -> None:
     """Neither its own output nor a program that it runs may touch the pipes between worker and process."""
-    await floor.hire(app, app_refs=REFS, concurrency=1)
+    await floor.hire(app, apps=REFS, concurrency=1)
     for number in range(3):
         job = await floor.run(kind, {"n": number})
         assert job.state is JobState.SUCCEEDED, job.error
@@ -122,7 +122,7 @@ async def test_the_end_of_a_handler_means_the_same_as_on_the_loop(
 
 async def test_a_timeout_really_ends_the_process(floor: Floor, tmp_path: Path) -> None:
     """It computes without ever looking up; the next job has a process all the same."""
-    await floor.hire(app, app_refs=REFS, concurrency=1)
+    await floor.hire(app, apps=REFS, concurrency=1)
     job = await floor.run("process.spin", {"folder": str(tmp_path)})
     assert (job.state, job.reason, job.attempts) == (JobState.DEAD, "attempts", 1)
     assert job.error is not None
@@ -134,7 +134,7 @@ async def test_a_timeout_really_ends_the_process(floor: Floor, tmp_path: Path) -
 
 async def test_a_cancelled_job_ends_its_process_and_no_other(floor: Floor, tmp_path: Path) -> None:
     """The neighbour in another process does not notice."""
-    await floor.hire(app, app_refs=REFS)
+    await floor.hire(app, apps=REFS)
     folder = {"folder": str(tmp_path)}
     ids = [await floor.submit("process.gate", folder), await floor.submit("process.gate", folder)]
     await wait_until(lambda: len(notes(tmp_path)) == 2, "both run")
@@ -149,7 +149,7 @@ async def test_a_cancelled_job_ends_its_process_and_no_other(floor: Floor, tmp_p
 
 async def test_progress_is_seen_while_the_process_runs(floor: Floor, tmp_path: Path) -> None:
     """It travels through the worker with the next renewal."""
-    await floor.hire(app, app_refs=REFS, renew_every_s=0.1)
+    await floor.hire(app, apps=REFS, renew_every_s=0.1)
     job_id = await floor.submit("process.gate", {"folder": str(tmp_path)})
 
     async def is_seen() -> bool:
@@ -172,7 +172,7 @@ def has_ended(pid: int) -> bool:
 
 async def test_a_process_that_died_while_idle_costs_no_attempt(floor: Floor) -> None:
     """The next job has nothing to do with what killed it."""
-    await floor.hire(app, app_refs=REFS, concurrency=1)
+    await floor.hire(app, apps=REFS, concurrency=1)
     pid = (await floor.run("process.pid")).result
     os.kill(pid, signal.SIGKILL)
     await wait_until(lambda: has_ended(pid), "the idle process is dead")
@@ -183,7 +183,7 @@ async def test_a_process_that_died_while_idle_costs_no_attempt(floor: Floor) -> 
 
 async def test_signals_for_the_whole_group_do_not_end_a_handler(floor: Floor, tmp_path: Path) -> None:
     """Ctrl-C and `systemctl stop` reach every process: the worker drains, so its handlers have to go on."""
-    await floor.hire(app, app_refs=REFS)
+    await floor.hire(app, apps=REFS)
     job_id = await floor.submit("process.gate", {"folder": str(tmp_path)}, max_attempts=1)
     await wait_until(lambda: notes(tmp_path), "it runs")
     pid = notes(tmp_path)[0]["pid"]
@@ -208,7 +208,7 @@ async def test_the_current_folder_does_not_hide_our_imports(
         "def one() -> int: return 1\n"
     )
     monkeypatch.setattr(sys, "path", sys.path[:])
-    await floor.hire(load_app("local_app:app"), app_refs=("local_app:app",))
+    await floor.hire(load_app("local_app:app"), apps=("local_app:app",))
     monkeypatch.delitem(sys.modules, "local_app")
     job = await floor.run("local.one", max_attempts=1)
     assert job.state is JobState.SUCCEEDED, job.error

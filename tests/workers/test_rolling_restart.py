@@ -15,8 +15,7 @@ from workers.floor import Floor, Hired
 
 from millstream import App, Context
 from millstream_contracts import Backoff, JobState
-from millstream_ingest.config import IngestConfig
-from millstream_streams import parse_redis_url
+from millstream_ingest.settings import IngestSettings
 
 TYPE = "invoice.send"
 
@@ -162,7 +161,7 @@ async def test_a_rolling_upgrade_and_its_rollback_cost_no_job_and_no_submission_
     floor: Floor, redis_url: str, namespace: str
 ) -> None:
     """No payload that a live release takes is refused; every job succeeds, with its effect once and at no cost."""
-    config = IngestConfig(redis=parse_redis_url(redis_url), namespace=namespace, port=0)
+    config = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
     async with running_ingest(config) as ingest, promoting(floor), anyio.create_task_group() as tasks:
         fleet, clients = Fleet(floor), Clients(ingest)
         workers = [await fleet.start("old") for _ in range(3)]

@@ -6,8 +6,7 @@ import pytest
 
 from millstream import App
 from millstream_contracts import Tenant
-from millstream_streams import consumer_name, parse_redis_url
-from millstream_workers.config import WorkerConfig
+from millstream_streams import consumer_name
 from millstream_workers.errors import NoHandlersError
 from millstream_workers.service import queues_of, select_handlers
 
@@ -58,8 +57,7 @@ def test_a_misspelt_type_gets_a_suggestion(app: App) -> None:
 
 def test_a_worker_serves_every_partition_of_its_types(app: App) -> None:
     """In its own tenant only."""
-    config = WorkerConfig(redis=parse_redis_url("redis://127.0.0.1"), tenant=Tenant("acme"))
-    queues = queues_of(config, select_handlers(app, ["invoice.*"]))
+    queues = queues_of(Tenant("acme"), select_handlers(app, ["invoice.*"]))
     assert {queue.tag for queue in queues} == {
         "acme/invoice.send/00",
         "acme/invoice.print/00",

@@ -1,14 +1,26 @@
-"""What every service runs on: settings, duties, stop signals, health, and the admin server."""
+"""What every service runs on: settings, duties, stop orders, health, the admin server, and `run_service`."""
 
 from millstream_runtime.admin import AdminServer, serve_admin
+from millstream_runtime.announcing import Announcement, announce, read_announcement
 from millstream_runtime.duties import Duty, DutyResult, DutyRunner
 from millstream_runtime.duty_service import run_duties
 from millstream_runtime.errors import AdminBindError, ServiceStartError, SettingsError
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
-from millstream_runtime.masking import NO_ADDRESS, mask_path, mask_text, mask_url
-from millstream_runtime.secret import Secret
-from millstream_runtime.settings_reader import read_settings, variables_of
+from millstream_runtime.service import (
+    Service,
+    StoppedEarlyError,
+    SuitableRedis,
+    open_service,
+    prepare_process,
+    run_service,
+    suitable_redis,
+)
+from millstream_runtime.settings.fields import DAY_S, HOUR_S, HistoryUrl, ListenPort, Namespace, Port, RedisUrl, Url
+from millstream_runtime.settings.masking import NO_ADDRESS, mask_path, mask_text, mask_url
+from millstream_runtime.settings.reader import read_settings, variables_of
+from millstream_runtime.settings.secret import Secret
+from millstream_runtime.settings.service_settings import LeaseSettings, RedisSettings, ServiceSettings, Settings
 from millstream_runtime.standard_streams import hold_standard_streams
 from millstream_runtime.stopping import (
     STACK_SIGNALS,
@@ -18,13 +30,17 @@ from millstream_runtime.stopping import (
     prepare_signals,
     stop_signals,
 )
+from millstream_runtime.unwrapping import single_error, unwrapped
 from millstream_runtime.wake import Wake
 
 __all__ = [
+    "DAY_S",
+    "HOUR_S",
     "NO_ADDRESS",
     "STACK_SIGNALS",
     "AdminBindError",
     "AdminServer",
+    "Announcement",
     "Duty",
     "DutyResult",
     "DutyRunner",
@@ -33,22 +49,43 @@ __all__ = [
     "HealthCheck",
     "HealthOverview",
     "HealthReport",
+    "HistoryUrl",
+    "LeaseSettings",
+    "ListenPort",
+    "Namespace",
+    "Port",
     "Pulse",
+    "RedisSettings",
+    "RedisUrl",
     "Secret",
+    "Service",
+    "ServiceSettings",
     "ServiceStartError",
+    "Settings",
     "SettingsError",
     "StopOrders",
+    "StoppedEarlyError",
+    "SuitableRedis",
+    "Url",
     "Wake",
+    "announce",
     "heed_stop_signals",
     "hold_standard_streams",
     "ignore_late_signals",
     "mask_path",
     "mask_text",
     "mask_url",
+    "open_service",
+    "prepare_process",
     "prepare_signals",
+    "read_announcement",
     "read_settings",
     "run_duties",
+    "run_service",
     "serve_admin",
+    "single_error",
     "stop_signals",
+    "suitable_redis",
+    "unwrapped",
     "variables_of",
 ]

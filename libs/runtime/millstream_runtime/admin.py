@@ -17,6 +17,7 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 
 from millstream_contracts import Problem
+from millstream_runtime.announcing import announce
 from millstream_runtime.errors import AdminBindError
 from millstream_runtime.health import HealthReport
 from millstream_telemetry.metrics.registry import MetricRegistry
@@ -65,7 +66,7 @@ def serve_admin(
     if port is None:
         return nullcontext()
     server = AdminServer(host, port, registry=registry, report=report)
-    structlog.get_logger().info("admin", host=host, port=server.port)
+    announce("admin", host, server.port, was_chosen=port == 0)
     return server
 
 

@@ -75,22 +75,24 @@ class DutyRunner:
         retry: Backoff = RETRY,
         needs: Mapping[str, type[Exception]] = {},
         checks: Sequence[Callable[[], HealthCheck]] = (),
+        last_pass_s: float = LAST_PASS_S,
     ) -> None:
         self._needs = needs
         """What duties cannot do without, and the error by which they say that it is missing."""
         self._checks = checks
         """What else tells whether they can do their work. Called by any thread."""
+        self._last_pass_s = last_pass_s
         self._keepers = [DutyKeeper(duty, metrics, retry) for duty in duties]
 
     async def run(self, stop: anyio.Event) -> None:
-        """Run until `stop` is set. A pass that is under way is finished, or cut off after :data:`LAST_PASS_S`."""
+        """Run until `stop` is set. A pass that is under way is finished, or cut off after `last_pass_s`."""
         async with anyio.create_task_group() as tasks:
             for keeper in self._keepers:
                 tasks.start_soon(keeper.run, stop, name=keeper.name)
             await stop.wait()
             for keeper in self._keepers:
                 keeper.wake.set()
-            with anyio.move_on_after(LAST_PASS_S):
+            with anyio.move_on_after(self._last_pass_s):
                 for keeper in self._keepers:
                     await keeper.ended.wait()
             tasks.cancel_scope.cancel()
@@ -136,7 +138,7 @@ class DutyKeeper:
             elif result.more:
                 await anyio.lowlevel.checkpoint()
             else:
-                await self.wake.wait(self._sleep_s(result))
+                await self.wake.wait(self.sleep_s(result))
         self.ended.set()
 
     def check(self) -> HealthCheck:
@@ -144,6 +146,12 @@ class DutyKeeper:
         if not self._has_passed:
             return HealthCheck(self.name, ok=False, detail="no pass has ended yet")
         return HealthCheck(self.name, not self.failures.failures, self.failures.last_error)
+
+    def sleep_s(self, result: DutyResult) -> float:
+        """Return how long to sleep after a pass that went well: at most the interval, and less if it asks for that."""
+        interval_s = self._duty.interval_s * random.uniform(*_JITTER)
+        wanted_s = interval_s if result.next_in_s is None else min(result.next_in_s, interval_s)
+        return max(wanted_s, _SHORTEST_SLEEP_S)
 
     async def _pass(self) -> DutyResult | None:
         """Run the duty once; None when it failed."""
@@ -159,8 +167,3 @@ class DutyKeeper:
         self.pulse.beat()
         self._metrics.observe_pass(self.name, time.perf_counter() - started, ok=result is not None)
         return result
-
-    def _sleep_s(self, result: DutyResult) -> float:
-        interval_s = self._duty.interval_s * random.uniform(*_JITTER)
-        wanted_s = interval_s if result.next_in_s is None else min(result.next_in_s, interval_s)
-        return max(wanted_s, _SHORTEST_SLEEP_S)

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 from millstream import App
 from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings, builtin_app
-from millstream_cli.settings import WorkerSettings
 from millstream_workers.app_loader import load_app, merge_apps
-
-BUILTIN = "millstream.handlers:app"
+from millstream_workers.settings import BUILTIN, WorkerSettings
 
 
 def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App:

@@ -10,10 +10,11 @@ from msgspec.structs import asdict
 from millstream import MillstreamError
 from millstream_cli.apps import load_apps
 from millstream_cli.output import json_option, one_line_errors, print_json, print_table
-from millstream_cli.redis_access import address_of
-from millstream_cli.settings import RedisSettings, WorkerSettings, load
+from millstream_cli.settings import load
+from millstream_runtime import RedisSettings
 from millstream_streams import ANY_SERVICE, NEEDS, StoreError, StoreUnavailableError, Topology, open_broker
 from millstream_workers.errors import WorkerError
+from millstream_workers.settings import WorkerSettings
 
 
 @click.command()
@@ -73,7 +74,7 @@ def _tell(found: Topology, objections: Sequence[str], advice: Sequence[str]) -> 
 
 async def _examine(settings: RedisSettings, service: str | None) -> tuple[Topology, list[str], list[str]]:
     """Return what there is, which rights must be granted, and which could be."""
-    async with open_broker(address_of(settings), namespace=settings.namespace, patience_s=0.5) as broker:
+    async with open_broker(settings.redis, namespace=settings.namespace, patience_s=0.5) as broker:
         # The user of a service need not be able to read the configuration.
         found = await broker.probe(thorough=service is None)
         try:

@@ -5,6 +5,7 @@ not when it is killed.
 """
 
 import errno
+import os
 import signal
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +13,7 @@ from itertools import groupby
 
 import anyio
 from anyio.abc import TaskStatus
+from msgspec.structs import replace
 
 from millstream_cli.child import Child, ChildSpec, Sink, describe_exit
 from millstream_cli.errors import ChildEndedError
@@ -29,18 +31,21 @@ _HEALTHY_AFTER_S = 30.0
 
 
 @asynccontextmanager
-async def supervise(specs: Sequence[ChildSpec], sink: Sink, *, grace_s: float = 30.0) -> AsyncIterator["Supervisor"]:
+async def supervise(
+    specs: Sequence[ChildSpec], sink: Sink, *, grace_s: float = 30.0, overhear: Sink | None = None
+) -> AsyncIterator["Supervisor"]:
     """Run the children for as long as the block lasts; then stop them, stage by stage.
 
     The first SIGTERM, SIGINT or SIGHUP cancels the block, without an error, and so does a child that cannot be kept
     running. A second signal reaches the children as a second SIGTERM, by which workers hand back at once what still
     runs; a third one kills. SIGHUP is never a second one, and none where it was ignored from the start. SIGUSR1 and
-    SIGQUIT go on to the children, which show their stacks. Each child has `grace_s` to end by itself. Run it in the
-    main thread: signals are heard only there.
+    SIGQUIT go on to the children, which show their stacks. Each child has `grace_s` to end by itself. `overhear` gets
+    the lines of the children too, and goes on when the sink takes no more. Run it in the main thread: signals are heard
+    only there.
 
     Raises: ChildEndedError, after all are stopped, when a child could not be kept running.
     """
-    supervisor = Supervisor(specs, sink, grace_s)
+    supervisor = Supervisor(specs, sink, grace_s, overhear)
     with _single_error():
         async with anyio.create_task_group() as tasks:
             await tasks.start(supervisor.heed_signals)
@@ -60,19 +65,26 @@ async def supervise(specs: Sequence[ChildSpec], sink: Sink, *, grace_s: float = 
 class Supervisor:
     """What the block of `supervise` talks to."""
 
-    def __init__(self, specs: Iterable[ChildSpec], sink: Sink, grace_s: float) -> None:
+    def __init__(self, specs: Iterable[ChildSpec], sink: Sink, grace_s: float, overhear: Sink | None = None) -> None:
         self.block = anyio.CancelScope()
         """The block of `supervise`; cancelling it stops the children."""
         self.failure: ChildEndedError | None = None
         self.signals: list[signal.Signals] = []
         """Those to stop, in order."""
-        self.children = {spec.name: Child(spec, self._show) for spec in specs}
+        self.children = {spec.name: Child(spec, self._hear) for spec in specs}
+        self._overhear = overhear
         self._sink: Sink | None = sink
         self._grace_s = grace_s
 
     def pid(self, name: str) -> int | None:
         """Return a child's process id, or None while it does not run. Raises: KeyError."""
         return self.children[name].pid
+
+    def set_variable(self, name: str, variable: str, value: str) -> None:
+        """Give a child another value of a variable, from its next start on. Raises: KeyError."""
+        child = self.children[name]
+        inherited = os.environ if child.spec.env is None else child.spec.env
+        child.spec = replace(child.spec, env={**inherited, variable: value})
 
     async def wait_ready(self, *urls: str, timeout_s: float = 60.0) -> None:
         """Wait until every address answers 200. Raises: NotReadyError."""
@@ -177,6 +189,11 @@ class Supervisor:
     def _fail(self, failure: ChildEndedError) -> None:
         self.failure = self.failure or failure
         self.block.cancel()
+
+    def _hear(self, name: str, line: str) -> None:
+        if self._overhear is not None:
+            self._overhear(name, line)
+        self._show(name, line)
 
     def _show(self, name: str, line: str) -> None:
         if self._sink is None:

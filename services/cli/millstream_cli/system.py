@@ -5,7 +5,7 @@
 
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -13,12 +13,12 @@ import anyio.to_thread
 import msgspec
 from msgspec import Struct
 
+from millstream_cli.addresses import Addresses
 from millstream_cli.child import ChildSpec, Sink
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.errors import PortInUseError
-from millstream_cli.settings import RedisSettings
 from millstream_cli.supervisor import Supervisor, supervise
-from millstream_runtime.settings_reader import variables_of
+from millstream_runtime import RedisSettings, variables_of
 from millstream_streams import RedisAddress
 
 HOST = "127.0.0.1"
@@ -71,19 +71,18 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
             embedded = await anyio.to_thread.run_sync(start_embedded_redis, plan.folder)
             stack.enter_context(embedded)
         names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
-        # One that was asked for may be free yet, and must not become another's.
-        port, *admin_ports = [found for found in free_ports(len(names) + 1) if found != plan.port]
-        port = plan.port or port
-        admin = dict(zip(names[1:], admin_ports, strict=False))
         environ = _environ(plan.environ, embedded)
-        specs = [_spec(name, plan, environ, port, admin) for name in names]
-        admin_urls = {"ingest": f"http://{HOST}:{port}"} | {
-            name: f"http://{HOST}:{admin_port}" for name, admin_port in admin.items()
-        }
-        async with supervise(specs, sink, grace_s=STOP_GRACE_S) as supervisor:
-            await supervisor.wait_ready(*(f"{url}/readyz" for url in admin_urls.values()), timeout_s=READY_WITHIN_S)
+        specs = [_spec(name, plan, environ) for name in names]
+        addresses = Addresses(names)
+        async with supervise(specs, sink, grace_s=STOP_GRACE_S, overhear=addresses.hear) as supervisor:
+            found = await addresses.wait(within_s=READY_WITHIN_S)
+            for name, address in found.items():
+                # One that is started again comes back where it was: people and scrapers know that address.
+                supervisor.set_variable(name, _port_variable(name), str(address.port))
+            urls = {name: address.url for name, address in found.items()}
+            await supervisor.wait_ready(*(f"{url}/readyz" for url in urls.values()), timeout_s=READY_WITHIN_S)
             redis_url = embedded.url if embedded else plan.redis.text if plan.redis else ""
-            yield RunningSystem(supervisor, admin_urls["ingest"], redis_url, admin_urls)
+            yield RunningSystem(supervisor, urls["ingest"], redis_url, urls)
 
 
 def _environ(environ: Mapping[str, str], embedded: EmbeddedRedis | None) -> dict[str, str]:
@@ -94,18 +93,20 @@ def _environ(environ: Mapping[str, str], embedded: EmbeddedRedis | None) -> dict
     return kept | ({"MILLSTREAM_REDIS_URL": embedded.url} if embedded else {})
 
 
-def _spec(name: str, plan: SystemPlan, environ: Mapping[str, str], port: int, admin: Mapping[str, int]) -> ChildSpec:
+def _spec(name: str, plan: SystemPlan, environ: Mapping[str, str]) -> ChildSpec:
     command = name.partition("-")[0]
-    options: Sequence[str] = ("--port", str(port)) if command == "ingest" else ()
-    if command == "worker":
-        options = plan.apps
-    env = dict(environ)
-    if name in admin:
-        env["MILLSTREAM_ADMIN_PORT"] = str(admin[name])
+    options = plan.apps if command == "worker" else ()
+    # A port that is looked for here might be another's by the time the service takes it.
+    env = {**environ, _port_variable(name): str(plan.port) if command == "ingest" else "0"}
     # Workers go first: what they finish while they drain still needs the others.
     stage = 0 if command == "worker" else 1
     argv = (sys.executable, "-P", "-m", "millstream_cli.main", command, *options)
     return ChildSpec(name=name, argv=argv, env=env, stage=stage)
+
+
+def _port_variable(name: str) -> str:
+    """Return what sets the port on which a process has its health routes."""
+    return "MILLSTREAM_PORT" if name == "ingest" else "MILLSTREAM_ADMIN_PORT"
 
 
 def _check_port(port: int) -> None:

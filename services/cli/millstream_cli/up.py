@@ -9,15 +9,16 @@ import anyio
 import click
 
 from millstream import MillstreamError
-from millstream_cli.apps import BUILTIN, load_apps
+from millstream_cli.apps import load_apps
 from millstream_cli.line_printer import LinePrinter
 from millstream_cli.output import one_line_errors
-from millstream_cli.redis_access import address_of
-from millstream_cli.settings import IngestSettings, WorkerSettings, load
+from millstream_cli.settings import load
 from millstream_cli.system import SystemPlan, run_system
-from millstream_runtime.settings_reader import variables_of
+from millstream_ingest.settings import IngestSettings
+from millstream_runtime import variables_of
 from millstream_streams import NEEDS, MissingRightError, RedisAddress, StoreError, StoreUnavailableError, open_broker
 from millstream_workers.errors import WorkerError
+from millstream_workers.settings import BUILTIN, WorkerSettings
 
 DEFAULT_FOLDER = Path(".millstream")
 
@@ -40,7 +41,7 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
     load_apps(worker_settings.apps, worker_settings)  # here, so that a mistake is one line and not six starts
     plan = SystemPlan(
         folder=data / "redis",
-        redis=address_of(settings) if _names_redis(os.environ) else None,
+        redis=settings.redis if _names_redis(os.environ) else None,
         port=settings.port,
         workers=workers,
         apps=worker_settings.apps or (BUILTIN, "millstream_cli.demo.jobs:app"),

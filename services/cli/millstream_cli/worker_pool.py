@@ -7,8 +7,8 @@ import anyio
 
 from millstream_cli.child import ChildSpec
 from millstream_cli.line_printer import LinePrinter
-from millstream_cli.settings import WorkerSettings
 from millstream_cli.supervisor import supervise
+from millstream_workers.settings import WorkerSettings
 
 LONGER_THAN_GRACE_S = 5.0
 
@@ -26,6 +26,6 @@ def _spec(settings: WorkerSettings, index: int) -> ChildSpec:
     argv = (sys.executable, "-P", "-m", "millstream_cli.main", "worker", *settings.apps, *types)
     options = ("--concurrency", str(settings.concurrency), "--processes", "1")
     env = dict(os.environ)
-    if settings.admin_port is not None:
+    if settings.admin_port:
         env["MILLSTREAM_ADMIN_PORT"] = str(settings.admin_port + index)
     return ChildSpec(name=f"worker-{index + 1}", argv=(*argv, *options), env=env)

@@ -1,17 +1,14 @@
 """Runs ingest: opens its parts, serves until it is told to stop, leaves in order. The command line calls `run`."""
 
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import structlog
-import uvloop
 
 from millstream_ingest.api.app import create_app
 from millstream_ingest.api.fast_path import SubmissionDoor
 from millstream_ingest.assembly import Parts
-from millstream_ingest.config import IngestConfig
 from millstream_ingest.garbage_collection import pace_collector
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
@@ -21,10 +18,11 @@ from millstream_ingest.inspection.jobs import JobLister
 from millstream_ingest.inspection.queues import QueueSurveyor
 from millstream_ingest.inspection.waiting import SettledWaiter
 from millstream_ingest.redis_watch import RedisWatch
+from millstream_ingest.settings import IngestSettings
 from millstream_ingest.submission.batch import BatchIntake
 from millstream_ingest.submission.group_commit import ANSWER_WITHIN_S, Appender
 from millstream_ingest.submission.single import Intake
-from millstream_runtime import HealthReport, heed_stop_signals, ignore_late_signals, serve_admin
+from millstream_runtime import HealthReport, Service, announce, run_service, unwrapped
 from millstream_streams import Broker, open_broker
 from millstream_submission import Admission, TypeCatalogue
 from millstream_telemetry import (
@@ -32,78 +30,88 @@ from millstream_telemetry import (
     JobTracer,
     MetricRegistry,
     RedisMetrics,
-    configure_logs,
-    configure_tracing,
 )
 
 MAX_CONNECTIONS = 16
 """To Redis. Group commit needs a few; reads, waits and lists share the rest."""
 
+PATIENCE_S = 0.5
+"""For how long a call is repeated that Redis has refused or cut off: within a second a client shall know where it
+stands."""
+
+GRACE_S = 20.0
+"""Once the port is closed, for how long requests in hand may take to end."""
+
 Listening = Callable[[str, int], None]
 
 
-def run(config: IngestConfig) -> None:
-    """Run ingest until it is told to stop: set up logs and traces of the process, then serve.
+def run_ingest(settings: IngestSettings) -> None:
+    """Run ingest until it is told to stop.
 
+    It serves from its first moment: while Redis is away it refuses, so that clients know where they stand.
     Raises: BindError, AdminBindError, RedisTlsError, UnsuitableRedisError, TracingConfigError.
     """
-    configure_logs("ingest", config.log_level, sys.stderr)
-    tracer = JobTracer(configure_tracing("ingest"), propagation=config.trace_propagation)
-    uvloop.run(serve(config, tracer=tracer, on_listening=lambda *_: pace_collector()))
-    ignore_late_signals()
+    run_service("ingest", settings, _ingest)
 
 
-async def serve(config: IngestConfig, *, tracer: JobTracer, on_listening: Listening | None = None) -> None:
-    """Serve until it is told to stop; run it in the main thread, where signals are heard.
-
-    `on_listening` is called with host and port once requests are answered. A second signal cuts the leaving short.
-    Raises: BindError, AdminBindError, RedisTlsError, UnsuitableRedisError.
-    """
-    async with _unwrapped(), heed_stop_signals() as orders, open_parts(config, tracer=tracer) as parts:
-        await serve_parts(parts, orders.stop, orders.hurry, on_listening=on_listening)
+async def _ingest(service: Service[IngestSettings]) -> None:
+    orders = service.orders
+    async with open_parts(service.settings, tracer=service.tracer, registry=service.metrics) as parts:
+        service.report.take_over(live=parts.health.live, ready=parts.health.ready)
+        await serve_parts(parts, orders.stop, orders.hurry, on_listening=lambda *_: pace_collector())
 
 
 async def serve_parts(
-    parts: Parts, stop: anyio.Event, hurry: anyio.Event, *, on_listening: Listening | None = None
+    parts: Parts,
+    stop: anyio.Event,
+    hurry: anyio.Event,
+    *,
+    on_listening: Listening | None = None,
+    grace_s: float = GRACE_S,
 ) -> None:
-    """Serve opened parts until `stop` is set. Raises: BindError, AdminBindError."""
-    config, log = parts.config, structlog.get_logger()
-    server = HttpServer(SubmissionDoor(create_app(parts), parts), config.host, config.port)
-    async with _unwrapped(), anyio.create_task_group() as tasks:
-        with serve_admin(config.admin_host, config.admin_port, registry=parts.registry, report=parts.health):
+    """Serve opened parts until `stop` is set; `hurry` cuts the leaving short. Raises: BindError.
+
+    `on_listening` is called with host and port once requests are answered.
+    """
+    settings, log = parts.config, structlog.get_logger()
+    server = HttpServer(SubmissionDoor(create_app(parts), parts), settings.host, settings.port)
+    with unwrapped():
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(_run_until_stopped, server, stop)
             await server.wait_listening()
-            log.info("listening", host=server.host, port=server.port)
+            announce("listening", server.host, server.port, was_chosen=settings.port == 0)
             if on_listening:
                 on_listening(server.host, server.port)
             await stop.wait()
-            log.info("draining", drain_s=config.drain_s, grace_s=config.grace_s)
+            log.info("draining", drain_s=settings.drain_s, grace_s=grace_s)
             # First everybody who routes requests here has to learn that it ends; until then they are answered.
             parts.watch.leave()
-            with anyio.move_on_after(config.drain_s):
+            with anyio.move_on_after(settings.drain_s):
                 await hurry.wait()
             parts.waiter.close()
             server.stop()
-            await server.wait_ended(config.grace_s)
+            await server.wait_ended(grace_s)
             tasks.cancel_scope.cancel()
     log.info("stopped")
 
 
 @asynccontextmanager
-async def open_parts(config: IngestConfig, *, tracer: JobTracer) -> AsyncIterator[Parts]:
+async def open_parts(
+    settings: IngestSettings, *, tracer: JobTracer, registry: MetricRegistry | None = None
+) -> AsyncIterator[Parts]:
     """Open what the routes work with, and what runs behind them. Redis may be away; then all is refused.
 
     Raises: RedisTlsError, UnsuitableRedisError.
     """
-    registry = MetricRegistry()
+    registry = registry or MetricRegistry()
     metrics = IngestMetrics(registry)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_unwrapped())
+        stack.enter_context(unwrapped())
         broker = await stack.enter_async_context(
             open_broker(
-                config.redis,
-                namespace=config.namespace,
-                patience_s=config.patience_s,
+                settings.redis,
+                namespace=settings.namespace,
+                patience_s=PATIENCE_S,
                 max_connections=MAX_CONNECTIONS,
                 answer_within_s=ANSWER_WITHIN_S,
                 observer=RedisMetrics(registry),
@@ -111,9 +119,9 @@ async def open_parts(config: IngestConfig, *, tracer: JobTracer) -> AsyncIterato
         )
         background = await stack.enter_async_context(anyio.create_task_group())
         watch = RedisWatch(broker)
-        appender = Appender(broker, metrics, max_backlog_jobs=config.max_backlog_jobs, is_away=lambda: watch.is_away)
+        appender = Appender(broker, metrics, max_backlog_jobs=settings.max_backlog_jobs, is_away=lambda: watch.is_away)
         await stack.enter_async_context(appender)
-        parts = _put_together(config, broker, appender, watch, tracer, registry=registry, metrics=metrics)
+        parts = _put_together(settings, broker, appender, watch, tracer, registry=registry, metrics=metrics)
         await parts.watch.look()
         background.start_soon(parts.watch.run)
         background.start_soon(parts.waiter.run)
@@ -123,7 +131,7 @@ async def open_parts(config: IngestConfig, *, tracer: JobTracer) -> AsyncIterato
 
 
 def _put_together(
-    config: IngestConfig,
+    settings: IngestSettings,
     broker: Broker,
     appender: Appender,
     watch: RedisWatch,
@@ -133,12 +141,12 @@ def _put_together(
     metrics: IngestMetrics,
 ) -> Parts:
     catalogue = TypeCatalogue(broker.registry, registry)
-    admission = Admission(config.unknown_types)
+    admission = Admission(settings.unknown_types)
     lister, refusals = JobLister(broker), RefusalLog()
     return Parts(
-        config=config,
+        config=settings,
         broker=broker,
-        body_reader=BodyReader(config.max_batch_body_bytes),
+        body_reader=BodyReader(settings.max_batch_body_bytes),
         intake=Intake(catalogue, admission, tracer, appender, broker.views, metrics, clock=broker.clock),
         batches=BatchIntake(catalogue, admission, tracer, appender, metrics, refusals, clock=broker.clock),
         lister=lister,
@@ -159,15 +167,3 @@ async def _run_until_stopped(server: HttpServer, stop: anyio.Event) -> None:
     await server.run()
     # A server that ends by itself leaves nothing to wait for.
     stop.set()
-
-
-@asynccontextmanager
-async def _unwrapped() -> AsyncIterator[None]:
-    """Let a single error out of the groups that structured concurrency puts it in."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None

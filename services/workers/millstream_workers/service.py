@@ -10,19 +10,18 @@ from typing import Any
 import anyio
 import structlog
 
-from millstream import App
+from millstream import App, Discard, Snooze
 from millstream.handler import Handler
-from millstream_contracts import HandedBack, JobType, Queue, did_you_mean
+from millstream_contracts import DEFAULT_TENANT, HandedBack, JobType, Queue, Tenant, did_you_mean
 from millstream_runtime import (
     DutyRunner,
-    FailureLog,
     Health,
     HealthCheck,
-    HealthReport,
     Pulse,
+    Service,
     StopOrders,
-    heed_stop_signals,
-    serve_admin,
+    run_service,
+    suitable_redis,
 )
 from millstream_streams import (
     NEEDS,
@@ -32,14 +31,12 @@ from millstream_streams import (
     StoreUnavailableError,
     backoff_s,
     consumer_name,
-    open_broker,
 )
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
-from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, RedisMetrics, WorkerMetrics
+from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics
 from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.child_jobs import ChildSubmitter
-from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import NoHandlersError
 from millstream_workers.fetching.fetcher import Intake
 from millstream_workers.fetching.partition_finder import PartitionFinder
@@ -56,7 +53,10 @@ from millstream_workers.running.executor import Executor
 from millstream_workers.running.quarantine import Quarantine
 from millstream_workers.running.task_guard import guard_tasks
 from millstream_workers.running.task_pool import Runners
+from millstream_workers.settings import WorkerSettings
 
+PATIENCE_S = 5.0
+"""For how long a call is repeated that Redis does not answer."""
 LOOP_TICK_S = 0.5
 SILENT_READ_S = 15.0
 """A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
@@ -66,7 +66,8 @@ Handlers = dict[JobType, Handler[..., Any]]
 
 
 def select_handlers(app: App, patterns: Sequence[str]) -> Handlers:
-    """Return the handlers whose types match one of the shell patterns. Raises: NoHandlersError."""
+    """Return the handlers whose types match one of the shell patterns, all without any. Raises: NoHandlersError."""
+    patterns = patterns or ("*",)
     for pattern in patterns:
         if not fnmatch.filter(app.handlers, pattern):
             raise NoHandlersError(f"no handler for `{pattern}`{did_you_mean(pattern, app.handlers)}")
@@ -77,54 +78,48 @@ def select_handlers(app: App, patterns: Sequence[str]) -> Handlers:
     }
 
 
-def queues_of(config: WorkerConfig, handlers: Handlers) -> list[Queue]:
+def queues_of(tenant: Tenant, handlers: Handlers) -> list[Queue]:
     """Return the queues that hold the jobs of these handlers."""
     return [
-        Queue(config.tenant, job_type, partition)
+        Queue(tenant, job_type, partition)
         for job_type, handler in handlers.items()
         for partition in range(handler.policy.partitions)
     ]
 
 
-async def run_worker(
-    config: WorkerConfig,
-    app: App,
-    *,
-    tracer: JobTracer,
-    release: str = "",
-    abandon: Callable[[], None] | None = None,
-) -> None:
-    """Run a worker until SIGTERM or SIGINT; `abandon` ends the process beside handlers that do not end.
+def run_worker(settings: WorkerSettings, app: App, *, release: str = "") -> None:
+    """Run a worker until it is told to stop; an order to abandon ends the process beside handlers that do not end.
 
-    Raises: NoHandlersError, UnsuitableRedisError, RedisTlsError, AdminBindError.
+    Raises: NoHandlersError, UnsuitableRedisError, RedisTlsError, AdminBindError, TracingConfigError.
     """
-    handlers = select_handlers(app, config.types)
-    registry = MetricRegistry()
-    registry.register_types(handlers)
-    failures = FailureLog("connection to Redis")
-    report = HealthReport.waiting_for("workers", "redis", lambda: failures.last_error)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(serve_admin(config.admin_host, config.admin_port, registry=registry, report=report))
-        orders = await stack.enter_async_context(heed_stop_signals())
-        broker = await stack.enter_async_context(
-            open_broker(config.redis, namespace=config.namespace, observer=RedisMetrics(registry))
-        )
-        if await orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, NEEDS["worker"])) is None:
-            return
-        failures.succeeded()
-        states = await stack.enter_async_context(_opened_apps(handlers.values()))
+    handlers = select_handlers(app, settings.types)
+    run_service(
+        "workers",
+        settings,
+        partial(_work, handlers=handlers, release=release),
+        # How a handler says what becomes of its job.
+        not_errors=(Snooze, Discard),
+    )
+
+
+async def _work(service: Service[WorkerSettings], *, handlers: Handlers, release: str) -> None:
+    service.metrics.register_types(handlers)
+    async with (
+        suitable_redis(service, NEEDS["worker"], patience_s=PATIENCE_S) as redis,
+        _opened_apps(handlers.values()) as states,
+    ):
         worker = Worker(
-            config=config,
+            config=service.settings,
             handlers=handlers,
-            broker=broker,
-            registry=registry,
-            tracer=tracer,
+            broker=redis.broker,
+            registry=service.metrics,
+            tracer=service.tracer,
             states=states,
             release=release,
-            abandon=abandon,
+            abandon=service.leave,
         )
-        report.take_over(live=worker.live, ready=worker.ready)
-        await worker.run(orders)
+        service.report.take_over(live=worker.live, ready=worker.ready)
+        await worker.run(service.orders)
 
 
 @asynccontextmanager
@@ -144,7 +139,7 @@ class Worker:
     def __init__(
         self,
         *,
-        config: WorkerConfig,
+        config: WorkerSettings,
         handlers: Handlers,
         broker: Broker,
         registry: MetricRegistry,
@@ -197,18 +192,18 @@ class Worker:
                 ),
                 Admission(config.unknown_types),
                 tracer,
-                config.tenant,
+                DEFAULT_TENANT,
                 clock=broker.clock.now_s,
             ),
             states=states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, handlers, code_version=config.code_version),
         )
-        queues = queues_of(config, handlers)
+        queues = queues_of(DEFAULT_TENANT, handlers)
         self._registrar = Registrar(
             broker.registry,
             name=self.name,
-            tenant=config.tenant,
+            tenant=DEFAULT_TENANT,
             handlers=handlers,
             queues=queues,
             concurrency=config.concurrency,
@@ -229,7 +224,7 @@ class Worker:
             deliver=self._deliver,
             decline=self._decline,
         )
-        finder = PartitionFinder(broker.registry, config.tenant, handlers.keys(), known=queues, found=self._intake.add)
+        finder = PartitionFinder(broker.registry, DEFAULT_TENANT, handlers.keys(), known=queues, found=self._intake.add)
         self._duties = DutyRunner(
             [self._registrar, finder], DutyMetrics(registry, "workers"), needs={"redis": StoreUnavailableError}
         )

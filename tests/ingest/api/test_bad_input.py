@@ -11,9 +11,8 @@ import pytest
 from ingest.serving import JSON, MSGPACK, packed, pointers, problem, running_ingest
 
 from millstream_contracts import limits
-from millstream_ingest.config import IngestConfig
 from millstream_ingest.http.problems import CATALOGUE
-from millstream_streams import parse_redis_url
+from millstream_ingest.settings import IngestSettings
 
 JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("stores_nothing")
 @pytest.fixture(scope="module")
 async def ingest(redis_url):
     """Yield one ingest for all tests here: none of them may leave anything that another could see."""
-    config = IngestConfig(redis=parse_redis_url(redis_url), namespace=f"bad{secrets.token_hex(6)}", port=0)
+    config = IngestSettings(redis_url=redis_url, namespace=f"bad{secrets.token_hex(6)}", port=0)
     async with running_ingest(config) as running:
         yield running
 

@@ -14,8 +14,8 @@ from streams.seeds import commit, take_one
 from waiting import wait_until
 
 from millstream_contracts import Queue
-from millstream_ingest.config import IngestConfig
-from millstream_streams import Broker, parse_redis_url
+from millstream_ingest.settings import IngestSettings
+from millstream_streams import Broker
 
 CLIENTS = 400
 SLOW_S = 0.15
@@ -23,9 +23,9 @@ SLOW_S = 0.15
 
 
 @pytest.fixture
-async def ingest(link: FaultProxy, config: IngestConfig) -> AsyncIterator[Ingest]:
+async def ingest(link: FaultProxy, config: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it."""
-    async with running_ingest(replace(config, redis=parse_redis_url(link.url))) as running:
+    async with running_ingest(replace(config, redis_url=link.url)) as running:
         yield running
 
 

@@ -11,20 +11,20 @@ from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_ingest import deadline
-from millstream_ingest.config import IngestConfig
 from millstream_ingest.http import refusal_log
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INTERNAL_ERROR, JOB_NOT_FOUND, OVERLOADED, STORE_FULL, STORE_UNREACHABLE
 from millstream_ingest.http.refusal_log import RefusalLog
-from millstream_streams import StoreBusyError, StoreFullError, StoreUnavailableError, open_broker, parse_redis_url
+from millstream_ingest.settings import IngestSettings
+from millstream_streams import StoreBusyError, StoreFullError, StoreUnavailableError, open_broker
 
 BATCH = {"jobs": [{"type": "email.send"}, {"type": "sms.send"}]}
 
 
 @pytest.fixture
-async def ingest(own_redis: EmbeddedRedis, config: IngestConfig) -> AsyncIterator[Ingest]:
+async def ingest(own_redis: EmbeddedRedis, config: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield an ingest over a Redis that the test may break."""
-    async with running_ingest(replace(config, redis=parse_redis_url(own_redis.url))) as running:
+    async with running_ingest(replace(config, redis_url=own_redis.url)) as running:
         yield running
 
 

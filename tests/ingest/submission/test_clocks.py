@@ -9,7 +9,7 @@ from ingest.serving import Ingest, running_ingest
 from waiting import wait_until
 
 from millstream_contracts import Queue, made_at_ms
-from millstream_ingest.config import IngestConfig
+from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker
 
 HOUR = timedelta(hours=1)
@@ -30,7 +30,7 @@ def skew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tim
 
 
 @pytest.fixture
-async def wrong(skew: timedelta, broker: Broker, config: IngestConfig) -> AsyncIterator[Ingest]:
+async def wrong(skew: timedelta, broker: Broker, config: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield an ingest on that machine."""
     async with running_ingest(config) as running:
         yield running

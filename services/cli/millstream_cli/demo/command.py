@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from millstream import Client, MillstreamError
-from millstream_cli.apps import BUILTIN
 from millstream_cli.child import Sink
 from millstream_cli.demo.mail_sink import HOST, mail_sink, message_ids
 from millstream_cli.demo.summary import print_summary
@@ -23,6 +22,7 @@ from millstream_cli.line_printer import LinePrinter
 from millstream_cli.output import one_line_errors
 from millstream_cli.system import RunningSystem, SystemPlan, run_system
 from millstream_contracts import Job, JobId
+from millstream_workers.settings import BUILTIN
 
 FOLDER = Path(".millstream/demo")
 LOG_NAME = "services.log"

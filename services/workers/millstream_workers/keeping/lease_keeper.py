@@ -20,8 +20,8 @@ from millstream_runtime import FailureLog, HealthCheck, Pulse
 from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, backoff_s, for_each_queue, open_broker
 from millstream_workers.attempt.attempt_result import Interruption
 from millstream_workers.attempt.running import Running
-from millstream_workers.config import WorkerConfig
 from millstream_workers.errors import LeaseKeeperError
+from millstream_workers.settings import WorkerSettings
 
 SAFE_SHARE_OF_LEASE = 2 / 3
 """After this part of a lease without a renewal the handler is stopped: at its end another may start."""
@@ -44,7 +44,7 @@ class Holder(Protocol):
 class LeaseKeeper:
     """Renews leases until it is closed; a context manager. `tick` is called by the loop it watches."""
 
-    def __init__(self, config: WorkerConfig, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, config: WorkerSettings, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
         self._config = config
         self._consumer = consumer
         self._loop = loop

@@ -15,8 +15,9 @@ from msgspec import inspect
 
 from millstream_contracts import did_you_mean
 from millstream_runtime.errors import SettingsError
-from millstream_runtime.masking import NO_ADDRESS, mask_path, mask_text, mask_url
-from millstream_runtime.secret import Secret
+from millstream_runtime.settings.kinds import allowed, bare, kind_of
+from millstream_runtime.settings.masking import NO_ADDRESS, mask_path, mask_text, mask_url
+from millstream_runtime.settings.secret import Secret
 
 PREFIX = "MILLSTREAM_"
 
@@ -112,14 +113,14 @@ class _Reader:
 
     def _converted(self, source: str, value: object, hint: Any, *, path: Path | None = None) -> Any:
         """Return the converted value, or UNSET when it is wrong. `path` is the file that it comes from."""
-        kind = _kind(hint)
+        kind = kind_of(hint)
         if isinstance(value, str):
             value = _prepared(value, kind)
         try:
             return msgspec.convert(value, hint, strict=False, dec_hook=_from_text)
         except (msgspec.ValidationError, ValueError):
             shown = _shown(value, kind) if path is None else f"={mask_path(path)}: its content is not shown"
-            self._problems.append(f"{source}{shown}: expected {_allowed(kind)}")
+            self._problems.append(f"{source}{shown}: expected {allowed(kind)}")
         return msgspec.UNSET
 
 
@@ -129,20 +130,8 @@ def _is_ours(name: str, value: str) -> bool:
     return not (name.endswith("_PORT") and _SERVICE_LINK_PORT.match(value))
 
 
-def _kind(hint: Any) -> inspect.Type:
-    """Return what a field holds when it is not None, its description kept."""
-    kind = inspect.type_info(hint)
-    if isinstance(kind, inspect.UnionType):
-        kind = next(member for member in kind.types if not isinstance(member, inspect.NoneType))
-    return kind
-
-
-def _bare(kind: inspect.Type) -> inspect.Type:
-    return kind.type if isinstance(kind, inspect.Metadata) else kind
-
-
 def _prepared(text: str, kind: inspect.Type) -> object:
-    match _bare(kind):
+    match bare(kind):
         case inspect.VarTupleType():
             return tuple(part.strip() for part in text.split(",") if part.strip())
         case inspect.LiteralType():
@@ -159,7 +148,7 @@ def _from_text(kind: type, value: Any) -> Any:
 
 def _shown(value: object, kind: inspect.Type) -> str:
     """Return what is shown of a wrong value behind the name of its variable or option."""
-    match _bare(kind):
+    match bare(kind):
         case inspect.CustomType(cls=cls) if cls is Secret:
             return "=***"
         case inspect.VarTupleType() if isinstance(value, tuple):
@@ -168,29 +157,3 @@ def _shown(value: object, kind: inspect.Type) -> str:
         shown = mask_url(str(value))
         return f" holds {shown}" if shown == NO_ADDRESS else f"={shown}"
     return f"={mask_text(str(value))}"
-
-
-def _allowed(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.Metadata) and kind.extra_json_schema:
-        return str(kind.extra_json_schema["description"])
-    match _bare(kind):
-        case inspect.IntType() | inspect.FloatType() as number:
-            return f"{'a whole number' if isinstance(number, inspect.IntType) else 'a number'}{_bounds(number)}"
-        case inspect.BoolType():
-            return "`true` or `false`"
-        case inspect.LiteralType(values=values):
-            return "one of " + ", ".join(f"`{value}`" for value in values)
-        case inspect.VarTupleType(item_type=item):
-            return f"{_allowed(item)}; several with commas between them"
-        case _:
-            return "a text"
-
-
-def _bounds(number: inspect.IntType | inspect.FloatType) -> str:
-    low = number.ge if number.ge is not None else number.gt
-    if low is None or number.le is None:
-        return ""
-    above = "" if number.ge is not None else "more than "
-    # Whole numbers in full: 67,108,864 and not 6.71089e+07.
-    low, high = (int(bound) if bound == int(bound) else bound for bound in (low, number.le))
-    return f" from {above}{low:,} to {high:,}"

@@ -1,15 +1,19 @@
 """The address of Redis out of the settings: the URL, with the credentials and certificates that are given beside it."""
 
+from typing import TYPE_CHECKING
+
 from msgspec.structs import replace
 
-from millstream_cli.settings import RedisSettings
 from millstream_runtime.errors import SettingsError
-from millstream_runtime.masking import mask_path
-from millstream_runtime.secret import Secret
+from millstream_runtime.settings.masking import mask_path
+from millstream_runtime.settings.secret import Secret
 from millstream_streams import RedisAddress, RedisTlsError, TlsFiles, parse_redis_url, tls_context
 
+if TYPE_CHECKING:
+    from millstream_runtime.settings.service_settings import RedisSettings
 
-def address_of(settings: RedisSettings) -> RedisAddress:
+
+def address_of(settings: "RedisSettings") -> RedisAddress:
     """Return where Redis is and how to get in. Its certificates are read.
 
     Raises: RedisUrlError; SettingsError, for settings that contradict each other and files that cannot be used.
@@ -30,7 +34,7 @@ def address_of(settings: RedisSettings) -> RedisAddress:
     )
 
 
-def _doubled(settings: RedisSettings, address: RedisAddress) -> list[str]:
+def _doubled(settings: "RedisSettings", address: RedisAddress) -> list[str]:
     both = {
         "username": settings.redis_username and address.username,
         "password": settings.redis_password and address.password,
@@ -42,7 +46,7 @@ def _doubled(settings: RedisSettings, address: RedisAddress) -> list[str]:
     ]
 
 
-def _pointless(settings: RedisSettings, address: RedisAddress, files: TlsFiles) -> list[str]:
+def _pointless(settings: "RedisSettings", address: RedisAddress, files: TlsFiles) -> list[str]:
     """Refuse what would have no effect: whoever sets it believes that it has."""
     problems = []
     if not address.tls:

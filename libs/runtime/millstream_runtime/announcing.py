@@ -1,0 +1,51 @@
+"""Says in the log where a service listens, in a form that its supervisor reads: the way to learn a port that it chose.
+
+The line is `{"event":"listening","host":"127.0.0.1","port":41234,...}` for the HTTP API, and the same with `admin` for
+the health and metrics routes.
+"""
+
+import logging
+from typing import Literal
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from millstream_telemetry import configured_logs
+from millstream_telemetry.logs.calls import logger_class
+
+# By which address of this machine a server is reached that listens on all of them.
+_REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
+
+What = Literal["listening", "admin"]
+
+
+class Announcement(Struct, frozen=True):
+    """Where a service listens, and for what."""
+
+    event: What
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Return the address for a client on this machine."""
+        host = _REACHED_BY.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def announce(event: What, host: str, port: int, *, was_chosen: bool) -> None:
+    """Log where this service listens: at `info`, and at every level when it has chosen the port itself."""
+    log = structlog.get_logger()
+    logs = configured_logs()
+    if was_chosen and logs is not None and structlog.is_configured():
+        log = structlog.wrap_logger(None, wrapper_class=logger_class(logging.INFO, logs.service))
+    log.info(event, host=host, port=port)
+
+
+def read_announcement(line: str) -> Announcement | None:
+    """Return what a log line announces; None for any other line."""
+    try:
+        return msgspec.json.decode(line, type=Announcement)
+    except (msgspec.DecodeError, UnicodeError):
+        return None

@@ -1,0 +1,152 @@
+"""Runs a service, whichever it is: logs, traces, admin server, stop orders, the wait for its Redis, and its end."""
+
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Generic, NoReturn, TypeVar
+
+import anyio
+from msgspec import Struct
+
+from millstream_runtime.admin import serve_admin
+from millstream_runtime.failure_log import FailureLog
+from millstream_runtime.health import HealthReport
+from millstream_runtime.settings.service_settings import ServiceSettings
+from millstream_runtime.standard_streams import hold_standard_streams
+from millstream_runtime.stopping import StopOrders, heed_stop_signals, ignore_late_signals, prepare_signals
+from millstream_runtime.unwrapping import unwrapped
+from millstream_streams import Broker, Needs, open_broker
+from millstream_telemetry import (
+    JobTracer,
+    MetricRegistry,
+    RedisMetrics,
+    configure_logs,
+    configure_tracing,
+    end_tracing,
+)
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+class Service(Struct, Generic[S], frozen=True, kw_only=True):
+    """What a service runs on."""
+
+    settings: S
+    tracer: JobTracer
+    metrics: MetricRegistry
+    """What `/metrics` shows."""
+    report: HealthReport
+    """What probes are answered. It says that Redis is waited for, until the service takes it over."""
+    failures: FailureLog
+    """Of the wait for Redis."""
+    orders: StopOrders
+    leave: Callable[[], NoReturn]
+    """Ends the process at once, beside threads that do not end; spans and log lines are sent before."""
+
+
+class SuitableRedis(Struct, frozen=True):
+    """A Redis on which no job gets lost, and on which this service may do all that it does."""
+
+    broker: Broker
+    was_waited_for: bool
+    """Whether it was away, or refused this service, when it was asked first."""
+    uptime_s: float
+
+
+class StoppedEarlyError(Exception):
+    """The order to stop came before Redis did, so nothing has begun that would have to end."""
+
+
+def prepare_process() -> None:
+    """Be a service from here on: neither a stray signal nor a terminal that closes ends this process. Idempotent.
+
+    Use it in the main thread, as early as can be: before settings are read, and before code of users is imported.
+    """
+    hold_standard_streams()
+    prepare_signals()
+
+
+def run_service(
+    name: str,
+    settings: S,
+    main: Callable[[Service[S]], Awaitable[None]],
+    *,
+    not_errors: tuple[type[Exception], ...] = (),
+) -> None:
+    """Run a service on uvloop until it is told to stop. In the main thread: signals are heard only there.
+
+    `main` leaves when its orders say so. Exceptions in `not_errors` are no errors of the span that they end.
+    A single error leaves as itself, not in a group.
+
+    Raises: TracingConfigError, AdminBindError, and what `main` raises.
+    """
+    prepare_process()
+    configure_logs(name, settings.log_level, sys.stderr)
+    provider = configure_tracing(name)
+    tracer = JobTracer(provider, propagation=settings.trace_propagation, not_errors=not_errors)
+
+    def leave() -> NoReturn:
+        end_tracing(provider)
+        sys.stderr.flush()
+        os._exit(0)
+
+    async def run() -> None:
+        with unwrapped():
+            async with open_service(name, settings, tracer, leave) as service:
+                await main(service)
+
+    with suppress(StoppedEarlyError):
+        anyio.run(run, backend_options={"use_uvloop": True})
+    ignore_late_signals()
+    if _has_threads_left():
+        leave()
+
+
+@asynccontextmanager
+async def open_service(
+    name: str, settings: S, tracer: JobTracer, leave: Callable[[], NoReturn]
+) -> AsyncIterator[Service[S]]:
+    """Serve the admin routes and heed stop signals for as long as the block lasts. Raises: AdminBindError."""
+    metrics, failures = MetricRegistry(), FailureLog("connection to Redis")
+    report = HealthReport.waiting_for(name, "redis", lambda: failures.last_error)
+    with serve_admin(settings.admin_host, settings.admin_port, registry=metrics, report=report):
+        async with heed_stop_signals() as orders:
+            yield Service(
+                settings=settings,
+                tracer=tracer,
+                metrics=metrics,
+                report=report,
+                failures=failures,
+                orders=orders,
+                leave=leave,
+            )
+
+
+@asynccontextmanager
+async def suitable_redis(service: Service[S], needs: Needs, *, patience_s: float) -> AsyncIterator[SuitableRedis]:
+    """Wait for Redis and for the rights to use it, as long as it takes, and yield it; close it at the end.
+
+    The order to stop ends the wait, and the service. Meanwhile the report says what is waited for. A call that Redis
+    does not answer is repeated for `patience_s`.
+
+    Raises: UnsuitableRedisError, RedisTlsError, RedisUrlError, SettingsError; StoppedEarlyError, which `run_service`
+    takes for an end in order.
+    """
+    settings, failures = service.settings, service.failures
+    observer = RedisMetrics(service.metrics)
+    async with open_broker(
+        settings.redis, namespace=settings.namespace, patience_s=patience_s, observer=observer
+    ) as broker:
+        found = await service.orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, needs))
+        if found is None:
+            raise StoppedEarlyError
+        was_waited_for = failures.failures > 0
+        failures.succeeded()
+        yield SuitableRedis(broker, was_waited_for, found.uptime_s)
+
+
+def _has_threads_left() -> bool:
+    """Whether a handler that was given up still runs in a thread, for which Python would wait."""
+    return any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate())

@@ -1,0 +1,1 @@
+"""Settings: from environment variables to one frozen Struct per service, with all that is wrong said at once."""

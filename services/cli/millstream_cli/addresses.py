@@ -1,0 +1,33 @@
+"""Learns where supervised services listen, from what they log: each takes a free port and says which."""
+
+from collections.abc import Mapping, Sequence
+
+import anyio
+
+from millstream_cli.errors import NotReadyError
+from millstream_runtime import Announcement, read_announcement
+
+
+class Addresses:
+    """Waits until each of some processes has said where its health routes are."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._missing = dict.fromkeys(names)
+        self._found: dict[str, Announcement] = {}
+        self._is_complete = anyio.Event()
+
+    def hear(self, name: str, line: str) -> None:
+        """Take note of a line of a process, if it says that; the last one counts."""
+        if found := read_announcement(line):
+            self._found[name] = found
+            self._missing.pop(name, None)
+            if not self._missing:
+                self._is_complete.set()
+
+    async def wait(self, within_s: float) -> Mapping[str, Announcement]:
+        """Return the addresses by process, once all are known. Raises: NotReadyError."""
+        with anyio.move_on_after(within_s):
+            await self._is_complete.wait()
+        if self._missing:
+            raise NotReadyError([f"{name} has not said where it listens" for name in self._missing], within_s)
+        return self._found

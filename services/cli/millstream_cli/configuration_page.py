@@ -1,0 +1,58 @@
+"""Writes docs/configuration.md out of the settings themselves: `make docs`."""
+
+from millstream_cli.settings import ClientSettings, HistorySettings
+from millstream_dispatcher.settings import DispatcherSettings
+from millstream_ingest.settings import IngestSettings
+from millstream_reaper.settings import ReaperSettings
+from millstream_runtime import LeaseSettings, RedisSettings, ServiceSettings
+from millstream_runtime.settings.page import Section, settings_page
+from millstream_workers.settings import WorkerSettings
+
+HEAD = """# Configuration
+
+<!-- Written by `make docs` from the settings of the services. Change it there. -->
+
+Services and commands read their settings from environment variables. An empty variable is an unset one. Options of a
+command win over variables: `millstream ingest --port 8081`.
+
+* **A file instead of a value.** `MILLSTREAM_REDIS_PASSWORD_FILE` names a file that holds what
+  `MILLSTREAM_REDIS_PASSWORD` would; so does each variable with `_FILE` beside it, for secrets that are mounted. Both at
+  once are refused. A variable that ends in `_FILE` by itself names a file that is used as it is.
+* **One environment for all services.** A service ignores the variables of the others. A variable that no service knows
+  stops the start, with the one that was probably meant.
+* **All at once.** What is wrong is told in one line for each variable, without secrets and without what is in files.
+  The exit code is 2.
+* **Units.** Names end in their unit: `_S` is seconds, fractions included, `_BYTES` bytes.
+
+Traces are configured by the standard `OTEL_*` variables: [telemetry.md](telemetry.md).
+"""
+
+SECTIONS = (
+    Section(
+        "Redis",
+        "Of every service, and of `millstream doctor`. [redis.md](redis.md) has addresses, TLS and logins in full.",
+        RedisSettings,
+    ),
+    Section("Every service", "Of `ingest`, `dispatcher`, `worker` and `reaper`.", ServiceSettings),
+    Section(
+        "Leases",
+        "Of `worker` and `reaper`, and the same for both: a reaper with a shorter lease would take jobs from workers "
+        "that live.",
+        LeaseSettings,
+    ),
+    Section("ingest", "Of the HTTP API.", IngestSettings),
+    Section("worker", "Of workers, and of the built-in handlers `email.send` and `report.generate`.", WorkerSettings),
+    Section("dispatcher", "Of dispatchers.", DispatcherSettings),
+    Section("reaper", "Of reapers.", ReaperSettings),
+    Section("migrate", "Of `millstream migrate`.", HistorySettings),
+    Section("Clients", "Of the commands that talk to the HTTP API: `submit`, `job`, `dead`, `queues`.", ClientSettings),
+)
+
+
+def configuration_page() -> str:
+    """Return the text of docs/configuration.md."""
+    return settings_page(HEAD, SECTIONS)
+
+
+if __name__ == "__main__":
+    print(configuration_page(), end="")

@@ -1,0 +1,95 @@
+"""What every service is started with. tests/cli/test_services.py has them as processes."""
+
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import pytest
+from waiting import wait_until
+
+from millstream_cli.embedded import start_embedded_redis
+from millstream_runtime import ServiceSettings, StoppedEarlyError, open_service, suitable_redis, unwrapped
+from millstream_streams import ANY_SERVICE
+from millstream_telemetry import JobTracer
+
+NOWHERE = "redis://127.0.0.1:9/0"
+
+
+def opened(url: str) -> Any:
+    """Return a service, not yet opened, on this Redis."""
+    return open_service("reaper", ServiceSettings(redis_url=url), JobTracer(None), lambda: None)
+
+
+async def has_failed(service: Any) -> None:
+    """Return once Redis was asked and did not answer."""
+    await wait_until(lambda: service.failures.failures > 0, "Redis was asked")
+
+
+async def test_a_service_is_unready_and_says_why_until_redis_is_there() -> None:
+    """Probes are answered from the first moment: alive, not ready, and what is missing."""
+    async with opened(NOWHERE) as service, anyio.create_task_group() as tasks:
+        assert service.report.live().ok
+        assert [check.name for check in service.report.ready().checks] == ["redis"]
+
+        async def wait() -> None:
+            with suppress(StoppedEarlyError):
+                async with suitable_redis(service, ANY_SERVICE, patience_s=0.0):
+                    pytest.fail("there is none")
+
+        tasks.start_soon(wait)
+        await has_failed(service)
+        (check,) = service.report.ready().checks
+        assert (check.ok, "127.0.0.1:9" in check.detail) == (False, True)
+        service.orders.stop.set()
+
+
+async def test_the_order_to_stop_ends_the_wait_for_redis_before_anything_has_begun() -> None:
+    """A service without Redis leaves as fast as any."""
+
+    async def stop_after_a_failure(service: Any) -> None:
+        await has_failed(service)
+        service.orders.stop.set()
+
+    async def run() -> None:
+        with unwrapped():
+            async with opened(NOWHERE) as service, anyio.create_task_group() as tasks:
+                tasks.start_soon(stop_after_a_failure, service)
+                async with suitable_redis(service, ANY_SERVICE, patience_s=0.0):
+                    pytest.fail("there is none")
+
+    with pytest.raises(StoppedEarlyError):
+        await run()
+
+
+async def test_a_redis_that_is_there_was_not_waited_for(redis_url: str) -> None:
+    """A reaper that did not wait begins without a grace for leases."""
+    async with opened(redis_url) as service, suitable_redis(service, ANY_SERVICE, patience_s=0.0) as redis:
+        assert not redis.was_waited_for
+        await redis.broker.look_at_clock()
+
+
+async def test_a_redis_that_came_later_was_waited_for(tmp_path) -> None:
+    """A reaper that waited gives workers the length of a lease: they could not renew either."""
+    with start_embedded_redis(tmp_path / "redis") as server:
+        port = server.port
+    async with opened(f"redis://127.0.0.1:{port}") as service, anyio.create_task_group() as tasks:
+
+        async def start_later() -> None:
+            await has_failed(service)
+            restarted.append(await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port))
+
+        restarted: list[Any] = []
+        tasks.start_soon(start_later)
+        async with suitable_redis(service, ANY_SERVICE, patience_s=0.0) as redis:
+            assert redis.was_waited_for
+            assert service.failures.failures == 0
+        for server in restarted:
+            server.close()
+
+
+async def test_a_single_error_leaves_its_groups_and_several_stay_together() -> None:
+    """The command line has one line for an error that it knows; a group would be a traceback."""
+    with pytest.raises(KeyError), unwrapped():
+        raise ExceptionGroup("outer", [ExceptionGroup("inner", [KeyError("x")])])
+    with pytest.raises(ExceptionGroup, match="several"), unwrapped():
+        raise ExceptionGroup("outer", [ExceptionGroup("several", [KeyError("x"), ValueError("y")])])
