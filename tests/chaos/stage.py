@@ -22,6 +22,8 @@ from waiting import wait_until
 
 from millstream_streams import Broker
 
+BUSY_WITHIN_S = 60.0
+
 Keeper = RedisKeeper | TrioKeeper | ClusterKeeper
 
 
@@ -74,7 +76,7 @@ class Stage:
             found[:] = [worker for worker in self.fleet.of("worker") if held[worker.pid] >= jobs]
             return bool(found)
 
-        await wait_until(is_any_busy, f"a worker has {jobs} jobs in its hands")
+        await wait_until(is_any_busy, f"a worker has {jobs} jobs in its hands", BUSY_WITHIN_S)
         return self.rng.choice(found)
 
     def apart(self, name: str) -> Self:
