@@ -26,7 +26,7 @@ def test_every_command_is_listed_with_what_it_does() -> None:
 
 def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:
     """The names are known without an import."""
-    assert "Did you mean 'worker'?" in run("wroker").stderr
+    assert "Did you mean 'worker'?" in run("workr").stderr
 
 
 @pytest.mark.parametrize("service", FOREIGN)
