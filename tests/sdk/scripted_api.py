@@ -1,5 +1,6 @@
 """An HTTP server on loopback that answers as the API does, or as a script says."""
 
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -48,7 +49,9 @@ class Reply(Struct, frozen=True):
         """Return the body as its content type says."""
         if isinstance(self.body, bytes):
             return self.body
-        return msgspec.json.encode(self.body) if "json" in self.content_type else msgspec.msgpack.encode(self.body)
+        return (
+            msgspec.json.encode(self.body) if "json" in self.content_type.lower() else msgspec.msgpack.encode(self.body)
+        )
 
 
 class Lost(Struct, frozen=True):
@@ -68,7 +71,7 @@ def problem(status: int, title: str, **more: Any) -> Reply:
 class ScriptedApi:
     """Takes submissions as the real API does, unless its script has a step for the request."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.script: deque[Step] = deque()
         self.stored: dict[str, dict[str, Any]] = {}
@@ -77,6 +80,8 @@ class ScriptedApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # An answer is written in two parts, and the second would wait 40 ms for the acknowledgement of the first.
+            disable_nagle_algorithm = True
 
             def handle_any(self) -> None:
                 api.handle(self)
@@ -87,7 +92,9 @@ class ScriptedApi:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
         self.thread.start()
 

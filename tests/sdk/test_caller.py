@@ -1,5 +1,7 @@
 """The retry policy, as pure decisions on a clock that the test moves."""
 
+import random
+
 import pytest
 from sdk.scripted_api import MSGPACK, Reply, job_body
 
@@ -52,6 +54,15 @@ def test_converse_waits_at_least_retry_after_when_told() -> None:
     assert 7 <= again.delay_s <= 7.1
 
 
+def test_converse_adds_the_drawn_pause_to_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that were told the same Retry-After do not come back together: the drawn pause comes on top of it."""
+    monkeypatch.setattr(random, "uniform", lambda _, upper: upper)
+    conversation = make_caller(Clock()).converse(Call(path="/x", answer=Job))
+    next(conversation)
+    pauses = [conversation.send(answer({}, 503, **{"retry-after": "2"})).delay_s for _ in range(3)]
+    assert pauses == pytest.approx([2.1, 2.2, 2.4])
+
+
 def test_converse_pauses_within_a_growing_bound_when_failing() -> None:
     """The n-th pause lies between zero and a bound that doubles from 0.1 s up to 5 s."""
     conversation = make_caller(Clock()).converse(Call(path="/x", answer=Job))
@@ -60,6 +71,33 @@ def test_converse_pauses_within_a_growing_bound_when_failing() -> None:
     bounds = [min(0.1 * 2**n, 5.0) for n in range(12)]
     assert all(0 <= pause <= bound for pause, bound in zip(pauses, bounds, strict=True))
     assert len(set(pauses)) == 12
+
+
+def test_converse_draws_each_pause_from_the_whole_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the upper end of what is drawn, the pauses are 0.1, 0.2, 0.4 s and so on, and 5 s from the seventh on."""
+    monkeypatch.setattr(random, "uniform", lambda _, upper: upper)
+    conversation = make_caller(Clock(), retry_for_s=1000).converse(Call(path="/x", answer=Job))
+    next(conversation)
+    pauses = [conversation.send(LOST).delay_s for _ in range(8)]
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
+
+
+def test_converse_makes_no_call_after_the_moment_until_which_it_is_of_use() -> None:
+    """A retry window that is open for longer does not help a call that is of use only until a moment."""
+    clock = Clock()
+    conversation = make_caller(clock, retry_for_s=100).converse(Call(path="/x", answer=Job), until=clock.now + 2)
+    clock.pass_over(next(conversation))
+    with pytest.raises(UnavailableError, match="cut"):
+        keep_failing(conversation, clock)
+    assert clock.now <= 1002.5
+
+
+def test_converse_puts_the_headers_of_a_call_before_those_of_the_client() -> None:
+    """A client's own headers go with each request, may ask for another encoding, and replace no key of a call."""
+    headers = {"accept": "application/json", "idempotency-key": "mine", "x-mine": "yes"}
+    caller = Caller("http://h", retry_for_s=1, timeout_s=1, headers=headers)
+    request = next(caller.converse(Call(path="/x", answer=Job, headers={"idempotency-key": "k"})))
+    assert request.headers == {"accept": "application/json", "idempotency-key": "k", "x-mine": "yes"}
 
 
 def test_converse_gives_up_when_the_window_after_the_first_failure_is_over() -> None:
@@ -98,10 +136,11 @@ def test_wait_polls_until_settled() -> None:
     conversation = Api(make_caller(clock)).wait("x_1", 45.0)
     first = next(conversation)
     assert first.url == "http://h/v1/jobs/x_1?wait=30"
-    assert first.answer_within_s == 40
+    assert (first.delay_s, first.answer_within_s) == (0, 40)
     clock.pass_over(first, served_s=30)
     second = conversation.send(answer(job_body(state="running")))
     assert second.url == "http://h/v1/jobs/x_1?wait=15"
+    assert second.answer_within_s == 25
     with pytest.raises(StopIteration) as end:
         conversation.send(answer(job_body(state="dead")))
     assert end.value.value.state == "dead"
@@ -126,6 +165,46 @@ def test_wait_asks_at_most_once_a_second_when_answered_at_once() -> None:
     again = conversation.send(answer(job_body()))
     assert again.delay_s == pytest.approx(0.75)
     assert again.url.endswith("?wait=9")
+    for left_s in range(8, 0, -1):
+        clock.pass_over(again, served_s=0.25)
+        again = conversation.send(answer(job_body()))
+        assert again.delay_s == pytest.approx(0.75)
+        assert float(again.url.partition("wait=")[2]) == pytest.approx(left_s, abs=0.001)
+
+
+def test_wait_looks_once_more_at_the_end_of_its_time() -> None:
+    """The pause before the last look is cut short, so that it comes when the time is over and not later."""
+    clock = Clock()
+    conversation = Api(make_caller(clock)).wait("x_1", 0.7)
+    clock.pass_over(next(conversation), served_s=0.25)
+    last = conversation.send(answer(job_body()))
+    assert last.delay_s == pytest.approx(0.45)
+    assert last.url.endswith("?wait=0")
+    clock.pass_over(last)
+    with pytest.raises(WaitTimeoutError):
+        conversation.send(answer(job_body()))
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1])
+def test_wait_holds_no_answer_back_when_there_is_no_time(timeout_s: float) -> None:
+    """A wait of no time, or of less, looks once and at once."""
+    clock = Clock()
+    conversation = Api(make_caller(clock)).wait("x_1", timeout_s)
+    request = next(conversation)
+    clock.pass_over(request, served_s=0.1)
+    assert request.url.endswith("?wait=0")
+    with pytest.raises(WaitTimeoutError):
+        conversation.send(answer(job_body(state="running")))
+
+
+def test_wait_gives_up_with_its_time_when_the_service_is_away() -> None:
+    """A lost long poll is repeated only until the wait is over, though the retry window is longer."""
+    clock = Clock()
+    conversation = Api(make_caller(clock, retry_for_s=100)).wait("x_1", 3)
+    clock.pass_over(next(conversation), served_s=0.5)
+    with pytest.raises(UnavailableError, match="cut"):
+        keep_failing(conversation, clock)
+    assert clock.now <= 1003.5
 
 
 def test_wait_asks_for_what_is_left_when_a_poll_is_lost() -> None:

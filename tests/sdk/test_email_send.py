@@ -3,24 +3,33 @@
 import base64
 import email
 import email.policy
+import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import aiosmtplib
 import anyio
+import msgspec
 import pytest
 from aiosmtpd.smtp import AuthResult, Envelope
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sdk.contexts import make_context
 from sdk.smtp_sink import SmtpSink
+from speakers import speaker
+from waiting import wait_until
 
 from millstream import Context, Dead, HandlerError
 from millstream.handlers import Attachment, Email, HandlerSettings, SmtpSettings, builtin_app, opened, send_email
+from millstream.handlers import mailer as mailer_module
+from millstream.handlers.mail_writer import write_mail
+from millstream.handlers.mailer import KEEP_IDLE_S, Mailer
 
 
 @asynccontextmanager
@@ -57,15 +66,16 @@ async def test_send_email_delivers_every_part(sink: SmtpSink, smtp: SmtpSettings
                 headers={"X-Order": "7"},
                 attachments=[
                     Attachment(filename="ü.txt", content_base64=base64.b64encode(b"\x00\xff").decode()),
+                    Attachment(filename="a.pdf", content_base64="", content_type="application/pdf"),
                 ],
             ),
             ctx,
         )
     (envelope,) = sink.mails
     message = parsed(envelope)
-    everybody = ["ann@example.org", "bob@example.org", "carl@example.org", "dora@example.org"]
-    assert (envelope.mail_from, envelope.rcpt_tos) == ("orders@example.net", everybody)
-    assert (receipt.accepted, receipt.refused) == (everybody, {})
+    recipients = ["ann@example.org", "bob@example.org", "carl@example.org", "dora@example.org"]
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("orders@example.net", recipients)
+    assert (receipt.accepted, receipt.refused) == (recipients, {})
     assert [address.display_name for address in message["To"].addresses] == ["Ann Ö.", ""]
     assert (message["From"], message["Cc"]) == ("Shop <orders@example.net>", "carl@example.org")
     assert (message["Reply-To"], message["X-Order"], message["Subject"]) == ("help@example.org", "7", "Grüße")
@@ -76,8 +86,17 @@ async def test_send_email_delivers_every_part(sink: SmtpSink, smtp: SmtpSettings
     assert html is not None
     assert plain.get_content().splitlines() == ["Hello", ".", "bye"]
     assert html.get_content().strip() == "<p>Hello</p>"
-    (attachment,) = message.iter_attachments()
+    attachment, other = message.iter_attachments()
     assert (attachment.get_filename(), attachment.get_content()) == ("ü.txt", b"\x00\xff")
+    assert attachment.get_content_type() == "application/octet-stream"
+    assert (other.get_filename(), other.get_content_type()) == ("a.pdf", "application/pdf")
+
+
+async def test_send_email_sends_one_copy_to_an_address_that_is_named_twice(sink: SmtpSink, smtp: SmtpSettings) -> None:
+    """An address in `to`, `cc` and `bcc` is one recipient."""
+    async with context_for(smtp) as ctx:
+        await send_email(mail(to=["a@example.org", "A <a@example.org>"], cc="a@example.org", bcc="a@example.org"), ctx)
+    assert sink.mails[0].rcpt_tos == ["a@example.org"]
 
 
 async def test_send_email_has_the_same_message_id_when_redelivered(sink: SmtpSink, smtp: SmtpSettings) -> None:
@@ -141,6 +160,102 @@ async def test_send_email_is_dead_when_the_content_is_refused_for_good(sink: Smt
             await send_email(mail(), ctx)
 
 
+@pytest.mark.parametrize(("answer", "error"), [("550 not you", Dead), ("451 not now", aiosmtplib.SMTPSenderRefused)])
+async def test_send_email_is_dead_when_the_sender_is_refused_for_good(
+    sink: SmtpSink, smtp: SmtpSettings, answer: str, error: type[Exception]
+) -> None:
+    """A server that refuses the sender means the mail: 5xx is final, 4xx is worth another attempt."""
+    sink.mail_answer = answer
+    async with context_for(smtp) as ctx:
+        with pytest.raises(error, match=answer[4:]):
+            await send_email(mail(), ctx)
+
+
+async def test_send_email_is_dead_when_the_server_cannot_take_the_address(sink: SmtpSink) -> None:
+    """An address beyond ASCII needs SMTPUTF8, and a server without it will never take the mail."""
+    async with sink.serving(enable_SMTPUTF8=False) as port, context_for(SmtpSettings(port=port)) as ctx:
+        with pytest.raises(Dead, match="cannot take the mail"):
+            await send_email(mail(to="jürgen@example.org"), ctx)
+
+
+async def test_mailer_uses_a_connection_again_only_when_it_was_idle_for_a_short_time(
+    sink: SmtpSink, smtp: SmtpSettings
+) -> None:
+    """A connection that was idle for `KEEP_IDLE_S` is closed, and the next mail has a fresh one."""
+    now = 1000.0
+    mailer = Mailer(smtp, clock=lambda: now)
+    envelope = write_mail(mail(), make_context("email.send").job_id, smtp.sender)
+    for idle_s, connections in ((0, 1), (KEEP_IDLE_S - 0.1, 1), (KEEP_IDLE_S, 2), (KEEP_IDLE_S - 0.1, 2)):
+        now += idle_s
+        await mailer.send(envelope.message, envelope.sender, envelope.recipients)
+        assert sink.connections == connections
+    await wait_until(lambda: len(sink.open) == 1, "the old connection to be closed")
+    await mailer.aclose()
+
+
+async def test_mailer_takes_leave_on_every_connection_when_it_closes(sink: SmtpSink, smtp: SmtpSettings) -> None:
+    """Closing says QUIT on each idle connection, calls itself by the name of this machine, and leaves none open."""
+    all_are_there = anyio.Event()
+
+    async def meet() -> None:
+        if sink.connections == 3:
+            all_are_there.set()
+        await all_are_there.wait()
+
+    sink.before_data = meet
+    async with context_for(smtp) as ctx, anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(send_email, mail(to=f"n{number}@example.org"), ctx)
+    assert (sink.connections, sink.quits, sink.names) == (3, 3, {socket.gethostname()})
+    await wait_until(lambda: not sink.open, "all connections to be closed")
+
+
+async def test_mailer_closes_although_the_server_answers_no_quit(
+    sink: SmtpSink, smtp: SmtpSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that does not answer QUIT is left after `QUIT_WITHIN_S`."""
+    monkeypatch.setattr(mailer_module, "QUIT_WITHIN_S", 0.05)
+    sink.before_quit = anyio.sleep_forever
+    with anyio.fail_after(5):
+        async with context_for(smtp) as ctx:
+            await send_email(mail(), ctx)
+    assert sink.quits == 1
+
+
+async def test_mailer_closes_although_the_server_is_gone(sink: SmtpSink) -> None:
+    """A connection that the server has closed, or breaks over QUIT, is no error at the end of a worker."""
+
+    async def hang_up() -> None:
+        for transport in sink.open:
+            transport.abort()
+
+    sink.before_quit = hang_up
+    async with sink.serving() as port, context_for(SmtpSettings(port=port)) as ctx:
+        await send_email(mail(), ctx)
+    assert sink.quits == 1
+
+
+async def test_send_email_fails_when_the_server_says_nothing() -> None:
+    """A server that accepts and does not greet costs an attempt `timeout_s`, and is not dead."""
+    with speaker(None) as port:
+        async with context_for(SmtpSettings(port=port, timeout_s=0.1)) as ctx:
+            with anyio.fail_after(5), pytest.raises(aiosmtplib.SMTPTimeoutError):
+                await send_email(mail(), ctx)
+
+
+async def test_sending_has_a_span_that_names_the_server(smtp: SmtpSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The span of a mail is a client's, and has the host and the port of the server."""
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    async with context_for(smtp) as ctx:
+        await send_email(mail(), ctx)
+    (span,) = spans.get_finished_spans()
+    assert (span.name, span.kind) == ("smtp send", trace.SpanKind.CLIENT)
+    assert span.attributes == {"server.address": "127.0.0.1", "server.port": smtp.port}
+
+
 async def test_send_email_fails_and_then_succeeds_when_refused_for_now(sink: SmtpSink, smtp: SmtpSettings) -> None:
     """4xx is an ordinary failure, after which the next attempt goes through, on a fresh connection."""
     sink.data_answer = "451 try later"
@@ -180,6 +295,12 @@ async def test_send_email_leaves_no_half_used_connection_when_cancelled(sink: Sm
     assert sink.connections == 2
 
 
+OWN_HEADERS = (
+    *("From", "Sender", "To", "Cc", "Bcc", "Reply-To", "Subject", "Date", "Message-ID", "MIME-Version"),
+    *("Content-Disposition", "Resent-To", "RESENT-FROM"),
+)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -188,6 +309,13 @@ async def test_send_email_leaves_no_half_used_connection_when_cancelled(sink: Sm
         ({"from_": "a@example.org\rX: y"}, "`from` has a line break"),
         ({"subject": "Hi\nBcc: evil@example.org"}, "`subject` has a line break"),
         ({"subject": "Hi\x00"}, "control character"),
+        ({"subject": "Hi\x7f"}, "control character"),
+        ({"headers": {"X" * 77: "a"}}, "no name of a header"),
+        *(({"headers": {name: "a"}}, "is not set there") for name in OWN_HEADERS),
+        (
+            {"attachments": [Attachment(filename="a", content_base64="", content_type="multipart/mixed")]},
+            "no content type",
+        ),
         ({"headers": {"X-A": "b\r\nBcc: evil@example.org"}}, "`headers.X-A` has a line break"),
         ({"headers": {"X-A: b\r\nBcc": "evil@example.org"}}, "no name of a header"),
         ({"headers": {"bCC": "evil@example.org"}}, "bCC is not set there"),
@@ -219,23 +347,30 @@ async def test_send_email_raises_when_the_state_is_not_ours() -> None:
         await send_email(mail(), make_context("email.send"))
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """Make a certificate for 127.0.0.1, its key in the same file."""
-    openssl = which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    path = tmp_path / "server.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", str(tmp_path / "cert.pem")]
-    subprocess.run(command, check=True, capture_output=True)
-    path.write_text(path.read_text() + (tmp_path / "cert.pem").read_text())
-    return path
-
-
 def check_login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
     """Let in whoever knows the password."""
     return AuthResult(success=data.password == b"right", handled=False)
+
+
+async def test_send_email_speaks_tls_from_the_first_byte(sink: SmtpSink, certificate: Path) -> None:
+    """With `tls` the connection is encrypted before the server greets, and its certificate is checked."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with sink.serving(tls) as port:
+        async with context_for(SmtpSettings(port=port, tls="tls", ca_file=str(certificate))) as ctx:
+            await send_email(mail(), ctx)
+        async with context_for(SmtpSettings(port=port, tls="tls", timeout_s=5)) as ctx:
+            with pytest.raises((ssl.SSLError, aiosmtplib.SMTPException, OSError)):
+                await send_email(mail(), ctx)
+    assert len(sink.mails) == 1
+
+
+async def test_send_email_sends_nothing_in_clear_when_asked_for_tls(sink: SmtpSink, smtp: SmtpSettings) -> None:
+    """With `starttls` a server that offers no encryption gets no mail."""
+    async with context_for(msgspec.structs.replace(smtp, tls="starttls")) as ctx:
+        with pytest.raises(aiosmtplib.SMTPException):
+            await send_email(mail(), ctx)
+    assert not sink.mails
 
 
 async def test_send_email_logs_in_over_tls(sink: SmtpSink, certificate: Path) -> None:

@@ -4,14 +4,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sdk.scripted_api import Connect, Reply, ScriptedApi, job_body
+from sdk.scripted_api import Connect, Reply, ScriptedApi, job_body, problem
 
-from millstream import JobFailedError, WaitTimeoutError
+from millstream import ApiError, JobFailedError, WaitTimeoutError
 
 
 async def test_get_reads_a_job_in_either_encoding(connect: Connect, api: ScriptedApi) -> None:
     """The answer is decoded by its content type, whatever was asked for."""
-    for content_type in ("application/vnd.msgpack", "application/x-msgpack", "application/json; charset=utf-8"):
+    for content_type in (
+        "application/vnd.msgpack",
+        "application/msgpack",
+        "application/x-msgpack",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+    ):
         api.script.append(Reply(200, job_body("x_1", attempts=2), content_type))
         job = await connect().get("x_1")
         assert (job.id, job.attempts, job.created_at) == ("x_1", 2, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
@@ -77,6 +83,35 @@ async def test_jobs_asks_for_what_is_given_and_returns_the_page(connect: Connect
     assert (len(page.items), page.next_cursor) == (1, "c2")
 
 
+FILTERS = {"jobs": ("type", "state", "cursor", "limit"), "dead": ("type", "cursor", "limit")}
+
+
+@pytest.mark.parametrize(("method", "names"), FILTERS.items())
+async def test_every_filter_of_a_page_is_sent(
+    connect: Connect, api: ScriptedApi, method: str, names: tuple[str, ...]
+) -> None:
+    """Each filter reaches the API under its own name, with its own value."""
+    values: dict[str, Any] = {name: 7 if name == "limit" else f"the-{name}" for name in names}
+    api.script.append(Reply(200, {"items": [], "next_cursor": None}))
+    await getattr(connect(), method)(**values)
+    assert api.received[0].path == f"/v1/{method}"
+    assert api.received[0].query == {name: [str(value)] for name, value in values.items()}
+
+
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+async def test_action_by_type_has_a_limit(connect: Connect, api: ScriptedApi, action: str) -> None:
+    """An action by type says how many dead letters it takes at most, 1,000 by default."""
+    report = Reply(200, {"done": 0, "refused": 0, "items": []})
+    api.script.extend([report, report])
+    client = connect()
+    await getattr(client, action)(type="x", limit=7)
+    await getattr(client, action)(type="x")
+    assert [request.body for request in api.received] == [
+        {"type": "x", "ids": None, "limit": 7},
+        {"type": "x", "ids": None, "limit": 1000},
+    ]
+
+
 async def test_dead_returns_a_page_of_dead_letters(connect: Connect, api: ScriptedApi) -> None:
     """Dead letters come in pages, too."""
     letter = {"id": "x_1", "type": "x", "reason": "attempts", "died_at": "2026-01-02T03:04:05Z"}
@@ -136,3 +171,10 @@ async def test_health_returns_the_document_also_when_unwell(connect: Connect, ap
     api.script.append(Reply(status, {"status": "whatever"}, "application/json"))
     assert await connect().health() == {"status": "whatever"}
     assert len(api.received) == 1
+
+
+async def test_health_raises_when_there_is_no_such_page(connect: Connect, api: ScriptedApi) -> None:
+    """Any status but 200 and 503 is no word of the service about itself."""
+    api.script.append(problem(404, "No such page"))
+    with pytest.raises(ApiError, match="No such page"):
+        await connect().health()

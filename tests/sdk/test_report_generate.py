@@ -3,9 +3,12 @@
 import csv
 import hashlib
 import os
+import stat
+from contextlib import nullcontext
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import openpyxl
 import pytest
@@ -25,6 +28,7 @@ from millstream.handlers import (
 )
 from millstream.handlers.file_keeper import file_name, keep
 from millstream.handlers.mailer import Mailer
+from millstream.handlers.table import Table
 from millstream_contracts import JobId, Progress
 
 
@@ -220,3 +224,92 @@ def test_keep_makes_files_that_others_may_read(tmp_path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_keep_takes_two_drafts_of_one_file_at_the_same_time(tmp_path: Path) -> None:
+    """A delivery that lost its lease may still be writing when the next one does: the last to end is kept whole."""
+
+    def write_beside_another(file: BinaryIO) -> None:
+        file.write(b"outer ")
+        keep(str(tmp_path), "a", lambda other: other.write(b"inner") and None)
+        file.write(b"end")
+
+    kept = keep(str(tmp_path), "a", write_beside_another)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"outer end"
+    assert (kept.bytes, kept.sha256) == (9, hashlib.sha256(b"outer end").hexdigest())
+
+
+def open_descriptors() -> int:
+    """Return how many files this process has open, where the system tells."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+def test_keep_moves_a_file_only_when_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content is synced before the file gets its name, and the folder after it: a power cut leaves no half."""
+    steps: list[tuple[str, bool, int]] = []
+    place = tmp_path / "a"
+
+    def note(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        steps.append((kind, place.exists(), os.fstat(descriptor).st_size if kind == "file" else 0))
+
+    monkeypatch.setattr(os, "fsync", note)
+    before = open_descriptors()
+    keep(str(tmp_path), "a", lambda file: file.write(b"content") and None)
+    assert steps == [("file", False, 7), ("folder", True, 0)]
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("Q1 2026", "Q1-2026"), ("", "report"), ("..", "report"), ("-a-", "a"), (".hidden", "hidden"), ("ü/ö", "ü-ö")],
+)
+def test_file_name_keeps_what_it_may(name: str, start: str) -> None:
+    """What a file name cannot have becomes a dash, and a name of nothing else is `report`."""
+    assert file_name(name, JobId("r_1"), "csv") == f"{start}-r_1.csv"
+
+
+def test_report_writes_one_file_for_a_format_that_is_named_alone_or_twice(ctx: Context) -> None:
+    """`format` is for one, `formats` for several in its place, each of them once."""
+    one = generate_report(Report(rows=[{"a": 1}], format="xlsx"), ctx)
+    several = generate_report(Report(rows=[{"a": 1}], format="xlsx", formats=["csv", "csv"]), ctx)
+    assert [file.format for file in (*one, *several)] == ["xlsx", "csv"]
+
+
+def test_report_is_done_at_a_hundred_when_it_has_no_rows(reporting: ReportContext) -> None:
+    """The last progress is always 100."""
+    generate_report(Report(columns=["a"], rows=[]), reporting.ctx)
+    assert reporting.noted == [Progress(100, "done")]
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_report_is_dead_when_a_row_has_too_few_or_too_many_cells(ctx: Context, cells: int) -> None:
+    """A list has one cell for each column."""
+    with pytest.raises(Dead, match=rf"`rows\[1\]` has {cells} cells for 2 columns"):
+        generate_report(Report(columns=["a", "b"], rows=[[1, 2], [1] * cells]), ctx)
+
+
+def test_workbook_has_its_header_frozen(ctx: Context) -> None:
+    """The column names stay in sight when the sheet is scrolled."""
+    (file,) = generate_report(Report(rows=[{"a": 1}], format="xlsx"), ctx)
+    book = openpyxl.load_workbook(file.path)
+    assert book["Report"].freeze_panes == "A2"
+    book.close()
+
+
+@pytest.mark.parametrize(("columns", "rows", "fits"), [(1, 1_048_576, False), (16_385, 0, False), (16_384, 0, True)])
+def test_workbook_is_dead_beyond_what_a_sheet_can_hold(columns: int, rows: int, fits: bool) -> None:
+    """A sheet has 1,048,576 rows with the header, and 16,384 columns."""
+    table = Table([f"c{number}" for number in range(columns)], [[None] * columns] * rows)
+    with nullcontext() if fits else pytest.raises(Dead, match="a sheet holds 1048575 rows"):
+        table_writer.write_xlsx(table, lambda _: None, BytesIO())
+
+
+def test_workbook_refuses_one_row_too_many_and_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header counts as a row: 1,048,575 rows fit under it, shown with a sheet that holds three rows."""
+    monkeypatch.setattr(table_writer, "XLSX_MAX_ROWS", 3)
+    table_writer.write_xlsx(Table(["a"], [[1], [2]]), lambda _: None, BytesIO())
+    with pytest.raises(Dead, match="a sheet holds 2 rows"):
+        table_writer.write_xlsx(Table(["a"], [[1], [2], [3]]), lambda _: None, BytesIO())

@@ -66,6 +66,21 @@ async def test_action_is_not_repeated_when_the_answer_is_lost(connect: Connect, 
     assert len(api.received) == 1
 
 
+async def test_retry_is_not_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
+    """The job may have run and failed since: doing it again would be another retry."""
+    api.script.append(Lost())
+    with pytest.raises(UnavailableError, match="may have been carried out"):
+        await connect().retry("x_1")
+    assert len(api.received) == 1
+
+
+async def test_cancel_is_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
+    """To cancel twice is to cancel once."""
+    api.script.append(Lost())
+    await connect().cancel("x_1")
+    assert [request.path for request in api.received] == ["/v1/jobs/x_1/cancel"] * 2
+
+
 async def test_action_is_repeated_when_surely_not_done(connect: Connect, api: ScriptedApi) -> None:
     """503 promises that nothing was done, so even a bulk action is sent again."""
     api.script.extend([FULL, Reply(200, {"done": 1, "refused": 0, "items": []})])

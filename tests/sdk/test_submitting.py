@@ -10,7 +10,7 @@ import pytest
 from opentelemetry import context, trace
 from sdk.scripted_api import Connect, Received, Reply, ScriptedApi, problem
 
-from millstream import InvalidError, UnavailableError
+from millstream import InvalidError, SyncClient, UnavailableError
 from millstream.new_job import NewJob
 from millstream_contracts import Backoff, limits
 
@@ -84,6 +84,27 @@ async def test_submit_names_options_as_the_api_does_when_given(connect: Connect,
 
 
 @pytest.mark.parametrize(
+    ("span", "seconds"), [(timedelta(days=1, milliseconds=500), 86_400.5), (timedelta(microseconds=-1), -1e-6), (7, 7)]
+)
+@pytest.mark.parametrize(
+    ("option", "name"), [("delay", "delay_s"), ("expires_in", "expires_in_s"), ("timeout", "timeout_s")]
+)
+async def test_submit_sends_spans_in_seconds(
+    api: ScriptedApi, option: str, name: str, span: timedelta | float, seconds: float
+) -> None:
+    """A span of time, given as a number or as a timedelta of any length, goes out in seconds."""
+    with SyncClient(api.url) as client:
+        client.submit("x", None, **{option: span})
+    assert api.received[0].body[name] == seconds
+
+
+async def test_submit_leaves_out_an_option_that_is_none(connect: Connect, api: ScriptedApi) -> None:
+    """None is the same as an option that was not given."""
+    await connect().submit("x", 1, delay=None, tags=None, priority=None)
+    assert api.received[0].body == {"type": "x", "payload": 1}
+
+
+@pytest.mark.parametrize(
     ("payload", "sent"),
     [
         (Invoice(1, datetime(2026, 1, 1, tzinfo=UTC)), {"invoice_id": 1, "due": "2026-01-01T00:00:00Z"}),
@@ -100,7 +121,14 @@ async def test_submit_encodes_payload_when_of_any_kind(
     assert api.received[0].body["payload"] == sent
 
 
-@pytest.mark.parametrize("payload", [object(), {"n": 2**70}])
+def endless() -> list[Any]:
+    """Return a list that contains itself."""
+    items: list[Any] = []
+    items.append(items)
+    return items
+
+
+@pytest.mark.parametrize("payload", [object(), {"n": 2**70}, "\ud83d", endless()])
 async def test_submit_raises_type_error_when_payload_has_no_encoding(
     connect: Connect, api: ScriptedApi, payload: Any
 ) -> None:
@@ -138,8 +166,6 @@ async def test_submit_raises_when_key_cannot_be_a_header(connect: Connect, api: 
 
 async def test_submit_sends_traceparent_when_a_span_is_current(api: ScriptedApi) -> None:
     """The job joins the trace of whoever submits it."""
-    from millstream import SyncClient
-
     ids = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=trace.TraceFlags(1))
     token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids)))
     try:
@@ -187,6 +213,12 @@ async def test_submit_many_sends_nothing_when_empty(connect: Connect, api: Scrip
     assert not api.received
 
 
+@pytest.fixture
+def two_jobs_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a request of several jobs take two of them."""
+    monkeypatch.setattr(limits, "MAX_BATCH_JOBS", 2)
+
+
 async def test_submit_many_splits_when_over_the_batch_limit(connect: Connect, api: ScriptedApi) -> None:
     """Above 10,000 jobs there are more requests, and the receipt numbers the jobs through."""
     api.script.extend([accept_batch, accept_batch])
@@ -196,14 +228,41 @@ async def test_submit_many_splits_when_over_the_batch_limit(connect: Connect, ap
     assert [item.index for item in receipt.items] == list(range(10_001))
 
 
+@pytest.mark.usefixtures("two_jobs_a_request")
+async def test_submit_many_has_one_key_for_each_request_and_keeps_it(connect: Connect, api: ScriptedApi) -> None:
+    """The requests of one call have a fresh key in common, numbered from the second on, also when repeated."""
+    full = problem(503, "Full", headers={"Retry-After": "0"})
+    api.script.extend([accept_batch, full, accept_batch, accept_batch])
+    client = connect()
+    await client.submit_many("x", range(5))
+    first, *others = (request.headers["idempotency-key"] for request in api.received)
+    assert others == [f"{first}.1", f"{first}.1", f"{first}.2"]
+    api.script.append(accept_batch)
+    await client.submit_many("x", range(2))
+    assert api.received[-1].headers["idempotency-key"] not in {first, "k"}
+
+
+@pytest.mark.usefixtures("two_jobs_a_request")
+@pytest.mark.parametrize("status", [422, 429])
 async def test_submit_many_keeps_what_was_stored_when_a_later_request_is_refused(
-    connect: Connect, api: ScriptedApi
+    connect: Connect, api: ScriptedApi, status: int
 ) -> None:
-    """Once jobs are stored, a refusal is the problem of the others and no exception that hides the ids."""
-    api.script.extend([accept_batch, problem(429, "Over quota", headers={"Retry-After": "3600"})])
-    receipt = await connect().submit_many("x", range(10_002))
-    assert (receipt.accepted, receipt.rejected) == (10_000, 2)
-    assert [(item.index, item.status) for item in receipt.items[-2:]] == [(10_000, 429), (10_001, 429)]
+    """A refusal after the first request is the problem of its jobs: no exception hides ids, and the rest is sent."""
+    api.script.extend([accept_batch, problem(status, "No", headers={"Retry-After": "3600"}), accept_batch])
+    receipt = await connect().submit_many("x", range(5))
+    assert (receipt.accepted, receipt.rejected) == (3, 2)
+    assert [item.index for item in receipt.items] == list(range(5))
+    assert [item.status for item in receipt.items] == [202, 202, status, status, 202]
+    assert [item.id for item in receipt.items] == ["x_0", "x_1", None, None, "x_0"]
+
+
+async def test_submit_many_counts_the_jobs_that_were_refused(connect: Connect, api: ScriptedApi) -> None:
+    """The receipt counts what was accepted and what was not, whatever the service counts."""
+    refused = {"type": "about:blank", "title": "No", "status": 422}
+    items = [{"index": 0, "status": 202, "id": "x_0"}, {"index": 1, "status": 422, "problem": refused}]
+    api.script.append(Reply(207, {"accepted": 1, "rejected": 1, "items": items}))
+    receipt = await connect().submit_many("x", range(2))
+    assert (receipt.accepted, receipt.rejected) == (1, 1)
 
 
 async def test_submit_many_raises_when_the_first_request_is_refused(connect: Connect, api: ScriptedApi) -> None:
