@@ -82,7 +82,7 @@ requirements: $(UV) ## Write requirements/*.txt anew from pyproject.toml
 	$(call pin,all.txt,pyproject.toml --extra all --constraints requirements/dev.txt)
 	$(call pin,build.txt,--group build --constraints requirements/dev.txt)
 
-# Without addresses of an index: whoever installs brings their own.
+# Without addresses of an index: each machine has its own.
 define pin
 $(UV) pip compile $(2) --output-file requirements/$(1) --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --custom-compile-command 'make requirements' $(ARGS)

@@ -19,7 +19,7 @@ READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 30.0
 PROBE_WITHIN_S = 2.0
 NOWHERE = (HOST, 9)
-"""What a proxy leads to that nobody uses."""
+"""Where a proxy leads that no service uses."""
 
 # The second is what anyio 4.16 makes of a connection that uvloop loses between making it and its first use.
 NO_ANSWER = (httpx2.HTTPError, AttributeError)

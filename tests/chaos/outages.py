@@ -16,7 +16,7 @@ SHORT_S = 1.0
 LONG_S = (5.0, 30.0)
 """At least and at most, as there is time."""
 JUDGED_S = 10.0
-"""From here on it is a rate, and whoever has a heartbeat has missed one: the first tries come fast on purpose."""
+"""From here on it is a rate, and a service with a heartbeat has missed one: the first tries come fast on purpose."""
 PROBE_EVERY_S = 0.5
 PAUSE_S = 2.0
 

@@ -13,7 +13,7 @@ from millstream_streams.store.scripting import Script, load_script
 
 
 class Bug(Struct, frozen=True, kw_only=True):
-    """A mistake that somebody could make, and the promise that it breaks."""
+    """A mistake that a change could bring, and the promise that it breaks."""
 
     script: str
     right: str

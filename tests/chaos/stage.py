@@ -80,7 +80,7 @@ class Stage:
         return self.rng.choice(found)
 
     def apart(self, name: str) -> Self:
-        """Return this stage with a lot of its own, so that two who act side by side do not draw from one."""
+        """Return this stage with a random generator of its own, so that acts side by side do not draw from one."""
         other = copy.copy(self)
         other.rng = random.Random(f"{name} {self.rng.random()}")
         return other
@@ -153,7 +153,7 @@ class Stage:
 
     @asynccontextmanager
     async def redis_full(self) -> AsyncIterator[Fault]:
-        """Let Redis be at its maxmemory for as long as the block lasts. That excuses nobody: leases are kept."""
+        """Let Redis be at its maxmemory for as long as the block lasts. That is no excuse: leases are kept."""
         assert isinstance(self.redis, RedisKeeper)
         with self.journal.lasting("full", "redis") as fault:
             await self.redis.fill()

@@ -28,13 +28,13 @@ _CALM = {"appendonly": "yes", "repl-diskless-sync-delay": 0}
 
 
 class GuardedRedis(Struct, frozen=True):
-    """Servers that know no user but those of the file, and who keeps it."""
+    """Servers that know the users of the file and the administrator."""
 
     url: str
     nodes: list[Node]
 
     def refusals(self) -> list[Any]:
-        """Return what the servers have refused to anybody."""
+        """Return what the servers have refused, to any user."""
         return [entry for node in self.nodes for entry in node.ask("ACL", "LOG")]
 
 

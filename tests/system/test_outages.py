@@ -93,7 +93,7 @@ FAULTS: dict[str, tuple[Callable[[Link], None], Callable[[Link], None]]] = {
 async def test_system_outlasts_every_fault_of_redis_without_a_restart(
     link: Link, redis_binary: RedisBinary, tmp_path: Path, folder: Path
 ) -> None:
-    """503 meanwhile, with a word on when to come back; probes keep everybody alive; a long job is charged nothing.
+    """503 meanwhile, with a word on when to come back; probes keep every service alive; a long job is charged nothing.
 
     At the end a failover behind one address: the old primary stays up, as a replica.
     """
@@ -130,7 +130,7 @@ async def is_refused(http: httpx2.AsyncClient) -> bool:
 
 
 async def check_live(system: System) -> None:
-    """Check that nobody's probe asks for a restart."""
+    """Check that no probe asks for a restart."""
     async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
         for name, url in system.admin_urls.items():
             answer = await http.get(f"{url}/livez")
@@ -138,7 +138,7 @@ async def check_live(system: System) -> None:
 
 
 async def runs_on(system: System, client: Client, payload: dict[str, str]) -> None:
-    """Return when everybody is ready, and jobs that are due at once and later have run."""
+    """Return when every service is ready, and jobs that are due at once and later have run."""
     await system.wait_all_ready()
     ids = [(await client.submit("chore.count", payload, delay=delay)).id for delay in (None, 0.2)]
     assert {job.state for job in await settled(client, ids)} == {JobState.SUCCEEDED}
@@ -161,11 +161,11 @@ SERVICES = {"worker": ["system.chores:app"], "dispatcher": [], "reaper": []}
 
 async def test_services_that_wait_for_redis_say_so_and_leave_when_told(tmp_path: Path) -> None:
     """Live, unready, and why. The first process of a container that ignores SIGTERM ends by SIGKILL only."""
-    [nobody] = reserve_ports(1)
+    [dead_port] = reserve_ports(1)
     with ExitStack() as stack:
         processes = {
             name: stack.enter_context(
-                service(tmp_path, name, *apps, redis_url=f"redis://127.0.0.1:{nobody}/0", admin_port=0)
+                service(tmp_path, name, *apps, redis_url=f"redis://127.0.0.1:{dead_port}/0", admin_port=0)
             )
             for name, apps in SERVICES.items()
         }

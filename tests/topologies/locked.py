@@ -27,7 +27,7 @@ _SILENT_MS = 30_000
 
 
 class Keys(Struct, frozen=True):
-    """Who trusts whom."""
+    """The certificates of a server, its clients and their authority."""
 
     authority: Authority
     server: Pair

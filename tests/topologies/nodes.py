@@ -28,7 +28,7 @@ class Access(Struct, frozen=True):
     """How the test itself gets into a server."""
 
     ca: Path | None = None
-    """Who signs its certificate; None is a server without TLS."""
+    """The certificate of the authority that signs its own; None is a server without TLS."""
     own: Pair | None = None
     username: str | None = None
     password: str | None = None

@@ -35,7 +35,7 @@ class SentinelTrio:
 
     @property
     def primary(self) -> Node:
-        """Return whom the Sentinels call the primary, whether it lives or not. Raises: redis.RedisError."""
+        """Return the server that the Sentinels call the primary, whether it lives or not. Raises: redis.RedisError."""
         _, port = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(node for node in self.servers if node.port == int(port))
 
@@ -58,7 +58,7 @@ class SentinelTrio:
         return primary
 
     def failover(self) -> Node:
-        """Let the Sentinels swap the two, as for a planned switch; return who was primary. It goes on by itself."""
+        """Let the Sentinels swap the two, as for a planned switch; return the old primary. The switch goes on by itself."""
         self.wait_until_ready()
         primary = self.primary
         self.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
