@@ -58,7 +58,7 @@ class SentinelTrio:
         return primary
 
     def failover(self) -> Node:
-        """Let the Sentinels swap the two, as for a planned switch; return the old primary. The switch goes on by itself."""
+        """Let the Sentinels begin to swap the two, as for a planned switch. Returns: the old primary."""
         self.wait_until_ready()
         primary = self.primary
         self.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
