@@ -41,8 +41,9 @@ lint: $(INSTALLED) ## Check style, spelling and the direction of imports
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 
-types: $(INSTALLED) ## Check types
+types: $(INSTALLED) ## Check types, and that tests and benchmarks use no name that is gone
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 test: $(INSTALLED) ## Run all tests, side by side; or, in one process, what ARGS="tests/streams -k drain -x" says to pytest
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))

@@ -8,6 +8,7 @@ from typing import NoReturn
 import anyio
 from chaos.fault_proxy import Traffic
 from chaos.journal import now_ms
+from chaos.ledger import Answer
 from chaos.service import Service, Usage
 from chaos.stage import Stage
 from msgspec import Struct
@@ -119,7 +120,7 @@ def _judge_refusals(stage: Stage, begun_ms: int, ended_ms: int, how: str, second
     stage.expect(all(answer.status == 503 for answer in answers), f"ingest answered {_statuses(answers)} ({how})")
 
 
-def _statuses(answers: Sequence[object]) -> str:
+def _statuses(answers: Sequence[Answer]) -> str:
     return ", ".join(sorted({str(answer.status) for answer in answers}))
 
 

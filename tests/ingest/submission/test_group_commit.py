@@ -1,5 +1,7 @@
 """Group commit: concurrent submissions share calls, and a failed call fails only what it carried."""
 
+from typing import Any
+
 import anyio
 import pytest
 from streams.seeds import new_job
@@ -51,7 +53,7 @@ class Callers:
 
     def __init__(self, appender, queue, tasks) -> None:
         self.appender, self.queue, self.tasks = appender, queue, tasks
-        self.answers: dict[int, object] = {}
+        self.answers: dict[int, Any] = {}
 
     async def start(self, number: int, size: int = 1) -> None:
         """Submit, and let the submission get as far as it can."""
