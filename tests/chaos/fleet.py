@@ -118,7 +118,7 @@ class Fleet:
 
         async def ready() -> bool:
             assert service.is_running, f"{service.name} ended with {service.exit_code}: {service.log_lines()[-3:]}"
-            return await self.probe(service, "readyz") == 200
+            return await self.probe(service, "readyz") == 200 and (service.kind != "ingest" or service.is_listening)
 
         await wait_until(ready, f"{service.name} is ready", READY_WITHIN_S)
 

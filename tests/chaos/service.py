@@ -91,6 +91,11 @@ class Service:
         return self._urls.get(what, NOWHERE_URL)
 
     @property
+    def is_listening(self) -> bool:
+        """Return whether it has said where it serves the API."""
+        return self.url("listening") != NOWHERE_URL
+
+    @property
     def pid(self) -> int:
         """Return its process id."""
         assert self.process is not None

@@ -102,6 +102,7 @@ class GuardedSystem:
         async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
             await wait_until(lambda: _is_ready(http, log), f"{service} is ready; see {log}", _READY_S)
         if service == "ingest":
+            await wait_until(lambda: announced_url(log, "listening"), f"ingest listens; see {log}", _READY_S)
             self.url = announced_url(log, "listening") or ""
         return process
 
