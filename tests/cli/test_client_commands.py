@@ -1,15 +1,15 @@
 """What commands of the HTTP API say when they are used wrongly, or nobody answers. tests/system has them at work."""
 
 import json
+import secrets
 from collections.abc import Iterator
 
 import anyio
 import httpx2
 import pytest
-from cli.commands import NOBODY, refused, run, started_program
+from cli.commands import NOBODY, address_in, refused, run, started_program
 from leftovers import delete_namespace
 
-from millstream_cli.system import free_ports
 from millstream_streams import open_broker
 
 JOB_ID = "demo.delayed_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
@@ -114,14 +114,12 @@ def test_options_before_a_subcommand_are_not_silently_dropped():
 @pytest.fixture(scope="module")
 def url(redis_url, tmp_path_factory) -> Iterator[str]:
     """Yield the address of an API without workers."""
-    [port] = free_ports(1)
-    log, namespace = tmp_path_factory.mktemp("api") / "log", f"cli-{port}"
+    log, namespace = tmp_path_factory.mktemp("api") / "log", f"cli-{secrets.token_hex(6)}"
     settings = {"MILLSTREAM_REDIS_URL": redis_url, "MILLSTREAM_NAMESPACE": namespace}
-    with started_program("ingest", "--port", str(port), log=log, **settings) as process:
-        address = f"http://127.0.0.1:{port}"
-        while not answers(f"{address}/readyz"):
+    with started_program("ingest", "--port", "0", log=log, **settings) as process:
+        while not answers(f"{address_in(log)}/readyz"):
             assert process.poll() is None, log.read_text()
-        yield address
+        yield address_in(log)
     anyio.run(clean_up, redis_url, namespace)
 
 

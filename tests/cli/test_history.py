@@ -15,7 +15,7 @@ from topologies.postgres import find_postgres, local_postgres
 from waiting import wait_until
 from written import whole_lines
 
-from millstream_cli.system import free_ports
+from millstream_cli.embedded import free_ports
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import Broker
 

@@ -14,8 +14,7 @@ import pytest
 from cli.commands import refused, run, run_program, started_program
 from written import whole_lines
 
-from millstream_cli.embedded import start_embedded_redis
-from millstream_cli.system import free_ports
+from millstream_cli.embedded import free_ports, start_embedded_redis
 from millstream_runtime import read_announcement
 
 SERVICES = ("ingest", "dispatcher", "worker", "reaper")

@@ -12,8 +12,8 @@ import redis
 from system.running import environment, millstream
 from written import whole_lines
 
+from millstream_cli.embedded import free_ports
 from millstream_cli.parent_watch import guarded
-from millstream_cli.system import free_ports
 
 _CRASHED = "request crashed"
 """What ingest logs when it answers 500."""

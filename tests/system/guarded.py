@@ -16,9 +16,9 @@ from topologies.sentinel import sentinel_trio
 from waiting import wait_until
 
 from millstream import Client
+from millstream_cli.embedded import free_ports
 from millstream_cli.parent_watch import guarded
 from millstream_cli.redis_finder import RedisBinary
-from millstream_cli.system import free_ports
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis-acl.md"
 _READY_S = 60

@@ -16,8 +16,8 @@ from waiting import wait_until
 from written import whole_lines
 
 from millstream import Client
+from millstream_cli.embedded import free_ports
 from millstream_cli.parent_watch import guarded
-from millstream_cli.system import free_ports
 from millstream_contracts import Job
 
 TESTS = Path(__file__).parents[1]

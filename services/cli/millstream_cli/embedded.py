@@ -88,12 +88,13 @@ class EmbeddedRedis:
         self.close()
 
 
-def pick_port() -> int:
-    """Return a port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free at this moment. Another process may take one before it is used."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def start_embedded_redis(
@@ -101,7 +102,7 @@ def start_embedded_redis(
     port: int | None = None,
     *,
     binary: RedisBinary | None = None,
-    pick_port: Callable[[], int] = pick_port,
+    pick_port: Callable[[], int] = lambda: free_ports(1)[0],
 ) -> EmbeddedRedis:
     """Start a server on this data folder and return once it answers, its data loaded.
 

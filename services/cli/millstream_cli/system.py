@@ -116,12 +116,3 @@ def _check_port(port: int) -> None:
             pass
     except OSError as error:
         raise PortInUseError(port) from error
-
-
-def free_ports(count: int) -> list[int]:
-    """Return so many ports that are free at this moment."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
