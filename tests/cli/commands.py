@@ -13,8 +13,8 @@ from millstream_cli.main import main
 from millstream_cli.parent_watch import guarded
 from millstream_runtime import read_announcement
 
-NOBODY = "http://127.0.0.1:9"
-"""An address where nobody listens."""
+NO_API = "http://127.0.0.1:9"
+"""An address where nothing listens."""
 
 _OURS = ("MILLSTREAM_", "OTEL_")
 

@@ -1,6 +1,6 @@
 """Secrets stay where they were put: one is planted in every setting, and everything that comes out is searched for it.
 
-Settings and commands are enumerated, so that a new one is covered, or fails here until somebody says how to use it.
+Settings and commands are enumerated, so that a new one is covered, or fails here until its use is added.
 """
 
 import re

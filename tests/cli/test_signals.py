@@ -268,7 +268,7 @@ def _leads_nowhere(pid: int, number: int = 2) -> bool:
 async def test_a_terminal_that_went_without_a_word_does_not_end_a_service(
     start: Callable[..., Service], name: str
 ) -> None:
-    """Writing to it fails in another way than to a pipe; whoever ignores hang-ups runs on."""
+    """Writing to it fails in another way than to a pipe; a service that ignores hang-ups runs on."""
     with terminal() as (window, close):
         service = start(name, output=window, under=NOHUP)
         await wait_until(partial(_heeds_signals, service.process.pid), "it heeds signals", 60)

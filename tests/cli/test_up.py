@@ -32,7 +32,7 @@ def test_up_refuses_wrong_options_and_variables_of_any_service(tmp_path, words, 
 
 
 def test_up_says_in_one_line_that_its_folder_is_in_use(tmp_path):
-    """By which process, for whoever forgot it in another terminal."""
+    """The line names the process, which a user may have forgotten in another terminal."""
     with start_embedded_redis(tmp_path / "redis") as server:
         refused(run("up", "--data", str(tmp_path), "--port", "0"), f"pid {server.pid}", code=1)
 

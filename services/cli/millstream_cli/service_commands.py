@@ -38,7 +38,7 @@ one_line = one_line_errors(
 
 
 def service_command(run: Callable[P, None]) -> Callable[P, None]:
-    """Prepare the process before the command does anything, and turn its errors into one line each."""
+    """Prepare the process before the command runs, and turn its errors into one line each."""
 
     @wraps(run)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -94,8 +94,8 @@ def reaper() -> None:
 
 
 def load_settings(kind: type[S], **options: object) -> S:
-    """Return the settings of a service, whose address of Redis can be used. Raises: SettingsError, RedisUrlError."""
+    """Return the settings of a service, with a valid address of Redis. Raises: SettingsError, RedisUrlError."""
     settings = load(kind, os.environ, **options)
-    # Before anything is started: what is wrong with it is said once, and not by each process of a pool.
+    # Checked before anything starts: so a mistake is one line, and not one from each process of a pool.
     _ = settings.redis
     return settings
