@@ -33,8 +33,8 @@ def service_command(*errors: type[Exception]) -> Callable[[Callable[P, None]], C
 
 
 def load_settings(kind: type[S], **options: object) -> S:
-    """Return the settings of a service, whose address of Redis can be used. Raises: SettingsError, RedisUrlError."""
+    """Return the settings of a service, with a valid address of Redis. Raises: SettingsError, RedisUrlError."""
     settings = load(kind, os.environ, **options)
-    # Before anything is started: what is wrong with it is said once, and not by each process of a pool.
+    # Checked before anything starts: so a mistake is one line, and not one from each process of a pool.
     _ = settings.redis
     return settings
