@@ -1,11 +1,11 @@
-"""Sends mails over a few SMTP connections that are kept for the next mail, one mail at a time on each.
+"""Sends mails over a small pool of SMTP connections, one mail at a time on each.
 
-A connection on which anything went wrong, or that was cut off in the middle, is never used again.
+A connection on which an error or a cancellation occurred is never used again.
 """
 
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
 
@@ -15,27 +15,29 @@ from opentelemetry import trace
 
 from millstream.handlers.settings import SmtpSettings
 
-# Servers drop idle clients after minutes. One that was idle for less is surely still welcome.
-_KEEP_IDLE_S = 5.0
+KEEP_IDLE_S = 5.0
+"""How long an idle connection is kept. Servers close idle connections only after minutes."""
 
-_QUIT_WITHIN_S = 2.0
+QUIT_WITHIN_S = 2.0
+"""How long the server may take to answer QUIT."""
 
 
 class Mailer:
     """A small pool of connections to one server. It belongs to one event loop."""
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._clock = clock
         self._slots = anyio.Semaphore(settings.connections)
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
 
     @property
     def sender(self) -> str:
-        """Who a mail is from that does not say."""
+        """The sender of mails without a `from`."""
         return self._settings.sender
 
     async def send(self, message: EmailMessage, sender: str, recipients: list[str]) -> dict[str, str]:
-        """Send one mail. Returns: the recipients that the server refused, with its words, if it took any.
+        """Send one mail. Returns: the refused recipients with the answers of the server, if it accepted others.
 
         Raises: aiosmtplib.SMTPException, OSError.
         """
@@ -50,10 +52,10 @@ class Mailer:
         return {address: f"{answer.code} {answer.message}" for address, answer in refused.items()}
 
     async def aclose(self) -> None:
-        """Take leave of the server on every idle connection."""
+        """Say QUIT on every idle connection, and close it."""
         while self._idle:
             smtp, _ = self._idle.pop()
-            with anyio.move_on_after(_QUIT_WITHIN_S), suppress(aiosmtplib.SMTPException):
+            with anyio.move_on_after(QUIT_WITHIN_S), suppress(aiosmtplib.SMTPException):
                 await smtp.quit()
             smtp.close()
 
@@ -68,14 +70,14 @@ class Mailer:
             unharmed = True
         finally:
             if unharmed and smtp.is_connected:
-                self._idle.append((smtp, time.monotonic()))
+                self._idle.append((smtp, self._clock()))
             else:
                 smtp.close()
 
     def _take_idle(self) -> aiosmtplib.SMTP | None:
         while self._idle:
             smtp, since = self._idle.pop()
-            if smtp.is_connected and time.monotonic() - since < _KEEP_IDLE_S:
+            if smtp.is_connected and self._clock() - since < KEEP_IDLE_S:
                 return smtp
             smtp.close()
         return None
@@ -87,7 +89,7 @@ class Mailer:
             port=settings.port,
             username=settings.username,
             password=settings.password,
-            # The library's default asks DNS for the full name, which can hang where there is no DNS.
+            # The default of the library asks DNS for the full name, which can hang without DNS.
             local_hostname=socket.gethostname(),
             timeout=settings.timeout_s,
             use_tls=settings.tls == "tls",
