@@ -65,6 +65,10 @@ class OddText(str):
         """Fail."""
         raise Panic
 
+    def replace(self, *_: Any, **__: Any) -> str:
+        """Fail."""
+        raise Panic
+
 
 class TextOfOddText:
     """A value whose text is an OddText."""

@@ -7,8 +7,8 @@ from shutil import which
 from typing import Any
 
 import pytest
-from sdk.scripted_api import Connect, Either, ScriptedApi
-from sdk.smtp_sink import SmtpSink
+from sdk.client.scripted_api import Connect, Either, ScriptedApi
+from sdk.handlers.smtp_sink import SmtpSink
 
 from millstream import Client, SyncClient
 from millstream.handlers import SmtpSettings

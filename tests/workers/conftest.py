@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from chaos.fault_proxy import FaultProxy
 from streams.audit import audit
 from workers.floor import Floor, open_floor
 from workers.plant import Plant, open_plant
 
-from millstream_streams import Broker
+from millstream_streams import Broker, parse_redis_url
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +18,14 @@ def short_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("millstream_workers.keeping.lease_keeper._POLL_S", 0.02)
         yield
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[FaultProxy]:
+    """Yield a way to the Redis of the run that can be broken."""
+    (address,) = parse_redis_url(redis_url).hosts
+    async with FaultProxy(address) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A shop floor: workers inside of a test, and jobs for them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -26,8 +26,10 @@ from millstream_contracts import (
 from millstream_runtime import StopOrders
 from millstream_streams import Broker, NewJob, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry
-from millstream_workers.service import Worker, select_handlers
+from millstream_workers.assembly import Assembly
+from millstream_workers.service import select_handlers
 from millstream_workers.settings import WorkerSettings
+from millstream_workers.worker import Worker
 
 
 def queue_of_type(job_type: str, partition: int = 0) -> Queue:
@@ -40,13 +42,13 @@ class Hired:
 
     def __init__(self, worker: Worker, metrics: MetricRegistry) -> None:
         self.worker = worker
-        self.name = worker.name
-        self._metrics = metrics
+        self.name = worker.parts.name
+        self.metrics = metrics
         self.is_running = True
         self.is_gone = anyio.Event()
         """Set when its connections are closed as well."""
         self.crash: BaseExceptionGroup[Exception] | None = None
-        """What ended it, if that was not its own wish."""
+        """What ended it, if it did not leave by itself."""
         self.orders = StopOrders()
         self.scope = anyio.CancelScope()
 
@@ -60,13 +62,13 @@ class Hired:
         finally:
             self.is_running = False
             # A worker closes these itself, unless it is cancelled, as only a test does.
-            await self.worker._reader.close()
-            await self.worker._processes.close()
+            await self.worker.parts.reader.close()
+            await self.worker.parts.processes.close()
 
     def attempts(self, job_type: str, outcome: str) -> float:
         """Return how many deliveries it has counted by this outcome."""
         labels = {"type": job_type, "outcome": outcome}
-        return self._metrics.get_sample_value("millstream_job_attempts_total", labels) or 0.0
+        return self.metrics.get_sample_value("millstream_job_attempts_total", labels) or 0.0
 
 
 class Floor:
@@ -78,8 +80,25 @@ class Floor:
         self._redis_url = redis_url
         self._tasks = tasks
 
-    async def hire(self, app: App, *, tracer: JobTracer | None = None, **settings: Any) -> Hired:
-        """Start a worker; return once it is on the list."""
+    async def hire(self, app: App, **settings: Any) -> Hired:
+        """Start a worker, as `launch` does; return once it is on the list."""
+        hired = await self.launch(app, **settings)
+
+        async def is_listed() -> bool:
+            return hired.name in {worker.name for worker in await self.broker.registry.workers()}
+
+        await wait_until(is_listed, "the worker beats")
+        return hired
+
+    async def launch(
+        self,
+        app: App,
+        *,
+        tracer: JobTracer | None = None,
+        abandon: Callable[[], None] | None = None,
+        **settings: Any,
+    ) -> Hired:
+        """Start a worker with these settings, and do not wait for it."""
         config = WorkerSettings(
             **{
                 "redis_url": self._redis_url,
@@ -88,16 +107,17 @@ class Floor:
                 **settings,
             }
         )
-        hired: Hired = await self._tasks.start(self._run, app, config, tracer or JobTracer(None))
-
-        async def is_listed() -> bool:
-            return hired.name in {worker.name for worker in await self.broker.registry.workers()}
-
-        await wait_until(is_listed, "the worker beats")
+        hired: Hired = await self._tasks.start(self._run, app, config, tracer or JobTracer(None), abandon)
         return hired
 
     async def _run(
-        self, app: App, config: WorkerSettings, tracer: JobTracer, *, task_status: TaskStatus[Hired]
+        self,
+        app: App,
+        config: WorkerSettings,
+        tracer: JobTracer,
+        abandon: Callable[[], None] | None,
+        *,
+        task_status: TaskStatus[Hired],
     ) -> None:
         handlers = select_handlers(app, config.types)
         metrics = MetricRegistry()
@@ -106,8 +126,8 @@ class Floor:
             broker = await stack.enter_async_context(open_broker(config.redis, namespace=config.namespace))
             apps = {handler.app for handler in handlers.values()}
             states = {one: await stack.enter_async_context(one.running()) for one in apps}
-            worker = Worker(
-                config=config,
+            assembly = Assembly(
+                settings=config,
                 handlers=handlers,
                 broker=broker,
                 registry=metrics,
@@ -115,6 +135,7 @@ class Floor:
                 states=states,
                 release="1.2.3",
             )
+            worker = Worker(config, assembly.build(), abandon=abandon)
             hired = Hired(worker, metrics)
             self.hired.append(hired)
             task_status.started(hired)
@@ -127,12 +148,24 @@ class Floor:
             if hired.crash is not None:
                 raise hired.crash
 
+    def recount(self) -> None:
+        """Fail when a worker holds what it has no more use for: leases, slots or claims that nothing accounts for."""
+        for hired in (one for one in self.hired if one.crash is None and not one.orders.abandon.is_set()):
+            parts = hired.worker.parts
+            assert len(parts.executor.running) <= parts.slots.busy <= 2 * parts.slots.limit
+            if not hired.orders.stop.is_set():
+                accounted = parts.slots.busy + parts.pipeline.committer.backlog
+                assert len(parts.leases._held) <= accounted, "a lease is kept that no job and no outcome needs"
+            elif hired.is_gone.is_set():
+                assert (parts.slots.busy, parts.slots.claims) == (0, 0), "a slot was not given back"
+
     async def close(self) -> None:
-        """Send all workers away, without a good-bye."""
+        """Send all workers away, without a good-bye. What each of them holds by then must be accounted for."""
+        self.recount()
         for hired in self.hired:
             hired.scope.cancel()
         for hired in self.hired:
-            await hired.is_gone.wait()
+            await wait_until(hired.is_gone.is_set, f"{hired.name} is gone")
 
     async def submit(self, job_type: str, payload: Any = None, **options: Any) -> JobId:
         """Store one job. Takes the options of a spec, and `priority`, `partition` and `delay_ms`."""

@@ -340,21 +340,21 @@ async def bound(ctx: Context) -> list[bool]:
 
 
 class OddDiscard(Discard):
-    """A wish that does not set what a wish has."""
+    """A request that does not set what a request has."""
 
     def __init__(self) -> None:
         pass
 
 
 class OddSnooze(Snooze):
-    """A wish with seconds that are none."""
+    """A request with seconds that are none."""
 
     def __init__(self, delay_s: Any) -> None:
         self.delay_s = delay_s
 
 
 class OddReason(Dead):
-    """A wish whose reason cannot be had."""
+    """A request whose reason cannot be had."""
 
     @property
     def reason(self) -> Any:

@@ -137,7 +137,7 @@ class Plant:
             if machine.process.poll() is None:
                 machine.send(signal.SIGCONT)
                 machine.process.kill()
-            machine.process.wait()
+            machine.process.wait(timeout=20.0)
 
 
 def _environment(settings: dict[str, Any]) -> dict[str, str]:

@@ -49,7 +49,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class AccountClosed(Dead):
-    """A wish with a name of the user's own."""
+    """A request with a name of the user's own."""
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def defiant(work: Work, ctx: Context) -> int:
 
 @app.job("stubborn")
 def stubborn(work: Work, ctx: Context) -> int:
-    """Run in a thread until it may end, whoever wants it to stop."""
+    """Run in a thread until it may end, also when it is stopped."""
     work.note(ctx, "started")
     while not work.may_end:
         time.sleep(LOOK_EVERY_S)

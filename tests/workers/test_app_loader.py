@@ -64,7 +64,7 @@ def test_user_code_comes_last_on_the_path(folder: Path) -> None:
     ],
 )
 def test_a_wrong_reference_is_told_in_one_line(folder: Path, ref: str, hint: str) -> None:
-    """It ends on somebody's terminal."""
+    """It is read in a terminal."""
     write(folder, "shop_d.py", "from millstream import App\napp = App('shop')\nnumber = 1\n")
     with pytest.raises(AppLoadError) as caught:
         load_app(ref)

@@ -97,7 +97,7 @@ async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) 
 
 
 async def test_a_child_of_an_unknown_type_is_refused(floor: Floor) -> None:
-    """As over HTTP: it would wait for ever in a queue that nobody works on, and no error would reach anyone."""
+    """As over HTTP: it would wait for ever in a queue without a worker, and no error would be seen."""
     await floor.hire(family())
     job = await floor.run("stranger", max_attempts=1)
     assert job.state is JobState.DEAD
@@ -130,6 +130,22 @@ async def test_a_child_is_spread_over_the_partitions_that_its_type_has_registere
     partitions = {queue_of_id(JobId(child)).partition for child in job.result}
     assert len(partitions) > 1
     assert max(partitions) < 64
+
+
+async def test_every_child_is_stored_however_many_there_are(floor: Floor) -> None:
+    """More than one call of a script takes: each is there, in the order in which it was submitted."""
+    app, count = App("test"), 2 * limits.MAX_SCRIPT_JOBS + 5
+
+    @app.job("child")
+    async def child(payload: int) -> None: ...
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> list[str]:
+        return [str(child.id) for child in await ctx.submit_many("child", range(count))]
+
+    await floor.hire(app)
+    children = [await floor.job(JobId(child)) for child in (await floor.run("parent")).result]
+    assert [child.payload for child in children] == list(range(count))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +186,7 @@ async def test_a_child_whose_queue_could_not_be_made_known_is_looked_after_when_
 ) -> None:
     """A registration that failed is made up for: what is not known is not looked after."""
     hired = await floor.hire(family())
-    registry = hired.worker._executor._submitter._queues._registry
+    registry = hired.worker.parts.executor._submitter._queues._registry
     add_queues, failed = registry.add_queues, list[object]()
 
     async def fail_once(queues: Any) -> None:

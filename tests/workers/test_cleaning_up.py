@@ -85,7 +85,7 @@ async def test_clean_up_gets_to_end(floor: Floor, stop: Callable[..., Any]) -> N
 
     hired = await floor.hire(app, grace_s=0.0, renew_every_s=0.1)
     job_id = await floor.submit("one")
-    await started.wait()
+    await wait_until(started.is_set, "it runs")
     await stop(floor, hired, job_id)
     await wait_until(lambda: "done" in told, "the clean-up has ended")
     assert told == ["rolled back", "connection closed", "told the others", "done"]
@@ -115,7 +115,7 @@ async def test_clean_up_that_takes_too_long_is_cancelled_for_good(floor: Floor, 
 
     hired = await floor.hire(app, grace_s=0.0, renew_every_s=0.1, cleanup_s=0.05)
     job_id = await floor.submit("one")
-    await started.wait()
+    await wait_until(started.is_set, "it runs")
     await stop(floor, hired, job_id)
     expected = {by_timeout: JobState.DEAD, by_cancel: JobState.CANCELLED, by_hand_back: JobState.QUEUED}[stop]
     await floor.until(job_id, expected)
@@ -139,7 +139,7 @@ async def test_a_handler_in_clean_up_is_not_cancelled_a_second_time_before_its_t
 
     hired = await floor.hire(app, grace_s=0.0, renew_every_s=0.05, cleanup_s=FAR_S)
     job_id = await floor.submit("one")
-    await started.wait()
+    await wait_until(started.is_set, "it runs")
     await lose_hint_and_cancel(floor, job_id)
     await wait_until(lambda: cancelled, "it is cancelled")
     hired.orders.stop.set()
@@ -169,9 +169,9 @@ async def test_what_a_handler_shields_is_not_cut(floor: Floor, stop: Callable[..
 
     hired = await floor.hire(app, grace_s=0.0, renew_every_s=0.1, cleanup_s=FAR_S)
     job_id = await floor.submit("one")
-    await started.wait()
+    await wait_until(started.is_set, "it runs")
     await stop(floor, hired, job_id)
-    [running] = hired.worker._running()
+    [running] = hired.worker.parts.pipeline.running()
     await wait_until(lambda: running.interruption is not None, "it is told to stop")
     go.set()
     await wait_until(lambda: len(told) == 2, "it has cleaned up")

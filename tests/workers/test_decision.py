@@ -1,4 +1,4 @@
-"""The decision: what happened, under which terms, and what becomes of the job."""
+"""The decision: what happened, under which policy, and what becomes of the job."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream import Dead as DeadWish
+from millstream import Dead as DeadRequest
 from millstream import Discard, Retry, Snooze
 from millstream_contracts import (
     Backoff,
@@ -25,12 +25,12 @@ from millstream_contracts import (
     limits,
 )
 from millstream_workers.attempt.attempt_result import Interrupted, Interruption, Raised, Returned, TimedOut, Unreadable
-from millstream_workers.running.decision import Terms, decide
+from millstream_workers.running.decision import AttemptPolicy, decide
 
 STEADY = Backoff(kind="constant", base_s=2.5, jitter=False)
-FIRST = Terms(attempt=1, max_attempts=3, backoff=STEADY, timeout_s=None)
-LAST = Terms(attempt=3, max_attempts=3, backoff=STEADY, timeout_s=None)
-BEYOND = Terms(attempt=9, max_attempts=3, backoff=STEADY, timeout_s=None)
+FIRST = AttemptPolicy(attempt=1, max_attempts=3, backoff=STEADY, timeout_s=None)
+LAST = AttemptPolicy(attempt=3, max_attempts=3, backoff=STEADY, timeout_s=None)
+BEYOND = AttemptPolicy(attempt=9, max_attempts=3, backoff=STEADY, timeout_s=None)
 """The policy was made stricter after the job had used up its attempts."""
 
 TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
@@ -50,7 +50,7 @@ class Point(msgspec.Struct):
     at: datetime
 
 
-@pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
+@pytest.mark.parametrize("policy", [FIRST, LAST, BEYOND])
 @pytest.mark.parametrize(
     ("value", "stored"),
     [
@@ -62,9 +62,9 @@ class Point(msgspec.Struct):
         (2**64 - 1, 2**64 - 1),
     ],
 )
-def test_a_return_succeeds_whatever_the_attempt(value: Any, stored: Any, terms: Terms) -> None:
+def test_a_return_succeeds_whatever_the_attempt(value: Any, stored: Any, policy: AttemptPolicy) -> None:
     """The result is stored as plain data that any language reads."""
-    outcome = decide(Returned(value), terms)
+    outcome = decide(Returned(value), policy)
     assert isinstance(outcome, Succeeded)
     assert msgspec.msgpack.decode(outcome.result) == stored
 
@@ -91,13 +91,13 @@ def _ring() -> list[Any]:
     ],
     ids=["object", "nested", "2**64", "negative", "surrogate", "None key", "bool key", "tuple key", "function", "ring"],
 )
-@pytest.mark.parametrize("terms", [FIRST, LAST])
-def test_a_result_that_cannot_be_stored_buries_the_job_at_once(value: Any, terms: Terms) -> None:
+@pytest.mark.parametrize("policy", [FIRST, LAST])
+def test_a_result_that_cannot_be_stored_buries_the_job_at_once(value: Any, policy: AttemptPolicy) -> None:
     """To run again would repeat what the handler did. JSON has to be able to say it too: that is how jobs are read."""
-    outcome = decide(Returned(value), terms)
+    outcome = decide(Returned(value), policy)
     assert isinstance(outcome, Dead)
     assert outcome.reason == "invalid_result"
-    assert outcome.error.attempt == terms.attempt
+    assert outcome.error.attempt == policy.attempt
 
 
 def test_a_result_that_is_too_large_buries_the_job_and_says_by_how_much() -> None:
@@ -120,10 +120,10 @@ def test_an_error_is_tried_again_after_the_backoff_while_attempts_are_left() -> 
     assert (outcome.error.attempt, outcome.error.traceparent) == (1, TRACEPARENT)
 
 
-@pytest.mark.parametrize("terms", [LAST, BEYOND])
-def test_an_error_of_the_last_attempt_buries_the_job(terms: Terms) -> None:
+@pytest.mark.parametrize("policy", [LAST, BEYOND])
+def test_an_error_of_the_last_attempt_buries_the_job(policy: AttemptPolicy) -> None:
     """The reason is one that operators can search for."""
-    outcome = decide(Raised(ValueError("no")), terms)
+    outcome = decide(Raised(ValueError("no")), policy)
     assert isinstance(outcome, Dead)
     assert (outcome.reason, outcome.error.type) == ("attempts", "ValueError")
 
@@ -133,7 +133,7 @@ def test_the_backoff_grows_with_the_attempts() -> None:
     growing = Backoff(kind="exponential", base_s=1.0, cap_s=5.0, jitter=False)
     delays = []
     for attempt in (1, 2, 3, 4):
-        outcome = decide(Raised(ValueError()), Terms(attempt, 9, growing, None))
+        outcome = decide(Raised(ValueError()), AttemptPolicy(attempt, 9, growing, None))
         assert isinstance(outcome, RetryAt)
         delays.append(outcome.after_ms)
     assert delays == [1000, 2000, 4000, 5000]
@@ -151,22 +151,22 @@ def test_a_timeout_is_an_attempt_that_failed() -> None:
     assert last.reason == "attempts"
 
 
-@pytest.mark.parametrize("terms", [FIRST, LAST])
-def test_an_unreadable_payload_buries_the_job_at_once(terms: Terms) -> None:
+@pytest.mark.parametrize("policy", [FIRST, LAST])
+def test_an_unreadable_payload_buries_the_job_at_once(policy: AttemptPolicy) -> None:
     """No other attempt would read it better."""
-    outcome = decide(Unreadable(msgspec.ValidationError("Expected `int` - at `$.n`")), terms)
+    outcome = decide(Unreadable(msgspec.ValidationError("Expected `int` - at `$.n`")), policy)
     assert isinstance(outcome, Dead)
     assert outcome.reason == "invalid_payload"
     assert "$.n" in outcome.error.message
 
 
-@pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
-def test_an_unreadable_payload_that_another_release_may_read_waits_at_no_cost(terms: Terms) -> None:
+@pytest.mark.parametrize("policy", [FIRST, LAST, BEYOND])
+def test_an_unreadable_payload_that_another_release_may_read_waits_at_no_cost(policy: AttemptPolicy) -> None:
     """An attempt is a run of the handler, and there was none."""
-    assert decide(Unreadable(ValueError("old"), 1.5), terms) == Snoozed(1500)
+    assert decide(Unreadable(ValueError("old"), 1.5), policy) == Snoozed(1500)
 
 
-@pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
+@pytest.mark.parametrize("policy", [FIRST, LAST, BEYOND])
 @pytest.mark.parametrize(
     ("why", "outcome"),
     [
@@ -175,9 +175,9 @@ def test_an_unreadable_payload_that_another_release_may_read_waits_at_no_cost(te
         (Interruption.LEASE_LOST, None),
     ],
 )
-def test_an_interruption_costs_no_attempt(why: Interruption, outcome: Any, terms: Terms) -> None:
-    """Also at the last attempt a drain hands back; a lost lease is nobody's to decide here."""
-    assert decide(Interrupted(why), terms) == outcome
+def test_an_interruption_costs_no_attempt(why: Interruption, outcome: Any, policy: AttemptPolicy) -> None:
+    """A drain hands back at the last attempt too; this worker decides nothing about a lost delivery."""
+    assert decide(Interrupted(why), policy) == outcome
 
 
 def test_every_interruption_has_an_outcome() -> None:
@@ -186,22 +186,22 @@ def test_every_interruption_has_an_outcome() -> None:
         decide(Interrupted(why), FIRST)
 
 
-@pytest.mark.parametrize("terms", [FIRST, LAST, BEYOND])
-def test_a_snooze_costs_no_attempt(terms: Terms) -> None:
-    """It may be wished at any attempt, also the last."""
-    assert decide(Raised(Snooze(30)), terms) == Snoozed(30_000)
+@pytest.mark.parametrize("policy", [FIRST, LAST, BEYOND])
+def test_a_snooze_costs_no_attempt(policy: AttemptPolicy) -> None:
+    """It may be asked for at any attempt, also the last."""
+    assert decide(Raised(Snooze(30)), policy) == Snoozed(30_000)
 
 
-@pytest.mark.parametrize("terms", [FIRST, LAST])
-def test_a_discard_ends_the_job_without_a_dead_letter(terms: Terms) -> None:
+@pytest.mark.parametrize("policy", [FIRST, LAST])
+def test_a_discard_ends_the_job_without_a_dead_letter(policy: AttemptPolicy) -> None:
     """The handler's reason is kept."""
-    assert decide(Raised(Discard("no longer wanted")), terms) == Cancelled("discarded: no longer wanted")
+    assert decide(Raised(Discard("no longer wanted")), policy) == Cancelled("discarded: no longer wanted")
 
 
-@pytest.mark.parametrize("terms", [FIRST, LAST])
-def test_a_wish_to_die_buries_the_job_with_the_reason_of_the_handler(terms: Terms) -> None:
+@pytest.mark.parametrize("policy", [FIRST, LAST])
+def test_a_wish_to_die_buries_the_job_with_the_reason_of_the_handler(policy: AttemptPolicy) -> None:
     """Attempts that are left do not matter."""
-    outcome = decide(Raised(DeadWish("no such account")), terms)
+    outcome = decide(Raised(DeadRequest("no such account")), policy)
     assert isinstance(outcome, Dead)
     assert outcome.reason == "no such account"
 
@@ -217,9 +217,9 @@ def test_retry_after_takes_the_delay_of_the_handler_and_costs_an_attempt() -> No
 
 
 def test_a_subclass_of_a_wish_is_that_wish() -> None:
-    """Users give wishes names of their own."""
+    """Users give their requests names of their own."""
 
-    class AccountClosed(DeadWish):
+    class AccountClosed(DeadRequest):
         pass
 
     outcome = decide(Raised(AccountClosed("closed")), FIRST)
@@ -228,29 +228,29 @@ def test_a_subclass_of_a_wish_is_that_wish() -> None:
 
 
 @pytest.mark.parametrize("delay_s", [-5.0, 0.0, math.nan, 1e300, math.inf, -math.inf])
-@pytest.mark.parametrize("wish", [Snooze, Retry.after])
-def test_an_absurd_delay_is_bounded(wish: Callable[[float], Exception], delay_s: float) -> None:
+@pytest.mark.parametrize("make", [Snooze, Retry.after])
+def test_an_absurd_delay_is_bounded(make: Callable[[float], Exception], delay_s: float) -> None:
     """Never in the past, never beyond ten years, never an error: a handler must not end its worker by a number."""
-    outcome = decide(Raised(wish(delay_s)), FIRST)
+    outcome = decide(Raised(make(delay_s)), FIRST)
     assert isinstance(outcome, Snoozed | RetryAt)
     assert 0 <= outcome.after_ms <= limits.MAX_DELAY_S * 1000
 
 
 @pytest.mark.parametrize("reason", ["\ud800", ValueError("an object"), None, 7, "a\0b"])
-@pytest.mark.parametrize("wish", [DeadWish, Discard])
-def test_an_odd_reason_is_stored_as_text(wish: Callable[[Any], Exception], reason: Any) -> None:
+@pytest.mark.parametrize("make", [DeadRequest, Discard])
+def test_an_odd_reason_is_stored_as_text(make: Callable[[Any], Exception], reason: Any) -> None:
     """`raise Dead(error)` is easily written; what is stored is text that Redis and PostgreSQL take."""
-    outcome = decide(Raised(wish(reason)), FIRST)
+    outcome = decide(Raised(make(reason)), FIRST)
     assert isinstance(outcome, Dead | Cancelled)
     assert isinstance(outcome.reason, str)
     assert "\0" not in outcome.reason
     outcome.reason.encode()
 
 
-@pytest.mark.parametrize("wish", [DeadWish, Discard])
-def test_an_endless_reason_is_cut(wish: Callable[[Any], Exception]) -> None:
+@pytest.mark.parametrize("make", [DeadRequest, Discard])
+def test_an_endless_reason_is_cut(make: Callable[[Any], Exception]) -> None:
     """It is shown in every list of dead letters, and stands in an event."""
-    outcome = decide(Raised(wish("x" * 10_000_000)), FIRST)
+    outcome = decide(Raised(make("x" * 10_000_000)), FIRST)
     assert isinstance(outcome, Dead | Cancelled)
     assert len(outcome.reason) <= limits.MAX_ERROR_CHARS + 20
 
@@ -263,19 +263,19 @@ def test_an_error_that_cannot_be_put_into_words_is_still_a_failed_attempt() -> N
 
 
 @given(st.integers(0, 50), st.none() | st.integers(1, 50), st.integers(1, 50))
-def test_a_job_is_tried_exactly_as_often_as_it_may_be(earlier: int, asked: int | None, policy: int) -> None:
+def test_a_job_is_tried_exactly_as_often_as_it_may_be(earlier: int, asked: int | None, of_type: int) -> None:
     """Another attempt follows if and only if the number of runs is below the limit."""
     spec = JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=0, max_attempts=asked)
-    terms = Terms.of(spec, TypePolicy(max_attempts=policy), earlier)
-    outcome = decide(Raised(ValueError()), terms)
-    assert isinstance(outcome, RetryAt) == (earlier + 1 < (asked or policy))
+    policy = AttemptPolicy.of(spec, TypePolicy(max_attempts=of_type), earlier)
+    outcome = decide(Raised(ValueError()), policy)
+    assert isinstance(outcome, RetryAt) == (earlier + 1 < (asked or of_type))
 
 
 def test_the_submission_has_its_way_over_the_policy() -> None:
     """Field by field: what it leaves out follows the type."""
     policy = TypePolicy(max_attempts=5, timeout_s=60.0, backoff=Backoff(base_s=1.0))
     bare = JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=0)
-    assert Terms.of(bare, policy, 2) == Terms(3, 5, Backoff(base_s=1.0), 60.0)
+    assert AttemptPolicy.of(bare, policy, 2) == AttemptPolicy(3, 5, Backoff(base_s=1.0), 60.0)
     picky = msgspec.structs.replace(bare, max_attempts=1, timeout_s=0.5, backoff=STEADY)
-    assert Terms.of(picky, policy, 0) == Terms(1, 1, STEADY, 0.5)
-    assert Terms.of(bare, TypePolicy(), 0).timeout_s is None
+    assert AttemptPolicy.of(picky, policy, 0) == AttemptPolicy(1, 1, STEADY, 0.5)
+    assert AttemptPolicy.of(bare, TypePolicy(), 0).timeout_s is None

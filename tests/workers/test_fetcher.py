@@ -1,6 +1,7 @@
 """Taking jobs in: never too many, none forgotten, cheap when there is nothing to do."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -14,10 +15,19 @@ from workers.floor import Floor, open_floor, queue_of_id, queue_of_type
 
 from millstream import App, Context
 from millstream_cli.embedded import HOST, EmbeddedRedis
-from millstream_contracts import JobState, Priority
+from millstream_contracts import JobState, Priority, Queue
 from millstream_runtime import Pulse
-from millstream_streams import open_broker
-from millstream_workers.fetching.fetcher import Intake
+from millstream_streams import (
+    Claim,
+    Delivery,
+    JobStore,
+    ReadEntry,
+    StoreError,
+    StoreUnavailableError,
+    open_broker,
+)
+from millstream_workers.fetching.fetcher import Fetcher
+from millstream_workers.fetching.shares import Shares
 from millstream_workers.fetching.slots import Slots
 
 
@@ -41,6 +51,36 @@ class Counting:
         self.now -= 1
 
 
+def fetcher_of(
+    floor: Floor,
+    queues: list[Queue],
+    slots: Slots,
+    *,
+    store: Any = None,
+    reader: Any = None,
+    weights: Shares | None = None,
+    deliver: Callable[[Delivery], None] = lambda _: None,
+    decline: Callable[[Delivery], None] = lambda _: None,
+) -> Fetcher:
+    """Return what takes jobs from these queues into these slots, with parts of the test's own."""
+
+    def accept(delivery: Delivery) -> None:
+        slots.take()
+        deliver(delivery)
+
+    return Fetcher(
+        store or floor.broker.store,
+        reader or floor.broker.reader(),
+        queues,
+        consumer="host:1:me",
+        slots=slots,
+        weights=weights,
+        pulse=Pulse("intake", 60.0),
+        accept=accept,
+        decline=decline,
+    )
+
+
 @pytest.mark.parametrize(("types", "concurrency", "jobs"), [(1, 3, 50), (7, 3, 70), (8, 1, 40), (40, 1, 40)])
 async def test_never_more_handlers_run_than_there_are_slots(
     floor: Floor, types: int, concurrency: int, jobs: int
@@ -55,7 +95,7 @@ async def test_never_more_handlers_run_than_there_are_slots(
     assert counting.most == concurrency
     assert sorted(counting.ran) == sorted(ids)
     assert {(job.state, job.attempts, job.crashes) for job in settled} == {(JobState.SUCCEEDED, 1, 0)}
-    assert hired.worker._slots.busy == 0
+    assert hired.worker.parts.slots.busy == 0
 
 
 async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +118,7 @@ async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, mo
         return {(job.state, job.handbacks, job.attempts, job.crashes) for job in jobs} == {(JobState.QUEUED, 1, 0, 0)}
 
     await wait_until(are_back, "the others are back")
-    assert hired.worker._slots.busy == 3
+    assert hired.worker.parts.slots.busy == 3
     counting.go.set()
     assert {(await floor.settled(job_id)).state for job_id in ids} == {JobState.SUCCEEDED}
     assert (counting.most, sorted(counting.ran)) == (3, sorted(ids))
@@ -90,7 +130,7 @@ async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, mo
     ids=["weighted", "strict", "only low"],
 )
 async def test_priorities_are_shared_out_by_weight(floor: Floor, priority: str, shares: dict[str, int]) -> None:
-    """A claim of ten, half of the slots, is split exactly, and so `low` is never starved unless somebody wants that."""
+    """A claim of ten, half of the slots, is split exactly, and so `low` starves only where its weight is 0."""
     counting = Counting()
     ids = {
         job_id: priority.value
@@ -277,7 +317,7 @@ async def test_a_lost_answer_strands_no_job(own_redis: EmbeddedRedis, command: s
 
 
 async def test_a_claim_whose_answer_was_lost_beyond_patience_is_asked_for_again(own_redis: EmbeddedRedis) -> None:
-    """By its own nonce: else its jobs would be running for nobody until their lease runs out, and count as crashes."""
+    """It is repeated by its nonce: else its jobs would wait for the end of their lease, and count as crashes."""
     queue = queue_of_type("one")
     async with (
         cutting_proxy((HOST, own_redis.port)) as proxy,
@@ -289,22 +329,19 @@ async def test_a_claim_whose_answer_was_lost_beyond_patience_is_asked_for_again(
         await impatient.registry.queues()
         delivered: list[str] = []
         slots, reader = Slots(10), impatient.reader()
-        intake = Intake(
-            impatient.store,
-            reader,
+        fetcher = fetcher_of(
+            floor,
             [queue],
-            consumer="host:1:me",
-            slots=slots,
-            weights=None,
-            pulse=Pulse("intake", 60.0),
+            slots,
+            store=impatient.store,
+            reader=reader,
             deliver=lambda delivery: delivered.append(delivery.id),
-            decline=lambda delivery: None,
         )
         proxy.lose_answer_to("EVALSHA")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(intake.run)
+            tasks.start_soon(fetcher.run)
             await wait_until(lambda: len(delivered) == 3, "all are delivered")
-            intake.stop()
+            fetcher.stop()
             await broker.client.xadd(broker.keys.of(queue).ready[1], {"id": "stray"})  # ends the blocking read
         await reader.close()
         assert proxy.cuts == 1
@@ -317,24 +354,21 @@ async def test_a_stopped_intake_takes_nothing_more(floor: Floor, redis_url: str)
     queues = [queue_of_type("one"), queue_of_type("two")]
     slots, reader = Slots(1), floor.broker.reader()
     delivered: list[str] = []
-    intake = Intake(
-        floor.broker.store,
-        reader,
+    fetcher = fetcher_of(
+        floor,
         queues,
-        consumer="host:1:me",
-        slots=slots,
-        weights=None,
-        pulse=Pulse("intake", 60.0),
+        slots,
+        reader=reader,
         deliver=lambda delivery: delivered.append(delivery.id),
         decline=lambda delivery: delivered.append("declined"),
     )
     first = await floor.submit("one")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(intake.run)
+        tasks.start_soon(fetcher.run)
         await wait_until(lambda: delivered == [first], "the slot is taken")
         others = [await floor.submit("one"), await floor.submit("two")]
-        intake.stop()
-        slots.give_back()
+        fetcher.stop()
+        slots.release()
     await reader.close()
     assert delivered == [first]
     for job_id in others:
@@ -355,19 +389,17 @@ async def test_jobs_beyond_the_free_slots_are_declined_and_not_kept(floor: Floor
         delivered.append(delivery.id)
         assert next(numbers) < 2, "more jobs than slots"
 
-    intake = Intake(
-        floor.broker.store,
-        reader,
+    fetcher = fetcher_of(
+        floor,
         queues,
-        consumer="host:1:me",
-        slots=slots,
+        slots,
+        reader=reader,
         weights=(70, 20, 10),
-        pulse=Pulse("intake", 60.0),
         deliver=deliver,
         decline=lambda delivery: declined.append(delivery.id),
     )
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(intake.run)
+        tasks.start_soon(fetcher.run)
 
         async def is_waiting() -> bool:
             return (await floor.broker.client.info("clients"))["blocked_clients"] >= 1
@@ -375,12 +407,181 @@ async def test_jobs_beyond_the_free_slots_are_declined_and_not_kept(floor: Floor
         await wait_until(is_waiting, "it waits for work")
         ids = [await floor.submit(queue.type) for queue in queues]
         await wait_until(lambda: slots.busy == 2, "both slots are taken")
-        intake.stop()
-        slots.give_back()
-        slots.give_back()
+        fetcher.stop()
+        slots.release()
+        slots.release()
     await reader.close()
     states = {job_id: (await floor.job(job_id)).state for job_id in ids}
     running = {job_id for job_id, state in states.items() if state is JobState.RUNNING}
     assert running == {*delivered, *declined}
     assert len(delivered) == 2
     assert all(queue_of_id(job_id) in queues for job_id in ids)
+
+
+class WatchedStore:
+    """The store, and what happens between its answer to a claim and its being heard."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self.limits: list[int] = []
+        self.before_answer: Callable[[], object] = lambda: None
+
+    async def claim(self, queue: Queue, *, limit: int, **options: Any) -> Claim:
+        """Claim, and do what the test wants before the answer is here."""
+        self.limits.append(limit)
+        claim = await self._store.claim(queue, limit=limit, **options)
+        self.before_answer()
+        return claim
+
+
+class Scripted:
+    """A store and a reader that answer as they are told: by an error, a claim, or nothing."""
+
+    def __init__(self, *answers: StoreError | Claim | None) -> None:
+        self.answers = list(answers)
+        self.failed: set[Queue] = set()
+        self.asked: list[str] = []
+        self.blocked_ms: list[int] = []
+        self.when_done: Callable[[], object] = lambda: None
+
+    async def claim(self, queue: Queue, **_: Any) -> Claim:
+        """Answer a claim."""
+        self.asked.append("claim")
+        return self._answer() or Claim([])
+
+    async def wait(self, queues: Sequence[Queue], *, consumer: str, block_ms: int) -> list[ReadEntry]:
+        """Answer a blocking read."""
+        self.asked.append("read")
+        self.blocked_ms.append(block_ms)
+        self._answer()
+        return []
+
+    def _answer(self) -> Claim | None:
+        answer = self.answers.pop(0)
+        if not self.answers:
+            self.when_done()
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+
+async def test_what_a_claim_brings_after_the_order_to_stop_is_declined(floor: Floor) -> None:
+    """The claim was under way: its jobs do not begin in a worker that leaves, though slots are free."""
+    ids = await floor.submit_many("one", [None] * 3)
+    store, slots = WatchedStore(floor.broker.store), Slots(10)
+    delivered: list[Delivery] = []
+    declined: list[Delivery] = []
+    reader = floor.broker.reader()
+    fetcher = fetcher_of(
+        floor,
+        [queue_of_type("one")],
+        slots,
+        store=store,
+        reader=reader,
+        deliver=delivered.append,
+        decline=declined.append,
+    )
+    store.before_answer = fetcher.stop
+    with anyio.fail_after(20.0):
+        await fetcher.run()
+    await reader.close()
+    assert (delivered, sorted(one.id for one in declined)) == ([], sorted(ids))
+    assert (slots.busy, slots.claims) == (0, 0)
+
+
+async def test_a_claim_after_the_order_to_stop_asks_for_no_further_job(floor: Floor) -> None:
+    """It only asks again for what a lost answer may have delivered: that has to go back."""
+    store = WatchedStore(floor.broker.store)
+    lost = Scripted(StoreUnavailableError("away"), None)
+    both = [queue_of_type("one"), queue_of_type("two")]
+    for queue in both:
+        await floor.submit(queue.type)
+
+    class LosesFirst:
+        async def claim(self, queue: Queue, **options: Any) -> Claim:
+            return await (lost if len(lost.answers) == 2 else store).claim(queue, **options)
+
+    reader, declined = floor.broker.reader(), list[Delivery]()
+    fetcher = fetcher_of(floor, both, Slots(10), store=LosesFirst(), reader=reader, decline=declined.append)
+    store.before_answer = fetcher.stop
+    with anyio.fail_after(20.0):
+        await fetcher.run()
+    await reader.close()
+    assert store.limits[0] == 10
+    assert set(store.limits[1:]) == {0}
+    assert len(declined) == 1
+
+
+async def test_failures_that_are_over_lengthen_no_later_pause(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses grow within one outage; after it the worker is ready again, and the next begins with short ones."""
+    counted: list[int] = []
+    troubles: list[str] = []
+    monkeypatch.setattr("millstream_workers.fetching.fetcher.backoff_s", lambda n: counted.append(n) or 0.0)
+    away = StoreUnavailableError("away")
+    script = Scripted(away, away, Claim([]), None, away, None)
+    fetcher = fetcher_of(floor, [queue_of_type("one")], Slots(10), store=script, reader=script)
+    script.when_done = fetcher.stop
+    wait = script.wait
+
+    async def look(*args: Any, **options: Any) -> list[ReadEntry]:
+        troubles.append(fetcher.trouble)
+        return await wait(*args, **options)
+
+    monkeypatch.setattr(script, "wait", look)
+    with anyio.fail_after(20.0):
+        await fetcher.run()
+    assert counted == [1, 2, 1]
+    assert troubles[:2] == ["away", ""]
+
+
+async def test_the_order_to_stop_is_heard_during_a_pause(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis may be away for long, and the pauses be as long."""
+    monkeypatch.setattr("millstream_workers.fetching.fetcher.backoff_s", lambda _: 3600.0)
+    script = Scripted(StoreUnavailableError("away"))
+    fetcher = fetcher_of(floor, [queue_of_type("one")], Slots(10), store=script, reader=script)
+    with anyio.fail_after(20.0):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fetcher.run)
+            await wait_until(lambda: fetcher.trouble, "it pauses")
+            fetcher.stop()
+
+
+async def test_a_read_blocks_no_longer_than_a_paused_queue_is_to_be_left_alone(floor: Floor) -> None:
+    """Else a queue that is resumed would be looked at only when the read of the others ends."""
+    script = Scripted(Claim([], ask_again_ms=40), None, None, None, None)
+    fetcher = fetcher_of(
+        floor, [queue_of_type("paused"), queue_of_type("other")], Slots(10), store=script, reader=script
+    )
+    script.when_done = fetcher.stop
+    with anyio.fail_after(20.0):
+        await fetcher.run()
+    assert script.asked[:3] == ["claim", "claim", "read"]
+    assert 0 < script.blocked_ms[0] <= 40
+
+
+async def test_a_queue_that_fills_every_claim_is_claimed_from_without_a_read_between(floor: Floor) -> None:
+    """A read brings one job of each queue: a full queue would be worked off by a job for each two calls."""
+    store, slots, reader = WatchedStore(floor.broker.store), Slots(10), floor.broker.reader()
+    ids, delivered, read = await floor.submit_many("one", [None] * 40), list[Delivery](), list[int]()
+    wait = reader.wait
+
+    async def note_read(*args: Any, **options: Any) -> list[ReadEntry]:
+        read.append(len(delivered))
+        return await wait(*args, **options)
+
+    class WatchedReader:
+        failed = frozenset[Queue]()
+        wait = staticmethod(note_read)
+
+    def deliver(delivery: Delivery) -> None:
+        delivered.append(delivery)
+        slots.release()
+        if len(delivered) == len(ids):
+            fetcher.stop()
+
+    fetcher = fetcher_of(floor, [queue_of_type("one")], slots, store=store, reader=WatchedReader(), deliver=deliver)
+    with anyio.fail_after(20.0):
+        await fetcher.run()
+    await reader.close()
+    assert len(delivered) == len(ids)
+    assert read == []

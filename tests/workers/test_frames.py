@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream_contracts import JobError, Progress
-from millstream_workers.attempt.handler_request import Wish
+from millstream_workers.attempt.handler_request import HandlerRequest
 from millstream_workers.isolation.frames import (
     HEADER,
     MAX_FRAME_BYTES,
@@ -15,10 +15,10 @@ from millstream_workers.isolation.frames import (
     ProgressReport,
     ReadyReport,
     Report,
+    RequestReport,
     ReturnReport,
     StopOrder,
     StoppedReport,
-    WishReport,
     decode_order,
     decode_report,
     encode_frame,
@@ -46,11 +46,11 @@ def test_a_result_arrives_as_it_was_encoded(result: bytes) -> None:
         ReadyReport(0, 4711),
         ReadyReport(3),
         ProgressReport(3, Progress(40.0, "half")),
-        WishReport(3, Wish("snooze", 2_500), ERROR),
-        WishReport(3, Wish("retry_after", 0), ERROR),
-        WishReport(3, Wish("snooze", unread="`delay_s` cannot be read"), ERROR),
-        WishReport(3, Wish("dead", reason="no such account"), ERROR),
-        WishReport(3, Wish("discard"), ERROR),
+        RequestReport(3, HandlerRequest("snooze", 2_500), ERROR),
+        RequestReport(3, HandlerRequest("retry_after", 0), ERROR),
+        RequestReport(3, HandlerRequest("snooze", unread="`delay_s` cannot be read"), ERROR),
+        RequestReport(3, HandlerRequest("dead", reason="no such account"), ERROR),
+        RequestReport(3, HandlerRequest("discard"), ERROR),
         FailureReport(3, ERROR, changed=("umask", "threads")),
         FailureReport(3, JobError("TypeError", "no"), invalid_result=True),
         StoppedReport(3),

@@ -7,12 +7,13 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import hostile_errors
 import msgspec
 import pytest
+from hostile_values import Panic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from waiting import wait_until
-from workers import misbehaviour
 from workers.floor import Floor
 
 from millstream import App, Context, Dead, Discard, Retry, RetryAfter, Snooze
@@ -21,9 +22,11 @@ from millstream_contracts import Cancelled as CancelledOutcome
 from millstream_contracts import Dead as DeadOutcome
 from millstream_workers.attempt.attempt_result import Raised, Returned, Unreadable
 from millstream_workers.errors import HandlerExitError
-from millstream_workers.running.decision import Terms, decide
+from millstream_workers.running.decision import AttemptPolicy, decide
 
-FIRST = Terms(attempt=1, max_attempts=3, backoff=Backoff(kind="constant", base_s=2.5, jitter=False), timeout_s=None)
+FIRST = AttemptPolicy(
+    attempt=1, max_attempts=3, backoff=Backoff(kind="constant", base_s=2.5, jitter=False), timeout_s=None
+)
 
 both = pytest.mark.parametrize("kind", ["loop", "thread"])
 
@@ -41,15 +44,15 @@ def check(outcome: Outcome | None) -> None:
 
 
 @EXAMPLES
-@given(misbehaviour.exceptions)
+@given(hostile_errors.exceptions)
 def test_every_exception_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
     """A class may make anything of its names, texts, attributes, causes and members."""
-    error = misbehaviour.build(recipe)
+    error = hostile_errors.build(recipe)
     check(decide(Raised(error), FIRST))
     check(decide(Unreadable(error), FIRST))
 
 
-@pytest.mark.parametrize("error", list(misbehaviour.endless()), ids=["ring", "chain", "nest"])
+@pytest.mark.parametrize("error", list(hostile_errors.endless()), ids=["ring", "chain", "nest"])
 def test_an_endless_chain_of_causes_has_an_outcome(error: BaseException) -> None:
     """A traceback is shown as far as it can be."""
     outcome = decide(Raised(error), FIRST)
@@ -59,28 +62,28 @@ def test_an_endless_chain_of_causes_has_an_outcome(error: BaseException) -> None
 
 
 @EXAMPLES
-@given(misbehaviour.results)
+@given(hostile_errors.results)
 def test_every_result_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
     """A result is read through hooks of its class; what they raise is said and not passed on."""
-    check(decide(Returned(misbehaviour.build_result(recipe)), FIRST))
+    check(decide(Returned(hostile_errors.build_result(recipe)), FIRST))
 
 
 class OwnDiscard(Discard):
-    """A wish with a constructor of its own, which does not call that of its base."""
+    """A request with a constructor of its own, which does not call that of its base."""
 
     def __init__(self, sku: str) -> None:
         self.sku = sku
 
 
 class OwnDead(Dead):
-    """The same for the other wish with a reason."""
+    """The same for the other request with a reason."""
 
     def __init__(self, *, sku: str) -> None:
         self.sku = sku
 
 
 class OwnSnooze(Snooze):
-    """A wish whose delay nothing tells."""
+    """A request whose delay nothing tells."""
 
     def __init__(self, until: str) -> None:
         self.until = until
@@ -101,7 +104,7 @@ def test_a_discard_without_its_base_constructor_discards() -> None:
 @pytest.mark.parametrize("surprise", ["raises ValueError", "raises a panic"])
 def test_a_discard_whose_reason_cannot_be_read_discards(surprise: str) -> None:
     """That it asks for its end can be told; the reason is what Python has kept."""
-    error = misbehaviour.make_exception(Discard, {"reason": misbehaviour.SURPRISES[surprise]})
+    error = hostile_errors.make_exception(Discard, {"reason": hostile_errors.SURPRISES[surprise]})
     assert decide(Raised(error), FIRST) == CancelledOutcome("discarded: what it was called with")
 
 
@@ -162,7 +165,7 @@ async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(f
     errors = [
         OwnDiscard("A1"),
         OwnSnooze("noon"),
-        misbehaviour.PanicException("a panic"),
+        Panic("a panic"),
         SystemExit(3),
         KeyboardInterrupt(),
         GeneratorExit(),
@@ -170,10 +173,10 @@ async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(f
         StopAsyncIteration(1),
         asyncio.CancelledError(),
         asyncio.InvalidStateError(),
-        BaseExceptionGroup("g", [misbehaviour.PanicException("in a group")]),
-        *misbehaviour.endless(),
+        BaseExceptionGroup("g", [Panic("in a group")]),
+        *hostile_errors.endless(),
         *(
-            misbehaviour.make_exception(base, {name: misbehaviour.SURPRISES["raises a panic"]})
+            hostile_errors.make_exception(base, {name: hostile_errors.SURPRISES["raises a panic"]})
             for base in (ValueError, Discard, BaseException)
             for name in ("__str__", "__class__", "__getattribute__", "__traceback__", "__module__", "__cause__")
         ),
@@ -210,14 +213,14 @@ def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
 async def test_a_worker_outlives_all_exceptions_and_results_that_can_be_thought_of(floor: Floor, kind: str) -> None:
     """Every job of hundreds ends, or waits to be tried again, and a neighbour runs through it all."""
     app, gate = App("test"), anyio.Event()
-    raised, returned = drawn(misbehaviour.exceptions, 150), drawn(misbehaviour.results, 150)
+    raised, returned = drawn(hostile_errors.exceptions, 150), drawn(hostile_errors.results, 150)
 
     def misbehave(number: int, ctx: Context) -> Any:
         if ctx.fence > 1:
             return "well"
         if number < len(raised):
-            raise misbehaviour.build(raised[number])
-        return misbehaviour.build_result(returned[number - len(raised)])
+            raise hostile_errors.build(raised[number])
+        return hostile_errors.build_result(returned[number - len(raised)])
 
     @app.job("loop", retry=Retry(base=0.0))
     async def on_loop(number: int, ctx: Context) -> Any:
@@ -319,7 +322,7 @@ async def test_a_task_that_a_handler_has_kept_cannot_be_used_to_cancel_a_later_j
     await floor.hire(app, concurrency=1)
     await floor.run("keeps")
     job_id = await floor.submit("later")
-    await inside.wait()
+    await wait_until(inside.is_set, "it runs")
     for task in kept:
         task.cancel()
     go.set()
@@ -335,7 +338,7 @@ async def test_a_thread_that_outlives_its_worker_ends_in_no_error(floor: Floor) 
     def one() -> None:
         inside.set()
         go.wait(30.0)
-        raise misbehaviour.PanicException("late")
+        raise Panic("late")
 
     hired = await floor.hire(app, cleanup_s=0.05)
     job = await floor.run("one")
@@ -347,7 +350,7 @@ async def test_a_thread_that_outlives_its_worker_ends_in_no_error(floor: Floor) 
 
 
 @EXAMPLES
-@given(st.sampled_from([RetryAfter, Snooze]), st.sampled_from(sorted(misbehaviour.SURPRISES)))
+@given(st.sampled_from([RetryAfter, Snooze]), st.sampled_from(sorted(hostile_errors.SURPRISES)))
 def test_a_delay_is_a_delay_or_a_failed_attempt(kind: type[Any], surprise: str) -> None:
     """An attribute of the right name may still be anything."""
-    check(decide(Raised(misbehaviour.make_exception(kind, {"delay_s": misbehaviour.SURPRISES[surprise]})), FIRST))
+    check(decide(Raised(hostile_errors.make_exception(kind, {"delay_s": hostile_errors.SURPRISES[surprise]})), FIRST))

@@ -39,7 +39,7 @@ class Gate:
 
 
 class ThreadGate:
-    """The same in a thread, which nobody can stop: it looks at `cancelled` by itself."""
+    """The same in a thread, which cannot be stopped: it looks at `cancelled` by itself."""
 
     def __init__(self, **options: Any) -> None:
         self.app = App("test")
@@ -99,7 +99,7 @@ async def test_a_hint_cancels_a_running_job_before_its_next_renewal(floor: Floor
     hired = await floor.hire(gate.app, renew_every_s=FAR_S, lease_s=10 * FAR_S)
     job_id = await floor.submit("gate")
     await wait_until(lambda: gate.started, "it runs")
-    # The worker may still be about to subscribe: a hint that nobody hears is lost, and then renewals tell.
+    # The worker may still be about to subscribe: a hint without a listener is lost, and then renewals tell.
     await wait_until(lambda: is_heard(floor, hired.name), "the worker listens")
     await floor.cancel(job_id)
     job = await floor.settled(job_id)
@@ -116,7 +116,7 @@ async def is_heard(floor: Floor, worker: str) -> bool:
 
 @gates
 async def test_a_renewal_cancels_a_running_job_when_the_hint_was_lost(floor: Floor, make: type[Gate]) -> None:
-    """Nobody relies on a hint."""
+    """A hint may be lost, and then the job is cancelled a little later."""
     gate = make()
     await floor.hire(gate.app, renew_every_s=0.1)
     job_id = await floor.submit("gate")
@@ -140,7 +140,7 @@ async def test_a_cancellation_stops_only_the_job_it_names(floor: Floor) -> None:
 
 
 async def test_a_handler_that_fails_while_it_is_cancelled_is_not_tried_again(floor: Floor) -> None:
-    """Its clean-up may go wrong; somebody has asked for its end all the same."""
+    """Its clean-up may go wrong; its end was asked for all the same."""
     app, started = App("test"), anyio.Event()
 
     @app.job("one")
@@ -153,7 +153,7 @@ async def test_a_handler_that_fails_while_it_is_cancelled_is_not_tried_again(flo
 
     await floor.hire(app, renew_every_s=0.1)
     job_id = await floor.submit("one")
-    await started.wait()
+    await wait_until(started.is_set, "it runs")
     await floor.cancel(job_id)
     job = await floor.settled(job_id)
     assert (job.state, job.deliveries) == (JobState.CANCELLED, 1)
@@ -173,7 +173,7 @@ async def test_a_handler_that_ends_well_in_spite_of_its_cancellation_has_succeed
 
     await floor.hire(app, renew_every_s=0.1)
     job_id = await floor.submit("one")
-    await started.wait()
+    await wait_until(started.is_set, "it runs")
     await floor.cancel(job_id)
     job = await floor.settled(job_id)
     assert (job.state, job.result) == (JobState.SUCCEEDED, "done all the same")
@@ -243,7 +243,7 @@ async def test_a_lease_is_kept_while_a_handler_blocks_the_event_loop(floor: Floo
     beside = await floor.submit("neighbour")
     await floor.until(beside, JobState.RUNNING)
     job = await floor.run("block")
-    reaper.join()
+    reaper.join(timeout=30.0)
     neighbour.set()
     other = await floor.settled(beside)
     assert taken_back == []
@@ -294,10 +294,10 @@ async def test_a_job_that_returns_while_its_first_handler_still_stops_runs_besid
 
     hired = await floor.hire(app, renew_every_s=0.1)
     job_id = await floor.submit("one")
-    await runs[1].wait()
+    await wait_until(runs[1].is_set, "it runs")
     await floor.take_back(job_id)
-    await runs[2].wait()
-    await told.wait()
+    await wait_until(runs[2].is_set, "it runs again")
+    await wait_until(told.is_set, "the first is told to stop")
     release_first.set()
     await wait_until(lambda: hired.attempts("one", "lost") == 1, "the first is gone")
     assert (await floor.job(job_id)).state is JobState.RUNNING

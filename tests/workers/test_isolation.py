@@ -320,7 +320,7 @@ async def test_whatever_a_handler_raises_arrives_as_such(lasting: Floor, kind: s
 
 
 @pytest.mark.parametrize(("what", "said"), [("retry", "retry after 7 s"), ("odd retry", "retry after 1.5 s")])
-async def test_a_wish_arrives_with_what_can_be_told_of_it(lasting: Floor, what: str, said: str) -> None:
+async def test_a_request_arrives_with_what_can_be_read_of_it(lasting: Floor, what: str, said: str) -> None:
     """The error is the handler's own, with its type, text and traceback."""
     job_id = await lasting.submit("raise", {"what": what}, max_attempts=2)
     await lasting.until(job_id, JobState.SCHEDULED)

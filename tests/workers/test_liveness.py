@@ -1,6 +1,7 @@
 """A probe that kills healthy workers is worse than none: what counts is that a worker still does its duty."""
 
 import anyio
+from msgspec.structs import replace
 from waiting import wait_until
 from workers.floor import Floor, open_floor
 
@@ -8,16 +9,17 @@ from millstream import App
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_runtime import HealthCheck
 from millstream_streams import StoreUnavailableError, open_broker
+from millstream_workers.worker import Worker
 
 
 class Stale:
-    """A pulse that nobody has beaten for long, and never will in time."""
+    """A pulse that is too old, and stays so."""
 
     def __init__(self) -> None:
         self.beats = 0
 
     def beat(self) -> None:
-        """Note that somebody asked."""
+        """Count a beat."""
         self.beats += 1
 
     def check(self) -> HealthCheck:
@@ -36,12 +38,12 @@ async def test_a_worker_is_live_while_every_slot_is_busy(floor: Floor) -> None:
     hired = await floor.hire(app, concurrency=1)
     worker = hired.worker
     await floor.submit("long")
-    await wait_until(lambda: worker._slots.free == 0, "the slot is busy")
-    worker._pulse = Stale()  # type: ignore[assignment]
-    assert worker.live().ok
+    await wait_until(lambda: worker.parts.slots.free == 0, "the slot is busy")
+    stale = Worker(worker._settings, replace(worker.parts, pulse=Stale()))
+    assert stale.live().ok
     gate.set()
-    await wait_until(lambda: worker._slots.free == 1, "the slot is free")
-    assert [check.name for check in worker.live().checks if not check.ok] == ["intake"]
+    await wait_until(lambda: worker.parts.slots.free == 1, "the slot is free")
+    assert [check.name for check in stale.live().checks if not check.ok] == ["intake"]
 
 
 async def test_a_worker_that_asks_in_vain_is_live(floor: Floor) -> None:
@@ -52,13 +54,13 @@ async def test_a_worker_that_asks_in_vain_is_live(floor: Floor) -> None:
     async def any_job() -> None: ...
 
     hired = await floor.hire(app)
-    intake = hired.worker._intake
-    pulse = intake._pulse = Stale()  # type: ignore[assignment]
+    fetcher = hired.worker.parts.fetcher
+    pulse = fetcher._pulse = Stale()  # type: ignore[assignment]
 
     async def fail() -> None:
         raise StoreUnavailableError("away")
 
-    intake._take = fail  # type: ignore[method-assign]
+    fetcher._take = fail  # type: ignore[method-assign]
     await wait_until(lambda: pulse.beats >= 2, "it has asked again")
 
 

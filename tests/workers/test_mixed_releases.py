@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,9 +11,21 @@ from waiting import wait_until
 from workers.floor import Floor, Hired, queue_of_id, queue_of_type
 
 from millstream import App
-from millstream_contracts import Backoff, Job, JobId, JobState, JobType, TypePolicy, TypeRegistration, new_job_id
-from millstream_streams import Broker, NewJob, open_broker
+from millstream_contracts import (
+    Backoff,
+    Job,
+    JobId,
+    JobState,
+    JobType,
+    Queue,
+    Tenant,
+    TypePolicy,
+    TypeRegistration,
+    new_job_id,
+)
+from millstream_streams import Broker, Delivery, NewJob, open_broker
 from millstream_workers.attempt.attempt_result import Unreadable
+from millstream_workers.fetching.partition_finder import PartitionFinder
 from millstream_workers.fetching.release_finder import ReleaseFinder
 
 TYPE = "order.ship"
@@ -100,8 +113,8 @@ async def test_each_release_runs_what_it_can_read(floor: Floor, ran: Counter[str
 async def test_job_waits_for_the_release_that_takes_it(floor: Floor, ran: Counter[str]) -> None:
     """Its workers may all be busy: it is not buried for that."""
     old, new = await hire_old(floor, ran), await hire_new(floor, ran)
-    old.worker._intake.stop()
-    await wait_until(lambda: old.worker._intake.has_ended, "the older release takes nothing for now")
+    old.worker.parts.fetcher.stop()
+    await wait_until(lambda: old.worker.parts.fetcher.has_ended, "the older release takes nothing for now")
     job_id = await floor.submit(TYPE, OLD)
     await wait_until(lambda: was_passed_on(floor, job_id), "the newer release has passed it on again and again")
     assert (await floor.job(job_id)).state is not JobState.DEAD
@@ -126,8 +139,8 @@ async def test_job_is_dead_when_the_release_that_takes_it_is_gone(floor: Floor, 
     """Nothing waits for a release that does not come back: a dead letter can be redriven when it does."""
     old = await hire_old(floor, ran)
     await hire_new(floor, ran)
-    old.worker._intake.stop()
-    await wait_until(lambda: old.worker._intake.has_ended, "the older release takes nothing for now")
+    old.worker.parts.fetcher.stop()
+    await wait_until(lambda: old.worker.parts.fetcher.has_ended, "the older release takes nothing for now")
     job_id = await floor.submit(TYPE, OLD)
     await wait_until(lambda: was_passed_on(floor, job_id), "the newer release has passed it on")
     await send_away(floor, old)
@@ -229,6 +242,104 @@ async def test_job_waits_when_the_registry_cannot_be_asked(floor: Floor, tmp_pat
     assert isinstance(found, Unreadable)
     assert found.elsewhere_after_s is not None
     await floor.broker.store.hand_back(queue, worker="w", deliveries=claim.deliveries)
+
+
+class CountedRegistry:
+    """The registry, and how often it was asked for registrations."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._registry = broker.registry
+        self.asked = 0
+
+    async def registrations(self, tenant: Tenant) -> Any:
+        """Return what every live release has registered."""
+        self.asked += 1
+        return await self._registry.registrations(tenant)
+
+
+def finder_of(floor: Floor, ran: Counter[str], version: str, registry: object = None) -> ReleaseFinder:
+    """Return what a worker of a release has to find others with."""
+    app = app_of("new", NewOrder, ran)
+    return ReleaseFinder(
+        floor.broker.store,
+        registry or floor.broker.registry,  # type: ignore[arg-type]
+        app.handlers,  # type: ignore[arg-type]
+        code_version=version,
+    )
+
+
+async def register(floor: Floor, ran: Counter[str], version: str) -> None:
+    """Have a worker of a release on the list."""
+    (handler,) = app_of("new", NewOrder, ran).handlers.values()
+    await floor.broker.registry.add_types(
+        queue_of_type(TYPE).tenant,
+        [handler.registration(version)],
+        worker=f"worker of {version}",
+        alive_for=timedelta(minutes=5),
+    )
+
+
+async def delivery_of(floor: Floor) -> Delivery:
+    """Return the delivery of a job that no release can read, in this test's hands."""
+    queue = queue_of_type(TYPE)
+    await floor.submit(TYPE, "no order at all")
+    (delivery,) = (await floor.broker.store.claim(queue, consumer="w", nonce="n", limit=1)).deliveries
+    return delivery
+
+
+async def test_job_is_not_buried_by_an_answer_that_a_new_release_has_outdated(
+    floor: Floor, ran: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release may have come since the registry was asked: only a fresh answer says that each has tried."""
+    monkeypatch.setattr("millstream_workers.fetching.release_finder.FRESH_FOR_S", 600.0)
+    delivery, error = await delivery_of(floor), ValueError("no order")
+    await register(floor, ran, "1")
+    finder = finder_of(floor, ran, "2")
+    assert (await finder.look(delivery, error)).elsewhere_after_s is not None
+    await register(floor, ran, "3")
+    assert (await finder_of(floor, ran, "1").look(delivery, error)).elsewhere_after_s is not None
+    assert (await finder.look(delivery, error)).elsewhere_after_s is not None, "release 3 has not tried"
+    await finder_of(floor, ran, "3").look(delivery, error)
+    assert (await finder.look(delivery, error)).elsewhere_after_s is None
+
+
+@pytest.mark.parametrize(("fresh_for_s", "asked"), [(600.0, 1), (0.0, 10)], ids=["fresh", "stale"])
+async def test_registry_is_asked_once_for_as_long_as_its_answer_is_fresh(
+    floor: Floor, ran: Counter[str], monkeypatch: pytest.MonkeyPatch, fresh_for_s: float, asked: int
+) -> None:
+    """Half of all jobs may be of another release; and an answer is not taken for fresh for ever."""
+    monkeypatch.setattr("millstream_workers.fetching.release_finder.FRESH_FOR_S", fresh_for_s)
+    delivery, registry = await delivery_of(floor), CountedRegistry(floor.broker)
+    await register(floor, ran, "1")
+    finder = finder_of(floor, ran, "2", registry)
+    for _ in range(10):
+        await finder.look(delivery, ValueError("no order"))
+    assert registry.asked == asked
+
+
+async def test_jobs_that_wait_for_another_release_do_not_come_back_together(
+    floor: Floor, ran: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each comes after a time of its own, between half of the bound and all of it."""
+    monkeypatch.setattr("millstream_workers.fetching.release_finder.ELSEWHERE_AFTER", Backoff(base_s=8.0, cap_s=8.0))
+    delivery = await delivery_of(floor)
+    await register(floor, ran, "1")
+    finder = finder_of(floor, ran, "2")
+    times = [(await finder.look(delivery, ValueError("no order"))).elsewhere_after_s or 0.0 for _ in range(30)]
+    assert len(set(times)) > 1
+    assert all(4.0 <= time_s <= 8.0 for time_s in times)
+
+
+async def test_partitions_that_were_found_are_told_once(floor: Floor) -> None:
+    """A worker that was told again would read each of them twice, and once more every ten seconds."""
+    found: list[list[Queue]] = []
+    known = queue_of_type(TYPE)
+    finder = PartitionFinder(floor.broker.registry, known.tenant, [known.type], known=[known], found=found.append)
+    further = [queue_of_type(TYPE, 1), queue_of_type(TYPE, 2)]
+    await floor.broker.registry.add_queues([known, *further, queue_of_type("another.type")])
+    for _ in range(3):
+        await finder.run_once()
+    assert [sorted(queues, key=lambda one: one.partition) for queues in found] == [further]
 
 
 async def test_partitions_of_an_older_release_are_drained_by_a_newer_with_fewer(

@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,12 @@ from workers.plant import open_plant
 from millstream import App, Context
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import JobId, JobState
-from millstream_streams import open_broker, parse_redis_url
+from millstream_streams import open_broker
 from millstream_telemetry import configure_logs
 
 AWAY_S = 4.0
 FAR_S = 600.0
 """So long that it cannot be what made something happen within a test."""
-
-
-@pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[FaultProxy]:
-    """Yield a way to the Redis of the run that can be broken."""
-    (address,) = parse_redis_url(redis_url).hosts
-    async with FaultProxy(address) as proxy:
-        yield proxy
 
 
 def cpu_s(pid: int) -> float:
@@ -123,7 +114,7 @@ async def test_handlers_are_stopped_before_their_leases_end_when_redis_says_noth
 
 
 async def test_a_worker_that_starts_while_redis_is_full_empties_it(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
-    """Whoever starts more workers to drain a full Redis must not see them end for want of room for their names."""
+    """Workers that are started to drain a full Redis must not end because there is no room for their names."""
     async with (
         open_broker(own_redis.url, namespace="full") as broker,
         open_floor(broker, own_redis.url) as floor,
@@ -144,7 +135,7 @@ async def test_a_worker_that_starts_while_redis_is_full_empties_it(own_redis: Em
 async def test_a_queue_that_refuses_outcomes_does_not_delay_those_of_others(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody wrote a string where a stream was: each queue waits for its own next try, here an hour away."""
+    """A string stands where a stream was: each queue waits for its own next try, here an hour away."""
     monkeypatch.setattr("millstream_workers.keeping.committer.backoff_s", lambda _: 3600.0)
     types = Types(2)
     hired = await floor.hire(types.app)
@@ -155,10 +146,10 @@ async def test_a_queue_that_refuses_outcomes_does_not_delay_those_of_others(
     await floor.broker.client.rename(stream, f"{stream}:aside")
     await floor.broker.client.set(stream, "no stream")
     types.go.set()
-    await wait_until(lambda: hired.worker._committer.backlog == 1, "its outcome waits")
+    await wait_until(lambda: hired.worker.parts.pipeline.committer.backlog == 1, "its outcome waits")
     for _ in range(3):
         assert (await floor.run(sound)).state is JobState.SUCCEEDED
-    assert hired.worker._committer.backlog == 1
+    assert hired.worker.parts.pipeline.committer.backlog == 1
     await floor.broker.client.rename(f"{stream}:aside", stream)
 
 
@@ -213,7 +204,7 @@ async def test_a_worker_is_not_live_while_a_handler_blocks_its_loop(floor: Floor
     prober = threading.Thread(target=probe)
     prober.start()
     assert (await floor.run("block")).state is JobState.SUCCEEDED
-    prober.join()
+    prober.join(timeout=30.0)
     assert seen == [["event loop"]]
     await wait_until(lambda: not failing(hired), "it is live again")
 
@@ -227,7 +218,7 @@ async def test_a_worker_is_not_live_when_its_lease_keeper_hangs(floor: Floor, mo
 
     hired = await floor.hire(app, lease_s=0.3, renew_every_s=0.1)
     assert failing(hired) == []
-    monkeypatch.setattr(hired.worker._keeper, "_give_up_unsafe", lambda: may_go_on.wait(30.0))
+    monkeypatch.setattr(hired.worker.parts.leases, "_give_up_unsafe", lambda: may_go_on.wait(30.0))
     try:
         await wait_until(lambda: "lease keeper" in failing(hired), "the probe fails")
     finally:
@@ -246,7 +237,7 @@ async def test_a_worker_ends_when_its_lease_keeper_dies(floor: Floor, monkeypatc
     def die() -> None:
         raise MemoryError("no room for a lease")
 
-    monkeypatch.setattr(hired.worker._keeper, "_give_up_unsafe", die)
+    monkeypatch.setattr(hired.worker.parts.leases, "_give_up_unsafe", die)
     await wait_until(lambda: not hired.is_running, "the worker has ended")
     crash, hired.crash = hired.crash, None
     assert crash is not None
@@ -257,26 +248,26 @@ async def test_a_worker_is_not_live_when_it_neither_claims_nor_asks(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With free slots and nothing asked for in three lease lengths it is a process that is up, and no more."""
-    monkeypatch.setattr("millstream_workers.service.SILENT_READ_S", 0.0)
+    monkeypatch.setattr("millstream_workers.assembly.SILENT_READ_S", 0.0)
     app = App("test")
 
     @app.job("any")
     async def any_job() -> None: ...
 
     hired = await floor.hire(app, lease_s=0.3, renew_every_s=0.1)
-    monkeypatch.setattr(hired.worker._intake, "_take", anyio.sleep_forever)
+    monkeypatch.setattr(hired.worker.parts.fetcher, "_take", anyio.sleep_forever)
     await wait_until(lambda: failing(hired) == ["intake"], "the probe fails")
 
 
 async def test_a_worker_that_drains_for_long_is_live(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     """It asks no more because it was told so: to kill it for that would cost the jobs that it still runs."""
-    monkeypatch.setattr("millstream_workers.service.SILENT_READ_S", 0.0)
+    monkeypatch.setattr("millstream_workers.assembly.SILENT_READ_S", 0.0)
     types = Types(1)
     hired = await floor.hire(types.app, lease_s=0.3, renew_every_s=0.1, grace_s=FAR_S)
     job_id = await floor.submit(types.names[0])
-    await floor.until(job_id, JobState.RUNNING)
+    await wait_until(lambda: types.count("started", 1) == 1, "it runs")
     hired.orders.stop.set()
-    await wait_until(lambda: not hired.worker._pulse.check().ok, "it has asked for nothing in three lease lengths")
+    await wait_until(lambda: not hired.worker.parts.pulse.check().ok, "it has asked for nothing in three lease lengths")
     assert failing(hired) == []
     types.go.set()
     await wait_until(lambda: not hired.is_running, "the worker has ended")

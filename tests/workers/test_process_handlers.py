@@ -108,7 +108,7 @@ async def test_what_a_handler_prints_or_reads_is_not_the_workers_business(floor:
 async def test_the_end_of_a_handler_means_the_same_as_on_the_loop(
     shared_floor: Floor, tmp_path: Path, what: str, state: str, reason: str | None, attempts: int, deliveries: int
 ) -> None:
-    """Wishes, errors and odd results travel; a process that dies is an attempt that failed."""
+    """Requests, errors and odd results travel; a process that dies is an attempt that failed."""
     job = await shared_floor.run("process.steer", {"folder": str(tmp_path), "what": what}, backoff=None)
     assert (job.state, job.reason, job.attempts, job.deliveries) == (state, reason, attempts, deliveries)
     if what == "raise":

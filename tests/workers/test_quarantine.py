@@ -1,5 +1,6 @@
-"""A job that has one crash left runs alone: nobody else pays for what it does to its worker."""
+"""A job that has one crash left runs alone: no other job pays for what it does to its worker."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -10,6 +11,12 @@ from workers.plant import Plant, notes
 
 from millstream import App, Context
 from millstream_contracts import JobId, JobState
+from millstream_streams import JobStore, StoreUnavailableError
+from millstream_telemetry import MetricRegistry, WorkerMetrics
+from millstream_workers.attempt.running import Running
+from millstream_workers.fetching.slots import Slots
+from millstream_workers.keeping.committer import Committer
+from millstream_workers.running.quarantine import ELSEWHERE_AFTER_S, Quarantine
 
 MAX_CRASHES = 3
 
@@ -157,9 +164,86 @@ async def test_a_worker_that_does_not_become_free_gives_the_job_up_at_no_cost(
     await wait_until(is_put_off, "the suspect is put off")
     job = await floor.job(suspect)
     assert (job.attempts, job.crashes) == (0, MAX_CRASHES - 1)
+    assert job.run_at is not None
+    # In half a minute: neither at once, when it would find the same neighbour, nor so late that it is forgotten.
+    assert timedelta(seconds=10) < job.run_at - datetime.now(UTC) <= timedelta(seconds=ELSEWHERE_AFTER_S)
     await floor.submit("gate", "next")
     await wait_until(lambda: bench.runs("long", "next"), "the worker takes jobs again")
     bench.let_go("long", "next")
+
+
+async def test_a_waiting_job_whose_note_redis_does_not_take_is_handed_back_and_does_not_run(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the note it could be charged a crash of its neighbours, or its own be charged to none."""
+    bench = Bench()
+    suspect = await floor.submit("gate", "suspect")
+    await crash(floor, suspect)
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(JobStore, "mark_isolated", refuse)
+    await floor.submit("gate", "neighbour")
+    await floor.hire(bench.app)
+    await wait_until(lambda: bench.runs("neighbour"), "its neighbour runs")
+
+    async def is_back() -> bool:
+        return (await floor.job(suspect)).handbacks >= 1
+
+    await wait_until(is_back, "the suspect is handed back")
+    assert "suspect" not in {name for group in bench.seen_together for name in group}
+    monkeypatch.undo()
+    bench.let_go("suspect", "neighbour")
+    assert (await floor.settled(suspect)).crashes == MAX_CRASHES - 1
+
+
+async def test_a_job_that_is_cancelled_while_it_waits_to_run_alone_does_not_run(floor: Floor) -> None:
+    """What was asked for while it waited holds when its turn comes."""
+    bench = Bench()
+    suspect = await floor.submit("gate", "suspect")
+    await crash(floor, suspect)
+    await floor.submit("gate", "neighbour")
+    await floor.hire(bench.app, renew_every_s=0.1)
+    await wait_until(lambda: is_apart(floor, suspect), "the suspect waits")
+    await wait_until(lambda: bench.runs("neighbour"), "its neighbour runs")
+    waiting = queue_of_id(suspect)
+    await floor.broker.client.hset(floor.broker.keys.of(waiting).job(suspect), "cancel", 1)
+    (hired,) = floor.hired
+    held = hired.worker.parts.leases._held
+    await wait_until(
+        lambda: any(one.interruption for one in held.values() if one.id == suspect), "its worker has heard of it"
+    )
+    bench.let_go("neighbour", "suspect")
+    job = await floor.settled(suspect)
+    assert (job.state, job.attempts) == (JobState.CANCELLED, 0)
+    assert "suspect" not in {name for group in bench.seen_together for name in group}
+
+
+async def test_a_job_on_its_last_crash_waits_for_the_answer_to_a_claim(floor: Floor) -> None:
+    """What the claim brings is this worker's in Redis already, and would be charged as well."""
+    queue = queue_of_type("gate")
+    suspect = await floor.submit("gate", "suspect")
+    (delivery,) = (await floor.broker.store.claim(queue, consumer="me", nonce="n", limit=1)).deliveries
+    slots, ran = Slots(2), anyio.Event()
+    committer = Committer(
+        floor.broker.store, WorkerMetrics(MetricRegistry()), "me", lease_s=600.0, concluded=lambda _: None
+    )
+    quarantine = Quarantine(floor.broker.store, slots, committer, worker="me", max_crashes=3)
+
+    async def execute() -> None:
+        ran.set()
+
+    slots.take()
+    with anyio.fail_after(20.0):
+        async with anyio.create_task_group() as tasks:
+            with slots.claiming():
+                tasks.start_soon(quarantine.run, Running(delivery), execute)
+                await wait_until(lambda: is_apart(floor, suspect), "it waits")
+                assert not ran.is_set()
+            await ran.wait()
+    slots.release()
+    await floor.take_back(suspect)
 
 
 async def test_a_waiting_job_is_handed_back_at_once_when_its_worker_leaves(plant: Plant) -> None:

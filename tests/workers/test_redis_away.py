@@ -80,8 +80,8 @@ async def test_outcomes_of_jobs_that_end_during_an_outage_are_committed_after_it
     await wait_until(lambda: len(gate.started) == 5, "all run")
     outage.begin()
     gate.go.set()
-    await wait_until(lambda: len(gate.ended) == 5, "all have ended, with nobody to tell")
-    await wait_until(lambda: hired.worker._committer.backlog == 5, "their outcomes wait")
+    await wait_until(lambda: len(gate.ended) == 5, "all have ended, without a Redis")
+    await wait_until(lambda: hired.worker.parts.pipeline.committer.backlog == 5, "their outcomes wait")
     outage.end()
     for job_id in ids:
         job = await island.settled(job_id)
@@ -92,7 +92,7 @@ async def test_outcomes_of_jobs_that_end_during_an_outage_are_committed_after_it
 
 
 async def test_an_outage_costs_a_job_nothing(island: Floor, outage: Outage) -> None:
-    """A handler whose lease nobody can renew is stopped; its job goes back as soon as Redis answers: no crash."""
+    """A handler whose lease cannot be renewed is stopped; its job goes back as soon as Redis answers: no crash."""
     gate = Gate()
     await island.hire(gate.app, lease_s=1.5, renew_every_s=0.1)
     job_id = await island.submit("gate")
@@ -114,7 +114,7 @@ async def test_jobs_run_again_when_redis_was_frozen(island: Floor, outage: Outag
     await wait_until(lambda: gate.started, "it runs")
     os.kill(outage.server.pid, signal.SIGSTOP)
     gate.go.set()
-    await wait_until(lambda: gate.ended, "it has ended, with nobody to tell")
+    await wait_until(lambda: gate.ended, "it has ended, without an answer")
     os.kill(outage.server.pid, signal.SIGCONT)
     assert (await island.settled(first)).deliveries == 1
     assert (await island.run("gate")).deliveries == 1

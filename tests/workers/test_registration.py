@@ -1,15 +1,20 @@
 """What a worker tells the others about itself."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import msgspec
 import pytest
+from chaos.fault_proxy import FaultProxy
 from waiting import wait_until
-from workers.floor import Floor
+from workers.floor import Floor, queue_of_type
 
 from millstream import App, Context, Retry
-from millstream_contracts import DEFAULT_TENANT, WorkerInfo
+from millstream_contracts import DEFAULT_TENANT, Queue, WorkerInfo
+from millstream_streams import Registry, Start, open_broker
+from millstream_workers.registrar import REGISTER_EVERY_BEATS, Registrar
 
 
 class Invoice(msgspec.Struct):
@@ -37,7 +42,7 @@ async def info_of(floor: Floor, name: str) -> WorkerInfo:
 
 
 async def test_a_worker_registers_its_types_as_ingest_needs_them(floor: Floor) -> None:
-    """Schemas, policy, and whom to ask."""
+    """Schemas, policy, and where the code is."""
     app = App("shop")
 
     @app.job("invoice.send", timeout=30.0, retry=Retry(max_attempts=7, base=2.0), result_ttl=60.0, partitions=2)
@@ -113,7 +118,8 @@ async def test_a_worker_shows_only_the_jobs_that_run_longest(floor: Floor) -> No
 
     await wait_until(are_all_busy, "all run")
     info = await info_of(floor, hired.name)
-    assert len(info.running) == 100
+    begun_at = {one.id: one.begun_at for one in hired.worker.parts.pipeline.running()}
+    assert [job.id for job in info.running] == sorted(begun_at, key=begun_at.__getitem__)[:100]
     go.set()
     for job_id in ids:
         await floor.settled(job_id)
@@ -172,3 +178,112 @@ async def test_a_registry_that_was_lost_is_back_at_the_next_heartbeat(
     await wait_until(is_back, "its types are known again")
     assert (await info_of(floor, hired.name)).started_at == first.started_at
     assert await floor.broker.client.zcard(floor.broker.keys.starts) == 1
+
+
+class WatchedRegistry:
+    """The registry, and how often and with what it was called."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.registered = 0
+        self.beats: list[tuple[timedelta, bool]] = []
+
+    async def add_queues(self, queues: Sequence[Queue]) -> None:
+        """Make queues known."""
+        await self._registry.add_queues(queues)
+
+    async def add_types(self, *args: Any, **options: Any) -> Start:
+        """Register types."""
+        self.registered += 1
+        return await self._registry.add_types(*args, **options)
+
+    async def beat(self, worker: WorkerInfo, start: Start, *, alive_for: timedelta, is_leaving: bool) -> bool:
+        """Note that a worker is alive."""
+        self.beats.append((alive_for, is_leaving))
+        return await self._registry.beat(worker, start, alive_for=alive_for, is_leaving=is_leaving)
+
+
+def registrar_of(floor: Floor, registry: Any, *, interval_s: float = 2.0) -> Registrar:
+    """Return the heart of a worker that is not there."""
+    return Registrar(
+        registry,
+        name="host:1:me",
+        tenant=DEFAULT_TENANT,
+        handlers=release().handlers,  # type: ignore[arg-type]
+        queues=[queue_of_type("one")],
+        concurrency=1,
+        running=list,
+        interval_s=interval_s,
+        code_version="1",
+        release="1.2.3",
+    )
+
+
+async def test_a_worker_registers_again_now_and_then(floor: Floor) -> None:
+    """What a newer worker has taken with it comes back."""
+    watched = WatchedRegistry(floor.broker.registry)
+    heart = registrar_of(floor, watched)
+    for _ in range(2 * REGISTER_EVERY_BEATS + 1):
+        await heart.run_once()
+    assert watched.registered == 3
+
+
+async def test_a_worker_that_drains_registers_nothing_any_more(floor: Floor) -> None:
+    """It takes no jobs: ingest is to accept for it no longer than its last registration counts."""
+    watched = WatchedRegistry(floor.broker.registry)
+    heart = registrar_of(floor, watched)
+    await heart.run_once()
+    heart.drain()
+    for _ in range(2 * REGISTER_EVERY_BEATS):
+        await heart.run_once()
+    assert watched.registered == 1
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "alive_s", "leaving_s"), [(2.0, 12.0, 6.0), (0.1, 5.0, 5.0)], ids=["by beats", "at least"]
+)
+async def test_a_registration_counts_for_some_beats_and_for_seconds_at_least(
+    floor: Floor, interval_s: float, alive_s: float, leaving_s: float
+) -> None:
+    """For fewer beats once its worker drains, and never for so short that a pause of the machine ends it."""
+    watched = WatchedRegistry(floor.broker.registry)
+    heart = registrar_of(floor, watched, interval_s=interval_s)
+    await heart.run_once()
+    heart.drain()
+    await heart.run_once()
+    assert watched.beats == [(timedelta(seconds=alive_s), False), (timedelta(seconds=leaving_s), True)]
+
+
+async def test_a_worker_says_at_once_that_it_drains(floor: Floor) -> None:
+    """Its next heartbeat may be minutes away, and until then jobs would be accepted that only it can run."""
+    app, go = App("test"), anyio.Event()
+
+    @app.job("one")
+    async def one() -> None:
+        await go.wait()
+
+    hired = await floor.hire(app, beat_every_s=600.0, grace_s=600.0)
+    await floor.submit("one")
+    await wait_until(hired.worker.parts.pipeline.running, "it runs")
+    hired.orders.stop.set()
+
+    async def is_draining() -> bool:
+        return (await info_of(floor, hired.name)).state == "draining"
+
+    await wait_until(is_draining, "it is shown as draining")
+    go.set()
+
+
+async def test_a_worker_that_leaves_waits_for_no_registry_that_says_nothing(
+    floor: Floor, link: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reaper takes it off the list: its machine may go."""
+    monkeypatch.setattr("millstream_workers.registrar.LEAVE_WITHIN_S", 0.05)
+    async with open_broker(link.url, namespace=floor.broker.keys.namespace) as remote:
+        heart = registrar_of(floor, remote.registry)
+        await heart.run_once()
+        link.swallow()
+        with anyio.fail_after(20.0):
+            await heart.leave()
+        link.cut()
+        link.heal()

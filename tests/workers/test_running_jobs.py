@@ -146,8 +146,8 @@ async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind:
     assert (ctx.job_id, ctx.type, ctx.attempt, ctx.fence) == (job.id, "double", 1, 1)
     assert (ctx.tags, ctx.timeout_s, ctx.cancelled) == ({"shop": "b"}, 60.0, False)
     await wait_until(lambda: hired.attempts("double", "ok") == 1, "it is counted")
-    assert not hired.worker._keeper._held, "a lease that is renewed for ever"
-    assert not hired.worker._executor.running
+    assert not hired.worker.parts.leases._held, "a lease that is renewed for ever"
+    assert not hired.worker.parts.executor.running
 
 
 @both
@@ -176,7 +176,7 @@ async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind:
 async def test_what_a_handler_raises_is_an_outcome(
     stage: Stage, kind: str, error: BaseException, state: str, reason: str | None, attempts: int, deliveries: int
 ) -> None:
-    """A wish, an error, or what should never be raised: the job goes its way and the worker stays."""
+    """A request, an error, or what should never be raised: the job goes its way and the worker stays."""
     job = await stage.run(kind, raising(error))
     assert (job.state, job.reason, job.attempts, job.deliveries) == (state, reason, attempts, deliveries)
     # The worker is still there for the next one.
@@ -184,7 +184,7 @@ async def test_what_a_handler_raises_is_an_outcome(
 
 
 async def test_a_handler_that_awaits_a_task_which_was_cancelled_has_failed(floor: Floor) -> None:
-    """That it was cancelled is its own affair: nobody cancelled the job."""
+    """The handler cancelled that task itself: the job was not cancelled."""
     app = App("test")
 
     @app.job("one", retry=Retry(max_attempts=1))
@@ -227,7 +227,7 @@ async def test_the_submission_decides_over_the_policy(floor: Floor) -> None:
 
 
 async def test_a_retry_waits_for_its_backoff(floor: Floor) -> None:
-    """Until then it is scheduled, in nobody's hands, with the error that it met."""
+    """Until then it is scheduled, held by no worker, with the error that it met."""
     await floor.hire(app_with("loop", raising(ValueError("no")), retry=Retry(base=600.0, jitter=False)))
     job_id = await floor.submit("one", backoff=None)
     await floor.until(job_id, JobState.SCHEDULED)

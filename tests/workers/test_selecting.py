@@ -7,8 +7,9 @@ import pytest
 from millstream import App
 from millstream_contracts import Tenant
 from millstream_streams import consumer_name
+from millstream_workers.assembly import queues_of
 from millstream_workers.errors import NoHandlersError
-from millstream_workers.service import queues_of, select_handlers
+from millstream_workers.service import select_handlers
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_handlers_are_selected_by_shell_patterns(app: App, patterns: list[str], 
 
 @pytest.mark.parametrize("patterns", [["male"], ["*", "male"], ["mail", "invoice.x*"]])
 def test_a_pattern_without_a_handler_is_refused(app: App, patterns: list[str]) -> None:
-    """A misspelt type would otherwise be nobody's, silently."""
+    """Otherwise no worker would handle a misspelt type, and nothing would say so."""
     with pytest.raises(NoHandlersError):
         select_handlers(app, patterns)
 

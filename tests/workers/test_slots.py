@@ -1,6 +1,7 @@
 """Slots: how many handlers may run."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -35,10 +36,10 @@ async def test_every_waiter_is_woken_by_what_it_waits_for() -> None:
             tasks.start_soon(wait, f"idle {number}", slots.wait_idle)
         await checkpoint()
         assert done == []
-        slots.give_back()
+        slots.release()
         await wait_until(lambda: len(done) == 3, "those who waited for one slot go on")
         assert {name.split()[0] for name in done} == {"free"}
-        slots.give_back()
+        slots.release()
     assert len(done) == 6
 
 
@@ -52,13 +53,13 @@ async def test_a_waiter_that_comes_late_is_woken_as_well() -> None:
             tasks.start_soon(slots.wait_idle)
             await checkpoint()
             await checkpoint()
-            slots.give_back()
+            slots.release()
             tasks.start_soon(slots.wait_idle)
     assert slots.busy == 0
 
 
 class Watched(Slots):
-    """Slots that count how often somebody looks at them."""
+    """Slots that count how often they are looked at."""
 
     looks = 0
 
@@ -81,7 +82,7 @@ def look_ahead_after_many(slots: Slots, leave: Callable[[], None], monkeypatch: 
 async def test_jobs_are_taken_ahead_while_others_end_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as will have a slot within milliseconds, and fewer than run."""
     slots = Slots(10)
-    look_ahead_after_many(slots, slots.give_back, monkeypatch)
+    look_ahead_after_many(slots, slots.release, monkeypatch)
     assert (slots.free, slots.is_full) == (19, False)
     for _ in range(10):
         slots.take()
@@ -91,14 +92,14 @@ async def test_jobs_are_taken_ahead_while_others_end_quickly(monkeypatch: pytest
 async def test_no_job_is_taken_ahead_of_others_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would wait here for hours; and what was returned unrun is no sign of haste."""
     slots = Slots(10)
-    look_ahead_after_many(slots, slots.put_back, monkeypatch)
+    look_ahead_after_many(slots, slots.release_unrun, monkeypatch)
     assert slots.free == 10
 
 
 async def test_a_single_slot_takes_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for one job at a time gets one at a time."""
     slots = Slots(1)
-    look_ahead_after_many(slots, slots.give_back, monkeypatch)
+    look_ahead_after_many(slots, slots.release, monkeypatch)
     assert slots.free == 1
 
 
@@ -106,14 +107,14 @@ async def test_a_waiter_sleeps_between_two_ends() -> None:
     """An end that is over must not keep it awake: it would spin for as long as the slots are taken."""
     slots = Watched(1)
     slots.take()
-    slots.give_back()
+    slots.release()
     slots.take()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(slots.wait_free)
         for _ in range(20):
             await checkpoint()
         assert slots.looks <= 2
-        slots.give_back()
+        slots.release()
 
 
 async def test_a_slot_that_is_taken_again_at_once_lets_nobody_through() -> None:
@@ -128,10 +129,72 @@ async def test_a_slot_that_is_taken_again_at_once_lets_nobody_through() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await checkpoint()
-        slots.give_back()
+        slots.release()
         slots.take()
         for _ in range(5):
             await checkpoint()
         assert got == []
-        slots.give_back()
+        slots.release()
     assert got == [1]
+
+
+async def test_a_claim_that_fails_is_no_longer_under_way() -> None:
+    """Else a job that is to run alone would wait for its answer for ever, after a single outage."""
+    slots = Slots(1)
+    with suppress(ConnectionError), slots.claiming():
+        assert slots.claims == 1
+        raise ConnectionError("away")
+    assert slots.claims == 0
+
+
+async def test_slots_that_were_closed_for_a_job_open_again_however_it_ends() -> None:
+    """Else the worker would take nothing in any more."""
+    slots = Slots(1)
+    with suppress(ConnectionError), slots.closed():
+        assert (slots.free, slots.is_full) == (0, True)
+        raise ConnectionError("away")
+    assert (slots.free, slots.is_full) == (1, False)
+
+
+async def test_the_end_of_a_claim_wakes_those_who_wait_for_a_change() -> None:
+    """A job that is to run alone waits for it, and nothing else may happen on this worker meanwhile."""
+    slots = Slots(1)
+    with anyio.fail_after(20.0):
+        async with anyio.create_task_group() as tasks:
+            with slots.claiming():
+                tasks.start_soon(slots.wait_change)
+                await checkpoint()
+
+
+async def test_what_has_ended_is_reckoned_with_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rush that is over is no reason to take jobs ahead of long ones."""
+    slots = Slots(10)
+    look_ahead_after_many(slots, slots.release, monkeypatch)
+    slots.look_ahead()
+    assert slots.free == 10
+
+
+async def test_a_waiter_for_few_slots_is_woken_though_another_waits_for_many() -> None:
+    """Whichever of them came first."""
+    for first, second in ((5, 1), (1, 5)):
+        slots, woken = Slots(5), list[int]()
+        for _ in range(5):
+            slots.take()
+        slots.release()  # heard by none
+        slots.take()
+
+        async def wait(at_least: int, slots: Slots = slots, woken: list[int] = woken) -> None:
+            await slots.wait_free(at_least)
+            woken.append(at_least)
+
+        with anyio.fail_after(20.0):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait, first)
+                await checkpoint()
+                tasks.start_soon(wait, second)
+                await checkpoint()
+                slots.release()
+                await wait_until(lambda woken=woken: woken, "one of them goes on")
+                assert woken == [1]
+                for _ in range(4):
+                    slots.release()

@@ -118,7 +118,7 @@ async def test_jobs_of_a_killed_worker_run_again_and_count_a_crash(plant: Plant)
     await machine.ended()
     pids = {note["pid"] for note in first}
     await wait_until(lambda: not any(runs(pid) for pid in pids), "its handler processes are gone")
-    duty = recoverer(plant, lease_s=0.05)  # nobody else is there whose lease that would be
+    duty = recoverer(plant, lease_s=0.05)  # no other lease is held here
     for job_id in ids:
         await recover(plant, job_id, duty)
     await plant.start(**SHORT)
@@ -130,9 +130,9 @@ async def test_jobs_of_a_killed_worker_run_again_and_count_a_crash(plant: Plant)
 
 
 async def test_a_job_that_kills_its_worker_is_buried_in_the_end(plant: Plant) -> None:
-    """Three crashes, whatever attempts it has left: then it takes nobody along any more."""
+    """Three crashes, whatever attempts it has left: then it brings down no further worker."""
     job_id = await plant.floor.submit("poison", plant.payload, max_attempts=100)
-    duty = recoverer(plant, lease_s=0.05)  # nobody else is there whose lease that would be
+    duty = recoverer(plant, lease_s=0.05)  # no other lease is held here
     for crash in (1, 2, 3):
         machine = plant.launch(**SHORT)
         assert await machine.ended() == -signal.SIGKILL

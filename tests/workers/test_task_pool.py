@@ -11,13 +11,15 @@ from weakref import WeakKeyDictionary
 import anyio
 import pytest
 from waiting import wait_until
-from workers.floor import Floor
+from workers.floor import Floor, queue_of_type
 
 from millstream import App
 from millstream_contracts import JobState
+from millstream_workers.attempt.attempt_result import Interruption
+from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.running.clean_context import CleanContext
-from millstream_workers.running.task_pool import Runners
+from millstream_workers.running.task_pool import TaskPool
 
 NOTE = contextvars.ContextVar("note", default="")
 
@@ -48,15 +50,15 @@ class Work:
 
 
 class Desk:
-    """Runners whose jobs are plain functions, and what is known of the tasks they ran in."""
+    """TaskPool whose jobs are plain functions, and what is known of the tasks they ran in."""
 
-    def __init__(self) -> None:
-        self.runners = Runners(
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.runners = TaskPool(
             self._execute,
-            limit=LIMIT,
+            limit=limit,
             cleanup_s=FAR_S,
             clean=CleanContext(),
-            put_back=lambda work: self.returned.append(work.job),
+            give_up=lambda work: self.returned.append(work.job),
         )
         self.returned: list[Callable] = []
         self.tasks: list[int] = []
@@ -168,7 +170,7 @@ async def test_all_that_have_not_begun_can_be_put_back_at_once(desk: Desk) -> No
     await wait_until(lambda: len(desk.tasks) == LIMIT, "as many run as may")
     desk.start(nothing)
     desk.start(nothing)
-    desk.runners.put_back_waiting()
+    desk.runners.give_up_waiting()
     assert desk.returned == [nothing, nothing]
     go.set()
     await desk.all_ended(LIMIT)
@@ -235,7 +237,7 @@ async def test_a_job_is_not_hit_by_the_stopping_of_an_earlier_one(desk: Desk) ->
         await anyio.lowlevel.checkpoint()
 
     desk.start(be_stopped)
-    await inside.wait()
+    await wait_until(inside.is_set, "it runs")
     desk.scopes[0].stop()
     await desk.all_ended(1)
     for _ in range(3):
@@ -243,6 +245,104 @@ async def test_a_job_is_not_hit_by_the_stopping_of_an_earlier_one(desk: Desk) ->
     await desk.all_ended(4)
     assert stopped == [True]
     assert desk.scopes.count(desk.scopes[0]) == 1
+
+
+async def test_a_job_that_waits_begins_though_the_task_before_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a single slot nothing else could call it."""
+    monkeypatch.setattr("millstream_workers.running.task_pool.KEPT_S", FAR_S)
+    desk, inside, go = Desk(limit=1), anyio.Event(), anyio.Event()
+
+    async def bind_and_wait() -> None:
+        NOTE.set("bound by a handler")
+        inside.set()
+        await go.wait()
+
+    with anyio.fail_after(20.0):
+        async with anyio.create_task_group() as tasks:
+            desk.runners.open(tasks)
+            desk.start(bind_and_wait)
+            await wait_until(inside.is_set, "it runs")
+            desk.start(nothing)
+            go.set()
+            await desk.all_ended(2)
+            desk.runners.close()
+    assert len(set(desk.tasks)) == 2
+
+
+async def test_a_task_is_given_up_by_what_its_last_job_left_and_by_no_earlier_one(floor: Floor) -> None:
+    """A job that leaves the context as it was says nothing of the next one in its task."""
+    app, seen = App("test"), []
+
+    @app.job("one")
+    async def one(note: str) -> None:
+        seen.append(NOTE.get())
+        if note:
+            NOTE.set(note)
+
+    await floor.hire(app, concurrency=1)
+    for note in ("", "", "bound by a handler", "", ""):
+        await floor.run("one", note)
+    assert seen == [""] * 5
+
+
+async def test_the_time_of_a_job_ends_with_it_and_not_with_the_next_in_its_task(floor: Floor) -> None:
+    """A job without a timeout runs in the task of one that had one and is over."""
+    app, tasks = App("test"), []
+
+    @app.job("timed", timeout=0.2)
+    async def timed() -> None:
+        tasks.append(task_number())
+
+    @app.job("long")
+    async def long() -> str:
+        tasks.append(task_number())
+        await anyio.sleep(0.5)
+        return "well"
+
+    await floor.hire(app, concurrency=1)
+    await floor.run("timed")
+    job = await floor.run("long", max_attempts=1)
+    assert (job.state, job.result) == (JobState.SUCCEEDED, "well"), job.error
+    assert len(set(tasks)) == 1
+
+
+async def test_a_delivery_whose_handler_has_ended_cannot_stop_the_next_job_of_its_task(floor: Floor) -> None:
+    """Its lease may be lost while its outcome is on its way: by then the scope of its task is another job's."""
+    (running,) = await claimed(floor)
+    with StopScope(FAR_S) as scope:
+        running.begin(scope, FAR_S)
+        running.end()
+        running.interrupt(Interruption.LEASE_LOST)
+        assert not scope.is_spent
+
+
+async def test_the_first_reason_to_stop_a_handler_stands(floor: Floor) -> None:
+    """What becomes of its job hangs on it: a handler whose job was cancelled is not handed back."""
+    (running,) = await claimed(floor)
+    running.interrupt(Interruption.CANCELLED)
+    running.interrupt(Interruption.DRAINING)
+    assert running.interruption is Interruption.CANCELLED
+
+
+@pytest.mark.parametrize(("asked_s", "given_s"), [(None, 5.0), (1.0, 1.0), (FAR_S, 5.0)])
+async def test_the_time_for_clean_up_can_only_be_shortened(floor: Floor, asked_s: float | None, given_s: float) -> None:
+    """`MILLSTREAM_CLEANUP_S` is what a handler may count on at the most."""
+    (running,) = await claimed(floor)
+    with StopScope(5.0) as scope:
+        running.begin(scope, None)
+        before_s = asyncio.get_running_loop().time()
+        running.interrupt(Interruption.LEASE_UNSAFE, asked_s)
+        with pytest.raises(asyncio.CancelledError):
+            await anyio.sleep(20.0)
+        running.end()
+    assert scope.gives_up_at == pytest.approx(before_s + given_s, abs=0.5)
+
+
+async def claimed(floor: Floor) -> list[Running]:
+    """Return the delivery of a new job, in this test's hands."""
+    await floor.submit("one")
+    claim = await floor.broker.store.claim(queue_of_type("one"), consumer="me", nonce=str(next(_new_numbers)), limit=1)
+    return [Running(delivery) for delivery in claim.deliveries]
 
 
 async def test_context_of_a_handler_stays_with_its_job(floor: Floor) -> None:

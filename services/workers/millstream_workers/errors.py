@@ -65,4 +65,4 @@ class HandlerExitError(WorkerError):
 
 
 class LeaseKeeperError(WorkerError):
-    """The thread that keeps the leases has died, and with it the worker must end."""
+    """The thread that keeps the leases has died. Its worker must end."""

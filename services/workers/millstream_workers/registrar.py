@@ -1,4 +1,4 @@
-"""Tells the others about this worker: which types it handles, how it describes them, that it is alive.
+"""Registers this worker: which types it handles, how it describes them, and that it is alive.
 
 Releases of an application run side by side while one takes the place of another. What each has registered counts for
 as long as one of its workers beats and takes jobs, and for a while after that: it may only be restarting (ADR 16).
@@ -23,16 +23,16 @@ LEAVE_WITHIN_S = 1.0
 """A worker that leaves does not wait longer than this to be taken off the list."""
 
 REGISTER_EVERY_BEATS = 12
-"""Registrations are written again now and then, so that they come back when a newer worker has gone without a word."""
+"""Heartbeats between two registrations: an older registration returns when a newer worker is killed."""
 
 ALIVE_FOR_BEATS = 6
-"""How long the registrations of a worker count that was killed. Shorter, a busy worker's would come and go."""
+"""How long the registrations of a killed worker count. A shorter time would make those of a busy worker come and go."""
 
 LEAVING_FOR_BEATS = 3
-"""How long those of a worker count that was told to stop: the time to be started again."""
+"""How long the registrations of a worker that leaves count: the time in which it may be started again."""
 
 COUNTS_FOR_AT_LEAST_S = 5.0
-"""However often a worker beats: a machine under load pauses for seconds."""
+"""Least time that a registration counts, however often its worker beats: a machine under load pauses for seconds."""
 
 
 class Registrar:
@@ -68,12 +68,12 @@ class Registrar:
         self._start: Start | None = None
         """None before the first registration; what is registered again keeps its start."""
         self._beats = 1
-        """Since the last registration. Not 0 at first: the worker registers before it takes a job."""
+        """Heartbeats since the last registration. 1 at first, because the worker registers before it takes a job."""
         self._is_draining = False
         self.wake = Wake()
 
     async def run_once(self) -> DutyResult:
-        """Register, or just say that this worker is alive."""
+        """Register if that is due, and say that this worker is alive."""
         start = self._start
         if start is None or (self._beats % REGISTER_EVERY_BEATS == 0 and not self._is_draining):
             start = await self.register()
@@ -100,7 +100,7 @@ class Registrar:
         return self._start
 
     def drain(self) -> None:
-        """Say at once that this worker takes no more jobs: what only it could run is not to be accepted for long."""
+        """Say at once that this worker takes no more jobs, so that ingest soon refuses what only it could run."""
         self._is_draining = True
         self.wake.set()
 

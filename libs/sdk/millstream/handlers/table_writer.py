@@ -1,4 +1,4 @@
-"""Writes tables as CSV and XLSX. No cell becomes a formula, whoever wrote its text.
+"""Writes tables as CSV and XLSX. No cell becomes a formula, wherever its text comes from.
 
 Source: OWASP "CSV Injection"; RFC 4180; "Excel specifications and limits", Microsoft.
 """

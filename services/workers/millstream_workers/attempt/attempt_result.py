@@ -1,4 +1,4 @@
-"""What happened while a handler ran: the input of the decision."""
+"""The result of an attempt: what the handler did, or why it was stopped. The input of the decision."""
 
 from enum import Enum
 from typing import Any
@@ -10,13 +10,13 @@ class Interruption(Enum):
     """Why a handler was stopped."""
 
     CANCELLED = "cancelled"
-    """Somebody cancelled the job."""
+    """A client cancelled the job."""
     LEASE_LOST = "lease_lost"
-    """The job is somebody else's by now: Redis said so."""
+    """Redis says that the delivery is no longer this worker's."""
     LEASE_UNSAFE = "lease_unsafe"
-    """The lease could not be renewed for so long that the job may soon be somebody else's."""
+    """The lease could not be renewed for two thirds of its length: another worker may soon have the job."""
     DRAINING = "draining"
-    """The worker is leaving and its grace has run out."""
+    """The worker is leaving, and its grace is over."""
     TIMED_OUT = "timed_out"
     """The attempt has taken as long as it may."""
 
@@ -53,4 +53,4 @@ class Unreadable(Struct, frozen=True):
     """When to have it tried by another release that runs beside this one; None when each has tried."""
 
 
-Happening = Returned | Raised | TimedOut | Interrupted | Unreadable
+AttemptResult = Returned | Raised | TimedOut | Interrupted | Unreadable

@@ -1,4 +1,4 @@
-"""A failure as what is stored of it: text, and a fingerprint by which equal failures are known. Nothing here raises."""
+"""A failure as it is stored: text, and a fingerprint that groups equal failures. Nothing here raises."""
 
 import hashlib
 

@@ -1,7 +1,7 @@
-"""What a handler asks for by an exception, whatever the exception's class makes of its attributes.
+"""What a handler asks for by an exception: Snooze, RetryAfter, Discard or Dead.
 
-A subclass of `Discard` with an `__init__` of its own may have no `reason`, and a property may raise: what can be told
-of the wish holds, and what cannot is said.
+Users subclass these. A subclass of `Discard` with an `__init__` of its own may have no `reason`, and a property may
+raise: what can be read of the request holds, and `unread` says what cannot.
 """
 
 import math
@@ -17,45 +17,45 @@ from millstream_workers.attempt.failure import printable
 from millstream_workers.errors import RemoteError
 
 _MAX_NESTED = 10
-"""How many groups of one exception may stand around a wish: task groups wrap what their tasks raise."""
+"""Groups of one exception that may surround a request: task groups wrap what their tasks raise."""
 
 _exceptions_of = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
-class Wish(Struct, frozen=True):
+class HandlerRequest(Struct, frozen=True):
     """What a handler asks for."""
 
     kind: Literal["retry_after", "snooze", "discard", "dead"]
     delay_ms: int | None = None
-    """Of retry_after and snooze; None when it cannot be told."""
+    """Of retry_after and snooze; None when it cannot be read."""
     reason: str = ""
     """Of discard and dead."""
     unread: str = ""
     """What could not be read, and why."""
 
 
-class RemoteWish(RemoteError):  # noqa: N818 - a wish
+class RemoteRequest(RemoteError):  # noqa: N818 - a request
     """A handler with `isolation="process"` asked for something by an exception."""
 
-    def __init__(self, wish: Wish, error: JobError) -> None:
+    def __init__(self, request: HandlerRequest, error: JobError) -> None:
         super().__init__(error)
-        self.wish = wish
+        self.request = request
 
 
-def read_wish(error: BaseException) -> Wish | None:
+def read_request(error: BaseException) -> HandlerRequest | None:
     """Return what a handler asks for by an exception; None when that is just a failure. Never raises."""
     error = innermost(error)
-    if type(error) is RemoteWish:
-        return error.wish
+    if type(error) is RemoteRequest:
+        return error.request
     kind = type(error)
     if issubclass(kind, RetryAfter):
         return _delayed("retry_after", error)
     if issubclass(kind, Snooze):
         return _delayed("snooze", error)
     if issubclass(kind, Discard):
-        return Wish("discard", reason=_reason(error))
+        return HandlerRequest("discard", reason=_reason(error))
     if issubclass(kind, Dead):
-        return Wish("dead", reason=_reason(error))
+        return HandlerRequest("dead", reason=_reason(error))
     return None
 
 
@@ -72,11 +72,11 @@ def innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _delayed(kind: Literal["retry_after", "snooze"], error: BaseException) -> Wish:
+def _delayed(kind: Literal["retry_after", "snooze"], error: BaseException) -> HandlerRequest:
     try:
-        return Wish(kind, delay_ms=_ms(error.delay_s))  # type: ignore[attr-defined]
+        return HandlerRequest(kind, delay_ms=_ms(error.delay_s))  # type: ignore[attr-defined]
     except BaseException as failure:  # noqa: BLE001 - an attribute of a user's class may be anything
-        return Wish(kind, unread=f"`delay_s` of {type_name(error)} cannot be read: {_said(failure)}")
+        return HandlerRequest(kind, unread=f"`delay_s` of {type_name(error)} cannot be read: {_said(failure)}")
 
 
 def _ms(delay_s: object) -> int:

@@ -1,4 +1,4 @@
-"""Results of handlers: made plain and encoded once, where the handler ran."""
+"""Results of handlers: converted to plain data and encoded once, where the handler ran."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ from millstream_workers.attempt.stop_scope import StopScope
 
 
 class Running:
-    """What the executor, the lease keeper and the drain share about one delivery.
+    """One delivery, as the executor, the lease keeper and the drain see it.
 
     The lease keeper reads it from its own thread; it changes only `renewed_at` and `stored_progress`.
     """
@@ -38,7 +38,7 @@ class Running:
         self.progress: Progress | None = None
         """The newest that the handler has noted."""
         self.stored_progress: Progress | None = None
-        """The newest that Redis has. A field of its own: a note that comes during a renewal must not be lost."""
+        """The newest that Redis has. A field of its own: progress that is noted during a renewal must not be lost."""
         self.begun_at = self.renewed_at = time.monotonic()
         self._scope: StopScope | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -1,8 +1,8 @@
 """How a handler is stopped: one cancellation, then its time for clean-up, then cancelled for good.
 
-A cancelled scope of anyio cancels each later await too, so that nothing a `finally` awaits would come to its end. Here
-an inner scope shields the handler from the cancelled outer one, but for the moment in which the one cancellation is
-delivered. Shields that the handler has set itself hold: it is cancelled when it leaves them.
+A cancelled scope of anyio cancels each later await too, so that nothing that a `finally` awaits would end. Here an
+inner scope shields the handler from the cancelled outer one, except for the moment in which the one cancellation is
+delivered. Shields of the handler's own hold: the handler is cancelled when it leaves them.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class StopScope:
         self._cancel_once()
 
     def end(self) -> None:
-        """Leave the task alone from now on: the handler has ended."""
+        """Note that the handler has ended: its task is not cancelled any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -70,7 +70,7 @@ class StopScope:
     def _cancel_once(self) -> None:
         assert self._task is not None
         before = self._task.cancelling()
-        # Lifted and set again without a turn of the loop between: anyio delivers one cancellation, and no second one.
+        # Lifted and set again without a turn of the loop between: anyio delivers exactly one cancellation.
         self._inner.shield = False
         self._inner.shield = True
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""Takes jobs in: claims where there is work, blocks where there is none.
+"""Fetches jobs: claims where there is work, blocks where there is none.
 
-A queue is hot while its last claim came back full. Everything else is found by one blocking read over all queues,
-so that what an idle worker costs, and how soon it starts, does not depend on the number of job types.
+A queue is hot while its last claim came back full. One blocking read over all other queues finds everything else, so
+that neither the cost of an idle worker nor its latency depends on the number of job types.
 """
 
 import math
@@ -29,20 +29,20 @@ from millstream_workers.fetching.shares import Shares, share_out
 from millstream_workers.fetching.slots import Slots
 
 LOOK_ELSEWHERE_S = 0.02
-"""How long hot queues may go on before the others are looked at."""
+"""How long hot queues may go on before the fetcher looks at the others."""
 
 GATHER_S = 0.0005
-"""For how long a worker that is nearly full waits for more of its jobs to end, to ask for several at once."""
+"""A worker that is nearly full waits this long for more of its jobs to end, and then claims several at once."""
 
 NODE_AWAY_S = 1.0
-"""For how long the queues of a cluster's node are left alone that does not answer, while the others go on."""
+"""Pause for the queues of an unreachable cluster node; the other nodes continue."""
 
 SET_ASIDE_S = 5.0
-"""For how long a queue is left alone on which a claim fails for a reason of its own."""
+"""Pause for a queue whose claims fail for a reason of its own."""
 
 
-class Intake:
-    """Claims deliveries while there are free slots, until told to stop."""
+class Fetcher:
+    """Claims deliveries while there are free slots, until it is stopped."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Intake:
         slots: Slots,
         weights: Shares | None,
         pulse: Pulse,
-        deliver: Callable[[Delivery], None],
+        accept: Callable[[Delivery], None],
         decline: Callable[[Delivery], None],
     ) -> None:
         self._store = store
@@ -63,45 +63,45 @@ class Intake:
         self._consumer = consumer
         self._slots = slots
         self._most = min(slots.limit, limits.MAX_SCRIPT_JOBS)
-        # Not fewer: while one half runs, the next is fetched, so that Redis and worker are busy side by side.
+        # While one half of the slots runs, the next jobs are fetched: Redis and worker are busy side by side.
         self._worthwhile = max(1, self._most // 2)
         self._weights = weights
         self._pulse = pulse
-        self._deliver = deliver
+        self._accept = accept
         self._decline = decline
         self._hot = dict.fromkeys(self._queues)
-        """Queues whose last claim came back full, in turn: a set that keeps its order."""
+        """Queues whose last claim came back full, in turn. A dict, used as a set that keeps its order."""
         self._reopens_at: dict[Queue, float] = {}
-        """Paused queues: those must not be read with a blocking call."""
+        """Paused queues, and when to look at them again: a blocking read must not include them."""
         self._uncertain: dict[Queue, str] = {}
-        """Queues from which a lost answer may have delivered something, and the nonce to ask for it again."""
+        """Queues whose last answer was lost, and the nonce by which the next claim asks for the same jobs."""
         self._looked_elsewhere_at = 0.0
         self._nonces = count()
         self._stopped = anyio.Event()
         self.has_ended = False
         """Whether nothing is read any more."""
         self.trouble = ""
-        """Why the last round took nothing in; empty when it went well."""
+        """Why the last round failed; empty when it went well."""
         self._log = structlog.get_logger().bind(worker=consumer)
 
     def add(self, queues: Iterable[Queue]) -> None:
-        """Read further queues, from the next look on."""
+        """Read these queues as well, from the next round on."""
         for queue in queues:
             self._queues.append(queue)
             # As at the start: a claim makes the groups that a blocking read needs.
             self._hot[queue] = None
 
     def stop(self) -> None:
-        """Claim no more. A blocking read that is under way ends by itself: to cancel it could strand a job."""
+        """Claim no more. A blocking read that is under way ends by itself: a cancelled one could strand a job."""
         self._stopped.set()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether :meth:`stop` was called."""
         return self._stopped.is_set()
 
     async def run(self) -> None:
-        """Take jobs in until stopped."""
+        """Fetch jobs until stopped."""
         try:
             await self._run()
         finally:
@@ -113,7 +113,7 @@ class Intake:
             await self._wait_for_room()
             if self.is_stopping:
                 return
-            # To ask is enough: while Redis is away a restart would not help.
+            # Asking is enough to be live: while Redis is away a restart would not help.
             self._pulse.beat()
             try:
                 await self._take()
@@ -124,7 +124,7 @@ class Intake:
                     self._uncertain.setdefault(queue, self._nonce())
                 self._log.warning("no jobs claimed", failures=failures, **error.fields)
             except StoreError as error:
-                # One queue is broken, and a read over all does not say which: claims will, one by one.
+                # One queue is broken, and a read over all does not say which: claims of each queue will.
                 failures, self.trouble = failures + 1, str(error)
                 self._hot.update(dict.fromkeys(self._queues))
                 self._log.error("a queue cannot be read", **error.fields)
@@ -136,7 +136,7 @@ class Intake:
         self._slots.look_ahead()
         while self._slots.free <= 0 and not self.is_stopping:
             await self._slots.wait_free()
-            # Those that were taken ahead may have left because nothing ends any more.
+            # Jobs that were taken ahead may have gone back because no job ends any more.
             self._slots.look_ahead()
         if self._hot and self._slots.free < self._worthwhile:
             with anyio.move_on_after(GATHER_S):
@@ -146,7 +146,7 @@ class Intake:
         self._reopen()
         for queue in [queue for queue in self._uncertain if queue not in self._reopens_at]:
             await self._claim(queue)
-        # Elsewhere first: a hot queue takes all the room there is, and would starve the others while it is hot.
+        # The others first: a hot queue takes all the room there is, and would starve them while it is hot.
         if not self._hot or time.monotonic() >= self._looked_elsewhere_at + LOOK_ELSEWHERE_S:
             await self._look_elsewhere()
         if self._hot and self._slots.free > 0:
@@ -155,7 +155,7 @@ class Intake:
             await self._claim(queue)
 
     async def _look_elsewhere(self) -> None:
-        """Wait for work on the queues that are not hot; only have a look at them while others are."""
+        """Wait for work on the queues that are not hot; while others are hot, only look."""
         if self.is_stopping:
             return
         self._looked_elsewhere_at = time.monotonic()
@@ -166,7 +166,7 @@ class Intake:
                 await anyio.sleep(block_ms / 1000)
             return
         if not self._hot:
-            # What was just brought begins before the next read is sent: nothing is known to wait for that.
+            # Jobs that were just accepted begin before the next read is sent.
             await checkpoint()
         found = await self._reader.wait(cold, consumer=self._consumer, block_ms=block_ms)
         for queue in self._reader.failed:
@@ -205,7 +205,7 @@ class Intake:
                 shares=share_out(limit, self._weights),
                 read=read,
                 resume=resume,
-                # Here is who asks again, and can be told to stop meanwhile.
+                # This loop asks again by itself, and hears the order to stop between two tries.
                 patience_s=0.0,
             )
         except StoreUnavailableError as error:
@@ -230,13 +230,12 @@ class Intake:
         return f"{self._consumer.rpartition(':')[2]}.{next(self._nonces):x}"
 
     def _pass_on(self, deliveries: list[Delivery]) -> None:
-        """Start what there is room for and return the rest.
+        """Accept what there is room for and decline the rest.
 
-        A blocking read may bring more than there is room for: it takes one job per stream, whatever was free.
+        A blocking read may bring more than there is room for: it takes one job per stream.
         """
         room = 0 if self.is_stopping else max(0, self._slots.free)
         for delivery in deliveries[:room]:
-            self._slots.take()
-            self._deliver(delivery)
+            self._accept(delivery)
         for delivery in deliveries[room:]:
             self._decline(delivery)

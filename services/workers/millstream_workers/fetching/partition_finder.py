@@ -1,7 +1,7 @@
 """Finds partitions in which another release of an application has left jobs of this worker's types.
 
-Releases may have a type in different numbers of partitions. What one of them stored beyond the number of another must
-not wait for ever when only the other is left, after an upgrade as after a rollback.
+Releases may have a type in different numbers of partitions. After an upgrade or a rollback only one release is left: it
+reads the partitions of the other one too, so that no job waits there for ever.
 """
 
 from collections.abc import Callable, Collection
@@ -28,7 +28,7 @@ class PartitionFinder:
         known: Collection[Queue],
         found: Callable[[list[Queue]], None],
     ) -> None:
-        """`known` are the queues that the worker reads already; `found` is told of further ones."""
+        """`known` are the queues that the worker reads already; `found` is called with further ones."""
         self._registry = registry
         self._tenant = tenant
         self._types = types

@@ -1,8 +1,9 @@
 """How many more jobs this worker may take.
 
-While jobs end quickly it may take some before there is a slot for them: a slot would otherwise stand idle from the end
-of one job until a claim has brought the next, a quarter of the time of jobs of 10 ms. How many is reckoned from how
-many have just ended, so that each of them begins within milliseconds, and beside long jobs none is taken.
+While jobs end quickly the worker takes some ahead, before there is a slot for them. Without that a slot would stand
+idle from the end of one job until a claim has brought the next: a quarter of the time, with jobs of 10 ms. The number
+follows from the jobs that have just ended, so that each job taken ahead begins within AHEAD_S. Beside long jobs it is
+0.
 """
 
 import time
@@ -12,10 +13,10 @@ from contextlib import contextmanager
 import anyio
 
 AHEAD_S = 0.005
-"""How soon a job that is taken ahead must be expected to begin: about what a claim takes."""
+"""A job is taken ahead when it is expected to begin within this time, about what a claim takes."""
 
 RECKON_EVERY_S = 0.02
-"""Over how long the jobs that end are counted, to reckon what is expected."""
+"""The number of jobs to take ahead is estimated from those that have ended in this time."""
 
 
 class Slots:
@@ -23,18 +24,18 @@ class Slots:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        """How many handlers run at most."""
+        """Handlers that run at once, at most."""
         self.busy = 0
         """Jobs that are here: those that run, and those that were taken ahead."""
         self._ahead = 0
         self._ended = 0
         self._counted_since = time.monotonic()
         self.claims = 0
-        """Claims under way: what they bring is this worker's already, though nothing of it runs yet."""
+        """Claims under way. In Redis their jobs are this worker's already."""
         self._closures = 0
         self._changed = anyio.Event()
         self._enough = anyio.Event()
-        """Set when as many are free as somebody wants, who then need not hear of each."""
+        """Set when `_wanted` jobs may be taken: a waiter for many is not woken by each."""
         self._wanted = 1
 
     @property
@@ -48,7 +49,7 @@ class Slots:
         return self._closures > 0 or self.busy >= self.limit
 
     def look_ahead(self) -> None:
-        """Reckon anew how many jobs may be taken ahead. To be called before jobs are asked for."""
+        """Estimate how many jobs may be taken ahead. Call it before asking for jobs."""
         now = time.monotonic()
         passed_s = now - self._counted_since
         if passed_s >= RECKON_EVERY_S:
@@ -56,22 +57,22 @@ class Slots:
             self._ended, self._counted_since = 0, now
 
     def take(self) -> None:
-        """Note that a job is here."""
+        """Count a job as taken."""
         self.busy += 1
 
-    def give_back(self) -> None:
-        """Note that a handler has ended."""
+    def release(self) -> None:
+        """Free the slot of a job whose handler has ended."""
         self._ended += 1
-        self.put_back()
+        self.release_unrun()
 
-    def put_back(self) -> None:
-        """Note that a job leaves unrun."""
+    def release_unrun(self) -> None:
+        """Free the slot of a job that leaves without having run."""
         self.busy -= 1
         self.tell()
 
     @contextmanager
     def claiming(self) -> Iterator[None]:
-        """Note that a claim is under way, until what it brought has been started or declined."""
+        """Count a claim as under way, until what it brought has been accepted or declined."""
         self.claims += 1
         try:
             yield
@@ -81,7 +82,7 @@ class Slots:
 
     @contextmanager
     def closed(self) -> Iterator[None]:
-        """Let no further job be taken for as long as the block lasts."""
+        """Take no further job while the block lasts."""
         self._closures += 1
         try:
             yield
@@ -90,13 +91,13 @@ class Slots:
             self.tell()
 
     def tell(self) -> None:
-        """Wake whoever waits for a change, to look at something else that has changed."""
+        """Wake all waiters: something that they look at has changed."""
         self._changed.set()
         if self.free >= self._wanted:
             self._enough.set()
 
     async def wait_free(self, at_least: int = 1) -> int:
-        """Wait until so many jobs may be taken. Returns: how many may."""
+        """Wait until `at_least` jobs may be taken. Returns: how many may."""
         while self.free < at_least:
             if self._enough.is_set():
                 self._enough, self._wanted = anyio.Event(), at_least
@@ -110,7 +111,7 @@ class Slots:
             await self.wait_change()
 
     async def wait_change(self) -> None:
-        """Wait until the next job leaves. All who wait share one event."""
+        """Wait until the next job leaves. All waiters share one event."""
         if self._changed.is_set():
             self._changed = anyio.Event()
         await self._changed.wait()

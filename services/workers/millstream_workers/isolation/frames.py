@@ -10,12 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from millstream_contracts import JobError, Progress
-from millstream_workers.attempt.handler_request import Wish
+from millstream_workers.attempt.handler_request import HandlerRequest
 
 HEADER = struct.Struct("!I")
 
 MAX_FRAME_BYTES = 4 << 20
-"""Far above any order or report; a length above it was never meant as one."""
+"""Far above any order or report: a greater length is no frame."""
 
 
 class Order(Struct, frozen=True, tag="order"):
@@ -58,14 +58,14 @@ class ReturnReport(Struct, frozen=True, tag="returned"):
     number: int
     result: bytes
     changed: tuple[str, ...] = ()
-    """What the job has changed in its process, which is not used again then. So in the reports below."""
+    """What the job has changed in its process; a changed process is not used again. So in the reports below."""
 
 
-class WishReport(Struct, frozen=True, tag="wish"):
+class RequestReport(Struct, frozen=True, tag="request"):
     """The handler asked for something by an exception, which is described too."""
 
     number: int
-    wish: Wish
+    request: HandlerRequest
     error: JobError
     changed: tuple[str, ...] = ()
 
@@ -86,7 +86,7 @@ class StoppedReport(Struct, frozen=True, tag="stopped"):
     changed: tuple[str, ...] = ()
 
 
-EndReport = ReturnReport | WishReport | FailureReport | StoppedReport
+EndReport = ReturnReport | RequestReport | FailureReport | StoppedReport
 """How a job ended."""
 
 Report = ReadyReport | ProgressReport | EndReport

@@ -60,21 +60,21 @@ def _receive_settings() -> dict[str, Any]:
 
 
 def _restore(settings: dict[str, Any]) -> None:
-    """Take over what the worker had when it started, in whatever state it is now."""
+    """Take over what the worker had when it started, whatever its state is now."""
     for number in signal.valid_signals() - _UNCATCHABLE:
         if number in settings["ignored"]:
             signal.signal(number, signal.SIG_IGN)
         elif signal.getsignal(number) is signal.SIG_IGN and number not in {signal.SIGPIPE, signal.SIGXFSZ}:
             signal.signal(number, signal.SIG_DFL)
     for name, limits in settings["limits"].items():
-        with suppress(ValueError, OSError):  # nobody but root gets back a hard limit, or a better priority
+        with suppress(ValueError, OSError):  # only root gets back a hard limit, or a better priority
             resource.setrlimit(getattr(resource, name), tuple(limits))
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, settings["nice"])
 
 
 def _run_handlers(settings: dict[str, Any], guard: int) -> None:
-    """Become the handler process. The signals that are for the worker are still held back, by who started us."""
+    """Become the handler process. The launcher still holds back the signals that are for the worker."""
     os.setsid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guard:
@@ -101,7 +101,7 @@ class _Guard:
         self._poll = select.poll()
 
     def run(self) -> None:
-        """Wait for the end, whose ever it is, and end the rest."""
+        """Wait until the handler process, the worker or its order ends this; then end what is left."""
         self._prepare()
         while self._status is None:
             for descriptor, _ in self._poll.poll(self._wait_ms()):
@@ -215,7 +215,7 @@ def _children() -> list[int]:
 
 
 def _end_as(status: int) -> None:
-    """End as the handler process did, so that the worker is told how that was."""
+    """End as the handler process did: the worker reads the status."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         _prctl(_PR_SET_DUMPABLE, 0)  # it has dumped its core already

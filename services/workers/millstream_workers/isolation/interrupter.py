@@ -25,7 +25,7 @@ _DELICATE_MODULES = (
     "millstream_workers.isolation.report_writer",
     "millstream_workers.isolation.frames",
 )
-"""Where an exception out of nowhere would leave a lock held, or half of a frame sent."""
+"""An exception that rises in these would leave a lock held, or half of a frame sent."""
 
 
 class RunningAttempt:
@@ -61,7 +61,7 @@ class Interrupter:
         signal.signal(SIGNAL, self._interrupt)
 
     def begin(self, attempt: RunningAttempt) -> None:
-        """Take care of an attempt until :meth:`end`."""
+        """Stop this attempt when the worker says so, until :meth:`end`."""
         self._current = attempt
         if attempt.number == self._stopped:
             self._mark(attempt)
@@ -106,7 +106,7 @@ class Interrupter:
     def _raise_after(
         self, attempt: RunningAttempt, delicate: FrameType, frame: FrameType, event: str, _: object
     ) -> None:
-        """Raise when this frame has been left: a function that logs in a loop would seldom be met outside of it."""
+        """Raise when this frame is left: the signal would seldom find a function that logs in a loop outside of it."""
         if frame is delicate and event == "return":
             sys.setprofile(None)
             if attempt is self._current and attempt.is_plain:

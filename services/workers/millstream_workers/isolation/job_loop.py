@@ -66,7 +66,7 @@ class JobLoop:
 
     @property
     def has_lost_lifespan(self) -> bool:
-        """Whether a lifespan has ended that nobody has closed."""
+        """Whether a lifespan has ended before it was closed."""
         return any(lifespan.task.done() for lifespan in self._lifespans.values())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Starts handler processes under their guards, each in what the worker found when it started."""
+"""Starts handler processes under their guards, in the surroundings that the worker had when it started."""
 
 import os
 import signal
@@ -75,13 +75,13 @@ class Launcher:
 
 def _instruct(guard: "subprocess.Popen[bytes]", settings: bytes) -> None:
     assert guard.stdin is not None
-    with suppress(BrokenPipeError):  # it has died, which is noticed by whoever waits for it
+    with suppress(BrokenPipeError):  # it has died, as its watcher will notice
         guard.stdin.write(len(settings).to_bytes(SIZE_BYTES) + settings)
 
 
 @contextmanager
 def _left_alone() -> Iterator[None]:
-    """Start what is started in here with the signals held back that are for the worker: it is not ready for them."""
+    """Hold back the signals that are for the worker: a process that is started in this block is not ready for them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_WORKER)
     try:
         yield

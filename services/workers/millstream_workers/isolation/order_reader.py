@@ -23,7 +23,7 @@ class OrderReader:
         self._loop = loop
         self._stop = stop
         self.is_busy = False
-        """Whether a job is in hand; whoever reports its end says that there is none."""
+        """Whether a job is in hand. The report of its end resets it."""
         self._orders: asyncio.Queue[Order | None] = asyncio.Queue()
         threading.Thread(target=self._read, name=THREAD_NAME, daemon=True).start()
 
@@ -39,7 +39,7 @@ class OrderReader:
                 while (body := received.take()) is not None:
                     self._take(decode_order(body))
         except (OSError, ValueError, *UNDECODABLE):
-            pass  # its writer has died, or somebody else has closed the channel or written into it
+            pass  # the worker has died, or a handler has closed the channel or written into it
         if self.is_busy:
             os._exit(1)
         self._put(None)

@@ -4,10 +4,10 @@ from typing import Any
 
 from millstream import Discard, Snooze
 from millstream_workers.attempt.failure import describe_failure
-from millstream_workers.attempt.handler_request import RemoteWish, Wish, innermost, read_wish
+from millstream_workers.attempt.handler_request import HandlerRequest, RemoteRequest, innermost, read_request
 from millstream_workers.attempt.results import EncodedResult, encode_result
 from millstream_workers.errors import InvalidResultError, RemoteError
-from millstream_workers.isolation.frames import EndReport, FailureReport, ReturnReport, StoppedReport, WishReport
+from millstream_workers.isolation.frames import EndReport, FailureReport, RequestReport, ReturnReport, StoppedReport
 
 
 def report_return(number: int, value: Any, attempt: int) -> EndReport:
@@ -20,10 +20,10 @@ def report_return(number: int, value: Any, attempt: int) -> EndReport:
 
 def report_raise(number: int, error: BaseException, attempt: int) -> EndReport:
     """Return the report about a handler that raised."""
-    wish = read_wish(error)
-    if wish is None:
+    request = read_request(error)
+    if request is None:
         return FailureReport(number, describe_failure(error, attempt))
-    return WishReport(number, wish, describe_failure(innermost(error), attempt))
+    return RequestReport(number, request, describe_failure(innermost(error), attempt))
 
 
 def result_of(report: EndReport) -> EncodedResult:
@@ -34,11 +34,11 @@ def result_of(report: EndReport) -> EncodedResult:
         case FailureReport(error=error, invalid_result=invalid):
             raise InvalidResultError(error) if invalid else RemoteError(error)
         # These two are no failures: nothing of the exception is kept, and its span is not marked.
-        case WishReport(wish=Wish("snooze", int(delay_ms))):
+        case RequestReport(request=HandlerRequest("snooze", int(delay_ms))):
             raise Snooze(delay_ms / 1000)
-        case WishReport(wish=Wish("discard") as wish):
-            raise Discard(wish.reason)
-        case WishReport(wish=wish, error=error):
-            raise RemoteWish(wish, error)
+        case RequestReport(request=HandlerRequest("discard") as request):
+            raise Discard(request.reason)
+        case RequestReport(request=request, error=error):
+            raise RemoteRequest(request, error)
         case StoppedReport():
             raise AssertionError("a handler that was stopped has no result")

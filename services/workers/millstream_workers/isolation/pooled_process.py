@@ -35,7 +35,7 @@ START_WITHIN_S = 300.0
 """How long a process may take to load its apps. Without a bound one that hangs would keep its job for ever."""
 
 DEAF_S = 5.0
-"""How long a process may go on that can no longer report: it may be another program by now, about to end."""
+"""How long a process that can no longer report may go on: it may be another program by now, about to end."""
 
 END_WITHIN_S = 5.0
 """How long a guard may take to end what it guards, before the worker goes on without it."""
@@ -145,7 +145,7 @@ class PooledProcess:
             del self._unsent[: self._channel.send(self._unsent)]
         except BlockingIOError:
             pass
-        except OSError:  # its end is told elsewhere
+        except OSError:  # `_read` and `_watch` notice its end
             return
         if self._unsent:
             self._loop.add_writer(self._channel.fileno(), self._send_more)
@@ -211,7 +211,7 @@ class PooledProcess:
         self._news.set()
 
     def _watch(self) -> None:
-        """Wait for the end of the guard, in a thread of its own, whatever has become of the worker's signals."""
+        """Wait for the end of the guard, in a thread: handlers may have changed how this process treats SIGCHLD."""
         try:
             if sys.platform == "linux":
                 os.waitid(os.P_PID, self._guard.pid, os.WEXITED | os.WNOWAIT)
@@ -224,7 +224,7 @@ class PooledProcess:
 
     def _note_end(self) -> None:
         if self._guard.wait() == -signal.SIGKILL and self._pid:
-            # Perhaps nobody but the guard was killed: then its handler process is dead, and the group is not.
+            # Perhaps the guard alone was killed: its handler process dies with it, the rest of the group does not.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._pid, signal.SIGKILL)
         while not self._is_deaf and self._has_unread():
@@ -262,5 +262,5 @@ def _signal_name(number: int) -> str:
 
 
 def _garbled() -> ProcessDiedError:
-    """Return the error for what no handler process says. What follows means nothing either: the process is killed."""
+    """Return the error for bytes that are no report. What follows them means nothing: the process is killed."""
     return ProcessDiedError("the handler's process sent what is no report")

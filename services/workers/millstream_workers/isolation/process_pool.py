@@ -22,7 +22,7 @@ class ProcessPool:
     """Keeps idle processes for the next job; there are never more than handlers run at once."""
 
     def __init__(self, app_refs: Sequence[str]) -> None:
-        """To be made before any job runs: new processes get the surroundings that the worker has now."""
+        """Make it before any job runs: new processes get the surroundings that the worker has now."""
         self._launcher = Launcher(app_refs)
         self._numbers = itertools.count(1)
         self._idle: list[PooledProcess] = []
@@ -32,7 +32,7 @@ class ProcessPool:
     async def call(self, job_type: str, running: Running, timeout_s: float | None) -> EncodedResult:
         """Run a job's handler in a process. A cancellation stops the handler, and then gives it time to clean up.
 
-        Raises: what the handler wished, RemoteError, ProcessDiedError; CancelledError, unless the handler returned
+        Raises: what the handler asked for, RemoteError, ProcessDiedError; CancelledError, unless the handler returned
         or raised something else while it cleaned up.
         """
         with ExitStack() as untimed:  # until the handler begins
@@ -65,7 +65,7 @@ class ProcessPool:
             with anyio.CancelScope(shield=True):
                 await process.kill()
             raise
-        self._put_back(process, report, order)
+        self._keep_or_dismiss(process, report, order)
         return report
 
     async def _stop(self, process: PooledProcess, running: Running) -> EndReport | None:
@@ -85,7 +85,7 @@ class ProcessPool:
                 await process.kill()
         return None if isinstance(report, StoppedReport) else report
 
-    def _put_back(self, process: PooledProcess, report: EndReport, order: Order) -> None:
+    def _keep_or_dismiss(self, process: PooledProcess, report: EndReport, order: Order) -> None:
         if not report.changed:
             self._idle.append(process)
             return

@@ -1,4 +1,4 @@
-"""What of a process a job may change for those that run in it afterwards: looked at before and after each job."""
+"""What a job may change in its process for later jobs: compared before and after each job."""
 
 import asyncio
 import gc
@@ -27,7 +27,7 @@ _SIGNALS = sorted(signal.valid_signals())
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 _READ_BYTES = 65_536
 _ENDING_S = 0.05
-"""How long a thread that is about to end may take for it."""
+"""Time in which a thread that is about to end has to end."""
 
 
 def _files() -> list[tuple[int, int]]:
@@ -68,7 +68,7 @@ class ProcessState:
         self.tasks = set(tasks)
 
     def changes_since(self, before: "ProcessState") -> tuple[str, ...]:
-        """Return in a word each what is not as it was, or is there and was not."""
+        """Return a word for each thing that has changed or was added."""
         changed = [name for name, value in self.values.items() if value != before.values[name]]
         if _left(self.threads - before.threads):
             changed.append("threads")
@@ -87,7 +87,7 @@ def _look(look: Callable[[], Any]) -> Any:
 
 
 def _left(threads: set[threading.Thread]) -> bool:
-    """Whether one of these goes on. Those of an executor that was told to end may take a moment for it."""
+    """Whether one of these threads goes on. Those of an executor that is shut down may take _ENDING_S to end."""
     end_at = time.monotonic() + _ENDING_S
     for thread in threads:
         thread.join(max(0.0, end_at - time.monotonic()))

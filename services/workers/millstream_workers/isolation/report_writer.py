@@ -8,7 +8,7 @@ from millstream_workers.isolation.frames import Report, encode_frame
 
 
 class ReportWriter:
-    """The only one who speaks to the worker. Any thread may call it.
+    """Sends all that this process reports. Any thread may call it.
 
     What a handler forks has the channel as well, and what it opens after it closed all files may have the channel's
     number: neither must be taken for the other.

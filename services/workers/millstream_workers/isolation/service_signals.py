@@ -16,7 +16,7 @@ _before_fork = threading.local()
 
 
 def leave_signals_to_the_worker(blocked: Iterable[int]) -> None:
-    """Heed none of them from now on, which have been held back so far; those that are blocked stay so."""
+    """Ignore these signals from now on; the launcher has held them back so far. `blocked` ones stay blocked."""
     for number in FOR_THE_WORKER:
         signal.signal(number, _heed_not)  # not SIG_IGN, which the programs of a handler would inherit
     os.register_at_fork(before=_hold_back, after_in_parent=_let_come, after_in_child=_heed_again)

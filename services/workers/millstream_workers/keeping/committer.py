@@ -4,6 +4,7 @@ An outcome is kept until Redis has answered. What it says then is final: committ
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import NamedTuple
 
 import anyio
@@ -24,7 +25,6 @@ from millstream_contracts import (
 )
 from millstream_streams import Commit, CommitCode, Delivery, JobStore, StoreError, StoreUnavailableError, backoff_s
 from millstream_telemetry import WorkerMetrics
-from millstream_workers.keeping.lease_keeper import Holder
 
 _FINAL_STATES: dict[type[Outcome], JobState] = {
     Succeeded: JobState.SUCCEEDED,
@@ -32,11 +32,11 @@ _FINAL_STATES: dict[type[Outcome], JobState] = {
     Cancelled: JobState.CANCELLED,
 }
 _COMMIT_EVERY_S = 0.002
-"""At most so often outcomes of one queue are sent, unless a full batch waits; the first after a while goes at once."""
+"""Least time between two batches of a queue that are not full. The first outcome after a pause goes at once."""
 
 _REFUSED = frozenset({CommitCode.STALE, CommitCode.UNKNOWN_JOB})
 SHOWN_JOBS = 20
-"""How many ids a line of the log may name."""
+"""Ids that a log line names, at most."""
 
 
 class Finished(NamedTuple):
@@ -50,14 +50,14 @@ class Finished(NamedTuple):
 
 
 class Lane:
-    """What waits for one queue. Each has its own pace: one that Redis refuses does not hold up the others."""
+    """The outcomes that wait for one queue. Each lane has its own pace: a queue that Redis refuses delays no other."""
 
     def __init__(self) -> None:
         self.ended: list[Finished] = []
         self.returned: list[Finished] = []
         """Hand-backs: another script takes those."""
         self.is_moving = False
-        """Whether somebody is emptying it."""
+        """Whether a task is emptying it."""
         self.not_before = 0.0
         """When its next batch may go, on the loop's clock."""
 
@@ -70,12 +70,21 @@ class Lane:
 
 
 class Committer:
-    """Takes outcomes from the event loop and commits them until told to finish."""
+    """Takes outcomes from the event loop and commits them until :meth:`finish`."""
 
-    def __init__(self, store: JobStore, holder: Holder, metrics: WorkerMetrics, worker: str, *, lease_s: float) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        metrics: WorkerMetrics,
+        worker: str,
+        *,
+        lease_s: float,
+        concluded: Callable[[Delivery], None],
+    ) -> None:
+        """`concluded` is called with each delivery whose outcome Redis has answered for, whatever the answer."""
         self._store = store
-        self._holder = holder
         self._metrics = metrics
+        self._concluded = concluded
         self._worker = worker
         self._lease_s = lease_s
         self._lanes: defaultdict[Queue, Lane] = defaultdict(Lane)
@@ -102,12 +111,12 @@ class Committer:
         self._start(queue)
 
     def finish(self) -> None:
-        """Return from `run` once nothing is left, but for what Redis will never take."""
+        """Let `run` return once every outcome is committed, or known never to be taken."""
         self._finishing_since = anyio.current_time()
         self._finishing.set()
 
     def abandon(self) -> None:
-        """Return from `run` now: the jobs whose outcomes are still here run again when their leases are over."""
+        """Let `run` return now: jobs whose outcomes are still here run again when their leases are over."""
         if self.backlog:
             self._log.error("outcomes abandoned", jobs=self.backlog)
         self._is_abandoned = True
@@ -120,7 +129,7 @@ class Committer:
             await self._empty.wait()
 
     async def run(self) -> None:
-        """Commit what comes, and while Redis is away keep it."""
+        """Commit outcomes as they come; keep them while Redis is away."""
         async with anyio.create_task_group() as self._tasks:
             for queue in self._lanes:
                 self._start(queue)
@@ -148,7 +157,7 @@ class Committer:
         lane.is_moving = False
 
     async def _gather(self, lane: Lane) -> None:
-        """Let outcomes come together while many end."""
+        """Wait for more outcomes while many jobs end."""
         now = anyio.current_time()
         if lane.not_before > now and len(lane) < limits.MAX_SCRIPT_JOBS and not self._finishing.is_set():
             await anyio.sleep(lane.not_before - now)
@@ -156,7 +165,7 @@ class Committer:
         lane.not_before = now + _COMMIT_EVERY_S
 
     async def _pause(self, delay_s: float) -> None:
-        """Wait, and look again at once when the worker begins to leave."""
+        """Wait, but try again at once when the worker begins to leave."""
         if self._finishing.is_set():
             await anyio.sleep(delay_s)
             return
@@ -164,7 +173,7 @@ class Committer:
             await self._finishing.wait()
 
     def _give_up(self, queue: Queue, lane: Lane, error: StoreError) -> None:
-        """Drop, in a worker that is leaving, what will never be taken, or is not worth to be waited for."""
+        """In a worker that leaves, drop outcomes that Redis will never take, and hand-backs whose leases are over."""
         if not self._finishing.is_set():
             return
         if not isinstance(error, StoreUnavailableError):
@@ -203,7 +212,7 @@ class Committer:
         ends: Counter[str] = Counter()
         states: Counter[JobState] = Counter()
         for one, code in zip(batch, codes, strict=True):
-            self._holder.let_go(one.delivery)
+            self._concluded(one.delivery)
             if code in _REFUSED:
                 ends["stale"] += 1
                 self._log.warning("outcome refused", job_id=one.delivery.id, type=queue.type, code=code.name.lower())

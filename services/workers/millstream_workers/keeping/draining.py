@@ -1,4 +1,4 @@
-"""How a worker stops: no new jobs, running ones finish within the grace, the rest goes back at once."""
+"""How a worker stops: it takes no new jobs, running ones end within the grace, the rest are handed back."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,7 +11,7 @@ from millstream_workers.attempt.running import Running
 from millstream_workers.fetching.slots import Slots
 
 STUBBORN_S = 1.0
-"""How long a handler may go on after its time for clean-up, before its job is handed back without it."""
+"""A handler that goes on for this long after its time for clean-up is left behind, and its job is handed back."""
 
 
 class Drain:

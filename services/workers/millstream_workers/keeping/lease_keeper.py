@@ -1,7 +1,7 @@
 """Keeps the leases of running jobs, from a thread and a connection of its own.
 
-A handler that blocks the event loop must not cost its neighbours their leases. But a loop that hangs for good
-must not be kept alive either: renewing stops when the loop has not ticked for long.
+A handler that blocks the event loop must not cost its neighbours their leases. A loop that hangs for good must not keep
+its jobs for ever: the keeper stops renewing when the loop has not ticked for `stalled_loop_s`.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Protocol, Self
+from typing import Self
 
 import anyio
 import msgspec
@@ -24,25 +24,23 @@ from millstream_workers.errors import LeaseKeeperError
 from millstream_workers.settings import WorkerSettings
 
 SAFE_SHARE_OF_LEASE = 2 / 3
-"""After this part of a lease without a renewal the handler is stopped: at its end another may start."""
+"""A handler is stopped after this part of its lease without a renewal: at the end of the lease another may start."""
 
 _POLL_S = 0.25
 
 
-class Holder(Protocol):
-    """Who may take a delivery into the keeper's care."""
-
-    def hold(self, running: Running) -> None:
-        """Keep this delivery's lease from now on."""
-        ...
-
-    def let_go(self, delivery: Delivery) -> None:
-        """Keep it no longer."""
-        ...
-
-
 class LeaseKeeper:
-    """Renews leases until it is closed; a context manager. `tick` is called by the loop it watches."""
+    """Renews leases until it is closed; a context manager. `tick` is called by the loop it watches.
+
+    Two threads share its state without a lock, each of these in a way that the interpreter makes atomic:
+
+    - `_held`: the loop adds and removes single keys; the keeper only copies the values with `list`, or asks for a key.
+      A delivery that is removed after the copy was made is renewed once more, which Redis refuses if it has ended.
+    - `_hinted`: the keeper alone touches it, on the loop of its own thread, and never across an `await`.
+    - `Running`: the keeper alone writes `renewed_at` and `stored_progress`, the loop all else. Progress that is noted
+      during a renewal differs by identity from what the renewal has carried, and so goes with the next one.
+    - A handler is stopped on the loop: `call_soon_threadsafe` carries the order over.
+    """
 
     def __init__(self, config: WorkerSettings, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
         self._config = config
@@ -72,7 +70,7 @@ class LeaseKeeper:
         self._held[running.delivery.key] = running
 
     def let_go(self, delivery: Delivery) -> None:
-        """Keep it no longer."""
+        """Keep this delivery's lease no longer."""
         self._held.pop(delivery.key, None)
 
     def tick(self) -> None:
@@ -84,7 +82,7 @@ class LeaseKeeper:
         return [self._loop_pulse.check(), self._own_pulse.check()]
 
     async def watch(self) -> None:
-        """Wait on the event loop for the keeper's death. Raises: LeaseKeeperError, for without it no lease is kept."""
+        """Wait on the event loop for the end of the keeper's thread. Raises: LeaseKeeperError."""
         await self._dead.wait()
         death = self._death
         while isinstance(death, BaseExceptionGroup):
@@ -94,7 +92,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         try:
             anyio.run(self._main)
-        except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
+        except BaseException as error:  # noqa: BLE001 - the thread's end is told to the loop
             self._death = error
             self._loop.call_soon_threadsafe(self._dead.set)
 
@@ -119,7 +117,7 @@ class LeaseKeeper:
         self._hinted.add(JobId(message))
 
     async def _watch_safety(self) -> None:
-        """Stop handlers in time, however long a Redis that says nothing keeps the renewals waiting."""
+        """Stop handlers in time, even while renewals wait for a Redis that does not answer."""
         while True:
             self._own_pulse.beat()
             self._give_up_unsafe()
@@ -136,7 +134,7 @@ class LeaseKeeper:
                 except StoreError as error:
                     failures.failed(error)
                     pause_s = min(backoff_s(failures.failures), self._config.renew_every_s)
-            # Short steps, because the hints come on this loop and a closing comes from another thread.
+            # In short steps: hints arrive on this loop meanwhile, and the other thread may close the keeper.
             await self._rest(pause_s)
 
     async def _rest(self, pause_s: float) -> None:
@@ -185,7 +183,7 @@ class LeaseKeeper:
         now, lease_s = time.monotonic(), self._config.lease_s
         for running in list(self._held.values()):
             if running.renewed_at < now - SAFE_SHARE_OF_LEASE * lease_s:
-                # What is left of the lease is all the time for clean-up: then another may start.
+                # The handler has the rest of the lease for its clean-up: then another may start.
                 self._interrupt(running, Interruption.LEASE_UNSAFE, max(0.0, running.renewed_at + lease_s - now))
 
     def _interrupt(self, running: Running, why: Interruption, cleanup_s: float | None = None) -> None:

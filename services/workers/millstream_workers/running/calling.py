@@ -1,4 +1,4 @@
-"""Calls handlers where they belong: on the loop, in a thread, or in a process that can be killed."""
+"""Calls a handler where its `isolation` says: on the loop, in a thread, or in a process that can be killed."""
 
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from millstream_workers.running.thread_call import ThreadCall
 
 
 class Caller:
-    """Knows the ways to call a handler. Exceptions of the handler come out as they are."""
+    """Calls handlers. What a handler raises comes out as it is."""
 
     def __init__(self, concurrency: int, processes: ProcessPool) -> None:
         # Its own: the default limiter of anyio has 40 places and is shared with everything else.

@@ -17,7 +17,7 @@ _DECIMAL_SETTINGS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp", "t
 
 
 class CleanContext:
-    """A snapshot of the current context, to start jobs in and to hold against what a job leaves behind."""
+    """A snapshot of the current context: jobs start in it, and what a job leaves behind is compared with it."""
 
     def __init__(self) -> None:
         self._context = Context()

@@ -1,4 +1,4 @@
-"""The decision: from what happened to what becomes of the job. Pure, but for the jitter of a backoff."""
+"""The decision: from the result of an attempt to what becomes of the job. Pure, but for the jitter of a backoff."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from millstream_contracts import (
     TypePolicy,
 )
 from millstream_workers.attempt.attempt_result import (
-    Happening,
+    AttemptResult,
     Interrupted,
     Interruption,
     Raised,
@@ -29,21 +29,21 @@ from millstream_workers.attempt.attempt_result import (
     Unreadable,
 )
 from millstream_workers.attempt.failure import describe_failure
-from millstream_workers.attempt.handler_request import innermost, read_wish
+from millstream_workers.attempt.handler_request import innermost, read_request
 from millstream_workers.attempt.results import encode_result
 from millstream_workers.errors import InvalidResultError, UndecidableError
 
 _INTERRUPTED: dict[Interruption, Outcome | None] = {
     Interruption.CANCELLED: Cancelled("cancelled"),
     Interruption.DRAINING: HandedBack(),
-    # Refused if somebody has taken the job meanwhile; otherwise it starts again at once, and at no cost.
+    # Refused if another worker has the job by now; otherwise the job starts again at once, at no cost.
     Interruption.LEASE_UNSAFE: HandedBack(),
     Interruption.LEASE_LOST: None,
 }
 
 
-class Terms(Struct, frozen=True):
-    """What holds for one delivery: the submission's wishes over the type's policy."""
+class AttemptPolicy(Struct, frozen=True):
+    """What holds for one attempt: the options of the submission before the policy of the type."""
 
     attempt: int
     """1 for the first run that counts."""
@@ -52,71 +52,73 @@ class Terms(Struct, frozen=True):
     timeout_s: float | None
 
     @classmethod
-    def of(cls, spec: JobSpec, policy: TypePolicy, earlier_attempts: int) -> "Terms":
-        """Return the terms of the next attempt."""
+    def of(cls, spec: JobSpec, of_type: TypePolicy, earlier_attempts: int) -> "AttemptPolicy":
+        """Return what holds for the attempt after `earlier_attempts`."""
         return cls(
             attempt=earlier_attempts + 1,
-            max_attempts=spec.max_attempts or policy.max_attempts,
-            backoff=spec.backoff or policy.backoff,
-            timeout_s=spec.timeout_s or policy.timeout_s,
+            max_attempts=spec.max_attempts or of_type.max_attempts,
+            backoff=spec.backoff or of_type.backoff,
+            timeout_s=spec.timeout_s or of_type.timeout_s,
         )
 
 
-def decide(happening: Happening, terms: Terms, traceparent: str = "") -> Outcome | None:
+def decide(result: AttemptResult, policy: AttemptPolicy, traceparent: str = "") -> Outcome | None:
     """Return what becomes of the job; None when it is no longer this worker's to decide. Never raises.
 
     What the handler returned or raised is read here, and reading it calls code of users' classes.
     """
-    if isinstance(happening, Returned):  # most are
-        return _succeed(happening.value, terms, traceparent)
+    if isinstance(result, Returned):  # most are
+        return _succeed(result.value, policy, traceparent)
     try:
-        return _decide(happening, terms, traceparent)
+        return _decide(result, policy, traceparent)
     except BaseException as failure:  # noqa: BLE001 - the last guard: without an outcome the worker would end
-        return _try_again(describe_failure(UndecidableError(failure), terms.attempt, traceparent), terms)
+        return _try_again(describe_failure(UndecidableError(failure), policy.attempt, traceparent), policy)
 
 
-def _decide(happening: Raised | TimedOut | Interrupted | Unreadable, terms: Terms, traceparent: str) -> Outcome | None:
-    match happening:
+def _decide(
+    result: Raised | TimedOut | Interrupted | Unreadable, policy: AttemptPolicy, traceparent: str
+) -> Outcome | None:
+    match result:
         case Raised(error):
-            return _steer(error, terms, traceparent)
+            return _steer(error, policy, traceparent)
         case TimedOut(timeout_s):
             message = f"the attempt took longer than {timeout_s:g} s"
-            return _try_again(JobError("timeout", message, "timeout", "", terms.attempt, traceparent), terms)
+            return _try_again(JobError("timeout", message, "timeout", "", policy.attempt, traceparent), policy)
         case Unreadable(_, float(after_s)):
             return Snoozed(round(after_s * 1000))
         case Unreadable(error):
             # No other attempt would read it better.
-            return Dead("invalid_payload", describe_failure(error, terms.attempt, traceparent))
+            return Dead("invalid_payload", describe_failure(error, policy.attempt, traceparent))
         case Interrupted(why):
             return _INTERRUPTED[why]
 
 
-def _succeed(value: Any, terms: Terms, traceparent: str) -> Outcome:
+def _succeed(value: Any, policy: AttemptPolicy, traceparent: str) -> Outcome:
     """Return success, or death when the result cannot be stored: to run again would repeat the handler's effects."""
     try:
         return Succeeded(msgspec.Raw(encode_result(value)))
     except BaseException as error:  # noqa: BLE001 - a result is read through properties and iterators of users' classes
-        return Dead("invalid_result", describe_failure(error, terms.attempt, traceparent))
+        return Dead("invalid_result", describe_failure(error, policy.attempt, traceparent))
 
 
-def _steer(error: BaseException, terms: Terms, traceparent: str) -> Outcome:
+def _steer(error: BaseException, policy: AttemptPolicy, traceparent: str) -> Outcome:
     if issubclass(type(error), InvalidResultError):
-        return Dead("invalid_result", describe_failure(error, terms.attempt, traceparent))
-    wish = read_wish(error)
-    if wish is None:
-        return _try_again(describe_failure(error, terms.attempt, traceparent), terms)
-    if wish.kind == "discard":
-        return Cancelled(f"discarded: {wish.reason}")
-    if wish.kind == "snooze" and wish.delay_ms is not None:
-        return Snoozed(wish.delay_ms)
-    failure = describe_failure(innermost(error), terms.attempt, traceparent)
-    if wish.kind == "dead":
-        return Dead(wish.reason, failure)
-    # A failed attempt: asked for, or because nothing tells for how long to snooze.
-    return _try_again(replace(failure, message=wish.unread or failure.message), terms, wish.delay_ms)
+        return Dead("invalid_result", describe_failure(error, policy.attempt, traceparent))
+    request = read_request(error)
+    if request is None:
+        return _try_again(describe_failure(error, policy.attempt, traceparent), policy)
+    if request.kind == "discard":
+        return Cancelled(f"discarded: {request.reason}")
+    if request.kind == "snooze" and request.delay_ms is not None:
+        return Snoozed(request.delay_ms)
+    failure = describe_failure(innermost(error), policy.attempt, traceparent)
+    if request.kind == "dead":
+        return Dead(request.reason, failure)
+    # A failed attempt: it was asked for, or the time to snooze cannot be read.
+    return _try_again(replace(failure, message=request.unread or failure.message), policy, request.delay_ms)
 
 
-def _try_again(failure: JobError, terms: Terms, delay_ms: int | None = None) -> Outcome:
-    if terms.attempt >= terms.max_attempts:
+def _try_again(failure: JobError, policy: AttemptPolicy, delay_ms: int | None = None) -> Outcome:
+    if policy.attempt >= policy.max_attempts:
         return Dead("attempts", failure)
-    return RetryAt(round(terms.backoff.delay_s(terms.attempt) * 1000) if delay_ms is None else delay_ms, failure)
+    return RetryAt(round(policy.backoff.delay_s(policy.attempt) * 1000) if delay_ms is None else delay_ms, failure)

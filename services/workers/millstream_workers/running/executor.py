@@ -1,4 +1,7 @@
-"""Runs one delivery: decode, find the handler, call, decide, commit. Its lease is kept since it was claimed."""
+"""Runs one delivery: starts its span, decodes the payload, calls the handler, decides, and records the attempt.
+
+The lease of the delivery is kept meanwhile by the lease keeper. The pipeline hands the outcome over.
+"""
 
 import asyncio
 import logging
@@ -14,12 +17,11 @@ from millstream import App, Context
 from millstream.context import Submitter, current_submitter
 from millstream.handler import Handler
 from millstream_contracts import Dead as DeadOutcome
-from millstream_contracts import JobType, Outcome, Progress, RetryAt, TypePolicy
-from millstream_streams import Delivery
+from millstream_contracts import JobType, Outcome, Progress, RetryAt
 from millstream_streams.store.specs import NewerSpec
 from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
 from millstream_workers.attempt.attempt_result import (
-    Happening,
+    AttemptResult,
     Interrupted,
     Interruption,
     Raised,
@@ -31,23 +33,21 @@ from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.child_jobs import ChildSubmitter
 from millstream_workers.errors import SelfCancelledError
 from millstream_workers.fetching.release_finder import ReleaseFinder
-from millstream_workers.keeping.committer import Committer, Finished, attempt_outcome
-from millstream_workers.keeping.lease_keeper import Holder
-from millstream_workers.running.calling import Caller, queue_wait_s
+from millstream_workers.keeping.committer import attempt_outcome
+from millstream_workers.running.calling import Caller
 from millstream_workers.running.clean_context import CleanContext
-from millstream_workers.running.decision import Terms, decide
+from millstream_workers.running.decision import decide
+from millstream_workers.running.execution import Execution
 
 
 class Executor:
-    """Runs deliveries; holds what they share."""
+    """Executes deliveries; holds what all of them share."""
 
     def __init__(
         self,
         handlers: Mapping[JobType, Handler[..., Any]],
         *,
         caller: Caller,
-        holder: Holder,
-        committer: Committer,
         metrics: WorkerMetrics,
         tracer: JobTracer,
         submitter: ChildSubmitter,
@@ -57,8 +57,6 @@ class Executor:
     ) -> None:
         self._handlers = handlers
         self._caller = caller
-        self._holder = holder
-        self._committer = committer
         self._metrics = metrics
         self._tracer = tracer
         self._submitter = submitter
@@ -70,76 +68,78 @@ class Executor:
         self.running: set[Running] = set()
         """Deliveries whose handlers run."""
 
-    async def execute(self, running: Running, scope: StopScope) -> None:
-        """Run one delivery to its end. Never raises: whatever a handler does is an outcome.
+    def prepare(self, running: Running, scope: StopScope) -> Execution:
+        """Return the execution of a delivery in the task that `scope` surrounds."""
+        return Execution(running, self._handlers, scope)
 
-        `scope` surrounds the current task; the handler is stopped through it.
-        """
-        delivery = running.delivery
-        handler = self._handlers[delivery.queue.type]
-        terms = Terms.of(delivery.spec, handler.policy, delivery.attempts)
-        wait_s = queue_wait_s(delivery)
+    async def execute(self, execution: Execution) -> None:
+        """Run a delivery up to its outcome. Whatever the handler does is an outcome and is not raised."""
+        running = execution.running
         self.running.add(running)
         try:
-            with self._attempt(delivery, terms, wait_s) as span:
+            with self._start_span(execution) as execution.span:
                 begun = time.perf_counter()
-                happening = await self._happen(handler, running, scope, terms, span)
-                run_s = time.perf_counter() - begun
-                outcome = decide(happening, terms, span.traceparent)
-                _mark(span, outcome)
+                execution.result = await self._decode_and_call(execution)
+                execution.run_s = time.perf_counter() - begun
+                execution.outcome = decide(execution.result, execution.policy, execution.span.traceparent)
+                _mark(execution.span, execution.outcome)
         finally:
             self.running.discard(running)
-        self._settle(running, outcome, handler.policy)
+
+    def fail(self, execution: Execution, error: Exception) -> None:
+        """Decide about a delivery that a defect of this worker kept from being executed: the attempt has failed."""
+        execution.result = Raised(error)
+        execution.outcome = decide(execution.result, execution.policy)
+
+    def record(self, execution: Execution) -> None:
+        """Measure the attempt and write its line, outside of the context that the handler has left behind."""
         if self._clean.is_current():
-            scope.is_clean = True
-            self._record(delivery, outcome, terms, wait_s, run_s, span)
+            execution.scope.is_clean = True
+            self._record(execution)
         else:
             # What the handler has left in context variables belongs to no line but its own.
-            self._clean.run(self._record, delivery, outcome, terms, wait_s, run_s, span)
+            self._clean.run(self._record, execution)
 
-    def fail(self, running: Running, error: Exception) -> None:
-        """Settle a delivery as a failed attempt, because of a defect of this worker."""
-        delivery = running.delivery
-        policy = self._handlers[delivery.queue.type].policy
-        terms = Terms.of(delivery.spec, policy, delivery.attempts)
-        self._settle(running, decide(Raised(error), terms), policy)
+    def _start_span(self, execution: Execution) -> Attempt:
+        delivery = execution.delivery
+        return self._tracer.attempt(
+            delivery.queue.type,
+            delivery.id,
+            TraceContext(delivery.spec.traceparent, delivery.spec.tracestate),
+            attempt=execution.policy.attempt,
+            delivery=delivery.deliveries,
+            queue_wait_ms=execution.queue_wait_s * 1000,
+            tenant=delivery.queue.tenant,
+            previous=delivery.last_error.traceparent if delivery.last_error else "",
+        )
 
-    async def _happen(
-        self, handler: Handler[..., Any], running: Running, scope: StopScope, terms: Terms, span: Attempt
-    ) -> Happening:
-        """Decode and call. Returns: what happened."""
+    async def _decode_and_call(self, execution: Execution) -> AttemptResult:
+        running, handler = execution.running, execution.handler
         if running.interruption:  # while it waited for a slot, or to run alone
             return Interrupted(running.interruption)
-        if type(running.delivery.spec) is NewerSpec and (left := await self._releases.look_newer(running.delivery)):
+        delivery = execution.delivery
+        if type(delivery.spec) is NewerSpec and (left := await self._releases.look_newer(delivery)):
             return left
         try:
-            payload = handler.decode(running.delivery.spec.payload)
+            payload = handler.decode(delivery.spec.payload)
         except BaseException as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
-            return await self._releases.look(running.delivery, error)
-        submitter = self._submitter.within(span.context)
+            return await self._releases.look(delivery, error)
+        submitter = self._submitter.within(execution.span.context)
         if handler.signature.takes_context:
-            running.context = self._context(handler, running, terms, submitter)
-        arguments = handler.arguments(payload, running.context)
+            running.context = self._context(execution, submitter)
         token = current_submitter.set(submitter)
         try:
-            return await self._call(handler, arguments, running, scope, terms.timeout_s, span)
+            return await self._call(execution, handler.arguments(payload, running.context))
         finally:
             current_submitter.reset(token)
 
-    async def _call(
-        self,
-        handler: Handler[..., Any],
-        arguments: tuple[Any, ...],
-        running: Running,
-        scope: StopScope,
-        timeout_s: float | None,
-        span: Attempt,
-    ) -> Happening:
+    async def _call(self, execution: Execution, arguments: tuple[Any, ...]) -> AttemptResult:
         """Call the handler, which can be stopped for as long as it runs."""
-        running.begin(scope, timeout_s)
+        running, timeout_s = execution.running, execution.policy.timeout_s
+        running.begin(execution.scope, timeout_s)
         try:
-            with span.handler(handler.__name__):
-                return Returned(await self._caller.call(handler, arguments, running, timeout_s))
+            with execution.span.handler(execution.handler.__name__):
+                return Returned(await self._caller.call(execution.handler, arguments, running, timeout_s))
         except asyncio.CancelledError:
             if running.interruption is None:
                 if _is_worker_cancelled():
@@ -155,55 +155,29 @@ class Executor:
             return TimedOut(timeout_s or 0.0)
         return Interrupted(running.interruption)
 
-    def _context(self, handler: Handler[..., Any], running: Running, terms: Terms, submitter: Submitter) -> Context:
+    def _context(self, execution: Execution, submitter: Submitter) -> Context:
+        running, delivery = execution.running, execution.delivery
+
         def note_progress(progress: Progress) -> None:
             running.progress = progress
 
         return Context(
-            job_id=running.id,
-            job_type=handler.type,
-            attempt=terms.attempt,
-            fence=running.delivery.deliveries,
-            spec=running.delivery.spec,
-            timeout_s=terms.timeout_s,
-            state=self._states.get(handler.app),
+            job_id=delivery.id,
+            job_type=execution.handler.type,
+            attempt=execution.policy.attempt,
+            fence=delivery.deliveries,
+            spec=delivery.spec,
+            timeout_s=execution.policy.timeout_s,
+            state=self._states.get(execution.handler.app),
             submitter=submitter,
             on_progress=note_progress,
         )
 
-    def _attempt(self, delivery: Delivery, terms: Terms, wait_s: float) -> Attempt:
-        return self._tracer.attempt(
-            delivery.queue.type,
-            delivery.id,
-            TraceContext(delivery.spec.traceparent, delivery.spec.tracestate),
-            attempt=terms.attempt,
-            delivery=delivery.deliveries,
-            queue_wait_ms=wait_s * 1000,
-            tenant=delivery.queue.tenant,
-            previous=delivery.last_error.traceparent if delivery.last_error else "",
-        )
-
-    def _settle(self, running: Running, outcome: Outcome | None, policy: TypePolicy) -> None:
-        delivery = running.delivery
-        if outcome is None:
-            self._holder.let_go(delivery)
-            self._metrics.count_attempts(delivery.queue.type, "lost")
-            return
-        self._committer.put(Finished(delivery, outcome, round(policy.result_ttl_s * 1000), running.unstored_progress))
-
-    def _record(
-        self,
-        delivery: Delivery,
-        outcome: Outcome | None,
-        terms: Terms,
-        wait_s: float,
-        run_s: float,
-        span: Attempt,
-    ) -> None:
-        """Measure the attempt, and write its one canonical line."""
+    def _record(self, execution: Execution) -> None:
+        delivery, outcome, span = execution.delivery, execution.outcome, execution.span
         job_type = delivery.queue.type
-        self._metrics.observe_queue_wait(job_type, wait_s, span.exemplar)
-        self._metrics.observe_run(job_type, run_s, span.exemplar)
+        self._metrics.observe_queue_wait(job_type, execution.queue_wait_s, span.exemplar)
+        self._metrics.observe_run(job_type, execution.run_s, span.exemplar)
         error = outcome.error if isinstance(outcome, RetryAt | DeadOutcome) else None
         level = logging.WARNING if error or outcome is None else logging.INFO
         if not self._log.is_enabled_for(level):
@@ -213,11 +187,11 @@ class Executor:
             "attempt finished",
             job_id=delivery.id,
             type=job_type,
-            attempt=terms.attempt,
+            attempt=execution.policy.attempt,
             delivery=delivery.deliveries,
             outcome="lost" if outcome is None else attempt_outcome(outcome),
-            queue_wait_ms=round(wait_s * 1000),
-            run_ms=round(run_s * 1000, 3),
+            queue_wait_ms=round(execution.queue_wait_s * 1000),
+            run_ms=round(execution.run_s * 1000, 3),
             **({"trace_id": span.trace_id} if span.trace_id else {}),
             **({"error_type": error.type, "fingerprint": error.fingerprint} if error else {}),
             **({"delay_s": outcome.after_ms / 1000} if isinstance(outcome, RetryAt) else {}),

@@ -1,8 +1,8 @@
-"""Has a job run alone that has brought down as many workers as it may but one.
+"""Runs a job in isolation when one more crash would bury it.
 
-When a worker dies, all that Redis knows as running on it is charged a crash, for nobody can tell who did it. Without
-this a job that kills its worker would take its neighbours with it into the dead letters: those that run, those that
-have ended and were not committed yet, and those that a claim has just brought.
+When a worker dies, every job that Redis knows as running on it is charged a crash: which of them was to blame is not
+known. Without isolation a job that kills its worker would take its neighbours into the dead letters: those that run,
+those that have ended and are not committed yet, and those that a claim has just brought.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,17 +14,17 @@ from millstream_contracts import HandedBack, Outcome, Snoozed
 from millstream_streams import Delivery, JobStore, StoreError
 from millstream_workers.attempt.running import Running
 from millstream_workers.fetching.slots import Slots
-from millstream_workers.keeping.committer import Committer, Finished
+from millstream_workers.keeping.committer import Committer
 
 PATIENCE_S = 5.0
-"""For how long a worker takes no other jobs, to become free of them. Long ones may outlast it."""
+"""How long a worker takes no other jobs while it waits for those that run to end. Long ones may outlast it."""
 
 ELSEWHERE_AFTER_S = 30.0
-"""When to try again a job that found no worker free of others."""
+"""A job that found no worker free of others is tried again after this time."""
 
 
 class Quarantine:
-    """Runs suspects one at a time, each when nothing else runs on this worker, which meanwhile takes nothing in."""
+    """Runs suspects one at a time, while nothing else runs on this worker and it takes no other job."""
 
     def __init__(self, store: JobStore, slots: Slots, committer: Committer, *, worker: str, max_crashes: int) -> None:
         self._store = store
@@ -32,7 +32,7 @@ class Quarantine:
         self._committer = committer
         self._suspect_from = max(1, max_crashes - 1)
         self._present = 0
-        """Suspects on this worker, those that wait and the one that runs."""
+        """Suspects on this worker: those that wait, and the one that runs."""
         self._occupant: Running | None = None
         self._is_closed = False
         self._log = structlog.get_logger().bind(worker=worker)
@@ -42,27 +42,26 @@ class Quarantine:
         return delivery.crashes >= self._suspect_from
 
     def close(self) -> None:
-        """Let nobody wait any more: the worker is leaving."""
+        """Let no suspect wait any more: the worker is leaving."""
         self._is_closed = True
         self._slots.tell()
 
-    async def run(self, running: Running, execute: Callable[[Running], Awaitable[None]]) -> None:
-        """Execute a suspect once it is alone; give it up if that takes too long, at no cost to the job."""
+    async def run(self, running: Running, execute: Callable[[], Awaitable[None]]) -> Outcome | None:
+        """Execute a suspect once it is alone. Returns: None, or what becomes of it when that would take too long."""
         self._present += 1
         try:
             with self._slots.closed():
                 refusal = await self._wait_alone(running)
                 if refusal is None:
-                    await execute(running)
-                else:
-                    self._committer.put(Finished(running.delivery, refusal, 0))
+                    await execute()
+                return refusal
         finally:
             self._present -= 1
             if self._occupant is running:
                 self._occupant = None
 
     async def _wait_alone(self, running: Running) -> Outcome | None:
-        """Wait for this job's turn. Returns: what becomes of it when that does not come."""
+        """Wait for this job's turn. Returns: what becomes of the job when its turn does not come."""
         if self._occupy(running) and not self._committer.backlog:
             return None
         self._log.info("job waits to run alone", job_id=running.id, crashes=running.delivery.crashes)
@@ -72,7 +71,7 @@ class Quarantine:
                 while not self._is_closed and not self._occupy(running):
                     await self._slots.wait_change()
                 if self._occupant is running:
-                    # Only now: what a last claim had brought was declined, and that is an outcome too.
+                    # Only now: what a last claim had brought was declined, and a hand-back is an outcome too.
                     await self._committer.wait_empty()
             if self._occupant is running and not self._committer.backlog:
                 await self._note(running, waits=False)
@@ -84,11 +83,11 @@ class Quarantine:
         return HandedBack() if self._is_closed else Snoozed(round(ELSEWHERE_AFTER_S * 1000))
 
     def _occupy(self, running: Running) -> bool:
-        """Take the worker for this job, if there is nobody but other suspects that wait."""
+        """Take the worker for this job, if there is nothing on it but suspects that wait."""
         if self._occupant is None and self._slots.busy == self._present and not self._slots.claims:
             self._occupant = running
         return self._occupant is running
 
     async def _note(self, running: Running, *, waits: bool) -> None:
         delivery = running.delivery
-        await self._store.set_apart(delivery.queue, [(delivery.id, delivery.token)], waits=waits)
+        await self._store.mark_isolated(delivery.queue, [(delivery.id, delivery.token)], waits=waits)

@@ -1,10 +1,9 @@
-"""Tasks in which jobs run, one after the other: to start a task per job would cost more than a short job itself.
+"""Tasks in which jobs run one after the other: a task per job would cost more than a short job itself.
 
-A task is used again only when the job before has left no trace in it, neither a context variable nor a cancellation,
-and keeps no hold of it: what one job does is never seen by the next. So are the task's cancel scopes: to enter one per
-job was an eighth of the time of a worker full of no-op jobs.
+A task and its cancel scopes are used again only when the last job has left no trace in them: no context variable, no
+cancellation, no reference to the task. So no job sees what an earlier one did.
 
-Jobs beyond the limit wait here for one that runs to end. If none does they are not kept: another worker may have room.
+Jobs beyond the limit wait here until a job ends. They do not wait for long: another worker may have room.
 """
 
 import asyncio
@@ -21,11 +20,11 @@ from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.running.clean_context import CleanContext
 
 KEPT_S = 0.05
-"""For how long a job is kept that finds no task, at least; at most twice as long."""
+"""A job that gets no task is given up after KEPT_S to 2 x KEPT_S."""
 
 
-class Runners:
-    """Executes what it is given in tasks of the group, up to a limit at once. Lives on the event loop.
+class TaskPool:
+    """Executes deliveries in tasks of a group, up to a limit at once. Lives on the event loop.
 
     As many tasks are kept as jobs have run side by side. A job that never waits lets the next one follow in the same
     task, without a turn of the loop between them.
@@ -38,25 +37,25 @@ class Runners:
         limit: int,
         cleanup_s: float,
         clean: CleanContext,
-        put_back: Callable[[Running], None],
+        give_up: Callable[[Running], None],
     ) -> None:
         """`execute` is given a job and the scope by which it can be stopped.
 
-        One that is stopped has `cleanup_s` seconds to clean up. Each starts in the context `clean`. `put_back` is given
+        One that is stopped has `cleanup_s` seconds to clean up. Each starts in the context `clean`. `give_up` is given
         a job that will not be executed here.
         """
         self._execute = execute
         self._limit = limit
         self._cleanup_s = cleanup_s
         self._clean = clean
-        self._put_back = put_back
+        self._give_up = give_up
         self._busy = 0
         """Jobs that are being executed."""
         self._watch: asyncio.TimerHandle | None = None
         self._ready: deque[Running] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._is_waking = False
-        """Whether a task is on its way to look: it calls the next one when it finds more than one job."""
+        """Whether a task is on its way to look for jobs. It calls the next task when it finds more than one."""
         self._tasks: TaskGroup | None = None
 
     def open(self, tasks: TaskGroup) -> None:
@@ -68,10 +67,10 @@ class Runners:
         self._ready.append(running)
         self._call_next()
 
-    def put_back_waiting(self, since: float = math.inf) -> None:
-        """Give up the jobs that have not begun, all or those that are here since then (`time.monotonic`)."""
+    def give_up_waiting(self, since: float = math.inf) -> None:
+        """Give up the jobs that have not begun: all, or those that came by `since` (`time.monotonic`)."""
         while self._ready and self._ready[0].begun_at <= since:
-            self._put_back(self._ready.popleft())
+            self._give_up(self._ready.popleft())
 
     def close(self) -> None:
         """End the tasks that have nothing to do; no job may be started afterwards."""
@@ -82,7 +81,7 @@ class Runners:
             pass
 
     def _call_next(self) -> None:
-        """Have the next job executed, if there is one and a task for it; else see to it that it does not wait long."""
+        """Have a task execute the next job; when all are busy, watch that the job does not wait for long."""
         if not self._ready:
             return
         if self._busy < self._limit:
@@ -91,9 +90,9 @@ class Runners:
             self._watch_waiting()
 
     def _watch_waiting(self) -> None:
-        """Look after those that wait for as long as there are any."""
+        """Give up jobs that have waited for KEPT_S, and look again while others wait."""
         self._watch = None
-        self.put_back_waiting(time.monotonic() - KEPT_S)
+        self.give_up_waiting(time.monotonic() - KEPT_S)
         if self._ready:
             self._watch = asyncio.get_running_loop().call_later(KEPT_S, self._watch_waiting)
 

@@ -1,6 +1,7 @@
-"""One call of a handler in a thread: told to stop it gets its time, and after that it is left behind.
+"""One call of a handler in a thread: when it is stopped it has its time for clean-up, and is then left behind.
 
-A thread cannot be cancelled, so being told is `Context.cancelled`. What it returns or raises afterwards is thrown away.
+A thread cannot be cancelled: `Context.cancelled` tells the handler to end. What it returns or raises after that is
+dropped.
 """
 
 import asyncio

@@ -1,12 +1,12 @@
-"""The client for programs that run on an event loop."""
+"""The client for programs that run on an event loop. `sync_client.py` is generated from this module."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack, overload
 
-from millstream.api import Api
-from millstream.caller import Caller
-from millstream.new_job import NewJob, SubmitOptions, new_jobs
-from millstream.transport import AsyncHttpClient, AsyncTransport, checked_url
+from millstream.client.api import Api
+from millstream.client.new_job import NewJob, SubmitOptions, new_jobs
+from millstream.client.retrier import Retrier
+from millstream.client.transport import AsyncHttpClient, AsyncTransport, checked_url
 from millstream_contracts import (
     ActionReport,
     BatchReceipt,
@@ -41,21 +41,21 @@ class JobHandle:
         return await self._client.get(self.id)
 
     async def cancel(self) -> Job:
-        """Ask for the job to end. Raises: ConflictError when it has ended, ApiError."""
+        """Cancel the job. Raises: ConflictError when it has ended, ApiError."""
         return await self._client.cancel(self.id)
 
 
 class Client:
-    """Submits jobs over HTTP and follows them.
+    """Submits jobs over HTTP and follows them. Tasks may share one client.
 
-    Every call is repeated, with growing random pauses and never before `Retry-After`, while the service
-    cannot be reached or says 429 or 503, until `retry_for_s` seconds after the first failure. Submissions
-    carry an `Idempotency-Key`, so a repetition after a lost answer makes no second job. `retry`, `redrive`
-    and `discard` have no such key: once they may have been carried out, they are not repeated.
+    Each request is repeated, with growing random pauses and never before `Retry-After`, while the service cannot be
+    reached or responds with 429, 502, 503 or 504, until `retry_for_s` seconds after the first failure. Submissions
+    carry an `Idempotency-Key`, so a repetition after a lost response makes no second job. `retry`, `redrive` and
+    `discard` have no such key: they are not repeated once the service may have carried them out.
 
-    `timeout_s` bounds the silence of one answer, `headers` go with every request, and `http` replaces the
-    client's own connections (proxies, certificates): an `AsyncClient` of httpx2 or httpx, which is then not closed
-    with the client.
+    `timeout_s` bounds the silence before and within one response. `headers` go with every request. `http` replaces the
+    client's own connections (proxies, certificates): it is an `AsyncClient` of httpx2 or httpx, and stays open when the
+    client is closed.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Client:
         http: AsyncHttpClient | None = None,
     ) -> None:
         base_url = checked_url(url)
-        self._api = Api(Caller(base_url, retry_for_s=retry_for_s, timeout_s=timeout_s, headers=headers or {}))
+        self._api = Api(Retrier(base_url, retry_for_s=retry_for_s, timeout_s=timeout_s, headers=headers or {}))
         self._transport = AsyncTransport(base_url, http)
 
     async def __aenter__(self) -> Self:
@@ -91,11 +91,11 @@ class Client:
     ) -> JobHandle:
         """Submit one job. The payload is anything that msgspec encodes.
 
-        With an `idempotency_key` of your own, a later call with the same key and job returns the same job,
-        for 24 hours. Raises: TypeError for an unknown option, InvalidError, UnavailableError, ApiError.
+        With an `idempotency_key` of your own, a later call with the same key and job returns the same job, for 24
+        hours. Raises: TypeError for an unknown option, InvalidError, UnavailableError, ApiError.
         """
         new_job = NewJob(type, payload, **options)
-        job = await self._transport.carry(self._api.submit(new_job, idempotency_key))
+        job = await self._transport.run(self._api.submit(new_job, idempotency_key))
         return JobHandle(self, job)
 
     @overload
@@ -121,38 +121,38 @@ class Client:
     ) -> BatchReceipt:
         """Submit many jobs: `submit_many("email.send", payloads, priority="low")`, or a list of `NewJob`.
 
-        They go in requests of up to 10,000 jobs or 32 MiB. The receipt says for each job, in order, its id
-        or its problem; one bad job does not spoil the others. Raises: TypeError, and ApiError when the first
-        request is refused; from then on a refusal is the problem of the jobs in that request.
+        A request takes up to 10,000 jobs or 32 MiB; more jobs need more requests. The receipt has, for each job in
+        order, its id or its problem: a bad job leaves the others as they are. Raises: TypeError, and ApiError when the
+        first request is refused; the refusal of a later request is the problem of its jobs.
         """
         many = new_jobs(jobs, payloads, options)
-        return await self._transport.carry(self._api.submit_many(many, idempotency_key))
+        return await self._transport.run(self._api.submit_many(many, idempotency_key))
 
     async def get(self, job_id: str) -> Job:
         """Return a job. Raises: JobNotFoundError, ApiError."""
-        return await self._transport.carry(self._api.get(job_id))
+        return await self._transport.run(self._api.get(job_id))
 
     async def wait(self, job_id: str, timeout: float = 30.0) -> Job:  # noqa: ASYNC109 - as above
         """Return a job once it has ended or is dead, waiting at most `timeout` seconds.
 
         Raises: WaitTimeoutError, JobNotFoundError, ApiError.
         """
-        return await self._transport.carry(self._api.wait(job_id, timeout))
+        return await self._transport.run(self._api.wait(job_id, timeout))
 
     async def result(self, job_id: str, timeout: float = 30.0) -> Any:  # noqa: ASYNC109 - as above
         """Return what a job's handler returned, waiting at most `timeout` seconds for it.
 
         Raises: JobFailedError, WaitTimeoutError, ApiError.
         """
-        return await self._transport.carry(self._api.result(job_id, timeout))
+        return await self._transport.run(self._api.result(job_id, timeout))
 
     async def cancel(self, job_id: str) -> Job:
-        """Ask for a job to end: a waiting one does at once, a running one is told. Raises: ConflictError, ApiError."""
-        return await self._transport.carry(self._api.cancel(job_id))
+        """Cancel a job: a waiting one ends at once, a running one is asked to stop. Raises: ConflictError, ApiError."""
+        return await self._transport.run(self._api.cancel(job_id))
 
     async def retry(self, job_id: str) -> Job:
         """Have a job run again now. Raises: ConflictError, ApiError."""
-        return await self._transport.carry(self._api.retry(job_id))
+        return await self._transport.run(self._api.retry(job_id))
 
     async def jobs(
         self,
@@ -163,38 +163,38 @@ class Client:
         limit: int | None = None,
     ) -> Page:
         """Return a page of jobs; `next_cursor` leads to the next. Raises: ApiError."""
-        return await self._transport.carry(self._api.jobs(type, state, cursor, limit))
+        return await self._transport.run(self._api.jobs(type, state, cursor, limit))
 
     async def dead(
         self, *, type: str | None = None, cursor: str | None = None, limit: int | None = None
     ) -> DeadLetterPage:
         """Return a page of dead letters, newest first. Raises: ApiError."""
-        return await self._transport.carry(self._api.dead(type, cursor, limit))
+        return await self._transport.run(self._api.dead(type, cursor, limit))
 
     async def redrive(
         self, *, ids: Iterable[str] | None = None, type: str | None = None, limit: int = 1000
     ) -> ActionReport:
         """Run dead jobs again, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""
-        return await self._transport.carry(self._api.act_on_dead("redrive", ids, type, limit))
+        return await self._transport.run(self._api.act_on_dead("redrive", ids, type, limit))
 
     async def discard(
         self, *, ids: Iterable[str] | None = None, type: str | None = None, limit: int = 1000
     ) -> ActionReport:
-        """Give dead jobs up, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""
-        return await self._transport.carry(self._api.act_on_dead("discard", ids, type, limit))
+        """Cancel dead jobs for good, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""
+        return await self._transport.run(self._api.act_on_dead("discard", ids, type, limit))
 
     async def queues(self) -> list[QueueStatus]:
         """Return the counts of every job type. Raises: ApiError."""
-        return await self._transport.carry(self._api.queues())
+        return await self._transport.run(self._api.queues())
 
     async def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
-        return await self._transport.carry(self._api.types())
+        return await self._transport.run(self._api.types())
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive. Raises: ApiError."""
-        return await self._transport.carry(self._api.workers())
+        return await self._transport.run(self._api.workers())
 
     async def health(self) -> dict[str, Any]:
-        """Return what the service says of itself, also when it is unwell. Raises: ApiError."""
-        return await self._transport.carry(self._api.health())
+        """Return the health of the service, also when it is bad. Raises: ApiError."""
+        return await self._transport.run(self._api.health())

@@ -1,6 +1,6 @@
-"""Carries one API call through refusals and lost answers: the client's whole retry policy is here.
+"""The retry policy of the clients: which requests are sent again, when, and until when.
 
-A request that may have been carried out is sent again only if a repetition does no harm.
+A request that the service may have carried out is sent again only if a repetition does no harm.
 """
 
 import math
@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 from msgspec import Struct
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from millstream.answer_reader import explain, read_answer
-from millstream.conversation import Answer, Conversation, NoAnswer, Reply, Request
+from millstream.client.flow import ApiFlow, NoResponse, Reply, Request, Response
+from millstream.client.response_reader import explain, read_response
 from millstream_contracts import Backoff
 
 T = TypeVar("T")
@@ -23,31 +23,31 @@ MSGPACK = "application/vnd.msgpack"
 _BACKOFF = Backoff(kind="exponential", base_s=0.1, cap_s=5.0)
 
 _REFUSED_UNDONE = frozenset({429, 503})
-"""The service says that it did nothing and that a later request may succeed."""
+"""The service did nothing, and a later request may succeed."""
 
 _LOST_BEHIND_PROXY = frozenset({502, 504})
-"""A proxy says that it got no answer; whether the service acted is unknown."""
+"""A proxy got no response from the service, which may have acted all the same."""
 
 
 class Call(Struct, Generic[T], frozen=True, kw_only=True):
-    """One call of the API, and how its answer reads."""
+    """One call of the API, and the type that its response is decoded to."""
 
     method: str = "GET"
     path: str
-    answer: type[T]
+    returns: type[T]
     query: Mapping[str, str | int | None] = {}
-    """What is None is left out."""
+    """Parameters that are None are left out."""
     content: bytes | None = None
     headers: Mapping[str, str] = {}
     repeatable: bool = True
-    """Whether doing it twice is the same as doing it once."""
+    """Whether the call may be sent again although the service may have carried it out."""
     hold_s: float = 0.0
-    """How long the server may hold its answer back (`?wait=`)."""
-    welcome: frozenset[int] = frozenset({200, 201, 202, 207})
+    """How long the server may hold its response back (`?wait=`)."""
+    good_statuses: frozenset[int] = frozenset({200, 201, 202, 207})
 
 
-class Caller:
-    """Turns calls into conversations with one service."""
+class Retrier:
+    """Makes flows of calls to one service, in which requests are repeated."""
 
     def __init__(
         self,
@@ -64,23 +64,24 @@ class Caller:
         self._timeout_s = timeout_s
         self._headers = {"accept": MSGPACK, **headers}
 
-    def converse(self, call: Call[T], *, delay_s: float = 0.0, until: float = math.inf) -> Conversation[T]:
-        """Make a call, again and again within the retry window, which opens with the first failure.
+    def flow(self, call: Call[T], *, delay_s: float = 0.0, until: float = math.inf) -> ApiFlow[T]:
+        """Return the flow of a call, which repeats it within the retry window.
 
-        `until` is a moment of the clock after which neither a repetition nor a held answer is of use.
-        Raises: ApiError, the last refusal, when a repetition would be late, useless or harmful.
+        The window opens with the first failure. `until` is a moment of the clock after which neither a repetition nor
+        a response that is held back is of use. Raises: ApiError, the last refusal, when a repetition would be late,
+        useless or harmful.
         """
         failures, give_up_at = 0, until
         request = self._request(call, delay_s, until)
         while True:
             reply = yield request
-            if isinstance(reply, Answer) and reply.status in call.welcome:
-                return read_answer(reply, call.answer, request.url)
+            if isinstance(reply, Response) and reply.status in call.good_statuses:
+                return read_response(reply, call.returns, request.url)
             failures += 1
             if failures == 1:
                 give_up_at = min(until, self.clock() + self._retry_for_s)
             error = explain(reply, request.url)
-            # On top of Retry-After, or all that were turned away together would come back together.
+            # The random part comes on top of Retry-After: clients that were refused together come back apart.
             pause_s = (error.retry_after_s or 0.0) + _BACKOFF.delay_s(failures)
             if not _may_repeat(call, reply) or self.clock() + pause_s >= give_up_at:
                 raise error
@@ -100,17 +101,17 @@ class Caller:
             url=f"{self._base_url}{call.path}" + (f"?{urlencode(query)}" if query else ""),
             headers=headers,
             content=call.content,
-            answer_within_s=self._timeout_s + hold_s,
+            response_within_s=self._timeout_s + hold_s,
             delay_s=delay_s,
         )
 
 
 def _may_repeat(call: Call[T], reply: Reply) -> bool:
     match reply:
-        case NoAnswer(maybe_done=maybe_done):
+        case NoResponse(maybe_done=maybe_done):
             return call.repeatable or not maybe_done
-        case Answer(status=status) if status in _REFUSED_UNDONE:
+        case Response(status=status) if status in _REFUSED_UNDONE:
             return True
-        case Answer(status=status) if status in _LOST_BEHIND_PROXY:
+        case Response(status=status) if status in _LOST_BEHIND_PROXY:
             return call.repeatable
     return False

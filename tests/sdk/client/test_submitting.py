@@ -8,10 +8,10 @@ from typing import Any, TypedDict
 import msgspec
 import pytest
 from opentelemetry import context, trace
-from sdk.scripted_api import Connect, Received, Reply, ScriptedApi, problem
+from sdk.client.scripted_api import Connect, Received, Reply, ScriptedApi, problem
 
 from millstream import InvalidError, SyncClient, UnavailableError
-from millstream.new_job import NewJob
+from millstream.client.new_job import NewJob
 from millstream_contracts import Backoff, limits
 
 
@@ -158,14 +158,14 @@ async def test_submit_uses_a_new_key_per_call_and_ours_when_given(connect: Conne
 
 @pytest.mark.parametrize("key", ["", "a\r\nx: y", "é", "k" * (limits.MAX_IDEMPOTENCY_KEY_CHARS + 1)])
 async def test_submit_raises_when_key_cannot_be_a_header(connect: Connect, api: ScriptedApi, key: str) -> None:
-    """A key that no header can carry is refused before anything is sent."""
+    """A key that no header can run is refused before anything is sent."""
     with pytest.raises(ValueError, match="an idempotency key is"):
         await connect().submit("x", idempotency_key=key)
     assert not api.received
 
 
 async def test_submit_sends_traceparent_when_a_span_is_current(api: ScriptedApi) -> None:
-    """The job joins the trace of whoever submits it."""
+    """The job joins the trace in which it is submitted."""
     ids = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=trace.TraceFlags(1))
     token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids)))
     try:

@@ -11,7 +11,7 @@ import anyio
 import anyio.abc
 import httpx2
 import pytest
-from sdk.scripted_api import Connect, Either, Reply, ScriptedApi, job_body, problem
+from sdk.client.scripted_api import Connect, Either, Reply, ScriptedApi, job_body, problem
 
 from millstream import Client, SyncClient, UnavailableError
 

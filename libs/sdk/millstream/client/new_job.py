@@ -1,4 +1,4 @@
-"""A job as its submitter describes it, and how that is written for the API."""
+"""A job to submit, and how it is encoded for the API."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -13,24 +13,24 @@ class SubmitOptions(TypedDict, total=False):
     """Options of one job. Those left out, or None, follow the policy of the job's type."""
 
     delay: float | timedelta | None
-    """Run it no sooner than in so many seconds."""
+    """Run it no sooner than after this time, in seconds or as a timedelta."""
     run_at: datetime | None
     """Run it no sooner than at this moment, which needs a time zone."""
     expires_in: float | timedelta | None
-    """Give it up if it has not started in so many seconds."""
+    """Let it expire if it has not started after this time."""
     expires_at: datetime | None
     priority: str | None
     """`high`, `normal` or `low`."""
     max_attempts: int | None
     timeout: float | timedelta | None
-    """Seconds after which an attempt is stopped and counts as failed."""
+    """Time after which an attempt is stopped and counts as failed."""
     backoff: Backoff | None
     tags: dict[str, str] | None
     """Up to 16 short strings, searchable."""
 
 
 _FIELDS = {"delay": "delay_s", "expires_in": "expires_in_s", "timeout": "timeout_s"}
-"""Options that the API calls otherwise: it puts the unit in the name."""
+"""Fields of the API whose names differ from the options: they end with the unit."""
 
 
 class NewJob:
@@ -46,12 +46,12 @@ class NewJob:
         """The submission in MessagePack."""
 
     def __repr__(self) -> str:
-        # Payloads never appear in logs, and what has a repr ends in one.
+        # Payloads never appear in logs, and reprs do.
         return f"NewJob({self.type!r}, {len(self.content)} bytes)"
 
 
 def new_jobs(jobs: str | Iterable[NewJob], payloads: Iterable[Any] | None, options: SubmitOptions) -> list[NewJob]:
-    """Return the jobs that `submit_many` was asked for, in either of its two forms. Raises: TypeError."""
+    """Return the jobs of a call of `submit_many`, in either of its two forms. Raises: TypeError."""
     if isinstance(jobs, str):
         if payloads is None:
             raise TypeError(f"submit_many({jobs!r}, payloads): the payloads are missing")
@@ -64,7 +64,7 @@ def new_jobs(jobs: str | Iterable[NewJob], payloads: Iterable[Any] | None, optio
 def batches(jobs: Iterable[NewJob]) -> Iterator[tuple[int, bytes]]:
     """Pack jobs into as few request bodies as the API's limits allow. Yields: number of jobs, body.
 
-    The same jobs are always packed in the same way, so that a repeated call meets its Idempotency-Keys.
+    The same jobs are always packed in the same way, so that a repeated call has the same key for the same jobs.
     """
     # A MessagePack array of 10,000 needs 3 bytes for its length, the map around it 6.
     room_bytes = limits.MAX_BATCH_BODY_BYTES - 16
@@ -92,8 +92,8 @@ def _plain(value: Any) -> Any:
 
 
 def _encode(submission: dict[str, Any], job_type: str) -> bytes:
-    # Times become RFC 3339 strings, as in JSON: the schema of a payload knows no other, and handlers in
-    # other languages need not know the timestamp extension of MessagePack.
+    # Times become RFC 3339 strings, as in JSON: schemas of payloads know no other form, and handlers in other languages
+    # need not know the timestamp extension of MessagePack.
     try:
         plain = msgspec.to_builtins(submission, builtin_types=(bytes, bytearray, memoryview))
         return msgspec.msgpack.encode(plain)

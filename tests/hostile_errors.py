@@ -1,4 +1,4 @@
-"""Exceptions and results that misbehave in every way that a class can, for tests of what a worker makes of them.
+"""Exceptions and results whose classes misbehave in every way that a class can; `hostile_values` has the values.
 
 Strategies give recipes, plain data, and `build` makes the objects: hypothesis itself would trip over them.
 """
@@ -8,13 +8,10 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+from hostile_values import OddText, Panic, circle
 from hypothesis import strategies as st
 
 from millstream import Dead, Discard, Retry, RetryAfter, Snooze
-
-
-class PanicException(BaseException):
-    """What a panic in a Rust extension raises: no Exception."""
 
 
 def throw(error: BaseException) -> Any:
@@ -25,7 +22,7 @@ def throw(error: BaseException) -> Any:
 SURPRISES: dict[str, Callable[[], Any]] = {
     "raises ValueError": lambda: throw(ValueError("v")),
     "raises KeyError": lambda: throw(KeyError("k")),
-    "raises a panic": lambda: throw(PanicException("p")),
+    "raises a panic": lambda: throw(Panic("p")),
     "raises KeyboardInterrupt": lambda: throw(KeyboardInterrupt()),
     "raises SystemExit": lambda: throw(SystemExit(3)),
     "raises GeneratorExit": lambda: throw(GeneratorExit()),
@@ -44,26 +41,9 @@ SURPRISES: dict[str, Callable[[], Any]] = {
     "is infinite": lambda: float("inf"),
     "is huge": lambda: 10**5000,
     "is a Decimal": lambda: Decimal("NaN"),
-    "is a str of its own": lambda: LyingText("lies"),
+    "is a str of its own": lambda: OddText("lies"),
 }
 """What a hook of a class may do in place of what it should."""
-
-
-class LyingText(str):
-    """A text that cannot be cut, encoded or compared."""
-
-    __slots__ = ()
-
-    def __getitem__(self, _: Any) -> Any:
-        raise PanicException("no part of it")
-
-    def encode(self, *_: Any) -> Any:
-        """Fail."""
-        raise PanicException("no bytes of it")
-
-    def replace(self, *_: Any) -> Any:
-        """Fail."""
-        raise PanicException("nothing in place of it")
 
 
 PROPERTIES = (
@@ -78,7 +58,7 @@ METHODS = (
 BASES: dict[str, type[BaseException]] = {
     kind.__name__: kind
     for kind in (
-        Exception, ValueError, OSError, SyntaxError, UnicodeDecodeError, KeyError, BaseException, PanicException,
+        Exception, ValueError, OSError, SyntaxError, UnicodeDecodeError, KeyError, BaseException, Panic,
         Snooze, Discard, Dead, RetryAfter, KeyboardInterrupt, SystemExit, GeneratorExit,
     )
 }  # fmt: skip
@@ -155,9 +135,7 @@ def chained(error: BaseException, cause: BaseException | None) -> BaseException:
 
 def endless() -> Iterator[BaseException]:
     """Yield exceptions that cause each other in a ring, in a chain of thousands, and in groups of groups."""
-    one, other = ValueError("one"), KeyError("other")
-    one.__cause__, other.__cause__ = other, one
-    yield one
+    yield circle()
     link: BaseException = ValueError("first")
     for number in range(5_000):
         following = ValueError(number)

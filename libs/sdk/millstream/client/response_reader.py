@@ -1,4 +1,4 @@
-"""Reads answers of the HTTP API: into contract types, or into the error that a refusal stands for."""
+"""Decodes responses of the HTTP API into contract types, and refusals into errors."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from millstream.conversation import Answer, NoAnswer, Reply
+from millstream.client.flow import NoResponse, Reply, Response
 from millstream.errors import ApiError, ConflictError, InvalidError, JobNotFoundError, UnavailableError
 from millstream_contracts import UNDECODABLE, Problem
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _MSGPACK_TYPES = frozenset({"application/vnd.msgpack", "application/msgpack", "application/x-msgpack"})
 
-# Enough of a proxy's error page to recognise whose it is.
+# Enough of an error page to recognise the proxy that sent it.
 _SNIPPET_BYTES = 2_000
 _SNIPPET_CHARS = 160
 
@@ -36,30 +36,30 @@ _ERRORS: dict[int, type[ApiError]] = {
 }
 
 
-def read_answer(answer: Answer, as_type: type[T], url: str) -> T:
-    """Decode a good answer by its content type. Raises: ApiError, when it is not what the API answers."""
+def read_response(response: Response, as_type: type[T], url: str) -> T:
+    """Decode a good response by its content type. Raises: ApiError, when it is none of the API."""
     try:
-        return _decode(answer, as_type)
+        return _decode(response, as_type)
     except UNDECODABLE as error:
-        raise ApiError(_foreign(answer, url, f"cannot be read: {error}")) from error
+        raise ApiError(_foreign(response, url, f"cannot be read: {error}")) from error
 
 
 def explain(reply: Reply, url: str) -> ApiError:
-    """Return the error that a refusal, or the want of an answer, stands for."""
+    """Return the error for a refusal, or for a request without a response."""
     match reply:
-        case NoAnswer(cause=cause, maybe_done=maybe_done):
+        case NoResponse(cause=cause, maybe_done=maybe_done):
             known = "; the request may have been carried out" if maybe_done else ""
             detail = f"{_shown_url(url)}: {cause}{known}"
             return UnavailableError(Problem(type="about:blank", title="No answer", status=0, detail=detail))
-        case Answer():
-            return _explain_answer(reply, url)
+        case Response():
+            return _explain_response(reply, url)
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the wait that a `Retry-After` header asks for, given as seconds or as a date; None without one.
+    """Return the seconds to wait that a `Retry-After` header asks for, as a number or as a date; None without one.
 
-    A date is compared with that of the answer: both are by one clock, which may be another than ours. `now` stands in
-    for the date of an answer that has none.
+    A date is compared with the `Date` header: both are by the clock of the service, which may differ from that of this
+    machine. `now` stands in for a missing `Date`.
     """
     text = headers.get("retry-after", "").strip()
     if text.isdecimal():
@@ -79,21 +79,21 @@ def _date(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _explain_answer(answer: Answer, url: str) -> ApiError:
-    wait_s = retry_after_s(answer.headers, datetime.now(UTC))
-    problem = _problem(answer)
+def _explain_response(response: Response, url: str) -> ApiError:
+    wait_s = retry_after_s(response.headers, datetime.now(UTC))
+    problem = _problem(response)
     if problem is not None:
-        return _ERRORS.get(answer.status, ApiError)(problem, wait_s)
-    # Whoever answered 404 without a problem document is no Millstream: that says nothing about the job.
-    error = UnavailableError if _ERRORS.get(answer.status) is UnavailableError else ApiError
-    return error(_foreign(answer, url, "is no answer of a Millstream API"), wait_s)
+        return _ERRORS.get(response.status, ApiError)(problem, wait_s)
+    # A 404 without a problem document comes from something else than Millstream, and says nothing about the job.
+    error = UnavailableError if _ERRORS.get(response.status) is UnavailableError else ApiError
+    return error(_foreign(response, url, "is no answer of a Millstream API"), wait_s)
 
 
-def _problem(answer: Answer) -> Problem | None:
+def _problem(response: Response) -> Problem | None:
     """Return the problem document, its missing members filled in, or None when there is none."""
-    defaults = {"type": "about:blank", "title": _phrase(answer.status), "status": answer.status}
+    defaults = {"type": "about:blank", "title": _phrase(response.status), "status": response.status}
     try:
-        document = _decode(answer, dict[str, Any])
+        document = _decode(response, dict[str, Any])
         if not {"type", "title", "detail"} & document.keys():
             return None
         return msgspec.convert(defaults | document, Problem)
@@ -101,21 +101,21 @@ def _problem(answer: Answer) -> Problem | None:
         return None
 
 
-def _decode(answer: Answer, as_type: type[T]) -> T:
-    content_type = _content_type(answer)
+def _decode(response: Response, as_type: type[T]) -> T:
+    content_type = _content_type(response)
     if content_type in _MSGPACK_TYPES:
-        return msgspec.msgpack.decode(answer.content, type=as_type)
+        return msgspec.msgpack.decode(response.content, type=as_type)
     if content_type == "application/json" or content_type.endswith("+json"):
-        return msgspec.json.decode(answer.content, type=as_type)
+        return msgspec.json.decode(response.content, type=as_type)
     raise msgspec.DecodeError(f"it is {content_type or 'of no stated type'}")
 
 
-def _foreign(answer: Answer, url: str, why: str) -> Problem:
-    said = _snippet(answer.content)
+def _foreign(response: Response, url: str, why: str) -> Problem:
+    said = _snippet(response.content)
     return Problem(
         type="about:blank",
-        title=f"{answer.status} {_phrase(answer.status)}".strip(),
-        status=answer.status,
+        title=f"{response.status} {_phrase(response.status)}".strip(),
+        status=response.status,
         detail=f"what {_shown_url(url)} sent {why}" + (f": {said}" if said else ""),
     )
 
@@ -133,8 +133,8 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _content_type(answer: Answer) -> str:
-    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _content_type(response: Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _shown_url(url: str) -> str:

@@ -5,7 +5,7 @@ from types import ModuleType
 import httpx
 import httpx2
 import pytest
-from sdk.scripted_api import Connect, Lost, Reply, ScriptedApi, problem
+from sdk.client.scripted_api import Connect, Lost, Reply, ScriptedApi, problem
 
 from millstream import ApiError, Client, ConflictError, JobNotFoundError, SyncClient, UnavailableError
 
@@ -49,7 +49,7 @@ async def test_submit_is_not_repeated_when_the_window_is_zero(connect: Connect, 
     assert len(api.received) == 1
 
 
-async def test_submit_raises_unavailable_when_nobody_listens(connect: Connect, free_tcp_port: int) -> None:
+async def test_submit_raises_unavailable_without_a_server(connect: Connect, free_tcp_port: int) -> None:
     """Without a service the error says where it looked."""
     client = connect(f"http://127.0.0.1:{free_tcp_port}", retry_for_s=0)
     with pytest.raises(UnavailableError, match=f"No answer: http://127.0.0.1:{free_tcp_port}/v1/jobs") as caught:

@@ -1,4 +1,4 @@
-"""Carries conversations over httpx2: the only part that the two clients do not share, and the only one with I/O."""
+"""Runs flows over httpx2, on an event loop or in the calling thread: the I/O of the clients."""
 
 import ipaddress
 import sys
@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, cast
 import anyio
 import httpx2
 
-from millstream.conversation import Answer, Conversation, NoAnswer, Reply, Request
+from millstream.client.flow import ApiFlow, NoResponse, Reply, Request, Response
 
 T = TypeVar("T")
 
@@ -17,10 +17,10 @@ _CONNECT_TIMEOUT_S = 5.0
 
 
 class AsyncHttpClient(Protocol):
-    """What is used of an HTTP client on an event loop. An `AsyncClient` of httpx2 has it, and one of httpx."""
+    """The part of an HTTP client that `Client` uses: `httpx2.AsyncClient` has it, and `httpx.AsyncClient`."""
 
     async def request(self, *args: Any, **options: Any) -> Any:
-        """Send one request and read its answer."""
+        """Send one request and read its response."""
         ...
 
     async def aclose(self) -> None:
@@ -29,10 +29,10 @@ class AsyncHttpClient(Protocol):
 
 
 class HttpClient(Protocol):
-    """What is used of an HTTP client in a thread. A `Client` of httpx2 has it, and one of httpx."""
+    """The part of an HTTP client that `SyncClient` uses: `httpx2.Client` has it, and `httpx.Client`."""
 
     def request(self, *args: Any, **options: Any) -> Any:
-        """Send one request and read its answer."""
+        """Send one request and read its response."""
         ...
 
     def close(self) -> None:
@@ -41,46 +41,46 @@ class HttpClient(Protocol):
 
 
 class _Errors:
-    """The errors of an HTTP client, by what they say of a request.
+    """The errors of an HTTP client, by what they mean for a request.
 
-    A client that was given may be one of httpx, which httpx2 continues under a new name: its errors have the same
-    names and are other classes.
+    The HTTP client that a caller brings may be one of httpx. Its errors have the names of those of httpx2, and are
+    other classes.
     """
 
     def __init__(self, http: AsyncHttpClient | HttpClient) -> None:
         library = _library_of(http)
         self.any: type[Exception] = library.RequestError
-        # These happen before the first byte of the request leaves.
+        # Raised before the first byte of the request leaves.
         self._not_sent = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.ProxyError)
-        # These are mistakes of the caller, which no repetition mends.
+        # Mistakes of the caller, which no repetition mends.
         self._ours = (library.LocalProtocolError, library.UnsupportedProtocol)
 
-    def no_answer(self, error: Exception) -> NoAnswer:
-        """Return what an error means for the request. Raises: the error, when the caller made the mistake."""
+    def no_response(self, error: Exception) -> NoResponse:
+        """Return what an error means for the request. Raises: the error, when it is a mistake of the caller."""
         if isinstance(error, self._ours):
             raise error
-        return NoAnswer(cause=str(error) or type(error).__name__, maybe_done=not isinstance(error, self._not_sent))
+        return NoResponse(cause=str(error) or type(error).__name__, maybe_done=not isinstance(error, self._not_sent))
 
 
 class AsyncTransport:
-    """Carries conversations on an event loop, many at a time."""
+    """Runs flows on an event loop, many at a time."""
 
     def __init__(self, base_url: str, http: AsyncHttpClient | None) -> None:
         self._owned = http is None
         self._http = http or httpx2.AsyncClient(**_settings(base_url))
         self._errors = _Errors(self._http)
 
-    async def carry(self, conversation: Conversation[T]) -> T:
-        """Carry a conversation to its end and return its result. Raises: what the conversation raises."""
+    async def run(self, flow: ApiFlow[T]) -> T:
+        """Run a flow to its end and return its result. Raises: what the flow raises."""
         try:
-            request = next(conversation)
+            request = next(flow)
             while True:
-                request = conversation.send(await self._exchange(request))
+                request = flow.send(await self._exchange(request))
         except StopIteration as end:
             return cast("T", end.value)
 
     async def aclose(self) -> None:
-        """Close the connections, unless the http client was given."""
+        """Close the connections, unless the caller brought the HTTP client."""
         if self._owned:
             await self._http.aclose()
 
@@ -88,35 +88,35 @@ class AsyncTransport:
         if request.delay_s > 0:
             await anyio.sleep(request.delay_s)
         try:
-            return _answer(await self._http.request(**_arguments(request)))
+            return _response(await self._http.request(**_arguments(request)))
         except self._errors.any as error:
-            return self._errors.no_answer(error)
+            return self._errors.no_response(error)
         except AttributeError as error:
-            # On uvloop anyio asks a socket for its peer that the other end has closed again already (4.16).
+            # On uvloop anyio 4.16 asks a socket for its peer although the other end has closed it.
             if error.name != "getpeername":
                 raise
-            return NoAnswer("the connection was closed", maybe_done=False)
+            return NoResponse("the connection was closed", maybe_done=False)
 
 
 class SyncTransport:
-    """Carries conversations in the calling thread."""
+    """Runs flows in the calling thread."""
 
     def __init__(self, base_url: str, http: HttpClient | None) -> None:
         self._owned = http is None
         self._http = http or httpx2.Client(**_settings(base_url))
         self._errors = _Errors(self._http)
 
-    def carry(self, conversation: Conversation[T]) -> T:
-        """Carry a conversation to its end and return its result. Raises: what the conversation raises."""
+    def run(self, flow: ApiFlow[T]) -> T:
+        """Run a flow to its end and return its result. Raises: what the flow raises."""
         try:
-            request = next(conversation)
+            request = next(flow)
             while True:
-                request = conversation.send(self._exchange(request))
+                request = flow.send(self._exchange(request))
         except StopIteration as end:
             return cast("T", end.value)
 
     def close(self) -> None:
-        """Close the connections, unless the http client was given."""
+        """Close the connections, unless the caller brought the HTTP client."""
         if self._owned:
             self._http.close()
 
@@ -124,13 +124,13 @@ class SyncTransport:
         if request.delay_s > 0:
             time.sleep(request.delay_s)
         try:
-            return _answer(self._http.request(**_arguments(request)))
+            return _response(self._http.request(**_arguments(request)))
         except self._errors.any as error:
-            return self._errors.no_answer(error)
+            return self._errors.no_response(error)
 
 
 def checked_url(url: str) -> str:
-    """Return the address of a service. Raises: ValueError, without the text of it: that may hold a password."""
+    """Return the address of a service. Raises: ValueError, without the address, which may hold a password."""
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:
@@ -143,9 +143,9 @@ def checked_url(url: str) -> str:
 def _settings(base_url: str) -> dict[str, Any]:
     url = httpx2.URL(base_url)
     return {
-        # Reading the certificates takes 90 ms; redirects are not followed, so plain http never needs them.
+        # Reading the certificates takes time; redirects are not followed, so plain http never needs them.
         "verify": url.scheme == "https",
-        # The machine's own services are not behind the proxy that HTTP_PROXY names.
+        # Services of this machine are not behind the proxy that HTTP_PROXY names.
         "trust_env": not _is_loopback(url.host),
     }
 
@@ -158,20 +158,20 @@ def _is_loopback(host: str) -> bool:
 
 
 def _arguments(request: Request) -> dict[str, Any]:
-    # Waiting for a free connection is not bounded: submitting thousands at once is slow, but no error.
-    connect_s, silence_s, pool_s = _CONNECT_TIMEOUT_S, request.answer_within_s, None
+    # No limit for the wait for a free connection: thousands of submissions at once are slow, and no error.
+    connect_s, silence_s, pool_s = _CONNECT_TIMEOUT_S, request.response_within_s, None
     return {
         "method": request.method,
         "url": request.url,
         "headers": request.headers,
         "content": request.content,
-        # Connect, read, write, pool; a tuple, because a `Timeout` of httpx2 means nothing to a client of httpx.
+        # Connect, read, write, pool. A tuple, because a client of httpx does not know the `Timeout` of httpx2.
         "timeout": (connect_s, silence_s, silence_s, pool_s),
     }
 
 
-def _answer(response: httpx2.Response) -> Answer:
-    return Answer(status=response.status_code, headers=response.headers, content=response.content)
+def _response(response: httpx2.Response) -> Response:
+    return Response(status=response.status_code, headers=response.headers, content=response.content)
 
 
 def _library_of(http: AsyncHttpClient | HttpClient) -> ModuleType:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sdk.scripted_api import Connect, Reply, ScriptedApi, job_body, problem
+from sdk.client.scripted_api import Connect, Reply, ScriptedApi, job_body, problem
 
 from millstream import ApiError, JobFailedError, WaitTimeoutError
 

@@ -1,12 +1,12 @@
-"""The client for programs without an event loop: the calls of `Client`, made in the calling thread."""
+"""The client for programs without an event loop, generated from `async_client.py` by `make generate`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack, overload
 
-from millstream.api import Api
-from millstream.caller import Caller
-from millstream.new_job import NewJob, SubmitOptions, new_jobs
-from millstream.transport import HttpClient, SyncTransport, checked_url
+from millstream.client.api import Api
+from millstream.client.new_job import NewJob, SubmitOptions, new_jobs
+from millstream.client.retrier import Retrier
+from millstream.client.transport import HttpClient, SyncTransport, checked_url
 from millstream_contracts import (
     ActionReport,
     BatchReceipt,
@@ -41,14 +41,21 @@ class SyncJobHandle:
         return self._client.get(self.id)
 
     def cancel(self) -> Job:
-        """Ask for the job to end. Raises: ConflictError when it has ended, ApiError."""
+        """Cancel the job. Raises: ConflictError when it has ended, ApiError."""
         return self._client.cancel(self.id)
 
 
 class SyncClient:
-    """Submits jobs over HTTP and follows them. It repeats requests as `Client` does, and takes what it takes.
+    """Submits jobs over HTTP and follows them. Threads may share one client.
 
-    Threads may share one.
+    Each request is repeated, with growing random pauses and never before `Retry-After`, while the service cannot be
+    reached or responds with 429, 502, 503 or 504, until `retry_for_s` seconds after the first failure. Submissions
+    carry an `Idempotency-Key`, so a repetition after a lost response makes no second job. `retry`, `redrive` and
+    `discard` have no such key: they are not repeated once the service may have carried them out.
+
+    `timeout_s` bounds the silence before and within one response. `headers` go with every request. `http` replaces the
+    client's own connections (proxies, certificates): it is a `Client` of httpx2 or httpx, and stays open when the
+    client is closed.
     """
 
     def __init__(
@@ -61,7 +68,7 @@ class SyncClient:
         http: HttpClient | None = None,
     ) -> None:
         base_url = checked_url(url)
-        self._api = Api(Caller(base_url, retry_for_s=retry_for_s, timeout_s=timeout_s, headers=headers or {}))
+        self._api = Api(Retrier(base_url, retry_for_s=retry_for_s, timeout_s=timeout_s, headers=headers or {}))
         self._transport = SyncTransport(base_url, http)
 
     def __enter__(self) -> Self:
@@ -84,11 +91,11 @@ class SyncClient:
     ) -> SyncJobHandle:
         """Submit one job. The payload is anything that msgspec encodes.
 
-        With an `idempotency_key` of your own, a later call with the same key and job returns the same job,
-        for 24 hours. Raises: TypeError for an unknown option, InvalidError, UnavailableError, ApiError.
+        With an `idempotency_key` of your own, a later call with the same key and job returns the same job, for 24
+        hours. Raises: TypeError for an unknown option, InvalidError, UnavailableError, ApiError.
         """
         new_job = NewJob(type, payload, **options)
-        job = self._transport.carry(self._api.submit(new_job, idempotency_key))
+        job = self._transport.run(self._api.submit(new_job, idempotency_key))
         return SyncJobHandle(self, job)
 
     @overload
@@ -114,38 +121,38 @@ class SyncClient:
     ) -> BatchReceipt:
         """Submit many jobs: `submit_many("email.send", payloads, priority="low")`, or a list of `NewJob`.
 
-        They go in requests of up to 10,000 jobs or 32 MiB. The receipt says for each job, in order, its id
-        or its problem; one bad job does not spoil the others. Raises: TypeError, and ApiError when the first
-        request is refused; from then on a refusal is the problem of the jobs in that request.
+        A request takes up to 10,000 jobs or 32 MiB; more jobs need more requests. The receipt has, for each job in
+        order, its id or its problem: a bad job leaves the others as they are. Raises: TypeError, and ApiError when the
+        first request is refused; the refusal of a later request is the problem of its jobs.
         """
         many = new_jobs(jobs, payloads, options)
-        return self._transport.carry(self._api.submit_many(many, idempotency_key))
+        return self._transport.run(self._api.submit_many(many, idempotency_key))
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises: JobNotFoundError, ApiError."""
-        return self._transport.carry(self._api.get(job_id))
+        return self._transport.run(self._api.get(job_id))
 
     def wait(self, job_id: str, timeout: float = 30.0) -> Job:
         """Return a job once it has ended or is dead, waiting at most `timeout` seconds.
 
         Raises: WaitTimeoutError, JobNotFoundError, ApiError.
         """
-        return self._transport.carry(self._api.wait(job_id, timeout))
+        return self._transport.run(self._api.wait(job_id, timeout))
 
     def result(self, job_id: str, timeout: float = 30.0) -> Any:
         """Return what a job's handler returned, waiting at most `timeout` seconds for it.
 
         Raises: JobFailedError, WaitTimeoutError, ApiError.
         """
-        return self._transport.carry(self._api.result(job_id, timeout))
+        return self._transport.run(self._api.result(job_id, timeout))
 
     def cancel(self, job_id: str) -> Job:
-        """Ask for a job to end: a waiting one does at once, a running one is told. Raises: ConflictError, ApiError."""
-        return self._transport.carry(self._api.cancel(job_id))
+        """Cancel a job: a waiting one ends at once, a running one is asked to stop. Raises: ConflictError, ApiError."""
+        return self._transport.run(self._api.cancel(job_id))
 
     def retry(self, job_id: str) -> Job:
         """Have a job run again now. Raises: ConflictError, ApiError."""
-        return self._transport.carry(self._api.retry(job_id))
+        return self._transport.run(self._api.retry(job_id))
 
     def jobs(
         self,
@@ -156,32 +163,32 @@ class SyncClient:
         limit: int | None = None,
     ) -> Page:
         """Return a page of jobs; `next_cursor` leads to the next. Raises: ApiError."""
-        return self._transport.carry(self._api.jobs(type, state, cursor, limit))
+        return self._transport.run(self._api.jobs(type, state, cursor, limit))
 
     def dead(self, *, type: str | None = None, cursor: str | None = None, limit: int | None = None) -> DeadLetterPage:
         """Return a page of dead letters, newest first. Raises: ApiError."""
-        return self._transport.carry(self._api.dead(type, cursor, limit))
+        return self._transport.run(self._api.dead(type, cursor, limit))
 
     def redrive(self, *, ids: Iterable[str] | None = None, type: str | None = None, limit: int = 1000) -> ActionReport:
         """Run dead jobs again, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""
-        return self._transport.carry(self._api.act_on_dead("redrive", ids, type, limit))
+        return self._transport.run(self._api.act_on_dead("redrive", ids, type, limit))
 
     def discard(self, *, ids: Iterable[str] | None = None, type: str | None = None, limit: int = 1000) -> ActionReport:
-        """Give dead jobs up, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""
-        return self._transport.carry(self._api.act_on_dead("discard", ids, type, limit))
+        """Cancel dead jobs for good, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""
+        return self._transport.run(self._api.act_on_dead("discard", ids, type, limit))
 
     def queues(self) -> list[QueueStatus]:
         """Return the counts of every job type. Raises: ApiError."""
-        return self._transport.carry(self._api.queues())
+        return self._transport.run(self._api.queues())
 
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
-        return self._transport.carry(self._api.types())
+        return self._transport.run(self._api.types())
 
     def workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive. Raises: ApiError."""
-        return self._transport.carry(self._api.workers())
+        return self._transport.run(self._api.workers())
 
     def health(self) -> dict[str, Any]:
-        """Return what the service says of itself, also when it is unwell. Raises: ApiError."""
-        return self._transport.carry(self._api.health())
+        """Return the health of the service, also when it is bad. Raises: ApiError."""
+        return self._transport.run(self._api.health())

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sdk.contexts import make_context
-from sdk.smtp_sink import SmtpSink
+from sdk.handlers.smtp_sink import SmtpSink
 from speakers import speaker
 from waiting import wait_until
 
@@ -144,7 +144,7 @@ async def test_send_email_fails_when_one_of_the_refusals_may_pass(sink: SmtpSink
 
 
 async def test_send_email_reports_who_was_refused_when_others_were_not(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """A mail that somebody got is not sent again; the result names the others."""
+    """A mail that one recipient got is not sent again; the result names the others."""
     sink.refusals["b@example.org"] = "550 no such user"
     async with context_for(smtp) as ctx:
         receipt = await send_email(mail(to=["a@example.org", "b@example.org"]), ctx)
@@ -268,7 +268,7 @@ async def test_send_email_fails_and_then_succeeds_when_refused_for_now(sink: Smt
     assert sink.connections == 2
 
 
-async def test_send_email_fails_when_nobody_listens(free_tcp_port: int) -> None:
+async def test_send_email_fails_without_a_server(free_tcp_port: int) -> None:
     """Without a server the attempt fails, and is not dead."""
     async with context_for(SmtpSettings(port=free_tcp_port, timeout_s=5)) as ctx:
         with pytest.raises(aiosmtplib.SMTPConnectError):
@@ -320,8 +320,8 @@ OWN_HEADERS = (
         ({"headers": {"X-A: b\r\nBcc": "evil@example.org"}}, "no name of a header"),
         ({"headers": {"bCC": "evil@example.org"}}, "bCC is not set there"),
         ({"headers": {"Content-Type": "text/html"}}, "Content-Type is not set there"),
-        ({"to": []}, "names nobody"),
-        ({"to": "nobody"}, "is no address"),
+        ({"to": []}, "has no address"),
+        ({"to": "nowhere"}, "is no address"),
         ({"to": "a@example.org, evil@example.org"}, "is no address"),
         ({"to": "a@example.org> SIZE=1"}, "is no address"),
         ({"to": "a@"}, "is no address"),
@@ -348,7 +348,7 @@ async def test_send_email_raises_when_the_state_is_not_ours() -> None:
 
 
 def check_login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
-    """Let in whoever knows the password."""
+    """Let a client in that knows the password."""
     return AuthResult(success=data.password == b"right", handled=False)
 
 
@@ -395,7 +395,7 @@ async def test_send_email_logs_in_over_tls(sink: SmtpSink, certificate: Path) ->
 
 
 def test_settings_refuse_credentials_in_clear() -> None:
-    """A password is not sent over a connection that anybody can read, nor shown in a log."""
+    """A password is not sent over a connection without encryption, nor shown in a log."""
     with pytest.raises(ValueError, match="in clear"):
         SmtpSettings(username="u", password="secret")
     assert "secret" not in repr(HandlerSettings(smtp=SmtpSettings(username="u", password="secret", tls="tls")))

@@ -1,0 +1,161 @@
+"""Builds the parts of a worker from its settings."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from millstream import App
+from millstream.handler import Handler
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant
+from millstream_runtime import DutyRunner, Pulse
+from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
+from millstream_submission import Admission, KnownQueues, TypeCatalogue
+from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics
+from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.fetching.fetcher import Fetcher
+from millstream_workers.fetching.partition_finder import PartitionFinder
+from millstream_workers.fetching.release_finder import ReleaseFinder
+from millstream_workers.fetching.slots import Slots
+from millstream_workers.isolation.process_pool import ProcessPool
+from millstream_workers.keeping.lease_keeper import LeaseKeeper
+from millstream_workers.pipeline import Pipeline
+from millstream_workers.registrar import Registrar
+from millstream_workers.running.calling import Caller
+from millstream_workers.running.clean_context import CleanContext
+from millstream_workers.running.executor import Executor
+from millstream_workers.settings import WorkerSettings
+
+SILENT_READ_S = 15.0
+"""A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
+
+Handlers = Mapping[JobType, Handler[..., Any]]
+
+
+class WorkerParts(Struct, frozen=True, kw_only=True):
+    """What a worker is made of."""
+
+    name: str
+    """Under which Redis knows this worker."""
+    slots: Slots
+    pulse: Pulse
+    """Beats whenever jobs are asked for."""
+    reader: ReadyReader
+    fetcher: Fetcher
+    leases: LeaseKeeper
+    executor: Executor
+    pipeline: Pipeline
+    processes: ProcessPool
+    registrar: Registrar
+    duties: DutyRunner
+    metrics: WorkerMetrics
+
+
+def queues_of(tenant: Tenant, handlers: Handlers) -> list[Queue]:
+    """Return the queues that hold the jobs of these handlers."""
+    return [
+        Queue(tenant, job_type, partition)
+        for job_type, handler in handlers.items()
+        for partition in range(handler.policy.partitions)
+    ]
+
+
+class Assembly(Struct, frozen=True, kw_only=True):
+    """What the parts of a worker are built from."""
+
+    settings: WorkerSettings
+    handlers: Handlers
+    broker: Broker
+    registry: MetricRegistry
+    tracer: JobTracer
+    states: Mapping[App, Any]
+    """What the lifespan of each app has yielded."""
+    release: str
+
+    def build(self) -> WorkerParts:
+        """Return the parts, of which none works yet. To be called on the event loop, before any job runs."""
+        settings, store, name = self.settings, self.broker.store, consumer_name()
+        clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
+        metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))
+        leases, processes = LeaseKeeper(settings, name, asyncio.get_running_loop()), ProcessPool(settings.app_refs)
+        executor = self._executor(processes, metrics, clean)
+        pipeline = Pipeline(
+            settings, store, worker=name, slots=slots, leases=leases, executor=executor, metrics=metrics, clean=clean
+        )
+        pulse, reader = Pulse("intake", max(3 * settings.lease_s, SILENT_READ_S)), self.broker.reader()
+        queues = queues_of(DEFAULT_TENANT, self.handlers)
+        fetcher = Fetcher(
+            store,
+            reader,
+            queues,
+            consumer=name,
+            slots=slots,
+            weights=settings.weights,
+            pulse=pulse,
+            accept=pipeline.accept,
+            decline=pipeline.decline,
+        )
+        registrar = self._registrar(name, queues, pipeline)
+        return WorkerParts(
+            name=name,
+            slots=slots,
+            pulse=pulse,
+            reader=reader,
+            fetcher=fetcher,
+            leases=leases,
+            executor=executor,
+            pipeline=pipeline,
+            processes=processes,
+            registrar=registrar,
+            duties=self._duties(registrar, queues, fetcher),
+            metrics=metrics,
+        )
+
+    def _executor(self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext) -> Executor:
+        settings, broker = self.settings, self.broker
+        return Executor(
+            self.handlers,
+            caller=Caller(settings.concurrency, processes),
+            metrics=metrics,
+            tracer=self.tracer,
+            submitter=self._submitter(),
+            states=self.states,
+            clean=clean,
+            releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
+        )
+
+    def _submitter(self) -> ChildSubmitter:
+        settings, broker = self.settings, self.broker
+        own = [handler.registration(settings.code_version) for handler in self.handlers.values()]
+        return ChildSubmitter(
+            broker.store,
+            KnownQueues(broker.registry),
+            TypeCatalogue(broker.registry, self.registry, own=own),
+            Admission(settings.unknown_types),
+            self.tracer,
+            DEFAULT_TENANT,
+            clock=broker.clock.now_s,
+        )
+
+    def _registrar(self, name: str, queues: list[Queue], pipeline: Pipeline) -> Registrar:
+        settings = self.settings
+        return Registrar(
+            self.broker.registry,
+            name=name,
+            tenant=DEFAULT_TENANT,
+            handlers=self.handlers,
+            queues=queues,
+            concurrency=settings.concurrency,
+            running=pipeline.running,
+            interval_s=settings.beat_every_s,
+            code_version=settings.code_version,
+            release=self.release,
+        )
+
+    def _duties(self, registrar: Registrar, queues: list[Queue], fetcher: Fetcher) -> DutyRunner:
+        finder = PartitionFinder(
+            self.broker.registry, DEFAULT_TENANT, self.handlers.keys(), known=queues, found=fetcher.add
+        )
+        metrics = DutyMetrics(self.registry, "workers")
+        return DutyRunner([registrar, finder], metrics, needs={"redis": StoreUnavailableError})

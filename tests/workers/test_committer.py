@@ -1,0 +1,201 @@
+"""The committer counts every outcome once, lets its lease go, and keeps what was done until Redis has it."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+import anyio
+import pytest
+from chaos.fault_proxy import FaultProxy
+from streams.seeds import ERROR
+from structlog.testing import capture_logs
+from waiting import wait_until
+from workers.floor import Floor, queue_of_id, queue_of_type
+
+from millstream_contracts import (
+    Cancelled,
+    Dead,
+    HandedBack,
+    JobError,
+    JobState,
+    Outcome,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+)
+from millstream_streams import Broker, Delivery, open_broker
+from millstream_telemetry import MetricRegistry, WorkerMetrics
+from millstream_workers.keeping.committer import Committer, Finished
+
+NAME = "host:1:me"
+FAR_S = 3600.0
+NIL = b"\xc0"
+
+TIMEOUT = JobError("timeout", "the attempt took longer than 1 s", "timeout", "", 1)
+
+ENDS: dict[str, tuple[Outcome, str, JobState | None]] = {
+    "succeeded": (Succeeded(NIL), "ok", JobState.SUCCEEDED),
+    "retry": (RetryAt(0, ERROR), "error", None),
+    "retry after a timeout": (RetryAt(0, TIMEOUT), "timeout", None),
+    "dead": (Dead("attempts", ERROR), "error", JobState.DEAD),
+    "dead of a timeout": (Dead("attempts", TIMEOUT), "timeout", JobState.DEAD),
+    "cancelled": (Cancelled("cancelled"), "cancelled", JobState.CANCELLED),
+    "snoozed": (Snoozed(0), "snoozed", None),
+    "handed back": (HandedBack(), "handed_back", None),
+}
+"""By kind: an outcome, the word by which its attempt is counted, and the state in which its job comes to rest."""
+
+
+class Counter:
+    """A committer, and what it has counted."""
+
+    def __init__(self, broker: Broker, lease_s: float = FAR_S) -> None:
+        self.let_go_of: list[Delivery] = []
+        self._metrics = MetricRegistry()
+        self._metrics.register_types(["one"])
+        self.committer = Committer(
+            broker.store, WorkerMetrics(self._metrics), NAME, lease_s=lease_s, concluded=self.let_go_of.append
+        )
+
+    def put(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Hand in an outcome."""
+        self.committer.put(Finished(delivery, outcome, 60_000))
+
+    async def finish(self) -> None:
+        """Run the committer until it has committed everything."""
+        with anyio.fail_after(20.0):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.committer.run)
+                self.committer.finish()
+
+    def counted(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return what a counter has, by its labels."""
+        return {
+            tuple(sample.labels.values()): sample.value
+            for family in self._metrics.collect()
+            for sample in family.samples
+            if sample.name == name and sample.value
+        }
+
+
+async def claimed(floor: Floor, job_type: str = "one", count: int = 1) -> list[Delivery]:
+    """Return deliveries of new jobs."""
+    await floor.submit_many(job_type, [None] * count)
+    claim = await floor.broker.store.claim(queue_of_type(job_type), consumer=NAME, nonce="n", limit=count)
+    return claim.deliveries
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a committer that finds no Redis look again an hour later."""
+    monkeypatch.setattr("millstream_workers.keeping.committer.backoff_s", lambda _: FAR_S)
+    return None
+
+
+def test_every_kind_of_outcome_is_counted_here() -> None:
+    """A new kind needs a word for its attempts, and a state if it ends its job."""
+    assert {type(outcome) for outcome, _, _ in ENDS.values()} == set(get_args(Outcome))
+
+
+@pytest.mark.parametrize("kind", ENDS)
+async def test_each_outcome_is_counted_and_lets_its_lease_go(floor: Floor, kind: str) -> None:
+    """However many travel in one call, the counters agree with a recount."""
+    outcome, word, state = ENDS[kind]
+    desk, deliveries = Counter(floor.broker), await claimed(floor, count=3)
+    for delivery in deliveries:
+        desk.put(delivery, outcome)
+    await desk.finish()
+    assert desk.counted("millstream_job_attempts_total") == {("one", word): 3}
+    assert desk.counted("millstream_jobs_finished_total") == ({("one", str(state)): 3} if state else {})
+    assert sorted(one.id for one in desk.let_go_of) == sorted(one.id for one in deliveries)
+    assert desk.committer.backlog == 0
+
+
+@pytest.mark.parametrize("kind", ENDS)
+async def test_an_outcome_that_comes_too_late_is_counted_as_stale_and_lets_its_lease_go(
+    floor: Floor, kind: str
+) -> None:
+    """The job is another worker's by then: nothing of it may be renewed here, and it did not come to rest here."""
+    desk, (delivery,) = Counter(floor.broker), await claimed(floor)
+    await floor.take_back(delivery.id)
+    desk.put(delivery, ENDS[kind][0])
+    await desk.finish()
+    assert desk.counted("millstream_job_attempts_total") == {("one", "stale"): 1}
+    assert desk.counted("millstream_jobs_finished_total") == {}
+    assert desk.let_go_of == [delivery]
+    assert (await floor.job(delivery.id)).state is JobState.QUEUED
+
+
+async def test_a_leaving_worker_keeps_what_was_done_beyond_a_lease_and_drops_what_goes_back(
+    floor: Floor, link: FaultProxy
+) -> None:
+    """What goes back a reaper has returned by then; what was done would be done twice."""
+    done, unrun = await claimed(floor, count=2)
+    async with open_broker(link.url, namespace=floor.broker.keys.namespace, patience_s=0.0) as remote:
+        desk = Counter(remote, lease_s=0.0)
+        desk.put(done, Succeeded(NIL))
+        desk.put(unrun, HandedBack())
+        link.refuse()
+        with anyio.fail_after(20.0):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(desk.committer.run)
+                desk.committer.finish()
+                await wait_until(lambda: desk.committer.backlog == 1, "what goes back is dropped")
+                link.heal()
+    assert (await floor.job(done.id)).state is JobState.SUCCEEDED
+    assert (await floor.job(unrun.id)).state is JobState.RUNNING
+
+
+async def test_a_leaving_worker_goes_on_handing_back_within_a_lease(floor: Floor, link: FaultProxy) -> None:
+    """Redis may be back in a moment, and then the job starts elsewhere at once and at no cost."""
+    (unrun,) = await claimed(floor)
+    async with open_broker(link.url, namespace=floor.broker.keys.namespace, patience_s=0.0) as remote:
+        desk = Counter(remote, lease_s=FAR_S)
+        desk.put(unrun, HandedBack())
+        link.refuse()
+        before = link.traffic
+        with anyio.fail_after(20.0):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(desk.committer.run)
+                desk.committer.finish()
+                await wait_until(lambda: link.traffic.since(before).connections >= 2, "it has tried again")
+                link.heal()
+    job = await floor.job(unrun.id)
+    assert (job.state, job.handbacks, job.crashes) == (JobState.QUEUED, 1, 0)
+
+
+async def test_a_worker_that_begins_to_leave_tries_again_at_once(floor: Floor, link: FaultProxy, away: None) -> None:
+    """The pause after a failure may be long by then, and the machine is wanted."""
+    (done,) = await claimed(floor)
+    async with open_broker(link.url, namespace=floor.broker.keys.namespace, patience_s=0.0) as remote:
+        with capture_logs() as lines, anyio.fail_after(20.0):
+            desk = Counter(remote)
+            link.refuse()
+            desk.put(done, Succeeded(NIL))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(desk.committer.run)
+                await wait_until(lambda: any("not committed" in line["event"] for line in lines), "it has failed")
+                link.heal()
+                desk.committer.finish()
+    assert (await floor.job(done.id)).state is JobState.SUCCEEDED
+
+
+async def test_a_queue_that_refuses_outcomes_loses_them_when_its_worker_leaves_and_no_other_does(
+    floor: Floor,
+) -> None:
+    """Both what was done and what goes back, each named in the log: Redis is there and will never take them."""
+    broken, sound = await claimed(floor, "broken", 2), await claimed(floor, "sound")
+    client, stream = floor.broker.client, floor.broker.keys.of(queue_of_type("broken")).ready[1]
+    await client.rename(stream, f"{stream}:aside")
+    await client.set(stream, "no stream")
+    with capture_logs() as lines:
+        desk = Counter(floor.broker)
+        desk.put(broken[0], Succeeded(NIL))
+        desk.put(broken[1], HandedBack())
+        desk.put(sound[0], Succeeded(NIL))
+        await desk.finish()
+    dropped = [line["ids"] for line in lines if line["event"] == "outcomes dropped"]
+    assert sorted(dropped) == sorted([[one.id] for one in broken])
+    assert (await floor.job(sound[0].id)).state is JobState.SUCCEEDED
+    await client.rename(f"{stream}:aside", stream)
+    queue = queue_of_id(broken[0].id)
+    assert len((await floor.broker.store.recover(queue, lease_ms=0, max_crashes=100)).requeued) == 2

@@ -1,0 +1,233 @@
+"""The lease keeper renews all that it holds, counts a lease from the right moment, and stops handlers in time."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from waiting import wait_until
+from workers.floor import Floor, queue_of_type
+
+from millstream_contracts import JobId, Progress, limits
+from millstream_streams import JobStore, Lease, LeaseCode, StoreUnavailableError
+from millstream_workers.attempt.attempt_result import Interruption
+from millstream_workers.attempt.running import Running
+from millstream_workers.attempt.stop_scope import StopScope
+from millstream_workers.keeping.lease_keeper import LeaseKeeper
+from millstream_workers.settings import WorkerSettings
+
+NAME = "host:1:me"
+FAR_S = 600.0
+"""So long that it cannot be what made something happen within a test."""
+
+
+class Renewals:
+    """What lease keepers have asked Redis for; what happens between its answer and the keeper's hearing of it."""
+
+    def __init__(self) -> None:
+        self.leases: list[list[Lease]] = []
+        self.asked_at: list[float] = []
+        self.failures = 0
+        """How many of the next calls find no Redis."""
+        self.before_answer: Callable[[], object] = lambda: None
+
+    @property
+    def ids(self) -> list[list[JobId]]:
+        """Return the jobs of each call."""
+        return [[lease.id for lease in leases] for leases in self.leases]
+
+    def progress(self, call: int) -> Progress | None:
+        """Return what one call has told of the progress of its first job."""
+        blob = self.leases[call][0].progress
+        return msgspec.msgpack.decode(blob, type=Progress) if blob else None
+
+
+@pytest.fixture
+def renewals(monkeypatch: pytest.MonkeyPatch) -> Renewals:
+    """Watch the renewals of all lease keepers of this process."""
+    watched, renew = Renewals(), JobStore.renew
+
+    async def watch(store: JobStore, *args: Any, leases: list[Lease], **options: Any) -> list[LeaseCode]:
+        watched.asked_at.append(time.monotonic())
+        watched.leases.append(leases)
+        if watched.failures > 0:
+            watched.failures -= 1
+            raise StoreUnavailableError("away")
+        codes = await renew(store, *args, leases=leases, **options)
+        watched.before_answer()
+        return codes
+
+    monkeypatch.setattr(JobStore, "renew", watch)
+    return watched
+
+
+class Keeping:
+    """A lease keeper, and deliveries for it."""
+
+    def __init__(self, floor: Floor, keeper: LeaseKeeper) -> None:
+        self.keeper = keeper
+        self._floor = floor
+
+    async def claim(self, job_type: str = "one", count: int = 1) -> list[Running]:
+        """Return new deliveries, which the keeper does not hold yet."""
+        await self._floor.submit_many(job_type, [None] * count)
+        deliveries = []
+        while len(deliveries) < count:
+            claim = await self._floor.broker.store.claim(
+                queue_of_type(job_type), consumer=NAME, nonce=f"n{len(deliveries)}", limit=limits.MAX_SCRIPT_JOBS
+            )
+            deliveries += claim.deliveries
+        return [Running(delivery) for delivery in deliveries]
+
+    async def hold(self, job_type: str = "one") -> Running:
+        """Return a new delivery that the keeper holds."""
+        (running,) = await self.claim(job_type)
+        self.keeper.hold(running)
+        return running
+
+
+@contextmanager
+def keeping(floor: Floor, redis_url: str, **settings: Any) -> Iterator[Keeping]:
+    """Yield a lease keeper that renews often and whose leases are long, but for these settings."""
+    config = WorkerSettings(
+        **{
+            "redis_url": redis_url,
+            "namespace": floor.broker.keys.namespace,
+            "lease_s": FAR_S,
+            "renew_every_s": 0.05,
+            **settings,
+        }
+    )
+    with LeaseKeeper(config, NAME, asyncio.get_running_loop()) as keeper:
+        yield Keeping(floor, keeper)
+
+
+async def test_every_lease_is_renewed_however_many_there_are_in_how_many_queues(floor: Floor, redis_url: str) -> None:
+    """More than one call of a script takes, and more than one queue."""
+    with keeping(floor, redis_url) as desk:
+        held = [*await desk.claim("one", limits.MAX_SCRIPT_JOBS + 5), *await desk.claim("two", 3)]
+        for running in held:
+            desk.keeper.hold(running)
+        held_at = time.monotonic()
+        await wait_until(lambda: all(one.renewed_at > held_at for one in held), "each is renewed")
+
+
+async def test_a_lease_counts_from_before_its_renewal_was_sent(
+    floor: Floor, redis_url: str, renewals: Renewals
+) -> None:
+    """Redis may have renewed it at the first moment of a long call: counted from the end it would seem too fresh."""
+    counted_from: list[float] = []
+    with keeping(floor, redis_url) as desk:
+        (running,) = await desk.claim()
+        renewals.before_answer = lambda: counted_from.append(running.renewed_at)
+        desk.keeper.hold(running)
+        await wait_until(lambda: len(counted_from) >= 2, "it is renewed a second time")
+    # During the second call the lease counts from the first.
+    assert counted_from[1] <= renewals.asked_at[0]
+
+
+async def test_progress_that_is_noted_during_a_renewal_travels_with_the_next(
+    floor: Floor, redis_url: str, renewals: Renewals
+) -> None:
+    """What a call has carried is stored, and no more than that."""
+    first, second = Progress(10.0, "begun"), Progress(90.0, "nearly done")
+    with keeping(floor, redis_url) as desk:
+        (running,) = await desk.claim()
+        running.progress = first
+        renewals.before_answer = lambda: setattr(running, "progress", second)
+        desk.keeper.hold(running)
+        await wait_until(lambda: len(renewals.leases) >= 3, "it is renewed three times")
+    assert [renewals.progress(call) for call in range(3)] == [first, second, None]
+    assert running.unstored_progress is None
+
+
+async def test_progress_whose_renewal_failed_travels_with_the_next(
+    floor: Floor, redis_url: str, renewals: Renewals
+) -> None:
+    """It counts as stored once Redis has answered."""
+    noted = Progress(10.0, "begun")
+    with keeping(floor, redis_url) as desk:
+        (running,) = await desk.claim()
+        running.progress, renewals.failures = noted, 1
+        desk.keeper.hold(running)
+        await wait_until(lambda: len(renewals.leases) >= 2, "it is renewed twice")
+    assert [renewals.progress(call) for call in range(2)] == [noted, noted]
+
+
+async def test_no_lease_is_renewed_for_a_loop_that_hangs(floor: Floor, redis_url: str) -> None:
+    """Its jobs would hang with it for ever: after `stalled_loop_s` without a tick they are left to others."""
+    with keeping(floor, redis_url, stalled_loop_s=0.1, lease_s=0.6) as desk:
+        running = await desk.hold()
+        await wait_until(lambda: running.interruption is Interruption.LEASE_UNSAFE, "its lease is not renewed any more")
+
+
+async def test_a_loop_that_ticks_again_has_its_leases_renewed_again(floor: Floor, redis_url: str) -> None:
+    """It was only busy for long."""
+    with keeping(floor, redis_url, stalled_loop_s=0.1) as desk:
+        running = await desk.hold()
+        await wait_until(lambda: not all(check.ok for check in desk.keeper.checks()), "the loop is taken for dead")
+        ticked_at = time.monotonic()
+
+        def is_renewed() -> bool:
+            desk.keeper.tick()
+            return running.renewed_at > ticked_at
+
+        await wait_until(is_renewed, "its lease is renewed again")
+
+
+async def test_a_handler_whose_lease_is_unsafe_has_the_rest_of_the_lease_for_its_clean_up(
+    floor: Floor, redis_url: str, renewals: Renewals
+) -> None:
+    """At its end another worker may start the job: a third of the lease is left, and not one moment is added."""
+    lease_s, renewals.failures = 0.9, 1_000_000
+    with keeping(floor, redis_url, lease_s=lease_s) as desk:
+        (running,) = await desk.claim()
+        with StopScope(FAR_S) as scope:
+            running.begin(scope, None)
+            desk.keeper.hold(running)
+            with pytest.raises(asyncio.CancelledError):
+                await anyio.sleep(20.0)
+            left_s = running.cleanup_left_s
+            running.end()
+    assert running.interruption is Interruption.LEASE_UNSAFE
+    assert 0 < left_s <= lease_s / 3
+
+
+async def test_a_hint_brings_one_renewal_of_the_job_that_it_names(
+    floor: Floor, redis_url: str, renewals: Renewals
+) -> None:
+    """A hint that was heeded is over: else its job would be renewed in each round from then on."""
+    with keeping(floor, redis_url, renew_every_s=FAR_S, lease_s=10 * FAR_S) as desk:
+        first, second = await desk.claim(count=2)
+        for running in (first, second):
+            desk.keeper.hold(running)
+        channel = floor.broker.keys.hint_cancel(NAME)
+
+        async def is_heard() -> bool:
+            return bool((await floor.broker.client.pubsub_numsub(channel))[0][1])
+
+        await wait_until(is_heard, "the keeper listens")
+        for running in (first, second):
+            await floor.cancel(running.id)
+            await wait_until(lambda one=running: one.interruption is Interruption.CANCELLED, "its handler is stopped")
+    assert renewals.ids == [[first.id], [second.id]]
+
+
+async def test_a_delivery_that_was_let_go_during_its_renewal_is_not_stopped(
+    floor: Floor, redis_url: str, renewals: Renewals
+) -> None:
+    """Its outcome is in Redis: that the lease is gone by then means nothing."""
+    with keeping(floor, redis_url) as desk:
+        (running,) = await desk.claim("one")
+        other = await desk.hold("two")
+        await floor.take_back(running.id)
+        renewals.before_answer = lambda: desk.keeper.let_go(running.delivery)
+        desk.keeper.hold(running)
+        await wait_until(lambda: [running.id] in renewals.ids, "its lease is asked for")
+        await floor.take_back(other.id)
+        await wait_until(lambda: other.interruption is Interruption.LEASE_LOST, "another one is stopped")
+        assert running.interruption is None
