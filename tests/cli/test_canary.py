@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import cast
 
 import httpx2
 import msgspec
@@ -65,7 +66,8 @@ def test_every_command_and_every_address_is_covered() -> None:
 
 def is_address(kind: type[msgspec.Struct], name: str) -> bool:
     """Whether a setting is a URL."""
-    (field,) = (one for one in inspect.type_info(kind).fields if one.name == name)
+    struct = cast("inspect.StructType", inspect.type_info(kind))
+    (field,) = (one for one in struct.fields if one.name == name)
     members = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
     return any(isinstance(one, inspect.Metadata) and (one.extra or {}).get("is_address") for one in members)
 

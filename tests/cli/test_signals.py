@@ -6,7 +6,7 @@ import pty
 import signal
 import subprocess
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -251,7 +251,7 @@ async def test_output_that_nothing_takes_any_more_does_not_end_a_service(
     assert await service.until_ended() == 0
 
 
-def _read_until_begun(reader: object, processes: int) -> None:
+def _read_until_begun(reader: Iterable[bytes], processes: int) -> None:
     seen = 0
     for line in reader:
         seen += any(f'"event":"{event}"'.encode() in line for event in BEGUN)

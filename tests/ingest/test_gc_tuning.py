@@ -6,8 +6,8 @@ import sys
 SCRIPT = """
 import gc
 import millstream_ingest.service
-from millstream_ingest.garbage_collection import YOUNG_OBJECTS, pace_collector
-pace_collector()
+from millstream_ingest.gc_tuning import YOUNG_OBJECTS, tune_gc
+tune_gc()
 print(gc.isenabled(), gc.get_threshold()[0] == YOUNG_OBJECTS)
 print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 1_000)
 """

@@ -1,5 +1,4 @@
--- What the scripts of the registry share: its keys, and who is alive.
--- It stands before the text of each script. All of it runs inside of the script's own atomic step.
+-- Part `fleet`: the keys of the registry, and which workers are alive. Needs `numbers`.
 --
 -- KEYS[1]     hash    types: `<tenant>/<type>` to `<start> <worker> <registration>`, the last one that counted; and
 --                     `<release>` to all registrations of the workers of that release (MessagePack)
@@ -10,18 +9,9 @@
 
 local types, starts, workers = KEYS[1], KEYS[2], KEYS[3]
 
--- Lua's own number formatting writes exponents: every integer goes through here.
-local function int(number) return string.format('%.0f', number) end
-
-local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
 local function member(start, release, worker) return int(start) .. ' ' .. release .. ' ' .. worker end
 
--- Forget the starts whose time is over. It is the first write of a script: needing no memory, it lets the rest pass
--- when Redis is full.
+-- Forget the starts whose time is over: the first write of each script of the registry, see _queue.lua.
 local function forget_silent(now) redis.call('ZREMRANGEBYSCORE', starts, '-inf', int(now)) end
 
 -- Returns the live starts as {start, release} by worker.

@@ -3,11 +3,11 @@
 import gc
 
 YOUNG_OBJECTS = 5_000
-"""So many objects more than at the last look, and the collector looks at the new ones. Python's own 700 is reached by
+"""How many new objects make the collector look at them. Python's own 700 is reached by
 16 requests, of which most are still in hand."""
 
 
-def pace_collector() -> None:
+def tune_gc() -> None:
     """Take all objects that there are out of the collector's sight, and have it look less often at new ones.
 
     To be called once, when a process has started. Otherwise the collector walks over the modules, routes and documents

@@ -1,7 +1,7 @@
-"""Group commit: stores submissions of concurrent requests together, one script call per queue at a time.
+"""Group commit: stores the jobs of concurrent submitters together, one script call per queue at a time.
 
-While a call for a queue is in flight the next submissions collect; an idle queue is written to at once. Nothing
-is answered before it is stored, and a call that fails is the failure of exactly what it carried.
+While a call for a queue is in flight the next jobs collect; an idle queue is written to at once. A submitter hears of
+its jobs once they are stored, and a call that fails is the failure of exactly what it carried.
 """
 
 import asyncio
@@ -17,20 +17,18 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from millstream_contracts import Queue, limits
-from millstream_ingest.deadline import Deadline
-from millstream_ingest.http.errors import IngestError
-from millstream_ingest.http.problems import OVERLOADED
 from millstream_streams import (
     CONFIRM_WITHIN_S,
-    Broker,
     Durability,
     Enqueued,
+    JobStore,
     NewJob,
     StoreFullError,
     StoreUnavailableError,
 )
-from millstream_submission import KnownQueues
-from millstream_telemetry import IngestMetrics
+from millstream_submission.deadline import Deadline
+from millstream_submission.errors import BacklogFullError
+from millstream_submission.known_queues import KnownQueues
 
 ANSWER_WITHIN_S = 0.9
 """A request that takes longer is given up, and so is any command: a Redis that accepts connections may say nothing."""
@@ -100,23 +98,28 @@ class Lane:
         return ANSWER_WITHIN_S + (CONFIRM_WITHIN_S if self.durability else 0.0)
 
 
-class Appender(AbstractAsyncContextManager["Appender"]):
-    """Appends jobs to queues for as long as it is open."""
+Observe = Callable[[str, float, int], None]
+"""Takes the outcome of a call (`ok`, `full` or `unavailable`), its seconds and how many jobs it carried."""
+
+
+class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
+    """Stores jobs for as long as it is open."""
 
     def __init__(
         self,
-        broker: Broker,
-        metrics: IngestMetrics,
+        store: JobStore,
+        queues: KnownQueues,
         *,
         max_backlog_jobs: int,
         is_away: Callable[[], bool] = lambda: False,
+        observe: Observe = lambda *_: None,
     ) -> None:
-        self._is_away = is_away
-        """Whether it is known that Redis takes nothing: then every request would only make another connection."""
-        self._store = broker.store
-        self._queues = KnownQueues(broker.registry)
-        self._metrics = metrics
+        """`is_away` says that Redis is known to take nothing: each call would only make another connection."""
+        self._store = store
+        self._queues = queues
         self._max_backlog_jobs = max_backlog_jobs
+        self._is_away = is_away
+        self._observe = observe
         self._lanes: dict[tuple[Queue, Durability | None], Lane] = {}
         self.backlog_jobs = 0
         """Jobs that wait or are on their way."""
@@ -132,10 +135,10 @@ class Appender(AbstractAsyncContextManager["Appender"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What is in flight ends first: somebody was promised an answer.
+        # What is in flight ends first: its submitters wait for an answer.
         await self._tasks.__aexit__(kind, error, trace)
 
-    def append(
+    def enqueue(
         self,
         queue: Queue,
         jobs: Sequence[NewJob],
@@ -145,13 +148,13 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; to be awaited for their answers, in order.
 
         `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller
-        that is cancelled leaves its jobs to be stored. Raises: IngestError when too much waits, NotDurableError,
+        that is cancelled leaves its jobs to be stored. Raises: BacklogFullError, NotDurableError,
         StoreFullError, StoreUnavailableError.
         """
         if self._is_away():
             raise StoreUnavailableError("Redis refused a write a moment ago")
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
-            raise IngestError(OVERLOADED, f"{self.backlog_jobs} jobs wait to be stored")
+            raise BacklogFullError(self.backlog_jobs)
         ticket = Ticket(jobs, self._loop.create_future(), since or time.monotonic())
         self.backlog_jobs += len(jobs)
         lane = self._lanes.get((queue, durability))
@@ -182,8 +185,8 @@ class Appender(AbstractAsyncContextManager["Appender"]):
         begun = time.monotonic()
         jobs = [job for ticket in load for job in ticket.jobs]
         deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)
-        outcome, answers = await self._enqueue(lane, jobs, deadline)
-        self._metrics.observe_enqueue(outcome, time.monotonic() - begun, len(jobs))
+        outcome, answers = await self._call(lane, jobs, deadline)
+        self._observe(outcome, time.monotonic() - begun, len(jobs))
         if isinstance(answers, StoreUnavailableError):
             self._fail(load, answers)
             return
@@ -195,7 +198,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
                 ticket.outcome.set_result(answers[at:end])
             at = end
 
-    async def _enqueue(
+    async def _call(
         self, lane: Lane, jobs: list[NewJob], deadline: float
     ) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
         try:
@@ -209,7 +212,7 @@ class Appender(AbstractAsyncContextManager["Appender"]):
             return "unavailable", error
         except TimeoutError:
             silent = StoreUnavailableError(f"Redis did not answer within {lane.answer_within_s:g} s")
-            # Those who wait behind this call would wait as long once more, and hear the same.
+            # The tickets behind this call would wait for as long once more, and fail alike.
             self._fail(lane.give_up(), silent)
             return "unavailable", silent
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec import Meta
 
 from millstream import App, Context, HandlerError
-from millstream.handler import inspect_signature
+from millstream.signature import inspect_signature
 
 
 class Invoice(msgspec.Struct):
@@ -59,7 +59,7 @@ def test_registration_describes_the_type_for_others() -> None:
     assert registration.type == "invoice.send"
     assert registration.policy.timeout_s == 3
     assert registration.description == "Send an invoice."
-    assert registration.handler.endswith("test_handler:send")
+    assert registration.handler.endswith("test_signature:send")
     assert registration.code_version == "v1"
     schema = registration.payload_schema
     assert schema is not None
