@@ -192,7 +192,7 @@ async def test_any_value_can_be_stored(history: History, history_url: str, given
 
 
 async def test_texts_and_numbers_that_do_not_fit_are_made_to(history: History, history_url: str) -> None:
-    """Handlers write reasons; a hash that somebody has broken may hold any number."""
+    """Handlers write reasons; a hash that was broken by hand may hold any number."""
     broken = replace(JOB, reason="a\0b", attempts=2**70, crashes=2**40)
     await history.store(batch(event(EventKind.DEAD, "dead", 3, detail="\0"), job=broken))
     assert await columns(history_url, "reason", "attempts", "crashes") == [("a\ufffdb", 2**31 - 1, 2**31 - 1)]
@@ -200,7 +200,7 @@ async def test_texts_and_numbers_that_do_not_fit_are_made_to(history: History, h
 
 
 async def test_jobs_of_one_id_in_two_tenants_are_two(history: History, history_url: str) -> None:
-    """Ids are unique, but nobody must be able to overwrite another's history with a forged one."""
+    """Ids are unique, but a tenant must not overwrite another's history with a forged one."""
     other = Queue("other", QUEUE.type, QUEUE.partition)
     await history.store(batch(event(EventKind.STARTED, "running", 2)))
     await history.store(batch(event(EventKind.STARTED, "running", 2), job=replace(JOB, payload=2), queue=other))

@@ -81,7 +81,7 @@ def test_library_lines_look_the_same(stream, logger):
 
 
 def test_level_holds_for_both_kinds_of_loggers(stream):
-    """Below the level nothing is written, whoever logs."""
+    """Below the level no line is written, by us or by a library."""
     configure_logs("ingest", "warning", stream)
 
     structlog.get_logger().info("quiet")
@@ -94,7 +94,7 @@ def test_level_holds_for_both_kinds_of_loggers(stream):
 
 @pytest.mark.parametrize("library", ["httpx2", "httpcore2", "httpx", "httpcore"])
 def test_request_lines_of_the_http_client_are_left_out(stream, library):
-    """The client logs each request at `info`; that would double the log of whoever calls the API."""
+    """The client logs each request at `info`; that would double the log of every program that calls the API."""
     configure_logs("worker", "info", stream)
 
     logging.getLogger(library).info("HTTP Request: GET ...")

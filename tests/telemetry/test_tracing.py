@@ -89,7 +89,7 @@ def test_standard_variables_win_over_our_defaults():
 
 
 def test_provider_of_an_agent_is_kept():
-    """Whoever started the process under an OpenTelemetry agent has already decided."""
+    """A process that was started under an OpenTelemetry agent exports as the agent says."""
     script = """
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
