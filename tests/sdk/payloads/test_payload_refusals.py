@@ -31,6 +31,12 @@ class Frozen(Struct, frozen=True):
     a: list[int]
 
 
+class Single(Struct, eq=False):
+    """A Struct that is hashed by its identity, whatever its fields are."""
+
+    a: list[int]
+
+
 @dataclasses.dataclass
 class Unhashed:
     """A dataclass that has no hash."""
@@ -88,6 +94,9 @@ def text(pattern: str) -> Any:
         (set[Frozen], "a set of `Frozen`"),
         (frozenset[Unhashed], "a set of `Unhashed`"),
         (set[tuple[Any, ...]], "a set of `vartuple`"),
+        (set[tuple[int, list[int]]], "a set of `tuple`"),
+        (set[int | list[int]], "a set of `union`"),
+        (set[frozenset[Loose]], "a set of `frozenset`"),
         (dict[float, int], "`float` as a key"),
         (dict[bool, int], "`bool` as a key"),
         (dict[int | str, int], "`union` as a key"),
@@ -127,6 +136,12 @@ def test_type_that_cannot_be_checked_is_refused_in_one_line(annotation: Any, mes
         Route(annotation)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("payload_route:")
+
+
+@pytest.mark.parametrize("item", [Single, tuple[int, str], frozenset[int], int | str, Point, enum.Enum("One", ["A"])])
+def test_set_of_what_has_a_hash_is_allowed(item: Any) -> None:
+    """A set may have items of any type whose values can be hashed."""
+    assert Route(set[item]).registration.payload_schema is not None
 
 
 UNSAFE = [
