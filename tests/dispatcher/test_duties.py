@@ -1,5 +1,7 @@
 """The list of duties of a dispatcher: each has its own interval, and what one learns reaches the one that needs it."""
 
+from typing import Any
+
 import pytest
 from streams.seeds import LONG_AGO_MS, make_due, seed
 
@@ -7,7 +9,6 @@ from millstream_contracts import Queue
 from millstream_dispatcher.agenda import Agenda
 from millstream_dispatcher.service import duties_of
 from millstream_dispatcher.settings import DispatcherSettings
-from millstream_runtime import Duty
 from millstream_streams import Broker
 from millstream_telemetry import MetricRegistry
 
@@ -23,12 +24,12 @@ def due(broker: Broker) -> Agenda:
 
 
 @pytest.fixture
-def duties(broker: Broker, metrics: MetricRegistry, due: Agenda) -> dict[str, Duty]:
+def duties(broker: Broker, metrics: MetricRegistry, due: Agenda) -> dict[str, Any]:
     """Return the duties by name."""
     return {duty.name: duty for duty in duties_of(CONFIG, broker, metrics, due)}
 
 
-async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, Duty], due: Agenda) -> None:
+async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, Any], due: Agenda) -> None:
     """Hints wake the promoter alone."""
     assert {name: duty.interval_s for name, duty in duties.items()} == {
         "promoter": 600.0,
@@ -38,7 +39,7 @@ async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, D
     assert [name for name, duty in duties.items() if getattr(duty, "wake", None) is due.wake] == ["promoter"]
 
 
-async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, Duty], queues: list[Queue]) -> None:
+async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, Any], queues: list[Queue]) -> None:
     """Nothing waits anywhere, so only the interval brings them back; the gauger is back before the others ask."""
     found = {name: (await duty.run_once()).next_in_s for name, duty in duties.items()}
     assert found == {
@@ -50,7 +51,7 @@ async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, Du
 
 @pytest.mark.parametrize("wakes", ["promoter", "expirer"])
 async def test_a_measurement_wakes_the_duty_that_has_work_and_no_other(
-    broker: Broker, duties: dict[str, Duty], queues: list[Queue], wakes: str
+    broker: Broker, duties: dict[str, Any], queues: list[Queue], wakes: str
 ) -> None:
     """What is due is the promoter's, what is late is the expirer's; without hints a measurement alone tells of both."""
     for duty in duties.values():
@@ -67,7 +68,7 @@ async def test_a_measurement_wakes_the_duty_that_has_work_and_no_other(
 
 
 async def test_what_is_stored_while_a_queue_is_measured_is_looked_for_again(
-    broker: Broker, duties: dict[str, Duty], due: Agenda, queues: list[Queue], monkeypatch: pytest.MonkeyPatch
+    broker: Broker, duties: dict[str, Any], due: Agenda, queues: list[Queue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A measurement counts from before it was asked for: after a gap in the hints it is no answer."""
     measure = broker.store.measure
