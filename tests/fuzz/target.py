@@ -13,7 +13,6 @@ from listening import announced_url
 from system.running import environment, millstream
 from written import whole_lines
 
-from millstream_cli.embedded import free_ports
 from millstream_cli.parent_watch import guarded
 
 _CRASHED = "request crashed"

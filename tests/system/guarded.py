@@ -17,7 +17,6 @@ from topologies.sentinel import sentinel_trio
 from waiting import wait_until
 
 from millstream import Client
-from millstream_cli.embedded import free_ports
 from millstream_cli.parent_watch import guarded
 from millstream_cli.redis_finder import RedisBinary
 

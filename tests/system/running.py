@@ -16,7 +16,6 @@ from waiting import wait_until
 from written import whole_lines
 
 from millstream import Client
-from millstream_cli.embedded import free_ports
 from millstream_cli.parent_watch import guarded
 from millstream_contracts import Job
 

@@ -19,7 +19,7 @@ from waiting import wait_until
 from written import whole_lines
 
 from millstream import Client
-from millstream_cli.embedded import EmbeddedRedis, free_ports, start_embedded_redis
+from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.parent_watch import guarded
 from millstream_cli.redis_finder import RedisBinary
 from millstream_contracts import JobState
