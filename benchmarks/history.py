@@ -28,7 +28,7 @@ from rig import (
 )
 from sqlalchemy import text
 
-from millstream_cli.system import free_ports
+from millstream_cli.embedded import free_ports
 from millstream_history import migrate
 from millstream_history.database import open_engine
 

@@ -13,8 +13,8 @@ from latency_floor import READY, SENT, STREAM
 from rig import HERE, Rig, report, rig, services, wait_for_workers
 
 from millstream import Client
+from millstream_cli.embedded import free_ports
 from millstream_cli.readiness import wait_until_ready
-from millstream_cli.system import free_ports
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Submission, new_job_id
 from millstream_streams import assemble
 
