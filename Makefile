@@ -17,7 +17,7 @@ UV_VERSION := 0.13.9
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo fmt lint types test chaos docs bench bench-long bench-peers capacity soak build image requirements clean
+.PHONY: help setup up demo fmt lint types test chaos generate docs bench bench-long bench-peers capacity soak build image requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ chaos: export PYTHONPATH := tests
 chaos: $(INSTALLED) ## Break everything and see whether promises hold; SCENARIO=zombie CHAOS_SECONDS=120 CHAOS_SEED=1
 	@$(BIN)/python -m chaos $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) \
 		$(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(ARGS)
+
+generate: docs ## Write anew all that is made from the code: SyncClient, pages of docs/
+	$(BIN)/python libs/sdk/write_sync_client.py
 
 docs: $(INSTALLED) ## Write the pages of docs/ anew that are made from the code
 	$(BIN)/python -m millstream_cli.configuration_page > docs/configuration.md

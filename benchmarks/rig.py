@@ -52,7 +52,7 @@ async def rig() -> AsyncIterator[Rig]:
 
 @asynccontextmanager
 async def rig_of(redis_url: str, redis_pid: int) -> AsyncIterator[Rig]:
-    """Open a Redis, or a cluster, that somebody else has started."""
+    """Open a Redis, or a cluster, that already runs."""
     async with open_broker(redis_url) as broker:
         yield Rig(broker, redis_url, redis_pid)
 

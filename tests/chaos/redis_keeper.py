@@ -14,7 +14,7 @@ from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary, find_redis
 from millstream_streams.connection.address import parse_redis_url
 from millstream_streams.connection.connections import connect
-from millstream_streams.connection.faults import persist
+from millstream_streams.connection.faults import with_retries
 
 HOST = "127.0.0.1"
 PATIENCE_S = 30.0
@@ -84,4 +84,4 @@ class RedisKeeper:
 
     async def _set(self, name: str, value: str) -> None:
         # With patience: this loop has the proxies of nine processes on it, and a connection may take its time.
-        await persist(lambda _: self.client.config_set(name, value), PATIENCE_S, lambda: None)
+        await with_retries(lambda _: self.client.config_set(name, value), PATIENCE_S, lambda: None)

@@ -6,95 +6,69 @@ The product has no switch for this: the script is exchanged in the memory of the
 import sys
 
 from msgspec import Struct
+from streams.planting import Bug
 
 from millstream_cli.main import main
 from millstream_streams.store import job_store
-from millstream_streams.store.scripting import Script, load_script
 
 
-class Bug(Struct, frozen=True, kw_only=True):
-    """A mistake that somebody could make, and the promise that it breaks."""
+class Sabotage(Struct, frozen=True, kw_only=True):
+    """A bug in a script, and the promise that it breaks."""
 
-    script: str
-    right: str
-    wrong: str
+    bug: Bug
     promise: str
-    """Whose rules have to complain of it."""
+    """The promise whose rules have to complain of it."""
     words: str
     """What one of their complaints has to say."""
 
 
 BUGS = {
-    "accepted-and-forgotten": Bug(
-        script="enqueue",
-        right="-- One HSET for the common case, not make_ready's second one.",
-        wrong="if string.find(id, 'chaos.slow', 1, true) then return 1 end",
+    "accepted-and-forgotten": Sabotage(
+        bug=Bug(
+            "enqueue", "accepted-and-forgotten", "if string.find(id, 'chaos.slow', 1, true) then return 1 end\n{line}"
+        ),
         promise="1",
         words="was accepted and is nowhere",
     ),
-    "key-not-remembered": Bug(
-        script="enqueue",
-        right="if not record then return nil end",
-        wrong="if record or not record then return nil end",
+    "key-not-remembered": Sabotage(
+        bug=Bug("enqueue", "never-remembered", "do return nil end"),
         promise="1",
         words="was answered with different jobs",
     ),
-    "retry-lost-before-due": Bug(
-        script="commit",
-        right="redis.call('ZADD', due, int(run_at), id)",
-        wrong="",
+    "retry-lost-before-due": Sabotage(
+        bug=Bug("commit", "not-in-due"),
         promise="1",
         words="never ended: it is scheduled",
     ),
-    "recovery-skips-a-stream": Bug(
-        script="recover",
-        right="cursor == '' and ''",
-        wrong="(cursor == '' or index == 2) and ''",
+    "recovery-skips-a-stream": Sabotage(
+        bug=Bug("recover", "stream-skipped", "local cursor = index == 2 and '' or ARGV[5 + index]"),
         promise="1",
         words="never ended: it is running",
     ),
-    "commit-without-fence": Bug(
-        script="commit",
-        right="job[1] == 'running' and job[2] == token",
-        wrong="job[1] == 'running'",
+    "commit-without-fence": Sabotage(
+        bug=Bug("commit", "no-fence", "local is_ours = state == 'running'"),
         promise="2",
         words="a zombie was let in",
     ),
-    "lease-of-others-is-taken": Bug(
-        script="recover",
-        right="'reaper', lease_ms,",
-        wrong="'reaper', 0,",
+    "lease-of-others-is-taken": Sabotage(
+        bug=Bug("recover", "lease-of-others", "{line}\nlease_ms = '0'"),
         promise="3",
         words="nothing had happened to that worker",
     ),
-    "ack-without-delete": Bug(
-        script="commit",
-        right="redis.call('XDEL', ready[index], unpack(entries[index]))",
-        wrong="",
+    "ack-without-delete": Sabotage(
+        bug=Bug("commit", "ack-without-delete"),
         promise="places",
         words="it belongs at [] and stands at [('ready:",
     ),
-    "hand-back-burns-a-crash": Bug(
-        script="hand_back",
-        right="'handbacks', int(",
-        wrong="'crashes', '1', 'handbacks', int(",
+    "hand-back-burns-a-crash": Sabotage(
+        bug=Bug("hand_back", "costs-a-crash", "{line}\nredis.call('HSET', key, 'crashes', '1')"),
         promise="events",
         words="tell of 0 crashes, and Redis of 1",
     ),
 }
 
 
-def load_sabotaged(name: str, wanted: str) -> Script:
-    """Return a script, with the bug in it if it is the one that the bug is about."""
-    bug, script = BUGS[name], load_script(wanted)
-    if wanted != bug.script:
-        return script
-    assert bug.right in script.text, f"{bug.script}.lua has changed: mend the bug {name}"
-    # Under a name that the server does not know: it knows the right one by its own.
-    return Script(name=wanted, text=script.text.replace(bug.right, bug.wrong), sha="0" * 40)
-
-
 if __name__ == "__main__":
     bug_name = sys.argv.pop(1)
-    job_store.load_script = lambda wanted: load_sabotaged(bug_name, wanted)
+    job_store.load_script = BUGS[bug_name].bug.load
     main()

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from millstream_cli import embedded
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.errors import FolderInUseError, PortInUseError, RedisStartError
 
@@ -122,16 +121,13 @@ def test_start_refuses_a_port_in_use(server: EmbeddedRedis, tmp_path: Path) -> N
         start_embedded_redis(tmp_path / "other", port=server.port)
 
 
-def test_start_picks_another_port_when_the_first_was_taken_meanwhile(
-    server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_picks_another_port_when_the_first_was_taken_meanwhile(server: EmbeddedRedis, tmp_path: Path) -> None:
     """Between picking a free port and listening on it somebody else may take it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
     picks = iter([server.port, free])
-    monkeypatch.setattr(embedded, "_free_port", lambda: next(picks))
-    with start_embedded_redis(tmp_path / "other") as second:
+    with start_embedded_redis(tmp_path / "other", pick_port=lambda: next(picks)) as second:
         assert second.port == free
 
 

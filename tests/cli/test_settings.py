@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings
+from millstream_cli.apps import handler_settings, load_apps
 from millstream_cli.settings import ALL_SETTINGS, load
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
@@ -16,6 +18,7 @@ from millstream_runtime import RedisSettings
 from millstream_runtime.errors import SettingsError
 from millstream_runtime.settings.reader import variables_of
 from millstream_runtime.settings.secret import Secret
+from millstream_streams import RedisAddress
 from millstream_workers.settings import WorkerSettings
 
 PORT = "a port from 0 to 65535, where 0 takes a free one and the log says which"
@@ -227,6 +230,88 @@ def test_secrets_do_not_show(url: str) -> None:
     assert f"redis_url='{shown}'" in repr(settings)
     assert settings.smtp_password is not None
     assert settings.smtp_password.reveal() == "hunter2"
+
+
+def test_every_setting_of_redis_reaches_its_address(tmp_path: Path) -> None:
+    """A user, a password or a certificate that is dropped on the way is a service that is refused, or not protected."""
+    settings = RedisSettings(
+        redis_url="redis+sentinel://a:1,b:2/main/3",
+        redis_username="ann",
+        redis_password=Secret("one"),
+        sentinel_username="eve",
+        sentinel_password=Secret("two"),
+    )
+    assert settings.redis == RedisAddress(
+        mode="sentinel",
+        hosts=(("a", 1), ("b", 2)),
+        service="main",
+        db=3,
+        username="ann",
+        password="one",
+        sentinel_username="eve",
+        sentinel_password="two",
+    )
+    assert RedisSettings(redis_url="redis://ann:one@a:1/0").redis.username == "ann"
+    assert RedisSettings(redis_url="redis://ann:one@a:1/0").redis.password == "one"
+
+
+@pytest.mark.parametrize("field", ["redis_ca_file", "redis_cert_file", "redis_key_file"])
+def test_a_certificate_is_read_before_anything_is_started(tmp_path: Path, field: str) -> None:
+    """A file that is missing is said by the name of its variable."""
+    given = {name: tmp_path / name for name in ("redis_cert_file", field)}
+    (tmp_path / "redis_cert_file").write_text("no certificate")
+    with pytest.raises(SettingsError) as caught:
+        _ = RedisSettings(redis_url="rediss://a:1/0", **given).redis
+    (line,) = caught.value.problems
+    assert line.startswith("MILLSTREAM_REDIS_")
+    assert "_FILE=" in line
+
+
+def test_settings_of_redis_that_would_have_no_effect_are_refused(tmp_path: Path) -> None:
+    """An operator who sets them believes that they have one."""
+    with pytest.raises(SettingsError) as caught:
+        _ = RedisSettings(
+            redis_url="redis://ann:one@a:1/0",
+            redis_username="ann",
+            redis_password=Secret("one"),
+            redis_ca_file=tmp_path / "ca",
+            sentinel_username="eve",
+            sentinel_password=Secret("two"),
+        ).redis
+    assert [line.split()[0] for line in caught.value.problems] == [
+        "MILLSTREAM_REDIS_USERNAME",
+        "MILLSTREAM_REDIS_PASSWORD",
+        "MILLSTREAM_REDIS_CA_FILE",
+        "MILLSTREAM_SENTINEL_USERNAME",
+        "MILLSTREAM_SENTINEL_PASSWORD",
+    ]
+
+
+def test_every_setting_of_the_built_in_handlers_reaches_them() -> None:
+    """Mails go where the settings say, over the encryption that they say, with the login that they say."""
+    settings = WorkerSettings(
+        smtp_host="mail.example",
+        smtp_port=2525,
+        smtp_tls="tls",
+        smtp_username="post",
+        smtp_password=Secret("hunter2"),
+        reports_folder=Path("/srv/reports"),
+    )
+    assert handler_settings(settings) == HandlerSettings(
+        smtp=SmtpSettings(host="mail.example", port=2525, tls="tls", username="post", password="hunter2"),
+        reports=ReportSettings(folder="/srv/reports"),
+    )
+    assert "email.send" in load_apps((), settings).handlers
+    assert set(load_apps((), WorkerSettings()).handlers) == {"report.generate"}
+
+
+def test_settings_that_are_built_by_hand_are_held_against_each_other_too() -> None:
+    """A test or an embedder gets the error that an operator gets, also for a field that it replaces."""
+    with pytest.raises(ValueError, match="at most half of MILLSTREAM_LEASE_S"):
+        WorkerSettings(lease_s=3.0)
+    with pytest.raises(ValueError, match="at most half of MILLSTREAM_LEASE_S"):
+        msgspec.structs.replace(WorkerSettings(), renew_every_s=15.1)
+    assert WorkerSettings(lease_s=4.0).renew_every_s == 2.0
 
 
 def test_leases_are_the_same_for_workers_and_reapers() -> None:

@@ -4,10 +4,35 @@ import os
 import signal
 
 from cli.commands import started_program
+from msgspec.structs import replace
 from waiting import wait_until
 from written import whole_lines
 
+from millstream_cli.service_commands import worker
+from millstream_cli.settings import load
+from millstream_cli.worker_pool import pool_specs
 from millstream_streams import Broker
+from millstream_workers.settings import WorkerSettings
+
+
+def test_each_process_reads_the_settings_of_its_pool() -> None:
+    """What was typed reaches the processes as it was typed, and what stands in the environment as it stands there."""
+    environ = {"MILLSTREAM_ADMIN_PORT": "9100", "MILLSTREAM_LEASE_S": "20", "MILLSTREAM_CONCURRENCY": "5"}
+    typed = {"apps": ("shop:app", "mail:app"), "types": ("a.*", "b.c"), "concurrency": 7, "processes": 3}
+    settings = load(WorkerSettings, environ, **typed)
+    for index, spec in enumerate(pool_specs(settings, environ)):
+        words = spec.argv[spec.argv.index("worker") + 1 :]
+        options = worker.make_context("worker", list(words)).params
+        read = load(WorkerSettings, spec.env, **options)
+        assert read == replace(settings, processes=1, admin_port=9100 + index)
+        assert spec.name == f"worker-{index + 1}"
+
+
+def test_each_process_takes_a_free_admin_port_where_the_pool_has_port_0() -> None:
+    """The second process of `0 + 1` would ask for port 1."""
+    environ = {"MILLSTREAM_ADMIN_PORT": "0"}
+    settings = load(WorkerSettings, environ, processes=2)
+    assert [spec.env["MILLSTREAM_ADMIN_PORT"] for spec in pool_specs(settings, environ)] == ["0", "0"]
 
 
 async def test_pool_starts_a_worker_again_that_was_killed_and_stops_all_when_told_to(

@@ -52,7 +52,7 @@ def test_an_id_with_more_to_it_is_no_id(queue: Queue, extra: str) -> None:
 
 @given(st.text(max_size=120))
 def test_any_text_is_an_id_or_none(text: str) -> None:
-    """Whatever somebody puts into a URL is answered, and what is taken for an id has an id's form."""
+    """Whatever a client puts into a URL is answered, and what is taken for an id has an id's form."""
     found = queue_of(DEFAULT_TENANT, text)
     assert found is None or text.startswith(f"{found.type}_{found.partition:02x}")
 

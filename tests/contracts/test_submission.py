@@ -107,7 +107,7 @@ def test_submission_takes_the_ends_of_what_is_allowed() -> None:
 
 @pytest.mark.parametrize("field", ["run_at", "expires_at"])
 def test_what_is_too_far_away_depends_on_the_clock_that_is_asked(field: str) -> None:
-    """Whoever accepts a submission asks the clock of Redis; the one of this machine may be wrong."""
+    """The receiver of a submission asks the clock of Redis; the one of this machine may be wrong."""
     at = datetime(2026, 11, 26, tzinfo=UTC)
     submission = decode(**{field: at.isoformat()})
     edge_s = at.timestamp() - limits.MAX_DELAY_S

@@ -1,4 +1,4 @@
-"""Finding what somebody probably meant."""
+"""A suggestion is the known name that is nearest to what a user wrote."""
 
 import pytest
 from hypothesis import given

@@ -19,11 +19,11 @@ from cli.commands import run
 from fuzz.garbage import HOSTILE_JSON, HOSTILE_MSGPACK, mutations
 from hypothesis import given
 from hypothesis import strategies as st
-from sdk.scripted_api import Reply, ScriptedApi, job_body
+from sdk.client.scripted_api import Reply, ScriptedApi, job_body
 
 from millstream import SyncClient
-from millstream.answer_reader import explain, read_answer, retry_after_s
-from millstream.conversation import Answer
+from millstream.client.flow import Response
+from millstream.client.response_reader import explain, read_response, retry_after_s
 from millstream.errors import ApiError
 from millstream_contracts import Job, JobSpec, queue_of
 from millstream_contracts.ids import DEFAULT_TENANT
@@ -253,7 +253,7 @@ class TestAnswers:
     )
     def test_answer_is_read_or_an_api_error(self, content, content_type, status, retry_after):
         """One kind of error for whatever comes, in one printable line."""
-        answer = Answer(status, {"content-type": content_type, "retry-after": retry_after}, content)
+        answer = Response(status, {"content-type": content_type, "retry-after": retry_after}, content)
         error = explain(answer, URL)
         assert isinstance(error, ApiError)
         assert str(error).isprintable()
@@ -268,10 +268,10 @@ class TestAnswers:
         assert wait_s is None or (wait_s >= 0.0 and not math.isnan(wait_s))
 
 
-def read_or_error(answer: Answer) -> Job | ApiError:
+def read_or_error(answer: Response) -> Job | ApiError:
     """Return the job that an answer holds, or why it holds none."""
     try:
-        return read_answer(answer, Job, URL)
+        return read_response(answer, Job, URL)
     except ApiError as error:
         return error
 

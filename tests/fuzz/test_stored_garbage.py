@@ -31,7 +31,7 @@ async def take_anything(payload: Any, ctx: Context) -> Any:
 
 @app.job("raw")
 async def take_raw(payload: msgspec.Raw) -> int:
-    """Take a payload that nobody decodes."""
+    """Take a payload that is not decoded."""
     return len(bytes(payload))
 
 
@@ -103,7 +103,7 @@ async def run_between(
         return await broker.client.hget(key, "state") in {b"succeeded", b"dead", b"expired"}
 
     await wait_until(has_ended, f"the job with {name}={value!r} ends")
-    # Whoever looks at it and its neighbours sees a page, not an error.
+    # A list with it and its neighbours is a page, not an error.
     shown = await broker.views.jobs(queue, [before, spoilt, after])
     assert [job.id for job in shown if job.id != spoilt] == [before, after]
     msgspec.json.encode(
@@ -156,7 +156,7 @@ async def test_timeout_that_is_no_number_ends_the_job(floor, broker):
     ("name", "value"), [(name, value) for name, values in BROKEN_FIELDS.items() for value in values]
 )
 async def test_job_with_a_broken_field_stops_nobody(floor, broker, name, value):
-    """Whatever else of its hash is broken: the worker goes on, and so does whoever reads the list."""
+    """Whatever else of its hash is broken: the worker goes on, and so does the list."""
     await run_between(floor, broker, "any", name, value)
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from chaos.fault_proxy import FaultProxy
-from ingest.serving import Ingest, running_ingest
+from ingest.serving import DOORS, Ingest, running_ingest
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, TypePolicy, TypeRegistration
@@ -26,9 +26,15 @@ def config(redis_url: str, namespace: str) -> IngestSettings:
 
 
 @pytest.fixture
-async def ingest(broker: Broker, config: IngestSettings) -> AsyncIterator[Ingest]:
+def door() -> str:
+    """Return the door that submissions take; tests of submissions take both."""
+    return DOORS[0]
+
+
+@pytest.fixture
+async def ingest(broker: Broker, config: IngestSettings, door: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest; `broker` sees what it stores."""
-    async with running_ingest(config) as running:
+    async with running_ingest(config, door=door) as running:
         yield running
 
 

@@ -80,7 +80,7 @@ async def test_metrics_show_what_was_submitted(registered, ingest):
 async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(broker, config):
     """What is unauthenticated can be kept off the public address."""
     async with running_ingest(replace(config, admin_port=0)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
-        with AdminServer("127.0.0.1", 0, registry=ingest.parts.registry, report=ingest.parts.health) as admin:
+        with AdminServer("127.0.0.1", 0, registry=ingest.services.registry, report=ingest.services.health) as admin:
             for path in ("/health", "/livez", "/readyz", "/metrics"):
                 problem(await ingest.http.get(path), 404, "not-found")
                 assert (await http.get(f"http://127.0.0.1:{admin.port}{path}")).status_code == 200
@@ -131,7 +131,7 @@ async def test_defect_is_answered_without_its_details_and_logged(ingest, monkeyp
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("canary")
 
-    monkeypatch.setattr(type(ingest.parts.lister), "jobs", fail)
+    monkeypatch.setattr(type(ingest.services.lister), "jobs", fail)
     response = await ingest.http.get("/v1/jobs")
     assert "canary" not in response.text
     problem(response, 500, "internal-error")
@@ -193,7 +193,7 @@ async def is_leaving(http) -> bool:
 
 
 async def is_watched(broker, job_id) -> bool:
-    """Whether somebody wants to hear of a job's end."""
+    """Return whether a request waits for the end of a job."""
     key = broker.keys.of(queue_of(DEFAULT_TENANT, job_id)).job(job_id)
     return await broker.client.hexists(key, "waited")
 

@@ -108,11 +108,11 @@ async def test_ingest_is_not_ready_while_redis_takes_no_writes(ingest: Ingest, p
 
 
 async def test_ingest_is_ready_while_redis_is_full(ingest: Ingest, primary: Broker) -> None:
-    """Jobs can be read, cancelled and discarded; without the probe's yes nobody would reach them."""
+    """Jobs can be read, cancelled and discarded; without readiness no request would reach them."""
     job = await ingest.submit()
     await primary.client.config_set("maxmemory", "1")
     problem(await ingest.http.post("/v1/jobs", json={"type": "email.send"}), 503, "store-full")
-    await ingest.parts.watch.look()
+    await ingest.services.watch.look()
     assert await readiness(ingest) == {"serving": True, "redis": True}
     assert (await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
     await primary.client.config_set("maxmemory", "0")
@@ -126,7 +126,7 @@ async def is_in_sync(replica: Broker) -> bool:
 async def test_ingest_follows_a_failover_behind_one_address(
     ingest: Ingest, link: FaultProxy, primary: Broker, redis_binary: RedisBinary, tmp_path: Path, namespace: str
 ) -> None:
-    """The old primary stays up as a replica, and kept connections lead to it: nobody has to restart anything."""
+    """The old primary stays up as a replica, and kept connections lead to it: no restart is needed."""
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(ingest.http.get, "/v1/queues")

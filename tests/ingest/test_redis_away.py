@@ -16,6 +16,7 @@ JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 
 REQUESTS = [
     ("POST", "/v1/jobs", {"type": "email.send"}),
+    ("POST", "/v1/jobs/", {"type": "email.send"}),
     ("POST", "/v1/jobs/batch", {"jobs": [{"type": "email.send"}, {"type": "sms.send"}]}),
     ("GET", "/v1/jobs", None),
     ("GET", f"/v1/jobs/{JOB_ID}", None),
@@ -63,7 +64,7 @@ async def is_unready(ingest) -> bool:
 
 
 async def test_submissions_are_accepted_again_once_redis_is_back(ingest, own_redis):
-    """A frozen Redis is answered with 503, and nobody has to restart anything when it thaws."""
+    """A frozen Redis is answered with 503, and no restart is needed when it thaws."""
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         begun = time.monotonic()
@@ -105,14 +106,14 @@ async def test_accepted_job_is_not_refused_because_redis_went_away_while_its_cli
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(submit)
-        await wait_until(lambda: ingest.parts.waiter.waiting == 1, "the request waits")
+        await wait_until(lambda: ingest.services.waiter.waiting == 1, "the request waits")
         own_redis.close()
     assert answers[0].status_code == 202
     assert answers[0].json()["state"] == "queued"
 
 
 async def test_lost_scripts_are_loaded_again(ingest, own_redis):
-    """A restarted Redis knows no scripts: nobody notices."""
+    """A restarted Redis knows no scripts: they are loaded again, and requests succeed."""
     await ingest.submit()
     async with open_broker(own_redis.url) as broker:
         await broker.client.script_flush()
@@ -124,7 +125,7 @@ async def test_submission_that_failed_is_counted_and_logged_without_its_payload(
     own_redis.close()
     body = {"type": "email.send", "payload": "canary-4711"}
     refused(await ingest.http.post("/v1/jobs", json=body))
-    value = ingest.parts.registry.get_sample_value(
+    value = ingest.services.registry.get_sample_value(
         "millstream_jobs_submitted_total", {"type": "_other", "outcome": "unavailable"}
     )
     assert value == 1

@@ -8,7 +8,7 @@ import structlog.testing
 
 from millstream_contracts import Backoff, ForeseenError
 from millstream_runtime import DutyResult, DutyRunner, HealthCheck, Wake
-from millstream_runtime.duties import RETRY, DutyKeeper
+from millstream_runtime.duties import LAST_PASS_S, RETRY, DutyKeeper
 from millstream_runtime.failure_log import MOST_TOLD, FailureLog
 from millstream_telemetry import DutyMetrics, MetricRegistry
 
@@ -266,9 +266,83 @@ async def test_stop_ends_every_kind_of_sleep(metrics, play):
     duty = Recorded(play)
     slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
 
+    async with running(DutyRunner([duty], metrics, retry=slow, last_pass_s=LONG_S)):
+        await duty.until(passes=1)
+        await settled()
+
+
+@pytest.mark.parametrize(("interval_s", "live_s"), [(1.0, 60.0), (100.0, 300.0)])
+async def test_a_duty_is_live_for_three_intervals_after_a_pass_and_for_a_minute_at_least(metrics, interval_s, live_s):
+    """A pass that ended, well or not, shows that the duty runs; a duty that ends none any more is taken for dead."""
+    now = [0.0]
+    duty = Recorded(ConnectionError("away"), interval_s=interval_s)
+    slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
+    runner = DutyRunner([duty], metrics, retry=slow, clock=lambda: now[0])
+    now[0] = 1000.0
+    assert not runner.live().ok
+    async with running(runner):
+        await duty.until(passes=1)
+        await settled()
+        now[0] += live_s
+        assert runner.live().ok
+        now[0] += 0.1
+        assert not runner.live().ok
+
+
+async def test_a_duty_that_works_again_is_ready_again(metrics):
+    """One pass that goes well ends the trouble, and the next failure begins with the shortest delay."""
+    asked = []
+
+    class Delays:
+        def delay_s(self, failures):
+            asked.append(failures)
+            return 0.0
+
+    duty = Recorded(*[ConnectionError("away")] * 3, DutyResult(more=True), ConnectionError("away"))
+    runner = DutyRunner([duty], metrics, retry=Delays(), needs={"redis": ConnectionError})
+    async with running(runner):
+        await duty.until(passes=6)
+        await settled()
+        assert runner.ready().ok
+    assert asked == [1, 2, 3, 1]
+
+
+async def test_a_need_is_missing_when_a_duty_says_so_and_not_when_one_fails_otherwise(metrics):
+    """Readiness names what is away; a defect of one duty is the trouble of that duty alone."""
+    slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
+    broken, away = Recorded(ValueError("x"), name="recover"), Recorded(ConnectionError("away"), name="expire")
+    needs = {"redis": ConnectionError, "disk": MemoryError}
+    runner = DutyRunner([broken, away], metrics, retry=slow, needs=needs)
+    async with running(runner):
+        await broken.until(passes=1)
+        await away.until(passes=1)
+        await settled()
+        checks = {check.name: (check.ok, check.detail) for check in runner.ready().checks}
+    assert checks["redis"] == (False, "ConnectionError: away")
+    assert checks["disk"] == (True, "")
+
+
+async def test_the_length_of_a_pass_is_measured_in_seconds_and_a_failure_is_no_success(metrics, registry):
+    """The metrics tell how long passes take, and since when none has gone well."""
+
+    class Slow(Recorded):
+        async def run_once(self):
+            await anyio.sleep(0.05)
+            return await super().run_once()
+
+    duty = Slow(ConnectionError("away"))
+    slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
     async with running(DutyRunner([duty], metrics, retry=slow)):
         await duty.until(passes=1)
         await settled()
+    assert 0.05 <= registry.get_sample_value("millstream_duty_seconds_sum", {"duty": "recover"}) < 10.0
+    labels = {"service": "reaper", "duty": "recover"}
+    assert not registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
+
+
+def test_a_service_without_redis_leaves_within_seconds():
+    """The last pass is cut off long before a supervisor loses patience, which Kubernetes does after 30 s."""
+    assert 0.5 <= LAST_PASS_S <= 5.0
 
 
 async def test_runner_is_not_ready_while_a_duty_fails_but_alive(metrics):
@@ -312,9 +386,9 @@ async def test_a_duty_is_not_ready_before_its_first_pass_has_ended(metrics):
 
 async def test_what_else_the_duties_need_is_asked_each_time(metrics):
     """A check of a service's own stands among those of its duties."""
-    health = HealthCheck("history", ok=False, detail="not asked yet")
-    runner = DutyRunner([], metrics, checks=[lambda: health])
-    assert runner.ready().checks == [health]
+    health, other = HealthCheck("history", ok=False, detail="not asked yet"), HealthCheck("other", ok=True)
+    runner = DutyRunner([], metrics, checks=[lambda: health, lambda: other])
+    assert runner.ready().checks == [health, other]
     health = HealthCheck("history", ok=True)
     assert runner.ready().ok
 
@@ -412,6 +486,22 @@ def test_foreseen_failure_that_changes_is_told_at_once_and_one_that_comes_back_i
 def test_foreseen_failures_that_are_never_the_same_do_not_fill_the_log():
     """A text with a number in it is another text each time."""
     assert len(logged(*(AwayError(f"port {port}") for port in range(50)))) == MOST_TOLD
+
+
+def test_after_a_minute_every_kind_of_failure_is_told_again():
+    """The last minute of a log has all that is wrong, however much was wrong before."""
+    now = [0.0]
+    away, refused = AwayError("silent"), AwayError("wrong password", "refused")
+    with structlog.testing.capture_logs() as lines:
+        log = FailureLog("recover", clock=lambda: now[0])
+        for now[0], error in ((0.0, away), (1.0, refused), (62.0, away), (63.0, refused)):
+            log.failed(error)
+    assert [(line["event"], line["reason"]) for line in lines] == [
+        ("duty failed", "away"),
+        ("duty failed", "refused"),
+        ("duty still fails", "away"),
+        ("duty failed", "refused"),
+    ]
 
 
 def test_repeated_failure_says_why():

@@ -1,9 +1,10 @@
 """Health checks."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream_runtime import Health, HealthCheck, Pulse
+from millstream_runtime import Health, HealthCheck, HealthReport, Pulse
 
 
 @given(st.lists(st.booleans()))
@@ -23,3 +24,33 @@ def test_pulse_fails_once_the_last_beat_is_too_old():
     assert not pulse.check().ok
     pulse.beat()
     assert pulse.check().ok
+
+
+WELL = Health.of([HealthCheck("x", ok=True)])
+ILL = Health.of([HealthCheck("y", ok=False, detail="why")])
+
+
+def test_a_service_that_waits_is_live_and_not_ready_and_says_why():
+    """Nothing is gained by restarting it; what it waits for is named, with its last failure once there is one."""
+    why = [""]
+    report = HealthReport.waiting_for("reaper", "redis", lambda: why[0])
+    assert report.live().ok
+    assert report.ready().checks == [HealthCheck("redis", ok=False, detail="waited for at the start")]
+    why[0] = "no answer"
+    assert report.ready().checks == [HealthCheck("redis", ok=False, detail="no answer")]
+
+
+def test_a_service_that_has_begun_is_asked_itself():
+    """Both questions go to it, and nothing is left of the wait."""
+    report = HealthReport.waiting_for("reaper", "redis", lambda: "")
+    report.take_over(live=lambda: ILL, ready=lambda: WELL)
+    assert (report.live(), report.ready()) == (ILL, WELL)
+
+
+@pytest.mark.parametrize(("live", "ready"), [(WELL, ILL), (ILL, WELL), (WELL, WELL)])
+def test_the_overview_is_well_when_a_service_is_live_and_ready(live, ready):
+    """Either trouble shows at the first look, and both lists are there."""
+    overview = HealthReport("reaper", live=lambda: live, ready=lambda: ready).overview()
+    assert overview.ok == (live.ok and ready.ok)
+    assert (overview.service, overview.live, overview.ready) == ("reaper", live.checks, ready.checks)
+    assert 0.0 <= overview.uptime_s < 60.0

@@ -1,11 +1,14 @@
 """Servers on loopback for the client and the built-in handlers."""
 
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
-from sdk.scripted_api import Connect, Either, ScriptedApi
-from sdk.smtp_sink import SmtpSink
+from sdk.client.scripted_api import Connect, Either, ScriptedApi
+from sdk.handlers.smtp_sink import SmtpSink
 
 from millstream import Client, SyncClient
 from millstream.handlers import SmtpSettings
@@ -45,3 +48,17 @@ async def smtp(sink: SmtpSink) -> AsyncIterator[SmtpSettings]:
     """Return settings that lead to the serving sink."""
     async with sink.serving() as port:
         yield SmtpSettings(port=port, sender="shop@example.org", timeout_s=10)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Make a certificate for 127.0.0.1, its key in the same file."""
+    openssl = which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    path = tmp_path / "server.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", str(tmp_path / "cert.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text(path.read_text() + (tmp_path / "cert.pem").read_text())
+    return path

@@ -5,13 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sdk.contexts import make_context
 
 from millstream import App, Context, HandlerError, NotBoundError, Retry
 from millstream.context import current_submitter
+from millstream_contracts import TypePolicy
 
 
 class Recorder:
-    """Takes submissions and remembers them."""
+    """Takes submissions and remembers them, those of several payloads under `many`."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, Any, dict[str, Any]]] = []
@@ -21,12 +23,19 @@ class Recorder:
         self.taken.append((type, payload, options))
         return "handle"
 
+    async def submit_many(self, type: str, payloads: Any, **options: Any) -> str:
+        """Take several submissions."""
+        self.taken.append((f"many {type}", list(payloads), options))
+        return "receipt"
+
 
 def test_job_registers_a_function_that_stays_callable() -> None:
     """A handler is found by its type, and called in a test like the function it is."""
     app = App("shop")
 
-    @app.job("add", timeout=5, retry=Retry(max_attempts=2, backoff="constant", base=1.5, cap=9, jitter=False))
+    retry = Retry(max_attempts=2, backoff="constant", base=1.5, cap=9, jitter=False)
+
+    @app.job("add", timeout=5, retry=retry, result_ttl=60, partitions=3)
     def add(numbers: list[int]) -> int:
         """Add numbers."""
         return sum(numbers)
@@ -35,7 +44,8 @@ def test_job_registers_a_function_that_stays_callable() -> None:
     assert app.handlers["add"] is add
     assert list(app) == [add]
     policy = add.policy
-    assert (policy.max_attempts, policy.timeout_s) == (2, 5)
+    assert (policy.max_attempts, policy.timeout_s, policy.result_ttl_s, policy.partitions) == (2, 5, 60, 3)
+    assert (add.__name__, add.__doc__) == ("add", "Add numbers.")
     backoff = policy.backoff
     assert (backoff.kind, backoff.base_s, backoff.cap_s, backoff.jitter) == ("constant", 1.5, 9, False)
 
@@ -97,6 +107,20 @@ def test_job_picks_isolation_by_the_kind_of_function() -> None:
     assert app.job("c", isolation="process")(in_thread).isolation == "process"
 
 
+def test_job_without_options_has_the_policy_of_the_contract() -> None:
+    """A handler that asks for nothing is retried, kept and partitioned as every type is by default."""
+    assert App("x").job("a")(lambda: None).policy == TypePolicy(max_attempts=5, result_ttl_s=3600, partitions=1)
+
+
+def test_job_raises_when_an_async_function_is_to_run_in_a_thread() -> None:
+    """A coroutine has no thread to run in."""
+
+    async def on_loop() -> None: ...
+
+    with pytest.raises(HandlerError, match="is async"):
+        App("x").job("a", isolation="thread")(on_loop)
+
+
 @pytest.mark.parametrize("isolation", ["loop", "fiber"])
 def test_job_raises_when_isolation_does_not_fit(isolation: Any) -> None:
     """A blocking function on the loop would stop all others."""
@@ -138,7 +162,8 @@ async def test_submit_goes_through_the_bound_client() -> None:
     handler = app.job("a")(lambda: None)
     app.bind(client)
     assert await handler.submit({"n": 1}, delay=3) == "handle"
-    assert client.taken == [("a", {"n": 1}, {"delay": 3})]
+    assert await handler.submit_many([1, 2], delay=4) == "receipt"
+    assert client.taken == [("a", {"n": 1}, {"delay": 3}), ("many a", [1, 2], {"delay": 4})]
 
 
 async def test_submit_prefers_the_worker_when_inside_of_a_handler() -> None:
@@ -168,3 +193,19 @@ def test_context_is_found_by_its_annotation() -> None:
 
     signature = App("x").job("a")(handler).signature
     assert (signature.payload, signature.takes_payload, signature.takes_context) == (int, True, True)
+
+
+def test_arguments_are_what_the_function_takes_in_its_order() -> None:
+    """A function is called with the payload and then the context, with either, or with nothing."""
+
+    def both(number: int, ctx: Context) -> None: ...
+
+    def only_context(ctx: Context) -> None: ...
+
+    def only_payload(number: int) -> None: ...
+
+    def nothing() -> None: ...
+
+    app, ctx = App("x"), make_context("a")
+    handlers = [app.job(f"a{at}")(one) for at, one in enumerate((both, only_context, only_payload, nothing))]  # type: ignore[var-annotated]
+    assert [handler.arguments(7, ctx) for handler in handlers] == [(7, ctx), (ctx,), (7,), ()]

@@ -1,17 +1,20 @@
 """What a handler sees and says."""
 
+import time
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from hostile_values import Recipe, recipes
 from hypothesis import given
 from sdk.contexts import make_context
 
 from millstream import Context, Dead, Discard, NotBoundError, Retry, Snooze
 from millstream.steering import Steering
-from millstream_contracts import JobId, JobSpec, Progress
+from millstream_contracts import Backoff, JobId, JobSpec, Progress
 
 
 async def test_progress_is_noted_within_bounds_awaited_or_not() -> None:
@@ -75,6 +78,62 @@ async def test_submit_raises_when_there_is_no_submitter() -> None:
         await make_context("a").submit("b")
 
 
+class Recorder:
+    """Takes the submissions of a handler."""
+
+    def __init__(self) -> None:
+        self.taken: list[Any] = []
+
+    async def submit(self, type: str, payload: Any = None, **options: Any) -> str:
+        """Take one job."""
+        self.taken.append((type, payload, options))
+        return "handle"
+
+    async def submit_many(self, type: str, payloads: Iterable[Any], **options: Any) -> str:
+        """Take several jobs."""
+        self.taken.append((type, list(payloads), options))
+        return "receipt"
+
+
+async def test_context_has_what_is_known_of_the_delivery() -> None:
+    """Each member of a context is its own: the attempt and the fence, the state, the deadline, the children."""
+    children = Recorder()
+    before = time.monotonic()
+    ctx = Context(
+        job_id=JobId("a_1"),
+        job_type="a",
+        attempt=2,
+        fence=5,
+        spec=JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=1, tags={"a": "b"}),
+        timeout_s=30,
+        state="pool",
+        submitter=children,
+    )
+    assert (ctx.job_id, ctx.type, ctx.attempt, ctx.fence, ctx.state) == ("a_1", "a", 2, 5, "pool")
+    assert (ctx.tags, ctx.timeout_s, ctx.cancelled) == ({"a": "b"}, 30, False)
+    assert ctx.deadline is not None
+    assert before + 30 <= ctx.deadline <= time.monotonic() + 30
+    assert await ctx.submit("b", 1, delay=3) == "handle"
+    assert await ctx.submit_many("b", (1, 2), priority="low") == "receipt"
+    assert children.taken == [("b", 1, {"delay": 3}), ("b", [1, 2], {"priority": "low"})]
+
+
+def test_log_lines_of_a_context_name_the_delivery() -> None:
+    """A line that a handler logs says which job, type and attempt it is about."""
+    with structlog.testing.capture_logs() as lines:
+        make_context("a").log.info("begun", rows=3)
+    (line,) = lines
+    assert (line["event"], line["type"], line["attempt"], line["rows"]) == ("begun", "a", 1, 3)
+    assert line["job_id"] == "a_0001890000000000000000000000"
+
+
+def test_progress_that_is_no_number_is_zero_at_first() -> None:
+    """Before the first percentage a handler is at the beginning."""
+    noted: list[Progress] = []
+    make_context("a", on_progress=noted.append).progress("a lot")  # type: ignore[arg-type]
+    assert noted == [Progress(0.0, "")]
+
+
 def test_deadline_is_absent_when_there_is_no_timeout() -> None:
     """Without a timeout there is no deadline."""
     assert make_context("a").deadline is None
@@ -93,3 +152,16 @@ def test_steering_says_what_it_wants(raised: Steering, text: str) -> None:
     """A wish is an exception whose text is for people."""
     assert isinstance(raised, Exception)
     assert str(raised) == text
+
+
+def test_steering_carries_what_the_worker_goes_by() -> None:
+    """The delay of a retry or a snooze is in seconds, as it was given, and a reason is kept as it is."""
+    assert (Retry.after(30).delay_s, Snooze(1.5).delay_s) == (30, 1.5)
+    assert (Discard("not needed").reason, Dead("no such user").reason) == ("not needed", "no such user")
+
+
+def test_retry_becomes_the_backoff_of_the_contract() -> None:
+    """Each part of a `Retry` has its place in the policy."""
+    retry = Retry(backoff="linear", base=2, cap=9, jitter=False)
+    assert retry.to_backoff() == Backoff(kind="linear", base_s=2, cap_s=9, jitter=False)
+    assert Retry().to_backoff() == Backoff(kind="exponential", base_s=1, cap_s=600, jitter=True)

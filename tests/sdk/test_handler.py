@@ -1,10 +1,11 @@
 """What is read from a handler's annotations."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 import msgspec
 import pytest
+from msgspec import Meta
 
 from millstream import App, Context, HandlerError
 from millstream.handler import inspect_signature
@@ -38,6 +39,10 @@ def keyword_only(*, a: int) -> None:
 
 def starred(*a: int) -> None:
     """Take any number of payloads."""
+
+
+def double_starred(**a: int) -> None:
+    """Take any names."""
 
 
 def unknown_name(a: "Nowhere") -> None:  # type: ignore[name-defined] # noqa: F821
@@ -75,6 +80,7 @@ def test_registration_has_no_schema_when_anything_goes() -> None:
         (two_payloads, "one payload"),
         (keyword_only, "must be positional"),
         (starred, "must be positional"),
+        (double_starred, "must be positional"),
         (unknown_name, "cannot be read"),
         (undecodable, "cannot be decoded"),
     ],
@@ -92,3 +98,51 @@ def test_decode_gives_the_annotated_type() -> None:
     assert handler.decode(msgspec.msgpack.encode({"invoice_id": 3})) == Invoice(3)
     with pytest.raises(msgspec.ValidationError, match="invoice_id"):
         handler.decode(msgspec.msgpack.encode({}))
+
+
+def with_bounds(a: Annotated[int, Meta(ge=5)]) -> None:
+    """Take a number from five on."""
+
+
+def test_bounds_beside_an_annotation_hold() -> None:
+    """What `Annotated` says of a payload is in the schema, and the decoder keeps it."""
+    handler = App("x").job("a")(with_bounds)
+    assert handler.registration().payload_schema == {"type": "integer", "minimum": 5}
+    with pytest.raises(msgspec.ValidationError):
+        handler.decode(msgspec.msgpack.encode(4))
+
+
+def giving_a_coroutine(a: int) -> Coroutine[None, None, str]:
+    """Return a coroutine, which gives a text."""
+    raise NotImplementedError
+
+
+def giving_nothing() -> None:
+    """Return nothing."""
+
+
+def test_result_schema_is_that_of_what_the_handler_gives() -> None:
+    """A coroutine stands for what it gives, and None is null."""
+    app = App("x")
+    assert app.job("a")(giving_a_coroutine).registration().result_schema == {"type": "string"}
+    assert app.job("b")(giving_nothing).registration().result_schema == {"type": "null"}
+
+
+def giving_what_crashes() -> tuple[int, int] | Annotated[str, Meta(min_length=1)]:
+    """Return a union that msgspec must not see."""
+    return (1, 2)
+
+
+def giving_what_has_no_schema() -> dict[bytes, complex]:
+    """Return what JSON has no word for."""
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(giving_what_crashes, "a union that crashes msgspec"), (giving_what_has_no_schema, "has no schema")],
+)
+def test_registration_raises_when_the_result_cannot_be_described(function: Callable[..., Any], message: str) -> None:
+    """A result type that msgspec cannot describe, or dies of, is refused by name."""
+    with pytest.raises(HandlerError, match=rf"`a`: the result type .* {message}"):
+        App("x").job("a")(function).registration()

@@ -1,10 +1,12 @@
 """The invariant that all scripts protect: every job is in exactly one place, and every place's entry is a job."""
 
+import msgspec
 from msgspec import Struct
 
 from millstream_contracts import JobId, JobState, Queue
 from millstream_streams import Broker
 from millstream_streams.store.keys import GROUP, PRIORITIES
+from millstream_streams.store.plain import deliveries_of, version_of
 
 Hash = dict[str, bytes]
 
@@ -63,6 +65,27 @@ async def audit(broker: Broker, queue: Queue) -> Snapshot:
     return snapshot
 
 
+async def recount(broker: Broker, snapshot: Snapshot, queue: Queue) -> None:
+    """Make sure that the events tell of each transition of each job, once and in order. Raises: AssertionError."""
+    told: dict[str, list[tuple[int, str, int]]] = {}
+    for _, fields in await broker.client.xrange(broker.keys.of(queue).events):
+        values = iter(msgspec.msgpack.decode(fields[b"jobs"]))
+        for job_id, version, deliveries in zip(values, values, values, strict=True):
+            told.setdefault(job_id, []).append((version, fields[b"state"].decode(), deliveries))
+    complaints = []
+    for job_id, fields in snapshot.jobs.items():
+        events, state = told.get(job_id, []), JobState(fields["state"].decode())
+        named = {name.encode(): value for name, value in fields.items()}
+        version = version_of(named, state)
+        if [event[0] for event in events] != list(range(1, version + 1)):
+            complaints.append(f"{job_id} is at version {version}, and its events are {events}")
+        elif events[-1][1:] != (state, deliveries_of(named)):
+            complaints.append(
+                f"{job_id} is {state} after {deliveries_of(named)} deliveries; its last event: {events[-1]}"
+            )
+    assert not complaints, "\n".join(complaints)
+
+
 def _misplaced(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     found, wanted = snapshot.places_of(job_id), _home(fields)
     state = fields["state"].decode()
@@ -90,7 +113,7 @@ def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     is_running, has_succeeded = fields["state"] == b"running", fields["state"] == b"succeeded"
     complaints = []
     if is_running and not any(fields["entry"].decode() in entries for entries in snapshot.pending):
-        complaints.append(f"{job_id} is running, and pending with nobody")
+        complaints.append(f"{job_id} is running, and pending with no worker")
     if is_running != bool(fields.get("token")) and not has_succeeded:
         complaints.append(f"{job_id} is {fields['state'].decode()} with the token {fields.get('token')!r}")
     deliveries = counts_of(fields)["deliveries"]
@@ -112,7 +135,7 @@ def _deathless(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     waits = fields["state"] in {b"queued", b"scheduled"} and "started_at" not in fields
     if not waits or "expires_at" not in fields or snapshot.expiring.get(job_id) == int(fields["expires_at"]):
         return []
-    return [f"{job_id} expires at {fields['expires_at'].decode()}, and nobody will notice"]
+    return [f"{job_id} expires at {fields['expires_at'].decode()}, and no dispatcher will notice"]
 
 
 def _strays(snapshot: Snapshot) -> list[str]:

@@ -1,10 +1,10 @@
-"""The servers that a test of the store runs on, and a queue whose consistency is checked when its test ends."""
+"""The servers that a test of the store runs on, and a queue that is audited and recounted when its test ends."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from redis_servers import SERVERS, ServerPool, Servers
-from streams.audit import audit
+from streams.audit import audit, recount
 from streams.server_choice import is_for_every_program, servers_of
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
@@ -29,10 +29,10 @@ def examples(redis_url: str, server_pool: ServerPool, servers: Servers) -> int:
 
 @pytest.fixture
 async def queue(broker: Broker) -> AsyncIterator[Queue]:
-    """Yield a queue in which every job has to be in exactly one place at the end."""
+    """Yield a queue whose jobs are, at the end, in one place each, with an event for each of their moves."""
     queue = Queue(DEFAULT_TENANT, JobType("email.send"))
     yield queue
-    await audit(broker, queue)
+    await recount(broker, await audit(broker, queue), queue)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class Ground(RuleBasedStateMachine):
         self.deliveries: list[tuple[str, Delivery]] = []
         """Every one that was ever given, with its worker."""
         self.entries: list[tuple[str, ReadEntry]] = []
-        """What blocking reads have returned and nobody has claimed, with their worker."""
+        """What blocking reads have returned and no claim has taken, with their worker."""
         self.loop = asyncio.Runner()
         self.opened = open_broker(self.redis_url, namespace=f"t{nonce()}{nonce()}")
         self.broker: Broker = self.do(self.opened.__aenter__())

@@ -1,18 +1,22 @@
 """Reads scripts as text: what a header claims, and what the code beneath it does."""
 
 import re
-from importlib.resources import files
 
 from msgspec import Struct
 
-from millstream_streams.store.scripting import FLEET
+from millstream_streams.store.scripting import FLEET, parts_of
+from millstream_streams.store.scripting import read_source as source
 
-_FOLDER = files("millstream_streams") / "scripts"
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _PLACES = {
     "ready": {1, 2, 3}, "due": {4}, "dlq": {5}, "events": {6}, "settings": {7}, "expiring": {8},
 }  # fmt: skip
 _FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}}
+
+PARTS = ("numbers", "queue", "past", "moves", "fleet")
+"""In the order in which a header names them: each uses only those before it."""
+
+_WORD = r"(?<![\w.])[A-Za-z_]+\b"
 
 # A command stands in a call, or opens a table that one is made of.
 _CALL = r"(?:redis\.p?call\(|\{)'([A-Z]{3,})'(?:, '([A-Z]+)')?"
@@ -56,7 +60,7 @@ def used_keys(name: str) -> set[int]:
     pending, found = [_code(source(name))], set()
     while pending:
         code = pending.pop()
-        words = set(re.findall(r"(?<![\w.])[a-z_]+\b", code))
+        words = set(re.findall(_WORD, code))
         found |= {number for place, numbers in places.items() if place in words for number in numbers}
         called = (words & shared.keys()) - seen
         seen |= called
@@ -94,13 +98,27 @@ def per_job_loop(name: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2] or 1)) if found else None
 
 
-def source(name: str) -> str:
-    """Return the text of a script's own file."""
-    return (_FOLDER / f"{name}.lua").read_text()
+def parts_used(name: str) -> set[str]:
+    """Return the parts of which a script, or a part, uses a name, by itself or through another part."""
+    own = {part: _names(_code(source(f"_{part}"))) for part in PARTS}
+    found: set[str] = set()
+    pending = [_code(source(name))]
+    while pending:
+        words = set(re.findall(_WORD, pending.pop()))
+        used = {part for part, names in own.items() if names & words} - found
+        found |= used
+        pending += [_code(source(f"_{part}")) for part in used]
+    return found - {name.removeprefix("_")}
 
 
 def _prelude(name: str) -> str:
-    return source(f"{FLEET}_fleet" if name.startswith(FLEET) else "_queue")
+    return "\n".join(source(f"_{part}") for part in parts_of(source(name)))
+
+
+def _names(code: str) -> set[str]:
+    """Return what a part declares for those that stand behind it."""
+    declared = re.findall(r"^local (?:function )?([\w, ]+?)(?=\(| =|$)", code, re.MULTILINE)
+    return {name.strip() for names in declared for name in names.split(",")}
 
 
 def _key_numbers(text: str) -> set[int]:

@@ -10,6 +10,7 @@ _OURS = "it is about what scripts say, and every server does what they say"
 _ASKS_ONE = "it asks one server who listens, and each of a cluster knows only its own listeners"
 
 ONCE = {
+    "test_connections.test_a_broker_and_all_that_it_opened_leave_no_connection": "it asks one server for its clients",
     "test_hints_of_scripts": _OURS,
     "test_second_lives": _OURS,
     "test_mutations": _TESTS_OF_TESTS,
@@ -31,6 +32,9 @@ NOT_ON = {
         "test_cancel.test_cancel_hints_at_the_worker": _ASKS_ONE,
         "test_hints.test_a_gap_is_told_once_the_server_listens": _ASKS_ONE,
         "test_watch.test_settled_hints_come_for_watched_jobs_only": _ASKS_ONE,
+        "test_hints.test_a_listener_waits_longer_after_each_failure_and_begins_anew_once_it_listens": (
+            "it cuts the connections of one server"
+        ),
         "test_hints.test_listening_goes_on_when_its_connection_is_cut": "it cuts the connections of one server",
         "test_faults.test_scripts_are_sent_again_when_the_server_forgot_them": (
             "it asks every server for the script, and only that of the queue has it; test_cluster has its own"

@@ -27,7 +27,7 @@ from millstream_streams import ActionCode, Broker, LeaseCode
 
 @pytest.mark.parametrize("options", [{}, {"priority": Priority.HIGH}, {"delay_ms": FAR_MS}], ids=str)
 async def test_cancel_ends_a_waiting_job_at_once(broker: Broker, queue: Queue, options: dict) -> None:
-    """A job that nobody runs is cancelled on the spot, and can be read for a while."""
+    """A job that no worker runs is cancelled on the spot, and can be read for a while."""
     (job_id,) = await seed(broker, queue, **options)
     assert await broker.store.cancel(queue, [job_id]) == [ActionCode.DONE]
     await audit(broker, queue)
@@ -36,6 +36,16 @@ async def test_cancel_ends_a_waiting_job_at_once(broker: Broker, queue: Queue, o
     assert await take(broker, queue) == []
     told = (await events(broker, queue))[-1]
     assert (told.kind, [(one.id, one.state) for one in told.jobs]) == ("cancelled", [(job_id, "cancelled")])
+
+
+@pytest.mark.parametrize("options", [{}, {"delay_ms": FAR_MS}], ids=str)
+async def test_cancel_takes_a_job_off_the_list_of_those_that_expire(
+    broker: Broker, queue: Queue, options: dict
+) -> None:
+    """What has ended must not be looked at again when its time would have been over."""
+    ids = await seed(broker, queue, 2, expires_in_ms=2 * FAR_MS, **options)
+    await broker.store.cancel(queue, ids)
+    assert (await audit(broker, queue)).expiring == {}
 
 
 async def test_cancel_asks_the_worker_of_a_running_job(broker: Broker, queue: Queue) -> None:

@@ -147,7 +147,7 @@ async def test_claim_does_not_resume_what_another_worker_holds(broker: Broker, q
 
 
 async def test_claim_adopts_what_a_lost_blocking_read_left(broker: Broker, queue: Queue) -> None:
-    """A read whose answer was lost leaves an entry that nobody knows of: resuming finds it."""
+    """A read whose answer was lost leaves an entry that no worker knows of: resuming finds it."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue)
     await read_one(broker, queue)
@@ -265,6 +265,34 @@ async def test_claim_gives_nothing_while_the_queue_is_paused(broker: Broker, que
     assert claim.ask_again_ms > 0
     await broker.client.hdel(broker.keys.of(queue).settings, "paused")
     assert len(await take(broker, queue)) == 1
+
+
+async def test_claim_asks_again_once_a_second_while_the_queue_is_paused(broker: Broker, queue: Queue) -> None:
+    """More often would cost Redis something for nothing; `paused` set to anything but 1 is no pause."""
+    settings = broker.keys.of(queue).settings
+    await broker.client.hset(settings, "paused", "1")
+    assert await broker.store.claim(queue, consumer="w1", nonce="n", limit=1) == Claim([], 1000)
+    await broker.client.hset(settings, "paused", "0")
+    assert await broker.store.claim(queue, consumer="w1", nonce="n", limit=1) == Claim([], 0)
+
+
+async def test_claim_resumes_in_every_priority_and_each_entry(broker: Broker, queue: Queue) -> None:
+    """A lost answer may have held jobs of all three streams, several of each."""
+    ids = [job_id for priority in Priority for job_id in await seed(broker, queue, 2, priority=priority)]
+    call = {"consumer": "w1", "nonce": nonce(), "limit": 6}
+    await broker.store.claim(queue, **call)
+    again = await broker.store.claim(queue, **call, resume=True)
+    assert sorted(one.id for one in again.deliveries) == sorted(ids)
+
+
+async def test_claim_adopts_every_read_entry(broker: Broker, queue: Queue) -> None:
+    """One blocking read may return an entry of each stream."""
+    await take(broker, queue)
+    ids = [job_id for priority in Priority for job_id in await seed(broker, queue, priority=priority)]
+    reader = broker.reader()
+    entries = await reader.wait([queue], consumer="w1", block_ms=0)
+    await reader.close()
+    assert sorted(one.id for one in await take(broker, queue, limit=0, read=entries)) == sorted(ids)
 
 
 @pytest.mark.parametrize(("setting", "taken"), [("!limit", 0), ("colour", 1)])

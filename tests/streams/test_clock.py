@@ -44,6 +44,23 @@ def test_one_answer_is_enough_to_know_the_time(skew_s: float) -> None:
     assert abs(clock.now_s() - AT_S) <= 0.0021
 
 
+def test_an_answer_is_taken_for_one_of_the_middle() -> None:
+    """Redis answered between question and answer: half of that time is the smallest error."""
+    machine = Machine(AT_S + TWO_HOURS_S)
+    clock, asked_at = machine.clock(), machine.monotonic_s
+    machine.pass_s(4.0)
+    clock.heard(AT_S, asked_at, step_s=0.0)
+    assert clock.now_s() == pytest.approx(AT_S + 2.0, abs=1e-6)
+
+
+def test_a_time_in_whole_milliseconds_contradicts_no_better_one() -> None:
+    """A script cuts off what is less than a millisecond: a clock that knows it keeps it."""
+    machine = Machine(AT_S + 0.0009)
+    clock = machine.clock()
+    clock.heard(AT_S, machine.monotonic_s)
+    assert clock.now_s() == pytest.approx(AT_S + 0.0009, abs=1e-6)
+
+
 def test_a_slow_answer_does_not_spoil_what_a_quick_one_told() -> None:
     """It only says that the time was somewhere in between, which is known better."""
     machine = Machine(AT_S + TWO_HOURS_S)

@@ -1,4 +1,4 @@
-"""commit.lua: the outcome of a delivery is written once, by whoever has its token, and by nobody else."""
+"""commit.lua: the outcome of a delivery is written once, by the worker that has its token, and by no other."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -34,6 +34,7 @@ from millstream_contracts import (
     JobState,
     Outcome,
     Priority,
+    Progress,
     Queue,
     RetryAt,
     Snoozed,
@@ -165,7 +166,7 @@ async def test_commit_charges_no_attempt_for_a_snooze(broker: Broker, queue: Que
 
 
 async def test_commit_buries_with_reason_and_fingerprint(broker: Broker, queue: Queue) -> None:
-    """A dead letter says why, and its job stays until somebody decides."""
+    """A dead letter says why, and its job stays until an operator decides."""
     running = await seed_running(broker, queue)
     await commit(broker, running, Dead("bad address", ERROR), ttl_ms=1_000)
     keys = broker.keys.of(queue)
@@ -198,7 +199,7 @@ async def test_commit_keeps_the_reason_of_a_cancellation(broker: Broker, queue: 
 
 @pytest.mark.parametrize("name", ["retry", "retry at once", "snoozed", "snoozed for nothing", "cancelled", "dead"])
 async def test_commit_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue, name: str) -> None:
-    """Whoever asked for the end of a job gets it: there is no other attempt, and no dead letter to decide on."""
+    """A client that asked for the end of a job gets it: there is no other attempt, and no dead letter to decide on."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     assert await commit(broker, running, OUTCOMES[name]) is CommitCode.COMMITTED
@@ -251,7 +252,7 @@ async def test_commit_refuses_a_zombie(broker: Broker, queue: Queue, outcome: Ou
 
 
 async def test_commit_refuses_a_zombie_before_anybody_took_the_job(broker: Broker, queue: Queue) -> None:
-    """A job that is ready again belongs to nobody."""
+    """A job that is ready again belongs to no worker."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     before = await everything(broker, queue)
@@ -279,7 +280,7 @@ async def test_commit_refuses_a_token_that_was_never_given(broker: Broker, queue
 
 
 async def test_commit_refuses_an_empty_token_for_a_waiting_job(broker: Broker, queue: Queue) -> None:
-    """A job that nobody holds has no token that could be guessed."""
+    """A job that no worker holds has no token that could be guessed."""
     running = await seed_running(broker, queue)
     (job_id,) = await seed(broker, queue)
     one = Commit(replace(running, id=job_id, token=""), Succeeded(), TTL_MS)
@@ -318,6 +319,31 @@ async def test_commit_takes_every_kind_in_one_call(broker: Broker, queue: Queue)
         ("dead", "dead"): 1,
         ("cancelled", "cancelled"): 1,
     }
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+async def test_commit_tells_of_several_jobs_with_one_outcome(broker: Broker, queue: Queue, name: str) -> None:
+    """Jobs that end alike, for one reason even, stand in one event, and each with its own progress."""
+    ids = await seed(broker, queue, 3)
+    commits = [
+        Commit(one, OUTCOMES[name], TTL_MS, Progress(float(at), f"step {at}"))
+        for at, one in enumerate(await take(broker, queue))
+    ]
+    await broker.store.commit(queue, worker="w1", commits=commits)
+    assert [one.id for one in (await events(broker, queue))[-1].jobs] == ids
+    progress = [(await job_of(broker, queue, job_id)).progress for job_id in ids]
+    assert progress == [one.progress for one in commits]
+
+
+async def test_commit_stores_the_progress_of_its_own_delivery(broker: Broker, queue: Queue) -> None:
+    """A call may hold an outcome of an earlier delivery of the same job, whose progress is over."""
+    zombie = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    owner = await take_one(broker, queue)
+    sent = [Commit(owner, Succeeded(), TTL_MS, Progress(2.0)), Commit(zombie, Succeeded(), TTL_MS, Progress(1.0))]
+    codes = await broker.store.commit(queue, worker="w1", commits=sent)
+    assert codes == [CommitCode.COMMITTED, CommitCode.STALE]
+    assert (await job_of(broker, queue, owner.id)).progress == Progress(2.0)
 
 
 async def test_commit_takes_a_full_call(broker: Broker, queue: Queue) -> None:

@@ -1,17 +1,26 @@
 """Redis URLs, and the connections made from them."""
 
-import pytest
+from contextlib import suppress
 
-from millstream_streams import RedisUrlError, open_broker
+import anyio
+import pytest
+from streams.seeds import new_job
+from waiting import wait_until
+
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue
+from millstream_streams import Broker, Durability, NotDurableError, RedisUrlError, open_broker
 from millstream_streams.connection.address import RedisAddress, parse_redis_url
 from millstream_streams.connection.connections import (
     BLOCKING_MARGIN_S,
     COMMAND_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    HEALTH_CHECK_S,
     close,
     connect,
 )
 from millstream_streams.connection.diagnosis import NotConnectedError
 from millstream_streams.connection.turns import InTurnPool, InTurnSentinelPool
+from millstream_streams.store import job_store
 
 
 @pytest.mark.parametrize(
@@ -108,7 +117,7 @@ def test_url_keeps_its_password_out_of_its_text() -> None:
 
 
 async def test_an_error_keeps_the_password_out_of_what_it_carries() -> None:
-    """Whom a connection was to be made with is part of the error, and errors are printed with their parts."""
+    """The server is part of the error, and errors are printed with their parts."""
     client = connect(parse_redis_url("redis://ann:s3cr3t@127.0.0.1:9"))
     with pytest.raises(NotConnectedError) as caught:
         await client.ping()
@@ -133,6 +142,54 @@ async def test_blocking_reads_wait_longer_than_they_block() -> None:
     client = connect(parse_redis_url("redis://127.0.0.1"), blocks_for_s=2.0)
     assert client.connection_pool.connection_kwargs["socket_timeout"] == 2.0 + BLOCKING_MARGIN_S
     await client.aclose()
+
+
+@pytest.mark.parametrize(("answer_within_s", "connect_within_s"), [(5.0, CONNECT_TIMEOUT_S), (0.5, 0.5)])
+async def test_connections_notice_a_peer_that_is_gone(answer_within_s: float, connect_within_s: float) -> None:
+    """A dead peer is noticed by the system and by PING, and to connect takes no longer than an answer may."""
+    client = connect(parse_redis_url("redis://127.0.0.1"), answer_within_s=answer_within_s)
+    options = client.connection_pool.connection_kwargs
+    assert (options["socket_keepalive"], options["health_check_interval"]) == (True, HEALTH_CHECK_S)
+    assert (options["socket_timeout"], options["socket_connect_timeout"]) == (answer_within_s, connect_within_s)
+    await client.aclose()
+
+
+async def test_a_broker_and_all_that_it_opened_leave_no_connection(
+    redis_url: str, namespace: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its clients is closed, those of confirmed calls, readers and listeners included."""
+    monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 1))
+    queue = Queue(DEFAULT_TENANT, JobType("email.send"))
+
+    async def connections() -> set[str]:
+        return {client["id"] for client in await broker.client.client_list()}
+
+    before = await connections()
+    async with open_broker(redis_url, namespace=namespace) as opened:
+        with suppress(NotDurableError):
+            await opened.store.enqueue(queue, [new_job(queue)], Durability.REPLICATED)
+        await opened.store.measure(queue)
+        await opened.registry.queues()
+        await opened.listing.jobs([queue], JobState.QUEUED, cursor=None, limit=1)
+        await opened.ping()
+        await opened.look_at_clock()
+        reader, feed = opened.reader(), opened.feed(group="history", consumer="c")
+        await reader.wait([queue], consumer="w1", block_ms=0)
+        await feed.read([queue], entries=1)
+        listening = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(opened.listen_due, lambda _: None, listening.set)
+            with anyio.fail_after(20):
+                await listening.wait()
+            tasks.cancel_scope.cancel()
+        assert len(await connections() - before) >= 6
+        await reader.close()
+        await feed.aclose()
+
+    async def none_is_left() -> bool:
+        return not await connections() - before
+
+    await wait_until(none_is_left, "every connection is closed")
 
 
 async def test_sentinel_connections_have_the_same_rules() -> None:

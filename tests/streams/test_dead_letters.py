@@ -8,6 +8,7 @@ from streams.seeds import (
     commit,
     events,
     everything,
+    fields_of,
     job_of,
     new_job,
     recover_all,
@@ -46,7 +47,7 @@ async def test_redrive_gives_a_crashed_job_its_crashes_back(broker: Broker, queu
 
 
 async def test_redrive_runs_a_job_that_has_expired_meanwhile(broker: Broker, queue: Queue) -> None:
-    """Whoever redrives a job wants it to run: the deadline of its first life is over."""
+    """An operator who redrives a job wants it to run: the deadline of its first life is over."""
     job_id = await seed_dead(broker, queue, expires_in_ms=60_000)
     await broker.client.hset(broker.keys.of(queue).job(job_id), "expires_at", 1)
     await broker.store.redrive(queue, [job_id])
@@ -90,6 +91,7 @@ async def test_discard_lets_a_dead_job_go(broker: Broker, queue: Queue) -> None:
     assert (await broker.listing.dead([queue], cursor=None, limit=10)).items == []
     told = (await events(broker, queue))[-1]
     assert (told.kind, told.jobs[0].detail) == ("cancelled", "discarded")
+    assert "dead_entry" not in await fields_of(broker, queue, job_id)
 
 
 async def test_discard_refuses_a_job_that_is_not_dead(broker: Broker, queue: Queue) -> None:

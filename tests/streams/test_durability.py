@@ -30,6 +30,12 @@ async def replicated(trio: SentinelTrio, namespace: str) -> AsyncIterator[Broker
         yield opened
 
 
+def test_confirmations_are_waited_for_in_milliseconds() -> None:
+    """WAIT and WAITAOF take ms: a thousandth of the time would be over before any replica could answer."""
+    assert {words[-1] for words in job_store._CONFIRMATIONS.values()} == {job_store.CONFIRM_WITHIN_S * 1000}
+    assert {*job_store._CONFIRMATIONS} == {*Durability}
+
+
 async def test_a_replicated_job_is_confirmed_when_a_replica_has_it(replicated: Broker) -> None:
     """Nothing is different but the promise."""
     (answer,) = await replicated.store.enqueue(QUEUE, [new_job(QUEUE)], Durability.REPLICATED)
@@ -39,7 +45,7 @@ async def test_a_replicated_job_is_confirmed_when_a_replica_has_it(replicated: B
 async def test_a_job_that_no_replica_has_is_not_confirmed_however_often_it_is_sent(
     replicated: Broker, trio: SentinelTrio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is stored, the same one job, and nobody is told that it could outlive the primary."""
+    """It is stored, the same one job, and no answer says that it could outlive the primary."""
     monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 200))
     job = new_job(QUEUE)
     await replicated.ping()

@@ -58,6 +58,14 @@ async def test_enqueue_makes_a_job_ready_when_its_time_is_past(
     assert (seen.state, seen.run_at) == (JobState.QUEUED, None)
 
 
+async def test_enqueue_writes_large_times_with_all_their_digits(broker: Broker, queue: Queue) -> None:
+    """The last day of the calendar has more digits than Lua writes of a number by itself."""
+    last_ms = 253_402_300_799_999
+    (job_id,) = await seed(broker, queue, run_at_ms=last_ms, expires_at_ms=last_ms - 1)
+    fields = await fields_of(broker, queue, job_id)
+    assert (int(fields["run_at"]), int(fields["expires_at"])) == (last_ms, last_ms - 1)
+
+
 async def test_enqueue_stores_nothing_twice_when_sent_again(broker: Broker, queue: Queue) -> None:
     """A call whose answer was lost is sent again: the same ids change nothing the second time."""
     jobs = [new_job(queue), new_job(queue, delay_ms=FAR_MS), new_job(queue, priority=Priority.LOW)]

@@ -44,7 +44,7 @@ async def read(feed: EventFeed, *queues: Queue, entries: int = MANY) -> list[Que
 
 
 async def test_read_returns_all_that_has_happened_oldest_first(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """Also what happened before anybody followed, as far as it is still there."""
+    """A new group reads also what happened before it, as far as it is still there."""
     await commit(broker, await seed_running(broker, queue))
     assert await read(feed_of("a"), queue) == [QueueEvents(queue, await events(broker, queue))]
 
@@ -75,7 +75,7 @@ async def test_read_takes_no_more_than_asked_for(broker: Broker, queue: Queue, f
 
 
 async def test_read_waits_for_the_next_event(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """Nobody polls: what happens is told at once."""
+    """The feed does not poll: what happens is told at once."""
     feed, found = feed_of("a"), list[QueueEvents]()
     await seed(broker, queue)
     await feed.acknowledge(await read(feed, queue))
@@ -123,13 +123,13 @@ async def test_what_was_acknowledged_does_not_come_again(broker: Broker, queue: 
 
 
 async def test_what_was_trimmed_while_a_consumer_held_it_is_passed_over(
-    broker: Broker, queue: Queue, feed_of: NewFeed
+    broker: Broker, torn_queue: Queue, feed_of: NewFeed
 ) -> None:
     """Redis 6.2 answers with nothing in its place, newer ones leave it out."""
-    await seed(broker, queue)
-    await read(feed_of("dead"), queue)
-    await broker.client.xtrim(broker.keys.of(queue).events, maxlen=0, approximate=False)
-    assert await feed_of("heir").take_over([queue], idle_ms=0) == []
+    await seed(broker, torn_queue)
+    await read(feed_of("dead"), torn_queue)
+    await broker.client.xtrim(broker.keys.of(torn_queue).events, maxlen=0, approximate=False)
+    assert await feed_of("heir").take_over([torn_queue], idle_ms=0) == []
 
 
 async def test_what_cannot_be_read_is_passed_over(broker: Broker, torn_queue: Queue, feed_of: NewFeed) -> None:
@@ -179,7 +179,7 @@ async def test_following_goes_on_when_redis_has_forgotten_the_group(
 
 
 async def test_a_stream_that_is_none_is_an_error_of_ours(broker: Broker, torn_queue: Queue, feed_of: NewFeed) -> None:
-    """Somebody wrote a string there: the duty says so and tries again."""
+    """Another program wrote a string there: the duty says so and tries again."""
     await broker.client.set(broker.keys.of(torn_queue).events, "no stream")
     feed = feed_of("a")
     with pytest.raises(StoreError):
@@ -207,6 +207,25 @@ async def test_a_stream_that_is_none_stops_no_other(
     assert [job.id for event in found[0].events for job in event.jobs] == ids
     assert await feed_of("heir").take_over([torn_queue, queue], idle_ms=0) == found
     await broker.client.delete(broker.keys.of(torn_queue).events)
+
+
+async def test_what_was_acknowledged_of_several_queues_comes_again_from_none(
+    broker: Broker, queue: Queue, feed_of: NewFeed
+) -> None:
+    """One call acknowledges the batches of all queues, each with all of its events."""
+    other = Queue(DEFAULT_TENANT, JobType("report.generate"))
+    feed, found = feed_of("a"), list[QueueEvents]()
+    for one in (queue, other):
+        await seed(broker, one)
+        await seed(broker, one)
+
+    async def have_both() -> bool:
+        found.extend(await feed.read([queue, other], entries=MANY))
+        return len(found) == 2
+
+    await wait_until(have_both, "there are events of both")
+    await feed.acknowledge(found)
+    assert await feed_of("heir").take_over([queue, other], idle_ms=0) == []
 
 
 async def test_jobs_of_tells_what_they_are_by_now(broker: Broker, torn_queue: Queue, feed_of: NewFeed) -> None:

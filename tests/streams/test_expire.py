@@ -1,4 +1,4 @@
-"""expire.lua: a job that has not started in time ends, also in a queue that nobody claims from."""
+"""expire.lua: a job that has not started in time ends, also in a queue that no worker claims from."""
 
 from streams.audit import audit
 from streams.seeds import FAR_MS, LONG_AGO_MS, events, everything, job_of, seed, seed_dead, seed_running, take

@@ -35,7 +35,7 @@ async def watched(trio: SentinelTrio, namespace: str) -> AsyncIterator[Broker]:
 def change_primary(trio: SentinelTrio, how: str) -> None:
     """Have the other server become the primary, and wait until it is, and the only one.
 
-    In a planned switch the old one takes writes for some time, which are lost then, whoever asked.
+    In a planned switch the old one takes writes for some time, which are lost then, whichever client asked.
     """
     old = trio.kill_primary() if how == "killed" else trio.failover()
     trio.wait_for_new_primary(old)

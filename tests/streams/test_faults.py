@@ -2,6 +2,7 @@
 
 import random
 import socket
+import time
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import (
+    ANY_SERVICE,
     Broker,
     CommitCode,
     EnqueueCode,
@@ -28,7 +30,8 @@ from millstream_streams import (
     backoff_s,
     open_broker,
 )
-from millstream_streams.connection.faults import LONGEST_DELAY_S, persist, translate
+from millstream_streams import broker as broker_module
+from millstream_streams.connection.faults import FIRST_DELAY_S, LONGEST_DELAY_S, translate, with_retries
 from millstream_streams.store.scripting import load_script
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
@@ -161,7 +164,7 @@ def test_backoff_has_full_jitter(failures: int, monkeypatch: pytest.MonkeyPatch)
     assert backoff_s(failures) == (pytest.approx(bound / 10), pytest.approx(bound))
 
 
-async def test_persist_raises_what_was_wrong_once_patience_has_run_out() -> None:
+async def test_with_retries_raises_what_was_wrong_once_patience_has_run_out() -> None:
     """Without patience the first failure is the last; each call is told how many came before."""
     seen: list[int] = []
 
@@ -170,24 +173,46 @@ async def test_persist_raises_what_was_wrong_once_patience_has_run_out() -> None
         raise redis_errors.ConnectionError("gone")
 
     with pytest.raises(StoreUnavailableError, match="gone"):
-        await persist(call, 0.0, lambda: None)
+        await with_retries(call, 0.0, lambda: None)
     assert seen == [0]
 
 
-async def test_persist_does_not_wait_for_a_full_redis() -> None:
-    """A full Redis is the caller's to handle, at once."""
+async def test_with_retries_makes_no_call_for_which_it_would_have_to_wait_beyond_its_patience() -> None:
+    """The shortest pause is a tenth of the first delay: with less patience than that there is no second call."""
     calls: list[int] = []
 
     async def call(failures: int) -> None:
         calls.append(failures)
-        raise redis_errors.OutOfMemoryError("full")
+        raise redis_errors.ConnectionError("gone")
 
-    with pytest.raises(StoreFullError):
-        await persist(call, 3600.0, lambda: None)
+    for _ in range(20):
+        with pytest.raises(StoreUnavailableError):
+            await with_retries(call, FIRST_DELAY_S / 11, lambda: None)
+    assert calls == [0] * 20
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        (redis_errors.OutOfMemoryError("full"), StoreFullError),
+        (redis_errors.ResponseError("WAITAOF cannot be used"), NotDurableError),
+    ],
+    ids=["full", "not durable"],
+)
+async def test_with_retries_does_not_wait_for_a_full_redis(said: Exception, meaning: type[StoreError]) -> None:
+    """A full Redis, and one that cannot confirm, are the caller's to handle, at once."""
+    calls: list[int] = []
+
+    async def call(failures: int) -> None:
+        calls.append(failures)
+        raise said
+
+    with pytest.raises(meaning):
+        await with_retries(call, 3600.0, lambda: None)
     assert calls == [0]
 
 
-async def test_persist_tries_again_until_it_succeeds() -> None:
+async def test_with_retries_tries_again_until_it_succeeds() -> None:
     """Every failure is counted, the answer is that of the last call."""
     faults: list[int] = []
 
@@ -196,7 +221,7 @@ async def test_persist_tries_again_until_it_succeeds() -> None:
             raise redis_errors.ConnectionError("gone")
         return f"after {failures}"
 
-    assert await persist(call, 3600.0, lambda: faults.append(1)) == "after 3"
+    assert await with_retries(call, 3600.0, lambda: faults.append(1)) == "after 3"
     assert len(faults) == 3
 
 
@@ -226,6 +251,38 @@ async def test_enqueue_says_unavailable_when_nobody_listens() -> None:
             assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("scheme", "others_may_answer"), [("redis", False), ("redis+cluster", True)])
+async def test_only_of_a_cluster_may_other_nodes_answer(
+    free_tcp_port: int, scheme: str, others_may_answer: bool
+) -> None:
+    """A pass over many queues goes on for those of other nodes, and ends where there is one server."""
+    async with open_broker(f"{scheme}://127.0.0.1:{free_tcp_port}", patience_s=0.0) as away:
+        with pytest.raises(StoreUnavailableError) as caught:
+            await away.store.measure(QUEUE)
+    assert caught.value.others_may_answer is others_may_answer
+
+
+async def test_a_start_waits_longer_after_each_failure(free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services that start before Redis do not hammer it, and each failure is told once."""
+    asked: list[int] = []
+    told: list[StoreUnavailableError] = []
+
+    def backoff(failures: int) -> float:
+        asked.append(failures)
+        return 0.0
+
+    monkeypatch.setattr(broker_module, "backoff_s", backoff)
+    async with (
+        open_broker(f"redis://127.0.0.1:{free_tcp_port}", patience_s=0.0) as away,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(away.wait_suitable, told.append, ANY_SERVICE)
+        await wait_until(lambda: len(asked) >= 3, "it has failed three times")
+        tasks.cancel_scope.cancel()
+    assert asked[:3] == [1, 2, 3]
+    assert len(told) - len(asked) in (0, 1)
+
+
 class Reconnects:
     """Counts the failed calls of a broker."""
 
@@ -238,6 +295,20 @@ class Reconnects:
     def count_reconnect(self) -> None:
         """Note a fault."""
         self.count += 1
+
+
+async def test_calls_are_observed_in_seconds(redis_url: str, namespace: str) -> None:
+    """Metrics of calls are in seconds: no call has taken longer than all of them together."""
+    seen: dict[str, float] = {}
+
+    class Observer(Reconnects):
+        def observe_call(self, script: str, seconds: float) -> None:
+            seen[script] = seconds
+
+    begun = time.perf_counter()
+    async with open_broker(redis_url, namespace=namespace, observer=Observer()) as opened:
+        await opened.store.measure(QUEUE)
+    assert 0 < seen["measure"] <= time.perf_counter() - begun
 
 
 async def test_enqueue_outlasts_a_restart_of_redis(own_redis: EmbeddedRedis) -> None:

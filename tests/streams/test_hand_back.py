@@ -36,6 +36,15 @@ async def test_hand_back_makes_the_job_ready_at_once(broker: Broker, queue: Queu
     assert (again.id, again.priority_index, again.attempts, again.deliveries) == (running.id, 1, 0, 2)
 
 
+async def test_hand_back_counts_each(broker: Broker, queue: Queue) -> None:
+    """A job that keeps coming back is seen to."""
+    running = await seed_running(broker, queue)
+    for _ in range(3):
+        await hand_back(broker, queue, running)
+        running = await take_one(broker, queue)
+    assert (await job_of(broker, queue, running.id)).handbacks == 3
+
+
 async def test_hand_back_clears_the_stream_that_the_job_was_claimed_from(broker: Broker, queue: Queue) -> None:
     """Its priority may have become another while it ran: that is where it goes next."""
     running = await seed_running(broker, queue)

@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
+import pytest
 from streams.seeds import ERROR, FAR_MS, commit, make_due, seed, seed_running
 from waiting import wait_until
 
+from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, RetryAt, Snoozed
-from millstream_streams import Broker
+from millstream_streams import Broker, StoreUnavailableError, open_broker
+from millstream_streams.reading import hints
 
 Listen = Callable[[Callable[[Queue], None], Callable[[], None]], Awaitable[None]]
 
@@ -83,6 +87,45 @@ async def test_listening_goes_on_when_its_connection_is_cut(broker: Broker, queu
         assert await flush(broker, heard) == [queue]
 
 
+async def test_a_listener_waits_longer_after_each_failure_and_begins_anew_once_it_listens(
+    broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis that is away is not hammered; one that comes back is met without the pause of earlier failures."""
+    asked: list[int] = []
+
+    def backoff(failures: int) -> float:
+        asked.append(failures)
+        return 0.0 if failures else 0.01
+
+    failing = 3
+    connect = hints.connect
+
+    def connect_later(*arguments: Any, **options: Any) -> Any:
+        if len(asked) < failing:
+            raise StoreUnavailableError("away")
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(hints, "backoff_s", backoff)
+    monkeypatch.setattr(hints, "connect", connect_later)
+    async with listening(broker.listen_due):
+        assert asked == [1, 2, 3]
+        failing = 5
+        await broker.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await wait_until(lambda: len(asked) >= 5, "it has failed again")
+        assert asked[3:5] == [1, 2]
+
+
+async def test_a_listener_notices_that_a_silent_server_does_not_answer(
+    own_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other end of a silent subscription may be gone, and then no hint would ever come: it is asked, and left."""
+    monkeypatch.setattr(hints, "QUIET_S", 0.05)
+    monkeypatch.setattr(hints, "COMMAND_TIMEOUT_S", 0.1)
+    async with open_broker(own_redis.url) as opened, listening(opened.listen_due) as heard:
+        await opened.client.execute_command("CLIENT", "PAUSE", 500, "ALL")
+        await wait_until(lambda: heard.gaps > 1, "the listener has subscribed anew")
+
+
 async def test_listeners_hear_only_their_own_namespace(broker: Broker, queue: Queue) -> None:
     """Two installations in one Redis do not wake each other."""
     async with listening(broker.listen_due) as heard:
@@ -100,7 +143,7 @@ async def test_a_gap_is_told_once_the_server_listens(broker: Broker, queue: Queu
 
 
 async def test_a_hint_that_names_no_queue_is_no_hint(broker: Broker, queue: Queue) -> None:
-    """Anybody may publish: what cannot be read is passed over, and listening goes on."""
+    """Any client may publish: what cannot be read is passed over, and listening goes on."""
     async with listening(broker.listen_due) as heard:
         for word in ("", "x", "a/b", "a/b/zz", b"\xff\xfe"):
             await broker.client.publish(broker.keys.hint_due, word)

@@ -193,6 +193,18 @@ async def test_each_watched_job_that_settles_has_one_hint(broker: Broker, queue:
         }
 
 
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_each_job_that_ends_can_be_read_for_as_long_as_was_said(broker: Broker, queue: Queue, way: Way) -> None:
+    """A commit says for how long, the store for all other ends, in ms; a dead job stays until an operator decides."""
+    ids, settle = await way.prepare(broker, queue)
+    await settle()
+    for job_id in ids:
+        key = broker.keys.of(queue).job(job_id)
+        is_dead = await broker.client.hget(key, "state") == b"dead"
+        ttl_ms = await broker.client.pttl(key)
+        assert ttl_ms == -1 if is_dead else TTL_MS - 600_000 < ttl_ms <= TTL_MS
+
+
 @pytest.mark.parametrize("delays", [(FAR_MS, 2 * FAR_MS, FAR_MS // 2), (2 * FAR_MS, FAR_MS, 3 * FAR_MS)], ids=str)
 @pytest.mark.parametrize("kind", [RetryAt, Snoozed])
 async def test_each_earlier_due_time_within_a_commit_has_a_hint(

@@ -198,9 +198,9 @@ async def test_another_namespace_takes_one_replacement(redis_binary: RedisBinary
 
 
 def test_the_files_load_as_they_are_and_let_nobody_in(redis_binary: RedisBinary, tmp_path: Path) -> None:
-    """A placeholder is the digest of no password that anybody knows."""
+    """A placeholder is the digest of no known password."""
     users = tmp_path / "users.acl"
-    # Without one more user nobody could ask this server whether it is up.
+    # Without one more user this server could not be asked whether it is up.
     write_users(users, source=Path("/dev/null"))
     users.write_text(users.read_text() + grants_text())
     server = Node(redis_binary, tmp_path / "server", {"aclfile": f'"{users}"'}, access=ADMIN_ACCESS)

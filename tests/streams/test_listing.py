@@ -132,7 +132,7 @@ async def test_a_list_of_running_jobs_passes_over_entries_that_vanished(broker: 
 
 
 async def test_dead_letters_come_newest_first(broker: Broker, queue: Queue) -> None:
-    """What died last is what somebody looks for; each letter says why."""
+    """An operator looks for what died last; each letter says why."""
     ids = [await seed_dead(broker, queue, reason=f"reason {at}") for at in range(5)]
     shown, cursor = [], None
     while True:
@@ -147,7 +147,7 @@ async def test_dead_letters_come_newest_first(broker: Broker, queue: Queue) -> N
 
 
 def forged(*values: object) -> str:
-    """Return a cursor of somebody who knows how they are made."""
+    """Return a cursor that a client made who knows their form."""
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(values)).rstrip(b"=").decode()
 
 

@@ -7,6 +7,7 @@ from streams.seeds import (
     FAR_MS,
     LONG_AGO_MS,
     everything,
+    job_of,
     make_due,
     recover_all,
     seed,
@@ -89,11 +90,21 @@ async def test_measure_tells_the_age_of_the_job_that_has_waited_longest_of_all_p
 
 
 async def test_measure_tells_the_age_of_the_oldest_dead_letter(broker: Broker, torn_queue: Queue) -> None:
-    """A dead letter that nobody looks at grows old."""
+    """A dead letter that no operator looks at grows old."""
     now_ms = int((await broker.client.time())[0]) * 1000
     await broker.client.xadd(broker.keys.of(torn_queue).dlq, {"id": "x", "at": now_ms - HOUR_MS})
     depths = await broker.store.measure(torn_queue)
     assert HOUR_MS <= depths.oldest_dead_age_ms < 2 * HOUR_MS
+
+
+async def test_measure_tells_the_age_of_a_job_that_has_just_died(broker: Broker, queue: Queue) -> None:
+    """The letter that a death writes has its time in ms, by the clock of Redis, and so has the job."""
+    job_id = await seed_dead(broker, queue)
+    assert (await broker.store.measure(queue)).oldest_dead_age_ms < HOUR_MS
+    (letter,) = (await broker.listing.dead([queue], cursor=None, limit=1)).items
+    now_s = (await broker.client.time())[0]
+    assert now_s - 3600 < letter.died_at.timestamp() <= now_s + 1
+    assert letter.died_at == (await job_of(broker, queue, job_id)).finished_at
 
 
 async def test_measure_tells_when_the_next_waiting_job_is_due(broker: Broker, queue: Queue) -> None:

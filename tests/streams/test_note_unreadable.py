@@ -24,6 +24,14 @@ async def test_a_stale_delivery_notes_nothing(broker: Broker, queue: Queue) -> N
     assert not await broker.client.hexists(broker.keys.of(queue).job(job.id), "unread_by")
 
 
+async def test_a_digest_that_is_a_part_of_another_is_one_of_its_own(broker: Broker, queue: Queue) -> None:
+    """Digests are compared whole."""
+    job = await seed_running(broker, queue)
+    await broker.store.note_unreadable(queue, job.id, job.token, "abcd")
+    assert await broker.store.note_unreadable(queue, job.id, job.token, "bc") == {"abcd", "bc"}
+    await commit(broker, job)
+
+
 async def test_a_redriven_job_is_tried_by_all_again(broker: Broker, queue: Queue) -> None:
     """It may have been dead for long, and each release since may be able to read it."""
     job = await seed_running(broker, queue)

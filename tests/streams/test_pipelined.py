@@ -85,7 +85,7 @@ async def test_an_error_is_raised_where_it_belongs(redis_url: str) -> None:
 
 
 async def test_a_caller_that_goes_away_takes_no_reply_of_others(redis_url: str) -> None:
-    """Its answer comes all the same, and is nobody's."""
+    """Its answer comes all the same, and is given to no other."""
     async with client_of(redis_url) as client:
         own = await client.execute_command("CLIENT", "ID")
         async with anyio.create_task_group() as tasks:
@@ -146,12 +146,12 @@ async def test_callers_share_one_attempt_to_connect(free_tcp_port: int) -> None:
 
 async def test_connections_are_of_redis_py_s_making(redis_url: str) -> None:
     """Database and name are what the URL and the service want."""
-    ordinary = connect(parse_redis_url(f"{redis_url.rpartition('/')[0]}/5"), name="someone")
+    ordinary = connect(parse_redis_url(f"{redis_url.rpartition('/')[0]}/5"), name="ann")
     client = pipelined(ordinary, answer_within_s=5.0)
     described = (await client.execute_command("CLIENT", "INFO")).decode()
     await close(client)
     await close(ordinary)
-    assert " name=someone " in described
+    assert " name=ann " in described
     assert " db=5 " in described
 
 
@@ -218,6 +218,28 @@ def test_a_busy_loop_is_not_taken_for_a_silent_server(redis_url: str) -> None:
 
     # The loop of the services, which has an order of its own for sockets and timers.
     uvloop.run(ask_and_be_busy())
+
+
+async def test_a_server_that_stops_in_the_middle_of_a_reply_is_left_in_time() -> None:
+    """What has come puts the end off once: silence after it counts like silence from the beginning."""
+
+    async def begin(stream: SocketStream) -> None:
+        async with stream:
+            async for asked in stream:
+                if greeting := b"+OK\r\n" * asked.count(b"CLIENT") + b"+PONG\r\n" * asked.count(b"PING"):
+                    await stream.send(greeting)
+                    continue
+                await anyio.sleep(0.05)
+                await stream.send(b"$8\r\nab")
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    url = f"redis://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, begin)
+        async with client_of(url, answer_within_s=0.2) as client:
+            with anyio.fail_after(20), pytest.raises(RedisTimeoutError):
+                await client.execute_command("GET", "a")
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_reply_that_takes_long_to_come_is_waited_for() -> None:

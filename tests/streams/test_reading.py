@@ -9,7 +9,7 @@ from streams.seeds import FAR_MS, seed, take
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue
-from millstream_streams import MAX_BLOCK_S, Broker, ReadEntry, ReadyReader, StoreUnavailableError
+from millstream_streams import MAX_BLOCK_S, Broker, ReadEntry, ReadyReader, StoreError, StoreUnavailableError
 from millstream_streams.connection.connections import BLOCKING_MARGIN_S, connect
 
 LONG_MS = 5_000
@@ -118,6 +118,19 @@ async def test_wait_reads_several_queues_and_priorities(broker: Broker, queue: Q
     assert {(one.queue.partition, one.priority_index) for one in found} == {(0, 1), (0, 3), (7, 1), (7, 3)}
 
 
+async def test_wait_says_that_it_blocks_for_as_long_as_it_does(broker: Broker, queue: Queue) -> None:
+    """A worker interrupts a read that blocks: one that has ended, or failed, must not look as if it did."""
+    reader = broker.reader()
+    await reader.wait([queue], consumer="w1", block_ms=1)
+    assert not reader.is_blocked
+    await broker.client.set(broker.keys.of(queue).ready[0], "no stream")
+    with pytest.raises(StoreError):
+        await reader.wait([queue], consumer="w1", block_ms=1)
+    assert not reader.is_blocked
+    await broker.client.delete(broker.keys.of(queue).ready[0])
+    await reader.close()
+
+
 async def test_wait_makes_the_groups_that_are_missing(broker: Broker, queue: Queue) -> None:
     """A queue that was never claimed, or has vanished, gets its groups, and what waits in it is then delivered."""
     ids = await seed(broker, queue)
@@ -159,7 +172,7 @@ async def test_a_blocking_read_is_never_cut_by_its_own_socket(broker: Broker) ->
 
 
 async def test_a_read_that_is_given_up_takes_no_job(broker: Broker, queue: Queue) -> None:
-    """Redis hands entries to whoever still blocks: one that nobody waits for any more would keep a job for a lease."""
+    """Redis hands entries to every read that still blocks: one that was given up would keep a job for a lease."""
     await take(broker, queue)
     before = await blocked(broker)
     reader = broker.reader()
@@ -174,7 +187,7 @@ async def test_a_read_that_is_given_up_takes_no_job(broker: Broker, queue: Queue
 
 
 async def test_wait_leaves_delayed_jobs_alone(broker: Broker, queue: Queue) -> None:
-    """A job whose time is to come wakes nobody."""
+    """A job whose time is to come wakes no worker."""
     await take(broker, queue)
     await seed(broker, queue, delay_ms=FAR_MS)
     reader = broker.reader()

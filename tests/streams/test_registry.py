@@ -1,4 +1,4 @@
-"""What exists: queues, types and workers, rewritten by whoever is alive."""
+"""What exists: queues, types and workers, rewritten by every worker that is alive."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -95,7 +95,7 @@ async def test_a_worker_whose_clock_is_wrong_is_alive_as_long_as_it_beats(broker
 
 @pytest.mark.parametrize("garbage", [b"\xff", b"\x80", b""])
 async def test_what_cannot_be_read_hides_nothing_else(broker: Broker, garbage: bytes) -> None:
-    """An entry of another release, or of nobody's, must not stop every submission; the reaper takes it away."""
+    """An entry of another release, or of another program, must not stop every submission; the reaper takes it away."""
     keys, known = broker.keys, worker("h:1:a")
     await broker.registry.add_types(DEFAULT_TENANT, [TypeRegistration(type=JobType("a"), policy=TypePolicy())])
     await broker.registry.beat(known)

@@ -217,6 +217,37 @@ async def test_tenants_do_not_see_each_others_registrations(broker: Broker) -> N
     assert await ranked(broker) == ["ours"]
 
 
+async def test_a_worker_has_one_start(broker: Broker) -> None:
+    """A worker that registers something else is no longer alive as what it was before."""
+    await begin(broker, "w1", "old")
+    start = await begin(broker, "w1", "new")
+    members = await broker.client.zrange(broker.keys.starts, 0, -1)
+    assert [one.decode() for one in members] == [f"{start.at_ms} {start.release} w1"]
+
+
+async def test_a_release_is_as_new_as_its_newest_live_worker(broker: Broker) -> None:
+    """Whichever of its workers counts for longer, the start of the newest one ranks the release."""
+    old = await begin(broker, "w1", "blue", at_ms=100)
+    await begin(broker, "w2", "green", at_ms=200)
+    new = await begin(broker, "w3", "blue", at_ms=300)
+    for order in ((old, new), (new, old)):
+        for score, start in enumerate(order):
+            member = f"{start.at_ms} {start.release} {start.worker}"
+            await broker.client.zadd(broker.keys.starts, {member: 4_102_444_800_000 + score})
+        assert await ranked(broker) == ["blue", "green"]
+
+
+async def test_a_worker_that_is_forgotten_has_no_start_any_more(broker: Broker) -> None:
+    """A worker may be silent for longer than a reaper waits while its registrations would still count."""
+    start = await begin(broker, "w1", "blue")
+    await beat(broker, start)
+    blob = (await broker.client.hget(broker.keys.workers, "w1")).partition(b" ")[2]
+    await broker.client.hset(broker.keys.workers, "w1", b"1 " + blob)
+    await begin(broker, "w2", "green")
+    assert await broker.registry.forget_workers(timedelta(minutes=1)) == ["w1"]
+    assert await ranked(broker) == ["green"]
+
+
 async def test_a_registration_without_a_start_counts_until_there_is_another(broker: Broker) -> None:
     """A worker that knows no starts writes its own form into the hash: it is read, and replaces nothing."""
     bare = msgspec.msgpack.encode(described("bare")[0])

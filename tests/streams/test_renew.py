@@ -53,6 +53,25 @@ async def test_renew_answers_each_lease_for_itself(broker: Broker, queue: Queue)
     assert codes == [LeaseCode.RENEWED, LeaseCode.CANCEL_REQUESTED, LeaseCode.LOST]
 
 
+async def test_renew_renews_every_lease_of_a_call_with_its_own_progress(broker: Broker, queue: Queue) -> None:
+    """Several jobs of each priority keep their leases; Redis counts no delivery for it."""
+    for priority in Priority:
+        await seed(broker, queue, 2, priority=priority)
+    running = await take(broker, queue)
+    streams = broker.keys.of(queue).ready
+    for one in running:
+        stream = streams[one.priority_index - 1]
+        await broker.client.xclaim(stream, "workers", "w1", 0, [one.entry], idle=HOUR_MS, justid=True)
+    progress = {one.id: Progress(float(at)) for at, one in enumerate(running)}
+    leases = [lease(one, msgspec.msgpack.encode(progress[one.id])) for one in running]
+    assert await broker.store.renew(queue, consumer="w1", leases=leases) == [LeaseCode.RENEWED] * 6
+    for stream in streams:
+        rows = await broker.client.xpending_range(stream, "workers", min="-", max="+", count=10)
+        assert [row["time_since_delivered"] < HOUR_MS for row in rows] == [True, True]
+        assert [row["times_delivered"] for row in rows] == [1, 1]
+    assert {one.id: (await job_of(broker, queue, one.id)).progress for one in running} == progress
+
+
 async def test_renew_notes_progress(broker: Broker, queue: Queue) -> None:
     """Progress travels with the lease, and an empty one keeps the last."""
     running = await seed_running(broker, queue)

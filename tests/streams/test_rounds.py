@@ -39,7 +39,7 @@ async def test_nothing_is_done_where_there_is_no_queue() -> None:
 
 
 async def test_the_first_error_is_raised_when_all_others_are_done() -> None:
-    """One bad queue, or one node of a cluster that is away, keeps nobody waiting."""
+    """One bad queue, or one node of a cluster that is away, keeps no other waiting."""
     done: list[Queue] = []
 
     async def action(queue: Queue) -> None:
@@ -57,7 +57,7 @@ async def test_the_first_error_is_raised_when_all_others_are_done() -> None:
 
 
 async def test_without_redis_nothing_more_is_begun_and_nothing_cut_off() -> None:
-    """There is no point in going on; but what was sent may be answered, and somebody has to read it."""
+    """There is no point in going on; but what was sent may be answered, and its answer has to be read."""
     begun: list[Queue] = []
     ended: list[Queue] = []
     all_begun, gate = anyio.Event(), anyio.Event()
@@ -94,7 +94,7 @@ async def test_without_redis_nothing_more_is_begun_and_nothing_cut_off() -> None
 
 
 async def test_a_defect_comes_out_as_itself() -> None:
-    """Whoever logs it should not have to unpack a group."""
+    """A log line should not have to unpack a group."""
 
     async def action(queue: Queue) -> None:
         raise KeyError(queue.type)

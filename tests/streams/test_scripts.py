@@ -2,16 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from importlib.resources import files
 from typing import Any
 
 import pytest
-from streams.script_reader import per_job_loop, read_header, source, used_keys
+from streams.script_reader import PARTS, parts_used, per_job_loop, read_header, source, used_keys
 from streams.seeds import TTL_MS, lease, new_job, seed, seed_dead, seed_running
 
 from millstream_contracts import Queue, Succeeded
 from millstream_streams import ActionCode, Broker, Commit, CommitCode, EnqueueCode, JobStore, LeaseCode, Registry
 from millstream_streams.store import job_store
-from millstream_streams.store.scripting import FLEET, load_script, run_script, script_names
+from millstream_streams.store.scripting import FLEET, load_script, parts_of, run_script, script_names
 
 CODES: dict[str, type[IntEnum]] = {
     "enqueue": EnqueueCode,
@@ -37,11 +38,31 @@ def test_every_script_has_a_method_of_its_name_and_the_other_way_round() -> None
 @every_script
 def test_header_says_who_calls_what_and_whether_twice_is_once(name: str) -> None:
     """Every header has the same parts, in the same order."""
-    parts = ["-- Caller", "-- Idempotent", "-- KEYS", "-- Returns"]
-    places = [read_header(name).text.find(part) for part in parts]
+    header = read_header(name).text
+    places = [header.find(word) for word in ("-- Caller", "-- Idempotent", "-- Needs", "-- KEYS", "-- Returns")]
     assert -1 not in places
     assert places == sorted(places)
-    assert load_script(name).header.startswith("-- ")
+    assert all(line.startswith("--") for line in header.splitlines())
+
+
+@every_script
+def test_header_names_the_parts_that_the_script_uses(name: str) -> None:
+    """A part that is not named would be missing when the script runs; one that is not used is sent for nothing."""
+    assert parts_of(source(name)) == [part for part in PARTS if part in parts_used(name)]
+
+
+@every_script
+def test_a_script_carries_its_parts_and_nothing_else(name: str) -> None:
+    """The text that Redis gets is that of the parts in their order, and then the script's own."""
+    assert load_script(name).text == "\n".join([*(source(f"_{part}") for part in parts_of(source(name))), source(name)])
+
+
+def test_parts_are_those_that_are_known_and_use_only_those_before_them() -> None:
+    """The order of the parts is one for all scripts."""
+    files_of_parts = {path.name for path in (files("millstream_streams") / "scripts").iterdir() if path.name[0] == "_"}
+    assert files_of_parts == {f"_{part}.lua" for part in PARTS}
+    for at, part in enumerate(PARTS):
+        assert parts_used(f"_{part}") <= set(PARTS[:at]), part
 
 
 @every_script
@@ -86,12 +107,12 @@ def test_callers_know_no_code_that_no_script_returns(codes: type[IntEnum]) -> No
 
 def test_scripts_have_no_shebang() -> None:
     """With one, Redis refuses the whole script at maxmemory, and 6.2 cannot read it."""
-    assert not [name for name in [*ALL, "_queue", f"{FLEET}_fleet"] if source(name).startswith("#!")]
+    assert not [name for name in [*ALL, *(f"_{part}" for part in PARTS)] if source(name).startswith("#!")]
 
 
 def test_scripts_call_no_command_that_redis_6_2_lacks() -> None:
     """The floor is 6.2: what came later is an optimisation for elsewhere."""
-    for name in [*ALL, "_queue", f"{FLEET}_fleet"]:
+    for name in [*ALL, *(f"_{part}" for part in PARTS)]:
         for word in ("XACKDEL", "XDELEX", "KEEPREF", "WAITAOF", "XNACK", "IDMP", "HPEXPIRE", "GETEX"):
             assert word not in source(name), f"{word} in {name}"
 
@@ -120,8 +141,8 @@ async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, m
         "hand_back": (
             lambda: broker.store.hand_back(queue, worker="w1", deliveries=[returned]), 1,
         ),
-        "set_apart": (
-            lambda: broker.store.set_apart(queue, [(running.id, running.token)] * 2, waits=True), 2,
+        "mark_isolated": (
+            lambda: broker.store.mark_isolated(queue, [(running.id, running.token)] * 2, waits=True), 2,
         ),
         "cancel": (lambda: broker.store.cancel(queue, [waiting]), 1),
         "redrive": (lambda: broker.store.redrive(queue, [dead]), 1),

@@ -69,7 +69,7 @@ async def crash(broker: Broker, queue: Queue, delivery: Delivery) -> None:
 
 async def wait_alone(broker: Broker, queue: Queue, delivery: Delivery) -> None:
     """Vanish while the job waits to run alone: no crash is charged."""
-    await broker.store.set_apart(queue, [(delivery.id, delivery.token)], waits=True)
+    await broker.store.mark_isolated(queue, [(delivery.id, delivery.token)], waits=True)
     assert await recover_all(broker, queue) == [delivery.id]
 
 

@@ -18,7 +18,7 @@ def test_an_exception_names_a_test_that_exists(name: str) -> None:
 
 
 def test_what_is_no_exception_runs_everywhere(pytestconfig: pytest.Config) -> None:
-    """Whoever writes a new test need not think of servers."""
+    """The author of a new test need not think of servers."""
     servers = pytestconfig.stash[SERVERS]
     assert servers_of("streams.test_new", "test_it", servers) == list(servers.every.values())
     assert servers_of("streams.test_mutations", "test_it", servers) == [servers.default]

@@ -83,7 +83,7 @@ class Transitions(Ground):
     @precondition(lambda self: self.deliveries)
     @rule(at=pick, which=any_kind, by=st.sampled_from([None, *WORKERS]))
     def renew(self, at: int, which: str, by: str | None) -> None:
-        """Renew a lease, held or lost, by whoever has it or by another."""
+        """Renew a lease, held or lost, by the worker that has it or by another."""
         worker, one = self.one_of_the_deliveries(at, which)
         (code,) = self.do(self.broker.store.renew(QUEUE, consumer=by or worker, leases=[lease(one)]))
         job = self.model[one.id]
@@ -120,10 +120,10 @@ class Transitions(Ground):
 
     @precondition(lambda self: self.deliveries)
     @rule(at=pick, which=any_kind, waits=st.booleans())
-    def set_apart(self, at: int, which: str, waits: bool) -> None:
-        """Note that a delivery waits to run alone, or no longer: only whoever has the job may."""
+    def mark_isolated(self, at: int, which: str, waits: bool) -> None:
+        """Note that a delivery waits to run alone, or no longer: only the worker that has the job may."""
         _, one = self.one_of_the_deliveries(at, which)
-        (noted,) = self.do(self.broker.store.set_apart(QUEUE, [(one.id, one.token)], waits=waits))
+        (noted,) = self.do(self.broker.store.mark_isolated(QUEUE, [(one.id, one.token)], waits=waits))
         job = self.model[one.id]
         assert noted == (job.token == one.token)
         if noted:

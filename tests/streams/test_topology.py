@@ -207,7 +207,7 @@ async def test_sentinels_too_few_for_a_failover_are_told(trio: SentinelTrio) -> 
 
 
 async def test_a_replica_of_a_single_server_that_evicts_is_an_objection(pair: tuple[Node, Node]) -> None:
-    """Behind one address as well, somebody will promote it."""
+    """Behind one address as well, an operator will promote it."""
     primary, replica = pair
     await refused_for(primary.url, replica)
     replica.freeze()

@@ -1,6 +1,7 @@
 """Connections that are taken in turn: whatever becomes of those who wait, the others get theirs."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -14,7 +15,7 @@ from millstream_cli.redis_finder import RedisBinary
 from millstream_streams import StoreBusyError, parse_redis_url
 from millstream_streams.connection import turns
 from millstream_streams.connection.connections import close, connect
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 
 POOLED = 4
 CALLS = 200
@@ -89,10 +90,61 @@ async def test_a_call_that_waits_too_long_says_that_the_connections_are_in_use(
         await wait_used_up(client)
         monkeypatch.setattr(turns, "WAIT_FOR_TURN_S", 0.05)
         with pytest.raises(StoreBusyError, match="all 4 connections to Redis are in use"):
-            await attempt(lambda: client.get("b"))
+            await translating(lambda: client.get("b"))
         tasks.cancel_scope.cancel()
     link.heal()
     assert await client.get("b") is None
+
+
+async def test_a_connection_is_taken_back_while_its_caller_is_cancelled(client: Any) -> None:
+    """A cancelled caller is cancelled at each wait, also at that for the end of a connection that it gives back."""
+    pool = client.connection_pool
+    connection = await pool.get_connection()
+    connection.mark_for_reconnect()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await pool.release(connection)
+    assert not pool._in_use_connections
+    assert pool._available_connections == [connection]
+
+
+async def test_a_connection_that_is_lost_and_cannot_be_made_again_gives_its_turn_back_once(
+    client: Any, link: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given back twice, it would let more calls ahead than there are connections."""
+    async with anyio.create_task_group() as tasks:
+        for _ in range(POOLED):
+            tasks.start_soon(client.get, "a")
+    link.refuse()
+    link.cut()
+    for _ in range(3 * POOLED):
+        with pytest.raises(ConnectionError):
+            await _plainly(client)
+    link.heal()
+
+    async def answers() -> bool:
+        with suppress(ConnectionError):
+            return await _plainly(client) is None
+        return False
+
+    for _ in range(POOLED):
+        await wait_until(answers, "Redis answers again")
+    link.swallow()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(POOLED):
+            tasks.start_soon(_stubbornly, client)
+        await wait_used_up(client)
+        monkeypatch.setattr(turns, "WAIT_FOR_TURN_S", 0.05)
+        with pytest.raises(StoreBusyError, match="all 4 connections to Redis are in use"):
+            await translating(lambda: client.get("b"))
+        tasks.cancel_scope.cancel()
+
+
+async def _stubbornly(client: Any) -> None:
+    """Call until a call is under way: a connection that was cut may show so only when it is written to."""
+    while True:
+        with suppress(ConnectionError):
+            await _plainly(client)
 
 
 async def test_a_connection_that_cannot_be_made_gives_its_turn_back(free_tcp_port: int) -> None:

@@ -1,11 +1,11 @@
-"""watch.lua: whoever waits for a job's end is told, once it has settled."""
+"""watch.lua: a client that waits for a job's end is told, once it has settled."""
 
 import anyio
 import pytest
 from streams.seeds import FAR_MS, commit, everything, new_job, recover_all, seed, seed_dead, seed_running, take
 from waiting import wait_until
 
-from millstream_contracts import Queue
+from millstream_contracts import JobState, Queue
 from millstream_streams import ActionCode, Broker
 
 
@@ -30,6 +30,16 @@ async def test_watch_says_when_the_job_has_settled(broker: Broker, queue: Queue)
         assert await broker.store.watch(queue, job_id) is ActionCode.DONE_BEFORE
 
 
+@pytest.mark.parametrize("state", sorted(JobState))
+async def test_watch_knows_every_settled_state(broker: Broker, torn_queue: Queue, state: JobState) -> None:
+    """To wait for a job that has settled would be to wait for ever."""
+    (job_id,) = await seed(broker, torn_queue)
+    await broker.client.hset(broker.keys.of(torn_queue).job(job_id), "state", state)
+    wanted = ActionCode.DONE_BEFORE if state.is_settled else ActionCode.DONE
+    assert await broker.store.watch(torn_queue, job_id) is wanted
+    await broker.client.delete(broker.keys.of(torn_queue).job(job_id))
+
+
 async def test_watch_makes_no_job(broker: Broker, queue: Queue) -> None:
     """An unknown id is answered, and nothing is stored under it."""
     unknown = new_job(queue).id
@@ -38,7 +48,7 @@ async def test_watch_makes_no_job(broker: Broker, queue: Queue) -> None:
 
 
 async def test_settled_hints_come_for_watched_jobs_only(broker: Broker, queue: Queue) -> None:
-    """Each way to settle hints once at whoever watches, and jobs that nobody watches cost nothing."""
+    """Each way to settle gives one hint for a watched job, and none for any other."""
     hints: list[str] = []
     gaps: list[int] = []
     async with anyio.create_task_group() as tasks:

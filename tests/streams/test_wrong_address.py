@@ -225,7 +225,7 @@ async def test_one_sentinel_that_answers_is_enough(topology: Callable[[str], Red
 
 @pytest.fixture
 def silent_ports() -> Iterator[list[int]]:
-    """Yield ports that are of HTTP and of nobody's."""
+    """Yield a port that speaks HTTP and one on which nothing listens."""
     with ExitStack() as stack:
         yield [stack.enter_context(speaker(HTTP)), stack.enter_context(speaker(b""))]
 

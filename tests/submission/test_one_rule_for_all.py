@@ -159,7 +159,7 @@ async def test_queue_is_known_before_a_job_is_in_it(
 ) -> None:
     """The other services look after a queue before its first job can be lost in it."""
     known: list[list[Queue]] = []
-    for store in (broker.store, ingest.parts.broker.store):
+    for store in (broker.store, ingest.services.broker.store):
         monkeypatch.setattr(store, "enqueue", _noting(store.enqueue, broker, known))
     assert await submit(content_of({}))
     assert known == [[Queue(DEFAULT_TENANT, JobType("a"))]]
@@ -179,7 +179,7 @@ async def test_queue_that_could_not_be_made_known_is_made_known_by_the_next_subm
     """A failed registration is tried again, and nothing is stored without one."""
     queue = Queue(DEFAULT_TENANT, JobType("a"))
     with monkeypatch.context() as patch:
-        for registry in (broker.registry, ingest.parts.broker.registry):
+        for registry in (broker.registry, ingest.services.broker.registry):
             patch.setattr(registry, "add_queues", _away)
         assert not await submit(content_of({}))
     assert sum((await broker.store.measure(queue)).queued) == 0
@@ -253,7 +253,7 @@ async def test_bytes_are_a_payload_of_both(ingest: Ingest, submitter: ChildSubmi
 
 
 async def test_one_bad_child_of_many_keeps_all_from_being_stored(submitter: ChildSubmitter, broker: Broker) -> None:
-    """A handler that is told so need not find out which of them run."""
+    """Many children are stored all or none, so a handler need not find out which of them run."""
     contents = [(f"/{n}", content_of({"payload": math.nan if n == 150 else n})) for n in range(200)]
     with pytest.raises(InvalidChildError) as caught:
         await submitter.submit(TraceContext(""), contents)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
 
 from millstream_telemetry import (
     DispatcherMetrics,
@@ -53,11 +52,13 @@ def test_metric_groups_make_all_metrics_and_no_others():
         group(registry)
     DutyMetrics(registry, "reaper")
 
-    made = {name: metric for name, metric in registry._made.items() if isinstance(metric, MetricWrapperBase)}
-
-    assert set(made) == {spec.name for spec in names.METRICS}
-    for spec in names.METRICS:
-        assert (made[spec.name]._type, made[spec.name]._labelnames) == (spec.kind, spec.labels)
+    assert set(registry.made) == set(names.METRICS)
+    for spec, metric in registry.made.items():
+        if spec.labels:
+            metric.labels(*("x" for _ in spec.labels))
+        (family,) = metric.collect()
+        assert family.type == spec.kind
+        assert {tuple(name for name in sample.labels if name != "le") for sample in family.samples} == {spec.labels}
 
 
 def test_metric_names_carry_the_prefix_and_a_unit_or_total():

@@ -27,12 +27,12 @@ class Cluster:
         return "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in self.nodes)
 
     def node_of(self, slot: int | str | bytes) -> Node:
-        """Return who serves a slot, by the word of the cluster. Raises: LookupError, when nobody does."""
+        """Return the node that serves a slot, by the word of the cluster. Raises: LookupError, when none does."""
         number = _slot(slot)
         for row in self._living().ask("CLUSTER SLOTS"):
             if row[0] <= number <= row[1]:
                 return self._by_port(row[2][1])
-        raise LookupError(f"nobody serves slot {number}")
+        raise LookupError(f"no node serves slot {number}")
 
     def others(self, node: Node) -> list[Node]:
         """Return the other two."""

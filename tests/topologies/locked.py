@@ -27,7 +27,7 @@ _SILENT_MS = 30_000
 
 
 class Keys(Struct, frozen=True):
-    """Who trusts whom."""
+    """The keys of each side, and the authorities that they trust."""
 
     authority: Authority
     server: Pair

@@ -45,7 +45,7 @@ def find_postgres() -> PostgresPrograms | None:
 
 
 class LocalPostgres:
-    """A running server; it trusts whoever asks on loopback."""
+    """A running server; it trusts every client on loopback."""
 
     def __init__(self, programs: PostgresPrograms, folder: Path, options: Mapping[str, str]) -> None:
         self._programs = programs

@@ -35,7 +35,7 @@ class SentinelTrio:
 
     @property
     def primary(self) -> Node:
-        """Return whom the Sentinels call the primary, whether it lives or not. Raises: redis.RedisError."""
+        """Return what the Sentinels call the primary, whether it lives or not. Raises: redis.RedisError."""
         _, port = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(node for node in self.servers if node.port == int(port))
 

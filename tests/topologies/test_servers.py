@@ -72,7 +72,7 @@ def test_a_server_of_another_version_runs_and_the_wanted_one_is_missing(only) ->
 
 @pytest.mark.parametrize("version", ["", "6.0.16"])
 def test_a_server_that_is_absent_or_too_old_is_missing_with_a_hint(only, version: str) -> None:
-    """Whoever reads it knows what to do."""
+    """The report says what to do about it."""
     only(Source("redis-7.0", "redis-server", hint="install it"), version)
     found, (gap,) = find_servers()
     assert found == {}

@@ -183,7 +183,7 @@ async def test_a_waiting_job_whose_note_redis_does_not_take_is_handed_back_and_d
     async def refuse(*_: object, **__: object) -> None:
         raise StoreUnavailableError("away")
 
-    monkeypatch.setattr(JobStore, "set_apart", refuse)
+    monkeypatch.setattr(JobStore, "mark_isolated", refuse)
     await floor.submit("gate", "neighbour")
     await floor.hire(bench.app)
     await wait_until(lambda: bench.runs("neighbour"), "its neighbour runs")

@@ -1,4 +1,4 @@
-"""What decoding bytes that somebody else wrote may raise."""
+"""What decoding bytes that another program wrote may raise."""
 
 import msgspec
 

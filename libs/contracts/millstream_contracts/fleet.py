@@ -47,4 +47,4 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     """When Redis took its last heartbeat, by the clock of Redis."""
     version: str = ""
     state: str = "active"
-    """`active`, or `draining` once it was told to stop."""
+    """`active`, or `draining` after an order to stop."""

@@ -74,7 +74,7 @@ def new_job_id(queue: Queue, at_ms: int | None = None) -> JobId:
 
 
 def _draw() -> str:
-    """Draw the random digits of many ids. Returns: those of one, which nobody else has."""
+    """Draw the random digits of many ids at once. Returns: those of one, given out once."""
     block = os.urandom(_ENTROPY_BYTES * _DRAWN_AT_ONCE)
     digits = block.translate(_DIGITS).decode()
     first, *others = [

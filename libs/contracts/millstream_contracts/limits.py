@@ -21,7 +21,7 @@ MAX_DELAY_S = 10 * 366 * 86_400.0
 """Ten years: far enough for any plan, near enough that a millisecond mistaken for a second is refused."""
 MAX_TIMEOUT_S = 7 * 86_400.0
 MIN_RESULT_TTL_S = 10.0
-"""So that those who wait for a job, and a commit whose answer was lost, still find it."""
+"""A client that waits for a job, and a commit whose answer was lost, still find it."""
 MAX_WAIT_S = 30.0
 MAX_PAGE = 500
 MAX_RESULT_BYTES = 256 << 10

@@ -12,7 +12,7 @@ from millstream_contracts.policy import BackoffOptions, Seconds
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
-"""Far below what overflows. Whether a time is too far away depends on a clock, and is for whoever accepts it."""
+"""Far below what overflows. Whether a time is too far away depends on a clock, which the receiver has."""
 
 TagKey = Annotated[str, Meta(min_length=1, max_length=limits.MAX_TAG_CHARS)]
 TagValue = Annotated[str, Meta(max_length=limits.MAX_TAG_CHARS)]
@@ -35,7 +35,7 @@ class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_u
     tags: Annotated[dict[TagKey, TagValue], Meta(max_length=limits.MAX_TAGS)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse moments that nobody can mean. Raises: ValueError, which msgspec turns into a ValidationError."""
+        """Refuse moments that no client can mean. Raises: ValueError, which msgspec turns into a ValidationError."""
         if self.run_at is None and self.expires_at is None:
             return
         for name in ("run_at", "expires_at"):

@@ -1,4 +1,4 @@
-"""Finding what somebody probably meant."""
+"""Finds what a user probably meant."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

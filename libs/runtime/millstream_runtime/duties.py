@@ -76,13 +76,14 @@ class DutyRunner:
         needs: Mapping[str, type[Exception]] = {},
         checks: Sequence[Callable[[], HealthCheck]] = (),
         last_pass_s: float = LAST_PASS_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._needs = needs
         """What duties cannot do without, and the error by which they say that it is missing."""
         self._checks = checks
         """What else tells whether they can do their work. Called by any thread."""
         self._last_pass_s = last_pass_s
-        self._keepers = [DutyKeeper(duty, metrics, retry) for duty in duties]
+        self._keepers = [DutyKeeper(duty, metrics, retry, clock) for duty in duties]
 
     async def run(self, stop: anyio.Event) -> None:
         """Run until `stop` is set. A pass that is under way is finished, or cut off after `last_pass_s`."""
@@ -115,9 +116,11 @@ class DutyRunner:
 class DutyKeeper:
     """Runs one duty."""
 
-    def __init__(self, duty: Duty, metrics: DutyMetrics, retry: Backoff) -> None:
+    def __init__(
+        self, duty: Duty, metrics: DutyMetrics, retry: Backoff, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.name = duty.name
-        self.pulse = Pulse(duty.name, max(_LIVE_LEAST_S, _LIVE_INTERVALS * duty.interval_s))
+        self.pulse = Pulse(duty.name, max(_LIVE_LEAST_S, _LIVE_INTERVALS * duty.interval_s), clock)
         self.wake: Wake = getattr(duty, "wake", None) or Wake()
         self.ended = anyio.Event()
         """Set when it runs no more."""

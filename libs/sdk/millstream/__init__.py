@@ -5,7 +5,7 @@ users import is here; `millstream.handlers` has the built-in handlers.
 """
 
 from millstream.app import App
-from millstream.client import Client, JobHandle
+from millstream.client import Client, JobHandle, NewJob, SubmitOptions, SyncClient, SyncJobHandle
 from millstream.context import Context
 from millstream.errors import (
     ApiError,
@@ -19,9 +19,7 @@ from millstream.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from millstream.new_job import NewJob, SubmitOptions
 from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze
-from millstream.sync_client import SyncClient, SyncJobHandle
 
 __all__ = [
     "ApiError",

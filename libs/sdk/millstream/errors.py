@@ -70,5 +70,5 @@ def describe(problem: Problem) -> str:
     """Return a problem as one line of text."""
     fields = "; ".join(f"{error.pointer} {error.detail}" for error in problem.errors)
     said = ": ".join(part for part in (problem.title, problem.detail, fields) if part)
-    # Whoever answered may not be a Millstream, and this ends on terminals.
+    # The text may come from another server than Millstream, and is shown on terminals.
     return "".join(character if character.isprintable() else "\ufffd" for character in said)

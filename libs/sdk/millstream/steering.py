@@ -1,4 +1,4 @@
-"""What a handler raises to say what should become of its job. Any other exception is a failed attempt."""
+"""Exceptions by which a handler decides what happens to its job. Any other exception is a failed attempt."""
 
 import msgspec
 from msgspec import Struct
@@ -6,12 +6,12 @@ from msgspec import Struct
 from millstream_contracts import DEFAULT_MAX_ATTEMPTS, Backoff
 
 
-class Steering(Exception):  # noqa: N818 - these are wishes, not errors
-    """A handler's wish for its job."""
+class Steering(Exception):  # noqa: N818 - these are requests, not errors
+    """A handler's request for its job."""
 
 
 class RetryAfter(Steering):
-    """This attempt failed; the next is due in `delay_s`. Made by `Retry.after(seconds)`."""
+    """The attempt failed, and the next one is due in `delay_s`. Made by `Retry.after(seconds)`."""
 
     def __init__(self, delay_s: float) -> None:
         super().__init__(f"retry after {delay_s:g} s")
@@ -19,7 +19,7 @@ class RetryAfter(Steering):
 
 
 class Snooze(Steering):
-    """Try again in `delay_s`; this costs no attempt."""
+    """Run the job again in `delay_s`. This costs no attempt."""
 
     def __init__(self, delay_s: float) -> None:
         super().__init__(f"snooze for {delay_s:g} s")
@@ -27,7 +27,7 @@ class Snooze(Steering):
 
 
 class Discard(Steering):
-    """No more attempts, and nobody needs to look: the job ends as cancelled."""
+    """End the job as cancelled, without further attempts. It needs no attention."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class Discard(Steering):
 
 
 class Dead(Steering):
-    """No other attempt would help, and somebody should look: the job goes to the dead letters."""
+    """Send the job to the dead letters, without further attempts. It needs attention."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ class Dead(Steering):
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """When a failed job is tried again: `@app.job(..., retry=Retry(max_attempts=3))`.
+    """How often and when a failed job runs again: `@app.job(..., retry=Retry(max_attempts=3))`.
 
     The delay before the next attempt is drawn between zero and a bound: `base` seconds, growing by
     `backoff`, never above `cap`. Without `jitter` it is that bound.
@@ -58,11 +58,11 @@ class Retry(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def after(delay_s: float) -> RetryAfter:
-        """Return what to raise to have this attempt count as failed and the next one come in `delay_s`."""
+        """Return an exception to raise: the attempt counts as failed, and the next one is due in `delay_s`."""
         return RetryAfter(delay_s)
 
     def to_backoff(self) -> Backoff:
-        """Return the delays as the contract between services has them. Raises: msgspec.ValidationError."""
+        """Return the delays as a contract type. Raises: msgspec.ValidationError."""
         return msgspec.convert(
             {"kind": self.backoff, "base_s": self.base, "cap_s": self.cap, "jitter": self.jitter}, Backoff
         )

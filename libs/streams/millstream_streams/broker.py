@@ -18,7 +18,7 @@ from millstream_streams.connection.connections import (
     pipelined,
     pipelined_commands,
 )
-from millstream_streams.connection.faults import RedisObserver, attempt, backoff_s, not_connected, of_failure
+from millstream_streams.connection.faults import RedisObserver, backoff_s, not_connected, of_failure, translating
 from millstream_streams.connection.refusals import Refusal, RightKind
 from millstream_streams.errors import (
     MissingRightError,
@@ -59,11 +59,11 @@ class Broker(Struct, frozen=True):
     """For this package's own tests and `doctor`; services go through the parts above."""
 
     def reader(self) -> ReadyReader:
-        """Return a new blocking reader; whoever asks for it closes it."""
+        """Return a new blocking reader, which the caller closes."""
         return ReadyReader(self.address, self.keys, self.client)
 
     def feed(self, *, group: str, consumer: str) -> EventFeed:
-        """Return a consumer of the events of all queues; whoever asks for it closes it. See :class:`EventFeed`."""
+        """Return a consumer of the events of all queues, which the caller closes. See :class:`EventFeed`."""
         return EventFeed(self.address, self.keys, self.client, group=group, consumer=consumer)
 
     async def listen_due(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
@@ -73,7 +73,7 @@ class Broker(Struct, frozen=True):
             try:
                 queue = Queue.from_tag(tag)
             except ValueError:
-                return  # anybody may publish; what is no tag is no hint
+                return  # any client may publish; what is no tag is no hint
             on_hint(queue)
 
         await listen(self.address, [self.keys.hint_due], read, on_gap)
@@ -91,7 +91,7 @@ class Broker(Struct, frozen=True):
         asked_at = self.clock.asking()
         # On a cluster any node answers, and one that is away is no reason for its caller to fail.
         with suppress(StoreUnavailableError), anyio.move_on_after(CLOCK_WITHIN_S):
-            seconds, microseconds = await attempt(self.client.time)
+            seconds, microseconds = await translating(self.client.time)
             self.clock.heard(seconds + microseconds / 1e6, asked_at, step_s=0.0)
 
     async def ping(self) -> None:

@@ -4,6 +4,7 @@ from millstream_submission.admission import Admission, UnknownTypes
 from millstream_submission.building import BuiltJob, build_job, stored_job
 from millstream_submission.decoding import JSON, MSGPACK, Codec, Decoded, decode_submission
 from millstream_submission.errors import (
+    BacklogFullError,
     InvalidError,
     MalformedError,
     SubmissionError,
@@ -13,7 +14,9 @@ from millstream_submission.errors import (
     too_large,
 )
 from millstream_submission.field_errors import MAX_QUOTED_CHARS, TOO_DEEP, decode
+from millstream_submission.group_commit import GroupCommitter
 from millstream_submission.known_queues import KnownQueues
+from millstream_submission.storing import store_jobs
 from millstream_submission.type_catalogue import KnownType, KnownTypes, TypeCatalogue
 
 __all__ = [
@@ -22,9 +25,11 @@ __all__ = [
     "MSGPACK",
     "TOO_DEEP",
     "Admission",
+    "BacklogFullError",
     "BuiltJob",
     "Codec",
     "Decoded",
+    "GroupCommitter",
     "InvalidError",
     "KnownQueues",
     "KnownType",
@@ -39,6 +44,7 @@ __all__ = [
     "decode_submission",
     "invalid",
     "malformed",
+    "store_jobs",
     "stored_job",
     "too_large",
 ]

@@ -26,7 +26,7 @@ class Admission:
         job_type = JobType(decoded.submission.type)
         found = known.get(job_type)
         if found is None:
-            # Before the first worker has come nobody can say which types there will be.
+            # Before the first worker has registered it is unknown which types there will be.
             if known and self._refuses_unknown:
                 raise _unknown_type(job_type, known, prefix)
             return _DEFAULT_POLICY

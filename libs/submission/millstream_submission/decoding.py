@@ -24,7 +24,7 @@ class Decoded(Struct, frozen=True):
     payload: bytes
     """One MessagePack value: what is stored."""
     value: Any
-    """What the payload says, so that nobody has to decode it again."""
+    """What the payload says; it is decoded once."""
 
 
 class Codec(Struct, frozen=True):

@@ -4,6 +4,8 @@ SubmissionError          a job may not be submitted; carries the fields at fault
 ├── MalformedError       its bytes cannot be decoded
 ├── TooLargeError        it, or its payload, has too many bytes
 └── InvalidError         it says something that may not be
+
+BacklogFullError         too many jobs wait to be stored already; carries their number
 """
 
 from collections.abc import Sequence
@@ -31,6 +33,14 @@ class TooLargeError(SubmissionError):
 
 class InvalidError(SubmissionError):
     """A submission says something that may not be."""
+
+
+class BacklogFullError(Exception):
+    """A submission comes while too many jobs wait to be stored."""
+
+    def __init__(self, waiting_jobs: int) -> None:
+        super().__init__(f"{waiting_jobs} jobs wait to be stored")
+        self.waiting_jobs = waiting_jobs
 
 
 def malformed(error: Exception, prefix: str) -> MalformedError:

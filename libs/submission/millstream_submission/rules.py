@@ -47,6 +47,4 @@ def _offset_s(at: datetime | None, in_s: float | None, now_s: float) -> float | 
 
 def delay_s(submission: Submission, now_s: float) -> float:
     """Return in how many seconds a job shall run at the earliest; 0 or less for at once."""
-    if submission.run_at is not None:
-        return submission.run_at.timestamp() - now_s
-    return submission.delay_s or 0.0
+    return _offset_s(submission.run_at, submission.delay_s, now_s) or 0.0

@@ -18,12 +18,18 @@ def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App:
 
 
 def _builtin(settings: WorkerSettings) -> App:
-    reports = ReportSettings(folder=str(settings.reports_folder))
+    app = builtin_app(handler_settings(settings))
     if settings.smtp_host is None:
         # Without a server the handler could only fail: another worker may have one.
-        app = builtin_app(HandlerSettings(reports=reports))
         del app.handlers["email.send"]
-        return app
+    return app
+
+
+def handler_settings(settings: WorkerSettings) -> HandlerSettings:
+    """Return what the built-in handlers are told."""
+    reports = ReportSettings(folder=str(settings.reports_folder))
+    if settings.smtp_host is None:
+        return HandlerSettings(reports=reports)
     smtp = SmtpSettings(
         host=settings.smtp_host,
         port=settings.smtp_port,
@@ -31,4 +37,4 @@ def _builtin(settings: WorkerSettings) -> App:
         username=settings.smtp_username,
         password=settings.smtp_password.reveal() if settings.smtp_password else None,
     )
-    return builtin_app(HandlerSettings(smtp=smtp, reports=reports))
+    return HandlerSettings(smtp=smtp, reports=reports)

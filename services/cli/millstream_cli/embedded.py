@@ -7,7 +7,8 @@ that started it, even when that is killed.
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -87,10 +88,25 @@ class EmbeddedRedis:
         self.close()
 
 
-def start_embedded_redis(folder: Path, port: int | None = None, *, binary: RedisBinary | None = None) -> EmbeddedRedis:
+def pick_port() -> int:
+    """Return a port that is free at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def start_embedded_redis(
+    folder: Path,
+    port: int | None = None,
+    *,
+    binary: RedisBinary | None = None,
+    pick_port: Callable[[], int] = pick_port,
+) -> EmbeddedRedis:
     """Start a server on this data folder and return once it answers, its data loaded.
 
-    Without a port it takes a free one. Its log is `redis.log` in the folder.
+    Without a port it takes one that `pick_port` returns, and the next when that was taken meanwhile. Its log is
+    `redis.log` in the folder.
 
     Raises: NoRedisError; RedisStartError, with the end of the server's log; FolderInUseError; PortInUseError.
     """
@@ -99,21 +115,19 @@ def start_embedded_redis(folder: Path, port: int | None = None, *, binary: Redis
         folder = folder.resolve()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # payloads are nobody else's business
         with lock_folder(folder) as lock:
-            return _start_on_port(chosen, folder, port, lock)
+            if port is None:
+                return _start_on_free_port(chosen, folder, pick_port, lock)
+            return _start(chosen, folder, port, lock)
     except OSError as error:
         raise RedisStartError(f"cannot keep Redis data in {folder}: {error.strerror}") from error
 
 
-def _start_on_port(binary: RedisBinary, folder: Path, port: int | None, lock: int) -> EmbeddedRedis:
-    if port is not None:
-        return _start(binary, folder, port, lock)
+def _start_on_free_port(binary: RedisBinary, folder: Path, pick: Callable[[], int], lock: int) -> EmbeddedRedis:
     # Port 0 means "do not listen" to Redis, so a free one is picked here, and may be taken before Redis has it.
     for _ in range(_PORT_TRIES - 1):
-        try:
-            return _start(binary, folder, _free_port(), lock)
-        except PortInUseError:
-            continue
-    return _start(binary, folder, _free_port(), lock)
+        with suppress(PortInUseError):
+            return _start(binary, folder, pick(), lock)
+    return _start(binary, folder, pick(), lock)
 
 
 def _start(binary: RedisBinary, folder: Path, port: int, lock: int) -> EmbeddedRedis:
@@ -181,13 +195,6 @@ def _log_end(log: Path, log_start: int) -> str:
         written.seek(log_start)
         lines = written.read().decode(errors="replace").strip().splitlines()
     return f"its log ({log}) ends:\n" + "\n".join(lines[-_LOG_LINES:])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

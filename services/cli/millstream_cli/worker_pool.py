@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 
 import anyio
 
@@ -15,17 +16,22 @@ LONGER_THAN_GRACE_S = 5.0
 
 async def run_worker_pool(settings: WorkerSettings) -> None:
     """Run the processes until told to stop; one that ends is started again. Raises: ChildEndedError."""
-    specs = [_spec(settings, index) for index in range(settings.processes)]
+    specs = pool_specs(settings, os.environ)
     printer = LinePrinter(sys.stderr, [spec.name for spec in specs])
     async with supervise(specs, printer, grace_s=settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S):
         await anyio.sleep_forever()
 
 
-def _spec(settings: WorkerSettings, index: int) -> ChildSpec:
+def pool_specs(settings: WorkerSettings, environ: Mapping[str, str]) -> list[ChildSpec]:
+    """Return the processes of a pool: each reads the settings of the pool, but for its number and its admin port."""
+    return [_spec(settings, environ, index) for index in range(settings.processes)]
+
+
+def _spec(settings: WorkerSettings, environ: Mapping[str, str], index: int) -> ChildSpec:
     types = [word for pattern in settings.types for word in ("--types", pattern)]
     argv = (sys.executable, "-P", "-m", "millstream_cli.main", "worker", *settings.apps, *types)
     options = ("--concurrency", str(settings.concurrency), "--processes", "1")
-    env = dict(os.environ)
+    env = dict(environ)
     if settings.admin_port:
         env["MILLSTREAM_ADMIN_PORT"] = str(settings.admin_port + index)
     return ChildSpec(name=f"worker-{index + 1}", argv=(*argv, *options), env=env)

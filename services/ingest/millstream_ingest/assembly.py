@@ -1,34 +1,47 @@
-"""What the routes work with: everything is made once, by `service.open_parts`, and handed in here."""
+"""Makes what the routes work with, once, and what runs behind them."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
 from msgspec import Struct
 
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
-from millstream_ingest.inspection.dead_letters import DeadDesk
+from millstream_ingest.inspection.dead_letters import DeadLetters
 from millstream_ingest.inspection.jobs import JobLister
-from millstream_ingest.inspection.queues import QueueSurveyor
+from millstream_ingest.inspection.queues import QueueStats
 from millstream_ingest.inspection.waiting import SettledWaiter
 from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.settings import IngestSettings
-from millstream_ingest.submission.batch import BatchIntake
-from millstream_ingest.submission.single import Intake
-from millstream_runtime import HealthReport
-from millstream_streams import Broker
-from millstream_submission import TypeCatalogue
-from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry
+from millstream_ingest.submission.batch import BatchSubmitter
+from millstream_ingest.submission.single import Submitter
+from millstream_runtime import HealthReport, unwrapped
+from millstream_streams import Broker, open_broker
+from millstream_submission import Admission, GroupCommitter, KnownQueues, TypeCatalogue
+from millstream_submission.group_commit import ANSWER_WITHIN_S
+from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
+
+MAX_CONNECTIONS = 16
+"""To Redis. Group commit needs a few; reads, waits and lists share the rest."""
+
+PATIENCE_S = 0.5
+"""For how long a call is repeated that Redis has refused or cut off: within a second a client shall know where it
+stands."""
 
 
-class Parts(Struct, frozen=True, kw_only=True):
-    """The working parts of one ingest process."""
+class Services(Struct, frozen=True, kw_only=True):
+    """What the routes of one ingest process work with."""
 
-    config: IngestSettings
+    settings: IngestSettings
     broker: Broker
     body_reader: BodyReader
-    intake: Intake
-    batches: BatchIntake
+    submitter: Submitter
+    batch_submitter: BatchSubmitter
+    committer: GroupCommitter
     lister: JobLister
-    dead: DeadDesk
-    surveyor: QueueSurveyor
+    dead_letters: DeadLetters
+    queue_stats: QueueStats
     catalogue: TypeCatalogue
     waiter: SettledWaiter
     watch: RedisWatch
@@ -37,3 +50,78 @@ class Parts(Struct, frozen=True, kw_only=True):
     metrics: IngestMetrics
     registry: MetricRegistry
     health: HealthReport
+
+
+@asynccontextmanager
+async def open_services(
+    settings: IngestSettings, *, tracer: JobTracer, registry: MetricRegistry | None = None
+) -> AsyncIterator[Services]:
+    """Open the services, and what runs behind them. Redis may be away; then every request is refused.
+
+    Raises: RedisTlsError, UnsuitableRedisError.
+    """
+    registry = registry or MetricRegistry()
+    metrics = IngestMetrics(registry)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(unwrapped())
+        broker = await stack.enter_async_context(
+            open_broker(
+                settings.redis,
+                namespace=settings.namespace,
+                patience_s=PATIENCE_S,
+                max_connections=MAX_CONNECTIONS,
+                answer_within_s=ANSWER_WITHIN_S,
+                observer=RedisMetrics(registry),
+            )
+        )
+        background = await stack.enter_async_context(anyio.create_task_group())
+        watch = RedisWatch(broker)
+        committer = GroupCommitter(
+            broker.store,
+            KnownQueues(broker.registry),
+            max_backlog_jobs=settings.max_backlog_jobs,
+            is_away=lambda: watch.is_away,
+            observe=metrics.observe_enqueue,
+        )
+        await stack.enter_async_context(committer)
+        services = _assemble(settings, broker, committer, watch, tracer, registry=registry, metrics=metrics)
+        await watch.look()
+        background.start_soon(watch.run)
+        background.start_soon(services.waiter.run)
+        # Before the broker is closed and after the last submission is stored.
+        stack.callback(background.cancel_scope.cancel)
+        yield services
+
+
+def _assemble(
+    settings: IngestSettings,
+    broker: Broker,
+    committer: GroupCommitter,
+    watch: RedisWatch,
+    tracer: JobTracer,
+    *,
+    registry: MetricRegistry,
+    metrics: IngestMetrics,
+) -> Services:
+    catalogue = TypeCatalogue(broker.registry, registry)
+    admission = Admission(settings.unknown_types)
+    lister, refusals, clock = JobLister(broker), RefusalLog(), broker.clock
+    return Services(
+        settings=settings,
+        broker=broker,
+        body_reader=BodyReader(settings.max_batch_body_bytes),
+        submitter=Submitter(catalogue, admission, tracer, committer, broker.views, metrics, clock=clock),
+        batch_submitter=BatchSubmitter(catalogue, admission, tracer, committer, metrics, refusals, clock=clock),
+        committer=committer,
+        lister=lister,
+        dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
+        queue_stats=QueueStats(broker, catalogue),
+        catalogue=catalogue,
+        waiter=SettledWaiter(broker),
+        watch=watch,
+        refusals=refusals,
+        tracer=tracer,
+        metrics=metrics,
+        registry=registry,
+        health=HealthReport("ingest", live=watch.live, ready=watch.ready),
+    )

@@ -5,9 +5,9 @@ from typing import NoReturn
 
 import anyio
 
-from millstream_ingest.deadline import Deadline
 from millstream_runtime import FailureLog, Health, HealthCheck, Pulse
 from millstream_streams import NEEDS, Broker, MissingRightError, StoreUnavailableError
+from millstream_submission.deadline import Deadline
 
 ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5

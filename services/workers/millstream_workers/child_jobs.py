@@ -1,15 +1,13 @@
 """Jobs that handlers submit: straight into Redis, under the rules of the API, in the trace of their parent."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct
 
 from millstream import MillstreamError, NewJob
-from millstream_contracts import FieldError, JobId, Queue, Tenant, limits
+from millstream_contracts import FieldError, JobId, Tenant
 from millstream_streams import JobStore
-from millstream_streams import NewJob as NewStoredJob
 from millstream_submission import (
     MSGPACK,
     Admission,
@@ -20,6 +18,7 @@ from millstream_submission import (
     TypeCatalogue,
     build_job,
     decode_submission,
+    store_jobs,
 )
 from millstream_telemetry import JobTracer, TraceContext, current_trace_context
 
@@ -74,14 +73,7 @@ class ChildSubmitter:
         """
         known = await self._catalogue.of(self._tenant)
         children = [await self._child(parent, content, known, pointer) for pointer, content in contents]
-        by_queue: defaultdict[Queue, list[NewStoredJob]] = defaultdict(list)
-        for child in children:
-            by_queue[child.queue].append(child.job)
-        await self._queues.make_known(by_queue)
-        for queue, jobs in by_queue.items():
-            for start in range(0, len(jobs), limits.MAX_SCRIPT_JOBS):
-                await self._store.enqueue(queue, jobs[start : start + limits.MAX_SCRIPT_JOBS])
-        return [ChildJob(child.job.id) for child in children]
+        return [ChildJob(job_id) for job_id in await store_jobs(self._store, self._queues, children)]
 
     async def _child(self, parent: TraceContext, content: bytes, known: KnownTypes, pointer: str) -> BuiltJob:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from ingest.serving import JSON, MSGPACK, packed, pointers, problem, running_ingest
+from ingest.serving import DOORS, JSON, MSGPACK, packed, pointers, problem, running_ingest
 
 from millstream_contracts import limits
 from millstream_ingest.http.problems import CATALOGUE
@@ -19,11 +19,11 @@ JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 pytestmark = pytest.mark.usefixtures("stores_nothing")
 
 
-@pytest.fixture(scope="module")
-async def ingest(redis_url):
-    """Yield one ingest for all tests here: none of them may leave anything that another could see."""
+@pytest.fixture(scope="module", params=DOORS)
+async def ingest(redis_url, request):
+    """Yield one ingest by each door for all tests here: none of them may leave anything that another could see."""
     config = IngestSettings(redis_url=redis_url, namespace=f"bad{secrets.token_hex(6)}", port=0)
-    async with running_ingest(config) as running:
+    async with running_ingest(config, door=request.param) as running:
         yield running
 
 
@@ -31,7 +31,7 @@ async def ingest(redis_url):
 async def stores_nothing(ingest):
     """Fail the test when anything was written."""
     yield
-    broker = ingest.parts.broker
+    broker = ingest.services.broker
     assert [key async for key in broker.client.scan_iter(match=f"{broker.keys.namespace}:*")] == []
 
 
@@ -354,7 +354,7 @@ async def test_id_of_no_job_is_not_found(ingest, job_id, method, action):
 
 @pytest.mark.parametrize("path", ["/v1/queues/nothing", "/v1/types/nothing", "/v1/queues/%ff", "/v1/types/{}"])
 async def test_unknown_name_is_not_found(ingest, path):
-    """A queue that never was, and a type that nobody handles."""
+    """A queue that never was, and a type that no worker handles, are not found."""
     problem(await ingest.http.get(path), 404, "not-found")
 
 
@@ -457,7 +457,7 @@ async def test_wrong_method_is_not_allowed_and_says_which_are(ingest, method, pa
 
 @pytest.mark.parametrize("slug", CATALOGUE)
 async def test_type_of_every_problem_leads_to_a_page(ingest, slug):
-    """Whoever meets a problem can read what it means."""
+    """The URL in `type` leads to a page that explains the problem."""
     response = await ingest.http.get(f"/problems/{slug}")
     assert response.status_code == 200
     assert slug in response.text

@@ -5,31 +5,25 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
-from litestar import Litestar, Request, Response
+from litestar import Litestar
 from litestar.testing import TestClient
 
 from millstream_ingest.api import docs_page
-from millstream_ingest.http.errors import IngestError
+from millstream_ingest.api.app import routed
+from millstream_ingest.http.refusal_log import RefusalLog
 
 ASSETS = Path(docs_page.__file__).with_name("assets")
-
-
-def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
-    """Answer a refusal by its status alone."""
-    assert isinstance(error, IngestError)
-    return Response("", status_code=error.status)
 
 
 @pytest.fixture
 def client() -> Iterator[TestClient[Litestar]]:
     """Return a client of an application that has the pages and nothing else."""
+    services = SimpleNamespace(refusals=RefusalLog())
     app = Litestar(
-        [docs_page.api_page, docs_page.problem_page, docs_page.asset_router()],
-        openapi_config=None,
-        exception_handlers={IngestError: refuse},
+        [*routed(services, [docs_page.api_page, docs_page.problem_page]), docs_page.asset_router()], openapi_config=None
     )
     with TestClient(app) as client:
         yield client

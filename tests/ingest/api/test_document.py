@@ -10,7 +10,7 @@ from ingest.serving import JSON, MSGPACK, problem
 import millstream_contracts
 from millstream_contracts import Submission
 from millstream_ingest.api.app import create_app
-from millstream_ingest.api.operation import OPERATION_KEY
+from millstream_ingest.api.route import OPERATION_KEY
 from millstream_ingest.api.schemas import FIELD_DESCRIPTIONS, schemas_of
 
 PAGES = {"/docs", "/docs/assets/{file_path}", "/problems/{slug}"}
@@ -36,7 +36,7 @@ async def test_every_route_and_method_stands_in_the_document(ingest, document):
     """What is served is documented; HEAD and OPTIONS follow from the others."""
     served = {
         (route.path_format, method)
-        for route in create_app(ingest.parts).routes
+        for route in create_app(ingest.services).routes
         for method in getattr(route, "methods", set())
         if method not in {"HEAD", "OPTIONS"} and route.path_format not in PAGES
     }
@@ -46,7 +46,7 @@ async def test_every_route_and_method_stands_in_the_document(ingest, document):
 
 async def test_every_route_of_the_api_is_declared(ingest):
     """A route cannot be forgotten: each handler below /v1 carries its operation."""
-    for route in create_app(ingest.parts).routes:
+    for route in create_app(ingest.services).routes:
         for handler in getattr(route, "route_handlers", ()):
             if handler.http_methods != {"OPTIONS"} and route.path_format.startswith("/v1"):
                 assert OPERATION_KEY in handler.opt, route.path_format

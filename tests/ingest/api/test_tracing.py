@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from ingest.serving import problem, running_ingest
+from ingest.serving import DOORS, problem, running_ingest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -22,12 +22,12 @@ def exporter():
     return InMemorySpanExporter()
 
 
-@pytest.fixture
-async def ingest(broker, config, exporter):
+@pytest.fixture(params=DOORS)
+async def ingest(broker, config, exporter, request):
     """Yield an ingest that traces everything."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    async with running_ingest(config, JobTracer(provider)) as running:
+    async with running_ingest(config, JobTracer(provider), door=request.param) as running:
         yield running
     provider.shutdown()
 
@@ -77,7 +77,7 @@ async def test_span_is_named_after_the_route_and_not_the_path(ingest, exporter):
 
 
 async def test_problem_names_its_trace(ingest, exporter):
-    """Whoever reports a refusal can be told what happened."""
+    """A refusal that a client reports can be found in the traces."""
     response = await ingest.http.post("/v1/jobs", json={}, headers={"traceparent": TRACEPARENT})
     assert problem(response, 422, "invalid-request")["trace_id"] == TRACE_ID
     assert spans(exporter)["POST /v1/jobs"].status.status_code is StatusCode.UNSET

@@ -76,13 +76,13 @@ async def test_those_who_hang_up_while_reads_are_under_way_cost_the_others_nothi
     """Their reads end unheard: the others hear of the end of their job, over the connections that there were."""
     job = await ingest.submit()
     clients = [await Client.asking(ingest, "GET", f"/v1/jobs/{job['id']}?wait=30") for _ in range(CLIENTS)]
-    await wait_until(lambda: ingest.parts.waiter.waiting == CLIENTS, "all wait")
+    await wait_until(lambda: ingest.services.waiter.waiting == CLIENTS, "all wait")
     before = link.traffic
     link.swallow()
-    ingest.parts.waiter._ring_all()
+    ingest.services.waiter._wake_all()
     await wait_until(lambda: link.traffic.commands - before.commands >= CLIENTS, "all look")
     await hang_up(clients[::2])
-    await wait_until(lambda: ingest.parts.waiter.waiting == CLIENTS // 2, "half of them are gone")
+    await wait_until(lambda: ingest.services.waiter.waiting == CLIENTS // 2, "half of them are gone")
     link.heal()
     assert (await ingest.get(f"/v1/jobs/{job['id']}"))["state"] == "queued"
     await commit(primary, await take_one(primary, queue))

@@ -8,11 +8,10 @@ from millstream_ingest.http.errors import BodyError
 from millstream_ingest.http.negotiation import (
     BatchFormat,
     Encoding,
-    MediaRange,
-    accept_ranges,
-    answer_encoding,
     batch_format,
     request_encoding,
+    response_encoding,
+    sent_encoding,
 )
 
 JSON, MSGPACK = Encoding.JSON, Encoding.MSGPACK
@@ -118,18 +117,35 @@ def test_content_type_of_a_batch_is_refused_when_it_is_not_supported():
 )
 def test_answer_is_in_the_encoding_that_the_client_likes_best(accept, request_is, expected):
     """The most specific range decides, a tie goes to the request's encoding, nothing acceptable means JSON."""
-    assert answer_encoding(accept, request_is) is expected
+    assert response_encoding(accept, request_is) is expected
 
 
-def test_accept_keeps_its_ranges_in_order():
-    """A quoted parameter may hold the separators of the list."""
-    parsed = accept_ranges('a/b;x="1,2;q=0";q=0.25, C/*')
-    assert parsed == [MediaRange("a", "b", 0.25), MediaRange("c", "*", 1.0)]
+@pytest.mark.parametrize("parameter", ['x="1,2;q=0"', 'x="application/json"', "charset=utf-8", 'x="a\\"b,c"'])
+def test_parameters_of_a_range_change_nothing(parameter):
+    """A quoted parameter may hold the separators of the list, and a range with a parameter is a range like others."""
+    assert response_encoding(f"application/msgpack;{parameter};q=0.25, application/json;q=0.2", JSON) is MSGPACK
+    assert response_encoding(f"application/msgpack;{parameter};q=0.25, application/json;q=0.3", MSGPACK) is JSON
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding"),
+    [
+        ("application/json", JSON),
+        ("application/x-msgpack; a=b", MSGPACK),
+        ("application/x-ndjson", JSON),
+        ("application/vnd.msgpack-seq", MSGPACK),
+        ("text/plain", JSON),
+        ("", JSON),
+    ],
+)
+def test_response_without_a_wish_is_in_the_encoding_that_was_sent(content_type, encoding):
+    """A client that sent MessagePack, alone or in sequence, reads it; any other type says nothing."""
+    assert sent_encoding(content_type) is encoding
 
 
 @given(st.text(alphabet='ab/*,;=q01." \t\\x', max_size=60))
 def test_headers_are_read_or_refused_when_they_are_random(header):
     """No header at all ends in anything but an encoding or a 415."""
-    assert answer_encoding(header, MSGPACK) in Encoding
+    assert response_encoding(header, MSGPACK) in Encoding
     with pytest.raises(BodyError):
         request_encoding(header)

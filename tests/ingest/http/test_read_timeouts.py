@@ -6,7 +6,6 @@ from typing import Any
 
 import anyio
 import pytest
-from multidict import CIMultiDict
 
 from millstream_ingest.http import body_reader
 from millstream_ingest.http.body_reader import BodyReader
@@ -38,7 +37,7 @@ async def test_a_slow_body_is_read_as_long_as_something_comes(monkeypatch: pytes
     """The bound is between two parts, however long the whole takes."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.5)
 
-    assert await BodyReader(LIMIT).read(CIMultiDict(), dripping(10, 0.06), LIMIT) == b"a" * 10
+    assert await BodyReader(LIMIT).read({}, dripping(10, 0.06), LIMIT) == b"a" * 10
 
 
 async def test_each_stalled_body_is_refused_beside_one_that_moves(monkeypatch: pytest.MonkeyPatch):
@@ -46,21 +45,21 @@ async def test_each_stalled_body_is_refused_beside_one_that_moves(monkeypatch: p
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.3)
     reader = BodyReader(LIMIT)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reader.read, CIMultiDict(), dripping(20, 0.04), LIMIT)
+        tasks.start_soon(reader.read, {}, dripping(20, 0.04), LIMIT)
         for _ in range(2):
             with pytest.raises(IngestError) as caught:
-                await reader.read(CIMultiDict(), never, LIMIT)
+                await reader.read({}, never, LIMIT)
             assert caught.value.status == 408
 
 
 async def test_a_body_that_stalls_later_than_another_is_refused_too(monkeypatch: pytest.MonkeyPatch):
-    """Each has its own time, and nobody has to come for the last of them to be looked at."""
+    """Each body has its own time, and no further request is needed for the last of them to be refused."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.2)
     reader, refusals, drip = BodyReader(LIMIT), [], dripping(LIMIT, 0.1)
 
     async def refused(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
         with pytest.raises(IngestError) as caught:
-            await reader.read(CIMultiDict(), receive, LIMIT)
+            await reader.read({}, receive, LIMIT)
         refusals.append(caught.value.status)
 
     async def once() -> dict[str, Any]:
@@ -74,8 +73,8 @@ async def test_a_body_that_stalls_later_than_another_is_refused_too(monkeypatch:
 
 
 async def test_a_caller_that_is_cancelled_while_it_waits_is_cancelled():
-    """Who ends a request for another reason is not told of a stalled body."""
-    reading = asyncio.ensure_future(BodyReader(LIMIT).read(CIMultiDict(), never, LIMIT))
+    """A cancellation for another reason is not turned into the refusal of a stalled body."""
+    reading = asyncio.ensure_future(BodyReader(LIMIT).read({}, never, LIMIT))
     await anyio.wait_all_tasks_blocked()
     reading.cancel()
 

@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
-from millstream_ingest import deadline
 from millstream_ingest.http import refusal_log
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INTERNAL_ERROR, JOB_NOT_FOUND, OVERLOADED, STORE_FULL, STORE_UNREACHABLE
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import StoreBusyError, StoreFullError, StoreUnavailableError, open_broker
+from millstream_submission import deadline
 
 BATCH = {"jobs": [{"type": "email.send"}, {"type": "sms.send"}]}
 
@@ -55,15 +55,15 @@ async def test_refusal_for_want_of_redis_is_logged_with_its_cause(ingest, own_re
 
 
 async def test_refusals_of_one_kind_are_counted_in_one_line(monkeypatch):
-    """The first is told at once; the others when the time is over, with their number."""
-    monkeypatch.setattr(refusal_log, "TELL_EVERY_S", 0.05)
+    """The first refusal is logged at once; the others when the time is over, with their number."""
+    monkeypatch.setattr(refusal_log, "LOG_EVERY_S", 0.05)
     with capture_logs() as lines:
         log = RefusalLog()
         for _ in range(1000):
             log.note(StoreUnavailableError("gone"), IngestError(STORE_UNREACHABLE), method="GET", route="/v1/jobs")
         log.note(StoreFullError("full"), IngestError(STORE_FULL), method="POST", route="/v1/jobs")
         assert [line["requests"] for line in lines] == [1, 1]
-        await wait_until(lambda: len(lines) == 3 and not log._kinds, "the others are told, and the kinds forgotten")
+        await wait_until(lambda: len(lines) == 3 and not log._kinds, "the others are logged, and the kinds forgotten")
         log.note(StoreUnavailableError("again"), IngestError(STORE_UNREACHABLE), method="GET", route="/v1/dead")
     assert [line["requests"] for line in lines] == [1, 1, 999, 1]
     assert lines[-1]["error"] == "again"
@@ -104,9 +104,9 @@ async def test_items_of_a_batch_that_are_refused_are_logged(ingest, own_redis):
 async def test_submission_is_accepted_when_the_event_loop_itself_was_late(ingest, monkeypatch):
     """The answer of Redis lies there unread when the time is over: it is read first, and Redis not blamed."""
     await ingest.submit()
-    monkeypatch.setattr("millstream_ingest.submission.group_commit.ANSWER_WITHIN_S", 0.1)
-    monkeypatch.setattr("millstream_ingest.submission.group_commit.CALL_S", 0.1)
-    store, late = ingest.parts.intake._appender._store, list[bool]()
+    monkeypatch.setattr("millstream_submission.group_commit.ANSWER_WITHIN_S", 0.1)
+    monkeypatch.setattr("millstream_submission.group_commit.CALL_S", 0.1)
+    store, late = ingest.services.broker.store, list[bool]()
     enqueue = store.enqueue
 
     async def stall(*arguments):

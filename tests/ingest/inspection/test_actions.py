@@ -106,14 +106,14 @@ async def test_repeated_id_is_answered_once(ingest, broker, queue):
 
 
 async def test_jobs_that_a_request_ended_are_counted(ingest, broker, queue, registered):
-    """Cancelled and discarded jobs are finished jobs, whoever finished them."""
+    """Cancelled and discarded jobs are finished jobs, also when it is the API that ended them."""
     for _ in range(2):
         await seed_dead(broker, queue)
     await broker.registry.add_queues([queue])
     job = await ingest.submit(payload={"to": "a"})
     await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")
     await ingest.http.post("/v1/dead/discard", json={"type": "email.send"})
-    count = ingest.parts.registry.get_sample_value(
+    count = ingest.services.registry.get_sample_value(
         "millstream_jobs_finished_total", {"type": "email.send", "state": "cancelled"}
     )
     assert count == 3

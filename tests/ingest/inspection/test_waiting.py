@@ -8,7 +8,7 @@ from ingest.serving import problem
 from streams.seeds import ERROR, commit, take_one
 from waiting import wait_until
 
-from millstream_contracts import Dead, Succeeded
+from millstream_contracts import DEFAULT_TENANT, Dead, Succeeded, queue_of
 from millstream_ingest.inspection import waiting as settled_waiter
 from millstream_streams import StoreUnavailableError
 
@@ -70,16 +70,16 @@ async def test_dead_job_ends_the_waiting(ingest, broker, queue):
 
 
 async def test_job_that_has_ended_before_is_answered_at_once(ingest, broker, queue):
-    """There is nothing to wait for, and nobody is counted as waiting."""
+    """A job that has ended is not waited for."""
     job = await ingest.submit()
     await run_one(broker, queue)
     assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "succeeded"
 
 
 async def test_lost_hint_is_made_up_for_by_looking(ingest, broker, queue, monkeypatch):
-    """Hints may get lost: whoever waits also looks now and then."""
+    """A wait whose hint is lost ends with its next look."""
     monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 0.02)
-    ingest.parts.waiter._ring = lambda job_id: None
+    ingest.services.waiter._wake = lambda job_id: None
     job = await ingest.submit()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_one, broker, queue)
@@ -88,7 +88,7 @@ async def test_lost_hint_is_made_up_for_by_looking(ingest, broker, queue, monkey
 
 
 async def test_hint_ends_the_waiting_before_the_next_look(ingest, broker, queue, monkeypatch):
-    """With hints nobody needs to look."""
+    """A hint ends a wait at once, however far its next look is."""
     monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 1000.0)
     job = await ingest.submit()
     async with anyio.create_task_group() as tasks:
@@ -102,13 +102,13 @@ async def test_client_that_goes_away_is_no_longer_waited_for(ingest):
     job = await ingest.submit()
     with pytest.raises(httpx2.ReadTimeout):
         await ingest.http.get(f"/v1/jobs/{job['id']}", params={"wait": 30}, timeout=0.2)
-    await wait_until(lambda: ingest.parts.waiter.waiting == 0, "the waiter is gone")
-    assert not ingest.parts.waiter._bells
+    await wait_until(lambda: ingest.services.waiter.waiting == 0, "the waiter is gone")
+    assert not ingest.services.waiter._events
 
 
 async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue, monkeypatch):
     """A wait that is answered, ends with its time, is cancelled, fails, or looks several times keeps no memory."""
-    waiter, views = ingest.parts.waiter, ingest.parts.broker.views
+    waiter, views = ingest.services.waiter, ingest.services.broker.views
     ended, waiting = [await ingest.submit() for _ in range(2)]
     await commit(broker, await take_one(broker, queue))
     assert (await waiter.wait(queue, ended["id"], 30.0)).state == "succeeded"
@@ -127,8 +127,13 @@ async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue
             tasks.start_soon(waiter.wait, queue, waiting["id"], 30.0)
         await wait_until(lambda: waiter.waiting == 3, "three wait")
         await commit(broker, await take_one(broker, queue))
+    later = await ingest.submit()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiter.wait, queue, later["id"], 0.3)
+        await wait_until(lambda: waiter.waiting == 1, "one waits")
+        waiter._wake(later["id"])
     assert waiter.waiting == 0
-    assert waiter._bells == {}
+    assert waiter._events == {}
 
 
 async def _unavailable(*_) -> bool:
@@ -136,30 +141,66 @@ async def _unavailable(*_) -> bool:
 
 
 async def test_wait_above_the_number_of_waiters_is_answered_at_once(ingest, monkeypatch):
-    """To wait is a wish: a service with too many waiters answers what it knows."""
+    """Waiting is a preference: a service with too many waits answers what it knows."""
     monkeypatch.setattr(settled_waiter, "MAX_WAITERS", 0)
     job = await ingest.submit()
     assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "queued"
 
 
-async def test_stopping_service_lets_those_go_who_wait(ingest, monkeypatch):
-    """A restart does not hold its last requests for 30 seconds."""
+async def test_stopping_service_ends_every_wait(ingest, monkeypatch):
+    """A restart does not hold its last requests for 30 seconds, whatever job they wait for and whenever they come."""
     monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 1000.0)
-    job = await ingest.submit()
+    jobs = [await ingest.submit(), await ingest.submit()]
     answers = []
 
-    async def ask() -> None:
+    async def ask(job) -> None:
         answers.append(await ingest.get(f"/v1/jobs/{job['id']}", wait=30))
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ask)
-        await wait_until(lambda: ingest.parts.waiter.waiting == 1, "the request waits")
+        for job in jobs:
+            tasks.start_soon(ask, job)
+        await wait_until(lambda: ingest.services.waiter.waiting == 2, "the requests wait")
         ingest.stop.set()
         ingest.hurry.set()
-    assert answers[0]["state"] == "queued"
+    assert [answer["state"] for answer in answers] == ["queued"] * 2
+    with anyio.fail_after(20):
+        late = await ingest.services.waiter.wait(queue_of(DEFAULT_TENANT, jobs[0]["id"]), jobs[0]["id"], 1000.0)
+    assert late.state == "queued"
+
+
+async def test_looks_of_waits_are_spread(ingest, queue, monkeypatch):
+    """Waits that begin together do not look together: each draws its time from the last fifth."""
+    asked = []
+
+    def uniform(low: float, high: float) -> float:
+        asked.append((low, high))
+        return 0.001
+
+    monkeypatch.setattr(settled_waiter.random, "uniform", uniform)
+    job = await ingest.submit()
+    await ingest.services.waiter.wait(queue, job["id"], 0.05)
+    assert len(asked) > 1
+    assert set(asked) == {(0.8, 1.0)}
+
+
+async def test_job_that_was_stored_as_waited_for_is_not_marked_again(ingest, queue, monkeypatch):
+    """A submission with `Prefer: wait` costs one write; a repeated one marks the job of the first."""
+    watched, store = [], ingest.services.broker.store
+    watch = store.watch
+
+    async def noting(target, job_id):
+        watched.append(job_id)
+        return await watch(target, job_id)
+
+    monkeypatch.setattr(store, "watch", noting)
+    headers = {"prefer": "wait=0.05", "idempotency-key": "k"}
+    first = await ingest.submit(headers=headers)
+    assert watched == []
+    again = await ingest.submit(headers=headers)
+    assert watched == [first["id"]] == [again["id"]]
 
 
 async def test_waiting_for_a_job_that_is_not_there_is_not_found(ingest):
-    """Nobody waits for nothing."""
+    """A job that is not there is answered 404 at once, and not waited for."""
     path = "/v1/jobs/email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA?wait=30"
     problem(await ingest.http.get(path), 404, "job-not-found")

@@ -4,7 +4,7 @@ import json
 
 import anyio
 import pytest
-from ingest.serving import JSON, MSGPACK, packed, pointers, problem, running_ingest, unpacked
+from ingest.serving import DOORS, JSON, MSGPACK, packed, pointers, problem, running_ingest, unpacked
 from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, limits
@@ -12,6 +12,12 @@ from millstream_streams import StoreUnavailableError
 
 GOOD = {"type": "email.send", "payload": 1}
 BAD = {"type": "email.send", "priority": "urgent"}
+
+
+@pytest.fixture
+def door() -> str:
+    """Return the door of single submissions: batches have one way in, the router."""
+    return DOORS[0]
 
 
 async def post(ingest, jobs, **headers):
@@ -48,8 +54,15 @@ async def test_strict_batch_with_a_bad_item_stores_nothing(ingest, broker, queue
     assert await broker.registry.queues() == []
 
 
+async def test_strict_batch_names_at_most_fifty_errors(ingest):
+    """A refusal is not larger than what it answers: the number of bad items is whole, their list is cut."""
+    document = problem(await post(ingest, [BAD] * 60, prefer="handling=strict"), 422, "invalid-request")
+    assert pointers(document) == [f"/jobs/{n}/priority" for n in range(50)]
+    assert document["detail"].startswith("60 of 60 jobs are refused")
+
+
 async def test_strict_batch_of_good_items_is_stored(ingest, broker, queue):
-    """And says that the wish was granted."""
+    """A strict batch is stored whole, and the response says that the preference was applied."""
     response = await post(ingest, [GOOD, GOOD], prefer="handling=strict")
     assert response.status_code == 207
     assert response.headers["preference-applied"] == "handling=strict"
@@ -86,12 +99,12 @@ async def test_largest_batch_is_stored(ingest, broker, queue):
     response = await ingest.http.post("/v1/jobs/batch", content=content, headers={"content-type": MSGPACK})
     assert unpacked(response)["accepted"] == limits.MAX_BATCH_JOBS
     assert sum((await broker.store.measure(queue)).queued) == limits.MAX_BATCH_JOBS
-    largest = ingest.parts.registry.get_sample_value("millstream_enqueue_batch_size_count")
+    largest = ingest.services.registry.get_sample_value("millstream_enqueue_batch_size_count")
     assert largest >= limits.MAX_BATCH_JOBS / limits.MAX_SCRIPT_JOBS
 
 
 async def test_others_are_answered_while_a_batch_is_checked(ingest):
-    """A batch gives way every hundred items: nobody waits for all of it."""
+    """A batch gives way every hundred items: other requests do not wait for all of it."""
     order = []
 
     async def submit_many() -> None:
@@ -109,18 +122,17 @@ async def test_others_are_answered_while_a_batch_is_checked(ingest):
     assert order == ["probe", "batch"]
 
 
-async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, broker, queue):
-    """What was stored is told; what was not can be sent again."""
-    store = ingest.parts.broker.store
-    appender = ingest.parts.batches._appender
+async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, broker, queue, monkeypatch):
+    """The receipt says what was stored; what was not can be sent again."""
+    store = ingest.services.broker.store
+    enqueue = store.enqueue
 
-    class Failing:
-        async def enqueue(self, target, jobs, durability):
-            if target == queue:
-                raise StoreUnavailableError("away")
-            return await store.enqueue(target, jobs, durability)
+    async def failing(target, jobs, durability):
+        if target == queue:
+            raise StoreUnavailableError("away")
+        return await enqueue(target, jobs, durability)
 
-    appender._store = Failing()
+    monkeypatch.setattr(store, "enqueue", failing)
     response = await post(ingest, [GOOD, {"type": "sms.send"}])
     assert response.status_code == 207
     assert [item["status"] for item in response.json()["items"]] == [503, 202]
@@ -139,6 +151,6 @@ async def test_load_that_finds_the_backlog_full_fails_only_its_own_items(broker,
         assert (receipt["accepted"], receipt["rejected"]) == (2, 2)
         assert receipt["items"][1]["problem"]["type"] == "/problems/overloaded"
         assert sum((await broker.store.measure(queue)).queued) == 2
-        counted = ingest.parts.registry.get_sample_value
+        counted = ingest.services.registry.get_sample_value
         assert counted("millstream_jobs_submitted_total", {"type": "_other", "outcome": "unavailable"}) == 2
         assert counted("millstream_jobs_submitted_total", {"type": "_other", "outcome": "accepted"}) == 2

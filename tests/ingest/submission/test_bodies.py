@@ -137,7 +137,7 @@ class TestFieldErrors:
         assert only_error(body) == expected
 
     def test_unknown_name_is_cut_when_it_is_long(self):
-        """An answer does not repeat a megabyte of somebody's key."""
+        """An answer does not repeat a megabyte of a key."""
         place, _ = only_error(b'{"type":"a","' + b"x" * 100_000 + b'":1}')
         assert len(place) < 100
 
@@ -185,7 +185,7 @@ class TestTimes:
 
     @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
     def test_time_is_refused_when_utc_could_not_hold_it(self, at):
-        """The ends of the calendar overflow in another time zone, and they are refused before anybody converts them."""
+        """The ends of the calendar overflow in another time zone, and they are refused before they are converted."""
         assert only_error(f'{{"type":"a","run_at":"{at}"}}'.encode())[0] == "/run_at"
 
     @staticmethod
@@ -401,7 +401,7 @@ class TestBatch:
 
     @pytest.mark.parametrize("tail", [b"\xc1", b"\x82\xa4type", b"\xdf\xff\xff\xff\xff"])
     def test_sequence_is_refused_as_a_whole_when_its_end_is_broken(self, tail):
-        """After a broken object nobody knows where the next one begins."""
+        """After a broken object it is unknown where the next one begins."""
         body = msgspec.msgpack.encode({"type": "a"}) + tail
         with pytest.raises(SubmissionError) as caught:
             split_batch(body, BatchFormat(MSGPACK, is_sequence=True))

@@ -130,7 +130,7 @@ async def test_a_key_is_remembered_for_a_day_by_the_clock_of_redis(wrong: Ingest
 
 async def test_a_clock_of_redis_that_moves_is_followed(ingest: Ingest, broker: Broker) -> None:
     """A failover may lead to a machine with another time: the watch sees it within a second."""
-    clock = ingest.parts.broker.clock
+    clock = ingest.services.broker.clock
     clock._offset_s += 7_200
 
     async def is_right() -> bool:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import msgspec
 import pytest
 from ingest.serving import JSON, MSGPACK, packed, problem, unpacked
@@ -111,7 +112,7 @@ async def test_time_that_is_past_makes_a_job_ready_at_once(ingest):
 
 
 async def test_first_job_of_a_queue_makes_the_queue_known(ingest, broker, queue):
-    """A queue that nobody knows would be looked after by nobody."""
+    """The other services look only after queues that they know."""
     await ingest.submit()
     assert await broker.registry.queues() == [queue]
 
@@ -137,3 +138,20 @@ async def test_submission_that_cannot_be_made_durable_says_so_and_makes_one_job(
     batch = await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}]}, headers=headers)
     problem(batch, 503, "not-durable")
     assert len((await ingest.get("/v1/jobs"))["items"]) == 2
+
+
+async def test_concurrent_requests_share_calls_to_redis(ingest, broker, queue):
+    """Over HTTP too: Redis sees fewer enqueues than there are submissions."""
+    count = 100
+
+    async def submit() -> None:
+        await ingest.submit()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(submit)
+    calls = ingest.services.registry.get_sample_value("millstream_enqueue_seconds_count", {"outcome": "ok"})
+    stored = ingest.services.registry.get_sample_value("millstream_enqueue_batch_size_sum")
+    assert stored == count
+    assert calls < count / 2
+    assert sum((await broker.store.measure(queue)).queued) == count

@@ -74,7 +74,7 @@ def write_mail(mail: Email, job_id: JobId, default_sender: str) -> Envelope:
     sender = _address("from", mail.from_ or default_sender)
     to, cc, bcc = (_addresses(name, getattr(mail, name)) for name in ("to", "cc", "bcc"))
     if not to:
-        raise Dead("`to` names nobody")
+        raise Dead("`to` has no address")
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = to

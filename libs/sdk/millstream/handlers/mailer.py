@@ -5,7 +5,7 @@ A connection on which anything went wrong, or that was cut off in the middle, is
 
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
 
@@ -15,17 +15,19 @@ from opentelemetry import trace
 
 from millstream.handlers.settings import SmtpSettings
 
-# Servers drop idle clients after minutes. One that was idle for less is surely still welcome.
-_KEEP_IDLE_S = 5.0
+KEEP_IDLE_S = 5.0
+"""How long an idle connection is kept. Servers close idle connections only after minutes."""
 
-_QUIT_WITHIN_S = 2.0
+QUIT_WITHIN_S = 2.0
+"""How long the server may take to answer QUIT."""
 
 
 class Mailer:
     """A small pool of connections to one server. It belongs to one event loop."""
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._clock = clock
         self._slots = anyio.Semaphore(settings.connections)
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
 
@@ -53,7 +55,7 @@ class Mailer:
         """Take leave of the server on every idle connection."""
         while self._idle:
             smtp, _ = self._idle.pop()
-            with anyio.move_on_after(_QUIT_WITHIN_S), suppress(aiosmtplib.SMTPException):
+            with anyio.move_on_after(QUIT_WITHIN_S), suppress(aiosmtplib.SMTPException):
                 await smtp.quit()
             smtp.close()
 
@@ -68,14 +70,14 @@ class Mailer:
             unharmed = True
         finally:
             if unharmed and smtp.is_connected:
-                self._idle.append((smtp, time.monotonic()))
+                self._idle.append((smtp, self._clock()))
             else:
                 smtp.close()
 
     def _take_idle(self) -> aiosmtplib.SMTP | None:
         while self._idle:
             smtp, since = self._idle.pop()
-            if smtp.is_connected and time.monotonic() - since < _KEEP_IDLE_S:
+            if smtp.is_connected and self._clock() - since < KEEP_IDLE_S:
                 return smtp
             smtp.close()
         return None

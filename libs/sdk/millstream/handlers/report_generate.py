@@ -63,6 +63,6 @@ def _report_progress(ctx: Context, format_: Format, done: int, formats: int, row
     if written % _REPORT_EVERY_ROWS and written != rows:
         return
     if ctx.cancelled:
-        # Nobody can stop a thread: it has to look, and leaves no file behind.
+        # A thread cannot be stopped from outside, so it looks; no file is left behind.
         raise Discard("cancelled")
     ctx.progress(100 * (done + written / rows) / formats, f"{format_}: {written} of {rows} rows")

@@ -1,4 +1,4 @@
-"""Writes tables as CSV and XLSX. No cell becomes a formula, whoever wrote its text.
+"""Writes tables as CSV and XLSX. No cell becomes a formula, wherever its text comes from.
 
 Source: OWASP "CSV Injection"; RFC 4180; "Excel specifications and limits", Microsoft.
 """
@@ -22,9 +22,9 @@ OnRow = Callable[[int], None]
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?")
 
-_XLSX_MAX_ROWS = 1_048_576
-_XLSX_MAX_COLUMNS = 16_384
-_XLSX_MAX_CHARS = 32_767
+XLSX_MAX_ROWS = 1_048_576
+XLSX_MAX_COLUMNS = 16_384
+XLSX_MAX_CHARS = 32_767
 # A cell holds 15 digits; a longer number, which is more likely an id, would lose its end.
 _XLSX_EXACT = 10**15
 
@@ -45,8 +45,8 @@ def write_csv(table: Table, on_row: OnRow, file: BinaryIO) -> None:
 
 def write_xlsx(table: Table, on_row: OnRow, file: BinaryIO) -> None:
     """Write a table as a workbook with one sheet and a header row. Raises: Dead, beyond what a sheet can hold."""
-    if len(table.rows) >= _XLSX_MAX_ROWS or len(table.columns) > _XLSX_MAX_COLUMNS:
-        raise Dead(f"a sheet holds {_XLSX_MAX_ROWS - 1} rows under the header, and {_XLSX_MAX_COLUMNS} columns")
+    if len(table.rows) >= XLSX_MAX_ROWS or len(table.columns) > XLSX_MAX_COLUMNS:
+        raise Dead(f"a sheet holds {XLSX_MAX_ROWS - 1} rows under the header, and {XLSX_MAX_COLUMNS} columns")
     workbook = xlsxwriter.Workbook(file, {"in_memory": True})
     workbook.set_properties({"created": _CREATED})
     sheet = workbook.add_worksheet("Report")
@@ -91,6 +91,6 @@ def _write_cell(sheet: xlsxwriter.worksheet.Worksheet, row: int, column: int, ce
 
 
 def _fitting(text: str) -> str:
-    if len(text) > _XLSX_MAX_CHARS:
-        raise Dead(f"a cell of a sheet holds {_XLSX_MAX_CHARS} characters, not {len(text)}")
+    if len(text) > XLSX_MAX_CHARS:
+        raise Dead(f"a cell of a sheet holds {XLSX_MAX_CHARS} characters, not {len(text)}")
     return text

@@ -54,7 +54,7 @@ class RedisAddress(Struct, frozen=True):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated, whoever says it."""
+        """What no text may repeat."""
         return tuple(filter(None, (self.password, self.sentinel_password)))
 
     def __repr__(self) -> str:

@@ -50,7 +50,7 @@ class _Explained(Connection):
 
     @property
     def peer(self) -> Peer:
-        """Whom it is made with."""
+        """The server that it is made with."""
         return Peer(
             host=self.host,
             port=self.port,
@@ -95,7 +95,7 @@ class TlsConnection(_LeavesReplicas, _Encrypted):
 
 
 class PlainNodeConnection(_Explained):
-    """To a Sentinel or to a node of a cluster, whose clients find out themselves who leads."""
+    """To a Sentinel or to a node of a cluster, whose clients find the primary themselves."""
 
 
 class TlsNodeConnection(_Encrypted):

@@ -43,7 +43,7 @@ WANTS_TLS = Diagnosis(Verdict.REFUSED, "speaks TLS only: write an address that b
 
 
 class Peer(Struct, frozen=True):
-    """Whom a connection was to be made with, as far as that explains a failure."""
+    """The server that a connection was to be made with, as far as that explains a failure."""
 
     host: str
     port: int
@@ -79,7 +79,7 @@ class NoPrimaryError(NotConnectedError):
         """Take what each of them has said, or why it has said nothing."""
         self.failures = tuple(failures)
         verdicts = {failure.diagnosis.verdict for failure in failures}
-        # One that is away may be the one that knows; but a refusal is told, or it would never be mended.
+        # A Sentinel that is away may be the one that knows; a refusal is reported first, because it does not pass.
         verdict = verdicts.pop() if len(verdicts) == 1 else Verdict.REFUSED
         said = one_line("; ".join(sorted(map(str, failures))), _SAID_CHARS)
         super().__init__("no Sentinel names the primary:", Diagnosis(verdict, said))

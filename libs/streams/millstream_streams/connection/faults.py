@@ -1,4 +1,4 @@
-"""What went wrong with Redis, in our words, and the one loop that tries again.
+"""What an error of redis-py means, and the one loop that tries again.
 
 redis-py's own retries are off: from version 6 on it re-sends any command after a broken connection, which
 applies an XADD twice and strands what an XREADGROUP took. Here whole scripts are sent again, and each is
@@ -48,7 +48,7 @@ REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSE
 
 # Errors that redis-py has no class for. Each of them passes, or is repaired, without a change on our side.
 _PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN|DENIED|NOPERM"
-# What a script is told that meets a hash which has moved on already, while its slot is moving.
+# The error of a script that meets a hash which has moved on already, while its slot is moving.
 _MOVING = "to access a non local key in a cluster node"
 # Redis 6.2 wraps what fails inside of a script: "Error running script (...): @user_script:145: ... -OOM command ...".
 _CODE = re.compile(rf"(?:^|: ?-?)(OOM|{_PASSING_CODES})\b")
@@ -74,7 +74,7 @@ LONGEST_DELAY_S = 5.0
 
 
 class RedisObserver(Protocol):
-    """Who counts what happens between us and Redis. The metrics of the telemetry package are one."""
+    """Counts calls and failures between us and Redis. The metrics of the telemetry package are one."""
 
     def observe_call(self, script: str, seconds: float) -> None:
         """Note that a script took this long, as its caller saw it."""
@@ -180,8 +180,8 @@ def require_mode(found: str, meant: str) -> None:
 def is_of_replica(error: Exception) -> bool:
     """Return whether a server says so that it is a replica by now.
 
-    After a failover behind one address, as managed services and Kubernetes do it, the old primary may stay up: whoever
-    keeps the connection talks to it for ever. redis-py leaves it with Sentinel only.
+    After a failover behind one address, as managed services and Kubernetes do it, the old primary may stay up: a client
+    that keeps the connection talks to it for ever. redis-py leaves it with Sentinel only.
     """
     # In the text, where Redis 6.2 wraps what fails inside of a script.
     return isinstance(error, redis_errors.ReadOnlyError | redis_errors.MasterDownError) or "READONLY" in str(error)
@@ -193,8 +193,8 @@ def backoff_s(failures: int) -> float:
     return random.uniform(bound / 10, bound)
 
 
-async def attempt(call: Callable[[], Awaitable[T]]) -> T:
-    """Make one call. Raises: StoreUnavailableError, StoreFullError; what is neither goes through."""
+async def translating(call: Callable[[], Awaitable[T]]) -> T:
+    """Make one call. Raises: StoreError, for what redis-py says of Redis; any other error goes through."""
     try:
         return await call()
     except AttributeError as error:
@@ -215,7 +215,7 @@ async def attempt(call: Callable[[], Awaitable[T]]) -> T:
         raise meaning from error
 
 
-async def persist(call: Callable[[int], Awaitable[T]], patience_s: float, on_fault: Callable[[], None]) -> T:
+async def with_retries(call: Callable[[int], Awaitable[T]], patience_s: float, on_fault: Callable[[], None]) -> T:
     """Make a call, and again while Redis is away, for about `patience_s`.
 
     `call` is given the number of earlier failures. Raises: StoreUnavailableError once patience has run out;
@@ -225,7 +225,7 @@ async def persist(call: Callable[[int], Awaitable[T]], patience_s: float, on_fau
     failures = 0
     while True:
         try:
-            return await attempt(partial(call, failures))
+            return await translating(partial(call, failures))
         except (StoreFullError, NotDurableError):
             raise
         except StoreUnavailableError:

@@ -1,7 +1,7 @@
 """A client for the hot path: every command goes out at once over one connection, and replies come in that order.
 
-For each command redis-py packs it in Python, takes a connection from a pool, sets up a timer and waits for a reader.
-The connection is still of its making: address, TLS, authentication, Sentinel.
+redis-py packs each command in Python, takes a connection from a pool, sets up a timer and waits for a reader. Here
+redis-py only makes the connection: address, TLS, authentication, Sentinel.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from millstream_streams.connection.faults import is_of_replica
 _NOTHING_YET = object()
 
 Keep = Callable[[Exception], bool]
-"""Tells of an error that one of several commands may have without the others being lost."""
+"""Says of an error whether it stands in place of its reply, so that the replies to the other commands are not lost."""
 
 
 def _nothing(_: Exception) -> bool:
@@ -32,7 +32,7 @@ def _nothing(_: Exception) -> bool:
 class PipelinedClient:
     """Sends commands to one server; connects when it is first used, and anew after a failure.
 
-    What was under way when the connection failed may have been carried out or not, as with any client.
+    A command under way when the connection fails may have been carried out or not, as with any client.
     """
 
     def __init__(self, pool: ConnectionPool, *, answer_within_s: float) -> None:
@@ -68,13 +68,12 @@ class PipelinedClient:
 
     async def _connected(self) -> "_Link":
         if self._link is not None and self._link.address != self._address:
-            # Another connection has learnt from a Sentinel who is the primary now.
+            # Another connection has learnt from a Sentinel that the primary is another server now.
             self._link.end(RedisConnectionError("this server is not the primary any more"))
         if self._link is not None and not self._link.has_ended:
             return self._link
         if self._connecting is None:
-            # In a task of its own: all who wait share what becomes of it, and one that is cancelled takes it from
-            # nobody.
+            # A task of its own: all callers share its result, and one that is cancelled does not end it.
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._note_connected)
         return await asyncio.shield(self._connecting)
@@ -91,7 +90,7 @@ class PipelinedClient:
 
     def _note_connected(self, connecting: "asyncio.Task[_Link]") -> None:
         self._connecting = None
-        # Whoever waited has the error, if there is one.
+        # The callers that waited have the error, if there is one.
         if not connecting.cancelled() and connecting.exception() is None:
             self._link = connecting.result()
 
@@ -222,11 +221,11 @@ class _Link(asyncio.Protocol):
             self.end(RedisConnectionError(f"no reply of Redis: {error}"))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell all who wait."""
+        """Fail all commands under way."""
         self.end(RedisConnectionError(f"Redis has closed the connection: {error or 'end of stream'}"))
 
     def end(self, error: Exception) -> None:
-        """Close the connection; who still waits hears of this error."""
+        """Close the connection; commands under way fail with this error."""
         self.has_ended = True
         self._transport.abort()
         if self._watch is not None:

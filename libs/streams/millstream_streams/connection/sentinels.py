@@ -1,4 +1,4 @@
-"""Asks the Sentinels of an address who is the primary, and says why none of them tells.
+"""Asks the Sentinels of an address for the primary, and says why none of them names one.
 
 redis-py asks in the same way, and then says "No master found": whether they are away, want a password, or do not
 know the service.

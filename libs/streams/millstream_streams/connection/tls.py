@@ -16,7 +16,7 @@ class TlsFiles(Struct, frozen=True):
     """Certificates as files, in PEM."""
 
     ca_file: Path | None = None
-    """Who signs the certificates of servers: these alone are trusted. None trusts whom the system trusts."""
+    """The authorities that sign the certificates of servers. None trusts those of the system."""
     cert_file: Path | None = None
     """The client's own certificate, for servers that want one."""
     key_file: Path | None = None

@@ -1,7 +1,7 @@
 """Connections of a pool are taken in turn: a call waits for a free one, first come, first served.
 
-redis-py's own pools raise where none is free, or let those who have just come overtake those who wait; after some
-seconds they say that there is no connection, which reads as if Redis were away.
+redis-py's own pools raise where none is free, or let new calls overtake waiting ones; after some seconds they say
+that there is no connection, which reads as if Redis were away.
 """
 
 from collections.abc import AsyncIterator
@@ -15,11 +15,11 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from millstream_streams.errors import StoreBusyError
 
 WAIT_FOR_TURN_S = 5.0
-"""After so long a call is refused: what waits behind it would wait even longer."""
+"""A call that has waited this long is refused: those behind it would wait even longer."""
 
 
 class Turns:
-    """So many calls may be under way at once."""
+    """At most `count` calls are under way at once, first come, first served."""
 
     def __init__(self, count: int) -> None:
         self._count = count

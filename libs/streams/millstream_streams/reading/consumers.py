@@ -8,7 +8,7 @@ from functools import partial
 from redis.exceptions import ResponseError
 
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 from millstream_streams.errors import StoreError
 
 
@@ -21,7 +21,7 @@ async def make_group(client: Client, stream: str, group: str) -> None:
     """Have a group read a stream from its oldest entry, unless it does. Raises: StoreUnavailableError, StoreError."""
     try:
         # From 0, not from $, or what already waits would never be delivered.
-        await attempt(partial(client.xgroup_create, stream, group, id="0", mkstream=True))
+        await translating(partial(client.xgroup_create, stream, group, id="0", mkstream=True))
     except ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise StoreError(f"{stream} is no stream") from error

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from millstream_contracts import UNDECODABLE, Event, Job, JobId, Queue, QueueEvents
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.reading.consumers import make_group
@@ -25,7 +25,7 @@ from millstream_streams.store.keys import Keys
 from millstream_streams.store.specs import read_event
 
 LONGEST_WAIT_S = 1.0
-"""A stop waits for the read that is under way, and a queue that is new for the next one."""
+"""How long a read blocks. A stop waits for the read under way, and a new queue for the next one."""
 
 CLUSTER_LOOK_EVERY_S = 0.5
 """A cluster is asked queue by queue, without blocking: two reads a second and queue."""
@@ -46,7 +46,7 @@ class EventFeed:
     """A consumer of one group. Every method may raise StoreUnavailableError and StoreError."""
 
     def __init__(self, address: RedisAddress, keys: Keys, client: Client, *, group: str, consumer: str) -> None:
-        """`group` is the name of who follows the events, `consumer` one that no other process has ever had."""
+        """`group` names the use of the events, `consumer` this process: no other may ever have had that name."""
         self._is_cluster = address.is_cluster
         self._blocking = connect(address, max_connections=2, blocks_for_s=LONGEST_WAIT_S, name="millstream-events")
         self._reading = pipelined(self._blocking, answer_within_s=LONGEST_WAIT_S + BLOCKING_MARGIN_S)
@@ -57,7 +57,7 @@ class EventFeed:
         self._log = structlog.get_logger().bind(group=group)
 
     async def read(self, queues: Sequence[Queue], *, entries: int) -> list[QueueEvents]:
-        """Return events of these queues that nobody in the group has read, oldest first; wait if there are none.
+        """Return events of these queues that the group has not read yet, oldest first; wait if there are none.
 
         `entries` is the most to take of each queue; an entry has up to a hundred jobs.
         """
@@ -83,10 +83,10 @@ class EventFeed:
         keys = self._keys.of(batch.queue)
         jobs: dict[JobId, Job] = {}
         size_bytes = 0
-        # A slice at a time, or nothing else would get on while thousands of jobs are read.
+        # A slice at a time: reading thousands of jobs at once would hold the event loop.
         for start in range(0, len(ids), _JOBS_AT_ONCE):
             some = ids[start : start + _JOBS_AT_ONCE]
-            hashes = await attempt(partial(read_hashes, self._reading, [keys.job(job_id) for job_id in some]))
+            hashes = await translating(partial(read_hashes, self._reading, [keys.job(job_id) for job_id in some]))
             for job_id, fields in zip(some, hashes, strict=True):
                 size_bytes += sum(map(len, fields.values()))
                 if job := job_from_fields(batch.queue, job_id, fields):
@@ -98,16 +98,16 @@ class EventFeed:
         for batch in batches:
             entries = [event.entry for event in batch.events]
             if entries:
-                await attempt(partial(self._client.xack, self._key(batch.queue), self._group, *entries))
+                await translating(partial(self._client.xack, self._key(batch.queue), self._group, *entries))
 
     async def take_over(self, queues: Sequence[Queue], *, idle_ms: int) -> list[QueueEvents]:
-        """Return events that a consumer has read and not acknowledged for so long, this one too; some at a time."""
+        """Return up to 100 events a queue that any consumer has read and not acknowledged for `idle_ms`."""
 
         async def take_over_one(queue: Queue) -> list[QueueEvents]:
             key = self._key(queue)
             claim = partial(self._client.xautoclaim, key, self._group, self._consumer, idle_ms, count=_TAKEN_AT_ONCE)
             try:
-                reply = await attempt(claim)
+                reply = await translating(claim)
             except ResponseError as error:
                 if "NOGROUP" not in str(error):
                     raise StoreError(f"{key} is no stream of events") from error
@@ -142,7 +142,7 @@ class EventFeed:
         if self._is_cluster:
             # Or redis-py would learn of keys and nodes in one of the calls, while the others do without (8.1.0).
             for client in (self._client, self._reading):
-                await attempt(client.initialize)
+                await translating(client.initialize)
         try:
             await for_each_queue(queues, ask_one)
         except StoreError as error:
@@ -157,7 +157,7 @@ class EventFeed:
         block = ("BLOCK", block_ms) if block_ms else ()
         command = ("XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", entries, *block, "STREAMS")
         try:
-            reply = await attempt(partial(self._reading.execute_command, *command, *by_key, *(">" for _ in by_key)))
+            reply = await translating(partial(self._reading.execute_command, *command, *by_key, *(">" for _ in by_key)))
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise StoreError(f"events cannot be read: {str(error).partition(' ')[0]}") from error
@@ -180,5 +180,5 @@ class EventFeed:
                 unreadable.append(entry[0])
         if unreadable:
             self._log.error("events cannot be read", queue=queue.tag, entries=len(unreadable))
-            await attempt(partial(self._client.xack, self._key(queue), self._group, *unreadable))
+            await translating(partial(self._client.xack, self._key(queue), self._group, *unreadable))
         return QueueEvents(queue, events)

@@ -1,4 +1,4 @@
-"""Hints: messages that say it is worth looking now. They may be lost, so nobody relies on one."""
+"""Hints: messages that say it is worth looking now. They may be lost: every listener also looks by itself."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import COMMAND_TIMEOUT_S, close, connect
-from millstream_streams.connection.faults import attempt, backoff_s
+from millstream_streams.connection.faults import backoff_s, translating
 from millstream_streams.errors import StoreUnavailableError
 
 QUIET_S = 30.0
-"""After so long without a hint the server is asked whether it is still there."""
+"""After this time without a hint the listener asks the server whether it is still there."""
 
 
 async def listen(
@@ -44,7 +44,7 @@ async def listen(
 async def hear_once(address: RedisAddress, channel: str) -> None:
     """Return when a server has let us subscribe. Raises: StoreUnavailableError."""
     async with _subscribed(await _any_node(address), [channel]) as pubsub:
-        if await attempt(lambda: pubsub.get_message(timeout=COMMAND_TIMEOUT_S)) is None:
+        if await translating(lambda: pubsub.get_message(timeout=COMMAND_TIMEOUT_S)) is None:
             raise StoreUnavailableError("Redis does not answer a subscription")
 
 
@@ -53,9 +53,9 @@ async def _listen_on(
 ) -> None:
     async with _subscribed(address, channels) as pubsub:
         while True:
-            message = await attempt(lambda: pubsub.get_message(timeout=QUIET_S))
+            message = await translating(lambda: pubsub.get_message(timeout=QUIET_S))
             if message is None:
-                await attempt(partial(_ping, pubsub))
+                await translating(partial(_ping, pubsub))
             elif message["type"] == "subscribe":
                 on_gap()
             elif message["type"] == "message":
@@ -68,11 +68,11 @@ async def _subscribed(address: RedisAddress, channels: Sequence[str]) -> AsyncIt
     client = connect(address, max_connections=2, blocks_for_s=QUIET_S)
     pubsub = client.pubsub()
     try:
-        await attempt(lambda: pubsub.subscribe(*channels))
+        await translating(lambda: pubsub.subscribe(*channels))
         yield pubsub
     finally:
         with anyio.CancelScope(shield=True):
-            await attempt(pubsub.aclose)
+            await translating(pubsub.aclose)
             await close(client)
 
 
@@ -89,7 +89,7 @@ async def _any_node(address: RedisAddress) -> RedisAddress:
         return address
     client = connect(address)
     try:
-        await attempt(client.initialize)
+        await translating(client.initialize)
         node = client.get_random_node()
         return replace(address, mode="single", hosts=((node.host, node.port),))
     finally:

@@ -1,4 +1,4 @@
-"""Pages of jobs by state, from what Redis holds. Searching by anything else is the history's business.
+"""Pages of jobs by state, from what Redis holds. The history searches by anything else.
 
 A list walks places one after the other: a place is one stream or sorted set of one queue. The cursor names the
 place and the position in it, so that nothing is skipped or shown twice while jobs come and go behind it.
@@ -15,13 +15,13 @@ import msgspec
 from msgspec import Struct
 from redis.exceptions import ResponseError
 
-from millstream_contracts import DeadLetterPage, Job, JobId, JobState, Page, Queue
+from millstream_contracts import DeadLetterPage, Job, JobId, JobState, Page, Priority, Queue
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import persist
+from millstream_streams.connection.faults import with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, is_of_wrong_type
 from millstream_streams.errors import CursorError
 from millstream_streams.reading.views import JobViews
-from millstream_streams.store.keys import GROUP, Keys
+from millstream_streams.store.keys import GROUP, Keys, QueueKeys
 
 _ENTRY_ID = re.compile(r"\d+-\d+")
 _SCORE_AND_MEMBER = re.compile(r"-?(?:\d+|inf):.*", re.DOTALL)
@@ -34,13 +34,15 @@ Renderer = Callable[[Queue, list[JobId]], Awaitable[list[T]]]
 LISTABLE_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SCHEDULED, JobState.DEAD)
 
 
-# Positions in QueueKeys.script_keys.
+# What a cursor calls a place. Cursors outlive a release, so these numbers never change.
+_READY = {0: Priority.HIGH, 1: Priority.NORMAL, 2: Priority.LOW}
 _DUE = 3
+_DEAD = 4
 _PLACES = {
-    JobState.QUEUED: (0, 1, 2),
-    JobState.RUNNING: (0, 1, 2),
+    JobState.QUEUED: tuple(_READY),
+    JobState.RUNNING: tuple(_READY),
     JobState.SCHEDULED: (_DUE,),
-    JobState.DEAD: (4,),
+    JobState.DEAD: (_DEAD,),
 }
 
 
@@ -50,7 +52,7 @@ class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     tag: str
     """The queue."""
     place: int
-    """Which of the queue's streams, in the order of KEYS."""
+    """Which of the queue's streams or sets: a number of :data:`_PLACES`."""
     after: str
     """The last entry id, or score and member, that was shown; empty for the beginning."""
 
@@ -131,9 +133,9 @@ class Listing:
             JobState.SCHEDULED: self._scheduled,
             JobState.DEAD: self._dead,
         }
-        key = self._keys.of(queue).script_keys[place]
+        key = _key_of(self._keys.of(queue), place)
         try:
-            return await persist(lambda _: finders[state](key, after, count), self._patience_s, lambda: None)
+            return await with_retries(lambda _: finders[state](key, after, count), self._patience_s, lambda: None)
         except ResponseError as error:
             if is_of_wrong_type(error):
                 return Found([], None)
@@ -188,6 +190,12 @@ class Listing:
     async def _dead(self, key: str, after: str, count: int) -> Found:
         entries = await self._client.xrevrange(key, max=f"({after}" if after else "+", min="-", count=count)
         return _found(entries, count)
+
+
+def _key_of(keys: QueueKeys, place: int) -> str:
+    if place in _READY:
+        return keys.ready_of(_READY[place])
+    return keys.due if place == _DUE else keys.dlq
 
 
 def _found(entries: list[tuple[bytes, Any]], count: int) -> Found:

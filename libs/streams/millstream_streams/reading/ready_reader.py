@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from millstream_contracts import JobId, Queue
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreFullError
 from millstream_streams.reading.consumers import make_group
@@ -19,11 +19,11 @@ from millstream_streams.store.deliveries import ReadEntry
 from millstream_streams.store.keys import GROUP, Keys
 
 MAX_BLOCK_S = 2.0
-"""Short enough that a worker told to stop need not cancel the read: a cancelled read may have been served."""
+"""The longest block. A worker that stops waits for its read: cancelling one that was served would strand its job."""
 
 CLUSTER_BLOCK_S = 0.5
-"""On a cluster the reads of all queues end together, so a job on one may wait for the others: two reads a second
-and queue is what an idle worker may cost."""
+"""On a cluster the reads of all queues end together, so a job may wait this long for them. An idle worker costs two
+reads a second and queue."""
 
 
 class ReadyReader:
@@ -44,14 +44,14 @@ class ReadyReader:
         self.is_blocked = False
         """Whether a read is under way that waits for something to come."""
         self.failed: set[Queue] = set()
-        """Queues that the last wait could not read, though it could read others: nodes of a cluster fail one by one."""
+        """Queues that the last wait could not read while it read others: nodes of a cluster fail one by one."""
 
     async def wait(self, queues: Sequence[Queue], *, consumer: str, block_ms: int) -> list[ReadEntry]:
         """Return what became ready, or an empty list after `block_ms`, at once when that is 0.
 
         The entries are then pending with this consumer.
-        One entry is asked for per stream, so one worker wakes per job. When the call fails, something may still
-        have been delivered: the next claim must `resume`, and so for the queues in `failed`.
+        Each stream is asked for one entry, so that a job wakes one worker. When the call fails, entries may still
+        have been delivered: the next claim of these queues, or of those in `failed`, must `resume`.
         Raises: StoreUnavailableError, StoreError.
         """
         self.is_blocked = block_ms > 0
@@ -91,9 +91,9 @@ class ReadyReader:
         if self._is_cluster:
             return False
         try:
-            for client in await attempt(lambda: self._control.client_list(_type="normal")):
+            for client in await translating(lambda: self._control.client_list(_type="normal")):
                 if client["name"] == self._name:
-                    await attempt(partial(self._control.client_unblock, int(client["id"])))
+                    await translating(partial(self._control.client_unblock, int(client["id"])))
         except (StoreError, ResponseError):
             return False
         return True
@@ -119,12 +119,12 @@ class ReadyReader:
                 return await self._reading.execute_command(*command, *places, *marks, **await self._node(places))
             except anyio.get_cancelled_exc_class():
                 if not self._is_cluster:
-                    # Or Redis would hand a job to a read that nobody waits for. The client of a cluster does so itself.
+                    # Else Redis would hand a job to a read that was given up. The client of a cluster does so itself.
                     self._reading.abort()
                 raise
 
         try:
-            reply = await attempt(read)
+            reply = await translating(read)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise StoreError(f"a blocking read failed: {str(error).partition(' ')[0]}") from error

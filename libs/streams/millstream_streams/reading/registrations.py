@@ -30,7 +30,7 @@ class Start(Struct, frozen=True):
 
 
 class Registered(Struct, frozen=True):
-    """A registration of a type, and who stands behind it."""
+    """A registration of a type, with the start of its newest worker."""
 
     registration: TypeRegistration
     digest: str

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from millstream_contracts import UNDECODABLE, JobType, Queue, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import REDIS_ERRORS, persist
+from millstream_streams.connection.faults import REDIS_ERRORS, with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
 from millstream_streams.errors import StoreError
 from millstream_streams.reading.registrations import (
@@ -39,7 +39,7 @@ class Registry:
         self._patience_s = patience_s
 
     async def add_queues(self, queues: Iterable[Queue]) -> None:
-        """Make queues known. Do so before the first job is stored: what is not known is not looked after."""
+        """Make queues known, before their first job is stored: dispatcher and reaper look after known queues only."""
         tags = [queue.tag for queue in queues]
         if tags:
             await self._call(lambda: self._client.sadd(self._keys.queues, *tags))
@@ -59,10 +59,10 @@ class Registry:
         started_at_ms: int | None = None,
         alive_for: timedelta = timedelta(),
     ) -> Start:
-        """Publish how a worker handles job types; the newest start of one that lives has the last word.
+        """Publish how a worker handles job types; the registration of the newest live start counts.
 
         `started_at_ms` is of the start that an earlier call returned, None for a start that begins now. `alive_for` is
-        how long the worker counts as alive until its next heartbeat. Without a worker, any other has the last word.
+        how long the worker counts as alive until its next heartbeat. A registration without worker yields to any other.
         """
         encoded = {f"{tenant}/{one.type}": _encode(one) for one in registrations}
         everything = encode_release(tenant, encoded.values())
@@ -91,7 +91,7 @@ class Registry:
         alive_for: timedelta = timedelta(),
         is_leaving: bool = False,
     ) -> bool:
-        """Note that a worker is alive. Its `seen_at` is set by the clock of Redis, whatever the worker's own says.
+        """Note that a worker is alive. Its `seen_at` is set by the clock of Redis, not by the worker's.
 
         What it has registered counts for `alive_for` from now; when it is leaving, no longer than it does already.
         Returns: whether the registry has it; False when it has to be registered again.
@@ -101,7 +101,7 @@ class Registry:
         return bool(await self._run("beat", arguments))
 
     async def leave(self, name: str, counts_for: timedelta = timedelta()) -> None:
-        """Take a worker that has stopped off the list. What it has registered counts for so long at most."""
+        """Take a worker that has stopped off the list. What it has registered counts for `counts_for` at most."""
         await self._run("leave", [name, _ms(counts_for)])
 
     async def workers(self) -> list[WorkerInfo]:
@@ -111,7 +111,7 @@ class Registry:
         return sorted((worker for worker in read if worker), key=lambda worker: worker.name)
 
     async def forget_workers(self, silent_for: timedelta) -> list[str]:
-        """Forget the workers without a heartbeat for so long, and what is no worker. Returns: their names."""
+        """Forget workers without a heartbeat for `silent_for`, and entries that are none. Returns: their names."""
         gone = await self._run("forget_workers", [_ms(silent_for)])
         return [name.decode(errors="replace") for name in gone]
 
@@ -127,7 +127,7 @@ class Registry:
         return await self._call(lambda: unless_wrong_type(self._client.hgetall(key), {}))
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await persist(lambda _: call(), self._patience_s, lambda: None)
+        return await with_retries(lambda _: call(), self._patience_s, lambda: None)
 
 
 def _worker(value: bytes) -> WorkerInfo | None:

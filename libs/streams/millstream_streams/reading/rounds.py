@@ -29,7 +29,7 @@ async def for_each_queue(queues: Iterable[Queue], action: Callable[[Queue], Awai
                 if error.others_may_answer:
                     failures.append(error)
                 else:
-                    # What others have under way is not cut off: an answer that nobody reads is not counted either.
+                    # Calls under way are not cut off: an answer that is not read is not counted either.
                     failures.insert(0, error)
                     waiting.clear()
             except StoreError as error:

@@ -12,10 +12,7 @@ def sum_depths(job_type: JobType, partitions: Sequence[Depths]) -> QueueStatus:
     return QueueStatus(
         type=job_type,
         partitions=len(partitions),
-        queued={
-            priority.value: sum(depths.queued[index] for depths in partitions)
-            for index, priority in enumerate(PRIORITIES)
-        },
+        queued={priority.value: sum(depths.queued_of(priority) for depths in partitions) for priority in PRIORITIES},
         running=sum(depths.running for depths in partitions),
         scheduled=sum(depths.scheduled for depths in partitions),
         blocked=0,

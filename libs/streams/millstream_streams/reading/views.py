@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, moment
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import persist
+from millstream_streams.connection.faults import with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
 from millstream_streams.store.keys import Keys
+from millstream_streams.store.plain import attempts_of, deliveries_of, version_of
 from millstream_streams.store.specs import (
     read_error,
     read_int,
@@ -20,7 +21,6 @@ from millstream_streams.store.specs import (
 # By the words that scripts write, for a hash may hold others.
 _STATES = {state.encode(): state for state in JobState}
 _PRIORITIES = {priority.encode(): priority for priority in Priority}
-_PLAIN_VERSIONS = {JobState.QUEUED: 1, JobState.RUNNING: 2, JobState.SUCCEEDED: 3}
 _LONG_AGO = moment(0)
 
 Fields = dict[bytes, bytes]
@@ -46,7 +46,7 @@ class JobViews:
         async def read(_: int) -> bytes | None:
             return await unless_wrong_type(self._client.hget(key, "state"), None)
 
-        word: bytes | None = await persist(read, self._patience_s, lambda: None)
+        word: bytes | None = await with_retries(read, self._patience_s, lambda: None)
         state = _STATES.get(word or b"")
         return state is None or state.is_settled
 
@@ -80,7 +80,7 @@ class JobViews:
         async def read(_: int) -> list[Fields]:
             return await read_hashes(self._client, [keys.job(job_id) for job_id in ids])
 
-        return await persist(read, self._patience_s, lambda: None)
+        return await with_retries(read, self._patience_s, lambda: None)
 
 
 async def read_hashes(client: Client, keys: Sequence[str]) -> list[Fields]:
@@ -105,11 +105,10 @@ def job_from_fields(
         type=queue.type,
         state=state,
         priority=_PRIORITIES.get(fields.get(b"priority", b""), Priority.NORMAL),
-        # Scripts do not write what is as in most jobs: see _queue.lua.
-        version=read_int(fields.get(b"version")) or _PLAIN_VERSIONS.get(state, 1),
-        attempts=read_int(fields.get(b"attempts")) or int(state is JobState.SUCCEEDED),
+        version=version_of(fields, state),
+        attempts=attempts_of(fields, state),
         max_attempts=spec.max_attempts,
-        deliveries=read_int(fields.get(b"deliveries")) or int(b"started_at" in fields),
+        deliveries=deliveries_of(fields),
         crashes=read_int(fields.get(b"crashes")),
         handbacks=read_int(fields.get(b"handbacks")),
         created_at=read_time(spec.created_at_ms) or _LONG_AGO,

@@ -2,6 +2,7 @@
 --
 -- Caller      workers, while another release runs beside theirs
 -- Idempotent  yes
+-- Needs       queue
 -- KEYS        none but the hashes of the jobs
 -- ARGV[2]     job id
 -- ARGV[3]     token
@@ -9,10 +10,10 @@
 -- Returns     the digests of all registrations whose releases could not read it, with a space between them; '' when
 --             the job is another delivery's by now, or gone
 
-local key, digest = jobs .. ARGV[2], ARGV[4]
-local job = redis.call('HMGET', key, 'state', 'token', 'unread_by')
-if job[1] ~= 'running' or job[2] ~= ARGV[3] then return '' end
-local tried = job[3] or ''
+local key, token, digest = jobs .. ARGV[2], ARGV[3], ARGV[4]
+local state, held, unread_by = unpack(redis.call('HMGET', key, 'state', 'token', 'unread_by'))
+if state ~= 'running' or held ~= token then return '' end
+local tried = unread_by or ''
 if string.find(' ' .. tried .. ' ', ' ' .. digest .. ' ', 1, true) then return tried end
 tried = tried == '' and digest or tried .. ' ' .. digest
 redis.call('HSET', key, 'unread_by', tried)

@@ -1,7 +1,8 @@
--- Remove consumers that hold nothing and have not been seen for long: workers, and whoever follows the events.
+-- Remove consumers that hold nothing and have not been seen for long: workers, and readers of the events.
 --
 -- Caller      reapers
 -- Idempotent  yes
+-- Needs       queue
 -- KEYS        1-3, 6 as in _queue.lua, written
 -- ARGV[2]     ms without a sign of life
 -- Returns     number of consumers removed

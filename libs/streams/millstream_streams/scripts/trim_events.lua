@@ -2,6 +2,7 @@
 --
 -- Caller      reapers
 -- Idempotent  yes
+-- Needs       queue
 -- KEYS        6 as in _queue.lua, written
 -- ARGV[2]     how many entries to keep when there is no group, for those who follow the stream live
 -- ARGV[3]     the most entries to keep whatever the groups have seen

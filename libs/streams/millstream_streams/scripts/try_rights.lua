@@ -2,6 +2,7 @@
 --
 -- Caller      every service at its start, ingest once a second, `millstream doctor`
 -- Idempotent  yes
+-- Needs       queue
 -- KEYS        1-4 as in _queue.lua, written and empty again
 -- ARGV[2..]   names of commands as an ACL has them, `xgroup|create`
 -- Returns     the names of those that the user may not call, `xack` among them though it is not asked for

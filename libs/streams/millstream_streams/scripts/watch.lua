@@ -1,10 +1,11 @@
--- Ask to be told when a job has settled, by a hint with its id.
+-- Ask for a hint with a job's id when the job has settled.
 --
 -- Caller      ingest, for `?wait`
 -- Idempotent  yes
+-- Needs       queue
 -- KEYS        none of its own; the queue's keys name the slot
 -- ARGV[2]     job id
--- Returns     1 noted; 0 it has settled already; -2 there is no such job
+-- Returns     1 the hint will come; 0 it has settled already; -2 there is no such job
 
 local key = jobs .. ARGV[2]
 local state = redis.call('HGET', key, 'state')

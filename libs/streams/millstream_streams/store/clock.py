@@ -12,7 +12,7 @@ _SCRIPT_STEP_S = 0.001
 
 
 class RedisClock:
-    """The clock of Redis, as far as its answers have told: this machine's own until the first one.
+    """The clock of Redis as its answers showed it; this machine's own until the first answer.
 
     It runs by the monotonic clock, so a change of this machine's time changes nothing. Any thread may read it.
     """

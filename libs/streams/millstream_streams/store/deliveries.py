@@ -5,6 +5,7 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 
 from millstream_contracts import JobError, JobId, JobSpec, Outcome, Priority, Progress, Queue
+from millstream_streams.store.keys import PRIORITIES
 
 
 class NewJob(Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None = None
     idempotency: "Idempotency | None" = None
     waited: bool = False
-    """Whether somebody wants a hint when it settles."""
+    """Whether a client wants a hint when it settles."""
 
 
 class Idempotency(Struct, frozen=True):
@@ -149,7 +150,7 @@ class CommitCode(IntEnum):
 
 
 class ActionCode(IntEnum):
-    """What became of an operator's wish. The numbers are those of cancel.lua, redrive.lua and discard.lua."""
+    """What became of an action on a job. The numbers are those of cancel, redrive, discard and watch.lua."""
 
     DONE = 1
     REQUESTED = 2
@@ -207,6 +208,7 @@ class Depths(Struct, frozen=True):
     """How much a queue holds."""
 
     queued: tuple[int, int, int]
+    """In the order of `keys.PRIORITIES`."""
     running: int
     scheduled: int
     dead: int
@@ -218,3 +220,7 @@ class Depths(Struct, frozen=True):
     """0 when a job is due now, None when no job waits for a time."""
     next_expiry_in_ms: int | None = None
     """0 when a job is late now, None when no unstarted job has an expiry."""
+
+    def queued_of(self, priority: Priority) -> int:
+        """Return how many jobs of a priority are ready."""
+        return self.queued[PRIORITIES.index(priority)]

@@ -21,7 +21,7 @@ from millstream_contracts import (
     limits,
 )
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import REDIS_ERRORS, NoObserver, RedisObserver, persist
+from millstream_streams.connection.faults import REDIS_ERRORS, NoObserver, RedisObserver, with_retries
 from millstream_streams.errors import NotDurableError, StoreError, StoreUnavailableError
 from millstream_streams.store.clock import RedisClock
 from millstream_streams.store.deliveries import (
@@ -58,13 +58,11 @@ _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
 }
 
 _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
-# To call an enumeration takes longer than the rest of an answer.
+# Decode tables for the hot path: calling an enumeration takes longer than the rest of an answer.
 _ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
 _COMMIT_CODES = {code.value: code for code in CommitCode}
-# Nor is a member read off its class for nothing.
-_STORED, _NORMAL = EnqueueCode.STORED, Priority.NORMAL
 _NO_TIMES = (None, None, None, None)
-_NO_PAST = (None, None, None, None)
+_NO_HISTORY = (None, None, None, None)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -90,13 +88,13 @@ class JobStore:
         self.keys = keys
         self._client = client
         self._confirming = confirming or client
-        """For calls that wait for a confirmation, so for longer than others."""
+        """For calls that wait for a confirmation: they take longer than others."""
         self._patience_s = patience_s
         self._retention_ms = round(retention_s * 1000)
-        """How long a job can be read that ended without a worker's word: cancelled, expired or discarded."""
+        """How long a job can be read that no commit ended: cancelled, expired or discarded."""
         self._observer = observer or NoObserver()
         self._clock = clock or RedisClock()
-        """Learns from each claim, for whoever claims may submit."""
+        """Learns from each claim: a worker may submit jobs."""
 
     async def enqueue(
         self, queue: Queue, jobs: Sequence[NewJob], durability: Durability | None = None
@@ -146,9 +144,9 @@ class JobStore:
             return [consumer, nonce, "1" if resume or failures else "", *tail]
 
         asked_at = self._clock.asking()
-        ask_again_ms, now, taken, pasts = await self._run("claim", queue, arguments, patience_s)
+        ask_again_ms, now, fresh, history = await self._run("claim", queue, arguments, patience_s)
         self._clock.heard(int(now) / 1000, asked_at)
-        return Claim(_deliveries(queue, nonce, int(now), taken, pasts), int(ask_again_ms))
+        return Claim(deliveries_of_claim(queue, nonce, int(now), fresh, history), int(ask_again_ms))
 
     async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
         """Renew the leases that this worker still has, and note progress."""
@@ -162,13 +160,13 @@ class JobStore:
         """Commit outcomes other than HandedBack. A stale delivery is refused, and says so."""
         _check_size(commits)
         arguments: list[Argument] = [worker, len(commits)]
-        noted: list[Argument] = []
+        unstored_progress: list[Argument] = []
         for commit in commits:
-            job, (outcome, blob) = commit.delivery, _words(commit.outcome)
+            job, (outcome, blob) = commit.delivery, _encode_outcome(commit.outcome)
             arguments += (f"{job.priority_index} {commit.ttl_ms} {outcome}", job.id, job.token, job.entry, blob)
             if commit.progress is not None:
-                noted += (job.id, job.token, _encode(commit.progress))
-        arguments += noted
+                unstored_progress += (job.id, job.token, _encode(commit.progress))
+        arguments += unstored_progress
         return [_COMMIT_CODES[code] for code in await self._run("commit", queue, arguments)]
 
     async def hand_back(self, queue: Queue, *, worker: str, deliveries: Sequence[Delivery]) -> list[CommitCode]:
@@ -179,8 +177,8 @@ class JobStore:
             arguments += (job.id, job.token, job.priority_index, job.entry)
         return [CommitCode(int(code)) for code in await self._run("hand_back", queue, arguments)]
 
-    async def set_apart(self, queue: Queue, tokens: Sequence[tuple[JobId, str]], *, waits: bool) -> list[bool]:
-        """Note that deliveries wait to run alone, or no longer do: one that waits is charged no crash.
+    async def mark_isolated(self, queue: Queue, tokens: Sequence[tuple[JobId, str]], *, waits: bool) -> list[bool]:
+        """Mark deliveries that wait to run alone, or take the mark off: one that waits is charged no crash.
 
         Returns: for each, whether it is still the caller's.
         """
@@ -188,7 +186,7 @@ class JobStore:
         arguments: list[Argument] = ["1" if waits else ""]
         for job_id, token in tokens:
             arguments += (job_id, token)
-        return [code == 1 for code in await self._run("set_apart", queue, arguments)]
+        return [code == 1 for code in await self._run("mark_isolated", queue, arguments)]
 
     async def note_unreadable(self, queue: Queue, job_id: JobId, token: str, digest: str) -> set[str]:
         """Note that the release with this registration cannot read a job.
@@ -212,7 +210,7 @@ class JobStore:
         cursors: tuple[str, str, str] = FROM_THE_START,
         limit: int = limits.MAX_SCRIPT_JOBS,
     ) -> Recovery:
-        """Take back deliveries whose lease has run out; bury those that crashed too often."""
+        """Take back deliveries whose lease has run out; bury the jobs that crashed too often."""
         arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
         next_cursors, requeued, buried, strays, any_pending = await self._run("recover", queue, arguments)
         high, normal, low = (cursor.decode() for cursor in next_cursors)
@@ -250,25 +248,12 @@ class JobStore:
 
     async def measure(self, queue: Queue) -> Depths:
         """Count what the queue holds."""
-        numbers = [int(number) for number in await self._run("measure", queue, [])]
-        high, normal, low, running, scheduled, dead, paused, ready_age, dead_age, events, due, expiry = numbers
-        return Depths(
-            queued=(high, normal, low),
-            running=running,
-            scheduled=scheduled,
-            dead=dead,
-            paused=bool(paused),
-            oldest_ready_age_ms=ready_age,
-            oldest_dead_age_ms=dead_age,
-            events=events,
-            next_due_in_ms=_wait(due),
-            next_expiry_in_ms=_wait(expiry),
-        )
+        return _depths(await self._run("measure", queue, []))
 
     async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
         """Forget acknowledged events, some thousands at most: there may be more until a call removes none.
 
-        Returns: how many were removed, and how many of them nobody had seen.
+        Returns: how many were removed, and how many of them no group had seen.
         """
         removed, lost = await self._run("trim_events", queue, [keep, cap])
         return int(removed), int(lost)
@@ -308,12 +293,12 @@ class JobStore:
         begun = time.perf_counter()
         try:
             patience_s = self._patience_s if patience_s is None else patience_s
-            reply = await persist(call, patience_s, self._observer.count_reconnect)
+            reply = await with_retries(call, patience_s, self._observer.count_reconnect)
         except StoreUnavailableError as error:
             error.others_may_answer = isinstance(self._client, RedisCluster)
             raise
         except REDIS_ERRORS as error:
-            # A defect, or a key that somebody else wrote. Its text may hold arguments, so only the code is passed on.
+            # A defect, or a key that another program wrote. Its text may hold arguments, so only the code is passed on.
             raise StoreError(f"{name} on {queue.tag} failed: {str(error).partition(' ')[0]}") from error
         self._observer.observe_call(name, time.perf_counter() - begun)
         return reply
@@ -333,7 +318,7 @@ def _options(job: NewJob, prefix: bytes) -> bytes:
     """Return all of a new job but id and spec, as enqueue.lua wants it; nothing for most jobs."""
     known = job.idempotency
     times = (job.delay_ms, job.run_at_ms, job.expires_in_ms, job.expires_at_ms)
-    if times == _NO_TIMES and job.priority is _NORMAL and not (known or job.waited):
+    if times == _NO_TIMES and job.priority is Priority.NORMAL and not (known or job.waited):
         return b""
     run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
     fingerprint, key = (known.fingerprint, prefix + known.key) if known else ("", b"")
@@ -344,7 +329,7 @@ def _options(job: NewJob, prefix: bytes) -> bytes:
 def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:
     if isinstance(reply, int):
         code = _ENQUEUE_CODES[reply]
-        return Enqueued(code, job.id, now_ms if code is _STORED else 0)
+        return Enqueued(code, job.id, now_ms if code is EnqueueCode.STORED else 0)
     number, job_id, at_ms = reply
     return Enqueued(_ENQUEUE_CODES[number], JobId(job_id.decode()), int(at_ms))
 
@@ -355,8 +340,8 @@ def _moment(relative_ms: int | None, absolute_ms: int | None) -> str:
     return "" if absolute_ms is None else str(absolute_ms)
 
 
-def _words(outcome: Outcome) -> tuple[str, bytes]:
-    """Return an outcome in the words of commit.lua, and its result or error."""
+def _encode_outcome(outcome: Outcome) -> tuple[str, bytes]:
+    """Return an outcome as commit.lua reads it, and its result or error."""
     if isinstance(outcome, Succeeded):  # most are, and the match takes three times as long to see it
         return "succeeded", bytes(outcome.result)
     match outcome:
@@ -372,12 +357,12 @@ def _words(outcome: Outcome) -> tuple[str, bytes]:
             raise TypeError("a HandedBack goes through hand_back")
 
 
-def _deliveries(queue: Queue, nonce: str, now_ms: int, taken: list[Any], pasts: list[Any]) -> list[Delivery]:
+def deliveries_of_claim(queue: Queue, nonce: str, now_ms: int, fresh: list[Any], history: list[Any]) -> list[Delivery]:
     """Return what claim.lua gave away: both lists are flat, six values a job and five for one with a past."""
-    past_of = {past[0]: past[1:] for past in _rows(pasts, 5)} if pasts else {}
+    history_of = {row[0]: row[1:] for row in _rows(history, 5)} if history else {}
     deliveries = []
-    for index, entry, job_id, spec, ready_at, number in _rows(taken, 6):
-        attempts, crashes, error, run_at = past_of.get(job_id, _NO_PAST)
+    for index, entry, job_id, spec, ready_at, number in _rows(fresh, 6):
+        attempts, crashes, error, run_at = history_of.get(job_id, _NO_HISTORY)
         deliveries.append(
             Delivery(
                 queue=queue,
@@ -401,6 +386,23 @@ def _deliveries(queue: Queue, nonce: str, now_ms: int, taken: list[Any], pasts: 
 def _rows(values: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
     """Cut a flat list into rows."""
     return zip(*[iter(values)] * width, strict=True)
+
+
+def _depths(reply: list[Any]) -> Depths:
+    """Return what measure.lua counted: names and numbers in turn."""
+    found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+    return Depths(
+        queued=(found["queued_high"], found["queued_normal"], found["queued_low"]),
+        running=found["running"],
+        scheduled=found["scheduled"],
+        dead=found["dead"],
+        paused=bool(found["paused"]),
+        oldest_ready_age_ms=found["oldest_ready_age_ms"],
+        oldest_dead_age_ms=found["oldest_dead_age_ms"],
+        events=found["events"],
+        next_due_in_ms=_wait(found["next_due_in_ms"]),
+        next_expiry_in_ms=_wait(found["next_expiry_in_ms"]),
+    )
 
 
 def _recovered(row: list[Any]) -> RecoveredJob:

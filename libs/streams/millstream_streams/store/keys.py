@@ -35,6 +35,10 @@ class QueueKeys(Struct, frozen=True):
     script_keys: tuple[str, ...]
     """KEYS of every script, in the order that scripts/_queue.lua names."""
 
+    def ready_of(self, priority: Priority) -> str:
+        """Return the stream of ready jobs of a priority."""
+        return self.ready[PRIORITIES.index(priority)]
+
     def job(self, job_id: JobId | str) -> str:
         """Return the key of a job's hash."""
         return self.job_prefix + job_id
@@ -49,17 +53,17 @@ class Keys:
         """set of queue tags"""
         # One tag, so that a script may write them together. No queue has it: a queue's has two slashes.
         self.types = f"{namespace}:{{fleet}}:types"
-        """hash: what workers have registered, as scripts/fleet/_fleet.lua has it"""
+        """hash: what workers have registered, as scripts/_fleet.lua has it"""
         self.starts = f"{namespace}:{{fleet}}:starts"
         """zset: which workers are alive, and since when"""
         self.workers = f"{namespace}:{{fleet}}:workers"
         """hash: worker name to its last heartbeat"""
         self.fleet_keys = (self.types, self.starts, self.workers)
-        """KEYS of every script of the registry, in the order that scripts/fleet/_fleet.lua names."""
+        """KEYS of every script of the registry, in the order that scripts/_fleet.lua names."""
         self.hint_due = self.hint("due")
         """channel: tag of a queue whose next due time moved closer"""
         self.hint_settled = self.hint("settled")
-        """channel: id of a job that somebody waits for"""
+        """channel: id of a settled job that a client waits for"""
         self.of = lru_cache(maxsize=65_536)(self._of)
 
     def hint_cancel(self, worker: str) -> str:

@@ -1,6 +1,11 @@
-"""The Lua scripts: loaded once, sent by content hash, one state transition each."""
+"""The Lua scripts: loaded once, sent by content hash, one state transition each.
+
+The header of a script names the parts that it needs, files of scripts/ whose names begin with `_`; they are put before
+it. So a script carries only what it uses, and a feature adds a part of its own.
+"""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from importlib.resources import files
@@ -18,27 +23,39 @@ FLEET = "fleet/"
 """What the names of the registry's scripts begin with."""
 
 
+_NEEDS = re.compile(r"^-- Needs +(\w+(?: \w+)*)$", re.MULTILINE)
+
+
 class Script(Struct, frozen=True):
-    """A script with the prelude that all of them share."""
+    """A script behind the parts that it needs."""
 
     name: str
     text: str
     sha: str
     """What EVALSHA calls it. Two releases side by side each find their own."""
 
-    @property
-    def header(self) -> str:
-        """The comment at the top of the script's own file."""
-        own = (_FOLDER / f"{self.name}.lua").read_text()
-        return "\n".join(line for line in own.split("\n\n")[0].splitlines() if line.startswith("--"))
-
 
 @cache
 def load_script(name: str) -> Script:
     """Return a script of this package by the path of its file, without its suffix. Raises: FileNotFoundError."""
-    prelude = "fleet/_fleet" if name.startswith(FLEET) else "_queue"
-    text = (_FOLDER / f"{prelude}.lua").read_text() + "\n" + (_FOLDER / f"{name}.lua").read_text()
+    own = read_source(name)
+    return script_of(name, "\n".join([*(read_source(f"_{part}") for part in parts_of(own)), own]))
+
+
+def script_of(name: str, text: str) -> Script:
+    """Return a script of this text."""
     return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def parts_of(source: str) -> list[str]:
+    """Return the parts that a script names in the line `-- Needs` of its header, in the order in which they stand."""
+    found = _NEEDS.search(source)
+    return found[1].split() if found else []
+
+
+def read_source(name: str) -> str:
+    """Return the text of one file of scripts/, by its path without its suffix. A part's name begins with `_`."""
+    return (_FOLDER / f"{name}.lua").read_text()
 
 
 def script_names(folder: str = "") -> list[str]:

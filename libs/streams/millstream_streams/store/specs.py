@@ -39,7 +39,7 @@ _decode_newer = msgspec.msgpack.Decoder(NewerSpec).decode
 _KINDS = {kind.encode(): kind for kind in EventKind}
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
-_decode_moves = msgspec.msgpack.Decoder(list[Any]).decode
+_decode_transitions = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 def read_spec(blob: bytes | None) -> JobSpec:
@@ -71,10 +71,10 @@ def read_progress(blob: bytes | None) -> Progress | None:
 
 
 def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
-    """Return an entry of an event stream, as `emit` in _queue.lua writes it. Raises: KeyError, ValueError."""
+    """Return an entry of an event stream, as `append_event` in _moves.lua writes it. Raises: KeyError, ValueError."""
     state, detail = fields[b"state"].decode(), fields[b"detail"].decode()
     # Three values a job in one list: id, version, deliveries.
-    moves = list(zip(*[iter(_decode_moves(fields[b"jobs"]))] * 3, strict=True))
+    rows = list(zip(*[iter(_decode_transitions(fields[b"jobs"]))] * 3, strict=True))
     return Event(
         entry=entry.decode(),
         kind=_KINDS.get(fields[b"kind"]) or fields[b"kind"].decode(),
@@ -82,13 +82,13 @@ def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
         worker=fields[b"worker"].decode(),
         jobs=[
             JobTransition(JobId(job_id), version, state, number, detail)
-            for job_id, version, number in _check_moves(moves)
+            for job_id, version, number in _check_transitions(rows)
         ],
     )
 
 
-def _check_moves(moves: list[Any]) -> list[tuple[str, int, int]]:
-    return msgspec.convert(moves, list[tuple[str, int, int]])
+def _check_transitions(rows: list[Any]) -> list[tuple[str, int, int]]:
+    return msgspec.convert(rows, list[tuple[str, int, int]])
 
 
 def read_int(text: bytes | int | None) -> int:

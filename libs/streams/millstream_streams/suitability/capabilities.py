@@ -8,7 +8,7 @@ from msgspec import Struct
 from redis.exceptions import ResponseError
 
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import attempt, require_mode
+from millstream_streams.connection.faults import require_mode, translating
 from millstream_streams.connection.refusals import refusal_behind
 from millstream_streams.errors import MissingRightError
 
@@ -142,7 +142,7 @@ async def _settings(client: Client) -> dict[str, str]:
 async def _unless_refused(command: str, call: Callable[[], Awaitable[Any]]) -> Any:
     """Return the answer to a question, or None where the server does not let us ask, as managed ones do."""
     try:
-        return await attempt(call)
+        return await translating(call)
     except ResponseError:
         return None
     except MissingRightError as error:

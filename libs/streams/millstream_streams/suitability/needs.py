@@ -78,4 +78,4 @@ NEEDS: Mapping[str, Needs] = {
 """By service."""
 
 ANY_SERVICE = Needs(commands=_MOVING, registry=("queues",), tells=("settled",))
-"""What all services have in common: `doctor` tries it where it is not told for which service it asks."""
+"""What all services have in common: `doctor` tries it where no service is named."""

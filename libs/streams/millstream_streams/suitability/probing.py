@@ -1,7 +1,7 @@
 """Tells a port that wants TLS from one that does not, for an error that says more than "closed" or "silent".
 
-Who is about to use Redis looks, once per try; who has used it before does not, for then it is Redis that has gone.
-Neither probe sends anything of ours, and nothing is done with what comes back but to name the mistake.
+A process that has not used Redis yet probes once per try; one that has used it does not, for then Redis has gone.
+A probe sends nothing of ours, and its answer only names the mistake.
 """
 
 import asyncio

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError, SlotNotCoveredError
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 from millstream_streams.connection.refusals import Refusal, RightKind, refusal_behind
 from millstream_streams.errors import NotDurableError, StoreUnavailableError
 from millstream_streams.reading.hints import hear_once
@@ -24,10 +24,10 @@ from millstream_streams.store.keys import Keys
 from millstream_streams.suitability.needs import Needs
 
 TRIED = "millstream.rights"
-"""How the types of the queues begin on which rights are tried. They have no jobs, and no keys."""
+"""Prefix of the job types on whose queues rights are tried. These queues have no jobs and no keys."""
 
 _TAGS = 1_000
-"""Of so many queues one lives on each primary of any cluster."""
+"""Among this many queues, every primary of any cluster has at least one."""
 
 
 class Rights(Struct, frozen=True):
@@ -75,7 +75,7 @@ async def try_rights(
     Raises: StoreUnavailableError, StoreError.
     """
     if address.is_cluster:
-        await attempt(client.initialize)
+        await translating(client.initialize)
     place = _anywhere(client, address, away)
     return Rights(
         user=address.username or "default",
@@ -219,7 +219,7 @@ _HARMLESS: Mapping[str, tuple[str | int, ...]] = {
 async def _refusal(call: Callable[[], Awaitable[object]]) -> Refusal | None:
     """Make a call. Returns: what Redis refuses of it to its user; None when that is nothing, whatever else fails."""
     try:
-        await attempt(call)
+        await translating(call)
     except StoreUnavailableError as error:
         if refusal := refusal_behind(error):
             return refusal

@@ -15,7 +15,7 @@ from millstream_contracts import one_line
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import Client, close, connect
 from millstream_streams.connection.diagnosis import scrubbed
-from millstream_streams.connection.faults import attempt
+from millstream_streams.connection.faults import translating
 from millstream_streams.errors import Reason, StoreError, StoreUnavailableError, WrongServerError
 from millstream_streams.suitability.capabilities import Capabilities, examine
 
@@ -155,8 +155,8 @@ async def _members_known_to(address: RedisAddress, host: Place) -> dict[str, tup
     """
     client = connect(_only(address, host), max_connections=1, answer_within_s=ANSWER_WITHIN_S)
     try:
-        slots = await attempt(lambda: client.execute_command("CLUSTER", "SLOTS"))
-        nodes = await attempt(lambda: client.execute_command("CLUSTER", "NODES"))
+        slots = await translating(lambda: client.execute_command("CLUSTER", "SLOTS"))
+        nodes = await translating(lambda: client.execute_command("CLUSTER", "NODES"))
     except ResponseError as error:
         raise WrongServerError(f"{_text(host)} is no node of a cluster: {scrubbed(str(error))}") from error
     finally:
@@ -191,10 +191,10 @@ async def _ask_sentinels(client: Client, address: RedisAddress) -> tuple[list[Se
         kwargs = sentinel.connection_pool.connection_kwargs
 
         async def look() -> None:
-            states = await attempt(sentinel.sentinel_masters)
+            states = await translating(sentinel.sentinel_masters)
             if address.service not in states:
                 raise StoreError(f"it does not know the service `{address.service}`")
-            rows = await attempt(lambda: sentinel.sentinel_slaves(address.service))
+            rows = await translating(lambda: sentinel.sentinel_slaves(address.service))
             counts.append(states[address.service]["num-other-sentinels"] + 1)
             replicas.update(dict.fromkeys((row["ip"], row["port"]) for row in rows))
 

@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Gauge
 
 from millstream_contracts import JobState, QueueStatus
 from millstream_telemetry import names
+from millstream_telemetry.metrics.histogram import Series
 from millstream_telemetry.metrics.registry import ByType, MetricRegistry
 
 _STATM = Path("/proc/self/statm")
@@ -19,18 +20,17 @@ _PAGE_BYTES = resource.getpagesize()
 
 
 class IngestMetrics:
-    """Submissions, by whoever accepts them."""
+    """Submissions."""
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry)
-        self._submissions = registry.counter_tally()
         self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
         self._enqueue = registry.histogram(names.ENQUEUE)
         self._batch_size = registry.histogram(names.ENQUEUE_BATCH)
 
     def count_submitted(self, job_type: str, outcome: str, n: int = 1) -> None:
-        """Count n submissions, always in one thread. Outcomes: `names.SUBMISSION_OUTCOMES`."""
-        self._submissions.add(self._submitted.of(job_type, outcome), n)
+        """Count n submissions. Outcomes: `names.SUBMISSION_OUTCOMES`."""
+        self._submitted.of(job_type, outcome).inc(n)
 
     def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
         """Count n jobs that a request brought to rest."""
@@ -48,8 +48,8 @@ class WorkerMetrics:
     def __init__(self, registry: MetricRegistry) -> None:
         self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
         self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry)
-        self._queue_waits = registry.tally(ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry).of)
-        self._runs = registry.tally(ByType(registry.histogram(names.JOB_RUN), registry).of)
+        self._queue_waits = ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry)
+        self._runs = ByType(registry.histogram(names.JOB_RUN), registry)
         self._slots = registry.gauge(names.WORKER_SLOTS)
         self._slots_busy = registry.gauge(names.WORKER_SLOTS_BUSY)
         self._loop_lag = registry.histogram(names.WORKER_LOOP_LAG)
@@ -65,11 +65,11 @@ class WorkerMetrics:
 
     def observe_queue_wait(self, job_type: str, seconds: float, exemplar: str = "") -> None:
         """Observe how long a job was ready; `exemplar` is the id of its trace, when that is recorded."""
-        self._queue_waits.add(job_type, seconds, exemplar)
+        self._queue_waits.of(job_type).observe(seconds, exemplar)
 
     def observe_run(self, job_type: str, seconds: float, exemplar: str = "") -> None:
         """Observe how long a handler ran; `exemplar` as above."""
-        self._runs.add(job_type, seconds, exemplar)
+        self._runs.of(job_type).observe(seconds, exemplar)
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Observe how late the event loop ran something."""
@@ -160,11 +160,11 @@ class ReaperMetrics:
 
 
 class RedisMetrics:
-    """Calls to Redis, by whichever service makes them."""
+    """Calls to Redis, in every service."""
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._seconds = registry.histogram(names.REDIS)
-        self._by_script: dict[str, Histogram] = {}
+        self._by_script: dict[str, Series] = {}
         self._reconnects = registry.counter(names.REDIS_RECONNECTS)
 
     def observe_call(self, script: str, seconds: float) -> None:

@@ -1,21 +1,21 @@
 """Holds the metrics of one process; nothing is kept in the client library's global registry.
 
 It makes each metric of `names.py` once, however many groups record into it, and keeps the label `type` to
-job types that workers have registered, so that nobody can fill it by submitting made-up ones.
+job types that workers have registered, so that made-up types of submissions cannot fill it.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from typing import Generic, Protocol, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
-from millstream_telemetry.metrics.bulk_counter import CounterTally
-from millstream_telemetry.metrics.bulk_histogram import BulkHistogram, Tally
+from millstream_telemetry.metrics.histogram import Histogram
 from millstream_telemetry.names import OTHER_TYPE, MetricSpec
 
-M = TypeVar("M", bound=MetricWrapperBase)
+M = TypeVar("M", bound=Collector)
+S_co = TypeVar("S_co", covariant=True)
 
 
 class MetricRegistry(CollectorRegistry):
@@ -23,9 +23,13 @@ class MetricRegistry(CollectorRegistry):
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: dict[str, MetricWrapperBase] = {}
+        self._made: dict[MetricSpec, Collector] = {}
         self._types: set[str] = set()
-        self._tallies: list[Tally | CounterTally] = []
+
+    @property
+    def made(self) -> Mapping[MetricSpec, Collector]:
+        """The metrics that were made so far."""
+        return self._made
 
     def register_types(self, job_types: Iterable[str]) -> None:
         """Let these job types stand as labels from now on. Idempotent; a type is never taken back."""
@@ -37,64 +41,57 @@ class MetricRegistry(CollectorRegistry):
 
     def counter(self, spec: MetricSpec) -> Counter:
         """Return the counter of this name."""
-        return self._make(Counter, spec)
+        return self._once(spec, Counter(spec.name, spec.help, spec.labels, registry=None))
 
     def gauge(self, spec: MetricSpec) -> Gauge:
         """Return the gauge of this name."""
-        return self._make(Gauge, spec)
+        return self._once(spec, Gauge(spec.name, spec.help, spec.labels, registry=None))
 
-    def histogram(self, spec: MetricSpec) -> BulkHistogram:
+    def histogram(self, spec: MetricSpec) -> Histogram:
         """Return the histogram of this name."""
-        if spec.name not in self._made:
-            made = BulkHistogram(spec.name, spec.help, spec.labels, registry=self, buckets=spec.buckets)
-            self._made[spec.name] = made
-        return cast("BulkHistogram", self._made[spec.name])
-
-    def tally(self, histogram_of: Callable[[str], BulkHistogram]) -> Tally:
-        """Return a tally before a histogram; whoever collects finds all that was put into it."""
-        tally = Tally(histogram_of)
-        self._tallies.append(tally)
-        return tally
-
-    def counter_tally(self) -> CounterTally:
-        """Return a tally before counters, as above."""
-        tally = CounterTally()
-        self._tallies.append(tally)
-        return tally
+        return self._once(spec, Histogram(spec))
 
     def collect(self) -> Iterable[Metric]:
         """Yield all metrics, without the `_created` series that double the number of time series."""
-        for tally in self._tallies:
-            tally.flush()
         for metric in super().collect():
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
 
-    def _make(self, kind: type[M], spec: MetricSpec) -> M:
-        if spec.name not in self._made:
-            self._made[spec.name] = kind(spec.name, spec.help, spec.labels, registry=self)
-        return cast("M", self._made[spec.name])
+    def _once(self, spec: MetricSpec, fresh: M) -> M:
+        """Return the metric that was made first with this specification."""
+        if spec not in self._made:
+            self.register(fresh)
+            self._made[spec] = fresh
+        return cast("M", self._made[spec])
 
 
-class ByType(Generic[M]):
-    """The children of a metric whose first label is the job type.
+class Labelled(Protocol[S_co]):
+    """A metric with labels."""
 
-    Looking a child up in the client library takes a lock and builds strings; here it is one look into a dict.
+    def labels(self, *values: str) -> S_co:
+        """Return the series with these values."""
+        ...
+
+
+class ByType(Generic[S_co]):
+    """The series of a metric whose first label is the job type.
+
+    Looking a series up in the client library takes a lock and builds strings; here it is one look into a dict.
     """
 
-    def __init__(self, metric: M, registry: MetricRegistry) -> None:
+    def __init__(self, metric: Labelled[S_co], registry: MetricRegistry) -> None:
         self._metric = metric
         self._registry = registry
-        self._children: dict[tuple[str, ...], M] = {}
-        self._others: dict[tuple[str, ...], M] = {}
-        """Of types that nobody has registered, by the labels after the type."""
+        self._children: dict[tuple[str, ...], S_co] = {}
+        self._others: dict[tuple[str, ...], S_co] = {}
+        """Of types that no worker has registered, by the labels after the type."""
 
-    def of(self, *labels: str) -> M:
-        """Return the child for a job type and the labels after it."""
+    def of(self, *labels: str) -> S_co:
+        """Return the series for a job type and the labels after it."""
         child = self._children.get(labels)
         return self._find(*labels) if child is None else child
 
-    def _find(self, job_type: str, *rest: str) -> M:
+    def _find(self, job_type: str, *rest: str) -> S_co:
         if not self._registry.knows_type(job_type):
             # Not kept by type: that may be registered later.
             if rest not in self._others:

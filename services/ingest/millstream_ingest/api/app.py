@@ -1,50 +1,61 @@
 """Puts the routes together into one ASGI application. It opens nothing and starts nothing."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from litestar import Litestar, Request, Router
-from litestar.datastructures import State
+from litestar import Litestar, Request
+from litestar import Response as LitestarResponse
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.middleware import DefineMiddleware
+from litestar.response.base import ASGIResponse
+from litestar.types import ASGIApp
 
+from millstream_ingest.api.docs_page import asset_router
 from millstream_ingest.api.document import api_document
-from millstream_ingest.api.endpoint import RequestRecorder, trace_headers
+from millstream_ingest.api.endpoint import endpoint, refuse, trace_headers
+from millstream_ingest.api.fast_path import Asgi, fast_path
 from millstream_ingest.api.options import options_routes
-from millstream_ingest.api.request import SPAN_KEY, ApiRequest
-from millstream_ingest.api.routes import batches, dead, docs, health, jobs, queues, types, workers
-from millstream_ingest.assembly import Parts
-from millstream_ingest.http.refusals import refusal_of
-from millstream_ingest.http.response import Refusal
+from millstream_ingest.api.route import Route, require_scopes
+from millstream_ingest.api.routes import batches, dead, docs, health, jobs, queues, submission, types, workers
+from millstream_ingest.assembly import Services
+from millstream_ingest.http.headers import read_headers
+from millstream_ingest.http.response import EncodedResponse
 from millstream_telemetry import read_trace_context
 
 _METHOD_NOT_ALLOWED = 405
 
-API_ROUTES: Sequence[HTTPRouteHandler | Router] = (
+API_ROUTES: Sequence[Route] = (
+    *submission.ROUTES,
     *jobs.ROUTES,
     *batches.ROUTES,
     *dead.ROUTES,
     *queues.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
-    *docs.ROUTES,
 )
 
 
-def create_app(parts: Parts) -> Litestar:
-    """Return the application over working parts.
+def create_asgi(services: Services) -> Asgi:
+    """Return what is served: the application, with submissions passed by its router. Raises: UndeclaredScopeError."""
+    return fast_path(endpoint(services, submission.submit_job), create_app(services))
+
+
+def create_app(services: Services) -> Litestar:
+    """Return the application over working services. Raises: UndeclaredScopeError.
 
     With an admin port the health and metrics routes are served there, and not here.
     """
-    routes = [*API_ROUTES, *(health.ROUTES if parts.config.admin_port is None else ())]
+    document: dict[str, Any] = {}
+    routes = [*API_ROUTES, *docs.routes_of(document), *(health.ROUTES if services.settings.admin_port is None else ())]
+    document |= api_document(routes)
+
+    def refuse_unrouted(request: Request[Any, Any, Any], error: Exception) -> _Refusal:
+        return _Refusal(_refused(services, request, error))
+
     app = Litestar(
-        # Litestar makes these by itself where they are missing, and then names only one of a path's methods.
-        route_handlers=[*options_routes(routes), *routes],
-        request_class=ApiRequest,
-        middleware=[DefineMiddleware(RequestRecorder, tracer=parts.tracer)],
-        exception_handlers={Exception: refuse},
-        state=State({"parts": parts}),
+        route_handlers=[*routed(services, routes), asset_router()],
+        exception_handlers={Exception: refuse_unrouted},
         # The document is ours: Litestar's knows one encoding per body, and answers to `Response` without a schema.
         openapi_config=None,
         # Bodies are read under the bounds of their own routes.
@@ -53,27 +64,53 @@ def create_app(parts: Parts) -> Litestar:
         debug=False,
         pdb_on_exception=False,
     )
-    app.state["document"] = api_document(app.routes)
+    require_scopes(app.routes)
     return app
 
 
-def refuse(request: Request[Any, Any, Any], error: Exception) -> Refusal:
-    """Answer an exception with a problem document."""
-    refusal = refusal_of(error)
+def routed(services: Services, routes: Iterable[Route]) -> list[HTTPRouteHandler]:
+    """Return the routes as Litestar takes them, each leading to its endpoint."""
+    routes = list(routes)
+    # Litestar makes OPTIONS by itself where it is missing, and then names only one of a path's methods.
+    return [_routed(endpoint(services, route), route) for route in (*options_routes(routes), *routes)]
+
+
+def _routed(served: ASGIApp, route: Route) -> HTTPRouteHandler:
+    async def find_endpoint() -> ASGIApp:
+        return served
+
+    path = re.sub(r"\{(\w+)\}", r"{\1:str}", route.path)
+    # The status is the endpoint's business; without one Litestar has an opinion by method.
+    declare = HTTPRouteHandler(path, http_method=list(route.methods), status_code=200, opt=route.options)  # type: ignore[arg-type]
+    return declare(find_endpoint)
+
+
+class _Refusal(LitestarResponse[None]):
+    """A refusal by the router, as Litestar wants to be given it."""
+
+    def __init__(self, encoded: EncodedResponse) -> None:
+        super().__init__(None, status_code=encoded.status)
+        self._encoded = encoded
+
+    def to_asgi_response(
+        self,
+        app: Any,  # noqa: ARG002 - deprecated by Litestar, and still passed
+        request: Request[Any, Any, Any],
+        **_: Any,
+    ) -> ASGIResponse:
+        """Return the problem document for this request."""
+        is_head = request.scope["method"] == "HEAD"
+        fields = {name.decode(): value.decode("latin-1") for name, value in self._encoded.fields}
+        body = b"" if is_head else self._encoded.body
+        return ASGIResponse(status_code=self._encoded.status, body=body, headers=fields, is_head_response=is_head)
+
+
+def _refused(services: Services, request: Request[Any, Any, Any], error: Exception) -> EncodedResponse:
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException) and error.status_code == _METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("allow", "")
         headers["Allow"] = ", ".join(sorted(allowed.split(", ")))
     scope = request.scope
+    trace_id = read_trace_context(*trace_headers(read_headers(list(scope["headers"])))).trace_id
     # What has no route has no template.
-    route = scope.get("path_template", "")
-    parts: Parts = scope["litestar_app"].state["parts"]
-    parts.refusals.note(error, refusal, method=str(request.method), route=route)
-    return Refusal(refusal, _trace_id(request), headers)
-
-
-def _trace_id(request: Request[Any, Any, Any]) -> str:
-    span = request.scope["state"].get(SPAN_KEY)
-    # What has no route has no span.
-    trace_id: str = span.trace_id if span else read_trace_context(*trace_headers(request.scope)).trace_id
-    return trace_id
+    return refuse(services, error, scope, scope.get("path_template", ""), trace_id, headers)

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-from litestar import MediaType, Router, get
+from litestar import Router
 from litestar.datastructures import CacheControlHeader
-from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
+from millstream_ingest.api.principal import Scope
+from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.route import SCOPE_KEY, page
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import CATALOGUE, NOT_FOUND, PROBLEMS_PATH, page_of
+from millstream_ingest.http.response import Response
 
 _ASSETS = Path(__file__).with_name("assets")
 
@@ -38,19 +41,19 @@ _PAGE = b"""<!doctype html>
 """
 
 
-@get("/docs", media_type=MediaType.HTML, response_headers=_HEADERS, include_in_schema=False, sync_to_thread=False)
-def api_page() -> bytes:
+@page("/docs")
+async def api_page(_: ApiRequest) -> Response:
     """Return the page that shows `/openapi.json`. Litestar's own has an inline script and an icon from elsewhere."""
-    return _PAGE
+    return Response(_PAGE, headers=_HEADERS, media_type="text/html; charset=utf-8")
 
 
-@get(f"{PROBLEMS_PATH}/{{slug:str}}", media_type=MediaType.TEXT, include_in_schema=False, sync_to_thread=False)
-def problem_page(slug: FromPath[str]) -> str:
+@page(f"{PROBLEMS_PATH}/{{slug}}")
+async def problem_page(_: ApiRequest, slug: str) -> Response:
     """Return the page that a problem's `type` leads to, as Markdown."""
     kind = CATALOGUE.get(slug)
     if kind is None:
         raise IngestError(NOT_FOUND)
-    return page_of(kind)
+    return Response(page_of(kind).encode(), media_type="text/plain; charset=utf-8")
 
 
 def asset_router() -> Router:
@@ -59,5 +62,6 @@ def asset_router() -> Router:
         path="/docs/assets",
         directories=[_ASSETS],
         name="docs-assets",
+        opt={SCOPE_KEY: Scope.PUBLIC},
         cache_control=CacheControlHeader(public=True, max_age=86_400),
     )

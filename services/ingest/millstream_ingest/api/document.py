@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar.routes import BaseRoute, HTTPRoute
 
 from millstream_contracts import Problem
-from millstream_ingest.api.operation import OPERATION_KEY, Content, Operation, Parameter
+from millstream_ingest.api.operation import Content, Operation, Parameter
+from millstream_ingest.api.route import Route
 from millstream_ingest.api.schemas import Schema, schemas_of
 from millstream_ingest.http.problems import PROBLEM_MEDIA_TYPE, ProblemKind
 
@@ -22,7 +22,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _PATH_PARAMETERS = {"job_id": "Id of the job", "job_type": "Job type", "slug": "Name of the problem"}
 
 
-def api_document(routes: Iterable[BaseRoute]) -> Document:
+def api_document(routes: Iterable[Route]) -> Document:
     """Return the document of some routes; those that declare no operation do not stand in it."""
     declared = list(_declared(routes))
     contents = [content for _, _, operation in declared for content in _contents(operation)]
@@ -46,16 +46,11 @@ def api_document(routes: Iterable[BaseRoute]) -> Document:
     }
 
 
-def _declared(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str, Operation]]:
+def _declared(routes: Iterable[Route]) -> Iterator[tuple[str, str, Operation]]:
     for route in routes:
-        if not isinstance(route, HTTPRoute):
-            continue
-        for handler in route.route_handlers:
-            operation = handler.opt.get(OPERATION_KEY)
-            if operation is not None:
-                # HEAD is GET without the body, and is not worth an entry of its own.
-                method = "get" if "GET" in handler.http_methods else "post"
-                yield route.path_format, method, operation
+        if route.operation is not None:
+            # HEAD is GET without the body, and is not worth an entry of its own.
+            yield route.path, "get" if "GET" in route.methods else "post", route.operation
 
 
 def _contents(operation: Operation) -> list[Content]:

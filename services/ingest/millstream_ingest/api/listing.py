@@ -1,4 +1,4 @@
-"""The answer to a list: a page, and a `Link` to the next one."""
+"""The response to a list: a page, and a `Link` to the next one."""
 
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.http.query import Query
-from millstream_ingest.http.response import Answer
+from millstream_ingest.http.response import Response
 
 T = TypeVar("T")
 
@@ -19,9 +19,9 @@ class Listing(Struct, Generic[T], frozen=True):
     next_cursor: str | None = None
 
 
-def listing_answer(request: ApiRequest, query: Query, page: Any, next_cursor: str | None) -> Answer:
+def listing_response(request: ApiRequest, query: Query, page: Any, next_cursor: str | None) -> Response:
     """Return a page; the link keeps what the client filtered by."""
     if next_cursor is None:
-        return Answer(page)
+        return Response(page)
     parameters = urlencode({**query.values, "cursor": next_cursor})
-    return Answer(page, headers={"Link": f'<{request.scope["path"]}?{parameters}>; rel="next"'})
+    return Response(page, headers={"Link": f'<{request.path}?{parameters}>; rel="next"'})

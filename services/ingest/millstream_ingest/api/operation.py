@@ -1,10 +1,9 @@
-"""What stands in the OpenAPI document of a route, declared beside the route, and the decorators that declare it."""
+"""What stands in the OpenAPI document of a route, declared beside the route."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from millstream_ingest.http.negotiation import Encoding
@@ -20,7 +19,6 @@ from millstream_ingest.http.problems import (
 )
 
 BOTH_ENCODINGS = (Encoding.JSON.value, Encoding.MSGPACK.value)
-OPERATION_KEY = "operation"
 
 BODY_PROBLEMS = (MALFORMED_BODY, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 
@@ -65,16 +63,6 @@ class Operation(Struct, frozen=True, kw_only=True):
         """Return the refusals of this operation, with those that every one has."""
         common = (BAD_REQUEST, INTERNAL_ERROR, STORE_UNREACHABLE)
         return tuple(dict.fromkeys((*self.problems, *(BODY_PROBLEMS if self.body else ()), *common)))
-
-
-def read(path: str, operation: Operation) -> HTTPRouteHandler:
-    """Route GET, and HEAD, to a function."""
-    return HTTPRouteHandler(path, http_method=["GET", "HEAD"], status_code=200, opt={OPERATION_KEY: operation})
-
-
-def act(path: str, operation: Operation) -> HTTPRouteHandler:
-    """Route POST to a function."""
-    return HTTPRouteHandler(path, http_method=["POST"], opt={OPERATION_KEY: operation})
 
 
 def seconds(description: str, name: str = "wait") -> Parameter:

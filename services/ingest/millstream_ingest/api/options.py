@@ -3,22 +3,22 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from litestar import Response, Router
-from litestar.handlers import HTTPRouteHandler
+from millstream_ingest.api.principal import Scope
+from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.route import Route
+from millstream_ingest.http.response import Response
 
 
-def options_routes(routes: Iterable[HTTPRouteHandler | Router]) -> list[HTTPRouteHandler]:
+def options_routes(routes: Iterable[Route]) -> list[Route]:
     """Return for each path of some routes one that answers OPTIONS. To be registered before them."""
     methods: defaultdict[str, set[str]] = defaultdict(lambda: {"OPTIONS"})
     for route in routes:
-        if isinstance(route, HTTPRouteHandler):
-            for path in route.paths:
-                methods[path] |= route.http_methods
+        methods[route.path].update(route.methods)
     return [_options_route(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
 
 
-def _options_route(path: str, allowed: str) -> HTTPRouteHandler:
-    async def tell_methods() -> Response[None]:
-        return Response(None, status_code=204, headers={"Allow": allowed})
+def _options_route(path: str, allowed: str) -> Route:
+    async def list_methods(_: ApiRequest, **__: str) -> Response:
+        return Response(status=204, headers={"Allow": allowed})
 
-    return HTTPRouteHandler(path, http_method=["OPTIONS"], status_code=204)(tell_methods)
+    return Route(path=path, methods=("OPTIONS",), handler=list_methods, scope=Scope.PUBLIC)

@@ -1,16 +1,17 @@
 """Reads request bodies within bounds: of size, of time between two parts, and of all that is in hand at once.
 
-One that does not keep them is refused before work is done for it, and nobody can fill the memory by never ending.
+A body that exceeds a bound is refused before work is done for it, and no client can fill the memory by never ending.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from millstream_contracts import FieldError
 from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.headers import Headers
 from millstream_ingest.http.problems import BAD_REQUEST, OVERLOADED, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
-from millstream_ingest.http.read_timeouts import StallWatch
+from millstream_ingest.http.read_timeouts import ReadTimeouts
 from millstream_submission import MAX_QUOTED_CHARS
 
 STALLED_AFTER_S = 10.0
@@ -20,33 +21,20 @@ BODIES_IN_HAND = 4
 """How many bodies of the largest kind may be on their way at once; any number of smaller ones that take no more."""
 
 
-class Headers(Protocol):
-    """The headers of a request, each with all of its values."""
-
-    def getall(self, key: str, default: Any, /) -> Sequence[str]:
-        """Return all values of a header."""
-        ...
-
-
 class BodyReader:
     """Reads the bodies of one process."""
 
     def __init__(self, max_body_bytes: int) -> None:
         self._room_bytes = BODIES_IN_HAND * max_body_bytes
-        self._stalls = StallWatch(STALLED_AFTER_S)
+        self._timeouts = ReadTimeouts(STALLED_AFTER_S)
 
     async def read(self, headers: Headers, receive: Callable[[], Awaitable[Any]], max_bytes: int) -> bytes:
         """Return a body. Raises: IngestError (400, 408, 413, 415, 503)."""
         _check_coding(headers)
-        return await self.read_announced(_check_announced(headers, max_bytes), receive, max_bytes)
-
-    async def read_announced(
-        self, announced: int | None, receive: Callable[[], Awaitable[Any]], max_bytes: int
-    ) -> bytes:
-        """Return a body that is as long as announced, where that is known. Raises: IngestError (400, 408, 413, 503)."""
+        announced = _check_announced(headers, max_bytes)
         chunks: list[bytes] = []
         size, held, more = 0, 0, True
-        watched = self._stalls.begin()
+        watched = self._timeouts.begin()
         try:
             # What is too large is read on for a while and thrown away: a client that still sends when the
             # connection is closed sees a reset in place of the answer.
@@ -65,13 +53,13 @@ class BodyReader:
                 # granian says that all has come by a message of its own: to wait for that took a tenth of a submission.
                 more = size != announced and message.get("more_body", False)
                 if more:
-                    self._stalls.renew(watched)
+                    self._timeouts.renew(watched)
         except asyncio.CancelledError:
-            if not self._stalls.is_stalled(watched):
+            if not self._timeouts.is_stalled(watched):
                 raise
             raise IngestError(REQUEST_TIMEOUT, f"nothing of the body came for {STALLED_AFTER_S:g} s") from None
         finally:
-            self._stalls.end(watched)
+            self._timeouts.end(watched)
             self._room_bytes += held
         if size > max_bytes:
             raise _too_large(max_bytes)
@@ -85,15 +73,15 @@ class BodyReader:
 
 
 def gone() -> IngestError:
-    """Return the error for a client that nobody can answer any more."""
+    """Return the error for a client that has gone and cannot be answered."""
     return IngestError(BAD_REQUEST, "the client went away")
 
 
 def _check_coding(headers: Headers) -> None:
-    given = headers.getall("content-encoding", ())
-    if given and (coding := ",".join(given).strip().lower()) not in {"", "identity"}:
+    coding = headers.get(b"content-encoding")
+    if coding is not None and (name := coding.decode("latin-1").strip().lower()) not in {"", "identity"}:
         # A few kilobytes of gzip can be 100 MB.
-        detail = f"`Content-Encoding: {coding[:MAX_QUOTED_CHARS]}` is not supported: send the body as it is"
+        detail = f"`Content-Encoding: {name[:MAX_QUOTED_CHARS]}` is not supported: send the body as it is"
         raise IngestError(UNSUPPORTED_MEDIA_TYPE, detail)
 
 
@@ -102,11 +90,12 @@ def _check_announced(headers: Headers, max_bytes: int) -> int | None:
 
     Returns: how long the body is; None when that is not known before its end.
     """
-    announced = ",".join(headers.getall("content-length", ()))
-    size = int(announced) if announced.isdecimal() else None
-    if size is None or headers.getall("transfer-encoding", ()):
+    announced = headers.get(b"content-length", b"")
+    # Of several, or of digits that are not ASCII, nothing is known.
+    if not announced.isdigit() or b"transfer-encoding" in headers:
         return None
-    if size > 2 * max_bytes or (size > max_bytes and headers.getall("expect", ())):
+    size = int(announced)
+    if size > 2 * max_bytes or (size > max_bytes and b"expect" in headers):
         raise _too_large(max_bytes)
     return size
 

@@ -16,7 +16,7 @@ Receive = Callable[[], Awaitable[Any]]
 async def unless_gone(receive: Receive, wait: Callable[[], Awaitable[T]]) -> T:
     """Return what `wait` returns; stop it when the client goes away. The body has to be read before.
 
-    Raises: StoreError, and IngestError when nobody is there to be answered.
+    Raises: StoreError, and IngestError when the client has gone.
     """
     outcome: list[T] = []
     failure: StoreError | None = None

@@ -1,10 +1,9 @@
-"""What a client would like, by the `Prefer` header: wishes, of which the unknown ones are ignored.
+"""What a client would like, by the `Prefer` header: given, of which the unknown ones are ignored.
 
 Source: RFC 7240.
 """
 
 import re
-from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -46,18 +45,18 @@ class Preferences(Struct, frozen=True):
 NO_PREFERENCES = Preferences()
 
 
-def parse_preferences(values: Sequence[str]) -> Preferences:
-    """Read the `Prefer` headers of a request; of a preference given twice the first counts.
+def parse_preferences(header: str) -> Preferences:
+    """Read the `Prefer` header of a request, several joined by commas; of a preference given twice the first counts.
 
     Raises: IngestError, when a preference that we understand has a value that we do not.
     """
-    wishes: dict[str, str] = {}
-    for name, value in _pairs(",".join(values)):
-        wishes.setdefault(name, value)
+    given: dict[str, str] = {}
+    for name, value in _pairs(header):
+        given.setdefault(name, value)
     return Preferences(
-        wait_s=parse_wait(wishes["wait"], "Prefer:") if "wait" in wishes else 0.0,
-        strict=wishes.get("handling") == "strict",
-        durability=_durability(wishes["durability"]) if "durability" in wishes else None,
+        wait_s=parse_wait(given["wait"], "Prefer:") if "wait" in given else 0.0,
+        strict=given.get("handling") == "strict",
+        durability=_durability(given["durability"]) if "durability" in given else None,
     )
 
 

@@ -7,8 +7,8 @@ import asyncio
 from typing import Any
 
 
-class StallWatch:
-    """The waits of one event loop that may each last so long."""
+class ReadTimeouts:
+    """The reads of one event loop, each of which may take `patience_s` until something comes."""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
@@ -43,11 +43,11 @@ class StallWatch:
             self._stalled.discard(task)
 
     def is_stalled(self, task: asyncio.Task[Any]) -> bool:
-        """Whether a cancellation that the task has just caught is this watch's, and nobody else's too."""
+        """Return whether a cancellation that the task has just caught came from here and from nowhere else."""
         return task in self._stalled and task.uncancel() == 0
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cancel who has waited for too long, and look again when the next one could have."""
+        """Cancel the tasks that have waited for too long, and look again when the next one could have."""
         self._timer = None
         before = loop.time() - self._patience_s
         for task, since in list(self._since.items()):

@@ -13,7 +13,7 @@ from millstream_ingest.http.problems import CATALOGUE, INTERNAL_ERROR
 from millstream_streams import StoreError
 from millstream_telemetry import type_name
 
-TELL_EVERY_S = 10.0
+LOG_EVERY_S = 10.0
 MAX_ERROR_CHARS = 300
 
 
@@ -36,7 +36,7 @@ class RefusalLog:
     def note(self, error: Exception, refusal: IngestError, *, method: str, route: str, count: int = 1) -> None:
         """Note that requests, or so many items of one, were refused; nothing is written of those below 500."""
         if refusal.kind is INTERNAL_ERROR:
-            # A defect: each is told, with its traceback.
+            # A defect: each is logged, with its traceback.
             self._log.error("request crashed", method=method, route=route, status=refusal.status, exc_info=error)
             return
         if refusal.status < INTERNAL_ERROR.status:
@@ -50,10 +50,10 @@ class RefusalLog:
         refused.method, refused.route = method, route
         refused.error = str(error).partition("\n")[0][:MAX_ERROR_CHARS]
         if is_first:
-            self._tell(kind, refused)
-            asyncio.get_running_loop().call_later(TELL_EVERY_S, self._tell_again, kind)
+            self._write(kind, refused)
+            asyncio.get_running_loop().call_later(LOG_EVERY_S, self._write_again, kind)
 
-    def _tell(self, kind: tuple[str, str, str], refused: Refused) -> None:
+    def _write(self, kind: tuple[str, str, str], refused: Refused) -> None:
         problem, error_type, dependency = kind
         self._log.warning(
             "request refused",
@@ -68,10 +68,10 @@ class RefusalLog:
         )
         refused.count = 0
 
-    def _tell_again(self, kind: tuple[str, str, str]) -> None:
-        """Tell what has come since the last line; when nothing has, the next one of the kind is told at once."""
+    def _write_again(self, kind: tuple[str, str, str]) -> None:
+        """Write what has come since the last line; after nothing has, the next of the kind is written at once."""
         if not self._kinds[kind].count:
             del self._kinds[kind]
             return
-        self._tell(kind, self._kinds[kind])
-        asyncio.get_running_loop().call_later(TELL_EVERY_S, self._tell_again, kind)
+        self._write(kind, self._kinds[kind])
+        asyncio.get_running_loop().call_later(LOG_EVERY_S, self._write_again, kind)

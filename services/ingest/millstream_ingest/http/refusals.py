@@ -17,7 +17,7 @@ from millstream_ingest.http.problems import (
     kind_of_status,
 )
 from millstream_streams import CursorError, NotDurableError, StoreBusyError, StoreFullError, StoreUnavailableError
-from millstream_submission import InvalidError, MalformedError, SubmissionError, TooLargeError
+from millstream_submission import BacklogFullError, InvalidError, MalformedError, SubmissionError, TooLargeError
 
 _BODY_KINDS = {MalformedError: MALFORMED_BODY, TooLargeError: TOO_LARGE, InvalidError: INVALID_REQUEST}
 
@@ -29,7 +29,7 @@ def refusal_of(error: Exception) -> IngestError:
             return error
         case SubmissionError():
             return IngestError(_BODY_KINDS[type(error)], error.detail, error.errors)
-        case StoreUnavailableError():
+        case StoreUnavailableError() | BacklogFullError():
             return _unavailable(error)
         case CursorError():
             return IngestError(BAD_REQUEST, "the cursor is wrong", [FieldError("?cursor", str(error))])
@@ -40,11 +40,11 @@ def refusal_of(error: Exception) -> IngestError:
     return IngestError(INTERNAL_ERROR)
 
 
-def _unavailable(error: StoreUnavailableError) -> IngestError:
+def _unavailable(error: StoreUnavailableError | BacklogFullError) -> IngestError:
     match error:
         case StoreFullError():
             return IngestError(STORE_FULL)
-        case StoreBusyError():
+        case StoreBusyError() | BacklogFullError():
             return IngestError(OVERLOADED, str(error))
         case NotDurableError():
             return IngestError(NOT_DURABLE, str(error))

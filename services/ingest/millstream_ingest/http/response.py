@@ -1,26 +1,83 @@
-"""Answers: values in the encoding that the client takes, and refusals as problem documents."""
+"""Responses: a value in the encoding that the client takes, or a problem document; and how both are sent."""
 
 import random
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
-from litestar import Request, Response
-from litestar.response.base import ASGIResponse
+from msgspec import Struct
 
 from millstream_contracts import Problem
-from millstream_ingest.http.errors import BodyError, IngestError
-from millstream_ingest.http.negotiation import Encoding, answer_encoding, batch_format
+from millstream_ingest.http.headers import Headers, header_text
+from millstream_ingest.http.negotiation import Encoding, response_encoding, sent_encoding
 from millstream_ingest.http.problems import PROBLEM_MEDIA_TYPE
 from millstream_ingest.http.showing import showable
 
-MAX_INSTANCE_CHARS = 256
+Send = Callable[[Any], Awaitable[None]]
+Fields = list[tuple[bytes, bytes]]
 
-# To read a member of an enumeration off its class takes 0.1 us, a ninth of encoding a job.
-_JSON = Encoding.JSON
+NO_HEADERS: Mapping[str, str] = {}
+
 # What an encoder may raise of what a handler, or something else, has stored.
 _UNENCODABLE = (TypeError, ValueError, NotImplementedError, OverflowError, RecursionError, msgspec.MsgspecError)
 _NO_CONTENT = frozenset({204, 304})
 _UNAVAILABLE = 503
+
+# Made once: the server takes header lists as they are.
+_CONTENT_TYPES = {encoding: (b"content-type", encoding.value.encode()) for encoding in Encoding}
+_VARY = (b"vary", b"Accept")
+
+
+class Response(Struct):
+    """What a route answers: a value, encoded only when it is known what the client takes."""
+
+    content: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = NO_HEADERS
+    media_type: str = ""
+    """Of content that is bytes already and sent as it is."""
+
+
+class EncodedResponse(Struct):
+    """A response as it is sent."""
+
+    status: int
+    fields: Fields
+    body: bytes
+
+    async def send(self, send: Send, *, is_head: bool) -> None:
+        """Send it; to HEAD without the body, and with the length that the body would have."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.fields})
+        await send({"type": "http.response.body", "body": b"" if is_head else self.body})
+
+
+def encode_response(response: Response, request: Headers) -> EncodedResponse:
+    """Return a response in the encoding that the headers of its request ask for."""
+    fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
+    if response.status in _NO_CONTENT:
+        return EncodedResponse(response.status, fields, b"")
+    if response.media_type:
+        fields.append((b"content-type", response.media_type.encode()))
+        return _whole(response.status, fields, response.content)
+    accept, content_type = header_text(request, b"accept"), header_text(request, b"content-type")
+    encoding = response_encoding(accept, sent_encoding(content_type))
+    fields += _VARY, _CONTENT_TYPES[encoding]
+    return _whole(response.status, fields, encode(response.content, encoding))
+
+
+def encode_problem(problem: Problem, headers: Mapping[str, str] = NO_HEADERS) -> EncodedResponse:
+    """Return a problem document. It is JSON whatever the client takes: a person has to read it."""
+    fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    fields.append((b"content-type", PROBLEM_MEDIA_TYPE.encode()))
+    if problem.status == _UNAVAILABLE:
+        # Drawn at random, so that all that were turned away do not come back together.
+        fields.append((b"retry-after", b"%d" % random.randint(1, 3)))
+    return _whole(problem.status, fields, encode(problem, Encoding.JSON))
+
+
+def _whole(status: int, fields: Fields, body: bytes) -> EncodedResponse:
+    fields.append((b"content-length", b"%d" % len(body)))
+    return EncodedResponse(status, fields, body)
 
 
 def _strange(value: Any) -> Any:
@@ -43,81 +100,7 @@ def encode(value: Any, encoding: Encoding) -> bytes:
 
 
 def _encode(value: Any, encoding: Encoding) -> bytes:
-    if encoding is _JSON:
+    if encoding is Encoding.JSON:
         return _encode_json(value)
     # MessagePack has a type for times, which clients in few languages read as one.
     return _encode_msgpack(msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=_strange))
-
-
-def encode_problem(problem: Problem) -> bytes:
-    """Return a problem document, which is JSON whatever the client takes."""
-    return _encode_json(problem)
-
-
-class Answer(Response[Any]):
-    """A value, encoded only when it is known what the client takes."""
-
-    def __init__(self, content: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        super().__init__(content, status_code=status, headers=headers)
-        self._status = status
-
-    def to_asgi_response(
-        self,
-        app: Any,  # noqa: ARG002 - deprecated by Litestar, and still passed
-        request: Request[Any, Any, Any],
-        **_: Any,
-    ) -> ASGIResponse:
-        """Encode the content for this request."""
-        if self._status in _NO_CONTENT:
-            return ASGIResponse(status_code=self._status, headers=self.headers)
-        encoding = answer_encoding_of(request)
-        self.headers["Vary"] = "Accept"
-        return _respond(request, self._status, encode(self.content, encoding), encoding, self.headers)
-
-
-class Refusal(Response[Any]):
-    """A problem document. It is JSON whatever the client takes: a person has to read it."""
-
-    def __init__(self, refusal: IngestError, trace_id: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(refusal, status_code=refusal.status, headers=headers)
-        self._refusal = refusal
-        self._trace_id = trace_id
-
-    def to_asgi_response(
-        self,
-        app: Any,  # noqa: ARG002 - deprecated by Litestar, and still passed
-        request: Request[Any, Any, Any],
-        **_: Any,
-    ) -> ASGIResponse:
-        """Encode the problem for this request."""
-        instance = request.scope["path"][:MAX_INSTANCE_CHARS]
-        problem = self._refusal.problem(instance=instance, trace_id=self._trace_id)
-        if problem.status == _UNAVAILABLE:
-            # Drawn at random, so that all that were turned away do not come back together.
-            self.headers.setdefault("Retry-After", str(random.randint(1, 3)))
-        return _respond(request, problem.status, encode_problem(problem), PROBLEM_MEDIA_TYPE, self.headers)
-
-
-def answer_encoding_of(request: Request[Any, Any, Any]) -> Encoding:
-    """Return the encoding to answer a request in."""
-    headers = request.headers
-    return answer_encoding(",".join(headers.getall("accept", [])), sent_encoding(headers.get("content-type")))
-
-
-def sent_encoding(content_type: str | None) -> Encoding:
-    """Return the encoding of a request by its content type; JSON where that says nothing that we know."""
-    if content_type is None:
-        return Encoding.JSON
-    try:
-        return batch_format(content_type).encoding
-    except BodyError:
-        return Encoding.JSON
-
-
-def _respond(
-    request: Request[Any, Any, Any], status: int, body: bytes, media_type: str, headers: dict[str, str]
-) -> ASGIResponse:
-    is_head = request.scope["method"] == "HEAD"
-    # Litestar leaves both out of an answer to HEAD, which should say what GET would have sent.
-    headers |= {"Content-Type": media_type, "Content-Length": str(len(body))}
-    return ASGIResponse(status_code=status, body=b"" if is_head else body, headers=headers, is_head_response=is_head)

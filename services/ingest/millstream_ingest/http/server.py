@@ -19,7 +19,7 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 BACKLOG = 1024
 MAX_HEADER_BYTES = 64 << 10
-"""Of all headers of a request together; each is parsed, and 400 KB of one could hold everybody up for a second."""
+"""Of all headers of a request together; each is parsed, and 400 KB of one could hold all requests up for a second."""
 _LOOK_EVERY_S = 0.005
 
 
@@ -54,7 +54,7 @@ class HttpServer:
 
     async def wait_listening(self) -> None:
         """Return once connections are accepted, or the server has ended."""
-        # The reserved socket does not listen, so whoever answers is the server.
+        # The reserved socket does not listen, so what answers is the server.
         while not self._ended.is_set():
             try:
                 stream = await anyio.connect_tcp(_reachable(self.host), self.port)

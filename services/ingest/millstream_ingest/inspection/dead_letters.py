@@ -40,7 +40,7 @@ _RESULTS = {
 _UNAVAILABLE = (503, "Redis cannot be reached")
 
 
-class DeadDesk:
+class DeadLetters:
     """Carries out what operators decide."""
 
     def __init__(

@@ -11,10 +11,10 @@ from millstream_streams import Broker, Depths, StoreError, StoreUnavailableError
 from millstream_submission import TypeCatalogue
 
 ASK_AT_ONCE = 6
-"""Queues measured at the same time; fewer than the connections that are there for everybody."""
+"""Queues measured at the same time; fewer than the connections that all requests share."""
 
 
-class QueueSurveyor:
+class QueueStats:
     """Measures queues. Every method may raise StoreUnavailableError."""
 
     def __init__(self, broker: Broker, catalogue: TypeCatalogue) -> None:

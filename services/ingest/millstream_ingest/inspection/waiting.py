@@ -1,6 +1,6 @@
 """Holds answers back until a job has ended: one listener for all requests, a hint for each.
 
-Hints may get lost, so whoever waits also looks every two seconds.
+Hints may get lost, so a wait also looks every LOOK_EVERY_S.
 """
 
 import random
@@ -14,10 +14,10 @@ from millstream_contracts import Job, JobId, Queue
 from millstream_streams import ActionCode, Broker
 
 LOOK_EVERY_S = 2.0
-"""The longest; drawn from its last fifth, so that those who came together do not look together."""
+"""Longest time between two looks; drawn from its last fifth, so that waits that begin together do not look together."""
 
 MAX_WAITERS = 2_000
-"""Whoever comes above it is answered at once: to wait is a wish, and each one costs a read every two seconds."""
+"""Requests above it are answered at once: waiting is a preference, and each wait costs a read every LOOK_EVERY_S."""
 
 
 class SettledWaiter:
@@ -25,19 +25,19 @@ class SettledWaiter:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._bells: defaultdict[str, set[anyio.Event]] = defaultdict(set)
+        self._events: defaultdict[str, set[anyio.Event]] = defaultdict(set)
         self._is_closing = False
         self.waiting = 0
         """Requests that wait now."""
 
     async def run(self) -> NoReturn:
         """Listen until cancelled."""
-        await self._broker.listen_settled(self._ring, self._ring_all)
+        await self._broker.listen_settled(self._wake, self._wake_all)
 
     def close(self) -> None:
-        """Let everybody go who waits, now and from now on: the service is leaving."""
+        """End every wait, now and from now on: the service is leaving."""
         self._is_closing = True
-        self._ring_all()
+        self._wake_all()
 
     async def wait(self, queue: Queue, job_id: JobId, wait_s: float, *, is_watched: bool = False) -> Job | None:
         """Return a job once it has ended or is dead, or as it is after `wait_s`; None when there is no such job.
@@ -47,9 +47,9 @@ class SettledWaiter:
         if self.waiting >= MAX_WAITERS:
             return await self._broker.views.job(queue, job_id)
         deadline = time.monotonic() + wait_s
-        bell = anyio.Event()
+        event = anyio.Event()
         self.waiting += 1
-        self._bells[job_id].add(bell)
+        self._events[job_id].add(event)
         try:
             if not is_watched and await self._broker.store.watch(queue, job_id) is ActionCode.UNKNOWN_JOB:
                 return None
@@ -57,34 +57,34 @@ class SettledWaiter:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0 or self._is_closing:
                     break
-                bell = await self._next_ring(job_id, bell, min(left_s, LOOK_EVERY_S * random.uniform(0.8, 1.0)))
+                event = await self._next_hint(job_id, event, min(left_s, LOOK_EVERY_S * random.uniform(0.8, 1.0)))
             return await self._broker.views.job(queue, job_id)
         finally:
             self.waiting -= 1
-            self._forget(job_id, bell)
+            self._forget(job_id, event)
 
-    async def _next_ring(self, job_id: JobId, bell: anyio.Event, within_s: float) -> anyio.Event:
-        """Return, with a bell for the next time, when it has rung or the time is over."""
+    async def _next_hint(self, job_id: JobId, event: anyio.Event, within_s: float) -> anyio.Event:
+        """Return, with an event for the next time, when the event is set or the time is over."""
         with anyio.move_on_after(within_s):
-            await bell.wait()
-        if not bell.is_set():
-            return bell
-        self._bells[job_id].discard(bell)
+            await event.wait()
+        if not event.is_set():
+            return event
+        self._events[job_id].discard(event)
         fresh = anyio.Event()
-        self._bells[job_id].add(fresh)
+        self._events[job_id].add(fresh)
         return fresh
 
-    def _forget(self, job_id: JobId, bell: anyio.Event) -> None:
-        bells = self._bells[job_id]
-        bells.discard(bell)
-        if not bells:
-            del self._bells[job_id]
+    def _forget(self, job_id: JobId, event: anyio.Event) -> None:
+        events = self._events[job_id]
+        events.discard(event)
+        if not events:
+            del self._events[job_id]
 
-    def _ring(self, job_id: str) -> None:
-        for bell in self._bells.get(job_id, ()):
-            bell.set()
+    def _wake(self, job_id: str) -> None:
+        for event in self._events.get(job_id, ()):
+            event.set()
 
-    def _ring_all(self) -> None:
-        for bells in self._bells.values():
-            for bell in bells:
-                bell.set()
+    def _wake_all(self) -> None:
+        for events in self._events.values():
+            for event in events:
+                event.set()

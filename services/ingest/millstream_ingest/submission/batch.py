@@ -14,11 +14,19 @@ from millstream_ingest.http.problems import INVALID_REQUEST
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.submission.bodies import decode_submission
-from millstream_ingest.submission.group_commit import Appender
 from millstream_ingest.submission.idempotency import IdempotencyKey, reused
 from millstream_ingest.submission.single import outcome_of
 from millstream_streams import Durability, EnqueueCode, Enqueued, RedisClock, StoreUnavailableError
-from millstream_submission import Admission, BuiltJob, Decoded, SubmissionError, TypeCatalogue, build_job
+from millstream_submission import (
+    Admission,
+    BacklogFullError,
+    BuiltJob,
+    Decoded,
+    GroupCommitter,
+    SubmissionError,
+    TypeCatalogue,
+    build_job,
+)
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
 PATH = "/v1/jobs/batch"
@@ -86,7 +94,7 @@ class Draft:
         self.counts[job_type, outcome_of(refusal)] += 1
         self.refusals[index] = refusal
 
-    def fail(self, indexes: Sequence[int], job_type: str, error: StoreUnavailableError | IngestError) -> None:
+    def fail(self, indexes: Sequence[int], job_type: str, error: StoreUnavailableError | BacklogFullError) -> None:
         """Note that items of one job type could not be stored."""
         self.failures.append((error, len(indexes)))
         for index in indexes:
@@ -95,7 +103,7 @@ class Draft:
     def receipt(self) -> BatchReceipt:
         """Return the receipt once every item is noted.
 
-        Raises: StoreUnavailableError, IngestError, when Redis took none of them.
+        Raises: StoreUnavailableError, BacklogFullError, when Redis took none of them.
         """
         items = [item for item in self.items if item is not None]
         if self.failures and all(item.status == _UNAVAILABLE for item in items):
@@ -104,7 +112,7 @@ class Draft:
         return BatchReceipt(accepted=len(items) - refused, rejected=refused, items=items)
 
 
-class BatchIntake:
+class BatchSubmitter:
     """Turns batches into stored jobs."""
 
     def __init__(
@@ -112,7 +120,7 @@ class BatchIntake:
         catalogue: TypeCatalogue,
         admission: Admission,
         tracer: JobTracer,
-        appender: Appender,
+        committer: GroupCommitter,
         metrics: IngestMetrics,
         refusals: RefusalLog,
         *,
@@ -121,7 +129,7 @@ class BatchIntake:
         self._catalogue = catalogue
         self._admission = admission
         self._tracer = tracer
-        self._appender = appender
+        self._committer = committer
         self._metrics = metrics
         self._refusals = refusals
         self._clock = clock
@@ -200,8 +208,8 @@ class BatchIntake:
         self, queue: Queue, load: Sequence[tuple[int, BuiltJob]], draft: Draft, durability: Durability | None
     ) -> None:
         try:
-            answers = await self._appender.append(queue, [built.job for _, built in load], durability=durability)
-        except (StoreUnavailableError, IngestError) as error:
+            answers = await self._committer.enqueue(queue, [built.job for _, built in load], durability=durability)
+        except (StoreUnavailableError, BacklogFullError) as error:
             draft.fail([index for index, _ in load], queue.type, error)
             return
         stored = []

@@ -9,12 +9,13 @@ from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.submission.bodies import decode_submission
-from millstream_ingest.submission.group_commit import Appender
 from millstream_ingest.submission.idempotency import IdempotencyKey, forgotten, reused
 from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, RedisClock, StoreUnavailableError
 from millstream_submission import (
     Admission,
+    BacklogFullError,
     BuiltJob,
+    GroupCommitter,
     SubmissionError,
     TypeCatalogue,
     build_job,
@@ -35,7 +36,7 @@ class Accepted(Struct, frozen=True):
     """Whether an earlier request with the same key had made it."""
 
 
-class Intake:
+class Submitter:
     """Turns submissions into stored jobs, one at a time."""
 
     def __init__(
@@ -43,7 +44,7 @@ class Intake:
         catalogue: TypeCatalogue,
         admission: Admission,
         tracer: JobTracer,
-        appender: Appender,
+        committer: GroupCommitter,
         views: JobViews,
         metrics: IngestMetrics,
         *,
@@ -52,7 +53,7 @@ class Intake:
         self._catalogue = catalogue
         self._admission = admission
         self._tracer = tracer
-        self._appender = appender
+        self._committer = committer
         self._views = views
         self._metrics = metrics
         self._clock = clock
@@ -68,9 +69,10 @@ class Intake:
         waited: bool = False,
         durability: Durability | None = None,
     ) -> Accepted:
-        """Store the job that a body describes; `waited` says that somebody wants to hear of its end.
+        """Store the job that a body describes; `waited` says that a request waits for its end.
 
-        Raises: SubmissionError, IngestError (410, 422, 503), NotDurableError, StoreUnavailableError, StoreFullError.
+        Raises: SubmissionError, BacklogFullError, IngestError (410, 422), NotDurableError, StoreUnavailableError,
+        StoreFullError.
         """
         job_type, begun = "", time.monotonic()
         try:
@@ -91,7 +93,7 @@ class Intake:
                 waited=waited,
                 clock=self._clock.now_s,
             )
-            [enqueued] = await self._appender.append(built.queue, [built.job], begun, durability)
+            [enqueued] = await self._committer.enqueue(built.queue, [built.job], begun, durability)
             if enqueued.code is _STORED:
                 accepted = Accepted(built.queue, stored_job(built, enqueued))
             else:
@@ -99,7 +101,7 @@ class Intake:
         except StoreUnavailableError:
             self._metrics.count_submitted(job_type, "unavailable")
             raise
-        except (IngestError, SubmissionError) as error:
+        except (IngestError, SubmissionError, BacklogFullError) as error:
             self._metrics.count_submitted(job_type, outcome_of(refusal_of(error)))
             raise
         self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")

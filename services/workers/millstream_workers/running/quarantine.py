@@ -90,4 +90,4 @@ class Quarantine:
 
     async def _note(self, running: Running, *, waits: bool) -> None:
         delivery = running.delivery
-        await self._store.set_apart(delivery.queue, [(delivery.id, delivery.token)], waits=waits)
+        await self._store.mark_isolated(delivery.queue, [(delivery.id, delivery.token)], waits=waits)

@@ -2,6 +2,7 @@
 --
 -- Caller      workers, at their start and now and then
 -- Idempotent  by worker: sent again, it has the start that it had
+-- Needs       numbers fleet
 -- KEYS        1-2 as in _fleet.lua, written
 -- ARGV[1]     worker; '' for none that lives, whose word holds until another one registers
 -- ARGV[2]     release

@@ -2,6 +2,7 @@
 --
 -- Caller      workers
 -- Idempotent  yes
+-- Needs       numbers fleet
 -- KEYS        1 as in _fleet.lua, read; 2-3 written
 -- ARGV[1]     worker
 -- ARGV[2]     what it says of itself (MessagePack)

@@ -2,6 +2,7 @@
 --
 -- Caller      reapers
 -- Idempotent  yes
+-- Needs       numbers fleet
 -- KEYS        2-3 as in _fleet.lua, written
 -- ARGV[1]     ms without a heartbeat
 -- Returns     the names that were forgotten

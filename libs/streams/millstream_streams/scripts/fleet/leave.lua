@@ -2,6 +2,7 @@
 --
 -- Caller      workers
 -- Idempotent  yes
+-- Needs       numbers fleet
 -- KEYS        2-3 as in _fleet.lua, written
 -- ARGV[1]     worker
 -- ARGV[2]     ms for which its registrations count at most from now

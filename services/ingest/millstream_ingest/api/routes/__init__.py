@@ -1,1 +1,1 @@
-"""The routes: each reads a request, has one of the parts do the work, and shapes the answer."""
+"""The routes: each reads a request, has one of the services do the work, and shapes the response."""

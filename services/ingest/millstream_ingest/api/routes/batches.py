@@ -1,12 +1,14 @@
 """Many jobs in one request."""
 
 from millstream_contracts import Batch, BatchReceipt
-from millstream_ingest.api.operation import BOTH_ENCODINGS, Content, Operation, Parameter, act
+from millstream_ingest.api.operation import BOTH_ENCODINGS, Content, Operation, Parameter
+from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.route import act
 from millstream_ingest.api.routes import examples
 from millstream_ingest.http.negotiation import batch_format
 from millstream_ingest.http.problems import INVALID_REQUEST, NOT_DURABLE, OVERLOADED, STORE_FULL
-from millstream_ingest.http.response import Answer
+from millstream_ingest.http.response import Response
 from millstream_ingest.submission.batch import PATH, BatchRequest
 from millstream_ingest.submission.batch_bodies import split_batch
 from millstream_ingest.submission.idempotency import HEADER
@@ -50,30 +52,30 @@ SUBMIT_MANY = Operation(
 )
 
 
-@act(PATH, SUBMIT_MANY)
-async def submit_jobs(request: ApiRequest) -> Answer:
+@act(PATH, SUBMIT_MANY, Scope.JOBS_SUBMIT)
+async def submit_jobs(request: ApiRequest) -> Response:
     """Submit many jobs."""
     request.read_query()
-    parts = request.parts
+    services = request.services
     format = batch_format(request.body_type)
-    key, wishes = request.idempotency_key, request.preferences
-    jobs = split_batch(await request.read_body(parts.config.max_batch_body_bytes), format)
+    key, preferences = request.idempotency_key, request.preferences
+    jobs = split_batch(await request.read_body(services.settings.max_batch_body_bytes), format)
     request.span.carries(len(jobs))
-    receipt = await parts.batches.submit(
+    receipt = await services.batch_submitter.submit(
         BatchRequest(
             request.tenant,
             jobs,
             format,
             caller=request.span.context,
             key=key,
-            strict=wishes.strict,
-            durability=wishes.durability,
+            strict=preferences.strict,
+            durability=preferences.durability,
         )
     )
-    headers = wishes.applied("handling", "durability")
+    headers = preferences.applied("handling", "durability")
     if all(item.replayed for item in receipt.items):
         headers["Idempotency-Replayed"] = "true"
-    return Answer(receipt, 207, headers)
+    return Response(receipt, 207, headers)
 
 
 ROUTES = (submit_jobs,)

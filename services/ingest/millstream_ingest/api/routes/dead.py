@@ -9,15 +9,17 @@ from millstream_contracts import (
     JobType,
     limits,
 )
-from millstream_ingest.api.listing import listing_answer
-from millstream_ingest.api.operation import Content, Operation, Parameter, act, listing, read
+from millstream_ingest.api.listing import listing_response
+from millstream_ingest.api.operation import Content, Operation, Parameter, listing
+from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.route import act, read
 from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.problems import INVALID_REQUEST
 from millstream_ingest.http.query import is_job_type
-from millstream_ingest.http.response import Answer
+from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.dead_letters import DeadAction
 from millstream_ingest.submission.bodies import decode_as
 
@@ -52,51 +54,51 @@ DISCARD = Operation(
 )
 
 
-@read("/v1/dead", LIST)
-async def list_dead(request: ApiRequest) -> Answer:
+@read("/v1/dead", LIST, Scope.JOBS_READ)
+async def list_dead(request: ApiRequest) -> Response:
     """List dead letters."""
     query = request.read_query(("type", "cursor", "limit"))
-    page = await request.parts.lister.dead(request.tenant, query.type, cursor=query.cursor, limit=query.limit)
-    return listing_answer(request, query, page, page.next_cursor)
+    page = await request.services.lister.dead(request.tenant, query.type, cursor=query.cursor, limit=query.limit)
+    return listing_response(request, query, page, page.next_cursor)
 
 
-@act("/v1/dead/redrive", REDRIVE)
-async def redrive_dead(request: ApiRequest) -> Answer:
+@act("/v1/dead/redrive", REDRIVE, Scope.JOBS_MANAGE)
+async def redrive_dead(request: ApiRequest) -> Response:
     """Run dead jobs again."""
     return await _act(request, DeadAction.REDRIVE)
 
 
-@act("/v1/dead/discard", DISCARD)
-async def discard_dead(request: ApiRequest) -> Answer:
+@act("/v1/dead/discard", DISCARD, Scope.JOBS_MANAGE)
+async def discard_dead(request: ApiRequest) -> Response:
     """Give dead jobs up."""
     return await _act(request, DeadAction.DISCARD)
 
 
-async def _act(request: ApiRequest, action: DeadAction) -> Answer:
+async def _act(request: ApiRequest, action: DeadAction) -> Response:
     request.read_query()
     encoding = request_encoding(request.body_type)
-    wish = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
-    desk = request.parts.dead
-    match _checked(wish):
+    asked = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
+    dead_letters = request.services.dead_letters
+    match _checked(asked):
         case DeadLetterAction(ids=list(ids)):
-            report = await desk.act(action, request.tenant, ids)
+            report = await dead_letters.act(action, request.tenant, ids)
         case DeadLetterAction(type=str(job_type), limit=limit):
-            report = await desk.act_on_type(action, request.tenant, JobType(job_type), limit)
-    return Answer(report)
+            report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit)
+    return Response(report)
 
 
-def _checked(wish: DeadLetterAction) -> DeadLetterAction:
-    """Return a wish that makes sense. Raises: IngestError (422)."""
+def _checked(asked: DeadLetterAction) -> DeadLetterAction:
+    """Return an action that makes sense. Raises: IngestError (422)."""
     most = limits.MAX_BATCH_JOBS
-    if (wish.ids is None) == (wish.type is None):
+    if (asked.ids is None) == (asked.type is None):
         raise _wrong("", "expected either `ids` or `type`")
-    if wish.ids is not None and not 1 <= len(wish.ids) <= most:
-        raise _wrong("/ids", f"expected 1 to {most} ids, got {len(wish.ids)}")
-    if wish.type is not None and not is_job_type(wish.type):
+    if asked.ids is not None and not 1 <= len(asked.ids) <= most:
+        raise _wrong("/ids", f"expected 1 to {most} ids, got {len(asked.ids)}")
+    if asked.type is not None and not is_job_type(asked.type):
         raise _wrong("/type", "no name of a job type")
-    if not 1 <= wish.limit <= most:
+    if not 1 <= asked.limit <= most:
         raise _wrong("/limit", f"expected a number from 1 to {most}")
-    return wish
+    return asked
 
 
 def _wrong(pointer: str, detail: str) -> IngestError:

@@ -1,11 +1,14 @@
 """The API document, its page, and the pages of problems."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from millstream_ingest.api.docs_page import api_page, asset_router, problem_page
-from millstream_ingest.api.operation import Content, Operation, read
+from millstream_ingest.api.docs_page import api_page, problem_page
+from millstream_ingest.api.operation import Content, Operation
+from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
-from millstream_ingest.http.response import Answer
+from millstream_ingest.api.route import Route, read
+from millstream_ingest.http.response import Response
 
 DOCUMENT = Operation(
     id="getApiDocument",
@@ -15,10 +18,11 @@ DOCUMENT = Operation(
 )
 
 
-@read("/openapi.json", DOCUMENT)
-async def get_document(request: ApiRequest) -> Answer:
-    """Return the API document."""
-    return Answer(request.app.state["document"])
+def routes_of(document: Mapping[str, Any]) -> tuple[Route, ...]:
+    """Return the routes of a document, which describes them too and so is filled later."""
 
+    @read("/openapi.json", DOCUMENT, Scope.PUBLIC)
+    async def get_document(_: ApiRequest) -> Response:
+        return Response(document)
 
-ROUTES = (get_document, api_page, problem_page, asset_router())
+    return get_document, api_page, problem_page

@@ -1,11 +1,13 @@
 """Health and metrics, for probes, scrapers and people. Not in the way of authentication, and without spans."""
 
-from litestar.response.base import ASGIResponse
 from prometheus_client.exposition import choose_encoder
 
-from millstream_ingest.api.operation import Content, Operation, read
+from millstream_ingest.api.operation import Content, Operation
+from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
-from millstream_ingest.http.response import Answer
+from millstream_ingest.api.route import read
+from millstream_ingest.http.headers import header_text
+from millstream_ingest.http.response import Response
 from millstream_runtime import Health, HealthOverview
 
 _TAG = "Health"
@@ -32,40 +34,34 @@ METRICS = Operation(
 )
 
 
-@read("/health", OVERVIEW)
-async def get_health(request: ApiRequest) -> Answer:
+@read("/health", OVERVIEW, Scope.PUBLIC)
+async def get_health(request: ApiRequest) -> Response:
     """Tell everything that is known of the service's health."""
-    overview = request.parts.health.overview()
-    return Answer(overview, 200 if overview.ok else _UNWELL, dict(_NO_STORE))
+    overview = request.services.health.overview()
+    return Response(overview, 200 if overview.ok else _UNWELL, _NO_STORE)
 
 
-@read("/livez", LIVE)
-async def get_liveness(request: ApiRequest) -> Answer:
-    """Answer the liveness probe."""
-    return _probed(request.parts.health.live())
+@read("/livez", LIVE, Scope.PUBLIC)
+async def get_liveness(request: ApiRequest) -> Response:
+    """Response the liveness probe."""
+    return _probed(request.services.health.live())
 
 
-@read("/readyz", READY)
-async def get_readiness(request: ApiRequest) -> Answer:
-    """Answer the readiness probe."""
-    return _probed(request.parts.health.ready())
+@read("/readyz", READY, Scope.PUBLIC)
+async def get_readiness(request: ApiRequest) -> Response:
+    """Response the readiness probe."""
+    return _probed(request.services.health.ready())
 
 
-@read("/metrics", METRICS)
-async def get_metrics(request: ApiRequest) -> ASGIResponse:
-    """Answer a scrape."""
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    body = encode(request.parts.registry)
-    is_head = request.method == "HEAD"
-    return ASGIResponse(
-        body=b"" if is_head else body,
-        headers={"Content-Type": content_type, "Content-Length": str(len(body)), **_NO_STORE},
-        is_head_response=is_head,
-    )
+@read("/metrics", METRICS, Scope.PUBLIC)
+async def get_metrics(request: ApiRequest) -> Response:
+    """Response a scrape."""
+    encode, content_type = choose_encoder(header_text(request.headers, b"accept"))
+    return Response(encode(request.services.registry), 200, _NO_STORE, content_type)
 
 
-def _probed(health: Health) -> Answer:
-    return Answer(health, 200 if health.ok else _UNWELL, dict(_NO_STORE))
+def _probed(health: Health) -> Response:
+    return Response(health, 200 if health.ok else _UNWELL, _NO_STORE)
 
 
 ROUTES = (get_health, get_liveness, get_readiness, get_metrics)

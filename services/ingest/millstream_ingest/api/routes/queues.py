@@ -1,15 +1,15 @@
 """Queues: how much waits, runs and is dead, by job type."""
 
-from litestar.params import FromPath
-
 from millstream_contracts import JobType, QueueStatus
-from millstream_ingest.api.listing import Listing, listing_answer
-from millstream_ingest.api.operation import Content, Operation, listing, read
+from millstream_ingest.api.listing import Listing, listing_response
+from millstream_ingest.api.operation import Content, Operation, listing
+from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import NOT_FOUND
-from millstream_ingest.http.response import Answer
+from millstream_ingest.http.response import Response
 
 _TAG = "Queues"
 
@@ -32,22 +32,22 @@ GET = Operation(
 )
 
 
-@read("/v1/queues", LIST)
-async def list_queues(request: ApiRequest) -> Answer:
+@read("/v1/queues", LIST, Scope.JOBS_READ)
+async def list_queues(request: ApiRequest) -> Response:
     """Count what the queues hold."""
     query = request.read_query(("cursor", "limit"))
-    items, next_cursor = await request.parts.surveyor.page(request.tenant, cursor=query.cursor, limit=query.limit)
-    return listing_answer(request, query, Listing(items, next_cursor), next_cursor)
+    items, next_cursor = await request.services.queue_stats.page(request.tenant, cursor=query.cursor, limit=query.limit)
+    return listing_response(request, query, Listing(items, next_cursor), next_cursor)
 
 
-@read("/v1/queues/{job_type:str}", GET)
-async def get_queue(request: ApiRequest, job_type: FromPath[str]) -> Answer:
+@read("/v1/queues/{job_type}", GET, Scope.JOBS_READ)
+async def get_queue(request: ApiRequest, job_type: str) -> Response:
     """Count what one queue holds."""
     request.read_query()
-    status = await request.parts.surveyor.one(request.tenant, JobType(job_type))
+    status = await request.services.queue_stats.one(request.tenant, JobType(job_type))
     if status is None:
         raise IngestError(NOT_FOUND, "no job of this type was ever submitted, and no worker has registered it")
-    return Answer(status)
+    return Response(status)
 
 
 ROUTES = (list_queues, get_queue)

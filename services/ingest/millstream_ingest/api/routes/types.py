@@ -1,15 +1,15 @@
 """Job types, as the workers that handle them describe them."""
 
-from litestar.params import FromPath
-
 from millstream_contracts import JobType, TypeRegistration, did_you_mean
-from millstream_ingest.api.listing import Listing, listing_answer
-from millstream_ingest.api.operation import Content, Operation, listing, read
+from millstream_ingest.api.listing import Listing, listing_response
+from millstream_ingest.api.operation import Content, Operation, listing
+from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import NOT_FOUND
-from millstream_ingest.http.response import Answer
+from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.name_pages import page_of
 from millstream_submission import MAX_QUOTED_CHARS
 
@@ -33,25 +33,25 @@ GET = Operation(
 )
 
 
-@read("/v1/types", LIST)
-async def list_types(request: ApiRequest) -> Answer:
+@read("/v1/types", LIST, Scope.JOBS_READ)
+async def list_types(request: ApiRequest) -> Response:
     """List the registered types."""
     query = request.read_query(("cursor", "limit"))
-    types = await request.parts.broker.registry.types(request.tenant)
+    types = await request.services.broker.registry.types(request.tenant)
     items, next_cursor = page_of(list(types.values()), lambda one: one.type, query.cursor, query.limit)
-    return listing_answer(request, query, Listing(items, next_cursor), next_cursor)
+    return listing_response(request, query, Listing(items, next_cursor), next_cursor)
 
 
-@read("/v1/types/{job_type:str}", GET)
-async def get_type(request: ApiRequest, job_type: FromPath[str]) -> Answer:
+@read("/v1/types/{job_type}", GET, Scope.JOBS_READ)
+async def get_type(request: ApiRequest, job_type: str) -> Response:
     """Read one registered type."""
     request.read_query()
-    types = await request.parts.broker.registry.types(request.tenant)
+    types = await request.services.broker.registry.types(request.tenant)
     found = types.get(JobType(job_type))
     if found is None:
         near = did_you_mean(job_type[:MAX_QUOTED_CHARS], types)
         raise IngestError(NOT_FOUND, f"no worker has registered this job type{near}")
-    return Answer(found)
+    return Response(found)
 
 
 ROUTES = (list_types, get_type)

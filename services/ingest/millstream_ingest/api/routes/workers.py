@@ -1,11 +1,13 @@
 """Workers: who is alive and what each runs."""
 
 from millstream_contracts import WorkerInfo
-from millstream_ingest.api.listing import Listing, listing_answer
-from millstream_ingest.api.operation import Content, Operation, listing, read
+from millstream_ingest.api.listing import Listing, listing_response
+from millstream_ingest.api.operation import Content, Operation, listing
+from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
-from millstream_ingest.http.response import Answer
+from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.name_pages import page_of
 
 LIST = Operation(
@@ -17,13 +19,13 @@ LIST = Operation(
 )
 
 
-@read("/v1/workers", LIST)
-async def list_workers(request: ApiRequest) -> Answer:
+@read("/v1/workers", LIST, Scope.JOBS_READ)
+async def list_workers(request: ApiRequest) -> Response:
     """List the workers."""
     query = request.read_query(("cursor", "limit"))
-    workers = await request.parts.broker.registry.workers()
+    workers = await request.services.broker.registry.workers()
     items, next_cursor = page_of(workers, lambda worker: worker.name, query.cursor, query.limit)
-    return listing_answer(request, query, Listing(items, next_cursor), next_cursor)
+    return listing_response(request, query, Listing(items, next_cursor), next_cursor)
 
 
 ROUTES = (list_workers,)

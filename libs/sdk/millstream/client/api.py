@@ -1,0 +1,188 @@
+"""Every call of the HTTP API as a flow, which `Client` and `SyncClient` run.
+
+Source: docs of the HTTP API, version 1.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from millstream.client.flow import ApiFlow
+from millstream.client.new_job import NewJob, batches
+from millstream.client.retrier import Call, Retrier
+from millstream.errors import ApiError, JobFailedError, WaitTimeoutError
+from millstream_contracts import (
+    ActionReport,
+    BatchItem,
+    BatchReceipt,
+    DeadLetterAction,
+    DeadLetterPage,
+    Job,
+    JobState,
+    Page,
+    QueueStatus,
+    TypeRegistration,
+    WorkerInfo,
+    limits,
+)
+
+T = TypeVar("T")
+
+# A server that responds at once to a long poll for an unfinished job is asked once in this time at most.
+_POLL_EVERY_S = 1.0
+
+
+class ListPage(Struct, Generic[T], frozen=True):
+    """A page of a list, of items of any type."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+class Api:
+    """The calls, each written once for both clients."""
+
+    def __init__(self, caller: Retrier) -> None:
+        self._retrier = caller
+
+    def submit(self, job: NewJob, idempotency_key: str | None) -> ApiFlow[Job]:
+        """Submit one job. The idempotency key makes it one job, although the request may be repeated."""
+        headers = {"idempotency-key": checked_key(idempotency_key)}
+        call = Call(method="POST", path="/v1/jobs", returns=Job, content=job.content, headers=headers)
+        return self._retrier.flow(call)
+
+    def submit_many(self, jobs: Sequence[NewJob], idempotency_key: str | None) -> ApiFlow[BatchReceipt]:
+        """Submit jobs in as few requests as possible; the receipt is in the order of `jobs`.
+
+        Raises: ApiError, when the first request is refused. The refusal of a later request is the problem of each of
+        its items, because an exception would hide the ids of the jobs that the earlier requests stored.
+        """
+        key = checked_key(idempotency_key)
+        items: list[BatchItem] = []
+        for number, (count, body) in enumerate(batches(jobs)):
+            call = Call(
+                method="POST",
+                path="/v1/jobs/batch",
+                returns=BatchReceipt,
+                content=body,
+                headers={"idempotency-key": f"{key}.{number}" if number else key},
+            )
+            start = len(items)
+            try:
+                receipt = yield from self._retrier.flow(call)
+                items += [msgspec.structs.replace(item, index=start + item.index) for item in receipt.items]
+            except ApiError as error:
+                if not items:
+                    raise
+                items += _all_refused(error, start, count)
+        accepted = sum(item.problem is None for item in items)
+        return BatchReceipt(accepted=accepted, rejected=len(items) - accepted, items=items)
+
+    def get(self, job_id: str) -> ApiFlow[Job]:
+        """Read one job."""
+        return self._retrier.flow(Call(path=_job_path(job_id), returns=Job))
+
+    def wait(self, job_id: str, timeout_s: float) -> ApiFlow[Job]:
+        """Read one job once it has settled. Raises: WaitTimeoutError."""
+        clock = self._retrier.clock
+        deadline = clock() + timeout_s
+        call = Call(path=_job_path(job_id), returns=Job, hold_s=limits.MAX_WAIT_S)
+        pause_s = 0.0
+        while True:
+            asked_at = clock() + pause_s
+            job = yield from self._retrier.flow(call, delay_s=pause_s, until=deadline)
+            if job.state.is_settled:
+                return job
+            replied_at = clock()
+            if replied_at >= deadline:
+                raise WaitTimeoutError(f"job {job_id} is {job.state} after {timeout_s:g} s; it goes on")
+            pause_s = min(max(0.0, asked_at + _POLL_EVERY_S - replied_at), deadline - replied_at)
+
+    def result(self, job_id: str, timeout_s: float) -> ApiFlow[Any]:
+        """Wait for a job's result. Raises: JobFailedError, WaitTimeoutError."""
+        job = yield from self.wait(job_id, timeout_s)
+        if job.state is not JobState.SUCCEEDED:
+            raise JobFailedError(job)
+        return job.result
+
+    def cancel(self, job_id: str) -> ApiFlow[Job]:
+        """Ask for a job to end. A repetition changes nothing."""
+        return self._retrier.flow(Call(method="POST", path=f"{_job_path(job_id)}/cancel", returns=Job))
+
+    def retry(self, job_id: str) -> ApiFlow[Job]:
+        """Have a job run again now."""
+        path = f"{_job_path(job_id)}/retry"
+        return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
+
+    def jobs(self, type: str | None, state: str | None, cursor: str | None, limit: int | None) -> ApiFlow[Page]:
+        """Read a page of jobs."""
+        query = {"type": type, "state": state, "cursor": cursor, "limit": limit}
+        return self._retrier.flow(Call(path="/v1/jobs", returns=Page, query=query))
+
+    def dead(self, type: str | None, cursor: str | None, limit: int | None) -> ApiFlow[DeadLetterPage]:
+        """Read a page of dead letters."""
+        query = {"type": type, "cursor": cursor, "limit": limit}
+        return self._retrier.flow(Call(path="/v1/dead", returns=DeadLetterPage, query=query))
+
+    def act_on_dead(
+        self, action: str, ids: Iterable[str] | None, type: str | None, limit: int
+    ) -> ApiFlow[ActionReport]:
+        """Redrive or discard dead letters. A repetition by type would act on further dead letters."""
+        if (ids is None) == (type is None):
+            raise TypeError(f"{action} needs either ids or a type")
+        chosen = DeadLetterAction(ids=None if ids is None else list(ids), type=type, limit=limit)
+        content = msgspec.msgpack.encode(chosen)
+        path = f"/v1/dead/{action}"
+        call = Call(method="POST", path=path, returns=ActionReport, content=content, repeatable=False)
+        return self._retrier.flow(call)
+
+    def queues(self) -> ApiFlow[list[QueueStatus]]:
+        """Read the counts of every job type."""
+        return self._listing("/v1/queues", ListPage[QueueStatus])
+
+    def types(self) -> ApiFlow[list[TypeRegistration]]:
+        """Read what workers have registered of the types they handle."""
+        return self._listing("/v1/types", ListPage[TypeRegistration])
+
+    def workers(self) -> ApiFlow[list[WorkerInfo]]:
+        """Read the workers that are alive."""
+        return self._listing("/v1/workers", ListPage[WorkerInfo])
+
+    def health(self) -> ApiFlow[dict[str, Any]]:
+        """Read the health of the service, also when it is bad."""
+        call = Call(path="/health", returns=dict[str, Any], good_statuses=frozenset({200, 503}))
+        return self._retrier.flow(call)
+
+    def _listing(self, path: str, page_type: type[ListPage[T]]) -> ApiFlow[list[T]]:
+        items: list[T] = []
+        cursor: str | None = None
+        while True:
+            call = Call(path=path, returns=page_type, query={"cursor": cursor})
+            page = yield from self._retrier.flow(call)
+            items += page.items
+            cursor = page.next_cursor
+            if not cursor:
+                return items
+
+
+def checked_key(idempotency_key: str | None) -> str:
+    """Return the key, or a fresh one for None. Raises: ValueError, when the key cannot stand in a header."""
+    if idempotency_key is None:
+        return str(uuid.uuid4())
+    fits = 0 < len(idempotency_key) <= limits.MAX_IDEMPOTENCY_KEY_CHARS
+    if not (fits and idempotency_key.isascii() and idempotency_key.isprintable()):
+        raise ValueError(f"an idempotency key is 1 to {limits.MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII characters")
+    return idempotency_key
+
+
+def _job_path(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def _all_refused(error: ApiError, start: int, count: int) -> list[BatchItem]:
+    status = error.problem.status
+    return [BatchItem(index=start + n, status=status, problem=error.problem) for n in range(count)]

@@ -1,0 +1,70 @@
+-- Part `moves`: the moves that more than one script makes, their events and their hints. Needs `numbers` and `queue`.
+
+local INDEX = {high = 1, normal = 2, low = 3}
+
+-- The priority field is absent for `normal`, the usual case, to keep a waiting job small.
+local function stream_index(priority) return INDEX[priority or 'normal'] or 2 end
+
+-- Hints travel by publish/subscribe and may be lost: what one would have told is found by the next look.
+-- pcall: a user without rights on channels must not end a transition in the middle.
+local function hint(topic, message)
+  local namespace = string.match(jobs, '^(.-):{')
+  redis.pcall('PUBLISH', namespace .. ':hints:' .. topic, message)
+end
+
+-- Transitions of one kind stand in one flat array, three values a job: a table for each would cost as much again.
+-- `record` and `count` alone know that form here, `specs.read_event` in Python.
+local function record(transitions, id, version, deliveries)
+  local last = #transitions
+  transitions[last + 1], transitions[last + 2], transitions[last + 3] = id, version, deliveries
+end
+
+local function count(transitions) return #transitions / 3 end
+
+-- Append one event for all jobs that this call moved in the same way. `detail` is the reason of a death or a
+-- cancellation, if any.
+local function append_event(kind, state, now, worker, transitions, detail)
+  if #transitions > 0 then
+    redis.call('XADD', events, '*', 'kind', kind, 'state', state, 'at', int(now), 'worker', worker,
+      'detail', detail or '', 'jobs', cmsgpack.pack(transitions))
+  end
+end
+
+-- Take an entry out of a ready stream. Acknowledging without deleting would let the stream grow for ever.
+local function drop_entry(stream, entry)
+  redis.call('XACK', stream, GROUP, entry)
+  redis.call('XDEL', stream, entry) -- @bug:entry-stays
+end
+
+-- Make a job ready. Clears the token: the worker that held the job can no longer commit.
+local function make_ready(id, priority, version, now)
+  local entry = redis.call('XADD', ready[stream_index(priority)], '*', 'id', id)
+  redis.call('HSET', jobs .. id, 'state', 'queued', 'entry', entry, 'ready_at', int(now),
+    'version', int(version), 'token', '')
+end
+
+-- Make a job wait for a time. Hints at the dispatchers when no other is due before it.
+local function make_scheduled(id, run_at, version)
+  local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  redis.call('ZADD', due, int(run_at), id) -- @bug:not-in-due
+  redis.call('HSET', jobs .. id, 'state', 'scheduled', 'run_at', int(run_at), 'version', int(version), 'token', '')
+  if head[1] == nil or run_at < tonumber(head[2]) then
+    hint('due', string.match(jobs, '{(.-)}'))
+  end
+end
+
+-- End a job for good. Its hash stays readable for ttl_ms.
+local function finish(id, state, version, now, ttl_ms, waited, ...)
+  local key = jobs .. id
+  redis.call('HSET', key, 'state', state, 'finished_at', int(now), 'version', int(version), 'token', '', ...)
+  redis.call('PEXPIRE', key, ttl_ms) -- @bug:immortal
+  if waited then hint('settled', id) end
+end
+
+-- Put a job among the dead letters. Its hash stays until an operator decides.
+local function bury(id, reason, fingerprint, version, now, waited, ...)
+  local entry = redis.call('XADD', dlq, '*', 'id', id, 'reason', reason, 'fingerprint', fingerprint, 'at', int(now))
+  redis.call('HSET', jobs .. id, 'state', 'dead', 'dead_entry', entry, 'finished_at', int(now), 'reason', reason,
+    'version', int(version), 'token', '', ...)
+  if waited then hint('settled', id) end
+end

@@ -1,0 +1,19 @@
+-- Part `numbers`: integers and the time, for every script.
+
+-- Lua writes large numbers with exponents and loses digits above 2^53: every integer is written by this function.
+-- A call writes the same few numbers for each of its jobs, and formatting one takes longer than most commands.
+local texts = {}
+local function int(number)
+  local text = texts[number]
+  if not text then
+    text = string.format('%.0f', number)
+    texts[number] = text
+  end
+  return text
+end
+
+-- Unix ms by the clock of Redis.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end

@@ -1,0 +1,223 @@
+"""Group commit: stores the jobs of concurrent submitters together, one script call per queue at a time.
+
+While a call for a queue is in flight the next jobs collect; an idle queue is written to at once. A submitter hears of
+its jobs once they are stored, and a call that fails is the failure of exactly what it carried.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec import Struct
+
+from millstream_contracts import Queue, limits
+from millstream_streams import (
+    CONFIRM_WITHIN_S,
+    Durability,
+    Enqueued,
+    JobStore,
+    NewJob,
+    StoreFullError,
+    StoreUnavailableError,
+)
+from millstream_submission.deadline import Deadline
+from millstream_submission.errors import BacklogFullError
+from millstream_submission.known_queues import KnownQueues
+
+ANSWER_WITHIN_S = 0.9
+"""A request that takes longer is given up, and so is any command: a Redis that accepts connections may say nothing."""
+
+CALL_S = 0.4
+"""What a call is given at least, however long its oldest request has waited: one that is cut short too soon would
+only make the next ones later still."""
+
+MAX_CALLS = 3
+"""Calls in flight for one queue. The second and third start only with a full load: a lone one would just
+make both smaller."""
+
+
+class Ticket(Struct, eq=False):
+    """Some jobs of one request that wait to be stored."""
+
+    jobs: Sequence[NewJob]
+    outcome: "asyncio.Future[list[Enqueued]]"
+    since: float
+    """By the monotonic clock."""
+
+
+class Lane:
+    """What waits for one queue under one durability, and how many calls are in flight for it."""
+
+    def __init__(self, queue: Queue, durability: Durability | None) -> None:
+        self.queue = queue
+        self.durability = durability
+        self.tickets: deque[Ticket] = deque()
+        self.jobs = 0
+        self.calls = 0
+
+    def put(self, ticket: Ticket) -> None:
+        """Add a ticket at the end."""
+        self.tickets.append(ticket)
+        self.jobs += len(ticket.jobs)
+
+    def take(self) -> list[Ticket]:
+        """Remove the oldest tickets that fit into one call."""
+        if self.jobs <= limits.MAX_SCRIPT_JOBS:
+            return self.give_up()
+        load: list[Ticket] = []
+        room = limits.MAX_SCRIPT_JOBS
+        while self.tickets and len(self.tickets[0].jobs) <= room:
+            ticket = self.tickets.popleft()
+            room -= len(ticket.jobs)
+            self.jobs -= len(ticket.jobs)
+            load.append(ticket)
+        return load
+
+    def give_up(self) -> list[Ticket]:
+        """Remove all that wait."""
+        waiting, self.jobs = list(self.tickets), 0
+        self.tickets.clear()
+        return waiting
+
+    @property
+    def wants_call(self) -> bool:
+        """Whether a call should start now."""
+        if not self.calls:
+            return bool(self.tickets)
+        return self.calls < MAX_CALLS and self.jobs >= limits.MAX_SCRIPT_JOBS
+
+    @property
+    def answer_within_s(self) -> float:
+        """How long a request may take: a confirmation is waited for on purpose."""
+        return ANSWER_WITHIN_S + (CONFIRM_WITHIN_S if self.durability else 0.0)
+
+
+Observe = Callable[[str, float, int], None]
+"""Takes the outcome of a call (`ok`, `full` or `unavailable`), its seconds and how many jobs it carried."""
+
+
+class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
+    """Stores jobs for as long as it is open."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        queues: KnownQueues,
+        *,
+        max_backlog_jobs: int,
+        is_away: Callable[[], bool] = lambda: False,
+        observe: Observe = lambda *_: None,
+    ) -> None:
+        """`is_away` says that Redis is known to take nothing: each call would only make another connection."""
+        self._store = store
+        self._queues = queues
+        self._max_backlog_jobs = max_backlog_jobs
+        self._is_away = is_away
+        self._observe = observe
+        self._lanes: dict[tuple[Queue, Durability | None], Lane] = {}
+        self.backlog_jobs = 0
+        """Jobs that wait or are on their way."""
+        self._tasks: TaskGroup
+        self._loop: asyncio.AbstractEventLoop
+
+    async def __aenter__(self) -> Self:
+        # Kept, because asking for the running loop is a system call, and this is done for each submission.
+        self._loop = asyncio.get_running_loop()
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # What is in flight ends first: its submitters wait for an answer.
+        await self._tasks.__aexit__(kind, error, trace)
+
+    def enqueue(
+        self,
+        queue: Queue,
+        jobs: Sequence[NewJob],
+        since: float | None = None,
+        durability: Durability | None = None,
+    ) -> "asyncio.Future[list[Enqueued]]":
+        """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; to be awaited for their answers, in order.
+
+        `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller
+        that is cancelled leaves its jobs to be stored. Raises: BacklogFullError, NotDurableError,
+        StoreFullError, StoreUnavailableError.
+        """
+        if self._is_away():
+            raise StoreUnavailableError("Redis refused a write a moment ago")
+        if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
+            raise BacklogFullError(self.backlog_jobs)
+        ticket = Ticket(jobs, self._loop.create_future(), since or time.monotonic())
+        self.backlog_jobs += len(jobs)
+        lane = self._lanes.get((queue, durability))
+        if lane is None:
+            lane = self._lanes[queue, durability] = Lane(queue, durability)
+        lane.put(ticket)
+        self._start_call(lane)
+        return ticket.outcome
+
+    def _start_call(self, lane: Lane) -> None:
+        if lane.wants_call:
+            lane.calls += 1
+            self._tasks.start_soon(self._empty, lane)
+
+    async def _empty(self, lane: Lane) -> None:
+        """Make one call after the other until nothing waits."""
+        while lane.tickets:
+            load = lane.take()
+            self._start_call(lane)
+            await self._deliver(lane, load)
+        lane.calls -= 1
+        place = lane.queue, lane.durability
+        if not lane.calls and self._lanes.get(place) is lane:
+            del self._lanes[place]
+
+    async def _deliver(self, lane: Lane, load: list[Ticket]) -> None:
+        """Store a load and answer its tickets."""
+        begun = time.monotonic()
+        jobs = [job for ticket in load for job in ticket.jobs]
+        deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)
+        outcome, answers = await self._call(lane, jobs, deadline)
+        self._observe(outcome, time.monotonic() - begun, len(jobs))
+        if isinstance(answers, StoreUnavailableError):
+            self._fail(load, answers)
+            return
+        self.backlog_jobs -= len(jobs)
+        at = 0
+        for ticket in load:
+            end = at + len(ticket.jobs)
+            if not ticket.outcome.done():  # else its caller was cancelled
+                ticket.outcome.set_result(answers[at:end])
+            at = end
+
+    async def _call(
+        self, lane: Lane, jobs: list[NewJob], deadline: float
+    ) -> tuple[str, list[Enqueued] | StoreUnavailableError]:
+        try:
+            async with Deadline(self._loop, deadline - time.monotonic()):
+                # The other services have to look after the queue before its first job is in it.
+                await self._queues.make_known([lane.queue])
+                return "ok", await self._store.enqueue(lane.queue, jobs, lane.durability)
+        except StoreFullError as error:
+            return "full", error
+        except StoreUnavailableError as error:
+            return "unavailable", error
+        except TimeoutError:
+            silent = StoreUnavailableError(f"Redis did not answer within {lane.answer_within_s:g} s")
+            # The tickets behind this call would wait for as long once more, and fail alike.
+            self._fail(lane.give_up(), silent)
+            return "unavailable", silent
+
+    def _fail(self, load: list[Ticket], error: StoreUnavailableError) -> None:
+        for ticket in load:
+            self.backlog_jobs -= len(ticket.jobs)
+            if not ticket.outcome.done():  # else its caller was cancelled
+                ticket.outcome.set_exception(error)

@@ -1,0 +1,46 @@
+"""Pages: what they name exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)")
+_PATH = re.compile(r"`([\w.-]+/[\w./-]+\.\w+|pyproject\.toml|CHANGELOG\.md)`(\s\(new\))?")
+_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor of a heading, as code hosts make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    """A relative link names a file or a folder of the repository, and an anchor a heading of its page."""
+    for target, fragment in _LINK.findall(page.read_text()):
+        place = page.parent / target if target else page
+        assert place.exists(), f"{target} does not exist"
+        if fragment and place.suffix == ".md":
+            assert fragment in {anchor(heading) for heading in _HEADING.findall(place.read_text())}, f"#{fragment}"
+
+
+def test_files_of_the_worked_example_exist() -> None:
+    """Each file that `adding-a-feature.md` names is there; what is marked as new is not, but its folder is."""
+    named = _PATH.findall((ROOT / "docs/adding-a-feature.md").read_text())
+    assert len(named) > 40
+    for path, is_new in named:
+        assert (ROOT / path).exists() is not bool(is_new), f"{path} is {'there' if is_new else 'missing'}"
+        assert (ROOT / path).parent.is_dir(), f"the folder of {path} is missing"
+
+
+def test_the_glossary_is_short_and_in_order() -> None:
+    """The glossary has 25 terms at most, by the alphabet, and the README and CONTRIBUTING lead to it."""
+    terms = re.findall(r"^\| \*\*(.+?)\*\* \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert terms == sorted(terms)
+    assert 15 < len(terms) <= 25
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert "docs/glossary.md" in (ROOT / page).read_text()

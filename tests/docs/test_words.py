@@ -1,0 +1,50 @@
+"""Words: the component is the subject of a sentence, and no one else (CONTRIBUTING.md, "Prose")."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+AREAS = (
+    *("README.md", "CONTRIBUTING.md", "docs", "examples", "benchmarks"),
+    *("libs/sdk", "tests/sdk", "tests/docs"),
+)
+"""What is held to the rule: files and folders. One more folder is one more word here."""
+
+WRITTEN_ELSEWHERE = {"docs/configuration.md"}
+"""Pages that are generated from folders which are not among the areas yet."""
+
+SUFFIXES = {".py", ".md", ".lua", ".mjs"}
+
+_VAGUE = re.compile(r"\b(who(?:m?ever|m)|some(?:body|one)|(?:no|any|every)body)\b", re.IGNORECASE)
+_QUOTED = re.compile(r"`[^`]*`")
+
+
+def texts(area: str) -> Iterator[Path]:
+    """Yield the files of an area that people read."""
+    place = ROOT / area
+    found = [place] if place.is_file() else sorted(place.rglob("*"))
+    for path in found:
+        if path.suffix in SUFFIXES and path != Path(__file__) and not {"__pycache__", "node_modules"} & set(path.parts):
+            yield path
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_no_sentence_has_a_vague_actor(area: str) -> None:
+    """A line names the component that acts, and never just any person; a word between backticks is only quoted."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {vague[0]}"
+        for path in texts(area)
+        if str(path.relative_to(ROOT)) not in WRITTEN_ELSEWHERE
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if (vague := _VAGUE.search(_QUOTED.sub("", line)))
+    ]
+    assert not found
+
+
+def test_every_area_has_something_to_read() -> None:
+    """An area that was renamed is noticed."""
+    assert [area for area in AREAS if not list(texts(area))] == []

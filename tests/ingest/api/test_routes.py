@@ -1,0 +1,93 @@
+"""Every route declares the scope that it needs, and the fast path leads to the same endpoint as the router."""
+
+from typing import Any
+
+import pytest
+from ingest.serving import Ingest
+
+from millstream_contracts import DEFAULT_TENANT
+from millstream_ingest.api.app import API_ROUTES, create_app
+from millstream_ingest.api.fast_path import fast_path
+from millstream_ingest.api.principal import Scope, principal_of
+from millstream_ingest.api.route import Route, UndeclaredScopeError, require_scopes
+from millstream_ingest.http.response import Response
+
+SCOPES = {
+    ("/v1/jobs", "POST"): "jobs:submit",
+    ("/v1/jobs/batch", "POST"): "jobs:submit",
+    ("/v1/jobs", "GET"): "jobs:read",
+    ("/v1/jobs/{job_id}", "GET"): "jobs:read",
+    ("/v1/jobs/{job_id}/cancel", "POST"): "jobs:manage",
+    ("/v1/jobs/{job_id}/retry", "POST"): "jobs:manage",
+    ("/v1/dead", "GET"): "jobs:read",
+    ("/v1/dead/redrive", "POST"): "jobs:manage",
+    ("/v1/dead/discard", "POST"): "jobs:manage",
+    ("/v1/queues", "GET"): "jobs:read",
+    ("/v1/queues/{job_type}", "GET"): "jobs:read",
+    ("/v1/types", "GET"): "jobs:read",
+    ("/v1/types/{job_type}", "GET"): "jobs:read",
+    ("/v1/workers", "GET"): "jobs:read",
+    ("/openapi.json", "GET"): "public",
+    ("/docs", "GET"): "public",
+    ("/docs/assets/{file_path}", "GET"): "public",
+    ("/problems/{slug}", "GET"): "public",
+    ("/health", "GET"): "public",
+    ("/livez", "GET"): "public",
+    ("/readyz", "GET"): "public",
+    ("/metrics", "GET"): "public",
+}
+"""Written down a second time on purpose: who adds a route decides here too."""
+
+
+async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: Ingest):
+    """HEAD needs what GET needs, and OPTIONS, which names methods only, is public."""
+    scopes = require_scopes(create_app(ingest.services).routes)
+    assert {place: scope for place, scope in scopes.items() if place[1] not in {"HEAD", "OPTIONS"}} == SCOPES
+    for (path, method), scope in scopes.items():
+        expected = "public" if method == "OPTIONS" else SCOPES[path, "GET"] if method == "HEAD" else scope
+        assert scope == expected, (path, method)
+
+
+async def test_route_without_a_scope_keeps_ingest_from_starting(ingest: Ingest, monkeypatch: pytest.MonkeyPatch):
+    """The error names the route: to forget a scope must not open a route to everyone."""
+
+    async def handler(_: Any) -> Response:
+        return Response()
+
+    forgotten = Route(path="/v1/forgotten", methods=("GET",), handler=handler)
+    monkeypatch.setattr("millstream_ingest.api.app.API_ROUTES", (*API_ROUTES, forgotten))
+    with pytest.raises(UndeclaredScopeError, match="GET /v1/forgotten declares no scope"):
+        create_app(ingest.services)
+
+
+def test_principal_may_do_everything_until_there_are_credentials():
+    """Every scope is allowed, on behalf of the tenant `default`, whatever the headers say."""
+    principal = principal_of({b"authorization": b"Bearer x", b"x-tenant": b"other"})
+    assert principal.tenant == DEFAULT_TENANT
+    assert all(principal.may(scope) for scope in Scope)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "submit"),
+        ({"method": "GET"}, "app"),
+        ({"method": "OPTIONS"}, "app"),
+        ({"path": "/v1/jobs/"}, "app"),
+        ({"path": "/v1/jobs/batch"}, "app"),
+        ({"type": "lifespan"}, "app"),
+    ],
+)
+async def test_only_single_submissions_pass_by_the_router(changes: dict[str, str], expected: str):
+    """Everything else, of any protocol, goes to the application."""
+    called: list[str] = []
+
+    def noting(name: str) -> Any:
+        async def app(*_: Any) -> None:
+            called.append(name)
+
+        return app
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/jobs"} | changes
+    await fast_path(noting("submit"), noting("app"))(scope, None, None)
+    assert called == [expected]

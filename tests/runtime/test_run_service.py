@@ -1,0 +1,67 @@
+"""A process that is a service: what `run_service` makes of it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+SCRIPT = """
+import sys, threading, time
+import anyio, structlog
+from millstream_runtime import ServiceSettings, run_service
+
+async def main(service):
+    {body}
+
+run_service("reaper", ServiceSettings(log_level="warning", **{settings}), main, not_errors=(KeyError,))
+print("ended")
+"""
+
+
+def ran(
+    body: str, settings: Mapping[str, Any] = MappingProxyType({}), **environ: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a service with this body to its end."""
+    code = SCRIPT.format(body=body.replace("\n", "\n    "), settings=dict(settings))
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environ or None
+    )
+
+
+def test_a_service_logs_under_its_name_at_its_level_to_a_stream_that_does_not_fail() -> None:
+    """The four services are started alike: logs, streams and the tracer follow from the settings."""
+    done = ran('structlog.get_logger().info("quiet")\nstructlog.get_logger().warning(type(sys.stderr).__name__)')
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["event"], line["service"], line["level"]) == ("LastingStream", "reaper", "warning")
+    assert (done.returncode, done.stdout) == (0, "ended\n")
+
+
+def test_a_single_error_leaves_as_itself() -> None:
+    """The command line makes one line of an error that it knows, also when it comes out of a task group."""
+    done = ran('async with anyio.create_task_group():\n    raise LookupError("no city")')
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "LookupError: no city"
+    assert "ExceptionGroup" not in done.stderr.splitlines()[-1]
+
+
+def test_a_service_ends_beside_a_thread_that_does_not() -> None:
+    """A handler that was given up may go on for ever in its thread, for which Python would wait."""
+    done = ran("threading.Thread(target=time.sleep, args=(600,)).start()")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("propagation", ["child", "link"])
+def test_a_service_that_leaves_at_once_sends_its_spans_and_traces_as_it_is_told(propagation: str) -> None:
+    """What was recorded before the end is there after it."""
+    body = "from opentelemetry import trace\nwith trace.get_tracer('x').start_as_current_span('last'): pass\n"
+    body += "print(service.settings.trace_propagation, service.tracer._propagation, flush=True)\nservice.leave()"
+    environ = {"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER": "always_on"}
+    done = ran(body, {"trace_propagation": propagation}, **environ)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{propagation} {propagation}\n")
+    assert '"name": "last"' in done.stdout
+    assert "ended" not in done.stdout

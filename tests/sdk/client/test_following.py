@@ -1,0 +1,180 @@
+"""Reading, waiting and acting, over a real connection, with both clients."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sdk.client.scripted_api import Connect, Reply, ScriptedApi, job_body, problem
+
+from millstream import ApiError, JobFailedError, WaitTimeoutError
+
+
+async def test_get_reads_a_job_in_either_encoding(connect: Connect, api: ScriptedApi) -> None:
+    """The answer is decoded by its content type, whatever was asked for."""
+    for content_type in (
+        "application/vnd.msgpack",
+        "application/msgpack",
+        "application/x-msgpack",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+    ):
+        api.script.append(Reply(200, job_body("x_1", attempts=2), content_type))
+        job = await connect().get("x_1")
+        assert (job.id, job.attempts, job.created_at) == ("x_1", 2, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert {request.path for request in api.received} == {"/v1/jobs/x_1"}
+
+
+async def test_result_returns_what_the_handler_returned(connect: Connect, api: ScriptedApi) -> None:
+    """A handle waits on the server and returns the decoded result."""
+    handle = await connect().submit("x")
+    api.script.append(Reply(200, job_body(handle.id, "succeeded", result={"sum": 3})))
+    assert await handle.result(timeout=12) == {"sum": 3}
+    assert api.received[-1].path == f"/v1/jobs/{handle.id}"
+    assert 11 < float(api.received[-1].query["wait"][0]) <= 12
+
+
+@pytest.mark.parametrize("state", ["dead", "cancelled", "expired"])
+async def test_result_raises_when_the_job_ended_without_success(connect: Connect, api: ScriptedApi, state: str) -> None:
+    """A job that failed for good is a JobFailedError that carries the job and says why."""
+    handle = await connect().submit("x")
+    error = {"type": "ValueError", "message": "no stock"}
+    api.script.append(Reply(200, job_body(handle.id, state, reason="attempts", error=error)))
+    with pytest.raises(JobFailedError, match=rf"is {state} \(attempts\): ValueError: no stock") as caught:
+        await handle.result()
+    assert caught.value.job.state == state
+
+
+async def test_result_raises_when_the_job_takes_longer(connect: Connect, api: ScriptedApi) -> None:
+    """A wait of zero looks once."""
+    handle = await connect().submit("x")
+    api.script.append(Reply(200, job_body(handle.id, "running")))
+    with pytest.raises(WaitTimeoutError, match="is running"):
+        await handle.result(timeout=0)
+    assert api.received[-1].query == {"wait": ["0"]}
+
+
+async def test_handle_reads_and_cancels_its_job(connect: Connect, api: ScriptedApi) -> None:
+    """A handle speaks of its own job."""
+    handle = await connect().submit("x")
+    api.script.extend([Reply(200, job_body(handle.id, "running")), Reply(202, job_body(handle.id, "cancelled"))])
+    assert (await handle.status()).state == "running"
+    assert (await handle.cancel()).state == "cancelled"
+    assert (api.received[-1].method, api.received[-1].path) == ("POST", f"/v1/jobs/{handle.id}/cancel")
+
+
+async def test_wait_returns_the_job_when_it_is_settled(connect: Connect, api: ScriptedApi) -> None:
+    """Waiting ends with the job, also when it is dead."""
+    api.script.append(Reply(200, job_body("x_1", "dead")))
+    assert (await connect().wait("x_1", 5)).state == "dead"
+
+
+async def test_retry_posts_to_the_job(connect: Connect, api: ScriptedApi) -> None:
+    """A retry is an action on the job."""
+    api.script.append(Reply(202, job_body("x_1")))
+    await connect().retry("x_1")
+    assert (api.received[0].method, api.received[0].path) == ("POST", "/v1/jobs/x_1/retry")
+
+
+async def test_jobs_asks_for_what_is_given_and_returns_the_page(connect: Connect, api: ScriptedApi) -> None:
+    """Filters that are left out are not sent."""
+    api.script.append(Reply(200, {"items": [job_body()], "next_cursor": "c2"}))
+    page = await connect().jobs(type="email.send", state="queued", limit=1)
+    assert api.received[0].query == {"type": ["email.send"], "state": ["queued"], "limit": ["1"]}
+    assert (len(page.items), page.next_cursor) == (1, "c2")
+
+
+FILTERS = {"jobs": ("type", "state", "cursor", "limit"), "dead": ("type", "cursor", "limit")}
+
+
+@pytest.mark.parametrize(("method", "names"), FILTERS.items())
+async def test_every_filter_of_a_page_is_sent(
+    connect: Connect, api: ScriptedApi, method: str, names: tuple[str, ...]
+) -> None:
+    """Each filter reaches the API under its own name, with its own value."""
+    values: dict[str, Any] = {name: 7 if name == "limit" else f"the-{name}" for name in names}
+    api.script.append(Reply(200, {"items": [], "next_cursor": None}))
+    await getattr(connect(), method)(**values)
+    assert api.received[0].path == f"/v1/{method}"
+    assert api.received[0].query == {name: [str(value)] for name, value in values.items()}
+
+
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+async def test_action_by_type_has_a_limit(connect: Connect, api: ScriptedApi, action: str) -> None:
+    """An action by type says how many dead letters it takes at most, 1,000 by default."""
+    report = Reply(200, {"done": 0, "refused": 0, "items": []})
+    api.script.extend([report, report])
+    client = connect()
+    await getattr(client, action)(type="x", limit=7)
+    await getattr(client, action)(type="x")
+    assert [request.body for request in api.received] == [
+        {"type": "x", "ids": None, "limit": 7},
+        {"type": "x", "ids": None, "limit": 1000},
+    ]
+
+
+async def test_dead_returns_a_page_of_dead_letters(connect: Connect, api: ScriptedApi) -> None:
+    """Dead letters come in pages, too."""
+    letter = {"id": "x_1", "type": "x", "reason": "attempts", "died_at": "2026-01-02T03:04:05Z"}
+    api.script.append(Reply(200, {"items": [letter], "next_cursor": None}))
+    page = await connect().dead(type="x", cursor="c")
+    assert api.received[0].query == {"type": ["x"], "cursor": ["c"]}
+    assert page.items[0].reason == "attempts"
+
+
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+async def test_action_names_the_dead_letters_it_is_for(connect: Connect, api: ScriptedApi, action: str) -> None:
+    """An action is by ids or by type, and the report tells each job's fate."""
+    api.script.append(Reply(200, {"done": 0, "refused": 1, "items": [{"id": "x_1", "status": 404}]}))
+    report = await getattr(connect(), action)(ids=["x_1"])
+    assert api.received[0].path == f"/v1/dead/{action}"
+    assert api.received[0].body["ids"] == ["x_1"]
+    assert (report.refused, report.items[0].status) == (1, 404)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"ids": ["x_1"], "type": "x"}])
+async def test_action_raises_type_error_when_the_choice_is_unclear(
+    connect: Connect, api: ScriptedApi, chosen: dict[str, Any]
+) -> None:
+    """Neither or both of ids and type is a mistake of the caller."""
+    with pytest.raises(TypeError, match="either ids or a type"):
+        await connect().redrive(**chosen)
+    assert not api.received
+
+
+@pytest.mark.parametrize(
+    ("method", "item"),
+    [
+        (
+            "queues",
+            {"type": "x", "partitions": 1, "queued": {}, "running": 0, "scheduled": 0, "blocked": 0, "dead": 0},
+        ),
+        ("types", {"type": "x", "policy": {"max_attempts": 3}}),
+        ("workers", {"name": "h:1:a", "types": ["x"], "concurrency": 4,
+                     "started_at": "2026-01-02T03:04:05Z", "seen_at": "2026-01-02T03:04:05Z"}),
+    ],
+)  # fmt: skip
+async def test_list_is_read_to_its_last_page(
+    connect: Connect, api: ScriptedApi, method: str, item: dict[str, Any]
+) -> None:
+    """Lists of the fleet are short, so they are returned whole, however they are paged."""
+    pages = [{"items": [item], "next_cursor": "c2"}, {"items": [item], "next_cursor": None}]
+    api.script.extend(Reply(200, page) for page in pages)
+    items = await getattr(connect(), method)()
+    assert len(items) == 2
+    assert [request.query for request in api.received] == [{}, {"cursor": ["c2"]}]
+    assert api.received[0].path == f"/v1/{method}"
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_health_returns_the_document_also_when_unwell(connect: Connect, api: ScriptedApi, status: int) -> None:
+    """An unwell service has been asked and has answered: that is no error of the call."""
+    api.script.append(Reply(status, {"status": "whatever"}, "application/json"))
+    assert await connect().health() == {"status": "whatever"}
+    assert len(api.received) == 1
+
+
+async def test_health_raises_when_there_is_no_such_page(connect: Connect, api: ScriptedApi) -> None:
+    """Any status but 200 and 503 is no word of the service about itself."""
+    api.script.append(problem(404, "No such page"))
+    with pytest.raises(ApiError, match="No such page"):
+        await connect().health()

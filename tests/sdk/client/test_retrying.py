@@ -1,0 +1,198 @@
+"""What the clients repeat, over a real connection."""
+
+from types import ModuleType
+
+import httpx
+import httpx2
+import pytest
+from sdk.client.scripted_api import Connect, Lost, Reply, ScriptedApi, problem
+
+from millstream import ApiError, Client, ConflictError, JobNotFoundError, SyncClient, UnavailableError
+
+FULL = problem(503, "Redis is full", headers={"Retry-After": "0"})
+
+
+async def test_submit_makes_one_job_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
+    """A repetition after a lost answer carries the same key, so it finds the job and makes no second."""
+    api.script.append(Lost())
+    handle = await connect().submit("email.send", {"n": 1})
+    first, second = api.received
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert first.content == second.content
+    assert [job["id"] for job in api.stored.values()] == [handle.id]
+
+
+@pytest.mark.parametrize("status", [429, 503, 502, 504])
+async def test_submit_is_repeated_when_turned_away(connect: Connect, api: ScriptedApi, status: int) -> None:
+    """429 and 503, and a proxy's 502 and 504, mean another time."""
+    api.script.append(problem(status, "Not now", headers={"Retry-After": "0"}))
+    await connect().submit("x")
+    assert [request.path for request in api.received] == ["/v1/jobs", "/v1/jobs"]
+
+
+async def test_submit_raises_at_once_when_told_to_come_back_after_the_window(
+    connect: Connect, api: ScriptedApi
+) -> None:
+    """There is no point in waiting for a Retry-After that lies beyond the retry window."""
+    api.script.append(problem(429, "Over quota", headers={"Retry-After": "3600"}))
+    with pytest.raises(UnavailableError, match="Over quota") as caught:
+        await connect(retry_for_s=30).submit("x")
+    assert caught.value.retry_after_s == 3600
+    assert len(api.received) == 1
+
+
+async def test_submit_is_not_repeated_when_the_window_is_zero(connect: Connect, api: ScriptedApi) -> None:
+    """With `retry_for_s=0` the first refusal is raised."""
+    api.script.append(FULL)
+    with pytest.raises(UnavailableError):
+        await connect(retry_for_s=0).submit("x")
+    assert len(api.received) == 1
+
+
+async def test_submit_raises_unavailable_without_a_server(connect: Connect, free_tcp_port: int) -> None:
+    """Without a service the error says where it looked."""
+    client = connect(f"http://127.0.0.1:{free_tcp_port}", retry_for_s=0)
+    with pytest.raises(UnavailableError, match=f"No answer: http://127.0.0.1:{free_tcp_port}/v1/jobs") as caught:
+        await client.submit("x")
+    assert caught.value.problem.status == 0
+
+
+@pytest.mark.parametrize("method", ["redrive", "discard"])
+async def test_action_is_not_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi, method: str) -> None:
+    """A bulk action has no key: doing it again could take the next thousand as well."""
+    api.script.append(Lost())
+    with pytest.raises(UnavailableError, match="may have been carried out"):
+        await getattr(connect(), method)(type="x")
+    assert len(api.received) == 1
+
+
+async def test_retry_is_not_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
+    """The job may have run and failed since: doing it again would be another retry."""
+    api.script.append(Lost())
+    with pytest.raises(UnavailableError, match="may have been carried out"):
+        await connect().retry("x_1")
+    assert len(api.received) == 1
+
+
+async def test_cancel_is_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
+    """To cancel twice is to cancel once."""
+    api.script.append(Lost())
+    await connect().cancel("x_1")
+    assert [request.path for request in api.received] == ["/v1/jobs/x_1/cancel"] * 2
+
+
+async def test_action_is_repeated_when_surely_not_done(connect: Connect, api: ScriptedApi) -> None:
+    """503 promises that nothing was done, so even a bulk action is sent again."""
+    api.script.extend([FULL, Reply(200, {"done": 1, "refused": 0, "items": []})])
+    report = await connect().redrive(type="x")
+    assert report.done == 1
+    assert len(api.received) == 2
+
+
+async def test_read_is_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
+    """Reading twice does no harm."""
+    api.script.append(Lost())
+    await connect().get("x_1")
+    assert len(api.received) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(404, JobNotFoundError), (409, ConflictError), (412, ConflictError), (401, ApiError), (500, ApiError)],
+)
+async def test_call_raises_its_error_when_refused_for_good(
+    connect: Connect, api: ScriptedApi, status: int, error: type[ApiError]
+) -> None:
+    """What would be refused again is raised at once, as the class that the status stands for."""
+    api.script.append(problem(status, "No", detail="because"))
+    with pytest.raises(ApiError, match="No: because") as caught:
+        await connect().cancel("x_1")
+    assert type(caught.value) is error
+    assert len(api.received) == 1
+
+
+async def test_call_raises_clear_error_when_a_proxy_answers_in_html(connect: Connect, api: ScriptedApi) -> None:
+    """A page that is no problem document is shown in part, and 404 from a stranger is not about the job."""
+    api.script.append(Reply(404, b"<html>\n  <h1>nginx: no such site</h1>", "text/html"))
+    with pytest.raises(ApiError, match=r"404 Not Found: .* no answer of a Millstream API: .*nginx: no such") as caught:
+        await connect().get("x_1")
+    assert type(caught.value) is ApiError
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, b"<html>welcome</html>", "text/html"),
+        Reply(200, b"\xc1", "application/vnd.msgpack"),
+        Reply(200, {"id": 3}, "application/json"),
+        Reply(200, b"", ""),
+    ],
+)
+async def test_call_raises_api_error_when_a_good_answer_cannot_be_read(
+    connect: Connect, api: ScriptedApi, reply: Reply
+) -> None:
+    """An answer of 200 that is not what the API answers is an ApiError and no decoding error."""
+    api.script.append(reply)
+    with pytest.raises(ApiError, match="cannot be read"):
+        await connect().get("x_1")
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx])
+async def test_client_uses_the_http_client_that_is_given_and_leaves_it_open(
+    api: ScriptedApi, library: ModuleType
+) -> None:
+    """A caller's own HTTP client, of httpx2 or of httpx, carries the requests and stays open."""
+    async with library.AsyncClient(headers={"x-mine": "yes"}) as async_http:
+        async with Client(api.url, http=async_http) as client:
+            await client.submit("x")
+        assert not async_http.is_closed
+    with library.Client(headers={"x-mine": "yes"}) as http:
+        with SyncClient(api.url, http=http) as client:
+            client.submit("x")
+        assert not http.is_closed
+    assert [request.headers["x-mine"] for request in api.received] == ["yes", "yes"]
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx])
+async def test_errors_of_a_given_http_client_mean_the_same_in_either_library(
+    api: ScriptedApi, free_tcp_port: int, library: ModuleType
+) -> None:
+    """A refused connection and a lost answer of a caller's own HTTP client are told apart, in httpx2 and in httpx."""
+    with library.Client() as http:
+        with pytest.raises(UnavailableError) as refused:
+            SyncClient(f"http://127.0.0.1:{free_tcp_port}", http=http, retry_for_s=0).redrive(type="x")
+        assert "may have been carried out" not in str(refused.value)
+        api.script.append(Lost())
+        with pytest.raises(UnavailableError, match="may have been carried out"):
+            SyncClient(api.url, http=http).redrive(type="x")
+        with pytest.raises(library.LocalProtocolError):
+            SyncClient(api.url, http=http, headers={"x": "a\nb"}).queues()
+
+
+@pytest.mark.parametrize("is_sync", [False, True])
+async def test_client_closes_the_connections_that_it_made(api: ScriptedApi, is_sync: bool) -> None:
+    """A client that was given no HTTP client closes its own, so that no call can be made any more."""
+    if is_sync:
+        with SyncClient(api.url) as sync_client:
+            sync_client.submit("x")
+        with pytest.raises(RuntimeError, match="closed"):
+            sync_client.submit("x")
+    else:
+        async with Client(api.url) as client:
+            await client.submit("x")
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.submit("x")
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "http://[::1"])
+async def test_client_raises_value_error_when_url_is_none(connect: Connect, url: str) -> None:
+    """A mistyped address is refused when the client is made."""
+    with pytest.raises(ValueError, match="is no"):
+        connect(url)
+
+
+async def test_client_keeps_the_path_of_its_url(connect: Connect, api: ScriptedApi) -> None:
+    """A service behind a path prefix is reached under it, with the caller's headers."""
+    await connect(f"{api.url}/jobs-api/", headers={"authorization": "Bearer t"}).submit("x")
+    assert api.received[0].path == "/jobs-api/v1/jobs"
+    assert api.received[0].headers["authorization"] == "Bearer t"

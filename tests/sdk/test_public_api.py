@@ -1,0 +1,78 @@
+"""What users import, held against a list: `public_api.txt` is written anew by `python tests/sdk/test_public_api.py`."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import millstream
+import millstream.handlers
+from millstream.app import JobOptions
+
+GOLDEN = Path(__file__).with_name("public_api.txt")
+
+
+def signature(owner: str, name: str, function: Any) -> str:
+    """Return a function with its parameters, defaults and annotations, wherever the types of these are defined."""
+    text = re.sub(r"\*<class '([\w.]+)'>", r"Unpack[\1]", f"{owner}{name}{inspect.signature(function)}")
+    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z_])|'", "", text)
+
+
+def members(owner: str, cls: type) -> Iterator[str]:
+    """Yield what a class has to offer, with what its constructor takes."""
+    yield f"{owner}({', '.join(base.__name__ for base in cls.__bases__)})"
+    for name, member in sorted(vars(cls).items()):
+        if name.startswith("_") and name not in {"__init__", "__call__", "__iter__"}:
+            continue
+        function = getattr(member, "__func__", member)
+        if inspect.isfunction(function):
+            kind = "async " if inspect.iscoroutinefunction(function) else ""
+            yield f"    {kind}{signature('', name, function)}"
+        elif isinstance(member, property):
+            yield f"    {name}: property"
+    if fields := getattr(cls, "__annotations__", None):
+        yield f"    fields: {', '.join(fields)}"
+    if hasattr(cls, "__struct_fields__"):
+        yield f"    {signature('', cls.__name__, cls)}"
+
+
+def described(module: Any) -> Iterator[str]:
+    """Yield a line or several for each name that a module exports."""
+    for name in sorted(module.__all__):
+        value = getattr(module, name)
+        if inspect.isclass(value):
+            yield from members(f"{module.__name__}.{name}", value)
+        elif inspect.isfunction(value):
+            yield signature(f"{module.__name__}.", name, value)
+        else:
+            yield f"{module.__name__}.{name}: {type(value).__name__}"
+
+
+def public_api() -> str:
+    """Return everything that users import, a line a function."""
+    options = members("the options of App.job", JobOptions)
+    return "\n".join([*described(millstream), *options, *described(millstream.handlers), ""])
+
+
+def test_the_public_api_is_the_one_that_is_listed() -> None:
+    """A name, a parameter or a default that users rely on changes only together with the list."""
+    assert public_api().splitlines() == GOLDEN.read_text().splitlines()
+
+
+def test_the_clients_offer_the_same_calls() -> None:
+    """`SyncClient` has the calls of `Client`, with the same parameters; only the closing has another name."""
+
+    def calls(cls: type) -> dict[str, str]:
+        return {
+            {"aclose": "close"}.get(name, name): signature("", "", member).replace("SyncJobHandle", "JobHandle")
+            for name, member in vars(cls).items()
+            if inspect.isfunction(member) and not name.startswith("_")
+        }
+
+    assert calls(millstream.SyncClient) == calls(millstream.Client)
+    assert calls(millstream.SyncJobHandle) == calls(millstream.JobHandle)
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(public_api())

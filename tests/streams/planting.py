@@ -1,0 +1,44 @@
+"""Plants bugs in scripts: each in place of a line that bears the mark `-- @bug:<name>` at its end.
+
+Neither the code of that line nor a comment is looked at, so both may change.
+A mark stands once in a script and its parts.
+"""
+
+import re
+
+from msgspec import Struct
+
+from millstream_streams.store.scripting import Script, load_script
+
+_MARKED = re.compile(r"^(.*?) -- @bug:([a-z-]+)$", re.MULTILINE)
+LINE = "{line}"
+"""In a wrong line: the right one."""
+
+
+class Bug(Struct, frozen=True):
+    """A mistake that a developer could make in a script."""
+
+    script: str
+    mark: str
+    wrong: str = ""
+    """What stands there in place of the marked line."""
+
+    def plant(self) -> Script:
+        """Return the script with the bug. Raises: ValueError, where the mark does not stand once."""
+        script = load_script(self.script)
+        found = [line for line, mark in _MARKED.findall(script.text) if mark == self.mark]
+        if len(found) != 1:
+            raise ValueError(f"{self.script}.lua has {len(found)} lines with the mark @bug:{self.mark}")
+        wrong = self.wrong.replace(LINE, found[0])
+        text = _MARKED.sub(lambda match: wrong if match[2] == self.mark else match[0], script.text)
+        # Under a name that the server does not know: it knows the right one by its own.
+        return Script(name=self.script, text=text, sha="0" * 40)
+
+    def load(self, wanted: str) -> Script:
+        """Return a script: the one with the bug if it is the one that the bug is about."""
+        return self.plant() if wanted == self.script else load_script(wanted)
+
+
+def marks_of(text: str) -> list[str]:
+    """Return the marks in a text."""
+    return [mark for _, mark in _MARKED.findall(text)]
