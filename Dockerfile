@@ -28,7 +28,7 @@ RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/millstream --c
         --shell /usr/sbin/nologin millstream \
     && install -d -o millstream -g millstream /app /var/lib/millstream/reports
 COPY --from=build /opt/millstream /opt/millstream
-# - Inside a container an address of 127.0.0.1 reaches nobody.
+# - Inside a container an address of 127.0.0.1 reaches only itself.
 # - PIP_PYTHON: a `pip install` in an image that builds on this one lands beside Millstream.
 ENV PATH=/opt/millstream/bin:$PATH \
     PIP_PYTHON=/opt/millstream/bin/python \

@@ -41,8 +41,9 @@ lint: $(INSTALLED) ## Check style, spelling and the direction of imports
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 
-types: $(INSTALLED) ## Check types
+types: $(INSTALLED) ## Check types, and that tests and benchmarks use no name that is gone
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 test: $(INSTALLED) ## Run all tests, side by side; or, in one process, what ARGS="tests/streams -k drain -x" says to pytest
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
@@ -85,7 +86,7 @@ requirements: $(UV) ## Write requirements/*.txt anew from pyproject.toml
 	$(call pin,all.txt,pyproject.toml --extra all --constraints requirements/dev.txt)
 	$(call pin,build.txt,--group build --constraints requirements/dev.txt)
 
-# Without addresses of an index: whoever installs brings their own.
+# Without addresses of an index: each machine has its own.
 define pin
 $(UV) pip compile $(2) --output-file requirements/$(1) --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --custom-compile-command 'make requirements' $(ARGS)

@@ -34,11 +34,11 @@ class PipelinedRedis(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[Any]] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what is written to."""
+        """Keep the transport."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer those who wait, in their order."""
+        """Answer the waiting calls, in their order."""
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             self._waiting.popleft().set_result(reply)

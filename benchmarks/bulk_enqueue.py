@@ -8,8 +8,8 @@ import httpx2
 import msgspec
 from rig import BATCH, NOOP, Rig, fill, median, noop_jobs, process_cpu_s, report, rig, services
 
+from millstream_cli.embedded import free_ports
 from millstream_cli.readiness import wait_until_ready
-from millstream_cli.system import free_ports
 
 HTTP_BATCH = 1_000
 

@@ -1,4 +1,4 @@
-"""The capacity model: from what a job costs to what so many jobs a second need. Plain arithmetic, no I/O."""
+"""The capacity model: from the cost of a job to the needs of a rate. Plain arithmetic, no I/O."""
 
 import math
 
@@ -54,7 +54,7 @@ class Need(Struct, frozen=True):
     network_gbit: float
     clusters: int
     types: int
-    """Hot types at least, since a type has so many partitions at most."""
+    """Smallest number of hot types: each has MAX_PARTITIONS partitions at most."""
     workers_per_shard: int
     """At most, by the connections that a Redis takes."""
 
@@ -71,7 +71,7 @@ def bounds_of(costs: Costs, machine: Machine, result_ttl_s: float) -> dict[str, 
 
 
 def need_of(costs: Costs, machine: Machine, rate: int, result_ttl_s: float) -> Need:
-    """Return what so many jobs a second need."""
+    """Return the needs of a rate in jobs/s."""
     shard_rate = min(bounds_of(costs, machine, result_ttl_s).values())
     shards = math.ceil(rate / shard_rate)
 

@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 110
 LEGEND_PX = 18
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-"""Told apart by those who see colours differently too: Okabe and Ito, 2008."""
+"""Colours that colour-blind readers can distinguish: Okabe and Ito, 2008."""
 
 
 class Line(Struct, frozen=True):

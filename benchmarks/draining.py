@@ -1,4 +1,4 @@
-"""How fast worker processes work off what waits: all start together, on queues that were filled before."""
+"""Measures how fast worker processes drain queues that were filled before; all start together."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ GROUP = "workers"
 STARTED_EVERY_S = 0.001
 ENDED_EVERY_S = 0.02
 QUEUES_PER_LOOK = 10
-"""With more queues than this it is looked after them more rarely, or the look would be what is measured."""
+"""With more queues than this, depths are read more rarely, or reading them would be what is measured."""
 
 
 class TooFewJobsError(Exception):
@@ -52,7 +52,7 @@ async def drain(
     app: str = "noop_app:app",
     keep: int = 0,
 ) -> Drained:
-    """Let so many workers work off filled queues until `keep` jobs are left.
+    """Let this number of workers drain filled queues until `keep` jobs are left.
 
     The clock starts when every worker has taken jobs, since each looks at paused queues once a second: for several
     workers, have jobs enough for that.
@@ -90,7 +90,7 @@ async def drain(
 
 
 async def waiting(one: Rig, queues: Sequence[Queue]) -> int:
-    """Return how many jobs of normal priority have not ended, by the length of the streams: cheaper than to measure."""
+    """Return the number of unfinished jobs of normal priority, by the length of the streams, which is cheap."""
     pipeline = one.broker.client.pipeline(transaction=False)
     for queue in queues:
         pipeline.xlen(one.broker.keys.of(queue).ready[1])
@@ -98,7 +98,7 @@ async def waiting(one: Rig, queues: Sequence[Queue]) -> int:
 
 
 async def _at_work(one: Rig, queues: Sequence[Queue], processes: int) -> int:
-    """Return how many workers have taken jobs: with the first each becomes a consumer. One is known to have."""
+    """Return the number of workers that have taken jobs: each becomes a consumer with its first. One is certain."""
     if processes == 1:
         return 1
     names: set[bytes] = set()

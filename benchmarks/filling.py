@@ -25,7 +25,7 @@ _nonces = count()
 
 
 async def pour(one: Rig, kind: str, jobs: int) -> None:
-    """Add so many jobs to the queue of no-op jobs: `queued`, `delayed` by a day, or `dead`. A multiple of 100."""
+    """Add `count` jobs, a multiple of 100, to the queue of no-op jobs: `queued`, `delayed` by a day, or `dead`."""
     await one.broker.registry.add_queues([NOOP])
     if jobs < LARGE:
         await _pour(one.broker, kind, jobs)

@@ -28,7 +28,7 @@ from rig import (
 )
 from sqlalchemy import text
 
-from millstream_cli.system import free_ports
+from millstream_cli.embedded import free_ports
 from millstream_history import migrate
 from millstream_history.database import open_engine
 
@@ -38,7 +38,7 @@ from topologies.postgres import LocalPostgres, find_postgres, local_postgres
 RATE_PER_S = 5_000
 BATCH = 50
 TIMES = 3
-"""As many jobs as in other benchmarks would be over while it still gets going."""
+"""With the number of jobs of other benchmarks, the run would end while it still warms up."""
 SECONDS = 15.0
 WARM_S = 3.0
 """Before the lag counts: connections, caches, statements are made."""

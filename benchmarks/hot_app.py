@@ -12,7 +12,7 @@ SLOTS = 16_384
 
 
 def hot_queues(partitions: int) -> list[Queue]:
-    """Return the queues of the hot type over so many partitions, at most three."""
+    """Return the queues of the hot type over 1, 2 or 3 partitions."""
     for number in count():
         job_type = JobType(f"bench.hot-{partitions}-{number}")
         queues = [Queue(DEFAULT_TENANT, job_type, partition) for partition in range(partitions)]

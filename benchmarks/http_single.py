@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 from rig import CLI, HERE, NOOP, median, process_cpu_s, processes, report, rig
 
+from millstream_cli.embedded import free_ports
 from millstream_cli.readiness import wait_until_ready
-from millstream_cli.system import free_ports
 
 CONNECTIONS = 64
 BODY_BYTES = 200

@@ -11,9 +11,9 @@ from many_app import TYPES
 from msgspec import Struct
 from rig import Rig, process_cpu_s, process_rss_bytes, redis_cpu_s, report, rig, services, wait_for_workers
 
+from millstream_cli.embedded import free_ports
 from millstream_cli.readiness import wait_until_ready
 from millstream_cli.supervisor import Supervisor
-from millstream_cli.system import free_ports
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 
 SETTLE_S = 3.0

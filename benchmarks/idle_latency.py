@@ -13,8 +13,8 @@ from latency_floor import READY, SENT, STREAM
 from rig import HERE, Rig, report, rig, services, wait_for_workers
 
 from millstream import Client
+from millstream_cli.embedded import free_ports
 from millstream_cli.readiness import wait_until_ready
-from millstream_cli.system import free_ports
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Submission, new_job_id
 from millstream_streams import assemble
 
@@ -67,7 +67,7 @@ async def _through_store(one: Rig) -> float:
     begun = time.time_ns()
     await one.broker.store.enqueue(STAMP, [job])
     while True:
-        # First this: to look while the job is on its way would be what is measured.
+        # Before the job is submitted: a read while it is on its way would be measured too.
         await anyio.sleep(PAUSE_S)
         found = await one.broker.views.job(STAMP, job.id)
         if found is not None and found.result is not None:

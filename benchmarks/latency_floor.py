@@ -17,7 +17,7 @@ SENT = b"sent"
 
 
 async def main() -> None:
-    """Read so many entries, one at a time."""
+    """Read this number of entries, one at a time."""
     took: list[float] = []
     async with Redis.from_url(os.environ["MILLSTREAM_REDIS_URL"], protocol=2, socket_timeout=None) as client:
         await client.xgroup_create(STREAM, GROUP_NAME, id="0", mkstream=True)

@@ -1,4 +1,4 @@
-"""What a job costs Redis from submission to success in batches of 100: CPU, network, disk, and memory once it ended.
+"""Measures what a job costs Redis from submission to success, in batches of 100: CPU, network, disk, memory.
 
 Its floor is a stream alone: XADD of the payload, XREADGROUP, XACK, XDEL, with no state, result, events or fence.
 """
@@ -81,7 +81,7 @@ async def main(options: Namespace) -> dict[str, Any]:
 
 
 async def cycle(one: Rig, jobs: int, *, submit: bool = True) -> None:
-    """Submit, claim and commit so many jobs, 100 at a time; or only claim and commit what waits."""
+    """Submit, claim and commit this number of jobs, 100 at a time; or only claim and commit waiting ones."""
     store = one.broker.store
     for _ in range(math.ceil(jobs / BATCH)):
         if submit:

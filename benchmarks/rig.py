@@ -29,7 +29,7 @@ CLI = (sys.executable, "-m", "millstream_cli.main")
 NOOP = Queue(DEFAULT_TENANT, JobType("bench.noop"))
 BATCH = 100
 BATCHES_AT_ONCE = 2
-"""As in ingest: a hundred jobs are minted while Redis takes the last."""
+"""As in ingest: the next 100 jobs are built while Redis stores the last ones."""
 POLL_S = 0.005
 
 
@@ -59,7 +59,7 @@ async def rig_of(redis_url: str, redis_pid: int) -> AsyncIterator[Rig]:
 
 @asynccontextmanager
 async def services(rig: Rig, settings: Mapping[str, str] = {}, **commands: Sequence[str]) -> AsyncIterator[Supervisor]:
-    """Run service processes by name; what they complain of goes to the error output.
+    """Run service processes by name; their warnings and errors go to the error output.
 
     `settings` are MILLSTREAM_* variables beside those that every benchmark has.
     """
@@ -117,7 +117,7 @@ def new_traceparent() -> str:
 
 
 async def left(rig: Rig, queue: Queue = NOOP) -> int:
-    """Return how many no-op jobs have not ended."""
+    """Return the number of no-op jobs that have not ended."""
     depths = await rig.broker.store.measure(queue)
     return sum(depths.queued) + depths.running + depths.scheduled
 
@@ -169,7 +169,7 @@ def process_rss_bytes(pid: int | None) -> int:
 
 
 async def wait_for_workers(rig: Rig, count: int) -> None:
-    """Wait until so many workers have registered."""
+    """Wait until this number of workers has registered."""
     while len(await rig.broker.registry.workers()) < count:
         await anyio.sleep(POLL_S)
 

@@ -2,7 +2,7 @@
 
 Writes a chart of each into docs/scale/. Costs are CPU, not time: with more processes than cores time says little. And a
 machine is faster in one second than in the next: so an empty Redis does the same work at the same time as the one that
-grows, and costs are told as if that had always taken what it took at first.
+grows, and costs are scaled as if that had always cost what it did at first.
 """
 
 import os

@@ -23,7 +23,7 @@ BACKLOG = 10_000
 SAMPLE_EVERY_S = 0.5
 FORGOTTEN_WITHIN_S = 60.0
 EVENTS_LEFT = 2_000
-"""The reaper keeps a thousand, and what is in a node of the stream with the last of them."""
+"""The reaper keeps 1,000 entries, and the rest of the stream node that holds the last of them."""
 MIB = 1 << 20
 
 

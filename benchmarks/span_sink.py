@@ -1,4 +1,4 @@
-"""Takes the spans that services export, and forgets them: a benchmark runs with tracing on, as a system does."""
+"""Receives the spans that services export, and drops them: benchmarks run with tracing on, like a real system."""
 
 import asyncio
 from collections.abc import AsyncIterator

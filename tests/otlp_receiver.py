@@ -71,6 +71,9 @@ class SpanNode:
             yield from child.walk()
 
 
+_STOP_S = 30
+
+
 class OtlpReceiver(TraceServiceServicer):
     """Listens on 127.0.0.1, on a free port, and keeps every span; a context manager.
 
@@ -159,7 +162,7 @@ class OtlpReceiver(TraceServiceServicer):
         server.start()
 
         def close() -> None:
-            server.stop(grace=None).wait()
+            server.stop(grace=None).wait(_STOP_S)
             pool.shutdown()
 
         return close, port

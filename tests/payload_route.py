@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from millstream import App
-from millstream.handler import Handler
+from millstream.app import Handler
 from millstream_contracts import FieldError, TypeRegistration
 from millstream_ingest.http.negotiation import Encoding
 from millstream_submission.payload_schema import PayloadSchema, compile_schema

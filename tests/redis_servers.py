@@ -33,7 +33,7 @@ _SILENT_MS = 30_000
 
 
 class RunningServer(Struct, frozen=True):
-    """A server that somebody else started and ends."""
+    """A server that the tests neither start nor end."""
 
     url: str
     version: str

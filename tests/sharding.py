@@ -15,11 +15,20 @@ MORE_THAN_CORES = 1
 TOGETHER = {"system": "system", "postgres_url": "postgres"}
 """By fixture of the session, the unit of all tests that use it: what is dear to start is started once."""
 
-ONE_BY_ONE = ("tests/chaos/", "tests/system/test_least_rights.py", "tests/streams/test_failover.py")
-"""Tests that take long and share nothing: each is a unit of its own. Elsewhere a module is one."""
+ONE_BY_ONE = (
+    "tests/chaos/",
+    "tests/system/",
+    "tests/cli/test_canary.py",
+    "tests/cli/test_signals.py",
+    "tests/streams/test_failover.py",
+    "tests/streams/test_least_rights.py",
+    "tests/workers/test_draining_processes.py",
+    "tests/workers/test_isolation.py",
+)
+"""Tests that take long and share little: each is a unit of its own. Elsewhere a module is one."""
 
-LONG = ("tests/chaos/", "tests/system/", "tests/history/", "tests/streams/")
-"""What begins first: a long unit that begins last leaves the other processes idle."""
+LONG = ("tests/chaos/", "tests/system/", "tests/cli/", "tests/workers/", "tests/fuzz/", "tests/streams/")
+"""What begins first, in this order: a long unit that begins last leaves the other processes idle."""
 
 
 class Scheduling(LoadGroupScheduling):

@@ -13,7 +13,7 @@ class System(Struct, frozen=True, kw_only=True):
 
     name: str
     settings: str
-    """What it was told, in words, for the output."""
+    """Its options, in words, for the output."""
     worker: tuple[str, ...]
     """The command of one worker process; `{job}` is what it is to work on, `{concurrency}` how many at a time."""
     submitter: tuple[str, ...]

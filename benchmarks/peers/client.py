@@ -34,7 +34,7 @@ class Client:
         self._read()
 
     def fill(self, job: str, count: int) -> Took:
-        """Submit so many jobs. Raises: ClientError."""
+        """Submit this number of jobs. Raises: ClientError."""
         return self._order(job, count)
 
     def stamp(self) -> None:
@@ -42,7 +42,7 @@ class Client:
         self._order("stamp", 1)
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the pipe."""
         self._answers.close()
 
     def _order(self, job: str, count: int) -> Took:

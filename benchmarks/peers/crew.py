@@ -48,7 +48,7 @@ class Crew:
         return sum(_cpu_s(process / "stat") for process in self._processes)
 
     def close(self) -> None:
-        """Let go of the tallies."""
+        """Close the tallies."""
         for tally in self._tallies:
             tally.close()
 
@@ -60,8 +60,8 @@ def crew(commands: list[list[str]], env: Mapping[str, str], cwd: Path) -> Iterat
         folder = Path(name)
         log = stack.enter_context((folder / "log").open("w+"))
         turnstile = stack.enter_context(Turnstile(folder, _START_S))
-        told = {**env, "BENCH_TALLY": name}
-        processes = [stack.enter_context(_started(command, told, cwd, log)) for command in commands]
+        environment = {**env, "BENCH_TALLY": name}
+        processes = [stack.enter_context(_started(command, environment, cwd, log)) for command in commands]
         try:
             pids = turnstile.gather(len(commands))
             working = Crew(folder, pids, [process.pid for process in processes], turnstile)
@@ -75,7 +75,7 @@ def crew(commands: list[list[str]], env: Mapping[str, str], cwd: Path) -> Iterat
 
 
 class StalledError(Exception):
-    """Nothing was completed for too long."""
+    """No job was completed for too long."""
 
 
 class CrewError(Exception):

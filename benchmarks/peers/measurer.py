@@ -15,7 +15,7 @@ from redis_server import RedisServer, fresh_redis
 ADAPTERS = Path(__file__).parent / "adapters"
 IO_CONCURRENCY = 100
 WARM_UP_PART = 10
-"""One part of so many is worked off before the clock starts, as in BullMQ's benchmark: Node compiles."""
+"""A job in ten runs before the clock starts, as in the benchmark of BullMQ, because Node compiles first."""
 
 WARM_UP_SAMPLES = 100
 PAUSE_S = 0.005

@@ -17,7 +17,7 @@ class Turnstile:
         self._lines: list[socket.socket] = []
 
     def gather(self, count: int) -> list[int]:
-        """Wait until so many processes are there, and return their ids. Raises: TimeoutError."""
+        """Wait until this number of processes has arrived, and return their ids. Raises: TimeoutError."""
         pids = []
         while len(self._lines) < count:
             line, _ = self._socket.accept()

@@ -110,12 +110,12 @@ def one_key_makes_one_job(evidence: Evidence) -> Iterator[str]:
             yield f"{entry.key} was answered with different jobs: {', '.join(sorted(entry.ids))}"
 
 
-def nobody_else_submits(evidence: Evidence) -> Iterator[str]:
-    """Promise 1: there is no job that nobody asked for."""
+def every_job_was_submitted(evidence: Evidence) -> Iterator[str]:
+    """Promise 1: each job comes from a submission, or is the child of a job that does."""
     keys = {entry.key for entry in evidence.ledger.entries}
     for job in evidence.jobs.values():
         if job.key.removeprefix("child of ") not in keys:
-            yield f"{job.id} was submitted by nobody"
+            yield f"{job.id} is a job that no submission has made"
 
 
 def success_has_its_effect(evidence: Evidence) -> Iterator[str]:
@@ -134,7 +134,7 @@ def the_last_delivery_commits(evidence: Evidence) -> Iterator[str]:
 
 
 def refused_commits_are_those_of_zombies(evidence: Evidence) -> Iterator[str]:
-    """Promise 2: a commit is refused, and counted, exactly when the job was somebody else's by then."""
+    """Promise 2: a commit is refused, and counted, exactly when another delivery had the job by then."""
     refused = Counter((refusal.job, refusal.pid) for refusal in evidence.refusals if not refusal.given_up)
     for (job_id, pid), count in refused.items():
         lost = story.fences_lost(evidence.steps.get(job_id, ())).get(pid, set())
@@ -146,7 +146,7 @@ def refused_commits_are_those_of_zombies(evidence: Evidence) -> Iterator[str]:
         for effect in evidence.runs_of(job_id, "done"):
             pid = taken.get(effect.fence, 0)
             if pid and (job_id, pid) not in heard and _lived_on(evidence, pid, effect.at_ms):
-                yield f"{job_id}: delivery {effect.fence} ended after its lease was lost, and nobody refused it"
+                yield f"{job_id}: delivery {effect.fence} ended after its lease was lost, and was not refused"
 
 
 def no_delivery_runs_twice(evidence: Evidence) -> Iterator[str]:
@@ -194,7 +194,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         budgets_are_kept,
         refused_jobs_do_not_exist,
         one_key_makes_one_job,
-        nobody_else_submits,
+        every_job_was_submitted,
     ),
     "2": (success_has_its_effect, the_last_delivery_commits, refused_commits_are_those_of_zombies),
     "3": (no_delivery_runs_twice, unexcused),

@@ -10,7 +10,6 @@ import httpx2
 from chaos.counters import Counters, read_counters
 from chaos.effects import FOLDER
 from chaos.fault_proxy import HOST, FaultProxy
-from chaos.ports import reserve_ports
 from chaos.service import PRODUCT, Service, ServicePlan
 from msgspec import Struct
 from waiting import wait_until
@@ -20,7 +19,7 @@ READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 30.0
 PROBE_WITHIN_S = 2.0
 NOWHERE = (HOST, 9)
-"""What a proxy leads to that nobody uses."""
+"""Where a proxy leads that no service uses."""
 
 # The second is what anyio 4.16 makes of a connection that uvloop loses between making it and its first use.
 NO_ANSWER = (httpx2.HTTPError, AttributeError)
@@ -119,21 +118,21 @@ class Fleet:
 
         async def ready() -> bool:
             assert service.is_running, f"{service.name} ended with {service.exit_code}: {service.log_lines()[-3:]}"
-            return await self.probe(service, "readyz") == 200
+            return await self.probe(service, "readyz") == 200 and (service.kind != "ingest" or service.is_listening)
 
         await wait_until(ready, f"{service.name} is ready", READY_WITHIN_S)
 
     async def probe(self, service: Service, route: str) -> int:
         """Return the status of a probe; 0 without an answer."""
         try:
-            return (await self._http.get(f"{service.plan.admin_url}/{route}")).status_code
+            return (await self._http.get(f"{service.url('admin')}/{route}")).status_code
         except NO_ANSWER:
             return 0
 
     async def counters(self, service: Service) -> Counters:
         """Return what a service shows on /metrics. Raises: AssertionError, when it does not answer."""
         try:
-            answer = await self._http.get(f"{service.plan.admin_url}/metrics")
+            answer = await self._http.get(f"{service.url('admin')}/metrics")
         except NO_ANSWER as error:
             raise AssertionError(f"{service.name} shows no metrics") from error
         return read_counters(answer.text)
@@ -167,28 +166,20 @@ async def open_fleet(
     effects.mkdir(parents=True)
     async with AsyncExitStack() as stack:
         services = []
-        names = shape.names()
-        for (kind, name), (port, admin_port) in zip(names, _port_pairs(len(names)), strict=True):
+        for kind, name in shape.names():
             proxy = await stack.enter_async_context(FaultProxy(NOWHERE if isinstance(redis, str) else redis))
             settings = timing.settings() | {
                 "REDIS_URL": redis if isinstance(redis, str) else proxy.url,
                 "NAMESPACE": NAMESPACE,
-                "ADMIN_PORT": str(admin_port),
-                "PORT": str(port),
+                # A free one at each start, so that no other process can have taken it.
+                "ADMIN_PORT": "0",
+                "PORT": "0",
             }
-            admin_url = f"http://{HOST}:{admin_port}"
-            plan = ServicePlan(
-                name=name, kind=kind, settings=settings, folder=folder, admin_url=admin_url, program=program
-            )
+            plan = ServicePlan(name=name, kind=kind, settings=settings, folder=folder, program=program)
             services.append(Service(plan, proxy))
         fleet = Fleet(services, effects)
         stack.push_async_callback(fleet.close)
         yield fleet
-
-
-def _port_pairs(count: int) -> list[tuple[int, int]]:
-    ports = reserve_ports(2 * count)
-    return list(zip(ports[::2], ports[1::2], strict=True))
 
 
 def _environ() -> dict[str, str]:

@@ -13,7 +13,7 @@ EVERYTHING = "everything"
 ENDINGS = frozenset({"kill", "end", "liveness"})
 """Faults after which a process is no more."""
 STALL = "stall"
-"""The fault that nobody did: the machine had no time for the suite."""
+"""The fault that the suite did not cause: the machine had no time for it."""
 
 
 class Fault(Struct):
@@ -35,7 +35,7 @@ class Fault(Struct):
     def excuses(self, service: str, pid: int, begin_ms: int, end_ms: int) -> bool:
         """Return whether a process of a service felt it between two times."""
         if self.was_end_of(pid):
-            # Who is dead stays so, and what it had sent before may still arrive: a claim for nobody.
+            # A process that has ended stays so, and what it had sent may still arrive: a claim of a dead worker.
             return self.begun_ms <= end_ms
         felt = self.target == EVERYTHING or (self.target == service and self.pid in {0, pid})
         return felt and self.overlaps(begin_ms, end_ms)

@@ -36,7 +36,7 @@ class Kubelet:
             for service in self._fleet.services:
                 if service.is_wanted and not service.is_running:
                     self.ended.append((service.name, service.pid, service.exit_code or 0))
-                    # Whatever ended it: who worked for it is excused.
+                    # Whatever ended it, what it held is excused.
                     self._journal.note("end", service.name, service.pid)
                     self._fleet.start(service)
             await anyio.sleep(LOOK_EVERY_S)

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-# Answers that say for certain that nothing was stored. A 503 of another kind says that nobody knows.
+# Answers that say for certain that nothing was stored. A 503 of another kind leaves it open.
 _CERTAIN_REFUSALS = {"store-full", "overloaded"}
 
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 import anyio
 from chaos.fault_proxy import Traffic
 from chaos.journal import now_ms
+from chaos.ledger import Answer
 from chaos.service import Service, Usage
 from chaos.stage import Stage
 from msgspec import Struct
@@ -16,7 +17,7 @@ SHORT_S = 1.0
 LONG_S = (5.0, 30.0)
 """At least and at most, as there is time."""
 JUDGED_S = 10.0
-"""From here on it is a rate, and whoever has a heartbeat has missed one: the first tries come fast on purpose."""
+"""From here on it is a rate, and a service with a heartbeat has missed one: the first tries come fast on purpose."""
 PROBE_EVERY_S = 0.5
 PAUSE_S = 2.0
 
@@ -119,7 +120,7 @@ def _judge_refusals(stage: Stage, begun_ms: int, ended_ms: int, how: str, second
     stage.expect(all(answer.status == 503 for answer in answers), f"ingest answered {_statuses(answers)} ({how})")
 
 
-def _statuses(answers: Sequence[object]) -> str:
+def _statuses(answers: Sequence[Answer]) -> str:
     return ", ".join(sorted({str(answer.status) for answer in answers}))
 
 

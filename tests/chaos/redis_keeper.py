@@ -8,7 +8,7 @@ from typing import Self
 
 import anyio.to_thread
 import redis.asyncio
-from chaos.ports import reserve_ports
+from ports import reserve_ports
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary, find_redis

@@ -48,7 +48,7 @@ async def come_to_rest(stage: Stage) -> Rest:
 
 
 async def still_held(stage: Stage) -> list[str]:
-    """Return, in words, what somebody still holds or shows although no job is under way."""
+    """Return, in words, what a service still holds or shows although no job is under way."""
     found = [f"process {pid} holds {count} entries" for pid, count in (await in_hand(stage.broker)).items() if count]
     dead = await _dead_by_type(stage)
     for service in stage.fleet.services:

@@ -81,7 +81,7 @@ def _way_to(redis: Keeper) -> tuple[str, int] | str:
 
 
 async def _keep_events(broker: Broker) -> None:
-    """Have a group read every event stream that never acknowledges, so that no reaper trims what nobody has seen."""
+    """Add a group to every event stream that never acknowledges, so that no reaper trims an event before it is read."""
     for job_type, registration in (await broker.registry.types(DEFAULT_TENANT)).items():
         for partition in range(registration.policy.partitions):
             events = broker.keys.of(Queue(DEFAULT_TENANT, job_type, partition)).events

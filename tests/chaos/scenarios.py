@@ -52,7 +52,7 @@ SCENARIOS = {
             name="failover",
             act=moves.failover,
             redis=TrioKeeper,
-            # Of children that handlers submit nobody asks whether a replica has them.
+            # Children that handlers submit are not confirmed by a replica.
             mix=tuple(wish for wish in EVERYDAY if wish.type != "chaos.parent"),
             headers={"Prefer": "durability=replicated"},
             waived=moves.WAIVED,

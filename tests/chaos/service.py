@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.fault_proxy import HOST, FaultProxy
+from listening import announced_url
 from msgspec import Struct
 from written import whole_lines
 
 from millstream_cli.parent_watch import guarded
+from millstream_runtime.announcing import What
 
 TESTS = Path(__file__).parents[1]
 APP = "chaos.handlers:app"
+NOWHERE_URL = f"http://{HOST}:9"
 PRODUCT = ("millstream_cli.main",)
+END_WITHIN_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -28,7 +32,6 @@ class ServicePlan(Struct, frozen=True, kw_only=True):
     settings: dict[str, str]
     """MILLSTREAM_* without that prefix."""
     folder: Path
-    admin_url: str
     program: tuple[str, ...] = PRODUCT
     """The module that is run, and words before the name of the service."""
 
@@ -62,6 +65,9 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
         self.connections_when_fresh = 0
         """How many connections to Redis its first process had when it was ready."""
+        self._urls: dict[What, str] = {}
+        self._lines_before = 0
+        """How many lines earlier processes have written."""
         self._log = plan.folder / f"{plan.name}.log"
 
     @property
@@ -74,10 +80,20 @@ class Service:
         """Return what it is, e.g. `worker`."""
         return self.plan.kind
 
+    def url(self, what: What) -> str:
+        """Return where its process serves the API (`listening`) or health and metrics (`admin`).
+
+        Until it has said so, that is an address at which nothing listens.
+        """
+        if what not in self._urls:
+            found = announced_url(self._log, what, after_lines=self._lines_before)
+            self._urls |= {what: found} if found else {}
+        return self._urls.get(what, NOWHERE_URL)
+
     @property
-    def api_url(self) -> str:
-        """Return where it serves the API, if it is an ingest."""
-        return f"http://{HOST}:{self.plan.settings['PORT']}"
+    def is_listening(self) -> bool:
+        """Return whether it has said where it serves the API."""
+        return self.url("listening") != NOWHERE_URL
 
     @property
     def pid(self) -> int:
@@ -105,6 +121,8 @@ class Service:
         ours = {f"MILLSTREAM_{name}": value for name, value in self.plan.settings.items()}
         path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
         self._let_go()
+        self._urls.clear()
+        self._lines_before = len(self.log_lines())
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 guarded(self.plan.argv),
@@ -129,7 +147,7 @@ class Service:
         self.send(signal.SIGCONT)
         self.send(signal.SIGKILL)
         if self.process is not None:
-            self.process.wait()
+            self.process.wait(END_WITHIN_S)
         self._let_go()
 
     def usage(self) -> Usage:

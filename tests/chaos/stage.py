@@ -22,6 +22,8 @@ from waiting import wait_until
 
 from millstream_streams import Broker
 
+BUSY_WITHIN_S = 60.0
+
 Keeper = RedisKeeper | TrioKeeper | ClusterKeeper
 
 
@@ -74,11 +76,11 @@ class Stage:
             found[:] = [worker for worker in self.fleet.of("worker") if held[worker.pid] >= jobs]
             return bool(found)
 
-        await wait_until(is_any_busy, f"a worker has {jobs} jobs in its hands")
+        await wait_until(is_any_busy, f"a worker has {jobs} jobs in its hands", BUSY_WITHIN_S)
         return self.rng.choice(found)
 
     def apart(self, name: str) -> Self:
-        """Return this stage with a lot of its own, so that two who act side by side do not draw from one."""
+        """Return this stage with a random generator of its own, so that acts side by side do not draw from one."""
         other = copy.copy(self)
         other.rng = random.Random(f"{name} {self.rng.random()}")
         return other
@@ -151,7 +153,7 @@ class Stage:
 
     @asynccontextmanager
     async def redis_full(self) -> AsyncIterator[Fault]:
-        """Let Redis be at its maxmemory for as long as the block lasts. That excuses nobody: leases are kept."""
+        """Let Redis be at its maxmemory for as long as the block lasts. That is no excuse: leases are kept."""
         assert isinstance(self.redis, RedisKeeper)
         with self.journal.lasting("full", "redis") as fault:
             await self.redis.fill()

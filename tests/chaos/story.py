@@ -74,7 +74,7 @@ def fences_taken_back(steps: Sequence[Step]) -> dict[int, int]:
 
 
 def fences_lost(steps: Sequence[Step]) -> dict[int, set[int]]:
-    """Return by process the deliveries after which the job was somebody else's: taken back, or delivered again."""
+    """Return by process the deliveries after which the job was no longer its own: taken back, or delivered again."""
     lost: defaultdict[int, set[int]] = defaultdict(set)
     taken = fences_taken_back(steps)
     last = max((step.deliveries for step in steps), default=0)

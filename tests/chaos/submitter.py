@@ -143,7 +143,7 @@ class Submitter:
         at_ms, begun, pid = now_ms(), time.monotonic(), ingest.pid
         try:
             headers = {"Idempotency-Key": entry.key, **self._headers}
-            response = await self._http.post(f"{ingest.api_url}/v1/jobs", json=body, headers=headers)
+            response = await self._http.post(f"{ingest.url('listening')}/v1/jobs", json=body, headers=headers)
         except NO_ANSWER:
             answer = Answer(at_ms, time.monotonic() - begun, pid=pid)
         else:

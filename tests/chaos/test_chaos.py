@@ -44,13 +44,13 @@ def test_every_scenario_says_what_it_is_for() -> None:
 
 
 def test_guarantees_name_every_scenario() -> None:
-    """A promise without its proof, or a proof that nobody knows of, is worth half."""
+    """The page of promises names each proof."""
     page = (Path(__file__).parents[2] / "docs" / "guarantees.md").read_text(encoding="utf-8")
     assert [name for name in SCENARIOS if f"`{name}`" not in page] == []
 
 
 def test_a_scenario_that_does_not_exist_is_refused_by_name() -> None:
-    """With the names that there are."""
+    """The refusal lists the names that there are."""
     from chaos.__main__ import main
 
     result = CliRunner().invoke(main, ["--scenario", "zombies"])

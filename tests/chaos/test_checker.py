@@ -61,7 +61,7 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
         "answered with different jobs",
         with_ledger(once(), accepted("a", "b")),
     ),
-    (checker.nobody_else_submits, "submitted by nobody", with_job(once(), key="who")),
+    (checker.every_job_was_submitted, "no submission has made", with_job(once(), key="who")),
     (checker.success_has_its_effect, "its work was done by []", replace(once(), effects={})),
     (checker.success_has_its_effect, "delivery 2, and its work was done by [1]", with_job(once(), done_token="2:n")),
     (checker.the_last_delivery_commits, "delivery 1 of 2: a zombie was let in", with_job(twice(), done_token="1:n")),
@@ -70,7 +70,7 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
         "was refused 1 times",
         replace(once(), refusals=[Refusal(JOB, ONE)]),
     ),
-    (checker.refused_commits_are_those_of_zombies, "nobody refused it", replace(zombie(), refusals=[])),
+    (checker.refused_commits_are_those_of_zombies, "and was not refused", replace(zombie(), refusals=[])),
     (checker.no_delivery_runs_twice, "delivery 1 ran 2 times", with_effects(once(), effect("started"))),
     (checker.no_delivery_runs_twice, "delivery 2 ran, and there were 1", with_effects(once(), effect("started", 2))),
     (unexcused, "was recovered after 3.5 s", replace(twice(), faults=[])),
@@ -126,13 +126,13 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
 
 @pytest.mark.parametrize("sound", SOUND, ids=lambda sound: sound.__name__)
 def test_checker_says_nothing_of_a_run_that_kept_its_promises(sound: Callable[[], Evidence]) -> None:
-    """Whatever was done to it, as long as that is in the journal."""
+    """The checker accepts every effect of a fault that is in the journal."""
     assert check(sound()) == []
 
 
 @pytest.mark.parametrize(("rule", "words", "broken"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
 def test_rule_complains_in_words_of_what_breaks_it(rule: Rule, words: str, broken: Evidence) -> None:
-    """And it says which job, and what is wrong with it."""
+    """Each complaint says which job it is about, and what is wrong with it."""
     assert words in "\n".join(rule(broken))
 
 
@@ -142,7 +142,7 @@ def test_every_rule_is_shown_to_complain() -> None:
 
 
 def test_a_complaint_names_the_promise_that_was_broken() -> None:
-    """Those who read it look the promise up."""
+    """A reader can look the promise up."""
     [complaint] = check(replace(once(), unrest=["something"]))
     assert str(complaint) == "[places] something"
 
@@ -162,7 +162,7 @@ def test_a_submission_of_unknown_fate_may_have_made_a_job_or_not() -> None:
 
 
 def test_a_request_that_was_never_answered_leaves_its_submission_unknown() -> None:
-    """However certain the other answers are."""
+    """One request without an answer is enough, however certain the other answers are."""
     assert replace(refused(422), sent=2).verdict is Verdict.UNKNOWN
 
 
@@ -206,12 +206,12 @@ def test_a_late_start_or_release_is_excused_by_what_hindered_it() -> None:
 
 
 def test_what_hits_everything_excuses_every_worker() -> None:
-    """Redis itself was away."""
+    """Redis was away for all of them."""
     assert list(unexcused(replace(twice(), faults=[Fault("redis killed", EVERYTHING, 100, 900)]))) == []
 
 
 def test_a_late_recovery_is_excused_when_the_reapers_were_hindered() -> None:
-    """Leases are given time after an outage."""
+    """After an outage reapers give leases more time."""
     late = (SUBMITTED, 0, 0), (STARTED, ONE, 10), (RECOVERED, 0, 10_000), (STARTED, OTHER, 10_001)
     for target in (EVERYTHING, "reaper-1"):
         faults = [*twice().faults, Fault("refuse", target, 600, 2_000)]

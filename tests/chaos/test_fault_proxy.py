@@ -13,7 +13,7 @@ from millstream_streams.connection.address import parse_redis_url
 from millstream_streams.connection.connections import Client, close, connect
 
 BROKEN = (RedisConnectionError, ConnectionError)
-"""What a connection raises that was ended. Not a TimeoutError: nobody was kept waiting."""
+"""What a connection raises that was ended. Not a TimeoutError: the end is told at once."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def client(proxy: FaultProxy) -> AsyncIterator[Client]:
 
 
 async def test_proxy_passes_commands_on_and_counts_them(proxy: FaultProxy, client: Client) -> None:
-    """By what the client sends: so a busy loop shows in a figure."""
+    """It counts what the client sends, so that a busy loop shows in a figure."""
     before = proxy.traffic
     for _ in range(3):
         assert await client.ping()
@@ -43,7 +43,7 @@ async def test_proxy_passes_commands_on_and_counts_them(proxy: FaultProxy, clien
 
 
 async def test_proxy_drops_connections_once_when_it_cuts(proxy: FaultProxy, client: Client) -> None:
-    """And takes new ones."""
+    """It takes new ones afterwards."""
     await client.ping()
     proxy.cut()
     with pytest.raises(BROKEN):
@@ -83,7 +83,7 @@ async def test_proxy_holds_what_was_sent_and_delivers_it_when_it_heals(proxy: Fa
 
 @pytest.mark.parametrize("slowness", [{"delay_s": 0.05}, {"bytes_per_s": 2_000.0}])
 async def test_proxy_is_slow_in_each_direction(proxy: FaultProxy, client: Client, slowness: dict[str, float]) -> None:
-    """Late by a time, or by what passes in a second."""
+    """A slow link delivers late, or a few bytes in a second."""
     await client.ping()
     proxy.slow(**slowness)
     begun = time.monotonic()
@@ -94,7 +94,7 @@ async def test_proxy_is_slow_in_each_direction(proxy: FaultProxy, client: Client
 
 
 async def test_proxy_ends_a_connection_whose_redis_is_not_there() -> None:
-    """Who connects is not kept waiting by the proxy itself."""
+    """The proxy ends the connection at once, as a closed port would."""
     async with FaultProxy(("127.0.0.1", 1)) as proxy:
         client = connect(parse_redis_url(proxy.url))
         with pytest.raises(BROKEN):

@@ -11,9 +11,10 @@ from click.testing import CliRunner, Result
 
 from millstream_cli.main import main
 from millstream_cli.parent_watch import guarded
+from millstream_runtime import read_announcement
 
-NOBODY = "http://127.0.0.1:9"
-"""An address where nobody listens."""
+NO_API = "http://127.0.0.1:9"
+"""An address where nothing listens."""
 
 _OURS = ("MILLSTREAM_", "OTEL_")
 
@@ -61,6 +62,12 @@ def run_program(*words: str, cwd: Path | None = None, **environ: str) -> "subpro
         timeout=120,
         check=False,
     )
+
+
+def address_in(log: Path) -> str:
+    """Return where the service with this log listens; empty until it has said so."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return next((said.url for line in lines if (said := read_announcement(line))), "")
 
 
 @contextmanager

@@ -1,24 +1,24 @@
 """Secrets stay where they were put: one is planted in every setting, and everything that comes out is searched for it.
 
-Settings and commands are enumerated, so that a new one is covered, or fails here until somebody says how to use it.
+Settings and commands are enumerated, so that a new one is covered, or fails here until its use is added.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import cast
 
 import httpx2
 import msgspec
 import pytest
 import redis
-from cli.commands import run, run_program, started_program
+from cli.commands import address_in, run, run_program, started_program
 from msgspec import inspect
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_cli.main import main
 from millstream_cli.settings import ALL_SETTINGS, HistorySettings, load
-from millstream_cli.system import free_ports
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
@@ -66,7 +66,8 @@ def test_every_command_and_every_address_is_covered() -> None:
 
 def is_address(kind: type[msgspec.Struct], name: str) -> bool:
     """Whether a setting is a URL."""
-    (field,) = (one for one in inspect.type_info(kind).fields if one.name == name)
+    struct = cast("inspect.StructType", inspect.type_info(kind))
+    (field,) = (one for one in struct.fields if one.name == name)
     members = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
     return any(isinstance(one, inspect.Metadata) and (one.extra or {}).get("is_address") for one in members)
 
@@ -248,15 +249,13 @@ def test_services_that_are_refused_show_no_secret(scene: str, locked_redis: str,
     """Not in their logs, nor on their health and metrics routes, nor on their command lines."""
     environ = planted(scene, locked_redis, tmp_path)
     with ExitStack() as processes:
-        logs, ports = {}, {}
-        for service, port in zip(sorted(SERVICES), free_ports(len(SERVICES)), strict=True):
+        logs = {service: tmp_path / f"{service}.log" for service in sorted(SERVICES)}
+        for service, log in logs.items():
             variable = "MILLSTREAM_PORT" if service == "ingest" else "MILLSTREAM_ADMIN_PORT"
-            logs[service], ports[service] = tmp_path / f"{service}.log", port
-            own = {**environ, variable: str(port)}
-            processes.enter_context(started_program(service, log=logs[service], **own))
+            processes.enter_context(started_program(service, log=log, **environ, **{variable: "0"}))
         for service, log in logs.items():
             wait_until(lambda log=log: '"reason":"refused"' in log.read_text(), f"{service} is refused")
-        said = [*(log.read_text() for log in logs.values()), *answers(ports.values()), *command_lines()]
+        said = [*(log.read_text() for log in logs.values()), *answers(map(address_in, logs.values())), *command_lines()]
     assert CANARY not in "\n".join(said)
 
 
@@ -267,11 +266,11 @@ def test_a_system_that_runs_shows_no_secret(own_redis: EmbeddedRedis, tmp_path: 
     (tmp_path / "url").write_text(f"redis://:{CANARY}@127.0.0.1:{own_redis.port}/0")
     environ = {"MILLSTREAM_REDIS_URL_FILE": str(tmp_path / "url"), "MILLSTREAM_LOG_LEVEL": "debug"}
     log = tmp_path / "up.log"
-    port = str(free_ports(1)[0])
-    with started_program("up", "--port", port, "--workers", "1", log=log, cwd=tmp_path, **environ):
+    with started_program("up", "--port", "0", "--workers", "1", log=log, cwd=tmp_path, **environ):
         wait_until(lambda: "Try: " in log.read_text(), "the system is up")
-        ports = [port, *re.findall(r"http://127.0.0.1:(\d+)/metrics", log.read_text())]
-        said = [log.read_text(), *answers(ports), *command_lines()]
+        urls = re.findall(r"(http://127.0.0.1:\d+)/metrics", log.read_text())
+        assert len(urls) == 4
+        said = [log.read_text(), *answers(urls), *command_lines()]
     assert any("millstream_cli.main" in line for line in said)
     assert CANARY not in "\n".join(said)
 
@@ -286,13 +285,13 @@ def test_commands_that_fail_show_no_secret(command: str, scene: str, locked_redi
     assert "Traceback" not in done.stderr
 
 
-def answers(ports: Iterable[int | str]) -> Iterator[str]:
+def answers(urls: Iterable[str]) -> Iterator[str]:
     """Yield what services answer on their routes for people and machines."""
-    for port in ports:
+    for url in urls:
         for path in ("livez", "readyz", "health", "metrics"):
             # Who has ended says nothing more.
             with suppress(httpx2.HTTPError):
-                yield httpx2.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=10).text
+                yield httpx2.get(f"{url}/{path}", trust_env=False, timeout=10).text
 
 
 def command_lines() -> list[str]:

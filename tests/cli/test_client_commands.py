@@ -1,15 +1,18 @@
-"""What commands of the HTTP API say when they are used wrongly, or nobody answers. tests/system has them at work."""
+"""Errors of the commands of the HTTP API: wrong use, refusals, an API that does not answer.
+
+tests/system has the commands at work.
+"""
 
 import json
+import secrets
 from collections.abc import Iterator
 
 import anyio
 import httpx2
 import pytest
-from cli.commands import NOBODY, refused, run, started_program
+from cli.commands import NO_API, address_in, refused, run, started_program
 from leftovers import delete_namespace
 
-from millstream_cli.system import free_ports
 from millstream_streams import open_broker
 
 JOB_ID = "demo.delayed_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
@@ -33,20 +36,20 @@ def name_of(words: object) -> str:
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch):
-    """Give up at once where nobody answers."""
+    """Give up at once where nothing answers."""
     monkeypatch.setattr("millstream_cli.client_commands.RETRY_FOR_S", 0.0)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=name_of)
 def test_command_says_in_one_line_that_nobody_answers(words):
     """With the address, and soon: a person waits."""
-    refused(run(*words, "--url", NOBODY), NOBODY, "Connection refused", code=1)
+    refused(run(*words, "--url", NO_API), NO_API, "Connection refused", code=1)
 
 
 def test_address_comes_from_the_option_or_the_environment():
     """The option wins."""
-    refused(run("queues", MILLSTREAM_URL=NOBODY), f"{NOBODY}/v1/queues")
-    refused(run("queues", "--url", f"{NOBODY}/x", MILLSTREAM_URL="http://127.0.0.1:10"), f"{NOBODY}/x/v1/queues")
+    refused(run("queues", MILLSTREAM_URL=NO_API), f"{NO_API}/v1/queues")
+    refused(run("queues", "--url", f"{NO_API}/x", MILLSTREAM_URL="http://127.0.0.1:10"), f"{NO_API}/x/v1/queues")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://a", "http://", "http://[::1", "http://a:x", "-"])
@@ -59,7 +62,7 @@ def test_address_that_is_none_is_refused(url):
 @pytest.mark.parametrize("words", COMMANDS, ids=name_of)
 def test_misspelt_variable_stops_every_command(words):
     """A setting that is silently not used would be worse."""
-    refused(run(*words, MILLSTREAM_URI=NOBODY), "MILLSTREAM_URI is no setting; did you mean `MILLSTREAM_URL`", code=2)
+    refused(run(*words, MILLSTREAM_URI=NO_API), "MILLSTREAM_URI is no setting; did you mean `MILLSTREAM_URL`", code=2)
 
 
 @pytest.mark.parametrize(
@@ -94,34 +97,32 @@ def test_misspelt_variable_stops_every_command(words):
 )
 def test_wrong_words_are_refused_before_anything_is_sent(words, says):
     """One line that says what is wrong, and an exit code that is not 0."""
-    refused(run(*words, MILLSTREAM_URL=NOBODY), says)
+    refused(run(*words, MILLSTREAM_URL=NO_API), says)
 
 
 def test_payload_that_is_no_text_is_refused(tmp_path):
     """From a file and from standard input."""
     file = tmp_path / "payload"
     file.write_bytes(b'"\xff"')
-    refused(run("submit", "a.b", "--file", str(file), "--url", NOBODY))
-    refused(run("submit", "a.b", "--file", "-", "--url", NOBODY, stdin=b'"\xff"'))
+    refused(run("submit", "a.b", "--file", str(file), "--url", NO_API))
+    refused(run("submit", "a.b", "--file", "-", "--url", NO_API, stdin=b'"\xff"'))
 
 
 def test_options_before_a_subcommand_are_not_silently_dropped():
     """`dead --type a redrive` looks as if it were about that type only."""
-    refused(run("dead", "--url", NOBODY, "redrive", JOB_ID, MILLSTREAM_URL="http://127.0.0.1:10"), code=2)
-    refused(run("dead", "--type", "a.b", "redrive", JOB_ID, "--url", NOBODY), code=2)
+    refused(run("dead", "--url", NO_API, "redrive", JOB_ID, MILLSTREAM_URL="http://127.0.0.1:10"), code=2)
+    refused(run("dead", "--type", "a.b", "redrive", JOB_ID, "--url", NO_API), code=2)
 
 
 @pytest.fixture(scope="module")
 def url(redis_url, tmp_path_factory) -> Iterator[str]:
     """Yield the address of an API without workers."""
-    [port] = free_ports(1)
-    log, namespace = tmp_path_factory.mktemp("api") / "log", f"cli-{port}"
+    log, namespace = tmp_path_factory.mktemp("api") / "log", f"cli-{secrets.token_hex(6)}"
     settings = {"MILLSTREAM_REDIS_URL": redis_url, "MILLSTREAM_NAMESPACE": namespace}
-    with started_program("ingest", "--port", str(port), log=log, **settings) as process:
-        address = f"http://127.0.0.1:{port}"
-        while not answers(f"{address}/readyz"):
+    with started_program("ingest", "--port", "0", log=log, **settings) as process:
+        while not answers(f"{address_in(log)}/readyz"):
             assert process.poll() is None, log.read_text()
-        yield address
+        yield address_in(log)
     anyio.run(clean_up, redis_url, namespace)
 
 
@@ -181,7 +182,7 @@ def test_action_on_a_job_that_is_not_dead_is_reported_and_fails(url):
 
 
 def test_job_that_does_not_end_in_time_fails_the_command_and_is_not_lost(url):
-    """Whoever submitted it can still find it."""
+    """A job that was submitted without --wait can still be found."""
     result = run("submit", "a.b", "--wait", "0.1", "--url", url)
     assert result.exit_code == 1
     assert "it goes on" in result.stderr

@@ -120,7 +120,7 @@ def test_mails_are_counted_by_their_message_ids(tmp_path):
 
 
 def test_demo_deletes_nothing_but_what_a_demo_left(tmp_path):
-    """`--data ~` must not empty somebody's home."""
+    """`--data ~` must not empty the home of a user."""
     (tmp_path / "thesis.txt").touch()
     refused(run("demo", "--data", str(tmp_path)), "is not empty and no earlier demo's", code=1)
     assert (tmp_path / "thesis.txt").exists()

@@ -49,7 +49,7 @@ def server(server_source: str, data: Path) -> Iterator[EmbeddedRedis]:
 
 
 def test_start_gives_the_server_its_options(server: EmbeddedRedis) -> None:
-    """Nothing is evicted, everything is appended to the file, small specs stay compact, nobody else gets in."""
+    """Nothing is evicted, everything is appended to the file, small specs stay compact, and no other user gets in."""
     wanted = {
         "appendonly": "yes",
         "appendfsync": "everysec",
@@ -122,7 +122,7 @@ def test_start_refuses_a_port_in_use(server: EmbeddedRedis, tmp_path: Path) -> N
 
 
 def test_start_picks_another_port_when_the_first_was_taken_meanwhile(server: EmbeddedRedis, tmp_path: Path) -> None:
-    """Between picking a free port and listening on it somebody else may take it."""
+    """Between picking a free port and listening on it another process may take it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]

@@ -15,12 +15,12 @@ from topologies.postgres import find_postgres, local_postgres
 from waiting import wait_until
 from written import whole_lines
 
-from millstream_cli.system import free_ports
+from millstream_cli.embedded import free_ports
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import Broker
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"))
-NOBODY = "postgresql://someone:secret@127.0.0.1:9/none"
+NO_DATABASE = "postgresql://ann:secret@127.0.0.1:9/none"
 AWAY = "redis://127.0.0.1:9"
 
 
@@ -72,15 +72,15 @@ def test_migrate_does_not_wait_for_what_no_time_mends(postgres_url: str) -> None
 
 
 def test_migrate_says_what_it_lacks() -> None:
-    """In a line: the variable, or that nobody answers, and no password."""
+    """In a line: the variable, or that nothing answers, and no password."""
     refused(run("migrate"), "MILLSTREAM_HISTORY_URL is unset")
-    assert "secret" not in refused(run("migrate", MILLSTREAM_HISTORY_URL=NOBODY), "not available")
+    assert "secret" not in refused(run("migrate", MILLSTREAM_HISTORY_URL=NO_DATABASE), "not available")
 
 
 @pytest.mark.parametrize("command", ["migrate", "dispatcher"])
 def test_a_database_of_another_kind_is_refused_at_the_start(command: str) -> None:
     """With the form that is right, and no password."""
-    line = refused(run(command, MILLSTREAM_HISTORY_URL="mysql://someone:secret@host/x"), "postgresql://", code=2)
+    line = refused(run(command, MILLSTREAM_HISTORY_URL="mysql://ann:secret@host/x"), "postgresql://", code=2)
     assert "secret" not in line
 
 
@@ -110,7 +110,7 @@ async def test_a_dispatcher_stores_what_happens(
 @pytest.mark.parametrize("command", ["migrate", "dispatcher"])
 def test_a_parameter_that_is_unknown_is_refused_at_the_start_by_its_name(command: str) -> None:
     """Before Redis is waited for, and with the name that was probably meant."""
-    url = "postgresql://someone:secret@127.0.0.1:9/none?sslmod=verify-full"
+    url = "postgresql://ann:secret@127.0.0.1:9/none?sslmod=verify-full"
     line = refused(run(command, MILLSTREAM_HISTORY_URL=url, MILLSTREAM_REDIS_URL=AWAY), "`sslmod`", "`sslmode`", code=2)
     assert "secret" not in line
 
@@ -140,7 +140,7 @@ async def test_a_dispatcher_names_the_database_that_is_away(
         return "nothing listens" in said and checks["redis"]["ok"] and checks["promoter"]["ok"]
 
     async with httpx2.AsyncClient(trust_env=False) as http:
-        with started_program("dispatcher", log=tmp_path / "log", MILLSTREAM_HISTORY_URL=NOBODY, **settings):
+        with started_program("dispatcher", log=tmp_path / "log", MILLSTREAM_HISTORY_URL=NO_DATABASE, **settings):
             await wait_until(is_named, "the history is named", 60)
     assert "secret" not in (tmp_path / "log").read_text()
     failed = [line for line in map(json.loads, whole_lines(tmp_path / "log")) if line["level"] == "error"]

@@ -25,5 +25,5 @@ def test_printer_colours_names_on_a_terminal_only() -> None:
 def test_printer_takes_a_speaker_it_was_not_told_of() -> None:
     """A name without a colour is still printed."""
     stream = io.StringIO()
-    LinePrinter(stream, ["a"], colour=True)("someone", "x")
-    assert "someone |" in stream.getvalue()
+    LinePrinter(stream, ["a"], colour=True)("a stranger", "x")
+    assert "a stranger |" in stream.getvalue()

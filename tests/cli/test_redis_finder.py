@@ -57,7 +57,7 @@ def test_find_redis_skips_to_the_wheel_when_the_one_on_path_will_not_do(
 def test_find_redis_says_in_one_line_what_to_install_when_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever has no server learns how to get one."""
+    """A user without a server learns how to get one."""
 
     def no_wheel(name: str) -> None:
         raise redis_finder.metadata.PackageNotFoundError(name)

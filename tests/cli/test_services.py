@@ -14,8 +14,7 @@ import pytest
 from cli.commands import refused, run, run_program, started_program
 from written import whole_lines
 
-from millstream_cli.embedded import start_embedded_redis
-from millstream_cli.system import free_ports
+from millstream_cli.embedded import free_ports, start_embedded_redis
 from millstream_runtime import read_announcement
 
 SERVICES = ("ingest", "dispatcher", "worker", "reaper")
@@ -36,14 +35,14 @@ class Early(NamedTuple):
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """Yield a port that somebody else listens on."""
+    """Yield a port that another process listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_service_refuses_every_variable_that_is_wrong_at_once(service):
-    """One line for each, exit code 2: whoever deploys it mends them in one go."""
+    """One line for each, exit code 2: an operator mends them in one go."""
     result = run(service, MILLSTREAM_LAESE_S="3", MILLSTREAM_LOG_LEVEL="loud", MILLSTREAM_REDIS_URL="localhost")
     assert (result.exit_code, result.stdout) == (2, "")
     lines = result.stderr.splitlines()
@@ -145,7 +144,7 @@ def refused_at_start(settings: dict[str, str], ingest_settings: dict[str, str] |
 
 @pytest.fixture
 def early(tmp_path) -> Iterator[Callable[[str], dict[str, Early]]]:
-    """Return a function that starts all services on a Redis address where nobody is yet."""
+    """Return a function that starts all services on a Redis address where nothing listens yet."""
     with ExitStack() as processes:
 
         def start(url: str) -> dict[str, Early]:
@@ -181,7 +180,7 @@ def test_services_that_start_before_redis_wait_for_it(early, wait_until, url):
 
 
 def test_services_that_start_before_redis_are_ready_once_it_is_there(early, wait_until, tmp_path):
-    """Nobody has to start them again."""
+    """Services that found no Redis need no restart once it is there."""
     [redis_port] = free_ports(1)
     services = early(f"redis://127.0.0.1:{redis_port}")
     for name, service in services.items():

@@ -143,7 +143,7 @@ def test_load_knows_the_variables_of_every_service(kind: type[msgspec.Struct]) -
 
 
 def test_load_takes_an_empty_variable_as_unset() -> None:
-    """Compose files pass variables on that nobody has set."""
+    """Compose files pass variables on that have no value."""
     assert load(IngestSettings, {"MILLSTREAM_PORT": "", "MILLSTREAM_HOST": " "}) == IngestSettings()
 
 
@@ -174,7 +174,7 @@ def test_load_reads_a_value_from_a_file(tmp_path: Path) -> None:
 
 
 def test_load_refuses_a_variable_beside_its_file(tmp_path: Path) -> None:
-    """Which of two values is meant, nobody can say."""
+    """Two values for one setting are a mistake: either may be the one that is meant."""
     environ = {"MILLSTREAM_PORT": "80", "MILLSTREAM_PORT_FILE": str(tmp_path / "x")}
     (line,) = problems_of(IngestSettings, environ)
     assert line == "MILLSTREAM_PORT and MILLSTREAM_PORT_FILE are both set: keep one of them"
@@ -359,7 +359,7 @@ def test_the_content_of_a_file_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_no_password(tmp_path: Path) -> None:
-    """A secret that was not filled in would leave the door open, or shut, for no reason that anybody sees."""
+    """A secret that was not filled in would leave the door open, or shut, for no visible reason."""
     file = tmp_path / "password"
     file.touch()
     (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_PASSWORD_FILE": str(file)})

@@ -201,7 +201,7 @@ async def test_supervisor_kills_a_child_that_outstays_its_grace(lines: Lines, ev
 
 
 async def test_second_signal_hurries_and_a_third_one_kills(lines: Lines, eventually, is_running) -> None:
-    """A second SIGTERM has workers hand back at once; whoever presses Ctrl-C again does not wait for that either."""
+    """A second SIGTERM has workers hand back at once; a user who presses Ctrl-C again does not wait for that either."""
     code = ON_SIGTERM.format(body="print('not yet', flush=True)")
     async with anyio.create_task_group() as tasks:
 
@@ -257,7 +257,7 @@ async def test_child_that_keeps_ending_stops_all_and_is_reported(
 
 
 async def test_closed_output_stops_the_supervisor(eventually) -> None:
-    """`millstream up | head` ends when nobody reads any more."""
+    """`millstream up | head` ends when the reader has left."""
 
     def closed(name: str, line: str) -> None:
         raise BrokenPipeError
@@ -295,7 +295,7 @@ def supervisor_hears(number: signal.Signals) -> None:
 
 
 async def test_a_terminal_that_is_gone_is_no_reason_to_stop(tmp_path: Path, eventually) -> None:
-    """Whoever ignores its hang-up wants the children to run on; nothing more is written to it."""
+    """A supervisor that ignores the hang-up keeps its children running, and writes nothing more to the terminal."""
     written, past = [], tmp_path / "past"
 
     def gone(name: str, line: str) -> None:

@@ -1,12 +1,17 @@
 """`up`: what it refuses to start with. tests/system has it running."""
 
+import os
+import re
+import signal
 import socket
+from contextlib import suppress
+from pathlib import Path
 
+import httpx2
 import pytest
 from cli.commands import refused, run, run_program, started_program
 
 from millstream_cli.embedded import start_embedded_redis
-from millstream_cli.system import free_ports
 
 
 @pytest.mark.parametrize(
@@ -27,9 +32,9 @@ def test_up_refuses_wrong_options_and_variables_of_any_service(tmp_path, words, 
 
 
 def test_up_says_in_one_line_that_its_folder_is_in_use(tmp_path):
-    """By which process, for whoever forgot it in another terminal."""
+    """The line names the process, which a user may have forgotten in another terminal."""
     with start_embedded_redis(tmp_path / "redis") as server:
-        refused(run("up", "--data", str(tmp_path), "--port", str(free_ports(1)[0])), f"pid {server.pid}", code=1)
+        refused(run("up", "--data", str(tmp_path), "--port", "0"), f"pid {server.pid}", code=1)
 
 
 def test_up_says_in_one_line_that_its_folder_is_none(tmp_path):
@@ -41,7 +46,7 @@ def test_up_says_in_one_line_that_its_folder_is_none(tmp_path):
 
 def test_up_says_in_one_line_that_an_app_cannot_be_imported(tmp_path):
     """At once, instead of starting workers that end again."""
-    done = run_program("up", "nowhere:app", "--port", str(free_ports(1)[0]), "--data", str(tmp_path / "data"))
+    done = run_program("up", "nowhere:app", "--port", "0", "--data", str(tmp_path / "data"))
     said = done.stderr.splitlines()
     assert (done.returncode, len(said)) == (1, 1), said
     assert said[0].startswith("millstream: cannot import `nowhere`")
@@ -60,6 +65,39 @@ def test_up_says_in_one_line_that_its_port_is_in_use(tmp_path):
 def test_up_keeps_what_is_meant_for_another_redis_from_its_own(tmp_path, wait_until):
     """The Redis that it starts has no password, and would refuse one."""
     environ = {"MILLSTREAM_REDIS_PASSWORD": "hunter2", "MILLSTREAM_REDIS_USERNAME": "ann"}
-    words = ("up", "--workers", "0", "--port", str(free_ports(1)[0]), "--data", str(tmp_path / "data"))
+    words = ("up", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
     with started_program(*words, log=tmp_path / "log", cwd=tmp_path, **environ):
         wait_until(lambda: "Try: " in (tmp_path / "log").read_text(), "the system is up")
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the processes of `up` are looked up there")
+def test_a_service_that_up_starts_again_is_where_it_was(tmp_path, wait_until):
+    """Each takes a free port at its first start, which `up` prints, and people and scrapers know from then on."""
+    log = tmp_path / "log"
+    words = ("up", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
+    with started_program(*words, log=log, cwd=tmp_path, MILLSTREAM_LOG_LEVEL="error") as up:
+        wait_until(lambda: "Try: " in log.read_text(), "the system is up")
+        urls = dict(re.findall(r"metrics of (\S+)\s+(http://\S+)/metrics", log.read_text()))
+        assert urls.keys() == {"ingest", "dispatcher", "reaper"}
+        for name in ("reaper", "ingest"):
+            os.kill(child_of(up.pid, name), signal.SIGKILL)
+            wait_until(lambda name=name: f"{name} ended with signal SIGKILL" in log.read_text(), f"{name} has ended")
+        for name in ("reaper", "ingest"):
+            wait_until(lambda name=name: is_ready(urls[name]), f"{name} is back")
+
+
+def child_of(pid: int, command: str) -> int:
+    """Return the process that `up` runs for a command."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(file.read_text().rpartition(")")[2].split()[1])
+            if parent == pid and f"millstream_cli.main\0{command}\0" in (file.parent / "cmdline").read_text():
+                return int(file.parent.name)
+    pytest.fail(f"`up` does not run {command}")
+
+
+def is_ready(url: str) -> bool:
+    """Whether the service at this address is ready."""
+    with suppress(httpx2.HTTPError):
+        return httpx2.get(f"{url}/readyz", trust_env=False, timeout=10).status_code == 200
+    return False

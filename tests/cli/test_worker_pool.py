@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from waiting import wait_until
 from written import whole_lines
 
-from millstream_cli.service_commands import worker
+from millstream_cli.serving.worker import worker
 from millstream_cli.settings import load
 from millstream_cli.worker_pool import pool_specs
 from millstream_streams import Broker

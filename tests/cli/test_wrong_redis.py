@@ -10,12 +10,11 @@ from pathlib import Path
 import httpx2
 import pytest
 import redis
-from cli.commands import refused, run, run_program, started_program
+from cli.commands import address_in, refused, run, run_program, started_program
 from speakers import HTTP, speaker
 from written import whole_lines
 
 from millstream_cli.embedded import EmbeddedRedis
-from millstream_cli.system import free_ports
 
 SECRET = "hunter2"
 SERVICES = ("ingest", "dispatcher", "worker", "reaper")
@@ -41,7 +40,7 @@ def ends(url: str, folder: Path) -> dict[str, list[str]]:
     """Run every command on this Redis to its end. Returns: what each has said on standard error."""
 
     def end(words: tuple[str, ...]) -> list[str]:
-        settings = {"MILLSTREAM_REDIS_URL": url, "MILLSTREAM_PORT": str(free_ports(1)[0])}
+        settings = {"MILLSTREAM_REDIS_URL": url, "MILLSTREAM_PORT": "0"}
         done = run_program(*words, cwd=folder, **settings)
         assert done.returncode == 1, done.stderr
         return done.stderr.splitlines()
@@ -73,51 +72,49 @@ def test_up_ends_at_a_right_that_one_of_its_services_lacks(own_redis: EmbeddedRe
     with redis.Redis(port=own_redis.port, protocol=2) as client:
         client.execute_command("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", "-xtrim")
     url = own_redis.url.replace("redis://", "redis://ann:secret@")
-    done = run_program("up", cwd=tmp_path, MILLSTREAM_REDIS_URL=url, MILLSTREAM_PORT=str(free_ports(1)[0]))
+    done = run_program("up", cwd=tmp_path, MILLSTREAM_REDIS_URL=url, MILLSTREAM_PORT="0")
     assert done.returncode == 1
     assert "the Redis user `ann` lacks +xtrim" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
 @pytest.fixture
-def waiting(locked_redis: str, tmp_path: Path) -> Iterator[dict[str, tuple[Path, int]]]:
-    """Yield the log of every service, started with a wrong password, and the port of its health routes."""
+def waiting(locked_redis: str, tmp_path: Path) -> Iterator[dict[str, Path]]:
+    """Yield the log of every service, started with a wrong password."""
     with ExitStack() as processes:
         found = {}
-        for service, port in zip(SERVICES, free_ports(len(SERVICES)), strict=True):
+        for service in SERVICES:
             variable = "MILLSTREAM_PORT" if service == "ingest" else "MILLSTREAM_ADMIN_PORT"
-            settings = {"MILLSTREAM_REDIS_URL": f"redis://{locked_redis}/0", variable: str(port)}
+            settings = {"MILLSTREAM_REDIS_URL": f"redis://{locked_redis}/0", variable: "0"}
             log = tmp_path / f"{service}.log"
             process = processes.enter_context(
                 started_program(service, log=log, MILLSTREAM_REDIS_PASSWORD=SECRET, **settings)
             )
-            found[service] = (log, port)
+            found[service] = log
             processes.callback(process.send_signal, signal.SIGTERM)
         yield found
 
 
 def test_services_wait_for_a_password_that_may_be_changed_and_say_so(
-    waiting: dict[str, tuple[Path, int]], locked_redis: str, own_redis: EmbeddedRedis, wait_until
+    waiting: dict[str, Path], locked_redis: str, own_redis: EmbeddedRedis, wait_until
 ) -> None:
     """The log has one line with the reason, readiness fails with it, and the right password is all it takes."""
-    for service, (log, port) in waiting.items():
+    for service, log in waiting.items():
         wait_until(lambda log=log: refusals(log), f"{service} says why")
         line = refusals(log)[0]
         assert f"{locked_redis} refuses the user name or the password" in line["error"]
         assert "exception" not in line
         # Ingest asks Redis before it listens.
-        wait_until(
-            lambda port=port: "refuses" in health(port, "readyz")["checks"][-1]["detail"], f"{service} is unready"
-        )
-        assert health(port, "livez")["ok"]
-    for service, (log, _) in waiting.items():
+        wait_until(lambda log=log: "refuses" in health(log, "readyz")["checks"][-1]["detail"], f"{service} is unready")
+        assert health(log, "livez")["ok"]
+    for service, log in waiting.items():
         text = "\n".join(whole_lines(log))
         assert SECRET not in text, service
         assert "Traceback" not in text, service
     with redis.Redis(port=own_redis.port, protocol=2, password="right") as client:
         client.config_set("requirepass", SECRET)
-    for service, (_, port) in waiting.items():
-        wait_until(lambda port=port: health(port, "readyz")["ok"], f"{service} is ready")
+    for service, log in waiting.items():
+        wait_until(lambda log=log: health(log, "readyz")["ok"], f"{service} is ready")
 
 
 def refusals(log: Path) -> list[dict[str, str]]:
@@ -125,17 +122,17 @@ def refusals(log: Path) -> list[dict[str, str]]:
     return [line for line in map(json.loads, whole_lines(log)) if line.get("reason") == "refused"]
 
 
-def health(port: int, path: str) -> dict:
-    """Return what a service says of its health; nothing while it does not answer."""
+def health(log: Path, path: str) -> dict:
+    """Return what the service with this log says of its health; nothing while it does not answer."""
     try:
-        return httpx2.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=10).json()
+        return httpx2.get(f"{address_in(log)}/{path}", trust_env=False, timeout=10).json()
     except httpx2.HTTPError:
         return {"ok": False, "checks": [{"detail": ""}]}
 
 
 def test_up_and_doctor_end_at_once_where_a_service_would_wait(locked_redis: str, tmp_path: Path) -> None:
     """A person at a terminal waits for nothing that only this person can mend."""
-    settings = {"MILLSTREAM_REDIS_URL": f"redis://:{SECRET}@{locked_redis}/0", "MILLSTREAM_PORT": str(free_ports(1)[0])}
+    settings = {"MILLSTREAM_REDIS_URL": f"redis://:{SECRET}@{locked_redis}/0", "MILLSTREAM_PORT": "0"}
     says = "refuses the user name or the password"
     assert SECRET not in refused(run("doctor", **settings), says, code=1)
     done = run_program("up", cwd=tmp_path, **settings)

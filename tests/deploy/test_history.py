@@ -29,7 +29,7 @@ def pod_of(workload: dict[str, Any]) -> dict[str, Any]:
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=str)
 def test_every_overlay_can_be_rendered(overlay: Path) -> None:
-    """What does not render cannot be applied, and whoever tries is far from this code."""
+    """Each overlay renders: one that does not cannot be applied."""
     assert ("Deployment", "dispatcher") in rendered(overlay)
 
 

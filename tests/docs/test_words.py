@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 
 AREAS = (
     *("README.md", "CONTRIBUTING.md", "docs", "examples", "benchmarks"),
-    *("libs/sdk", "tests/sdk", "tests/docs"),
+    *("libs/contracts", "libs/sdk", "libs/streams", "libs/submission", "services/ingest", "services/workers"),
+    *("tests/contracts", "tests/docs", "tests/ingest", "tests/sdk", "tests/streams", "tests/submission"),
+    "tests/topologies",
 )
 """What is held to the rule: files and folders. One more folder is one more word here."""
 

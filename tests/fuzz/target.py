@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from listening import announced_url
 from system.running import environment, millstream
 from written import whole_lines
 
 from millstream_cli.parent_watch import guarded
-from millstream_cli.system import free_ports
 
 _CRASHED = "request crashed"
 """What ingest logs when it answers 500."""
 
-_LISTENING = '"event":"listening"'
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _START_S = 60
 
@@ -26,20 +25,19 @@ _START_S = 60
 class Target:
     """A running ingest and its part of Redis."""
 
-    def __init__(
-        self, process: "subprocess.Popen[bytes]", log: Path, port: int, store: redis.Redis, namespace: str
-    ) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path, store: redis.Redis, namespace: str) -> None:
         self._process = process
         self._log = log
         self.store = store
         self.namespace = namespace
-        self.port = port
+        self.url = ""
+        """Where it is served, once it listens."""
         self._lines_seen = 0
 
     @property
-    def url(self) -> str:
-        """Return where it is served."""
-        return f"http://127.0.0.1:{self.port}"
+    def port(self) -> int:
+        """Return its port."""
+        return int(self.url.rpartition(":")[2])
 
     @property
     def is_alive(self) -> bool:
@@ -84,7 +82,8 @@ class Target:
     def wait_listening(self) -> None:
         """Return once it answers requests. Raises: AssertionError, when it does not come up."""
         for _ in range(_START_S * 50):
-            if _LISTENING in self._log.read_text():
+            if url := announced_url(self._log, "listening"):
+                self.url = url
                 return
             try:
                 self._process.wait(0.02)
@@ -97,11 +96,10 @@ class Target:
 @contextmanager
 def running_target(redis_url: str, namespace: str, folder: Path) -> Iterator[Target]:
     """Run an ingest that takes jobs of any type, for as long as the block lasts."""
-    [port] = free_ports(1)
     settings = {
         "MILLSTREAM_REDIS_URL": redis_url,
         "MILLSTREAM_NAMESPACE": namespace,
-        "MILLSTREAM_PORT": str(port),
+        "MILLSTREAM_PORT": "0",
         "MILLSTREAM_UNKNOWN_TYPES": "accept",
         "MILLSTREAM_DRAIN_S": "0",
     }
@@ -117,7 +115,7 @@ def running_target(redis_url: str, namespace: str, folder: Path) -> Iterator[Tar
             env=environment(**settings),
         ) as process,
     ):
-        target = Target(process, log, port, store, namespace)
+        target = Target(process, log, store, namespace)
         try:
             target.wait_listening()
             yield target

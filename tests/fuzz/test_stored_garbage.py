@@ -70,7 +70,7 @@ ODD_SPECS = {
 }
 """What can be read and makes little sense. The job is run all the same."""
 
-BROKEN_FIELDS = {
+BROKEN_FIELDS: dict[str, list[bytes | None]] = {
     "error": [b"", b"\xff\xff", b"\x80", b"\x91" * 5_000],
     "progress": [b"", b"\xff", b"\x80"],
     "ready_at": [b"soon", b"", b"1e999", None],

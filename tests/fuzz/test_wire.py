@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from contextlib import ExitStack
 
 import pytest
 from fuzz.raw_http import answer_to, chunked, head, wire_to
@@ -125,16 +126,14 @@ def test_length_beside_chunks_cuts_no_body_short(target):
 
 def test_slow_bodies_hold_nobody_up(target):
     """Fifty clients that stop in the middle of a body; others are served, and so are these once they go on."""
-    wires = [wire_to(target.port) for _ in range(50)]
-    opened = [wire.__enter__() for wire in wires]
-    for wire in opened:
-        wire.send(head("POST", "/v1/jobs", JSON, LENGTH) + JOB[:-1])
-    assert answer_to(target.port, head("GET", "/v1/jobs")) == 200
-    for wire in opened:
-        wire.send(JOB[-1:])
-    assert [wire.status() for wire in opened] == [202] * 50
-    for wire in wires:
-        wire.__exit__(None, None, None)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(wire_to(target.port)) for _ in range(50)]
+        for wire in opened:
+            wire.send(head("POST", "/v1/jobs", JSON, LENGTH) + JOB[:-1])
+        assert answer_to(target.port, head("GET", "/v1/jobs")) == 200
+        for wire in opened:
+            wire.send(JOB[-1:])
+        assert [wire.status() for wire in opened] == [202] * 50
 
 
 def test_client_that_leaves_in_the_middle_of_a_body_leaves_nothing(target):

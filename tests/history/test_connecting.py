@@ -17,7 +17,7 @@ from sqlalchemy import text
 from topologies.certificates import HAS_OPENSSL, Authority, Pair
 from topologies.postgres import UNSAFE, LocalPostgres, find_postgres, local_postgres
 
-from millstream_cli.system import free_ports
+from millstream_cli.embedded import free_ports
 from millstream_history import HistoryError, HistoryFileError, HistoryUnavailableError, migrate, open_history
 from millstream_history.database import open_engine
 

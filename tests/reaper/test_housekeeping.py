@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import structlog
@@ -216,7 +217,7 @@ async def test_each_bound_of_the_settings_reaches_the_duty_that_it_is_meant_for(
         worker_silent_s=10.0,
     )
     made = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None), events_kept_unread=100)
-    duties = {duty.name: duty for duty in made}
+    duties: dict[str, Any] = {duty.name: duty for duty in made}
     await seed_worker(broker, worker("gone"), silent_s=11)
     held = await seed_running(broker, queues[0], "idle")
     await broker.store.hand_back(queues[0], worker="idle", deliveries=[held])

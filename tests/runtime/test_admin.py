@@ -112,7 +112,7 @@ def test_health_is_an_overview_for_people(client):
 
 
 def test_other_path_is_a_problem_that_says_what_is_there(client):
-    """Nobody has to guess."""
+    """A wrong path answers with the paths that there are."""
     answer = client.get("/")
 
     assert answer.status_code == 404

@@ -9,7 +9,7 @@ import structlog.testing
 from millstream_contracts import Backoff, ForeseenError
 from millstream_runtime import DutyResult, DutyRunner, HealthCheck, Wake
 from millstream_runtime.duties import LAST_PASS_S, RETRY, DutyKeeper
-from millstream_runtime.failure_log import MOST_TOLD, FailureLog
+from millstream_runtime.failure_log import MAX_KINDS, FailureLog
 from millstream_telemetry import DutyMetrics, MetricRegistry
 
 LONG_S = 3600.0
@@ -462,13 +462,13 @@ def logged(*errors):
 
 def test_foreseen_failure_is_one_line_with_its_reason_and_no_traceback():
     """What is no defect needs no stack; it needs to be read."""
-    (line,) = logged(AwayError("nobody\n  answers\x1b[2J", "refused"))
+    (line,) = logged(AwayError("no\n  answer\x1b[2J", "refused"))
     assert "exc_info" not in line
-    assert (line["error"], line["reason"]) == ("nobody answers\ufffd[2J", "refused")
+    assert (line["error"], line["reason"]) == ("no answer\ufffd[2J", "refused")
 
 
 def test_defect_has_its_traceback_and_a_bounded_line():
-    """An error that nobody foresaw is looked for in the code; a `reason` of its own kind is none of ours."""
+    """An unforeseen error is looked for in the code; an attribute `reason` of another library is not taken for ours."""
     error = UnicodeDecodeError("utf-8", b"x" * 9000, 0, 1, "y" * 9000)
     (line,) = logged(error)
     assert line["exc_info"] is error
@@ -485,7 +485,7 @@ def test_foreseen_failure_that_changes_is_told_at_once_and_one_that_comes_back_i
 
 def test_foreseen_failures_that_are_never_the_same_do_not_fill_the_log():
     """A text with a number in it is another text each time."""
-    assert len(logged(*(AwayError(f"port {port}") for port in range(50)))) == MOST_TOLD
+    assert len(logged(*(AwayError(f"port {port}") for port in range(50)))) == MAX_KINDS
 
 
 def test_after_a_minute_every_kind_of_failure_is_told_again():

@@ -1,6 +1,6 @@
 """What every service is started with. tests/cli/test_services.py has them as processes."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import anyio
@@ -72,19 +72,17 @@ async def test_a_redis_that_came_later_was_waited_for(tmp_path) -> None:
     """A reaper that waited gives workers the length of a lease: they could not renew either."""
     with start_embedded_redis(tmp_path / "redis") as server:
         port = server.port
-    async with opened(f"redis://127.0.0.1:{port}") as service, anyio.create_task_group() as tasks:
+    with ExitStack() as servers:
+        async with opened(f"redis://127.0.0.1:{port}") as service, anyio.create_task_group() as tasks:
 
-        async def start_later() -> None:
-            await has_failed(service)
-            restarted.append(await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port))
+            async def start_later() -> None:
+                await has_failed(service)
+                servers.enter_context(await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port))
 
-        restarted: list[Any] = []
-        tasks.start_soon(start_later)
-        async with suitable_redis(service, ANY_SERVICE, patience_s=0.0) as redis:
-            assert redis.was_waited_for
-            assert service.failures.failures == 0
-        for server in restarted:
-            server.close()
+            tasks.start_soon(start_later)
+            async with suitable_redis(service, ANY_SERVICE, patience_s=0.0) as redis:
+                assert redis.was_waited_for
+                assert service.failures.failures == 0
 
 
 async def test_a_single_error_leaves_its_groups_and_several_stay_together() -> None:

@@ -33,7 +33,7 @@ async def test_a_hang_up_is_the_first_order_and_no_other() -> None:
 
 
 async def test_a_signal_that_means_nothing_is_no_order() -> None:
-    """It is named, for whoever sent it in the belief that it does something."""
+    """The log names the signal, for the operator who expects an effect."""
     assert await heard(signal.SIGUSR2, signal.SIGTERM) == ["signal ignored", "stopping"]
 
 

@@ -57,7 +57,7 @@ def test_job_registers_a_function_that_stays_callable() -> None:
     ],
 )
 def test_job_raises_when_type_is_malformed(job_type: str) -> None:
-    """A type that could not stand in an id or a key is refused."""
+    """A job type that cannot be part of an id or a key is refused."""
     with pytest.raises(HandlerError, match="is no job type"):
         App("x").job(job_type)
 
@@ -139,7 +139,7 @@ def test_include_takes_over_handlers_and_raises_when_a_type_is_in_both() -> None
 
 
 async def test_running_yields_the_state_and_closes_it() -> None:
-    """What the lifespan yields is the state, and it ends with the app."""
+    """The lifespan yields the state, and ends with the app."""
     events: list[str] = []
 
     @asynccontextmanager

@@ -1,6 +1,7 @@
 """Group commit: concurrent submissions share calls, and a failed call fails only what it carried."""
 
 import time
+from typing import Any
 
 import anyio
 import pytest
@@ -63,7 +64,7 @@ class Callers:
 
     def __init__(self, committer, queue, tasks) -> None:
         self.committer, self.queue, self.tasks = committer, queue, tasks
-        self.answers: dict[int, object] = {}
+        self.answers: dict[int, Any] = {}
 
     async def start(self, number: int, size: int = 1) -> None:
         """Submit, and let the submission get as far as it can."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 from acl_users import ADMIN_ACCESS, as_user, password_of, write_users
+from listening import announced_url
 from msgspec import Struct
 from system.running import SHORT, environment, millstream
 from topologies.cluster import three_primaries
@@ -18,7 +19,6 @@ from waiting import wait_until
 from millstream import Client
 from millstream_cli.parent_watch import guarded
 from millstream_cli.redis_finder import RedisBinary
-from millstream_cli.system import free_ports
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis-acl.md"
 _READY_S = 60
@@ -28,13 +28,13 @@ _CALM = {"appendonly": "yes", "repl-diskless-sync-delay": 0}
 
 
 class GuardedRedis(Struct, frozen=True):
-    """Servers that know no user but those of the file, and who keeps it."""
+    """Servers that know the users of the file and the administrator."""
 
     url: str
     nodes: list[Node]
 
     def refusals(self) -> list[Any]:
-        """Return what the servers have refused to anybody."""
+        """Return what the servers have refused, to any user."""
         return [entry for node in self.nodes for entry in node.ask("ACL", "LOG")]
 
 
@@ -80,9 +80,8 @@ class GuardedSystem:
         self._redis = redis
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._ports: dict[int, int] = {}
-        [self._port] = free_ports(1)
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = ""
+        """Where the API is, once ingest has been started."""
 
     def client(self) -> Client:
         """Return a client of the API."""
@@ -98,24 +97,25 @@ class GuardedSystem:
 
     async def start(self, service: str, *words: str) -> "subprocess.Popen[bytes]":
         """Start a service and return once it is ready."""
-        [port] = free_ports(1)
-        process = self._run(service, words, port)
+        log = self._folder / f"{service}-{len(self._processes)}.log"
+        process = self._run(service, words, log)
         async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
-            await wait_until(lambda: _is_ready(http, port), f"{service} is ready; see {self._folder}", _READY_S)
+            await wait_until(lambda: _is_ready(http, log), f"{service} is ready; see {log}", _READY_S)
+        if service == "ingest":
+            await wait_until(lambda: announced_url(log, "listening"), f"ingest listens; see {log}", _READY_S)
+            self.url = announced_url(log, "listening") or ""
         return process
 
-    def _run(self, service: str, words: Sequence[str], admin_port: int) -> "subprocess.Popen[bytes]":
+    def _run(self, service: str, words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
         if service == "ingest":
-            words = (*words, "--port", str(self._port))
-        with (self._folder / f"{service}-{admin_port}.log").open("wb") as output:
+            words = (*words, "--port", "0")
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 guarded(millstream(service, *words)),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env=environment(
-                    **SHORT, MILLSTREAM_REDIS_URL=self.redis_url(service), MILLSTREAM_ADMIN_PORT=str(admin_port)
-                ),
+                env=environment(**SHORT, MILLSTREAM_REDIS_URL=self.redis_url(service), MILLSTREAM_ADMIN_PORT="0"),
                 cwd=self._folder,
             )
         self._processes.append(process)
@@ -136,13 +136,15 @@ class GuardedSystem:
         """End whatever is left."""
         for process in self._processes:
             process.kill()
-            process.wait()
+            process.wait(_STOP_S)
             if process.stdin:
                 process.stdin.close()
 
 
-async def _is_ready(http: httpx2.AsyncClient, port: int) -> bool:
+async def _is_ready(http: httpx2.AsyncClient, log: Path) -> bool:
+    if (url := announced_url(log, "admin")) is None:
+        return False
     try:
-        return (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
+        return (await http.get(f"{url}/readyz")).status_code == 200
     except httpx2.HTTPError:
         return False

@@ -17,7 +17,6 @@ from written import whole_lines
 
 from millstream import Client
 from millstream_cli.parent_watch import guarded
-from millstream_cli.system import free_ports
 from millstream_contracts import Job
 
 TESTS = Path(__file__).parents[1]
@@ -76,9 +75,9 @@ def millstream(*words: str) -> list[str]:
 class System:
     """A system that runs."""
 
-    def __init__(self, port: int, banner: str, log: Path) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, banner: str, log: Path) -> None:
+        self.url = re.search(r"is up at (\S+)", banner)[1]
+        self.port = int(self.url.rpartition(":")[2])
         self.admin_urls: Mapping[str, str] = dict(_METRICS.findall(banner))
         """Of health and metrics, by process."""
         self.redis_url = re.search(r"rediss?(?:\+\w+)?://\S+", banner)[0]
@@ -113,12 +112,12 @@ def running_system(
     folder: Path, *, apps: Sequence[str] = APPS, redis_url: str = "", environ: Mapping[str, str] = {}, workers: int = 2
 ) -> Iterator[System]:
     """Run a system, its data, reports and log in a folder, for as long as the block lasts."""
-    [port], banner, log = free_ports(1), folder / "banner", folder / "services.log"
+    banner, log = folder / "banner", folder / "services.log"
     settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), **SHORT}
     if redis_url:  # as a deployment gives it that keeps its secrets in files
         (folder / "redis-url").write_text(redis_url)
         settings["MILLSTREAM_REDIS_URL_FILE"] = str(folder / "redis-url")
-    options = ("--port", str(port), "--workers", str(workers), "--data", str(folder / "data"))
+    options = ("--port", "0", "--workers", str(workers), "--data", str(folder / "data"))
     with (
         banner.open("wb") as out,
         log.open("wb") as err,
@@ -132,7 +131,7 @@ def running_system(
         ) as process,
     ):
         try:
-            yield System(port, _wait_for_banner(process, banner, log), log)
+            yield System(_wait_for_banner(process, banner, log), log)
             process.send_signal(signal.SIGTERM)
             assert process.wait(_STOP_S) == 0, log.read_text()[-_LOG_CHARS:]
         finally:
@@ -149,8 +148,10 @@ def python_process(code: str, folder: Path, **environ: str) -> Iterator["subproc
     ):
         try:
             yield process
-        finally:
             process.terminate()
+            process.wait(_STOP_S)
+        finally:
+            process.kill()
 
 
 def _wait_for_banner(process: "subprocess.Popen[bytes]", banner: Path, log: Path) -> str:

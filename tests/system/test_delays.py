@@ -42,7 +42,7 @@ async def test_hint_wakes_a_dispatcher_for_a_job_that_is_due_before_it_would_loo
 
 
 async def is_heard(broker) -> bool:
-    """Whether somebody listens for queues that have an earlier job."""
+    """Return whether a dispatcher listens for queues that have an earlier job."""
     [(_, listeners)] = await broker.client.pubsub_numsub(broker.keys.hint_due)
     return listeners == 1
 

@@ -38,7 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GuardedRedis]:
-    """Yield servers that know the users of the file, and nobody else but an administrator."""
+    """Yield servers that know the users of the file, and an administrator beside them."""
     source: LocalServer = request.param
     with guarded_redis(tmp_path, source.binary, source.mode) as running:
         yield running
@@ -59,7 +59,7 @@ async def test_jobs_go_every_way_with_no_right_to_spare(redis, system, folder):
             tasks.start_soon(system.start, service)
     async with system.client() as client:
         late = await client.submit("chore.now", expires_in=0.1)
-        await wait_until(lambda: is_now(client, late.id, JobState.EXPIRED), "a job that nobody takes expires")
+        await wait_until(lambda: is_now(client, late.id, JobState.EXPIRED), "a job that no worker takes expires")
         first = await system.start("worker", "system.chores:app")
         await runs_every_way(client, system, folder)
         # Its first passes find something to look at.
@@ -148,7 +148,7 @@ async def outlives_its_worker(client: Client, system: GuardedSystem, folder: Pat
 
 
 def is_well_for_the_doctor(system: GuardedSystem) -> None:
-    """Whoever asks: each service about itself, and the operator about the servers."""
+    """Each service reports about itself, and the operator asks the servers."""
     for service in NEEDS:
         found = run("doctor", "--for", service, MILLSTREAM_REDIS_URL=system.redis_url(service))
         assert (found.exit_code, found.stderr) == (0, ""), found.output

@@ -38,7 +38,7 @@ async def test_every_attempt_leaves_one_line_of_the_documented_fields(system, cl
 
 
 async def test_nothing_that_users_send_is_logged(system, client, http):
-    """Payloads, error messages made of them, tags and bad requests: they may hold what nobody should read."""
+    """No log line holds a payload, an error message made of one, a tag or a bad request: they may be confidential."""
     job = await client.submit("chore.hopeless", SECRET, tags={"customer": SECRET})
     await client.wait(job.id, 60)
     await http.post("/v1/jobs", json={"type": "chore.count", "payload": {SECRET: SECRET}})

@@ -12,6 +12,8 @@ import pytest
 import redis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from chaos.fault_proxy import FaultProxy
+from listening import announced_url
+from ports import reserve_ports
 from system.running import System, environment, millstream, running_system, settled, started
 from waiting import wait_until
 from written import whole_lines
@@ -20,7 +22,6 @@ from millstream import Client
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.parent_watch import guarded
 from millstream_cli.redis_finder import RedisBinary
-from millstream_cli.system import free_ports
 from millstream_contracts import JobState
 
 
@@ -92,7 +93,7 @@ FAULTS: dict[str, tuple[Callable[[Link], None], Callable[[Link], None]]] = {
 async def test_system_outlasts_every_fault_of_redis_without_a_restart(
     link: Link, redis_binary: RedisBinary, tmp_path: Path, folder: Path
 ) -> None:
-    """503 meanwhile, with a word on when to come back; probes keep everybody alive; a long job is charged nothing.
+    """503 meanwhile, with a word on when to come back; probes keep every service alive; a long job is charged nothing.
 
     At the end a failover behind one address: the old primary stays up, as a replica.
     """
@@ -129,7 +130,7 @@ async def is_refused(http: httpx2.AsyncClient) -> bool:
 
 
 async def check_live(system: System) -> None:
-    """Check that nobody's probe asks for a restart."""
+    """Check that no probe asks for a restart."""
     async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
         for name, url in system.admin_urls.items():
             answer = await http.get(f"{url}/livez")
@@ -137,7 +138,7 @@ async def check_live(system: System) -> None:
 
 
 async def runs_on(system: System, client: Client, payload: dict[str, str]) -> None:
-    """Return when everybody is ready, and jobs that are due at once and later have run."""
+    """Return when every service is ready, and jobs that are due at once and later have run."""
     await system.wait_all_ready()
     ids = [(await client.submit("chore.count", payload, delay=delay)).id for delay in (None, 0.2)]
     assert {job.state for job in await settled(client, ids)} == {JobState.SUCCEEDED}
@@ -160,18 +161,19 @@ SERVICES = {"worker": ["system.chores:app"], "dispatcher": [], "reaper": []}
 
 async def test_services_that_wait_for_redis_say_so_and_leave_when_told(tmp_path: Path) -> None:
     """Live, unready, and why. The first process of a container that ignores SIGTERM ends by SIGKILL only."""
-    nobody, *ports = free_ports(1 + len(SERVICES))
+    [dead_port] = reserve_ports(1)
     with ExitStack() as stack:
         processes = {
             name: stack.enter_context(
-                service(tmp_path, name, *apps, redis_url=f"redis://127.0.0.1:{nobody}/0", admin_port=port)
+                service(tmp_path, name, *apps, redis_url=f"redis://127.0.0.1:{dead_port}/0", admin_port=0)
             )
-            for (name, apps), port in zip(SERVICES.items(), ports, strict=True)
+            for name, apps in SERVICES.items()
         }
         async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
-            for port in ports:
-                await wait_until(lambda port=port: says_unready(http, port), "it says what it waits for", 60)
-                assert (await http.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
+            for name in SERVICES:
+                log = tmp_path / f"{name}.err"
+                await wait_until(lambda log=log: says_unready(http, log), "it says what it waits for", 60)
+                assert (await http.get(f"{announced_url(log, 'admin')}/livez")).status_code == 200
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
         for process in processes.values():
@@ -206,10 +208,12 @@ def service(folder: Path, name: str, *words: str, **settings: object) -> Iterato
             process.kill()
 
 
-async def says_unready(http: httpx2.AsyncClient, port: int) -> bool:
+async def says_unready(http: httpx2.AsyncClient, log: Path) -> bool:
     """Whether a readiness probe fails and names Redis."""
+    if (url := announced_url(log, "admin")) is None:
+        return False
     try:
-        answer = await http.get(f"http://127.0.0.1:{port}/readyz")
+        answer = await http.get(f"{url}/readyz")
     except httpx2.HTTPError:
         return False
     failing = [check["name"] for check in answer.json()["checks"] if not check["ok"]]

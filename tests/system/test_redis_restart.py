@@ -1,4 +1,4 @@
-"""Redis dies under the running system and comes back: nobody has to restart anything, and nothing accepted is lost."""
+"""Redis dies under the running system and comes back: no restart is needed, and nothing accepted is lost."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ async def test_system_recovers_by_itself_when_redis_was_killed_and_is_started_ag
             await wait_until(lambda: is_refused(http), "submissions are refused")
             await wait_until(lambda: is_unready(http), "readiness says so")
             assert (await http.get("/livez")).status_code == 200
-            # This one ends while there is nobody to tell.
+            # This one ends while Redis is away.
             (folder / "go").touch()
             await wait_until(lambda: notes(folder, "done"), "a handler ends meanwhile")
             late = []

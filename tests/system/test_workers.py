@@ -48,12 +48,12 @@ async def test_jobs_of_a_killed_worker_run_again_and_all_that_was_accepted_ends(
     assert {job.id for job in gated if job.crashes} == taken[victim]
     assert {(job.attempts, job.crashes, job.deliveries) for job in gated if job.id in taken[victim]} == {(1, 1, 2)}
     assert {job.attempts for job in accepted} == {1}
-    # Whoever ran a job first, what counts is what the last delivery returned.
+    # Whichever worker ran a job first, the result is what the last delivery returned.
     assert [job.result for job in counted] == [*range(40), *range(40)]
 
 
 async def test_killed_worker_leaves_the_list_of_workers(system, client, folder):
-    """Nobody says goodbye for it: the reaper does, once it has been silent for long enough."""
+    """A killed worker cannot sign off: the reaper takes it off the list once it has been silent for long enough."""
     await system.wait_all_ready()
     [victim, *_] = await occupy_workers(client, folder, "chore.gate")
     os.kill(victim, signal.SIGKILL)

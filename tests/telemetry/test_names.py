@@ -1,6 +1,7 @@
 """The list of names, the page that shows it and the code that uses it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,8 @@ def test_metric_groups_make_all_metrics_and_no_others():
     DutyMetrics(registry, "reaper")
 
     assert set(registry.made) == set(names.METRICS)
-    for spec, metric in registry.made.items():
+    made: dict[names.MetricSpec, Any] = dict(registry.made)
+    for spec, metric in made.items():
         if spec.labels:
             metric.labels(*("x" for _ in spec.labels))
         (family,) = metric.collect()

@@ -32,7 +32,7 @@ class Authority:
 
     @property
     def certificate(self) -> Path:
-        """Return what those who trust this authority have."""
+        """Return what clients have that trust this authority."""
         return self._own.certificate
 
     def issue(self, name: str, *alternatives: str, password: str = "") -> Pair:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 import redis
 from msgspec import Struct
+from ports import HOST, reserve_node_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from topologies.certificates import Pair
@@ -19,18 +19,16 @@ from topologies.certificates import Pair
 from millstream_cli.parent_watch import guarded
 from millstream_cli.redis_finder import RedisBinary
 
-HOST = "127.0.0.1"
 _PATIENCE_S = 30.0
 _ANSWER_S = 2.0
 _LOOK_EVERY_S = 0.02
-_BUS_OFFSET = 10_000
 
 
 class Access(Struct, frozen=True):
     """How the test itself gets into a server."""
 
     ca: Path | None = None
-    """Who signs its certificate; None is a server without TLS."""
+    """The certificate of the authority that signs its own; None is a server without TLS."""
     own: Pair | None = None
     username: str | None = None
     password: str | None = None
@@ -75,7 +73,7 @@ class Node:
         """
         self.binary = binary
         self.folder = folder
-        self.port = free_port()
+        self.port = reserve_node_port()
         self._command = [str(binary.path), str(folder / "server.conf"), *(["--sentinel"] if sentinel else [])]
         self._access = access
         ports = {"port": self.port} if access.ca is None else {"port": 0, "tls-port": self.port}
@@ -178,14 +176,3 @@ def wait_for(predicate: Callable[[], object], description: str, timeout_s: float
                 return
         time.sleep(_LOOK_EVERY_S)
     raise TimeoutError(f"never came true: {description}")
-
-
-def free_port() -> int:
-    """Return a free port whose neighbour ten thousand above, that of a cluster's own bus, is free as well."""
-    while True:
-        with socket.socket() as probe, socket.socket() as bus:
-            probe.bind((HOST, 0))
-            port: int = probe.getsockname()[1]
-            with suppress(OSError, OverflowError):
-                bus.bind((HOST, port + _BUS_OFFSET))
-                return port

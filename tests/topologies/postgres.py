@@ -14,8 +14,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from millstream_cli.embedded import free_ports
 from millstream_cli.parent_watch import guarded
-from millstream_cli.system import free_ports
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _START_S = 60

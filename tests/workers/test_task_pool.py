@@ -58,7 +58,7 @@ class Desk:
             limit=limit,
             cleanup_s=FAR_S,
             clean=CleanContext(),
-            give_up=lambda work: self.returned.append(work.job),
+            give_up=lambda work: self.returned.append(work.job),  # type: ignore[attr-defined]  # a Work, see `start`
         )
         self.returned: list[Callable] = []
         self.tasks: list[int] = []

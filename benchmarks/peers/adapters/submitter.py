@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 def obey(fill: Callable[[str, int], None], submit: Callable[[int], None]) -> None:
     """Carry out orders until the driver closes the pipe.
 
-    `fill(job, count)` submits so many jobs, `submit(sent_ns)` one `stamp` with that time as its payload.
+    `fill(job, count)` submits `count` jobs, `submit(sent_ns)` one `stamp` with that time as its payload.
     """
     _answer()
     for line in sys.stdin:
@@ -41,7 +41,7 @@ async def obey_async(fill: Callable[[str, int], Awaitable[None]], submit: Callab
 
 
 async def in_parallel(call: Callable[[], Awaitable[object]], count: int, at_a_time: int) -> None:
-    """Make `count` calls, so many at a time."""
+    """Make `count` calls, with a limit on those at the same time."""
     left = iter(range(count))
 
     async def caller() -> None:

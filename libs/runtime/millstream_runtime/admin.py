@@ -1,6 +1,6 @@
 """The small HTTP server of workers, dispatchers and reapers: `/metrics`, `/livez`, `/readyz`, `/health`.
 
-It runs in a thread of its own, so that it answers, and tells the truth, while a handler blocks the event loop.
+It runs in a thread of its own, so that it answers while a handler blocks the event loop.
 """
 
 import socket
@@ -59,7 +59,7 @@ class AdminServer:
 def serve_admin(
     host: str, port: int | None, *, registry: MetricRegistry, report: HealthReport
 ) -> AbstractContextManager[object]:
-    """Return a server that answers for as long as the context lasts; without a port there is none.
+    """Return a server that answers while the context lasts, and announces its port; without a port there is none.
 
     Raises: AdminBindError.
     """
@@ -80,12 +80,12 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
-        """Bind, without the look-up of our own name in the DNS that the parent class adds."""
+        """Bind without the DNS look-up of this host's name that the parent class adds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """Log what went wrong with one request; the parent class prints it."""
+        """Log the failure of one request; the parent class would print it."""
         structlog.get_logger().warning("admin request failed", exc_info=True)
 
 
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the parent's name
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: probes come every few seconds."""
+        """Log nothing: probes come every few seconds."""
 
     def _send_health(self, health: msgspec.Struct, *, ok: bool) -> None:
         status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE

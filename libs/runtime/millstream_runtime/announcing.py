@@ -1,4 +1,4 @@
-"""Says in the log where a service listens, in a form that its supervisor reads: the way to learn a port that it chose.
+"""Logs where a service listens, in a form that its supervisor reads: so a port that the service chose is learnt.
 
 The line is `{"event":"listening","host":"127.0.0.1","port":41234,...}` for the HTTP API, and the same with `admin` for
 the health and metrics routes.

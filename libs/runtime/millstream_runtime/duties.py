@@ -18,35 +18,35 @@ from millstream_runtime.health import Health, HealthCheck, Pulse
 from millstream_runtime.wake import Wake
 from millstream_telemetry.metrics.groups import DutyMetrics
 
-# Only ever shorter than the interval, because promises are made in intervals: "lease plus one reaper pass".
+# Factors of the interval, never above 1: guarantees are stated in intervals, such as "lease plus one reaper pass".
 _JITTER = (0.8, 1.0)
 
-# A duty that thinks its next work is due, while Redis does not yet, must not spin.
+# A duty must not spin when its work is due by its own clock and not yet by that of Redis.
 _SHORTEST_SLEEP_S = 0.001
 
 LAST_PASS_S = 2.0
-"""How long a pass may go on once its service is to stop. Without Redis it would sit out its patience."""
+"""How long a pass may go on after the order to stop. A call to an absent Redis would last for all of its patience."""
 
 _LIVE_INTERVALS = 3.0
 _LIVE_LEAST_S = 60.0
 
 RETRY = Backoff(kind="exponential", base_s=0.25, cap_s=5.0)
-"""Delay after failed passes: short, because what failed is mostly Redis, and everything waits for it."""
+"""Delay after a failed pass. It is short, because most failures are those of Redis, and all jobs wait for it."""
 
 
 class DutyResult(Struct, frozen=True):
-    """What a pass says about the next one. A duty adds fields of its own in a subclass."""
+    """What a pass says about the next one. Duties add fields in subclasses."""
 
     more: bool = False
-    """There is more of the same to do: run again at once."""
+    """More work is left: run again at once."""
     next_in_s: float | None = None
-    """Nothing will be due before this; at most an interval is slept all the same."""
+    """Time until the next work is due. The duty sleeps for one interval at most all the same."""
 
 
 class Duty(Protocol):
-    """Something to be done again and again.
+    """Periodic work.
 
-    A duty may have an attribute `wake: Wake` by which it is called before its interval is over.
+    A duty may have an attribute `wake: Wake`, which ends its sleep before the interval is over.
     """
 
     @property
@@ -60,7 +60,7 @@ class Duty(Protocol):
         ...
 
     async def run_once(self) -> DutyResult:
-        """Do what is to be done now. Any exception makes the pass a failed one."""
+        """Do the work that is due. Any exception makes this a failed pass."""
         ...
 
 
@@ -79,9 +79,9 @@ class DutyRunner:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._needs = needs
-        """What duties cannot do without, and the error by which they say that it is missing."""
+        """Dependencies by name, and the error by which duties report that one is missing."""
         self._checks = checks
-        """What else tells whether they can do their work. Called by any thread."""
+        """Further readiness checks. Any thread may call them."""
         self._last_pass_s = last_pass_s
         self._keepers = [DutyKeeper(duty, metrics, retry, clock) for duty in duties]
 
@@ -103,7 +103,7 @@ class DutyRunner:
         return Health.of(keeper.pulse.check() for keeper in self._keepers)
 
     def ready(self) -> Health:
-        """Return whether what the duties need is there, and whether the last pass of each went well."""
+        """Return whether every dependency is there, and whether the last pass of each duty went well."""
         needs = [self._check_need(name, error) for name, error in self._needs.items()]
         others = [check() for check in self._checks]
         return Health.of([*needs, *others, *(keeper.check() for keeper in self._keepers)])
@@ -123,7 +123,7 @@ class DutyKeeper:
         self.pulse = Pulse(duty.name, max(_LIVE_LEAST_S, _LIVE_INTERVALS * duty.interval_s), clock)
         self.wake: Wake = getattr(duty, "wake", None) or Wake()
         self.ended = anyio.Event()
-        """Set when it runs no more."""
+        """Set when the duty has ended for good."""
         self._duty = duty
         self._metrics = metrics
         self._retry = retry
@@ -135,7 +135,7 @@ class DutyKeeper:
         while not stop.is_set():
             result = await self._pass()
             if result is None:
-                # Not the duty's own bell: what rings it is new work, and that would make us hammer.
+                # Not the duty's wake event: new work keeps setting it, and the duty would hammer a failing Redis.
                 with anyio.move_on_after(self._retry.delay_s(self.failures.failures)):
                     await stop.wait()
             elif result.more:
@@ -145,7 +145,7 @@ class DutyKeeper:
         self.ended.set()
 
     def check(self) -> HealthCheck:
-        """Return whether the last pass went well; not before the first has ended."""
+        """Return whether the last pass went well. Before the first has ended, the answer is no."""
         if not self._has_passed:
             return HealthCheck(self.name, ok=False, detail="no pass has ended yet")
         return HealthCheck(self.name, not self.failures.failures, self.failures.last_error)
@@ -162,7 +162,7 @@ class DutyKeeper:
         result: DutyResult | None = None
         try:
             result = await self._duty.run_once()
-        except Exception as error:  # noqa: BLE001 - the one place: a duty must outlive whatever it meets
+        except Exception as error:  # noqa: BLE001 - the one place: a duty outlives every failure of a pass
             self.failures.failed(error)
         else:
             self.failures.succeeded()

@@ -1,4 +1,4 @@
-"""Runs a service that is nothing but duties, until it is told to stop."""
+"""Runs a service that consists of duties until the order to stop."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -11,15 +11,15 @@ from millstream_runtime.stopping import StopOrders
 
 
 async def _nothing() -> None:
-    """Stand for a service that has nothing beside its duties."""
+    """Run nothing beside the duties."""
 
 
 async def run_duties(
     runner: DutyRunner, orders: StopOrders, *, beside: Callable[[], Coroutine[Any, Any, None]] = _nothing
 ) -> None:
-    """Run duties until the order to stop; a pass that is under way is finished, if that does not take long.
+    """Run duties until the order to stop; the runner finishes passes that are under way, or cuts them off.
 
-    `beside` runs next to them and is cancelled at the end.
+    `beside` runs concurrently and is cancelled at the end.
     """
     log = structlog.get_logger()
     log.info("started")

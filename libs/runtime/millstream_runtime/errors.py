@@ -1,4 +1,4 @@
-"""Errors of what every service runs on.
+"""Errors of the runtime.
 
 ServiceStartError          a service cannot start as it was asked to
 ├── SettingsError          environment variables or options that cannot be used, all of them at once

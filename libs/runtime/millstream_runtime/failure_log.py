@@ -1,4 +1,4 @@
-"""Logs that a duty fails without saying the same thing at every pass.
+"""Logs the failures of a duty without repeating the same line at every pass.
 
 A ForeseenError, such as that of a Redis that is away, is logged as one line with its `reason`. Any other error is a
 defect, and is logged with its traceback.
@@ -14,14 +14,14 @@ from millstream_telemetry.error_text import type_name
 
 REPEAT_AFTER_S = 60.0
 
-MOST_TOLD = 10
-"""Causes told in one minute, however many there are: one that changes with every pass must not fill the log."""
+MAX_KINDS = 10
+"""Kinds of failure that are logged in one minute. A cause that changes with every pass must not fill the log."""
 
 
 class FailureLog:
-    """Writes when a duty starts to fail, fails otherwise, or works again, and once a minute in between.
+    """Logs when a duty starts to fail, fails in another way, or works again, and once in REPEAT_AFTER_S in between.
 
-    Two failures are of the same kind when the types of their exceptions are, and, of foreseen ones, reason and text.
+    Two failures are of one kind when their exceptions have the same type and, if foreseen, the same reason and text.
     """
 
     def __init__(self, duty: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,7 @@ class FailureLog:
         """The last of them; None when the last pass went well."""
         self._log = structlog.get_logger().bind(duty=duty)
         self._clock = clock
-        self._told: set[tuple[str, ...]] = set()
+        self._logged_kinds: set[tuple[str, ...]] = set()
         """Kinds that were logged since the last repetition."""
         self._logged_at = 0.0
 
@@ -44,15 +44,15 @@ class FailureLog:
         return one_line(self.error if is_foreseen else f"{type_name(self.error)}: {self.error}")
 
     def failed(self, error: Exception) -> None:
-        """Note a failed pass."""
+        """Record a failed pass."""
         self.failures += 1
         self.error = error
         kind, now = _kind(error), self._clock()
-        if self._told and now - self._logged_at >= REPEAT_AFTER_S:
-            self._told = {kind}
+        if self._logged_kinds and now - self._logged_at >= REPEAT_AFTER_S:
+            self._logged_kinds = {kind}
             self._log.error("duty still fails", failures=self.failures, **_fields(error))
-        elif kind not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(kind)
+        elif kind not in self._logged_kinds and len(self._logged_kinds) < MAX_KINDS:
+            self._logged_kinds.add(kind)
             traceback = {} if isinstance(error, ForeseenError) else {"exc_info": error}
             self._log.error("duty failed", **_fields(error), **traceback)
         else:
@@ -60,10 +60,10 @@ class FailureLog:
         self._logged_at = now
 
     def succeeded(self) -> None:
-        """Note a pass that went well."""
+        """Record a pass that went well."""
         if self.failures:
             self._log.info("duty works again", failures=self.failures)
-            self.failures, self.error, self._told = 0, None, set()
+            self.failures, self.error, self._logged_kinds = 0, None, set()
 
 
 def _kind(error: Exception) -> tuple[str, ...]:

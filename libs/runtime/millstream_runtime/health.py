@@ -1,7 +1,7 @@
-"""Whether a service works, as probes ask and as people read it.
+"""Health of a service, for probes and for people.
 
-Live means that it does its duty, not that its process exists: it has claimed, answered or passed lately.
-Ready means that what it needs answers.
+Live means that the service makes progress, not that its process exists: it has claimed, answered or passed lately.
+Ready means that its dependencies answer.
 """
 
 import time
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 
 class HealthCheck(Struct, frozen=True, omit_defaults=True):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool
@@ -19,20 +19,20 @@ class HealthCheck(Struct, frozen=True, omit_defaults=True):
 
 
 class Health(Struct, frozen=True):
-    """What was looked at, and whether all of it is well."""
+    """The results of several checks, and whether all of them passed."""
 
     ok: bool
     checks: list[HealthCheck]
 
     @classmethod
     def of(cls, checks: Iterable[HealthCheck]) -> "Health":
-        """Return the sum of some checks; no checks at all is well."""
+        """Return the health that some checks add up to. Without a check it is good."""
         listed = list(checks)
         return cls(all(check.ok for check in listed), listed)
 
 
 class HealthOverview(Struct, frozen=True):
-    """All of a service's checks, for people."""
+    """All checks of a service, for people."""
 
     service: str
     ok: bool
@@ -42,10 +42,9 @@ class HealthOverview(Struct, frozen=True):
 
 
 class HealthReport:
-    """What a service can be asked about its health.
+    """Answers questions about the health of a service.
 
-    `live` and `ready` are called by the thread that answers the probe, so they only read what the service
-    has noted; they do no I/O.
+    The thread of the probe calls `live` and `ready`, so these read recorded state and do no I/O.
     """
 
     def __init__(self, service: str, *, live: Callable[[], Health], ready: Callable[[], Health]) -> None:
@@ -56,9 +55,9 @@ class HealthReport:
 
     @classmethod
     def waiting_for(cls, service: str, dependency: str, why: Callable[[], str]) -> "HealthReport":
-        """Return the report of a service that cannot begin yet: live, and not ready for want of this.
+        """Return the report of a service that waits for a dependency at its start: live, and not ready.
 
-        `why` says what keeps it from beginning, as far as that is known.
+        `why` returns the last failure, or an empty text before the first.
         """
 
         def ready() -> Health:
@@ -67,20 +66,20 @@ class HealthReport:
         return cls(service, live=lambda: Health.of([]), ready=ready)
 
     def take_over(self, *, live: Callable[[], Health], ready: Callable[[], Health]) -> None:
-        """Ask these from now on: the service has begun."""
+        """Ask these functions from now on: the service has begun."""
         self.live, self.ready = live, ready
 
     def overview(self) -> HealthOverview:
-        """Return everything at once."""
+        """Return all checks at once."""
         live, ready = self.live(), self.ready()
         uptime_s = round(time.monotonic() - self._started_at, 1)
         return HealthOverview(self.service, live.ok and ready.ok, uptime_s, live.checks, ready.checks)
 
 
 class Pulse:
-    """Remembers when something last happened that shows a loop to be at work.
+    """Remembers when a loop last showed that it makes progress.
 
-    It starts as if it had just happened. Beating costs one look at the clock and may be done by any thread.
+    A new pulse counts as beaten just now. Any thread may beat it; a beat costs one look at the clock.
     """
 
     def __init__(self, name: str, within_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,10 +89,10 @@ class Pulse:
         self._beaten_at = clock()
 
     def beat(self) -> None:
-        """Note that it happened now."""
+        """Record progress now."""
         self._beaten_at = self._clock()
 
     def check(self) -> HealthCheck:
-        """Return whether it happened within the time allowed."""
+        """Return whether the last beat is within the time allowed."""
         age_s = self._clock() - self._beaten_at
         return HealthCheck(self._name, age_s <= self._within_s, f"{age_s:.1f} s ago, {self._within_s:g} s allowed")

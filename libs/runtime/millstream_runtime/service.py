@@ -1,4 +1,4 @@
-"""Runs a service, whichever it is: logs, traces, admin server, stop orders, the wait for its Redis, and its end."""
+"""Runs any service: logs, traces, admin server, stop orders, the wait for its Redis, and the end of its process."""
 
 import os
 import sys
@@ -31,38 +31,38 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 class Service(Struct, Generic[S], frozen=True, kw_only=True):
-    """What a service runs on."""
+    """What a running service is given."""
 
     settings: S
     tracer: JobTracer
     metrics: MetricRegistry
     """What `/metrics` shows."""
     report: HealthReport
-    """What probes are answered. It says that Redis is waited for, until the service takes it over."""
+    """What probes are answered. It reports the wait for Redis until the service takes it over."""
     failures: FailureLog
-    """Of the wait for Redis."""
+    """Failures of the wait for Redis."""
     orders: StopOrders
     leave: Callable[[], NoReturn]
-    """Ends the process at once, beside threads that do not end; spans and log lines are sent before."""
+    """Ends the process at once, also beside threads that do not end. It sends spans and log lines before."""
 
 
 class SuitableRedis(Struct, frozen=True):
-    """A Redis on which no job gets lost, and on which this service may do all that it does."""
+    """A Redis that loses no job and grants this service all rights that it needs."""
 
     broker: Broker
     was_waited_for: bool
-    """Whether it was away, or refused this service, when it was asked first."""
+    """Whether the first attempt failed: Redis was away, or refused this service."""
     uptime_s: float
 
 
 class StoppedEarlyError(Exception):
-    """The order to stop came before Redis did, so nothing has begun that would have to end."""
+    """The order to stop came before Redis was there, so nothing has begun that has to end."""
 
 
 def prepare_process() -> None:
-    """Be a service from here on: neither a stray signal nor a terminal that closes ends this process. Idempotent.
+    """Keep stray signals and a terminal that closes from ending this process. Idempotent.
 
-    Use it in the main thread, as early as can be: before settings are read, and before code of users is imported.
+    Call it in the main thread and first of all: before settings are read and user code is imported.
     """
     hold_standard_streams()
     prepare_signals()
@@ -75,12 +75,12 @@ def run_service(
     *,
     not_errors: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Run a service on uvloop until it is told to stop. In the main thread: signals are heard only there.
+    """Run a service on uvloop until the order to stop. Call it in the main thread: only that one receives signals.
 
-    `main` leaves when its orders say so. Exceptions in `not_errors` are no errors of the span that they end.
-    A single error leaves as itself, not in a group.
+    `main` returns when its orders say so. Spans that end with an exception of `not_errors` are not marked as failed.
+    A single error is raised as itself, not in a group.
 
-    Raises: TracingConfigError, AdminBindError, and what `main` raises.
+    Raises: TracingConfigError, AdminBindError, and the errors of `main`.
     """
     prepare_process()
     configure_logs(name, settings.log_level, sys.stderr)
@@ -108,7 +108,7 @@ def run_service(
 async def open_service(
     name: str, settings: S, tracer: JobTracer, leave: Callable[[], NoReturn]
 ) -> AsyncIterator[Service[S]]:
-    """Serve the admin routes and heed stop signals for as long as the block lasts. Raises: AdminBindError."""
+    """Serve the admin routes and turn signals into orders while the block lasts. Raises: AdminBindError."""
     metrics, failures = MetricRegistry(), FailureLog("connection to Redis")
     report = HealthReport.waiting_for(name, "redis", lambda: failures.last_error)
     with serve_admin(settings.admin_host, settings.admin_port, registry=metrics, report=report):
@@ -126,10 +126,10 @@ async def open_service(
 
 @asynccontextmanager
 async def suitable_redis(service: Service[S], needs: Needs, *, patience_s: float) -> AsyncIterator[SuitableRedis]:
-    """Wait for Redis and for the rights to use it, as long as it takes, and yield it; close it at the end.
+    """Wait without limit for Redis and for the rights to use it, yield it, and close it at the end.
 
-    The order to stop ends the wait, and the service. Meanwhile the report says what is waited for. A call that Redis
-    does not answer is repeated for `patience_s`.
+    The order to stop ends the wait and the service. Meanwhile the health report names the last failure. The broker
+    repeats a call that Redis does not answer for `patience_s`.
 
     Raises: UnsuitableRedisError, RedisTlsError, RedisUrlError, SettingsError; StoppedEarlyError, which `run_service`
     takes for an end in order.
@@ -148,5 +148,5 @@ async def suitable_redis(service: Service[S], needs: Needs, *, patience_s: float
 
 
 def _has_threads_left() -> bool:
-    """Whether a handler that was given up still runs in a thread, for which Python would wait."""
+    """Return whether an abandoned handler still runs in a thread, for which Python would wait."""
     return any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate())

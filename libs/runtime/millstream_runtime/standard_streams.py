@@ -1,4 +1,4 @@
-"""Keeps standard output and error usable for a service whose terminal, or whose reader, has gone."""
+"""Keeps standard output and error usable after the terminal or the reader of a service has gone."""
 
 import errno
 import os
@@ -6,13 +6,13 @@ import sys
 from typing import Any, TextIO, cast
 
 _GONE = frozenset({errno.EPIPE, errno.EIO})
-"""Of a pipe that nothing reads, and of a terminal that is closed: neither comes back."""
+"""Errors of a pipe without a reader, and of a closed terminal: neither comes back."""
 
 
 def hold_standard_streams() -> None:
-    """Have output go nowhere, and not fail, once nothing takes it. For a service: a command should end instead."""
+    """Discard output, instead of failing, once nothing takes it. For services; a command ends instead."""
     for number in (0, 1, 2):
-        # Else a connection would get one of these numbers, and be written to.
+        # Without this, a connection would get the number of a closed stream, and output would go into it.
         try:
             os.fstat(number)
         except OSError:
@@ -24,7 +24,7 @@ def hold_standard_streams() -> None:
 def _lasting(stream: TextIO | None, number: int) -> TextIO:
     if isinstance(stream, LastingStream):
         return cast("TextIO", stream)
-    # There is none where the process was started without.
+    # `stream` is None when the process was started without it.
     return cast("TextIO", LastingStream(stream or open(number, "w", closefd=False)))
 
 
@@ -35,7 +35,7 @@ class LastingStream:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or lose it."""
+        """Write the text, or discard it."""
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -43,7 +43,7 @@ class LastingStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or lose what is held."""
+        """Flush the buffer, or discard it."""
         try:
             self._stream.flush()
         except OSError as error:
@@ -53,7 +53,7 @@ class LastingStream:
         return getattr(self._stream, name)
 
     def _let_go(self, error: OSError) -> None:
-        """Lead nowhere what nothing will ever take again: what the stream still holds, and what others write there."""
+        """Redirect a stream that is gone to the null device: its buffer, and what others write to the descriptor."""
         if error.errno in _GONE:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())

@@ -1,7 +1,7 @@
-"""What signals mean to a service, from its first moment to its last.
+"""Signals of a service, from its start to its end.
 
-A signal that nothing listens for kills a process where it stands, and has no effect at all on the first process of a
-container. docs/operations.md has the table.
+A signal without a handler kills a process at once, and has no effect on the first process of a container.
+docs/operations.md has the table.
 """
 
 import faulthandler
@@ -17,54 +17,57 @@ import structlog
 T = TypeVar("T")
 
 STACK_SIGNALS = (signal.SIGUSR1, signal.SIGQUIT)
-"""Each shows what every thread is doing, also of a process whose event loop hangs."""
+"""Signals that write the stack of every thread, also while the event loop hangs."""
 _IDLE_SIGNALS = (signal.SIGUSR2,)
-"""Each does nothing, and says so."""
+"""Signals that are logged and ignored."""
 _STDERR = 2
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that stop a service: SIGHUP is none where it was ignored from the start, as by `nohup`."""
+    """Return the signals that stop a service; SIGHUP only where it was not ignored from the start, as by `nohup`."""
     by_terminal = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
     return (signal.SIGTERM, signal.SIGINT, *by_terminal)
 
 
 def prepare_signals() -> None:
-    """Keep signals from ending this process that are not meant to. Use it in the main thread, as early as can be."""
+    """Keep signals that are no order from ending this process. Call it in the main thread and first of all."""
     for number in STACK_SIGNALS:
-        # By number: whatever becomes of `sys.stderr`, and with the event loop stuck, this still writes.
+        # By descriptor: this writes whatever `sys.stderr` has become, and while the event loop is stuck.
         faulthandler.register(number, file=_STDERR, all_threads=True, chain=False)
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (*_IDLE_SIGNALS, signal.SIGALRM):
-        # Not SIG_IGN, which the programs of a handler would inherit.
+        # Not SIG_IGN, which programs that a handler starts would inherit.
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _do_nothing)
 
 
 def ignore_late_signals() -> None:
-    """Let no signal make a failure of an end that is as good as reached. For a process that starts no more others."""
+    """Ignore signals for the rest of this process, so that none turns its end into a failure.
+
+    For a process that starts no others any more: they would inherit it.
+    """
     for number in (*stop_signals(), *_IDLE_SIGNALS):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _do_nothing(_number: int, _frame: object) -> None:
-    """Outlive a signal."""
+    """Ignore a signal."""
 
 
 class StopOrders:
-    """What the first three signals mean; later ones mean nothing more."""
+    """The orders of the first three signals; later signals are none."""
 
     def __init__(self) -> None:
         self.stop = anyio.Event()
-        """Take no more work; let what runs end in its time."""
+        """Take no more work; let running work end."""
         self.hurry = anyio.Event()
-        """Cut short what still runs."""
+        """Cut running work short."""
         self.abandon = anyio.Event()
-        """Wait for nothing any more."""
+        """Leave without waiting for anything."""
 
     async def unless_stopped(self, call: Callable[[], Awaitable[T]]) -> T | None:
-        """Return what a call returns; None when the order to stop comes first, and then the call is cancelled."""
+        """Return the result of a call, or None after cancelling it when the order to stop comes first."""
         result: T | None = None
         async with anyio.create_task_group() as tasks:
 
@@ -84,7 +87,7 @@ class StopOrders:
             if received in _IDLE_SIGNALS:
                 log.info("signal ignored", signal=received.name)
             elif received is signal.SIGHUP and self.stop.is_set():
-                # One terminal that closes sends several: the shell passes it on, and the kernel sends it as well.
+                # A terminal that closes sends several: one comes from the shell, one from the kernel.
                 log.info("stopping already", signal=received.name)
             else:
                 name, order = next(orders, ("stopping already", anyio.Event()))
@@ -94,7 +97,7 @@ class StopOrders:
 
 @asynccontextmanager
 async def heed_stop_signals() -> AsyncIterator[StopOrders]:
-    """Turn signals into orders for as long as the block lasts. Use it in the main thread."""
+    """Turn signals into orders while the block lasts. Call it in the main thread."""
     orders = StopOrders()
     with anyio.open_signal_receiver(*stop_signals(), *_IDLE_SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:

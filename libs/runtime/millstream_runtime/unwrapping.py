@@ -1,4 +1,4 @@
-"""Lets a single error out of the groups that structured concurrency puts it in."""
+"""Takes a single error out of the exception groups of structured concurrency."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Raise what the block raises, a group of one error as that error. Works around `async with` blocks as well."""
+    """Raise the error of the block, and a group of one error as that error. Also for `async with` blocks inside."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -14,7 +14,7 @@ def unwrapped() -> Iterator[None]:
 
 
 def single_error(error: BaseException) -> BaseException:
-    """Return the one error that is in a group, however deep; a group of several as it is."""
+    """Return the only error of a group, at any depth; a group of several is returned as it is."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

@@ -1,7 +1,7 @@
 """Millstream: write handlers, submit jobs.
 
-`App` and its decorator are for handlers, `Client` and `SyncClient` for those who submit. Everything that
-users import is here; `millstream.handlers` has the built-in handlers.
+`App` and its decorator register handlers; `Client` and `SyncClient` submit jobs. Everything that users import is here;
+`millstream.handlers` has the built-in handlers.
 """
 
 from millstream.app import App

@@ -1,4 +1,4 @@
-"""What a handler is given beside its payload."""
+"""The context of a delivery: what a handler gets beside its payload."""
 
 import math
 import time
@@ -15,7 +15,7 @@ MAX_NOTE_CHARS = 200
 
 
 class Submitter(Protocol):
-    """Whatever can take a submission: an HTTP client, or the worker that runs the handler."""
+    """Takes submissions: an HTTP client, or the worker that runs the handler."""
 
     async def submit(self, type: str, payload: Any = None, *args: Any, **options: Any) -> Any:
         """Submit one job and return a handle on it."""
@@ -27,11 +27,11 @@ class Submitter(Protocol):
 
 
 current_submitter: ContextVar[Submitter | None] = ContextVar("current_submitter", default=None)
-"""Set by a worker around each handler, so that `.submit()` inside of one joins its trace."""
+"""Set by a worker around each handler, so that `.submit()` within the handler joins its trace."""
 
 
 class _Done:
-    """An awaitable that is already done, so that one method serves `async def` and `def` handlers."""
+    """An awaitable that is already done: one method serves `async def` and `def` handlers."""
 
     def __await__(self) -> Generator[None, None, None]:
         return
@@ -55,12 +55,12 @@ class Context:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.job_id = job_id
-        """Also the idempotency key of the job's effects elsewhere: it is the same for every attempt."""
+        """The same for every attempt, and so an idempotency key for effects in other systems."""
         self.type = job_type
         self.attempt = attempt
-        """1 for the first run that counts."""
+        """The number of this attempt, from 1. Snoozes, hand-backs and crashes do not count."""
         self.fence = fence
-        """The delivery number. A resource that remembers the highest it saw can refuse a lower one."""
+        """The number of the delivery. A resource that remembers the highest number it saw can refuse a lower one."""
         self.state = state
         """What the app's `lifespan` yielded."""
         self.tags = dict(spec.tags or {})
@@ -68,7 +68,7 @@ class Context:
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         """When the attempt times out, on the clock of `time.monotonic()`."""
         self.cancelled = False
-        """Set when the job was cancelled or its lease lost: a handler in a thread should look at it."""
+        """True once the handler has to stop. A handler in a thread should look at it."""
         self._submitter = submitter
         self._on_progress = on_progress
         self._percent = 0.0
@@ -82,11 +82,11 @@ class Context:
         return self._log
 
     def progress(self, percent: float, note: str = "") -> Awaitable[None]:
-        """Say how far the handler is, 0 to 100.
+        """Record how far the handler is, from 0 to 100 percent.
 
-        The call only notes it; the newest note travels with the next lease renewal, so it may be called as
-        often as is convenient. `await` is allowed and not needed. It never raises: a percentage that is no number
-        counts as the one before, and a note that has no text is replaced by one that says so.
+        The call does no I/O: the newest progress travels with the next lease renewal. `await` is allowed and not
+        needed. It never raises: a percentage that is no number counts as the one before, and a note without a text is
+        replaced by one that says so.
         """
         if self._on_progress is not None:
             self._percent = _percent(percent, self._percent)

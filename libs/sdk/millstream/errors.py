@@ -2,12 +2,12 @@
 
 MillstreamError
 ├── HandlerError          a handler cannot be registered as it is written
-├── NotBoundError         `.submit()` was called with no client to submit through
+├── NotBoundError         `.submit()` was called without a client to submit through
 ├── ApiError              the API refused a request; carries the problem document
 │   ├── JobNotFoundError  404
 │   ├── InvalidError      400, 413, 415, 422: the request itself is wrong
 │   ├── ConflictError     409, 412: the job is in the wrong state
-│   └── UnavailableError  429, 503, or no answer at all: try again later
+│   └── UnavailableError  429, 502, 503, 504, or no response: try again later
 ├── JobFailedError        the job that was waited for is dead, cancelled or expired
 └── WaitTimeoutError      the job did not end in time; it goes on
 """
@@ -16,7 +16,7 @@ from millstream_contracts import Job, Problem
 
 
 class MillstreamError(Exception):
-    """Anything that goes wrong in the SDK."""
+    """Base of all errors of the SDK."""
 
 
 class HandlerError(MillstreamError):
@@ -37,15 +37,15 @@ class ApiError(MillstreamError):
 
 
 class JobNotFoundError(ApiError):
-    """There is no such job, or it has been forgotten."""
+    """The job does not exist, or no longer."""
 
 
 class InvalidError(ApiError):
-    """The request is wrong, and would be wrong again."""
+    """The request is wrong; a repetition would be refused again."""
 
 
 class ConflictError(ApiError):
-    """The job's state forbids what was asked."""
+    """The state of the job forbids the action."""
 
 
 class UnavailableError(ApiError):
@@ -63,7 +63,7 @@ class JobFailedError(MillstreamError):
 
 
 class WaitTimeoutError(MillstreamError, TimeoutError):
-    """The job did not end within the time given to wait; it goes on."""
+    """The job did not end within the timeout of the wait; it goes on."""
 
 
 def describe(problem: Problem) -> str:

@@ -1,4 +1,4 @@
-"""Learns where supervised services listen, from what they log: each takes a free port and says which."""
+"""Reads from the logs of supervised services where they listen: each takes a free port and announces it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from millstream_runtime import Announcement, read_announcement
 
 
 class Addresses:
-    """Waits until each of some processes has said where its health routes are."""
+    """Waits until each process has announced the address of its health routes."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._missing = dict.fromkeys(names)
@@ -17,7 +17,7 @@ class Addresses:
         self._is_complete = anyio.Event()
 
     def hear(self, name: str, line: str) -> None:
-        """Take note of a line of a process, if it says that; the last one counts."""
+        """Record the address in a line of a process, if there is one; the last one counts."""
         if found := read_announcement(line):
             self._found[name] = found
             self._missing.pop(name, None)

@@ -1,4 +1,4 @@
-"""Finds the apps that a worker runs, and fills the built-in one with its settings."""
+"""Loads the apps of a worker, and gives the built-in app its settings."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from millstream_workers.settings import BUILTIN, WorkerSettings
 
 
 def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App:
-    """Return one app with the handlers of all; those built in when none is named.
+    """Return one app with the handlers of all; without names, the built-in app.
 
     Raises: AppLoadError, HandlerError.
     """
@@ -20,13 +20,13 @@ def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App:
 def _builtin(settings: WorkerSettings) -> App:
     app = builtin_app(handler_settings(settings))
     if settings.smtp_host is None:
-        # Without a server the handler could only fail: another worker may have one.
+        # Without a mail server the handler can only fail; another worker may have one.
         del app.handlers["email.send"]
     return app
 
 
 def handler_settings(settings: WorkerSettings) -> HandlerSettings:
-    """Return what the built-in handlers are told."""
+    """Return the settings of the built-in handlers."""
     reports = ReportSettings(folder=str(settings.reports_folder))
     if settings.smtp_host is None:
         return HandlerSettings(reports=reports)

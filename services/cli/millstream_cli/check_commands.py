@@ -73,15 +73,15 @@ def _tell(found: Topology, objections: Sequence[str], advice: Sequence[str]) -> 
 
 
 async def _examine(settings: RedisSettings, service: str | None) -> tuple[Topology, list[str], list[str]]:
-    """Return what there is, which rights must be granted, and which could be."""
+    """Return the servers, the rights that must be granted, and the rights that could be."""
     async with open_broker(settings.redis, namespace=settings.namespace, patience_s=0.5) as broker:
-        # The user of a service need not be able to read the configuration.
+        # The Redis user of a service may lack the right to read the configuration.
         found = await broker.probe(thorough=service is None)
         try:
             rights = await broker.try_rights(NEEDS[service] if service else ANY_SERVICE, found, thorough=True)
         except StoreUnavailableError as error:
             if not any(server.unseen for server in found.servers):
                 raise
-            # Which server that is stands beside it.
+            # The report names the server that was not seen.
             return found, [f"what jobs need could not be tried: {error}"], []
     return found, [line for line in (rights.objection, rights.warning) if line], rights.advice

@@ -1,4 +1,4 @@
-"""One supervised process: started under the parent guard, its output passed on line by line."""
+"""One supervised process. It starts under the parent guard, and its output is forwarded line by line."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -25,23 +25,23 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     env: Mapping[str, str] | None = None
     """The whole environment; None is that of the supervisor."""
     stage: int = 0
-    """Children of the lowest stage are stopped first, together; the next stage once those have ended."""
+    """Children of the lowest stage stop first, together; the next stage stops after they have ended."""
     restarts: int = 5
-    """How often in a row it is started again when it ends unasked; 0 reports its first end."""
+    """How often in a row it is restarted when it ends without an order; with 0 its first end is an error."""
 
 
 class Child:
-    """A spec and the process that runs for it at the moment."""
+    """A spec and its current process."""
 
     def __init__(self, spec: ChildSpec, sink: Sink) -> None:
         self.spec = spec
         self.starts = 0
         self.leaving = anyio.Event()
-        """It is to end, and not to be started again."""
+        """Set when it is to end and not to be restarted."""
         self.gone = anyio.Event()
-        """It has ended for good."""
+        """Set when it has ended for good."""
         self.next_start = anyio.Event()
-        """Replaced at each start, after it was set."""
+        """Set at the next start; each start has an event of its own."""
         self._sink = sink
         self._process: Process | None = None
 
@@ -51,7 +51,7 @@ class Child:
         return self._process.pid if self._process else None
 
     async def run(self) -> int:
-        """Start it and return its exit code once it has ended; minus the signal's number if that ended it."""
+        """Run it to its end. Return its exit code, or minus the number of the signal that ended it."""
         process = await anyio.open_process(
             guarded(self.spec.argv), stdin=PIPE, stdout=PIPE, stderr=STDOUT, env=self.spec.env
         )
@@ -64,18 +64,18 @@ class Child:
         return await process.wait()
 
     def leave(self) -> None:
-        """Ask it to end, and not to come back. Idempotent: it gets one SIGTERM, however often it is asked."""
+        """End it without a restart. Idempotent: it gets one SIGTERM."""
         if not self.leaving.is_set():
             self.leaving.set()
             self._signal(signal.SIGTERM)
 
     def hurry(self) -> None:
-        """Ask it once more to end, if it was asked already."""
+        """Send a second SIGTERM, if it was told to end before."""
         if self.leaving.is_set():
             self._signal(signal.SIGTERM)
 
     def show_stacks(self) -> None:
-        """Have it show what its threads are doing."""
+        """Make it write the stacks of its threads."""
         self._signal(signal.SIGUSR1)
 
     def kill(self) -> None:
@@ -85,7 +85,7 @@ class Child:
     def _announce(self, process: Process) -> None:
         self._process = process
         self.starts += 1
-        if self.leaving.is_set():  # asked while the process was being made
+        if self.leaving.is_set():  # told while the process was being started
             self._signal(signal.SIGTERM)
         self.next_start.set()
         self.next_start = anyio.Event()
@@ -100,7 +100,7 @@ class Child:
             if process.stdout:
                 tasks.start_soon(self._pass_on, process.stdout, silent)
             await process.wait()
-            # A process of its own that it left behind may hold the output open for ever.
+            # A process that it started and left behind may keep the output open for ever.
             with anyio.move_on_after(_LAST_WORDS_S):
                 await silent.wait()
             tasks.cancel_scope.cancel()

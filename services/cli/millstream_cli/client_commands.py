@@ -20,7 +20,7 @@ url_option = click.option("--url", help="Address of the HTTP API; else MILLSTREA
 
 
 def chosen_letters(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what the commands that act on dead letters have in common."""
+    """Add the arguments and options that all commands on dead letters share."""
     for decorate in (
         client_errors,
         json_option,
@@ -34,7 +34,7 @@ def chosen_letters(command: Callable[..., None]) -> Callable[..., None]:
 
 
 RETRY_FOR_S = 3.0
-"""A person who waits at a terminal rather hears soon that nobody answers."""
+"""Short, because a person at a terminal wants to know soon that the API does not answer."""
 
 
 def connect(url: str | None) -> SyncClient:
@@ -169,7 +169,7 @@ def queues(*, url: str | None, as_json: bool) -> None:
 
 
 def _refuse_options(context: click.Context) -> None:
-    """Options before a subcommand would be dropped silently: refuse them."""
+    """Refuse options before a subcommand, which would be ignored silently."""
     given = [
         name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md out of the settings themselves: `make docs`."""
+"""Writes docs/configuration.md from the settings: `make docs`."""
 
 from millstream_cli.settings import ClientSettings, HistorySettings
 from millstream_dispatcher.settings import DispatcherSettings

@@ -1,7 +1,7 @@
-"""The embedded Redis: a server of our own on 127.0.0.1, for `up`, `demo` and tests.
+"""The embedded Redis: a server on 127.0.0.1 for `up`, `demo` and tests.
 
-It keeps its data in a folder, so that a next start goes on where this one ended, and it ends with the process
-that started it, even when that is killed.
+It keeps its data in a folder, so the next start continues where this one ended. It ends with the process that
+started it, even when that is killed.
 """
 
 import socket
@@ -72,7 +72,7 @@ class EmbeddedRedis:
 
     @property
     def returncode(self) -> int | None:
-        """Return how the server ended, or None while it runs."""
+        """Return the exit code of the server, or None while it runs."""
         return self._process.poll()
 
     def close(self) -> None:
@@ -88,12 +88,13 @@ class EmbeddedRedis:
         self.close()
 
 
-def pick_port() -> int:
-    """Return a port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free at this moment. Another process may take one before it is used."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def start_embedded_redis(
@@ -101,7 +102,7 @@ def start_embedded_redis(
     port: int | None = None,
     *,
     binary: RedisBinary | None = None,
-    pick_port: Callable[[], int] = pick_port,
+    pick_port: Callable[[], int] = lambda: free_ports(1)[0],
 ) -> EmbeddedRedis:
     """Start a server on this data folder and return once it answers, its data loaded.
 
@@ -113,7 +114,7 @@ def start_embedded_redis(
     chosen = binary or find_redis()
     try:
         folder = folder.resolve()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # payloads are nobody else's business
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # payloads are private to the user
         with lock_folder(folder) as lock:
             if port is None:
                 return _start_on_free_port(chosen, folder, pick_port, lock)
@@ -123,7 +124,7 @@ def start_embedded_redis(
 
 
 def _start_on_free_port(binary: RedisBinary, folder: Path, pick: Callable[[], int], lock: int) -> EmbeddedRedis:
-    # Port 0 means "do not listen" to Redis, so a free one is picked here, and may be taken before Redis has it.
+    # For Redis, port 0 means "do not listen". So a free port is picked here, and another process may take it first.
     for _ in range(_PORT_TRIES - 1):
         with suppress(PortInUseError):
             return _start(binary, folder, pick(), lock)
@@ -160,7 +161,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path, 
         answer = _ask(port, process.pid)
         if answer is _Answer.READY:
             return
-        if answer is _Answer.LOADING:  # takes as long as there is data
+        if answer is _Answer.LOADING:  # loading takes time in proportion to the data
             deadline = time.monotonic() + _START_S
         elif time.monotonic() > deadline:
             raise RedisStartError(f"Redis does not answer on port {port}; {_log_end(log, log_start)}")
@@ -172,8 +173,8 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path, 
 
 
 def _ask(port: int, pid: int) -> _Answer:
-    # Asked by a plain socket: only `millstream_streams` speaks Redis, and it connects to what is ready. The pid
-    # tells our server from a stranger on the same port.
+    # A plain socket, because only `millstream_streams` speaks Redis, and it connects to servers that are ready. The
+    # pid tells this server from another one on the same port.
     try:
         with socket.create_connection((HOST, port), timeout=1.0) as connection:
             connection.sendall(b"INFO server\r\nPING\r\n")
@@ -181,7 +182,7 @@ def _ask(port: int, pid: int) -> _Answer:
                 head = replies.readline()
                 info = replies.read(int(head[1:]) + 2) if head.startswith(b"$") else b""
                 pong = replies.readline()
-    except (OSError, ValueError):  # nobody there yet, or no Redis
+    except (OSError, ValueError):  # nothing listens yet, or it is no Redis
         return _Answer.NONE
     if f"process_id:{pid}\r\n".encode() not in info:
         return _Answer.NONE

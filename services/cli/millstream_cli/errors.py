@@ -15,7 +15,7 @@ from typing import ClassVar
 
 
 class CliError(Exception):
-    """Anything that ends a command."""
+    """Base of the errors that end a command."""
 
     exit_code: ClassVar[int] = 1
 

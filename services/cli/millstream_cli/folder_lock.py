@@ -16,10 +16,10 @@ _WAIT_S = 2.0
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[int]:
-    """Hold the folder for the block. Yields: the descriptor of the lock, to pass on to the server.
+    """Lock the folder while the block lasts. Yields: the descriptor of the lock, which the server inherits.
 
-    The lock lasts for as long as any process has the descriptor. So the server holds it until it has ended,
-    even when the process that started it was killed before.
+    The lock lasts while any process has the descriptor. So the server holds it until it has ended, even when the
+    process that started it was killed before.
 
     Raises: FolderInUseError, naming the process that holds it.
     """
@@ -32,13 +32,13 @@ def lock_folder(folder: Path) -> Iterator[int]:
 
 
 def write_holder(descriptor: int, pid: int) -> None:
-    """Write down who holds the lock, for the message to others."""
+    """Record the holder of the lock, for the error message of other processes."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(pid).encode(), 0)
 
 
 def _lock(descriptor: int, folder: Path) -> None:
-    # A server whose parent was killed takes a moment to end, and its successor may well start in it.
+    # A server whose parent was killed takes a moment to end, and its successor may start within that moment.
     deadline = time.monotonic() + _WAIT_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The command that looks after the history database."""
+"""The command that migrates the history database."""
 
 import os
 
@@ -42,7 +42,7 @@ def migrate(*, wait_s: float, as_json: bool) -> None:
 
 
 async def _migrate_within(url: str, wait_s: float) -> Schema:
-    """Migrate as soon as the database answers. Raises: HistoryUnavailableError, when it does not in this time."""
+    """Migrate as soon as the database answers. Raises: HistoryUnavailableError, when it does not within this time."""
     give_up_at = anyio.current_time() + wait_s
     said = ""
     while True:

@@ -1,4 +1,4 @@
-"""Prints what several processes say into one stream, each line headed by its speaker's name."""
+"""Prints the output of several processes into one stream, each line after the name of its process."""
 
 from collections.abc import Sequence
 from typing import TextIO
@@ -17,7 +17,7 @@ class LinePrinter:
         self._colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
 
     def __call__(self, name: str, line: str) -> None:
-        """Print one line. Raises: BrokenPipeError, when nobody reads any more."""
+        """Print one line. Raises: BrokenPipeError, when the reader has left."""
         head = f"{name:<{self._width}} |"
         if self._coloured:
             head = f"{self._colours.get(name, '')}{head}{_RESET}"

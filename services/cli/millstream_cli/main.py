@@ -1,26 +1,57 @@
-"""`millstream ...`: the entry point of everything."""
+"""`millstream ...`: the entry point of everything.
+
+A command's module is imported when the command is run: a process that serves one thing does not import the others.
+"""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import cast
 
 import click
 
-from millstream_cli.check_commands import check, doctor
-from millstream_cli.client_commands import dead, job, queues, submit
-from millstream_cli.demo.command import demo
-from millstream_cli.history_commands import migrate
-from millstream_cli.service_commands import dispatcher, ingest, reaper, worker
-from millstream_cli.up import up
+MODULES = {
+    "up": "millstream_cli.up",
+    "demo": "millstream_cli.demo.command",
+    "ingest": "millstream_cli.serving.ingest",
+    "dispatcher": "millstream_cli.serving.dispatcher",
+    "worker": "millstream_cli.serving.worker",
+    "reaper": "millstream_cli.serving.reaper",
+    "submit": "millstream_cli.client_commands",
+    "job": "millstream_cli.client_commands",
+    "dead": "millstream_cli.client_commands",
+    "queues": "millstream_cli.client_commands",
+    "doctor": "millstream_cli.check_commands",
+    "check": "millstream_cli.check_commands",
+    "migrate": "millstream_cli.history_commands",
+}
+"""By the name of a command, the module that has it."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(Mapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = getattr(import_module(MODULES[name]), name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+# click only reads it.
+@click.group(
+    commands=cast("MutableMapping[str, click.Command]", Commands()),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="millstream")
 def main() -> None:
     """Millstream: a job scheduler on Redis Streams.
 
     `up` runs everything here; `demo` shows it at work. Services read their settings from MILLSTREAM_* variables.
     """
-
-
-for command in (up, demo, ingest, dispatcher, worker, reaper, submit, job, dead, queues, doctor, check, migrate):
-    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Print rows under a heading; `empty` says what it means that there are none. Numbers stand to the right."""
+    """Print rows under a heading, numbers aligned to the right; without rows, print `empty`."""
     if not rows:
         click.echo(empty)
         return
@@ -35,7 +35,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         is_number = all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        # As Text: what users wrote may hold brackets, which rich would read as markup.
+        # As Text: rich would read brackets in the text of users as markup.
         table.add_row(*(Text(_cell(value)) for value in row))
     Console().print(table)
 

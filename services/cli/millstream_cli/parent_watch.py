@@ -1,4 +1,4 @@
-"""Runs a command that ends when its starter does, even when the starter is killed with SIGKILL.
+"""Runs a command that ends with its starter, even when SIGKILL ends the starter.
 
 The starter holds the write end of the command's standard input. The kernel closes it when the starter dies,
 however it dies; a forked guard sees that and ends the command with all of its processes.
@@ -23,7 +23,7 @@ GRACE_S = 5.0
 
 _POLL_S = 1.0
 _MAX_FD = 65_536
-# It lives in the group of the command, to which people send signals.
+# The guard is in the process group of the command, and people send signals to the group.
 _NOT_FOR_THE_GUARD = (
     *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
@@ -38,7 +38,7 @@ def guarded(argv: Sequence[str]) -> list[str]:
     starter alone), with an empty standard input. What it leaves behind when it
     ends is killed, as soon as the starter has collected its exit code.
     """
-    # By path and without site-packages: it starts in 10 ms, and in any environment.
+    # By path and without site-packages: so the guard starts in 10 ms, in any environment.
     return [sys.executable, "-I", "-S", __file__, *argv]
 
 
@@ -48,10 +48,10 @@ def main() -> None:
     os.setsid()
     _fork_guard(os.getpid())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    # The interpreter ignores these, and what is ignored stays so across exec.
+    # The interpreter ignores these, and ignored signals stay ignored across exec.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    # A service that is asked for its stacks while it starts shows none, and is not ended by it.
+    # SIGUSR1 asks for stacks. It must not end a service that still starts.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         os.execvp(command[0], command)  # noqa: S606
@@ -65,7 +65,7 @@ def _fork_guard(command_pid: int) -> None:
     if middle:
         os.waitpid(middle, 0)
         return
-    # Forked twice, so that the command has no child that it never started: `wait()` would find it.
+    # Forked twice: else the command would have a child that it never started, and its `wait()` would find it.
     if os.fork():
         os._exit(0)
     _guard(command_pid)
@@ -80,12 +80,12 @@ def _guard(command_pid: int) -> None:
         if starter_is_gone:
             _end(command_pid)
             break
-    # The group has the guard in it: this ends the guard as well.
+    # The guard is a member of the group: this ends the guard as well.
     os.killpg(command_pid, signal.SIGKILL)
 
 
 def _let_go_of_files() -> None:
-    # The command's locks, sockets and output must not seem open for as long as the guard lives.
+    # The locks, sockets and output of the command must not stay open while the guard lives.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)

@@ -18,7 +18,7 @@ async def wait_until_ready(urls: Sequence[str], *, timeout_s: float) -> None:
     Raises: NotReadyError, with the last answer of those that did not.
     """
     pending = dict.fromkeys(urls, "not asked yet")
-    # Never through a proxy that the environment names: these are our own services.
+    # Without the proxies of the environment: the services are on this machine.
     async with httpx2.AsyncClient(trust_env=False, timeout=_ANSWER_S) as client:
         with anyio.move_on_after(timeout_s):
             async with anyio.create_task_group() as tasks:

@@ -1,6 +1,6 @@
-"""Reads the settings of a service or a command from the environment; no other package looks at it.
+"""Reads the settings of a service or a command from the environment, which no other package reads.
 
-One environment may serve all services: a variable that any of them knows is known to all.
+One environment may serve all services: a service ignores the variables of the others.
 """
 
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from millstream_workers.settings import WorkerSettings
 
 
 class HistorySettings(Settings, frozen=True, kw_only=True):
-    """What `migrate` needs."""
+    """Settings of `migrate`."""
 
     history_url: HistoryUrl | None = None
-    """As for the dispatcher."""
+    """The database to migrate, as for the dispatcher."""
 
 
 class ClientSettings(Settings, frozen=True, kw_only=True):
     """Settings of the commands that talk to the HTTP API."""
 
     url: Url = "http://127.0.0.1:8080"
-    """Where ingest is."""
+    """The address of ingest."""
 
 
 ALL_SETTINGS: tuple[type[Settings], ...] = (
@@ -41,7 +41,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def load(kind: type[S], environ: Mapping[str, str], **options: object) -> S:
-    """Return a service's settings from `MILLSTREAM_*`; `options` of the command line win, unless None.
+    """Return the settings of a service from `MILLSTREAM_*`; `options` of the command line win, unless None.
 
     Raises: SettingsError, with a line for everything that is wrong.
     """

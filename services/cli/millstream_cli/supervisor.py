@@ -27,14 +27,14 @@ _IDLE_SIGNALS = (signal.SIGUSR2, signal.SIGALRM)
 _FIRST_BACKOFF_S = 0.25
 _MAX_BACKOFF_S = 30.0
 _HEALTHY_AFTER_S = 30.0
-"""A child that was up for this long counts as having started well: its earlier ends are forgotten."""
+"""A child that ran for this long started well: its earlier ends no longer count."""
 
 
 @asynccontextmanager
 async def supervise(
     specs: Sequence[ChildSpec], sink: Sink, *, grace_s: float = 30.0, overhear: Sink | None = None
 ) -> AsyncIterator["Supervisor"]:
-    """Run the children for as long as the block lasts; then stop them, stage by stage.
+    """Run the children while the block lasts; then stop them, stage by stage.
 
     The first SIGTERM, SIGINT or SIGHUP cancels the block, without an error, and so does a child that cannot be kept
     running. A second signal reaches the children as a second SIGTERM, by which workers hand back at once what still
@@ -70,7 +70,7 @@ class Supervisor:
         """The block of `supervise`; cancelling it stops the children."""
         self.failure: ChildEndedError | None = None
         self.signals: list[signal.Signals] = []
-        """Those to stop, in order."""
+        """Stop signals so far, in order."""
         self.children = {spec.name: Child(spec, self._hear) for spec in specs}
         self._overhear = overhear
         self._sink: Sink | None = sink
@@ -91,7 +91,7 @@ class Supervisor:
         await wait_until_ready(urls, timeout_s=timeout_s)
 
     async def kill(self, name: str, *, restart: bool = True) -> int | None:
-        """Send a child SIGKILL and wait until it runs again, or for ever gone without `restart`.
+        """Send a child SIGKILL and wait until it runs again; without `restart`, until it has ended for good.
 
         Returns the new process id, None without `restart`. Raises: KeyError.
         """
@@ -122,7 +122,7 @@ class Supervisor:
                         child.show_stacks()
                 elif number in _IDLE_SIGNALS:
                     self._show(SPEAKER, f"{number.name} is ignored")
-                # A terminal that closes sends several, which are no more than the first.
+                # A terminal that closes sends several SIGHUP; only the first counts.
                 elif number is not signal.SIGHUP or not self.signals:
                     self._heed_order(number)
 
@@ -138,7 +138,7 @@ class Supervisor:
                 self._kill_all()
 
     async def keep(self, child: Child) -> None:
-        """Run a child, again and again, until it is asked to leave. `supervise` runs this."""
+        """Run a child, and restart it, until it is told to leave. `supervise` runs this."""
         # Shielded: children end in the order of `stop`, never all at once by a cancellation.
         with anyio.CancelScope(shield=True):
             try:
@@ -200,12 +200,12 @@ class Supervisor:
             return
         try:
             self._sink(name, line)
-        except BrokenPipeError:  # `millstream up | head`: nobody listens, so nobody wants it to run on
+        except BrokenPipeError:  # the reader has left, as in `millstream up | head`
             self._sink = None
             self.block.cancel()
         except OSError as error:
-            # A terminal that is closed stays so; it may have told us to stop, or was told to leave us alone. A disk
-            # that is full takes the next line, perhaps.
+            # A closed terminal stays closed, and is no order to stop: that is what SIGHUP is for. A full disk may take
+            # the next line.
             self._sink = None if error.errno == errno.EIO else self._sink
 
 
@@ -220,7 +220,7 @@ async def _all_gone(children: Iterable[Child]) -> None:
 
 @contextmanager
 def _single_error() -> Iterator[None]:
-    # A task group wraps what the block raised; whoever wrote the block expects the error itself.
+    # A task group wraps the error of the block; callers expect the error itself.
     try:
         yield
     except BaseExceptionGroup as group:

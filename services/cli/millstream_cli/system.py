@@ -1,6 +1,6 @@
-"""The whole system on one machine: which processes, with which environment, ready when they say so.
+"""Runs the whole system on one machine, for `up` and `demo`: its processes, their environment, their readiness.
 
-`up` and `demo` differ in what they do with it, not in how it runs.
+Both commands run it alike; they differ in what they do with it.
 """
 
 import socket
@@ -28,39 +28,40 @@ STOP_GRACE_S = 30.0
 _OURS = {"host", "port", "admin_port", "processes"}
 """Settings that this module decides."""
 _OF_REDIS = {field.name for field in msgspec.structs.fields(RedisSettings)} - {"namespace"}
-"""And those that it decides where it starts the Redis: what is meant for another would keep services out of it."""
+"""Settings that it decides too when it starts the Redis. The user's own are for another Redis, and the embedded one
+would refuse them."""
 
 
 class SystemPlan(Struct, frozen=True, kw_only=True):
-    """What to run."""
+    """The processes to run."""
 
     folder: Path
     """Where the embedded Redis keeps its data."""
     redis: RedisAddress | None = None
-    """A Redis that is there already, as `environ` names it; None starts the embedded one."""
+    """An existing Redis, as `environ` names it; None starts the embedded one."""
     port: int = 8080
-    """Of the HTTP API; 0 takes a free one."""
+    """The port of the HTTP API; 0 takes a free one."""
     workers: int = 2
     apps: tuple[str, ...] = ()
     environ: Mapping[str, str]
-    """The environment of all services; what this module decides for them is taken out of it."""
+    """The environment of all services. Variables that this module decides are removed."""
 
 
 class RunningSystem(Struct, frozen=True):
-    """What runs, and where."""
+    """A running system and its addresses."""
 
     supervisor: Supervisor
     url: str
-    """Of the HTTP API."""
+    """The address of the HTTP API."""
     redis_url: str
-    """Without credentials."""
+    """The address of Redis, without credentials."""
     admin_urls: Mapping[str, str]
-    """Of the health and metrics routes, by process."""
+    """The addresses of the health and metrics routes, by process."""
 
 
 @asynccontextmanager
 async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSystem]:
-    """Run the system for as long as the block lasts; it begins when every service is ready.
+    """Run the system while the block lasts. The block begins when every service is ready.
 
     Raises: PortInUseError, NoRedisError, RedisStartError, ChildEndedError, NotReadyError.
     """
@@ -77,7 +78,7 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
         async with supervise(specs, sink, grace_s=STOP_GRACE_S, overhear=addresses.hear) as supervisor:
             found = await addresses.wait(within_s=READY_WITHIN_S)
             for name, address in found.items():
-                # One that is started again comes back where it was: people and scrapers know that address.
+                # A restarted process takes the same port again: people and scrapers know it.
                 supervisor.set_variable(name, _port_variable(name), str(address.port))
             urls = {name: address.url for name, address in found.items()}
             await supervisor.wait_ready(*(f"{url}/readyz" for url in urls.values()), timeout_s=READY_WITHIN_S)
@@ -86,7 +87,7 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
 
 
 def _environ(environ: Mapping[str, str], embedded: EmbeddedRedis | None) -> dict[str, str]:
-    """Return what all services share of their environment."""
+    """Return the environment that all services share."""
     fields = _OURS | _OF_REDIS if embedded else _OURS
     decided = {variable for field in fields for variable in variables_of(field)}
     kept = {variable: value for variable, value in environ.items() if variable not in decided}
@@ -96,32 +97,23 @@ def _environ(environ: Mapping[str, str], embedded: EmbeddedRedis | None) -> dict
 def _spec(name: str, plan: SystemPlan, environ: Mapping[str, str]) -> ChildSpec:
     command = name.partition("-")[0]
     options = plan.apps if command == "worker" else ()
-    # A port that is looked for here might be another's by the time the service takes it.
+    # With port 0 the service takes a free port itself: one found here could be taken by another process meanwhile.
     env = {**environ, _port_variable(name): str(plan.port) if command == "ingest" else "0"}
-    # Workers go first: what they finish while they drain still needs the others.
+    # Workers stop first: the jobs that they finish while they drain still need the other services.
     stage = 0 if command == "worker" else 1
     argv = (sys.executable, "-P", "-m", "millstream_cli.main", command, *options)
     return ChildSpec(name=name, argv=argv, env=env, stage=stage)
 
 
 def _port_variable(name: str) -> str:
-    """Return what sets the port on which a process has its health routes."""
+    """Return the variable that sets the port of a process's health routes."""
     return "MILLSTREAM_PORT" if name == "ingest" else "MILLSTREAM_ADMIN_PORT"
 
 
 def _check_port(port: int) -> None:
-    """Refuse a port that is taken: whoever listens there would pass for our own ingest. Raises: PortInUseError."""
+    """Refuse a port that is taken: the process that listens there would pass for ingest. Raises: PortInUseError."""
     try:
         with socket.create_server((HOST, port)):
             pass
     except OSError as error:
         raise PortInUseError(port) from error
-
-
-def free_ports(count: int) -> list[int]:
-    """Return so many ports that are free at this moment."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]

@@ -38,7 +38,9 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
     """
     settings = load(IngestSettings, os.environ, port=port)
     worker_settings = load(WorkerSettings, os.environ, apps=apps or None)
-    load_apps(worker_settings.apps, worker_settings)  # here, so that a mistake is one line and not six starts
+    load_apps(
+        worker_settings.apps, worker_settings
+    )  # loaded here first: a mistake is one line, and not the failure of six processes
     plan = SystemPlan(
         folder=data / "redis",
         redis=settings.redis if _names_redis(os.environ) else None,
@@ -55,7 +57,7 @@ def _names_redis(environ: Mapping[str, str]) -> bool:
 
 
 async def _look_at(redis: RedisAddress, namespace: str) -> None:
-    """Say at once what is wrong with a Redis, before six processes do. Raises: StoreError, unless it is just away."""
+    """Check Redis once, before six processes report the same error. Raises: StoreError, unless Redis is only away."""
     try:
         async with open_broker(redis, namespace=namespace, patience_s=0.0) as broker:
             found = await broker.require_suitable()

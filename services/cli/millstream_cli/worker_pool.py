@@ -15,7 +15,7 @@ LONGER_THAN_GRACE_S = 5.0
 
 
 async def run_worker_pool(settings: WorkerSettings) -> None:
-    """Run the processes until told to stop; one that ends is started again. Raises: ChildEndedError."""
+    """Run the processes until the order to stop, and restart those that end. Raises: ChildEndedError."""
     specs = pool_specs(settings, os.environ)
     printer = LinePrinter(sys.stderr, [spec.name for spec in specs])
     async with supervise(specs, printer, grace_s=settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S):
@@ -23,7 +23,7 @@ async def run_worker_pool(settings: WorkerSettings) -> None:
 
 
 def pool_specs(settings: WorkerSettings, environ: Mapping[str, str]) -> list[ChildSpec]:
-    """Return the processes of a pool: each reads the settings of the pool, but for its number and its admin port."""
+    """Return the processes of a pool: each reads the settings of the pool, except `processes` and `admin_port`."""
     return [_spec(settings, environ, index) for index in range(settings.processes)]
 
 

@@ -1,4 +1,4 @@
-"""What can be set of a dispatcher."""
+"""Settings of a dispatcher."""
 
 from typing import Annotated
 
@@ -13,11 +13,11 @@ class DispatcherSettings(ServiceSettings, frozen=True, kw_only=True):
     """Settings of the dispatcher."""
 
     release_every_s: Interval = 5.0
-    """Longest time between two looks at a queue for jobs that are due: how late a job may start when the hint of it was
-    lost."""
+    """How often each queue is checked for due jobs. A job starts late by this much at most when its hint was lost."""
     expire_every_s: Interval = 5.0
-    """The same for jobs that expire, of which there are no hints: how late they may be shown as expired."""
+    """How often each queue is checked for expired jobs. A job is shown as expired late by this much at most."""
     gauges_every_s: Interval = 5.0
     """How often the depth and age of the queues are measured."""
     history_url: HistoryUrl | None = None
-    """The PostgreSQL that remembers every job; unset: nothing does. Better given as a file, for it holds a password."""
+    """The PostgreSQL that keeps the history of all jobs. Unset: there is no history. Better given as a file, because it
+    holds a password."""

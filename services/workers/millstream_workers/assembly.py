@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from millstream import App
-from millstream.handler import Handler
+from millstream.app import Handler
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from millstream.handler import Handler
+from millstream.app import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import Registry, Start, StoreError

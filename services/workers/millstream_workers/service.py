@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from millstream import App, Discard, Snooze
-from millstream.handler import Handler
+from millstream.app import Handler
 from millstream_contracts import JobType, did_you_mean
 from millstream_runtime import Service, run_service, suitable_redis
 from millstream_streams import NEEDS

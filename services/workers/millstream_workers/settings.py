@@ -1,4 +1,4 @@
-"""What can be set of a worker."""
+"""Settings of a worker."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,44 +29,44 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     """Settings of a worker."""
 
     apps: tuple[AppPath, ...] = ()
-    """The apps whose handlers it runs, each `module:name`; the built-in handlers alone when empty."""
+    """The apps whose handlers the worker runs, each `module:name`. Empty: the built-in handlers."""
     types: tuple[TypeGlob, ...] = ()
-    """The job types it takes; all that its apps handle when empty."""
+    """The job types that the worker takes. Empty: all that its apps handle."""
     concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 100
-    """How many jobs one process runs at a time."""
+    """The number of jobs that one process runs at a time."""
     code_version: str = ""
-    """Release of the apps, shown in `/v1/types`; it tells two releases apart that describe a type in the same way."""
+    """The release of the apps, shown in `/v1/types`. Unset: two releases that describe a type alike count as one."""
     processes: Annotated[int, Meta(ge=1, le=256)] = 1
-    """How many processes of the worker to run."""
+    """The number of processes."""
     renew_every_s: Annotated[float, Meta(ge=0.1, le=HOUR_S)] = 2.0
-    """How often leases are renewed; at most half of `lease_s`, so that one lost renewal costs nothing. Also how late a
-    handler may learn of its cancellation when the hint of it was lost."""
+    """How often leases are renewed; at most half of `lease_s`, so that a lost renewal costs nothing. A handler
+    learns of its cancellation late by this much at most when the hint was lost."""
     beat_every_s: Annotated[float, Meta(ge=0.5, le=10.0)] = 5.0
-    """How often a worker says that it lives, and which types it handles."""
+    """How often the worker sends its heartbeat and the types that it handles."""
     stalled_loop_s: Annotated[float, Meta(ge=1.0, le=HOUR_S)] = 60.0
-    """How long a handler may block the event loop before the worker is taken for dead: no lease is renewed, `/livez`
+    """How long a handler may block the event loop before the worker counts as dead: it renews no lease, and `/livez`
     fails."""
     unknown_types: UnknownTypes = "refuse"
-    """As for `ingest`, of the jobs that handlers submit."""
+    """As for `ingest`, for the jobs that handlers submit."""
     grace_s: Annotated[float, Meta(ge=0.0, le=HOUR_S)] = 20.0
-    """From SIGTERM until jobs that still run are stopped and handed back. Kubernetes kills after 30 s by default, and
-    `cleanup_s` comes on top."""
+    """How long running jobs may go on after SIGTERM before they are stopped and handed back. `cleanup_s` comes on top;
+    Kubernetes kills after 30 s by default."""
     cleanup_s: Annotated[float, Meta(ge=0.0, le=HOUR_S)] = 5.0
-    """How long a handler that is stopped may clean up, before it is cancelled for good."""
+    """How long a stopped handler may clean up before it is cancelled for good."""
     priority: PriorityRule = "70/20/10"
-    """`strict`, or how often each of high/normal/low is asked first."""
+    """The order of priorities: `strict`, or the weights by which high, normal and low are claimed first."""
     smtp_host: str | None = None
-    """The mail server of `email.send`; unset: this worker does not take mails."""
+    """The mail server of `email.send`. Unset: this worker does not take that type."""
     smtp_port: Port = 587
-    """Its port."""
+    """The port of the mail server."""
     smtp_tls: SmtpTls = "starttls"
-    """How the connection to it is encrypted."""
+    """The encryption of the connection to the mail server."""
     smtp_username: str | None = None
-    """The account to send from, if the server wants one."""
+    """The account at the mail server, if it wants one."""
     smtp_password: Secret | None = None
-    """Its password; better given as a file."""
+    """The password of this account; better given as a file."""
     reports_folder: Path = Path("reports")
-    """Where `report.generate` puts its files."""
+    """The folder in which `report.generate` puts its files."""
 
     @property
     def weights(self) -> tuple[int, int, int] | None:
@@ -78,7 +78,7 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
 
     @property
     def app_refs(self) -> tuple[str, ...]:
-        """Return the apps that a handler process loads: the built-in one gets its settings here, and stays here."""
+        """Return the apps that a handler process loads. The built-in app is none: its settings are only here."""
         return tuple(ref for ref in self.apps if ref != BUILTIN)
 
     def __post_init__(self) -> None:

@@ -1,5 +1,7 @@
 """The trace of a submission: request, then producer, whose context the job carries."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from ingest.serving import DOORS, problem, running_ingest
@@ -32,7 +34,7 @@ async def ingest(broker, config, exporter, request):
     provider.shutdown()
 
 
-def spans(exporter) -> dict[str, object]:
+def spans(exporter) -> dict[str, Any]:
     """Return the finished spans by name."""
     return {span.name: span for span in exporter.get_finished_spans()}
 

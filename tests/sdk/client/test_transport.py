@@ -78,7 +78,7 @@ SURELY_NOT_SENT = {httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeou
 MISTAKES = {httpx2.LocalProtocolError, httpx2.UnsupportedProtocol}
 
 
-@pytest.mark.parametrize("error", sorted(all_errors(httpx2.RequestError), key=lambda error: error.__name__))
+@pytest.mark.parametrize("error", sorted(all_errors(httpx2.RequestError), key=str))
 async def test_only_a_request_that_was_surely_not_sent_counts_as_not_done(
     is_sync: bool, error: type[httpx2.RequestError]
 ) -> None:

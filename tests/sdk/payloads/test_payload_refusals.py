@@ -122,7 +122,7 @@ def text(pattern: str) -> Any:
     ],
 )
 def test_type_that_cannot_be_checked_is_refused_in_one_line(annotation: Any, message: str) -> None:
-    """What can never arrive, or not be checked in every language, is refused with the field and the reason."""
+    """A type that no payload can become, or that some language cannot check, is refused with field and reason."""
     with pytest.raises(HandlerError, match=message) as caught:
         Route(annotation)
     assert "\n" not in str(caught.value)
@@ -147,12 +147,12 @@ def test_union_that_crashes_the_decoder_is_refused_before_it_sees_it(annotation:
 
 @pytest.mark.parametrize("annotation", [tuple[int, str] | int, text("a") | None, text("a") | Point, text("a") | Loose])
 def test_union_that_the_decoder_can_keep_apart_is_taken(annotation: Any) -> None:
-    """Only those unions are refused that crash."""
+    """Unions that do not crash msgspec are allowed."""
     Route(annotation)
 
 
 def test_refusal_of_unsafe_unions_is_still_needed() -> None:
-    """When msgspec has mended it, this test says that the guard can go."""
+    """The guard against these unions can go once msgspec survives them, and then this test fails."""
     script = """
 import msgspec, typing
 union = tuple[int, str] | typing.Annotated[int, msgspec.Meta(ge=1)]

@@ -261,7 +261,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("annotation", "json", "wanted"), [*NUMBERS, *TIMES, *TEXTS])
 def test_json_becomes_the_type_that_the_handler_names(annotation: Any, json: str, wanted: Any) -> None:
-    """What a payload may be is refused at submission or decoded to exactly this, as JSON and as MessagePack."""
+    """A payload is either refused at submission or decoded to exactly this value, as JSON and as MessagePack."""
     route = Route(annotation)
     for found in (route.json(json), route.message_pack(msgspec.json.decode(json))):
         if wanted is REFUSED:
@@ -306,13 +306,13 @@ def test_sixteen_bytes_are_no_uuid() -> None:
 
 
 def test_binary_data_in_an_array_that_is_too_short_is_refused() -> None:
-    """What the validator does not know must not end the request, wherever the fault is."""
+    """A keyword that the validator does not know does not end the request, wherever it is."""
     route = Route(Annotated[list[bytes], Meta(min_length=2)])
     assert isinstance(route.message_pack([b""]), Refused)
 
 
 def test_any_gets_a_payload_as_it_came() -> None:
-    """Where no type is named, nothing is converted, also beside fields that are."""
+    """A value of any type is not converted, also beside fields that are."""
 
     class Mixed(Struct):
         data: bytes
@@ -348,7 +348,7 @@ def test_what_the_sdk_submits_arrives_as_it_was() -> None:
 
 
 def test_a_fault_that_only_the_worker_sees_names_its_place() -> None:
-    """A job that came past the API ends with an error that leads to the field."""
+    """A job that did not come through the API ends with an error that names the field."""
 
     class Lines(Struct):
         codes: list[DIGITS]

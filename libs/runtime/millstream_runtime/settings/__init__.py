@@ -1,1 +1,1 @@
-"""Settings: from environment variables to one frozen Struct per service, with all that is wrong said at once."""
+"""Settings: environment variables become one frozen Struct per service, or a list of all that is wrong."""

@@ -1,11 +1,11 @@
-"""Types of settings that more than one Struct has: what a value may be, and how that is said to people."""
+"""Types of settings that several Structs share: allowed values, and their description for people."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
 _ADDRESS = {"is_address": True}
-"""Marks what is shown without credentials, and not at all where it cannot be read."""
+"""Marks addresses: shown without credentials, and not at all when they cannot be parsed."""
 
 HOUR_S = 3_600.0
 DAY_S = 24 * HOUR_S
@@ -18,7 +18,7 @@ Url = Annotated[
     str,
     Meta(pattern=r"^https?://[^\s/]+", description="an address such as http://127.0.0.1:8080", extra=_ADDRESS),
 ]
-# Only the scheme: `millstream_streams` reads the rest, and says what is wrong with it.
+# Only the scheme is checked here: `millstream_streams` parses the rest and has its own errors.
 RedisUrl = Annotated[
     str,
     Meta(
@@ -27,7 +27,7 @@ RedisUrl = Annotated[
         extra=_ADDRESS,
     ),
 ]
-# Only the scheme: `millstream_history` reads the rest.
+# Only the scheme is checked here: `millstream_history` parses the rest.
 HistoryUrl = Annotated[
     str,
     Meta(

@@ -1,4 +1,4 @@
-"""What a field of a settings Struct may hold, and how that is said."""
+"""Allowed values of the fields of a settings Struct, in words."""
 
 from pathlib import Path
 from typing import Any

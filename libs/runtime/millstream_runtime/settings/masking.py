@@ -1,4 +1,4 @@
-"""What may be shown of a setting: no secret, nothing out of a file, and of an address only where it leads."""
+"""Masks settings in logs and errors: no secret, no content of a file, and of an address only its hosts and path."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ NO_ADDRESS = "a value that is no address"
 
 _SHOWN_CHARS = 80
 
-# One place or several; after them no @, or the password was not escaped and goes on there.
+# One host or several. An @ behind them means that the password was not escaped and goes on there.
 _HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 _ADDRESS = re.compile(
     rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/?#\s]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)"
@@ -18,7 +18,7 @@ _ADDRESS = re.compile(
 
 
 def mask_url(text: str) -> str:
-    """Return an address without user name, password and the values of its query; NO_ADDRESS of what is none."""
+    """Return an address without user name, password and query; NO_ADDRESS for any other text."""
     found = _ADDRESS.fullmatch(text)
     if found is None:
         return NO_ADDRESS
@@ -27,12 +27,12 @@ def mask_url(text: str) -> str:
 
 
 def mask_text(text: str) -> str:
-    """Return the value of a setting that is no secret, and no address either unless it was put into the wrong one."""
+    """Return the text of a setting that is no secret. An address, put there by mistake, is masked."""
     return mask_url(text) if "://" in text else one_line(text, _SHOWN_CHARS)
 
 
 def mask_path(path: Path) -> str:
-    """Return a path, if it looks like one: where a file is to be named, people put what should be in it."""
+    """Return a path whose folder exists, else `***`: operators put a secret where its file should be named."""
     try:
         is_place = path.parent not in {Path(), Path("/")} and path.parent.is_dir()
     except (OSError, ValueError):

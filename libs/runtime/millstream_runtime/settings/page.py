@@ -1,6 +1,6 @@
-"""Writes settings as a page for people: each variable with its default, its bounds and its meaning.
+"""Writes settings as a page: each variable with its default, its bounds and its meaning.
 
-The meaning is the docstring under the field, which is read from the source: at run time a field has none.
+The meaning is the docstring under the field. It is read from the source, because it does not exist at run time.
 """
 
 import ast
@@ -20,7 +20,7 @@ from millstream_runtime.settings.service_settings import Settings
 
 
 class Section(Struct, frozen=True):
-    """A part of the page: the fields that one Struct adds to those that it inherits."""
+    """A section of the page: the fields that one Struct adds to those that it inherits."""
 
     title: str
     text: str
@@ -34,7 +34,7 @@ def settings_page(head: str, sections: Sequence[Section]) -> str:
 
 
 def meanings(kind: type[Settings]) -> dict[str, str]:
-    """Return the docstring of each field that a Struct has of its own, as one line."""
+    """Return the docstrings of the fields that a Struct does not inherit, each as one line."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(tree, ast.ClassDef)
     found = {}
@@ -76,5 +76,5 @@ def _default(value: object) -> str:
 
 
 def _with_variables(text: str, names: set[str]) -> str:
-    """Return the meaning of a field with the variables in it where it names other fields."""
+    """Replace the names of fields in a text by their variables."""
     return re.sub(r"`(\w+)`", lambda match: f"`{variables_of(match[1])[0]}`" if match[1] in names else match[0], text)

@@ -1,8 +1,8 @@
 """Reads a settings Struct from environment variables: all of it, or every reason why not.
 
 `MILLSTREAM_<FIELD>` gives a field its value, `MILLSTREAM_<FIELD>_FILE` names a file that holds it; a field whose name
-ends in `_file` names a file itself, and has the first form alone. A variable that is misspelt is an error at the start
-and not a default that is silently used.
+ends in `_file` names a file itself, and has the first form alone. A misspelt variable is an error at the
+start; it never leaves a default silently in place.
 """
 
 import re
@@ -38,10 +38,10 @@ def read_settings(
     options: Mapping[str, object] | None = None,
     known: Iterable[str] = (),
 ) -> S:
-    """Return the settings; an empty variable counts as unset.
+    """Return the settings. An empty variable counts as unset.
 
-    `options` come from the command line, by field name, and win over variables; None is one that was not given.
-    `known` are fields of other services: their variables are no mistake here.
+    `options` of the command line, by field name, win over variables; None means not given.
+    `known` are fields of other services, whose variables are ignored.
 
     Raises: SettingsError, with a line for everything that is wrong.
     """
@@ -55,13 +55,13 @@ def read_settings(
 
 
 def variables_of(field: str) -> tuple[str, ...]:
-    """Return the variables that set a field: one with its value, and one that names a file where it stands."""
+    """Return the variables of a field: the one with the value, and the one that names a file with it."""
     variable = PREFIX + field.upper()
     return (variable,) if variable.endswith(_FILE) else (variable, variable + _FILE)
 
 
 class _Reader:
-    """Collects values, and what is wrong with them."""
+    """Collects values and problems."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._variables = {
@@ -70,11 +70,11 @@ class _Reader:
         self._problems: list[str] = []
 
     def refuse_unknown(self, known: set[str]) -> None:
-        bare = {name.upper() for name in known}
+        fields = {name.upper() for name in known}
         every = {variable for name in known for variable in variables_of(name)}
         for variable in sorted(self._variables.keys() - every):
             # Compared without the prefix: with it, everything resembles everything.
-            hint = did_you_mean(variable.removeprefix(PREFIX), bare).replace("`", f"`{PREFIX}", 1)
+            hint = did_you_mean(variable.removeprefix(PREFIX), fields).replace("`", f"`{PREFIX}", 1)
             self._problems.append(f"{variable} is no setting{hint}")
 
     def value(self, field: str, hint: Any, options: Mapping[str, object]) -> Any:

@@ -1,4 +1,4 @@
-"""The address of Redis out of the settings: the URL, with the credentials and certificates that are given beside it."""
+"""Builds the address of Redis from settings: the URL, and the credentials and certificates beside it."""
 
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def address_of(settings: "RedisSettings") -> RedisAddress:
-    """Return where Redis is and how to get in. Its certificates are read.
+    """Return the address of Redis with credentials and certificates. The files of the certificates are read.
 
-    Raises: RedisUrlError; SettingsError, for settings that contradict each other and files that cannot be used.
+    Raises: RedisUrlError; SettingsError, for settings that contradict each other and for files that cannot be used.
     """
     address = parse_redis_url(settings.redis_url)
     files = TlsFiles(settings.redis_ca_file, settings.redis_cert_file, settings.redis_key_file)
@@ -47,7 +47,7 @@ def _doubled(settings: "RedisSettings", address: RedisAddress) -> list[str]:
 
 
 def _pointless(settings: "RedisSettings", address: RedisAddress, files: TlsFiles) -> list[str]:
-    """Refuse what would have no effect: whoever sets it believes that it has."""
+    """Refuse settings without effect: the operator who sets them relies on one."""
     problems = []
     if not address.tls:
         problems += [

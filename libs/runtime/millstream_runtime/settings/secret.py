@@ -1,8 +1,8 @@
-"""A setting that must not show up in logs, tracebacks or error messages."""
+"""A setting that is kept out of logs, tracebacks and error messages."""
 
 
 class Secret:
-    """A text that is only told by `reveal()`."""
+    """A text that only `reveal()` returns."""
 
     __slots__ = ("_text",)
 
@@ -10,7 +10,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself: for the call that needs it, and for nothing else."""
+        """Return the text, for the call that needs it."""
         return self._text
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """Handlers that come with Millstream: `email.send` and `report.generate`. Needs `millstream[handlers]`.
 
-`app` has the default settings; an entry point that has its own calls `builtin_app`.
+`app` has the default settings; `builtin_app` makes an app with others.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -39,7 +39,7 @@ def builtin_app(settings: HandlerSettings) -> App:
         return opened(settings)
 
     built_in = App("builtin", lifespan=lifespan)
-    # A mail server that greylists asks for a quarter of an hour or so; a full one takes longer to mend.
+    # Mail servers that greylist ask for some 15 minutes; a full mailbox takes longer.
     built_in.job("email.send", timeout=300, retry=Retry(max_attempts=8, base=2.0, cap=1800.0))(send_email)
     built_in.job("report.generate", timeout=900)(generate_report)
     return built_in

@@ -14,8 +14,8 @@ from millstream.handlers.mail_writer import Email, write_mail
 from millstream.handlers.shared import shared
 from millstream.steering import Dead
 
-# What a server says to these concerns the mail, and it will say so again. What it says to the connection,
-# the greeting or the login concerns its own state or our settings: that can be mended, so it is retried.
+# Refusals of the mail itself: a repetition gets the same answer. Refusals of the connection, the greeting or the login
+# concern the state of the server or the settings, which can be mended, so they are retried.
 _ABOUT_THE_MAIL = (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError)
 
 
@@ -25,7 +25,7 @@ class EmailReceipt(Struct, frozen=True):
     message_id: str
     accepted: list[str]
     refused: dict[str, str]
-    """Recipients that were refused while others were accepted, with the server's words."""
+    """Refused recipients, with the answer of the server, while others were accepted."""
 
 
 async def send_email(mail: Email, ctx: Context) -> EmailReceipt:

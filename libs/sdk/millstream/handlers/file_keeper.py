@@ -1,4 +1,4 @@
-"""Puts files where others find them, whole or not at all, also when the machine stops in between."""
+"""Writes files atomically: a file is complete or absent, also after a power cut."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from millstream_contracts import JobId
 
 _UNSAFE = re.compile(r"[^\w.-]+")
 
-# With the job's id, of 93 characters at most, and the ending it stays below the 255 bytes of file systems.
+# With the id of the job, of 93 characters at most, and the suffix, a name stays below the 255 bytes of file systems.
 _MAX_NAME_BYTES = 100
 
 
@@ -27,17 +27,17 @@ class KeptFile(Struct, frozen=True):
 
 
 def file_name(name: str, job_id: JobId, ending: str) -> str:
-    """Return a name for a job's file that stays in its folder. The same job always has the same."""
+    """Return the name of a file of a job, without any folder. The same job always has the same name."""
     safe = _UNSAFE.sub("-", name).strip(".-")
     short = safe.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
     return f"{short or 'report'}-{job_id}.{ending}"
 
 
 def keep(folder: str, name: str, write: Callable[[BinaryIO], None]) -> KeptFile:
-    """Write a file beside its place and move it there when it is whole. Raises: OSError, and what `write` raises."""
+    """Write a draft beside the file and rename it when it is complete. Raises: OSError, and what `write` raises."""
     home = Path(folder).absolute()
     home.mkdir(parents=True, exist_ok=True)
-    # A name of its own, because a delivery that lost its lease may still be writing the same file.
+    # Each draft has a name of its own: a delivery that lost its lease may still be writing the same file.
     draft = home / f".{secrets.token_hex(8)}.part"
     try:
         with draft.open("xb") as file:
@@ -55,7 +55,7 @@ def keep(folder: str, name: str, write: Callable[[BinaryIO], None]) -> KeptFile:
 
 
 def _sync_folder(folder: Path) -> None:
-    # The move itself is lost in a power cut unless the folder is written too.
+    # A power cut undoes the rename unless the folder is synced too.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Turns the payload of `email.send` into a message. Nothing that a payload says can add a header or a recipient."""
+"""Turns the payload of `email.send` into a message. No text in a payload can add a header or a recipient."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ from msgspec import Meta, Struct, field
 from millstream.steering import Dead
 from millstream_contracts import JobId
 
-# No control character but the tab: a line break would end the header, and the rest hides text from people.
+# No control character but the tab: a line break would end the header, others hide text from readers.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _SPEC = r"[^\s<>@\"(),:;\\\[\]]+@[^\s<>@\"(),:;\\\[\]]+"
@@ -27,10 +27,10 @@ _CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-
 _OWN_HEADERS = frozenset(
     {"from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "mime-version"}
 )
-"""These have fields of their own, or are ours to set, as is all that starts with `Content-` or `Resent-`."""
+"""Headers that have fields of their own or are set here, like all that start with `Content-` or `Resent-`."""
 
 Addresses = str | Annotated[list[str], Meta(max_length=100)]
-"""One address or some, each `name@host` or `Name <name@host>`."""
+"""One address or several, each as `name@host` or `Name <name@host>`."""
 
 
 class Attachment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +49,7 @@ class Email(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     text: str
     html: str | None = None
     from_: str | None = field(name="from", default=None)
-    """`SmtpSettings.sender` when left out."""
+    """Default: `SmtpSettings.sender`."""
     cc: Addresses = []
     bcc: Addresses = []
     reply_to: Addresses = []
@@ -58,7 +58,7 @@ class Email(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 class Envelope(Struct, frozen=True):
-    """A message and where it goes."""
+    """A message, its sender and its recipients."""
 
     message: EmailMessage
     sender: str
@@ -69,7 +69,7 @@ class Envelope(Struct, frozen=True):
 def write_mail(mail: Email, job_id: JobId, default_sender: str) -> Envelope:
     """Return the message of a job. The same job always has the same Message-ID.
 
-    Raises: Dead, when the mail is wrong, and would be wrong again.
+    Raises: Dead, when the mail is wrong; a repetition would not help.
     """
     sender = _address("from", mail.from_ or default_sender)
     to, cc, bcc = (_addresses(name, getattr(mail, name)) for name in ("to", "cc", "bcc"))
@@ -87,7 +87,7 @@ def write_mail(mail: Email, job_id: JobId, default_sender: str) -> Envelope:
     message["Message-ID"] = message_id = f"<{job_id}@{sender.domain}>"
     _add_headers(message, mail.headers)
     _add_body(message, mail)
-    # Said twice, an address would get the mail twice.
+    # An address that is named twice gets the mail once.
     recipients = list(dict.fromkeys(address.addr_spec for address in (*to, *cc, *bcc)))
     return Envelope(message, sender.addr_spec, recipients, message_id)
 

@@ -1,6 +1,6 @@
-"""Sends mails over a few SMTP connections that are kept for the next mail, one mail at a time on each.
+"""Sends mails over a small pool of SMTP connections, one mail at a time on each.
 
-A connection on which anything went wrong, or that was cut off in the middle, is never used again.
+A connection on which an error or a cancellation occurred is never used again.
 """
 
 import socket
@@ -33,11 +33,11 @@ class Mailer:
 
     @property
     def sender(self) -> str:
-        """Who a mail is from that does not say."""
+        """The sender of mails without a `from`."""
         return self._settings.sender
 
     async def send(self, message: EmailMessage, sender: str, recipients: list[str]) -> dict[str, str]:
-        """Send one mail. Returns: the recipients that the server refused, with its words, if it took any.
+        """Send one mail. Returns: the refused recipients with the answers of the server, if it accepted others.
 
         Raises: aiosmtplib.SMTPException, OSError.
         """
@@ -52,7 +52,7 @@ class Mailer:
         return {address: f"{answer.code} {answer.message}" for address, answer in refused.items()}
 
     async def aclose(self) -> None:
-        """Take leave of the server on every idle connection."""
+        """Say QUIT on every idle connection, and close it."""
         while self._idle:
             smtp, _ = self._idle.pop()
             with anyio.move_on_after(QUIT_WITHIN_S), suppress(aiosmtplib.SMTPException):
@@ -89,7 +89,7 @@ class Mailer:
             port=settings.port,
             username=settings.username,
             password=settings.password,
-            # The library's default asks DNS for the full name, which can hang where there is no DNS.
+            # The default of the library asks DNS for the full name, which can hang without DNS.
             local_hostname=socket.gethostname(),
             timeout=settings.timeout_s,
             use_tls=settings.tls == "tls",

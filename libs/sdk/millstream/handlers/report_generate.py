@@ -1,4 +1,4 @@
-"""`report.generate`: writes supplied rows as CSV and XLSX files. The same job writes the same files."""
+"""`report.generate`: writes the rows of a payload to CSV and XLSX files. The same job writes the same files."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,13 +24,13 @@ class Report(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     """Rows, and how to write them."""
 
     name: Annotated[str, Meta(max_length=200)] = "report"
-    """Start of the file names; what a file name cannot have becomes `-`."""
+    """Start of the file names; characters that a file name cannot have become `-`."""
     rows: list[Row]
-    """All objects, or all lists in the order of `columns`."""
+    """Either objects, or lists in the order of `columns`."""
     columns: list[str] | None = None
     format: Format = "csv"
     formats: Annotated[list[Format], Meta(min_length=1)] | None = None
-    """Several at once, in place of `format`."""
+    """Several formats at once, in place of `format`."""
 
 
 class ReportFile(Struct, frozen=True):
@@ -63,6 +63,6 @@ def _report_progress(ctx: Context, format_: Format, done: int, formats: int, row
     if written % _REPORT_EVERY_ROWS and written != rows:
         return
     if ctx.cancelled:
-        # A thread cannot be stopped from outside, so it looks; no file is left behind.
+        # A thread cannot be stopped from outside, so it checks here; `keep` leaves no file behind.
         raise Discard("cancelled")
     ctx.progress(100 * (done + written / rows) / formats, f"{format_}: {written} of {rows} rows")

@@ -1,15 +1,15 @@
-"""What the built-in handlers need to know of their surroundings. An entry point fills these in."""
+"""Settings of the built-in handlers. An entry point fills them in."""
 
 from typing import Literal
 
 from msgspec import Struct
 
 TlsMode = Literal["none", "starttls", "tls"]
-"""In clear; upgraded after the greeting; or encrypted from the first byte."""
+"""Without encryption; encrypted after the greeting; or encrypted from the first byte."""
 
 
 class SmtpSettings(Struct, frozen=True, kw_only=True):
-    """The server that takes the mail of `email.send`."""
+    """The SMTP server of `email.send`."""
 
     host: str = "127.0.0.1"
     port: int = 25
@@ -18,13 +18,13 @@ class SmtpSettings(Struct, frozen=True, kw_only=True):
     username: str | None = None
     password: str | None = None
     ca_file: str | None = None
-    """PEM file of the authority to trust instead of the system's."""
+    """PEM file of the authority to trust, in place of those of the system."""
     sender: str = "millstream@localhost"
-    """Who a mail is from that does not say."""
+    """The sender of mails without a `from`."""
     timeout_s: float = 30.0
-    """Longest wait for the connection, and for each answer."""
+    """Longest wait for the connection and for each answer of the server."""
     connections: int = 4
-    """Mails sent at the same time by one worker process; each connection is used for many mails."""
+    """Connections of one worker process, each of which sends one mail at a time."""
 
     def __post_init__(self) -> None:
         if self.username is not None and self.tls == "none":
@@ -35,10 +35,10 @@ class SmtpSettings(Struct, frozen=True, kw_only=True):
 
 
 class ReportSettings(Struct, frozen=True, kw_only=True):
-    """Where `report.generate` leaves its files."""
+    """Settings of `report.generate`."""
 
     folder: str = "reports"
-    """Made when it is missing."""
+    """Folder of the files. It is created when it is missing."""
 
 
 class HandlerSettings(Struct, frozen=True, kw_only=True):

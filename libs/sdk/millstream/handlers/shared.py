@@ -1,4 +1,4 @@
-"""What the built-in handlers share within one worker process: the `ctx.state` of their app."""
+"""The resources that the built-in handlers share within a worker process: the `ctx.state` of their app."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from millstream.handlers.settings import HandlerSettings, ReportSettings
 
 @dataclass(frozen=True)
 class Shared:
-    """Open for as long as the worker runs."""
+    """Resources that are open while the worker runs."""
 
     mailer: Mailer
     reports: ReportSettings
@@ -20,7 +20,7 @@ class Shared:
 
 @asynccontextmanager
 async def opened(settings: HandlerSettings) -> AsyncIterator[Shared]:
-    """Hold what the handlers share. Connections are made when the first mail needs them."""
+    """Open the shared resources. Connections are made when the first mail needs them."""
     mailer = Mailer(settings.smtp)
     try:
         yield Shared(mailer=mailer, reports=settings.reports)
@@ -29,7 +29,7 @@ async def opened(settings: HandlerSettings) -> AsyncIterator[Shared]:
 
 
 def shared(ctx: Context) -> Shared:
-    """Return what the handlers share. Raises: HandlerError, when the app was put together without it."""
+    """Return the shared resources. Raises: HandlerError, when the app was made without the lifespan that opens them."""
     if not isinstance(ctx.state, Shared):
         raise HandlerError(f"`{ctx.type}` needs the state of `millstream.handlers.builtin_app(settings)`")
     return ctx.state

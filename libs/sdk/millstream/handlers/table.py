@@ -1,4 +1,4 @@
-"""The rows of a report, however they were given, as columns and lists of cells."""
+"""Builds the table of a report from rows that are objects or lists."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ Row = dict[str, Cell] | list[Cell]
 
 
 class Table(Struct, frozen=True):
-    """Columns, and as many cells in each row."""
+    """Column names, and rows with one cell for each column."""
 
     columns: list[str]
     rows: list[list[Cell]]
@@ -20,8 +20,8 @@ class Table(Struct, frozen=True):
 def build_table(columns: list[str] | None, rows: list[Row]) -> Table:
     """Return rows as a table. Raises: Dead, when they do not make one.
 
-    Rows are all objects or all lists. Without `columns`, those of objects are their keys in the order of
-    first appearance; with it, an object's other keys are left out and missing ones are empty.
+    The rows are either all objects or all lists. Without `columns`, the keys of the objects are the columns, in the
+    order of their first appearance. With `columns`, other keys of an object are left out, and missing ones are empty.
     """
     if columns is None:
         columns = list(dict.fromkeys(_keys(rows)))

@@ -17,7 +17,7 @@ from millstream.handlers.table import Cell, Table
 from millstream.steering import Dead
 
 OnRow = Callable[[int], None]
-"""Called with the number of rows written."""
+"""Called with the number of rows written so far."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?")
@@ -25,10 +25,10 @@ _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?")
 XLSX_MAX_ROWS = 1_048_576
 XLSX_MAX_COLUMNS = 16_384
 XLSX_MAX_CHARS = 32_767
-# A cell holds 15 digits; a longer number, which is more likely an id, would lose its end.
+# A cell holds 15 digits. A longer number is most likely an id, and would lose its last digits.
 _XLSX_EXACT = 10**15
 
-# Equal jobs make equal bytes, so the time of writing stays out.
+# Equal jobs write equal bytes, so the workbook has a fixed time of creation.
 _CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
@@ -78,7 +78,7 @@ def _csv_cell(cell: Cell) -> str:
 
 
 def _write_cell(sheet: xlsxwriter.worksheet.Worksheet, row: int, column: int, cell: Cell) -> None:
-    # Each kind by its own method: `write` would take a string with `=` in front for a formula.
+    # Each type has a method of its own: `write` would take a string that starts with `=` for a formula.
     match cell:
         case None:
             return

@@ -1,4 +1,4 @@
-"""Types of payloads: what schema a handler publishes, and how what comes becomes the type that it takes (ADR 15)."""
+"""Types of payloads: the schema that a handler publishes, and the decoder of what arrives (ADR 15)."""
 
 from millstream.payloads.payload_type import PayloadType
 from millstream.payloads.union_guard import unsafe_union

@@ -13,21 +13,21 @@ from typing import Any
 from msgspec import Struct
 
 MAX_REPEATS = 1000
-"""RE2, the engine of Go, knows no more, those of nested groups multiplied."""
+"""The limit of RE2, the engine of Go. Repeats of nested groups are multiplied."""
 
 MAX_ATOMS = 2000
-"""Characters that a pattern spans with its repeats written out: engines bound the size of what they compile."""
+"""Characters of a pattern with its repeats expanded: engines limit the size of a compiled pattern."""
 
 _SAFE_FLAGS = re.UNICODE | re.VERBOSE | re.ASCII
 
 _SPACES = r"\t-\r\x1c-\x20\x85\xa0" + "\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""What `\\s` is for Python. Go knows no escapes above `\\xff`."""
+"""The characters of `\\s` in Python. Go has no escapes above `\\xff`."""
 
 _NAMED = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\f": r"\f", "\v": r"\v"}
 
 
 class PatternError(ValueError):
-    """A pattern cannot be checked in the same way everywhere; the message says what in it and what to write."""
+    """A pattern differs between engines; the message names the part, and what to write in its place."""
 
 
 class Translation(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Translation(Struct, frozen=True):
 
     pattern: str
     strict: str | None
-    """The same for Python, where Python's reading of the original is wider; None where it is the same."""
+    """The pattern for Python, where the original matches more in Python; None where it matches the same."""
 
 
 def translate(pattern: str) -> Translation:
@@ -62,7 +62,7 @@ class _Writer:
         self._is_ascii = is_ascii
         self._atoms = 0
         self.is_narrower = False
-        """Whether the pattern matches less than Python's own."""
+        """Whether the published pattern matches less than the original does in Python."""
         self._write: dict[Any, Callable[[Any, int], str]] = {
             ops.LITERAL: self._literal,
             ops.NOT_LITERAL: lambda code, times: self._atom(times, f"[^{_escaped(code, _IN_CLASS)}]"),
@@ -76,7 +76,7 @@ class _Writer:
         }
 
     def sequence(self, tree: Any, times: int) -> str:
-        """Return the text of a sequence that is repeated so many times. Raises: PatternError."""
+        """Return the text of a sequence, which is repeated `times` times. Raises: PatternError."""
         return "".join(self._node(op, argument, times) for op, argument in tree)
 
     def _node(self, op: Any, argument: Any, times: int) -> str:
@@ -155,7 +155,7 @@ _COMPLEMENTS = {
 }
 
 _UNITS = frozenset({ops.LITERAL, ops.NOT_LITERAL, ops.ANY, ops.IN, ops.SUBPATTERN, ops.BRANCH})
-"""What can be repeated without a group around it."""
+"""Nodes that can be repeated without a group around them."""
 
 _NAMES = {
     ops.ASSERT: "look-ahead or look-behind",
@@ -170,7 +170,7 @@ _NAMES = {
 _IN_TEXT = frozenset(r"\.^$|?*+()[]{}")
 _IN_CLASS = frozenset(r"\[]^-")
 _OPERATORS = frozenset("&~")
-"""No escapes of ECMAScript, but operators in the classes of other engines."""
+"""Operators in the classes of some engines, for which ECMAScript has no escape."""
 
 
 def _escaped(code: int, special: frozenset[str]) -> str:

@@ -1,4 +1,4 @@
-"""The type of a handler's payload: the schema that it publishes, and how its bytes are decoded (ADR 15)."""
+"""The type of a handler's payload: its schema, and the decoder of its bytes (ADR 15)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,14 +20,14 @@ _decode_plain = msgspec.msgpack.Decoder().decode
 
 
 class PayloadType:
-    """What a handler takes."""
+    """The schema and the decoder of the payload of one handler."""
 
     def __init__(self, annotation: Any) -> None:
-        """Read an annotation. Raises: HandlerError, when no payload could become one or none could be checked."""
+        """Read an annotation. Raises: HandlerError, when it cannot be decoded, or has no schema."""
         self.schema: dict[str, Any] | None = None
-        """What workers publish; None when anything goes."""
+        """The published schema; None when any payload is accepted."""
         self.decode: Decode
-        """Returns the payload of its MessagePack. Raises: msgspec.ValidationError, or what a class's own checks do."""
+        """Decodes MessagePack. Raises: msgspec.ValidationError, or what the checks of a class raise."""
         if annotation is Any or annotation is object:
             self.decode = _decode_plain
             return
@@ -45,7 +45,7 @@ class PayloadType:
 
 
 def _decoder(annotation: Any, fast: Decode, info: mi.Type) -> Decode:
-    """Return the quickest decoder that takes what the schema takes, and nothing else."""
+    """Return the fastest decoder that accepts exactly what the schema accepts."""
     builder = ShaperBuilder()
     general = _general_decoder(annotation, builder.build(info))
     if not builder.is_exact:
@@ -55,11 +55,11 @@ def _decoder(annotation: Any, fast: Decode, info: mi.Type) -> Decode:
         try:
             return fast(blob)
         except msgspec.ValidationError:
-            # Perhaps JSON said it in its own way.
+            # The payload may use a form of JSON, such as base64 for bytes.
             return general(blob)
 
     def decode_uuids(blob: bytes) -> Any:
-        # msgspec reads binary data as a UUID, which the schema does not know. In front of it stands its length.
+        # msgspec decodes 16 bytes of binary data as a UUID, which the schema refuses. Their length precedes them.
         if _UUID_BYTES in blob:
             return general(blob)
         try:

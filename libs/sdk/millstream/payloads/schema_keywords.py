@@ -1,4 +1,4 @@
-"""The keywords of JSON Schema that say the same as the constraints of a type."""
+"""Translates the constraints of a type into keywords of JSON Schema."""
 
 import json
 import math
@@ -24,19 +24,19 @@ _WITHOUT_ZONE = {"date-time": "date-time-local", "time": "time-local"}
 
 
 def bounds(info: Any) -> Schema:
-    """Return what a number is bounded by. Infinite bounds bound nothing: no payload has infinite numbers."""
+    """Return the bounds of a number. Infinite bounds are left out: no payload has infinite numbers."""
     found = {word: getattr(info, name) for name, word in _BOUNDS.items()}
     return {word: bound for word, bound in found.items() if bound is not None and math.isfinite(bound)}
 
 
 def lengths(info: Any, what: str) -> Schema:
-    """Return the bounds of a length, in the words for a text (`Length`), an array (`Items`) or an object."""
+    """Return the bounds of a length; `what` is `Length` (of a text), `Items` (of an array) or `Properties`."""
     found = {f"min{what}": info.min_length, f"max{what}": info.max_length}
     return {word: bound for word, bound in found.items() if bound is not None}
 
 
 def moment(zoned: str, *, tz: bool | None) -> Schema:
-    """Return the schema of a time: with a zone, without, or either."""
+    """Return the schema of a time, with a zone, without one, or either."""
     local = _WITHOUT_ZONE[zoned]
     if tz is not None:
         return {"type": "string", "format": zoned if tz else local}
@@ -44,7 +44,7 @@ def moment(zoned: str, *, tz: bool | None) -> Schema:
 
 
 def binary(info: Any) -> Schema:
-    """Return the schema of bytes as base64. Its padding tells how many bytes the last four characters are."""
+    """Return the schema of bytes as base64. The padding shows the number of bytes in the last four characters."""
     schema: Schema = {"type": "string", "contentEncoding": "base64", "pattern": BASE64_PATTERN}
     exact = []
     if info.min_length:
@@ -61,13 +61,13 @@ def binary(info: Any) -> Schema:
 
 
 def _quads(length: int) -> tuple[int, int]:
-    """Return how many groups of four characters so many bytes take, and how many bytes more would fit into them."""
+    """Return the number of groups of four characters for `length` bytes, and the bytes that these have to spare."""
     quads = -(-length // 3)
     return quads, quads * 3 - length
 
 
 def positions(info: Any, fields: list[Schema]) -> Schema:
-    """Return the schema of a class that is an array, with a schema for each of its places."""
+    """Return the schema of a class that is encoded as an array, with a schema for each position."""
     closed = isinstance(info, mi.NamedTupleType) or info.forbid_unknown_fields
     may_be_missing = len(list(takewhile(lambda field: not field.required, reversed(info.fields))))
     return {
@@ -79,7 +79,7 @@ def positions(info: Any, fields: list[Schema]) -> Schema:
 
 
 def default(field: mi.Field) -> Schema:
-    """Return the default of a field, where it is one that JSON can say."""
+    """Return the default of a field, where JSON can express it."""
     value = field.default_factory() if field.default_factory in {list, dict, set, bytearray} else field.default
     if value is msgspec.NODEFAULT:
         return {}

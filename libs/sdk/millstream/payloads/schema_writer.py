@@ -1,7 +1,7 @@
-"""Writes the JSON Schema that workers publish of a payload: it says of JSON what the worker's decoder takes.
+"""Writes the published JSON Schema of a payload: it accepts the JSON that the decoder of the worker accepts.
 
-msgspec's own schemas say less than its decoders do (bytes by their length as text, times without a format), or
-what no other engine reads (patterns). What no schema can say is refused here, when the handler is registered.
+The schemas of msgspec are looser than its decoders (bytes by their length as text, times without a format), or use
+patterns that only Python reads. A type that no schema can describe is refused here, when the handler is registered.
 """
 
 import inspect
@@ -26,7 +26,7 @@ from millstream.payloads.type_reader import (
 )
 
 MAX_KEY_DIGITS = 20
-"""Characters of an integer as a key: as many as an integer of 64 bits needs."""
+"""Characters of an integer as a key, enough for 64 bits."""
 
 
 def write_schema(info: mi.Type) -> Schema:
@@ -103,7 +103,7 @@ class _Writer:
         return {"type": "array", **({"items": items} if items else {}), **lengths(info, "Items")}
 
     def _set(self, info: mi.CollectionType) -> Schema:
-        # Duplicates are allowed, as a set drops them; `uniqueItems` would refuse what the decoder takes.
+        # No `uniqueItems`: the decoder accepts duplicates, and a set drops them.
         if isinstance(unwrapped(info.item_type), mi.AnyType):
             scalars = {"type": ["string", "number", "boolean", "null"]}
             return {"type": "array", "items": scalars, **lengths(info, "Items")}
@@ -127,7 +127,7 @@ class _Writer:
         return schema | lengths(info, "Properties")
 
     def _keys(self, info: mi.Type) -> Schema:
-        """Return what the keys of an object must be: text, whatever they become."""
+        """Return the schema of the keys of an object, which are text in JSON."""
         plain = unwrapped(info)
         match plain:
             case mi.AnyType():
@@ -160,7 +160,7 @@ class _Writer:
     def _tagged_union(self, members: list[mi.Type]) -> Schema:
         structs: list[Any] = [unwrapped(member) for member in members]
         field = structs[0].tag_field
-        # Where the tag decides, it may not be missing; elsewhere the decoder needs none.
+        # In a union the tag is required; elsewhere the decoder accepts an object without it.
         options = [self.write(member) | {"required": [field]} for member in members]
         mapping = {str(struct.tag): option["$ref"] for struct, option in zip(structs, options, strict=True)}
         return {"anyOf": options, "discriminator": {"propertyName": field, "mapping": mapping}}
@@ -169,7 +169,7 @@ class _Writer:
         name = self._names.get(info.cls)
         if name is None:
             name = self._names[info.cls] = self._free_name(info.cls)
-            self.definitions[name] = {}  # its place, also for a type that contains itself
+            self.definitions[name] = {}  # reserved for a type that contains itself
             self.definitions[name] |= self._definition(info)
         return {"$ref": f"#/$defs/{name}"}
 
@@ -195,7 +195,7 @@ class _Writer:
         return schema | {"type": "object", "properties": properties, "required": required} | closed
 
     def _fields(self, info: Any) -> tuple[list[str], list[Schema], list[str]]:
-        """Return the names and schemas of a class's fields, and the names of those that must be there."""
+        """Return the names and the schemas of the fields of a class, and the names of required fields."""
         names, fields, required = [], [], []
         if (tag := getattr(info, "tag", None)) is not None:
             names.append(info.tag_field)
@@ -229,7 +229,7 @@ def _numbered(*names: str) -> Iterator[str]:
 def _doc(cls: Any) -> str:
     cls = typing.get_origin(cls) or cls
     doc = inspect.cleandoc(cls.__doc__ or "")
-    # What `dataclass` and `NamedTuple` write themselves says nothing.
+    # Generated docstrings of dataclasses and NamedTuples describe nothing.
     is_made = doc.startswith(f"{cls.__name__}(") and doc.endswith(")")
     return "" if is_made or doc == "An enumeration." else doc
 

@@ -29,7 +29,7 @@ from millstream.payloads.shapers import (
 from millstream.payloads.type_reader import effective_members, key_names, listed_values, takes_only_listed, unwrapped
 
 EXACT_FLOATS = 2.0**53
-"""Integers above it change when they become floats, and then compare otherwise."""
+"""Larger integers lose digits as floats, and then compare differently."""
 
 _ARRAYS = (
     mi.ListType | mi.VarTupleType | mi.SetType | mi.FrozenSetType | mi.TupleType | mi.NamedTupleType
@@ -39,13 +39,13 @@ _NUMBERS = mi.IntType | mi.FloatType | mi.DecimalType
 
 
 class ShaperBuilder:
-    """Builds shapers, and notes whether msgspec's MessagePack decoder agrees with the schema by itself."""
+    """Builds shapers, and records whether the MessagePack decoder of msgspec alone agrees with the schema."""
 
     def __init__(self) -> None:
         self.is_exact = True
-        """Whether that decoder takes nothing that the published schema refuses."""
+        """Whether the decoder accepts nothing that the published schema refuses."""
         self.has_uuids = False
-        """Whether it takes binary data for UUIDs, where the schema asks for text."""
+        """Whether the decoder would accept binary data for UUIDs, where the schema requires text."""
         self._classes: dict[Any, Shaper] = {}
         self._build: dict[type, Callable[[Any], Shaper | None]] = {
             mi.IntType: lambda _: as_integer,
@@ -65,7 +65,7 @@ class ShaperBuilder:
         }
 
     def build(self, info: mi.Type) -> Shaper | None:
-        """Return the shaper of a type; None where its values need none."""
+        """Return the shaper of a type; None where values need no shaping."""
         info = unwrapped(info)
         build = self._build.get(type(info))
         return build(info) if build else None
@@ -135,7 +135,7 @@ class ShaperBuilder:
         return each_member(key, member) if key or member else None
 
     def _key(self, info: mi.Type) -> Shaper | None:
-        """Return what refuses keys; to convert those that may be is left to msgspec."""
+        """Return a shaper that refuses invalid keys. msgspec converts the valid ones."""
         match info:
             case mi.IntType():
                 self.is_exact = False
@@ -179,7 +179,7 @@ class ShaperBuilder:
         return by_kind(kinds) if kinds else None
 
     def _tagged(self, members: list[Any]) -> Shaper | None:
-        """Return the shaper of the arrays or objects of a union; there are several only where a tag decides."""
+        """Return the shaper of the arrays or objects of a union. Several of them have tags."""
         if len(members) < 2:
             return self.build(members[0]) if members else None
         place = 0 if members[0].array_like else members[0].tag_field
@@ -195,7 +195,7 @@ def _is_object(info: mi.Type) -> bool:
 
 
 def _scalar_kinds(info: mi.Type) -> tuple[type, ...]:
-    """Return the kinds of decoded values that a member of a union may be made of."""
+    """Return the Python types of decoded values that a member of a union accepts."""
     if isinstance(info, mi.DecimalType):
         return str, bytes, int, float
     if isinstance(info, _NUMBERS):

@@ -1,7 +1,7 @@
-"""Shapers: each makes one kind of decoded value what msgspec's `convert` takes for a type.
+"""Shapers: each turns a decoded value into one that `msgspec.convert` accepts for a type.
 
-JSON has one kind of number and no binary data, so `1.0` may be an int and a text may be bytes. A shaper also
-refuses what the published schema refuses and msgspec would take. Containers are changed in place.
+JSON has one type of number and no binary data, so `1.0` may be an int and a text may be bytes. A shaper also refuses
+what the published schema refuses and msgspec would accept. Containers are changed in place.
 """
 
 import base64
@@ -23,7 +23,7 @@ _is_decimal = TEXT_FORMATS["decimal"]
 
 
 class MisfitError(ValueError):
-    """A value is not one of its type."""
+    """A value does not fit its type."""
 
     def __init__(self, detail: str) -> None:
         self.detail = detail
@@ -31,7 +31,7 @@ class MisfitError(ValueError):
         super().__init__(detail)
 
     def within(self, step: str) -> "MisfitError":
-        """Return this error as seen from one level up."""
+        """Return this error with one more step at the start of its path."""
         self.path = step + self.path
         return self
 
@@ -40,27 +40,27 @@ class MisfitError(ValueError):
 
 
 def as_text(value: Any) -> Any:
-    """Make binary data the text that it is in JSON."""
+    """Turn binary data into base64, its form in JSON."""
     return base64.b64encode(value).decode() if type(value) is bytes else value
 
 
 def as_integer(value: Any) -> Any:
-    """Make a number without a fraction an int: JSON knows no difference."""
+    """Turn a float without a fraction into an int: JSON has one type for both."""
     return int(value) if type(value) is float and value.is_integer() else value
 
 
 def as_scalar(value: Any) -> Any:
-    """Make a value one that a literal or a member of an enumeration may have."""
+    """Turn a value into a form that literals and members of enumerations have."""
     return as_integer(as_text(value))
 
 
 def as_raw(value: Any) -> msgspec.Raw:
-    """Leave a value for the handler to decode."""
+    """Encode a value again, for the handler to decode."""
     return msgspec.Raw(msgspec.msgpack.encode(value))
 
 
 def as_decimal(value: Any) -> Any:
-    """Refuse what is no finite number."""
+    """Refuse a text that is no finite decimal number."""
     text = as_text(value)
     if type(text) is str and not _is_decimal(text):
         raise MisfitError("Invalid decimal string")
@@ -79,7 +79,7 @@ def checked(accepts: Callable[[Any], bool], expected: str) -> Shaper:
 
 
 def each_item(item: Shaper) -> Shaper:
-    """Return the shaper of an array whose items are all of one type."""
+    """Return the shaper of an array of items of one type."""
 
     def shape(value: Any) -> Any:
         if type(value) is list:
@@ -94,7 +94,7 @@ def each_item(item: Shaper) -> Shaper:
 
 
 def each_member(key: Shaper | None, member: Shaper | None) -> Shaper:
-    """Return the shaper of an object that is a mapping; `key` only refuses."""
+    """Return the shaper of a mapping; `key` only refuses."""
 
     def shape(value: Any) -> Any:
         if type(value) is not dict:
@@ -113,7 +113,7 @@ def each_member(key: Shaper | None, member: Shaper | None) -> Shaper:
 
 
 def named_fields(fields: Mapping[str, Shaper]) -> Shaper:
-    """Return the shaper of an object with fields; the mapping may still grow, as a type may contain itself."""
+    """Return the shaper of an object with fields. `fields` may still grow, as a type may contain itself."""
 
     def shape(value: Any) -> Any:
         if type(value) is dict:
@@ -129,7 +129,7 @@ def named_fields(fields: Mapping[str, Shaper]) -> Shaper:
 
 
 def placed_fields(fields: Mapping[int, Shaper]) -> Shaper:
-    """Return the shaper of an array with a type for each place; the mapping may still grow."""
+    """Return the shaper of an array with a type for each position. `fields` may still grow."""
 
     def shape(value: Any) -> Any:
         if type(value) is list:
@@ -145,21 +145,21 @@ def placed_fields(fields: Mapping[int, Shaper]) -> Shaper:
 
 
 def by_tag(place: str | int, members: Mapping[Any, Shaper]) -> Shaper:
-    """Return the shaper of objects or arrays that a tag, in this field or place, tells apart."""
+    """Return the shaper of objects or arrays with a tag in this field or position."""
 
     def shape(value: Any) -> Any:
         try:
             tag = as_scalar(value[place])
             member = None if type(tag) is bool else members.get(tag)
         except (LookupError, TypeError):
-            return value  # no tag, or none that could be one
+            return value  # without a valid tag, msgspec refuses the value
         return member(value) if member else value
 
     return shape
 
 
 def by_kind(members: Mapping[type, Shaper]) -> Shaper:
-    """Return the shaper of a union, whose members differ in the kind of JSON that they are."""
+    """Return the shaper of a union whose members differ in their JSON type."""
 
     def shape(value: Any) -> Any:
         member = members.get(type(value))
@@ -169,7 +169,7 @@ def by_kind(members: Mapping[type, Shaper]) -> Shaper:
 
 
 def first_number(members: Sequence[mi.Type]) -> Shaper:
-    """Return the shaper of a number that may be of several types: the first that takes it, ints before others."""
+    """Return the shaper of a number of several types: the first that accepts it, for ints integral types first."""
     integral = [info for info in members if not isinstance(info, mi.FloatType | mi.DecimalType)]
     others = [info for info in members if isinstance(info, mi.FloatType | mi.DecimalType)]
     others.sort(key=lambda info: isinstance(info, mi.DecimalType))
@@ -203,7 +203,7 @@ def _takes(info: mi.Type, value: float) -> bool:
 
 
 def is_within(info: mi.IntType | mi.FloatType, value: float) -> bool:
-    """Whether a number keeps the bounds of its type, compared as it came and not as a float."""
+    """Whether a number is within the bounds of its type, compared without a conversion to float."""
     return (
         (info.ge is None or value >= info.ge)
         and (info.gt is None or value > info.gt)

@@ -1,4 +1,4 @@
-"""Reads of a type what the schema of a payload and the decoding of one both go by."""
+"""Inspects types: what the schema of a payload and its decoder both depend on."""
 
 import enum
 import typing
@@ -13,7 +13,7 @@ from msgspec import inspect as mi
 from msgspec.structs import replace
 
 MAX_FLAGS = 8
-"""Flags whose combinations are listed: these are two to the power of it."""
+"""Most members of a Flag whose combinations a schema lists: 2 ** MAX_FLAGS values."""
 
 _CLASSES = mi.StructType | mi.DataclassType | mi.TypedDictType | mi.NamedTupleType
 _UNHASHABLE = (
@@ -22,7 +22,7 @@ _UNHASHABLE = (
 
 
 def unwrapped(info: mi.Type) -> mi.Type:
-    """Return a type without what is only said about it. A union of one is its member, `object` is anything."""
+    """Return a type without its metadata. A union of one is its member, `object` is anything."""
     while isinstance(info, mi.Metadata):
         info = info.type
     if isinstance(info, mi.CustomType) and info.cls is object:
@@ -33,7 +33,7 @@ def unwrapped(info: mi.Type) -> mi.Type:
 
 
 def effective_members(union: mi.UnionType) -> Sequence[mi.Type]:
-    """Return the members of a union that msgspec tells apart: beside a `str`, literal texts count for nothing."""
+    """Return the members of a union that msgspec distinguishes: a `str` includes literal texts beside it."""
     kinds = {type(unwrapped(member)) for member in union.types}
     if mi.AnyType in kinds:
         return [mi.AnyType()]
@@ -45,7 +45,7 @@ def effective_members(union: mi.UnionType) -> Sequence[mi.Type]:
 
 
 def repeated_member(members: Sequence[mi.Type]) -> mi.Type | None:
-    """Return a member whose kind comes twice, though nothing tells the two apart."""
+    """Return a member of a kind that another member has too, where no tag distinguishes the two."""
     seen: set[type] = set()
     for member in members:
         kind = type(unwrapped(member))
@@ -64,7 +64,7 @@ def _without(member: mi.Type, covered: set[type]) -> mi.Type | None:
 
 
 def enum_values(cls: type[enum.Enum]) -> list[Any] | None:
-    """Return the values of an enumeration, of flags with all combinations; None where these are too many."""
+    """Return the values of an enumeration, and all combinations of flags; None above MAX_FLAGS."""
     values = [member.value for member in cls]
     if not issubclass(cls, enum.Flag):
         return sorted(values)
@@ -75,31 +75,31 @@ def enum_values(cls: type[enum.Enum]) -> list[Any] | None:
 
 
 def listed_values(info: mi.EnumType | mi.LiteralType) -> list[Any]:
-    """Return what a value may be."""
+    """Return the values that the type allows."""
     return (enum_values(info.cls) or []) if isinstance(info, mi.EnumType) else list(info.values)
 
 
 def takes_only_listed(info: mi.EnumType | mi.LiteralType) -> bool:
-    """Whether no value is taken but the listed ones: an enumeration may have its own way with others."""
+    """Whether only listed values are accepted: the `_missing_` of an enumeration may accept others."""
     if isinstance(info, mi.LiteralType):
         return True
     return info.cls._missing_.__func__ is enum.Enum._missing_.__func__  # type: ignore[attr-defined]
 
 
 def key_names(info: mi.EnumType | mi.LiteralType) -> list[str] | None:
-    """Return the keys that stand for the members of an enumeration; None where not every member has one."""
+    """Return the keys for the members of an enumeration; None where a member has none."""
     values = listed_values(info)
     return [str(value) for value in values] if {type(value) for value in values} in ({str}, {int}) else None
 
 
 def is_tagged_object(info: mi.Type) -> bool:
-    """Whether a type is an object with a field that tells it from others."""
+    """Whether a type is an object with a tag field."""
     info = unwrapped(info)
     return isinstance(info, mi.StructType) and not info.array_like and info.tag_field is not None
 
 
 def is_hashable(info: mi.Type) -> bool:
-    """Whether everything that a type decodes to can be in a set."""
+    """Whether every value of a type is hashable."""
     info = unwrapped(info)
     if isinstance(info, mi.TupleType):
         return all(map(is_hashable, info.item_types))

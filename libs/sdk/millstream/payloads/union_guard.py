@@ -1,4 +1,4 @@
-"""Keeps from msgspec the unions that corrupt its memory, before it has seen them.
+"""Refuses unions that corrupt the memory of msgspec, before msgspec sees them.
 
 In msgspec 0.22 a union of a fixed `tuple` with a type that has bounds, or of a `str` that has a pattern with an
 array or a mapping, writes past what was allocated for it: the process dies, at once or later.
@@ -17,7 +17,7 @@ _ARRAYS_AND_MAPPINGS = (list, tuple, set, frozenset, Mapping, typing.Collection)
 
 
 def unsafe_union(annotation: Any) -> Any:
-    """Return the first union in a type, or in the fields of its classes, that msgspec must not see; None without."""
+    """Return the first unsafe union in a type or in the fields of its classes; None without one."""
     return next((found for found in _inside(annotation, set()) if _is_unsafe(found)), None)
 
 
@@ -47,7 +47,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _bare(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
-    """Return a type without what is said about it, and what that is."""
+    """Return a type without its metadata, and the metadata."""
     said: list[msgspec.Meta] = []
     while True:
         origin = typing.get_origin(annotation)

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from millstream.handler import Handler
+from millstream.app import Handler
 from millstream_contracts import Backoff, JobType, Queue
 from millstream_streams import Delivery, JobStore, Registry, StoreError, digest_of
 from millstream_streams.store.specs import UNREADABLE

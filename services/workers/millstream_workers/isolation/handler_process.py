@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from opentelemetry.context import attach
 
 from millstream import App, Context
-from millstream.handler import Handler
+from millstream.app import Handler
 from millstream_contracts import JobId, JobSpec, Progress
 from millstream_telemetry import LogSettings, TraceContext, configure_logs
 from millstream_workers.app_loader import load_app, merge_apps

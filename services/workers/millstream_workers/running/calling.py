@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from millstream.handler import Handler
+from millstream.app import Handler
 from millstream_streams import Delivery
 from millstream_workers.attempt.running import Running
 from millstream_workers.isolation.process_pool import ProcessPool

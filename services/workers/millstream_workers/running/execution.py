@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from millstream.handler import Handler
+from millstream.app import Handler
 from millstream_contracts import JobType, Outcome
 from millstream_telemetry import Attempt
 from millstream_workers.attempt.attempt_result import AttemptResult

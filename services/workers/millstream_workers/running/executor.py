@@ -14,8 +14,8 @@ import anyio
 import structlog
 
 from millstream import App, Context
+from millstream.app import Handler
 from millstream.context import Submitter, current_submitter
-from millstream.handler import Handler
 from millstream_contracts import Dead as DeadOutcome
 from millstream_contracts import JobType, Outcome, Progress, RetryAt
 from millstream_streams.store.specs import NewerSpec

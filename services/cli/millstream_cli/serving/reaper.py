@@ -1,0 +1,14 @@
+"""`millstream reaper`: takes back what vanished workers held, and sweeps up."""
+
+import click
+
+from millstream_cli.serving.starting import load_settings, service_command
+from millstream_reaper.service import run_reaper
+from millstream_reaper.settings import ReaperSettings
+
+
+@click.command()
+@service_command()
+def reaper() -> None:
+    """Recover what got stuck, bury what is beyond help, sweep up."""
+    run_reaper(load_settings(ReaperSettings))

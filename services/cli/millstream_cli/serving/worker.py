@@ -1,0 +1,37 @@
+"""`millstream worker`: runs handlers, in one process or in several."""
+
+from importlib.metadata import version
+
+import anyio
+import click
+
+from millstream import MillstreamError
+from millstream_cli.apps import load_apps
+from millstream_cli.serving.starting import load_settings, service_command
+from millstream_cli.worker_pool import run_worker_pool
+from millstream_runtime import ignore_late_signals
+from millstream_workers.errors import WorkerError
+from millstream_workers.service import run_worker
+from millstream_workers.settings import WorkerSettings
+
+
+@click.command()
+@click.argument("apps", nargs=-1)
+@click.option("--types", multiple=True, help="Job types to take, such as 'invoice.*'; may be given again.")
+@click.option("--concurrency", type=int, help="Jobs that one process runs at a time.")
+@click.option("--processes", type=int, help="Processes to run.")
+@service_command(WorkerError, MillstreamError)
+def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | None, processes: int | None) -> None:
+    """Run the handlers of APPS, each `module:name`; the built-in handlers when none is named."""
+    settings = load_settings(
+        WorkerSettings,
+        apps=apps or None,
+        types=types or None,
+        concurrency=concurrency,
+        processes=processes,
+    )
+    if settings.processes > 1:
+        anyio.run(run_worker_pool, settings)
+        ignore_late_signals()
+        return
+    run_worker(settings, load_apps(settings.apps, settings), release=version("millstream"))

@@ -1,0 +1,49 @@
+"""How tests are shared out among processes: what is dear stays together, and what is long begins first."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sharding import LONG, ONE_BY_ONE, TOGETHER, arrange, unit_of
+
+MODULE = "tests/sdk/test_app.py"
+ALONE = f"{ONE_BY_ONE[0]}test_chaos.py::test_one"
+FIRST, SECOND = f"{LONG[0]}test_y.py::y", f"{LONG[1]}test_x.py::x"
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "group", "unit"),
+    [
+        (f"{MODULE}::test_one[a::b]", f"{MODULE}::test_one[a::b]", MODULE),
+        (
+            "tests/chaos/test_chaos.py::test_one",
+            "tests/chaos/test_chaos.py::test_one",
+            "tests/chaos/test_chaos.py::test_one",
+        ),
+        ("tests/system/test_trace.py::test_one@system", "system", "system"),
+    ],
+)
+def test_a_unit_is_a_module_a_long_test_or_a_group(nodeid: str, group: str, unit: str) -> None:
+    """A mark decides first, then the list of tests that take long."""
+    assert unit_of(nodeid, group) == unit
+
+
+def test_what_shares_a_fixture_is_marked_and_the_longest_come_first() -> None:
+    """The order of the others stays that of collection, which each process has to find alike."""
+    marks: dict[str, Any] = {}
+
+    def item(nodeid: str, *fixtures: str) -> Any:
+        return SimpleNamespace(
+            nodeid=nodeid, fixturenames=fixtures, add_marker=lambda mark: marks.setdefault(nodeid, mark.args)
+        )
+
+    items = [item(f"{MODULE}::b"), item(f"{MODULE}::a"), item(SECOND, "system"), item(FIRST)]
+    arrange(items)
+    assert [one.nodeid for one in items] == [FIRST, SECOND, f"{MODULE}::b", f"{MODULE}::a"]
+    assert marks == {SECOND: (TOGETHER["system"],)}
+
+
+@pytest.mark.parametrize("place", [*LONG, *ONE_BY_ONE])
+def test_every_place_that_is_named_exists(place: str, request: pytest.FixtureRequest) -> None:
+    """A module that was moved would silently be run in one piece again."""
+    assert (request.config.rootpath / place).exists()
