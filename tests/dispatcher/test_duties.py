@@ -6,7 +6,7 @@ import pytest
 from streams.seeds import LONG_AGO_MS, make_due, seed
 
 from millstream_contracts import Queue
-from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.service import duties_of
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_streams import Broker
@@ -18,18 +18,18 @@ CONFIG = DispatcherSettings(
 
 
 @pytest.fixture
-def due(broker: Broker) -> Agenda:
-    """Return the agenda that hints are told to."""
-    return Agenda(broker.registry, CONFIG.release_every_s)
+def due(broker: Broker) -> CheckSchedule:
+    """Return the schedule that hints are told to."""
+    return CheckSchedule(broker.registry, CONFIG.release_every_s)
 
 
 @pytest.fixture
-def duties(broker: Broker, metrics: MetricRegistry, due: Agenda) -> dict[str, Any]:
+def duties(broker: Broker, metrics: MetricRegistry, due: CheckSchedule) -> dict[str, Any]:
     """Return the duties by name."""
     return {duty.name: duty for duty in duties_of(CONFIG, broker, metrics, due)}
 
 
-async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, Any], due: Agenda) -> None:
+async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, Any], due: CheckSchedule) -> None:
     """Hints wake the promoter alone."""
     assert {name: duty.interval_s for name, duty in duties.items()} == {
         "promoter": 600.0,
@@ -40,7 +40,7 @@ async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, A
 
 
 async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, Any], queues: list[Queue]) -> None:
-    """Nothing waits anywhere, so only the interval brings them back; the gauger is back before the others ask."""
+    """Nothing waits anywhere, so only the interval brings them back; the measurement is back before the others ask."""
     found = {name: (await duty.run_once()).next_in_s for name, duty in duties.items()}
     assert found == {
         "promoter": pytest.approx(600, abs=5),
@@ -68,14 +68,14 @@ async def test_a_measurement_wakes_the_duty_that_has_work_and_no_other(
 
 
 async def test_what_is_stored_while_a_queue_is_measured_is_looked_for_again(
-    broker: Broker, duties: dict[str, Any], due: Agenda, queues: list[Queue], monkeypatch: pytest.MonkeyPatch
+    broker: Broker, duties: dict[str, Any], due: CheckSchedule, queues: list[Queue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A measurement counts from before it was asked for: after a gap in the hints it is no answer."""
     measure = broker.store.measure
 
     async def overtaken(queue: Queue) -> object:
         found = await measure(queue)
-        due.look_at_all()
+        due.check_all_now()
         return found
 
     monkeypatch.setattr(broker.store, "measure", overtaken)
@@ -88,7 +88,7 @@ async def test_types_that_only_redis_knows_have_names_of_their_own_in_the_metric
 ) -> None:
     """A dispatcher has no handlers, so it learns the types from the queues."""
     metrics = MetricRegistry()
-    due = Agenda(broker.registry, CONFIG.release_every_s)
+    due = CheckSchedule(broker.registry, CONFIG.release_every_s)
     for duty in duties_of(CONFIG, broker, metrics, due):
         await duty.run_once()
     assert metrics.knows_type("email.send")

@@ -5,7 +5,7 @@ import pytest
 from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, seed, seed_running
 
 from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue
-from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
 from millstream_streams import Broker, open_broker
 from millstream_telemetry import DispatcherMetrics, MetricRegistry
@@ -15,8 +15,8 @@ INTERVAL_S = 600.0
 
 def expirer(broker: Broker, metrics: MetricRegistry) -> Expirer:
     """Return an expirer that looks at everything every ten minutes."""
-    agenda = Agenda(broker.registry, INTERVAL_S)
-    return Expirer(broker.store, agenda, DispatcherMetrics(metrics), interval_s=INTERVAL_S)
+    schedule = CheckSchedule(broker.registry, INTERVAL_S)
+    return Expirer(broker.store, schedule, DispatcherMetrics(metrics), interval_s=INTERVAL_S)
 
 
 def finished(metrics: MetricRegistry, job_type: str, state: str) -> float:

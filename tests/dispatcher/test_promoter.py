@@ -7,7 +7,7 @@ from streams.seeds import FAR_MS, LONG_AGO_MS, events, job_of, make_due, seed, s
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, EventKind, JobState, JobType, Queue
-from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.promoter import Promoter, Promotion
 from millstream_runtime import DutyRunner
 from millstream_streams import Broker, JobStore, Release, StoreUnavailableError, open_broker
@@ -17,20 +17,20 @@ INTERVAL_S = 600.0
 
 
 @pytest.fixture
-def agenda(broker: Broker) -> Agenda:
-    """Return an agenda by which everything is looked at every ten minutes: only a hint counts within a test."""
-    return Agenda(broker.registry, INTERVAL_S)
+def schedule(broker: Broker) -> CheckSchedule:
+    """Return an schedule by which everything is looked at every ten minutes: only a hint counts within a test."""
+    return CheckSchedule(broker.registry, INTERVAL_S)
 
 
 @pytest.fixture
-def promoter(broker: Broker, agenda: Agenda) -> Promoter:
-    """Return a promoter with this agenda."""
-    return Promoter(broker.store, agenda, interval_s=INTERVAL_S)
+def promoter(broker: Broker, schedule: CheckSchedule) -> Promoter:
+    """Return a promoter with this schedule."""
+    return Promoter(broker.store, schedule, interval_s=INTERVAL_S)
 
 
 def restless(broker: Broker) -> Promoter:
     """Return a promoter that looks at everything each time."""
-    return Promoter(broker.store, Agenda(broker.registry, 0.0), interval_s=0.0)
+    return Promoter(broker.store, CheckSchedule(broker.registry, 0.0), interval_s=0.0)
 
 
 async def until_released(promoter: Promoter, count: int) -> Promotion:
@@ -62,13 +62,13 @@ async def test_run_once_releases_what_is_due_on_every_queue(
 
 
 async def test_run_once_returns_when_the_next_job_is_due(
-    broker: Broker, agenda: Agenda, promoter: Promoter, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, promoter: Promoter, queues: list[Queue]
 ) -> None:
     """The earliest of all queues; never later than the interval."""
     assert (await promoter.run_once()).next_in_s == pytest.approx(INTERVAL_S, abs=5)
     await seed(broker, queues[0], delay_ms=300_000)
     await seed(broker, queues[2], delay_ms=100_000)
-    agenda.look_at_all()
+    schedule.check_all_now()
     found = await promoter.run_once()
     assert found.next_in_s is not None
     assert 90 < found.next_in_s <= 100
@@ -90,15 +90,15 @@ async def test_run_once_comes_back_at_once_while_more_is_due_than_one_call_moves
 
 
 async def test_run_once_does_not_ask_queues_in_which_nothing_is_due(
-    broker: Broker, agenda: Agenda, promoter: Promoter, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, promoter: Promoter, queues: list[Queue]
 ) -> None:
     """Between two full rounds only what is due costs a call."""
     await promoter.run_once()
     (job_id,) = await seed(broker, queues[0], delay_ms=FAR_MS)
     await make_due(broker, queues[0], [job_id])
-    # Nobody has told it, and the next full round is far.
+    # No hint was sent, and the next check of all queues is far.
     assert (await promoter.run_once()).released == 0
-    agenda.look_at(queues[0])
+    schedule.check_now(queues[0])
     assert (await promoter.run_once()).released == 1
 
 
@@ -159,7 +159,7 @@ async def test_two_dispatchers_release_each_job_once(broker: Broker, redis_url: 
 
 
 async def test_a_hint_wakes_the_promoter_before_its_interval(
-    broker: Broker, agenda: Agenda, promoter: Promoter, metrics: MetricRegistry, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, promoter: Promoter, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
     """A job that is due sooner than any other is released in time, by the runner and the ear that a service has."""
     queue, stop = queues[0], anyio.Event()
@@ -167,11 +167,11 @@ async def test_a_hint_wakes_the_promoter_before_its_interval(
     heard = anyio.Event()
 
     def on_gap() -> None:
-        agenda.look_at_all()
+        schedule.check_all_now()
         heard.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(broker.listen_due, agenda.look_at, on_gap)
+        tasks.start_soon(broker.listen_due, schedule.check_now, on_gap)
         tasks.start_soon(DutyRunner([promoter], DutyMetrics(metrics, "dispatcher")).run, stop)
         await heard.wait()
         (soon,) = await seed(broker, queue, delay_ms=50)
@@ -185,7 +185,7 @@ async def test_a_hint_wakes_the_promoter_before_its_interval(
 
 
 async def test_a_hint_that_comes_while_its_queue_is_looked_at_is_not_lost(
-    broker: Broker, agenda: Agenda, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
     """The answer that is on its way knows nothing of the earlier job: it must not overwrite what the hint said."""
     queue = queues[0]
@@ -197,12 +197,12 @@ async def test_a_hint_that_comes_while_its_queue_is_looked_at_is_not_lost(
             found = await super().release_due(queue, limit=limit)
             if not overtaking and queue == queues[0]:
                 overtaking.extend(await seed(broker, queue, delay_ms=1))
-                agenda.look_at(queue)
+                schedule.check_now(queue)
             return found
 
     overtaking: list[str] = []
     await seed(broker, queue, delay_ms=FAR_MS)
-    promoter = Promoter(Overtaken(broker.client, broker.keys), agenda, interval_s=INTERVAL_S)
+    promoter = Promoter(Overtaken(broker.client, broker.keys), schedule, interval_s=INTERVAL_S)
     found = await promoter.run_once()
     assert overtaking
     assert found.next_in_s == 0.0
@@ -225,7 +225,7 @@ async def test_a_queue_that_is_broken_does_not_keep_the_others_waiting(
 
 
 async def test_a_pass_without_redis_fails_and_the_next_one_does_all_of_it(
-    broker: Broker, agenda: Agenda, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
     """Nothing is taken for done that was not."""
 
@@ -240,7 +240,7 @@ async def test_a_pass_without_redis_fails_and_the_next_one_does_all_of_it(
             return await super().release_due(queue, limit=limit)
 
     store = Away(broker.client, broker.keys)
-    promoter = Promoter(store, agenda, interval_s=INTERVAL_S)
+    promoter = Promoter(store, schedule, interval_s=INTERVAL_S)
     ids = {queue: (await seed_due(broker, queue))[0] for queue in queues}
     store.is_away = True
     with pytest.raises(StoreUnavailableError):

@@ -254,40 +254,19 @@ async def age(broker: Broker, delivery: Delivery, leases: float = 2.0) -> None:
     await broker.client.xclaim(stream, "workers", "w1", 0, [delivery.entry], idle=idle_ms, justid=True)
 
 
-async def test_run_once_leaves_queues_alone_in_which_no_lease_can_run_out(
-    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
-) -> None:
-    """Where nothing was held nothing can run out for a lease.
-
-    One is asked all the same: a pass that asks nothing would take itself for one that Redis did not answer.
-    """
-    seen = ScriptsSeen()
-    recoverer = make(broker, metrics, seen=seen, lease_s=LEASE_S)
-    await recoverer.run_once()
-    assert seen.take() == {"recover": 3}
-    for _ in range(5):
-        await recoverer.run_once()
-        assert seen.take() == {"recover": 1}
-
-
-async def test_run_once_looks_at_what_is_held_each_time(
-    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
-) -> None:
-    """A lease may run out at any time; once nothing is held any more, that is over."""
+async def test_every_pass_looks_at_every_queue(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
+    """A lease may run out at any time, also where nothing was held a moment ago."""
     seen = ScriptsSeen()
     recoverer = make(broker, metrics, seen=seen, lease_s=LEASE_S)
     vanished, ended = await seed_running(broker, queues[0]), await seed_running(broker, queues[1])
-    await recoverer.run_once()
-    assert seen.take() == {"recover": 3}
-    await age(broker, vanished)
+    for requeued in (0, 1, 0):
+        assert (await recoverer.run_once()).requeued == requeued
+        assert seen.take() == {"recover": 3}
+        await age(broker, vanished)
+    await commit(broker, ended)
+    await age(broker, await seed_running(broker, queues[2]))
     assert (await recoverer.run_once()).requeued == 1
     assert seen.take() == {"recover": 3}
-    await commit(broker, ended)
-    # What was held at the last look is looked at once more.
-    await recoverer.run_once()
-    assert seen.take() == {"recover": 2}
-    await recoverer.run_once()
-    assert seen.take() == {"recover": 1}
 
 
 async def test_run_once_looks_at_a_new_queue_at_once(
@@ -310,7 +289,6 @@ async def test_what_is_delivered_right_after_a_look_is_taken_back_in_the_first_p
     lease_s = 0.3
     recoverer = make(broker, metrics, lease_s=lease_s)
     await recoverer.run_once()
-    # The last of them, so that it is not the one that is asked in any case.
     held = await seed_running(broker, queues[-1])
     held_at = time.monotonic()
     await wait_until(lambda: time.monotonic() - held_at > lease_s + 0.01, "the lease has run out")
@@ -321,16 +299,22 @@ async def test_what_is_delivered_right_after_a_look_is_taken_back_in_the_first_p
 async def test_a_broken_queue_does_not_make_the_others_look_as_if_redis_were_away(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """It is looked at each time and never answers well. If no other was asked beside it, mercy would have no end."""
-    seen = ScriptsSeen()
+    """It never answers well, and the answers of the others show that Redis takes recoveries: no grace begins."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     await broker.registry.add_queues([broken])
     await broker.client.set(broker.keys.of(broken).ready[0], "no stream")
-    recoverer = make(broker, metrics, seen=seen, lease_s=LEASE_S)
-    for answers in (3, 1, 1, 1, 1):
+    recoverer = make(broker, metrics, **GRACE)
+    last: list[float] = []
+
+    async def fails_again() -> bool:
         with pytest.raises(Exception, match="WRONGTYPE"):
             await recoverer.run_once()
-        assert seen.take() == {"recover": answers}
+        last.append(time.monotonic())
+        return last[-1] - last[0] > GRACE_LEASE_S / 2
+
+    with structlog.testing.capture_logs() as lines:
+        await wait_until(fails_again, "half a lease has passed, with passes in it")
+    assert lines == []
     await broker.client.delete(broker.keys.of(broken).ready[0])
 
 
@@ -339,13 +323,17 @@ async def test_after_an_outage_every_queue_is_looked_at(
 ) -> None:
     """A replica may have taken over that holds as pending what its primary had taken off: what was seen is no more."""
     seen = ScriptsSeen()
-    recoverer = make(broker, metrics, seen=seen, **MERCY)
+    recoverer = make(broker, metrics, seen=seen, **GRACE)
     await recoverer.run_once()
     began = time.monotonic()
     seen.take()
-    await wait_until(lambda: time.monotonic() - began > MERCY_LEASE_S / 2, "the last good pass is long ago")
-    await recoverer.run_once()
+    await wait_until(lambda: time.monotonic() - began > GRACE_LEASE_S / 2, "the last good pass is long ago")
+    with structlog.testing.capture_logs() as lines:
+        await recoverer.run_once()
     assert seen.take() == {"recover": 3}
+    assert [(line["event"], line["seconds"]) for line in lines] == [
+        ("leases are given time after an outage", GRACE_LEASE_S)
+    ]
 
 
 class Outage:
@@ -372,9 +360,9 @@ async def fails(recoverer: Recoverer) -> bool:
     return False
 
 
-# Lease and interval of the tests of mercy: a recoverer was away when half a lease has passed since its last good pass.
-MERCY_LEASE_S = 0.7
-MERCY = {"lease_s": MERCY_LEASE_S, "interval_s": 0.0}
+# Lease and interval of the tests of the grace, which begins half a lease after the last good pass.
+GRACE_LEASE_S = 0.7
+GRACE = {"lease_s": GRACE_LEASE_S, "interval_s": 0.0}
 
 
 @pytest.fixture
@@ -383,13 +371,13 @@ def held_queue() -> Queue:
     return Queue(DEFAULT_TENANT, JobType("email.send"))
 
 
-@pytest.mark.parametrize("outage_s", [0.5, 1.15, 1.5], ids=["short", "beyond mercy", "long"])
+@pytest.mark.parametrize("outage_s", [0.5, 1.15, 1.5], ids=["short", "beyond the grace", "long"])
 async def test_after_an_outage_workers_are_given_time_to_renew(
     own_redis: EmbeddedRedis, metrics: MetricRegistry, held_queue: Queue, outage_s: float
 ) -> None:
-    """Every lease looks expired then, although no worker died: whoever renews within a lease keeps its jobs."""
-    async with open_broker(own_redis.url, namespace="mercy", patience_s=0.0) as broker:
-        outage, recoverer = Outage(broker), make(broker, metrics, **MERCY)
+    """Every lease looks expired then, although no worker died: a worker that renews within a lease keeps its jobs."""
+    async with open_broker(own_redis.url, namespace="grace", patience_s=0.0) as broker:
+        outage, recoverer = Outage(broker), make(broker, metrics, **GRACE)
         await broker.registry.add_queues([held_queue])
         alive, vanished = await seed_running(broker, held_queue), await seed_running(broker, held_queue)
         await recoverer.run_once()
@@ -402,7 +390,7 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
 
         await wait_until(has_lasted, "the outage has lasted")
         await outage.end()
-        # The reaper comes first: nobody has had a chance to renew.
+        # The reaper comes first: no worker has had a chance to renew.
         assert (await recoverer.run_once()).requeued == 0
         for _ in range(3):
             await broker.store.renew(held_queue, consumer="w1", leases=[lease(alive)])
@@ -413,7 +401,7 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
             await recoverer.run_once()
             return (await job_of(broker, held_queue, vanished.id)).crashes == 1
 
-        await wait_until(is_vanished_taken_back, "what nobody renews is taken back after the mercy")
+        await wait_until(is_vanished_taken_back, "what is not renewed is taken back after the grace")
         job = await job_of(broker, held_queue, alive.id)
         assert (job.state, job.crashes) == (JobState.RUNNING, 0)
 
@@ -421,7 +409,7 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
 async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Workers could not renew while it waited; what nobody renews within a lease is taken back then."""
+    """Workers could not renew while it waited; what is not renewed within a lease is taken back then."""
     lease_s = 0.2
     recoverer = make(broker, metrics, lease_s=lease_s, was_away=True)
     held = await seed_running(broker, queues[2])
@@ -449,7 +437,7 @@ async def test_a_pass_within_the_interval_is_no_outage(
     assert (await recoverer.run_once()).requeued == 1
 
 
-async def test_a_reaper_that_has_just_started_shows_no_mercy(
+async def test_a_reaper_that_has_just_started_gives_no_grace(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
     """One that is restarted again and again must still recover."""

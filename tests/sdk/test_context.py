@@ -18,7 +18,7 @@ from millstream_contracts import Backoff, JobId, JobSpec, Progress
 
 
 async def test_progress_is_noted_within_bounds_awaited_or_not() -> None:
-    """One method serves `async def` and `def` handlers, and nonsense is brought into bounds."""
+    """One method serves `async def` and `def` handlers, and percentages and notes are brought into bounds."""
     noted: list[Progress] = []
     ctx = make_context("a", on_progress=noted.append)
     ctx.progress(50, "half")
@@ -56,7 +56,7 @@ def test_progress_never_raises_and_can_always_be_stored(percent: Recipe, note: R
     ],
 )
 def test_progress_that_is_no_number_stays_where_it_was(percent: Any, shown: float) -> None:
-    """Its note is taken all the same."""
+    """A percentage that is no number leaves the last one in place, and its note is recorded."""
     noted: list[Progress] = []
     ctx = make_context("a", on_progress=noted.append)
     ctx.progress(40)
@@ -65,7 +65,7 @@ def test_progress_that_is_no_number_stays_where_it_was(percent: Any, shown: floa
 
 
 def test_tags_are_the_handlers_own() -> None:
-    """What a handler does to them does not change the job."""
+    """A handler that changes the tags of its context does not change the job."""
     spec = JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=1, tags={"a": "b"})
     ctx = Context(job_id=JobId("a_1"), job_type="a", attempt=1, fence=1, spec=spec, timeout_s=None)
     ctx.tags["c"] = "d"
@@ -149,7 +149,7 @@ def test_deadline_is_absent_when_there_is_no_timeout() -> None:
     ],
 )
 def test_steering_says_what_it_wants(raised: Steering, text: str) -> None:
-    """A wish is an exception whose text is for people."""
+    """A request of a handler is an exception whose text people can read."""
     assert isinstance(raised, Exception)
     assert str(raised) == text
 

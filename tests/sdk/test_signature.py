@@ -86,7 +86,7 @@ def test_registration_has_no_schema_when_anything_goes() -> None:
     ],
 )
 def test_inspect_signature_raises_when_a_handler_cannot_be_called(function: Callable[..., Any], message: str) -> None:
-    """What a worker could not call is refused when it starts, with the place and the reason."""
+    """A handler that a worker could not call is refused at the start, with the place and the reason."""
     with pytest.raises(HandlerError, match=message) as caught:
         inspect_signature(function)
     assert function.__qualname__ in str(caught.value)
@@ -105,7 +105,7 @@ def with_bounds(a: Annotated[int, Meta(ge=5)]) -> None:
 
 
 def test_bounds_beside_an_annotation_hold() -> None:
-    """What `Annotated` says of a payload is in the schema, and the decoder keeps it."""
+    """The bounds of an `Annotated` payload are in the schema, and the decoder keeps them."""
     handler = App("x").job("a")(with_bounds)
     assert handler.registration().payload_schema == {"type": "integer", "minimum": 5}
     with pytest.raises(msgspec.ValidationError):

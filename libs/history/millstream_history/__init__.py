@@ -1,5 +1,6 @@
 """The history database: tables, migrations, and the only code that speaks SQL."""
 
+from millstream_history.columns import StoredJob, Transition
 from millstream_history.errors import (
     HistoryError,
     HistoryFileError,
@@ -7,8 +8,9 @@ from millstream_history.errors import (
     HistoryUnavailableError,
     HistoryUrlError,
 )
-from millstream_history.history import History, Rows, open_history, rows_of
+from millstream_history.history import History, open_history
 from millstream_history.migrating import Schema, migrate
+from millstream_history.rows import Rows, rows_of
 
 __all__ = [
     "History",
@@ -19,6 +21,8 @@ __all__ = [
     "HistoryUrlError",
     "Rows",
     "Schema",
+    "StoredJob",
+    "Transition",
     "migrate",
     "open_history",
     "rows_of",

@@ -1,31 +1,21 @@
-"""What the history database remembers, written in batches. Written by dispatchers, any number at once.
+"""What the history database remembers: written in batches by dispatchers, any number at once, and read job by job.
 
 The same batch written twice leaves what it left the first time, and an older version of a job never replaces a newer.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from operator import itemgetter
 
-from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from millstream_contracts import Event, Job, JobId, JobTransition, Queue, QueueEvents
+from millstream_contracts import JobId, Tenant
+from millstream_history.columns import StoredJob, Transition
 from millstream_history.database import open_engine, transaction
 from millstream_history.errors import HistoryError
 from millstream_history.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.migrating import Schema, require_usable
-from millstream_history.rows import Row, forgotten_row, job_row, transition_rows
-
-_JOB_KEY, _TRANSITION_KEY = itemgetter(0, 1), itemgetter(0, 1, 2)
-
-
-class Rows(Struct, frozen=True):
-    """A batch, ready to be stored."""
-
-    jobs: list[Row]
-    forgotten: list[Row]
-    transitions: list[Row]
+from millstream_history.queries import find_job, find_transitions
+from millstream_history.rows import Rows
 
 
 class History:
@@ -50,6 +40,16 @@ class History:
             raise
         return schema
 
+    async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:
+        """Return what is known of a job; None where nothing is. Raises: HistoryError."""
+        async with transaction(self._engine) as connection:
+            return await find_job(connection, tenant, job_id)
+
+    async def transitions(self, tenant: Tenant, job_id: JobId) -> list[Transition]:
+        """Return all steps of a job that are known, in their order. Raises: HistoryError."""
+        async with transaction(self._engine) as connection:
+            return await find_transitions(connection, tenant, job_id)
+
     async def look(self) -> Schema:
         """Return which tables there are, once the database has shown that it takes rows. Raises: HistoryError."""
         self._schema = None
@@ -73,37 +73,3 @@ async def open_history(url: str) -> AsyncIterator[History]:
     """Open a history database by URL. Nothing is sent before the first call. Raises: HistoryUrlError."""
     async with open_engine(url) as engine:
         yield History(engine)
-
-
-def rows_of(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, Job]]) -> Rows:
-    """Return events, and what their jobs are by now, as a batch to store.
-
-    A job that is not among `jobs` is one that Redis has forgotten: of it only that is stored which the events say.
-    """
-    # Always in the order of the primary keys: writers of the same rows in two orders would wait for each other.
-    return Rows(
-        jobs=sorted((job_row(queue, job) for queue, some in jobs.items() for job in some.values()), key=_JOB_KEY),
-        forgotten=sorted(_forgotten(batches, jobs), key=_JOB_KEY),
-        transitions=sorted(
-            (row for batch in batches for row in _transitions(batch, jobs.get(batch.queue, {}))), key=_TRANSITION_KEY
-        ),
-    )
-
-
-def _forgotten(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, Job]]) -> list[Row]:
-    """Return rows of the jobs that only the events still tell of, by the last of them."""
-    last: dict[tuple[Queue, JobId], tuple[JobTransition, Event]] = {}
-    for batch in batches:
-        known = jobs.get(batch.queue, {})
-        for event in batch.events:
-            for job in event.jobs:
-                seen = last.get((batch.queue, job.id))
-                if job.id not in known and (seen is None or seen[0].version < job.version):
-                    last[batch.queue, job.id] = job, event
-    return [forgotten_row(queue, job, event) for (queue, _), (job, event) in last.items()]
-
-
-def _transitions(batch: QueueEvents, known: Mapping[JobId, Job]) -> list[Row]:
-    errors = {job.id: job.error for job in known.values() if job.error}
-    # Backwards: of several failures of a job it is the last one whose error is known.
-    return [row for event in reversed(batch.events) for row in transition_rows(batch.queue, event, errors)]

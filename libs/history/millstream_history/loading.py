@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_history.rows import FORGOTTEN_COLUMNS, Row
+from millstream_history.columns import FORGOTTEN_ROWS, JOB_ROWS, TRANSITION_ROWS, Row
 from millstream_history.tables import JOBS, TRANSITIONS
 
 
@@ -51,11 +51,9 @@ def _replace_older(columns: Iterable[str]) -> str:
     return f"(tenant, id) DO UPDATE SET {assignments} WHERE jobs.version < excluded.version"
 
 
-_JOB_COLUMNS = JOBS.columns.keys()
-
-JOB_LOADER = Loader(JOBS, _JOB_COLUMNS, staging="new_jobs", on_conflict=_replace_older(_JOB_COLUMNS))
+JOB_LOADER = Loader(JOBS, JOB_ROWS.names, staging="new_jobs", on_conflict=_replace_older(JOB_ROWS.names))
 FORGOTTEN_LOADER = Loader(
-    JOBS, FORGOTTEN_COLUMNS, staging="forgotten_jobs", on_conflict=_replace_older(FORGOTTEN_COLUMNS)
+    JOBS, FORGOTTEN_ROWS.names, staging="forgotten_jobs", on_conflict=_replace_older(FORGOTTEN_ROWS.names)
 )
-"""Leaves alone what nobody knows any more of a job but this database."""
-TRANSITION_LOADER = Loader(TRANSITIONS, TRANSITIONS.columns.keys(), staging="new_transitions", on_conflict="DO NOTHING")
+"""Leaves alone what is known of a job in this database only."""
+TRANSITION_LOADER = Loader(TRANSITIONS, TRANSITION_ROWS.names, staging="new_transitions", on_conflict="DO NOTHING")

@@ -1,13 +1,10 @@
-"""Jobs and events as rows of the tables, such that PostgreSQL takes every one.
+"""A batch of events, and what their jobs are by now, as rows of the tables."""
 
-What handlers and clients write may hold what it has no room for: one such job must not stop those beside it.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
 
-import msgspec
+from msgspec import Struct
 
 from millstream_contracts import (
     Event,
@@ -18,83 +15,77 @@ from millstream_contracts import (
     JobState,
     JobTransition,
     Queue,
+    QueueEvents,
     made_at_ms,
     moment,
 )
+from millstream_history.columns import (
+    FORGOTTEN_ROWS,
+    JOB_ROWS,
+    TRANSITION_ROWS,
+    ForgottenJob,
+    Row,
+    Transition,
+    write_text,
+)
 
-Row = tuple[Any, ...]
-
-_LARGEST_INTEGER = 2**31 - 1
 _FAILURES = frozenset({EventKind.RETRYING, EventKind.DEAD})
 _SETTLED = frozenset(state.value for state in JobState if state.is_settled)
-_NUL, _UNKNOWN = "\0", "\ufffd"
-"""PostgreSQL stores every character but one; in its place stands the one that Unicode has for that."""
+
+# Where the primary keys stand in a row.
+_JOB_KEY, _TRANSITION_KEY = itemgetter(0, 1), itemgetter(0, 1, 2)
 
 
-def job_row(queue: Queue, job: Job) -> Row:
-    """Return a job as a row of `jobs`, in the order of its columns."""
-    return (
-        queue.tenant,
-        job.id,
-        queue.type,
-        queue.partition,
-        job.state.value,
-        job.version,
-        job.priority.value,
-        _integer(job.attempts),
-        job.max_attempts,
-        _integer(job.deliveries),
-        _integer(job.crashes),
-        _integer(job.handbacks),
-        job.created_at,
-        job.run_at,
-        job.expires_at,
-        job.started_at,
-        job.finished_at,
-        _text(job.worker),
-        _json(job.payload),
-        _json(job.result),
-        _json(job.error),
-        _text(job.reason),
-        _json(job.tags),
-        job.timeout_s,
-        _text(job.trace_id),
-    )
+class Rows(Struct, frozen=True):
+    """A batch, ready to be stored."""
+
+    jobs: list[Row]
+    forgotten: list[Row]
+    transitions: list[Row]
 
 
-def forgotten_row(queue: Queue, job: JobTransition, event: Event) -> Row:
-    """Return what the last event alone tells of a job that Redis has forgotten, in the order of FORGOTTEN_COLUMNS."""
-    finished_at = moment(event.at_ms) if job.state in _SETTLED else None
-    return (
-        queue.tenant,
-        job.id,
-        queue.type,
-        queue.partition,
-        job.state,
-        job.version,
-        _integer(job.deliveries),
-        _created_at(job.id) or moment(event.at_ms),
-        finished_at,
-        _text(job.detail) or None,
-    )
+def rows_of(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, Job]]) -> Rows:
+    """Return events, and what their jobs are by now, as a batch to store.
 
-
-FORGOTTEN_COLUMNS = (
-    "tenant", "id", "type", "partition", "state", "version", "deliveries", "created_at", "finished_at", "reason",
-)  # fmt: skip
-
-
-def transition_rows(queue: Queue, event: Event, errors: dict[JobId, JobError]) -> Iterator[Row]:
-    """Yield an event as rows of `transitions`, in the order of its columns.
-
-    `errors` are the last ones of jobs; an event that tells of failures takes its own out of them.
+    A job that is not among `jobs` is one that Redis has forgotten: of it only that is stored which the events say.
     """
-    kind, at, worker = _text(str(event.kind)), moment(event.at_ms), _text(event.worker) or None
-    failed = event.kind in _FAILURES
-    for job in event.jobs:
-        error = _json(errors.pop(job.id, None)) if failed else None
-        detail = _text(job.detail) or None
-        yield queue.tenant, job.id, job.version, kind, job.state, at, job.deliveries, worker, detail, error
+    # Always in the order of the primary keys: writers of the same rows in two orders would wait for each other.
+    return Rows(
+        jobs=sorted((JOB_ROWS.row(queue, job) for queue, some in jobs.items() for job in some.values()), key=_JOB_KEY),
+        forgotten=sorted(_forgotten_rows(batches, jobs), key=_JOB_KEY),
+        transitions=sorted(
+            (row for batch in batches for row in _transition_rows(batch, jobs.get(batch.queue, {}))),
+            key=_TRANSITION_KEY,
+        ),
+    )
+
+
+def _forgotten_rows(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, Job]]) -> list[Row]:
+    """Return rows of the jobs of which only the events still tell, by the last of them."""
+    last: dict[tuple[Queue, JobId], tuple[JobTransition, Event]] = {}
+    for batch in batches:
+        known = jobs.get(batch.queue, {})
+        for event in batch.events:
+            for job in event.jobs:
+                seen = last.get((batch.queue, job.id))
+                if job.id not in known and (seen is None or seen[0].version < job.version):
+                    last[batch.queue, job.id] = job, event
+    return [FORGOTTEN_ROWS.row(_forgotten_job(queue, job, event)) for (queue, _), (job, event) in last.items()]
+
+
+def _forgotten_job(queue: Queue, job: JobTransition, event: Event) -> ForgottenJob:
+    return ForgottenJob(
+        tenant=queue.tenant,
+        id=job.id,
+        type=queue.type,
+        partition=queue.partition,
+        state=job.state,
+        version=job.version,
+        deliveries=job.deliveries,
+        created_at=_created_at(job.id) or moment(event.at_ms),
+        finished_at=moment(event.at_ms) if job.state in _SETTLED else None,
+        reason=job.detail or None,
+    )
 
 
 def _created_at(job_id: JobId) -> datetime | None:
@@ -104,34 +95,20 @@ def _created_at(job_id: JobId) -> datetime | None:
         return None
 
 
-def _integer(number: int) -> int:
-    return min(_LARGEST_INTEGER, number)
+def _transition_rows(batch: QueueEvents, known: Mapping[JobId, Job]) -> Iterator[Row]:
+    errors = {job.id: job.error for job in known.values() if job.error}
+    # Backwards: of several failures of a job it is the last one whose error is known.
+    for event in reversed(batch.events):
+        for step in _transitions(batch.queue, event, errors):
+            yield TRANSITION_ROWS.row(step)
 
 
-def _text(text: str | None) -> str | None:
-    return text.replace(_NUL, _UNKNOWN) if text and _NUL in text else text
-
-
-def _json(value: Any) -> str | None:
-    """Return a value as JSON; None for none, and for what JSON cannot say."""
-    if value is None:
-        return None
-    try:
-        encoded = msgspec.json.encode(value)
-        if rb"\u0000" in encoded:
-            encoded = msgspec.json.encode(_without_nul(msgspec.to_builtins(value)))
-    except (TypeError, ValueError, RecursionError):
-        return None
-    return encoded.decode()
-
-
-def _without_nul(value: Any) -> Any:
-    match value:
-        case str():
-            return _text(value)
-        case list():
-            return [_without_nul(item) for item in value]
-        case dict():
-            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-        case _:
-            return value
+def _transitions(queue: Queue, event: Event, errors: dict[JobId, JobError]) -> Iterator[Transition]:
+    """Yield an event as one step of each of its jobs. One that tells of failures takes its errors out of `errors`."""
+    at, failed = moment(event.at_ms), event.kind in _FAILURES
+    # Once an event: they are those of all its jobs.
+    kind, worker = write_text(str(event.kind)), write_text(event.worker) or None
+    for job in event.jobs:
+        error = errors.pop(job.id, None) if failed else None
+        detail = job.detail or None
+        yield Transition(queue.tenant, job.id, job.version, kind, job.state, at, job.deliveries, worker, detail, error)

@@ -1,7 +1,7 @@
 """Ends jobs that did not start in time, also on queues that no worker claims from. Run by every dispatcher."""
 
 from millstream_contracts import JobState, Queue
-from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_runtime import DutyResult
 from millstream_streams import JobStore, for_each_queue
 from millstream_telemetry import DispatcherMetrics
@@ -18,11 +18,13 @@ class Expirer:
 
     name = "expirer"
 
-    def __init__(self, store: JobStore, agenda: Agenda, metrics: DispatcherMetrics, *, interval_s: float) -> None:
+    def __init__(
+        self, store: JobStore, schedule: CheckSchedule, metrics: DispatcherMetrics, *, interval_s: float
+    ) -> None:
         self.interval_s = interval_s
-        self.wake = agenda.wake
+        self.wake = schedule.wake
         self._store = store
-        self._agenda = agenda
+        self._schedule = schedule
         self._metrics = metrics
 
     async def run_once(self) -> Expiries:
@@ -31,12 +33,12 @@ class Expirer:
 
         async def expire(queue: Queue) -> None:
             nonlocal total
-            with self._agenda.look(queue) as asked_at:
+            with self._schedule.checking(queue) as checked_at:
                 found = await self._store.expire(queue)
-            self._agenda.note(queue, asked_at=asked_at, next_in_ms=found.next_in_ms)
+            self._schedule.record(queue, checked_at=checked_at, next_in_ms=found.next_in_ms)
             if found.expired:
                 self._metrics.count_finished(queue.type, JobState.EXPIRED, found.expired)
             total += found.expired
 
-        await for_each_queue(await self._agenda.due(), expire)
-        return Expiries(next_in_s=self._agenda.sleep_s(), expired=total)
+        await for_each_queue(await self._schedule.due(), expire)
+        return Expiries(next_in_s=self._schedule.sleep_s(), expired=total)

@@ -6,7 +6,7 @@ It sleeps until the next job is due, and is woken by a hint when an earlier one 
 import structlog
 
 from millstream_contracts import Queue
-from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_runtime import DutyResult
 from millstream_streams import JobStore, for_each_queue
 
@@ -19,15 +19,15 @@ class Promotion(DutyResult, frozen=True):
 
 
 class Promoter:
-    """A duty. Whoever hears that a queue has an earlier job, or sees when its next one is due, tells its agenda."""
+    """A duty. Hints and measurements tell its schedule when the next job of a queue is due."""
 
     name = "promoter"
 
-    def __init__(self, store: JobStore, agenda: Agenda, *, interval_s: float) -> None:
+    def __init__(self, store: JobStore, schedule: CheckSchedule, *, interval_s: float) -> None:
         self.interval_s = interval_s
-        self.wake = agenda.wake
+        self.wake = schedule.wake
         self._store = store
-        self._agenda = agenda
+        self._schedule = schedule
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Promotion:
@@ -36,13 +36,13 @@ class Promoter:
 
         async def release(queue: Queue) -> None:
             nonlocal released, expired
-            with self._agenda.look(queue) as asked_at:
+            with self._schedule.checking(queue) as checked_at:
                 found = await self._store.release_due(queue)
-            self._agenda.note(queue, asked_at=asked_at, next_in_ms=found.next_in_ms)
+            self._schedule.record(queue, checked_at=checked_at, next_in_ms=found.next_in_ms)
             released += found.released
             expired += found.expired
 
-        await for_each_queue(await self._agenda.due(), release)
+        await for_each_queue(await self._schedule.due(), release)
         if released or expired:
             self._log.debug("released", released=released, expired=expired)
-        return Promotion(next_in_s=self._agenda.sleep_s(), released=released, expired=expired)
+        return Promotion(next_in_s=self._schedule.sleep_s(), released=released, expired=expired)

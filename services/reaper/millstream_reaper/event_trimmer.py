@@ -5,14 +5,14 @@ import time
 import structlog
 
 from millstream_contracts import Queue
-from millstream_reaper.quiet_queues import QuietQueues
+from millstream_reaper.idle_queues import IdleQueues
 from millstream_runtime import DutyResult
 from millstream_streams import JobStore, Registry, for_each_queue
 from millstream_telemetry import ReaperMetrics
 
-QUIET_PASSES = 2
-"""For so many intervals a stream that had nothing to trim is left alone. What may come meanwhile is some 170 bytes a
-job: little beside the jobs that it tells of, whose hashes stay for an hour; not where results are kept for seconds."""
+SKIPPED_INTERVALS = 2
+"""How long a stream that had nothing to trim is skipped. Meanwhile it may grow by some 170 bytes a job. That is little
+beside the job's hash where results are kept for an hour, but not where they are kept for seconds: so it is no more."""
 
 
 class Trimmings(DutyResult, frozen=True):
@@ -23,7 +23,7 @@ class Trimmings(DutyResult, frozen=True):
 
 
 class EventTrimmer:
-    """A duty. Events that nobody had seen when the cap was met are counted as lost."""
+    """A duty. Events that a consumer group had not seen when the cap was met are counted as lost."""
 
     name = "event-trimmer"
 
@@ -43,11 +43,11 @@ class EventTrimmer:
         self._metrics = metrics
         self._keep = keep
         self._cap = cap
-        self._quiet = QuietQueues()
+        self._idle = IdleQueues()
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Trimmings:
-        """Trim the stream of every queue that had something to trim, or was not looked at for a while."""
+        """Trim the stream of every queue, but for those that are skipped."""
         removed = lost = 0
 
         async def trim(queue: Queue) -> None:
@@ -60,9 +60,9 @@ class EventTrimmer:
                 self._metrics.count_events_lost(unseen)
                 self._log.error("events lost", type=queue.type, entries=unseen, cap=self._cap)
             if not (trimmed or unseen):
-                self._quiet.leave_alone(queue, asked_at + QUIET_PASSES * self.interval_s)
+                self._idle.skip_until(queue, asked_at + SKIPPED_INTERVALS * self.interval_s)
 
-        await for_each_queue(self._quiet.others(await self._registry.queues()), trim)
+        await for_each_queue(self._idle.others(await self._registry.queues()), trim)
         return Trimmings(removed=removed, lost=lost)
 
     async def _trim(self, queue: Queue) -> tuple[int, int]:

@@ -86,3 +86,40 @@ async def test_a_body_that_grows_too_large_is_refused():
 async def test_a_compressed_body_is_refused_unread(coding: str):
     """A few kilobytes of it can be 100 MB."""
     assert await refused(BodyReader(LIMIT), sender(), content_encoding=coding) == 415
+
+
+async def test_a_client_that_goes_away_ends_the_reading_and_takes_no_room():
+    """What had come is thrown away, and the room is there for others."""
+    reader = BodyReader(LIMIT)
+    for _ in range(2 * BODIES_IN_HAND):
+        messages = [{"type": "http.request", "body": b"a" * LIMIT, "more_body": True}, {"type": "http.disconnect"}]
+
+        async def receive(left: list[dict[str, Any]] = messages) -> dict[str, Any]:
+            return left.pop(0)
+
+        assert await refused(reader, receive) == 400
+
+
+async def test_a_body_that_is_a_little_too_large_is_read_on_before_it_is_refused():
+    """The client has sent it already: closed too early, the connection would swallow the refusal."""
+    parts = [b"a" * LIMIT, b"b" * (LIMIT - 1), b"c", b"d", b"e"]
+    left = list(parts)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": left.pop(0), "more_body": True}
+
+    assert await refused(BodyReader(LIMIT), receive) == 413
+    assert left == parts[4:]
+
+
+async def test_a_body_of_announced_length_is_whole_once_it_has_come():
+    """The server's message that says so is not waited for, however many parts there were."""
+    length = {b"content-length": str(LIMIT).encode()}
+    with anyio.fail_after(20):
+        assert len(await BodyReader(LIMIT).read(length, sender(b"a" * 60, b"b" * 40, ends=False), LIMIT)) == LIMIT
+
+
+async def test_the_length_of_a_body_in_chunks_is_not_believed():
+    """By RFC 9112 section 6.3 `Transfer-Encoding` overrides `Content-Length`."""
+    headers = {b"content-length": b"60", b"transfer-encoding": b"chunked"}
+    assert len(await BodyReader(LIMIT).read(headers, sender(b"a" * 60, b"b" * 40), LIMIT)) == LIMIT

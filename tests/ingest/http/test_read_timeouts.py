@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from waiting import wait_until
 
 from millstream_ingest.http import body_reader
 from millstream_ingest.http.body_reader import BodyReader
@@ -78,5 +79,33 @@ async def test_a_caller_that_is_cancelled_while_it_waits_is_cancelled():
     await anyio.wait_all_tasks_blocked()
     reading.cancel()
 
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+async def test_a_request_whose_body_has_come_is_not_cancelled_later(monkeypatch: pytest.MonkeyPatch):
+    """The bound is on the body alone: what the request does afterwards may take longer."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.05)
+    reader = BodyReader(LIMIT)
+    assert await reader.read({}, dripping(1, 0.0), LIMIT) == b"a"
+    with anyio.move_on_after(0.3) as scope:
+        await anyio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_a_body_that_stalled_says_nothing_of_the_next_one(monkeypatch: pytest.MonkeyPatch):
+    """A task that is cancelled at its second body is cancelled, though its first one had stalled."""
+    monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.3)
+    reader, statuses = BodyReader(LIMIT), list[int]()
+
+    async def two_bodies() -> None:
+        with pytest.raises(IngestError) as caught:
+            await reader.read({}, never, LIMIT)
+        statuses.append(caught.value.status)
+        await reader.read({}, dripping(LIMIT, 0.01), LIMIT)
+
+    reading = asyncio.ensure_future(two_bodies())
+    await wait_until(lambda: statuses == [408], "the first body is refused")
+    reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading

@@ -5,7 +5,7 @@ from ingest.serving import MSGPACK, packed, problem, unpacked
 from streams.seeds import ERROR, TTL_MS, commit, seed, seed_dead, seed_running, take
 
 from millstream_contracts import DEFAULT_TENANT, Dead, JobId, JobType, Queue
-from millstream_streams import Commit
+from millstream_streams import Commit, StoreUnavailableError
 
 
 async def test_waiting_job_is_cancelled_at_once(ingest, broker, queue):
@@ -112,8 +112,37 @@ async def test_jobs_that_a_request_ended_are_counted(ingest, broker, queue, regi
     await broker.registry.add_queues([queue])
     job = await ingest.submit(payload={"to": "a"})
     await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")
-    await ingest.http.post("/v1/dead/discard", json={"type": "email.send"})
+    discarded = (await ingest.http.post("/v1/dead/discard", json={"type": "email.send"})).json()
+    # What has ended is not ended again, by whatever request.
+    again = {"ids": [item["id"] for item in discarded["items"]]}
+    assert (await ingest.http.post("/v1/dead/discard", json=again)).json()["refused"] == 2
+    await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")
     count = ingest.services.registry.get_sample_value(
         "millstream_jobs_finished_total", {"type": "email.send", "state": "cancelled"}
     )
     assert count == 3
+
+
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+async def test_redis_that_goes_away_in_the_middle_leaves_a_report_of_what_was_done(
+    ingest, broker, queue, monkeypatch, action
+):
+    """The jobs of the calls before are done, those of the others can be sent again: none is left out of the report."""
+    ids = await bury_many(broker, queue, 150)
+    store, calls = ingest.services.broker.store, []
+    act = getattr(store, action)
+
+    async def failing(target, load):
+        calls.append(len(load))
+        if len(calls) != 1:
+            raise StoreUnavailableError("away")
+        return await act(target, load)
+
+    monkeypatch.setattr(store, action, failing)
+    response = await ingest.http.post(f"/v1/dead/{action}", json={"ids": ids})
+    assert response.status_code == 200
+    problem(await ingest.http.post(f"/v1/dead/{action}", json={"ids": ids}), 503, "store-unreachable")
+    report = response.json()
+    assert (report["done"], report["refused"]) == (100, 50)
+    assert [item["status"] for item in report["items"]] == [202] * 100 + [503] * 50
+    assert calls[:2] == [100, 50]

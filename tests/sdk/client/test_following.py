@@ -54,7 +54,7 @@ async def test_result_raises_when_the_job_takes_longer(connect: Connect, api: Sc
 
 
 async def test_handle_reads_and_cancels_its_job(connect: Connect, api: ScriptedApi) -> None:
-    """A handle speaks of its own job."""
+    """A handle reads and cancels its own job."""
     handle = await connect().submit("x")
     api.script.extend([Reply(200, job_body(handle.id, "running")), Reply(202, job_body(handle.id, "cancelled"))])
     assert (await handle.status()).state == "running"
@@ -135,7 +135,7 @@ async def test_action_names_the_dead_letters_it_is_for(connect: Connect, api: Sc
 async def test_action_raises_type_error_when_the_choice_is_unclear(
     connect: Connect, api: ScriptedApi, chosen: dict[str, Any]
 ) -> None:
-    """Neither or both of ids and type is a mistake of the caller."""
+    """A call with neither ids nor a type, or with both, is a mistake of the caller."""
     with pytest.raises(TypeError, match="either ids or a type"):
         await connect().redrive(**chosen)
     assert not api.received
@@ -159,9 +159,11 @@ async def test_list_is_read_to_its_last_page(
     """Lists of the fleet are short, so they are returned whole, however they are paged."""
     pages = [{"items": [item], "next_cursor": "c2"}, {"items": [item], "next_cursor": None}]
     api.script.extend(Reply(200, page) for page in pages)
-    items = await getattr(connect(), method)()
-    assert len(items) == 2
+    client = connect()
+    assert len(await getattr(client, method)()) == 2
     assert [request.query for request in api.received] == [{}, {"cursor": ["c2"]}]
+    api.script.append(Reply(200, pages[1]))
+    assert len(await getattr(client, method)()) == 1
     assert api.received[0].path == f"/v1/{method}"
 
 
@@ -174,7 +176,7 @@ async def test_health_returns_the_document_also_when_unwell(connect: Connect, ap
 
 
 async def test_health_raises_when_there_is_no_such_page(connect: Connect, api: ScriptedApi) -> None:
-    """Any status but 200 and 503 is no word of the service about itself."""
+    """Any status but 200 and 503 is an error of the call."""
     api.script.append(problem(404, "No such page"))
     with pytest.raises(ApiError, match="No such page"):
         await connect().health()

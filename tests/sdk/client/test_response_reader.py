@@ -31,7 +31,7 @@ def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) ->
 
 @pytest.mark.parametrize("date", ["Fri, 02 Jan 2026 01:04:05 GMT", "Fri, 02 Jan 2026 05:04:05 GMT"])
 def test_retry_after_is_counted_from_the_date_of_the_answer(date: str) -> None:
-    """A client that is two hours ahead would not wait at all, and one that is behind for two hours."""
+    """A date in `Retry-After` counts from the `Date` of the response, however wrong the clock of this machine is."""
     after = date.replace("04:05", "04:35")
     assert retry_after_s({"retry-after": after, "date": date}, NOW) == 30.0
     assert retry_after_s({"retry-after": "Fri, 02 Jan 2026 03:04:35 GMT", "date": "nonsense"}, NOW) == 30.0
@@ -47,7 +47,7 @@ def test_explain_fills_in_a_problem_when_members_are_missing() -> None:
 
 @pytest.mark.parametrize("content", [b'{"a": 1}', b"[]", b"{", b'{"title": 3}', b"", b"\xff\x00\x1b[31m"])
 def test_explain_returns_an_error_when_the_problem_is_no_problem(content: bytes) -> None:
-    """Whatever is sent, the error is an ApiError in printable text."""
+    """The error is an ApiError in printable text, whatever the body of the response is."""
     answer = Response(500, {"content-type": "application/problem+json"}, content)
     error = explain(answer, "http://h/v1/jobs?secret=1")
     assert type(error) is ApiError

@@ -47,7 +47,7 @@ def answer(body: object, status: int = 200, **headers: str) -> Response:
 
 
 def test_flow_waits_at_least_retry_after_when_told() -> None:
-    """The pause before a repetition is Retry-After and a random part on top."""
+    """The pause before a repetition is Retry-After plus a random part."""
     flow = make_retrier(Clock()).flow(Call(path="/x", returns=Job))
     assert next(flow).delay_s == 0
     again = flow.send(answer({}, 503, **{"retry-after": "7"}))

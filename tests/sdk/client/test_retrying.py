@@ -24,7 +24,7 @@ async def test_submit_makes_one_job_when_the_answer_is_lost(connect: Connect, ap
 
 @pytest.mark.parametrize("status", [429, 503, 502, 504])
 async def test_submit_is_repeated_when_turned_away(connect: Connect, api: ScriptedApi, status: int) -> None:
-    """429 and 503, and a proxy's 502 and 504, mean another time."""
+    """A submission is repeated after 429 and 503, and after a proxy's 502 and 504."""
     api.script.append(problem(status, "Not now", headers={"Retry-After": "0"}))
     await connect().submit("x")
     assert [request.path for request in api.received] == ["/v1/jobs", "/v1/jobs"]
@@ -33,7 +33,7 @@ async def test_submit_is_repeated_when_turned_away(connect: Connect, api: Script
 async def test_submit_raises_at_once_when_told_to_come_back_after_the_window(
     connect: Connect, api: ScriptedApi
 ) -> None:
-    """There is no point in waiting for a Retry-After that lies beyond the retry window."""
+    """A refusal is raised at once when its Retry-After lies beyond the retry window."""
     api.script.append(problem(429, "Over quota", headers={"Retry-After": "3600"}))
     with pytest.raises(UnavailableError, match="Over quota") as caught:
         await connect(retry_for_s=30).submit("x")
@@ -75,7 +75,7 @@ async def test_retry_is_not_repeated_when_the_answer_is_lost(connect: Connect, a
 
 
 async def test_cancel_is_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
-    """To cancel twice is to cancel once."""
+    """A cancellation is repeated, because doing it twice changes nothing."""
     api.script.append(Lost())
     await connect().cancel("x_1")
     assert [request.path for request in api.received] == ["/v1/jobs/x_1/cancel"] * 2
@@ -90,7 +90,7 @@ async def test_action_is_repeated_when_surely_not_done(connect: Connect, api: Sc
 
 
 async def test_read_is_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
-    """Reading twice does no harm."""
+    """A read is repeated after a lost answer."""
     api.script.append(Lost())
     await connect().get("x_1")
     assert len(api.received) == 2
@@ -103,7 +103,7 @@ async def test_read_is_repeated_when_the_answer_is_lost(connect: Connect, api: S
 async def test_call_raises_its_error_when_refused_for_good(
     connect: Connect, api: ScriptedApi, status: int, error: type[ApiError]
 ) -> None:
-    """What would be refused again is raised at once, as the class that the status stands for."""
+    """A refusal that would come again is raised at once, as the class of its status."""
     api.script.append(problem(status, "No", detail="because"))
     with pytest.raises(ApiError, match="No: because") as caught:
         await connect().cancel("x_1")
@@ -112,7 +112,7 @@ async def test_call_raises_its_error_when_refused_for_good(
 
 
 async def test_call_raises_clear_error_when_a_proxy_answers_in_html(connect: Connect, api: ScriptedApi) -> None:
-    """A page that is no problem document is shown in part, and 404 from a stranger is not about the job."""
+    """A page that is no problem document is shown in part, and its 404 says nothing about the job."""
     api.script.append(Reply(404, b"<html>\n  <h1>nginx: no such site</h1>", "text/html"))
     with pytest.raises(ApiError, match=r"404 Not Found: .* no answer of a Millstream API: .*nginx: no such") as caught:
         await connect().get("x_1")

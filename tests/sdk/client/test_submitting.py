@@ -132,7 +132,7 @@ def endless() -> list[Any]:
 async def test_submit_raises_type_error_when_payload_has_no_encoding(
     connect: Connect, api: ScriptedApi, payload: Any
 ) -> None:
-    """What msgspec cannot encode is refused here, and nothing is sent."""
+    """A payload that msgspec cannot encode is refused before anything is sent."""
     with pytest.raises(TypeError, match="payload of `x` cannot be encoded"):
         await connect().submit("x", payload)
     assert not api.received
@@ -158,7 +158,7 @@ async def test_submit_uses_a_new_key_per_call_and_ours_when_given(connect: Conne
 
 @pytest.mark.parametrize("key", ["", "a\r\nx: y", "é", "k" * (limits.MAX_IDEMPOTENCY_KEY_CHARS + 1)])
 async def test_submit_raises_when_key_cannot_be_a_header(connect: Connect, api: ScriptedApi, key: str) -> None:
-    """A key that no header can run is refused before anything is sent."""
+    """A key that no header can carry is refused before anything is sent."""
     with pytest.raises(ValueError, match="an idempotency key is"):
         await connect().submit("x", idempotency_key=key)
     assert not api.received

@@ -128,7 +128,7 @@ async def test_send_email_uses_few_connections_when_mails_are_many(sink: SmtpSin
 
 
 async def test_send_email_is_dead_when_every_recipient_is_refused_for_good(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """5xx for all recipients: no other attempt would help."""
+    """A mail is dead when the server answers 5xx for all recipients."""
     sink.refusals["a@example.org"] = "550 no such user"
     async with context_for(smtp) as ctx:
         with pytest.raises(Dead, match=r"every recipient was refused: a@example\.org 550 no such user"):
@@ -136,7 +136,7 @@ async def test_send_email_is_dead_when_every_recipient_is_refused_for_good(sink:
 
 
 async def test_send_email_fails_when_one_of_the_refusals_may_pass(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """4xx for one of the recipients: worth another attempt, so no Dead."""
+    """A mail is worth another attempt when the server answers 4xx for one of the recipients."""
     sink.refusals |= {"a@example.org": "550 no such user", "b@example.org": "450 greylisted"}
     async with context_for(smtp) as ctx:
         with pytest.raises(aiosmtplib.SMTPRecipientsRefused):
@@ -153,7 +153,7 @@ async def test_send_email_reports_who_was_refused_when_others_were_not(sink: Smt
 
 
 async def test_send_email_is_dead_when_the_content_is_refused_for_good(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """5xx after the content is final."""
+    """A mail is dead when the server answers 5xx to its content."""
     sink.data_answer = "554 looks like spam"
     async with context_for(smtp) as ctx:
         with pytest.raises(Dead, match="554 looks like spam"):
@@ -185,7 +185,8 @@ async def test_mailer_uses_a_connection_again_only_when_it_was_idle_for_a_short_
     now = 1000.0
     mailer = Mailer(smtp, clock=lambda: now)
     envelope = write_mail(mail(), make_context("email.send").job_id, smtp.sender)
-    for idle_s, connections in ((0, 1), (KEEP_IDLE_S - 0.1, 1), (KEEP_IDLE_S, 2), (KEEP_IDLE_S - 0.1, 2)):
+    almost = KEEP_IDLE_S - 0.1
+    for idle_s, connections in ((0, 1), (almost, 1), (almost, 1), (KEEP_IDLE_S, 2), (almost, 2)):
         now += idle_s
         await mailer.send(envelope.message, envelope.sender, envelope.recipients)
         assert sink.connections == connections
@@ -257,7 +258,7 @@ async def test_sending_has_a_span_that_names_the_server(smtp: SmtpSettings, monk
 
 
 async def test_send_email_fails_and_then_succeeds_when_refused_for_now(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """4xx is an ordinary failure, after which the next attempt goes through, on a fresh connection."""
+    """A 4xx to the content is an ordinary failure; the next attempt has a fresh connection."""
     sink.data_answer = "451 try later"
     async with context_for(smtp) as ctx:
         with pytest.raises(aiosmtplib.SMTPDataError):
@@ -342,7 +343,7 @@ async def test_send_email_is_dead_when_the_mail_is_wrong(
 
 
 async def test_send_email_raises_when_the_state_is_not_ours() -> None:
-    """Put into an app without its lifespan, the handler says what is missing."""
+    """In an app without the lifespan of `builtin_app`, the handler says what is missing."""
     with pytest.raises(HandlerError, match="builtin_app"):
         await send_email(mail(), make_context("email.send"))
 

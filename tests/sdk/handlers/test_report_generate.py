@@ -106,7 +106,7 @@ def test_report_picks_and_orders_columns_of_objects(ctx: Context) -> None:
 
 
 def test_report_writes_the_header_alone_when_there_are_no_rows(ctx: Context) -> None:
-    """No rows are a report too."""
+    """A report without rows has its header."""
     files = generate_report(Report(columns=["a"], rows=[], formats=["csv", "xlsx"]), ctx)
     assert read_csv(files[0]) == read_xlsx(files[1]) == [["a"]]
 
@@ -116,7 +116,7 @@ HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_report_makes_no_formula_when_text_looks_like_one(ctx: Context, text: str) -> None:
-    """Text from a stranger is text: in CSV behind an apostrophe, in XLSX as a string cell; column names, too."""
+    """A text that looks like a formula stays a text, in CSV behind an apostrophe and in XLSX as a string cell."""
     as_csv, as_xlsx = generate_report(Report(rows=[{text: text}], formats=["csv", "xlsx"]), ctx)
     assert read_csv(as_csv) == [[f"'{text}"], [f"'{text}"]]
     book = openpyxl.load_workbook(as_xlsx.path)
@@ -178,7 +178,7 @@ def test_report_says_how_far_it_is(reporting: ReportContext) -> None:
 
 
 def test_report_stops_and_leaves_nothing_when_cancelled(ctx: Context) -> None:
-    """A thread cannot be stopped, so it looks."""
+    """A cancelled report stops by itself, as its thread cannot be stopped, and leaves no file."""
     ctx.cancelled = True
     with pytest.raises(Discard, match="cancelled"):
         generate_report(Report(rows=[{"a": 1}], format="xlsx"), ctx)
@@ -219,7 +219,7 @@ def test_keep_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
 
 
 def test_keep_makes_files_that_others_may_read(tmp_path: Path) -> None:
-    """A report is for others: its permissions are those of any new file."""
+    """A report has the permissions of any new file, so that others may read it."""
     keep(str(tmp_path), "a", lambda file: file.write(b"x") and None)
     umask = os.umask(0)
     os.umask(umask)

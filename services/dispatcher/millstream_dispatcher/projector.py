@@ -1,7 +1,6 @@
-"""Projects what happens to jobs into the history database. Run by every dispatcher; each event goes to one of them.
+"""Projects events of jobs into the history database. Run by every dispatcher; each event goes to one of them.
 
-An event is acknowledged once it is stored. So whatever fails, it is stored at least once, and storing it again changes
-nothing.
+An event is acknowledged once it is stored. So it is stored at least once, and storing it again changes nothing.
 """
 
 import math
@@ -20,21 +19,21 @@ from millstream_telemetry import HistoryMetrics
 
 GROUP = "history"
 NEED = "history"
-"""The database, among what readiness lists."""
+"""Name of the database in the list of readiness checks."""
 ENTRIES_AT_ONCE = 400
 """Read at once, of all queues together, but no fewer than :data:`ENTRIES_AT_LEAST` of each."""
 ENTRIES_AT_LEAST = 4
 MOST_MOVES_AT_ONCE = 4_000
-"""Stored in one transaction: by then its own cost is nothing beside that of the rows."""
+"""Stored in one transaction; beyond this its own cost no longer shows beside that of the rows."""
 FEWEST_MOVES_AT_ONCE = 100
 LARGE_BYTES, SMALL_BYTES = 16 << 20, 4 << 20
-"""What is held in memory at once: payloads may be large, so a transaction grows only while what it holds is small."""
+"""Payloads may be large: a transaction that holds less than SMALL_BYTES grows, one above LARGE_BYTES shrinks."""
 QUEUES_EVERY_S = 1.0
 TAKE_OVER_EVERY_S = 30.0
-LOOK_EVERY_S = 15.0
-"""How often the database is looked at while there is nothing to store: it is said to be well by what it answers."""
+PROBE_EVERY_S = 15.0
+"""How often the database is probed while there is nothing to store: readiness tells its last answer."""
 ABANDONED_S = 60.0
-"""After how long others store what a dispatcher has read and not acknowledged."""
+"""Idle time after which another dispatcher takes over events that were read and not acknowledged."""
 
 
 class Projection(DutyResult, frozen=True):
@@ -43,8 +42,8 @@ class Projection(DutyResult, frozen=True):
     stored: int = 0
 
 
-class Chapter(Struct, frozen=True):
-    """Events that are stored together, and what with them."""
+class Batch(Struct, frozen=True):
+    """Events that are stored in one transaction, and their rows."""
 
     batches: list[QueueEvents]
     entries: int
@@ -52,8 +51,8 @@ class Chapter(Struct, frozen=True):
     rows: Rows
 
 
-class Historian:
-    """A duty."""
+class Projector:
+    """A duty. Its name on dashboards is `historian`."""
 
     name = "historian"
     interval_s = 1.0
@@ -64,36 +63,36 @@ class Historian:
         self._history = history
         self._metrics = metrics
         self._queues: list[Queue] = []
-        self._queues_at = self._taken_at = self._looked_at = float("-inf")
+        self._queues_at = self._taken_at = self._probed_at = float("-inf")
         self._database = HealthCheck(NEED, ok=False, detail="not asked yet")
-        """Whether it has taken what it was last given, be it nothing."""
+        """Whether the database took the last write or probe."""
         self._is_newer = False
         self._log = structlog.get_logger().bind(duty=self.name)
         self._held: list[tuple[Queue, Event]] = []
         """Read and not acknowledged yet."""
-        self._next: Chapter | None = None
-        """The oldest of them, when it has been composed."""
+        self._next: Batch | None = None
+        """The oldest of them, if composed already."""
         self._moves_at_once = FEWEST_MOVES_AT_ONCE
 
     async def run_once(self) -> Projection:
-        """Store some of what has happened; wait a while when nothing has. Returns: to come back at once."""
+        """Store one batch; wait for events when there are none. Returns: to come back at once."""
         if not self._held:
             await self._read()
         self._show_lag()
-        chapter, self._next = self._next or await self._compose(0), None
-        if chapter is None:
-            await self._look()
+        batch, self._next = self._next or await self._compose(0), None
+        if batch is None:
+            await self._probe()
             return Projection(more=True)
-        # One chapter a pass: a database that is slow is no reason to take this dispatcher for dead.
-        self._next = await self._store(chapter)
-        return Projection(more=True, stored=chapter.moves)
+        # One batch a pass: a database that is slow is no reason to take this dispatcher for dead.
+        self._next = await self._store(batch)
+        return Projection(more=True, stored=batch.moves)
 
     def check(self) -> HealthCheck:
-        """Return whether the database takes what happens. Any thread may call it."""
+        """Return whether the database takes events. Any thread may call it."""
         return self._database
 
     async def _read(self) -> None:
-        """Hold what there is to store."""
+        """Read events to store."""
         now = time.monotonic()
         if now >= self._queues_at + QUEUES_EVERY_S:
             await self._broker.look_at_clock()
@@ -109,8 +108,8 @@ class Historian:
     def _hold(self, batches: Sequence[QueueEvents]) -> None:
         self._held += ((batch.queue, event) for batch in batches for event in batch.events)
 
-    async def _compose(self, start: int) -> Chapter | None:
-        """Return what to store next of what is held, from this place on; None when that is all."""
+    async def _compose(self, start: int) -> Batch | None:
+        """Return the next batch of the held events, from this place on; None when there are no more."""
         entries = moves = 0
         events: dict[Queue, list[Event]] = {}
         for queue, event in self._held[start:]:
@@ -124,44 +123,44 @@ class Historian:
         found = [await self._feed.jobs_of(batch) for batch in batches]
         self._adapt(sum(one.size_bytes for one in found))
         rows = rows_of(batches, {batch.queue: one.jobs for batch, one in zip(batches, found, strict=True)})
-        return Chapter(batches, entries, moves, rows)
+        return Batch(batches, entries, moves, rows)
 
-    async def _store(self, chapter: Chapter) -> Chapter | None:
-        """Store a chapter and acknowledge it. Returns: the next one, for it is composed while the database works."""
-        following: Chapter | None = None
+    async def _store(self, batch: Batch) -> Batch | None:
+        """Store a batch and acknowledge it. Returns: the next one, composed while the database works."""
+        following: Batch | None = None
 
         async def compose() -> None:
             nonlocal following
-            following = await self._compose(chapter.entries)
+            following = await self._compose(batch.entries)
 
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(compose)
-                await self._asking(self._history.store(chapter.rows))
+                await self._asking(self._history.store(batch.rows))
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         self._show_lag()
-        await self._feed.acknowledge(chapter.batches)
-        del self._held[: chapter.entries]
+        await self._feed.acknowledge(batch.batches)
+        del self._held[: batch.entries]
         return following
 
-    async def _look(self) -> None:
-        """Look at the database now and then: with nothing to store, nothing else would tell that it is well."""
-        if not self._database.ok or time.monotonic() >= self._looked_at + LOOK_EVERY_S:
+    async def _probe(self) -> None:
+        """Probe the database every :data:`PROBE_EVERY_S`: with nothing to store, no write tells whether it answers."""
+        if not self._database.ok or time.monotonic() >= self._probed_at + PROBE_EVERY_S:
             try:
                 await self._asking(self._history.look())
             finally:
                 self._show_lag()
 
     async def _asking(self, call: Awaitable[Schema]) -> None:
-        """Note whether the database took what it was given. Raises: HistoryError, when it did not."""
+        """Await a write or a probe, and keep its result for readiness. Raises: HistoryError."""
         try:
             schema = await call
         except HistoryError as error:
             self._database = HealthCheck(NEED, ok=False, detail=str(error))
             raise
         self._database = HealthCheck(NEED, ok=True)
-        self._looked_at = time.monotonic()
+        self._probed_at = time.monotonic()
         if schema.newer and not self._is_newer:
             self._log.info("history is of a newer release, written as far as this one can", revision=schema.revision)
         self._is_newer = schema.newer
@@ -173,7 +172,7 @@ class Historian:
             self._moves_at_once = min(MOST_MOVES_AT_ONCE, self._moves_at_once * 2)
 
     def _show_lag(self) -> None:
-        """Show how far the history is behind: not at all when nothing waits and the database is well, else unknown."""
+        """Show the age of the oldest held event; without one 0, or NaN while the database does not answer."""
         oldest_ms = min((event.at_ms for _, event in self._held), default=None)
         if oldest_ms is not None:
             self._metrics.show_lag(max(0.0, self._broker.clock.now_s() - oldest_ms / 1000))

@@ -1,14 +1,14 @@
-"""The gauger: what the queues hold, as gauges."""
+"""The gauges of queues: what the queues hold, as gauges."""
 
 import pytest
 from scripts_seen import ScriptsSeen
 from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, make_due, seed, seed_dead, seed_running
 
 from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Priority, Queue, Tenant
-from millstream_dispatcher.agenda import Agenda
+from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
-from millstream_dispatcher.gauger import Gauger
 from millstream_dispatcher.promoter import Promoter
+from millstream_dispatcher.queue_metrics import QueueMetrics
 from millstream_streams import Broker, JobStore
 from millstream_telemetry import DispatcherMetrics, MetricRegistry
 
@@ -22,23 +22,23 @@ def shown_by(metrics: MetricRegistry) -> DispatcherMetrics:
 
 
 @pytest.fixture
-def due(broker: Broker) -> Agenda:
-    """Return an agenda of what is due, by which everything is looked at every ten minutes."""
-    return Agenda(broker.registry, INTERVAL_S)
+def due(broker: Broker) -> CheckSchedule:
+    """Return an schedule of what is due, by which everything is looked at every ten minutes."""
+    return CheckSchedule(broker.registry, INTERVAL_S)
 
 
 @pytest.fixture
-def expiring(broker: Broker) -> Agenda:
-    """Return an agenda of what expires, by which everything is looked at every ten minutes."""
-    return Agenda(broker.registry, INTERVAL_S)
+def expiring(broker: Broker) -> CheckSchedule:
+    """Return an schedule of what expires, by which everything is looked at every ten minutes."""
+    return CheckSchedule(broker.registry, INTERVAL_S)
 
 
 @pytest.fixture
-def gauger(
-    broker: Broker, metrics: MetricRegistry, shown_by: DispatcherMetrics, due: Agenda, expiring: Agenda
-) -> Gauger:
-    """Return a gauger."""
-    return Gauger(broker.store, broker.registry, shown_by, metrics, due=due, expiring=expiring, interval_s=5.0)
+def queue_metrics(
+    broker: Broker, metrics: MetricRegistry, shown_by: DispatcherMetrics, due: CheckSchedule, expiring: CheckSchedule
+) -> QueueMetrics:
+    """Return the duty under test."""
+    return QueueMetrics(broker.store, broker.registry, shown_by, metrics, due=due, expiring=expiring, interval_s=5.0)
 
 
 def shown(metrics: MetricRegistry, name: str) -> dict[tuple[str, ...], float]:
@@ -52,7 +52,7 @@ def shown(metrics: MetricRegistry, name: str) -> dict[tuple[str, ...], float]:
 
 
 async def test_run_once_shows_what_the_queues_hold(
-    broker: Broker, gauger: Gauger, metrics: MetricRegistry, queues: list[Queue]
+    broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
     """By type, the partitions summed; by state, the ready ones by priority."""
     first, second, report = queues
@@ -62,7 +62,7 @@ async def test_run_once_shows_what_the_queues_hold(
     await seed(broker, second, 2)
     await seed(broker, second, 4, priority=Priority.HIGH)
     await seed(broker, report, 5, delay_ms=FAR_MS)
-    await gauger.run_once()
+    await queue_metrics.run_once()
     jobs = shown(metrics, "millstream_queue_jobs")
     assert {labels: count for labels, count in jobs.items() if count} == {
         ("email.send", "queued", "normal"): 5,
@@ -75,41 +75,41 @@ async def test_run_once_shows_what_the_queues_hold(
 
 
 async def test_run_once_shows_a_pause(
-    broker: Broker, gauger: Gauger, metrics: MetricRegistry, queues: list[Queue]
+    broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
     """One paused partition is enough to ask why jobs wait."""
     await broker.client.hset(broker.keys.of(queues[1]).settings, "paused", 1)
-    await gauger.run_once()
+    await queue_metrics.run_once()
     assert shown(metrics, "millstream_queue_paused")["email.send",] == 1
 
 
 async def test_run_once_drops_a_queue_that_is_gone(
-    broker: Broker, gauger: Gauger, metrics: MetricRegistry, queues: list[Queue]
+    broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
     """Its last values would otherwise be shown for ever, and raise an alarm for ever."""
     await seed(broker, queues[2], 5)
-    await gauger.run_once()
+    await queue_metrics.run_once()
     assert shown(metrics, "millstream_queue_jobs")["report", "queued", "normal"] == 5
     await broker.client.srem(broker.keys.queues, queues[2].tag)
-    await gauger.run_once()
+    await queue_metrics.run_once()
     for name in ("millstream_queue_jobs", "millstream_dead_jobs", "millstream_queue_oldest_ready_age_seconds"):
         assert {labels[0] for labels in shown(metrics, name)} == {"email.send"}
 
 
 async def test_run_once_takes_the_tenants_of_a_type_together(
-    broker: Broker, gauger: Gauger, metrics: MetricRegistry, queues: list[Queue]
+    broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
     """A tenant is no label: there may be thousands."""
     other = Queue(Tenant("acme"), JobType("email.send"))
     await broker.registry.add_queues([other])
     await seed(broker, other, 2)
     await seed(broker, queues[0], 1)
-    await gauger.run_once()
+    await queue_metrics.run_once()
     assert shown(metrics, "millstream_queue_jobs")["email.send", "queued", "normal"] == 3
 
 
 async def test_run_once_shows_the_others_when_a_queue_is_broken(
-    broker: Broker, gauger: Gauger, metrics: MetricRegistry, queues: list[Queue]
+    broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
     """The pass is a failed one; an operator needs the gauges then more than ever."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
@@ -117,63 +117,72 @@ async def test_run_once_shows_the_others_when_a_queue_is_broken(
     await broker.client.xadd(broker.keys.of(broken).due, {"a": "stream"})
     await seed(broker, queues[2], 5)
     with pytest.raises(Exception, match="WRONGTYPE"):
-        await gauger.run_once()
+        await queue_metrics.run_once()
     assert shown(metrics, "millstream_queue_jobs")["report", "queued", "normal"] == 5
     await broker.client.delete(broker.keys.of(broken).due)
 
 
 async def test_a_measurement_makes_up_for_a_lost_hint(
-    broker: Broker, gauger: Gauger, due: Agenda, queues: list[Queue]
+    broker: Broker, queue_metrics: QueueMetrics, due: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """Nobody has told of a job that is due: it is late by a measurement, and not by the promoter's own interval."""
+    """A job whose hint was lost is late by one measurement, and not by the promoter's own interval."""
     promoter = Promoter(broker.store, due, interval_s=INTERVAL_S)
     await promoter.run_once()
     (job_id,) = await seed(broker, queues[1], delay_ms=FAR_MS)
     await make_due(broker, queues[1], [job_id])
     assert (await promoter.run_once()).released == 0
-    await gauger.run_once()
+    await queue_metrics.run_once()
     assert await promoter.wake.wait(0.0)
     assert (await promoter.run_once()).released == 1
 
 
 async def test_a_measurement_tells_of_a_job_that_is_late(
-    broker: Broker, gauger: Gauger, shown_by: DispatcherMetrics, expiring: Agenda, queues: list[Queue]
+    broker: Broker,
+    queue_metrics: QueueMetrics,
+    shown_by: DispatcherMetrics,
+    expiring: CheckSchedule,
+    queues: list[Queue],
 ) -> None:
-    """Of jobs that expire there are no hints: it is shown as expired after a measurement."""
+    """No hint tells of jobs that expire, so a late one is shown as expired after a measurement."""
     expirer = Expirer(broker.store, expiring, shown_by, interval_s=INTERVAL_S)
     await expirer.run_once()
     (job_id,) = await seed(broker, queues[1], expires_at_ms=LONG_AGO_MS)
     assert (await expirer.run_once()).expired == 0
-    await gauger.run_once()
+    await queue_metrics.run_once()
     assert await expirer.wake.wait(0.0)
     assert (await expirer.run_once()).expired == 1
     assert (await job_of(broker, queues[1], job_id)).state is JobState.EXPIRED
 
 
 async def test_run_once_comes_back_before_others_would_have_to_look_themselves(
-    gauger: Gauger, due: Agenda, queues: list[Queue]
+    queue_metrics: QueueMetrics, due: CheckSchedule, queues: list[Queue]
 ) -> None:
     """At the same interval they would now and then come just before it, and all be made twice."""
-    gauger.interval_s = INTERVAL_S
-    next_in_s = (await gauger.run_once()).next_in_s
+    queue_metrics.interval_s = INTERVAL_S
+    next_in_s = (await queue_metrics.run_once()).next_in_s
     assert next_in_s is not None
     assert next_in_s < due.sleep_s()
 
 
 async def test_a_queue_that_was_measured_costs_no_other_look(
-    broker: Broker, gauger: Gauger, shown_by: DispatcherMetrics, due: Agenda, expiring: Agenda, queues: list[Queue]
+    broker: Broker,
+    queue_metrics: QueueMetrics,
+    shown_by: DispatcherMetrics,
+    due: CheckSchedule,
+    expiring: CheckSchedule,
+    queues: list[Queue],
 ) -> None:
-    """An idle system is looked at once: neither the promoter nor the expirer asks what the gauger has just asked."""
+    """An idle system is looked at once: neither the promoter nor the expirer asks what was measured just now."""
     seen = ScriptsSeen()
     store = JobStore(broker.client, broker.keys, observer=seen)
     promoter = Promoter(store, due, interval_s=INTERVAL_S)
     expirer = Expirer(store, expiring, shown_by, interval_s=INTERVAL_S)
     await seed(broker, queues[0], delay_ms=FAR_MS, expires_in_ms=2 * FAR_MS)
-    await gauger.run_once()
+    await queue_metrics.run_once()
     await promoter.run_once()
     await expirer.run_once()
     assert seen.counts == {}
-    # Whoever has missed hints asks all the same.
-    due.look_at_all()
+    # After a gap in the hints every queue is checked all the same.
+    due.check_all_now()
     await promoter.run_once()
     assert seen.counts == {"release_due": len(queues)}

@@ -1,4 +1,4 @@
-"""The historian: what happens to jobs is in the history database soon, once, whatever fails on the way."""
+"""The projector: each step of a job is in the history database soon, once, whatever fails on the way."""
 
 import math
 import time
@@ -28,11 +28,11 @@ from millstream_contracts import (
     Tenant,
     new_job_id,
 )
-from millstream_dispatcher import historian as module
-from millstream_dispatcher.agenda import Agenda
-from millstream_dispatcher.historian import GROUP, Historian
+from millstream_dispatcher import projector as module
+from millstream_dispatcher.check_schedule import CheckSchedule
+from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
-from millstream_dispatcher.service import historian
+from millstream_dispatcher.service import open_projector
 from millstream_history import HistorySchemaError, HistoryUnavailableError, migrate, open_history
 from millstream_runtime import Duty, DutyRunner
 from millstream_streams import Broker, EventFeed, StoreUnavailableError, consumer_name
@@ -43,19 +43,19 @@ KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"
 
 
 @asynccontextmanager
-async def historian_of(url: str, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Historian]:
-    """Yield a historian for the database at this address."""
-    async with open_history(url) as history, historian(history, broker, metrics) as duty:
+async def projector_of(url: str, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Projector]:
+    """Yield a projector for the database at this address."""
+    async with open_history(url) as history, open_projector(history, broker, metrics) as duty:
         yield duty
 
 
-async def until_stored(historian: Historian, moves: int) -> None:
+async def until_stored(projector: Projector, moves: int) -> None:
     """Pass until so many moves of jobs are stored."""
     stored = 0
 
     async def are_stored() -> bool:
         nonlocal stored
-        stored += (await historian.run_once()).stored
+        stored += (await projector.run_once()).stored
         return stored >= moves
 
     await wait_until(are_stored, f"{moves} moves are stored")
@@ -79,8 +79,8 @@ async def test_all_that_happened_to_a_job_is_stored(
     """What it is now, and each step on the way; then nothing of it is held any more."""
     done = await seed_running(broker, queues[0])
     await commit(broker, done, Succeeded())
-    async with historian_of(history_url, broker, metrics) as historian:
-        await until_stored(historian, 3)
+    async with projector_of(history_url, broker, metrics) as projector:
+        await until_stored(projector, 3)
     assert await query(history_url, STATES) == [(done.id, "succeeded", 3)]
     assert [kind for _, kind in await query(history_url, KINDS)] == ["submitted", "started", "succeeded"]
     assert await held(broker, queues[0]) == 0
@@ -89,14 +89,14 @@ async def test_all_that_happened_to_a_job_is_stored(
 async def test_jobs_of_every_queue_are_stored(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """Also of a queue that nobody knew when the historian began."""
+    """The jobs of a queue that was registered after the start are stored as well."""
     ids = [(await seed(broker, queue))[0] for queue in queues[:2]]
-    async with historian_of(history_url, broker, metrics) as historian:
-        await until_stored(historian, 2)
+    async with projector_of(history_url, broker, metrics) as projector:
+        await until_stored(projector, 2)
         new = Queue(queues[0].tenant, queues[0].type, 9)
         await broker.registry.add_queues([new])
         ids += await seed(broker, new)
-        await until_stored(historian, 1)
+        await until_stored(projector, 1)
     assert {row[0] for row in await query(history_url, STATES)} == set(ids)
     await audit(broker, new)
 
@@ -106,8 +106,8 @@ async def test_a_dead_job_is_stored_with_its_error(
 ) -> None:
     """Why it died is what one looks for in a history."""
     await seed_dead(broker, queues[0])
-    async with historian_of(history_url, broker, metrics) as historian:
-        await until_stored(historian, 3)
+    async with projector_of(history_url, broker, metrics) as projector:
+        await until_stored(projector, 3)
     said = "SELECT state, reason, error ->> 'message' FROM jobs"
     assert await query(history_url, said) == [("dead", "attempts", ERROR.message)]
 
@@ -118,8 +118,8 @@ async def test_more_than_fits_one_transaction_is_stored_in_several(
     """Composing the next one while one is stored mixes nothing up."""
     ids = [job_id for _ in range(5) for job_id in await seed(broker, queues[0], 100)]
     deliveries = [one for _ in range(5) for one in await take(broker, queues[0], limit=100)]
-    async with historian_of(history_url, broker, metrics) as historian:
-        await until_stored(historian, 2 * len(ids))
+    async with projector_of(history_url, broker, metrics) as projector:
+        await until_stored(projector, 2 * len(ids))
     assert await query(history_url, STATES) == [(job_id, "running", 2) for job_id in sorted(ids)]
     assert len(await query(history_url, KINDS)) == 2 * len(ids)
     assert len(deliveries) == len(ids)
@@ -131,24 +131,24 @@ async def test_large_payloads_make_transactions_small_again(
     """What is held in memory is bounded by bytes, not by jobs alone."""
     monkeypatch.setattr(module, "LARGE_BYTES", 200_000)
     monkeypatch.setattr(module, "SMALL_BYTES", 100_000)
-    async with historian_of(history_url, broker, metrics) as historian:
+    async with projector_of(history_url, broker, metrics) as projector:
         await seed(broker, queues[0], 100)
-        await until_stored(historian, 100)
-        assert historian._moves_at_once == 2 * module.FEWEST_MOVES_AT_ONCE
+        await until_stored(projector, 100)
+        assert projector._moves_at_once == 2 * module.FEWEST_MOVES_AT_ONCE
         await broker.store.enqueue(queues[0], [new_job(queues[0], "x" * 5_000) for _ in range(50)])
-        await until_stored(historian, 50)
-        assert historian._moves_at_once == module.FEWEST_MOVES_AT_ONCE
+        await until_stored(projector, 50)
+        assert projector._moves_at_once == module.FEWEST_MOVES_AT_ONCE
 
 
 async def test_what_a_dead_dispatcher_held_is_stored_by_another(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was read and never acknowledged: once nobody has cared for it for a while, it goes on."""
+    """It was read and never acknowledged, so another dispatcher takes it over after ABANDONED_S."""
     monkeypatch.setattr(module, "ABANDONED_S", 0.0)
     ids = [(await seed(broker, queue))[0] for queue in queues]
     await read_by_another(broker, queues)
-    async with historian_of(history_url, broker, metrics) as historian:
-        await until_stored(historian, 3)
+    async with projector_of(history_url, broker, metrics) as projector:
+        await until_stored(projector, 3)
     assert await query(history_url, STATES) == [(job_id, "queued", 1) for job_id in sorted(ids)]
     assert [await held(broker, queue) for queue in queues] == [0, 0, 0]
 
@@ -168,8 +168,8 @@ async def test_what_another_dispatcher_holds_is_left_to_it_while_it_may_be_stori
     await read_by_another(broker, queues[:1])
     read_at = time.monotonic()
     await wait_until(lambda: time.monotonic() - read_at > 0.1, "it has been held for a tenth of a second")
-    async with watched(history_url, broker, metrics, events=[]) as (historian, _):
-        assert (await historian.run_once()).stored == 0
+    async with watched(history_url, broker, metrics, events=[]) as (projector, _):
+        assert (await projector.run_once()).stored == 0
     assert await held(broker, queues[0]) == 1
 
 
@@ -180,12 +180,12 @@ async def test_a_take_over_that_fails_is_tried_again_in_the_next_pass_and_then_n
     monkeypatch.setattr(module, "ABANDONED_S", 0.0)
     await seed(broker, queues[0])
     await read_by_another(broker, queues[:1])
-    async with watched(history_url, broker, metrics, fails_at="take_over", events=[]) as (historian, feed):
+    async with watched(history_url, broker, metrics, fails_at="take_over", events=[]) as (projector, feed):
         with pytest.raises(StoreUnavailableError):
-            await historian.run_once()
-        assert (await historian.run_once()).stored == 1
+            await projector.run_once()
+        assert (await projector.run_once()).stored == 1
         for _ in range(3):
-            await historian.run_once()
+            await projector.run_once()
         assert feed.calls["take_over"] == 2
 
 
@@ -202,9 +202,9 @@ async def test_the_list_of_queues_is_not_read_at_every_pass(
 
     monkeypatch.setattr(broker.registry, "queues", count)
     monkeypatch.setattr(module, "QUEUES_EVERY_S", 600.0)
-    async with watched(history_url, broker, metrics, events=[]) as (historian, _):
+    async with watched(history_url, broker, metrics, events=[]) as (projector, _):
         for _ in range(3):
-            await historian.run_once()
+            await projector.run_once()
     assert len(asked) == 1
 
 
@@ -214,8 +214,8 @@ async def test_some_entries_are_read_of_each_queue_however_many_there_are(
     """With more queues than entries at once none of them is left out."""
     for count, entries in ((1, module.ENTRIES_AT_ONCE), (500, module.ENTRIES_AT_LEAST)):
         await broker.registry.add_queues([Queue(Tenant("t"), JobType("many"), number) for number in range(count)])
-        async with watched(history_url, broker, metrics, events=[]) as (historian, feed):
-            await historian.run_once()
+        async with watched(history_url, broker, metrics, events=[]) as (projector, feed):
+            await projector.run_once()
             assert feed.entries == entries
 
 
@@ -223,9 +223,9 @@ async def test_the_lag_is_the_age_of_the_oldest_event_in_seconds(
     broker: Broker, queues: list[Queue], metrics: MetricRegistry
 ) -> None:
     """Whichever place it has among those that wait."""
-    async with watched(AWAY, broker, metrics, events=made_up(queues[0], [10.0, 300.0, 20.0])) as (historian, _):
+    async with watched(AWAY, broker, metrics, events=made_up(queues[0], [10.0, 300.0, 20.0])) as (projector, _):
         with pytest.raises(HistoryUnavailableError):
-            await historian.run_once()
+            await projector.run_once()
         assert lag(metrics) == pytest.approx(300, abs=30)
 
 
@@ -234,8 +234,8 @@ async def test_an_event_of_more_jobs_than_fit_one_transaction_is_stored_alone(
 ) -> None:
     """An event is never split, and one that is too large must not stop the history."""
     events = made_up(queues[0], [1.0, 1.0], jobs=module.FEWEST_MOVES_AT_ONCE + 50)
-    async with watched(history_url, broker, metrics, events=events) as (historian, _):
-        stored = [(await historian.run_once()).stored for _ in range(2)]
+    async with watched(history_url, broker, metrics, events=events) as (projector, _):
+        stored = [(await projector.run_once()).stored for _ in range(2)]
     assert stored == [150, 150]
     assert await query(history_url, "SELECT count(*) FROM transitions") == [(300,)]
 
@@ -254,13 +254,13 @@ async def test_a_newer_release_is_told_each_time_it_comes(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log shows when the tables were brought back, and when they were ahead again."""
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "PROBE_EVERY_S", 0.0)
     revision = (await query(history_url, "SELECT version_num FROM alembic_version"))[0][0]
     with structlog.testing.capture_logs() as lines:
-        async with watched(history_url, broker, metrics, events=[]) as (historian, _):
+        async with watched(history_url, broker, metrics, events=[]) as (projector, _):
             for found in ("9999", "9999", revision, "9998"):
                 await execute(history_url, f"UPDATE alembic_version SET version_num = '{found}'")
-                await historian.run_once()
+                await projector.run_once()
     assert [line["revision"] for line in lines if "newer release" in line["event"]] == ["9999", "9998"]
 
 
@@ -295,13 +295,13 @@ class WatchedFeed:
 
 @asynccontextmanager
 async def watched(url: str, broker: Broker, metrics: MetricRegistry, **options: Any) -> AsyncIterator[Any]:
-    """Yield a historian, and its feed."""
+    """Yield a projector, and its feed."""
     async with (
         open_history(url) as history,
         aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed,
     ):
         watched = WatchedFeed(feed, **options)
-        yield Historian(watched, broker, history, HistoryMetrics(metrics)), watched
+        yield Projector(watched, broker, history, HistoryMetrics(metrics)), watched
 
 
 def made_up(queue: Queue, ages_s: list[float], jobs: int = 1) -> list[QueueEvents]:
@@ -350,7 +350,7 @@ async def test_what_was_acknowledged_by_nobody_and_stored_is_stored_once(
         with pytest.raises(StoreUnavailableError):
             await until_stored(dying, 3)
     assert await held(broker, queues[0]) == 1
-    async with historian_of(history_url, broker, metrics) as heir:
+    async with projector_of(history_url, broker, metrics) as heir:
         await until_stored(heir, 3)
     assert len(await query(history_url, KINDS)) == 3
     assert await held(broker, queues[0]) == 0
@@ -388,22 +388,22 @@ async def test_history_catches_up_when_its_database_comes_back(
     # One that keeps what it has confirmed.
     with local_postgres(programs, {}) as server:
         await migrate(server.url)
-        async with historian_of(server.url, broker, metrics) as historian:
+        async with projector_of(server.url, broker, metrics) as projector:
             await seed(broker, queues[0], 2)
-            await until_stored(historian, 2)
+            await until_stored(projector, 2)
             server.stop()
             gone_at = time.time()
             for one in await take(broker, queues[0]):
                 await commit(broker, one)
             with pytest.raises(HistoryUnavailableError):
-                await until_stored(historian, 1)
+                await until_stored(projector, 1)
             await seed(broker, queues[1], 3)
             with pytest.raises(HistoryUnavailableError):
-                await historian.run_once()
+                await projector.run_once()
             assert 0 < lag(metrics) <= time.time() - gone_at + 1
             server.start()
-            await until_stored(historian, 7)
-            await historian.run_once()
+            await until_stored(projector, 7)
+            await projector.run_once()
         assert await query(server.url, "SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state") == [
             ("queued", 3),
             ("succeeded", 2),
@@ -417,11 +417,11 @@ async def test_nothing_is_said_of_a_database_that_was_not_asked(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
     """That it is well, and behind by nothing, is known from its answer alone, also where there is nothing to store."""
-    async with historian_of(history_url, broker, metrics) as historian:
-        assert not historian.check().ok
+    async with projector_of(history_url, broker, metrics) as projector:
+        assert not projector.check().ok
         assert math.isnan(lag(metrics))
-        await historian.run_once()
-        assert historian.check().ok
+        await projector.run_once()
+        assert projector.check().ok
         assert lag(metrics) == 0
     assert await held(broker, queues[0]) == 0
 
@@ -430,15 +430,15 @@ async def test_a_database_that_is_away_is_noticed_with_nothing_to_store(
     broker: Broker, queues: list[Queue], metrics: MetricRegistry
 ) -> None:
     """At the first pass, and not when the first job fails to be remembered."""
-    async with historian_of("postgresql://u@127.0.0.1:9/none", broker, metrics) as historian:
+    async with projector_of("postgresql://u@127.0.0.1:9/none", broker, metrics) as projector:
         with pytest.raises(HistoryUnavailableError):
-            await historian.run_once()
-        assert not historian.check().ok
-        assert "nothing listens" in historian.check().detail
+            await projector.run_once()
+        assert not projector.check().ok
+        assert "nothing listens" in projector.check().detail
         assert math.isnan(lag(metrics))
         await seed(broker, queues[0])
         with pytest.raises(HistoryUnavailableError):
-            await until_stored(historian, 1)
+            await until_stored(projector, 1)
         assert lag(metrics) >= 0
 
 
@@ -446,19 +446,19 @@ async def test_a_database_that_goes_away_later_is_noticed_too(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is looked at now and then, and is said to be well again once it is."""
-    async with historian_of(history_url, broker, metrics) as historian:
-        await historian.run_once()
+    async with projector_of(history_url, broker, metrics) as projector:
+        await projector.run_once()
         await execute(history_url, "ALTER TABLE jobs RENAME TO gone")
-        await historian.run_once()
-        assert historian.check().ok, "it is not looked at in every pass"
-        monkeypatch.setattr(module, "LOOK_EVERY_S", 0.0)
+        await projector.run_once()
+        assert projector.check().ok, "it is not looked at in every pass"
+        monkeypatch.setattr(module, "PROBE_EVERY_S", 0.0)
         with pytest.raises(HistorySchemaError):
-            await historian.run_once()
-        assert not historian.check().ok
+            await projector.run_once()
+        assert not projector.check().ok
         assert math.isnan(lag(metrics))
         await execute(history_url, "ALTER TABLE gone RENAME TO jobs")
-        await historian.run_once()
-        assert historian.check().ok
+        await projector.run_once()
+        assert projector.check().ok
         assert lag(metrics) == 0
     assert await held(broker, queues[0]) == 0
 
@@ -470,11 +470,11 @@ async def test_how_far_it_is_behind_is_told_by_the_clock_of_redis(
     """A dispatcher whose machine is ahead would page for hours of lag, and one that is behind would never."""
     broker.clock._offset_s += skew_s
     await seed(broker, queues[0])
-    async with historian_of("postgresql://u@127.0.0.1:9/none", broker, metrics) as historian:
+    async with projector_of("postgresql://u@127.0.0.1:9/none", broker, metrics) as projector:
 
         async def is_longer_than(seconds: float) -> bool:
             with pytest.raises(HistoryUnavailableError):
-                await historian.run_once()
+                await projector.run_once()
             return lag(metrics) > seconds
 
         await wait_until(lambda: is_longer_than(0.0), "what waits is held")
@@ -490,11 +490,11 @@ async def test_an_older_dispatcher_goes_on_in_tables_of_a_newer_release_and_says
     await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
     await execute(history_url, "ALTER TABLE jobs ADD COLUMN region text NOT NULL DEFAULT 'here'")
     with structlog.testing.capture_logs() as lines:
-        async with historian_of(history_url, broker, metrics) as historian:
+        async with projector_of(history_url, broker, metrics) as projector:
             [job_id] = await seed(broker, queues[0])
-            await until_stored(historian, 1)
+            await until_stored(projector, 1)
             await seed(broker, queues[1])
-            await until_stored(historian, 1)
+            await until_stored(projector, 1)
     assert [line["revision"] for line in lines if "newer release" in line["event"]] == ["9999"]
     assert (job_id,) in await query(history_url, "SELECT id FROM jobs WHERE region = 'here'")
 
@@ -505,11 +505,11 @@ async def test_what_an_older_dispatcher_cannot_write_waits_for_the_newer_one(
     """Nothing is acknowledged that was not stored: the newer release finds it in Redis."""
     await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
     await execute(history_url, "ALTER TABLE jobs ADD COLUMN region text NOT NULL")
-    async with historian_of(history_url, broker, metrics) as historian:
+    async with projector_of(history_url, broker, metrics) as projector:
         await seed(broker, queues[0])
         with pytest.raises(HistorySchemaError, match="newer release"):
-            await until_stored(historian, 1)
-        assert "newer release" in historian.check().detail
+            await until_stored(projector, 1)
+        assert "newer release" in projector.check().detail
     assert await held(broker, queues[0]) == 1
 
 
@@ -526,7 +526,7 @@ async def test_a_dispatcher_without_the_tables_does_its_other_duties(
 
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        promoter = Promoter(broker.store, Agenda(broker.registry, 0.0), interval_s=0.05)
+        promoter = Promoter(broker.store, CheckSchedule(broker.registry, 0.0), interval_s=0.05)
         tasks.start_soon(run, broker, empty_history_url, stop, promoter)
         await broker.store.enqueue(queues[0], [new_job(queues[0], delay_ms=1)])
         await wait_until(is_released, "the job is released")
@@ -536,7 +536,7 @@ async def test_a_dispatcher_without_the_tables_does_its_other_duties(
 
 
 async def run(broker: Broker, url: str, stop: anyio.Event, *others: Duty) -> None:
-    """Run a historian, and other duties beside it, as a dispatcher does."""
+    """Run a projector, and other duties beside it, as a dispatcher does."""
     metrics = MetricRegistry()
-    async with historian_of(url, broker, metrics) as historian:
-        await DutyRunner([historian, *others], DutyMetrics(metrics, "dispatcher")).run(stop)
+    async with projector_of(url, broker, metrics) as projector:
+        await DutyRunner([projector, *others], DutyMetrics(metrics, "dispatcher")).run(stop)

@@ -1,0 +1,228 @@
+"""The columns of the tables, each with how its value is written and read back: rows go both ways by this one list.
+
+What handlers and clients write may hold what PostgreSQL has no room for. It is made to fit: one such job must not stop
+those beside it.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from millstream_contracts import Job, JobError, JobState, Priority, Queue
+
+Row = tuple[Any, ...]
+
+_STATES = {state.value: state for state in JobState}
+_PRIORITIES = {priority.value: priority for priority in Priority}
+_NUL, _UNKNOWN = "\0", "\ufffd"
+"""PostgreSQL stores every character but one; in its place stands the one that Unicode has for that."""
+
+
+class Transition(Struct, frozen=True):
+    """One step of a job, as the table `transitions` has it. Its fields are the columns."""
+
+    tenant: str
+    job_id: str
+    version: int
+    kind: str
+    """One of `EventKind`, or a word of a newer release; the same holds for `state`."""
+    state: str
+    at: datetime
+    deliveries: int
+    worker: str | None = None
+    detail: str | None = None
+    """The reason of a death or a cancellation."""
+    error: JobError | None = None
+    """The job's last error when the step was stored; it says of which attempt."""
+
+
+class StoredJob(Struct, frozen=True):
+    """A job and where it lives, as the table `jobs` has it."""
+
+    queue: Queue
+    job: Job
+
+
+class ForgottenJob(Struct, frozen=True):
+    """What the last event tells of a job that Redis has forgotten. Its fields are columns of `jobs`."""
+
+    tenant: str
+    id: str
+    type: str
+    partition: int
+    state: str
+    """Also a word of a newer release."""
+    version: int
+    deliveries: int
+    created_at: datetime
+    finished_at: datetime | None
+    reason: str | None
+
+
+class Column(Struct, frozen=True):
+    """One column: where its value comes from, and what becomes of it on the way in and out."""
+
+    name: str
+    source: str
+    """A record that makes up the row and its field, with a dot between them."""
+    write: Callable[[Any], Any] | None = None
+    """Makes a value, but never None, one that PostgreSQL takes; None where every value is."""
+    read: Callable[[Any], Any] | None = None
+    """Makes the value what it was, from what the table holds, but never from NULL; None where it is the same."""
+
+
+def write_text(text: str) -> str:
+    """Return a text without NUL."""
+    return text.replace(_NUL, _UNKNOWN) if _NUL in text else text
+
+
+def _write_json(value: Any) -> str | None:
+    """Return a value as JSON; None for what JSON cannot say."""
+    try:
+        encoded = msgspec.json.encode(value)
+        if rb"\u0000" in encoded:
+            encoded = msgspec.json.encode(_without_nul(msgspec.to_builtins(value)))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return encoded.decode()
+
+
+def _write_int(bits: int) -> Callable[[int], int]:
+    """Return what brings a number to the nearest one that fits."""
+    largest: int = 2 ** (bits - 1) - 1
+    smallest = -largest - 1
+
+    def write(number: int) -> int:
+        return number if smallest <= number <= largest else largest if number > 0 else smallest
+
+    return write
+
+
+def _without_nul(value: Any) -> Any:
+    match value:
+        case str():
+            return write_text(value)
+        case list():
+            return [_without_nul(item) for item in value]
+        case dict():
+            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _read_state(word: str) -> JobState:
+    """Return a state; one of a newer release is shown as blocked, as in Redis."""
+    return _STATES.get(word, JobState.BLOCKED)
+
+
+def _read_priority(word: str) -> Priority:
+    return _PRIORITIES.get(word, Priority.NORMAL)
+
+
+def _read_error(value: Any) -> JobError:
+    return msgspec.convert(value, JobError)
+
+
+JOB_COLUMNS = (
+    Column("tenant", "queue.tenant"),
+    Column("id", "job.id"),
+    Column("type", "queue.type"),
+    Column("partition", "queue.partition", _write_int(16)),
+    Column("state", "job.state", None, _read_state),
+    Column("version", "job.version", _write_int(64)),
+    Column("priority", "job.priority", None, _read_priority),
+    Column("attempts", "job.attempts", _write_int(32)),
+    Column("max_attempts", "job.max_attempts", _write_int(32)),
+    Column("deliveries", "job.deliveries", _write_int(64)),
+    Column("crashes", "job.crashes", _write_int(32)),
+    Column("handbacks", "job.handbacks", _write_int(64)),
+    Column("created_at", "job.created_at"),
+    Column("run_at", "job.run_at"),
+    Column("expires_at", "job.expires_at"),
+    Column("started_at", "job.started_at"),
+    Column("finished_at", "job.finished_at"),
+    Column("worker", "job.worker", write_text),
+    Column("payload", "job.payload", _write_json),
+    Column("result", "job.result", _write_json),
+    Column("error", "job.error", _write_json, _read_error),
+    Column("reason", "job.reason", write_text),
+    Column("tags", "job.tags", _write_json),
+    Column("timeout_s", "job.timeout_s"),
+    Column("trace_id", "job.trace_id", write_text),
+)
+"""The table `jobs`."""
+
+LIVE_FIELDS = frozenset({"cancel_requested", "progress"})
+"""Fields of a job that matter only while it lives in Redis, and have no column."""
+
+FORGOTTEN_COLUMNS = tuple(
+    Column(column.name, f"job.{column.name}", column.write)
+    for column in JOB_COLUMNS
+    if column.name in ForgottenJob.__struct_fields__
+)
+"""The columns of `jobs` that a forgotten job has a value for; the others keep what they hold."""
+
+TRANSITION_COLUMNS = (
+    Column("tenant", "step.tenant"),
+    Column("job_id", "step.job_id"),
+    Column("version", "step.version"),
+    Column("kind", "step.kind"),
+    Column("state", "step.state"),
+    Column("at", "step.at"),
+    Column("deliveries", "step.deliveries"),
+    Column("worker", "step.worker"),
+    Column("detail", "step.detail", write_text),
+    Column("error", "step.error", _write_json, _read_error),
+)
+"""The table `transitions`."""
+
+
+class RowFormat:
+    """Turns records into rows, and rows into the values of records, by a list of columns."""
+
+    def __init__(self, columns: Sequence[Column], **records: type[Struct]) -> None:
+        """Take the columns, and by the names that their sources have for them the Structs that make up a row."""
+        self.names = tuple(column.name for column in columns)
+        self._columns = columns
+        fields = [f"{name}.{field}" for name, kind in records.items() for field in kind.__struct_fields__]
+        # All values at once, in C: only some of them need a call of their own.
+        self._pick = itemgetter(*(fields.index(column.source) for column in columns))
+        self._writers = [(place, column.write) for place, column in enumerate(columns) if column.write]
+
+    def row(self, *records: Struct) -> Row:
+        """Return the row of these records, in the order of `names`."""
+        values: list[Any] = list(self._pick(sum(map(astuple, records), ())))
+        for place, write in self._writers:
+            if (value := values[place]) is not None:
+                values[place] = write(value)
+        return tuple(values)
+
+    def values(self, record: str, row: Sequence[Any]) -> dict[str, Any]:
+        """Return the fields of one record that a row has a value for, which NULL is not."""
+        head = f"{record}."
+        return {
+            column.source.removeprefix(head): column.read(value) if column.read else value
+            for column, value in zip(self._columns, row, strict=True)
+            if value is not None and column.source.startswith(head)
+        }
+
+
+JOB_ROWS = RowFormat(JOB_COLUMNS, queue=Queue, job=Job)
+FORGOTTEN_ROWS = RowFormat(FORGOTTEN_COLUMNS, job=ForgottenJob)
+TRANSITION_ROWS = RowFormat(TRANSITION_COLUMNS, step=Transition)
+
+
+def stored_job(row: Sequence[Any]) -> StoredJob:
+    """Return the job of a row of `jobs`. A field for which the row has no value has the default of the Struct."""
+    queue = Queue(**JOB_ROWS.values("queue", row))
+    return StoredJob(queue, Job(type=queue.type, **JOB_ROWS.values("job", row)))
+
+
+def stored_transition(row: Sequence[Any]) -> Transition:
+    """Return the step of a row of `transitions`."""
+    return Transition(**TRANSITION_ROWS.values("step", row))

@@ -1,0 +1,27 @@
+"""Reads jobs and their steps back. Every query is a function here, over a connection; lists and searches join them."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from millstream_contracts import JobId, Tenant
+from millstream_history.columns import JOB_ROWS, TRANSITION_ROWS, StoredJob, Transition, stored_job, stored_transition
+from millstream_history.tables import JOBS, TRANSITIONS
+
+
+async def find_job(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -> StoredJob | None:
+    """Return what is known of a job; None where nothing is."""
+    columns = JOBS.c
+    query = select(*(columns[name] for name in JOB_ROWS.names)).where(columns.tenant == tenant, columns.id == job_id)
+    row = (await connection.execute(query)).one_or_none()
+    return stored_job(row) if row else None
+
+
+async def find_transitions(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -> list[Transition]:
+    """Return all steps of a job that are known, in their order."""
+    columns = TRANSITIONS.c
+    query = (
+        select(*(columns[name] for name in TRANSITION_ROWS.names))
+        .where(columns.tenant == tenant, columns.job_id == job_id)
+        .order_by(columns.version)
+    )
+    return [stored_transition(row) for row in await connection.execute(query)]
