@@ -271,9 +271,7 @@ def test_a_certificate_is_read_before_anything_is_started(tmp_path: Path, field:
 def test_the_authority_that_is_trusted_reaches_the_address() -> None:
     """A CA file that is dropped on the way would leave the authorities of the system trusted."""
     file = Path(certifi.where())
-    assert RedisSettings(redis_url="rediss://a:1/0", redis_ca_file=file).redis.tls_files.given == (
-        ("redis_ca_file", file),
-    )
+    assert RedisSettings(redis_url="rediss://a:1/0", redis_ca_file=file).redis.tls_files.ca_file == file
 
 
 @pytest.mark.parametrize(
