@@ -106,6 +106,7 @@ def text(pattern: str) -> Any:
         (dict[Annotated[int, Meta(ge=1)], int], "`int` as a key"),
         (Many, "too many combinations"),
         (text("a") | Annotated[str, Meta(max_length=2)], "a union has `str` twice"),
+        (Annotated[int, Meta(ge=1)] | Annotated[int, Meta(le=-5)], "a union has `int` twice"),
         (
             Annotated[dt.datetime, Meta(tz=True)] | Annotated[dt.datetime, Meta(tz=False)],
             "a union has `datetime` twice",
