@@ -32,7 +32,7 @@ queues = st.builds(
 
 @given(queues)
 def test_an_id_leads_back_to_its_queue(queue: Queue) -> None:
-    """Whatever the type is called, the id names it and the partition; the tenant is the caller's."""
+    """An id names its type, whatever that is called, and its partition; the tenant is the caller's."""
     job_id = new_job_id(queue)
     assert queue_of(queue.tenant, job_id) == queue
     assert queue_of(Tenant("other"), job_id) == Queue(Tenant("other"), queue.type, queue.partition)

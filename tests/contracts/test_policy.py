@@ -18,7 +18,7 @@ failures = st.one_of(st.integers(1, 50), st.integers(1, limits.MAX_ATTEMPTS), st
 
 @given(backoffs, failures)
 def test_delay_is_never_more_than_the_cap(backoff: Backoff, count: int) -> None:
-    """However often it failed: a finite delay, at least zero, at most the cap and the bound."""
+    """A delay is finite, at least zero and at most the cap and the bound, however often the job failed."""
     delay = backoff.delay_s(count)
     assert 0.0 <= delay <= backoff.bound_s(count) <= backoff.cap_s
     assert math.isfinite(delay)
@@ -42,7 +42,7 @@ def test_delay_is_the_bound_without_jitter(backoff: Backoff, count: int) -> None
     [("exponential", [2.0, 4.0, 8.0, 16.0, 20.0]), ("linear", [2.0, 4.0, 6.0, 8.0, 10.0]), ("constant", [2.0] * 5)],
 )
 def test_bound_grows_by_its_kind(kind: str, wanted: list[float]) -> None:
-    """From the base, per failure, up to the cap."""
+    """A delay grows from the base, per failure, up to the cap."""
     backoff = Backoff(kind=kind, base_s=2.0, cap_s=20.0)
     assert [backoff.bound_s(count) for count in range(1, 6)] == wanted
 

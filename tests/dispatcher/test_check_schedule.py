@@ -1,4 +1,4 @@
-"""The schedule of a duty: which queue to look at, for want of a hint, an answer or a look of anybody."""
+"""The schedule of a duty: a queue is checked after a hint, when a job falls due, and when its last check is too old."""
 
 import time
 
@@ -33,7 +33,7 @@ async def test_every_queue_is_due_until_it_was_asked(schedule: CheckSchedule, qu
 async def test_a_queue_is_due_again_an_interval_after_it_was_asked(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """Whoever asked it: a lost hint costs an interval, and no more."""
+    """A lost hint costs one interval, whichever duty made the last check."""
     note_all(schedule, queues[:1], ago_s=INTERVAL_S)
     note_all(schedule, queues[1:])
     assert await schedule.due() == queues[:1]
@@ -113,7 +113,7 @@ async def test_a_look_that_fails_is_made_again(schedule: CheckSchedule, queues: 
 async def test_what_falls_due_sooner_than_the_duty_comes_back_wakes_it(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """An answer that somebody else got may tell of a job of which no hint came."""
+    """The answer to another duty may tell of a job whose hint was lost."""
     note_all(schedule, queues)
     schedule.sleep_s()
     schedule.record(queues[0], checked_at=time.monotonic(), next_in_ms=2 * round(INTERVAL_S * 1000))

@@ -89,7 +89,7 @@ async def test_all_that_happened_to_a_job_is_stored(
 async def test_jobs_of_every_queue_are_stored(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """Also of a queue that nobody knew when the projector began."""
+    """The jobs of a queue that was registered after the start are stored as well."""
     ids = [(await seed(broker, queue))[0] for queue in queues[:2]]
     async with projector_of(history_url, broker, metrics) as projector:
         await until_stored(projector, 2)
@@ -143,7 +143,7 @@ async def test_large_payloads_make_transactions_small_again(
 async def test_what_a_dead_dispatcher_held_is_stored_by_another(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was read and never acknowledged: once nobody has cared for it for a while, it goes on."""
+    """It was read and never acknowledged, so another dispatcher takes it over after ABANDONED_S."""
     monkeypatch.setattr(module, "ABANDONED_S", 0.0)
     ids = [(await seed(broker, queue))[0] for queue in queues]
     await read_by_another(broker, queues)

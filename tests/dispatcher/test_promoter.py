@@ -96,7 +96,7 @@ async def test_run_once_does_not_ask_queues_in_which_nothing_is_due(
     await promoter.run_once()
     (job_id,) = await seed(broker, queues[0], delay_ms=FAR_MS)
     await make_due(broker, queues[0], [job_id])
-    # Nobody has told it, and the next full round is far.
+    # No hint was sent, and the next check of all queues is far.
     assert (await promoter.run_once()).released == 0
     schedule.check_now(queues[0])
     assert (await promoter.run_once()).released == 1

@@ -125,7 +125,7 @@ async def test_run_once_shows_the_others_when_a_queue_is_broken(
 async def test_a_measurement_makes_up_for_a_lost_hint(
     broker: Broker, queue_metrics: QueueMetrics, due: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """Nobody has told of a job that is due: it is late by a measurement, and not by the promoter's own interval."""
+    """A job whose hint was lost is late by one measurement, and not by the promoter's own interval."""
     promoter = Promoter(broker.store, due, interval_s=INTERVAL_S)
     await promoter.run_once()
     (job_id,) = await seed(broker, queues[1], delay_ms=FAR_MS)
@@ -143,7 +143,7 @@ async def test_a_measurement_tells_of_a_job_that_is_late(
     expiring: CheckSchedule,
     queues: list[Queue],
 ) -> None:
-    """Of jobs that expire there are no hints: it is shown as expired after a measurement."""
+    """No hint tells of jobs that expire, so a late one is shown as expired after a measurement."""
     expirer = Expirer(broker.store, expiring, shown_by, interval_s=INTERVAL_S)
     await expirer.run_once()
     (job_id,) = await seed(broker, queues[1], expires_at_ms=LONG_AGO_MS)
@@ -182,7 +182,7 @@ async def test_a_queue_that_was_measured_costs_no_other_look(
     await promoter.run_once()
     await expirer.run_once()
     assert seen.counts == {}
-    # Whoever has missed hints asks all the same.
+    # After a gap in the hints every queue is checked all the same.
     due.check_all_now()
     await promoter.run_once()
     assert seen.counts == {"release_due": len(queues)}

@@ -156,7 +156,7 @@ async def test_timeout_that_is_no_number_ends_the_job(floor, broker):
     ("name", "value"), [(name, value) for name, values in BROKEN_FIELDS.items() for value in values]
 )
 async def test_job_with_a_broken_field_stops_nobody(floor, broker, name, value):
-    """Whatever else of its hash is broken: the worker goes on, and so does the list."""
+    """The worker goes on, and so does the list, whatever else of a job's hash is broken."""
     await run_between(floor, broker, "any", name, value)
 
 

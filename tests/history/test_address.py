@@ -82,7 +82,7 @@ def test_a_url_says_what_it_says_to_libpq(url: str, hosts: list, parameters: dic
     ],
 )
 async def test_what_cannot_be_kept_is_refused_by_name_and_no_value_is_shown(url: str, named: str) -> None:
-    """Whoever reads the line knows what to change, and learns no password."""
+    """The line says what to change, and gives no password away."""
     with pytest.raises(HistoryUrlError) as caught:
         async with open_history(url):
             pass

@@ -124,7 +124,7 @@ async def refusal(url: str) -> HistoryError:
 
 @pytest.mark.parametrize("mode", ["allow", "prefer", "require", ""])
 async def test_a_certificate_of_any_signer_will_do_where_none_is_asked_for(tls: TlsServer, mode: str) -> None:
-    """Managed databases hand out `sslmode=require`, with a certificate that nobody on this machine has heard of."""
+    """Managed databases hand out `sslmode=require`, with a certificate whose authority is unknown on this machine."""
     assert await is_encrypted(tls.url("tlsonly", f"sslmode={mode}"))
 
 
@@ -151,7 +151,7 @@ async def test_require_with_an_authority_checks_the_signer(tls: TlsServer) -> No
 
 
 async def test_verify_ca_takes_another_name_and_verify_full_does_not(tls: TlsServer) -> None:
-    """The certificate is that of `localhost`: at its number it is somebody else's."""
+    """The certificate is that of `localhost`: at its number it is another host's."""
     trust = f"sslrootcert={tls.authority.certificate}"
     assert await is_encrypted(tls.url("tlsonly", f"sslmode=verify-ca&{trust}", host="127.0.0.1"))
     assert await is_encrypted(tls.url("tlsonly", f"sslmode=verify-full&{trust}"))
@@ -162,7 +162,7 @@ async def test_verify_ca_takes_another_name_and_verify_full_does_not(tls: TlsSer
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
 async def test_a_certificate_of_a_wrong_signer_is_refused(tls: TlsServer, mode: str) -> None:
-    """Somebody in between is not spoken to, and not one byte of the password goes there."""
+    """A server in between is not spoken to, and not one byte of the password goes there."""
     error = await refusal(tls.url(f"u:{SECRET}", f"sslmode={mode}&sslrootcert={tls.stranger.certificate}"))
     assert "certificate is not trusted" in str(error)
     assert error.reason == "refused"
@@ -301,7 +301,7 @@ async def test_the_system_looks_whether_the_other_side_is_still_there(
     [
         (f"guarded:{SECRET}", "", "refused", "password is wrong"),
         ("guarded", "", "refused", "password is wrong"),
-        (f"nobody:{SECRET}", "", "refused", "does not admit"),
+        (f"stranger:{SECRET}", "", "refused", "does not admit"),
         ("plain", "sslmode=require", "refused", "does not admit"),
         ("postgres", "dbname=none", "refused", "no database of this name"),
         ("postgres", "host=127.0.0.1&port=9", "away", "nothing listens"),

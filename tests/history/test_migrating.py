@@ -23,7 +23,7 @@ from millstream_history.tables import METADATA
 
 
 async def test_migrations_make_the_tables_that_the_code_uses(history_url: str) -> None:
-    """A column that stands in one of the two only is noticed here, and not by whoever upgrades."""
+    """A column that stands in one of the two only is noticed here, and not during an upgrade."""
     async with open_engine(history_url) as engine, engine.connect() as connection:
         assert (
             await connection.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync), METADATA)) == []
@@ -54,7 +54,7 @@ async def test_migrate_leaves_what_is_stored(history_url: str) -> None:
 
 @pytest.mark.parametrize("damage", ["DROP TABLE alembic_version, jobs, transitions", "DELETE FROM alembic_version"])
 async def test_store_refuses_tables_of_an_older_release_and_says_what_to_do(history_url: str, damage: str) -> None:
-    """Nothing is stored, and whoever is told knows the command."""
+    """Nothing is stored, and the error names the command that helps."""
     await execute(history_url, damage)
     async with open_history(history_url) as history:
         with pytest.raises(HistorySchemaError, match=r"revision none.*`millstream migrate`"):
@@ -173,7 +173,7 @@ async def test_a_migration_that_dies_in_the_middle_leaves_nothing(empty_history_
     """All of it is one transaction: the next one begins where this one did."""
     settings = {"MILLSTREAM_HISTORY_URL": empty_history_url}
     async with open_engine(empty_history_url) as engine, engine.connect() as rival:
-        # Until it ends, nobody else can make a table of this name.
+        # Until it ends, no other connection can make a table of this name.
         await rival.execute(text("CREATE TABLE transitions (x text)"))
         with started_program("migrate", log=tmp_path / "log", **settings) as process:
             await wait_until(partial(_waits_for_another, empty_history_url), "the migration is in its middle", 60)

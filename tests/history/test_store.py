@@ -192,7 +192,7 @@ async def test_any_value_can_be_stored(history: History, history_url: str, given
 
 
 async def test_texts_and_numbers_that_do_not_fit_are_made_to(history: History, history_url: str) -> None:
-    """Handlers write reasons; a hash that somebody has broken may hold any number."""
+    """Handlers write reasons; a hash that was broken by hand may hold any number."""
     broken = replace(JOB, reason="a\0b", attempts=2**70, crashes=2**40)
     await history.store(batch(event(EventKind.DEAD, "dead", 3, detail="\0"), job=broken))
     assert await columns(history_url, "reason", "attempts", "crashes") == [("a\ufffdb", 2**31 - 1, 2**31 - 1)]
@@ -200,7 +200,7 @@ async def test_texts_and_numbers_that_do_not_fit_are_made_to(history: History, h
 
 
 async def test_jobs_of_one_id_in_two_tenants_are_two(history: History, history_url: str) -> None:
-    """Ids are unique, but nobody must be able to overwrite another's history with a forged one."""
+    """Ids are unique, but a tenant must not overwrite another's history with a forged one."""
     other = Queue("other", QUEUE.type, QUEUE.partition)
     await history.store(batch(event(EventKind.STARTED, "running", 2)))
     await history.store(batch(event(EventKind.STARTED, "running", 2), job=replace(JOB, payload=2), queue=other))
@@ -226,6 +226,49 @@ async def test_a_database_that_was_restored_is_looked_at_again(history: History,
         await history.store(batch(event(EventKind.STARTED, "running", 2)))
     with pytest.raises(HistorySchemaError, match=r"revision 0000.*`millstream migrate`"):
         await history.store(batch(event(EventKind.STARTED, "running", 2)))
+
+
+async def test_a_look_begins_with_the_schema_each_time(history: History, history_url: str) -> None:
+    """A database that was brought back is noticed with nothing to store, also when the last look was well."""
+    await history.look()
+    await execute(history_url, "UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(HistorySchemaError, match="revision 0000"):
+        await history.look()
+
+
+async def test_each_job_of_a_batch_has_its_own_error(history: History, history_url: str) -> None:
+    """A retry tells of a failure as a death does, and the error goes to the step of the job that failed."""
+    jobs = [replace(JOB, id=new_job_id(QUEUE), error=replace(ERROR, message=f"{n}"), version=3) for n in range(3)]
+    events = [
+        Event(f"{n}-0", kind, NOW_MS, "w", [JobTransition(job.id, 3, "dead", 1)])
+        for n, (kind, job) in enumerate(
+            zip((EventKind.RETRYING, EventKind.DEAD, EventKind.RETRYING), jobs, strict=True)
+        )
+    ]
+    await history.store(rows_of([QueueEvents(QUEUE, events)], {QUEUE: {job.id: job for job in jobs}}))
+    found = await query(history_url, "SELECT job_id, error ->> 'message' FROM transitions")
+    assert dict(found) == {job.id: f"{n}" for n, job in enumerate(jobs)}
+
+
+async def test_a_batch_leaves_nothing_behind_for_the_next_one(history: History, history_url: str) -> None:
+    """Rows pass through tables of the connection, which are empty after each transaction."""
+    for version in (1, 2, 3):
+        await history.store(batch(event(EventKind.STARTED, "running", version), job=replace(JOB, version=version)))
+    assert await columns(history_url, "version") == [(3,)]
+
+
+def nested(depth: int) -> Any:
+    """Return a list in a list, to this depth."""
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+async def test_a_value_that_is_too_deep_for_json_is_left_out(history: History, history_url: str) -> None:
+    """Its job is stored all the same."""
+    await history.store(batch(job=replace(JOB, payload=nested(100_000))))
+    assert await columns(history_url, "state", "payload") == [("running", None)]
 
 
 def many_jobs(count: int) -> list[Job]:

@@ -45,7 +45,7 @@ async def fill_events(broker: Broker, queue: Queue, count: int) -> None:
 
 
 async def test_trimmer_trims_every_queue(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
-    """What nobody needs goes, and is no loss."""
+    """Events that every consumer group has seen go, and are no loss."""
     for queue in queues:
         await fill_events(broker, queue, 500)
     found = await trimmer(broker, metrics, keep=100, cap=10_000).run_once()
@@ -171,7 +171,7 @@ async def test_sweeper_removes_empty_consumers_on_every_queue(broker: Broker, qu
 
 
 async def test_sweeper_leaves_consumers_that_were_seen_lately(broker: Broker, queues: list[Queue]) -> None:
-    """Whoever waits for work is idle, and no corpse."""
+    """A worker that waits for work is idle, and not gone."""
     await seed(broker, queues[0])
     delivery = await take_one(broker, queues[0], "idle")
     await broker.store.hand_back(queues[0], worker="idle", deliveries=[delivery])

@@ -390,7 +390,7 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
 
         await wait_until(has_lasted, "the outage has lasted")
         await outage.end()
-        # The reaper comes first: nobody has had a chance to renew.
+        # The reaper comes first: no worker has had a chance to renew.
         assert (await recoverer.run_once()).requeued == 0
         for _ in range(3):
             await broker.store.renew(held_queue, consumer="w1", leases=[lease(alive)])
@@ -401,7 +401,7 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
             await recoverer.run_once()
             return (await job_of(broker, held_queue, vanished.id)).crashes == 1
 
-        await wait_until(is_vanished_taken_back, "what nobody renews is taken back after the grace")
+        await wait_until(is_vanished_taken_back, "what is not renewed is taken back after the grace")
         job = await job_of(broker, held_queue, alive.id)
         assert (job.state, job.crashes) == (JobState.RUNNING, 0)
 
@@ -409,7 +409,7 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
 async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Workers could not renew while it waited; what nobody renews within a lease is taken back then."""
+    """Workers could not renew while it waited; what is not renewed within a lease is taken back then."""
     lease_s = 0.2
     recoverer = make(broker, metrics, lease_s=lease_s, was_away=True)
     held = await seed_running(broker, queues[2])

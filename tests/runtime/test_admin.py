@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from millstream_runtime import AdminBindError, AdminServer, Health, HealthCheck, HealthReport
+from millstream_runtime.admin import REQUEST_TIMEOUT_S
 from millstream_telemetry import IngestMetrics, MetricRegistry
 
 WELL = Health.of([HealthCheck("redis", ok=True)])
@@ -76,6 +77,7 @@ def test_probe_answers_200_when_well(client, path):
     answer = client.get(path)
 
     assert (answer.status_code, answer.json()["ok"]) == (200, True)
+    assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(("path", "status"), [("/livez", 200), ("/readyz", 503), ("/health", 503)])
@@ -128,6 +130,17 @@ def test_head_sends_no_body(server):
 
     assert answer.startswith(b"HTTP/1.0 200 ")
     assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_silent_connection_is_closed(patient, registry):
+    """A connection has a thread, so clients that send nothing must not pile up."""
+    report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
+    with (
+        AdminServer("127.0.0.1", 0, registry=registry, report=report, request_timeout_s=0.05) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection,
+    ):
+        assert connection.recv(1) == b""
+    assert 1.0 <= REQUEST_TIMEOUT_S <= 60.0
 
 
 async def test_server_answers_while_the_event_loop_is_blocked(server):

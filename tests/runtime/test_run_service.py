@@ -1,6 +1,7 @@
 """A process that is a service: what `run_service` makes of it."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,8 +28,9 @@ def ran(
 ) -> "subprocess.CompletedProcess[str]":
     """Run a service with this body to its end."""
     code = SCRIPT.format(body=body.replace("\n", "\n    "), settings=dict(settings))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MILLSTREAM_", "OTEL_"))}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environ or None
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=inherited | environ
     )
 
 

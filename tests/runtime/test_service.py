@@ -17,7 +17,8 @@ NOWHERE = "redis://127.0.0.1:9/0"
 
 def opened(url: str) -> Any:
     """Return a service, not yet opened, on this Redis."""
-    return open_service("reaper", ServiceSettings(redis_url=url), JobTracer(None), lambda: None)
+    settings = ServiceSettings(redis_url=url, namespace="acme")
+    return open_service("reaper", settings, JobTracer(None), lambda: None)
 
 
 async def has_failed(service: Any) -> None:
@@ -65,6 +66,8 @@ async def test_a_redis_that_is_there_was_not_waited_for(redis_url: str) -> None:
     """A reaper that did not wait begins without a grace for leases."""
     async with opened(redis_url) as service, suitable_redis(service, ANY_SERVICE, patience_s=0.0) as redis:
         assert not redis.was_waited_for
+        assert redis.broker.keys.namespace == "acme"
+        assert redis.broker.address == service.settings.redis
         await redis.broker.look_at_clock()
 
 

@@ -15,11 +15,13 @@ def test_what_a_closed_pipe_does_not_take_is_lost_and_the_next_line_too() -> Non
     with os.fdopen(writing, "w") as stream:
         lasting = LastingStream(stream)
         os.close(reading)
+        open_before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(3):
             assert lasting.write("x" * 9_000) == 9_000
             lasting.flush()
         assert Path(f"/proc/self/fd/{writing}").readlink() == Path(os.devnull)
         assert lasting.fileno() == writing
+        assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="it needs a device that is always full")

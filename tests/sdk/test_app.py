@@ -131,9 +131,9 @@ def test_job_raises_when_isolation_does_not_fit(isolation: Any) -> None:
 def test_include_takes_over_handlers_and_raises_when_a_type_is_in_both() -> None:
     """Apps can be put together as long as their types differ."""
     shop, mail = App("shop"), App("mail")
-    handler = mail.job("mail")(lambda: None)
+    handler, other = mail.job("mail")(lambda: None), mail.job("letter")(lambda: None)
     shop.include(mail)
-    assert shop.handlers["mail"] is handler
+    assert shop.handlers == {"mail": handler, "letter": other}
     with pytest.raises(HandlerError, match="both `shop` and `mail`"):
         shop.include(mail)
 
@@ -164,6 +164,9 @@ async def test_submit_goes_through_the_bound_client() -> None:
     assert await handler.submit({"n": 1}, delay=3) == "handle"
     assert await handler.submit_many([1, 2], delay=4) == "receipt"
     assert client.taken == [("a", {"n": 1}, {"delay": 3}), ("many a", [1, 2], {"delay": 4})]
+    app.bind(other := Recorder())
+    await handler.submit()
+    assert (len(client.taken), len(other.taken)) == (2, 1)
 
 
 async def test_submit_prefers_the_worker_when_inside_of_a_handler() -> None:

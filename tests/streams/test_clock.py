@@ -36,7 +36,7 @@ def test_before_the_first_answer_it_is_the_clock_of_this_machine() -> None:
 
 @pytest.mark.parametrize("skew_s", [-TWO_HOURS_S, TWO_HOURS_S])
 def test_one_answer_is_enough_to_know_the_time(skew_s: float) -> None:
-    """However wrong this machine is; what is left of the error is less than half of what the answer took."""
+    """However wrong this machine is, the error that is left is less than half of what the answer took."""
     machine = Machine(AT_S + skew_s)
     clock, asked_at = machine.clock(), machine.monotonic_s
     machine.pass_s(0.004)
@@ -62,7 +62,7 @@ def test_a_time_in_whole_milliseconds_contradicts_no_better_one() -> None:
 
 
 def test_a_slow_answer_does_not_spoil_what_a_quick_one_told() -> None:
-    """It only says that the time was somewhere in between, which is known better."""
+    """A slow answer only says that the time was somewhere in between, which is known better."""
     machine = Machine(AT_S + TWO_HOURS_S)
     clock = machine.clock()
     clock.heard(AT_S, machine.monotonic_s, step_s=0.0)
@@ -103,7 +103,7 @@ async def test_a_look_learns_the_time(skewed: Broker) -> None:
 
 
 async def test_a_claim_learns_the_time(skewed: Broker, queue: Queue) -> None:
-    """So a handler that submits knows it, and no worker asks for it."""
+    """A handler that submits knows the time, and no worker asks for it."""
     await seed(skewed, queue)
     await skewed.store.claim(queue, consumer="w", nonce="n", limit=1)
     assert await error_s(skewed) < NEAR_S

@@ -414,7 +414,7 @@ async def test_whatever_leaves_the_plain_life_goes_on_counting(
 
 
 async def test_a_wish_to_cancel_leaves_the_plain_life_too(broker: Broker, queue: Queue) -> None:
-    """It is a transition of its own: the success that came sooner is the fourth."""
+    """A cancellation is a transition of its own: the success that came sooner is the fourth."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     await commit(broker, running)

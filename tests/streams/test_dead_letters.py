@@ -38,7 +38,7 @@ async def test_redrive_makes_a_dead_job_ready_counted_from_zero(broker: Broker, 
 
 
 async def test_redrive_gives_a_crashed_job_its_crashes_back(broker: Broker, queue: Queue) -> None:
-    """Otherwise the first crash after a redrive would bury it again."""
+    """A redrive counts crashes from zero, or the first one after it would bury the job again."""
     running = await seed_running(broker, queue)
     await recover_all(broker, queue, max_crashes=1)
     await broker.store.redrive(queue, [running.id])

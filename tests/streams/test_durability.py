@@ -45,7 +45,7 @@ async def test_a_replicated_job_is_confirmed_when_a_replica_has_it(replicated: B
 async def test_a_job_that_no_replica_has_is_not_confirmed_however_often_it_is_sent(
     replicated: Broker, trio: SentinelTrio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is stored, the same one job, and no answer says that it could outlive the primary."""
+    """The job is stored, once, and no answer says that it could outlive the primary."""
     monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 200))
     job = new_job(QUEUE)
     await replicated.ping()

@@ -50,7 +50,7 @@ async def test_read_returns_all_that_has_happened_oldest_first(broker: Broker, q
 
 
 async def test_read_returns_events_of_every_queue(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """Those of a cluster stand on different nodes."""
+    """The queues of a cluster stand on different nodes, and all are read."""
     others = [Queue(DEFAULT_TENANT, JobType("report.generate"), partition) for partition in range(4)]
     feed, found = feed_of("a"), list[QueueEvents]()
     for one in (queue, *others):
@@ -114,7 +114,7 @@ async def test_what_a_consumer_never_acknowledged_goes_to_another(
 
 
 async def test_what_was_acknowledged_does_not_come_again(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """So it may be trimmed."""
+    """An acknowledged event may be trimmed: it is not read again."""
     feed = feed_of("a")
     await seed(broker, queue)
     await feed.acknowledge(await read(feed, queue))
@@ -229,7 +229,7 @@ async def test_what_was_acknowledged_of_several_queues_comes_again_from_none(
 
 
 async def test_jobs_of_tells_what_they_are_by_now(broker: Broker, torn_queue: Queue, feed_of: NewFeed) -> None:
-    """Whole, with payloads, each once; those that are gone are absent. More of them than are asked for at once."""
+    """Each job is read whole, also where there are more than one read takes; a job that is gone is absent."""
     done = await seed_running(broker, torn_queue)
     await commit(broker, done)
     ids = [job_id for _ in range(3) for job_id in await seed(broker, torn_queue, 100)]

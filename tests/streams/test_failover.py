@@ -57,7 +57,7 @@ async def test_the_store_goes_on_at_the_new_primary(watched: Broker, trio: Senti
 
 
 async def test_a_blocking_read_finds_the_new_primary(watched: Broker, trio: SentinelTrio) -> None:
-    """It ends where it was, and goes on where the jobs are."""
+    """The store leaves the old primary, and goes on where the jobs are."""
     await take(watched, QUEUE)
     reader, found = watched.reader(), list[ReadEntry]()
 

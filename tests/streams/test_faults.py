@@ -87,7 +87,7 @@ def test_translate_knows_what_passes(error: Exception) -> None:
     ],
 )
 def test_translate_names_the_right_that_is_missing(text: str, names: str) -> None:
-    """It may be granted while services run, so it passes; the words are those of an ACL, whichever server words it."""
+    """A missing right may be granted later, so it passes; the words are those of an ACL, whichever server words it."""
     meaning = translate(redis_errors.ResponseError(text))
     assert type(meaning) is MissingRightError
     assert meaning.reason == "refused"
@@ -95,7 +95,7 @@ def test_translate_names_the_right_that_is_missing(text: str, names: str) -> Non
 
 
 def test_translate_names_a_right_that_the_client_of_a_cluster_puts_behind_its_own_error() -> None:
-    """It says what the last node has answered only as the cause of what it raises."""
+    """The client of a cluster gives the answer of its last node only as the cause of what it raises."""
     error = redis_errors.RedisClusterException("Redis Cluster cannot be connected")
     error.__cause__ = redis_errors.NoPermissionError("User ann has no permissions to run the 'cluster|slots' command")
     meaning = translate(error)

@@ -63,7 +63,7 @@ async def test_enqueue_is_refused_whole(roomy: Broker) -> None:
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,
 )
 async def test_commit_passes(roomy: Broker, outcome: object, state: JobState) -> None:
-    """Whatever became of a job is stored: its first write frees memory."""
+    """A full Redis stores what became of a job: the first write of the script is no command that may need memory."""
     await seed(roomy, QUEUE)
     (delivery,) = await take(roomy, QUEUE)
     await fill(roomy)

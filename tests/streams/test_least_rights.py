@@ -91,7 +91,7 @@ def channels(needs: Needs) -> set[str]:
 
 
 def test_the_doctor_may_look_and_touches_no_job() -> None:
-    """It tries things on queues of its own, and CONFIG is what it alone reads."""
+    """The doctor tries things on queues of its own, and it alone reads CONFIG."""
     grants = grants_of()["millstream-doctor"]
     assert grants.commands == granted(ANY_SERVICE) | {"config|get"}
     assert grants.keys == {"ms:{default/millstream.rights.*/00}:*", "ms:queues"}
@@ -136,7 +136,7 @@ async def test_each_user_has_all_that_its_service_tries_and_leaves_no_trace(node
 
 
 async def test_the_user_of_the_doctor_has_all_that_the_doctor_tries(node: Node) -> None:
-    """It sees the settings that INFO does not show."""
+    """The doctor sees the settings that INFO does not show."""
     async with broker_of(node, "millstream-doctor") as broker:
         found = await broker.probe()
         rights = await broker.try_rights(ANY_SERVICE, found, thorough=True)
@@ -146,7 +146,7 @@ async def test_the_user_of_the_doctor_has_all_that_the_doctor_tries(node: Node) 
 
 
 async def test_a_dispatcher_with_a_history_needs_nothing_beyond(node: Node) -> None:
-    """It reads events, looks at their jobs, acknowledges, and takes over what another has left."""
+    """A dispatcher reads events, looks at their jobs, acknowledges, and takes over what another has left."""
     queue = Queue(DEFAULT_TENANT, JobType("email.send"))
     async with broker_of(node, "millstream-ingest") as ingest, broker_of(node, "millstream-dispatcher") as dispatcher:
         await ingest.registry.add_queues([queue])
@@ -184,7 +184,7 @@ async def test_a_user_reaches_no_key_of_another_namespace(node: Node) -> None:
 
 
 async def test_another_namespace_takes_one_replacement(redis_binary: RedisBinary, tmp_path: Path) -> None:
-    """As docs/redis-acl.md says."""
+    """The commands in docs/redis-acl.md make the file fit for use."""
     users = write_users(tmp_path / "users.acl", namespace="acme")
     server = Node(redis_binary, tmp_path / "server", {"aclfile": f'"{users}"'}, access=ADMIN_ACCESS)
     try:
@@ -222,7 +222,7 @@ def grants_text() -> str:
 
 
 def test_a_sentinel_lets_its_user_ask_for_addresses_and_nothing_else(redis_binary: RedisBinary, tmp_path: Path) -> None:
-    """Not who else is there, and no failover."""
+    """The user of Sentinels sees no other clients, and starts no failover."""
     users = write_users(tmp_path / "users.acl", source=SENTINEL_USERS)
     sentinel = Node(redis_binary, tmp_path / "sentinel", {"aclfile": f'"{users}"'}, sentinel=True, access=ADMIN_ACCESS)
     try:

@@ -8,7 +8,7 @@ from millstream_streams import Broker
 
 
 async def test_a_job_that_waits_to_run_alone_is_charged_no_crash(broker: Broker, queue: Queue) -> None:
-    """Whatever brought its worker down, it was not this job."""
+    """A job that waited did not bring its worker down."""
     running = await seed_running(broker, queue)
     assert await broker.store.mark_isolated(queue, [(running.id, running.token)], waits=True) == [True]
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=1)
@@ -18,7 +18,7 @@ async def test_a_job_that_waits_to_run_alone_is_charged_no_crash(broker: Broker,
 
 
 async def test_a_job_whose_turn_has_come_is_charged_again(broker: Broker, queue: Queue) -> None:
-    """From here on it is to blame."""
+    """A job that has started is charged with the end of its worker."""
     running = await seed_running(broker, queue)
     for waits in (True, False):
         await broker.store.mark_isolated(queue, [(running.id, running.token)], waits=waits)
@@ -37,7 +37,7 @@ async def test_a_note_of_an_earlier_delivery_means_nothing_for_the_next(broker: 
 
 
 async def test_mark_isolated_refuses_a_zombie_and_what_is_gone(broker: Broker, queue: Queue) -> None:
-    """It could hide the crash of the job's new worker."""
+    """A mark of a zombie could hide the crash of the job's new worker."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     current = await take_one(broker, queue, "w2")

@@ -122,7 +122,7 @@ async def test_measure_tells_when_the_next_waiting_job_is_due(broker: Broker, qu
 
 
 async def test_measure_tells_when_the_next_job_expires(broker: Broker, queue: Queue) -> None:
-    """Ready or scheduled; one that runs does not expire any more."""
+    """A ready or scheduled job may expire; one that runs does not any more."""
     await seed_running(broker, queue, expires_in_ms=FAR_MS)
     assert (await broker.store.measure(queue)).next_expiry_in_ms is None
     await seed(broker, queue, expires_in_ms=2 * FAR_MS)

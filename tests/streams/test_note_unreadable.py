@@ -33,7 +33,7 @@ async def test_a_digest_that_is_a_part_of_another_is_one_of_its_own(broker: Brok
 
 
 async def test_a_redriven_job_is_tried_by_all_again(broker: Broker, queue: Queue) -> None:
-    """It may have been dead for long, and each release since may be able to read it."""
+    """A redriven job may have been dead for long, and each release since may be able to read it."""
     job = await seed_running(broker, queue)
     await broker.store.note_unreadable(queue, job.id, job.token, "ab")
     await commit(broker, job, Dead("invalid_payload", ERROR))

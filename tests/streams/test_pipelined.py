@@ -62,7 +62,7 @@ async def server(answer: Callable[[bytes], bytes]) -> AsyncIterator[tuple[str, l
 
 
 async def test_replies_reach_who_asked(redis_url: str) -> None:
-    """However many commands are under way at once, of whatever size."""
+    """Each reply reaches its caller, however many commands are under way at once, of whatever size."""
     async with client_of(redis_url) as client, anyio.create_task_group() as tasks:
 
         async def ask(number: int) -> None:
@@ -130,7 +130,7 @@ async def test_a_server_that_became_a_replica_is_left() -> None:
 
 
 async def test_what_is_no_reply_ends_the_connection() -> None:
-    """Whatever answers there is no Redis."""
+    """A server that answers otherwise is no Redis, and its connection ends."""
     async with server(lambda asked: b"HTTP/1.1 400 Bad Request\r\n") as (url, _), client_of(url) as client:
         with pytest.raises(RedisConnectionError, match="no reply"):
             await client.execute_command("GET", "a")
@@ -156,7 +156,7 @@ async def test_connections_are_of_redis_py_s_making(redis_url: str) -> None:
 
 
 async def test_a_closed_client_leaves_no_connection(redis_url: str) -> None:
-    """Those who still wait hear that it was closed."""
+    """Calls under way fail with an error that says that the client was closed."""
     async with client_of(redis_url) as other, client_of(redis_url) as client:
         own = await client.execute_command("CLIENT", "ID")
         async with anyio.create_task_group() as tasks:

@@ -192,7 +192,7 @@ async def test_recover_says_whether_a_worker_still_holds_anything(
 
 
 async def test_recover_does_not_count_what_it_has_just_taken_back(broker: Broker, queue: Queue) -> None:
-    """Ready again is not held; beyond what one call takes back, the rest still is."""
+    """A job that is ready again is not held; one that a call has left for the next still is."""
     await seed(broker, queue, 3)
     await take(broker, queue, limit=3)
     first = await broker.store.recover(queue, lease_ms=0, max_crashes=3, limit=2)

@@ -109,7 +109,7 @@ async def test_a_registry_that_was_lost_heals_to_the_newest_alive(broker: Broker
 async def test_starts_of_one_millisecond_are_told_apart_by_all_in_the_same_way(
     broker: Broker, order: tuple[str, ...]
 ) -> None:
-    """Otherwise two releases that start together would flip with every rewrite."""
+    """Two releases that start together must not replace each other with every rewrite."""
     starts = {name: await begin(broker, name, name, at_ms=1_700_000_000_000) for name in order}
     first = await ranked(broker)
     for name, start in starts.items():
@@ -133,7 +133,7 @@ async def test_registrations_of_a_newer_release_end_when_it_is_taken_away(broker
 
 
 async def test_registrations_of_killed_workers_end_with_their_time(broker: Broker) -> None:
-    """They say no good-bye: any heartbeat of another worker, or a reaper, notices."""
+    """A killed worker does not leave: any heartbeat of another worker, or a reaper, notices."""
     old = await begin(broker, "w1", "old", at_ms=1)
     new = await begin(broker, "w2", "new", at_ms=2)
     await die(broker, new)
@@ -156,7 +156,7 @@ async def test_a_worker_that_was_given_up_by_mistake_comes_back_as_it_was(broker
 
 
 async def test_registrations_of_a_worker_that_is_leaving_end_with_its_time(broker: Broker) -> None:
-    """It may only be restarting, so they count for a while; but no heartbeat, nor its good-bye, makes that longer."""
+    """A leaving worker may be restarting: its registrations count for a while, which no heartbeat makes longer."""
     old = await begin(broker, "w1", "old", at_ms=1)
     await begin(broker, "w2", "new", at_ms=2)
     await beat(broker, old, timedelta(minutes=1), is_leaving=True)
@@ -211,7 +211,7 @@ async def test_registrations_of_dead_releases_are_forgotten(broker: Broker) -> N
 
 
 async def test_tenants_do_not_see_each_others_registrations(broker: Broker) -> None:
-    """Not even where one name begins like the other."""
+    """A tenant sees its own registrations, also where the name of another begins like its own."""
     await broker.registry.add_types(Tenant("default.x"), described("theirs"), worker="w1", alive_for=LONG)
     await begin(broker, "w2", "ours", at_ms=1)
     assert await ranked(broker) == ["ours"]

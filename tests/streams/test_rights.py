@@ -103,7 +103,7 @@ async def test_a_user_with_all_rights_lacks_nothing_and_nothing_is_left_behind(o
 
 
 async def test_a_name_is_refused_where_every_connection_begins_with_it(own_redis: EmbeddedRedis) -> None:
-    """It is no server that hides what it is."""
+    """A refused CLIENT SETNAME is a missing right, and no sign of a server that hides what it is."""
     async with open_broker(await user(own_redis, "-client"), patience_s=0.0) as broker:
         for call in (broker.probe, broker.ping, broker.require_suitable):
             with pytest.raises(MissingRightError, match=r"\+client"):
@@ -111,7 +111,7 @@ async def test_a_name_is_refused_where_every_connection_begins_with_it(own_redis
 
 
 async def test_a_service_waits_for_a_right_that_it_lacks_and_says_which(own_redis: EmbeddedRedis) -> None:
-    """It may be given while the service waits."""
+    """A missing right may be given while the service waits."""
     heard: list[str] = []
     url = await user(own_redis, "-xautoclaim")
     async with open_broker(url, namespace=NAMESPACE) as broker, anyio.create_task_group() as tasks:

@@ -111,7 +111,7 @@ async def test_every_node_of_a_cluster_is_told_with_its_role(cluster: Cluster) -
 
 
 async def test_a_frozen_replica_of_a_cluster_is_named_and_stops_no_start(cluster: Cluster) -> None:
-    """Those that were seen decide; it may be back before it is needed."""
+    """The servers that were seen decide; the one that is away may be back before it is needed."""
     replica = cluster.nodes[3]
     replica.freeze()
     try:
@@ -217,7 +217,7 @@ async def test_a_replica_of_a_single_server_that_evicts_is_an_objection(pair: tu
 
 
 async def test_a_replica_alone_is_no_place_for_jobs(pair: tuple[Node, Node]) -> None:
-    """It may be a primary again: services wait for that."""
+    """A replica may be a primary again: services wait for that."""
     _, replica = pair
     with pytest.raises(StoreUnavailableError, match="no primary answers"):
         await starts(replica.url)

@@ -148,7 +148,7 @@ async def _stubbornly(client: Any) -> None:
 
 
 async def test_a_connection_that_cannot_be_made_gives_its_turn_back(free_tcp_port: int) -> None:
-    """Or an outage would use the turns up for good."""
+    """A failed connection gives its turn back, or an outage would use the turns up for good."""
     client = connect(parse_redis_url(f"redis://127.0.0.1:{free_tcp_port}"), max_connections=POOLED)
     for _ in range(3 * POOLED):
         with pytest.raises(ConnectionError):

@@ -125,7 +125,7 @@ async def test_a_spec_that_cannot_be_read_harms_no_other_job(broker: Broker, que
 
 
 async def test_a_job_in_a_state_of_a_newer_release_is_shown_as_blocked(broker: Broker, torn_queue: Queue) -> None:
-    """It is there, and nothing that this release knows moves it: a client that waits for it goes on waiting."""
+    """A job in an unknown state is there, and is not moved: a client that waits for it goes on waiting."""
     (job_id,) = await seed(broker, torn_queue)
     key = broker.keys.of(torn_queue).job(job_id)
     await broker.client.hset(key, mapping={"state": "parked", "version": 4, "colour": "red"})

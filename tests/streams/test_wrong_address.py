@@ -150,7 +150,7 @@ async def test_a_redis_that_turns_us_away_says_why(
 
 
 async def test_a_redis_without_a_password_refuses_one(own_redis: EmbeddedRedis) -> None:
-    """It would take any command; that a password was meant shows that it is another server."""
+    """A Redis without a password takes any command; the password that was meant shows that it is another server."""
     error = await start_on(own_redis.url.replace("redis://", f"redis://:{SECRET}@"))
     assert "has no password, and is given one" in str(error)
     assert (type(error), error.reason) == (StoreUnavailableError, "refused")
@@ -187,21 +187,21 @@ async def test_a_node_of_a_cluster_is_no_single_server(topology: Callable[[str],
 
 
 async def test_a_single_server_is_no_cluster(own_redis: EmbeddedRedis) -> None:
-    """It has no slots, and will never have any."""
+    """A single server has no slots, and will never have any."""
     error = await start_on(own_redis.url.replace("redis://", "redis+cluster://").removesuffix("/0"))
     assert "no node of a cluster" in str(error)
     assert isinstance(error, UnsuitableRedisError)
 
 
 async def test_a_sentinel_is_no_redis(topology: Callable[[str], RedisAddress]) -> None:
-    """It answers PING and knows no job."""
+    """A Sentinel answers PING and knows no job."""
     error = await start_on(replace(topology("sentinel"), mode="single", service=""))
     assert "redis+sentinel://" in str(error)
     assert isinstance(error, UnsuitableRedisError)
 
 
 async def test_a_redis_is_no_sentinel(own_redis: EmbeddedRedis) -> None:
-    """It does not know SENTINEL."""
+    """A Redis does not know the command SENTINEL."""
     error = await start_on(f"redis+sentinel://127.0.0.1:{own_redis.port}/main")
     assert "is no Sentinel" in str(error)
     assert isinstance(error, UnsuitableRedisError)

@@ -196,7 +196,7 @@ async def test_the_coroutines_of_a_logger_write_as_well(stream: io.StringIO) -> 
 
 
 def test_a_line_below_the_level_is_not_rendered() -> None:
-    """What nobody reads may not even be looked at."""
+    """The fields of a line that is not written are not even looked at."""
     stream = io.StringIO()
     configure_logs("worker", "warning", stream)
     log = structlog.get_logger()

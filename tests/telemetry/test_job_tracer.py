@@ -382,7 +382,7 @@ def test_recover_bury_and_redrive_link_to_the_attempt_they_concern(tracer, expor
 
 @pytest.mark.parametrize("stored", [NO_TRACE, UNSAMPLED])
 def test_recover_makes_no_span_when_the_job_is_not_recorded(tracer, exported, stored):
-    """A lone `recover` without the job around it helps nobody."""
+    """A lone `recover` without the job around it explains nothing."""
     tracer.recover("email.send", "email.send_001", stored, reason="crashed")
 
     assert exported.get_finished_spans() == ()

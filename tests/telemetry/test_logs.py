@@ -4,12 +4,14 @@ import io
 import json
 import logging
 import threading
+import warnings
 
 import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
 
 from millstream_telemetry import JobTracer, TraceContext, configure_logs, names
+from millstream_telemetry.logs.values import MAX_MEMBERS, PlainCopy
 
 pytestmark = pytest.mark.usefixtures("clean_logging")
 
@@ -81,7 +83,7 @@ def test_library_lines_look_the_same(stream, logger):
 
 
 def test_level_holds_for_both_kinds_of_loggers(stream):
-    """Below the level nothing is written, whoever logs."""
+    """Below the level no line is written, by us or by a library."""
     configure_logs("ingest", "warning", stream)
 
     structlog.get_logger().info("quiet")
@@ -94,7 +96,7 @@ def test_level_holds_for_both_kinds_of_loggers(stream):
 
 @pytest.mark.parametrize("library", ["httpx2", "httpcore2", "httpx", "httpcore"])
 def test_request_lines_of_the_http_client_are_left_out(stream, library):
-    """The client logs each request at `info`; that would double the log of whoever calls the API."""
+    """The client logs each request at `info`; that would double the log of every program that calls the API."""
     configure_logs("worker", "info", stream)
 
     logging.getLogger(library).info("HTTP Request: GET ...")
@@ -173,3 +175,44 @@ def test_lines_of_many_threads_stay_whole(stream):
         thread.join()
 
     assert len(lines(stream)) == 800
+
+
+def test_request_lines_of_the_http_client_are_written_at_debug(stream):
+    """Debugging a client is what they are for."""
+    configure_logs("worker", "debug", stream)
+
+    logging.getLogger("httpcore").info("connected")
+
+    assert [line["event"] for line in lines(stream)] == ["connected"]
+
+
+def test_a_warning_of_python_is_a_line(stream):
+    """A deprecation must not be text between lines of JSON."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure_logs("worker", "info", stream)
+        warnings.warn("this is old", DeprecationWarning, stacklevel=1)
+
+    (line,) = lines(stream)
+    assert "this is old" in line["event"]
+
+
+def test_a_second_configuration_replaces_the_first(stream):
+    """Each line is written once, however often a process configures its log."""
+    configure_logs("worker", "info", stream)
+    configure_logs("worker", "info", stream)
+    logging.getLogger("lib").info("once")
+
+    assert len(lines(stream)) == 1
+
+
+@pytest.mark.parametrize("value", [list(range(5_000)), {n: n for n in range(5_000)}, [[n] * 10 for n in range(5_000)]])
+def test_a_copy_has_a_bounded_number_of_members(value):
+    """A line of thousands of members would be cut in the middle of them."""
+    assert count_members(PlainCopy().of(value)) <= MAX_MEMBERS
+
+
+def count_members(value):
+    """Return how many members a value has, with those of its members."""
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return len(members) + sum(map(count_members, members))

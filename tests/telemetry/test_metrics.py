@@ -51,7 +51,7 @@ def test_counters_count_by_type_and_outcome(registry):
 
 
 def test_groups_share_a_metric_that_both_record(registry):
-    """In one process a job is counted as finished in one place, whoever finished it."""
+    """In one process a finished job is counted in one series, whichever component finished it."""
     WorkerMetrics(registry).count_finished("email.send", JobState.DEAD)
     ReaperMetrics(registry).count_finished("email.send", JobState.DEAD)
 
@@ -60,7 +60,7 @@ def test_groups_share_a_metric_that_both_record(registry):
 
 
 def test_made_up_type_never_becomes_a_label(registry):
-    """Whoever submits a thousand invented types does not make a thousand time series."""
+    """A thousand invented types do not make a thousand time series."""
     ingest = IngestMetrics(registry)
 
     for number in range(1000):
@@ -140,7 +140,7 @@ def test_publish_removes_queues_that_are_gone(registry):
 
 
 def test_worker_shows_slots_and_memory_as_they_are_when_scraped(registry):
-    """Gauges of the process are read at the scrape, not when somebody last thought of them."""
+    """Gauges of the process are read at the scrape."""
     busy = [0]
     WorkerMetrics(registry).watch_slots(8, lambda: busy[0])
     busy[0] = 5

@@ -1,4 +1,4 @@
-"""New traces are drawn without the SDK where they are not recorded, and with it where they are."""
+"""A new trace is sampled before the SDK makes a span, and the SDK makes one only for a trace that is recorded."""
 
 import itertools
 import random
@@ -83,7 +83,7 @@ def test_items_of_a_batch_are_recorded_one_by_one(tracer_of, exported):
 
 
 def test_the_sdk_is_asked_where_the_sampler_or_the_ids_are_others(tracer_of, exported):
-    """Somebody's own provider decides by itself."""
+    """A provider with another sampler or other ids decides by itself."""
     for tracer in (
         tracer_of(ParentBased(ALWAYS_ON)),
         tracer_of(TraceIdRatioBased(1.0)),

@@ -24,6 +24,7 @@ provider = configure_tracing("ingest")
 is_global = provider is trace.get_tracer_provider()
 print(provider and (provider.sampler.get_description(), provider.resource.attributes["service.name"], is_global))
 print("grpc" in sys.modules)
+print(type(getattr(provider, "id_generator", None)).__name__)
 """
 
 
@@ -64,20 +65,21 @@ def test_spans_of_another_process_arrive_when_it_exits(protocol):
 )
 def test_nothing_is_set_up_unless_traces_are_asked_for(environment):
     """Without an endpoint or an exporter there is no provider, and gRPC is not even imported."""
-    assert run(DESCRIBE, **environment) == ["None", "False"]
+    assert run(DESCRIBE, **environment) == ["None", "False", "NoneType"]
 
 
 def test_one_percent_is_recorded_when_no_sampler_is_named():
     """The default is ours, not OpenTelemetry's: a busy system cannot pay for a span per attempt."""
-    described, _ = run(DESCRIBE, OTEL_TRACES_EXPORTER="console")
+    described, _, ids = run(DESCRIBE, OTEL_TRACES_EXPORTER="console")
 
     assert "ParentBased{root:TraceIdRatioBased{0.01}" in described
     assert "'millstream-ingest', True" in described
+    assert ids == "RootIds", "without it every trace goes through the SDK"
 
 
 def test_standard_variables_win_over_our_defaults():
     """Who knows OpenTelemetry needs to learn nothing."""
-    described, _ = run(
+    described, *_ = run(
         DESCRIBE,
         OTEL_TRACES_EXPORTER="console",
         OTEL_TRACES_SAMPLER="traceidratio",
@@ -89,7 +91,7 @@ def test_standard_variables_win_over_our_defaults():
 
 
 def test_provider_of_an_agent_is_kept():
-    """Whoever started the process under an OpenTelemetry agent has already decided."""
+    """A process that was started under an OpenTelemetry agent exports as the agent says."""
     script = """
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -107,6 +109,15 @@ print(configure_tracing("ingest") is theirs)
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"},
             "OTEL_EXPORTER_OTLP_PROTOCOL is `smoke`; known: grpc, http/protobuf",
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "smoke",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_TRACES_EXPORTER": "",
+            },
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is `smoke`; known: grpc, http/protobuf",
         ),
         ({"OTEL_TRACES_EXPORTER": "otpl"}, "OTEL_TRACES_EXPORTER is `otpl`; known: console, none, otlp"),
     ],

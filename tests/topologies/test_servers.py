@@ -56,7 +56,7 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_server_on_path_is_found(only) -> None:
-    """It runs under its own version, beside those that were wanted."""
+    """Another server runs under its own version, beside those that were wanted."""
     only(Source("redis-7.0", "redis-server"), "7.0.15")
     found, missing = find_servers()
     assert ([*found], missing) == (["redis-7.0"], [])

@@ -140,7 +140,7 @@ def _try_file(name: str, paths: list[str], load: Callable[[], None]) -> None:
 
 def _set_socket_options(address: Address, connection: "asyncpg.Connection[Any]") -> None:
     """Have the system notice that the other side has gone, which libpq does unless told otherwise."""
-    # The driver gives its socket to nobody, and takes none.
+    # The driver neither hands out its socket nor takes one.
     found = connection._transport.get_extra_info("socket")  # noqa: SLF001
     if found is None or found.family == socket.AF_UNIX:
         return

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from millstream_history.database import open_engine, transaction
 from millstream_history.errors import HistorySchemaError
 
-# Any number that nobody else takes in this database.
+# Any number that no other program locks in this database.
 _LOCK = 0x6D696C6C
 _REVISION = re.compile(r"\d{4}")
 

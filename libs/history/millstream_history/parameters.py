@@ -99,7 +99,7 @@ def _check_tls(parameters: dict[str, str]) -> None:
     """Hold the parameters of TLS against each other, as libpq does."""
     by_system = parameters.get("sslrootcert") == "system"
     mode = parameters.get("sslmode", "verify-full" if by_system else "prefer")
-    # The authorities of the system vouch for anybody's server: only its name tells whose it is.
+    # The authorities of the system vouch for every server on the internet: only its name tells whose it is.
     if by_system and mode != "verify-full":
         raise HistoryUrlError("`sslmode` in the history URL must be verify-full where `sslrootcert` is system")
     if parameters.get("sslnegotiation") == "direct" and SSL_MODES.index(mode) < SSL_MODES.index("require"):

@@ -22,7 +22,9 @@ from millstream_runtime.errors import AdminBindError
 from millstream_runtime.health import HealthReport
 from millstream_telemetry.metrics.registry import MetricRegistry
 
-_REQUEST_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 10.0
+"""How long a connection may be silent before it is closed: each has a thread."""
+
 _POLL_S = 0.2
 
 
@@ -32,9 +34,17 @@ class AdminServer:
     Port 0 takes a free one; :attr:`port` says which. Raises: AdminBindError.
     """
 
-    def __init__(self, host: str, port: int, *, registry: MetricRegistry, report: HealthReport) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        registry: MetricRegistry,
+        report: HealthReport,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
         try:
-            self._server = _Server(host, port, registry, report)
+            self._server = _Server(host, port, registry, report, request_timeout_s)
         except OSError as error:
             raise AdminBindError(host, port, error.strerror or str(error)) from error
         self.port: int = self._server.server_address[1]
@@ -73,7 +83,10 @@ def serve_admin(
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, registry: MetricRegistry, report: HealthReport) -> None:
+    def __init__(
+        self, host: str, port: int, registry: MetricRegistry, report: HealthReport, request_timeout_s: float
+    ) -> None:
+        self.request_timeout_s = request_timeout_s
         self.registry = registry
         self.report = report
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -91,7 +104,11 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = _REQUEST_TIMEOUT_S
+
+    def setup(self) -> None:
+        """Give the connection its timeout."""
+        super().setup()
+        self.connection.settimeout(self.server.request_timeout_s)
 
     def do_GET(self) -> None:
         """Answer one of the four paths."""

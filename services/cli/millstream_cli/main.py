@@ -1,6 +1,6 @@
 """`millstream ...`: the entry point of everything.
 
-A command's module is imported when the command is run: a process that serves one thing does not import the others.
+A command is imported when it runs: so the process of a service does not import the others.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -24,11 +24,11 @@ MODULES = {
     "check": "millstream_cli.check_commands",
     "migrate": "millstream_cli.history_commands",
 }
-"""By the name of a command, the module that has it."""
+"""The module of each command."""
 
 
 class Commands(Mapping[str, click.Command]):
-    """The commands by name, each imported when it is asked for."""
+    """The commands by name. Looking one up imports it."""
 
     def __getitem__(self, name: str) -> click.Command:
         command: click.Command = getattr(import_module(MODULES[name]), name)

@@ -7,8 +7,8 @@ not when it is killed.
 import errno
 import os
 import signal
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from itertools import groupby
 
 import anyio
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from millstream_cli.child import Child, ChildSpec, Sink, describe_exit
 from millstream_cli.errors import ChildEndedError
 from millstream_cli.readiness import wait_until_ready
-from millstream_runtime import STACK_SIGNALS, stop_signals
+from millstream_runtime import STACK_SIGNALS, stop_signals, unwrapped
 
 SPEAKER = "supervisor"
 """The name under which the supervisor's own lines reach the sink."""
@@ -46,7 +46,7 @@ async def supervise(
     Raises: ChildEndedError, after all are stopped, when a child could not be kept running.
     """
     supervisor = Supervisor(specs, sink, grace_s, overhear)
-    with _single_error():
+    with unwrapped():
         async with anyio.create_task_group() as tasks:
             await tasks.start(supervisor.heed_signals)
             try:
@@ -216,14 +216,3 @@ def _stage(child: Child) -> int:
 async def _all_gone(children: Iterable[Child]) -> None:
     for child in children:
         await child.gone.wait()
-
-
-@contextmanager
-def _single_error() -> Iterator[None]:
-    # A task group wraps the error of the block; callers expect the error itself.
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        raise group.exceptions[0] from None

@@ -159,9 +159,11 @@ async def test_list_is_read_to_its_last_page(
     """Lists of the fleet are short, so they are returned whole, however they are paged."""
     pages = [{"items": [item], "next_cursor": "c2"}, {"items": [item], "next_cursor": None}]
     api.script.extend(Reply(200, page) for page in pages)
-    items = await getattr(connect(), method)()
-    assert len(items) == 2
+    client = connect()
+    assert len(await getattr(client, method)()) == 2
     assert [request.query for request in api.received] == [{}, {"cursor": ["c2"]}]
+    api.script.append(Reply(200, pages[1]))
+    assert len(await getattr(client, method)()) == 1
     assert api.received[0].path == f"/v1/{method}"
 
 

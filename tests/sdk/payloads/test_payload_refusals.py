@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypedDict, TypeVar, Union
 
 import msgspec
 import pytest
@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from payload_route import Route
 
 from millstream import App, HandlerError
+from millstream.payloads import unsafe_union
 
 T = TypeVar("T")
 
@@ -27,6 +28,12 @@ class Loose(Struct):
 
 class Frozen(Struct, frozen=True):
     """A Struct whose hash fails at its list."""
+
+    a: list[int]
+
+
+class Single(Struct, eq=False):
+    """A Struct that is hashed by its identity, whatever its fields are."""
 
     a: list[int]
 
@@ -88,6 +95,9 @@ def text(pattern: str) -> Any:
         (set[Frozen], "a set of `Frozen`"),
         (frozenset[Unhashed], "a set of `Unhashed`"),
         (set[tuple[Any, ...]], "a set of `vartuple`"),
+        (set[tuple[int, list[int]]], "a set of `tuple`"),
+        (set[int | list[int]], "a set of `union`"),
+        (set[frozenset[Loose]], "a set of `frozenset`"),
         (dict[float, int], "`float` as a key"),
         (dict[bool, int], "`bool` as a key"),
         (dict[int | str, int], "`union` as a key"),
@@ -129,6 +139,12 @@ def test_type_that_cannot_be_checked_is_refused_in_one_line(annotation: Any, mes
     assert str(caught.value).startswith("payload_route:")
 
 
+@pytest.mark.parametrize("item", [Single, tuple[int, str], frozenset[int], int | str, Point, enum.Enum("One", ["A"])])
+def test_set_of_what_has_a_hash_is_allowed(item: Any) -> None:
+    """A set may have items of any type whose values can be hashed."""
+    assert Route(set[item]).registration.payload_schema is not None
+
+
 UNSAFE = [
     tuple[int, str] | Annotated[int, Meta(ge=1)],
     text("a") | list[int] | None,
@@ -149,6 +165,47 @@ def test_union_that_crashes_the_decoder_is_refused_before_it_sees_it(annotation:
 def test_union_that_the_decoder_can_keep_apart_is_taken(annotation: Any) -> None:
     """Unions that do not crash msgspec are allowed."""
     Route(annotation)
+
+
+PAIR = tuple[int, str]
+BOUNDED = Annotated[int, Meta(ge=1)]
+AGE = NewType("AGE", BOUNDED)  # type: ignore[valid-newtype]
+EITHER = Union[PAIR, BOUNDED]  # noqa: UP007 - a union of either kind
+
+
+class Optional(TypedDict):
+    """An object whose key may be missing."""
+
+    key: NotRequired[PAIR | BOUNDED]
+
+
+@pytest.mark.parametrize("bound", [{"ge": 1}, {"gt": 1}, {"le": 1}, {"lt": 1}, {"multiple_of": 2}])
+def test_each_bound_of_a_number_beside_a_fixed_tuple_is_unsafe(bound: dict[str, int]) -> None:
+    """A union of a fixed tuple with a number that has any bound is found."""
+    assert unsafe_union(PAIR | Annotated[int, Meta(**bound)]) is not None
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        PAIR | Annotated[str, Meta(min_length=1)],
+        PAIR | Annotated[list[int], Meta(max_length=1)],
+        PAIR | AGE,
+        PAIR | Annotated[BOUNDED | None, Meta(title="nested")],
+        EITHER,
+        Optional,
+        dict[str, list[PAIR | BOUNDED]],
+    ],
+)
+def test_unsafe_union_is_found_wherever_it_is(annotation: Any) -> None:
+    """Wrappers, nested unions, new types and containers hide no unsafe union."""
+    assert unsafe_union(annotation) is not None
+
+
+@pytest.mark.parametrize("annotation", [tuple[int, ...] | BOUNDED, tuple[()] | int, list[int] | BOUNDED, PAIR | int])
+def test_union_without_a_fixed_tuple_beside_a_bound_is_safe(annotation: Any) -> None:
+    """Only a tuple of a fixed length beside a bound is unsafe."""
+    assert unsafe_union(annotation) is None
 
 
 def test_refusal_of_unsafe_unions_is_still_needed() -> None:

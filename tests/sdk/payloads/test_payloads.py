@@ -77,6 +77,13 @@ class Row(Struct, array_like=True):
     data: bytes = b""
 
 
+class ClosedRow(Struct, array_like=True, forbid_unknown_fields=True):
+    """A Struct that is an array, and takes no item more."""
+
+    number: int
+    data: bytes = b""
+
+
 class Point(NamedTuple):
     """A NamedTuple."""
 
@@ -153,6 +160,7 @@ NUMBERS = [
     (Level, "3", REFUSED),
     (Rights, "5", Rights.READ | Rights.WRITE),
     (Rights, "2", REFUSED),
+    (Rights, "0", Rights(0)),
     (Decimal, '"12345678901234567890.12"', Decimal("12345678901234567890.12")),
     (Decimal, "1.5", Decimal("1.5")),
     (Decimal, "3", Decimal(3)),
@@ -164,6 +172,17 @@ NUMBERS = [
     (set[int], "[1, 1.0, 2]", {1, 2}),
     (Box[int], '{"content": 4.0}', Box(4)),
     (Node, '{"number": 1.0, "next": {"number": 2.0}}', Node(1, Node(2))),
+]
+
+ARRAYS = [
+    (Point, '[1, "aGk="]', Point(1, b"hi")),
+    (Point, '[1, "aGk=", 3]', REFUSED),
+    (Point, "[1]", REFUSED),
+    (Row, "[1]", Row(1)),
+    (Row, '[1, "aGk=", 3]', Row(1, b"hi")),
+    (Row, "[]", REFUSED),
+    (ClosedRow, '[1, "aGk="]', ClosedRow(1, b"hi")),
+    (ClosedRow, '[1, "aGk=", 3]', REFUSED),
 ]
 
 TIMES = [
@@ -259,7 +278,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "json", "wanted"), [*NUMBERS, *TIMES, *TEXTS])
+@pytest.mark.parametrize(("annotation", "json", "wanted"), [*NUMBERS, *ARRAYS, *TIMES, *TEXTS])
 def test_json_becomes_the_type_that_the_handler_names(annotation: Any, json: str, wanted: Any) -> None:
     """A payload is either refused at submission or decoded to exactly this value, as JSON and as MessagePack."""
     route = Route(annotation)
@@ -358,3 +377,17 @@ def test_a_fault_that_only_the_worker_sees_names_its_place() -> None:
         handler.decode(msgspec.msgpack.encode({"codes": ["1234", "12"]}))
     with pytest.raises(msgspec.ValidationError, match=r"\$\.codes\[1\]"):
         handler.decode(msgspec.msgpack.encode({"codes": ["1234", "1234\n"]}))
+
+
+def test_a_value_that_only_an_enumeration_itself_would_take_is_refused_by_the_worker() -> None:
+    """The published schema lists the members, so `_missing_` has no say, neither in a value nor in a key."""
+    for annotation, payload in ((Colour, "blue"), (dict[Colour, int], {"blue": 1})):
+        with pytest.raises(msgspec.ValidationError):
+            Route(annotation).handler.decode(msgspec.msgpack.encode(payload))
+    assert Route(Colour).handler.decode(msgspec.msgpack.encode("red")) is Colour.RED
+
+
+@pytest.mark.parametrize("annotation", [Any, object])
+def test_a_payload_of_any_type_has_no_schema(annotation: Any) -> None:
+    """A handler that takes anything publishes no schema."""
+    assert Route(annotation).registration.payload_schema is None

@@ -1,7 +1,6 @@
 """Translates the constraints of a type into keywords of JSON Schema."""
 
 import json
-import math
 from itertools import takewhile
 from typing import Any
 
@@ -24,9 +23,9 @@ _WITHOUT_ZONE = {"date-time": "date-time-local", "time": "time-local"}
 
 
 def bounds(info: Any) -> Schema:
-    """Return the bounds of a number. Infinite bounds are left out: no payload has infinite numbers."""
+    """Return the bounds of a number. They are finite: msgspec refuses others."""
     found = {word: getattr(info, name) for name, word in _BOUNDS.items()}
-    return {word: bound for word, bound in found.items() if bound is not None and math.isfinite(bound)}
+    return {word: bound for word, bound in found.items() if bound is not None}
 
 
 def lengths(info: Any, what: str) -> Schema:

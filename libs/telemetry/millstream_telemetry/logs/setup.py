@@ -20,7 +20,7 @@ from millstream_telemetry.logs.stream import LogStream
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 PAYLOAD_FIELDS = ("payload", "result", "body", "spec")
-"""Fields that are struck from every line, whoever put them there."""
+"""Fields that are struck from every line."""
 
 _CHATTY_LIBRARIES = ("httpx2", "httpcore2", "httpx", "httpcore")
 """They log every request at `info`, which says nothing that the job's own line does not."""

@@ -1,6 +1,6 @@
 """One attempt in the trace of its job: what a worker holds while it runs a handler.
 
-`Attempt` is the one that nobody records; the two below add what their case needs, so that the common case
+`Attempt` is the one that is not recorded; the two below add what their case needs, so that the common case
 stays cheap.
 """
 

@@ -14,13 +14,13 @@ from millstream_contracts import DEFAULT_TENANT
 from millstream_telemetry import names
 from millstream_telemetry.tracing.attempt_span import Attempt, RecordedAttempt, UnsampledAttempt
 from millstream_telemetry.tracing.request_span import ServerSpan, TracedServerSpan, UnsampledServerSpan
-from millstream_telemetry.tracing.sampling import RootDraw
+from millstream_telemetry.tracing.sampling import RootSampler
 from millstream_telemetry.tracing.trace_context import NO_TRACE, TraceContext, read_trace_context, trace_context_of
 
 Propagation = Literal["auto", "child", "link"]
 """Whether a job continues its caller's trace, or starts one that links to it. `auto` links batch items and
-jobs delayed by more than five minutes: a trace that is open for hours, or has thousands of jobs, is one that
-no backend keeps together and nobody can read."""
+jobs delayed by more than LINK_ABOVE_DELAY_S: backends do not keep a trace together that is open for hours, and a trace
+of thousands of jobs is unreadable."""
 
 LINK_ABOVE_DELAY_S = 300.0
 
@@ -39,8 +39,8 @@ class JobTracer:
     ) -> None:
         """Trace with a provider; `not_errors` are exceptions by which a handler steers without failing."""
         self._tracer = None if provider is None else provider.get_tracer(names.SCOPE)
-        self._roots = RootDraw(provider)
-        # Then the sampler need not be asked about a caller that does not sample.
+        self._roots = RootSampler(provider)
+        # With such a sampler a caller that does not sample decides, and the sampler is not asked.
         self._follows_caller = isinstance(getattr(provider, "sampler", None), ParentBased)
         self._propagation = propagation
         self._not_errors = not_errors
@@ -93,7 +93,7 @@ class JobTracer:
         span = self._tracer.start_span(names.send_span(job_type), parent, SpanKind.PRODUCER)
         if not span.is_recording():
             return caller.unsampled() if is_linked else trace_context_of(span.get_span_context())
-        # Only now, because of a thousand items of a batch ten are recorded.
+        # Set after sampling: about 1 % of spans are recorded.
         span.set_attributes(_messaging("send", job_type, job_id, tenant))
         if is_linked:
             span.add_link(caller.as_span().get_span_context())
@@ -129,7 +129,7 @@ class JobTracer:
         if not span.is_recording():
             unsampled = trace_context_of(span.get_span_context())
             return UnsampledAttempt(unsampled) if unsampled.traceparent else Attempt(stored)
-        # Only now: most attempts are not recorded.
+        # Set after sampling, as above.
         span.set_attributes(_messaging("process", job_type, job_id, tenant))
         span.set_attributes(
             {

@@ -1,6 +1,6 @@
 """One HTTP request as a SERVER span: what ingest holds while it answers.
 
-`ServerSpan` is the one that nobody records, because tracing is off.
+`ServerSpan` makes no span, because tracing is off.
 """
 
 from contextvars import Token

@@ -1,7 +1,7 @@
-"""Draws the ids of new traces, and tells of one whether it is recorded before the SDK is asked to make its span.
+"""Decides sampling for a new trace before the SDK creates any span.
 
-Of a hundred traces ninety-nine are not recorded. For each the SDK would make five objects and ask two samplers, which
-was a seventh of what a submission costs.
+About 99 of 100 traces are not recorded. For each of them the SDK would create five objects and ask two samplers, a
+seventh of what a submission costs.
 """
 
 import random
@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from millstream_telemetry.tracing.trace_context import NO_TRACE, TraceContext
 
-# Not sampled, and the id is random: what the SDK says of such a trace.
+# Flags of a trace that is not sampled and whose id is random, as the SDK sets them.
 _FLAGS = "02"
 _TRACE_BITS, _SPAN_BITS = 128, 64
 _SPAN_MASK = (1 << _SPAN_BITS) - 1
@@ -19,16 +19,16 @@ _LIMIT = TraceIdRatioBased.TRACE_ID_LIMIT
 
 
 class RootIds(RandomIdGenerator):
-    """The ids of a provider. A trace id can be put back; it is then the next that is drawn."""
+    """The id generator of a provider. A trace id can be put back; it is then the next one that is drawn."""
 
     def __init__(self) -> None:
-        # Appending and popping are each one step also among threads.
+        # `append` and `pop` are atomic, so no lock is needed.
         self._put_back: list[int] = []
 
     def draw(self) -> tuple[int, int]:
         """Return a new trace id and a new span id."""
         if not self._put_back:
-            # At once: one by one, by the SDK, they take twice as long.
+            # Both ids in one draw: the SDK's two draws take twice as long.
             both = random.getrandbits(_TRACE_BITS + _SPAN_BITS)
             trace_id, span_id = both >> _SPAN_BITS, both & _SPAN_MASK
             if trace_id and span_id:
@@ -36,7 +36,7 @@ class RootIds(RandomIdGenerator):
         return self.generate_trace_id(), self.generate_span_id()
 
     def put_back(self, trace_id: int) -> None:
-        """Have a trace id drawn again."""
+        """Make this trace id the next one that is drawn."""
         self._put_back.append(trace_id)
 
     def generate_trace_id(self) -> int:
@@ -47,28 +47,28 @@ class RootIds(RandomIdGenerator):
             return super().generate_trace_id()
 
 
-class RootDraw:
-    """Decides about new traces as the sampler of a provider would."""
+class RootSampler:
+    """Samples new traces as the sampler of a provider would."""
 
     def __init__(self, provider: object) -> None:
         sampler, ids = getattr(provider, "sampler", None), getattr(provider, "id_generator", None)
-        # Private in the SDK, and without it nothing is lost but time.
+        # `_root` is private in the SDK; without it every trace goes through the SDK, which only takes longer.
         root = getattr(sampler, "_root", None) if isinstance(sampler, ParentBased) else None
         self._ids = ids if isinstance(ids, RootIds) and isinstance(root, TraceIdRatioBased) else None
         self._bound: int = getattr(root, "bound", 0)
 
     def is_unrecorded(self) -> bool:
-        """Whether the next new trace is not to be recorded; False where the SDK has to be asked for a span."""
+        """Return whether the next new trace is not recorded; False where the SDK has to decide."""
         return self.unrecorded() is not NO_TRACE
 
     def unrecorded(self) -> TraceContext:
-        """Return the context of a new trace that is not recorded; NO_TRACE where the SDK has to be asked for a span."""
+        """Return the context of a new trace that is not recorded; NO_TRACE where the SDK has to make a span."""
         ids = self._ids
         if ids is None:
             return NO_TRACE
         trace_id, span_id = ids.draw()
         if trace_id & _LIMIT < self._bound:
-            # The SDK draws the same, and so decides the same.
+            # The SDK draws the same id, and so decides the same.
             ids.put_back(trace_id)
             return NO_TRACE
         return TraceContext(f"00-{trace_id:032x}-{span_id:016x}-{_FLAGS}")

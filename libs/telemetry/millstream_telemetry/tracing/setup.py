@@ -36,7 +36,7 @@ def configure_tracing(service: str) -> trace.TracerProvider | None:
     """Make spans go where the OTEL_* variables say; None when they ask for none.
 
     The provider becomes the global one, so that the spans of user code nest in ours. It flushes and shuts
-    down when the process exits. A provider that somebody installed before, such as an OpenTelemetry agent,
+    down when the process exits. A provider that was installed before, as by an OpenTelemetry agent,
     is kept and returned.
 
     Raises: TracingConfigError.

@@ -61,20 +61,20 @@ NO_TRACE = TraceContext()
 
 
 class UnreadSpan(NonRecordingSpan):
-    """A span that is not recorded, whose context is read only when somebody asks for it, which is seldom."""
+    """A span that is not recorded. Its context is parsed only when it is asked for, which is seldom."""
 
     def __init__(self, context: TraceContext) -> None:
-        self._told = context
+        self._stored = context
 
     def get_span_context(self) -> SpanContext:
         """Return the context for the SDK."""
-        return self._told.as_span().get_span_context()
+        return self._stored.as_span().get_span_context()
 
     def __repr__(self) -> str:
-        return f"UnreadSpan({self._told!r})"
+        return f"UnreadSpan({self._stored!r})"
 
 
-# What OpenTelemetry calls the current span in its contexts, by its own word.
+# The key under which OpenTelemetry keeps the current span in a context.
 [_SPAN_KEY] = set_span_in_context(UnreadSpan(NO_TRACE), Context())
 
 

@@ -1,1 +1,1 @@
-"""The commands that run a service, a module each: a process imports only the service that it runs."""
+"""The commands that run a service, one module each: so a process imports only the service that it runs."""

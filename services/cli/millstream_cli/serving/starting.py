@@ -1,4 +1,4 @@
-"""What the commands of all services begin with: the process prepared, settings read, errors in one line."""
+"""Starts the commands of all services alike: prepares the process, reads settings, turns errors into lines."""
 
 import os
 from collections.abc import Callable
@@ -16,9 +16,9 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 def service_command(*errors: type[Exception]) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Prepare the process before a command does anything, and turn its errors into one line each.
+    """Prepare the process before the command runs, and turn its errors into one line each.
 
-    `errors` are those of this service, beside those that every service has.
+    `errors` are those of this service; those that all services have are added.
     """
 
     def decorate(run: Callable[P, None]) -> Callable[P, None]:
