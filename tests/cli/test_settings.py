@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 
+import certifi
 import msgspec
 import pytest
 from hypothesis import given
@@ -14,12 +15,12 @@ from millstream_cli.settings import ALL_SETTINGS, load
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import RedisSettings
+from millstream_runtime import RedisSettings, mask_path
 from millstream_runtime.errors import SettingsError
 from millstream_runtime.settings.reader import variables_of
 from millstream_runtime.settings.secret import Secret
 from millstream_streams import RedisAddress
-from millstream_workers.settings import WorkerSettings
+from millstream_workers.settings import BUILTIN, WorkerSettings
 
 PORT = "a port from 0 to 65535, where 0 takes a free one and the log says which"
 
@@ -265,6 +266,25 @@ def test_a_certificate_is_read_before_anything_is_started(tmp_path: Path, field:
     (line,) = caught.value.problems
     assert line.startswith("MILLSTREAM_REDIS_")
     assert "_FILE=" in line
+
+
+def test_the_authority_that_is_trusted_reaches_the_address() -> None:
+    """A CA file that is dropped on the way would leave the authorities of the system trusted."""
+    file = Path(certifi.where())
+    assert RedisSettings(redis_url="rediss://a:1/0", redis_ca_file=file).redis.tls_files.ca_file == file
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/etc/password", "/etc/password"), ("/pa55/word", "***"), ("word", "***")]
+)
+def test_a_path_is_shown_where_its_folder_is_there(path: str, shown: str) -> None:
+    """A secret that stands where its file should be named is not shown, though it may have a slash."""
+    assert mask_path(Path(path)) == shown
+
+
+def test_a_handler_process_loads_every_app_but_the_built_in_one() -> None:
+    """The built-in handlers have their settings in the worker's own process."""
+    assert WorkerSettings(apps=("shop:app", BUILTIN, "mail:app")).app_refs == ("shop:app", "mail:app")
 
 
 def test_settings_of_redis_that_would_have_no_effect_are_refused(tmp_path: Path) -> None:

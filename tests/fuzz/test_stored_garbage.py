@@ -123,7 +123,7 @@ async def tidy(broker: Broker) -> AsyncIterator[None]:
 def short_steps() -> Iterator[None]:
     """Let lease keepers look up more often: each test waits for some to end."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("millstream_workers.keeping.lease_keeper._POLL_S", 0.02)
+        patch.setattr("millstream_workers.keeping.lease_keeper.POLL_S", 0.02)
         yield
 
 

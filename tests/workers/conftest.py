@@ -16,7 +16,7 @@ from millstream_streams import Broker, parse_redis_url
 def short_steps() -> Iterator[None]:
     """Let lease keepers look up more often: a test waits for each at its end."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("millstream_workers.keeping.lease_keeper._POLL_S", 0.02)
+        patch.setattr("millstream_workers.keeping.lease_keeper.POLL_S", 0.02)
         yield
 
 

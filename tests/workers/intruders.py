@@ -30,7 +30,7 @@ from workers.shop import Work
 from millstream import App, Context, Dead, Discard, Retry, RetryAfter, Snooze
 
 FOREVER_S = 600
-who: ContextVar[str] = ContextVar("who", default="nobody")
+who: ContextVar[str] = ContextVar("who", default="no tenant")
 
 
 @asynccontextmanager

@@ -127,7 +127,7 @@ class Plant:
         return machine
 
     async def started(self, count: int) -> list[dict[str, Any]]:
-        """Return the notes of so many handlers that have started."""
+        """Return the notes of `count` handlers that have started."""
         await wait_until(lambda: len(notes(self.folder, "started")) >= count, f"{count} handlers have started")
         return notes(self.folder, "started")
 

@@ -64,7 +64,7 @@ def family() -> App:
 
     @app.job("stranger")
     async def stranger(ctx: Context) -> str:
-        return str((await ctx.submit("nobody.handles.it", {"n": 5})).id)
+        return str((await ctx.submit("unhandled.type", {"n": 5})).id)
 
     return app
 
@@ -103,7 +103,7 @@ async def test_a_child_of_an_unknown_type_is_refused(floor: Floor) -> None:
     assert job.state is JobState.DEAD
     assert job.error is not None
     assert "/type: no worker has registered this job type" in job.error.message
-    assert "nobody.handles.it" not in {queue.type for queue in await floor.broker.registry.queues()}
+    assert "unhandled.type" not in {queue.type for queue in await floor.broker.registry.queues()}
 
 
 async def test_a_child_of_an_unknown_type_waits_where_unknown_types_are_accepted(floor: Floor) -> None:

@@ -18,7 +18,7 @@ from millstream import App
 from millstream_contracts import JobState
 from millstream_workers.running.clean_context import CleanContext
 
-WHO: ContextVar[str] = ContextVar("who", default="nobody")
+WHO: ContextVar[str] = ContextVar("who", default="no tenant")
 
 JOBS = 400
 
@@ -58,7 +58,7 @@ def see() -> dict[str, Any]:
     }
 
 
-CLEAN = {"who": "nobody", "log": {}, "baggage": {}, "third": "0." + "3" * 28}
+CLEAN = {"who": "no tenant", "log": {}, "baggage": {}, "third": "0." + "3" * 28}
 
 
 @pytest.mark.parametrize("leave", [bind_variable, bind_log, attach_baggage, set_precision])
@@ -208,5 +208,5 @@ async def test_a_task_made_in_the_clean_context_starts_with_a_copy_of_it() -> No
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
             clean.run(tasks.start_soon, look)
-    assert seen == ["nobody", "nobody"]
+    assert seen == ["no tenant", "no tenant"]
     assert copy_context()[WHO] == "bound by the starter"

@@ -63,6 +63,7 @@ async def test_an_idle_worker_leaves_without_waiting_for_its_read(
 ) -> None:
     """Its blocking read is ended from outside: it would go on for seconds, and here for an hour."""
     monkeypatch.setattr("millstream_workers.fetching.fetcher.MAX_BLOCK_S", FAR_S)
+    monkeypatch.setattr("millstream_streams.reading.ready_reader.MAX_BLOCK_S", FAR_S)
     app = App("test")
 
     @app.job("one")
@@ -71,8 +72,7 @@ async def test_an_idle_worker_leaves_without_waiting_for_its_read(
     hired = await floor.hire(app)
     await wait_until(lambda: hired.worker.parts.reader.is_blocked, "it waits for work")
     hired.orders.stop.set()
-    with anyio.fail_after(10.0):
-        await hired.is_gone.wait()
+    await wait_until(hired.is_gone.is_set, "it has left")
 
 
 async def test_a_worker_that_cannot_register_hears_the_order_to_stop(
@@ -89,8 +89,7 @@ async def test_a_worker_that_cannot_register_hears_the_order_to_stop(
     hired = await floor.launch(app, redis_url=link.url)
     await wait_until(lambda: link.traffic.connections, "it has tried to register")
     hired.orders.stop.set()
-    with anyio.fail_after(20.0):
-        await hired.is_gone.wait()
+    await wait_until(hired.is_gone.is_set, "it has left")
 
 
 async def test_a_worker_leaves_beside_a_handler_that_does_not_end_and_hands_its_job_back(floor: Floor) -> None:
@@ -139,11 +138,12 @@ async def test_a_handler_process_that_cannot_be_started_leaves_nothing_open(monk
 async def test_a_thread_that_never_began_is_not_waited_for() -> None:
     """It is stopped while it waits for another to end: nothing will tell of its end."""
     limiter = anyio.CapacityLimiter(1)
-    with anyio.fail_after(20.0):
-        async with limiter, anyio.create_task_group() as tasks:
-            tasks.start_soon(ThreadCall(lambda: None).run, limiter)
-            await anyio.wait_all_tasks_blocked()
-            tasks.cancel_scope.cancel()
+    async with limiter:
+        task = asyncio.ensure_future(ThreadCall(lambda: None).run(limiter))
+        await wait_until(lambda: limiter.statistics().tasks_waiting, "it waits for a thread")
+        task.cancel()
+        await wait_until(task.done, "it is stopped")
+    assert task.cancelled()
 
 
 async def test_a_thread_that_has_ended_already_is_not_waited_for() -> None:
@@ -162,5 +162,5 @@ async def test_a_thread_that_has_ended_already_is_not_waited_for() -> None:
     while not call._has_ended and time.monotonic() < give_up_at:
         pass  # without a turn of the loop, which would hear of the end
     task.cancel()
-    with anyio.fail_after(20.0), pytest.raises(asyncio.CancelledError):
-        await task
+    await wait_until(task.done, "it is stopped")
+    assert task.cancelled()

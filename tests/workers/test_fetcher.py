@@ -105,7 +105,7 @@ async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, mo
     def look_ahead(slots: Slots) -> None:
         nonlocal all_here
         all_here = all_here or slots.busy == len(ids)
-        slots._ahead = 0 if all_here else 2
+        slots.ahead = 0 if all_here else 2
 
     monkeypatch.setattr(Slots, "look_ahead", look_ahead)
     counting = Counting()

@@ -197,7 +197,7 @@ async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(f
 
 
 def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
-    """Return so many recipes: a worker is started once for all of them."""
+    """Return `count` recipes: a worker is started once for all of them."""
     recipes: list[Any] = []
 
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))

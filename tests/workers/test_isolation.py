@@ -71,7 +71,7 @@ def spawned(folder: Path) -> list[int]:
 
 
 async def begun(folder: Path, count: int = 1) -> list[dict[str, Any]]:
-    """Return the notes of so many handlers once they have begun."""
+    """Return the notes of `count` handlers once they have begun."""
     await wait_until(lambda: len(notes(folder, "started")) >= count, "the handlers have begun")
     return notes(folder, "started")
 
@@ -219,7 +219,7 @@ async def test_a_job_begins_in_a_clean_context(lasting: Floor, kind: str) -> Non
     """What another left in context variables is not seen, though the process is the same."""
     pid = (await lasting.run(kind)).result
     state = (await lasting.run("where")).result
-    assert (state["pid"], state["who"], state["precision"], state["bound"]) == (pid, "nobody", 28, None)
+    assert (state["pid"], state["who"], state["precision"], state["bound"]) == (pid, "no tenant", 28, None)
 
 
 # What a handler changes

@@ -107,8 +107,8 @@ def keeping(floor: Floor, redis_url: str, **settings: Any) -> Iterator[Keeping]:
 
 
 async def test_every_lease_is_renewed_however_many_there_are_in_how_many_queues(floor: Floor, redis_url: str) -> None:
-    """More than one call of a script takes, and more than one queue."""
-    with keeping(floor, redis_url) as desk:
+    """More than one call of a script takes, and more than one queue; here each is due in each round."""
+    with keeping(floor, redis_url, renew_every_s=0.001) as desk:
         held = [*await desk.claim("one", limits.MAX_SCRIPT_JOBS + 5), *await desk.claim("two", 3)]
         for running in held:
             desk.keeper.hold(running)

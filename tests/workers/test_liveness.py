@@ -1,6 +1,7 @@
 """A probe that kills healthy workers is worse than none: what counts is that a worker still does its duty."""
 
 import anyio
+import pytest
 from msgspec.structs import replace
 from waiting import wait_until
 from workers.floor import Floor, open_floor
@@ -8,19 +9,12 @@ from workers.floor import Floor, open_floor
 from millstream import App
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_runtime import HealthCheck
-from millstream_streams import StoreUnavailableError, open_broker
+from millstream_streams import JobStore, ReadyReader, StoreUnavailableError, open_broker
 from millstream_workers.worker import Worker
 
 
 class Stale:
     """A pulse that is too old, and stays so."""
-
-    def __init__(self) -> None:
-        self.beats = 0
-
-    def beat(self) -> None:
-        """Count a beat."""
-        self.beats += 1
 
     def check(self) -> HealthCheck:
         """Answer as a pulse does that is too old."""
@@ -46,22 +40,23 @@ async def test_a_worker_is_live_while_every_slot_is_busy(floor: Floor) -> None:
     assert [check.name for check in stale.live().checks if not check.ok] == ["intake"]
 
 
-async def test_a_worker_that_asks_in_vain_is_live(floor: Floor) -> None:
+async def test_a_worker_that_asks_in_vain_is_live(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     """While Redis is away a restart would not help: to ask is enough."""
     app = App("test")
 
     @app.job("any")
     async def any_job() -> None: ...
 
-    hired = await floor.hire(app)
-    fetcher = hired.worker.parts.fetcher
-    pulse = fetcher._pulse = Stale()  # type: ignore[assignment]
+    asked: list[int] = []
 
-    async def fail() -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise StoreUnavailableError("away")
 
-    fetcher._take = fail  # type: ignore[method-assign]
-    await wait_until(lambda: pulse.beats >= 2, "it has asked again")
+    hired = await floor.hire(app)
+    monkeypatch.setattr(hired.worker.parts.pulse, "beat", lambda: asked.append(1))
+    monkeypatch.setattr(ReadyReader, "wait", fail)
+    monkeypatch.setattr(JobStore, "claim", fail)
+    await wait_until(lambda: len(asked) >= 2, "it has asked again")
 
 
 async def test_a_worker_that_may_beat_and_claim_nothing_is_unready_and_says_why(own_redis: EmbeddedRedis) -> None:

@@ -135,8 +135,11 @@ async def test_job_that_no_release_can_read_is_dead_once_each_has_tried(floor: F
     assert not ran
 
 
-async def test_job_is_dead_when_the_release_that_takes_it_is_gone(floor: Floor, ran: Counter[str]) -> None:
+async def test_job_is_dead_when_the_release_that_takes_it_is_gone(
+    floor: Floor, ran: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing waits for a release that does not come back: a dead letter can be redriven when it does."""
+    monkeypatch.setattr("millstream_workers.registrar.COUNTS_FOR_AT_LEAST_S", 2.0)
     old = await hire_old(floor, ran)
     await hire_new(floor, ran)
     old.worker.parts.fetcher.stop()

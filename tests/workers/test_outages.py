@@ -3,8 +3,10 @@
 import os
 import threading
 import time
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -17,7 +19,7 @@ from workers.plant import open_plant
 from millstream import App, Context
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import JobId, JobState
-from millstream_streams import open_broker
+from millstream_streams import ReadyReader, open_broker
 from millstream_telemetry import configure_logs
 
 AWAY_S = 4.0
@@ -209,7 +211,27 @@ async def test_a_worker_is_not_live_while_a_handler_blocks_its_loop(floor: Floor
     await wait_until(lambda: not failing(hired), "it is live again")
 
 
-async def test_a_worker_is_not_live_when_its_lease_keeper_hangs(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+class OddLease:
+    """What stands in for a delivery: something happens whenever the lease keeper looks at it."""
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        self.delivery = SimpleNamespace(key=("odd", ""))
+        self.interruption = None
+        self._look = look
+
+    @property
+    def renewed_at(self) -> float:
+        """Return that it was just renewed."""
+        self._look()
+        return time.monotonic()
+
+    @property
+    def id(self) -> str:
+        """Return an id that no hint names."""
+        return "odd"
+
+
+async def test_a_worker_is_not_live_when_its_lease_keeper_hangs(floor: Floor) -> None:
     """Its leases run out unseen: after three of their lengths the probe fails."""
     app, may_go_on = App("test"), threading.Event()
 
@@ -218,14 +240,16 @@ async def test_a_worker_is_not_live_when_its_lease_keeper_hangs(floor: Floor, mo
 
     hired = await floor.hire(app, lease_s=0.3, renew_every_s=0.1)
     assert failing(hired) == []
-    monkeypatch.setattr(hired.worker.parts.leases, "_give_up_unsafe", lambda: may_go_on.wait(30.0))
+    odd = OddLease(lambda: may_go_on.wait(30.0))
+    hired.worker.parts.leases.hold(odd)  # type: ignore[arg-type]
     try:
         await wait_until(lambda: "lease keeper" in failing(hired), "the probe fails")
     finally:
+        hired.worker.parts.leases.let_go(odd.delivery)  # type: ignore[arg-type]
         may_go_on.set()
 
 
-async def test_a_worker_ends_when_its_lease_keeper_dies(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_ends_when_its_lease_keeper_dies(floor: Floor) -> None:
     """And says of what: a worker that went on would run jobs that others run as well."""
     app = App("test")
 
@@ -237,8 +261,10 @@ async def test_a_worker_ends_when_its_lease_keeper_dies(floor: Floor, monkeypatc
     def die() -> None:
         raise MemoryError("no room for a lease")
 
-    monkeypatch.setattr(hired.worker.parts.leases, "_give_up_unsafe", die)
+    odd = OddLease(die)
+    hired.worker.parts.leases.hold(odd)  # type: ignore[arg-type]
     await wait_until(lambda: not hired.is_running, "the worker has ended")
+    hired.worker.parts.leases.let_go(odd.delivery)  # type: ignore[arg-type]
     crash, hired.crash = hired.crash, None
     assert crash is not None
     assert "MemoryError: no room for a lease" in str(crash.exceptions[0])
@@ -254,8 +280,11 @@ async def test_a_worker_is_not_live_when_it_neither_claims_nor_asks(
     @app.job("any")
     async def any_job() -> None: ...
 
+    async def hang(*_: object, **__: object) -> None:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(ReadyReader, "wait", hang)
     hired = await floor.hire(app, lease_s=0.3, renew_every_s=0.1)
-    monkeypatch.setattr(hired.worker.parts.fetcher, "_take", anyio.sleep_forever)
     await wait_until(lambda: failing(hired) == ["intake"], "the probe fails")
 
 

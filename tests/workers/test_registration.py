@@ -151,8 +151,9 @@ async def test_an_older_worker_takes_nothing_back_by_registering_again(
     assert (await floor.broker.registry.types(DEFAULT_TENANT))["one"].code_version == "new"
 
 
-async def test_the_registration_of_a_killed_worker_ends(floor: Floor) -> None:
+async def test_the_registration_of_a_killed_worker_ends(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A canary that crashed says no good-bye: the older release is the newest again all the same."""
+    monkeypatch.setattr("millstream_workers.registrar.COUNTS_FOR_AT_LEAST_S", 2.0)
     await floor.hire(release(), code_version="old", beat_every_s=0.05)
     canary = await floor.hire(release(), code_version="new", beat_every_s=0.05)
     canary.scope.cancel()

@@ -1,5 +1,6 @@
 """Slots: how many handlers may run."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -198,3 +199,16 @@ async def test_a_waiter_for_few_slots_is_woken_though_another_waits_for_many() -
                 assert woken == [1]
                 for _ in range(4):
                     slots.release()
+
+
+async def test_as_many_jobs_are_taken_ahead_as_end_while_a_claim_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 400 ends a second and a claim of five milliseconds these are two."""
+    slots = Slots(100)
+    for _ in range(40):
+        slots.take()
+        slots.release()
+    now = time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: now + 0.1)
+        slots.look_ahead()
+    assert slots.ahead in {1, 2}

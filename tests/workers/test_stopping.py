@@ -32,7 +32,7 @@ def recoverer(plant: Plant, **settings: Any) -> Recoverer:
 
 
 async def recover(plant: Plant, job_id: JobId, duty: Recoverer, crashes: int = 1) -> None:
-    """Let a reaper pass until it has taken a job back so often."""
+    """Let a reaper pass until the job has `crashes` crashes."""
 
     async def is_taken_back() -> bool:
         await duty.run_once()

@@ -78,7 +78,7 @@ class Desk:
             self.ended += 1
 
     async def all_ended(self, count: int) -> None:
-        """Wait until so many jobs have ended."""
+        """Wait until `count` jobs have ended."""
         await wait_until(lambda: self.ended == count, f"{count} jobs have ended")
 
 

@@ -88,7 +88,7 @@ class Pipeline:
         self._task_pool.start(running)
 
     def decline(self, delivery: Delivery) -> None:
-        """Return a delivery that has neither slot nor lease here."""
+        """Return a delivery that was not accepted, or whose handler is left behind with the process."""
         self.committer.put(Finished(delivery, HandedBack(), 0))
 
     def _hand_back(self, running: Running) -> None:

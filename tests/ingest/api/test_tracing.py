@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from streams.seeds import ERROR, commit, take_one
 
 from millstream_contracts import Dead, JobSpec
+from millstream_streams import ActionCode
 from millstream_telemetry import JobTracer
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -111,3 +112,18 @@ async def test_redrive_is_noted_in_the_trace_of_the_job(ingest, broker, queue, e
     assert note.parent.span_id == send.context.span_id
     assert f"{note.links[0].context.span_id:016x}" == "ab" * 8
     assert (await take_one(broker, queue)).id == delivery.id
+
+
+async def test_redrive_that_was_refused_leaves_no_note(ingest, broker, queue, exporter, monkeypatch):
+    """A job that another request has redriven meanwhile has one note of it in its trace, and not two."""
+    await ingest.http.post("/v1/jobs", json={"type": queue.type}, headers={"traceparent": TRACEPARENT})
+    delivery = await take_one(broker, queue)
+    await commit(broker, delivery, Dead("attempts", ERROR))
+
+    async def refuse(_, ids):
+        return [ActionCode.WRONG_STATE] * len(ids)
+
+    monkeypatch.setattr(ingest.services.broker.store, "redrive", refuse)
+    report = (await ingest.http.post("/v1/dead/redrive", json={"ids": [delivery.id]})).json()
+    assert report["refused"] == 1
+    assert "redrive" not in spans(exporter)

@@ -1,6 +1,7 @@
 """Waits that last too long are ended, each by its own time, with one timer."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from waiting import wait_until
 from millstream_ingest.http import body_reader
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.read_timeouts import ReadTimeouts
 
 LIMIT = 100
 
@@ -109,3 +111,26 @@ async def test_a_body_that_stalled_says_nothing_of_the_next_one(monkeypatch: pyt
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
+
+
+async def test_a_cancellation_that_comes_with_the_timeout_is_not_lost():
+    """A task that is cancelled for another reason too ends as cancelled, and does not answer 408."""
+    timeouts = ReadTimeouts(0.01)
+    verdicts: list[bool] = []
+
+    async def reading() -> None:
+        task = timeouts.begin()
+        try:
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            verdicts.append(timeouts.is_stalled(task))
+            raise
+
+    task = asyncio.ensure_future(reading())
+    await anyio.wait_all_tasks_blocked()
+    # The loop finds both at once: the timeout is over, and somewhere else the task is cancelled.
+    time.sleep(0.05)  # noqa: ASYNC251 - the loop has to be late
+    asyncio.get_running_loop().call_soon(task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert verdicts == [False]

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+from ingest.serving import problem
 from streams.seeds import seed, seed_dead, seed_running
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue, TypePolicy, TypeRegistration, WorkerInfo
+from millstream_ingest.inspection.queues import ASK_AT_ONCE
+from millstream_streams import StoreUnavailableError
 
 HOT = [Queue(DEFAULT_TENANT, JobType("hot.type"), partition) for partition in range(2)]
 
@@ -86,3 +89,38 @@ async def test_other_tenants_are_not_seen(ingest, broker):
     assert (await ingest.get("/v1/types"))["items"] == []
     assert (await ingest.get("/v1/jobs"))["items"] == []
     assert (await ingest.http.get(f"/v1/jobs/{job_id}")).status_code == 404
+
+
+async def test_queues_are_measured_a_few_at_a_time(ingest, broker, monkeypatch):
+    """A tenant with many queues leaves connections to the other requests."""
+    await broker.registry.add_queues([Queue(DEFAULT_TENANT, JobType(f"type.{n}")) for n in range(30)])
+    store, under_way, most = ingest.services.broker.store, 0, 0
+    measure = store.measure
+
+    async def counting(queue):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await measure(queue)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(store, "measure", counting)
+    assert len((await ingest.get("/v1/queues"))["items"]) == 30
+    assert most == ASK_AT_ONCE
+
+
+async def test_queue_that_redis_did_not_measure_is_no_empty_queue(ingest, broker, monkeypatch):
+    """When Redis goes away in the middle the request is refused: a part of the counts would be taken for the whole."""
+    await broker.registry.add_queues([Queue(DEFAULT_TENANT, JobType(f"type.{n}")) for n in range(3)])
+    store = ingest.services.broker.store
+    measure = store.measure
+
+    async def failing(queue):
+        if queue.type == "type.1":
+            raise StoreUnavailableError("away")
+        return await measure(queue)
+
+    monkeypatch.setattr(store, "measure", failing)
+    problem(await ingest.http.get("/v1/queues"), 503, "store-unreachable")

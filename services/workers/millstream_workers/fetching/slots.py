@@ -27,7 +27,8 @@ class Slots:
         """Handlers that run at once, at most."""
         self.busy = 0
         """Jobs that are here: those that run, and those that were taken ahead."""
-        self._ahead = 0
+        self.ahead = 0
+        """Jobs that may be taken before there is a slot for them."""
         self._ended = 0
         self._counted_since = time.monotonic()
         self.claims = 0
@@ -41,7 +42,7 @@ class Slots:
     @property
     def free(self) -> int:
         """How many jobs may be taken now."""
-        return 0 if self._closures else self.limit + self._ahead - self.busy
+        return 0 if self._closures else self.limit + self.ahead - self.busy
 
     @property
     def is_full(self) -> bool:
@@ -53,7 +54,7 @@ class Slots:
         now = time.monotonic()
         passed_s = now - self._counted_since
         if passed_s >= RECKON_EVERY_S:
-            self._ahead = min(self.limit - 1, int(self._ended / passed_s * AHEAD_S))
+            self.ahead = min(self.limit - 1, int(self._ended / passed_s * AHEAD_S))
             self._ended, self._counted_since = 0, now
 
     def take(self) -> None:

@@ -26,7 +26,8 @@ from millstream_workers.settings import WorkerSettings
 SAFE_SHARE_OF_LEASE = 2 / 3
 """A handler is stopped after this part of its lease without a renewal: at the end of the lease another may start."""
 
-_POLL_S = 0.25
+POLL_S = 0.25
+"""Longest step of the keeper: how late it may hear of a hint, or of its end."""
 
 
 class LeaseKeeper:
@@ -49,7 +50,7 @@ class LeaseKeeper:
         self._held: dict[tuple[JobId, str], Running] = {}
         self._hinted: set[JobId] = set()
         self._closing = threading.Event()
-        self._step_s = min(_POLL_S, config.renew_every_s / 2)
+        self._step_s = min(POLL_S, config.renew_every_s / 2)
         self._loop_pulse = Pulse("event loop", config.stalled_loop_s)
         self._own_pulse = Pulse("lease keeper", 3 * config.lease_s)
         self._log = structlog.get_logger().bind(worker=consumer)
