@@ -69,6 +69,12 @@ class Nested(Struct):
     boxes: dict[str, Box[set[Loose]]]
 
 
+class Pairs(Struct):
+    """A Struct with a fault behind a class that has none."""
+
+    both: tuple[Single, complex]
+
+
 Many = enum.Flag("Many", [f"F{number}" for number in range(12)])  # type: ignore[misc]
 
 
@@ -123,6 +129,9 @@ def text(pattern: str) -> Any:
         (text(r"(?i:a)b"), "flags"),
         (text(r"(?s)."), "flags"),
         (text(r"(?m)^a$"), "flags"),
+        (text(r"(?a:\d)b"), "flags"),
+        (text("\ud800"), "half of a surrogate pair"),
+        (Pairs, r"field `Pairs\.both`: `complex` has no schema"),
         (text(r"\ba\b"), "`.b` and `.B`"),
         (text(r"\D"), r"write `\[\^0-9\]`"),
         (text(r"[^\w-]"), r"write `\[\^0-9\]`"),
