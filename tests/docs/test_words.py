@@ -8,16 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-AREAS = (
-    *("README.md", "CONTRIBUTING.md", "docs", "examples", "benchmarks"),
-    *("libs/contracts", "libs/runtime", "libs/sdk", "libs/streams", "libs/submission"),
-    *("services/cli", "services/dispatcher", "services/ingest", "services/reaper", "services/workers"),
-    *("tests/chaos", "tests/cli", "tests/contracts", "tests/deploy", "tests/docs", "tests/ingest", "tests/runtime"),
-    *("tests/sdk", "tests/streams", "tests/submission", "tests/system", "tests/topologies"),
-)
-"""What is held to the rule: files and folders. One more folder is one more word here."""
+AREAS = ("README.md", "CONTRIBUTING.md", "docs", "examples", "benchmarks", "libs", "services", "tests", "deploy")
+"""What is held to the rule: files and folders."""
 
-SUFFIXES = {".py", ".md", ".lua", ".mjs"}
+SUFFIXES = {".py", ".md", ".lua", ".mjs", ".yaml", ".acl"}
 
 _VAGUE = re.compile(r"\b(who(?:m?ever|m)|some(?:body|one)|(?:no|any|every)body)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"`[^`]*`")

@@ -34,7 +34,7 @@ def target(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def http(target: Target) -> Iterator[httpx2.Client]:
-    """Yield what speaks plain HTTP with it. Whoever is not answered within the timeout fails."""
+    """Yield what speaks plain HTTP with it. A request without a response within the timeout fails."""
     with httpx2.Client(base_url=target.url, trust_env=False, timeout=60) as client:
         yield client
 

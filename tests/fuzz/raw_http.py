@@ -17,7 +17,7 @@ class Wire:
         """Whether the other side has closed it."""
 
     def send(self, data: bytes) -> None:
-        """Send bytes; those that nobody takes any more are thrown away."""
+        """Send bytes; those that the server takes no more are thrown away."""
         try:
             self._connection.sendall(data)
         except (BrokenPipeError, ConnectionResetError):

@@ -122,7 +122,7 @@ class TestHandlerProcess:
 
     @pytest.mark.parametrize("cut", [1, 3, 4, 5, 40, -1])
     def test_process_ends_when_its_worker_dies_in_the_middle_of_an_order(self, cut):
-        """A worker that was killed while it wrote leaves half an order; nobody would ever end the process."""
+        """A worker that was killed while it wrote leaves half an order; nothing else would ever end the process."""
         assert ends(encode_frame(ORDER)[:cut])
 
     @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
@@ -148,7 +148,7 @@ class TestHandlerProcess:
 
     @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
     async def test_worker_gives_a_process_up_that_says_what_it_cannot_read(self, tmp_path, body):
-        """A handler may find the pipe and write to it: that costs its job an attempt, and nobody else anything."""
+        """A handler may find the pipe and write to it: that costs its job an attempt, and other jobs nothing."""
         await gives_up(tmp_path, HEADER.pack(len(body)) + body)
 
     @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ ACCEPTED = {
 
 
 class TestFuzzed:
-    """Bytes that nobody thought of."""
+    """Bytes that no example covers."""
 
     @fuzzed
     @given(path=paths, body=msgpack_bodies)
@@ -165,7 +165,7 @@ class TestFuzzed:
     @fuzzed
     @given(bodies=st.lists(msgpack_bodies, max_size=5))
     def test_sequence_of_messagepack_is_answered(self, target, http, bodies):
-        """Each item is refused for itself, or all are when nobody can tell where one ends."""
+        """Each item is refused for itself, or all are when it cannot be told where one ends."""
         send(target, http, BATCH, SEQUENCE, b"".join(bodies))
 
     @fuzzed

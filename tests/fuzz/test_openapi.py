@@ -171,13 +171,13 @@ def ask_at_random(
 
 
 def ask(case: schemathesis.Case, session: requests.Session, checks: list[schemathesis.CheckFunction]) -> None:
-    """Send a request and check its answer. Whoever is not answered within the timeout fails."""
+    """Send a request and check its response. A request without a response within the timeout fails."""
     hurry(case)
     case.call_and_validate(session=session, checks=checks, timeout=60)
 
 
 def hurry(case: schemathesis.Case) -> None:
-    """Let no request wait for long: nobody runs these jobs."""
+    """Let no request wait for long: no worker runs these jobs."""
     for place in (case.query, case.headers):
         for name, value in list((place or {}).items()):
             if name == "wait" and _is_long(value):

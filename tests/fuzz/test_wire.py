@@ -1,4 +1,4 @@
-"""HTTP as no client library writes it: each request is answered or cut off, and whoever behaves is served."""
+"""HTTP as no client library writes it: each request is answered or cut off, and well-behaved clients are served."""
 
 import gzip
 import json
@@ -115,7 +115,7 @@ def test_chunked_body_within_the_limit_is_accepted_however_it_is_cut(target):
 
 
 def test_length_beside_chunks_cuts_no_body_short(target):
-    """Chunks say where the body ends; whoever believed the length would read a part of it."""
+    """Chunks say where the body ends; a reader that believed the length would read a part of it."""
     short = len(JOB) - 1
     with wire_to(target.port) as wire:
         wire.send(head("POST", "/v1/jobs", JSON, "Transfer-Encoding: chunked", f"Content-Length: {short}"))
