@@ -30,7 +30,7 @@ from sqlalchemy import text
 
 from millstream_cli.embedded import free_ports
 from millstream_history import migrate
-from millstream_history.database import open_engine
+from millstream_history.connection.database import open_engine
 
 sys.path.append(str(HERE.parent / "tests"))
 from topologies.postgres import LocalPostgres, find_postgres, local_postgres

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from topologies.postgres import find_postgres, local_postgres
 
 from millstream_history import migrate
-from millstream_history.address import parse_history_url
-from millstream_history.database import make_engine
+from millstream_history.connection.address import parse_history_url
+from millstream_history.connection.database import make_engine
 
 _WISH = "MILLSTREAM_TEST_POSTGRES"
 _MISSING = f"no PostgreSQL on this machine, and {_WISH} names none"

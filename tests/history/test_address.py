@@ -3,8 +3,8 @@
 import pytest
 
 from millstream_history import HistoryUrlError, open_history
-from millstream_history.address import Address, parse_history_url
-from millstream_history.parameters import CHOICES, KNOWN, NUMBERS
+from millstream_history.connection.address import Address, parse_history_url
+from millstream_history.connection.parameters import CHOICES, KNOWN, NUMBERS
 
 SECRET = "hunter2"
 

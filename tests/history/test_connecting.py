@@ -19,7 +19,7 @@ from topologies.postgres import UNSAFE, LocalPostgres, find_postgres, local_post
 
 from millstream_cli.embedded import free_ports
 from millstream_history import HistoryError, HistoryFileError, HistoryUnavailableError, migrate, open_history
-from millstream_history.database import open_engine
+from millstream_history.connection.database import open_engine
 
 SECRET = "hunter2"
 PASSWORD = "p/w @:%"

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from waiting import wait_until
 
 from millstream_history import HistorySchemaError, Rows, Schema, migrate, open_history
-from millstream_history.database import open_engine
+from millstream_history.connection.database import open_engine
 from millstream_history.migrating import alembic_config, current_revision
 from millstream_history.migrations import versions
 from millstream_history.tables import METADATA

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import JobId, Tenant
 from millstream_history.columns import StoredJob, Transition
-from millstream_history.database import open_engine, transaction
+from millstream_history.connection.database import open_engine, transaction
 from millstream_history.errors import HistoryError
 from millstream_history.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.migrating import Schema, require_usable
-from millstream_history.queries import find_job, find_transitions
+from millstream_history.queries.jobs import find_job, find_transitions
 from millstream_history.rows import Rows
 
 

@@ -15,7 +15,7 @@ from alembic.util.exc import CommandError
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
-from millstream_history.database import open_engine, transaction
+from millstream_history.connection.database import open_engine, transaction
 from millstream_history.errors import HistorySchemaError
 
 # Any number that no other program locks in this database.

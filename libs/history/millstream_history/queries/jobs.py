@@ -1,4 +1,4 @@
-"""Reads jobs and their steps back. Every query is a function here, over a connection; lists and searches join them."""
+"""Reads jobs and their steps back."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -11,8 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
+from millstream_history.connection.parameters import check_parameters
 from millstream_history.errors import HistoryUrlError
-from millstream_history.parameters import check_parameters
 
 _SCHEMES = ("postgresql://", "postgres://")
 _FORM = "use postgresql://user:password@host:5432/database"

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import asyncpg
 
-from millstream_history.address import Address
+from millstream_history.connection.address import Address
 from millstream_history.errors import HistoryFileError
 
 CONNECT_WITHIN_S = 5.0

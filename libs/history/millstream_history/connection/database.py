@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from millstream_history.address import Address, parse_history_url
-from millstream_history.connecting import ANSWER_WITHIN_S, CONNECT_WITHIN_S, connect
-from millstream_history.faults import ERRORS, translate
+from millstream_history.connection.address import Address, parse_history_url
+from millstream_history.connection.connecting import ANSWER_WITHIN_S, CONNECT_WITHIN_S, connect
+from millstream_history.connection.faults import ERRORS, translate
 
 # Of the URL only the name of the driver: where to connect says the address.
 _DRIVER = "postgresql+asyncpg://"
