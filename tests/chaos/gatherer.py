@@ -68,10 +68,12 @@ async def unsettled(broker: Broker) -> list[str]:
     return found
 
 
-async def in_hand(broker: Broker) -> Counter[int]:
-    """Return how many jobs each worker has in its hands, by its pid."""
+async def in_hand(broker: Broker, job_type: str = "") -> Counter[int]:
+    """Return how many jobs, of any type or of one, each worker has in its hands, by its pid."""
     held: Counter[int] = Counter()
     for queue in await broker.registry.queues():
+        if job_type not in {"", queue.type}:
+            continue
         for stream in broker.keys.of(queue).ready:
             try:
                 rows = await broker.client.xinfo_consumers(stream, GROUP)

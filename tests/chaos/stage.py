@@ -67,12 +67,15 @@ class Stage:
         """Return a service of a kind, drawn by lot."""
         return self.rng.choice(self.fleet.of(kind))
 
-    async def busy_worker(self, jobs: int) -> Service:
-        """Return a worker with so many jobs in its hands, once there is one: to harm an idle one shows nothing."""
+    async def busy_worker(self, jobs: int, job_type: str = "") -> Service:
+        """Return a worker with `jobs` jobs in its hands, once there is one: to harm an idle one shows nothing.
+
+        With `job_type` only jobs of this type count: those of a short one may have ended before the harm is done.
+        """
         found: list[Service] = []
 
         async def is_any_busy() -> bool:
-            held = await in_hand(self.broker)
+            held = await in_hand(self.broker, job_type)
             found[:] = [worker for worker in self.fleet.of("worker") if held[worker.pid] >= jobs]
             return bool(found)
 

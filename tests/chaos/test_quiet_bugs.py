@@ -31,7 +31,7 @@ async def everything_that_is_needed(stage: Stage) -> None:
     await anyio.sleep(2 * TIMING.lease_s + 2 * TIMING.interval_s + 1.0)
     (stage.fleet.effects / GO).touch()
     await stage.submitter.submit_many(LONG, 6)
-    await stage.kill(await stage.busy_worker(2))
+    await stage.kill(await stage.busy_worker(2, LONG.type))
 
 
 async def run(folder: Path, program: tuple[str, ...]) -> Report:
