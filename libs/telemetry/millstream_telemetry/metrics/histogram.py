@@ -5,10 +5,9 @@ It is a collector of the client library, which takes from it what a scrape shows
 
 import math
 import time
-from bisect import bisect_left
-from collections import Counter, deque
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable
-from itertools import accumulate
 from threading import Lock
 
 from prometheus_client.core import Exemplar, HistogramMetricFamily
@@ -74,6 +73,7 @@ class Series:
         """`bounds` are the upper bounds of the buckets, the last of them infinite."""
         self._bounds = bounds
         self._counts = [0] * len(bounds)
+        """For each bound, how many amounts were not above it."""
         self._total = 0.0
         self._exemplars: dict[int, Exemplar] = {}
         # Appending and popping are each one step among threads, so an observation takes no lock.
@@ -95,7 +95,7 @@ class Series:
         """Return for each bound how many amounts were not above it, with the last exemplar; and the sum of all."""
         with self._counting:
             self._count()
-            counts, total = list(accumulate(self._counts)), self._total
+            counts, total = self._counts[:], self._total
         found: list[Bucket] = []
         for place, (bound, count) in enumerate(zip(self._bounds, counts, strict=True)):
             exemplar = self._exemplars.get(place)
@@ -104,13 +104,10 @@ class Series:
         return found, total
 
     def _count(self) -> None:
-        """Count all that waits."""
-        amounts: list[float] = []
-        try:
-            while True:
-                amounts.append(self._waiting.popleft())
-        except IndexError:
-            pass
+        """Count all that waits: sorted, so that one look for each bound finds how many are not above it."""
+        take = self._waiting.popleft
+        amounts = sorted([take() for _ in range(len(self._waiting))])
         self._total += sum(amounts)
-        for place, count in Counter(bisect_left(self._bounds, amount) for amount in amounts).items():
-            self._counts[place] += count
+        self._counts = [
+            count + bisect_right(amounts, bound) for count, bound in zip(self._counts, self._bounds, strict=True)
+        ]
