@@ -1,7 +1,7 @@
 """What every service runs on: settings, duties, stop orders, health, the admin server, and `run_service`."""
 
 from millstream_runtime.admin import AdminServer, serve_admin
-from millstream_runtime.announcing import Announcement, announce, read_announcement
+from millstream_runtime.announcing import Announcement, announce, reachable, read_announcement
 from millstream_runtime.duties import Duty, DutyResult, DutyRunner
 from millstream_runtime.duty_service import run_duties
 from millstream_runtime.errors import AdminBindError, ServiceStartError, SettingsError
@@ -78,6 +78,7 @@ __all__ = [
     "open_service",
     "prepare_process",
     "prepare_signals",
+    "reachable",
     "read_announcement",
     "read_settings",
     "run_duties",

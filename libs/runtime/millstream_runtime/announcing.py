@@ -14,9 +14,6 @@ from msgspec import Struct
 from millstream_telemetry import configured_logs
 from millstream_telemetry.logs.calls import logger_class
 
-# By which address of this machine a server is reached that listens on all of them.
-_REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
-
 What = Literal["listening", "admin"]
 
 
@@ -30,8 +27,13 @@ class Announcement(Struct, frozen=True):
     @property
     def url(self) -> str:
         """Return the address for a client on this machine."""
-        host = _REACHED_BY.get(self.host, self.host)
+        host = reachable(self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def reachable(host: str) -> str:
+    """Return an address by which a server that listens on `host` is reached from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - looked up, not bound
 
 
 def announce(event: What, host: str, port: int, *, was_chosen: bool) -> None:

@@ -13,6 +13,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from millstream_ingest.http.errors import BindError
+from millstream_runtime import reachable
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 """An application, by ASGI."""
@@ -57,7 +58,7 @@ class HttpServer:
         # The reserved socket does not listen, so what answers is the server.
         while not self._ended.is_set():
             try:
-                stream = await anyio.connect_tcp(_reachable(self.host), self.port)
+                stream = await anyio.connect_tcp(reachable(self.host), self.port)
             except OSError:
                 await anyio.sleep(_LOOK_EVERY_S)
             else:
@@ -89,8 +90,3 @@ def _reserve(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise BindError(host, port, error.strerror or str(error)) from error
     return holder
-
-
-def _reachable(host: str) -> str:
-    """Return an address by which a server on this host can be reached from this machine."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is looked up, not bound

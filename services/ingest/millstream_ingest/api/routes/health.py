@@ -43,19 +43,19 @@ async def get_health(request: ApiRequest) -> Response:
 
 @read("/livez", LIVE, Scope.PUBLIC)
 async def get_liveness(request: ApiRequest) -> Response:
-    """Response the liveness probe."""
+    """Answer the liveness probe."""
     return _probed(request.services.health.live())
 
 
 @read("/readyz", READY, Scope.PUBLIC)
 async def get_readiness(request: ApiRequest) -> Response:
-    """Response the readiness probe."""
+    """Answer the readiness probe."""
     return _probed(request.services.health.ready())
 
 
 @read("/metrics", METRICS, Scope.PUBLIC)
 async def get_metrics(request: ApiRequest) -> Response:
-    """Response a scrape."""
+    """Answer a scrape."""
     encode, content_type = choose_encoder(header_text(request.headers, b"accept"))
     return Response(encode(request.services.registry), 200, _NO_STORE, content_type)
 
