@@ -44,7 +44,7 @@ from millstream_contracts.outcome import (
     Succeeded,
 )
 from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
-from millstream_contracts.problem import FieldError, Problem
+from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
@@ -105,4 +105,5 @@ __all__ = [
     "new_job_id",
     "one_line",
     "queue_of",
+    "told",
 ]
