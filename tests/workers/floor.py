@@ -80,9 +80,9 @@ class Floor:
         self._redis_url = redis_url
         self._tasks = tasks
 
-    async def hire(self, app: App, **settings: Any) -> Hired:
+    async def hire(self, app: App, **chosen: Any) -> Hired:
         """Start a worker, as `launch` does; return once it is on the list."""
-        hired = await self.launch(app, **settings)
+        hired = await self.launch(app, **chosen)
 
         async def is_listed() -> bool:
             return hired.name in {worker.name for worker in await self.broker.registry.workers()}
@@ -96,38 +96,38 @@ class Floor:
         *,
         tracer: JobTracer | None = None,
         abandon: Callable[[], None] | None = None,
-        **settings: Any,
+        **chosen: Any,
     ) -> Hired:
-        """Start a worker with these settings, and do not wait for it."""
-        config = WorkerSettings(
+        """Start a worker with the settings `chosen` for it, and do not wait until it is ready."""
+        settings = WorkerSettings(
             **{
                 "redis_url": self._redis_url,
                 "namespace": self.broker.keys.namespace,
                 "concurrency": 10,
-                **settings,
+                **chosen,
             }
         )
-        hired: Hired = await self._tasks.start(self._run, app, config, tracer or JobTracer(None), abandon)
+        hired: Hired = await self._tasks.start(self._run, app, settings, tracer or JobTracer(None), abandon)
         return hired
 
     async def _run(
         self,
         app: App,
-        config: WorkerSettings,
+        settings: WorkerSettings,
         tracer: JobTracer,
         abandon: Callable[[], None] | None,
         *,
         task_status: TaskStatus[Hired],
     ) -> None:
-        handlers = select_handlers(app, config.types)
+        handlers = select_handlers(app, settings.types)
         metrics = MetricRegistry()
         metrics.register_types(handlers)
         async with AsyncExitStack() as stack:
-            broker = await stack.enter_async_context(open_broker(config.redis, namespace=config.namespace))
+            broker = await stack.enter_async_context(open_broker(settings.redis, namespace=settings.namespace))
             apps = {handler.app for handler in handlers.values()}
             states = {one: await stack.enter_async_context(one.running()) for one in apps}
             assembly = Assembly(
-                settings=config,
+                settings=settings,
                 handlers=handlers,
                 broker=broker,
                 registry=metrics,
@@ -135,7 +135,7 @@ class Floor:
                 states=states,
                 release="1.2.3",
             )
-            worker = Worker(config, assembly.build(), abandon=abandon)
+            worker = Worker(settings, assembly.build(), abandon=abandon)
             hired = Hired(worker, metrics)
             self.hired.append(hired)
             task_status.started(hired)

@@ -93,7 +93,7 @@ class Keeping:
 @contextmanager
 def keeping(floor: Floor, redis_url: str, **settings: Any) -> Iterator[Keeping]:
     """Yield a lease keeper that renews often and whose leases are long, but for these settings."""
-    config = WorkerSettings(
+    settings = WorkerSettings(
         **{
             "redis_url": redis_url,
             "namespace": floor.broker.keys.namespace,
@@ -102,7 +102,7 @@ def keeping(floor: Floor, redis_url: str, **settings: Any) -> Iterator[Keeping]:
             **settings,
         }
     )
-    with LeaseKeeper(config, NAME, asyncio.get_running_loop()) as keeper:
+    with LeaseKeeper(settings, NAME, asyncio.get_running_loop()) as keeper:
         yield Keeping(floor, keeper)
 
 

@@ -26,8 +26,8 @@ async def ingest(
     """Yield an ingest beside a worker that has registered its types."""
     monkeypatch.setenv("PYTHONPATH", python_path())
     await floor.hire(app, apps=("workers.deliveries:app",))
-    config = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
-    async with running_ingest(config) as running:
+    settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
+    async with running_ingest(settings) as running:
         assert await floor.broker.registry.types(DEFAULT_TENANT)
         yield running
 

@@ -161,8 +161,8 @@ async def test_a_rolling_upgrade_and_its_rollback_cost_no_job_and_no_submission_
     floor: Floor, redis_url: str, namespace: str
 ) -> None:
     """No payload that a live release takes is refused; every job succeeds, with its effect once and at no cost."""
-    config = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
-    async with running_ingest(config) as ingest, promoting(floor), anyio.create_task_group() as tasks:
+    settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
+    async with running_ingest(settings) as ingest, promoting(floor), anyio.create_task_group() as tasks:
         fleet, clients = Fleet(floor), Clients(ingest)
         workers = [await fleet.start("old") for _ in range(3)]
         await wait_until(lambda: takes(ingest, "old"), "the older release is known")
