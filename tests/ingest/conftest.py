@@ -20,7 +20,7 @@ EMAIL_SCHEMA = {
 
 
 @pytest.fixture
-def config(redis_url: str, namespace: str) -> IngestSettings:
+def settings(redis_url: str, namespace: str) -> IngestSettings:
     """Return the settings of an ingest that is alone on its keys."""
     return IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
 
@@ -32,9 +32,9 @@ def door() -> str:
 
 
 @pytest.fixture
-async def ingest(broker: Broker, config: IngestSettings, door: str) -> AsyncIterator[Ingest]:
+async def ingest(broker: Broker, settings: IngestSettings, door: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest; `broker` sees what it stores."""
-    async with running_ingest(config, door=door) as running:
+    async with running_ingest(settings, door=door) as running:
         yield running
 
 

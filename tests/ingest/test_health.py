@@ -44,9 +44,9 @@ async def test_probe_is_answered_200_and_never_cached(ingest, path):
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_readiness_fails_first_and_requests_are_still_answered(broker, config):
+async def test_readiness_fails_first_and_requests_are_still_answered(broker, settings):
     """A load balancer has to look away before the port is closed."""
-    async with running_ingest(replace(config, drain_s=60.0)) as ingest:
+    async with running_ingest(replace(settings, drain_s=60.0)) as ingest:
         ingest.stop.set()
         await wait_until(lambda: is_unready(ingest), "readiness fails")
         await ingest.submit()
@@ -77,9 +77,9 @@ async def test_metrics_show_what_was_submitted(registered, ingest):
     assert 'millstream_redis_seconds_count{script="enqueue"} 3.0' in text
 
 
-async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(broker, config):
+async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(broker, settings):
     """What is unauthenticated can be kept off the public address."""
-    async with running_ingest(replace(config, admin_port=0)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
+    async with running_ingest(replace(settings, admin_port=0)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
         with AdminServer("127.0.0.1", 0, registry=ingest.services.registry, report=ingest.services.health) as admin:
             for path in ("/health", "/livez", "/readyz", "/metrics"):
                 problem(await ingest.http.get(path), 404, "not-found")
@@ -87,29 +87,29 @@ async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(brok
         assert "/health" not in (await ingest.get("/openapi.json"))["paths"]
 
 
-async def test_port_that_is_taken_is_refused(broker, config):
+async def test_port_that_is_taken_is_refused(broker, settings):
     """Two services on one port would each get a share of the requests."""
-    async with running_ingest(config) as ingest:
+    async with running_ingest(settings) as ingest:
         port = ingest.http.base_url.port
         with pytest.raises(BindError, match=str(port)):
-            async with running_ingest(replace(config, port=port)):
+            async with running_ingest(replace(settings, port=port)):
                 pass
 
 
-async def test_redis_that_would_lose_jobs_is_refused(own_redis, config):
+async def test_redis_that_would_lose_jobs_is_refused(own_redis, settings):
     """An evicting Redis stops the start, with the reason."""
     async with open_broker(own_redis.url) as broker:
         await broker.client.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(UnsuitableRedisError, match="noeviction"):
-        async with running_ingest(replace(config, redis_url=own_redis.url)):
+        async with running_ingest(replace(settings, redis_url=own_redis.url)):
             pass
 
 
-async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path, config):
+async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path, settings):
     """The order in which things start must not matter."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with running_ingest(replace(config, redis_url=f"redis://127.0.0.1:{port}/0")) as ingest:
+    async with running_ingest(replace(settings, redis_url=f"redis://127.0.0.1:{port}/0")) as ingest:
         assert await is_unready(ingest)
         assert (await ingest.http.get("/livez")).status_code == 200
         redis = await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port)
@@ -198,7 +198,7 @@ async def is_watched(broker, job_id) -> bool:
     return await broker.client.hexists(key, "waited")
 
 
-async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(own_redis, config):
+async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(own_redis, settings):
     """A user who may add to a set and run no script would take requests in and store none."""
     async with open_broker(own_redis.url) as broker:
 
@@ -208,7 +208,7 @@ async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(o
 
         await allow("-set")
         url = own_redis.url.replace("redis://", "redis://ann:secret@")
-        async with running_ingest(replace(config, redis_url=url)) as ingest:
+        async with running_ingest(replace(settings, redis_url=url)) as ingest:
             await wait_until(lambda: says_why(ingest, "+set"), "the start names what is missing")
             await allow()
             await wait_until(lambda: is_ready(ingest), "the service is ready")
@@ -226,9 +226,9 @@ async def says_why(ingest, words: str) -> bool:
     return answer.status_code == 503 and words in details["redis"]
 
 
-async def test_readiness_says_no_more_of_redis_than_that_it_does_not_answer(own_redis, config):
+async def test_readiness_says_no_more_of_redis_than_that_it_does_not_answer(own_redis, settings):
     """Addresses of other servers are nothing for a public port."""
-    async with running_ingest(replace(config, redis_url=own_redis.url)) as ingest:
+    async with running_ingest(replace(settings, redis_url=own_redis.url)) as ingest:
         await wait_until(lambda: is_ready(ingest), "the service is ready")
         await anyio.to_thread.run_sync(own_redis.close)
         await wait_until(lambda: says_why(ingest, "does not answer"), "readiness fails")

@@ -38,10 +38,10 @@ REQUESTS = [
 
 
 @pytest.fixture
-async def ingest(link: FaultProxy, config: IngestSettings) -> AsyncIterator[Ingest]:
+async def ingest(link: FaultProxy, settings: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it, with the logs of its process: a terminal's tracebacks take seconds."""
     configure_logs("ingest", "info", StringIO())
-    async with running_ingest(replace(config, redis_url=link.url)) as running:
+    async with running_ingest(replace(settings, redis_url=link.url)) as running:
         yield running
 
 

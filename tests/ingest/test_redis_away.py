@@ -35,9 +35,9 @@ REQUESTS = [
 
 
 @pytest.fixture
-async def ingest(own_redis, config):
+async def ingest(own_redis, settings):
     """Yield an ingest over a Redis that the test may break."""
-    async with running_ingest(replace(config, redis_url=own_redis.url)) as running:
+    async with running_ingest(replace(settings, redis_url=own_redis.url)) as running:
         yield running
 
 
@@ -80,7 +80,7 @@ async def test_submissions_are_accepted_again_once_redis_is_back(ingest, own_red
     await wait_until(is_accepted, "a submission is accepted")
 
 
-async def test_full_redis_refuses_submissions_and_lets_jobs_be_discarded(ingest, own_redis, config):
+async def test_full_redis_refuses_submissions_and_lets_jobs_be_discarded(ingest, own_redis, settings):
     """At its memory limit Redis takes no new jobs; what makes room still works."""
     job = await ingest.submit()
     async with open_broker(own_redis.url) as broker:

@@ -210,13 +210,13 @@ async def test_each_bound_of_the_settings_reaches_the_duty_that_it_is_meant_for(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
     """Silent workers and idle consumers have bounds of their own, and so have what is kept and what is kept at most."""
-    config = ReaperSettings(
+    settings = ReaperSettings(
         redis_url="redis://127.0.0.1",
         events_kept=600,
         consumer_idle_s=3600.0,
         worker_silent_s=10.0,
     )
-    made = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None), events_kept_unread=100)
+    made = duties_of(settings, broker, ReaperMetrics(metrics), JobTracer(None), events_kept_unread=100)
     duties: dict[str, Any] = {duty.name: duty for duty in made}
     await seed_worker(broker, worker("gone"), silent_s=11)
     held = await seed_running(broker, queues[0], "idle")
@@ -237,8 +237,8 @@ async def test_a_duty_does_nothing_on_queues_that_were_never_used(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
 ) -> None:
     """And makes nothing: looking leaves no key behind."""
-    config = ReaperSettings(redis_url="redis://127.0.0.1", lease_s=0.0)
-    (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
+    settings = ReaperSettings(redis_url="redis://127.0.0.1", lease_s=0.0)
+    (duty,) = [one for one in duties_of(settings, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     before = sorted(await broker.client.keys(f"{broker.keys.namespace}:*"))
     await duty.run_once()
     assert sorted(await broker.client.keys(f"{broker.keys.namespace}:*")) == before
@@ -257,8 +257,8 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
     await fill_events(broker, queues[2], 500)
     held = await seed_running(broker, queues[0], "empty")
     await broker.store.hand_back(queues[0], worker="empty", deliveries=[held])
-    config = ReaperSettings(redis_url="redis://127.0.0.1", events_kept=100, consumer_idle_s=0.0)
-    (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
+    settings = ReaperSettings(redis_url="redis://127.0.0.1", events_kept=100, consumer_idle_s=0.0)
+    (duty,) = [one for one in duties_of(settings, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     # What no consumer can be in is nothing to complain of.
     with nullcontext() if name == "sweeper" else pytest.raises(Exception, match="WRONGTYPE"):
         await duty.run_once()
@@ -272,8 +272,8 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
 
 async def test_the_list_of_duties_tells_what_a_reaper_does(broker: Broker, metrics: MetricRegistry) -> None:
     """Each at its own interval."""
-    config = ReaperSettings(redis_url="redis://127.0.0.1", interval_s=1.0, trim_every_s=3.0)
-    duties = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None))
+    settings = ReaperSettings(redis_url="redis://127.0.0.1", interval_s=1.0, trim_every_s=3.0)
+    duties = duties_of(settings, broker, ReaperMetrics(metrics), JobTracer(None))
     assert {duty.name: duty.interval_s for duty in duties} == {
         "recoverer": 1.0,
         "event-trimmer": 3.0,

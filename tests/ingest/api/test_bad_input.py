@@ -22,8 +22,8 @@ pytestmark = pytest.mark.usefixtures("stores_nothing")
 @pytest.fixture(scope="module", params=DOORS)
 async def ingest(redis_url, request):
     """Yield one ingest by each door for all tests here: none of them may leave anything that another could see."""
-    config = IngestSettings(redis_url=redis_url, namespace=f"bad{secrets.token_hex(6)}", port=0)
-    async with running_ingest(config, door=request.param) as running:
+    settings = IngestSettings(redis_url=redis_url, namespace=f"bad{secrets.token_hex(6)}", port=0)
+    async with running_ingest(settings, door=request.param) as running:
         yield running
 
 

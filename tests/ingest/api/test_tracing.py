@@ -26,11 +26,11 @@ def exporter():
 
 
 @pytest.fixture(params=DOORS)
-async def ingest(broker, config, exporter, request):
+async def ingest(broker, settings, exporter, request):
     """Yield an ingest that traces everything."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    async with running_ingest(config, JobTracer(provider), door=request.param) as running:
+    async with running_ingest(settings, JobTracer(provider), door=request.param) as running:
         yield running
     provider.shutdown()
 

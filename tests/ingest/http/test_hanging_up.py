@@ -23,9 +23,9 @@ SLOW_S = 0.15
 
 
 @pytest.fixture
-async def ingest(link: FaultProxy, config: IngestSettings) -> AsyncIterator[Ingest]:
+async def ingest(link: FaultProxy, settings: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it."""
-    async with running_ingest(replace(config, redis_url=link.url)) as running:
+    async with running_ingest(replace(settings, redis_url=link.url)) as running:
         yield running
 
 

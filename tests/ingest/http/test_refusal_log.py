@@ -22,9 +22,9 @@ BATCH = {"jobs": [{"type": "email.send"}, {"type": "sms.send"}]}
 
 
 @pytest.fixture
-async def ingest(own_redis: EmbeddedRedis, config: IngestSettings) -> AsyncIterator[Ingest]:
+async def ingest(own_redis: EmbeddedRedis, settings: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield an ingest over a Redis that the test may break."""
-    async with running_ingest(replace(config, redis_url=own_redis.url)) as running:
+    async with running_ingest(replace(settings, redis_url=own_redis.url)) as running:
         yield running
 
 

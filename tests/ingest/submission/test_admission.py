@@ -79,9 +79,9 @@ async def test_any_type_is_accepted_before_the_first_worker_has_come(ingest):
     await ingest.submit("no.worker.yet")
 
 
-async def test_unknown_types_are_accepted_where_the_settings_say_so(broker, config, registered):
+async def test_unknown_types_are_accepted_where_the_settings_say_so(broker, settings, registered):
     """Where producers are always deployed first, refusing can be turned off."""
-    async with running_ingest(replace(config, unknown_types="accept")) as ingest:
+    async with running_ingest(replace(settings, unknown_types="accept")) as ingest:
         await ingest.submit("no.worker.yet")
 
 

@@ -141,9 +141,9 @@ async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, brok
     assert sum((await broker.store.measure(Queue(DEFAULT_TENANT, JobType("sms.send")))).queued) == 1
 
 
-async def test_load_that_finds_the_backlog_full_fails_only_its_own_items(broker, config, queue):
+async def test_load_that_finds_the_backlog_full_fails_only_its_own_items(broker, settings, queue):
     """A batch that is refused in part says so item by item: the others are stored, and none is lost."""
-    async with running_ingest(replace(config, max_backlog_jobs=2)) as ingest:
+    async with running_ingest(replace(settings, max_backlog_jobs=2)) as ingest:
         response = await post(ingest, [GOOD, {"type": "sms.send"}, {"type": "sms.send"}, GOOD])
         assert response.status_code == 207, response.text
         receipt = response.json()

@@ -30,9 +30,9 @@ def skew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tim
 
 
 @pytest.fixture
-async def wrong(skew: timedelta, broker: Broker, config: IngestSettings) -> AsyncIterator[Ingest]:
+async def wrong(skew: timedelta, broker: Broker, settings: IngestSettings) -> AsyncIterator[Ingest]:
     """Yield an ingest on that machine."""
-    async with running_ingest(config) as running:
+    async with running_ingest(settings) as running:
         yield running
 
 
