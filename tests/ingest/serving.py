@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpx2
 import msgspec
+from plain_words import python_in
 
 from millstream_ingest.assembly import Services
 from millstream_ingest.service import open_services, serve
@@ -101,7 +102,8 @@ def problem(response: httpx2.Response, status: int, slug: str) -> dict[str, Any]
     document = response.json()
     assert document["status"] == status
     assert document["type"] == f"/problems/{slug}"
-    assert "Traceback" not in response.text
+    assert document["detail"]
+    assert not python_in(document["detail"] + str(document.get("errors", "")))
     return document
 
 

@@ -11,7 +11,7 @@ from scripts_seen import ScriptsSeen
 from streams.seeds import seed, seed_running, seed_worker, take_one
 from waiting import wait_until
 
-from millstream_contracts import DEFAULT_TENANT, JobType, Queue, WorkerInfo
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, ServiceInfo, WorkerInfo
 from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.service import duties_of
 from millstream_reaper.settings import ReaperSettings
@@ -279,3 +279,16 @@ async def test_the_list_of_duties_tells_what_a_reaper_does(broker: Broker, metri
         "event-trimmer": 3.0,
         "sweeper": 60.0,
     }
+
+
+async def test_sweeper_forgets_processes_of_services_that_are_silent(broker: Broker) -> None:
+    """A process that was killed stays on the list of services no longer than a worker on its own."""
+    now = datetime.now(UTC)
+    gone = ServiceInfo(name="h:1:a", service="ingest", version="1", started_at=now, sent_at=now, seen_at=now)
+    await broker.registry.note_service(gone)
+    at_ms, _, blob = (await broker.client.hget(broker.keys.services, gone.name)).partition(b" ")
+    await broker.client.hset(broker.keys.services, gone.name, b"%d %s" % (int(at_ms) - 11_000, blob))
+    await sweeper(broker, worker_silent_s=60.0).run_once()
+    assert len(await broker.registry.services()) == 1
+    await sweeper(broker, worker_silent_s=10.0).run_once()
+    assert await broker.registry.services() == []

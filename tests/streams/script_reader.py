@@ -11,7 +11,7 @@ _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "e
 _PLACES = {
     "ready": {1, 2, 3}, "due": {4}, "dlq": {5}, "events": {6}, "settings": {7}, "expiring": {8},
 }  # fmt: skip
-_FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}}
+_FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}, "services": {1}}
 
 PARTS = ("numbers", "queue", "past", "moves", "fleet")
 """In the order in which a header names them: each uses only those before it."""

@@ -102,7 +102,7 @@ async def test_a_child_of_an_unknown_type_is_refused(floor: Floor) -> None:
     job = await floor.run("stranger", max_attempts=1)
     assert job.state is JobState.DEAD
     assert job.error is not None
-    assert "/type: no worker has registered this job type" in job.error.message
+    assert "/type: no worker has registered the job type `unhandled.type`" in job.error.message
     assert "unhandled.type" not in {queue.type for queue in await floor.broker.registry.queues()}
 
 

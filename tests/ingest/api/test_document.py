@@ -13,7 +13,7 @@ from millstream_ingest.api.app import create_app
 from millstream_ingest.api.route import OPERATION_KEY
 from millstream_ingest.api.schemas import FIELD_DESCRIPTIONS, schemas_of
 
-PAGES = {"/docs", "/docs/assets/{file_path}", "/problems/{slug}"}
+PAGES = {"/", "/docs", "/docs/assets/{file_path}", "/problems/{slug}"}
 """Made for people; their paths stand in no document."""
 
 

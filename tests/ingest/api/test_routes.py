@@ -28,6 +28,7 @@ SCOPES = {
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
     ("/openapi.json", "GET"): "public",
+    ("/", "GET"): "public",
     ("/docs", "GET"): "public",
     ("/docs/assets/{file_path}", "GET"): "public",
     ("/problems/{slug}", "GET"): "public",
@@ -46,6 +47,28 @@ async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: I
     for (path, method), scope in scopes.items():
         expected = "public" if method == "OPTIONS" else SCOPES[path, "GET"] if method == "HEAD" else scope
         assert scope == expected, (path, method)
+
+
+async def test_head_is_answered_wherever_get_is(ingest: Ingest):
+    """HEAD has the status and the headers of GET, of routes, pages and files, and no body."""
+    job = await ingest.submit()
+    values = {"job_id": job["id"], "job_type": "email.send", "slug": "not-found", "file_path": "start.js"}
+    paths = [path.format(**values) for path, method in SCOPES if method == "GET" and path != "/v1/types/{job_type}"]
+    for path in paths:
+        get, head = await ingest.http.get(path), await ingest.http.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert get.status_code in {200, 307}, path
+        if path not in {"/health", "/metrics", "/v1/queues", "/v1/queues/email.send"}:  # ages and counters move on
+            assert head.headers.get("content-length") == get.headers["content-length"], path
+        if not path.startswith("/docs/assets"):  # the framework answers for files, and leaves it out
+            assert head.headers["content-type"] == get.headers["content-type"], path
+
+
+async def test_address_without_a_path_leads_to_the_page_of_the_api(ingest: Ingest):
+    """A person who opens the port in a browser sees what there is."""
+    response = await ingest.http.get("/", follow_redirects=True)
+    assert (response.status_code, response.url.path) == (200, "/docs")
+    assert response.headers["content-type"].startswith("text/html")
 
 
 async def test_route_without_a_scope_keeps_ingest_from_starting(ingest: Ingest, monkeypatch: pytest.MonkeyPatch):
