@@ -1,7 +1,7 @@
-"""What is needed for 10 thousand, 1 million and 10 million jobs a second, computed from measured costs.
+"""Computes what 10 thousand, 1 million and 10 million jobs a second need, from measured costs.
 
-The costs come from the JSON lines that the other benchmarks saved; the figures go into docs/capacity.md. What can be
-checked on one machine is checked: the cost of a hot type over 1, 2 and 3 partitions of a real cluster.
+The costs come from the JSON lines that the other benchmarks saved; the figures go into docs/capacity.md. One machine
+allows one check: the cost of a hot type over 1, 2 and 3 partitions of a real cluster.
 """
 
 import json
@@ -21,7 +21,7 @@ BEGIN, END = "<!-- figures: written by `make capacity` -->\n", "<!-- end of figu
 
 
 async def main(options: Namespace) -> dict[str, Any]:
-    """Compute, check, write into the page, and print."""
+    """Compute, check, write the figures into the page, and print them."""
     costs, machine = read_costs(options), Machine()
     spreads = await check(options)
     tables = [_costs_table(costs), *(_table(costs, machine, ttl_s) for ttl_s in RESULT_TTLS_S), _check_table(spreads)]
@@ -43,7 +43,10 @@ async def main(options: Namespace) -> dict[str, Any]:
 
 
 def read_costs(options: Namespace) -> Costs:
-    """Return the measured costs, or those given in their place. Raises: SystemExit, naming what is missing."""
+    """Return the measured costs, or those given in their place.
+
+    Raises: SystemExit, with the names of the missing ones.
+    """
     file = options.measured or options.save
     lines = file.read_text().splitlines() if file and file.exists() else []
     records = {record["benchmark"]: record for record in map(json.loads, lines)}
@@ -111,7 +114,7 @@ def _check_table(spreads: Sequence[Spread]) -> str:
 
 
 def _deviation(one: Spread, spreads: Sequence[Spread]) -> str:
-    """Say how far the busiest node is from its share of what one node alone spends."""
+    """Return how far the busiest node is from its share of what one node alone spends."""
     return f"{one.busiest_us * one.partitions / spreads[0].busiest_us - 1:+.0%}"
 
 

@@ -1,4 +1,4 @@
-"""The capacity model: from the cost of a job to the needs of a rate. Plain arithmetic, no I/O."""
+"""The capacity model: it computes the needs of a rate from the cost of a job, without I/O."""
 
 import math
 
@@ -8,7 +8,7 @@ GIB = 1 << 30
 
 
 class Costs(Struct, frozen=True):
-    """Measured, of one no-op job with a payload of 200 bytes."""
+    """The measured costs of one no-op job with a payload of 200 bytes."""
 
     redis_us: float
     """CPU of Redis, submission to success, with the batches of a real worker and an AOF."""
@@ -26,7 +26,7 @@ class Costs(Struct, frozen=True):
 
 
 class Machine(Struct, frozen=True):
-    """What a shard may use. None of it is measured: put in your own."""
+    """The resources of a shard. None of them is measured, so replace them by your own."""
 
     busy_share: float = 0.7
     """Of a core, of memory, of a network or a disk: the rest is for peaks, forks and failovers."""
@@ -42,7 +42,7 @@ class Machine(Struct, frozen=True):
 
 
 class Need(Struct, frozen=True):
-    """What a rate needs."""
+    """The resources that a rate needs."""
 
     rate: int
     shards: int
@@ -60,7 +60,7 @@ class Need(Struct, frozen=True):
 
 
 def bounds_of(costs: Costs, machine: Machine, result_ttl_s: float) -> dict[str, float]:
-    """Return the jobs/s at which a shard has used up each thing, as far as it may."""
+    """Return for each resource the jobs/s at which a shard has used its share of it."""
     bounds = {
         "its core": 1e6 / costs.redis_us,
         "memory, by ended jobs": machine.memory_bytes / (costs.ended_bytes * result_ttl_s),
@@ -93,5 +93,5 @@ def need_of(costs: Costs, machine: Machine, rate: int, result_ttl_s: float) -> N
 
 
 def first_bound(costs: Costs, machine: Machine, result_ttl_s: float) -> tuple[str, float]:
-    """Return what a shard uses up first, and at how many jobs/s."""
+    """Return the resource that a shard uses up first, and at how many jobs/s."""
     return min(bounds_of(costs, machine, result_ttl_s).items(), key=lambda bound: bound[1])
