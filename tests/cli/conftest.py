@@ -1,4 +1,4 @@
-"""Fixtures that wait for conditions, and that decide which Redis server a test finds."""
+"""Waiting for conditions, and which Redis server a test sees."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ _PATIENCE_S = 30.0
 
 @pytest.fixture
 def wait_until() -> WaitUntil:
-    """Return a function that waits for a condition, and fails the test after a bounded time."""
+    """Return a function that waits for a condition, and fails when it never comes."""
 
     def wait(predicate: Callable[[], object], description: str) -> None:
         deadline = time.monotonic() + _PATIENCE_S
@@ -31,7 +31,7 @@ def wait_until() -> WaitUntil:
 
 @pytest.fixture
 def eventually() -> AsyncWaitUntil:
-    """Return the async form of `wait_until`."""
+    """Return the same for async tests."""
 
     async def wait(predicate: Callable[[], object], description: str) -> None:
         with anyio.move_on_after(_PATIENCE_S):
@@ -45,7 +45,7 @@ def eventually() -> AsyncWaitUntil:
 
 @pytest.fixture
 def is_running() -> Callable[[int], bool]:
-    """Return a function that returns whether a process runs; a zombie does not."""
+    """Return a function that tells whether a process runs; a zombie does not."""
 
     def check(pid: int) -> bool:
         try:
@@ -60,7 +60,7 @@ def is_running() -> Callable[[int], bool]:
 
 @pytest.fixture(params=["on PATH", "from the wheel"])
 def server_source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let one kind of server be the only one that is found."""
+    """Make one kind of server the only one that is found."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     if request.param == "on PATH":

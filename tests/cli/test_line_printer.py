@@ -1,4 +1,4 @@
-"""The output of several processes goes to one stream."""
+"""What several processes say, in one stream."""
 
 import io
 
@@ -6,7 +6,7 @@ from millstream_cli.line_printer import LinePrinter
 
 
 def test_printer_heads_each_line_with_a_name_of_one_width() -> None:
-    """Each line begins with the name of its process, padded to one width."""
+    """Lines of different speakers stand under one another."""
     stream = io.StringIO()
     printer = LinePrinter(stream, ["ingest", "worker-1"])
     printer("ingest", "ready")
@@ -15,7 +15,7 @@ def test_printer_heads_each_line_with_a_name_of_one_width() -> None:
 
 
 def test_printer_colours_names_on_a_terminal_only() -> None:
-    """Names are coloured on a terminal only."""
+    """A file gets no escape sequences."""
     stream = io.StringIO()
     stream.isatty = lambda: True  # type: ignore[method-assign]
     LinePrinter(stream, ["a"])("a", "x")
@@ -23,7 +23,7 @@ def test_printer_colours_names_on_a_terminal_only() -> None:
 
 
 def test_printer_takes_a_speaker_it_was_not_told_of() -> None:
-    """A line of an unknown process is printed with its name and without a colour."""
+    """A name without a colour is still printed."""
     stream = io.StringIO()
     LinePrinter(stream, ["a"], colour=True)("a stranger", "x")
     assert "a stranger |" in stream.getvalue()
