@@ -1,4 +1,4 @@
-"""The commands for people and scripts, against the running system."""
+"""The commands for people and scripts work on the running system."""
 
 import json
 
@@ -11,7 +11,7 @@ WAIT = ("--wait", "60")
 
 @pytest.fixture
 def do(system: System):
-    """Return a function that runs a command that has to succeed, and returns what it prints."""
+    """Return a function that runs a command, which must succeed, and returns its output."""
 
     def run_command(*words: str, stdin: str | None = None) -> str:
         result = run(*words, stdin=stdin, MILLSTREAM_URL=system.url, MILLSTREAM_REDIS_URL=system.redis_url)
@@ -23,12 +23,12 @@ def do(system: System):
 
 @pytest.fixture
 def ask(do):
-    """Return a function that does the same with `--json`, and returns what it means."""
+    """Return a function that runs a command with `--json`, and returns the decoded output."""
     return lambda *words, stdin=None: json.loads(do(*words, "--json", stdin=stdin))
 
 
 def test_submit_waits_and_prints_the_job(do, ask, folder):
-    """Field by field for people, as JSON for programs."""
+    """`submit --wait` prints the job as fields, or as JSON."""
     payload = json.dumps({"folder": str(folder), "n": 3})
     options = ("--priority", "high", "--tag", "a=b=c", "--delay", "0.1", "--max-attempts", "2", "--timeout", "9")
     job = ask("submit", "chore.count", payload, *options, *WAIT)
@@ -40,14 +40,14 @@ def test_submit_waits_and_prints_the_job(do, ask, folder):
 
 
 def test_result_that_is_nothing_much_is_printed_all_the_same(do, ask, folder):
-    """A zero is a result."""
+    """A result of zero is printed."""
     job = ask("submit", "chore.count", json.dumps({"folder": str(folder)}), *WAIT)
     assert job["result"] == 0
     assert ["result", "0"] in [line.split() for line in do("job", job["id"]).splitlines()]
 
 
 def test_submit_reads_its_payload_from_a_file_or_standard_input(ask, tmp_path):
-    """As a pipe wants it."""
+    """`submit` reads its payload from a file or from standard input."""
     (tmp_path / "payload.json").write_text('"abc"')
     from_file = ask("submit", "chore.digest", "--file", str(tmp_path / "payload.json"), *WAIT)
     from_stdin = ask("submit", "chore.digest", "--file", "-", *WAIT, stdin='"abc"')
@@ -59,19 +59,19 @@ def test_submit_reads_its_payload_from_a_file_or_standard_input(ask, tmp_path):
 
 
 def test_submit_with_the_same_key_makes_no_second_job(ask, folder):
-    """A script may be run again."""
+    """`submit` with the same key makes no second job."""
     first, second = (ask("submit", "chore.now", "--idempotency-key", str(folder)) for _ in range(2))
     assert first["id"] == second["id"]
 
 
 def test_job_is_cancelled(ask):
-    """One that waits, at once."""
+    """`cancel` cancels a scheduled job at once."""
     job = ask("submit", "chore.now", "--delay", "600")
     assert ask("job", job["id"], "--cancel")["state"] == "cancelled"
 
 
 def test_dead_letters_are_listed_redriven_and_discarded(do, ask):
-    """By id and by type; a message of no lines or of strange ones is printed as it is."""
+    """`dead` lists, redrives and discards by id and by type, and prints any message as plain text."""
     odd = [ask("submit", "chore.hopeless", payload, *WAIT) for payload in ("null", '"no [/b] [red]city"')]
     assert [job["state"] for job in odd] == ["dead", "dead"]
     ids = {job["id"] for job in odd}
@@ -89,7 +89,7 @@ def test_dead_letters_are_listed_redriven_and_discarded(do, ask):
 
 
 def test_dead_letters_are_listed_page_by_page(do, ask):
-    """The list says with which words it goes on."""
+    """A list ends with the command that shows its next page."""
     for _ in range(2):
         ask("submit", "chore.closed", *WAIT)
     *_, more = do("dead", "--type", "chore.closed", "--limit", "1").splitlines()
@@ -103,7 +103,7 @@ def test_dead_letters_are_listed_page_by_page(do, ask):
 
 
 def test_queues_and_doctor(do, ask):
-    """What there is, and what it stands on."""
+    """`queues` lists the queues, and `doctor` reports on Redis."""
     assert "chore.count" in {queue["type"] for queue in ask("queues")}
     assert "chore.count" in do("queues")
     assert ask("doctor")["objections"] == []
