@@ -173,7 +173,7 @@ def test_enqueue_is_timed_by_outcome(registry):
 def test_failed_pass_does_not_count_as_success(registry):
     """The alert on a silent duty looks at the last success."""
     duties = DutyMetrics(registry, "reaper")
-    labels = {"service": "reaper", "duty": "recover"}
+    labels = {"component": "reaper", "duty": "recover"}
 
     duties.observe_pass("recover", 0.1, ok=False)
     before = registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)

@@ -197,7 +197,7 @@ RECOVERED = MetricSpec(
 DUTY_LAST_SUCCESS = MetricSpec(
     "millstream_duty_last_success_timestamp_seconds",
     "gauge",
-    ("service", "duty"),
+    ("component", "duty"),
     "Unix time at which the duty last ended without an error",
 )
 DUTY = MetricSpec("millstream_duty_seconds", "histogram", ("duty",), "Time of one pass of a duty", PASS_SECONDS)

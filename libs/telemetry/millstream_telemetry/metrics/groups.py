@@ -182,8 +182,8 @@ class RedisMetrics:
 class DutyMetrics:
     """Passes of duties."""
 
-    def __init__(self, registry: MetricRegistry, service: str) -> None:
-        self._service = service
+    def __init__(self, registry: MetricRegistry, component: str) -> None:
+        self._component = component
         self._last_success = registry.gauge(names.DUTY_LAST_SUCCESS)
         self._seconds = registry.histogram(names.DUTY)
 
@@ -191,7 +191,7 @@ class DutyMetrics:
         """Observe one pass, and that it ended now without an error if it did."""
         self._seconds.labels(duty).observe(seconds)
         if ok:
-            self._last_success.labels(self._service, duty).set(time.time())
+            self._last_success.labels(self._component, duty).set(time.time())
 
 
 class GaugeTable:
