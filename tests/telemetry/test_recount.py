@@ -29,12 +29,12 @@ def registry():
 
 
 def shown(registry):
-    """Return the value of each sample by its name and label values, without the buckets."""
+    """Return the value of each sample by its name and label values, without buckets and counters that are still 0."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in registry.collect()
         for sample in family.samples
-        if not sample.name.endswith("_bucket")
+        if not sample.name.endswith("_bucket") and (sample.value or not sample.name.endswith("_total"))
     }
 
 

@@ -129,6 +129,7 @@ class DutyKeeper:
         self._retry = retry
         self.failures = FailureLog(duty.name)
         self._has_passed = False
+        metrics.begin(duty.name)
 
     async def run(self, stop: anyio.Event) -> None:
         """Run the duty, at once and then at its interval, until `stop` is set."""

@@ -23,8 +23,8 @@ class IngestMetrics:
     """Submissions."""
 
     def __init__(self, registry: MetricRegistry) -> None:
-        self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry)
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry, values=names.SUBMISSION_OUTCOMES)
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.CANCELLED,))
         self._enqueue = registry.histogram(names.ENQUEUE)
         self._batch_size = registry.histogram(names.ENQUEUE_BATCH)
 
@@ -46,8 +46,12 @@ class WorkerMetrics:
     """Attempts, and the state of the worker process."""
 
     def __init__(self, registry: MetricRegistry) -> None:
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
-        self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry)
+        self._finished = ByType(
+            registry.counter(names.JOBS_FINISHED),
+            registry,
+            values=(JobState.SUCCEEDED, JobState.CANCELLED, JobState.DEAD),
+        )
+        self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry, values=names.ATTEMPT_OUTCOMES)
         self._queue_waits = ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry)
         self._runs = ByType(registry.histogram(names.JOB_RUN), registry)
         self._slots = registry.gauge(names.WORKER_SLOTS)
@@ -88,12 +92,17 @@ class DispatcherMetrics:
     """
 
     def __init__(self, registry: MetricRegistry) -> None:
+        self._registry = registry
         self._jobs = GaugeTable(registry.gauge(names.QUEUE_JOBS))
         self._oldest_ready = GaugeTable(registry.gauge(names.QUEUE_OLDEST_READY))
         self._paused = GaugeTable(registry.gauge(names.QUEUE_PAUSED))
         self._dead = GaugeTable(registry.gauge(names.DEAD_JOBS))
         self._oldest_dead = GaugeTable(registry.gauge(names.DEAD_OLDEST))
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.EXPIRED,))
+
+    def know_types(self, job_types: Iterable[str]) -> None:
+        """Show these types under their own names from now on."""
+        self._registry.register_types(job_types)
 
     def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
         """Count n jobs that the dispatcher brought to rest."""
@@ -138,8 +147,8 @@ class ReaperMetrics:
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._registry = registry
-        self._recovered = ByType(registry.counter(names.RECOVERED), registry)
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._recovered = ByType(registry.counter(names.RECOVERED), registry, values=names.RECOVERY_REASONS)
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.DEAD,))
         self._events_lost = registry.counter(names.EVENTS_LOST)
 
     def know_types(self, job_types: Iterable[str]) -> None:
@@ -186,6 +195,10 @@ class DutyMetrics:
         self._component = component
         self._last_success = registry.gauge(names.DUTY_LAST_SUCCESS)
         self._seconds = registry.histogram(names.DUTY)
+
+    def begin(self, duty: str) -> None:
+        """Show a duty that has not ended well yet: one that never does must not be missing."""
+        self._last_success.labels(self._component, duty).set(0)
 
     def observe_pass(self, duty: str, seconds: float, *, ok: bool) -> None:
         """Observe one pass, and that it ended now without an error if it did."""
