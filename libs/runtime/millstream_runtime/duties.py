@@ -16,7 +16,7 @@ from millstream_contracts import Backoff
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, Pulse
 from millstream_runtime.wake import Wake
-from millstream_telemetry.metrics.groups import DutyMetrics
+from millstream_telemetry.metrics.every_service import DutyMetrics
 
 # Factors of the interval, never above 1: guarantees are stated in intervals, such as "lease plus one reaper pass".
 _JITTER = (0.8, 1.0)

@@ -132,6 +132,15 @@ RECOVERY_REASONS = ("lease_expired", "never_started", "buried", "stray")
 OTHER_TYPE = "_other"
 """Label for a job type that no worker has registered. No job type can be spelt like this."""
 
+BUILD_INFO = MetricSpec(
+    "millstream_build_info", "gauge", ("component", "version"), "1: this process is a component of this release"
+)
+READY = MetricSpec(
+    "millstream_ready",
+    "gauge",
+    ("component", "check"),
+    "1 while a check of `/readyz` passes, else 0; `redis` is one of each component",
+)
 JOBS_SUBMITTED = MetricSpec(
     "millstream_jobs_submitted_total",
     "counter",
@@ -223,6 +232,8 @@ REDIS_RECONNECTS = MetricSpec(
 )
 
 METRICS = (
+    BUILD_INFO,
+    READY,
     JOBS_SUBMITTED,
     JOBS_FINISHED,
     JOB_ATTEMPTS,

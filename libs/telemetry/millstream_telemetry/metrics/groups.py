@@ -1,18 +1,18 @@
-"""What each service measures, grouped by service. Names, labels and buckets come from `names.py`."""
+"""What each service measures, grouped by service; `every_service.py` has what all of them do.
+
+Names, labels and buckets come from `names.py`.
+"""
 
 import math
 import os
 import resource
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from prometheus_client import Gauge
-
 from millstream_contracts import JobState, QueueStatus
 from millstream_telemetry import names
-from millstream_telemetry.metrics.histogram import Series
+from millstream_telemetry.metrics.gauge_table import GaugeTable
 from millstream_telemetry.metrics.registry import ByType, MetricRegistry
 
 _STATM = Path("/proc/self/statm")
@@ -166,61 +166,6 @@ class ReaperMetrics:
     def count_events_lost(self, n: int) -> None:
         """Count n events that were trimmed before every consumer had read them."""
         self._events_lost.inc(n)
-
-
-class RedisMetrics:
-    """Calls to Redis, in every service."""
-
-    def __init__(self, registry: MetricRegistry) -> None:
-        self._seconds = registry.histogram(names.REDIS)
-        self._by_script: dict[str, Series] = {}
-        self._reconnects = registry.counter(names.REDIS_RECONNECTS)
-
-    def observe_call(self, script: str, seconds: float) -> None:
-        """Observe one round trip of a script, or of a command in lower case."""
-        child = self._by_script.get(script)
-        if child is None:
-            child = self._by_script[script] = self._seconds.labels(script)
-        child.observe(seconds)
-
-    def count_reconnect(self) -> None:
-        """Count a connection that was made anew after an error."""
-        self._reconnects.inc()
-
-
-class DutyMetrics:
-    """Passes of duties."""
-
-    def __init__(self, registry: MetricRegistry, component: str) -> None:
-        self._component = component
-        self._last_success = registry.gauge(names.DUTY_LAST_SUCCESS)
-        self._seconds = registry.histogram(names.DUTY)
-
-    def begin(self, duty: str) -> None:
-        """Show a duty that has not ended well yet: one that never does must not be missing."""
-        self._last_success.labels(self._component, duty).set(0)
-
-    def observe_pass(self, duty: str, seconds: float, *, ok: bool) -> None:
-        """Observe one pass, and that it ended now without an error if it did."""
-        self._seconds.labels(duty).observe(seconds)
-        if ok:
-            self._last_success.labels(self._component, duty).set(time.time())
-
-
-class GaugeTable:
-    """A gauge whose series are replaced as a whole, so that a queue which is gone does not linger."""
-
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._shown: set[tuple[str, ...]] = set()
-
-    def replace(self, values: dict[tuple[str, ...], float]) -> None:
-        """Show these values, by their labels, and no others."""
-        for labels, value in values.items():
-            self._gauge.labels(*labels).set(value)
-        for labels in self._shown - values.keys():
-            self._gauge.remove(*labels)
-        self._shown = set(values)
 
 
 def rss_bytes() -> float:

@@ -27,6 +27,7 @@ class MetricRegistry(CollectorRegistry):
         self._types: set[str] = set()
         self._openers: list[Callable[[str], None]] = []
         """Each is called with every type that is registered."""
+        self._before_scrape: list[Callable[[], None]] = []
 
     @property
     def made(self) -> Mapping[MetricSpec, Collector]:
@@ -62,8 +63,14 @@ class MetricRegistry(CollectorRegistry):
         """Return the histogram of this name."""
         return self._once(spec, Histogram(spec))
 
+    def before_scrape(self, refresh: Callable[[], None]) -> None:
+        """Have a function called before each scrape, in its thread: it sets gauges that are read at that moment."""
+        self._before_scrape.append(refresh)
+
     def collect(self) -> Iterable[Metric]:
         """Yield all metrics, without the `_created` series that double the number of time series."""
+        for refresh in self._before_scrape:
+            refresh()
         for metric in super().collect():
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
