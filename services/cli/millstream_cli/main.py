@@ -20,8 +20,8 @@ MODULES = {
     "job": "millstream_cli.client_commands",
     "dead": "millstream_cli.client_commands",
     "queues": "millstream_cli.client_commands",
-    "doctor": "millstream_cli.check_commands",
-    "check": "millstream_cli.check_commands",
+    "doctor": "millstream_cli.doctor.command",
+    "check": "millstream_cli.check_command",
     "migrate": "millstream_cli.history_commands",
 }
 """The module of each command."""
