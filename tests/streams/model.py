@@ -1,4 +1,4 @@
-"""What the state machine expects of Redis: a dictionary of jobs, and how each outcome changes one."""
+"""The model of the state machine: a dictionary of jobs, and how each outcome changes one."""
 
 from msgspec import Struct
 from streams.seeds import ERROR, FAR_MS
@@ -17,7 +17,7 @@ OUTCOMES: list[Outcome] = [
 
 
 class Expected(Struct):
-    """What the model knows of a job."""
+    """The state of a job that the model expects."""
 
     state: str
     is_late: bool = False
@@ -48,7 +48,7 @@ FOLLOWS = {
 
 
 def follow(job: Expected, outcome: Outcome) -> None:
-    """Follow an outcome in the model."""
+    """Apply an outcome to the model."""
     match outcome:
         case Succeeded():
             job.state = "succeeded"

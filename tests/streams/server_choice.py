@@ -1,4 +1,4 @@
-"""Which tests of the store do not run on every server, and why. Each is named by module, or by module and test."""
+"""Names the tests of the store that do not run on every server, by module or test, with the reason."""
 
 from redis_servers import RedisSource, Servers
 
@@ -59,5 +59,5 @@ def servers_of(module: str, test: str, servers: Servers) -> list[RedisSource]:
 
 
 def is_for_every_program(module: str) -> bool:
-    """Return whether the tests of a module start servers of every kind that is there."""
+    """Return whether the tests of a module start a server of every installed kind themselves."""
     return module.rpartition(".")[2] in EVERY_PROGRAM

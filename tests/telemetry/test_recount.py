@@ -1,4 +1,4 @@
-"""What every group of metrics shows is what happened: a recount of all samples, in the unit of each name."""
+"""The samples of every group of metrics agree with a recount of what happened, in the unit of each name."""
 
 import math
 import time
@@ -39,12 +39,12 @@ def shown(registry):
 
 
 def histogram(name, labels, *observed):
-    """Return the two samples of a histogram after these observations."""
+    """Return the count and the sum of a histogram after these observations."""
     return {(f"{name}_sum", *labels): pytest.approx(sum(observed)), (f"{name}_count", *labels): len(observed)}
 
 
 def test_ingest_shows_what_was_submitted(registry):
-    """Each count stands under its own type and outcome, and each time is in seconds."""
+    """Submissions are counted under their type and outcome, and timed in seconds."""
     ingest = IngestMetrics(registry)
     ingest.count_submitted("email.send", "accepted", 5)
     ingest.count_submitted("email.send", "accepted", 2)
@@ -67,7 +67,7 @@ def test_ingest_shows_what_was_submitted(registry):
 
 
 def test_a_worker_shows_what_it_ran(registry):
-    """A hundred observations at once are counted like those that come one by one or with an exemplar."""
+    """A hundred observations at once count like those that come one by one or with an exemplar."""
     worker = WorkerMetrics(registry)
     worker.count_attempts("email.send", "ok", 7)
     worker.count_attempts("report", "error", 2)
@@ -95,13 +95,13 @@ def test_a_worker_shows_what_it_ran(registry):
 
 
 def status(job_type, n, **more):
-    """Return a queue of which each count is another one."""
+    """Return the status of a queue in which each count is different."""
     counts = {"queued": {"high": n, "normal": 2 * n, "low": 3 * n}, "running": 4 * n, "scheduled": 5 * n}
     return QueueStatus(type=JobType(job_type), partitions=1, **counts, blocked=6 * n, dead=7 * n, **more)
 
 
 def test_a_dispatcher_shows_what_the_queues_hold(registry):
-    """Counts of one type add up, its ages are the worst, whichever tenant comes first; nothing else is shown later."""
+    """The counts of a type are summed and its ages are the oldest, in any order, and gone queues are removed."""
     dispatcher = DispatcherMetrics(registry)
     dispatcher.count_finished("report", JobState.EXPIRED, 9)
     worst, other = (
@@ -137,7 +137,7 @@ def counts_of(job_type, n):
 
 
 def test_a_reaper_shows_what_it_took_back(registry):
-    """Each reason and each kind of end is counted on its own."""
+    """Each reason of a recovery and each kind of end is counted by itself."""
     reaper = ReaperMetrics(registry)
     reaper.count_recovered("email.send", "lease_expired", 3)
     reaper.count_recovered("report", "buried", 2)
@@ -153,7 +153,7 @@ def test_a_reaper_shows_what_it_took_back(registry):
 
 
 def test_calls_to_redis_are_shown_in_seconds_by_script(registry):
-    """The second call of a script adds to the first, and other scripts have series of their own."""
+    """Each script has its own series, in seconds, to which each call adds."""
     redis = RedisMetrics(registry)
     for script, seconds in (("claim", 0.25), ("commit", 4.0), ("claim", 0.5)):
         redis.observe_call(script, seconds)
@@ -166,7 +166,7 @@ def test_calls_to_redis_are_shown_in_seconds_by_script(registry):
 
 
 def test_passes_of_duties_are_shown_in_seconds_and_their_last_success_as_unix_time(registry):
-    """A failed pass takes its time like a good one, and is no success of its own or of another duty."""
+    """Passes are shown in seconds, and the last success of each duty as Unix time."""
     duties = DutyMetrics(registry, "reaper")
     duties.observe_pass("recoverer", 0.25, ok=True)
     duties.observe_pass("recoverer", 0.5, ok=False)
@@ -179,7 +179,7 @@ def test_passes_of_duties_are_shown_in_seconds_and_their_last_success_as_unix_ti
 
 
 def test_the_lag_of_the_history_is_shown_in_seconds_once_it_is_known(registry):
-    """Until then it is NaN, which no alert takes for zero."""
+    """The lag of the history is NaN until it is known, and then in seconds."""
     history = HistoryMetrics(registry)
     assert math.isnan(shown(registry)["millstream_history_lag_seconds",])
     history.show_lag(12.5)

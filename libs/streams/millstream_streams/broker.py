@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import NoReturn
 
 import anyio
 import structlog
 from msgspec import Struct
 
-from millstream_contracts import Queue
+from millstream_contracts import Queue, moment
 from millstream_streams.connection.address import RedisAddress, parse_redis_url
 from millstream_streams.connection.connections import (
     COMMAND_TIMEOUT_S,
@@ -35,6 +36,7 @@ from millstream_streams.reading.views import JobViews
 from millstream_streams.store.clock import RedisClock
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.store.keys import DEFAULT_NAMESPACE, Keys
+from millstream_streams.suitability.clock_check import ClockReading, read_clock
 from millstream_streams.suitability.needs import Needs
 from millstream_streams.suitability.probing import look_closer
 from millstream_streams.suitability.rights import Rights, tried_queue, try_rights
@@ -93,6 +95,15 @@ class Broker(Struct, frozen=True):
         with suppress(StoreUnavailableError), anyio.move_on_after(CLOCK_WITHIN_S):
             seconds, microseconds = await translating(self.client.time)
             self.clock.heard(seconds + microseconds / 1e6, asked_at, step_s=0.0)
+
+    async def read_clock(self) -> ClockReading:
+        """Return how far away Redis is and how its clock differs; on a cluster of any node. Raises: StoreError."""
+        return await read_clock(lambda: translating(self.client.time))
+
+    async def now(self) -> datetime:
+        """Return what time it is on Redis. Raises: StoreError."""
+        seconds, microseconds = await translating(self.client.time)
+        return moment(seconds * 1000 + microseconds // 1000)
 
     async def ping(self) -> None:
         """Return when Redis has run a script of ours that writes: a replica answers what only reads.

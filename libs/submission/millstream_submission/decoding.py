@@ -15,6 +15,7 @@ from millstream_submission.errors import InvalidError, too_large
 from millstream_submission.field_errors import decode
 from millstream_submission.payloads import pack_json, pack_msgpack
 from millstream_submission.rules import has_rules, rule_faults
+from millstream_submission.whole_numbers import Mend, mend_json, mend_msgpack
 
 
 class Decoded(Struct, frozen=True):
@@ -33,10 +34,11 @@ class Codec(Struct, frozen=True):
     submission: Callable[[bytes | Raw], Submission]
     payload: Callable[[Raw, str], tuple[Any, bytes]]
     """Takes a payload and the pointer to it. Raises: SubmissionError."""
+    mend: Mend
 
 
-JSON = Codec(msgspec.json.Decoder(Submission).decode, pack_json)
-MSGPACK = Codec(msgspec.msgpack.Decoder(Submission).decode, pack_msgpack)
+JSON = Codec(msgspec.json.Decoder(Submission).decode, pack_json, mend_json)
+MSGPACK = Codec(msgspec.msgpack.Decoder(Submission).decode, pack_msgpack, mend_msgpack)
 
 
 def decode_submission(
@@ -49,7 +51,7 @@ def decode_submission(
     """
     if len(body) > limits.MAX_BODY_BYTES:
         raise too_large(prefix, "the submission", len(body), limits.MAX_BODY_BYTES)
-    submission = decode(codec.submission, body, Submission, prefix)
+    submission = decode(codec.submission, body, Submission, prefix, codec.mend)
     if has_rules(submission) and (faults := list(rule_faults(submission, prefix, clock))):
         raise InvalidError(faults)
     value, packed = codec.payload(submission.payload, prefix + "/payload")

@@ -10,17 +10,18 @@ BacklogFullError         too many jobs wait to be stored already; carries their 
 
 from collections.abc import Sequence
 
-from millstream_contracts import FieldError
+from millstream_contracts import FieldError, told
+from millstream_submission.wording import in_plain_words
 
 
 class SubmissionError(Exception):
     """A job may not be submitted."""
 
     def __init__(self, errors: Sequence[FieldError], detail: str = "") -> None:
-        super().__init__(detail or "; ".join(f"{error.pointer or '/'}: {error.detail}" for error in errors))
         self.errors = errors
-        self.detail = detail
-        """What is wrong as a whole; empty where the fields say it all."""
+        self.detail = detail or told(errors)
+        """What is wrong as a whole; never empty."""
+        super().__init__(self.detail)
 
 
 class MalformedError(SubmissionError):
@@ -45,8 +46,8 @@ class BacklogFullError(Exception):
 
 def malformed(error: Exception, prefix: str) -> MalformedError:
     """Return the refusal of bytes that cannot be decoded."""
-    reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-    return MalformedError([FieldError(prefix, reason)] if prefix else (), reason)
+    reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else in_plain_words(str(error))
+    return MalformedError([FieldError(prefix, reason)]) if prefix else MalformedError((), reason)
 
 
 def invalid(*errors: FieldError) -> InvalidError:
@@ -56,5 +57,5 @@ def invalid(*errors: FieldError) -> InvalidError:
 
 def too_large(prefix: str, what: str, size: int, limit: int) -> TooLargeError:
     """Return the refusal of something that has too many bytes."""
-    detail = f"{what} has {size} bytes; the limit is {limit}"
-    return TooLargeError([FieldError(prefix, detail)] if prefix else (), detail)
+    detail = f"{what} has {size:,} bytes; the limit is {limit:,}"
+    return TooLargeError([FieldError(prefix, detail)]) if prefix else TooLargeError((), detail)

@@ -9,12 +9,10 @@ import msgspec
 import structlog
 
 from millstream_contracts import TEXT_FORMATS, FieldError, JobType
-from millstream_submission.field_errors import pointer
+from millstream_submission.payload_errors import MAX_DETAIL_CHARS, field_errors
 
 MAX_ERRORS = 20
 """More than a person reads, and few enough that no answer is larger than its request."""
-
-MAX_DETAIL_CHARS = 300
 
 
 class _MultipleOf:
@@ -61,7 +59,7 @@ class PayloadSchema:
             pass  # it has come to binary data, which the validator does not know
         # Binary data is what it is in JSON: its base64.
         subject = msgspec.to_builtins(payload)
-        return [_field_error(error) for error in islice(self._validator.iter_errors(subject), MAX_ERRORS)]
+        return list(islice(field_errors(self._validator.iter_errors(subject)), MAX_ERRORS))
 
 
 def compile_schema(job_type: JobType, schema: dict[str, Any] | None) -> PayloadSchema | None:
@@ -75,10 +73,3 @@ def compile_schema(job_type: JobType, schema: dict[str, Any] | None) -> PayloadS
         reason = str(error).partition("\n")[0][:MAX_DETAIL_CHARS]
         structlog.get_logger().warning("payload schema cannot be used", type=job_type, reason=reason)
         return None
-
-
-def _field_error(error: jsonschema_rs.ValidationError) -> FieldError:
-    detail = error.message
-    if len(detail) > MAX_DETAIL_CHARS:
-        detail = detail[:MAX_DETAIL_CHARS] + "…"
-    return FieldError("/payload" + pointer(*error.instance_path), detail)

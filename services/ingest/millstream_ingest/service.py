@@ -10,7 +10,7 @@ from millstream_ingest.assembly import Services, open_services
 from millstream_ingest.gc_tuning import tune_gc
 from millstream_ingest.http.server import HttpServer
 from millstream_ingest.settings import IngestSettings
-from millstream_runtime import Service, announce, run_service, unwrapped
+from millstream_runtime import Service, announce, beating, run_service, unwrapped
 
 GRACE_S = 20.0
 """Once the port is closed, for how long requests in hand may take to end."""
@@ -31,7 +31,8 @@ async def _ingest(service: Service[IngestSettings]) -> None:
     orders = service.orders
     async with open_services(service.settings, tracer=service.tracer, registry=service.metrics) as services:
         service.report.take_over(live=services.health.live, ready=services.health.ready)
-        await serve(services, orders.stop, orders.hurry, on_listening=lambda *_: tune_gc())
+        async with beating(service.name, service.settings, services.broker.registry):
+            await serve(services, orders.stop, orders.hurry, on_listening=lambda *_: tune_gc())
 
 
 async def serve(

@@ -1,4 +1,4 @@
-"""Removes what dead workers leave behind: their empty consumers, and their lines in the list of workers."""
+"""Removes what dead processes leave behind: empty consumers, and their lines in the lists of workers and services."""
 
 from datetime import timedelta
 
@@ -38,8 +38,9 @@ class Sweeper:
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Sweep:
-        """Sweep every queue, and the list of workers."""
+        """Sweep every queue, and the lists of workers and of services."""
         gone = await self._registry.forget_workers(self._worker_silent)
+        await self._registry.forget_services(self._worker_silent)
         for worker in gone:
             self._log.warning("worker is gone", worker=worker)
         consumers = 0

@@ -27,9 +27,7 @@ class InvalidChildError(MillstreamError):
     """A handler wants to submit what the API would refuse."""
 
     def __init__(self, error: SubmissionError) -> None:
-        faults = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in error.errors)
-        said = ": ".join(filter(None, (error.detail, faults)))
-        super().__init__(f"a child job cannot be submitted: {said}")
+        super().__init__(f"a child job cannot be submitted: {error}")
         self.errors: list[FieldError] = list(error.errors)
         """The fields at fault, as the API would name them."""
 

@@ -1,14 +1,14 @@
-"""What exists: queues, job types, workers. Rewritten by every worker that lives, so that a loss heals."""
+"""What exists: queues, job types, workers, services. All of it is written again and again, so that a loss heals."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from millstream_contracts import UNDECODABLE, JobType, Queue, Tenant, TypeRegistration, WorkerInfo, moment
+from millstream_contracts import UNDECODABLE, JobType, Queue, ServiceInfo, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import REDIS_ERRORS, with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
@@ -24,9 +24,9 @@ from millstream_streams.store.keys import Keys
 from millstream_streams.store.scripting import FLEET, Argument, load_script, run_script
 
 T = TypeVar("T")
+Process = TypeVar("Process", WorkerInfo, ServiceInfo)
 
 _encode = msgspec.msgpack.encode
-_decode_worker = msgspec.msgpack.Decoder(WorkerInfo).decode
 _SEEN = re.compile(rb"(\d+) (.*)", re.DOTALL)
 
 
@@ -106,19 +106,35 @@ class Registry:
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that have not been forgotten yet, by name."""
-        fields = await self._hash(self._keys.workers)
-        read = (_worker(value) for value in fields.values())
-        return sorted((worker for worker in read if worker), key=lambda worker: worker.name)
+        return _read_all(WorkerInfo, await self._hash(self._keys.workers))
 
     async def forget_workers(self, silent_for: timedelta) -> list[str]:
         """Forget workers without a heartbeat for `silent_for`, and entries that are none. Returns: their names."""
         gone = await self._run("forget_workers", [_ms(silent_for)])
         return [name.decode(errors="replace") for name in gone]
 
-    async def _run(self, name: str, arguments: list[Argument]) -> Any:
+    async def note_service(self, process: ServiceInfo) -> None:
+        """Note that a process of a service is alive. Its `seen_at` is set by the clock of Redis."""
+        await self._run("note_service", [process.name, _encode(process)], self._keys.services)
+
+    async def leave_service(self, name: str) -> None:
+        """Take a process that ends off the list of services."""
+        await self._run("note_service", [name, ""], self._keys.services)
+
+    async def services(self) -> list[ServiceInfo]:
+        """Return the processes of all services that have not been forgotten yet, by name."""
+        return _read_all(ServiceInfo, await self._hash(self._keys.services))
+
+    async def forget_services(self, silent_for: timedelta) -> list[str]:
+        """Forget processes without a heartbeat for `silent_for`, and entries that are none. Returns: their names."""
+        gone = await self._run("forget_services", [_ms(silent_for)], self._keys.services)
+        return [name.decode(errors="replace") for name in gone]
+
+    async def _run(self, name: str, arguments: list[Argument], *keys: str) -> Any:
+        """Run a script on these keys; on those of the part `fleet` where none is named."""
         script = load_script(FLEET + name)
         try:
-            return await self._call(lambda: run_script(self._client, script, self._keys.fleet_keys, arguments))
+            return await self._call(lambda: run_script(self._client, script, keys or self._keys.fleet_keys, arguments))
         except REDIS_ERRORS as error:
             # A defect, or a key that another program wrote. Its text may hold arguments: only the code is passed on.
             raise StoreError(f"{name} failed: {str(error).partition(' ')[0]}") from error
@@ -130,12 +146,19 @@ class Registry:
         return await with_retries(lambda _: call(), self._patience_s, lambda: None)
 
 
-def _worker(value: bytes) -> WorkerInfo | None:
-    """Return a worker; None for an entry that this release cannot read, for the others must go on."""
+def _read_all(kind: type[Process], fields: Mapping[bytes, bytes]) -> list[Process]:
+    """Return the processes that a hash has, by name."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+    read = (_read(decode, value) for value in fields.values())
+    return sorted((one for one in read if one), key=lambda one: one.name)
+
+
+def _read(decode: Callable[[bytes], Process], value: bytes) -> Process | None:
+    """Return a process; None for an entry that this release cannot read, for the others must go on."""
     seen = _SEEN.fullmatch(value)
     try:
-        worker = _decode_worker(seen[2] if seen else value)
-        return replace(worker, seen_at=moment(int(seen[1]))) if seen else worker
+        process = decode(seen[2] if seen else value)
+        return replace(process, seen_at=moment(int(seen[1]))) if seen else process
     except (*UNDECODABLE, ValueError, OverflowError, OSError):
         return None
 

@@ -59,7 +59,9 @@ class Keys:
         self.workers = f"{namespace}:{{fleet}}:workers"
         """hash: worker name to its last heartbeat"""
         self.fleet_keys = (self.types, self.starts, self.workers)
-        """KEYS of every script of the registry, in the order that scripts/_fleet.lua names."""
+        """KEYS of every script with the part `fleet`, in the order that scripts/_fleet.lua names."""
+        self.services = f"{namespace}:{{fleet}}:services"
+        """hash: name of a process to its last heartbeat"""
         self.hint_due = self.hint("due")
         """channel: tag of a queue whose next due time moved closer"""
         self.hint_settled = self.hint("settled")

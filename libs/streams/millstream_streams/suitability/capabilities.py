@@ -11,6 +11,7 @@ from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import require_mode, translating
 from millstream_streams.connection.refusals import refusal_behind
 from millstream_streams.errors import MissingRightError
+from millstream_streams.suitability.vitals import VITAL_SETTINGS, Vitals, vitals_of
 
 MINIMUM_REDIS = (6, 2)
 MINIMUM_VALKEY = (7, 2)
@@ -40,6 +41,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     node_entries: int | None
     replicas: tuple[str, ...] = ()
     """Addresses of those that follow this server."""
+    vitals: Vitals | None = None
+    """How the server fares; None where only its suitability was asked for."""
 
     def objections(self) -> list[str]:
         """Return the reasons for which jobs would not be safe here."""
@@ -109,6 +112,7 @@ async def examine(client: Client, mode: str, *, thorough: bool) -> Capabilities:
         listpack_value=_number(listpack),
         node_entries=_number(settings.get("stream-node-max-entries")),
         replicas=tuple(_replicas(info)),
+        vitals=vitals_of(info, settings) if thorough else None,
     )
 
 
@@ -131,7 +135,7 @@ async def _greeting(client: Client) -> Mapping[str, Any]:
 
 async def _settings(client: Client) -> dict[str, str]:
     answers: dict[str, str] = {}
-    for pattern in ("maxmemory-policy", "appendonly", "hash-max-*", "stream-node-max-entries"):
+    for pattern in ("maxmemory-policy", "appendonly", "hash-max-*", "stream-node-max-entries", *VITAL_SETTINGS):
         reply = await _unless_refused("config", partial(client.config_get, pattern))
         if reply is None:
             return {}

@@ -37,12 +37,16 @@ def _commands(text: str) -> frozenset[str]:
 _MOVING = _commands("hmget hset pexpire time xack xadd xdel xrange")
 """By these any service moves jobs."""
 
+_BEATING = _commands("hdel hset time")
+"""By these a process says that it is alive."""
+
 NEEDS: Mapping[str, Needs] = {
     "ingest": Needs(
         commands=_MOVING
+        | _BEATING
         | _commands("exists get hdel hget hgetall sadd set smembers xinfo|groups xlen xpending xrevrange")
         | _commands("zadd zcard zrange zrangebyscore zrem"),
-        registry=("queues", "types", "starts", "workers"),
+        registry=("queues", "types", "starts", "workers", "services"),
         tells=("due", "settled", "cancel:"),
         hears=("settled",),
         extras={
@@ -52,26 +56,29 @@ NEEDS: Mapping[str, Needs] = {
     ),
     "worker": Needs(
         commands=_MOVING
+        | _BEATING
         | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create xpending")
         | _commands("xreadgroup zadd zrange zrem zremrangebyscore"),
-        registry=("queues", "types", "starts", "workers"),
+        registry=("queues", "types", "starts", "workers", "services"),
         tells=("due", "settled"),
         hears=("cancel:",),
         extras=dict.fromkeys(("client|list", "client|unblock"), "an idle worker takes up to two seconds to stop"),
     ),
     "dispatcher": Needs(
         commands=_MOVING
+        | _BEATING
         | _commands("hget hgetall smembers xautoclaim xgroup|create xinfo|groups xlen xreadgroup")
         | _commands("zadd zcard zrange zrangebyscore zrem"),
-        registry=("queues",),
+        registry=("queues", "services"),
         tells=("settled",),
         hears=("due",),
     ),
     "reaper": Needs(
         commands=_MOVING
+        | _BEATING
         | _commands("exists hdel hgetall smembers xautoclaim xgroup|delconsumer xinfo|consumers xinfo|groups")
         | _commands("xpending xtrim zrange zrem zremrangebyscore"),
-        registry=("queues", "types", "starts", "workers"),
+        registry=("queues", "types", "starts", "workers", "services"),
         tells=("settled",),
     ),
 }

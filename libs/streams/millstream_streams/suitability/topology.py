@@ -63,6 +63,11 @@ class Topology(Struct, frozen=True):
         primaries = [server for server in self.servers if server.role == "primary"]
         return min((server.found.uptime_s or 0 if server.found else 0 for server in primaries), default=0)
 
+    @property
+    def can_be_used(self) -> bool:
+        """Whether a client can begin: that of a cluster cannot while a node is silent."""
+        return self.mode != "cluster" or not any(server.unseen for server in self.servers)
+
     def objections(self) -> list[str]:
         """Return the reasons for which jobs would not be safe here, each with the servers that it is about."""
         return self._told(Capabilities.objections)
@@ -73,6 +78,14 @@ class Topology(Struct, frozen=True):
             f"the {one.role} {one.address} could not be asked: {one.unseen}" for one in self.servers if one.unseen
         ]
         return [*self._told(Capabilities.advice), *unseen, *self._about_sentinels()]
+
+    def dangers(self) -> list[str]:
+        """Return what stops jobs now or soon, each with its servers. Nothing is known without a thorough look."""
+        return self._told(lambda found: found.vitals.objections() if found.vitals else [])
+
+    def warnings(self) -> list[str]:
+        """Return what may stop jobs one day, or lose them, each with its servers, after a thorough look."""
+        return self._told(lambda found: found.vitals.advice() if found.vitals else [])
 
     def _told(self, ask: Callable[[Capabilities], list[str]]) -> list[str]:
         by_text: dict[str, list[str]] = {}

@@ -11,6 +11,7 @@ from millstream_contracts import FieldError, limits
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import BAD_REQUEST
 from millstream_streams import Durability
+from millstream_submission import MAX_QUOTED_CHARS
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 9110
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
@@ -63,8 +64,7 @@ def parse_preferences(header: str) -> Preferences:
 def parse_wait(text: str, pointer: str) -> float:
     """Return a number of seconds to wait, cut to what is allowed. Raises: IngestError (400)."""
     if not _SECONDS.fullmatch(text):
-        detail = f"expected seconds from 0 to {limits.MAX_WAIT_S:g}"
-        raise IngestError(BAD_REQUEST, "`wait` is no number of seconds", [FieldError(pointer, detail)])
+        raise _refused(pointer, f"expected `wait` to be seconds from 0 to {limits.MAX_WAIT_S:g}", text)
     return min(float(text), limits.MAX_WAIT_S)
 
 
@@ -73,7 +73,12 @@ def _durability(text: str) -> Durability:
         return Durability(text)
     except ValueError:
         known = " or ".join(f"`{one}`" for one in Durability)
-        raise IngestError(BAD_REQUEST, "no such durability", [FieldError("Prefer:", f"expected {known}")]) from None
+        raise _refused("Prefer:", f"expected `durability` to be {known}", text) from None
+
+
+def _refused(pointer: str, expected: str, text: str) -> IngestError:
+    got = f"{expected}, got `{text[:MAX_QUOTED_CHARS]}`"
+    return IngestError(BAD_REQUEST, errors=[FieldError(pointer, got)])
 
 
 def _pairs(header: str) -> list[tuple[str, str]]:

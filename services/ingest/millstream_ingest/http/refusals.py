@@ -32,7 +32,7 @@ def refusal_of(error: Exception) -> IngestError:
         case StoreUnavailableError() | BacklogFullError():
             return _unavailable(error)
         case CursorError():
-            return IngestError(BAD_REQUEST, "the cursor is wrong", [FieldError("?cursor", str(error))])
+            return IngestError(BAD_REQUEST, errors=[FieldError("?cursor", str(error))])
         case HTTPException(status_code=status, detail=detail) if status < 500:
             kind = kind_of_status(status)
             # Of a path or method that is not there Litestar only says the status again.

@@ -43,16 +43,16 @@ class LeaseKeeper:
     - A handler is stopped on the loop: `call_soon_threadsafe` carries the order over.
     """
 
-    def __init__(self, config: WorkerSettings, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._config = config
+    def __init__(self, settings: WorkerSettings, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
         self._consumer = consumer
         self._loop = loop
         self._held: dict[tuple[JobId, str], Running] = {}
         self._hinted: set[JobId] = set()
         self._closing = threading.Event()
-        self._step_s = min(POLL_S, config.renew_every_s / 2)
-        self._loop_pulse = Pulse("event loop", config.stalled_loop_s)
-        self._own_pulse = Pulse("lease keeper", 3 * config.lease_s)
+        self._step_s = min(POLL_S, settings.renew_every_s / 2)
+        self._loop_pulse = Pulse("event loop", settings.stalled_loop_s)
+        self._own_pulse = Pulse("lease keeper", 3 * settings.lease_s)
         self._log = structlog.get_logger().bind(worker=consumer)
         self._death: BaseException | None = None
         self._dead = anyio.Event()
@@ -98,14 +98,14 @@ class LeaseKeeper:
             self._loop.call_soon_threadsafe(self._dead.set)
 
     async def _main(self) -> None:
-        config = self._config
+        settings = self._settings
         async with (
             open_broker(
-                config.redis,
-                namespace=config.namespace,
+                settings.redis,
+                namespace=settings.namespace,
                 patience_s=0.0,
                 max_connections=2,
-                answer_within_s=min(5.0, config.lease_s / 6),
+                answer_within_s=min(5.0, settings.lease_s / 6),
             ) as broker,
             anyio.create_task_group() as tasks,
         ):
@@ -134,7 +134,7 @@ class LeaseKeeper:
                     failures.succeeded()
                 except StoreError as error:
                     failures.failed(error)
-                    pause_s = min(backoff_s(failures.failures), self._config.renew_every_s)
+                    pause_s = min(backoff_s(failures.failures), self._settings.renew_every_s)
             # In short steps: hints arrive on this loop meanwhile, and the other thread may close the keeper.
             await self._rest(pause_s)
 
@@ -149,7 +149,7 @@ class LeaseKeeper:
         return [
             running
             for running in list(self._held.values())
-            if now - running.renewed_at >= self._config.renew_every_s or running.id in hinted
+            if now - running.renewed_at >= self._settings.renew_every_s or running.id in hinted
         ]
 
     async def _renew(self, broker: Broker, due: Iterable[Running]) -> None:
@@ -181,7 +181,7 @@ class LeaseKeeper:
                 self._interrupt(running, Interruption.CANCELLED)
 
     def _give_up_unsafe(self) -> None:
-        now, lease_s = time.monotonic(), self._config.lease_s
+        now, lease_s = time.monotonic(), self._settings.lease_s
         for running in list(self._held.values()):
             if running.renewed_at < now - SAFE_SHARE_OF_LEASE * lease_s:
                 # The handler has the rest of the lease for its clean-up: then another may start.
