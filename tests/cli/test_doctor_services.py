@@ -128,7 +128,7 @@ def test_doctor_waits_until_every_service_lives(own_redis: EmbeddedRedis, starte
 
 def test_doctor_waits_for_a_redis_that_is_away_no_longer_than_told() -> None:
     """Then it says why, as it does without waiting."""
-    refused(run("doctor", "--wait", "2", MILLSTREAM_REDIS_URL="redis://127.0.0.1:9/0"), "127.0.0.1:9")
+    refused(run("doctor", "--wait", "2", MILLSTREAM_REDIS_URL="redis://127.0.0.1:9/0"), "127.0.0.1:9", code=3)
 
 
 async def in_thread(*words: str, **environ: str) -> Result:

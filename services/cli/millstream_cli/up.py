@@ -27,12 +27,19 @@ DEFAULT_FOLDER = Path(".millstream")
 @click.argument("apps", nargs=-1)
 @click.option("--port", type=int, help="Port of the HTTP API; 8080 unless MILLSTREAM_PORT says otherwise.")
 @click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Worker processes.")
-@click.option("--data", type=click.Path(path_type=Path), default=DEFAULT_FOLDER, show_default=True)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    help="Folder of the embedded Redis.",
+)
 @one_line_errors(StoreError, WorkerError, MillstreamError, OSError)
 def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> None:
-    """Run the whole system here, with the handlers of APPS, until Ctrl-C.
+    """Run the whole system here until Ctrl-C.
 
-    Without APPS it has the built-in handlers and those of the demo, to try things with.
+    Its workers have the handlers of APPS, each `module:name`. Without APPS they have the built-in handlers and those
+    of the demo, to try things with.
 
     Redis is embedded, with its data in the folder, unless MILLSTREAM_REDIS_URL names another.
     """

@@ -38,10 +38,19 @@ READERS = 16
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), default=FOLDER, show_default=True, help="Emptied first.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=FOLDER,
+    show_default=True,
+    help="Folder for all that it leaves; emptied first.",
+)
 @one_line_errors(MillstreamError, OSError)
 def demo(data: Path) -> None:
-    """Run the whole system here, give it real work, kill a worker, and show what becomes of it."""
+    """Show the whole system at work, and check it.
+
+    It runs here, gets real work, loses a worker on the way, and every job has to end as it should.
+    """
     console = Console()
     _empty(data)
     (data / "mails").mkdir(parents=True)
