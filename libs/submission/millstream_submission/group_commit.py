@@ -1,7 +1,7 @@
-"""Group commit: stores the jobs of concurrent submitters together, one script call per queue at a time.
+"""Group commit: stores the jobs of concurrent submissions together, one script call per queue at a time.
 
-While a call for a queue is in flight the next jobs collect; an idle queue is written to at once. A submitter hears of
-its jobs once they are stored, and a call that fails is the failure of exactly what it carried.
+While a call for a queue is under way the next jobs collect; an idle queue is written to at once. A caller returns once
+its jobs are stored, and a call that fails fails exactly the jobs that it carried.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Ticket(Struct, eq=False):
 
 
 class Lane:
-    """What waits for one queue under one durability, and how many calls are in flight for it."""
+    """The waiting jobs of one queue under one durability, and the number of its calls under way."""
 
     def __init__(self, queue: Queue, durability: Durability | None) -> None:
         self.queue = queue
@@ -80,7 +80,7 @@ class Lane:
         return load
 
     def give_up(self) -> list[Ticket]:
-        """Remove all that wait."""
+        """Remove all waiting tickets."""
         waiting, self.jobs = list(self.tickets), 0
         self.tickets.clear()
         return waiting
@@ -94,7 +94,7 @@ class Lane:
 
     @property
     def answer_within_s(self) -> float:
-        """How long a request may take: a confirmation is waited for on purpose."""
+        """How long a request may take, with the time of its confirmation."""
         return ANSWER_WITHIN_S + (CONFIRM_WITHIN_S if self.durability else 0.0)
 
 
@@ -103,7 +103,7 @@ Observe = Callable[[str, float, int], None]
 
 
 class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
-    """Stores jobs for as long as it is open."""
+    """Stores jobs while it is open."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         is_away: Callable[[], bool] = lambda: False,
         observe: Observe = lambda *_: None,
     ) -> None:
-        """`is_away` says that Redis is known to take nothing: each call would only make another connection."""
+        """Take `is_away`, which says that Redis is known to be away, so that calls would only make connections."""
         self._store = store
         self._queues = queues
         self._max_backlog_jobs = max_backlog_jobs
@@ -145,11 +145,10 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         since: float | None = None,
         durability: Durability | None = None,
     ) -> "asyncio.Future[list[Enqueued]]":
-        """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; to be awaited for their answers, in order.
+        """Store jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`; await the result for their codes, in order.
 
-        `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller
-        that is cancelled leaves its jobs to be stored. Raises: BacklogFullError, NotDurableError,
-        StoreFullError, StoreUnavailableError.
+        `since` is when the request began, on the monotonic clock, by default now. A caller that is cancelled leaves its
+        jobs to be stored. Raises: BacklogFullError, NotDurableError, StoreFullError, StoreUnavailableError.
         """
         if self._is_away():
             raise StoreUnavailableError("Redis refused a write a moment ago")
@@ -181,7 +180,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
             del self._lanes[place]
 
     async def _deliver(self, lane: Lane, load: list[Ticket]) -> None:
-        """Store a load and answer its tickets."""
+        """Store some jobs and resolve their tickets."""
         begun = time.monotonic()
         jobs = [job for ticket in load for job in ticket.jobs]
         deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)

@@ -37,7 +37,7 @@ ABANDONED_S = 60.0
 
 
 class Projection(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     stored: int = 0
 

@@ -12,7 +12,7 @@ from millstream_streams import JobStore, for_each_queue
 
 
 class Promotion(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     released: int = 0
     expired: int = 0
@@ -31,7 +31,7 @@ class Promoter:
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Promotion:
-        """Release what is due. Returns: when to come back."""
+        """Release due jobs. Returns: when to come back."""
         released = expired = 0
 
         async def release(queue: Queue) -> None:

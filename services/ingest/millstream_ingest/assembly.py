@@ -1,4 +1,4 @@
-"""Makes what the routes work with, once, and what runs behind them."""
+"""Builds the services that the routes use, and the tasks that run behind them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,7 +31,7 @@ stands."""
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What the routes of one ingest process work with."""
+    """The services that the routes of one ingest process use."""
 
     settings: IngestSettings
     broker: Broker
@@ -56,7 +56,7 @@ class Services(Struct, frozen=True, kw_only=True):
 async def open_services(
     settings: IngestSettings, *, tracer: JobTracer, registry: MetricRegistry | None = None
 ) -> AsyncIterator[Services]:
-    """Open the services, and what runs behind them. Redis may be away; then every request is refused.
+    """Open the services, and the tasks behind them. Redis may be away; then every request is refused.
 
     Raises: RedisTlsError, UnsuitableRedisError.
     """

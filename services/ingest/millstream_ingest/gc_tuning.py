@@ -1,4 +1,4 @@
-"""Paces Python's collector of reference cycles: what start-up has left behind is never looked at again."""
+"""Tunes Python's garbage collector, so that it never walks over the objects of the start-up."""
 
 import gc
 
@@ -8,10 +8,10 @@ YOUNG_OBJECTS = 5_000
 
 
 def tune_gc() -> None:
-    """Take all objects that there are out of the collector's sight, and have it look less often at new ones.
+    """Freeze all present objects, and let the collector run less often for new ones.
 
-    To be called once, when a process has started. Otherwise the collector walks over the modules, routes and documents
-    every few thousand requests: 65 ms, in which nothing is answered.
+    Call it once, when a process has started. Otherwise the collector walks over the modules, routes and documents every
+    few thousand requests: 65 ms, in which nothing is answered.
     """
     gc.collect()
     gc.freeze()

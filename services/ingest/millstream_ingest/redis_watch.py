@@ -1,4 +1,4 @@
-"""Asks Redis once a second whether it is there, so that probes can be answered without asking."""
+"""Checks Redis once a second, so that probes can be answered without a request to it."""
 
 import asyncio
 from typing import NoReturn
@@ -27,7 +27,7 @@ LOOP_WITHIN_S = 10.0
 
 
 class RedisWatch:
-    """Knows whether this process can accept submissions."""
+    """Records whether this process can accept submissions."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -47,9 +47,9 @@ class RedisWatch:
             await anyio.sleep(ASK_EVERY_S if self._redis.ok else ASK_AWAY_EVERY_S)
 
     async def look(self, within_s: float = ANSWER_WITHIN_S) -> None:
-        """Ask once.
+        """Check Redis once.
 
-        Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs, or is none.
+        Raises: UnsuitableRedisError, when Redis responds for the first time and loses jobs, or is none.
         """
         try:
             async with Deadline(asyncio.get_running_loop(), within_s):
@@ -77,11 +77,11 @@ class RedisWatch:
             self._is_suitable = True
 
     def leave(self) -> None:
-        """Be unready from now on: the service was told to stop."""
+        """Be unready from now on, because the service was told to stop."""
         self._is_leaving = True
 
     def live(self) -> Health:
-        """Return whether the event loop turns. No I/O; any thread may call it."""
+        """Return whether the event loop runs. No I/O; any thread may call it."""
         return Health.of([self._loop.check()])
 
     def ready(self) -> Health:
@@ -91,5 +91,5 @@ class RedisWatch:
 
 
 def _detail(error: StoreUnavailableError) -> str:
-    """Return what a probe may tell everyone: which right is missing is for people to mend, all else is for the log."""
+    """Return what a probe may tell everyone: a missing right, which an operator can grant; all else is for the log."""
     return str(error) if isinstance(error, MissingRightError) else _DETAILS[error.reason]

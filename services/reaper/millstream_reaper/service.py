@@ -43,7 +43,7 @@ def duties_of(
     was_away: bool = False,
     events_kept_unread: int = EVENTS_KEPT_UNREAD,
 ) -> list[Duty]:
-    """Return what a reaper does. `was_away` says that workers may not have been able to renew until just now."""
+    """Return the duties of a reaper. `was_away` says that workers could perhaps not renew until just now."""
     store, registry = broker.store, broker.registry
     return [
         Recoverer(

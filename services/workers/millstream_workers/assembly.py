@@ -34,7 +34,7 @@ Handlers = Mapping[JobType, Handler[..., Any]]
 
 
 class WorkerParts(Struct, frozen=True, kw_only=True):
-    """What a worker is made of."""
+    """The parts of a worker."""
 
     name: str
     """Under which Redis knows this worker."""
@@ -62,7 +62,7 @@ def queues_of(tenant: Tenant, handlers: Handlers) -> list[Queue]:
 
 
 class Assembly(Struct, frozen=True, kw_only=True):
-    """What the parts of a worker are built from."""
+    """The values from which the parts of a worker are built."""
 
     settings: WorkerSettings
     handlers: Handlers
@@ -74,7 +74,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
     release: str
 
     def build(self) -> WorkerParts:
-        """Return the parts, of which none works yet. To be called on the event loop, before any job runs."""
+        """Return the parts, none of which is started. Call it on the event loop, before any job runs."""
         settings, store, name = self.settings, self.broker.store, consumer_name()
         clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
         metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))

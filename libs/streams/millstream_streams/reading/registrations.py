@@ -1,4 +1,4 @@
-"""Reads what workers have registered, also what a newer release wrote: one type must not hide the others."""
+"""Reads the registrations of workers, also of a newer release: one type must not hide the others."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ _HELD = re.compile(rb"(\d+) \S* (.*)", re.DOTALL)
 
 
 class Start(Struct, frozen=True):
-    """One life of a worker, as the registry knows it."""
+    """One life of a worker, as the registry records it."""
 
     worker: str
     release: str
@@ -44,12 +44,12 @@ Registrations = Mapping[JobType, list[Registered]]
 
 
 def digest_of(registration: TypeRegistration) -> str:
-    """Return what names a registration of this release."""
+    """Return the digest of a registration of this release."""
     return digest(_encode(registration))
 
 
 def digest(stored: bytes) -> str:
-    """Return what names a registration, or all of a release, as it is stored."""
+    """Return the digest of a stored registration, or of all those of a release."""
     return hashlib.blake2b(stored, digest_size=8).hexdigest()
 
 
@@ -85,7 +85,7 @@ def _read_release(tenant: Tenant, blob: bytes, at_ms: int) -> list[Registered]:
 
 
 def _read_held(value: bytes) -> Registered | None:
-    """Return the registration of a type's own field; one that stands there without a start counts as the oldest."""
+    """Return the registration of a type's own field; one without a start counts as the oldest."""
     match = _HELD.fullmatch(value)
     return _read(match[2], int(match[1])) if match else _read(value, 0)
 
@@ -96,9 +96,9 @@ def _read(blob: bytes, at_ms: int) -> Registered | None:
 
 
 def salvage(model: type[S], blob: bytes) -> S | None:
-    """Return a value that a newer release may have written, with the default for what this one cannot read in it.
+    """Return a value that a newer release may have written, with defaults for the fields that this one cannot read.
 
-    None for what is no such value at all.
+    Return None for a value of another kind.
     """
     try:
         return msgspec.msgpack.decode(blob, type=model)

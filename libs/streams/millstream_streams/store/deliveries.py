@@ -1,4 +1,4 @@
-"""What goes into and comes out of the transitions: plain values, no Redis."""
+"""The arguments and results of the transitions: plain values, without Redis."""
 
 from enum import IntEnum, StrEnum
 
@@ -29,7 +29,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
 
 
 class Idempotency(Struct, frozen=True):
-    """What makes two requests the same."""
+    """The identity of a request: two requests with it are one."""
 
     key: bytes
     """Digest of the client's key."""
@@ -38,7 +38,7 @@ class Idempotency(Struct, frozen=True):
 
 
 class Durability(StrEnum):
-    """What has to be confirmed before a submission counts as stored; without one, that the primary has it in memory."""
+    """The confirmation that a submission asks for; without one, it is stored in the memory of the primary."""
 
     REPLICATED = "replicated"
     """A replica has it too (WAIT)."""
@@ -47,7 +47,7 @@ class Durability(StrEnum):
 
 
 class EnqueueCode(IntEnum):
-    """What became of a new job. The numbers are those of enqueue.lua."""
+    """The result for a new job. The numbers are those of enqueue.lua."""
 
     STORED = 1
     STORED_BEFORE = 0
@@ -56,7 +56,7 @@ class EnqueueCode(IntEnum):
 
 
 class Enqueued(Struct, frozen=True):
-    """The answer to a new job."""
+    """The response for a new job."""
 
     code: EnqueueCode
     id: JobId
@@ -89,12 +89,12 @@ class Delivery(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[JobId, str]:
-        """What tells this delivery from another of the same job, also within one worker."""
+        """The key that distinguishes this delivery from another of the same job, also within one worker."""
         return self.id, self.token
 
 
 class Claim(Struct, frozen=True):
-    """What one call took."""
+    """The result of one claim."""
 
     deliveries: list[Delivery]
     ask_again_ms: int = 0
@@ -111,7 +111,7 @@ class ReadEntry(Struct, frozen=True):
 
 
 class Lease(Struct, frozen=True):
-    """What renews one delivery."""
+    """The arguments that renew one delivery."""
 
     id: JobId
     priority_index: int
@@ -122,7 +122,7 @@ class Lease(Struct, frozen=True):
 
 
 class LeaseCode(IntEnum):
-    """What became of a lease. The numbers are those of renew.lua."""
+    """The result for a lease. The numbers are those of renew.lua."""
 
     RENEWED = 1
     CANCEL_REQUESTED = 2
@@ -141,7 +141,7 @@ class Commit(Struct, frozen=True):
 
 
 class CommitCode(IntEnum):
-    """What became of an outcome. The numbers are those of commit.lua and hand_back.lua."""
+    """The result for an outcome. The numbers are those of commit.lua and hand_back.lua."""
 
     COMMITTED = 1
     COMMITTED_BEFORE = 2
@@ -150,7 +150,7 @@ class CommitCode(IntEnum):
 
 
 class ActionCode(IntEnum):
-    """What became of an action on a job. The numbers are those of cancel, redrive, discard and watch.lua."""
+    """The result for an action on a job. The numbers are those of cancel, redrive, discard and watch.lua."""
 
     DONE = 1
     REQUESTED = 2
@@ -160,7 +160,7 @@ class ActionCode(IntEnum):
 
 
 class Release(Struct, frozen=True):
-    """What one pass over the due jobs did."""
+    """The result of one pass over the due jobs."""
 
     released: int
     expired: int
@@ -169,7 +169,7 @@ class Release(Struct, frozen=True):
 
 
 class Expiry(Struct, frozen=True):
-    """What one pass over the unstarted jobs did."""
+    """The result of one pass over the unstarted jobs."""
 
     expired: int
     next_in_ms: int | None
@@ -177,7 +177,7 @@ class Expiry(Struct, frozen=True):
 
 
 class RecoveredJob(Struct, frozen=True):
-    """A delivery taken back from a worker that let its lease run out."""
+    """A delivery that was recovered because its lease ran out."""
 
     id: JobId
     spec: JobSpec
@@ -188,7 +188,7 @@ class RecoveredJob(Struct, frozen=True):
 
 
 class Recovery(Struct, frozen=True):
-    """What one pass over the expired leases did."""
+    """The result of one pass over the expired leases."""
 
     cursors: tuple[str, str, str]
     requeued: list[RecoveredJob]
@@ -200,12 +200,12 @@ class Recovery(Struct, frozen=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every pending entry has been looked at."""
+        """Whether the pass has reached every pending entry."""
         return not any(self.cursors)
 
 
 class Depths(Struct, frozen=True):
-    """How much a queue holds."""
+    """The counts of a queue."""
 
     queued: tuple[int, int, int]
     """In the order of `keys.PRIORITIES`."""

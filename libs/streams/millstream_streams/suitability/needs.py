@@ -1,6 +1,6 @@
-"""What each service needs to be allowed on Redis: its commands, keys and channels.
+"""The rights that each service needs on Redis: its commands, keys and channels.
 
-deploy/redis/users.acl grants it, to one user per service. A test holds the two and the code together.
+deploy/redis/users.acl grants them, to one user per service. A test compares the two with the code.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ ON_A_CLUSTER = frozenset({"asking", "cluster|nodes", "cluster|slots", "command"}
 
 
 class Needs(Struct, frozen=True, kw_only=True):
-    """What a service does on Redis. Commands are named as an ACL names them: `xgroup|create`."""
+    """The rights that a service uses. Commands are named as an ACL names them: `xgroup|create`."""
 
     commands: frozenset[str]
     """On keys, by scripts or without."""

@@ -1,4 +1,4 @@
-"""The headers of a request, read once for everything that looks at them."""
+"""The headers of a request, read once for all of its parts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,6 +21,6 @@ def read_headers(raw: RawHeaders) -> Headers:
 
 
 def header_text(headers: Headers, name: bytes) -> str:
-    """Return a header as text; empty without it."""
+    """Return a header as text, or an empty text without it."""
     value = headers.get(name)
     return "" if value is None else value.decode("latin-1")

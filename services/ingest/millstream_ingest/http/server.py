@@ -1,6 +1,6 @@
 """The HTTP server under the application: granian, on the event loop of the service.
 
-It is held by a few lines here so that nothing else knows which server it is.
+No other module knows which server it is.
 """
 
 import socket
@@ -71,7 +71,7 @@ class HttpServer:
             await self._ended.wait()
 
     def stop(self) -> None:
-        """Take no more requests."""
+        """Accept no more requests."""
         # Connections that came to the reserved socket would wait there for ever.
         self._reserved.close()
         self._server.stop()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The result of an attempt: what the handler did, or why it was stopped. The input of the decision."""
+"""The result of an attempt: what the handler returned or raised, or why it was stopped. `decide` reads it."""
 
 from enum import Enum
 from typing import Any
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Interruption(Enum):
-    """Why a handler was stopped."""
+    """The reason why a handler was stopped."""
 
     CANCELLED = "cancelled"
     """A client cancelled the job."""
@@ -34,13 +34,13 @@ class Raised(Struct, frozen=True):
 
 
 class TimedOut(Struct, frozen=True):
-    """The handler was stopped after its time."""
+    """The handler was stopped by its timeout."""
 
     timeout_s: float
 
 
 class Interrupted(Struct, frozen=True):
-    """The handler was stopped for a reason other than its time."""
+    """The handler was stopped for a reason other than its timeout."""
 
     why: Interruption
 

@@ -1,8 +1,8 @@
-"""How a handler is stopped: one cancellation, then its time for clean-up, then cancelled for good.
+"""Stops a handler: by one cancellation, then its time for clean-up, then a cancellation for good.
 
 A cancelled scope of anyio cancels each later await too, so that nothing that a `finally` awaits would end. Here an
 inner scope shields the handler from the cancelled outer one, except for the moment in which the one cancellation is
-delivered. Shields of the handler's own hold: the handler is cancelled when it leaves them.
+delivered. Shields of the handler itself hold: it is cancelled when it leaves them.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class StopScope:
         self._cancel_once()
 
     def end(self) -> None:
-        """Note that the handler has ended: its task is not cancelled any more."""
+        """End the handler's part: its task is not cancelled any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

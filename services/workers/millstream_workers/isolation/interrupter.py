@@ -1,7 +1,7 @@
-"""Stops the attempt that runs in a handler process, once, when the worker says so.
+"""Stops the attempt that runs in a handler process, once, at the order of the worker.
 
-A coroutine is cancelled by its loop. A plain function runs in the main thread, outside of any loop; a signal makes
-CancelledError rise there, as Celery's soft time limit does with its own exception, so that its `finally` blocks run.
+A coroutine is cancelled by its loop. A plain function runs in the main thread, outside of any loop; a signal raises
+CancelledError there, as Celery's soft time limit does with its own exception, so that its `finally` blocks run.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _DELICATE_MODULES = (
 
 
 class RunningAttempt:
-    """The attempt that runs, as far as it is to be stopped."""
+    """The running attempt, and how to stop it."""
 
     def __init__(self, number: int, context: Context) -> None:
         self.number = number
@@ -43,7 +43,7 @@ class RunningAttempt:
         """Whether a plain function has been interrupted."""
 
     def check(self) -> None:
-        """Raise CancelledError when it was stopped before it has begun."""
+        """Raise CancelledError if it was stopped before it has begun."""
         if self.is_stopping:
             raise asyncio.CancelledError("stopped before it had begun")
 
@@ -52,7 +52,7 @@ class Interrupter:
     """Stops attempts by the number of their order, so that none is taken for the next."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """To be made in the main thread."""
+        """Create it in the main thread."""
         self._loop = loop
         self._current: RunningAttempt | None = None
         self._stopped = 0
@@ -61,17 +61,17 @@ class Interrupter:
         signal.signal(SIGNAL, self._interrupt)
 
     def begin(self, attempt: RunningAttempt) -> None:
-        """Stop this attempt when the worker says so, until :meth:`end`."""
+        """Let orders stop this attempt, until :meth:`end`."""
         self._current = attempt
         if attempt.number == self._stopped:
             self._mark(attempt)
 
     def end(self) -> None:
-        """Leave the attempt alone from now on."""
+        """Let orders no longer stop the attempt."""
         self._current = None
 
     def stop(self, number: int) -> None:
-        """Stop the attempt of this number. To be called in another thread than the main one."""
+        """Stop the attempt of this number. Call it in a thread other than the main one."""
         self._stopped = number
         attempt = self._current
         if attempt is not None and attempt.number == number and not attempt.is_stopping:
@@ -87,7 +87,7 @@ class Interrupter:
             attempt.task.cancel()
 
     def _ring(self, attempt: RunningAttempt) -> None:
-        """Send the signal until it has been heard: it may find the main thread beside the handler."""
+        """Send the signal until it takes effect, because it may find the main thread outside of the handler."""
         while attempt is self._current and not attempt.is_stopped:
             if attempt.is_plain:
                 signal.pthread_kill(self._main_thread, SIGNAL)

@@ -1,4 +1,4 @@
-"""One handler process, as its worker sees it."""
+"""One handler process, from the side of its worker."""
 
 import asyncio
 import os
@@ -90,7 +90,7 @@ class PooledProcess:
         return self._has_ended.is_set()
 
     async def begin(self, order: Order) -> None:
-        """Give it a job; return when its handler is about to be called. Raises: NotBegunError, RemoteError."""
+        """Send it a job; return when its handler is about to be called. Raises: NotBegunError, RemoteError."""
         self._number = order.number
         self._send(order)
         try:
@@ -110,11 +110,11 @@ class PooledProcess:
                     return report
 
     def stop(self) -> None:
-        """Have it stop its job, which then ends in its own way."""
+        """Order it to stop its job, which then ends in its own way."""
         self._send(StopOrder(self._number))
 
     def dismiss(self) -> None:
-        """Have the process close what its apps opened, and end; its guard sees to it that it does."""
+        """Order the process to close the lifespans of its apps, and to end, which its guard enforces."""
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
         self._tell(LEAVE)
@@ -177,7 +177,7 @@ class PooledProcess:
                 raise _garbled()
 
     async def _receive(self) -> Report:
-        """Return the next report about the order in hand. Raises: ProcessDiedError."""
+        """Return the next report about the current order. Raises: ProcessDiedError."""
         while True:
             try:
                 body = self._frames.take()
@@ -262,5 +262,5 @@ def _signal_name(number: int) -> str:
 
 
 def _garbled() -> ProcessDiedError:
-    """Return the error for bytes that are no report. What follows them means nothing: the process is killed."""
+    """Return the error for bytes that are no report. Since what follows has no meaning, the process is killed."""
     return ProcessDiedError("the handler's process sent what is no report")

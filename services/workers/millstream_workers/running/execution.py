@@ -1,4 +1,4 @@
-"""One execution of a delivery: what the executor's steps read, and what each of them adds."""
+"""One execution of a delivery: the values that the steps of the executor read and add."""
 
 from collections.abc import Mapping
 from typing import Any
