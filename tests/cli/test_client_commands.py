@@ -1,4 +1,4 @@
-"""Errors of the commands of the HTTP API: wrong use, refusals, an API that does not answer.
+"""The commands of the HTTP API report wrong use, refusals, and an API that does not respond.
 
 tests/system has the commands at work.
 """
@@ -30,38 +30,38 @@ COMMANDS = [
 
 
 def name_of(words: object) -> str:
-    """Return what pytest calls a case."""
+    """Return the name of a case for pytest."""
     return " ".join(words) if isinstance(words, tuple) else repr(words)
 
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch):
-    """Give up at once where nothing answers."""
+    """Let commands give up at once when nothing responds."""
     monkeypatch.setattr("millstream_cli.client_commands.RETRY_FOR_S", 0.0)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=name_of)
 def test_command_says_in_one_line_that_nobody_answers(words):
-    """With the address, and soon: a person waits."""
+    """A command without an API fails soon, with one line that has the address."""
     refused(run(*words, "--url", NO_API), NO_API, "Connection refused", code=1)
 
 
 def test_address_comes_from_the_option_or_the_environment():
-    """The option wins."""
+    """The address comes from the option, or else from the environment."""
     refused(run("queues", MILLSTREAM_URL=NO_API), f"{NO_API}/v1/queues")
     refused(run("queues", "--url", f"{NO_API}/x", MILLSTREAM_URL="http://127.0.0.1:10"), f"{NO_API}/x/v1/queues")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://a", "http://", "http://[::1", "http://a:x", "-"])
 def test_address_that_is_none_is_refused(url):
-    """It is refused before anything is sent, and is not shown: a password may be in it."""
+    """A wrong address is refused before anything is sent, and is not shown, because it may hold a password."""
     refused(run("queues", "--url", url), "address")
     refused(run("queues", MILLSTREAM_URL=url), "address")
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=name_of)
 def test_misspelt_variable_stops_every_command(words):
-    """A setting that is silently not used would be worse."""
+    """A misspelt variable stops every command."""
     refused(run(*words, MILLSTREAM_URI=NO_API), "MILLSTREAM_URI is no setting; did you mean `MILLSTREAM_URL`", code=2)
 
 
@@ -96,12 +96,12 @@ def test_misspelt_variable_stops_every_command(words):
     ids=name_of,
 )
 def test_wrong_words_are_refused_before_anything_is_sent(words, says):
-    """One line that says what is wrong, and an exit code that is not 0."""
+    """Wrong arguments are refused in one line, with an exit code other than 0, before anything is sent."""
     refused(run(*words, MILLSTREAM_URL=NO_API), says)
 
 
 def test_payload_that_is_no_text_is_refused(tmp_path):
-    """From a file and from standard input."""
+    """A payload that is no text is refused, from a file and from standard input."""
     file = tmp_path / "payload"
     file.write_bytes(b'"\xff"')
     refused(run("submit", "a.b", "--file", str(file), "--url", NO_API))
@@ -109,7 +109,7 @@ def test_payload_that_is_no_text_is_refused(tmp_path):
 
 
 def test_options_before_a_subcommand_are_not_silently_dropped():
-    """`dead --type a redrive` looks as if it were about that type only."""
+    """Options before a subcommand, as in `dead --type a redrive`, are refused."""
     refused(run("dead", "--url", NO_API, "redrive", JOB_ID, MILLSTREAM_URL="http://127.0.0.1:10"), code=2)
     refused(run("dead", "--type", "a.b", "redrive", JOB_ID, "--url", NO_API), code=2)
 
@@ -127,13 +127,13 @@ def url(redis_url, tmp_path_factory) -> Iterator[str]:
 
 
 async def clean_up(redis_url: str, namespace: str) -> None:
-    """Leave nothing in a Redis that others use as well."""
+    """Delete the namespace from the shared Redis."""
     async with open_broker(redis_url, namespace=namespace) as broker:
         await delete_namespace(broker.client, namespace)
 
 
 def answers(address: str) -> bool:
-    """Whether a service is ready."""
+    """Return whether a service is ready."""
     try:
         return httpx2.get(address, trust_env=False, timeout=10).status_code == 200
     except httpx2.HTTPError:
@@ -163,12 +163,12 @@ def answers(address: str) -> bool:
     ids=name_of,
 )
 def test_refusal_of_the_api_is_told_in_one_line(url, words, says):
-    """With the field that is wrong."""
+    """A refusal of the API is one line with the wrong field."""
     assert says in refused(run(*words, "--url", url), code=1).lower()
 
 
 def test_action_on_a_job_that_is_not_dead_is_reported_and_fails(url):
-    """The report is printed, the exit code tells a script."""
+    """An action on a job that is not dead prints its report and fails."""
     job = json.loads(run("submit", "a.b", "--json", "--url", url).stdout)
     for action in ("redrive", "discard"):
         result = run("dead", action, job["id"], JOB_ID, "--url", url)
@@ -182,7 +182,7 @@ def test_action_on_a_job_that_is_not_dead_is_reported_and_fails(url):
 
 
 def test_job_that_does_not_end_in_time_fails_the_command_and_is_not_lost(url):
-    """A job that was submitted without --wait can still be found."""
+    """`submit --wait` fails when the job does not end in time, and prints the id of the job."""
     result = run("submit", "a.b", "--wait", "0.1", "--url", url)
     assert result.exit_code == 1
     assert "it goes on" in result.stderr
@@ -192,7 +192,7 @@ def test_job_that_does_not_end_in_time_fails_the_command_and_is_not_lost(url):
 
 
 def test_job_that_is_not_dead_cannot_be_retried(url):
-    """What the job's state forbids is refused, and leaves it as it is."""
+    """`retry` of a job that is not dead is refused, and changes nothing."""
     job = json.loads(run("submit", "a.b", "--json", "--url", url).stdout)
     refused(run("job", job["id"], "--retry", "--url", url), code=1)
     assert json.loads(run("job", job["id"], "--cancel", "--json", "--url", url).stdout)["state"] == "cancelled"

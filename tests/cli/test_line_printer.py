@@ -1,4 +1,4 @@
-"""What several processes say, in one stream."""
+"""The output of several processes goes to one stream."""
 
 import io
 
@@ -6,7 +6,7 @@ from millstream_cli.line_printer import LinePrinter
 
 
 def test_printer_heads_each_line_with_a_name_of_one_width() -> None:
-    """Lines of different speakers stand under one another."""
+    """Each line begins with the name of its process, padded to one width."""
     stream = io.StringIO()
     printer = LinePrinter(stream, ["ingest", "worker-1"])
     printer("ingest", "ready")
@@ -15,7 +15,7 @@ def test_printer_heads_each_line_with_a_name_of_one_width() -> None:
 
 
 def test_printer_colours_names_on_a_terminal_only() -> None:
-    """A file gets no escape sequences."""
+    """Names are coloured on a terminal only."""
     stream = io.StringIO()
     stream.isatty = lambda: True  # type: ignore[method-assign]
     LinePrinter(stream, ["a"])("a", "x")
@@ -23,7 +23,7 @@ def test_printer_colours_names_on_a_terminal_only() -> None:
 
 
 def test_printer_takes_a_speaker_it_was_not_told_of() -> None:
-    """A name without a colour is still printed."""
+    """A line of an unknown process is printed with its name and without a colour."""
     stream = io.StringIO()
     LinePrinter(stream, ["a"], colour=True)("a stranger", "x")
     assert "a stranger |" in stream.getvalue()

@@ -1,4 +1,4 @@
-"""The program as a whole: which commands it has, and what each of them imports."""
+"""The program lists its commands, and imports only what a command needs."""
 
 import subprocess
 import sys
@@ -18,27 +18,27 @@ FOREIGN = {
 
 
 def test_every_command_is_listed_with_what_it_does() -> None:
-    """A command is imported when it is asked for, and the help asks for each."""
+    """The help lists every command with its description."""
     said = run("--help").stdout
     assert [name for name, command in Commands().items() if command.get_short_help_str(20).split()[0] not in said] == []
     assert [name for name in Commands() if f"  {name} " not in said] == []
 
 
 def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:
-    """The names are known without an import."""
+    """An unknown command is refused with the one that was probably meant."""
     assert "Did you mean 'worker'?" in run("workr").stderr
 
 
 @pytest.mark.parametrize("service", FOREIGN)
 def test_a_service_does_not_import_the_others(service: str) -> None:
-    """A process starts in half the time, and takes less memory."""
+    """A service imports no other service."""
     code = f"import sys; from millstream_cli.main import Commands; Commands()[{service!r}]; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert FOREIGN[service] & set(told.stdout.split()) == set()
 
 
 def test_a_command_of_which_a_package_is_missing_says_so_in_one_line_and_hides_no_other(monkeypatch) -> None:
-    """The image for services has no `demo`: the help lists all commands nevertheless."""
+    """In the image for services `demo` names what it lacks, and the help lists all commands."""
     monkeypatch.setitem(sys.modules, "aiosmtpd", None)
     monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
     for module in [name for name in sys.modules if name.startswith("millstream_cli.demo")]:

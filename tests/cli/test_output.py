@@ -1,4 +1,4 @@
-"""How commands print: nothing that users wrote is read as anything but text."""
+"""Commands print what users wrote as plain text."""
 
 import json
 from datetime import UTC, datetime
@@ -16,26 +16,26 @@ JOB = Job(id=JobId("a.b_1"), type=JobType("a.b"), state=JobState.SUCCEEDED, crea
 
 @pytest.mark.parametrize("text", ["no [/b] here", "list[int]", "[a-z]+", "[red]x", "[link=a]b[/link]", ":smile:"])
 def test_table_prints_brackets_as_they_are(capsys, text):
-    """An error message may look like markup."""
+    """A table prints brackets as they are, and not as markup."""
     print_table("letters", ("id", "error"), [("a", text)], "none")
     assert text in capsys.readouterr().out
 
 
 def test_table_of_nothing_says_what_that_means(capsys):
-    """No empty frame."""
+    """An empty table is printed as a sentence."""
     print_table("letters", ("id", "error"), [], "no letters")
     assert capsys.readouterr().out == "no letters\n"
 
 
 def test_table_puts_numbers_to_the_right_and_groups_their_digits(capsys):
-    """So that they can be compared."""
+    """Numbers in a table are aligned right, with their digits grouped."""
     print_table("counts", ("type", "jobs"), [("a", 5), ("b", 12_345)], "none")
     lines = capsys.readouterr().out.splitlines()
     assert [line.rstrip() for line in lines if line.startswith((" a", " b"))] == [" a           5", " b      12,345"]
 
 
 def test_fields_leave_out_what_is_empty(capsys):
-    """A job has many fields, of which few say anything."""
+    """Empty fields are left out."""
     print_fields(JOB)
     printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert printed == {
@@ -47,7 +47,7 @@ def test_fields_leave_out_what_is_empty(capsys):
 
 
 def test_json_is_one_line(capsys):
-    """For programs that read line by line."""
+    """JSON is printed as one line."""
     print_json(JOB)
     out = capsys.readouterr().out
     assert out.count("\n") == 1
@@ -55,7 +55,7 @@ def test_json_is_one_line(capsys):
 
 
 def test_errors_become_lines_and_the_exit_code_that_they_name():
-    """One line for each thing that is wrong, on standard error."""
+    """Each known error becomes one line on standard error, and its exit code that of the command."""
 
     @click.command()
     @one_line_errors(SettingsError, OSError)
@@ -67,7 +67,7 @@ def test_errors_become_lines_and_the_exit_code_that_they_name():
 
 
 def test_errors_that_nobody_foresaw_keep_their_traceback():
-    """They are bugs, and a line would hide where."""
+    """An unknown error keeps its traceback."""
 
     @click.command()
     @one_line_errors(OSError)
