@@ -44,7 +44,7 @@ from millstream_streams.suitability.topology import Topology, survey
 
 CLOCK_WITHIN_S = 1.0
 MAX_CONFIRMING = 64
-"""Calls that wait for a confirmation at once: each has a connection to itself, for as long as it waits."""
+"""The number of calls that may wait for a confirmation at once, each with a connection of its own."""
 
 
 class Broker(Struct, frozen=True):
@@ -58,7 +58,7 @@ class Broker(Struct, frozen=True):
     registry: Registry
     clock: RedisClock
     client: Client
-    """For this package's own tests and `doctor`; services go through the parts above."""
+    """The client, for this package's own tests and `doctor`; services use the parts above."""
 
     def reader(self) -> ReadyReader:
         """Return a new blocking reader, which the caller closes."""

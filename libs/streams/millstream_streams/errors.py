@@ -33,7 +33,7 @@ class StoreUnavailableError(StoreError):
     """Redis does not respond now; the same call may succeed later."""
 
     others_may_answer = False
-    """Whether it is one node of a cluster, so that calls for other queues may succeed now."""
+    """Whether only one node of a cluster is away, so that calls for other queues may succeed now."""
 
     def __init__(self, message: str, reason: Reason = "away") -> None:
         """Take the reason, one of these words.
@@ -87,7 +87,7 @@ class RedisTlsError(StoreError):
 
     def __init__(self, field: str, why: str) -> None:
         self.field = field
-        """Of `TlsFiles`."""
+        """The field of `TlsFiles`."""
         self.why = why
         super().__init__(f"the {field.removesuffix('_file')} file for Redis {why}")
 

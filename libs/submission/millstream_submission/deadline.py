@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 READ_WITHIN_S = 0.01
-"""How much longer to wait once the time is over: the loop reads what has come before it looks at the clock again."""
+"""How much longer to wait once the time is over, in which the loop reads what has arrived."""
 
 
 class Deadline:

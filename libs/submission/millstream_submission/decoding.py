@@ -23,9 +23,9 @@ class Decoded(Struct, frozen=True):
 
     submission: Submission
     payload: bytes
-    """One MessagePack value: what is stored."""
+    """The payload as one MessagePack value, which is stored."""
     value: Any
-    """What the payload says; it is decoded once."""
+    """The decoded value of the payload."""
 
 
 class Codec(Struct, frozen=True):
@@ -33,7 +33,7 @@ class Codec(Struct, frozen=True):
 
     submission: Callable[[bytes | Raw], Submission]
     payload: Callable[[Raw, str], tuple[Any, bytes]]
-    """Takes a payload and the pointer to it. Raises: SubmissionError."""
+    """Decodes a payload, given with its pointer. Raises: SubmissionError."""
     mend: Mend
 
 

@@ -31,15 +31,17 @@ from millstream_submission.errors import BacklogFullError
 from millstream_submission.known_queues import KnownQueues
 
 ANSWER_WITHIN_S = 0.9
-"""A request that takes longer is given up, and so is any command: a Redis that accepts connections may say nothing."""
+"""The time after which a request and its command are given up, because Redis may accept connections and stay silent."""
 
 CALL_S = 0.4
-"""What a call is given at least, however long its oldest request has waited: one that is cut short too soon would
-only make the next ones later still."""
+"""The least time of a call, however long its oldest request has waited: a call that is cut short too soon would only
+make the next ones later still.
+"""
 
 MAX_CALLS = 3
-"""Calls in flight for one queue. The second and third start only with a full load: a lone one would just
-make both smaller."""
+"""The number of calls under way for one queue. The second and third start only when they are full, because they would
+otherwise make each other smaller.
+"""
 
 
 class Ticket(Struct, eq=False):
@@ -48,7 +50,7 @@ class Ticket(Struct, eq=False):
     jobs: Sequence[NewJob]
     outcome: "asyncio.Future[list[Enqueued]]"
     since: float
-    """By the monotonic clock."""
+    """The beginning of the request, on the monotonic clock."""
 
 
 class Lane:
@@ -99,7 +101,7 @@ class Lane:
 
 
 Observe = Callable[[str, float, int], None]
-"""Takes the outcome of a call (`ok`, `full` or `unavailable`), its seconds and how many jobs it carried."""
+"""Receives the outcome of a call (`ok`, `full` or `unavailable`), its seconds and its number of jobs."""
 
 
 class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
@@ -122,7 +124,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         self._observe = observe
         self._lanes: dict[tuple[Queue, Durability | None], Lane] = {}
         self.backlog_jobs = 0
-        """Jobs that wait or are on their way."""
+        """Jobs that wait or are being stored."""
         self._tasks: TaskGroup
         self._loop: asyncio.AbstractEventLoop
 

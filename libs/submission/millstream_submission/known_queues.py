@@ -7,7 +7,7 @@ from millstream_contracts import Queue
 from millstream_streams import Registry
 
 REMEMBER_QUEUE_S = 60.0
-"""How often a queue in use is made known again, so that a registry that was lost heals."""
+"""How often a queue in use is registered again, so that a lost registry heals."""
 
 
 class KnownQueues:

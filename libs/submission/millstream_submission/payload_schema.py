@@ -12,7 +12,7 @@ from millstream_contracts import TEXT_FORMATS, FieldError, JobType
 from millstream_submission.payload_errors import MAX_DETAIL_CHARS, field_errors
 
 MAX_ERRORS = 20
-"""More than a person reads, and few enough that no answer is larger than its request."""
+"""The most errors of a refusal: enough for a person, and few enough that no response is larger than its request."""
 
 
 class _MultipleOf:

@@ -20,7 +20,7 @@ from millstream_telemetry import MetricRegistry
 FRESH_FOR_S = 1.0
 ANSWER_WITHIN_S = 0.5
 READ_AGAIN_AFTER_S = 0.05
-"""At most so often types are read again for what would be refused, so that a flood of refusals costs Redis little."""
+"""The least time between two reads of types before a refusal, so that a flood of refusals costs Redis little."""
 
 
 class KnownType(Struct, frozen=True):
@@ -29,9 +29,9 @@ class KnownType(Struct, frozen=True):
     registration: TypeRegistration
     schema: PayloadSchema | None
     digest: str
-    """Of the registration."""
+    """The digest of the registration."""
     others: tuple["KnownType", ...] = ()
-    """The same type as older releases have it that run beside the newest: the newest of them first."""
+    """The same type in the other live releases, the newest first."""
 
 
 KnownTypes = Mapping[JobType, KnownType]

@@ -15,7 +15,8 @@ from millstream_streams import NEEDS, Broker, StoreUnavailableError, consumer_na
 from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry
 
 PATIENCE_S = 1.0
-"""A duty comes again by itself, so no call has to last: on a cluster the other nodes wait for it."""
+"""How long a call is repeated: shortly, because a duty returns by itself, and on a cluster the other nodes wait for it.
+"""
 
 
 def run_dispatcher(settings: DispatcherSettings) -> None:

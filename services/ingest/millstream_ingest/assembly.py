@@ -23,11 +23,10 @@ from millstream_submission.group_commit import ANSWER_WITHIN_S
 from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
 
 MAX_CONNECTIONS = 16
-"""To Redis. Group commit needs a few; reads, waits and lists share the rest."""
+"""The number of connections to Redis. Group commit needs a few; reads, waits and lists share the rest."""
 
 PATIENCE_S = 0.5
-"""For how long a call is repeated that Redis has refused or cut off: within a second a client shall know where it
-stands."""
+"""How long a call is repeated that Redis has refused or cut off, so that a client has a response within a second."""
 
 
 class Services(Struct, frozen=True, kw_only=True):

@@ -3,8 +3,9 @@
 import gc
 
 YOUNG_OBJECTS = 5_000
-"""How many new objects make the collector look at them. Python's own 700 is reached by
-16 requests, of which most are still in hand."""
+"""The number of new objects that makes the collector run. Python's own 700 are reached by 16 requests, of which most
+are still in hand.
+"""
 
 
 def tune_gc() -> None:

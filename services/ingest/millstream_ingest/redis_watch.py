@@ -13,15 +13,14 @@ ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5
 ANSWER_WITHIN_S = 1.0
 FIRST_ANSWER_WITHIN_S = 10.0
-"""For the first question, before which everything is connected, Sentinels, TLS and a distance: it goes to every server,
-and silent replicas and Sentinels are waited for."""
+"""The time of the first check, which connects to every server, through Sentinels and TLS, and waits for silent ones."""
 
 _DETAILS = {
     "away": "does not answer",
     "refused": "refuses this service; its log says why",
     "full": "is full",
 }
-"""What readiness says, by reason. It may stand on the public port, so it names no address."""
+"""The texts of readiness, by reason. They may appear on the public port, so they name no address."""
 
 LOOP_WITHIN_S = 10.0
 
@@ -35,7 +34,8 @@ class RedisWatch:
         self._redis = HealthCheck("redis", ok=False, detail="not asked yet")
         self._loop = Pulse("event loop", LOOP_WITHIN_S)
         self.is_away = False
-        """Whether Redis has refused the last question. To be silent for a moment is not enough: it may just be busy."""
+        """Whether Redis has refused the last check. A moment of silence does not count, because Redis may just be busy.
+        """
         self._is_leaving = False
         self._failures = FailureLog("connection to Redis")
 

@@ -13,7 +13,7 @@ from millstream_ingest.settings import IngestSettings
 from millstream_runtime import Service, announce, beating, run_service, unwrapped
 
 GRACE_S = 20.0
-"""Once the port is closed, for how long requests in hand may take to end."""
+"""How long requests in hand may take once the port is closed."""
 
 Listening = Callable[[str, int], None]
 

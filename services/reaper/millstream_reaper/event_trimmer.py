@@ -12,7 +12,8 @@ from millstream_telemetry import ReaperMetrics
 
 SKIPPED_INTERVALS = 2
 """How long a stream that had nothing to trim is skipped. Meanwhile it may grow by some 170 bytes a job. That is little
-beside the job's hash where results are kept for an hour, but not where they are kept for seconds: so it is no more."""
+beside the job's hash if results are kept for an hour, but not if they are kept for seconds.
+"""
 
 
 class Trimmings(DutyResult, frozen=True):

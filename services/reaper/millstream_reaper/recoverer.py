@@ -71,7 +71,7 @@ class Recoverer:
         self._lease_s = lease_s
         self._max_crashes = max_crashes
         self._worked_at: float | None = -NEVER_S if was_away else None
-        """When Redis last took a recovery; None before the first pass."""
+        """The time at which Redis last accepted a recovery; None before the first pass."""
         self._grace_until = 0.0
         self._log = structlog.get_logger().bind(duty=self.name)
 

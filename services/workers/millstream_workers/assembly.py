@@ -28,7 +28,7 @@ from millstream_workers.running.executor import Executor
 from millstream_workers.settings import WorkerSettings
 
 SILENT_READ_S = 15.0
-"""A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
+"""A blocking read that a silent Redis never answers ends well within this time, and leaves the worker live."""
 
 Handlers = Mapping[JobType, Handler[..., Any]]
 
@@ -37,10 +37,10 @@ class WorkerParts(Struct, frozen=True, kw_only=True):
     """The parts of a worker."""
 
     name: str
-    """Under which Redis knows this worker."""
+    """The name of this worker in Redis."""
     slots: Slots
     pulse: Pulse
-    """Beats whenever jobs are asked for."""
+    """Beats whenever the worker claims."""
     reader: ReadyReader
     fetcher: Fetcher
     leases: LeaseKeeper
@@ -70,7 +70,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
     registry: MetricRegistry
     tracer: JobTracer
     states: Mapping[App, Any]
-    """What the lifespan of each app has yielded."""
+    """The state that the lifespan of each app has yielded."""
     release: str
 
     def build(self) -> WorkerParts:

@@ -29,7 +29,7 @@ class InvalidChildError(MillstreamError):
     def __init__(self, error: SubmissionError) -> None:
         super().__init__(f"a child job cannot be submitted: {error}")
         self.errors: list[FieldError] = list(error.errors)
-        """The fields at fault, as the API would name them."""
+        """The wrong fields, as the API would name them."""
 
 
 class ChildJob(Struct, frozen=True):

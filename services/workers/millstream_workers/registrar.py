@@ -66,7 +66,7 @@ class Registrar:
         self._alive_for = _beats(ALIVE_FOR_BEATS, interval_s)
         self._leaving_for = _beats(LEAVING_FOR_BEATS, interval_s)
         self._start: Start | None = None
-        """None before the first registration; what is registered again keeps its start."""
+        """The start of this worker, which stays the same; None before the first registration."""
         self._beats = 1
         """Heartbeats since the last registration. 1 at first, because the worker registers before it takes a job."""
         self._is_draining = False

@@ -37,7 +37,7 @@ SCOPES = {
     ("/readyz", "GET"): "public",
     ("/metrics", "GET"): "public",
 }
-"""Written down a second time on purpose: who adds a route decides here too."""
+"""The scopes of all routes, listed a second time on purpose: a new route needs a decision here too."""
 
 
 async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: Ingest):

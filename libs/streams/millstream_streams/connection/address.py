@@ -36,7 +36,7 @@ class RedisAddress(Struct, frozen=True):
     password: str | None = None
     sentinel_username: str | None = None
     sentinel_password: str | None = None
-    """What Sentinels ask for; the servers behind them have credentials of their own."""
+    """The password of the Sentinels; the servers behind them have credentials of their own."""
     tls_files: TlsFiles = TlsFiles()
 
     @property

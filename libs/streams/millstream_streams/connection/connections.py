@@ -32,12 +32,12 @@ Client = Any
 """`redis.asyncio.Redis` or `RedirectingCluster`: they share no base class that types would know."""
 
 Options = dict[str, Any]
-"""What redis-py makes a connection with."""
+"""The options with which redis-py makes a connection."""
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 5.0
 BLOCKING_MARGIN_S = 5.0
-"""What a read timeout has above the time that the read blocks. redis-py does not add it by itself."""
+"""The difference of a read timeout to the time that the read blocks. Redis-py does not add it by itself."""
 HEALTH_CHECK_S = 15
 
 

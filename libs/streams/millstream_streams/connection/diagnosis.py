@@ -21,11 +21,11 @@ class Verdict(StrEnum):
     """What can mend a failure to connect."""
 
     AWAY = "away"
-    """Wait: nothing answers, or it cannot serve yet."""
+    """Wait: the server does not respond, or cannot serve yet."""
     REFUSED = "refused"
-    """Change a setting, here or there: what listens there turns us away."""
+    """Change a setting on either side: the server refuses us."""
     WRONG = "wrong"
-    """Change the address: what listens there can never be the Redis that was meant."""
+    """Change the address: the server can never be the intended Redis."""
 
 
 class Diagnosis(Struct, frozen=True):
@@ -34,7 +34,7 @@ class Diagnosis(Struct, frozen=True):
     verdict: Verdict
     why: str
     is_guess: bool = False
-    """Whether it may be that one of us speaks TLS and the other does not, which a look at the port would tell."""
+    """Whether perhaps only one side speaks TLS, which a probe of the port would show."""
 
 
 HAS_NO_TLS = Diagnosis(Verdict.REFUSED, "does not speak TLS: write the address without it, or another port")
@@ -50,7 +50,7 @@ class Peer(Struct, frozen=True):
     db: int | str = 0
     tls: bool = False
     has_certificate: bool = False
-    """Whether we have a certificate of our own to show."""
+    """Whether there is a client certificate."""
     connect_within_s: float = 0.0
     answer_within_s: float = 0.0
     secrets: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ _REPLIES = (
     ("Invalid Username or Password", Verdict.WRONG, "is no Redis: it answers as none does"),
     ("Invalid Database", Verdict.WRONG, "is no Redis: it answers as none does"),
 )
-"""What servers answer to a greeting, by a part of it."""
+"""Responses of servers to a greeting, by a part of the text."""
 
 _ALERTS = (
     ("CERTIFICATE_REQUIRED", "wants a client certificate, and is given none"),
@@ -113,11 +113,11 @@ _ALERTS = (
     ("HANDSHAKE_FAILURE", "refuses the TLS handshake: it may want a client certificate, or other ciphers"),
     ("CERTIFICATE", "refuses our client certificate"),
 )
-"""What servers say of a TLS handshake before they hang up, by a part of OpenSSL's name for it."""
+"""TLS alerts of servers before they close, by a part of OpenSSL's name."""
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 _NAME_MISMATCH = (62, 64)
-"""What X509_verify_cert says of a certificate that is good, and another's."""
+"""The code of X509_verify_cert for a valid certificate of another name."""
 
 _FIRST_BYTES = {"H": " (HTTP?)", "<": " (HTTP?)", "S": " (SSH?)", "2": " (SMTP or FTP?)", "\\x15": " (TLS?)"}
 

@@ -44,7 +44,7 @@ _UNAVAILABLE = (
     OSError,
 )
 REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
-"""What redis-py raises. The error of a cluster that is away is, unlike all others, no RedisError."""
+"""The exceptions of redis-py. That of a cluster that is away is, unlike all others, no RedisError."""
 
 # Errors that redis-py has no class for. Each of them passes, or is repaired, without a change on our side.
 _PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN|DENIED|NOPERM"
@@ -59,7 +59,7 @@ _REFUSALS = (
     redis_errors.AuthorizationError,
     redis_errors.ReadOnlyError,
 )
-"""What does not pass by itself. A replica may be on its way to be primary, but an address may name one for ever."""
+"""Errors that do not pass by themselves. A replica may become a primary, but an address may name one for ever."""
 
 _CONFIRMING = {"wait", "waitaof"}
 

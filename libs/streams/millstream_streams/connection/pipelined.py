@@ -22,7 +22,7 @@ from millstream_streams.connection.faults import is_of_replica
 _NOTHING_YET = object()
 
 Keep = Callable[[Exception], bool]
-"""Says of an error whether it stands in place of its reply, so that the replies to the other commands are not lost."""
+"""Decides whether an error takes the place of its reply, so that the replies to the other commands are not lost."""
 
 
 def _nothing(_: Exception) -> bool:
@@ -99,7 +99,7 @@ class PipelinedCommands(AsyncCoreCommands):
     """The commands of redis-py, with its forms of replies, over a client of this module."""
 
     _event_dispatcher: Any = None
-    """What redis-py's commands tell its own clients."""
+    """The attribute that redis-py's commands read of its own clients."""
 
     def __init__(self, client: PipelinedClient, callbacks: Mapping[str, Callable[..., Any]]) -> None:
         """Take the `callbacks` of a client of redis-py, which bring replies into their forms."""
@@ -155,7 +155,7 @@ class _Waiting(NamedTuple):
 
     reply: "asyncio.Future[Any] | _Replies"
     since: float
-    """On the clock of the loop."""
+    """The time of sending, on the clock of the loop."""
 
 
 class _Link(asyncio.Protocol):
@@ -174,7 +174,7 @@ class _Link(asyncio.Protocol):
         self._waiting: deque[_Waiting] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._heard_at = self._loop.time()
-        """When something came last."""
+        """The time at which the last byte arrived."""
         self._parser = hiredis.Reader(
             protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING_YET
         )

@@ -17,7 +17,7 @@ from millstream_streams.connection.turns import Turns
 
 Command = tuple[Any, ...]
 Options = Mapping[str, Any]
-"""What redis-py has to know to read the reply."""
+"""The options by which redis-py reads the reply."""
 
 
 class RedirectingCluster(RedisCluster):

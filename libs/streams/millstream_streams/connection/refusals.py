@@ -24,7 +24,7 @@ class Refusal(Struct, frozen=True):
 
     kind: RightKind
     command: str = ""
-    """Its name, such as `xgroup|create`; empty where Redis does not say it: 6.2 and 7.0 within scripts."""
+    """The name of the command, such as `xgroup|create`; empty where Redis omits it: 6.2 and 7.0 within scripts."""
 
     def __str__(self) -> str:
         """Return the missing right."""

@@ -18,9 +18,9 @@ class TlsFiles(Struct, frozen=True):
     ca_file: Path | None = None
     """The authorities that sign the certificates of servers. None trusts those of the system."""
     cert_file: Path | None = None
-    """The client's own certificate, for servers that want one."""
+    """The client's own certificate, for servers that ask for one."""
     key_file: Path | None = None
-    """Its key; None when it is in the file of the certificate."""
+    """The key of the certificate; None when it is in the same file."""
 
     @property
     def given(self) -> list[tuple[str, Path]]:

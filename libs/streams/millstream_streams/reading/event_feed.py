@@ -28,7 +28,7 @@ LONGEST_WAIT_S = 1.0
 """How long a read blocks. A stop waits for the read under way, and a new queue for the next one."""
 
 CLUSTER_LOOK_EVERY_S = 0.5
-"""A cluster is asked queue by queue, without blocking: two reads a second and queue."""
+"""The pause between reads on a cluster, which go queue by queue without blocking: two reads a second and queue."""
 
 _JOBS_AT_ONCE = 100
 _TAKEN_AT_ONCE = 100
@@ -39,7 +39,7 @@ class Snapshots(Struct, frozen=True):
 
     jobs: dict[JobId, Job]
     size_bytes: int
-    """Of all that is stored of them."""
+    """The size of all stored fields of the jobs."""
 
 
 class EventFeed:

@@ -52,7 +52,7 @@ class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     tag: str
     """The queue."""
     place: int
-    """Which of the queue's streams or sets: a number of :data:`_PLACES`."""
+    """The number of the stream or set of the queue in :data:`_PLACES`."""
     after: str
     """The last entry id, or score and member, that was shown; empty for the beginning."""
 

@@ -40,9 +40,9 @@ class ReadyReader:
         self._reading = pipelined(self._client, answer_within_s=MAX_BLOCK_S + BLOCKING_MARGIN_S)
         self._keys = keys
         self._control = control
-        """Another client, since this one's connections are blocked."""
+        """A second client, because the connections of this one are blocked."""
         self.is_blocked = False
-        """Whether a read is under way that waits for something to come."""
+        """Whether a read that blocks is under way."""
         self.failed: set[Queue] = set()
         """Queues that the last wait could not read while it read others: nodes of a cluster fail one by one."""
 

@@ -24,7 +24,7 @@ class Start(Struct, frozen=True):
 
     worker: str
     release: str
-    """Digest of all that it registers."""
+    """The digest of all that it registers."""
     at_ms: int
     """Unix ms by the clock of Redis."""
 
@@ -34,13 +34,13 @@ class Registered(Struct, frozen=True):
 
     registration: TypeRegistration
     digest: str
-    """Of the registration as it is stored: two releases that describe a type in the same way share it."""
+    """The digest of the stored registration; two releases that describe a type in the same way share it."""
     started_at_ms: int
     """The newest start of a worker that registered it, by the clock of Redis."""
 
 
 Registrations = Mapping[JobType, list[Registered]]
-"""Of each type the registrations of all live releases, the newest first; without any, the last that counted."""
+"""The registrations of all live releases by type, the newest first; without any, the last that counted."""
 
 
 def digest_of(registration: TypeRegistration) -> str:

@@ -8,7 +8,7 @@ from millstream_contracts import Queue
 from millstream_streams.errors import StoreError, StoreUnavailableError
 
 AT_ONCE = 16
-"""Calls under way at the same time: enough for a distant Redis, and too few to keep one from its other clients."""
+"""The number of calls under way at once: enough for a distant Redis, and few enough to leave room for others."""
 
 
 async def for_each_queue(queues: Iterable[Queue], action: Callable[[Queue], Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 _SCRIPT_STEP_S = 0.001
-"""Scripts tell the time in whole milliseconds."""
+"""The step of times in scripts, which are whole milliseconds."""
 
 
 class RedisClock:
@@ -20,7 +20,7 @@ class RedisClock:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self._monotonic = monotonic
         self._offset_s = wall() - monotonic()
-        """What is added to the monotonic clock."""
+        """The difference to the monotonic clock."""
 
     def now_s(self) -> float:
         """Return Unix seconds."""

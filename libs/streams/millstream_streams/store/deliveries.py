@@ -15,35 +15,35 @@ class NewJob(Struct, frozen=True, kw_only=True):
     spec: bytes
     """A JobSpec in MessagePack."""
     created_at_ms: int = 0
-    """As in the spec."""
+    """The creation time, as in the spec."""
     priority: Priority = Priority.NORMAL
     delay_ms: int | None = None
-    """Counted from the clock of Redis. Not together with `run_at_ms`."""
+    """The delay by the clock of Redis. It excludes `run_at_ms`."""
     run_at_ms: int | None = None
     expires_in_ms: int | None = None
-    """Counted from the clock of Redis. Not together with `expires_at_ms`."""
+    """The time until the expiry by the clock of Redis. It excludes `expires_at_ms`."""
     expires_at_ms: int | None = None
     idempotency: "Idempotency | None" = None
     waited: bool = False
-    """Whether a client wants a hint when it settles."""
+    """Whether a client waits for a hint when the job settles."""
 
 
 class Idempotency(Struct, frozen=True):
     """The identity of a request: two requests with it are one."""
 
     key: bytes
-    """Digest of the client's key."""
+    """A digest of the client's key."""
     fingerprint: str
-    """Hexadecimal digest of the request."""
+    """A hexadecimal digest of the request."""
 
 
 class Durability(StrEnum):
     """The confirmation that a submission asks for; without one, it is stored in the memory of the primary."""
 
     REPLICATED = "replicated"
-    """A replica has it too (WAIT)."""
+    """A replica has the job too (WAIT)."""
     FSYNCED = "fsynced"
-    """It is on the primary's disk (WAITAOF, from Redis and Valkey 7.2 on)."""
+    """The job is on the primary's disk (WAITAOF, from Redis and Valkey 7.2 on)."""
 
 
 class EnqueueCode(IntEnum):
@@ -60,9 +60,9 @@ class Enqueued(Struct, frozen=True):
 
     code: EnqueueCode
     id: JobId
-    """Of the earlier job, when the idempotency key was known."""
+    """The id of the earlier job, when the idempotency key was known."""
     at_ms: int
-    """When it was made ready, or is due; 0 when it was stored by an earlier call."""
+    """The time at which the job became ready, or is due; 0 when an earlier call stored it."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -77,14 +77,14 @@ class Delivery(Struct, frozen=True, kw_only=True):
     token: str
     """The fence: `<deliveries>:<nonce of the claim>`."""
     attempts: int
-    """Earlier runs that counted."""
+    """Earlier attempts."""
     deliveries: int
-    """This one included."""
+    """The number of deliveries, this one included."""
     crashes: int
     ready_at_ms: int
     claimed_at_ms: int
     last_error: JobError | None = None
-    """Of the last failed attempt."""
+    """The error of the last failed attempt."""
     was_delayed: bool = False
 
     @property
@@ -135,9 +135,9 @@ class Commit(Struct, frozen=True):
     delivery: Delivery
     outcome: Outcome
     ttl_ms: int
-    """How long a job that this ends can be read."""
+    """How long the job can be read if this outcome ends it."""
     progress: Progress | None = None
-    """The last that the handler noted, when no renewal has stored it."""
+    """The last progress of the handler, if no renewal has stored it."""
 
 
 class CommitCode(IntEnum):
@@ -194,9 +194,9 @@ class Recovery(Struct, frozen=True):
     requeued: list[RecoveredJob]
     buried: list[RecoveredJob]
     strays: int
-    """Entries without a job behind them."""
+    """Entries without a job."""
     any_pending: bool
-    """Whether a worker holds anything of this queue still."""
+    """Whether a worker still holds a job of this queue."""
 
     @property
     def is_complete(self) -> bool:
@@ -208,7 +208,7 @@ class Depths(Struct, frozen=True):
     """The counts of a queue."""
 
     queued: tuple[int, int, int]
-    """In the order of `keys.PRIORITIES`."""
+    """Ready jobs in the order of `keys.PRIORITIES`."""
     running: int
     scheduled: int
     dead: int

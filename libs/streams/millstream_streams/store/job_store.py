@@ -88,13 +88,13 @@ class JobStore:
         self.keys = keys
         self._client = client
         self._confirming = confirming or client
-        """For calls that wait for a confirmation: they take longer than others."""
+        """A client for calls that wait for a confirmation, which take longer than others."""
         self._patience_s = patience_s
         self._retention_ms = round(retention_s * 1000)
         """How long a job can be read that no commit ended: cancelled, expired or discarded."""
         self._observer = observer or NoObserver()
         self._clock = clock or RedisClock()
-        """Learns from each claim: a worker may submit jobs."""
+        """The estimate of the clock of Redis, which each claim updates, because a worker may submit jobs."""
 
     async def enqueue(
         self, queue: Queue, jobs: Sequence[NewJob], durability: Durability | None = None

@@ -14,7 +14,7 @@ from millstream_contracts import JobId, Priority, Queue
 DEFAULT_NAMESPACE = "ms"
 
 PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
-"""Scripts know a priority by its place here, counted from 1."""
+"""The priorities in the order of scripts, which number them from 1."""
 
 GROUP = "workers"
 """The consumer group of every ready stream."""

@@ -20,7 +20,7 @@ Argument = str | bytes | int
 _FOLDER = files("millstream_streams") / "scripts"
 
 FLEET = "fleet/"
-"""What the names of the registry's scripts begin with."""
+"""The prefix of the names of the registry's scripts."""
 
 
 _NEEDS = re.compile(r"^-- Needs +(\w+(?: \w+)*)$", re.MULTILINE)
@@ -32,7 +32,7 @@ class Script(Struct, frozen=True):
     name: str
     text: str
     sha: str
-    """What EVALSHA calls it. Two releases side by side each find their own."""
+    """The hash for EVALSHA. Two releases side by side each call their own."""
 
 
 @cache

@@ -33,16 +33,16 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """Empty when it is hidden."""
     role: Literal["primary", "replica"] | None
     uptime_s: int | None
-    """Since the server started."""
+    """The time since the server started."""
     waitaof: bool | None
     maxmemory_policy: str | None
     appendonly: bool | None
     listpack_value: int | None
     node_entries: int | None
     replicas: tuple[str, ...] = ()
-    """Addresses of those that follow this server."""
+    """The addresses of the replicas of this server."""
     vitals: Vitals | None = None
-    """How the server fares; None where only its suitability was asked for."""
+    """The state of the server; None where only its suitability was probed."""
 
     def objections(self) -> list[str]:
         """Return the reasons for which jobs would not be safe here."""

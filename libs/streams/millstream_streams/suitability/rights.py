@@ -35,11 +35,11 @@ class Rights(Struct, frozen=True):
 
     user: str
     needed: list[str]
-    """Without these jobs do not get on."""
+    """Missing rights without which jobs do not move."""
     hints: list[str]
-    """Without these they do, but wait for the next look instead of a hint."""
+    """Missing rights without which jobs wait for the next look instead of a hint."""
     extras: list[str]
-    """Without these a part is missing; each says which."""
+    """Missing rights of optional parts, each with the part."""
 
     @property
     def objection(self) -> str:
@@ -99,7 +99,7 @@ class _Place(Struct, frozen=True):
 
     address: RedisAddress
     options: dict[str, Any]
-    """What tells the client of a cluster to send a command there."""
+    """The options by which the client of a cluster sends a command there."""
 
 
 def _anywhere(client: Client, address: RedisAddress, away: Collection[str]) -> _Place:

@@ -35,11 +35,11 @@ class Server(Struct, frozen=True):
 
     address: str
     role: str
-    """`primary`, `replica` or `sentinel`, as those say that know it."""
+    """`primary`, `replica` or `sentinel`, as other nodes report it."""
     found: Capabilities | None = None
-    """None for a Sentinel, and for a server that could not be asked."""
+    """The capabilities; None for a Sentinel, and for a server that could not be probed."""
     unseen: str = ""
-    """Why it could not be asked."""
+    """The reason why the server could not be probed."""
 
 
 class Topology(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Topology(Struct, frozen=True):
     """`single`, `sentinel` or `cluster`."""
     servers: list[Server]
     sentinels: int | None = None
-    """How many Sentinels watch the primary, those included that the address does not name."""
+    """The number of Sentinels that watch the primary, those included that the address does not name."""
 
     @property
     def worst(self) -> Capabilities:

@@ -13,7 +13,7 @@ LARGE_SHARE_OF_MACHINE = 0.50
 """Share of the machine's memory from which a server without `maxmemory` may be killed while it forks."""
 
 VITAL_SETTINGS = ("appendfsync", "min-replicas-to-write", "min-slaves-to-write")
-"""What CONFIG GET is asked for, by both names that releases have."""
+"""The settings to read by CONFIG GET, under both names that releases use."""
 
 
 class Vitals(Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     """`maxmemory`; 0 when there is no limit."""
     machine_bytes: int | None
     evicted_keys: int | None
-    """Since it started."""
+    """The number of keys that were evicted since the start."""
     aof_writes_ok: bool | None
     aof_rewrite_ok: bool | None
     snapshot_ok: bool | None
@@ -33,7 +33,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     """`min-replicas-to-write`."""
     online_replicas: int
     link_to_primary_ok: bool | None
-    """None for a primary."""
+    """Whether a replica is connected to its primary; None for a primary."""
 
     @property
     def fill(self) -> float:

@@ -18,7 +18,7 @@ STALLED_AFTER_S = 10.0
 """Longest time between two parts of a body."""
 
 BODIES_IN_HAND = 4
-"""How many bodies of the largest kind may be on their way at once; any number of smaller ones that take no more."""
+"""The number of bodies of the largest kind that may be read at once; any number of smaller ones that take no more."""
 
 
 class BodyReader:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
-"""As ASGI has them: names in lower case, a header that is repeated more than once."""
+"""Headers as ASGI has them: names in lower case, and a repeated header more than once."""
 
 Headers = Mapping[bytes, bytes]
-"""By name in lower case; the values of a header that is repeated are joined by commas, in their order."""
+"""Headers by name in lower case; the values of a repeated header are joined by commas, in their order."""
 
 
 def read_headers(raw: RawHeaders) -> Headers:

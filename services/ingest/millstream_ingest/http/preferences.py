@@ -28,7 +28,7 @@ class Preferences(Struct, frozen=True):
     """Whether a batch with one bad item shall be refused as a whole."""
 
     durability: Durability | None = None
-    """What has to be confirmed before a submission is answered as accepted."""
+    """The confirmation that a submission asks for before it is answered as accepted."""
 
     def applied(self, *names: str) -> dict[str, str]:
         """Return the header `Preference-Applied`, where one of these preferences was given."""

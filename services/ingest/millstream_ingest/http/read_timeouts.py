@@ -13,11 +13,11 @@ class ReadTimeouts:
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
         self._since: dict[asyncio.Task[Any], float] = {}
-        """Since when a task waits; the oldest first."""
+        """The time since which each task waits; the oldest first."""
         self._stalled: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        """Kept from the first wait on: asking for the running loop is a system call."""
+        """The running loop, kept from the first wait on, because asking for it is a system call."""
 
     def begin(self) -> asyncio.Task[Any]:
         """Watch the current task, which has to call `end` with it. Returns: the task."""

@@ -35,7 +35,7 @@ class Response(Struct):
     status: int = 200
     headers: Mapping[str, str] = NO_HEADERS
     media_type: str = ""
-    """Of content that is bytes already and sent as it is."""
+    """The media type of content that is sent as the bytes that it is."""
 
 
 class EncodedResponse(Struct):

@@ -16,11 +16,13 @@ from millstream_ingest.http.errors import BindError
 from millstream_runtime import reachable
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
-"""An application, by ASGI."""
+"""An ASGI application."""
 
 BACKLOG = 1024
 MAX_HEADER_BYTES = 64 << 10
-"""Of all headers of a request together; each is parsed, and 400 KB of one could hold all requests up for a second."""
+"""The size of all headers of a request together; each is parsed, and 400 KB of one could delay all requests by a
+second.
+"""
 _LOOK_EVERY_S = 0.005
 
 

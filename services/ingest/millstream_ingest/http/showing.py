@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 MAX_SHOWN_DEPTH = 128
-"""Twice as deep as a payload may be; results, and what was written past the API, may be deeper."""
+"""Twice the depth of a payload; results, and values that were written past the API, may be deeper."""
 
 
 def showable(value: Any, depth: int = 0) -> Any:

@@ -9,7 +9,7 @@ from millstream_contracts import DeadLetterPage, Job, JobState, JobType, Page, Q
 from millstream_streams import Broker, CursorError
 
 STATES = (JobState.RUNNING, JobState.QUEUED, JobState.SCHEDULED, JobState.DEAD)
-"""In the order in which a list of all states shows them."""
+"""The states in the order of a list of all states."""
 
 
 class JobLister:

@@ -14,10 +14,12 @@ from millstream_contracts import Job, JobId, Queue
 from millstream_streams import ActionCode, Broker
 
 LOOK_EVERY_S = 2.0
-"""Longest time between two looks; drawn from its last fifth, so that waits that begin together do not look together."""
+"""The longest time between two reads of a wait; drawn from its last fifth, so that waits that begin together are
+spread.
+"""
 
 MAX_WAITERS = 2_000
-"""Requests above it are answered at once: waiting is a preference, and each wait costs a read every LOOK_EVERY_S."""
+"""The number of waits; requests beyond it are answered at once, because each wait costs a read every LOOK_EVERY_S."""
 
 
 class SettledWaiter:

@@ -12,13 +12,13 @@ class Interruption(Enum):
     CANCELLED = "cancelled"
     """A client cancelled the job."""
     LEASE_LOST = "lease_lost"
-    """Redis says that the delivery is no longer this worker's."""
+    """Redis has given the delivery to another worker."""
     LEASE_UNSAFE = "lease_unsafe"
     """The lease could not be renewed for two thirds of its length: another worker may soon have the job."""
     DRAINING = "draining"
     """The worker is leaving, and its grace is over."""
     TIMED_OUT = "timed_out"
-    """The attempt has taken as long as it may."""
+    """The attempt has reached its timeout."""
 
 
 class Returned(Struct, frozen=True):
@@ -50,7 +50,7 @@ class Unreadable(Struct, frozen=True):
 
     error: BaseException
     elsewhere_after_s: float | None = None
-    """When to have it tried by another release that runs beside this one; None when each has tried."""
+    """When to let another live release try the job; None when each has tried."""
 
 
 AttemptResult = Returned | Raised | TimedOut | Interrupted | Unreadable

@@ -27,11 +27,11 @@ class HandlerRequest(Struct, frozen=True):
 
     kind: Literal["retry_after", "snooze", "discard", "dead"]
     delay_ms: int | None = None
-    """Of retry_after and snooze; None when it cannot be read."""
+    """The delay of retry_after and snooze; None when it cannot be read."""
     reason: str = ""
-    """Of discard and dead."""
+    """The reason of discard and dead."""
     unread: str = ""
-    """What could not be read, and why."""
+    """The unreadable parts, and why."""
 
 
 class RemoteRequest(RemoteError):  # noqa: N818 - a request

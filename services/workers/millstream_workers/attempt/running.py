@@ -33,12 +33,12 @@ class Running:
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
         self.context: Context | None = None
-        """What the handler was given, if it takes a context."""
+        """The context of the handler, if it takes one."""
         self.interruption: Interruption | None = None
         self.progress: Progress | None = None
-        """The newest that the handler has noted."""
+        """The newest progress of the handler."""
         self.stored_progress: Progress | None = None
-        """The newest that Redis has. A field of its own: progress that is noted during a renewal must not be lost."""
+        """The newest progress in Redis. It is a field of its own so that progress set during a renewal is not lost."""
         self.begun_at = self.renewed_at = time.monotonic()
         self._scope: StopScope | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -28,11 +28,11 @@ class StopScope:
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.is_spent = False
-        """Whether a job was stopped: its task runs no other."""
+        """Whether a job was stopped, so that its task runs no other."""
         self.is_clean = False
-        """Whether the job that has just run is known to have left the context as it was."""
+        """Whether the last job is known to have left the context as it was."""
         self.gives_up_at = math.inf
-        """When the time for clean-up is over, on the loop's clock."""
+        """The end of the time for clean-up, on the loop's clock."""
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()

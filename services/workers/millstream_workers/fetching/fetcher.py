@@ -70,18 +70,18 @@ class Fetcher:
         self._accept = accept
         self._decline = decline
         self._hot = dict.fromkeys(self._queues)
-        """Queues whose last claim came back full, in turn. A dict, used as a set that keeps its order."""
+        """Queues whose last claim was full, in turn. A dict, used as a set that keeps its order."""
         self._reopens_at: dict[Queue, float] = {}
-        """Paused queues, and when to look at them again: a blocking read must not include them."""
+        """Paused queues, and when to check them again: a blocking read must not include them."""
         self._uncertain: dict[Queue, str] = {}
-        """Queues whose last answer was lost, and the nonce by which the next claim asks for the same jobs."""
+        """Queues with a lost response, and the nonce by which the next claim asks for the same jobs."""
         self._looked_elsewhere_at = 0.0
         self._nonces = count()
         self._stopped = anyio.Event()
         self.has_ended = False
-        """Whether nothing is read any more."""
+        """Whether the fetcher reads no more."""
         self.trouble = ""
-        """Why the last round failed; empty when it went well."""
+        """The reason why the last round failed; empty when it went well."""
         self._log = structlog.get_logger().bind(worker=consumer)
 
     def add(self, queues: Iterable[Queue]) -> None:

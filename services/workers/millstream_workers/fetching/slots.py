@@ -23,15 +23,15 @@ class Slots:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        """Handlers that run at once, at most."""
+        """The most handlers that run at once."""
         self.busy = 0
-        """Jobs that are here: those that run, and those that were taken ahead."""
+        """The jobs of the worker: those that run, and those that were taken ahead."""
         self.ahead = 0
         """Jobs that may be taken before there is a slot for them."""
         self._ended = 0
         self._counted_since = time.monotonic()
         self.claims = 0
-        """Claims under way. In Redis their jobs are this worker's already."""
+        """Claims under way. In Redis their jobs belong to this worker already."""
         self._closures = 0
         self._changed = anyio.Event()
         self._enough = anyio.Event()

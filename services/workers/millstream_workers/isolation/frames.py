@@ -87,7 +87,7 @@ class StoppedReport(Struct, frozen=True, tag="stopped"):
 
 
 EndReport = ReturnReport | RequestReport | FailureReport | StoppedReport
-"""How a job ended."""
+"""The report about the end of a job."""
 
 Report = ReadyReport | ProgressReport | EndReport
 

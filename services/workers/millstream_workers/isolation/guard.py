@@ -24,13 +24,13 @@ LEAVE, KILL = b"l", b"k"
 """What a worker may write to the guard: give the process some time to end by itself; end it now."""
 
 SIZE_BYTES = 4
-"""Length of the length of the settings, which the worker writes before all orders."""
+"""The size of the length of the settings, which the worker writes before all orders."""
 
 LEAVE_WITHIN_S = 2.0
-"""Between the order to leave, or the death of the worker, and the end of a process that has not left."""
+"""The time that a process has to end after the order to leave, or the death of the worker."""
 
 _LOOK_EVERY_S = 1.0
-"""How often to look whether the worker lives where no file descriptor tells."""
+"""How often to check whether the worker lives, where no file descriptor shows it."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 FOR_THE_WORKER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

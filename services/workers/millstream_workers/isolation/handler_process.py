@@ -76,7 +76,7 @@ class HandlerProcess:
         self._app = app
         self._writer = writer
         self._known_state: ProcessState | None = None
-        """As the last job left it."""
+        """The state as the last job left it."""
         self._loop = JobLoop()
         self._interrupter = Interrupter(self._loop.loop)
         self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)

@@ -15,7 +15,7 @@ from types import FrameType
 from millstream import Context
 
 SIGNAL = signal.SIGURG
-"""Ignored by default: one that comes late, or to a program that took the handler's place, does no harm."""
+"""A signal that is ignored by default: a late one, or one to a program that took the handler's place, does no harm."""
 
 _AGAIN_S = 0.01
 _DELICATE_MODULES = (
@@ -25,7 +25,7 @@ _DELICATE_MODULES = (
     "millstream_workers.isolation.report_writer",
     "millstream_workers.isolation.frames",
 )
-"""An exception that rises in these would leave a lock held, or half of a frame sent."""
+"""Modules in which an exception would leave a lock held, or half of a frame sent."""
 
 
 class RunningAttempt:
@@ -35,7 +35,7 @@ class RunningAttempt:
         self.number = number
         self.context = context
         self.task: asyncio.Task[object] | None = None
-        """What runs it, if it is a coroutine."""
+        """The task that runs it, if it is a coroutine."""
         self.is_plain = False
         """Whether a plain function runs now."""
         self.is_stopping = False
@@ -56,7 +56,7 @@ class Interrupter:
         self._loop = loop
         self._current: RunningAttempt | None = None
         self._stopped = 0
-        """Number of the last attempt that was to stop; it may not have begun."""
+        """The number of the last attempt that was to stop; it may not have begun."""
         self._main_thread = threading.main_thread().ident or 0
         signal.signal(SIGNAL, self._interrupt)
 

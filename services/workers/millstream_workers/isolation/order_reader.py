@@ -23,7 +23,7 @@ class OrderReader:
         self._loop = loop
         self._stop = stop
         self.is_busy = False
-        """Whether a job is in hand. The report of its end resets it."""
+        """Whether a job runs. The report of its end resets it."""
         self._orders: asyncio.Queue[Order | None] = asyncio.Queue()
         threading.Thread(target=self._read, name=THREAD_NAME, daemon=True).start()
 

@@ -38,7 +38,7 @@ DEAF_S = 5.0
 """How long a process that can no longer report may go on: it may be another program by now, about to end."""
 
 END_WITHIN_S = 5.0
-"""How long a guard may take to end what it guards, before the worker goes on without it."""
+"""How long a guard may take to end its process, before the worker goes on without it."""
 
 _READ_BYTES = 65_536
 
@@ -65,10 +65,10 @@ class PooledProcess:
         """Whether the channel is closed at the other end."""
         self._has_ended = asyncio.Event()
         self._has_lost_status = False
-        """Whether nothing but the end of the process is known."""
+        """Whether only the end of the process is known, and not its status."""
         self._pid = 0
         self._number = 0
-        """Of the order in hand."""
+        """The number of the current order."""
         self._loop.add_reader(channel.fileno(), self._read)
         threading.Thread(target=self._watch, name="process-watch", daemon=True).start()
 

@@ -21,13 +21,13 @@ import structlog
 from millstream_workers.isolation.surroundings import current_umask
 
 OWN_THREADS = "millstream-"
-"""What the names of our own threads begin with."""
+"""The prefixes of the names of our own threads."""
 
 _SIGNALS = sorted(signal.valid_signals())
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 _READ_BYTES = 65_536
 _ENDING_S = 0.05
-"""Time in which a thread that is about to end has to end."""
+"""The time in which a thread that is about to end has to end."""
 
 
 def _files() -> list[tuple[int, int]]:

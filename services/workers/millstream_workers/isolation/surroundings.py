@@ -20,7 +20,7 @@ class Surroundings(Struct, frozen=True):
     environment: dict[str, str]
     umask: int
     ignored: list[int]
-    """Signals."""
+    """The ignored signals."""
     blocked: list[int]
     limits: dict[str, tuple[int, int]]
     nice: int

@@ -50,12 +50,12 @@ class TaskPool:
         self._clean = clean
         self._give_up = give_up
         self._busy = 0
-        """Jobs that are being executed."""
+        """The number of jobs that are being executed."""
         self._watch: asyncio.TimerHandle | None = None
         self._ready: deque[Running] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._is_waking = False
-        """Whether a task is on its way to look for jobs. It calls the next task when it finds more than one."""
+        """Whether a task was woken to look for jobs. It calls the next task when it finds more than one."""
         self._tasks: TaskGroup | None = None
 
     def open(self, tasks: TaskGroup) -> None:
