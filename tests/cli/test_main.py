@@ -57,6 +57,19 @@ def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant() 
     assert "Did you mean 'submit'?" in run("submi").stderr
 
 
+@pytest.mark.parametrize("words", [("queues",), ("dead",), ("dead", "discard", "x")], ids=" ".join)
+def test_ctrl_c_ends_a_command_in_one_line(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """The status is that of shells, and not that of a job which died."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for module in ("fleet_commands", "dead_commands"):
+        monkeypatch.setattr(f"millstream_cli.client.{module}.connect", interrupt)
+    result = run(*words)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "millstream: interrupted\n")
+
+
 @pytest.mark.parametrize("service", FOREIGN)
 def test_a_service_does_not_import_the_others(service: str) -> None:
     """A process starts in half the time, and takes less memory."""

@@ -101,18 +101,6 @@ def test_errors_become_lines_and_the_exit_code_that_they_name():
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", "millstream: first\nmillstream: second\n")
 
 
-def test_ctrl_c_ends_a_command_in_one_line():
-    """The status is that of shells, and not that of a job which died."""
-
-    @click.command()
-    @one_line_errors()
-    def wait() -> None:
-        raise KeyboardInterrupt
-
-    result = CliRunner().invoke(wait)
-    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "millstream: interrupted\n")
-
-
 def test_a_reader_that_has_left_is_not_told_of_as_an_error():
     """`millstream jobs | head -1` prints its line and ends quietly."""
 
