@@ -1,4 +1,4 @@
-"""Single submissions over HTTP: one ingest process against a bare ASGI callable with one XADD per request, in turn."""
+"""Measures single submissions over HTTP: one ingest process and a bare ASGI callable with one XADD, in turn."""
 
 import sys
 from argparse import Namespace
@@ -19,7 +19,7 @@ WARM_UP = 2_000
 
 
 class Loaded(Struct, frozen=True):
-    """What one run of the load came to."""
+    """The results of one run of the load."""
 
     per_s: float
     p50_ms: float

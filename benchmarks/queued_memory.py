@@ -1,4 +1,4 @@
-"""What a waiting job holds in the memory of Redis, with the recommended setting and with Redis's own default."""
+"""Measures the memory that a waiting job takes in Redis, with the recommended setting and with Redis's default."""
 
 from argparse import Namespace
 from typing import Any
@@ -11,7 +11,7 @@ DEFAULT_VALUE_BYTES = 64
 
 
 class Held(Struct, frozen=True):
-    """Bytes per waiting job, with a payload of 200."""
+    """Bytes per waiting job with a payload of 200 bytes."""
 
     total: float
     events: float

@@ -22,7 +22,7 @@ def reserve_ports(count: int) -> list[int]:
 
 
 def reserve_node_port() -> int:
-    """Return a port on which nothing listens, nor on the one that a bus beside it has."""
+    """Return a port on which nothing listens, nor on that of the cluster bus beside it."""
     return _drawn(1, _NODE_PORTS, (0, BUS_OFFSET))[0]
 
 

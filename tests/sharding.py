@@ -1,4 +1,4 @@
-"""How the whole suite is shared out among several processes of pytest, as `make test` and `.ci/run` run it.
+"""Distributes the whole suite over several processes of pytest, for `make test` and `.ci/run`.
 
 A unit is what one process runs in one piece. Fixtures of the session exist once per process that uses them.
 """
@@ -43,7 +43,7 @@ class Scheduling(LoadGroupScheduling):
 
 
 def unit_of(nodeid: str, group: str) -> str:
-    """Return the unit of a test; `group` is the one that its mark names, or the test itself."""
+    """Return the unit of a test; `group` is the one of its mark, or the test itself."""
     if group != nodeid or nodeid.startswith(ONE_BY_ONE):
         return group
     return nodeid.partition("::")[0]
@@ -55,7 +55,7 @@ def process_count() -> int:
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Name the unit of each test that shares a fixture with other modules, and put what takes long first."""
+    """Group the tests that share a fixture with other modules, and put long ones first."""
     for item in items:
         for fixture in TOGETHER.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(TOGETHER[fixture]))

@@ -1,4 +1,4 @@
-"""Every system that is measured: what is installed for it, in which versions, how it is run, with which settings."""
+"""The measured systems, with packages, versions, commands and settings."""
 
 import sys
 

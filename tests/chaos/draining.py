@@ -1,4 +1,4 @@
-"""SIGTERM in the middle of a thousand running jobs."""
+"""The scenario of SIGTERM in the middle of a thousand running jobs."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -46,7 +46,7 @@ async def _running(stage: Stage) -> int:
 
 
 def none_waits_for_a_lease(evidence: Evidence) -> Iterator[str]:
-    """Complain of each job that was taken back, counted or late instead of handed over."""
+    """Complain of each job that was recovered, charged or late instead of handed back."""
     for job_id, steps in evidence.steps.items():
         if any(step.kind is EventKind.RECOVERED for step in steps):
             yield f"{job_id} waited for a lease to run out"

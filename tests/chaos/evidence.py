@@ -1,4 +1,4 @@
-"""All that the checker looks at: what the submitter knows, what handlers left, what Redis holds, what was done."""
+"""The evidence of a run: requests and responses, effects, the contents of Redis, and the faults."""
 
 from chaos.counters import Counters
 from chaos.effects import Effect
@@ -10,7 +10,7 @@ from millstream_contracts import EventKind
 
 
 class Step(Struct, frozen=True):
-    """One transition of one job, as the event stream tells it."""
+    """One transition of one job, from the event stream."""
 
     id: str
     version: int
@@ -23,12 +23,12 @@ class Step(Struct, frozen=True):
 
     @property
     def pid(self) -> int:
-        """Return the process of the worker, or 0."""
+        """Return the process id of the worker, or 0."""
         return int(self.worker.split(":")[1]) if self.worker else 0
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
-    """A job as its hash has it at the end."""
+    """A job as its hash is at the end."""
 
     id: str
     type: str
@@ -47,12 +47,12 @@ class JobRecord(Struct, frozen=True, kw_only=True):
 
     @property
     def done_fence(self) -> int:
-        """Return the delivery that committed last, or 0."""
+        """Return the fence of the delivery that committed last, or 0."""
         return int(self.done_token.partition(":")[0] or 0)
 
 
 class Refusal(Struct, frozen=True):
-    """A commit that was refused, as the worker logged it."""
+    """A refused commit, as the worker logged it."""
 
     job: str
     pid: int
@@ -61,7 +61,7 @@ class Refusal(Struct, frozen=True):
 
 
 class Evidence(Struct, kw_only=True):
-    """Everything about one run."""
+    """All evidence of one run."""
 
     ledger: Ledger
     effects: dict[str, list[Effect]] = field(default_factory=dict)
@@ -88,9 +88,9 @@ class Evidence(Struct, kw_only=True):
 
     @property
     def recovery_ms(self) -> int:
-        """Return the time within which a crashed worker's jobs are ready again: a lease and one pass of the reaper."""
+        """Return the time within which a lost worker's jobs are ready again: a lease and one pass of the reaper."""
         return self.lease_ms + self.pass_ms
 
     def runs_of(self, job_id: str, event: str) -> list[Effect]:
-        """Return what the handlers of a job left, of one kind."""
+        """Return the effects of a job, of one kind."""
         return [effect for effect in self.effects.get(job_id, ()) if effect.event == event]

@@ -1,4 +1,4 @@
-"""All faults in a random order: what happens to processes and what happens to their links, side by side."""
+"""The scenario of all faults in a random order, of processes and of links side by side."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""What happens to Redis where it is more than one server: another one takes over, and slots move."""
+"""The scenarios of several Redis servers: a failover, and slots that move."""
 
 from functools import partial
 
@@ -47,7 +47,7 @@ async def _swap(stage: Stage, keeper: TrioKeeper) -> None:
 
 
 def describe_losses(evidence: Evidence) -> str:
-    """Return what handlers did that Redis has forgotten."""
+    """Return the effects of jobs that Redis has lost."""
     told = {effect.job for effects in evidence.effects.values() for effect in effects}
     forgotten = told - evidence.jobs.keys()
     twice = sum(

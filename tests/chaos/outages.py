@@ -1,4 +1,4 @@
-"""Redis unreachable for each service in turn, and for all at once, while what they do about it is measured."""
+"""The scenario of a Redis that is unreachable for each service in turn and for all, with measurements."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ REFUSED_WITHIN_S = 2.0
 
 
 class Measured(Struct):
-    """What one service did while Redis was away from it."""
+    """The measurements of one service while its Redis was away."""
 
     service: Service
     traffic: Traffic
@@ -38,7 +38,7 @@ class Measured(Struct):
     probes: Counter[str]
 
     def describe(self, seconds: float) -> tuple[float, float, float, str]:
-        """Return connections and commands a second, cores, and what the probes said."""
+        """Return connections and commands a second, cores, and the results of the probes."""
         traffic = self.service.proxy.traffic.since(self.traffic)
         cores = (self.service.usage().cpu_s - self.usage.cpu_s) / seconds
         probes = ", ".join(f"{name} x{count}" for name, count in sorted(self.probes.items()))
@@ -105,7 +105,7 @@ def _judge(stage: Stage, one: Measured, how: str, seconds: float) -> None:
 
 
 def _judge_refusals(stage: Stage, begun_ms: int, ended_ms: int, how: str, seconds: float) -> None:
-    """Look at how fast ingest said no."""
+    """Complain when ingest refused too slowly."""
     answers = [
         answer
         for entry in stage.submitter.ledger.entries

@@ -1,4 +1,4 @@
-"""Runs a service with all quiet bugs at once: jobs end as they should, and time, leaks or metrics are wrong.
+"""Runs a service with all quiet bugs at once: jobs end as they should, and times, leaks or metrics are wrong.
 
 `python -m chaos.quiet_bugs worker ...`. Each is planted in the memory of the process, as in `chaos.sabotage`.
 """
@@ -25,7 +25,7 @@ Method = Callable[..., Any]
 
 
 class QuietBug(Struct, frozen=True):
-    """A method of the product, and what takes its place."""
+    """A method of the product, and its replacement."""
 
     owner: type
     method: str
@@ -115,7 +115,7 @@ QUIET_BUGS = {
 
 
 def plant_all() -> None:
-    """Put each bug in its place."""
+    """Replace each method."""
     for owner, method in {(bug.owner, bug.method) for bug in QUIET_BUGS.values()}:
         [plant, *_] = [bug.plant for bug in QUIET_BUGS.values() if (bug.owner, bug.method) == (owner, method)]
         setattr(owner, method, plant(getattr(owner, method)))

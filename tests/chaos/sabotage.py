@@ -1,4 +1,4 @@
-"""Runs a service with one script broken, to see whether the checker notices: `python -m chaos.sabotage BUG worker ...`.
+"""Runs a service with one broken script, which the checker must notice: `python -m chaos.sabotage BUG worker ...`.
 
 The product has no switch for this: the script is exchanged in the memory of the process.
 """

@@ -1,4 +1,4 @@
-"""What a scenario is: something to do to a fleet under load, and what fleet and load that takes."""
+"""A scenario is a fault for a fleet under load, with the fleet and the load that it takes."""
 
 from collections.abc import Awaitable, Callable
 
@@ -41,5 +41,5 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
     @property
     def purpose(self) -> str:
-        """Return in a line what it does and what must hold."""
+        """Return one line that says what it does and what must hold."""
         return (self.act.__doc__ or "").strip().partition("\n")[0]

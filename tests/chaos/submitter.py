@@ -1,4 +1,4 @@
-"""The load: submissions at a bounded rate against every ingest, each with an Idempotency-Key and some patience."""
+"""The load: submissions at a bounded rate to every ingest, each with an Idempotency-Key and repetitions."""
 
 import random
 import time
@@ -67,7 +67,7 @@ EVERYDAY = (
 
 
 class Submitter:
-    """Submits, and writes down what it was told; an async context manager."""
+    """Submits jobs and records the responses; an async context manager."""
 
     def __init__(self, ingests: Sequence[Service], rng: random.Random, headers: Mapping[str, str]) -> None:
         self.ledger = Ledger()
@@ -86,9 +86,9 @@ class Submitter:
         await self._http.aclose()
 
     async def load(self, rate_per_s: float, mix: Sequence[Wish], stop: anyio.Event) -> None:
-        """Submit at this rate until told to stop; return once the last request is answered.
+        """Submit at this rate until stopped; return once the last request is answered.
 
-        What could not be sent in time is not sent: to catch up after a pause would make the next one longer.
+        A submission that is late is skipped, because catching up after a pause would make the next one longer.
         """
         limiter = anyio.CapacityLimiter(AT_ONCE)
 
@@ -105,7 +105,7 @@ class Submitter:
                     await stop.wait()
 
     async def submit_many(self, wish: Wish, count: int) -> list[Entry]:
-        """Submit some jobs of a kind, as fast as they are taken."""
+        """Submit some jobs of a kind, as fast as they are accepted."""
         entries: list[Entry] = []
         limiter = anyio.CapacityLimiter(AT_ONCE)
 
@@ -119,7 +119,7 @@ class Submitter:
         return entries
 
     async def submit(self, wish: Wish) -> Entry:
-        """Submit a job: every copy of the request at once, each with its own tries."""
+        """Submit a job: every copy of the request at once, each with its own repetitions."""
         key = f"k{self._rng.getrandbits(64):016x}"
         body = wish.draw(key, self._rng)
         entry = self.ledger.open(key, wish.type, body.get("delay_s", 0.0))

@@ -1,4 +1,4 @@
-"""What a job of the chaos suite is told."""
+"""The payload of the chaos suite's jobs."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""How commands print: nothing that users wrote is read as anything but text."""
+"""Commands print what users wrote as plain text."""
 
 import errno
 import json
@@ -17,19 +17,19 @@ JOB = Job(id=JobId("a.b_1"), type=JobType("a.b"), state=JobState.SUCCEEDED, crea
 
 @pytest.mark.parametrize("text", ["no [/b] here", "list[int]", "[a-z]+", "[red]x", "[link=a]b[/link]", ":smile:"])
 def test_table_prints_brackets_as_they_are(capsys, text):
-    """An error message may look like markup."""
+    """A table prints brackets as they are, and not as markup."""
     print_table("letters", ("id", "error"), [("a", text)], "none")
     assert text in capsys.readouterr().out
 
 
 def test_table_of_nothing_says_what_that_means(capsys):
-    """No empty frame."""
+    """An empty table is printed as a sentence."""
     print_table("letters", ("id", "error"), [], "no letters")
     assert capsys.readouterr().out == "no letters\n"
 
 
 def test_table_puts_numbers_to_the_right_and_groups_their_digits(capsys):
-    """So that they can be compared."""
+    """Numbers in a table are aligned right, with their digits grouped."""
     print_table("counts", ("type", "jobs"), [("a", 5), ("b", 12_345)], "none")
     lines = capsys.readouterr().out.splitlines()
     assert [line.rstrip() for line in lines[-2:]] == ["a          5", "b     12,345"]
@@ -57,32 +57,32 @@ def printed_at(monkeypatch, columns: int, is_terminal: bool, rows=ROWS) -> list[
 
 
 def test_table_on_a_terminal_cuts_its_last_column_and_no_id(monkeypatch):
-    """A row is one line as wide as the terminal, and the id in it can be copied."""
+    """A table on a terminal cuts its last column where the line ends, and no id."""
     long, short = printed_at(monkeypatch, 80, is_terminal=True)
     assert long == f"{JOB_ID}  {'x' * (80 - len(JOB_ID) - 3)}…"
     assert short.split() == ["a", "y"]
 
 
 def test_table_that_cannot_fit_runs_over_and_keeps_its_ids_whole(monkeypatch):
-    """A narrow terminal folds the line itself, which no copy notices."""
+    """A table that is wider than the terminal runs over, so that its ids stay whole."""
     long, _ = printed_at(monkeypatch, 40, is_terminal=True)
     assert long == f"{JOB_ID}  {'x' * 15}…"
 
 
 def test_table_in_a_pipe_is_not_cut(monkeypatch):
-    """A program reads whole lines, however narrow the terminal beside it is."""
+    """A table in a pipe is not cut, however narrow the terminal is."""
     assert printed_at(monkeypatch, 40, is_terminal=False)[0] == f"{JOB_ID}  {'x' * 90}"
 
 
 def test_table_prints_one_line_for_a_row_and_no_control_characters(monkeypatch):
-    """The message of an error neither breaks the table nor colours the terminal."""
+    """A table prints one line for a row, without line breaks and control characters of users."""
     assert printed_at(monkeypatch, 80, is_terminal=False, rows=[("a", "one\ntwo\x1b[31m\x07")]) == [
         "a   one two\ufffd[31m\ufffd"
     ]
 
 
 def test_json_is_one_line(capsys):
-    """For programs that read line by line."""
+    """JSON is printed as one line."""
     print_json(JOB)
     out = capsys.readouterr().out
     assert out.count("\n") == 1
@@ -90,7 +90,7 @@ def test_json_is_one_line(capsys):
 
 
 def test_errors_become_lines_and_the_exit_code_that_they_name():
-    """One line for each thing that is wrong, on standard error."""
+    """Each known error becomes one line on standard error, and its exit code that of the command."""
 
     @click.command()
     @one_line_errors(SettingsError, OSError)
@@ -102,7 +102,7 @@ def test_errors_become_lines_and_the_exit_code_that_they_name():
 
 
 def test_a_reader_that_has_left_is_not_told_of_as_an_error():
-    """`millstream jobs | head -1` prints its line and ends quietly."""
+    """A command whose reader has left, as in `millstream jobs | head -1`, ends without an error message."""
 
     @click.command()
     @one_line_errors(OSError)
@@ -113,7 +113,7 @@ def test_a_reader_that_has_left_is_not_told_of_as_an_error():
 
 
 def test_errors_that_nobody_foresaw_keep_their_traceback():
-    """They are bugs, and a line would hide where."""
+    """An unknown error keeps its traceback."""
 
     @click.command()
     @one_line_errors(OSError)

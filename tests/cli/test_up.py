@@ -1,4 +1,4 @@
-"""`up`: what it refuses to start with. tests/system has it running."""
+"""`up` refuses some faults before it starts anything. tests/system runs it."""
 
 import json
 import os
@@ -30,26 +30,26 @@ from millstream_cli.folder_lock import LOCK_NAME
     ],
 )
 def test_up_refuses_wrong_options_and_variables_of_any_service(tmp_path, words, environ, says):
-    """Before it starts anything: a child that cannot start would be started again and again."""
+    """`up` refuses wrong options and variables of any service before it starts one."""
     refused(run("up", *words, "--data", str(tmp_path / "data"), **environ), says, code=2)
     assert not (tmp_path / "data").exists()
 
 
 def test_up_says_in_one_line_that_its_folder_is_in_use(tmp_path):
-    """The line names the process, which a user may have forgotten in another terminal."""
+    """`up` says in one line which process uses its folder."""
     with start_embedded_redis(tmp_path / "redis") as server:
         refused(run("up", "--data", str(tmp_path), "--port", "0"), f"pid {server.pid}", code=1)
 
 
 def test_up_says_in_one_line_that_its_folder_is_none(tmp_path):
-    """A file stands there."""
+    """`up` says in one line that its folder is a file."""
     file = tmp_path / "data"
     file.touch()
     refused(run("up", "--data", str(file)), str(file), code=1)
 
 
 def test_up_says_in_one_line_that_an_app_cannot_be_imported(tmp_path):
-    """At once, instead of starting workers that end again."""
+    """`up` says in one line that an app cannot be imported, and starts no worker."""
     done = run_program("up", "nowhere:app", "--port", "0", "--data", str(tmp_path / "data"))
     said = done.stderr.splitlines()
     assert (done.returncode, len(said)) == (1, 1), said
@@ -57,7 +57,7 @@ def test_up_says_in_one_line_that_an_app_cannot_be_imported(tmp_path):
 
 
 def test_up_says_in_one_line_that_its_port_is_in_use(tmp_path):
-    """At once, and whatever it is that listens there."""
+    """`up` says in one line that its port is in use."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
         done = run_program("up", "--port", port, "--data", str(tmp_path / "data"))
@@ -67,7 +67,7 @@ def test_up_says_in_one_line_that_its_port_is_in_use(tmp_path):
 
 
 def test_up_keeps_what_is_meant_for_another_redis_from_its_own(tmp_path, wait_until):
-    """The Redis that it starts has no password, and would refuse one."""
+    """`up` does not apply the password for another Redis to the one that it starts."""
     environ = {"MILLSTREAM_REDIS_PASSWORD": "hunter2", "MILLSTREAM_REDIS_USERNAME": "ann"}
     words = ("up", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
     with started_program(*words, log=tmp_path / "log", cwd=tmp_path, **environ):
@@ -162,7 +162,7 @@ def has_open(pid: int, file: Path) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="the processes of `up` are looked up there")
 def test_a_service_that_up_starts_again_is_where_it_was(tmp_path, wait_until):
-    """Each takes a free port at its first start, which `up` prints, and people and scrapers know from then on."""
+    """A service that `up` starts again listens on the port that it had."""
     log = tmp_path / "log"
     words = ("up", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
     with started_program(*words, log=log, cwd=tmp_path, MILLSTREAM_LOG_LEVEL="error") as up:
@@ -187,7 +187,7 @@ def child_of(pid: int, command: str) -> int:
 
 
 def is_ready(url: str) -> bool:
-    """Whether the service at this address is ready."""
+    """Return whether the service at this address is ready."""
     with suppress(httpx2.HTTPError):
         return httpx2.get(f"{url}/readyz", trust_env=False, timeout=10).status_code == 200
     return False

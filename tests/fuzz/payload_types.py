@@ -1,4 +1,4 @@
-"""Draws types that a handler may take, each with payloads of it."""
+"""Draws types that a handler may declare, each with payloads for it."""
 
 import base64
 import dataclasses
@@ -143,7 +143,7 @@ NAMES = ["a", "b", "type", "content"]
 
 @st.composite
 def _class(draw: st.DrawFn, members: st.SearchStrategy[Drawn]) -> Drawn:
-    """Draw a class with fields, of any of the kinds that there are."""
+    """Draw a class with fields, of any kind."""
     names = draw(st.lists(st.sampled_from(NAMES[:2] + NAMES[3:]), min_size=1, max_size=3, unique=True))
     fields = {name: draw(members) for name in names}
     make = draw(

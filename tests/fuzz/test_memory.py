@@ -1,4 +1,4 @@
-"""How much memory a request can cost: the peak of a real ingest process, by the kernel's count."""
+"""A request costs a bounded amount of memory: the peak of a real ingest process, as the kernel counts it."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -91,7 +91,7 @@ BATCHES = {
 
 
 def growth_bytes(target, http, path: str, content_type: str, body: bytes) -> int:
-    """Send a body and return by how much its peak exceeds what ingest held before."""
+    """Send a body and return by how much the peak exceeds the memory before."""
     before = target.forget_peak()
     response = http.post(path, content=body, headers={"content-type": content_type, "accept": JSON})
     assert response.status_code < 500, response.text
@@ -101,18 +101,18 @@ def growth_bytes(target, http, path: str, content_type: str, body: bytes) -> int
 
 @pytest.mark.parametrize(("path", "content_type", "body"), ONE.values(), ids=ONE)
 def test_request_with_one_job_costs_a_multiple_of_its_limit(target, http, path, content_type, body):
-    """However its bytes are chosen."""
+    """A request with one job costs a bounded multiple of its limit, whatever its bytes are."""
     assert growth_bytes(target, http, path, content_type, body) < ONE_BYTES
 
 
 @pytest.mark.parametrize(("content_type", "body"), BATCHES.values(), ids=BATCHES)
 def test_batch_costs_a_multiple_of_its_size(target, http, content_type, body):
-    """What its items are once they are decoded does not add up, however many there are."""
+    """A batch costs a bounded multiple of its size, however many items it has."""
     assert growth_bytes(target, http, "/v1/jobs/batch", content_type, body) < COPIES * len(body) + ONE_BYTES
 
 
 def test_batches_at_the_same_time_cost_their_sum_and_hold_nobody_up(target, http):
-    """None multiplies what another costs, and who asks meanwhile is answered many times before they are done."""
+    """Batches at the same time cost at most the sum of each, and other requests are answered meanwhile."""
     content_type, body = BATCHES["payloads full of empty arrays"]
     before = target.forget_peak()
 

@@ -46,7 +46,7 @@ def counted(metrics: MetricRegistry, job_type: str) -> dict[str, float]:
         sample.labels["reason"]: sample.value
         for family in metrics.collect()
         for sample in family.samples
-        if sample.name == "millstream_recovered_total" and sample.labels["type"] == job_type
+        if sample.name == "millstream_recovered_total" and sample.labels["type"] == job_type and sample.value
     }
 
 

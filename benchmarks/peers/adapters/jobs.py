@@ -1,4 +1,4 @@
-"""What is the same for every system measured: the payload, the wait, and where the driver said that things are.
+"""The parts that all measured systems share: the payload, the wait, and the environment that the driver sets.
 
 Runs in the peers' own environments: standard library only.
 """
@@ -27,5 +27,5 @@ def concurrency() -> int:
 
 
 def stores_results() -> bool:
-    """Return whether results are to be kept, for a system that is measured both ways."""
+    """Return whether results are kept, for a system that is measured both ways."""
     return os.environ.get("BENCH_RESULTS") == "1"

@@ -40,5 +40,7 @@ class Expirer:
                 self._metrics.count_finished(queue.type, JobState.EXPIRED, found.expired)
             total += found.expired
 
-        await for_each_queue(await self._schedule.due(), expire)
+        queues = await self._schedule.due()
+        self._metrics.know_types(queue.type for queue in queues)
+        await for_each_queue(queues, expire)
         return Expiries(next_in_s=self._schedule.sleep_s(), expired=total)

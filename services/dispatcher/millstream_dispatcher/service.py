@@ -52,9 +52,9 @@ def duties_of(settings: DispatcherSettings, broker: Broker, metrics: MetricRegis
     expiring = CheckSchedule(registry, settings.expire_every_s)
     shown = DispatcherMetrics(metrics)
     return [
-        Promoter(store, due, interval_s=settings.release_every_s),
+        Promoter(store, due, shown, interval_s=settings.release_every_s),
         Expirer(store, expiring, shown, interval_s=settings.expire_every_s),
-        QueueMetrics(store, registry, shown, metrics, due=due, expiring=expiring, interval_s=settings.gauges_every_s),
+        QueueMetrics(store, registry, shown, due=due, expiring=expiring, interval_s=settings.gauges_every_s),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Errors of the commands of the HTTP API: wrong use, refusals, an API that does not answer.
+"""The commands of the HTTP API report wrong use, refusals, and an API that does not respond.
 
 tests/system has the commands at work.
 """
@@ -37,7 +37,7 @@ COMMANDS = [
 
 
 def name_of(words: object) -> str:
-    """Return what pytest calls a case."""
+    """Return the name of a case for pytest."""
     return " ".join(words) if isinstance(words, tuple) else repr(words)
 
 
@@ -49,7 +49,7 @@ def test_command_says_in_one_line_that_nobody_answers(words):
 
 
 def test_address_comes_from_the_option_or_the_environment():
-    """The option wins."""
+    """The address comes from the option, or else from the environment."""
     unreachable = ExitCode.UNREACHABLE
     refused(run("queues", MILLSTREAM_URL=NO_API), f"reach {NO_API}: ", code=unreachable)
     refused(
@@ -58,18 +58,18 @@ def test_address_comes_from_the_option_or_the_environment():
 
 
 def test_address_that_cannot_be_reached_is_shown_without_its_password():
-    """A terminal is read by others."""
+    """An address that cannot be reached is shown without its password."""
     said = refused(run("queues", "--url", NO_API.replace("//", "//ann:hunter2@")), code=ExitCode.UNREACHABLE)
     assert "hunter2" not in said
 
 
 def test_name_that_leads_nowhere_is_told_like_a_refused_connection():
-    """The address is what has to be changed."""
+    """A name that leads nowhere is an unreachable address."""
     refused(run("queues", "--url", "http://nowhere.invalid"), "http://nowhere.invalid", "--url", code=3)
 
 
 def test_connection_that_breaks_later_is_made_again(monkeypatch):
-    """An API that is restarted while a command waits for a job is no wrong address."""
+    """A client that has reached the API once takes a refused connection for an error that passes."""
     http, asked = FirstContact("http://127.0.0.1:9"), []
 
     def request(*args: object, **options: object) -> httpx2.Response:
@@ -87,14 +87,14 @@ def test_connection_that_breaks_later_is_made_again(monkeypatch):
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://a", "http://", "http://[::1", "http://a:x", "-"])
 def test_address_that_is_none_is_refused(url):
-    """It is refused before anything is sent, and is not shown: a password may be in it."""
+    """A wrong address is refused before anything is sent, and is not shown, because it may hold a password."""
     refused(run("queues", "--url", url), "address")
     refused(run("queues", MILLSTREAM_URL=url), "address")
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=name_of)
 def test_misspelt_variable_stops_every_command(words):
-    """A setting that is silently not used would be worse."""
+    """A misspelt variable stops every command."""
     refused(run(*words, MILLSTREAM_URI=NO_API), "MILLSTREAM_URI is no setting; did you mean `MILLSTREAM_URL`", code=2)
 
 
@@ -134,12 +134,12 @@ def test_misspelt_variable_stops_every_command(words):
     ids=name_of,
 )
 def test_wrong_words_are_refused_before_anything_is_sent(words, says):
-    """One line that says what is wrong, and an exit code that is not 0."""
+    """Wrong arguments are refused in one line, with the status of wrong use, before anything is sent."""
     refused(run(*words, MILLSTREAM_URL=NO_API), says, code=ExitCode.USAGE)
 
 
 def test_payload_that_is_no_text_is_refused(tmp_path):
-    """From a file and from standard input."""
+    """A payload that is no text is refused, from a file and from standard input."""
     file = tmp_path / "payload"
     file.write_bytes(b'"\xff"')
     refused(run("submit", "a.b", "--file", str(file), "--url", NO_API))
@@ -147,7 +147,7 @@ def test_payload_that_is_no_text_is_refused(tmp_path):
 
 
 def test_options_before_a_subcommand_are_not_silently_dropped():
-    """`dead --type a redrive` looks as if it were about that type only."""
+    """Options before a subcommand, as in `dead --type a redrive`, are refused."""
     refused(run("dead", "--url", NO_API, "redrive", JOB_ID, MILLSTREAM_URL="http://127.0.0.1:10"), code=2)
     refused(run("dead", "--type", "a.b", "redrive", JOB_ID, "--url", NO_API), code=2)
 
@@ -165,13 +165,13 @@ def url(redis_url, tmp_path_factory) -> Iterator[str]:
 
 
 async def clean_up(redis_url: str, namespace: str) -> None:
-    """Leave nothing in a Redis that others use as well."""
+    """Delete the namespace from the shared Redis."""
     async with open_broker(redis_url, namespace=namespace) as broker:
         await delete_namespace(broker.client, namespace)
 
 
 def answers(address: str) -> bool:
-    """Whether a service is ready."""
+    """Return whether a service is ready."""
     try:
         return httpx2.get(address, trust_env=False, timeout=10).status_code == 200
     except httpx2.HTTPError:
@@ -201,12 +201,12 @@ def answers(address: str) -> bool:
     ids=name_of,
 )
 def test_refusal_of_the_api_is_told_in_one_line(url, words, says):
-    """With the field that is wrong."""
+    """A refusal of the API is one line with the wrong field."""
     assert says in refused(run(*words, "--url", url), code=ExitCode.REFUSED).lower()
 
 
 def test_action_on_a_job_that_is_not_dead_is_reported_and_fails(url):
-    """The report is printed, the exit code tells a script."""
+    """An action on a job that is not dead prints its report and fails."""
     job = json.loads(run("submit", "a.b", "--json", "--url", url).stdout)
     for action in ("redrive", "discard"):
         result = run("dead", action, job["id"], JOB_ID, "--yes", "--url", url)
@@ -220,7 +220,7 @@ def test_action_on_a_job_that_is_not_dead_is_reported_and_fails(url):
 
 
 def test_job_that_does_not_end_in_time_fails_the_command_and_is_not_lost(url):
-    """A job that was submitted without --wait can still be found."""
+    """`submit --wait` fails when the job does not end in time, and prints the id of the job."""
     result = run("submit", "a.b", "--wait", "0.1", "--url", url)
     assert result.exit_code == ExitCode.UNFINISHED
     assert "it goes on" in result.stderr
@@ -230,7 +230,7 @@ def test_job_that_does_not_end_in_time_fails_the_command_and_is_not_lost(url):
 
 
 def test_job_that_is_not_dead_cannot_be_retried(url):
-    """What the job's state forbids is refused, and leaves it as it is."""
+    """`retry` of a job that is not dead is refused, and changes nothing."""
     job = json.loads(run("submit", "a.b", "--json", "--url", url).stdout)
     refused(run("job", job["id"], "--retry", "--url", url), code=ExitCode.REFUSED)
     assert json.loads(run("job", job["id"], "--cancel", "--json", "--url", url).stdout)["state"] == "cancelled"
