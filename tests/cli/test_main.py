@@ -35,7 +35,7 @@ def all_helps() -> Iterator[tuple[tuple[str, ...], click.Command]]:
 
 @pytest.mark.parametrize("words", [(), ("dead",)], ids=["all", "dead"])
 def test_a_list_of_commands_says_in_whole_sentences_what_each_does(words: tuple[str, ...]) -> None:
-    """The first sentence of its own help, folded where the terminal is narrow, and never cut."""
+    """The list of commands has the whole first sentence of each, folded where the terminal is narrow."""
     said = " ".join(run(*words, "--help", COLUMNS="80").stdout.split())
     for found, command in all_helps():
         if found[:-1] == words:
@@ -47,14 +47,27 @@ def test_a_list_of_commands_says_in_whole_sentences_what_each_does(words: tuple[
     ("words", "command"), list(all_helps()), ids=lambda value: " ".join(value) if type(value) is tuple else ""
 )
 def test_every_option_of_every_command_has_a_help_line(words: tuple[str, ...], command: click.Command) -> None:
-    """An option without one has to be tried to be known."""
+    """Every option of every command has a help line."""
     assert [one.name for one in command.params if isinstance(one, click.Option) and not one.help] == []
     assert run(*words, "--help").exit_code == 0
 
 
 def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:
-    """The names are known without an import."""
+    """An unknown command is refused with the one that was probably meant."""
     assert "Did you mean 'submit'?" in run("submi").stderr
+
+
+@pytest.mark.parametrize("words", [("queues",), ("dead",), ("dead", "discard", "x")], ids=" ".join)
+def test_ctrl_c_ends_a_command_in_one_line(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """Ctrl-C ends a command with one line and the status of shells, which is not that of a job that died."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for module in ("fleet_commands", "dead_commands"):
+        monkeypatch.setattr(f"millstream_cli.client.{module}.connect", interrupt)
+    result = run(*words)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "millstream: interrupted\n")
 
 
 @pytest.mark.parametrize("service", FOREIGN)

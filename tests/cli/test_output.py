@@ -57,25 +57,25 @@ def printed_at(monkeypatch, columns: int, is_terminal: bool, rows=ROWS) -> list[
 
 
 def test_table_on_a_terminal_cuts_its_last_column_and_no_id(monkeypatch):
-    """A row is one line as wide as the terminal, and the id in it can be copied."""
+    """A table on a terminal cuts its last column where the line ends, and no id."""
     long, short = printed_at(monkeypatch, 80, is_terminal=True)
     assert long == f"{JOB_ID}  {'x' * (80 - len(JOB_ID) - 3)}…"
     assert short.split() == ["a", "y"]
 
 
 def test_table_that_cannot_fit_runs_over_and_keeps_its_ids_whole(monkeypatch):
-    """A narrow terminal folds the line itself, which no copy notices."""
+    """A table that is wider than the terminal runs over, so that its ids stay whole."""
     long, _ = printed_at(monkeypatch, 40, is_terminal=True)
     assert long == f"{JOB_ID}  {'x' * 15}…"
 
 
 def test_table_in_a_pipe_is_not_cut(monkeypatch):
-    """A program reads whole lines, however narrow the terminal beside it is."""
+    """A table in a pipe is not cut, however narrow the terminal is."""
     assert printed_at(monkeypatch, 40, is_terminal=False)[0] == f"{JOB_ID}  {'x' * 90}"
 
 
 def test_table_prints_one_line_for_a_row_and_no_control_characters(monkeypatch):
-    """The message of an error neither breaks the table nor colours the terminal."""
+    """A table prints one line for a row, without line breaks and control characters of users."""
     assert printed_at(monkeypatch, 80, is_terminal=False, rows=[("a", "one\ntwo\x1b[31m\x07")]) == [
         "a   one two\ufffd[31m\ufffd"
     ]
@@ -101,20 +101,8 @@ def test_errors_become_lines_and_the_exit_code_that_they_name():
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", "millstream: first\nmillstream: second\n")
 
 
-def test_ctrl_c_ends_a_command_in_one_line():
-    """The status is that of shells, and not that of a job which died."""
-
-    @click.command()
-    @one_line_errors()
-    def wait() -> None:
-        raise KeyboardInterrupt
-
-    result = CliRunner().invoke(wait)
-    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "millstream: interrupted\n")
-
-
 def test_a_reader_that_has_left_is_not_told_of_as_an_error():
-    """`millstream jobs | head -1` prints its line and ends quietly."""
+    """A command whose reader has left, as in `millstream jobs | head -1`, ends without an error message."""
 
     @click.command()
     @one_line_errors(OSError)

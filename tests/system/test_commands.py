@@ -66,7 +66,7 @@ def test_result_that_is_nothing_much_is_printed_all_the_same(do, ask, folder):
 
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["report", "json"])
 def test_submit_that_waits_fails_when_the_job_dies(system: System, options):
-    """The status is that of a failure; the report has the traceback as text, and JSON all that there is."""
+    """`submit --wait` fails when the job dies, and prints the traceback as text."""
     result = run("submit", "chore.hopeless", '"no city"', *WAIT, *options, MILLSTREAM_URL=system.url)
     assert (result.exit_code, result.stderr) == (1, "")
     if options:
@@ -77,7 +77,7 @@ def test_submit_that_waits_fails_when_the_job_dies(system: System, options):
 
 
 def test_job_that_waits_fails_unless_the_job_succeeds(system: System, ask):
-    """A cancelled job has not succeeded; to have cancelled it is what `--cancel` is for."""
+    """`job --wait` fails unless the job succeeds, and `--cancel` is no failure."""
     job = ask("submit", "chore.now", "--delay", "600")
     assert ask("job", job["id"], "--cancel", *WAIT)["state"] == "cancelled"
     assert run("job", job["id"], *WAIT, MILLSTREAM_URL=system.url).exit_code == 1
@@ -108,7 +108,7 @@ def test_job_is_cancelled(ask):
 
 
 def test_dead_letters_are_listed_redriven_and_discarded(do, ask, dies):
-    """By id and by type; a message of no lines or of strange ones is printed as it is."""
+    """`dead` lists, redrives and discards by id and by type, and prints any message as plain text."""
     odd = [dies("submit", "chore.hopeless", payload, *WAIT) for payload in ("null", '"no [/b] [red]city"')]
     assert [job["state"] for job in odd] == ["dead", "dead"]
     ids = [job["id"] for job in odd]
@@ -126,7 +126,7 @@ def test_dead_letters_are_listed_redriven_and_discarded(do, ask, dies):
 
 
 def test_dead_letters_are_listed_page_by_page(do, ask, dies):
-    """The list says with which command it goes on, and the command keeps what the list was asked for."""
+    """A list ends with the command that shows its next page, with all options of this one."""
     for _ in range(2):
         dies("submit", "chore.closed", *WAIT)
     options = ("--type", "chore.closed", "--limit", "1")
@@ -140,7 +140,7 @@ def test_dead_letters_are_listed_page_by_page(do, ask, dies):
 
 
 def test_an_action_on_all_dead_jobs_of_a_type_asks_first(system: System, do, ask, dies):
-    """The question says how many jobs it is about, and without a yes nothing happens."""
+    """`dead discard` says how many jobs it is about, and does nothing without a yes."""
     ids = {dies("submit", "chore.closed", *WAIT)["id"] for _ in range(2)}
     words = ("dead", "discard", "--type", "chore.closed", "--limit", "1", "--url", system.url)
     refused = run_on_terminal(*words, answer="\n")
@@ -157,7 +157,7 @@ def test_an_action_on_all_dead_jobs_of_a_type_asks_first(system: System, do, ask
 
 
 async def test_jobs_lists_what_has_not_ended(do, ask, folder):
-    """By state and type, with who runs a job; page by page."""
+    """`jobs` lists jobs by state and type, with the worker of a running one, page by page."""
     payload = json.dumps({"folder": str(folder)})
     job = ask("submit", "chore.gate", payload)
     await wait_until(lambda: notes(folder, "started"), "the job runs")
@@ -180,7 +180,7 @@ async def test_jobs_lists_what_has_not_ended(do, ask, folder):
 
 
 def test_an_id_is_whole_on_a_narrow_terminal(system: System, ask):
-    """It is copied from there into the next command."""
+    """`jobs` prints an id whole on a terminal that is narrower than the id."""
     job = ask("submit", "chore.now", "--delay", "600")
     seen = run_on_terminal("jobs", "--type", "chore.now", "--url", system.url, columns=30)
     assert any(line.startswith(f"{job['id']}  scheduled  in 10 min") for line in seen.lines)
@@ -188,7 +188,7 @@ def test_an_id_is_whole_on_a_narrow_terminal(system: System, ask):
 
 
 async def test_workers_are_listed_with_what_they_are(do, ask):
-    """Name, state, how busy each is, and which types it takes."""
+    """`workers` lists each worker with its load and its types."""
     found = ask("workers")
     _, _, *rows = do("workers").splitlines()
     assert {row.split()[0] for row in rows} == {worker["name"] for worker in found}
@@ -196,7 +196,7 @@ async def test_workers_are_listed_with_what_they_are(do, ask):
 
 
 def test_types_are_listed_and_told_one_by_one(do, ask):
-    """A type says what it takes, and the command that it shows succeeds as it stands there."""
+    """`types` shows what a type takes, and a command that succeeds as it is printed."""
     assert "chore.count" in {one["type"] for one in ask("types")}
     assert any(line.split()[:4] == ["chore.retried", "3", "none", "Fail"] for line in do("types").splitlines())
     told = do("types", "invoice.send")
@@ -208,7 +208,7 @@ def test_types_are_listed_and_told_one_by_one(do, ask):
 
 
 def test_a_type_that_is_unknown_is_told_with_the_one_that_was_meant(system: System):
-    """A type that no worker has registered is no empty answer."""
+    """`types` refuses an unknown type, and names the one that was probably meant."""
     result = run("types", "chore.cuont", "--url", system.url)
     assert (result.exit_code, result.stdout) == (5, "")
     assert result.stderr == "millstream: no worker has registered this job type; did you mean `chore.count`?\n"

@@ -1,6 +1,12 @@
-"""A group of commands whose help says of each, in a whole sentence, what it does."""
+"""A group of commands: its help says in a whole sentence what each does, and Ctrl-C ends any of them in one line."""
+
+from typing import Any
 
 import click
+
+from millstream_cli.exit_codes import ExitCode
+
+_WHOLE = 10_000
 
 
 class CommandGroup(click.Group):
@@ -18,5 +24,10 @@ class CommandGroup(click.Group):
                 ]
             )
 
-
-_WHOLE = 10_000
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for, its import included."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("millstream: interrupted", err=True)
+            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from millstream_cli.errors import CliError
-from millstream_cli.exit_codes import ExitCode, exit_code_of
+from millstream_cli.exit_codes import exit_code_of
 from millstream_contracts import one_line
 from millstream_runtime import ServiceStartError
 
@@ -69,7 +69,7 @@ def one_line_errors(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Turn errors of a command into one line and the exit status that `code_of` gives.
 
-    Of these kinds, and of those that every command has: CliError, ServiceStartError, Ctrl-C.
+    Of these kinds, and of those that every command has: CliError, ServiceStartError.
     """
     foreseen: tuple[type[Exception], ...] = (CliError, ServiceStartError, *kinds)
 
@@ -83,9 +83,6 @@ def one_line_errors(
             except foreseen as error:
                 tell_error(str(error))
                 raise click.exceptions.Exit(code_of(error)) from None
-            except KeyboardInterrupt:
-                tell_error("interrupted")
-                raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
 
         return run
 

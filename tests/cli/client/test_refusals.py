@@ -49,7 +49,7 @@ def test_command_says_in_one_line_that_nobody_answers(words):
 
 
 def test_address_comes_from_the_option_or_the_environment():
-    """The option wins."""
+    """The address comes from the option, or else from the environment."""
     unreachable = ExitCode.UNREACHABLE
     refused(run("queues", MILLSTREAM_URL=NO_API), f"reach {NO_API}: ", code=unreachable)
     refused(
@@ -58,18 +58,18 @@ def test_address_comes_from_the_option_or_the_environment():
 
 
 def test_address_that_cannot_be_reached_is_shown_without_its_password():
-    """A terminal is read by others."""
+    """An address that cannot be reached is shown without its password."""
     said = refused(run("queues", "--url", NO_API.replace("//", "//ann:hunter2@")), code=ExitCode.UNREACHABLE)
     assert "hunter2" not in said
 
 
 def test_name_that_leads_nowhere_is_told_like_a_refused_connection():
-    """The address is what has to be changed."""
+    """A name that leads nowhere is an unreachable address."""
     refused(run("queues", "--url", "http://nowhere.invalid"), "http://nowhere.invalid", "--url", code=3)
 
 
 def test_connection_that_breaks_later_is_made_again(monkeypatch):
-    """An API that is restarted while a command waits for a job is no wrong address."""
+    """A client that has reached the API once takes a refused connection for an error that passes."""
     http, asked = FirstContact("http://127.0.0.1:9"), []
 
     def request(*args: object, **options: object) -> httpx2.Response:
@@ -134,7 +134,7 @@ def test_misspelt_variable_stops_every_command(words):
     ids=name_of,
 )
 def test_wrong_words_are_refused_before_anything_is_sent(words, says):
-    """One line that says what is wrong, and an exit code that is not 0."""
+    """Wrong arguments are refused in one line, with the status of wrong use, before anything is sent."""
     refused(run(*words, MILLSTREAM_URL=NO_API), says, code=ExitCode.USAGE)
 
 
@@ -201,7 +201,7 @@ def answers(address: str) -> bool:
     ids=name_of,
 )
 def test_refusal_of_the_api_is_told_in_one_line(url, words, says):
-    """With the field that is wrong."""
+    """A refusal of the API is one line with the wrong field."""
     assert says in refused(run(*words, "--url", url), code=ExitCode.REFUSED).lower()
 
 

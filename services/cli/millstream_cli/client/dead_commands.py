@@ -9,10 +9,10 @@ import click
 from millstream import SyncClient
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.next_page import tell_next_page
-from millstream_cli.client.wording import ago, short_error
 from millstream_cli.command_group import CommandGroup
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table
+from millstream_cli.wording import ago, short_error
 from millstream_contracts import ActionReport
 
 

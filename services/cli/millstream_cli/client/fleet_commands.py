@@ -8,10 +8,10 @@ import click
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.payload_sample import sample_words
 from millstream_cli.client.schema_outline import outline
-from millstream_cli.client.wording import ago, lasting, printable
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table, tell_error
 from millstream_cli.program_name import command_line
+from millstream_cli.wording import ago, lasting, printable
 from millstream_contracts import Backoff, TypeRegistration, WorkerInfo, did_you_mean
 
 

@@ -12,9 +12,9 @@ import msgspec
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.job_report import print_job
 from millstream_cli.client.next_page import tell_next_page
-from millstream_cli.client.wording import ago, short_error
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table
+from millstream_cli.wording import ago, short_error
 from millstream_contracts import Job, JobState
 
 LISTED_STATES = [state.value for state in (JobState.RUNNING, JobState.QUEUED, JobState.SCHEDULED, JobState.DEAD)]

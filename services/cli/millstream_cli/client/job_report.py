@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from millstream_cli.client.wording import ago, lasting, printable, stamp
+from millstream_cli.wording import ago, lasting, printable, stamp
 from millstream_contracts import Job, JobState
 
 STYLES = {

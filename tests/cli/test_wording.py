@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from millstream_cli.client.wording import ago, lasting, short_error, stamp
+from millstream_cli.wording import ago, lasting, short_error, stamp
 from millstream_contracts import JobError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
