@@ -11,10 +11,10 @@ _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "e
 _PLACES = {
     "ready": {1, 2, 3}, "due": {4}, "dlq": {5}, "events": {6}, "settings": {7}, "expiring": {8},
 }  # fmt: skip
-_FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}}
+_FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}, "services": {1}}
 
 PARTS = ("numbers", "queue", "past", "moves", "fleet")
-"""In the order in which a header names them: each uses only those before it."""
+"""The parts in the order of headers: each uses only those before it."""
 
 _WORD = r"(?<![\w.])[A-Za-z_]+\b"
 
@@ -33,7 +33,7 @@ class Header(Struct, frozen=True):
     per_job: int
     """How many arguments a job has."""
     codes: set[int]
-    """What it may return per job; empty when it returns something else."""
+    """The codes that it may return per job; empty when it returns something else."""
 
 
 def read_header(name: str) -> Header:

@@ -20,17 +20,17 @@ from millstream_streams.store.keys import Keys
 from millstream_streams.suitability.needs import CONNECTING, ON_A_CLUSTER, SCRIPTING
 
 SERVICES = Path(__file__).parents[2] / "services"
-SUBMISSION = "../libs/submission"
+SUBMISSION, RUNTIME = "../libs/submission", "../libs/runtime"
 FOLDERS = {
-    "ingest": ("ingest", SUBMISSION),
-    "worker": ("workers", SUBMISSION),
-    "dispatcher": ("dispatcher",),
-    "reaper": ("reaper",),
+    "ingest": ("ingest", SUBMISSION, RUNTIME),
+    "worker": ("workers", SUBMISSION, RUNTIME),
+    "dispatcher": ("dispatcher", RUNTIME),
+    "reaper": ("reaper", RUNTIME),
 }
-"""Where the code of a service stands, the part of it that ingest and workers share included."""
+"""The folders with the code of a service, shared ones included."""
 
 NOT_ON_EVERY_SERVER = {"waitaof"}
-"""A file with a command that a server does not know is refused by it."""
+"""Commands that some servers lack: such a server refuses a file that names them."""
 
 every_service = pytest.mark.parametrize("service", NEEDS)
 
@@ -91,10 +91,10 @@ def channels(needs: Needs) -> set[str]:
 
 
 def test_the_doctor_may_look_and_touches_no_job() -> None:
-    """The doctor's user has the keys of its own test queues, and in addition to the others the right to CONFIG GET."""
+    """The doctor tries things on queues of its own, reads the heartbeats of services, and it alone reads CONFIG."""
     grants = grants_of()["millstream-doctor"]
-    assert grants.commands == granted(ANY_SERVICE) | {"config|get"}
-    assert grants.keys == {"ms:{default/millstream.rights.*/00}:*", "ms:queues"}
+    assert grants.commands == granted(ANY_SERVICE) | {"config|get", "hgetall"}
+    assert grants.keys == {"ms:{default/millstream.rights.*/00}:*", "ms:queues", Keys().services}
     assert grants.channels == channels(ANY_SERVICE)
 
 

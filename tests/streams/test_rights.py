@@ -52,7 +52,10 @@ async def test_a_key_pattern_that_is_missing_is_named(own_redis: EmbeddedRedis) 
     """A missing key pattern is named as it stands in users.acl."""
     queues, registry = (
         "~ms:{*/*/*}:*",
-        [f"~ms:{name}" for name in ("queues", "{fleet}:types", "{fleet}:starts", "{fleet}:workers")],
+        [
+            f"~ms:{name}"
+            for name in ("queues", "{fleet}:types", "{fleet}:starts", "{fleet}:workers", "{fleet}:services")
+        ],
     )
     found = await tried(await user(own_redis, "resetkeys", "~acme:*"), "ingest")
     assert found.needed == [queues, *registry]

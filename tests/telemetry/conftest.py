@@ -15,7 +15,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def clean_logging() -> Iterator[None]:
-    """Put back what `configure_logs` changes for the whole process."""
+    """Restore what `configure_logs` changes for the whole process."""
     root, make_record = logging.getLogger(), logging.getLogRecordFactory()
     handlers, level = root.handlers[:], root.level
     yield

@@ -1,4 +1,4 @@
-"""The spans of a job, one by one."""
+"""The job tracer makes the spans of a job."""
 
 import contextvars
 from contextlib import suppress
@@ -20,13 +20,13 @@ UNSAMPLED = TraceContext(f"00-{TRACE}-{SPAN}-00", "vendor=1")
 
 @pytest.fixture
 def exported():
-    """Return what keeps the spans that were ended."""
+    """Return the exporter that keeps the ended spans."""
     return InMemorySpanExporter()
 
 
 @pytest.fixture
 def provider(exported):
-    """Yield a provider that records whatever its caller does not forbid."""
+    """Yield a provider that records unless the caller's context forbids it."""
     provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exported))
     yield provider
@@ -45,7 +45,7 @@ def attempt_of(tracer, stored=SAMPLED, **more):
 
 
 def test_off_tracer_passes_the_callers_context_on():
-    """With tracing off, a caller's trace still travels with the job, and nothing claims to be a span."""
+    """Without tracing the caller's trace context still travels with the job, and no span is made."""
     tracer = JobTracer(None)
 
     with tracer.server("POST", "/v1/jobs", SAMPLED.traceparent, SAMPLED.tracestate) as server:
@@ -61,7 +61,7 @@ def test_off_tracer_passes_the_callers_context_on():
 
 
 def test_attempt_makes_no_span_when_the_stored_context_is_not_sampled(tracer, exported):
-    """The decision was taken when the job was accepted; user code inside inherits it."""
+    """An attempt whose stored context is not sampled makes no span, and user code inherits that."""
     with attempt_of(tracer, UNSAMPLED) as attempt, attempt.handler("send_email"):
         inside = current_trace_context()
         with trace.get_tracer("user", tracer_provider=None).start_as_current_span("user"):
@@ -75,7 +75,7 @@ def test_attempt_makes_no_span_when_the_stored_context_is_not_sampled(tracer, ex
 
 
 def test_user_spans_stay_out_of_an_unsampled_trace(tracer, provider, exported):
-    """A span that a handler makes does not become a trace of its own when the job is not recorded."""
+    """A span that a handler makes is not recorded when its job is not."""
     with attempt_of(tracer, UNSAMPLED), provider.get_tracer("user").start_as_current_span("query"):
         pass
 
@@ -83,7 +83,7 @@ def test_user_spans_stay_out_of_an_unsampled_trace(tracer, provider, exported):
 
 
 def test_attempt_decides_anew_when_the_job_has_no_context(tracer, exported):
-    """A job accepted by an ingest without tracing is still traced by workers with it."""
+    """An attempt without a stored context makes its own sampling decision, as behind an ingest without tracing."""
     with attempt_of(tracer, NO_TRACE) as attempt:
         pass
 
@@ -93,7 +93,7 @@ def test_attempt_decides_anew_when_the_job_has_no_context(tracer, exported):
 
 
 def test_attempt_is_cheap_and_safe_when_the_provider_does_nothing():
-    """OpenTelemetry's own no-op provider is taken like none at all."""
+    """OpenTelemetry's no-op provider is treated like none."""
     tracer = JobTracer(trace.NoOpTracerProvider())
 
     with attempt_of(tracer, NO_TRACE) as attempt, attempt.handler("send_email"):
@@ -104,7 +104,7 @@ def test_attempt_is_cheap_and_safe_when_the_provider_does_nothing():
 
 
 def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
-    """Dashboards for messaging systems find what they look for."""
+    """The span of an attempt has the attributes of the messaging conventions."""
     with tracer.attempt(
         "email.send", "email.send_001", SAMPLED, attempt=2, delivery=5, queue_wait_ms=12.5, tenant="acme"
     ):
@@ -128,7 +128,7 @@ def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
 
 
 def test_handler_span_records_the_exception_that_passes_through_it(tracer, exported):
-    """The handler's span holds the traceback; the exception itself goes on."""
+    """The handler's span records the exception with its traceback, and the exception goes on."""
     with attempt_of(tracer) as attempt:
         with pytest.raises(ValueError, match="no such user"), attempt.handler("send_email"):
             raise ValueError("no such user")
@@ -143,7 +143,7 @@ def test_handler_span_records_the_exception_that_passes_through_it(tracer, expor
 
 
 def test_handler_span_is_a_child_of_its_attempt_wherever_it_is_entered(tracer, exported):
-    """A handler may run in a task or thread that does not know what is current in the worker's."""
+    """The handler's span is a child of its attempt, also in a task or thread without its context."""
     with attempt_of(tracer) as attempt:
 
         def elsewhere():
@@ -157,7 +157,7 @@ def test_handler_span_is_a_child_of_its_attempt_wherever_it_is_entered(tracer, e
 
 
 def test_steering_exception_is_no_error(provider, exported):
-    """A handler that snoozes has not failed, and its spans do not say so."""
+    """An outcome request, such as a snooze, marks no span as failed."""
     tracer = JobTracer(provider, not_errors=(KeyError,))
 
     with pytest.raises(KeyError), attempt_of(tracer) as attempt, attempt.handler("send_email"):
@@ -167,7 +167,7 @@ def test_steering_exception_is_no_error(provider, exported):
 
 
 def test_cancelled_handler_ends_its_span_without_an_error(tracer, exported):
-    """What cancelled it decides what it means: a timeout fails the attempt, a drain does not."""
+    """A cancelled handler ends its span without an error."""
     with pytest.raises(KeyboardInterrupt), attempt_of(tracer) as attempt, attempt.handler("send_email"):
         raise KeyboardInterrupt
 
@@ -175,7 +175,7 @@ def test_cancelled_handler_ends_its_span_without_an_error(tracer, exported):
 
 
 def test_exception_that_leaves_the_attempt_marks_it_as_failed(tracer, exported):
-    """A fault of the worker itself shows on the attempt."""
+    """An exception that leaves the attempt marks its span as failed, since it is a defect of the worker."""
     with pytest.raises(RuntimeError), attempt_of(tracer):
         raise RuntimeError("worker bug")
 
@@ -184,7 +184,7 @@ def test_exception_that_leaves_the_attempt_marks_it_as_failed(tracer, exported):
 
 
 def test_send_carries_the_conventions_of_messaging(tracer, exported):
-    """The span that a job continues for life says which job it is, and has ended before the job is stored."""
+    """The producer span has the messaging attributes and the job id, and ends before the job is stored."""
     for tenant in ({}, {"tenant": "acme"}):
         tracer.send("email.send", "email.send_001", NO_TRACE, **tenant)
 
@@ -202,7 +202,7 @@ def test_send_carries_the_conventions_of_messaging(tracer, exported):
 
 
 def test_an_attempt_links_to_the_one_before_it(tracer, exported):
-    """The next attempt of a job leads to the last one; the first leads nowhere."""
+    """An attempt links to the one before it, and the first attempt to none."""
     with attempt_of(tracer) as first:
         pass
     with attempt_of(tracer, previous=first.traceparent):
@@ -215,7 +215,7 @@ def test_an_attempt_links_to_the_one_before_it(tracer, exported):
 @pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
 @pytest.mark.parametrize("context", [SAMPLED, UNSAMPLED, NO_TRACE], ids=["sampled", "unsampled", "none"])
 def test_every_span_is_current_inside_and_what_was_current_is_back_after_it(provider, context, is_on):
-    """The next job of the same task, and the lines that are logged between two, belong to no trace of the last one."""
+    """A span is current inside of its block, and the one before it is current again afterwards."""
     tracer = JobTracer(provider if is_on else None)
     around = TraceContext("00-" + "c" * 32 + "-" + "d" * 16 + "-01")
     with trace.use_span(around.as_span()):
@@ -230,7 +230,7 @@ def test_every_span_is_current_inside_and_what_was_current_is_back_after_it(prov
 
 
 def test_an_exception_is_told_in_full_and_within_bounds(tracer, exported):
-    """The end of a traceback names the cause, so it is the beginning that goes."""
+    """A recorded exception is bounded, and its traceback keeps the end."""
 
     def fail(depth):
         if depth:
@@ -251,7 +251,7 @@ def test_an_exception_is_told_in_full_and_within_bounds(tracer, exported):
 
 
 def test_a_traceback_stands_on_the_span_of_the_handler(tracer, exported):
-    """It names the functions on the way to the error."""
+    """The handler's span has the traceback."""
 
     def look_up_the_user():
         raise LookupError("no such user")
@@ -264,7 +264,7 @@ def test_a_traceback_stands_on_the_span_of_the_handler(tracer, exported):
 
 
 def test_an_exception_that_leaves_a_request_marks_it_as_failed(tracer, exported):
-    """A fault of ingest itself shows on the request; a client that hangs up is no fault."""
+    """An exception that leaves a request marks its span as failed, and a disconnected client does not."""
     for error in (RuntimeError("bug"), KeyboardInterrupt()):
         with pytest.raises(type(error)), tracer.server("POST", "/v1/jobs"):
             raise error
@@ -277,7 +277,7 @@ def test_an_exception_that_leaves_a_request_marks_it_as_failed(tracer, exported)
 
 @pytest.mark.parametrize(("status", "code"), [(499, StatusCode.UNSET), (500, StatusCode.ERROR)])
 def test_an_answer_of_500_is_the_first_that_is_an_error(tracer, exported, status, code):
-    """What a client did wrong is no failure of the server."""
+    """A status from 500 on marks the span of a request as failed."""
     with tracer.server("POST", "/v1/jobs") as server:
         server.answered(status)
 
@@ -296,7 +296,7 @@ def test_an_answer_of_500_is_the_first_that_is_an_error(tracer, exported, status
     ],
 )
 def test_send_links_or_continues_as_propagation_says(provider, exported, propagation, options, links):
-    """A long delay or a batch item starts a trace that links to the caller's, unless told otherwise."""
+    """A long delay or a batch item starts a trace that links to the caller's, unless the propagation says otherwise."""
     tracer = JobTracer(provider, propagation=propagation)
 
     stored = tracer.send("email.send", "email.send_001", SAMPLED, **options)
@@ -309,18 +309,18 @@ def test_send_links_or_continues_as_propagation_says(provider, exported, propaga
 
 
 def test_send_keeps_tracestate_when_it_continues_the_trace(tracer):
-    """Other vendors' state stays with the trace."""
+    """A job that continues the caller's trace keeps its tracestate."""
     assert tracer.send("email.send", "email.send_001", SAMPLED).tracestate == "vendor=1"
 
 
 def test_send_passes_an_unsampled_caller_on_unchanged(tracer, exported):
-    """Nothing is made for a trace that is not recorded."""
+    """The context of an unsampled caller is stored unchanged."""
     assert tracer.send("email.send", "email.send_001", UNSAMPLED) == UNSAMPLED
     assert exported.get_finished_spans() == ()
 
 
 def test_send_of_a_linked_job_that_is_not_recorded_stores_an_unsampled_context(exported):
-    """Its attempts must not each decide anew, or pieces of traces would come of it."""
+    """A linked job that is not recorded stores an unsampled context, so that no attempt decides anew."""
     provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
     tracer = JobTracer(provider)
 
@@ -328,7 +328,7 @@ def test_send_of_a_linked_job_that_is_not_recorded_stores_an_unsampled_context(e
 
 
 def test_server_asks_a_sampler_that_ignores_callers(exported):
-    """`always_on` records a request whose caller does not; a parent-based sampler follows the caller."""
+    """A sampler that ignores callers decides by itself, and a parent-based one follows the caller."""
     always = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
     follows = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
 
@@ -340,7 +340,7 @@ def test_server_asks_a_sampler_that_ignores_callers(exported):
 
 
 def test_server_says_how_it_answered(tracer, exported):
-    """A 5xx is an error of the server, a 4xx is not."""
+    """A 5xx marks the span of a request as failed, and a 4xx does not."""
     for status in (202, 422, 503):
         with tracer.server("POST", "/v1/jobs/batch", SAMPLED.traceparent, SAMPLED.tracestate) as server:
             server.carries(3)
@@ -362,7 +362,7 @@ def test_server_says_how_it_answered(tracer, exported):
 
 
 def test_recover_bury_and_redrive_link_to_the_attempt_they_concern(tracer, exported):
-    """What reapers and operators did stands in the job's trace, beside its attempts."""
+    """Spans of recover, bury and redrive are in the job's trace, with a link to the attempt."""
     with attempt_of(tracer) as attempt:
         pass
     last = attempt.traceparent
@@ -382,7 +382,7 @@ def test_recover_bury_and_redrive_link_to_the_attempt_they_concern(tracer, expor
 
 @pytest.mark.parametrize("stored", [NO_TRACE, UNSAMPLED])
 def test_recover_makes_no_span_when_the_job_is_not_recorded(tracer, exported, stored):
-    """A lone `recover` without the job around it explains nothing."""
+    """A recovery makes no span when its job is not recorded."""
     tracer.recover("email.send", "email.send_001", stored, reason="crashed")
 
     assert exported.get_finished_spans() == ()

@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, consistent, and true."""
+"""The OpenAPI document is complete, consistent, and agrees with the responses."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from millstream_ingest.api.schemas import schemas_of
 ENCODE = {JSON: msgspec.json.encode, MSGPACK: msgspec.msgpack.encode}
 PROBES = {"/health", "/livez", "/readyz"}
 PAGES = {"/", "/docs", "/docs/assets/{file_path}", "/problems/{slug}"}
-"""Made for people; their paths stand in no document."""
+"""Pages for people, whose paths are in no document."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def operations(document) -> dict[tuple[str, str], dict]:
 
 
 async def test_every_route_and_method_stands_in_the_document(ingest, document):
-    """What is served is documented; HEAD and OPTIONS follow from the others."""
+    """Every route and method is in the document, except HEAD and OPTIONS, which follow from the others."""
     served = {
         (route.path_format, method)
         for route in create_app(ingest.services).routes
@@ -53,7 +53,7 @@ async def test_every_route_and_method_stands_in_the_document(ingest, document):
 
 
 async def test_every_route_of_the_api_is_declared(ingest):
-    """A route cannot be forgotten: each handler below /v1 carries its operation."""
+    """Every handler below /v1 carries its operation."""
     for route in create_app(ingest.services).routes:
         for handler in getattr(route, "route_handlers", ()):
             if handler.http_methods != {"OPTIONS"} and route.path_format.startswith("/v1"):
@@ -61,7 +61,7 @@ async def test_every_route_of_the_api_is_declared(ingest):
 
 
 async def test_document_has_what_openapi_requires(document):
-    """Version, info, unique operation ids, a description for every answer, a place for every parameter."""
+    """The document has what OpenAPI requires: version, info, unique operation ids, descriptions and parameters."""
     assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
     assert {"title", "version", "license"} <= document["info"].keys()
     found = operations(document)
@@ -78,7 +78,7 @@ async def test_document_has_what_openapi_requires(document):
 
 
 async def test_bodies_have_both_encodings(document):
-    """Requests and answers, JSON and MessagePack."""
+    """Every request and response body is documented in JSON and MessagePack."""
     for (path, method), operation in operations(document).items():
         bodies = [answer.get("content", {}) for status, answer in operation["responses"].items() if status < "400"]
         if "requestBody" in operation:
@@ -104,20 +104,20 @@ async def test_every_refusal_is_a_problem_document(document):
 
 
 async def test_references_lead_somewhere(document):
-    """Every `$ref` is to a component that is there, and every component is of use."""
+    """Every `$ref` names an existing component, and every component is used."""
     used = set(re.findall(r'"\$ref":"#/components/schemas/([^"]+)"', msgspec.json.encode(document).decode()))
     assert used <= document["components"]["schemas"].keys()
 
 
 async def test_schemas_are_schemas(document):
-    """All of them are valid by JSON Schema 2020-12, the dialect of OpenAPI 3.1."""
+    """All schemas are valid by JSON Schema 2020-12, the dialect of OpenAPI 3.1."""
     for name, schema in document["components"]["schemas"].items():
         whole = {**schema, "components": document["components"]}
         assert jsonschema_rs.validator_for(whole, offline=True), name
 
 
 async def test_examples_are_valid_by_their_schemas(document):
-    """An example that a reader copies has to be right."""
+    """Every example is valid by its schema."""
     checked = 0
     for content in contents(document):
         examples = [content["example"]] if "example" in content else []
@@ -130,7 +130,7 @@ async def test_examples_are_valid_by_their_schemas(document):
 
 
 def contents(node) -> list[dict]:
-    """Return every object with a schema and an example, wherever it stands."""
+    """Return every object of the document with a schema and an example."""
     if isinstance(node, dict):
         own = [node] if "schema" in node and ({"example", "examples"} & node.keys()) else []
         return own + [found for child in node.values() for found in contents(child)]
@@ -170,7 +170,7 @@ async def test_examples_of_parameters_work_on_the_system_as_it_comes(broker, doc
 
 
 async def test_answers_are_valid_by_their_schemas(ingest, broker, queue, document, registered):
-    """The document is true: what is answered fits what it says."""
+    """Each answer is valid by the schema that the document has for it."""
     await seed_dead(broker, queue)
     now = datetime.now(UTC)
     running = [RunningJob("email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA", now)]
@@ -187,7 +187,7 @@ async def test_answers_are_valid_by_their_schemas(ingest, broker, queue, documen
 
 
 def fits(document, path, method, value, status="200", media_type=JSON) -> None:
-    """Check an answer by the schema that the document has for it."""
+    """Check a response by the schema of the document."""
     schema = document["paths"][path][method]["responses"][status]["content"][media_type]["schema"]
     jsonschema_rs.validator_for({**schema, "components": document["components"]}, offline=True).validate(value)
 
