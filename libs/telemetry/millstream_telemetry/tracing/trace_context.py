@@ -8,7 +8,7 @@ Source: W3C Trace Context, https://www.w3.org/TR/trace-context/.
 import re
 
 from msgspec import Struct
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -55,6 +55,10 @@ class TraceContext(Struct, frozen=True):
     def as_parent(self) -> Context:
         """Return the context to start a child in; an empty one, which makes a root, when there is no trace."""
         return set_span_in_context(self.as_span(), Context()) if self.traceparent else Context()
+
+    def make_current(self) -> None:
+        """Make this the current span, and keep the rest of the current context. There must be a trace."""
+        attach(set_span_in_context(self.as_span()))
 
 
 NO_TRACE = TraceContext()
