@@ -14,7 +14,7 @@ SEND = f"""
 from millstream_telemetry import JobTracer, configure_tracing
 tracer = JobTracer(configure_tracing("ingest"))
 with tracer.server("POST", "/v1/jobs", "00-{TRACE}-{SPAN}-01") as server:
-    tracer.send("email.send", "email.send_001", server.context)
+    tracer.send("email.send", "email.send_001", server.context).stored()
 """
 
 DESCRIBE = """

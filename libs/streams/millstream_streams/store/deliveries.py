@@ -182,9 +182,11 @@ class RecoveredJob(Struct, frozen=True):
     id: JobId
     spec: JobSpec
     worker: str
-    deliveries: int
+    """Which worker had it; empty when the job had been read and not claimed."""
+    delivery: int
+    """Number of the delivery; 0 when the job had been read and not claimed."""
     crash_charged: bool
-    """False when the job had been read but its handler had not begun."""
+    """False when its handler had not begun."""
 
 
 class Recovery(Struct, frozen=True):

@@ -20,6 +20,14 @@ class Interruption(Enum):
     TIMED_OUT = "timed_out"
     """The attempt has taken as long as it may."""
 
+    @property
+    def error_type(self) -> str:
+        """What this is called as a failure of the handler; empty where it is none."""
+        return _ERROR_TYPES.get(self, "")
+
+
+_ERROR_TYPES = {Interruption.TIMED_OUT: "timeout", Interruption.LEASE_LOST: "lost"}
+
 
 class Returned(Struct, frozen=True):
     """The handler returned this value."""

@@ -60,6 +60,10 @@ class Running:
             return 0.0
         return max(0.0, self._scope.gives_up_at - asyncio.get_running_loop().time())
 
+    def stop_reason(self) -> str | None:
+        """Return why the handler was stopped, as the `error.type` of its span: empty for no failure; None if not."""
+        return None if self.interruption is None else self.interruption.error_type
+
     def begin(self, scope: StopScope, timeout_s: float | None) -> None:
         """Note that the handler runs: it can be stopped through this scope, and is when its time is over."""
         self._scope = scope

@@ -81,9 +81,9 @@ async def _act(request: ApiRequest, action: DeadAction) -> Response:
     dead_letters = request.services.dead_letters
     match _checked(asked):
         case DeadLetterAction(ids=list(ids)):
-            report = await dead_letters.act(action, request.tenant, ids)
+            report = await dead_letters.act(action, request.tenant, ids, request.span)
         case DeadLetterAction(type=str(job_type), limit=limit):
-            report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit)
+            report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit, request.span)
     return Response(report)
 
 
