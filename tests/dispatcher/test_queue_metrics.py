@@ -1,4 +1,4 @@
-"""The gauges of queues: what the queues hold, as gauges."""
+"""The queue metrics show as gauges what the queues hold."""
 
 import pytest
 from scripts_seen import ScriptsSeen
@@ -17,28 +17,28 @@ INTERVAL_S = 600.0
 
 @pytest.fixture
 def shown_by(metrics: MetricRegistry) -> DispatcherMetrics:
-    """Return what a dispatcher shows."""
+    """Return the metrics of a dispatcher."""
     return DispatcherMetrics(metrics)
 
 
 @pytest.fixture
 def due(broker: Broker) -> CheckSchedule:
-    """Return an schedule of what is due, by which everything is looked at every ten minutes."""
+    """Return a schedule of due jobs with an interval of ten minutes."""
     return CheckSchedule(broker.registry, INTERVAL_S)
 
 
 @pytest.fixture
 def expiring(broker: Broker) -> CheckSchedule:
-    """Return an schedule of what expires, by which everything is looked at every ten minutes."""
+    """Return a schedule of expiring jobs with an interval of ten minutes."""
     return CheckSchedule(broker.registry, INTERVAL_S)
 
 
 @pytest.fixture
 def queue_metrics(
-    broker: Broker, metrics: MetricRegistry, shown_by: DispatcherMetrics, due: CheckSchedule, expiring: CheckSchedule
+    broker: Broker, shown_by: DispatcherMetrics, due: CheckSchedule, expiring: CheckSchedule
 ) -> QueueMetrics:
     """Return the duty under test."""
-    return QueueMetrics(broker.store, broker.registry, shown_by, metrics, due=due, expiring=expiring, interval_s=5.0)
+    return QueueMetrics(broker.store, broker.registry, shown_by, due=due, expiring=expiring, interval_s=5.0)
 
 
 def shown(metrics: MetricRegistry, name: str) -> dict[tuple[str, ...], float]:
@@ -54,7 +54,7 @@ def shown(metrics: MetricRegistry, name: str) -> dict[tuple[str, ...], float]:
 async def test_run_once_shows_what_the_queues_hold(
     broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """By type, the partitions summed; by state, the ready ones by priority."""
+    """A pass shows jobs by type and state, partitions summed, and ready jobs by priority."""
     first, second, report = queues
     await seed_running(broker, first)
     await seed_dead(broker, second)
@@ -77,7 +77,7 @@ async def test_run_once_shows_what_the_queues_hold(
 async def test_run_once_shows_a_pause(
     broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """One paused partition is enough to ask why jobs wait."""
+    """A type with one paused partition is shown as paused."""
     await broker.client.hset(broker.keys.of(queues[1]).settings, "paused", 1)
     await queue_metrics.run_once()
     assert shown(metrics, "millstream_queue_paused")["email.send",] == 1
@@ -86,7 +86,7 @@ async def test_run_once_shows_a_pause(
 async def test_run_once_drops_a_queue_that_is_gone(
     broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Its last values would otherwise be shown for ever, and raise an alarm for ever."""
+    """The values of a queue that is gone are removed, so that they raise no alert."""
     await seed(broker, queues[2], 5)
     await queue_metrics.run_once()
     assert shown(metrics, "millstream_queue_jobs")["report", "queued", "normal"] == 5
@@ -99,7 +99,7 @@ async def test_run_once_drops_a_queue_that_is_gone(
 async def test_run_once_takes_the_tenants_of_a_type_together(
     broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A tenant is no label: there may be thousands."""
+    """The tenants of a type are summed, because a tenant is no label."""
     other = Queue(Tenant("acme"), JobType("email.send"))
     await broker.registry.add_queues([other])
     await seed(broker, other, 2)
@@ -111,7 +111,7 @@ async def test_run_once_takes_the_tenants_of_a_type_together(
 async def test_run_once_shows_the_others_when_a_queue_is_broken(
     broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The pass is a failed one; an operator needs the gauges then more than ever."""
+    """A broken queue fails the pass, and the gauges of the others are shown."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     await broker.registry.add_queues([broken])
     await broker.client.xadd(broker.keys.of(broken).due, {"a": "stream"})
@@ -123,10 +123,14 @@ async def test_run_once_shows_the_others_when_a_queue_is_broken(
 
 
 async def test_a_measurement_makes_up_for_a_lost_hint(
-    broker: Broker, queue_metrics: QueueMetrics, due: CheckSchedule, queues: list[Queue]
+    broker: Broker,
+    queue_metrics: QueueMetrics,
+    shown_by: DispatcherMetrics,
+    due: CheckSchedule,
+    queues: list[Queue],
 ) -> None:
-    """A job whose hint was lost is late by one measurement, and not by the promoter's own interval."""
-    promoter = Promoter(broker.store, due, interval_s=INTERVAL_S)
+    """A measurement makes the promoter check a queue whose hint was lost."""
+    promoter = Promoter(broker.store, due, shown_by, interval_s=INTERVAL_S)
     await promoter.run_once()
     (job_id,) = await seed(broker, queues[1], delay_ms=FAR_MS)
     await make_due(broker, queues[1], [job_id])
@@ -143,7 +147,7 @@ async def test_a_measurement_tells_of_a_job_that_is_late(
     expiring: CheckSchedule,
     queues: list[Queue],
 ) -> None:
-    """No hint tells of jobs that expire, so a late one is shown as expired after a measurement."""
+    """A measurement makes the expirer check a queue with a late job."""
     expirer = Expirer(broker.store, expiring, shown_by, interval_s=INTERVAL_S)
     await expirer.run_once()
     (job_id,) = await seed(broker, queues[1], expires_at_ms=LONG_AGO_MS)
@@ -157,7 +161,7 @@ async def test_a_measurement_tells_of_a_job_that_is_late(
 async def test_run_once_comes_back_before_others_would_have_to_look_themselves(
     queue_metrics: QueueMetrics, due: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """At the same interval they would now and then come just before it, and all be made twice."""
+    """The measurement returns before the other duties would check the queues themselves."""
     queue_metrics.interval_s = INTERVAL_S
     next_in_s = (await queue_metrics.run_once()).next_in_s
     assert next_in_s is not None
@@ -172,10 +176,10 @@ async def test_a_queue_that_was_measured_costs_no_other_look(
     expiring: CheckSchedule,
     queues: list[Queue],
 ) -> None:
-    """An idle system is looked at once: neither the promoter nor the expirer asks what was measured just now."""
+    """A queue that was just measured is checked by neither the promoter nor the expirer, unless a gap came since."""
     seen = ScriptsSeen()
     store = JobStore(broker.client, broker.keys, observer=seen)
-    promoter = Promoter(store, due, interval_s=INTERVAL_S)
+    promoter = Promoter(store, due, shown_by, interval_s=INTERVAL_S)
     expirer = Expirer(store, expiring, shown_by, interval_s=INTERVAL_S)
     await seed(broker, queues[0], delay_ms=FAR_MS, expires_in_ms=2 * FAR_MS)
     await queue_metrics.run_once()

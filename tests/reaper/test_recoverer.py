@@ -1,4 +1,4 @@
-"""The recoverer: what a vanished worker held runs again, and a job that kills its workers is buried."""
+"""The recoverer makes jobs of lost workers ready again, and buries those that keep killing their workers."""
 
 import time
 from typing import Any
@@ -31,7 +31,7 @@ def make(
     seen: ScriptsSeen | None = None,
     **settings: Any,
 ) -> Recoverer:
-    """Return a recoverer whose leases run out at once, unless told otherwise."""
+    """Return a recoverer, by default one whose leases run out at once."""
     return Recoverer(
         JobStore(broker.client, broker.keys, observer=seen) if seen else broker.store,
         broker.registry,
@@ -47,14 +47,14 @@ def counted(metrics: MetricRegistry, job_type: str) -> dict[str, float]:
         sample.labels["reason"]: sample.value
         for family in metrics.collect()
         for sample in family.samples
-        if sample.name == "millstream_recovered_total" and sample.labels["type"] == job_type
+        if sample.name == "millstream_recovered_total" and sample.labels["type"] == job_type and sample.value
     }
 
 
 async def test_run_once_takes_back_what_is_expired_on_every_queue(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Each job is ready again, and counted."""
+    """A pass recovers every job whose lease ran out, in every queue, and counts it."""
     held = [await seed_running(broker, queue, f"w{number}") for number, queue in enumerate(queues)]
     found = await make(broker, metrics).run_once()
     assert (found.requeued, found.buried, found.strays) == (3, 0, 0)
@@ -69,7 +69,7 @@ async def test_run_once_takes_back_what_is_expired_on_every_queue(
 async def test_run_once_looks_at_everything_however_much_it_is(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """One call looks at a hundred entries; a pass goes on to the end of each stream."""
+    """A pass goes through every stream to its end, a hundred entries a call."""
     queue = queues[0]
     for _ in range(3):
         await seed(broker, queue, 90)
@@ -82,7 +82,7 @@ async def test_run_once_looks_at_everything_however_much_it_is(
 async def test_run_once_leaves_leases_that_have_not_run_out(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A worker that lives keeps its jobs."""
+    """A job whose lease has not run out stays with its worker."""
     held = await seed_running(broker, queues[0])
     assert await make(broker, metrics, lease_s=LEASE_S).run_once() == Recoveries()
     assert await commit(broker, held) is CommitCode.COMMITTED
@@ -91,7 +91,7 @@ async def test_run_once_leaves_leases_that_have_not_run_out(
 async def test_run_once_takes_back_a_delivery_when_its_lease_has_run_out_and_not_before(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A lease is measured in seconds, whatever the priority of the job."""
+    """A delivery is recovered when its lease has run out and not before, in seconds, at every priority."""
     jobs = [await seed_running(broker, queues[0], priority=priority) for priority in Priority]
     for leases, taken_back in ((0.9, 0), (1.1, 3)):
         for delivery in jobs:
@@ -102,7 +102,7 @@ async def test_run_once_takes_back_a_delivery_when_its_lease_has_run_out_and_not
 async def test_run_once_says_whose_job_it_took_back(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The log tells which worker vanished with which job, and what became of the job."""
+    """The log names the job, the worker that it was recovered from, and what became of it."""
     held = await seed_running(broker, queues[0], "w1")
     with structlog.testing.capture_logs() as lines:
         await make(broker, metrics, max_crashes=2).run_once()
@@ -129,7 +129,7 @@ async def test_run_once_says_whose_job_it_took_back(
 async def test_run_once_buries_a_job_that_has_crashed_too_often(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """It would take one worker after the other with it."""
+    """A job that has crashed too often is buried."""
     recoverer = make(broker, metrics, max_crashes=2)
     held = await seed_running(broker, queues[0])
     assert (await recoverer.run_once()).requeued == 1
@@ -146,7 +146,7 @@ async def test_run_once_buries_a_job_that_has_crashed_too_often(
 async def test_run_once_charges_nothing_for_what_was_only_read(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The worker died between its read and its claim: the job cannot have killed it."""
+    """A job whose entry was only read is recovered without a crash."""
     await seed_running(broker, queues[0])
     await make(broker, metrics).run_once()
     reader = broker.reader()
@@ -160,7 +160,7 @@ async def test_run_once_charges_nothing_for_what_was_only_read(
 
 
 async def test_run_once_counts_strays(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
-    """Entries whose jobs are gone are removed and seen."""
+    """Entries whose jobs are gone are removed and counted."""
     for _ in range(3):
         held = await seed_running(broker, queues[0])
         await broker.client.delete(broker.keys.of(queues[0]).job(held.id))
@@ -172,7 +172,7 @@ async def test_run_once_counts_strays(broker: Broker, metrics: MetricRegistry, q
 async def test_reapers_that_pass_at_once_take_each_job_back_once(
     broker: Broker, redis_url: str, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """All replicas are active, with no lock: none of them can die holding it."""
+    """Several active reapers recover each job once, without a lock."""
     held = [await seed_running(broker, queue, "w1") for queue in queues for _ in range(40)]
     totals: list[Recoveries] = []
 
@@ -193,7 +193,7 @@ async def test_reapers_that_pass_at_once_take_each_job_back_once(
 async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The trace shows why there is a second delivery, which worker lost the first one, and of what the job is dead."""
+    """The spans `recover` and `bury` link to the delivery that they end, and name its worker."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     spec = JobSpec(
@@ -235,7 +235,7 @@ async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
 async def test_the_line_of_a_job_that_was_not_claimed_names_no_worker(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """It had been read, and which worker did that is not known; without a trace there is no trace id either."""
+    """The log line of a job that was read and not claimed names neither a worker nor a delivery."""
     await take(broker, queues[0])
     (job_id,) = await seed(broker, queues[0])
     reader = broker.reader()
@@ -258,7 +258,7 @@ async def test_the_line_of_a_job_that_was_not_claimed_names_no_worker(
 async def test_a_queue_that_is_broken_does_not_keep_the_others_from_recovery(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A recovery that recovers nothing is the worst that can happen: the pass fails, and does what it can."""
+    """A broken queue fails the pass, and the jobs of the others are recovered."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     await broker.registry.add_queues([broken])
     await broker.client.set(broker.keys.of(broken).ready[0], "no stream")
@@ -276,7 +276,7 @@ async def test_a_queue_that_is_broken_does_not_keep_the_others_from_recovery(
 async def test_run_once_is_not_stopped_by_a_tag_that_nobody_can_read(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A newer release, or a stray hand, may have written it."""
+    """A tag in the registry that cannot be parsed does not stop the pass."""
     await broker.client.sadd(broker.keys.queues, "no tag", "default/x/zz")
     held = await seed_running(broker, queues[0])
     assert (await make(broker, metrics).run_once()).requeued == 1
@@ -284,14 +284,14 @@ async def test_run_once_is_not_stopped_by_a_tag_that_nobody_can_read(
 
 
 async def age(broker: Broker, delivery: Delivery, leases: float = 2.0) -> None:
-    """Let a delivery look as if its worker had been silent for twice the lease, or for another part of it."""
+    """Make a delivery look as if its worker had been silent for this many leases, by default two."""
     stream = broker.keys.of(delivery.queue).ready[delivery.priority_index - 1]
     idle_ms = round(leases * LEASE_S * 1000)
     await broker.client.xclaim(stream, "workers", "w1", 0, [delivery.entry], idle=idle_ms, justid=True)
 
 
 async def test_every_pass_looks_at_every_queue(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
-    """A lease may run out at any time, also where nothing was held a moment ago."""
+    """Every pass checks every queue, also one in which nothing was held a moment ago."""
     seen = ScriptsSeen()
     recoverer = make(broker, metrics, seen=seen, lease_s=LEASE_S)
     vanished, ended = await seed_running(broker, queues[0]), await seed_running(broker, queues[1])
@@ -308,7 +308,7 @@ async def test_every_pass_looks_at_every_queue(broker: Broker, metrics: MetricRe
 async def test_run_once_looks_at_a_new_queue_at_once(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Nothing is known of it, whatever is known of the others."""
+    """A new queue is checked in the next pass."""
     recoverer = make(broker, metrics, lease_s=LEASE_S)
     await recoverer.run_once()
     new = Queue(DEFAULT_TENANT, JobType("new"))
@@ -321,7 +321,7 @@ async def test_run_once_looks_at_a_new_queue_at_once(
 async def test_what_is_delivered_right_after_a_look_is_taken_back_in_the_first_pass_after_its_lease(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The look that found nothing must not cost the job more than its own lease does."""
+    """A job that is delivered right after a check is recovered in the first pass after its lease."""
     lease_s = 0.3
     recoverer = make(broker, metrics, lease_s=lease_s)
     await recoverer.run_once()
@@ -335,7 +335,7 @@ async def test_what_is_delivered_right_after_a_look_is_taken_back_in_the_first_p
 async def test_a_broken_queue_does_not_make_the_others_look_as_if_redis_were_away(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """It never answers well, and the answers of the others show that Redis takes recoveries: no grace begins."""
+    """A broken queue begins no grace, because the other queues show that Redis takes writes."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     await broker.registry.add_queues([broken])
     await broker.client.set(broker.keys.of(broken).ready[0], "no stream")
@@ -357,7 +357,7 @@ async def test_a_broken_queue_does_not_make_the_others_look_as_if_redis_were_awa
 async def test_after_an_outage_every_queue_is_looked_at(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A replica may have taken over that holds as pending what its primary had taken off: what was seen is no more."""
+    """After an outage every queue is checked, because a new primary may hold jobs that the old one had not."""
     seen = ScriptsSeen()
     recoverer = make(broker, metrics, seen=seen, **GRACE)
     await recoverer.run_once()
@@ -373,7 +373,7 @@ async def test_after_an_outage_every_queue_is_looked_at(
 
 
 class Outage:
-    """A server of this test's own that takes reads but no writes, as one does whose replicas or disk are gone."""
+    """A server of this test's own that answers reads and refuses writes, as one without its replicas does."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -383,12 +383,12 @@ class Outage:
         await self._broker.client.config_set("min-replicas-to-write", 1)
 
     async def end(self) -> None:
-        """Take them again."""
+        """Accept writes again."""
         await self._broker.client.config_set("min-replicas-to-write", 0)
 
 
 async def fails(recoverer: Recoverer) -> bool:
-    """Pass once; return whether it was refused."""
+    """Run a pass; return whether it was refused."""
     try:
         await recoverer.run_once()
     except StoreUnavailableError:
@@ -411,7 +411,7 @@ def held_queue() -> Queue:
 async def test_after_an_outage_workers_are_given_time_to_renew(
     own_redis: EmbeddedRedis, metrics: MetricRegistry, held_queue: Queue, outage_s: float
 ) -> None:
-    """Every lease looks expired then, although no worker died: a worker that renews within a lease keeps its jobs."""
+    """After an outage a worker that renews within a lease keeps its jobs, although every lease looks expired."""
     async with open_broker(own_redis.url, namespace="grace", patience_s=0.0) as broker:
         outage, recoverer = Outage(broker), make(broker, metrics, **GRACE)
         await broker.registry.add_queues([held_queue])
@@ -445,7 +445,7 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
 async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Workers could not renew while it waited; what is not renewed within a lease is taken back then."""
+    """A reaper that waited for Redis at its start recovers only what is not renewed within a lease."""
     lease_s = 0.2
     recoverer = make(broker, metrics, lease_s=lease_s, was_away=True)
     held = await seed_running(broker, queues[2])
@@ -460,10 +460,41 @@ async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
     assert time.monotonic() - began >= lease_s
 
 
+@pytest.mark.parametrize(
+    ("was_away", "said"),
+    [
+        (False, ("info", "leases are given time after the start of redis")),
+        (True, ("warning", "leases are given time after an outage")),
+    ],
+)
+async def test_the_start_of_a_redis_is_no_outage(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue], was_away: bool, said: tuple[str, str]
+) -> None:
+    """Leases are given time beside a Redis that has just started, and a warning tells only of one that was away."""
+    recoverer = make(broker, metrics, lease_s=LEASE_S, has_just_started=True, was_away=was_away)
+    with structlog.testing.capture_logs() as lines:
+        await age(broker, await seed_running(broker, queues[2]))
+        assert (await recoverer.run_once()).requeued == 0
+    assert [(line["log_level"], line["event"]) for line in lines] == [said]
+
+
+async def test_an_outage_after_the_start_of_a_redis_is_told_as_one(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """What the first grace was for says nothing about the next one."""
+    recoverer = make(broker, metrics, **GRACE, has_just_started=True)
+    await recoverer.run_once()
+    began = time.monotonic()
+    await wait_until(lambda: time.monotonic() - began > GRACE_LEASE_S / 2, "the last good pass is long ago")
+    with structlog.testing.capture_logs() as lines:
+        await recoverer.run_once()
+    assert [line["event"] for line in lines] == ["leases are given time after an outage"]
+
+
 async def test_a_pass_within_the_interval_is_no_outage(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """An interval may be longer than a lease: leases that run out between two passes are taken back in the second."""
+    """A lease that runs out between two regular passes is recovered in the second, however short the lease is."""
     lease_s = 0.1
     recoverer = make(broker, metrics, lease_s=lease_s)
     await recoverer.run_once()
@@ -476,6 +507,6 @@ async def test_a_pass_within_the_interval_is_no_outage(
 async def test_a_reaper_that_has_just_started_gives_no_grace(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """One that is restarted again and again must still recover."""
+    """A reaper that has just started gives no grace, so that one that restarts often still recovers."""
     await seed_running(broker, queues[0])
     assert (await make(broker, metrics).run_once()).requeued == 1

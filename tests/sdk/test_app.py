@@ -1,4 +1,4 @@
-"""Registering handlers."""
+"""An app registers handlers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,24 +13,24 @@ from millstream_contracts import TypePolicy
 
 
 class Recorder:
-    """Takes submissions and remembers them, those of several payloads under `many`."""
+    """A client that records submissions, those of several payloads under `many`."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, Any, dict[str, Any]]] = []
 
     async def submit(self, type: str, payload: Any = None, **options: Any) -> str:
-        """Take a submission."""
+        """Record a submission."""
         self.taken.append((type, payload, options))
         return "handle"
 
     async def submit_many(self, type: str, payloads: Any, **options: Any) -> str:
-        """Take several submissions."""
+        """Record several submissions."""
         self.taken.append((f"many {type}", list(payloads), options))
         return "receipt"
 
 
 def test_job_registers_a_function_that_stays_callable() -> None:
-    """A handler is found by its type, and called in a test like the function it is."""
+    """A handler is registered under its type, and stays callable as the function it is."""
     app = App("shop")
 
     retry = Retry(max_attempts=2, backoff="constant", base=1.5, cap=9, jitter=False)
@@ -57,13 +57,13 @@ def test_job_registers_a_function_that_stays_callable() -> None:
     ],
 )
 def test_job_raises_when_type_is_malformed(job_type: str) -> None:
-    """A job type that cannot be part of an id or a key is refused."""
+    """A type that cannot be a part of an id or a key is refused."""
     with pytest.raises(HandlerError, match="is no job type"):
         App("x").job(job_type)
 
 
 def test_job_suggests_the_option_when_it_is_misspelt() -> None:
-    """An unknown option names the nearest known one."""
+    """The error about an unknown option suggests the nearest known one."""
     with pytest.raises(HandlerError, match="unknown option `timeot`; did you mean `timeout`"):
         App("x").job("a", timeot=3)  # type: ignore[call-arg]
 
@@ -81,13 +81,13 @@ def test_job_suggests_the_option_when_it_is_misspelt() -> None:
     ],
 )
 def test_job_raises_handler_error_when_an_option_is_out_of_bounds(options: dict[str, Any]) -> None:
-    """A wrong value stops the start, as a HandlerError that names the type."""
+    """An option out of bounds raises HandlerError, which names the type."""
     with pytest.raises(HandlerError, match="`a`"):
         App("x").job("a", **options)(lambda: None)
 
 
 def test_job_raises_when_type_is_taken() -> None:
-    """One type has one handler, and the error says whose it is."""
+    """A second handler of a type is refused with the name of the first."""
     app = App("x")
     app.job("a")(lambda: None)
     with pytest.raises(HandlerError, match="`a` is already handled by"):
@@ -108,12 +108,12 @@ def test_job_picks_isolation_by_the_kind_of_function() -> None:
 
 
 def test_job_without_options_has_the_policy_of_the_contract() -> None:
-    """A handler that asks for nothing is retried, kept and partitioned as every type is by default."""
+    """A handler without options has the default policy of the contract."""
     assert App("x").job("a")(lambda: None).policy == TypePolicy(max_attempts=5, result_ttl_s=3600, partitions=1)
 
 
 def test_job_raises_when_an_async_function_is_to_run_in_a_thread() -> None:
-    """A coroutine has no thread to run in."""
+    """An async function with `isolation="thread"` is refused."""
 
     async def on_loop() -> None: ...
 
@@ -123,13 +123,13 @@ def test_job_raises_when_an_async_function_is_to_run_in_a_thread() -> None:
 
 @pytest.mark.parametrize("isolation", ["loop", "fiber"])
 def test_job_raises_when_isolation_does_not_fit(isolation: Any) -> None:
-    """A blocking function on the loop would stop all others."""
+    """A blocking function is refused on the loop, where it would stop all others."""
     with pytest.raises(HandlerError, match="loop"):
         App("x").job("a", isolation=isolation)(lambda: None)
 
 
 def test_include_takes_over_handlers_and_raises_when_a_type_is_in_both() -> None:
-    """Apps can be put together as long as their types differ."""
+    """`include` adds the handlers of another app, and refuses a type that both have."""
     shop, mail = App("shop"), App("mail")
     handler, other = mail.job("mail")(lambda: None), mail.job("letter")(lambda: None)
     shop.include(mail)
@@ -139,7 +139,7 @@ def test_include_takes_over_handlers_and_raises_when_a_type_is_in_both() -> None
 
 
 async def test_running_yields_the_state_and_closes_it() -> None:
-    """The lifespan yields the state, and ends with the app."""
+    """`running` yields the state of the lifespan, and closes it at the end."""
     events: list[str] = []
 
     @asynccontextmanager
@@ -157,7 +157,7 @@ async def test_running_yields_the_state_and_closes_it() -> None:
 
 
 async def test_submit_goes_through_the_bound_client() -> None:
-    """Outside of handlers, a handler submits through the client of its app."""
+    """Outside of handlers a submission goes through the client that the app is bound to."""
     app, client = App("x"), Recorder()
     handler = app.job("a")(lambda: None)
     app.bind(client)
@@ -170,7 +170,7 @@ async def test_submit_goes_through_the_bound_client() -> None:
 
 
 async def test_submit_prefers_the_worker_when_inside_of_a_handler() -> None:
-    """Inside of a handler the child joins the trace of the worker that runs it."""
+    """Inside of a handler a submission goes through its worker, and joins its trace."""
     app, client, worker = App("x"), Recorder(), Recorder()
     handler = app.job("a")(lambda: None)
     app.bind(client)
@@ -183,14 +183,14 @@ async def test_submit_prefers_the_worker_when_inside_of_a_handler() -> None:
 
 
 async def test_submit_raises_when_nothing_is_bound() -> None:
-    """Without a client the error says what to call."""
+    """A submission without a client raises an error that says what to call."""
     handler = App("x").job("a")(lambda: None)
     with pytest.raises(NotBoundError, match=r"app\.bind\(client\)"):
         await handler.submit()
 
 
 def test_context_is_found_by_its_annotation() -> None:
-    """A handler that wants a context says so with its last parameter."""
+    """The context goes to the last parameter if it has the annotation."""
 
     def handler(number: int, ctx: Context) -> None: ...
 
@@ -199,7 +199,7 @@ def test_context_is_found_by_its_annotation() -> None:
 
 
 def test_arguments_are_what_the_function_takes_in_its_order() -> None:
-    """A function is called with the payload and then the context, with either, or with nothing."""
+    """A function is called with the payload and then the context, with one of them, or with none."""
 
     def both(number: int, ctx: Context) -> None: ...
 

@@ -1,4 +1,4 @@
-"""recover.lua: what a vanished worker held runs again, until it has crashed too often."""
+"""recover.lua makes the jobs of a lost worker ready again, and buries one that has crashed too often."""
 
 import pytest
 from streams.audit import audit
@@ -24,14 +24,14 @@ LEASE_MS = 30_000
 
 
 async def age(broker: Broker, queue: Queue, entry: str, consumer: str, index: int = 2) -> None:
-    """Let a pending entry look as if its worker had been silent for twice the lease."""
+    """Make a pending entry look as if its worker had been silent for twice the lease."""
     stream = broker.keys.of(queue).ready[index - 1]
     await broker.client.xclaim(stream, "workers", consumer, 0, [entry], idle=2 * LEASE_MS, justid=True)
 
 
 @pytest.mark.parametrize("priority", list(Priority))
 async def test_recover_makes_the_job_of_a_silent_worker_ready(broker: Broker, queue: Queue, priority: Priority) -> None:
-    """A crash is charged, no attempt is; the job comes back in the stream of its priority."""
+    """The job of a silent worker is charged a crash and no attempt, and is ready in the stream of its priority."""
     running = await seed_running(broker, queue, priority=priority)
     await age(broker, queue, running.entry, "w1", running.priority_index)
     recovery = await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)
@@ -46,7 +46,7 @@ async def test_recover_makes_the_job_of_a_silent_worker_ready(broker: Broker, qu
 
 
 async def test_recover_leaves_a_lease_that_has_not_run_out(broker: Broker, queue: Queue) -> None:
-    """A worker that renews in time keeps its jobs, however long they run."""
+    """A job whose lease has not run out stays with its worker."""
     silent, alive = await seed_running(broker, queue), await seed_running(broker, queue)
     for one in (silent, alive):
         await age(broker, queue, one.entry, "w1")
@@ -57,14 +57,14 @@ async def test_recover_leaves_a_lease_that_has_not_run_out(broker: Broker, queue
 
 
 async def test_recover_does_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
-    """No group means that nothing was ever delivered; nothing is made by looking."""
+    """A call on a queue that was never used recovers nothing and makes no key."""
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=3)
     assert (recovery.requeued, recovery.buried, recovery.strays, recovery.is_complete) == ([], [], 0, True)
     assert not await broker.client.exists(*broker.keys.of(queue).ready)
 
 
 async def test_recover_charges_nothing_for_an_entry_that_was_read_but_not_claimed(broker: Broker, queue: Queue) -> None:
-    """Its handler has not begun: the worker died, the job did not kill it; nor is that worker the one it had before."""
+    """A job whose entry was read and not claimed is charged no crash, and no delivery or worker is reported for it."""
     await take(broker, queue)
     earlier = await seed_running(broker, queue, "w0")
     await commit(broker, earlier, Snoozed(0))
@@ -81,7 +81,7 @@ async def test_recover_charges_nothing_for_an_entry_that_was_read_but_not_claime
 
 
 async def test_recover_buries_a_job_that_has_crashed_too_often(broker: Broker, queue: Queue) -> None:
-    """A job that kills its workers ends among the dead letters, with the reason `crashed`."""
+    """A job that has crashed too often is buried with the reason `crashed`."""
     running = await seed_running(broker, queue)
     for _ in range(2):
         assert await recover_all(broker, queue, max_crashes=3) == [running.id]
@@ -99,7 +99,7 @@ async def test_recover_buries_a_job_that_has_crashed_too_often(broker: Broker, q
 
 
 async def test_recover_counts_crashes_apart_from_failures(broker: Broker, queue: Queue) -> None:
-    """Failed attempts do not use up the crash limit, and the other way round."""
+    """Failed attempts do not count against the crash limit, and crashes do not count as attempts."""
     running = await seed_running(broker, queue)
     for _ in range(3):
         await commit(broker, running, RetryAt(0, ERROR))
@@ -110,7 +110,7 @@ async def test_recover_counts_crashes_apart_from_failures(broker: Broker, queue:
 
 
 async def test_recover_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue) -> None:
-    """A job that is to end is not given to another worker."""
+    """A recovered job whose cancellation was asked for is cancelled."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=3)
@@ -119,7 +119,7 @@ async def test_recover_ends_a_job_whose_cancellation_was_asked_for(broker: Broke
 
 
 async def test_recover_changes_nothing_when_sent_again(broker: Broker, queue: Queue) -> None:
-    """Reapers may run side by side: what one took back is nothing to the next."""
+    """A second recovery, as by another reaper, finds nothing."""
     await seed_running(broker, queue)
     await recover_all(broker, queue)
     before = await everything(broker, queue)
@@ -128,7 +128,7 @@ async def test_recover_changes_nothing_when_sent_again(broker: Broker, queue: Qu
 
 
 async def test_recover_goes_on_from_its_cursors(broker: Broker, queue: Queue) -> None:
-    """A pass is bounded per call; the cursors lead through all streams, and say when nothing is left."""
+    """A call looks at a bounded number of entries, and its cursors lead through all streams to the end."""
     wanted = set()
     for priority in Priority:
         wanted |= set(await seed(broker, queue, 5, priority=priority))
@@ -145,7 +145,7 @@ async def test_recover_goes_on_from_its_cursors(broker: Broker, queue: Queue) ->
 
 
 async def test_recover_removes_entries_without_a_job(broker: Broker, torn_queue: Queue) -> None:
-    """A pending entry whose hash is gone, or that was deleted under the pending list, is counted and forgotten."""
+    """A pending entry whose hash or stream entry is gone is counted and removed."""
     stream = broker.keys.of(torn_queue).ready[1]
     orphan, deleted = await seed_running(broker, torn_queue), await seed_running(broker, torn_queue)
     await broker.client.delete(broker.keys.of(torn_queue).job(orphan.id))
@@ -159,7 +159,7 @@ async def test_recover_removes_entries_without_a_job(broker: Broker, torn_queue:
 
 
 async def test_recover_removes_an_entry_that_its_job_no_longer_names(broker: Broker, torn_queue: Queue) -> None:
-    """An entry id is no identity: what counts is the entry that the job names."""
+    """A pending entry that its job does not name is removed."""
     stream = broker.keys.of(torn_queue).ready[1]
     running = await seed_running(broker, torn_queue)
     await broker.client.hset(broker.keys.of(torn_queue).job(running.id), "entry", "1-1")
@@ -170,7 +170,7 @@ async def test_recover_removes_an_entry_that_its_job_no_longer_names(broker: Bro
 
 
 async def test_recover_tells_of_its_jobs(broker: Broker, queue: Queue) -> None:
-    """Recovered and buried jobs stand in one event each."""
+    """A call writes one event for the recovered jobs, and one for the buried jobs."""
     poison, other = await seed_running(broker, queue), await seed_running(broker, queue)
     await broker.client.hset(broker.keys.of(queue).job(poison.id), "crashes", 2)
     await recover_all(broker, queue)
@@ -185,7 +185,7 @@ async def test_recover_tells_of_its_jobs(broker: Broker, queue: Queue) -> None:
 async def test_recover_says_whether_a_worker_still_holds_anything(
     broker: Broker, queue: Queue, priority: Priority
 ) -> None:
-    """A reaper stays away for a lease when it hears that nothing is held: whatever is held must be seen."""
+    """The response says whether any job is still held, because a reaper skips a queue without one for a lease."""
     assert not (await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)).any_pending
     await seed(broker, queue, priority=priority)
     assert not (await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)).any_pending
@@ -196,7 +196,7 @@ async def test_recover_says_whether_a_worker_still_holds_anything(
 
 
 async def test_recover_does_not_count_what_it_has_just_taken_back(broker: Broker, queue: Queue) -> None:
-    """A job that is ready again is not held; one that a call has left for the next still is."""
+    """A job that was just recovered does not count as held, and one that is left for the next call does."""
     await seed(broker, queue, 3)
     await take(broker, queue, limit=3)
     first = await broker.store.recover(queue, lease_ms=0, max_crashes=3, limit=2)
@@ -206,7 +206,7 @@ async def test_recover_does_not_count_what_it_has_just_taken_back(broker: Broker
 
 
 async def test_recover_sees_what_was_delivered_behind_its_cursors(broker: Broker, queue: Queue) -> None:
-    """The last call of a pass answers for all streams, also for those that an earlier call was done with."""
+    """The last call of a pass also counts jobs that were delivered behind its cursors as held."""
     await seed(broker, queue, 3)
     await take(broker, queue, limit=3)
     first = await broker.store.recover(queue, lease_ms=0, max_crashes=3, limit=2)

@@ -21,7 +21,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def clean_logging() -> Iterator[None]:
-    """Put back what `configure_logs` changes for the whole process."""
+    """Restore what `configure_logs` changes for the whole process."""
     root, make_record = logging.getLogger(), logging.getLogRecordFactory()
     handlers, level = root.handlers[:], root.level
     yield
@@ -34,13 +34,13 @@ def clean_logging() -> Iterator[None]:
 
 @pytest.fixture
 def exported() -> InMemorySpanExporter:
-    """Return what keeps the spans that were ended."""
+    """Return the exporter that keeps the ended spans."""
     return InMemorySpanExporter()
 
 
 @pytest.fixture
 def provider(exported: InMemorySpanExporter) -> Iterator[TracerProvider]:
-    """Yield a provider that records whatever its caller does not forbid."""
+    """Yield a provider that records unless the caller's context forbids it."""
     provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exported))
     yield provider

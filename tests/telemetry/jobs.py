@@ -1,4 +1,4 @@
-"""A job in a trace, as the tests of its spans have it."""
+"""A job, its trace contexts and its deliveries for the tests of spans."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ UNSAMPLED = TraceContext(f"00-{TRACE}-{SPAN}-00", "vendor=1")
 
 
 def attempt_of(tracer: JobTracer, stored: TraceContext = SAMPLED, *, delivery: int = 1, **more: Any) -> Attempt:
-    """Return an attempt of the job, the first one unless told otherwise."""
+    """Return an attempt of the job, by default the first one."""
     return tracer.attempt(JOB_TYPE, JOB_ID, stored, attempt=1, delivery=delivery, **more)
 
 
 def past(delivery: int = 1, stored: TraceContext = SAMPLED, worker: str = "w1") -> PastDelivery:
-    """Return a delivery of the job that has ended."""
+    """Return an ended delivery of the job."""
     return PastDelivery(
         job_type=JOB_TYPE, job_id=JOB_ID, tenant="acme", stored=stored, delivery=delivery, worker=worker
     )

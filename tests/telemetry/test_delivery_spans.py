@@ -1,4 +1,4 @@
-"""Spans link to deliveries, whose span ids follow from the job and the number of the delivery."""
+"""The span id of a delivery follows from the job and the number of the delivery, and other spans link to it."""
 
 import threading
 
@@ -21,7 +21,7 @@ def ids(spans):
 
 
 def links_of(span):
-    """Return the span ids to which a span links, as hex."""
+    """Return as hex the span ids that a span links to."""
     return ids(span.links)
 
 
@@ -31,7 +31,7 @@ def span_id(delivery, job_id=JOB_ID):
 
 
 def test_span_id_of_a_delivery_is_the_same_for_every_service_and_no_other_has_it(provider, exported):
-    """It is computed by processes that share nothing; each job and each delivery has its own."""
+    """Two services compute the same span id for a delivery, and each delivery of each job has another one."""
     other = TracerProvider(shutdown_on_exit=False)
     with attempt_of(JobTracer(provider), delivery=2) as here, attempt_of(JobTracer(other), delivery=2) as there:
         pass
@@ -42,12 +42,12 @@ def test_span_id_of_a_delivery_is_the_same_for_every_service_and_no_other_has_it
 
 
 def test_span_id_of_a_delivery_does_not_change_between_releases():
-    """During an upgrade one release links to what the other one has run."""
+    """The span id of a delivery is the same in every release, because one links to deliveries of another."""
     assert span_id(1) == "d95b5259f38dd561"
 
 
 def test_only_the_span_of_the_delivery_has_its_id(provider, tracer, exported):
-    """The handler, spans of user code and child jobs have ids of their own."""
+    """The spans of the handler, of user code and of child jobs have ids of their own."""
     user = provider.get_tracer("user")
     with attempt_of(tracer) as attempt, attempt.handler("send_email"), user.start_as_current_span("query"):
         tracer.send(JOB_TYPE, "child", attempt.context).stored()
@@ -58,14 +58,14 @@ def test_only_the_span_of_the_delivery_has_its_id(provider, tracer, exported):
 
 
 class Busy(ParentBased):
-    """A sampler that takes so long that another thread sends a job meanwhile."""
+    """A sampler during whose decision another thread sends a job."""
 
     def __init__(self):
         super().__init__(ALWAYS_ON)
         self.meanwhile = None
 
     def should_sample(self, parent_context, trace_id, name, kind=None, *more, **others):
-        """Decide as usual, after a while."""
+        """Decide as ParentBased does, after the other thread has ended."""
         if kind is SpanKind.CONSUMER:
             thread = threading.Thread(target=self.meanwhile)
             thread.start()
@@ -74,7 +74,7 @@ class Busy(ParentBased):
 
 
 def test_span_that_another_thread_starts_at_the_same_moment_has_an_id_of_its_own(exported):
-    """A handler in a thread submits jobs while the next delivery begins."""
+    """A span that another thread starts while a delivery begins does not take the id of that delivery."""
     sampler = Busy()
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exported))
@@ -88,7 +88,7 @@ def test_span_that_another_thread_starts_at_the_same_moment_has_an_id_of_its_own
 
 
 def test_second_tracer_of_a_provider_gives_the_same_ids(provider, exported):
-    """A worker traces under its name, through the tracer that the service was given."""
+    """Every tracer of a provider gives a delivery the same span id."""
     for tracer in (JobTracer(provider), JobTracer(provider).of_client("w1"), JobTracer(provider)):
         with attempt_of(tracer):
             pass
@@ -97,7 +97,7 @@ def test_second_tracer_of_a_provider_gives_the_same_ids(provider, exported):
 
 
 def test_delivery_links_to_the_one_before_it_and_to_the_attempt_that_failed_last(tracer, exported):
-    """Whatever became of the delivery before, it is found from the next one; the first leads nowhere."""
+    """A delivery links to the one before it and to the last failed attempt, and the first one links to none."""
     with attempt_of(tracer) as first:
         pass
     with attempt_of(tracer, delivery=2, failed=first.traceparent):
@@ -110,7 +110,7 @@ def test_delivery_links_to_the_one_before_it_and_to_the_attempt_that_failed_last
 
 
 def test_delivery_of_a_job_without_a_trace_links_to_the_attempt_that_failed_last(tracer, exported):
-    """Each attempt of such a job is a trace of its own, whose id nothing but its error tells."""
+    """A delivery of a job without a stored trace links to the last failed attempt alone."""
     with attempt_of(tracer, NO_TRACE, delivery=3, failed=FAILED):
         pass
 
@@ -119,7 +119,7 @@ def test_delivery_of_a_job_without_a_trace_links_to_the_attempt_that_failed_last
 
 
 def test_recover_and_bury_link_to_the_delivery_that_they_end(tracer, exported):
-    """The worker that had it was killed and told of nothing: who it was stands on the spans of the reaper."""
+    """The spans `recover` and `bury` link to the delivery that they end, and have its worker, number and tenant."""
     tracer.recover(past(2), reason="lease_expired")
     tracer.bury(past(3), reason="crashed", message="the worker vanished")
 
@@ -142,7 +142,7 @@ def test_recover_and_bury_link_to_the_delivery_that_they_end(tracer, exported):
 
 
 def test_bury_is_an_error_with_the_event_of_every_dead_job(tracer, exported):
-    """A job that kills its workers is red, and is found by the search that finds the other dead jobs."""
+    """The span `bury` has the status ERROR and the event `dead`."""
     tracer.bury(past(3), reason="crashed", message="the worker vanished")
 
     (bury,) = exported.get_finished_spans()
@@ -153,7 +153,7 @@ def test_bury_is_an_error_with_the_event_of_every_dead_job(tracer, exported):
 
 
 def test_recovery_of_what_was_not_claimed_names_neither_worker_nor_delivery(tracer, exported):
-    """There was none: the job had been read, and no handler had been given it."""
+    """The span `recover` of a job that was not claimed has neither link nor worker nor delivery number."""
     tracer.recover(past(0, worker=""), reason="never_started")
 
     (span,) = exported.get_finished_spans()
@@ -163,7 +163,7 @@ def test_recovery_of_what_was_not_claimed_names_neither_worker_nor_delivery(trac
 
 @pytest.mark.parametrize("stored", [NO_TRACE, UNSAMPLED])
 def test_nothing_is_noted_when_the_job_is_not_recorded(tracer, exported, stored):
-    """A lone `recover` without the job around it explains nothing."""
+    """The reaper and operators make no spans of a job that is not recorded."""
     request = tracer.server("POST", "/v1/dead/redrive")
     for reason in ("lease_expired", "crashed"):
         tracer.recover(past(stored=stored), reason=reason)
@@ -174,7 +174,7 @@ def test_nothing_is_noted_when_the_job_is_not_recorded(tracer, exported, stored)
 
 
 def test_redrive_and_the_request_for_it_link_to_each_other(tracer, exported):
-    """From the operator's request one gets to the job, and from the job to who has asked for it."""
+    """The span `redrive` and the span of the request for it link to each other."""
     with tracer.server("POST", "/v1/dead/redrive") as request:
         tracer.redrive(past(3), failed=FAILED, request=request)
 
@@ -188,7 +188,7 @@ def test_redrive_and_the_request_for_it_link_to_each_other(tracer, exported):
 
 @pytest.mark.parametrize("is_on", [True, False], ids=["unsampled", "off"])
 def test_redrive_does_not_link_to_a_request_that_is_not_recorded(tracer, exported, is_on):
-    """A link to what is not kept anywhere leads nowhere."""
+    """The span `redrive` has no link to a request that is not recorded."""
     asked = (tracer if is_on else JobTracer(None)).server("POST", "/v1/dead/redrive", UNSAMPLED.traceparent)
     with asked as request:
         tracer.redrive(past(1), request=request)

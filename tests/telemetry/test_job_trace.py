@@ -1,4 +1,4 @@
-"""The trace of one job, over real OTLP."""
+"""The trace of one job is exported over real OTLP."""
 
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -22,7 +22,7 @@ def receiver():
 
 @pytest.fixture
 def exporting(receiver):
-    """Return a function that makes a provider as a service of this name would have it."""
+    """Return a function that makes the tracer provider of a service."""
     providers = []
 
     def make(service):
@@ -38,7 +38,7 @@ def exporting(receiver):
 
 
 def test_trace_of_a_retried_job_is_one_tree(receiver, exporting):
-    """One trace holds the request, the job and all its attempts; attempt 2 links to attempt 1."""
+    """One trace holds the request, the job and all its attempts, and attempt 2 links to attempt 1."""
     ingest, worker = exporting("millstream-ingest"), exporting("millstream-worker")
     at_ingest, at_worker = JobTracer(ingest), JobTracer(worker)
 

@@ -1,4 +1,4 @@
-"""The spans of a job, one by one."""
+"""The job tracer makes the spans of a job."""
 
 import asyncio
 import contextvars
@@ -15,7 +15,7 @@ from millstream_telemetry import NO_TRACE, JobTracer, TraceContext, current_trac
 
 
 def test_off_tracer_passes_the_callers_context_on():
-    """With tracing off, a caller's trace still travels with the job, and nothing claims to be a span."""
+    """Without tracing the caller's trace context still travels with the job, and no span is made."""
     tracer = JobTracer(None)
 
     with tracer.server("POST", "/v1/jobs", SAMPLED.traceparent, SAMPLED.tracestate) as server:
@@ -33,7 +33,7 @@ def test_off_tracer_passes_the_callers_context_on():
 
 
 def test_attempt_makes_no_span_when_the_stored_context_is_not_sampled(tracer, exported):
-    """The decision was taken when the job was accepted; user code inside inherits it."""
+    """An attempt whose stored context is not sampled makes no span, and user code inherits that."""
     with attempt_of(tracer, UNSAMPLED) as attempt, attempt.handler("send_email"):
         inside = current_trace_context()
         with trace.get_tracer("user", tracer_provider=None).start_as_current_span("user"):
@@ -47,7 +47,7 @@ def test_attempt_makes_no_span_when_the_stored_context_is_not_sampled(tracer, ex
 
 
 def test_user_spans_stay_out_of_an_unsampled_trace(tracer, provider, exported):
-    """A span that a handler makes does not become a trace of its own when the job is not recorded."""
+    """A span that a handler makes is not recorded when its job is not."""
     with attempt_of(tracer, UNSAMPLED), provider.get_tracer("user").start_as_current_span("query"):
         pass
 
@@ -55,7 +55,7 @@ def test_user_spans_stay_out_of_an_unsampled_trace(tracer, provider, exported):
 
 
 def test_attempt_decides_anew_when_the_job_has_no_context(tracer, exported):
-    """A job accepted by an ingest without tracing is still traced by workers with it."""
+    """An attempt without a stored context makes its own sampling decision, as behind an ingest without tracing."""
     with attempt_of(tracer, NO_TRACE) as attempt:
         pass
 
@@ -65,7 +65,7 @@ def test_attempt_decides_anew_when_the_job_has_no_context(tracer, exported):
 
 
 def test_attempt_is_cheap_and_safe_when_the_provider_does_nothing():
-    """OpenTelemetry's own no-op provider is taken like none at all."""
+    """OpenTelemetry's no-op provider is treated like none."""
     tracer = JobTracer(trace.NoOpTracerProvider())
 
     with attempt_of(tracer, NO_TRACE) as attempt, attempt.handler("send_email"):
@@ -76,7 +76,7 @@ def test_attempt_is_cheap_and_safe_when_the_provider_does_nothing():
 
 
 def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
-    """Dashboards for messaging systems find what they look for."""
+    """The span of an attempt has the attributes of the messaging conventions."""
     with tracer.of_client("host:7:ab").attempt(
         "email.send", "email.send_001", SAMPLED, attempt=2, delivery=5, queue_wait_ms=12.5, tenant="acme"
     ) as attempt:
@@ -102,7 +102,7 @@ def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
 
 
 def test_handler_span_records_the_exception_that_passes_through_it(tracer, exported):
-    """The handler's span holds the traceback; the exception itself goes on."""
+    """The handler's span records the exception with its traceback, and the exception goes on."""
     with attempt_of(tracer) as attempt:
         with pytest.raises(ValueError, match="no such user"), attempt.handler("send_email"):
             raise ValueError("no such user")
@@ -117,7 +117,7 @@ def test_handler_span_records_the_exception_that_passes_through_it(tracer, expor
 
 
 def test_handler_span_is_a_child_of_its_attempt_wherever_it_is_entered(tracer, exported):
-    """A handler may run in a task or thread that does not know what is current in the worker's."""
+    """The handler's span is a child of its attempt, also in a task or thread without its context."""
     with attempt_of(tracer) as attempt:
 
         def elsewhere():
@@ -131,7 +131,7 @@ def test_handler_span_is_a_child_of_its_attempt_wherever_it_is_entered(tracer, e
 
 
 def test_steering_exception_is_no_error(provider, exported):
-    """A handler that snoozes has not failed, and its spans do not say so."""
+    """An outcome request, such as a snooze, marks no span as failed."""
     tracer = JobTracer(provider, not_errors=(KeyError,))
 
     with pytest.raises(KeyError), attempt_of(tracer) as attempt, attempt.handler("send_email"):
@@ -141,7 +141,7 @@ def test_steering_exception_is_no_error(provider, exported):
 
 
 def test_cancelled_handler_ends_its_span_without_an_error(tracer, exported):
-    """What cancelled it decides what it means: a timeout fails the attempt, a drain does not."""
+    """A cancelled handler ends its span without an error."""
     with pytest.raises(KeyboardInterrupt), attempt_of(tracer) as attempt, attempt.handler("send_email"):
         raise KeyboardInterrupt
 
@@ -149,7 +149,7 @@ def test_cancelled_handler_ends_its_span_without_an_error(tracer, exported):
 
 
 def test_exception_that_leaves_the_attempt_marks_it_as_failed(tracer, exported):
-    """A fault of the worker itself shows on the attempt."""
+    """An exception that leaves the attempt marks its span as failed, since it is a defect of the worker."""
     with pytest.raises(RuntimeError), attempt_of(tracer):
         raise RuntimeError("worker bug")
 
@@ -159,7 +159,7 @@ def test_exception_that_leaves_the_attempt_marks_it_as_failed(tracer, exported):
 
 
 def test_attempt_of_a_worker_that_is_ended_is_lost(tracer, exported):
-    """It has no outcome that could be stored: the reaper takes the job back."""
+    """The outcome of an attempt whose worker is cancelled is `lost`."""
     with pytest.raises(asyncio.CancelledError), attempt_of(tracer):
         raise asyncio.CancelledError
 
@@ -188,7 +188,7 @@ def test_attempt_of_a_worker_that_is_ended_is_lost(tracer, exported):
     ],
 )
 def test_attempt_says_what_became_of_the_delivery(tracer, exported, told, status, event):
-    """The outcome is an attribute, so that traces can be searched by it; an event says how the job goes on."""
+    """The span of a delivery has its outcome as an attribute, and an event where the job goes on or is dead."""
     with attempt_of(tracer) as attempt:
         attempt.conclude(**told)
 
@@ -201,7 +201,7 @@ def test_attempt_says_what_became_of_the_delivery(tracer, exported, told, status
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), ConnectionError("closed")])
 @pytest.mark.parametrize(("reason", "expected"), [("timeout", "timeout"), ("lost", "lost"), ("", None)])
 def test_handler_that_was_stopped_says_why(tracer, exported, error, reason, expected):
-    """The reason comes before the exception by which the handler ended: "connection closed" is its consequence."""
+    """The `error.type` of a stopped handler is the reason of the stop, whatever exception it ended with."""
     with (
         attempt_of(tracer) as attempt,
         suppress(type(error)),
@@ -216,7 +216,7 @@ def test_handler_that_was_stopped_says_why(tracer, exported, error, reason, expe
 
 
 def test_handler_span_names_its_function(tracer, exported):
-    """The line of code is found from the trace, also where several handlers have one name."""
+    """The span of a handler has the qualified name of its function."""
     with attempt_of(tracer) as attempt, attempt.handler("send_email", attempt_of):
         pass
 
@@ -227,7 +227,7 @@ def test_handler_span_names_its_function(tracer, exported):
 @pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
 @pytest.mark.parametrize("context", [SAMPLED, UNSAMPLED, NO_TRACE], ids=["sampled", "unsampled", "none"])
 def test_every_span_is_current_inside_and_what_was_current_is_back_after_it(provider, context, is_on):
-    """The next job of the same task, and the lines that are logged between two, belong to no trace of the last one."""
+    """A span is current inside of its block, and the one before it is current again afterwards."""
     tracer = JobTracer(provider if is_on else None)
     around = TraceContext("00-" + "c" * 32 + "-" + "d" * 16 + "-01")
     with trace.use_span(around.as_span()):
@@ -242,7 +242,7 @@ def test_every_span_is_current_inside_and_what_was_current_is_back_after_it(prov
 
 
 def test_an_exception_is_told_in_full_and_within_bounds(tracer, exported):
-    """The end of a traceback names the cause, so it is the beginning that goes."""
+    """A recorded exception is bounded, and its traceback keeps the end."""
 
     def fail(depth):
         if depth:
@@ -264,7 +264,7 @@ def test_an_exception_is_told_in_full_and_within_bounds(tracer, exported):
 
 
 def test_a_traceback_stands_on_the_span_of_the_handler(tracer, exported):
-    """It names the functions on the way to the error."""
+    """The handler's span has the traceback."""
 
     def look_up_the_user():
         raise LookupError("no such user")
@@ -277,7 +277,7 @@ def test_a_traceback_stands_on_the_span_of_the_handler(tracer, exported):
 
 
 def test_an_exception_that_leaves_a_request_marks_it_as_failed(tracer, exported):
-    """A fault of ingest itself shows on the request; a client that hangs up is no fault."""
+    """An exception that leaves a request marks its span as failed, and a disconnected client does not."""
     for error in (RuntimeError("bug"), KeyboardInterrupt()):
         with pytest.raises(type(error)), tracer.server("POST", "/v1/jobs"):
             raise error
@@ -290,7 +290,7 @@ def test_an_exception_that_leaves_a_request_marks_it_as_failed(tracer, exported)
 
 @pytest.mark.parametrize(("status", "code"), [(499, StatusCode.UNSET), (500, StatusCode.ERROR)])
 def test_an_answer_of_500_is_the_first_that_is_an_error(tracer, exported, status, code):
-    """What a client did wrong is no failure of the server."""
+    """A status from 500 on marks the span of a request as failed."""
     with tracer.server("POST", "/v1/jobs") as server:
         server.answered(status)
 
@@ -298,7 +298,7 @@ def test_an_answer_of_500_is_the_first_that_is_an_error(tracer, exported, status
 
 
 def test_server_asks_a_sampler_that_ignores_callers(exported):
-    """`always_on` records a request whose caller does not; a parent-based sampler follows the caller."""
+    """A sampler that ignores callers decides by itself, and a parent-based one follows the caller."""
     always = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
     follows = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
 
@@ -311,7 +311,7 @@ def test_server_asks_a_sampler_that_ignores_callers(exported):
 
 @pytest.mark.parametrize("provided", [None, ParentBased(ALWAYS_ON)], ids=["off", "on"])
 def test_request_of_which_no_span_is_made_is_not_described(provided):
-    """What is told of a request is read out of it only where there is a span to tell it."""
+    """The attributes of a request are read only when it has a span."""
     tracer = JobTracer(provided and TracerProvider(sampler=provided, shutdown_on_exit=False))
 
     with tracer.server("POST", "/v1/jobs", UNSAMPLED.traceparent, describe=lambda: pytest.fail("it was described")):
@@ -319,7 +319,7 @@ def test_request_of_which_no_span_is_made_is_not_described(provided):
 
 
 def test_server_says_how_it_answered(tracer, exported):
-    """A 5xx is an error of the server, a 4xx is not."""
+    """A 5xx marks the span of a request as failed, and a 4xx does not."""
     about = {"url.path": "/v1/jobs/batch"}
     for status in (202, 422, 503):
         with tracer.server(

@@ -1,4 +1,4 @@
-"""The span `send <type>`: how long a job took to be stored, in the trace that the job carries for life."""
+"""The span `send <type>` measures the storing of a job, and its context travels with the job."""
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -10,7 +10,7 @@ from millstream_telemetry import NO_TRACE, JobTracer
 
 
 def test_send_carries_the_conventions_of_messaging(tracer, exported):
-    """The span that a job continues for life says which job it is, and which worker sent it if one did."""
+    """The producer span has the messaging attributes, the job id and the name of the worker that sends."""
     tracer.send(JOB_TYPE, JOB_ID, NO_TRACE).stored()
     tracer.of_client("host:7:ab").send(JOB_TYPE, JOB_ID, NO_TRACE, tenant="acme").stored()
 
@@ -31,7 +31,7 @@ def test_send_carries_the_conventions_of_messaging(tracer, exported):
 
 
 def test_send_ends_when_its_job_is_stored(tracer, exported):
-    """The span lasts as long as the storing: what happens meanwhile lies within it."""
+    """The span `send` ends when its job is stored."""
     send = tracer.send(JOB_TYPE, JOB_ID, SAMPLED)
     tracer.send(JOB_TYPE, JOB_ID, SAMPLED).stored()
     (meanwhile,) = exported.get_finished_spans()
@@ -43,7 +43,7 @@ def test_send_ends_when_its_job_is_stored(tracer, exported):
 
 
 def test_send_of_a_job_that_is_not_stored_is_not_exported(provider, tracer, exported):
-    """A trace tells of no job that does not exist."""
+    """The span `send` of a job that is not stored is not exported."""
     tracer.send(JOB_TYPE, JOB_ID, SAMPLED)
     provider.force_flush()
 
@@ -51,7 +51,7 @@ def test_send_of_a_job_that_is_not_stored_is_not_exported(provider, tracer, expo
 
 
 def test_send_says_that_a_stored_job_was_not_confirmed(tracer, exported):
-    """Its submitter was told that it failed, and the job runs: both stand in the trace."""
+    """The span `send` of a stored job that was not confirmed has the status ERROR and says why."""
     tracer.send(JOB_TYPE, JOB_ID, SAMPLED).stored(TimeoutError("no replica has it yet"))
 
     (span,) = exported.get_finished_spans()
@@ -71,7 +71,7 @@ def test_send_says_that_a_stored_job_was_not_confirmed(tracer, exported):
     ],
 )
 def test_send_links_or_continues_as_propagation_says(provider, exported, propagation, options, links):
-    """A long delay or a batch item starts a trace that links to the caller's, unless told otherwise."""
+    """A long delay or a batch item starts a trace that links to the caller's, unless the propagation says otherwise."""
     send = JobTracer(provider, propagation=propagation).of_client("w1").send(JOB_TYPE, JOB_ID, SAMPLED, **options)
     send.stored()
 
@@ -83,12 +83,12 @@ def test_send_links_or_continues_as_propagation_says(provider, exported, propaga
 
 
 def test_send_keeps_tracestate_when_it_continues_the_trace(tracer):
-    """Other vendors' state stays with the trace."""
+    """A job that continues the caller's trace keeps its tracestate."""
     assert tracer.send(JOB_TYPE, JOB_ID, SAMPLED).context.tracestate == "vendor=1"
 
 
 def test_send_passes_an_unsampled_caller_on_unchanged(tracer, exported):
-    """Nothing is made for a trace that is not recorded."""
+    """The context of an unsampled caller is stored unchanged."""
     send = tracer.send(JOB_TYPE, JOB_ID, UNSAMPLED)
     send.stored()
 
@@ -97,7 +97,7 @@ def test_send_passes_an_unsampled_caller_on_unchanged(tracer, exported):
 
 
 def test_send_of_a_linked_job_that_is_not_recorded_stores_an_unsampled_context():
-    """Its attempts must not each decide anew, or pieces of traces would come of it."""
+    """A linked job that is not recorded stores an unsampled context, so that no attempt decides anew."""
     provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
 
     assert JobTracer(provider).send(JOB_TYPE, JOB_ID, SAMPLED, is_batch_item=True).context == UNSAMPLED

@@ -1,4 +1,4 @@
-"""A span takes over all of the context around it: trace state, baggage and whatever else a library keeps there."""
+"""A span keeps the whole context around it, trace state and baggage included."""
 
 import pytest
 from opentelemetry import baggage
@@ -12,26 +12,26 @@ OF_A_LIBRARY = "suppress_instrumentation"
 
 
 class ParentsSeen(SpanProcessor):
-    """Keeps what baggage the parent of each span has, as a processor sees it that copies baggage to spans."""
+    """A span processor that keeps the baggage of the parent of each span."""
 
     def __init__(self):
         self.baggage = {}
 
     def on_start(self, span, parent_context=None):
-        """Look at the parent."""
+        """Note the baggage of the parent."""
         self.baggage[span.name] = dict(baggage.get_all(parent_context))
 
 
 @pytest.fixture
 def around():
-    """Put something into the current context, as an agent or a lifespan does."""
+    """Attach baggage and a value of a library to the current context."""
     token = attach(set_value(OF_A_LIBRARY, "kept", baggage.set_baggage("customer", "acme")))
     yield
     detach(token)
 
 
 def spans_of(tracer, context):
-    """Return each kind of span that is entered."""
+    """Return a span of each kind that code is run in."""
     return {
         "server": tracer.server("POST", "/v1/jobs", context.traceparent, context.tracestate),
         "attempt": attempt_of(tracer, context),
@@ -43,7 +43,7 @@ def spans_of(tracer, context):
 @pytest.mark.parametrize("context", [SAMPLED, UNSAMPLED, NO_TRACE], ids=["sampled", "unsampled", "none"])
 @pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
 def test_a_span_keeps_the_rest_of_the_context_that_it_is_entered_in(provider, around, kind, context, is_on):
-    """Only the current span is another one inside."""
+    """A span changes nothing of the context that it is entered in but the current span."""
     with spans_of(JobTracer(provider if is_on else None), context)[kind]:
         assert baggage.get_all() == {"customer": "acme"}
         assert get_value(OF_A_LIBRARY) == "kept"
@@ -52,7 +52,7 @@ def test_a_span_keeps_the_rest_of_the_context_that_it_is_entered_in(provider, ar
 
 @pytest.mark.parametrize("context", [SAMPLED, UNSAMPLED], ids=["sampled", "unsampled"])
 def test_trace_state_goes_on_through_every_span(tracer, context):
-    """Vendors keep there what their backends need to find the rest of the trace."""
+    """The trace state of the caller reaches every span of a job, and the job itself."""
     with tracer.server("POST", "/v1/jobs", context.traceparent, context.tracestate) as server:
         assert current_trace_context().tracestate == "vendor=1"
         stored = tracer.send(JOB_TYPE, JOB_ID, server.context).context
@@ -64,7 +64,7 @@ def test_trace_state_goes_on_through_every_span(tracer, context):
 
 
 def test_the_span_of_a_handler_starts_in_the_context_around_it(provider, tracer, around):
-    """A processor that copies baggage to spans finds it there."""
+    """The span of a handler starts with the baggage of the context around it."""
     seen = ParentsSeen()
     provider.add_span_processor(seen)
     with attempt_of(tracer) as attempt, attempt.handler("send_email"):

@@ -1,4 +1,4 @@
-"""What workers export of the jobs that a test runs."""
+"""Readers of the spans that workers export in tests."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ TRACEPARENT = f"00-{TRACE_ID}-{'b' * 16}-01"
 
 
 def named(exporter: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
-    """Return the spans of this name, in the order in which they ended."""
+    """Return the spans of this name in the order in which they ended."""
     return [span for span in exporter.get_finished_spans() if span.name == name]
 
 
 def attempts(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
-    """Return the spans of deliveries, in the order in which they ended."""
+    """Return the spans of deliveries in the order in which they ended."""
     return [span for span in exporter.get_finished_spans() if span.name.startswith("process ")]
 
 
@@ -30,7 +30,7 @@ def events(span: ReadableSpan) -> list[tuple[str, dict[str, Any]]]:
 
 
 def linked(span: ReadableSpan) -> list[int]:
-    """Return the ids of the spans to which a span links."""
+    """Return the ids of the spans that a span links to."""
     return [link.context.span_id for link in span.links]
 
 

@@ -1,4 +1,4 @@
-"""What a worker tells of an attempt: span, metrics and line agree, each in its own unit."""
+"""Span, metrics and log line of an attempt agree, each in its own unit."""
 
 import time
 
@@ -21,19 +21,19 @@ RUN_S = 0.05
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every job have been ready for WAITED_S before it was claimed."""
+    """Set the wait of every job before its claim to WAITED_S."""
     monkeypatch.setattr("millstream_workers.running.execution.queue_wait_s", lambda _: WAITED_S)
 
 
 def value_of(hired: Hired, name: str, **labels: str) -> float:
-    """Return what a metric of a worker has."""
+    """Return the value of a metric of a worker."""
     return hired.metrics.get_sample_value(name, labels) or 0.0
 
 
 async def test_a_wait_and_a_run_are_told_in_the_unit_of_their_names(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer, waited: None
 ) -> None:
-    """Milliseconds in the span and in the line, seconds in the metrics."""
+    """Waits and runs are milliseconds in the span and the log line, and seconds in the metrics."""
     app = App("test")
 
     @app.job("one")
@@ -57,7 +57,7 @@ async def test_a_wait_and_a_run_are_told_in_the_unit_of_their_names(
 async def test_an_attempt_that_failed_tells_why_and_when_the_next_one_is(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """The delay in seconds, in the line and in the span; the next attempt is linked to this one."""
+    """Line and span of a failed attempt have the error and the delay in seconds, and the next attempt links to it."""
     app = App("test")
 
     @app.job("one", retry=Retry(max_attempts=2))
@@ -83,7 +83,7 @@ async def test_an_attempt_that_failed_tells_why_and_when_the_next_one_is(
 async def test_an_attempt_whose_lease_was_lost_is_marked_as_failed(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """Its job runs elsewhere by then, and its trace tells why there are two attempts."""
+    """The span of an attempt whose lease was lost is marked as failed, since its job runs elsewhere by then."""
     app, fences = App("test"), list[int]()
 
     @app.job("one")
@@ -108,7 +108,7 @@ async def test_an_attempt_whose_lease_was_lost_is_marked_as_failed(
 
 
 async def test_the_lateness_of_the_loop_is_told_in_seconds(floor: Floor) -> None:
-    """A handler that blocks the loop is found by it."""
+    """The lateness of the loop, which reveals a blocking handler, is measured in seconds."""
     app, blocked_s = App("test"), 0.7
 
     @app.job("block")
@@ -123,7 +123,7 @@ async def test_the_lateness_of_the_loop_is_told_in_seconds(floor: Floor) -> None
 
 
 async def test_a_worker_shows_no_more_busy_slots_than_it_has(floor: Floor) -> None:
-    """Jobs that were taken ahead are here and do not run."""
+    """A worker reports no more busy slots than it has, because jobs taken ahead do not run."""
     app = App("test")
 
     @app.job("one")

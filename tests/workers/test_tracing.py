@@ -1,4 +1,4 @@
-"""The trace of a job as its workers tell it: what became of each delivery, and how one leads to the next."""
+"""Workers record in the trace of a job the outcome of each delivery, with a link to the delivery before."""
 
 import time
 from typing import Any
@@ -24,13 +24,13 @@ FOREVER_S = 600.0
 
 
 async def told_by(exporter: InMemorySpanExporter, count: int) -> list[Any]:
-    """Return the spans of so many deliveries, once they are exported."""
+    """Return the spans of deliveries once `count` are exported."""
     await wait_until(lambda: len(attempts(exporter)) >= count, f"{count} deliveries are exported")
     return attempts(exporter)
 
 
 async def test_a_snooze_is_told_and_linked_to(floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer) -> None:
-    """It is no failure; the trace says until when the job was put off, and leads on from there."""
+    """A snoozed delivery has the outcome and the event `snoozed` and no error, and the next one links to it."""
     app = App("test")
 
     @app.job("one")
@@ -53,7 +53,7 @@ async def test_a_snooze_is_told_and_linked_to(floor: Floor, exporter: InMemorySp
 async def test_the_last_attempt_of_a_dead_job_says_that_it_is_dead(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer, error: Exception, reason: str
 ) -> None:
-    """Traces of dead jobs are found by one attribute, and by one event that says of what."""
+    """The last attempt of a dead job has the outcome `dead` and the event `dead` with the reason."""
     app = App("test")
 
     @app.job("one", retry=Retry(max_attempts=2))
@@ -74,7 +74,7 @@ async def test_the_last_attempt_of_a_dead_job_says_that_it_is_dead(
 async def test_a_timeout_marks_the_span_of_the_handler(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer, kind: str, answer: str
 ) -> None:
-    """The red span is where the time went, and names the timeout, whatever the handler answered when it was stopped."""
+    """A timeout marks attempt and handler as failed by `timeout`, whatever the handler raises when it is stopped."""
     app = App("test")
 
     @app.job("loop", timeout=TIMEOUT_S, retry=Retry(max_attempts=1))
@@ -103,7 +103,7 @@ async def test_a_timeout_marks_the_span_of_the_handler(
 async def test_a_handler_that_a_client_has_stopped_has_not_failed(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """Neither when it answers with an error of its own: that is a consequence of the stop."""
+    """A handler that is stopped by a cancellation of its job is not marked as failed, whatever it raises then."""
     app, runs = App("test"), anyio.Event()
 
     @app.job("one")
@@ -128,7 +128,7 @@ async def test_a_handler_that_a_client_has_stopped_has_not_failed(
 async def test_a_discard_is_told_and_is_no_failure(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """The handler has decided so."""
+    """A discarded job has the outcome `cancelled` and no error."""
     app = App("test")
 
     @app.job("one")
@@ -144,7 +144,7 @@ async def test_a_discard_is_told_and_is_no_failure(
 async def test_a_delivery_after_a_crash_links_to_the_one_that_was_lost(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """The worker that had it was killed and has told nothing: its span id is known all the same."""
+    """A delivery links to the one before it even when the worker of that one was killed and exported nothing."""
     app = App("test")
 
     @app.job("one")
@@ -164,7 +164,7 @@ async def test_a_delivery_after_a_crash_links_to_the_one_that_was_lost(
 async def test_a_delivery_that_was_not_run_is_told_and_linked_to(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """A worker that leaves or is busy hands jobs back: each such delivery has a span, and no link leads nowhere."""
+    """A delivery that is handed back without having been run has a span, to which the next one links."""
     app = App("test")
 
     @app.job("one")
@@ -184,7 +184,7 @@ async def test_a_delivery_that_was_not_run_is_told_and_linked_to(
 async def test_a_delivery_that_was_not_run_makes_no_span_of_a_job_that_is_not_recorded(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """Hand-backs are many where jobs are short: without a trace to tell it in there is nothing to tell."""
+    """A delivery that was not run has no span when its job has no recorded trace."""
     app = App("test")
 
     @app.job("one")
@@ -200,7 +200,7 @@ async def test_a_delivery_that_was_not_run_makes_no_span_of_a_job_that_is_not_re
 async def test_spans_name_the_worker_as_the_api_shows_it_and_the_function_of_the_handler(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """From a span one gets to the worker's log and metrics, and to the line of code; child jobs name their sender."""
+    """Spans of deliveries and child jobs name the worker as the API shows it, and those of handlers their function."""
     app = App("test")
 
     @app.job("child")
@@ -223,7 +223,7 @@ async def test_spans_name_the_worker_as_the_api_shows_it_and_the_function_of_the
 async def test_lines_about_a_job_outside_of_its_attempt_carry_its_trace(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """From such a line one gets to the trace, and from the trace to such a line."""
+    """A log line about a job outside of its attempt has the trace id of the job."""
     app, fences = App("test"), list[int]()
 
     @app.job("one")

@@ -1,4 +1,4 @@
-"""Queues and workers as operators see them."""
+"""Queues, workers and the processes of services as operators see them."""
 
 from datetime import datetime
 
@@ -48,3 +48,22 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     version: str = ""
     state: str = "active"
     """`active`, or `draining` after an order to stop."""
+
+
+class ServiceInfo(Struct, kw_only=True, frozen=True):
+    """A process of any service, as its last heartbeat described it."""
+
+    name: str
+    """`host:pid:nonce`, new at each start."""
+    service: str
+    """`ingest`, `workers`, `dispatcher` or `reaper`."""
+    version: str
+    """The release of Millstream."""
+    settings: dict[str, float | str] = {}
+    """By variable, those of its settings on which processes have to agree."""
+    started_at: datetime
+    """By the clock of the process."""
+    sent_at: datetime
+    """When it sent its last heartbeat, by the clock of the process."""
+    seen_at: datetime
+    """When Redis took its last heartbeat, by the clock of Redis."""

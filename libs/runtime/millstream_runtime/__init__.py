@@ -7,6 +7,7 @@ from millstream_runtime.duty_service import run_duties
 from millstream_runtime.errors import AdminBindError, ServiceStartError, SettingsError
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
+from millstream_runtime.heartbeat import ALIVE_FOR, beating
 from millstream_runtime.service import (
     Service,
     StoppedEarlyError,
@@ -34,6 +35,7 @@ from millstream_runtime.unwrapping import single_error, unwrapped
 from millstream_runtime.wake import Wake
 
 __all__ = [
+    "ALIVE_FOR",
     "DAY_S",
     "HOUR_S",
     "NO_ADDRESS",
@@ -69,6 +71,7 @@ __all__ = [
     "Url",
     "Wake",
     "announce",
+    "beating",
     "heed_stop_signals",
     "hold_standard_streams",
     "ignore_late_signals",

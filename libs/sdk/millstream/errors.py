@@ -68,7 +68,9 @@ class WaitTimeoutError(MillstreamError, TimeoutError):
 
 def describe(problem: Problem) -> str:
     """Return a problem as one line of text."""
-    fields = "; ".join(f"{error.pointer} {error.detail}" for error in problem.errors)
+    # The detail of a Millstream tells the first fields already.
+    untold = (error for error in problem.errors if error.detail not in problem.detail)
+    fields = "; ".join(f"{error.pointer} {error.detail}" for error in untold)
     said = ": ".join(part for part in (problem.title, problem.detail, fields) if part)
     # The text may come from another server than Millstream, and is shown on terminals.
     return "".join(character if character.isprintable() else "\ufffd" for character in said)

@@ -1,4 +1,4 @@
-"""The only code that speaks Redis: keys, scripts, the store over them, connections."""
+"""The only package that speaks Redis: keys, scripts, the store over them, connections."""
 
 from millstream_streams.broker import Broker, open_broker
 from millstream_streams.connection.address import RedisAddress, parse_redis_url
@@ -51,6 +51,7 @@ from millstream_streams.store.deliveries import (
 )
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
 from millstream_streams.suitability.capabilities import Capabilities
+from millstream_streams.suitability.clock_check import ClockReading
 from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
 from millstream_streams.suitability.rights import Rights
 from millstream_streams.suitability.topology import Server, Topology
@@ -66,6 +67,7 @@ __all__ = [
     "Broker",
     "Capabilities",
     "Claim",
+    "ClockReading",
     "Commit",
     "CommitCode",
     "CursorError",

@@ -18,8 +18,10 @@ from millstream_submission.group_commit import GroupCommitter
 from millstream_submission.known_queues import KnownQueues
 from millstream_submission.storing import store_jobs, tell_unconfirmed
 from millstream_submission.type_catalogue import KnownType, KnownTypes, TypeCatalogue
+from millstream_submission.wording import A_TYPE_NAME
 
 __all__ = [
+    "A_TYPE_NAME",
     "JSON",
     "MAX_QUOTED_CHARS",
     "MSGPACK",

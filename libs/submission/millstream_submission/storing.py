@@ -1,4 +1,4 @@
-"""Stores jobs that are built already, queue by queue, as many at a time as a script takes."""
+"""Stores built jobs, queue by queue, as many at a time as one script call takes."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ async def store_jobs(store: JobStore, queues: KnownQueues, built: Iterable[Built
 
 
 def tell_unconfirmed(built: Iterable[BuiltJob], error: NotDurableError) -> None:
-    """End the `send` spans of jobs that are stored and will run, though their submitter is told of an error."""
+    """End the `send` spans of jobs that are stored and will run, although their submitter receives an error."""
     for one in built:
         if one.job.id not in error.not_stored:
             one.send.stored(error)

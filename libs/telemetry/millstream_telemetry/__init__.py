@@ -3,13 +3,12 @@
 from millstream_telemetry.error_text import origin, storable, text_of, traceback_of, type_name
 from millstream_telemetry.errors import TelemetryError, TracingConfigError
 from millstream_telemetry.logs.setup import Level, LogSettings, configure_logs, configured_logs
+from millstream_telemetry.metrics.every_service import DutyMetrics, RedisMetrics, ServiceMetrics
 from millstream_telemetry.metrics.groups import (
     DispatcherMetrics,
-    DutyMetrics,
     HistoryMetrics,
     IngestMetrics,
     ReaperMetrics,
-    RedisMetrics,
     WorkerMetrics,
 )
 from millstream_telemetry.metrics.registry import MetricRegistry
@@ -45,6 +44,7 @@ __all__ = [
     "RedisMetrics",
     "SendSpan",
     "ServerSpan",
+    "ServiceMetrics",
     "TelemetryError",
     "TraceContext",
     "TracingConfigError",

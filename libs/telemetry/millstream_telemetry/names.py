@@ -65,7 +65,7 @@ SPANS = (
         "redrive",
         "INTERNAL",
         "ingest",
-        "an operator sent a dead job back to its queue; links to its last delivery and, both ways, to the request",
+        "an operator redrove a dead job; links to its last delivery and, both ways, to the request",
     ),
 )
 
@@ -93,10 +93,10 @@ RETRY_SCHEDULED = "retry scheduled"
 """Event on a failed attempt that will be tried again, with the attribute :data:`DELAY_S`."""
 
 SNOOZED = "snoozed"
-"""Event on a delivery whose job was put off, with the attribute :data:`DELAY_S`."""
+"""Event on a delivery that was snoozed, with the attribute :data:`DELAY_S`."""
 
 DEAD = "dead"
-"""Event on the delivery that a job died of, and on `bury`, with the attribute :data:`JOB_REASON`."""
+"""Event on the last delivery of a dead job, and on `bury`, with the attribute :data:`JOB_REASON`."""
 
 # Attributes. Source: OpenTelemetry semantic conventions for messaging, HTTP, code and errors.
 
@@ -133,7 +133,7 @@ ATTRIBUTES = (
     FieldSpec(HTTP_ROUTE, "route template of the request"),
     FieldSpec(HTTP_STATUS, "status of the answer"),
     FieldSpec(URL_PATH, "path of the request, at most 256 characters of it"),
-    FieldSpec(URL_QUERY, "query of the request, if it has one, as much of it"),
+    FieldSpec(URL_QUERY, "query of the request, at most 256 characters of it"),
     FieldSpec(URL_SCHEME, "`http` or `https`, as ingest was reached"),
     FieldSpec(SERVER_ADDRESS, "host that the client named"),
     FieldSpec(SERVER_PORT, "port that the client named"),
@@ -182,10 +182,20 @@ BATCH_JOBS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 10_000.0)
 SUBMISSION_OUTCOMES = ("accepted", "replayed", "rejected", "unavailable")
 ENQUEUE_OUTCOMES = ("ok", "full", "unavailable")
 ATTEMPT_OUTCOMES = ("ok", "error", "timeout", "lost", "snoozed", "cancelled", "handed_back", "stale")
+RECOVERY_REASONS = ("lease_expired", "never_started", "buried", "stray")
 
 OTHER_TYPE = "_other"
 """Label for a job type that no worker has registered. No job type can be spelt like this."""
 
+BUILD_INFO = MetricSpec(
+    "millstream_build_info", "gauge", ("component", "version"), "1: this process is a component of this release"
+)
+READY = MetricSpec(
+    "millstream_ready",
+    "gauge",
+    ("component", "check"),
+    "1 while a check of `/readyz` passes, else 0; `redis` is one of each component",
+)
 JOBS_SUBMITTED = MetricSpec(
     "millstream_jobs_submitted_total",
     "counter",
@@ -247,13 +257,16 @@ WORKER_LOOP_LAG = MetricSpec(
     CALL_SECONDS,
 )
 RECOVERED = MetricSpec(
-    "millstream_recovered_total", "counter", ("type", "reason"), "Deliveries taken back from workers that vanished"
+    "millstream_recovered_total",
+    "counter",
+    ("type", "reason"),
+    f"Deliveries taken back from workers that vanished, by reason: {', '.join(RECOVERY_REASONS)}",
 )
 DUTY_LAST_SUCCESS = MetricSpec(
     "millstream_duty_last_success_timestamp_seconds",
     "gauge",
-    ("service", "duty"),
-    "Unix time at which the duty last ended without an error",
+    ("component", "duty"),
+    "Unix time at which the duty last ended without an error; 0 until it has",
 )
 DUTY = MetricSpec("millstream_duty_seconds", "histogram", ("duty",), "Time of one pass of a duty", PASS_SECONDS)
 EVENTS_LOST = MetricSpec(
@@ -274,6 +287,8 @@ REDIS_RECONNECTS = MetricSpec(
 )
 
 METRICS = (
+    BUILD_INFO,
+    READY,
     JOBS_SUBMITTED,
     JOBS_FINISHED,
     JOB_ATTEMPTS,

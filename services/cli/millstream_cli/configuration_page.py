@@ -44,8 +44,12 @@ SECTIONS = (
     Section("worker", "Of workers, and of the built-in handlers `email.send` and `report.generate`.", WorkerSettings),
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),
     Section("reaper", "Of reapers.", ReaperSettings),
-    Section("migrate", "Of `millstream migrate`.", HistorySettings),
-    Section("Clients", "Of the commands that talk to the HTTP API: `submit`, `job`, `dead`, `queues`.", ClientSettings),
+    Section("migrate", "Of `millstream migrate` and `doctor`.", HistorySettings),
+    Section(
+        "Clients",
+        "Of the commands that talk to the HTTP API: `submit`, `job`, `jobs`, `dead`, `queues`, `workers`, `types`.",
+        ClientSettings,
+    ),
 )
 
 

@@ -52,7 +52,7 @@ class Pipeline:
         self._executor = executor
         self._metrics = metrics
         self.committer = Committer(store, metrics, worker, lease_s=settings.lease_s, concluded=leases.let_go)
-        """Where outcomes wait for Redis. What it has concluded needs its lease no longer."""
+        """Keeps the outcomes until Redis has concluded them; then their leases are let go."""
         self._quarantine = Quarantine(store, slots, self.committer, worker=worker, max_crashes=settings.max_crashes)
         self._task_pool = TaskPool(
             self._execute,
@@ -115,7 +115,7 @@ class Pipeline:
             self._slots.release()
 
     def _put_unrun(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Have the outcome of a delivery committed that was not run."""
+        """Record and commit the outcome of a delivery that was not run."""
         self._executor.skip(delivery, outcome)
         self.committer.put(Finished(delivery, outcome, 0))
 

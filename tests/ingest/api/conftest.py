@@ -1,4 +1,4 @@
-"""An ingest that traces everything."""
+"""An ingest that records a span of every request."""
 
 from collections.abc import AsyncIterator
 
@@ -15,17 +15,17 @@ from millstream_telemetry import JobTracer
 
 @pytest.fixture
 def exporter() -> InMemorySpanExporter:
-    """Return where spans end."""
+    """Return the exporter that receives the spans."""
     return InMemorySpanExporter()
 
 
 @pytest.fixture(params=DOORS)
 async def traced(
-    broker: Broker, config: IngestSettings, exporter: InMemorySpanExporter, request: pytest.FixtureRequest
+    broker: Broker, settings: IngestSettings, exporter: InMemorySpanExporter, request: pytest.FixtureRequest
 ) -> AsyncIterator[Ingest]:
-    """Yield an ingest that traces everything."""
+    """Yield an ingest that traces every request."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    async with running_ingest(config, JobTracer(provider), door=request.param) as running:
+    async with running_ingest(settings, JobTracer(provider), door=request.param) as running:
         yield running
     provider.shutdown()

@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, consistent, and true."""
+"""The OpenAPI document is complete, consistent, and agrees with the responses."""
 
 import re
 
@@ -13,8 +13,8 @@ from millstream_ingest.api.app import create_app
 from millstream_ingest.api.route import OPERATION_KEY
 from millstream_ingest.api.schemas import FIELD_DESCRIPTIONS, schemas_of
 
-PAGES = {"/docs", "/docs/assets/{file_path}", "/problems/{slug}"}
-"""Made for people; their paths stand in no document."""
+PAGES = {"/", "/docs", "/docs/assets/{file_path}", "/problems/{slug}"}
+"""Pages for people, whose paths are in no document."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def operations(document) -> dict[tuple[str, str], dict]:
 
 
 async def test_every_route_and_method_stands_in_the_document(ingest, document):
-    """What is served is documented; HEAD and OPTIONS follow from the others."""
+    """Every route and method is in the document, except HEAD and OPTIONS, which follow from the others."""
     served = {
         (route.path_format, method)
         for route in create_app(ingest.services).routes
@@ -45,7 +45,7 @@ async def test_every_route_and_method_stands_in_the_document(ingest, document):
 
 
 async def test_every_route_of_the_api_is_declared(ingest):
-    """A route cannot be forgotten: each handler below /v1 carries its operation."""
+    """Every handler below /v1 carries its operation."""
     for route in create_app(ingest.services).routes:
         for handler in getattr(route, "route_handlers", ()):
             if handler.http_methods != {"OPTIONS"} and route.path_format.startswith("/v1"):
@@ -53,7 +53,7 @@ async def test_every_route_of_the_api_is_declared(ingest):
 
 
 async def test_document_has_what_openapi_requires(document):
-    """Version, info, unique operation ids, a description for every answer, a place for every parameter."""
+    """The document has what OpenAPI requires: version, info, unique operation ids, descriptions and parameters."""
     assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
     assert {"title", "version", "license"} <= document["info"].keys()
     found = operations(document)
@@ -70,7 +70,7 @@ async def test_document_has_what_openapi_requires(document):
 
 
 async def test_bodies_have_both_encodings(document):
-    """Requests and answers, JSON and MessagePack."""
+    """Every request and response body is documented in JSON and MessagePack."""
     for (path, method), operation in operations(document).items():
         bodies = [answer.get("content", {}) for status, answer in operation["responses"].items() if status < "400"]
         if "requestBody" in operation:
@@ -81,7 +81,7 @@ async def test_bodies_have_both_encodings(document):
 
 
 async def test_every_refusal_is_a_problem_document(document):
-    """Each status from 400 has the schema of a problem and an example of each kind."""
+    """Each status from 400 has the schema of a problem and an example of each of its kinds."""
     for operation in operations(document).values():
         assert {"400", "500", "503"} <= operation["responses"].keys()
         for status, answer in operation["responses"].items():
@@ -92,20 +92,20 @@ async def test_every_refusal_is_a_problem_document(document):
 
 
 async def test_references_lead_somewhere(document):
-    """Every `$ref` is to a component that is there, and every component is of use."""
+    """Every `$ref` names an existing component, and every component is used."""
     used = set(re.findall(r'"\$ref":"#/components/schemas/([^"]+)"', msgspec.json.encode(document).decode()))
     assert used <= document["components"]["schemas"].keys()
 
 
 async def test_schemas_are_schemas(document):
-    """All of them are valid by JSON Schema 2020-12, the dialect of OpenAPI 3.1."""
+    """All schemas are valid by JSON Schema 2020-12, the dialect of OpenAPI 3.1."""
     for name, schema in document["components"]["schemas"].items():
         whole = {**schema, "components": document["components"]}
         assert jsonschema_rs.validator_for(whole, offline=True), name
 
 
 async def test_examples_are_valid_by_their_schemas(document):
-    """An example that a reader copies has to be right."""
+    """Every example is valid by its schema."""
     checked = 0
     for content in contents(document):
         examples = [content["example"]] if "example" in content else []
@@ -118,7 +118,7 @@ async def test_examples_are_valid_by_their_schemas(document):
 
 
 def contents(node) -> list[dict]:
-    """Return every object with a schema and an example, wherever it stands."""
+    """Return every object of the document with a schema and an example."""
     if isinstance(node, dict):
         own = [node] if "schema" in node and ({"example", "examples"} & node.keys()) else []
         return own + [found for child in node.values() for found in contents(child)]
@@ -126,7 +126,7 @@ def contents(node) -> list[dict]:
 
 
 async def test_example_of_a_submission_is_accepted(ingest, document):
-    """The first thing that a reader tries works."""
+    """The example of a submission is accepted by ingest."""
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"][JSON]["example"]
     assert (await ingest.http.post("/v1/jobs", json=body)).status_code == 202
     batch = document["paths"]["/v1/jobs/batch"]["post"]["requestBody"]["content"][JSON]["example"]
@@ -134,7 +134,7 @@ async def test_example_of_a_submission_is_accepted(ingest, document):
 
 
 async def test_answers_are_valid_by_their_schemas(ingest, document, registered):
-    """The document is true: what is answered fits what it says."""
+    """Real responses are valid by the documented schemas."""
     job = await ingest.submit(payload={"to": "a"})
     for path in ("/v1/jobs", "/v1/dead", "/v1/queues", "/v1/types", "/v1/workers", "/health", "/livez"):
         fits(document, path, "get", await ingest.get(path))
@@ -144,13 +144,13 @@ async def test_answers_are_valid_by_their_schemas(ingest, document, registered):
 
 
 def fits(document, path, method, value, status="200", media_type=JSON) -> None:
-    """Check an answer by the schema that the document has for it."""
+    """Check a response by the schema of the document."""
     schema = document["paths"][path][method]["responses"][status]["content"][media_type]["schema"]
     jsonschema_rs.validator_for({**schema, "components": document["components"]}, offline=True).validate(value)
 
 
 def test_submission_has_the_fields_that_are_decoded():
-    """The described shape is that of the type that reads requests, and each of its fields is explained."""
+    """The documented submission has the fields of the type that decodes it, each with a description."""
     _, components = schemas_of([Submission])
     names = [field.name for field in msgspec.structs.fields(Submission)]
     assert list(components["Submission"]["properties"]) == names
@@ -160,7 +160,7 @@ def test_submission_has_the_fields_that_are_decoded():
 
 
 def test_descriptions_are_of_fields_that_exist():
-    """A renamed field takes its description along."""
+    """Every description is of an existing field."""
     for name, descriptions in FIELD_DESCRIPTIONS.items():
         fields = {field.name for field in msgspec.structs.fields(getattr(millstream_contracts, name))}
         assert descriptions.keys() <= fields

@@ -1,4 +1,4 @@
-"""The trace of a submission: request, then producer, whose context the job carries."""
+"""The trace of a submission has a span of the request and a producer span, whose context the job carries."""
 
 import msgspec
 import pytest
@@ -16,12 +16,12 @@ TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
 async def spec_of(broker, queue, job_id) -> JobSpec:
-    """Return what a job carries."""
+    """Return the stored spec of a job."""
     return msgspec.msgpack.decode(await broker.client.hget(broker.keys.of(queue).job(job_id), "spec"), type=JobSpec)
 
 
 async def test_job_continues_the_trace_of_its_request(traced, broker, queue, exporter):
-    """SERVER under the caller, PRODUCER under it, and the producer's context in the job."""
+    """The SERVER span is below the caller's, the PRODUCER span below that, and the job carries its context."""
     job = await traced.submit(headers={"traceparent": TRACEPARENT, "tracestate": "vendor=1"})
     found = spans(exporter)
     server, send = found["POST /v1/jobs"], found["send email.send"]
@@ -38,7 +38,7 @@ async def test_job_continues_the_trace_of_its_request(traced, broker, queue, exp
 
 
 async def test_items_of_a_batch_have_traces_of_their_own(traced, exporter):
-    """Each is linked to the request: thousands of jobs in one trace are of no use."""
+    """Each item of a batch has a trace of its own with a link to the request."""
     await traced.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}] * 2})
     server = spans(exporter)["POST /v1/jobs/batch"]
     sends = [span for span in exporter.get_finished_spans() if span.name == "send email.send"]
@@ -48,14 +48,14 @@ async def test_items_of_a_batch_have_traces_of_their_own(traced, exporter):
 
 
 async def test_span_is_named_after_the_route_and_not_the_path(traced, exporter):
-    """An id in the name would make every request a kind of its own."""
+    """A span is named after the route and not the path, which contains ids."""
     job = await traced.submit()
     await traced.get(f"/v1/jobs/{job['id']}")
     assert "GET /v1/jobs/{job_id}" in {name.replace(":str", "") for name in spans(exporter)}
 
 
 async def test_request_is_described_by_the_conventions_of_http(traced, exporter):
-    """Dashboards and searches for HTTP find what they look for, whatever the server is."""
+    """The span of a request has the attributes of the HTTP conventions."""
     await traced.http.get("/v1/jobs?limit=2", headers={"host": "jobs.example:8080", "user-agent": "curl/8"})
     assert dict(spans(exporter)["GET /v1/jobs"].attributes) == {
         "http.request.method": "GET",
@@ -72,7 +72,7 @@ async def test_request_is_described_by_the_conventions_of_http(traced, exporter)
 
 
 async def test_problem_names_its_trace(traced, exporter):
-    """A refusal that a client reports can be found in the traces."""
+    """A problem document names its trace, by which an operator finds it."""
     response = await traced.http.post("/v1/jobs", json={}, headers={"traceparent": TRACEPARENT})
     assert problem(response, 422, "invalid-request")["trace_id"] == TRACE_ID
     assert spans(exporter)["POST /v1/jobs"].status.status_code is StatusCode.UNSET
@@ -81,7 +81,7 @@ async def test_problem_names_its_trace(traced, exporter):
 
 
 async def test_probes_and_pages_make_no_spans(traced, exporter):
-    """They come every few seconds and would drown everything else."""
+    """Probes and documentation pages make no spans."""
     for path in ("/health", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json"):
         await traced.http.get(path)
     assert spans(exporter) == {}
@@ -89,13 +89,13 @@ async def test_probes_and_pages_make_no_spans(traced, exporter):
 
 @pytest.mark.parametrize("traceparent", ["", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "x" * 5000])
 async def test_malformed_trace_context_is_ignored(traced, traceparent):
-    """By the specification: a broken header starts a new trace and refuses nothing."""
+    """A malformed trace context starts a new trace and refuses nothing, by its specification."""
     await traced.submit(headers={"traceparent": traceparent, "tracestate": "a=" + "b" * 5000})
 
 
 @pytest.mark.parametrize("route", ["/v1/dead/redrive", "/v1/jobs/{job_id}/retry"])
 async def test_redrive_is_noted_in_the_trace_of_the_job(traced, broker, queue, exporter, route):
-    """It is linked to the delivery that the job died of, to the attempt that failed, and both ways to the request."""
+    """The span `redrive` links to the last delivery, to the failed attempt and, both ways, to the request."""
     await traced.http.post("/v1/jobs", json={"type": queue.type}, headers={"traceparent": TRACEPARENT})
     delivery = await take_one(broker, queue, "w1")
     attempt = f"00-{TRACE_ID}-{'ab' * 8}-01"
@@ -119,7 +119,7 @@ async def test_redrive_is_noted_in_the_trace_of_the_job(traced, broker, queue, e
 
 
 async def test_redrive_that_was_refused_leaves_no_note(traced, broker, queue, exporter, monkeypatch):
-    """A job that another request has redriven meanwhile has one note of it in its trace, and not two."""
+    """A redrive that was refused makes no span in the trace of the job."""
     await traced.http.post("/v1/jobs", json={"type": queue.type}, headers={"traceparent": TRACEPARENT})
     delivery = await take_one(broker, queue)
     await commit(broker, delivery, Dead("attempts", ERROR))

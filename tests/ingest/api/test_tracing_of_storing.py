@@ -1,4 +1,4 @@
-"""The span `send`: it lasts as long as the storing of its job, and there is none for what was not stored."""
+"""The span `send` lasts as long as the storing of its job, and only a stored job has one."""
 
 import time
 
@@ -13,13 +13,13 @@ ONE = {"type": "email.send"}
 
 
 def sends(exporter):
-    """Return the spans of what was stored, in the order in which they ended."""
+    """Return the `send` spans in the order in which they ended."""
     return [span for span in exporter.get_finished_spans() if span.name.startswith("send ")]
 
 
 @pytest.fixture(params=["single", "batch"])
 def post(traced, request):
-    """Return what submits the same job, alone or as a batch of one."""
+    """Return a function that submits a job, alone or as a batch of one."""
 
     async def submit(**headers):
         if request.param == "single":
@@ -30,7 +30,7 @@ def post(traced, request):
 
 
 async def test_send_lasts_as_long_as_the_storing(traced, post, exporter, monkeypatch):
-    """A slow Redis shows in the trace of each job that had to wait for it."""
+    """The span `send` begins before Redis is called and ends after its answer."""
     store, called = traced.services.broker.store, []
     enqueue = store.enqueue
 
@@ -47,7 +47,7 @@ async def test_send_lasts_as_long_as_the_storing(traced, post, exporter, monkeyp
 
 
 async def test_refused_submission_leaves_the_request_alone_in_its_trace(traced, post, exporter, monkeypatch):
-    """A trace tells of no job that does not exist."""
+    """A submission that is refused with 503 has the span of its request and no `send`."""
 
     async def refuse(*_):
         raise StoreUnavailableError("away")
@@ -59,14 +59,14 @@ async def test_refused_submission_leaves_the_request_alone_in_its_trace(traced, 
 
 
 async def test_replay_makes_no_second_span(traced, post, exporter):
-    """The job was stored by the first request, and its `send` is in that one's trace."""
+    """A replay makes no `send`, because its job was stored by the first request."""
     for _ in range(2):
         assert (await post(**{"idempotency-key": "k1"})).is_success
     assert len(sends(exporter)) == 1
 
 
 async def test_job_that_was_stored_by_a_call_without_an_answer_has_its_span(traced, post, exporter, monkeypatch):
-    """The call is made again, and Redis says that it was stored before: it runs, so its trace has to begin."""
+    """A job that Redis stored by a call whose answer was lost has one `send`."""
     store = traced.services.broker.store
     enqueue = store.enqueue
 
@@ -80,7 +80,7 @@ async def test_job_that_was_stored_by_a_call_without_an_answer_has_its_span(trac
 
 
 async def test_send_of_a_stored_job_that_was_not_confirmed_is_an_error(traced, post, exporter, monkeypatch):
-    """The job runs though the client was told 503, so its trace has the span that the attempts are under."""
+    """The `send` of a job that is stored and answered with 503 exists and is an error, and a replay adds none."""
     monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
     headers = {"prefer": "durability=replicated", "idempotency-key": "k1"}
     for _ in range(2):  # the second one is a replay of the first
@@ -93,7 +93,7 @@ async def test_send_of_a_stored_job_that_was_not_confirmed_is_an_error(traced, p
 
 
 async def test_only_the_stored_items_of_a_batch_have_spans(traced, exporter):
-    """What is refused for itself was never sent."""
+    """Only the stored items of a batch have a `send`."""
     response = await traced.http.post("/v1/jobs/batch", json={"jobs": [ONE, {"type": "no type"}, ONE]})
     stored = [item["id"] for item in response.json()["items"] if item["status"] == 202]
     assert [span.attributes["messaging.message.id"] for span in sends(exporter)] == stored

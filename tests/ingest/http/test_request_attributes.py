@@ -1,4 +1,4 @@
-"""What the span of a request tells of it: whatever the client has sent, it is told within bounds."""
+"""The attributes of a request for its span are complete and bounded, whatever the client has sent."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ LONG = 10 * MAX_ATTRIBUTE_CHARS
 
 
 def scope(**more: Any) -> dict[str, Any]:
-    """Return a request as the server hands it over."""
+    """Return the ASGI scope of a request."""
     usual = {"path": "/v1/jobs", "query_string": b"", "scheme": "http", "http_version": "1.1"}
     return {**usual, "server": ("10.0.0.7", 8000), **more}
 
@@ -28,13 +28,13 @@ def scope(**more: Any) -> dict[str, Any]:
     ],
 )
 def test_the_server_is_the_one_that_the_client_named(host: bytes, address: str, port: int | None) -> None:
-    """Without a name that can be read it is the address that was reached."""
+    """`server.address` is the host that the client named, and the address it reached when that cannot be read."""
     told = request_attributes(scope(), {b"host": host})
     assert (told["server.address"], told.get("server.port")) == (address, port)
 
 
 def test_what_is_not_there_is_not_told() -> None:
-    """An empty attribute would be found by a search for those that have it."""
+    """A request without a query, a host or a user agent has no attributes for them."""
     assert request_attributes(scope(server=None), {}) == {
         "url.path": "/v1/jobs",
         "url.scheme": "http",
@@ -43,7 +43,7 @@ def test_what_is_not_there_is_not_told() -> None:
 
 
 def test_everything_that_a_client_chooses_is_bounded() -> None:
-    """A span is kept and indexed: a client cannot make one of any size."""
+    """Every attribute whose value the client chooses has at most MAX_ATTRIBUTE_CHARS characters."""
     headers = {b"host": b"h" * LONG, b"user-agent": b"\xff" * LONG}
     told = request_attributes(scope(path="/" * LONG, query_string=b"\xff" * LONG), headers)
     texts = {name: len(value) for name, value in told.items() if isinstance(value, str)}

@@ -1,4 +1,4 @@
-"""Reading, waiting and acting, over a real connection, with both clients."""
+"""Both clients read jobs, wait for them and act on them over a real connection."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from millstream import ApiError, JobFailedError, WaitTimeoutError
 
 
 async def test_get_reads_a_job_in_either_encoding(connect: Connect, api: ScriptedApi) -> None:
-    """The answer is decoded by its content type, whatever was asked for."""
+    """A response is decoded by its content type, whatever the client asked for."""
     for content_type in (
         "application/vnd.msgpack",
         "application/msgpack",
@@ -35,7 +35,7 @@ async def test_result_returns_what_the_handler_returned(connect: Connect, api: S
 
 @pytest.mark.parametrize("state", ["dead", "cancelled", "expired"])
 async def test_result_raises_when_the_job_ended_without_success(connect: Connect, api: ScriptedApi, state: str) -> None:
-    """A job that failed for good is a JobFailedError that carries the job and says why."""
+    """A job that ended without success raises JobFailedError, which carries the job and its reason."""
     handle = await connect().submit("x")
     error = {"type": "ValueError", "message": "no stock"}
     api.script.append(Reply(200, job_body(handle.id, state, reason="attempts", error=error)))
@@ -45,7 +45,7 @@ async def test_result_raises_when_the_job_ended_without_success(connect: Connect
 
 
 async def test_result_raises_when_the_job_takes_longer(connect: Connect, api: ScriptedApi) -> None:
-    """A wait of zero looks once."""
+    """A wait of zero seconds asks once, and raises when the job has not ended."""
     handle = await connect().submit("x")
     api.script.append(Reply(200, job_body(handle.id, "running")))
     with pytest.raises(WaitTimeoutError, match="is running"):
@@ -63,20 +63,20 @@ async def test_handle_reads_and_cancels_its_job(connect: Connect, api: ScriptedA
 
 
 async def test_wait_returns_the_job_when_it_is_settled(connect: Connect, api: ScriptedApi) -> None:
-    """Waiting ends with the job, also when it is dead."""
+    """A wait returns the job once it is settled, also when it is dead."""
     api.script.append(Reply(200, job_body("x_1", "dead")))
     assert (await connect().wait("x_1", 5)).state == "dead"
 
 
 async def test_retry_posts_to_the_job(connect: Connect, api: ScriptedApi) -> None:
-    """A retry is an action on the job."""
+    """A retry is a POST to the job."""
     api.script.append(Reply(202, job_body("x_1")))
     await connect().retry("x_1")
     assert (api.received[0].method, api.received[0].path) == ("POST", "/v1/jobs/x_1/retry")
 
 
 async def test_jobs_asks_for_what_is_given_and_returns_the_page(connect: Connect, api: ScriptedApi) -> None:
-    """Filters that are left out are not sent."""
+    """A list sends the filters that were given and no others, and returns the page."""
     api.script.append(Reply(200, {"items": [job_body()], "next_cursor": "c2"}))
     page = await connect().jobs(type="email.send", state="queued", limit=1)
     assert api.received[0].query == {"type": ["email.send"], "state": ["queued"], "limit": ["1"]}
@@ -90,7 +90,7 @@ FILTERS = {"jobs": ("type", "state", "cursor", "limit"), "dead": ("type", "curso
 async def test_every_filter_of_a_page_is_sent(
     connect: Connect, api: ScriptedApi, method: str, names: tuple[str, ...]
 ) -> None:
-    """Each filter reaches the API under its own name, with its own value."""
+    """Each filter is sent under its own name with its own value."""
     values: dict[str, Any] = {name: 7 if name == "limit" else f"the-{name}" for name in names}
     api.script.append(Reply(200, {"items": [], "next_cursor": None}))
     await getattr(connect(), method)(**values)
@@ -100,7 +100,7 @@ async def test_every_filter_of_a_page_is_sent(
 
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 async def test_action_by_type_has_a_limit(connect: Connect, api: ScriptedApi, action: str) -> None:
-    """An action by type says how many dead letters it takes at most, 1,000 by default."""
+    """An action by type sends a limit, by default 1,000."""
     report = Reply(200, {"done": 0, "refused": 0, "items": []})
     api.script.extend([report, report])
     client = connect()
@@ -113,7 +113,7 @@ async def test_action_by_type_has_a_limit(connect: Connect, api: ScriptedApi, ac
 
 
 async def test_dead_returns_a_page_of_dead_letters(connect: Connect, api: ScriptedApi) -> None:
-    """Dead letters come in pages, too."""
+    """`dead` returns a page of dead letters."""
     letter = {"id": "x_1", "type": "x", "reason": "attempts", "died_at": "2026-01-02T03:04:05Z"}
     api.script.append(Reply(200, {"items": [letter], "next_cursor": None}))
     page = await connect().dead(type="x", cursor="c")
@@ -123,7 +123,7 @@ async def test_dead_returns_a_page_of_dead_letters(connect: Connect, api: Script
 
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 async def test_action_names_the_dead_letters_it_is_for(connect: Connect, api: ScriptedApi, action: str) -> None:
-    """An action is by ids or by type, and the report tells each job's fate."""
+    """An action is by ids or by type, and its report has the result for each job."""
     api.script.append(Reply(200, {"done": 0, "refused": 1, "items": [{"id": "x_1", "status": 404}]}))
     report = await getattr(connect(), action)(ids=["x_1"])
     assert api.received[0].path == f"/v1/dead/{action}"
@@ -135,7 +135,7 @@ async def test_action_names_the_dead_letters_it_is_for(connect: Connect, api: Sc
 async def test_action_raises_type_error_when_the_choice_is_unclear(
     connect: Connect, api: ScriptedApi, chosen: dict[str, Any]
 ) -> None:
-    """A call with neither ids nor a type, or with both, is a mistake of the caller."""
+    """An action with neither ids nor a type, or with both, raises TypeError."""
     with pytest.raises(TypeError, match="either ids or a type"):
         await connect().redrive(**chosen)
     assert not api.received
@@ -156,7 +156,7 @@ async def test_action_raises_type_error_when_the_choice_is_unclear(
 async def test_list_is_read_to_its_last_page(
     connect: Connect, api: ScriptedApi, method: str, item: dict[str, Any]
 ) -> None:
-    """Lists of the fleet are short, so they are returned whole, however they are paged."""
+    """A list of the fleet is read to its last page and returned whole."""
     pages = [{"items": [item], "next_cursor": "c2"}, {"items": [item], "next_cursor": None}]
     api.script.extend(Reply(200, page) for page in pages)
     client = connect()
@@ -169,14 +169,14 @@ async def test_list_is_read_to_its_last_page(
 
 @pytest.mark.parametrize("status", [200, 503])
 async def test_health_returns_the_document_also_when_unwell(connect: Connect, api: ScriptedApi, status: int) -> None:
-    """An unwell service has been asked and has answered: that is no error of the call."""
+    """The health of an unwell service is returned, and raises no error."""
     api.script.append(Reply(status, {"status": "whatever"}, "application/json"))
     assert await connect().health() == {"status": "whatever"}
     assert len(api.received) == 1
 
 
 async def test_health_raises_when_there_is_no_such_page(connect: Connect, api: ScriptedApi) -> None:
-    """Any status but 200 and 503 is an error of the call."""
+    """The health call raises on any status except 200 and 503."""
     api.script.append(problem(404, "No such page"))
     with pytest.raises(ApiError, match="No such page"):
         await connect().health()

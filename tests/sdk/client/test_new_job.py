@@ -1,4 +1,4 @@
-"""Packing jobs into requests."""
+"""The SDK packs jobs into requests."""
 
 import msgspec
 import pytest
@@ -12,7 +12,7 @@ from millstream_contracts import limits
 @pytest.mark.parametrize("count", [1, 2, 10])
 @given(sizes=st.lists(st.integers(0, 120), max_size=20))
 def test_batches_hold_every_job_once_in_order(count: int, sizes: list[int]) -> None:
-    """Whatever their sizes, the jobs go out once each, in order, in bodies that the API takes."""
+    """Batches hold every job once, in order, in bodies of a size that the API accepts."""
     jobs = [NewJob("x", [number, "x" * size]) for number, size in enumerate(sizes)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "MAX_BATCH_BODY_BYTES", 200)
@@ -26,7 +26,7 @@ def test_batches_hold_every_job_once_in_order(count: int, sizes: list[int]) -> N
 
 
 def test_batches_stay_within_the_limits_of_the_api() -> None:
-    """The largest batch that the API takes fits, and its header is counted."""
+    """The largest batch of the API fits in one request, its header included."""
     sizes = [(10_000, 3_300), (9_999, 3_345)]
     for count, size in sizes:
         jobs = [NewJob("x", "y" * size)] * count
@@ -35,17 +35,17 @@ def test_batches_stay_within_the_limits_of_the_api() -> None:
 
 
 def test_batches_fill_a_request_before_the_next_when_jobs_are_large() -> None:
-    """Jobs are not spread over more requests than their bytes need."""
+    """Large jobs use no more requests than their bytes need."""
     quarter = "x" * (limits.MAX_BATCH_BODY_BYTES // 4)
     assert [count for count, _ in batches([NewJob("x", quarter)] * 7)] == [3, 3, 1]
 
 
 def test_new_job_hides_its_payload_when_shown() -> None:
-    """Payloads stay out of logs."""
+    """The repr of a job does not show its payload."""
     assert "secret" not in repr(NewJob("x", {"password": "secret"}))
 
 
 def test_text_that_is_no_unicode_is_a_clear_error() -> None:
-    """A lone surrogate, from a file name or a cut emoji, cannot be stored; the error names the type and no payload."""
+    """A lone surrogate in a payload raises an error that names the type and not the payload."""
     with pytest.raises(TypeError, match=r"the payload of `email\.send` cannot be encoded"):
         NewJob("email.send", {"to": "\ud83d"})

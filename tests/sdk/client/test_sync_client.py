@@ -1,4 +1,4 @@
-"""The client that is generated."""
+"""The sync client is generated from the async one."""
 
 import importlib.util
 from pathlib import Path
@@ -9,7 +9,7 @@ WRITER = Path(millstream.__file__).parents[1] / "write_sync_client.py"
 
 
 def test_the_sync_client_is_the_one_that_is_generated() -> None:
-    """A change of `async_client.py` is carried over by `make generate`, in the same commit."""
+    """`sync_client.py` is what `make generate` makes of `async_client.py`."""
     spec = importlib.util.spec_from_file_location("write_sync_client", WRITER)
     assert spec is not None
     assert spec.loader is not None

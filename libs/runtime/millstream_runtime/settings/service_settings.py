@@ -72,7 +72,8 @@ class ServiceSettings(RedisSettings, frozen=True, kw_only=True):
     admin_host: str = "127.0.0.1"
     """The address of the health and metrics routes."""
     admin_port: ListenPort | None = None
-    """The port of the health and metrics routes. Unset: `ingest` has them on its API port, other services have none."""
+    """The port of the health and metrics routes. Unset: `ingest` has the metrics on its API port, other services have
+    neither. The API port of `ingest` answers probes in any case."""
 
 
 class LeaseSettings(ServiceSettings, frozen=True, kw_only=True):

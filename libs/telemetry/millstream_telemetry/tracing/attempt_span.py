@@ -28,7 +28,7 @@ _NOTHING = nullcontext()
 
 
 def _not_stopped() -> None:
-    """Return that a handler ends by itself."""
+    """Return that the handler was not stopped."""
 
 
 class Attempt:
@@ -85,9 +85,10 @@ class Attempt:
         reason: str = "",
         delay_s: float | None = None,
     ) -> None:
-        """Note what became of the delivery, in the words of :data:`names.JOB_OUTCOME`.
+        """Record the outcome of the delivery, in the words of :data:`names.JOB_OUTCOME`.
 
-        With an `error_type` it has failed. `delay_s` is when the job is delivered again; `reason` is why it is dead.
+        An `error_type` marks the span as failed. `delay_s` is the time until the next delivery. `reason` says why the
+        job is dead.
         """
 
 
@@ -142,7 +143,7 @@ class RecordedAttempt(Attempt):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the span of the delivery; an exception that leaves it is a defect of the worker, or its end."""
+        """End the span of the delivery; an exception that leaves it is a defect of the worker, or the worker's end."""
         detach(self._token)
         if error is not None and is_failure(error, self._not_errors):
             self.conclude("error", error_type=type_name(error), message=text_of(error, MAX_DESCRIPTION_CHARS))
@@ -168,7 +169,7 @@ class RecordedAttempt(Attempt):
         reason: str = "",
         delay_s: float | None = None,
     ) -> None:
-        """Note what became of the delivery, as an attribute, and as an event where its job goes on or is dead."""
+        """Record the outcome as an attribute, and as an event where the job goes on or is dead."""
         self._is_concluded = True
         span = self._span
         span.set_attribute(names.JOB_OUTCOME, outcome)

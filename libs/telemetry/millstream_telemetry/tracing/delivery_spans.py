@@ -1,7 +1,7 @@
-"""The span ids of deliveries: each follows from the job and the number of the delivery (ADR 30).
+"""The span ids of deliveries, each of which follows from the job and the number of the delivery (ADR 30).
 
-So the next delivery and the reaper link to the span of a delivery without having seen it. A worker that was killed has
-told its id to none of them.
+The next delivery and the reaper can therefore link to a delivery whose worker was killed before it told any other
+process its span id.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _SPAN_ID_BYTES = 8
 
 
 class PastDelivery(Struct, frozen=True, kw_only=True):
-    """A delivery that has ended, as those name it who had no part in it."""
+    """A delivery that has ended, as a component identifies it that did not run it."""
 
     job_type: str
     job_id: str
@@ -29,17 +29,17 @@ class PastDelivery(Struct, frozen=True, kw_only=True):
     stored: TraceContext
     """The context that is stored in the job."""
     delivery: int
-    """Its number; 0 when the job was not handed to a worker yet."""
+    """Number of the delivery; 0 when there was none."""
     worker: str = ""
-    """Which worker had it; empty where that is not known."""
+    """Name of the worker that had the job; empty when it is not known."""
 
     @property
     def span(self) -> TraceContext:
-        """Return the context of its span; NO_TRACE when there was none."""
+        """Return the context of the delivery's span; NO_TRACE when there was no delivery."""
         return delivery_span(self.stored, self.job_id, self.delivery) if self.delivery else NO_TRACE
 
     def attributes(self) -> dict[str, str | int | float]:
-        """Return what a span says of it."""
+        """Return the attributes that identify the delivery."""
         known: dict[str, str | int | float] = {
             names.DESTINATION: self.job_type,
             names.MESSAGE_ID: self.job_id,
@@ -58,7 +58,7 @@ def delivery_span(stored: TraceContext, job_id: str, delivery: int) -> TraceCont
 
 
 def links_to(*contexts: TraceContext) -> list[Link]:
-    """Return a link to each of these spans, one for those that are named twice, none for NO_TRACE."""
+    """Return one link to each different span among these; NO_TRACE stands for none."""
     found = {context.traceparent[:52]: context for context in contexts if context.traceparent}
     return [Link(context.as_span().get_span_context()) for context in found.values()]
 
@@ -69,9 +69,9 @@ def _span_id(job_id: str, delivery: int) -> int:
 
 
 class DeliverySpanStarter:
-    """Starts the spans of deliveries with the ids that they have to have.
+    """Starts the spans of deliveries with their ids.
 
-    A tracer that is not of the SDK draws ids as it likes. Then a link leads nowhere.
+    A tracer that is not one of the SDK draws the ids itself. Links to its deliveries then lead nowhere.
     """
 
     def __init__(self, tracer: Tracer) -> None:
@@ -88,9 +88,9 @@ class DeliverySpanStarter:
         delivery: int,
         failed: str,
     ) -> Span:
-        """Start the span of a delivery, recorded or not, as the sampler decides.
+        """Start the span of a delivery; the sampler decides whether it is recorded.
 
-        `stored` is the context that is stored in the job; `failed` the traceparent of the attempt that failed last.
+        `stored` is the context that is stored in the job, and `failed` the traceparent of the attempt that failed last.
         """
         before = delivery_span(stored, job_id, delivery - 1) if stored.traceparent and delivery > 1 else NO_TRACE
         links, ids = links_to(before, TraceContext(failed)), self._ids
@@ -104,13 +104,13 @@ class DeliverySpanStarter:
 
 
 class _Given(threading.local):
-    """The id of the span that this thread is about to start; 0 where it is to be drawn."""
+    """The id of the span that this thread is about to start; 0 when the id is drawn."""
 
     span_id = 0
 
 
 class _DeliveryIds(IdGenerator):
-    """Gives the span that is about to be started its id, and has all others drawn as before."""
+    """Gives the span of a delivery its id, and draws the ids of all other spans as the provider does."""
 
     def __init__(self, others: IdGenerator) -> None:
         self.given = _Given()
@@ -127,7 +127,7 @@ class _DeliveryIds(IdGenerator):
 
 
 def _ids_of(tracer: Tracer) -> _DeliveryIds | None:
-    """Return the id generator of our tracer, which no other library uses; None when it is not of the SDK."""
+    """Return the id generator of our tracer, which no other library uses; None when it is not one of the SDK."""
     ids = getattr(tracer, "id_generator", None)
     if isinstance(ids, IdGenerator) and not isinstance(ids, _DeliveryIds):
         ids = _DeliveryIds(ids)

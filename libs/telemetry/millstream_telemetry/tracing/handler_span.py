@@ -1,4 +1,4 @@
-"""The span of a handler, and how a span says that what it stands for has failed."""
+"""The span of a handler, and the marks of a span whose operation has failed."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _ORDERS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 """Exceptions that end a handler without saying that it failed; what ordered them decides what they mean."""
 
 StopReason = Callable[[], str | None]
-"""Returns None when the handler was not stopped; else the `error.type` of that, empty when it is no failure."""
+"""Returns None when the handler was not stopped, else the `error.type` of the stop; empty when it is no failure."""
 
 
 class HandlerSpan:
@@ -45,11 +45,11 @@ class HandlerSpan:
         self._span.end()
 
     def _tell(self, error: BaseException) -> None:
-        """Note the exception that ends the handler, and why it was stopped if it was."""
+        """Record the exception that ends the handler, and the reason if the handler was stopped."""
         stopped, is_failing = self._stop_reason(), is_failure(error, self._not_errors)
         if is_failing:
             _record(self._span, error)
-        # A handler that was stopped may answer with an error of its own, "connection closed": that is not the cause.
+        # A handler that was stopped may raise an error of its own, such as "connection closed", which is not the cause.
         if stopped:
             mark_failed(self._span, stopped, "")
         elif stopped is None and is_failing:

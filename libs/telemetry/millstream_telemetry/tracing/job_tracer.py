@@ -44,7 +44,7 @@ class JobTracer:
     ) -> None:
         """Trace with a provider; `not_errors` are exceptions by which a handler steers without failing.
 
-        `client` is the name of the worker whose spans these are.
+        `client` is the name of the worker that makes the spans.
         """
         self._provider = provider
         self._tracer = None if provider is None else provider.get_tracer(names.SCOPE)
@@ -57,7 +57,7 @@ class JobTracer:
         self._client = client
 
     def of_client(self, name: str) -> Self:
-        """Return a tracer that does the same, under the name of a worker."""
+        """Return the same tracer with the name of a worker on its messaging spans."""
         return type(self)(self._provider, propagation=self._propagation, not_errors=self._not_errors, client=name)
 
     @property
@@ -100,7 +100,7 @@ class JobTracer:
         delay_s: float = 0.0,
         is_batch_item: bool = False,
     ) -> SendSpan:
-        """Return the span `send <type>`, begun; to be ended by `stored`, and dropped when the job is not stored.
+        """Start the span `send <type>` and return it. Its caller ends it by `stored` once the job is stored, if it is.
 
         `caller` is the context of the request, or of the attempt that submits a child job. It is passed on as
         it is when tracing is off.
@@ -169,13 +169,13 @@ class JobTracer:
         return RecordedAttempt(self._tracer, span, self._not_errors)
 
     def recover(self, lost: PastDelivery, *, reason: str) -> None:
-        """Note in the job's trace that it was taken back from a worker that vanished."""
+        """Record in the job's trace that the reaper took the job back from a worker that vanished."""
         attributes = {names.JOB_OUTCOME: "lost", names.JOB_REASON: reason}
         if span := self._note(names.RECOVER, lost, attributes):
             span.end()
 
     def bury(self, lost: PastDelivery, *, reason: str, message: str = "") -> None:
-        """Note in the job's trace that it is dead without an attempt that says so. `reason` is its `error.type` too."""
+        """Record in the job's trace that the job is dead without a failed attempt. `reason` is the `error.type` too."""
         attributes = {names.JOB_OUTCOME: names.DEAD, names.JOB_REASON: reason}
         if span := self._note(names.BURY, lost, attributes):
             span.add_event(names.DEAD, {names.JOB_REASON: reason})
@@ -183,7 +183,7 @@ class JobTracer:
             span.end()
 
     def redrive(self, last: PastDelivery, *, failed: str = "", request: ServerSpan) -> None:
-        """Note in the job's trace that an operator sent it back to its queue, and link it with the operator's request.
+        """Record in the job's trace that an operator redrove it, and link that span and the operator's request.
 
         `failed` is the traceparent of the attempt that failed last, as far as it is known.
         """

@@ -45,7 +45,7 @@ class ServerSpan:
         """Note how many jobs the request holds."""
 
     def leads_to(self, span: TraceContext) -> None:
-        """Link to a span of another trace that the request has brought about."""
+        """Link to a span that the request caused in another trace."""
 
     def answered(self, status: int) -> None:
         """Note the status of the answer; 500 and above is an error of ours."""
@@ -100,7 +100,7 @@ class TracedServerSpan(ServerSpan):
         self._span.set_attribute(names.BATCH_COUNT, jobs)
 
     def leads_to(self, span: TraceContext) -> None:
-        """Link to a span of another trace that the request has brought about. The SDK keeps the last 128."""
+        """Link to a span that the request caused in another trace. The SDK keeps the last 128 links."""
         self._span.add_link(span.as_span().get_span_context())
 
     def answered(self, status: int) -> None:

@@ -1,6 +1,6 @@
-"""The span `send <type>` of a job: begun when the job is built, ended when it is stored.
+"""The span `send <type>` of a job, which begins when the job is built and ends when it is stored.
 
-It exists only for what was stored: a span that is begun and never ended is not exported.
+Only a stored job has one: a span that is never ended is not exported.
 """
 
 from opentelemetry.trace import Span
@@ -11,16 +11,16 @@ from millstream_telemetry.tracing.trace_context import TraceContext, trace_conte
 
 
 class SendSpan:
-    """The storing of a job of which no span is recorded."""
+    """The storing of a job whose trace is not recorded."""
 
     __slots__ = ("context",)
 
     def __init__(self, context: TraceContext) -> None:
         self.context = context
-        """What is stored in the job and never changes: the parent of its attempts."""
+        """The context that is stored in the job and never changes, the parent of its deliveries."""
 
     def stored(self, unconfirmed: Exception | None = None) -> None:
-        """End the span: the job is stored. `unconfirmed` says why its submitter was told otherwise."""
+        """End the span, as the job is stored. `unconfirmed` is an error that its submitter receives nevertheless."""
 
 
 class RecordedSendSpan(SendSpan):
@@ -33,7 +33,7 @@ class RecordedSendSpan(SendSpan):
         self._span = span
 
     def stored(self, unconfirmed: Exception | None = None) -> None:
-        """End the span: the job is stored. `unconfirmed` says why its submitter was told otherwise."""
+        """End the span, as the job is stored. `unconfirmed` is an error that its submitter receives nevertheless."""
         if unconfirmed is not None:
             mark_failed(self._span, type_name(unconfirmed), text_of(unconfirmed, MAX_DESCRIPTION_CHARS))
         self._span.end()

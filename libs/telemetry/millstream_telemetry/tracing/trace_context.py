@@ -98,7 +98,7 @@ def trace_context_of(span: SpanContext) -> TraceContext:
 
 
 def trace_field(traceparent: str) -> dict[str, str]:
-    """Return the field of a log line about a job whose context is not the current one; empty without a trace."""
+    """Return the field `trace_id` for a log line about a job outside of its trace; no field without a trace."""
     return {"trace_id": TraceContext(traceparent).trace_id} if traceparent else {}
 
 

@@ -44,10 +44,13 @@ def create_asgi(services: Services) -> Asgi:
 def create_app(services: Services) -> Litestar:
     """Return the application over working services. Raises: UndeclaredScopeError.
 
-    With an admin port the health and metrics routes are served there, and not here.
+    With an admin port the metrics are served there, and not here. Probes are answered by both: a load balancer asks
+    the port that it sends requests to.
     """
     document: dict[str, Any] = {}
-    routes = [*API_ROUTES, *docs.routes_of(document), *(health.ROUTES if services.settings.admin_port is None else ())]
+    routes = [*API_ROUTES, *docs.routes_of(document), *health.PROBES]
+    if services.settings.admin_port is None:
+        routes.append(health.get_metrics)
     document |= api_document(routes)
 
     def refuse_unrouted(request: Request[Any, Any, Any], error: Exception) -> _Refusal:

@@ -1,4 +1,4 @@
-"""Says of a request what the span of it tells beyond its method and route.
+"""The attributes of a request's span beyond its method and route.
 
 Source: OpenTelemetry semantic conventions for HTTP server spans.
 """
@@ -12,11 +12,11 @@ from millstream_ingest.http.headers import Headers, header_text
 from millstream_telemetry import Attributes, names
 
 MAX_ATTRIBUTE_CHARS = 256
-"""Of what a client chooses freely: a span is kept and indexed."""
+"""The bound of each value that the client chooses, because spans are kept and indexed."""
 
 
 def request_attributes(scope: Mapping[str, Any], headers: Headers) -> Attributes:
-    """Return the attributes of a request, by ASGI, for its span."""
+    """Return the attributes of a request, given as its ASGI scope."""
     host, port = _named_server(scope, headers)
     told = {
         names.URL_PATH: scope["path"][:MAX_ATTRIBUTE_CHARS],
@@ -31,7 +31,7 @@ def request_attributes(scope: Mapping[str, Any], headers: Headers) -> Attributes
 
 
 def _named_server(scope: Mapping[str, Any], headers: Headers) -> tuple[str, int]:
-    """Return host and port as the client named them; 0 for the port of its scheme."""
+    """Return host and port as the client named them; 0 for the default port of the scheme."""
     with suppress(ValueError):  # the header may be anything
         named = urlsplit(f"//{header_text(headers, b'host')}")
         if named.hostname:

@@ -117,7 +117,7 @@ class DeadLetters:
         return codes
 
     def _note(self, queue: Queue, job: Job, spec: JobSpec, request: ServerSpan) -> None:
-        """Leave a span in the trace of a redriven job, linked to its last delivery and to the request."""
+        """Make a span in the trace of a redriven job that links to its last delivery and to the request."""
         last = PastDelivery(
             job_type=job.type,
             job_id=job.id,

@@ -42,7 +42,7 @@ from millstream_workers.running.execution import Execution
 
 
 class Executor:
-    """Executes deliveries; holds what all of them share."""
+    """Executes deliveries, with the parts that all of them share."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Executor:
             self.running.discard(running)
 
     def skip(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Tell in the trace of a job that a delivery of it was not run, and what became of it."""
+        """Record the outcome of a delivery that was not run in the trace of its job."""
         stored = _stored_trace(delivery)
         if not stored.is_sampled:
             return
@@ -99,12 +99,12 @@ class Executor:
             _mark(span, outcome)
 
     def fail(self, execution: Execution, error: Exception) -> None:
-        """Decide about a delivery that a defect of this worker kept from being executed: the attempt has failed."""
+        """Decide about a delivery that a defect of this worker kept from being executed: its attempt has failed."""
         execution.result = Raised(error)
         execution.outcome = decide(execution.result, execution.policy)
 
     def record(self, execution: Execution) -> None:
-        """Measure the attempt and write its line, outside of the context that the handler has left behind."""
+        """Measure the attempt and write its log line, outside of the context that the handler has left behind."""
         if self._clean.is_current():
             execution.scope.is_clean = True
             self._record(execution)
@@ -145,7 +145,7 @@ class Executor:
             current_submitter.reset(token)
 
     async def _call(self, execution: Execution, arguments: tuple[Any, ...]) -> AttemptResult:
-        """Call the handler, which can be stopped for as long as it runs."""
+        """Call the handler, which can be stopped while it runs."""
         running, timeout_s = execution.running, execution.policy.timeout_s
         running.begin(execution.scope, timeout_s)
         try:

@@ -22,6 +22,7 @@ from millstream_ingest.http.query import is_job_type
 from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.dead_letters import DeadAction
 from millstream_ingest.submission.bodies import decode_as
+from millstream_submission import A_TYPE_NAME
 
 _TAG = "Dead letters"
 _REPORT = Content(model=ActionReport, description="What became of each job", example=examples.ACTION_REPORT)
@@ -93,11 +94,11 @@ def _checked(asked: DeadLetterAction) -> DeadLetterAction:
     if (asked.ids is None) == (asked.type is None):
         raise _wrong("", "expected either `ids` or `type`")
     if asked.ids is not None and not 1 <= len(asked.ids) <= most:
-        raise _wrong("/ids", f"expected 1 to {most} ids, got {len(asked.ids)}")
+        raise _wrong("/ids", f"expected 1 to {most:,} ids, got {len(asked.ids):,}")
     if asked.type is not None and not is_job_type(asked.type):
-        raise _wrong("/type", "no name of a job type")
+        raise _wrong("/type", f"expected {A_TYPE_NAME}")
     if not 1 <= asked.limit <= most:
-        raise _wrong("/limit", f"expected a number from 1 to {most}")
+        raise _wrong("/limit", f"expected an integer from 1 to {most:,}")
     return asked
 
 

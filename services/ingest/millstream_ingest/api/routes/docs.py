@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from millstream_ingest.api.docs_page import api_page, problem_page
+from millstream_ingest.api.docs_page import api_page, front_page, problem_page
 from millstream_ingest.api.operation import Content, Operation
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
@@ -25,4 +25,4 @@ def routes_of(document: Mapping[str, Any]) -> tuple[Route, ...]:
     async def get_document(_: ApiRequest) -> Response:
         return Response(document)
 
-    return get_document, api_page, problem_page
+    return get_document, front_page, api_page, problem_page

@@ -64,4 +64,4 @@ def _probed(health: Health) -> Response:
     return Response(health, 200 if health.ok else _UNWELL, _NO_STORE)
 
 
-ROUTES = (get_health, get_liveness, get_readiness, get_metrics)
+PROBES = (get_health, get_liveness, get_readiness)
