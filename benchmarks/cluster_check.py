@@ -27,9 +27,9 @@ class Spread(Struct, frozen=True):
 
     partitions: int
     total_us: float
-    """Of all nodes."""
+    """CPU of all nodes per job."""
     busiest_us: float
-    """Of the node that works most, per job of all."""
+    """CPU of the node that works most, per job of all."""
 
 
 async def check(options: Namespace) -> list[Spread]:

@@ -13,7 +13,7 @@ GROUP = "workers"
 STARTED_EVERY_S = 0.001
 ENDED_EVERY_S = 0.02
 QUEUES_PER_LOOK = 10
-"""With more queues than this, depths are read more rarely, or reading them would be what is measured."""
+"""The number of queues beyond which depths are read more rarely, because the reads would distort the measurement."""
 
 
 class TooFewJobsError(Exception):

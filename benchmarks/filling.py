@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 AT_ONCE = 4
 PROCESSES = 2
 LARGE = 50_000
-"""From here on a second process is worth its start."""
+"""The number of jobs from which on a second process is worth its start."""
 DIED = Dead("attempts", JobError(type="ValueError", message="benchmark", fingerprint="0123456789abcdef"))
 
 _nonces = count()

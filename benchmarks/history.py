@@ -38,10 +38,10 @@ from topologies.postgres import LocalPostgres, find_postgres, local_postgres
 RATE_PER_S = 5_000
 BATCH = 50
 TIMES = 3
-"""With the number of jobs of other benchmarks, the run would end while it still warms up."""
+"""How many times the number of jobs of other benchmarks, with which the run would end while it still warms up."""
 SECONDS = 15.0
 WARM_S = 3.0
-"""Before the lag counts: connections, caches, statements are made."""
+"""The time before the lag counts, in which connections, caches and statements are made."""
 
 
 class Projected(Struct, frozen=True):

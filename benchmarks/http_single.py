@@ -25,7 +25,7 @@ class Loaded(Struct, frozen=True):
     p50_ms: float
     p99_ms: float
     own_share: float
-    """Of a core, that the load itself took."""
+    """The share of a core that the load itself took."""
     server_us: float = 0.0
     """CPU of the server per request."""
 

@@ -17,7 +17,7 @@ from millstream_cli.supervisor import Supervisor
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 
 SETTLE_S = 3.0
-"""For what services do once, at their start."""
+"""The time that services need at their start."""
 COUNTS = (1, len(TYPES))
 MIB = 1 << 20
 SHOWN = 4
@@ -27,7 +27,7 @@ class Idle(Struct, frozen=True):
     """The measurements, per second."""
 
     commands: dict[str, float]
-    """By name, as clients sent them: what scripts call inside of Redis is not among them."""
+    """Commands by name, as clients sent them, without those that scripts call."""
     cpu: dict[str, float]
     """Share of a core, by process."""
     rss_bytes: dict[str, int]

@@ -22,7 +22,7 @@ STAMP = Queue(DEFAULT_TENANT, JobType("bench.stamp"))
 SAMPLES = 400
 WARM_UP = 20
 PAUSE_S = 0.005
-"""Between two submissions, so that the worker is waiting again."""
+"""The pause between two submissions, in which the worker goes back to waiting."""
 
 
 async def main(_: Namespace) -> dict[str, Any]:

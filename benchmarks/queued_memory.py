@@ -7,7 +7,7 @@ from msgspec import Struct
 from rig import NOOP, fill, report, rig
 
 DEFAULT_VALUE_BYTES = 64
-"""Of a hash's value, up to which Redis keeps the hash compact."""
+"""The size of a hash's value up to which Redis keeps the hash compact."""
 
 
 class Held(Struct, frozen=True):
@@ -15,7 +15,7 @@ class Held(Struct, frozen=True):
 
     total: float
     events: float
-    """Of the total, what its events hold until they are trimmed."""
+    """The part of the total that its events take until they are trimmed."""
     setting: int
 
 

@@ -30,7 +30,7 @@ class Cost(Struct, frozen=True):
     in_bytes: float
     out_bytes: float
     kept_bytes: float
-    """Memory that the ended job holds until it is forgotten, its events included."""
+    """Memory that the ended job takes until it is deleted, its events included."""
     aof_bytes: float
     client_us: float
     """CPU of this program, which does nothing else."""

@@ -23,18 +23,19 @@ from rig import BATCH, NOOP, Rig, fill, median, redis_cpu_s, report, rig
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 
 JOBS = (10_000, 100_000, 300_000, 1_200_000, 3_000_000, 5_000_000)
-"""Clear of the powers of two, at which Redis doubles its table of keys. It moves each key once then, step by step, and
-the calls of that minute pay for all that came before: near 2,000,000 that was seen as 64 us a job instead of 39."""
+"""A number away from powers of two, at which Redis doubles its hash table. It moves each key once then, step by step,
+and the calls of that minute cost more: near 2,000,000 jobs 64 us a job were measured instead of 39.
+"""
 UP_TO_A_MILLION = JOBS[:4]
 SOON_MS = 1
 LONGER = 5
-"""How many times as many jobs as others measure with: enough for full batches of 200 types, and for 16 workers."""
+"""How many times as many jobs as other benchmarks use: enough for full batches of 200 types, and for 16 workers."""
 
 REDIS = "CPU of Redis, us/job"
 Costs = dict[str, float]
 Points = list[tuple[int, Costs]]
 Pair = tuple[Costs, Costs]
-"""What was measured, and the same work beside it."""
+"""A measurement, and the same work beside it."""
 
 
 class Part(Struct, frozen=True):
@@ -44,7 +45,7 @@ class Part(Struct, frozen=True):
     x_label: str
     measure: Callable[[Namespace], Awaitable[Points]]
     target: str | None = None
-    """The target that the first of its costs is held against."""
+    """The target that the first of its costs is compared with."""
 
 
 async def main(options: Namespace) -> dict[str, Any]:

@@ -18,7 +18,7 @@ PROCESSES = (1, 2)
 BUSY = Queue(DEFAULT_TENANT, JobType("bench.busy"))
 WORKS = {"no-op": NOOP, "100 us of work": BUSY}
 LONGER = 4
-"""How many times as many jobs as others measure with: both workers must be at work before the clock starts."""
+"""How many times as many jobs as other benchmarks use, since both workers must be at work before the clock starts."""
 
 
 async def main(options: Namespace) -> dict[str, Any]:

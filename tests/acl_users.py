@@ -11,7 +11,7 @@ USERS = Path(__file__).parents[1] / "deploy" / "redis" / "users.acl"
 SENTINEL_USERS = USERS.with_name("sentinel-users.acl")
 PLACEHOLDER = "#" + 64 * "0"
 ADMIN_ACCESS = Access(username="admin", password="secret-of-admin")
-"""The user that may do everything, on servers of tests only."""
+"""The user with all rights, on servers of tests only."""
 
 
 class Grants(Struct, frozen=True):

@@ -44,7 +44,7 @@ SURPRISES: dict[str, Callable[[], Any]] = {
     "is a Decimal": lambda: Decimal("NaN"),
     "is a str of its own": lambda: OddText("lies"),
 }
-"""What a hook of a class may do in place of what it should."""
+"""Behaviours of a hook of a class other than the expected one."""
 
 
 PROPERTIES = (

@@ -139,7 +139,7 @@ HOSTILE: dict[str, Any] = {
     "long list": lambda: ["x" * 100] * 2_000,
     "set": lambda: {Nameless(), "a"},
 }
-"""By name, what makes a value that something cannot cope with."""
+"""Makers of values that some code cannot handle, by name."""
 
 
 class Recipe:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 HOST = "127.0.0.1"
 BUS_OFFSET = 10_000
-"""From the port of a node of a cluster to that of its bus."""
+"""The difference between the port of a cluster node and that of its bus."""
 
 _PORTS = range(22_768, 32_768)
 _NODE_PORTS = range(12_768, 22_768)

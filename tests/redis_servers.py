@@ -129,9 +129,9 @@ class Servers(Struct, frozen=True):
     """The servers of this run."""
 
     default: RedisSource
-    """For all tests that run on one server."""
+    """The server of all tests that run on one server."""
     every: dict[str, RedisSource]
-    """By name, for the tests that run on each."""
+    """The servers by name, for the tests that run on each."""
     missing: list[Missing]
 
     @property
@@ -151,7 +151,7 @@ class Servers(Struct, frozen=True):
 
 
 SERVERS = pytest.StashKey[Servers]()
-"""Where pytest keeps them."""
+"""The key under which pytest keeps the servers."""
 
 
 class ServerPool:

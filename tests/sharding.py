@@ -10,10 +10,12 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
 
 MORE_THAN_CORES = 1
-"""Tests wait for servers, leases and other processes: with one process per core, cores would be idle."""
+"""The number of processes beyond the cores: tests wait for servers, leases and other processes, in which time cores
+would be idle.
+"""
 
 TOGETHER = {"system": "system", "postgres_url": "postgres"}
-"""By fixture of the session, the unit of all tests that use it: what is dear to start is started once."""
+"""The unit of all tests that use a fixture of the session, so that an expensive one starts once."""
 
 ONE_BY_ONE = (
     "tests/chaos/",
@@ -28,7 +30,7 @@ ONE_BY_ONE = (
 """Tests that take long and share little: each is a unit of its own. Elsewhere a module is one."""
 
 LONG = ("tests/chaos/", "tests/system/", "tests/cli/", "tests/workers/", "tests/fuzz/", "tests/streams/")
-"""What begins first, in this order: a long unit that begins last leaves the other processes idle."""
+"""The units that begin first, in this order: a long unit that begins last leaves the other processes idle."""
 
 
 class Scheduling(LoadGroupScheduling):

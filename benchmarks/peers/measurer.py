@@ -19,7 +19,7 @@ WARM_UP_PART = 10
 
 WARM_UP_SAMPLES = 100
 PAUSE_S = 0.005
-"""Between two submissions to an idle system, so that its worker is waiting again."""
+"""The pause between two submissions to an idle system, in which its worker goes back to waiting."""
 
 _LOOK_S = 0.002
 _STALLED_S = 60.0
@@ -50,7 +50,7 @@ class Bench(Struct, frozen=True):
 
     system: System
     home: Path | None
-    """None is the environment of this program."""
+    """The environment; None is that of this program."""
 
     def drain(self, job: str, jobs: int, processes: int) -> Drained:
         """Fill a queue, then let workers begin, and return the cost. Raises: CrewError; ClientError."""

@@ -16,7 +16,7 @@ from chaos.scenarios import SCENARIOS
 
 ALL = "all"
 LEAST_S = 5.0
-"""Of harm for each scenario, however many share the time."""
+"""The least time of faults for each scenario, however many share the time."""
 
 
 @click.command()

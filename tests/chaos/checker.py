@@ -21,7 +21,7 @@ WANTED = {
     "chaos.oom": (JobState.DEAD, "crashed"),
     "chaos.hog": (JobState.DEAD, "crashed"),
 }
-"""What has to become of a job, where that is not success."""
+"""The wanted end of a job, where that is not success."""
 
 Rule = Callable[[Evidence], Iterator[str]]
 

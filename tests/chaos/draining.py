@@ -16,10 +16,12 @@ from millstream_contracts import EventKind
 JOBS = 1_000
 ALL_RUN_WITHIN_S = 60.0
 ELSEWHERE_WITHIN_S = 3.0
-"""A second is promised; a lease is what it would take otherwise. The rest is for two cores under load."""
+"""The bound on a hand-back: a second is promised, and without it a lease would pass. The rest is for two cores under
+load.
+"""
 
 TIMING = Timing(lease_s=15.0, grace_s=0.5, concurrency=JOBS)
-"""A lease so long that a job which waits for one is seen to."""
+"""A lease so long that a job which waits for one is noticed."""
 
 GATE = Wish(type="chaos.gate")
 

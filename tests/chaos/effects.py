@@ -12,7 +12,9 @@ from millstream import Context
 from millstream_contracts import JobId
 
 FOLDER = "CHAOS_EFFECTS"
-"""The variable that says where. Not MILLSTREAM_*: to the product it would be an unknown setting."""
+"""The variable that names the folder. It does not begin with MILLSTREAM_, because the product would refuse an unknown
+setting.
+"""
 
 
 class Effect(Struct, frozen=True):
@@ -22,7 +24,7 @@ class Effect(Struct, frozen=True):
     """`started`, `done`, or `submitted` with the id of a child."""
     job: JobId
     key: str
-    """What the submitter called the job."""
+    """The submitter's name of the job."""
     fence: int
     attempt: int
     pid: int

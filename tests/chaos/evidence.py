@@ -34,7 +34,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     type: str
     state: str
     key: str = ""
-    """What the submitter called it."""
+    """The submitter's name of the job."""
     attempts: int = 0
     max_attempts: int = 0
     crashes: int = 0
@@ -43,7 +43,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     done_token: str = ""
     reason: str = ""
     longest_pause_ms: int = 0
-    """The longest that it may be scheduled ahead: by a retry, a snooze, or as its submission said."""
+    """The longest time that the job may be scheduled ahead: by a retry, a snooze, or its submission."""
 
     @property
     def done_fence(self) -> int:
@@ -57,7 +57,7 @@ class Refusal(Struct, frozen=True):
     job: str
     pid: int
     given_up: bool = False
-    """Whether it was not even tried, because the worker knew already that it had lost the lease."""
+    """Whether the worker made no attempt to commit, because it knew already that it had lost the lease."""
 
 
 class Evidence(Struct, kw_only=True):
@@ -65,25 +65,25 @@ class Evidence(Struct, kw_only=True):
 
     ledger: Ledger
     effects: dict[str, list[Effect]] = field(default_factory=dict)
-    """By job, oldest first."""
+    """The effects by job, oldest first."""
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     steps: dict[str, list[Step]] = field(default_factory=dict)
-    """By job, in the order of their versions."""
+    """The transitions by job, in the order of their versions."""
     faults: list[Fault] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     services: dict[int, str] = field(default_factory=dict)
-    """Which service a process was."""
+    """The service of each process."""
     misplaced: list[str] = field(default_factory=list)
-    """What the audit of the queues says."""
+    """The findings of the audit of the queues."""
     unrest: list[str] = field(default_factory=list)
-    """What is still under way although nothing should be, and services that ended in a wrong way."""
+    """What is still under way although nothing should be, and services that ended wrongly."""
     counters: dict[int, Counters] = field(default_factory=dict)
-    """What processes showed on /metrics once all had come to rest."""
+    """The metrics of processes once all had come to rest."""
     lease_ms: int = 3_000
     pass_ms: int = 500
-    """From one pass of a duty to the next."""
+    """The time from one pass of a duty to the next."""
     slots: int = 60
-    """How many jobs all workers run at once."""
+    """The slots of all workers together."""
     max_crashes: int = 20
 
     @property

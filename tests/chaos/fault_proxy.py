@@ -27,9 +27,9 @@ class Mode(StrEnum):
 
     PASS = "pass"
     REFUSE = "refuse"
-    """It is reset as soon as it is made."""
+    """Each connection is reset as soon as it is made."""
     SWALLOW = "swallow"
-    """It is accepted, and nothing passes. What was sent meanwhile arrives when the link heals, as TCP has it."""
+    """Each connection is accepted, and nothing passes. The data arrives when the link heals, as with TCP."""
 
 
 class Traffic(Struct, frozen=True):
@@ -51,12 +51,12 @@ class FaultProxy:
         self.port = 0
         self.mode = Mode.PASS
         self.delay_s = 0.0
-        """How late everything is, in each direction."""
+        """The delay of all data, in each direction."""
         self.bytes_per_s = 0.0
-        """What passes at most in each direction; 0 is no limit."""
+        """The most bytes that pass in each direction; 0 is no limit."""
         self.lanes: set[Lane] = set()
         self.open_connections = 0
-        """How many the service has to Redis now."""
+        """The number of connections that the service has to Redis now."""
         self._traffic = [0, 0]
         self._server: asyncio.Server | None = None
 
@@ -124,7 +124,7 @@ class Lane:
 
     def __init__(self, proxy: FaultProxy) -> None:
         self.out: asyncio.Transport | None = None
-        """Where it leads; None while that is being connected."""
+        """The destination; None while the connection to it is being made."""
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[float, bytes | None]] = deque()

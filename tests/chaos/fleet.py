@@ -19,11 +19,11 @@ READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 30.0
 PROBE_WITHIN_S = 2.0
 NOWHERE = (HOST, 9)
-"""Where a proxy leads that no service uses."""
+"""The destination of a proxy that no service uses."""
 
 # The second is what anyio 4.16 makes of a connection that uvloop loses between making it and its first use.
 NO_ANSWER = (httpx2.HTTPError, AttributeError)
-"""What a request raises whose receiver was killed."""
+"""The exceptions of a request whose receiver was killed."""
 
 
 class Shape(Struct, frozen=True, kw_only=True):
@@ -51,11 +51,11 @@ class Timing(Struct, frozen=True, kw_only=True):
     interval_s: float = 0.5
     grace_s: float = 1.0
     max_crashes: int = 20
-    """Many: a fault of the suite must not bury a job that has done nothing wrong."""
+    """A large number, so that the faults of the suite bury no innocent job."""
     concurrency: int = 20
     gauges_every_s: float = 1.0
     spare_connections: int = 3
-    """How many more a service may have under load than when it was fresh: readers of queues that it did not know."""
+    """How many more connections a service may have under load than when it was fresh: readers of new queues."""
     more: dict[str, str] = {}
     """Further settings, by name without MILLSTREAM_."""
 

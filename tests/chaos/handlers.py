@@ -19,7 +19,7 @@ app.include(misdeeds.app)
 SOON = Retry(max_attempts=6, base=0.1, cap=0.4)
 TWICE = Retry(max_attempts=2, base=0.1, cap=0.2)
 PATIENTLY = Retry(max_attempts=60, base=0.2, cap=0.5)
-"""A child cannot be submitted while Redis is away or full, and that counts as an attempt."""
+"""The retries of a handler that submits a child, which fails while Redis is away or full and counts as an attempt."""
 
 SNOOZE_S = 0.2
 LONGEST_SNOOZE_S = max(SNOOZE_S, misdeeds.SNOOZE_S)
@@ -27,7 +27,7 @@ LONGEST_SNOOZE_S = max(SNOOZE_S, misdeeds.SNOOZE_S)
 STEP_S = 0.05
 GATE_STEP_S = 0.5
 GO = "go"
-"""A file of this name beside the effects is the word that gates wait for."""
+"""The name of the file beside the effects that gates wait for."""
 OOM_ROOM_BYTES = 64 << 20
 ENDLESS_TIMEOUT_S = 1.0
 

@@ -11,7 +11,7 @@ from millstream_contracts import EventKind
 TYPE = "chaos.quick"
 JOB, KEY = f"{TYPE}_1", "k1"
 ONE, OTHER, INGEST, REAPER = 10, 20, 30, 40
-"""Two workers, an ingest and a reaper, by process."""
+"""The process ids of two workers, an ingest and a reaper."""
 
 NAMES = {ONE: "worker-1", OTHER: "worker-2", INGEST: "ingest-1", REAPER: "reaper-1"}
 STATES = {
@@ -29,7 +29,7 @@ RECOVERED, HANDED_BACK = EventKind.RECOVERED, EventKind.HANDED_BACK
 RETRYING, RELEASED = EventKind.RETRYING, EventKind.RELEASED
 
 Told = tuple[EventKind, int, int]
-"""What happened, by which process (0: by no worker), and when in ms."""
+"""An event, its process (0 for no worker), and its time in ms."""
 
 TWICE: tuple[Told, ...] = (
     (SUBMITTED, 0, 0),

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 
 EVERYTHING = "everything"
-"""The target of a fault that every service feels: Redis itself, or the whole machine."""
+"""The target of a fault that affects every service: Redis itself, or the whole machine."""
 ENDINGS = frozenset({"kill", "end", "liveness"})
-"""Faults after which a process is no more."""
+"""Faults that end a process."""
 STALL = "stall"
 """The fault that the suite did not cause: the machine had no time for it."""
 
@@ -26,7 +26,7 @@ class Fault(Struct):
     ended_ms: int | None = None
     """None while it lasts."""
     pid: int = 0
-    """The process that it was done to; 0 for any of the service's."""
+    """The process that the fault was done to; 0 for any of the service's."""
 
     def overlaps(self, begin_ms: int, end_ms: int) -> bool:
         """Return whether the fault was on at any time between two others."""

@@ -20,7 +20,7 @@ class Kubelet:
         self._fleet = fleet
         self._journal = journal
         self.ended: list[tuple[str, int, int]] = []
-        """Service, process and exit code of what has ended and was started again."""
+        """Service, process and exit code of each process that ended and was started again."""
         self.killed: list[str] = []
         """Services killed because they failed their probe."""
 

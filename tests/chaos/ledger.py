@@ -15,18 +15,18 @@ class Verdict(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    """There may be a job or not: an answer was lost, or said so."""
+    """There may be a job or not: a response was lost, or said so."""
 
 
 class Answer(Struct, frozen=True):
     """The result of one request."""
 
     at_ms: int
-    """When it was sent, Unix ms."""
+    """The time of sending, Unix ms."""
     seconds: float
-    """From then until the answer."""
+    """The time until the response."""
     status: int = 0
-    """0: there was none."""
+    """The HTTP status; 0 without a response."""
     id: str = ""
     problem: str = ""
     """Slug of the problem, when it was refused."""

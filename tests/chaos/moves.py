@@ -10,8 +10,9 @@ from chaos.stage import Stage
 from chaos.topology_keepers import ClusterKeeper, TrioKeeper
 
 WAIVED = frozenset({"no_delivery_runs_twice", "refused_commits_are_those_of_zombies"})
-"""What a failover may break, by promise 6: it can forget that a job was handed over or committed. Then the job runs
-again under the same delivery number, and the worker that had it is refused although it lost no lease."""
+"""The rules that a failover may break, by promise 6: it can lose a delivery or a commit. Then the job runs again under
+the same delivery number, and the worker that had it is refused although it lost no lease.
+"""
 
 PAUSE_S = (2.0, 5.0)
 HALFWAY_S = (0.05, 0.5)

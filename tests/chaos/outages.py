@@ -15,18 +15,22 @@ from msgspec import Struct
 
 SHORT_S = 1.0
 LONG_S = (5.0, 30.0)
-"""At least and at most, as there is time."""
+"""The least and the most time of a long outage."""
 JUDGED_S = 10.0
-"""From here on it is a rate, and a service with a heartbeat has missed one: the first tries come fast on purpose."""
+"""The time from which on the traffic counts as a rate, and a service with a heartbeat has missed one: the first retries
+are quick on purpose.
+"""
 PROBE_EVERY_S = 0.5
 PAUSE_S = 2.0
 
 CONNECTIONS_PER_S = 25.0
-"""More than this by one process is a busy loop; so is half of a core, but for ingest, which answers its callers."""
+"""The connections of one process beyond which it is a busy loop; so is half of a core, except for ingest, which answers
+its callers.
+"""
 COMMANDS_PER_S = 100.0
 CORES = 0.5
 REFUSED_WITHIN_S = 2.0
-"""A second is promised; the other one is for two cores under load."""
+"""The bound on a refusal: one second is promised, and the other is for two cores under load."""
 
 
 class Measured(Struct):

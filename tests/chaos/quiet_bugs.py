@@ -33,7 +33,7 @@ class QuietBug(Struct, frozen=True):
     """Makes the wrong method from the right one."""
     promise: str
     words: str
-    """What a complaint under that promise has to say."""
+    """The words that a complaint under that promise has to contain."""
 
 
 _kept: list[socket.socket] = []
@@ -111,7 +111,7 @@ QUIET_BUGS = {
         IdempotencyKey, "partition_seed", _of_this_process, "1", "was answered with different jobs"
     ),
 }
-"""By what is wrong."""
+"""The bugs by name."""
 
 
 def plant_all() -> None:

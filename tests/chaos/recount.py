@@ -26,7 +26,7 @@ _OUTCOMES = {
     EventKind.DEAD: "failed",
 }
 _FAILED = {"error", "timeout"}
-"""No event says which of the two it was."""
+"""Outcomes that no event distinguishes."""
 _STATES = {EventKind.SUCCEEDED: "succeeded", EventKind.DEAD: "dead", EventKind.CANCELLED: "cancelled"}
 _STORED = {"accepted", "replayed"}
 

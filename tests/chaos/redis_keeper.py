@@ -28,7 +28,7 @@ class RedisKeeper:
         self._binary = binary or find_redis()
         self._server: EmbeddedRedis | None = None
         self.client: redis.asyncio.Redis
-        """Straight to the server: for the checker, and for what an operator would do."""
+        """A client of the server without a proxy, for the checker, and for the actions of an operator."""
 
     @property
     def address(self) -> tuple[str, int]:

@@ -15,10 +15,10 @@ from waiting import wait_until
 from millstream_telemetry import names
 
 REST_WITHIN_S = 45.0
-"""From the end of all harm until no job is under way."""
+"""The time from the end of all faults until no job is under way."""
 
 PASSES = 5
-"""What is held once no job is under way has to be given back within this many passes and one lease."""
+"""The number of passes, beside one lease, within which everything has to be given back once no job is under way."""
 
 Look = Callable[[], Awaitable[list[str]]]
 
@@ -27,9 +27,9 @@ class Rest(Struct):
     """The findings when a run came to rest."""
 
     unrest: list[str]
-    """What is wrong with it, in words."""
+    """The complaints, in words."""
     counters: dict[int, Counters] = field(default_factory=dict)
-    """By the process that showed them; those of processes that had ended by then are lost."""
+    """The metrics by process, except for processes that had ended by then."""
 
 
 async def come_to_rest(stage: Stage) -> Rest:

@@ -19,7 +19,7 @@ class Sabotage(Struct, frozen=True, kw_only=True):
     promise: str
     """The promise whose rules have to complain of it."""
     words: str
-    """What one of their complaints has to say."""
+    """The words that one of their complaints has to contain."""
 
 
 BUGS = {

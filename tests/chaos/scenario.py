@@ -29,15 +29,15 @@ class Scenario(Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...] = ()
     """What must hold beside the promises."""
     describe: dict[str, Callable[[Evidence], str]] = {}
-    """Figures to be had from the evidence, by what they are."""
+    """Figures that follow from the evidence, by name."""
     waived: frozenset[str] = frozenset()
     """Rules that may be broken here, by name, because the docs say so."""
     redis: Callable[..., Keeper] = RedisKeeper
-    """What keeps the Redis of this scenario, made with a folder and a server program."""
+    """Makes the keeper of this scenario's Redis, with a folder and a server program."""
     headers: dict[str, str] = {}
-    """What each submission carries beside its key."""
+    """The headers of each submission beside its key."""
     program: tuple[str, ...] = PRODUCT
-    """What every process runs; only tests of the checker run another, with bugs in it."""
+    """The program of every process; only tests of the checker use another, with bugs in it."""
 
     @property
     def purpose(self) -> str:

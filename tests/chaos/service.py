@@ -61,7 +61,7 @@ class Service:
         self.environ: dict[str, str] = {}
         """Variables beside MILLSTREAM_*, from its next start on."""
         self.pids: list[int] = []
-        """Of all the processes that have filled this place."""
+        """The process ids of all processes in this place."""
         self.process: subprocess.Popen[bytes] | None = None
         self.connections_when_fresh = 0
         """How many connections to Redis its first process had when it was ready."""

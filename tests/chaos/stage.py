@@ -52,11 +52,11 @@ class Stage:
         self.timing = timing
         self.rng = rng
         self.seconds = seconds
-        """For how long to do harm."""
+        """How long to cause faults."""
         self.figures: dict[str, str] = {}
-        """What a scenario measured, in words, by what it is."""
+        """The measurements of a scenario, in words, by name."""
         self.complaints: list[str] = []
-        """What only the scenario itself can see to be wrong."""
+        """Violations that only the scenario itself can see."""
 
     def expect(self, ok: object, complaint: str) -> None:
         """Complain unless a condition holds."""

@@ -15,10 +15,13 @@ from msgspec import Struct
 
 TRIES = 3
 PAUSE_S = 0.4
-"""Between two tries, jittered. Shorter than Retry-After asks for: impolite, so that more requests meet the fault."""
+"""The pause between two tries, jittered. It is shorter than Retry-After asks for, so that more requests meet the fault.
+"""
 ANSWER_WITHIN_S = 5.0
 AT_ONCE = 64
-"""The proxies share this loop, and httpx2 needs ever longer for each request that waits beside others."""
+"""The bound on requests under way, because the proxies share this loop, and httpx2 gets slower with each waiting
+request.
+"""
 
 PRIORITIES = ("high", "normal", "normal", "low")
 
@@ -63,7 +66,7 @@ EVERYDAY = (
     Wish(type="chaos.quick", weight=8, delay_s=(0.2, 3.0)),
     Wish(type="chaos.spread", weight=10),
 )
-"""What a system has to do on any day."""
+"""The ordinary load."""
 
 
 class Submitter:

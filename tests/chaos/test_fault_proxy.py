@@ -13,7 +13,7 @@ from millstream_streams.connection.address import parse_redis_url
 from millstream_streams.connection.connections import Client, close, connect
 
 BROKEN = (RedisConnectionError, ConnectionError)
-"""What a connection raises that was ended. Not a TimeoutError: the end is told at once."""
+"""The exceptions of a connection that was ended. TimeoutError is none of them, because the end is reported at once."""
 
 
 @pytest.fixture

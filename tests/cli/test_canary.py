@@ -36,7 +36,7 @@ ADDRESSES = {
     "history_url": "postgresql://ann:{secret}@127.0.0.1:9/x",
     "url": "http://ann:{secret}@127.0.0.1:9",
 }
-"""A valid value with a secret in it, of every setting that is an address."""
+"""A valid value with a secret in it, for every setting that is an address."""
 
 WORDS = {
     "check": ["millstream_cli.demo.jobs:app"],
@@ -55,10 +55,10 @@ WORDS = {
     "reaper": [],
     "up": [],
 }
-"""How every command is called that reads settings; `demo` takes none."""
+"""The arguments of every command that reads settings; `demo` takes none."""
 
 SERVICES = {"ingest", "dispatcher", "worker", "reaper"}
-"""Those that wait for Redis and do not end."""
+"""The commands that wait for Redis and do not end."""
 
 
 def test_every_command_and_every_address_is_covered() -> None:
@@ -108,7 +108,7 @@ WRONG_ADDRESSES = [
     f"://{CANARY}",
     CANARY,
 ]
-"""What people put where an address is to stand. None of it may be shown, but for a host."""
+"""Texts that people write in place of an address. Only a host in them may be shown."""
 
 
 def told_by(kind: type[msgspec.Struct], **environ: str) -> str:
@@ -200,7 +200,7 @@ READ = {
     "history_url": {"migrate", "dispatcher"},
     "url": {"dead", "job", "jobs", "queues", "submit", "types", "workers"},
 }
-"""Which commands use an address; the others take no notice of it."""
+"""The commands that use an address; the others ignore it."""
 
 
 def is_read(command: str, name: str) -> bool:

@@ -27,7 +27,7 @@ def configure(own_redis: EmbeddedRedis):
 
 
 def about_redis(text: str) -> list[str]:
-    """Return the lines about Redis, which come first, of what is printed for people."""
+    """Return the printed lines about Redis, which come first."""
     lines = text.splitlines()
     ends = [at for at, line in enumerate(lines) if not line.startswith(" ")]
     return lines[: ends[1]] if len(ends) > 1 else lines

@@ -16,7 +16,7 @@ FOREIGN = {
     "dispatcher": {"millstream_ingest.service", "millstream_workers.service", "litestar"},
     "reaper": {"millstream_ingest.service", "millstream_workers.service", "sqlalchemy", "litestar"},
 }
-"""By service, what it has no use for and takes long to import."""
+"""The modules that a service does not need and that take long to import."""
 
 
 def test_every_command_is_listed_with_what_it_does() -> None:

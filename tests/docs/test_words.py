@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 AREAS = ("README.md", "CONTRIBUTING.md", "docs", "examples", "benchmarks", "libs", "services", "tests", "deploy")
-"""What is held to the rule: files and folders."""
+"""The files and folders to which the rule applies."""
 
 SUFFIXES = {".py", ".md", ".lua", ".mjs", ".yaml", ".acl"}
 

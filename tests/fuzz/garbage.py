@@ -51,7 +51,7 @@ HOSTILE_MSGPACK = {
     "NUL": b"\xa1\x00",
     "reserved byte": b"\xc1",
 }
-"""Each as the one value that it is, or begins."""
+"""Hostile values, each alone or as the beginning of one."""
 
 HOSTILE_JSON = {
     "nothing": b"",
@@ -126,7 +126,7 @@ def _packed_map(draw: st.DrawFn, members: st.SearchStrategy[bytes]) -> bytes:
 
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
-"""What may stand in a payload."""
+"""Texts that a payload may have."""
 
 _integers = st.integers(-(1 << 63), (1 << 64) - 1)
 
@@ -143,14 +143,14 @@ _packed_scalars = st.one_of(
 packed_payloads = st.recursive(
     _packed_scalars, lambda members: _packed_array(members) | _packed_map(members), max_leaves=20
 )
-"""MessagePack of payloads that may be, each number and length in any width that holds it."""
+"""MessagePack of valid payloads, with each number and length in any width that holds it."""
 
 json_payloads = st.recursive(
     st.none() | st.booleans() | _integers | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda members: st.lists(members, max_size=5) | st.dictionaries(texts, members, max_size=5),
     max_leaves=20,
 )
-"""Payloads that may be and that JSON can hold."""
+"""Valid payloads that JSON can express."""
 
 _short = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 

@@ -27,7 +27,7 @@ from msgspec import Meta
 
 Payloads = st.SearchStrategy[Any]
 Drawn = tuple[Any, Payloads]
-"""A type, and values that JSON can say and that should become one."""
+"""A type, and JSON values that should become one."""
 
 PATTERNS = [
     r"^\d+$",
@@ -278,4 +278,4 @@ NODES: Payloads = st.recursive(
 )
 
 TYPES: st.SearchStrategy[Drawn] = st.recursive(SCALARS, _containers, max_leaves=5)
-"""Types with their payloads. Some are none that a handler may take."""
+"""Types with their payloads. Some are types that no handler may declare."""

@@ -113,7 +113,7 @@ HOSTILE: list[Any] = [
     {"1": 1, "01": 1},
     {"": None},
 ]
-"""What stands at the edges of all types."""
+"""Values at the edges of all types."""
 
 
 @st.composite

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _ANSWER_S = 20
-"""A net for what is never answered, no bound on how fast it has to be."""
+"""The time after which a missing response fails the test; it is no bound on the speed."""
 
 
 class Wire:

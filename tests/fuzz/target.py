@@ -16,7 +16,7 @@ from written import whole_lines
 from millstream_cli.parent_watch import guarded
 
 _CRASHED = "request crashed"
-"""What ingest logs when it answers 500."""
+"""The log event of a 500."""
 
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _START_S = 60
@@ -31,7 +31,7 @@ class Target:
         self.store = store
         self.namespace = namespace
         self.url = ""
-        """Where it is served, once it listens."""
+        """The address, once the process listens."""
         self._lines_seen = 0
 
     @property

@@ -114,7 +114,7 @@ BODIES = {
     "half a frame": encode_frame(ORDER)[HEADER.size :][:-9],
     "a frame of neither end": b"\x81\xa4type\xa5hello",
 }
-"""Of frames whose length is right."""
+"""The bodies of frames whose length is right."""
 
 
 class TestHandlerProcess:

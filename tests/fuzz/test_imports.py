@@ -10,12 +10,12 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for folder in ("libs", "services") for path in (ROOT / folder).rglob("*.py"))
 
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle", "dbm", "yaml"}
-"""Each can be made to call what it reads; PyYAML unless one remembers not to."""
+"""Modules that can be made to call what they read; PyYAML does it by default."""
 
 EXECUTORS = {"eval", "exec", "compile", "__import__"}
 IMPORTERS = {"importlib", "runpy", "imp", "pkgutil", "zipimport", "code", "codeop"}
 HARMLESS = {"importlib.metadata", "importlib.resources"}
-"""They read what is installed and run none of it."""
+"""Modules that read what is installed and run none of it."""
 
 ATTRIBUTES = {"import_module", "run_path", "run_module", "exec_module", "import_string", "find_spec", "__reduce__"}
 
@@ -29,7 +29,7 @@ ALLOWED = {
         "import_module": "as above",
     },
 }
-"""By module what it may do all the same, and why."""
+"""The exceptions of each module, with the reason."""
 
 
 def deeds(tree: ast.AST) -> Iterator[str]:

@@ -15,16 +15,19 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 MSGPACK, SEQUENCE = "application/vnd.msgpack", "application/vnd.msgpack-seq"
 
 BYTES_PER_VALUE = 128
-"""More than any value of one byte takes once it is decoded: an empty dict has 64, 16 before it for the garbage
-collector, 8 in the list that holds it, and the walk over all of them holds it in another list."""
+"""More than any value of one byte takes once it is decoded: an empty dict has 64 bytes, 16 before it for the garbage
+collector, 8 in the list that holds it, and the walk over all of them holds it in another list.
+"""
 
 ONE_BYTES = BYTES_PER_VALUE * limits.MAX_PAYLOAD_BYTES + 16 * limits.MAX_BODY_BYTES
-"""A request with one job: its payload decoded, beside a few copies of the body and 16 MB for what the allocator takes
-in one piece. 48 times the largest body."""
+"""The bound of a request with one job: its decoded payload, some copies of the body, and 16 MB that the allocator takes
+in one piece. This is 48 times the largest body.
+"""
 
 COPIES = 6
-"""Of a batch: as it came, in one piece, cut into items, as it is stored, on its way to Redis, and what is answered.
-No more than one item is decoded at a time."""
+"""The number of copies of a batch: as received, joined, cut into items, as it is stored, on its way to Redis, and in
+the response. Only one item is decoded at a time.
+"""
 
 CONCURRENT = 4
 

@@ -144,7 +144,7 @@ ACCEPTED = {
     HOSTILE_MSGPACK["one key 9,000 times"],
     HOSTILE_MSGPACK["many keys"],
 }
-"""Odd, and no harm as payloads."""
+"""Values that are odd and harmless as payloads."""
 
 
 class TestFuzzed:

@@ -38,7 +38,7 @@ CONFORMANCE = [
     response_schema_conformance,
 ]
 BATCH = "/v1/jobs/batch"
-"""Refuses each of its items for itself."""
+"""The operation that refuses each of its items by itself."""
 
 LONGEST_WAIT_S = 0.05
 

@@ -68,7 +68,7 @@ ODD_SPECS = {
     "a trace in other digits": spec(traceparent="00-zz-zz-zz"),
     "from a newer release": spec()[:0] + b"\x99\x01\x01\xa0\xa0\xc0\xc0\xc0\xc0\xa3new",
 }
-"""What can be read and makes little sense. The job is run all the same."""
+"""Specs that are readable and make little sense. Their jobs are run."""
 
 BROKEN_FIELDS: dict[str, list[bytes | None]] = {
     "error": [b"", b"\xff\xff", b"\x80", b"\x91" * 5_000],

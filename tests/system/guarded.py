@@ -81,7 +81,7 @@ class GuardedSystem:
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         self.url = ""
-        """Where the API is, once ingest has been started."""
+        """The address of the API, once ingest has been started."""
 
     def client(self) -> Client:
         """Return a client of the API."""

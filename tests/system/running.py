@@ -31,7 +31,7 @@ SHORT = {
     "MILLSTREAM_GAUGES_EVERY_S": "0.5",
     "MILLSTREAM_GRACE_S": "0.3",
 }
-"""What has to pass before something happens, passes soon."""
+"""Short intervals and limits, so that tests are short."""
 
 REAPER_IN_A_HURRY = """
 import os
@@ -39,7 +39,7 @@ from millstream_reaper.settings import ReaperSettings
 from millstream_reaper.service import run_reaper
 run_reaper(ReaperSettings(redis_url=os.environ["MILLSTREAM_REDIS_URL"], worker_silent_s=7.0, sweep_every_s=0.5))
 """
-"""A worker says every five seconds that it is there; after seven it is not."""
+"""A reaper that takes a worker off the list after seven seconds; workers send a heartbeat every five."""
 
 PATIENT_DISPATCHER = """
 import os
@@ -48,7 +48,7 @@ from millstream_dispatcher.service import run_dispatcher
 where = {"redis_url": os.environ["MILLSTREAM_REDIS_URL"], "namespace": os.environ["MILLSTREAM_NAMESPACE"]}
 run_dispatcher(DispatcherSettings(**where, release_every_s=3600.0, gauges_every_s=3600.0))
 """
-"""It looks at its queues once an hour, unless it is told to."""
+"""A dispatcher that checks its queues once an hour, unless a hint wakes it."""
 
 _START_S = 120
 _STOP_S = 60

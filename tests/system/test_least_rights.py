@@ -18,7 +18,9 @@ from millstream_contracts import JobState
 from millstream_streams import NEEDS
 
 ASK_FOR_ALL = ("MILLSTREAM_TEST_REDIS", "MILLSTREAM_TEST_EVERYWHERE")
-"""A run takes half a minute on each, and what differs between servers is tried one by one in tests/streams."""
+"""The variable that asks for every server. A run takes half a minute on each, and tests/streams tries the differences
+one by one.
+"""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

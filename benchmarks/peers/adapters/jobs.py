@@ -10,10 +10,10 @@ PAYLOAD = "x" * 198
 
 IO_S = 0.01
 BULK = 1_000
-"""Jobs in one call, where a system takes many and documents no number."""
+"""The jobs in one call of a system that takes many and documents no number."""
 
 ENQUEUERS = 32
-"""Calls under way at a time, where a system takes one job a call; streaQ's benchmark does so for all of its rivals."""
+"""The concurrent calls of a system that takes one job a call; streaQ's benchmark does so for all of its rivals."""
 
 
 def redis_url() -> str:

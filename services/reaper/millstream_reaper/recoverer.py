@@ -1,6 +1,6 @@
-"""Takes back deliveries whose lease has run out, and buries jobs that crash their workers again and again.
+"""Recovers deliveries whose lease has run out, and buries jobs that crash their workers again and again.
 
-Run by every reaper. It holds no lock and keeps no position: each pass looks at every queue, and at all that is pending
+Every reaper runs it. It holds no lock and keeps no position: each pass checks every queue, and all that is pending
 there.
 """
 
@@ -20,7 +20,7 @@ NEVER_S = 10 * 366 * 86_400.0
 
 
 class Recoveries(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     requeued: int = 0
     buried: int = 0
@@ -28,14 +28,14 @@ class Recoveries(DutyResult, frozen=True):
 
 
 class Totals(Struct):
-    """Counts of one pass, while it goes on."""
+    """The counts of one pass so far."""
 
     requeued: int = 0
     buried: int = 0
     strays: int = 0
 
     def add(self, found: Recovery) -> None:
-        """Add what one call did."""
+        """Add the counts of one call."""
         self.requeued += len(found.requeued)
         self.buried += len(found.buried)
         self.strays += found.strays
@@ -79,7 +79,7 @@ class Recoverer:
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Recoveries:
-        """Recover what got stuck on any queue."""
+        """Recover expired deliveries on every queue."""
         queues = await self._registry.queues()
         self._metrics.know_types(queue.type for queue in queues)
         if self._was_away():
@@ -94,7 +94,7 @@ class Recoverer:
         return Recoveries(requeued=totals.requeued, buried=totals.buried, strays=totals.strays)
 
     async def _recover(self, totals: Totals, lease_s: float, queue: Queue) -> None:
-        """Recover what got stuck on one queue."""
+        """Recover expired deliveries on one queue."""
         cursors = FROM_THE_START
         while any(cursors):
             found = await self._store.recover(

@@ -9,11 +9,13 @@ from millstream_streams import NEEDS, Broker, StoreUnavailableError
 from millstream_telemetry import DutyMetrics, JobTracer, ReaperMetrics
 
 PATIENCE_S = 1.0
-"""A duty comes again by itself, so no call has to last: on a cluster the other nodes wait for it."""
+"""How long a call is repeated: shortly, because a duty returns by itself, and on a cluster the other nodes wait for it.
+"""
 
 EVENTS_KEPT_UNREAD = 1_000
-"""Entries of a queue's event stream that are kept when no consumer group reads it. One may tell of a hundred jobs and
-take 5 KB."""
+"""Entries of a queue's event stream that are kept when no consumer group reads it. One entry may have a hundred jobs
+and take 5 KB.
+"""
 
 
 def run_reaper(settings: ReaperSettings) -> None:
