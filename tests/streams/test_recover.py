@@ -17,7 +17,7 @@ from streams.seeds import (
     take_one,
 )
 
-from millstream_contracts import JobState, Priority, Queue, RetryAt
+from millstream_contracts import JobState, Priority, Queue, RetryAt, Snoozed
 from millstream_streams import FROM_THE_START, Broker, LeaseCode
 
 LEASE_MS = 30_000
@@ -37,7 +37,7 @@ async def test_recover_makes_the_job_of_a_silent_worker_ready(broker: Broker, qu
     recovery = await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)
     await audit(broker, queue)
     (report,) = recovery.requeued
-    assert (report.id, report.worker, report.deliveries, report.crash_charged) == (running.id, "w1", 1, True)
+    assert (report.id, report.worker, report.delivery, report.crash_charged) == (running.id, "w1", 1, True)
     assert report.spec != b""
     assert (recovery.buried, recovery.strays, recovery.is_complete) == ([], 0, True)
     again = await take_one(broker, queue, "w2")
@@ -64,16 +64,20 @@ async def test_recover_does_nothing_when_the_queue_was_never_used(broker: Broker
 
 
 async def test_recover_charges_nothing_for_an_entry_that_was_read_but_not_claimed(broker: Broker, queue: Queue) -> None:
-    """A job whose entry was read and not claimed is charged no crash, because its handler has not begun."""
+    """A job whose entry was read and not claimed is charged no crash, and no delivery or worker is reported for it."""
     await take(broker, queue)
-    (job_id,) = await seed(broker, queue)
+    earlier = await seed_running(broker, queue, "w0")
+    await commit(broker, earlier, Snoozed(0))
+    job_id = earlier.id
     reader = broker.reader()
     await reader.wait([queue], consumer="w1", block_ms=0)
     await reader.close()
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=1)
-    assert [(one.id, one.crash_charged) for one in recovery.requeued] == [(job_id, False)]
+    assert [(one.id, one.worker, one.delivery, one.crash_charged) for one in recovery.requeued] == [
+        (job_id, "", 0, False)
+    ]
     again = await take_one(broker, queue)
-    assert (again.id, again.crashes, again.deliveries) == (job_id, 0, 1)
+    assert (again.id, again.crashes, again.deliveries) == (job_id, 0, 2)
 
 
 async def test_recover_buries_a_job_that_has_crashed_too_often(broker: Broker, queue: Queue) -> None:

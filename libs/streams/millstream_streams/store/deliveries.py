@@ -182,9 +182,11 @@ class RecoveredJob(Struct, frozen=True):
     id: JobId
     spec: JobSpec
     worker: str
-    deliveries: int
+    """Name of the worker that had the job; empty when the job was read and not claimed."""
+    delivery: int
+    """Number of the delivery; 0 when the job was read and not claimed."""
     crash_charged: bool
-    """False when the job had been read but its handler had not begun."""
+    """False when the handler had not begun."""
 
 
 class Recovery(Struct, frozen=True):

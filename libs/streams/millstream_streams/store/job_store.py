@@ -60,6 +60,8 @@ _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
 _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
 # Decode tables for the hot path: calling an enumeration takes longer than the rest of an answer.
 _ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
+_OTHERS = (EnqueueCode.REPLAYED, EnqueueCode.KEY_REUSED)
+"""The codes of new jobs that Redis did not store."""
 _COMMIT_CODES = {code.value: code for code in CommitCode}
 _NO_TIMES = (None, None, None, None)
 _NO_HISTORY = (None, None, None, None)
@@ -108,14 +110,17 @@ class JobStore:
         arguments: list[Argument] = [limits.IDEMPOTENCY_TTL_S * 1000]
         for job in jobs:
             arguments += (job.id, job.spec, _options(job, prefix))
+        confirmed: int | list[int] = 1
         if durability is None:
             replies = await self._run("enqueue", queue, arguments)
         else:
             replies, confirmed = await self._run("enqueue", queue, arguments, then=_CONFIRMATIONS[durability])
-            if not _is_confirmed(confirmed):
-                raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s")
         now_ms = int(replies.pop(0))
-        return [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
+        enqueued = [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
+        if not _is_confirmed(confirmed):
+            others = (job.id for job, one in zip(jobs, enqueued, strict=True) if one.code in _OTHERS)
+            raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s", frozenset(others))
+        return enqueued
 
     async def claim(
         self,
@@ -406,8 +411,8 @@ def _depths(reply: list[Any]) -> Depths:
 
 
 def _recovered(row: list[Any]) -> RecoveredJob:
-    job_id, spec, worker, deliveries, charged = row
-    return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), deliveries, bool(charged))
+    job_id, spec, worker, delivery, charged = row
+    return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), delivery, bool(charged))
 
 
 def _wait(reply: Any) -> int | None:

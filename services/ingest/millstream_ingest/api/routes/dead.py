@@ -73,9 +73,9 @@ async def _act(request: ApiRequest, action: DeadAction) -> Response:
     dead_letters = request.services.dead_letters
     match asked:
         case DeadLetterAction(ids=list(ids), type=None):
-            report = await dead_letters.act(action, request.tenant, ids)
+            report = await dead_letters.act(action, request.tenant, ids, request.span)
         case DeadLetterAction(ids=None, type=str(job_type), limit=limit):
-            report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit)
+            report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit, request.span)
         case _:
             raise IngestError(INVALID_REQUEST, errors=[_NEITHER_NOR_BOTH])
     return Response(report)

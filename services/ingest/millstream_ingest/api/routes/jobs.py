@@ -110,7 +110,7 @@ async def retry_job(request: ApiRequest, job_id: str) -> Response:
     """Run a dead job again."""
     request.read_query()
     queue = _queue(request, job_id)
-    [code] = await request.services.dead_letters.redrive(queue, [JobId(job_id)])
+    [code] = await request.services.dead_letters.redrive(queue, [JobId(job_id)], request=request.span)
     return _job_response(await _acted_on(request, queue, job_id, code, "retried, only a dead one"), 202)
 
 
