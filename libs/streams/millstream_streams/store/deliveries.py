@@ -85,7 +85,6 @@ class Delivery(Struct, frozen=True, kw_only=True):
     claimed_at_ms: int
     last_error: JobError | None = None
     """Of the last failed attempt."""
-    was_delayed: bool = False
 
     @property
     def key(self) -> tuple[JobId, str]:
@@ -191,17 +190,11 @@ class Recovery(Struct, frozen=True):
     """What one pass over the expired leases did."""
 
     cursors: tuple[str, str, str]
+    """Where the next call goes on in each stream; empty for a stream of which all has been looked at."""
     requeued: list[RecoveredJob]
     buried: list[RecoveredJob]
     strays: int
     """Entries without a job behind them."""
-    any_pending: bool
-    """Whether a worker holds anything of this queue still."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every pending entry has been looked at."""
-        return not any(self.cursors)
 
 
 class Depths(Struct, frozen=True):
