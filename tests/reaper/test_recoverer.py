@@ -463,7 +463,7 @@ async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
 @pytest.mark.parametrize(
     ("was_away", "said"),
     [
-        (False, ("info", "leases are given time after the start of redis")),
+        (False, ("debug", "leases are given time after the start of redis")),
         (True, ("warning", "leases are given time after an outage")),
     ],
 )

@@ -123,7 +123,7 @@ class Recoverer:
         if self._is_outage_seen:
             self._log.warning("leases are given time after an outage", seconds=self._lease_s)
         else:
-            self._log.info("leases are given time after the start of redis", seconds=self._lease_s)
+            self._log.debug("leases are given time after the start of redis", seconds=self._lease_s)
         self._is_outage_seen = True
 
     def _report_requeued(self, queue: Queue, job: RecoveredJob) -> None:
