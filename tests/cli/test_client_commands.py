@@ -26,6 +26,7 @@ COMMANDS = [
     ("dead", "redrive", JOB_ID),
     ("dead", "discard", JOB_ID),
     ("queues",),
+    ("demand", "demo.*"),
 ]
 
 

@@ -20,6 +20,7 @@ MODULES = {
     "job": "millstream_cli.client_commands",
     "dead": "millstream_cli.client_commands",
     "queues": "millstream_cli.client_commands",
+    "demand": "millstream_cli.demand_command",
     "doctor": "millstream_cli.doctor.command",
     "check": "millstream_cli.check_command",
     "migrate": "millstream_cli.history_commands",

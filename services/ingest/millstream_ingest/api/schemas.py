@@ -42,6 +42,15 @@ FIELD_DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "type": "A job type: the newest `limit` of its dead letters. Excludes `ids`",
         "limit": "1 to 10,000",
     },
+    "Demand": {
+        "queued": "Ready jobs; those of paused queues are left out",
+        "running": "Jobs that a worker has, also one that has died: they become ready when their lease is over",
+        "due_soon": "Delayed jobs and retries that are due within a minute (`MILLSTREAM_DUE_SOON_S`)",
+        "oldest_ready_age_s": "How long the longest-waiting ready job has been ready, in seconds",
+        "slots": "Jobs that the live workers of these types can run at once",
+        "wanted_workers": "Workers that have a slot for each of these jobs; 1, however many jobs there are, while no "
+        "worker lives",
+    },
     "Problem": {
         "type": "Where the problem is explained",
         "instance": "Path of the request",

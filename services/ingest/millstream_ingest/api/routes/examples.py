@@ -9,6 +9,7 @@ from millstream_contracts import (
     BatchReceipt,
     DeadLetter,
     DeadLetterPage,
+    Demand,
     FieldError,
     Job,
     JobError,
@@ -110,6 +111,7 @@ QUEUE = QueueStatus(
     oldest_ready_age_s=0.4,
     oldest_dead_age_s=3600.0,
 )
+DEMAND = Demand(queued=15, running=4, due_soon=1, oldest_ready_age_s=0.4, slots=10, wanted_workers=2)
 TYPE = TypeRegistration(
     type=_TYPE,
     policy=TypePolicy(max_attempts=5, timeout_s=30.0),
