@@ -1,4 +1,4 @@
-"""Alerts: each has its runbook and its test, names what exists, and is the same in Kubernetes."""
+"""Each alert has a runbook and a test, names existing metrics, and is the same in Kubernetes."""
 
 import re
 import runpy
@@ -43,7 +43,7 @@ def sections() -> dict[str, str]:
 
 
 def expectations() -> Iterator[tuple[str, bool]]:
-    """Yield each alert that is tested, and whether it is expected to fire there."""
+    """Yield each tested alert, and whether it is expected to fire there."""
     for group in yaml.safe_load(RULE_TESTS.read_text())["tests"]:
         for one in group["alert_rule_test"]:
             yield one["alertname"], bool(one["exp_alerts"])
@@ -51,7 +51,7 @@ def expectations() -> Iterator[tuple[str, bool]]:
 
 @each_rule
 def test_every_alert_has_a_section_in_the_runbook(rule: dict[str, Any]) -> None:
-    """Its `runbook_url` leads to a section that says what it means and what to do."""
+    """The `runbook_url` of every alert leads to a section that says what it means and what to do."""
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
     assert page == "https://millstream.example/docs/runbook.md"
     assert anchor == rule["alert"].lower()
@@ -59,27 +59,27 @@ def test_every_alert_has_a_section_in_the_runbook(rule: dict[str, Any]) -> None:
 
 
 def test_the_runbook_has_no_section_on_an_alert_that_is_gone() -> None:
-    """Each section on an alert is of one that exists."""
+    """Each section of the runbook on an alert is about an existing one."""
     found = {heading for heading in sections() if heading.startswith("millstream")}
     assert found == {rule["alert"].lower() for rule in RULES}
 
 
 @each_rule
 def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(rule: dict[str, Any]) -> None:
-    """An alert that always fires, or never does, is noticed."""
+    """Every alert has a test in which it fires, and one in which it does not."""
     assert {fires for name, fires in expectations() if name == rule["alert"]} == {True, False}
 
 
 @each_rule
 def test_every_alert_says_how_bad_it_is_and_what_happened(rule: dict[str, Any]) -> None:
-    """Critical ones wake people; each has a summary and a description."""
+    """Every alert has a severity, a summary and a description."""
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert {"summary", "description", "runbook_url"} == rule["annotations"].keys()
 
 
 @each_rule
 def test_every_metric_that_an_alert_names_exists(rule: dict[str, Any]) -> None:
-    """A metric stands in `names.py`, has the labels by which it is selected, and can have these values."""
+    """Every metric of an alert is in `names.py`, with the labels and the values that the alert selects."""
     found = _METRIC.findall(rule["expr"] + rule["annotations"]["summary"].replace("\\", ""))
     assert found
     for name, matchers in found:
@@ -91,7 +91,7 @@ def test_every_metric_that_an_alert_names_exists(rule: dict[str, Any]) -> None:
 
 
 def test_no_label_of_a_metric_is_one_of_its_target() -> None:
-    """Prometheus would rename it to `exported_…`, and no alert would find it."""
+    """No metric has a label of its scrape target, which Prometheus would rename to `exported_…`."""
     assert not TARGET_LABELS & {label for spec in names.METRICS for label in spec.labels}
 
 
@@ -104,14 +104,14 @@ def test_the_alerts_fire_when_they_must() -> None:
 
 @needs_promtool
 def test_prometheus_takes_its_configuration() -> None:
-    """The configuration of the compose file is valid."""
+    """Prometheus accepts the configuration of the compose file."""
     command = ["promtool", "check", "config", "--syntax-only", ROOT / "deploy/prometheus/prometheus.yml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_in_kubernetes_the_alerts_are_the_same() -> None:
-    """The PrometheusRule is what `make generate` writes of the rules; run it when this fails."""
+    """The PrometheusRule is what `make generate` writes from the rules."""
     writer = runpy.run_path(str(MONITORING / "write_rule.py"))
     written = (MONITORING / "prometheus-rule.yaml").read_text()
     assert written == writer["rule_of"](ALERTS.read_text())
@@ -134,7 +134,7 @@ def test_in_kubernetes_every_service_is_scraped_at_a_port_that_it_has() -> None:
 
 
 def test_alertmanager_inhibits_alerts_that_exist() -> None:
-    """Each name in its inhibit rules is that of an alert."""
+    """Each alert in the inhibit rules of Alertmanager exists."""
     config = yaml.safe_load((ROOT / "deploy/prometheus/alertmanager.yml").read_text())
     named = {
         name

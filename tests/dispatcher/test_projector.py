@@ -273,7 +273,7 @@ class WatchedFeed:
         self._events = events
         self.calls: Counter[str] = Counter()
         self.entries = 0
-        """How many were asked for at the last read."""
+        """The number of entries that the last read asked for."""
 
     def __getattr__(self, name: str) -> Any:
         self.calls[name] += 1

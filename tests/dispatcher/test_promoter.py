@@ -24,7 +24,7 @@ def schedule(broker: Broker) -> CheckSchedule:
 
 @pytest.fixture
 def shown(metrics: MetricRegistry) -> DispatcherMetrics:
-    """Return what the dispatcher shows."""
+    """Return the metrics of a dispatcher."""
     return DispatcherMetrics(metrics)
 
 

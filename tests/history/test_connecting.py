@@ -46,7 +46,7 @@ class TlsServer(Struct, frozen=True):
     stranger: Authority
     client: Pair
     locked: Pair
-    """A client's certificate whose key is under a password."""
+    """A client's certificate whose key is encrypted."""
     own: Pair
 
     def url(self, user: str, query: str = "", *, host: str = "localhost", database: str = "postgres") -> str:

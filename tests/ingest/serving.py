@@ -20,7 +20,7 @@ MSGPACK = "application/vnd.msgpack"
 JSON = "application/json"
 
 GRACE_S = 5.0
-"""A test that leaves a request behind ends all the same."""
+"""The grace of an ingest, so that a test ends though it leaves a request behind."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Ingest:
 
 
 DOORS = ("fast path", "router")
-"""The two ways to the endpoint of `POST /v1/jobs`: a test that is parametrised with them as `door` takes both."""
+"""The two ways to the endpoint of `POST /v1/jobs`, the fast path and the router, for the parameter `door` of tests."""
 
 
 async def _through_the_router(request: httpx2.Request) -> None:

@@ -424,6 +424,37 @@ async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
     assert time.monotonic() - began >= lease_s
 
 
+@pytest.mark.parametrize(
+    ("was_away", "said"),
+    [
+        (False, ("info", "leases are given time after the start of redis")),
+        (True, ("warning", "leases are given time after an outage")),
+    ],
+)
+async def test_the_start_of_a_redis_is_no_outage(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue], was_away: bool, said: tuple[str, str]
+) -> None:
+    """Leases are given time beside a Redis that has just started, and a warning tells only of one that was away."""
+    recoverer = make(broker, metrics, lease_s=LEASE_S, has_just_started=True, was_away=was_away)
+    with structlog.testing.capture_logs() as lines:
+        await age(broker, await seed_running(broker, queues[2]))
+        assert (await recoverer.run_once()).requeued == 0
+    assert [(line["log_level"], line["event"]) for line in lines] == [said]
+
+
+async def test_an_outage_after_the_start_of_a_redis_is_told_as_one(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """What the first grace was for says nothing about the next one."""
+    recoverer = make(broker, metrics, **GRACE, has_just_started=True)
+    await recoverer.run_once()
+    began = time.monotonic()
+    await wait_until(lambda: time.monotonic() - began > GRACE_LEASE_S / 2, "the last good pass is long ago")
+    with structlog.testing.capture_logs() as lines:
+        await recoverer.run_once()
+    assert [line["event"] for line in lines] == ["leases are given time after an outage"]
+
+
 async def test_a_pass_within_the_interval_is_no_outage(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:

@@ -24,7 +24,7 @@ from millstream_streams import Broker, Delivery
 
 PROGRESS = msgspec.msgpack.encode(Progress(50.0, "half"))
 RETURNED = {"version", "deliveries"}
-"""What any job has that is delivered for the second time."""
+"""The fields of any job that is delivered for the second time."""
 
 Leave = Callable[[Broker, Queue, Delivery], Awaitable[object]]
 

@@ -1,4 +1,4 @@
-"""What README.md tells people to type."""
+"""Reads the commands and programs in README.md."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def commands(readme: Path) -> dict[str, list[str]]:
 
 
 def programs(readme: Path) -> list[str]:
-    """Return the Python in it, in order."""
+    """Return the Python programs, in order."""
     return _FENCE.findall(readme.read_text())
 
 

@@ -16,7 +16,7 @@ DONE = {  # jobs, succeeded, retried, dead
 
 
 def test_demo_does_all_its_work_in_a_fresh_folder_and_says_so(tmp_path):
-    """Exit code 0, a row per job type, a worker killed; mails and reports are where it says."""
+    """The demo kills a worker, prints a row per job type, leaves mails and reports, and exits with 0."""
     done = run_program("demo", cwd=tmp_path, MILLSTREAM_TYPES="nothing.of.this")
     said = done.stdout
     assert (done.returncode, done.stderr) == (0, ""), said

@@ -1,4 +1,4 @@
-"""What README.md tells people to type does what it says, typed as it stands there."""
+"""The commands and programs of README.md work as they stand there."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on
 
 @pytest.fixture
 def run(system, tmp_path):
-    """Return a function that runs a command of README in a shell, and returns what it prints."""
+    """Return a function that runs a command of README in a shell, and returns its output."""
     # Where the reader has a checkout with `make up` in another terminal, this has the system of the tests.
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
     (tmp_path / ".curlrc").write_text(f'silent\nconnect-to = "localhost:8080:127.0.0.1:{system.port}"\n')
@@ -41,7 +41,7 @@ def run(system, tmp_path):
 
 @needs_curl
 async def test_submit_and_read(run):
-    """A 202 with the job and where to read it; reading it shows what became of it."""
+    """The submission answers 202 with the job and its address, and the address shows its result."""
     [submit], [read] = COMMANDS["Submit a job"], COMMANDS["Read it"]
     head, body = (await run(submit)).split("\n\n")
     job = json.loads(body)
@@ -54,7 +54,7 @@ async def test_submit_and_read(run):
 
 @needs_curl
 async def test_wait(run):
-    """The answer is the ended job: it failed twice on the way."""
+    """The wait answers with the ended job, which failed twice on the way."""
     [command] = COMMANDS["Wait for the end"]
     job = json.loads(await run(command))
     assert (job["state"], job["attempts"], job["priority"], job["result"]) == ("succeeded", 3, "high", 3)
@@ -62,7 +62,7 @@ async def test_wait(run):
 
 @needs_curl
 async def test_idempotency(run):
-    """Typed twice, it is one job."""
+    """The command with a key, run twice, makes one job."""
     [command] = COMMANDS["Submit safely twice"]
     first, second = json.loads(await run(command)), json.loads(await run(command))
     assert first["id"] == second["id"]
@@ -70,7 +70,7 @@ async def test_idempotency(run):
 
 @needs_curl
 async def test_messagepack(run, client):
-    """A request in MessagePack, the answer in JSON; the report is made."""
+    """The request in MessagePack is answered in JSON, and its report is made."""
     [command] = COMMANDS["MessagePack"]
     job = json.loads(await run(command))
     [file] = await client.result(job["id"], 60)
@@ -79,7 +79,7 @@ async def test_messagepack(run, client):
 
 @needs_curl
 async def test_dead_letters(run, client):
-    """One is made, listed, and sent back with its id."""
+    """The commands make, list and redrive a dead letter."""
     make, show, redrive = COMMANDS["Dead letters"]
     job = json.loads(await run(make))
     assert job["state"] == "dead"
@@ -91,7 +91,7 @@ async def test_dead_letters(run, client):
 
 
 async def test_every_command_of_readme_is_tried_here():
-    """A new one has to get a test."""
+    """Every command of README has a test here."""
     assert COMMANDS.keys() == {
         "Submit a job",
         "Read it",
@@ -103,7 +103,7 @@ async def test_every_command_of_readme_is_tried_here():
 
 
 def test_handler_of_readme_passes_check(tmp_path):
-    """As it stands there, in a file of the name that it says."""
+    """The handler of README passes `check` in a file of its name."""
     handler, _ = programs(README)
     assert handler.startswith("# shop.py\n")
     (tmp_path / "shop.py").write_text(handler)
@@ -114,7 +114,7 @@ def test_handler_of_readme_passes_check(tmp_path):
 
 
 async def test_client_of_readme_prints_what_the_handler_of_readme_returns(system):
-    """The two programs know each other; the system of these tests runs the handler."""
+    """The client program of README prints the result of its handler, which the system of these tests runs."""
     _, caller = programs(README)
     # The delay is for people to see something; where `async with` stands is left to them.
     text = caller.replace("http://127.0.0.1:8080", system.url).replace("delay=10", "delay=0.1")

@@ -96,9 +96,9 @@ def test_type_counts_under_its_name_once_it_is_registered(registry):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_series_of_counters_begin_at_0_with_their_type(registry, group, expected):
-    """Each series that a process may count in exists before the first event, so that `increase()` sees that one.
+    """Each series of a counter exists at 0 before its first event, so that `increase()` counts that event.
 
-    So it is for types that were registered before, for those that come later, and for those that are not known.
+    This holds for types that were registered before, for later ones, and for unknown ones.
     """
     group(registry)
     registry.register_types(["sms.send"])

@@ -191,7 +191,7 @@ def test_calls_to_redis_are_shown_in_seconds_by_script(registry):
 
 
 def test_a_service_shows_who_it_is_and_which_checks_pass_at_the_scrape(registry):
-    """A check that is made no more, such as the wait of a start, is shown no more."""
+    """A service shows its release and the present results of its readiness checks at each scrape."""
     service, checks = ServiceMetrics(registry, "reaper", version="1.2"), {"redis": False}
     service.watch_checks(lambda: checks)
     who = {("millstream_build_info", "reaper", "1.2"): 1}

@@ -1,4 +1,4 @@
-"""Makes a job of an admitted submission: its place, its id, its producer span and what is stored of it."""
+"""Makes a job of an admitted submission: its queue, its id, its producer span and its stored form."""
 
 import random
 from collections.abc import Callable
@@ -39,10 +39,10 @@ def build_job(
     is_batch_item: bool = False,
     clock: Callable[[], float],
 ) -> BuiltJob:
-    """Return the job of a submission. `waited` says that a request wants to hear of its end.
+    """Return the job of a submission. `waited` says that a request waits for its end.
 
-    `seed` chooses the partition, where a repetition has to find the one of the first time; without it the partition
-    is drawn. `clock` gives Unix seconds, by the clock of Redis.
+    `seed` chooses the partition, so that a repetition finds that of the first request; without it the partition is
+    drawn. `clock` gives Unix seconds, by the clock of Redis.
     """
     submission = decoded.submission
     queue = Queue(tenant, JobType(submission.type), _partition(policy, seed))

@@ -1,4 +1,4 @@
-"""Stores jobs that are built already, queue by queue, as many at a time as a script takes."""
+"""Stores built jobs, queue by queue, as many at a time as one script call takes."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -52,7 +52,8 @@ SECTIONS = (
     Section("migrate", "Of `millstream migrate` and `doctor`.", HistorySettings),
     Section(
         "Clients",
-        "Of the commands that talk to the HTTP API: `submit`, `job`, `dead`, `queues`, `demand`.",
+        "Of the commands that talk to the HTTP API: `submit`, `job`, `jobs`, `dead`, `queues`, `workers`, `types`, "
+        "`demand`.",
         ClientSettings,
     ),
 )

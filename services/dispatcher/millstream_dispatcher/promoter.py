@@ -13,7 +13,7 @@ from millstream_telemetry import DispatcherMetrics
 
 
 class Promotion(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     released: int = 0
     expired: int = 0
@@ -35,7 +35,7 @@ class Promoter:
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Promotion:
-        """Release what is due. Returns: when to come back."""
+        """Release due jobs. Returns: when to come back."""
         released = expired = 0
 
         async def release(queue: Queue) -> None:

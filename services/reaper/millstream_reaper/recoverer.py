@@ -1,6 +1,6 @@
-"""Takes back deliveries whose lease has run out, and buries jobs that crash their workers again and again.
+"""Recovers deliveries whose lease has run out, and buries jobs that crash their workers again and again.
 
-Run by every reaper. It holds no lock and keeps no position: each pass looks at every queue, and at all that is pending
+Every reaper runs it. It holds no lock and keeps no position: each pass checks every queue, and all that is pending
 there.
 """
 
@@ -20,7 +20,7 @@ NEVER_S = 10 * 366 * 86_400.0
 
 
 class Recoveries(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     requeued: int = 0
     buried: int = 0
@@ -28,14 +28,14 @@ class Recoveries(DutyResult, frozen=True):
 
 
 class Totals(Struct):
-    """Counts of one pass, while it goes on."""
+    """The counts of one pass so far."""
 
     requeued: int = 0
     buried: int = 0
     strays: int = 0
 
     def add(self, found: Recovery) -> None:
-        """Add what one call did."""
+        """Add the counts of one call."""
         self.requeued += len(found.requeued)
         self.buried += len(found.buried)
         self.strays += found.strays
@@ -46,7 +46,7 @@ class Recoverer:
 
     During an outage of Redis workers cannot renew, so after it every lease looks expired. A pass that comes long after
     the last good one therefore begins a grace of one lease, in which nothing is taken back. So does the first pass when
-    Redis `was_away` just before it.
+    Redis `was_away` just before it, or `has_just_started`, which may be the end of an outage or the first start of all.
     """
 
     name = "recoverer"
@@ -62,6 +62,7 @@ class Recoverer:
         max_crashes: int,
         interval_s: float,
         was_away: bool = False,
+        has_just_started: bool = False,
     ) -> None:
         self.interval_s = interval_s
         self._store = store
@@ -70,18 +71,20 @@ class Recoverer:
         self._tracer = tracer
         self._lease_s = lease_s
         self._max_crashes = max_crashes
-        self._worked_at: float | None = -NEVER_S if was_away else None
+        self._worked_at: float | None = -NEVER_S if was_away or has_just_started else None
         """When Redis last took a recovery; None before the first pass."""
+        self._is_outage_seen = was_away or not has_just_started
+        """Whether a grace that begins now follows an outage, as far as this reaper can tell."""
         self._grace_until = 0.0
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Recoveries:
-        """Recover what got stuck on any queue."""
+        """Recover expired deliveries on every queue."""
         queues = await self._registry.queues()
         self._metrics.know_types(queue.type for queue in queues)
         if self._was_away():
             self._grace_until = time.monotonic() + self._lease_s
-            self._log.warning("leases are given time after an outage", seconds=self._lease_s)
+            self._tell_grace()
         if not queues:
             self._worked_at = time.monotonic()
         totals = Totals()
@@ -91,7 +94,7 @@ class Recoverer:
         return Recoveries(requeued=totals.requeued, buried=totals.buried, strays=totals.strays)
 
     async def _recover(self, totals: Totals, lease_s: float, queue: Queue) -> None:
-        """Recover what got stuck on one queue."""
+        """Recover expired deliveries on one queue."""
         cursors = FROM_THE_START
         while any(cursors):
             found = await self._store.recover(
@@ -109,6 +112,13 @@ class Recoverer:
         """Return whether the last good pass is so long ago that workers may have missed a renewal since."""
         before = self._worked_at
         return before is not None and time.monotonic() - before > self.interval_s + self._lease_s / 2
+
+    def _tell_grace(self) -> None:
+        if self._is_outage_seen:
+            self._log.warning("leases are given time after an outage", seconds=self._lease_s)
+        else:
+            self._log.info("leases are given time after the start of redis", seconds=self._lease_s)
+        self._is_outage_seen = True
 
     def _report(self, queue: Queue, requeued: list[RecoveredJob], buried: list[RecoveredJob], strays: int) -> None:
         for job in requeued:

@@ -28,19 +28,19 @@ from millstream_workers.running.executor import Executor
 from millstream_workers.settings import WorkerSettings
 
 SILENT_READ_S = 15.0
-"""A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
+"""A blocking read that a silent Redis never answers ends well within this time, and leaves the worker live."""
 
 Handlers = Mapping[JobType, Handler[..., Any]]
 
 
 class WorkerParts(Struct, frozen=True, kw_only=True):
-    """What a worker is made of."""
+    """The parts of a worker."""
 
     name: str
-    """Under which Redis knows this worker."""
+    """The name of this worker in Redis."""
     slots: Slots
     pulse: Pulse
-    """Beats whenever jobs are asked for."""
+    """Beats whenever the worker claims."""
     reader: ReadyReader
     fetcher: Fetcher
     leases: LeaseKeeper
@@ -62,7 +62,7 @@ def queues_of(tenant: Tenant, handlers: Handlers) -> list[Queue]:
 
 
 class Assembly(Struct, frozen=True, kw_only=True):
-    """What the parts of a worker are built from."""
+    """The values from which the parts of a worker are built."""
 
     settings: WorkerSettings
     handlers: Handlers
@@ -70,11 +70,11 @@ class Assembly(Struct, frozen=True, kw_only=True):
     registry: MetricRegistry
     tracer: JobTracer
     states: Mapping[App, Any]
-    """What the lifespan of each app has yielded."""
+    """The state that the lifespan of each app has yielded."""
     release: str
 
     def build(self) -> WorkerParts:
-        """Return the parts, of which none works yet. To be called on the event loop, before any job runs."""
+        """Return the parts, none of which is started. Call it on the event loop, before any job runs."""
         settings, store, name = self.settings, self.broker.store, consumer_name()
         clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
         metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))

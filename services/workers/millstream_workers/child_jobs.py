@@ -1,4 +1,4 @@
-"""Jobs that handlers submit: straight into Redis, under the rules of the API, in the trace of their parent."""
+"""Submits the children of handlers: straight into Redis, by the rules of the API, in the trace of their parent."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,16 +24,16 @@ from millstream_telemetry import JobTracer, TraceContext, current_trace_context
 
 
 class InvalidChildError(MillstreamError):
-    """A handler wants to submit what the API would refuse."""
+    """A handler submits a job that the API would refuse."""
 
     def __init__(self, error: SubmissionError) -> None:
         super().__init__(f"a child job cannot be submitted: {error}")
         self.errors: list[FieldError] = list(error.errors)
-        """The fields at fault, as the API would name them."""
+        """The wrong fields, as the API would name them."""
 
 
 class ChildJob(Struct, frozen=True):
-    """A job that a handler submitted. To wait for it inside of a handler would hold a slot: read it over HTTP."""
+    """A job that a handler submitted. A handler that waited for it would hold a slot: read it over HTTP."""
 
     id: JobId
 
@@ -65,7 +65,7 @@ class ChildSubmitter:
         return JobSubmitter(self, parent)
 
     async def submit(self, parent: TraceContext, contents: Iterable[tuple[str, bytes]]) -> list[ChildJob]:
-        """Store submissions in MessagePack, each with the pointer to it; return their jobs in the same order.
+        """Store submissions in MessagePack, each with its pointer; return their jobs in the same order.
 
         Raises: InvalidChildError, before anything is stored; StoreUnavailableError.
         """
@@ -97,7 +97,7 @@ class JobSubmitter:
         return child
 
     async def submit_many(self, type: str, payloads: Iterable[Any], *args: Any, **options: Any) -> list[ChildJob]:
-        """Store a job for each payload, or none where one may not be. Raises: as :meth:`submit`."""
+        """Store a job for each payload, or none if one is refused. Raises: as :meth:`submit`."""
         jobs = (NewJob(type, payload, *args, **options) for payload in payloads)
         return await self._submit([(f"/{index}", job.content) for index, job in enumerate(jobs)])
 

@@ -52,7 +52,7 @@ class Pipeline:
         self._executor = executor
         self._metrics = metrics
         self.committer = Committer(store, metrics, worker, lease_s=settings.lease_s, concluded=leases.let_go)
-        """Where outcomes wait for Redis. What it has concluded needs its lease no longer."""
+        """Keeps the outcomes until Redis has concluded them; then their leases are let go."""
         self._quarantine = Quarantine(store, slots, self.committer, worker=worker, max_crashes=settings.max_crashes)
         self._task_pool = TaskPool(
             self._execute,

@@ -1,4 +1,4 @@
-"""Runs a worker for the handlers of some apps, from its first moment until it is told to stop."""
+"""Runs a worker for the handlers of some apps, from its first moment until the order to stop."""
 
 import fnmatch
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -34,7 +34,7 @@ def select_handlers(app: App, patterns: Sequence[str]) -> Handlers:
 
 
 def run_worker(settings: WorkerSettings, app: App, *, release: str = "") -> None:
-    """Run a worker until it is told to stop; an order to abandon ends the process beside handlers that do not end.
+    """Run a worker until the order to stop; an order to abandon ends the process beside handlers that do not end.
 
     Raises: NoHandlersError, UnsuitableRedisError, RedisTlsError, AdminBindError, TracingConfigError.
     """
@@ -70,7 +70,7 @@ async def _work(service: Service[WorkerSettings], *, handlers: Handlers, release
 
 @asynccontextmanager
 async def _opened_apps(handlers: Iterable[Handler[..., Any]]) -> AsyncIterator[dict[App, Any]]:
-    """Open what the handlers of each app share."""
+    """Open the lifespan of each app."""
     async with AsyncExitStack() as stack:
         states: dict[App, Any] = {}
         for handler in handlers:

@@ -14,7 +14,7 @@ from millstream_ingest.api.route import OPERATION_KEY
 from millstream_ingest.api.schemas import FIELD_DESCRIPTIONS, schemas_of
 
 PAGES = {"/", "/docs", "/docs/assets/{file_path}", "/problems/{slug}"}
-"""Made for people; their paths stand in no document."""
+"""Pages for people, whose paths are in no document."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Counts what the queues hold, type by type, each summed over its partitions; and what they ask of workers."""
+"""Counts the jobs of the queues by type, each summed over its partitions, and the workers that these jobs want."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable

@@ -33,7 +33,7 @@ PATH = "/v1/jobs/batch"
 
 BREATHE_EVERY = 100
 BREATHE_EVERY_BYTES = 64 << 10
-"""After so many items, or so much of their text, other requests get their turn: a batch can take half a minute."""
+"""The text after which, like after a number of items, other requests get their turn: a batch can take half a minute."""
 
 MAX_STRICT_ERRORS = 50
 
@@ -74,7 +74,7 @@ class Draft:
         """How many items of a job type had an outcome."""
         self.refusals: dict[int, IngestError] = {}
         self.failures: list[tuple[Exception, int]] = []
-        """Why items could not be stored though nothing is wrong with them, and how many of them."""
+        """The reasons why valid items could not be stored, and the number of items for each."""
 
     def accept(self, job_type: str, stored: Sequence[tuple[int, Enqueued]]) -> None:
         """Note that items are stored."""

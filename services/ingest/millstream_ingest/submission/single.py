@@ -33,7 +33,7 @@ class Accepted(Struct, frozen=True):
     queue: Queue
     job: Job
     replayed: bool = False
-    """Whether an earlier request with the same key had made it."""
+    """Whether an earlier request with the same key made the job."""
 
 
 class Submitter:

@@ -1,6 +1,6 @@
-"""The program of a handler process: takes orders from its worker, runs handlers, reports back.
+"""The program of a handler process: receives orders from its worker, runs handlers, and reports back.
 
-It is forked by its guard. It runs one job at a time, and says of each what the job has changed in this process.
+Its guard forks it. It runs one job at a time, and reports for each what the job has changed in this process.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class HandlerProcess:
         self._app = app
         self._writer = writer
         self._known_state: ProcessState | None = None
-        """As the last job left it."""
+        """The state as the last job left it."""
         self._loop = JobLoop()
         self._interrupter = Interrupter(self._loop.loop)
         self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)

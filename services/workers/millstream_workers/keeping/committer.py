@@ -36,7 +36,7 @@ _COMMIT_EVERY_S = 0.002
 
 _REFUSED = frozenset({CommitCode.STALE, CommitCode.UNKNOWN_JOB})
 SHOWN_JOBS = 20
-"""Ids that a log line names, at most."""
+"""The most ids in one log line."""
 
 
 class Finished(NamedTuple):
@@ -55,11 +55,11 @@ class Lane:
     def __init__(self) -> None:
         self.ended: list[Finished] = []
         self.returned: list[Finished] = []
-        """Hand-backs: another script takes those."""
+        """Hand-backs, which have a script of their own."""
         self.is_moving = False
-        """Whether a task is emptying it."""
+        """Whether a task commits the outcomes of this lane."""
         self.not_before = 0.0
-        """When its next batch may go, on the loop's clock."""
+        """The earliest time of the next batch, on the loop's clock."""
 
     def put(self, finished: Finished) -> None:
         """Add an outcome at the end."""
@@ -93,11 +93,11 @@ class Committer:
         self._finishing_since = 0.0
         self._is_abandoned = False
         self._empty = anyio.Event()
-        """Replaced when something waits again."""
+        """Set while no outcome waits, and replaced by a new event when one does."""
         self._empty.set()
         self._log = structlog.get_logger().bind(worker=worker)
         self.backlog = 0
-        """Outcomes that Redis has not answered for."""
+        """The number of outcomes that Redis has not confirmed."""
 
     def put(self, finished: Finished) -> None:
         """Take an outcome; after :meth:`abandon` it is too late for any."""

@@ -41,7 +41,7 @@ from millstream_workers.running.execution import Execution
 
 
 class Executor:
-    """Executes deliveries; holds what all of them share."""
+    """Executes deliveries, with the parts that all of them share."""
 
     def __init__(
         self,
@@ -87,12 +87,12 @@ class Executor:
             self.running.discard(running)
 
     def fail(self, execution: Execution, error: Exception) -> None:
-        """Decide about a delivery that a defect of this worker kept from being executed: the attempt has failed."""
+        """Decide about a delivery that a defect of this worker kept from being executed: its attempt has failed."""
         execution.result = Raised(error)
         execution.outcome = decide(execution.result, execution.policy)
 
     def record(self, execution: Execution) -> None:
-        """Measure the attempt and write its line, outside of the context that the handler has left behind."""
+        """Measure the attempt and write its log line, outside of the context that the handler has left behind."""
         if self._clean.is_current():
             execution.scope.is_clean = True
             self._record(execution)
@@ -134,7 +134,7 @@ class Executor:
             current_submitter.reset(token)
 
     async def _call(self, execution: Execution, arguments: tuple[Any, ...]) -> AttemptResult:
-        """Call the handler, which can be stopped for as long as it runs."""
+        """Call the handler, which can be stopped while it runs."""
         running, timeout_s = execution.running, execution.policy.timeout_s
         running.begin(execution.scope, timeout_s)
         try:
