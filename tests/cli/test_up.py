@@ -109,7 +109,7 @@ def test_up_on_a_terminal_prints_for_people(tmp_path):
     said = [line[len("00:00:00 ") :] for line in seen.lines]
     assert "worker-1    sending" in said
     sent_id, dead_id = (json.loads(result.stdout)["id"] for result in (sent, dead))
-    assert any(re.fullmatch(rf"worker-1    {sent_id} succeeded in \d+ m?s", line) for line in said), said
+    assert any(re.fullmatch(rf"worker-1    {sent_id} succeeded in (under )?\d+ m?s", line) for line in said), said
     assert f"worker-1    {dead_id} attempt 1 failed with ValueError, now dead" in said
     assert [line for line in seen.lines if "{" in line or "outage" in line] == []
     assert (seen.code, "Traceback" in seen.text) == (0, False)

@@ -13,7 +13,8 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0.0004, "0 ms"),
+        (0.0, "0 ms"),
+        (0.0009, "under 1 ms"),
         (0.034, "34 ms"),
         (1.0, "1 s"),
         (3.44, "3.4 s"),

@@ -24,8 +24,7 @@ def receiver() -> Iterator[OtlpReceiver]:
 def system(receiver: OtlpReceiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Yield a running system: ingest, dispatcher, reaper, two workers, an embedded Redis."""
     folder = tmp_path_factory.mktemp("system")
-    handler, *_ = programs(README)
-    (folder / "shop.py").write_text(handler)
+    (folder / "shop.py").write_text(programs(README)["shop.py"])
     apps = (*APPS, "shop:app")
     with running_system(folder, apps=apps, environ=receiver.environment("always_on")) as running:
         yield running

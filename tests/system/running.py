@@ -76,6 +76,7 @@ class System:
     """A running system."""
 
     def __init__(self, banner: str, log: Path) -> None:
+        self.banner = banner
         self.url = re.search(r"is up at (\S+)", banner)[1]
         self.port = int(self.url.rpartition(":")[2])
         self.admin_urls: Mapping[str, str] = dict(_METRICS.findall(banner))

@@ -24,6 +24,8 @@ def ago(moment: datetime, now: datetime) -> str:
 
 def lasting(seconds: float) -> str:
     """Return a length of time in the unit that fits it."""
+    if 0.0 < seconds < 0.001:
+        return "under 1 ms"
     if seconds < 1.0:
         return f"{round(seconds * 1000)} ms"
     name, size = next(((name, size) for name, size in _UNITS if seconds >= size), _UNITS[-1])

@@ -49,7 +49,7 @@ def test_report_prints_the_traceback_as_text(report):
     error = JobError(type="ValueError", message="no invoice", traceback=TRACEBACK, attempt=2)
     _, texts = report(state=JobState.DEAD, error=error)
     assert texts.splitlines() == [
-        "error of attempt 2",
+        "last error, at attempt 2",
         "  Traceback (most recent call last):",
         '    File "shop.py", line 13, in send',
         '      raise ValueError("no invoice")',
@@ -60,13 +60,13 @@ def test_report_prints_the_traceback_as_text(report):
 def test_report_names_an_error_without_a_traceback(report):
     """A timeout has none."""
     _, texts = report(error=JobError(type="timeout", message="after 30 s"))
-    assert texts == "error\n  timeout: after 30 s\n"
+    assert texts == "last error\n  timeout: after 30 s\n"
 
 
 def test_report_puts_the_message_before_a_traceback_that_lacks_it(report):
     """A traceback is cut to its end, and an exception may print itself in its own way."""
     _, texts = report(error=JobError(type="ValueError", message="x", traceback="cut\n", attempt=1))
-    assert texts == "error of attempt 1\n  ValueError: x\n  cut\n"
+    assert texts == "last error, at attempt 1\n  ValueError: x\n  cut\n"
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\x9b", "\x07", "\u202e", "\r"])

@@ -75,7 +75,7 @@ def logged(level: str = "info", **fields: Any) -> str:
         (
             "warning",
             {"attempt": 1, "outcome": "error", "error_type": "shop.BusyError", "delay_s": 0.5, "run_ms": 1},
-            "attempt 1 failed with shop.BusyError, again in 500 ms",
+            "attempt 1 failed with BusyError, again in 500 ms",
         ),
         (
             "warning",

@@ -95,7 +95,7 @@ def _texts(job: Job) -> Iterator[tuple[str, str]]:
         head = f"{job.error.type}: {job.error.message}".removesuffix(": ")
         # The traceback ends with the message, as Python prints it.
         text = job.error.traceback or head
-        title = f"error of attempt {job.error.attempt}" if job.error.attempt else "error"
+        title = f"last error, at attempt {job.error.attempt}" if job.error.attempt else "last error"
         yield title, text if head in text else f"{head}\n{text}"
 
 

@@ -172,7 +172,9 @@ def _point_around(console: Console, folder: Path) -> None:
     console.print(f"  mails             {folder / 'mails'}", highlight=False)
     console.print(f"  reports           {folder / 'reports'}", highlight=False)
     console.print(f"  logs              {folder / LOG_NAME}", highlight=False)
-    console.print(f"  the same to stay  {command_line('up')}, then {ClientSettings().url}/docs", highlight=False)
+    console.print(
+        f"  the same to stay  {command_line('up')}, then {ClientSettings().url}/docs", highlight=False, soft_wrap=True
+    )
     if INTERNALS.exists():  # an installation has no docs
         console.print(f"  how it works      {INTERNALS}", highlight=False)
 

@@ -22,10 +22,10 @@ GET = Operation(
             "types",
             "Job types, or patterns such as `invoice.*`, separated by commas: those that the workers take which are "
             "scaled. All, when it is missing",
-            example="email.send,report.*",
+            example="report.*,demo.flaky",
         ),
     ),
-    answers={200: Content(model=Demand, description="The demand", example=examples.DEMAND)},
+    answers={200: Content(model=Demand, description="The demand", examples=examples.DEMAND)},
 )
 
 
