@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 IMAGE ?= millstream
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # tests/sharding.py says what runs in one process, and how many there are.
 SIDE_BY_SIDE := -n auto --dist loadgroup
 # What benchmarks have measured, a line of JSON each.
@@ -77,13 +78,15 @@ soak: $(INSTALLED) ## See whether a million jobs leave anything behind
 build: $(INSTALLED) ## Build the wheel and the source archive into dist/
 	$(BIN)/hatchling build
 
-image: ## Build the container image of all services
-	docker build --tag $(IMAGE) .
+image: ## Build the container image of all services; TARGET=demo IMAGE=millstream-demo: one that needs no Redis
+	docker build --tag $(IMAGE) $(if $(TARGET),--target $(TARGET)) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) .
 
 # Pins that are there are kept; ARGS=--upgrade takes the newest of all.
 requirements: $(UV) ## Write requirements/*.txt anew from pyproject.toml
 	$(call pin,dev.txt,pyproject.toml --extra all --group dev)
 	$(call pin,all.txt,pyproject.toml --extra all --constraints requirements/dev.txt)
+	$(call pin,services.txt,pyproject.toml --extra services --constraints requirements/dev.txt)
 	$(call pin,build.txt,--group build --constraints requirements/dev.txt)
 
 # Without addresses of an index: each machine has its own.

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from cli.commands import run
+from cli.commands import refused, run
 
 from millstream_cli.main import Commands
 
@@ -35,3 +35,15 @@ def test_a_service_does_not_import_the_others(service: str) -> None:
     code = f"import sys; from millstream_cli.main import Commands; Commands()[{service!r}]; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert FOREIGN[service] & set(told.stdout.split()) == set()
+
+
+def test_a_command_of_which_a_package_is_missing_says_so_in_one_line_and_hides_no_other(monkeypatch) -> None:
+    """In the image for services `demo` names what it lacks, and the help lists all commands."""
+    monkeypatch.setitem(sys.modules, "aiosmtpd", None)
+    monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
+    for module in [name for name in sys.modules if name.startswith("millstream_cli.demo")]:
+        monkeypatch.delitem(sys.modules, module)
+    refused(run("demo", "--stay"), "needs the package aiosmtpd", "millstream[all]", code=1)
+    said = run("--help").stdout
+    assert "Not installed: it needs aiosmtpd" in said
+    assert "  doctor " in said

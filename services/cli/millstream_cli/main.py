@@ -31,7 +31,13 @@ class Commands(Mapping[str, click.Command]):
     """The commands by name. Looking one up imports it."""
 
     def __getitem__(self, name: str) -> click.Command:
-        command: click.Command = getattr(import_module(MODULES[name]), name)
+        path = MODULES[name]
+        try:
+            command: click.Command = getattr(import_module(path), name)
+        except ModuleNotFoundError as error:
+            if not error.name or error.name.startswith("millstream"):
+                raise
+            return _not_installed(name, error.name)
         return command
 
     def __iter__(self) -> Iterator[str]:
@@ -39,6 +45,23 @@ class Commands(Mapping[str, click.Command]):
 
     def __len__(self) -> int:
         return len(MODULES)
+
+
+def _not_installed(name: str, package: str) -> click.Command:
+    """Return what stands for a command of which a package is missing, as `demo` in an image for services."""
+
+    def refuse(**_: object) -> None:
+        raise click.ClickException(
+            f"`{name}` needs the package {package}, which is not installed: pip install 'millstream[all]'; the image "
+            "with it is built with `--target demo`"
+        )
+
+    # Whatever its options are: the reason is the same.
+    words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
+    context = {"ignore_unknown_options": True, "help_option_names": list[str]()}
+    return click.Command(
+        name, callback=refuse, params=[words], help=f"Not installed: it needs {package}.", context_settings=context
+    )
 
 
 # click only reads it.
