@@ -57,8 +57,9 @@ chaos: $(INSTALLED) ## Break everything and see whether promises hold; SCENARIO=
 	@$(BIN)/python -m chaos $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) \
 		$(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(ARGS)
 
-generate: docs ## Write anew all that is made from the code: SyncClient, pages of docs/
+generate: docs ## Write anew all that is made: SyncClient, pages of docs/, the alerts for Kubernetes
 	$(BIN)/python libs/sdk/write_sync_client.py
+	$(BIN)/python deploy/k8s/monitoring/write_rule.py
 
 docs: $(INSTALLED) ## Write the pages of docs/ anew that are made from the code
 	$(BIN)/python -m millstream_cli.configuration_page > docs/configuration.md

@@ -1,4 +1,4 @@
-"""Finds what only a programmer of Python would read in a text that clients are shown."""
+"""Finds words of Python in a text for clients, who need not know the language."""
 
 import re
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from millstream_cli.exit_codes import ExitCode
 from millstream_cli.main import main
 from millstream_cli.parent_watch import guarded
 from millstream_runtime import read_announcement
 
 NO_API = "http://127.0.0.1:9"
 """An address where nothing listens."""
+
+FAILURES = {ExitCode.FAILED, ExitCode.USAGE, ExitCode.REFUSED}
 
 _OURS = ("MILLSTREAM_", "OTEL_")
 
@@ -28,7 +31,7 @@ def run(*words: str, stdin: str | bytes | None = None, **environ: str) -> Result
 def refused(result: Result, *says: str, code: int | None = None) -> str:
     """Check that a command failed with a clear last line and without a traceback. Return that line."""
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert result.exit_code in ({1, 2} if code is None else {code}), result.output
+    assert result.exit_code in (FAILURES if code is None else {code}), result.output
     assert result.stdout == "", result.stdout
     assert "Traceback" not in result.stderr, result.stderr
     lines = result.stderr.strip().splitlines()

@@ -27,7 +27,7 @@ def configure(own_redis: EmbeddedRedis):
 
 
 def about_redis(text: str) -> list[str]:
-    """Return the lines about Redis, which come first, of what is printed for people."""
+    """Return the printed lines about Redis, which come first."""
     lines = text.splitlines()
     ends = [at for at, line in enumerate(lines) if not line.startswith(" ")]
     return lines[: ends[1]] if len(ends) > 1 else lines
@@ -130,12 +130,12 @@ def test_doctor_gives_advice_that_is_no_objection(own_redis, configure):
 @pytest.mark.parametrize(
     ("url", "says", "code"),
     [
-        (AWAY, "Connection", 1),
+        (AWAY, "Connection", 3),
         ("redis://127.0.0.1:99999/0", "no valid port", 1),
         ("http://127.0.0.1", "expected an address such as redis://", 2),
-        ("redis://:secret@127.0.0.1:9/0", "127.0.0.1", 1),
-        ("redis+sentinel://:secret@127.0.0.1:9/main/0", "", 1),
-        ("redis+cluster://:secret@127.0.0.1:9", "", 1),
+        ("redis://:secret@127.0.0.1:9/0", "127.0.0.1", 3),
+        ("redis+sentinel://:secret@127.0.0.1:9/main/0", "", 3),
+        ("redis+cluster://:secret@127.0.0.1:9", "", 3),
     ],
 )
 def test_doctor_says_in_one_line_why_it_cannot_look(url, says, code):

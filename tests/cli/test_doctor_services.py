@@ -1,4 +1,4 @@
-"""`doctor` on the services and the history: who lives, of which release, with which settings, and the tables."""
+"""`doctor` reports on the services, by their heartbeats, and on the tables of the history."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ EVERY = [process(service) for service in NEEDED]
 
 
 def test_nothing_is_said_of_a_complete_system() -> None:
-    """The headline counts the processes of each service."""
+    """A complete system gets a headline with the number of processes of each service, and no finding."""
     section = section_of([*EVERY, process("workers", "host:2:w")], must_live=True)
     assert section.headline == "services: 1 ingest, 2 workers, 1 dispatcher, 1 reaper"
     assert (section.objections, section.advice) == ([], [])
@@ -45,7 +45,7 @@ def test_nothing_is_said_of_a_complete_system() -> None:
 
 @pytest.mark.parametrize("service", NEEDED)
 def test_a_service_of_which_no_process_lives_is_named_with_what_is_lost(service: str) -> None:
-    """It is advice before a deployment, and an objection where the system has to be up."""
+    """A service without a live process is advice, and an objection with `--live`, and is named with what is lost."""
     found = [one for one in EVERY if one.service != service]
     (line,) = section_of(found, must_live=False).advice
     assert line == f"no {service} lives: {NEEDED[service]}"
@@ -53,14 +53,14 @@ def test_a_service_of_which_no_process_lives_is_named_with_what_is_lost(service:
 
 
 def test_a_process_that_has_been_silent_does_not_live() -> None:
-    """A killed process stays on the list until a reaper forgets it."""
+    """A process that was silent for long does not count as live, though it is still on the list."""
     found = [process("ingest", seen_at=NOW - timedelta(seconds=30)), process("reaper", seen_at=NOW)]
     assert living(found, NOW) == found
     assert living(found, NOW + timedelta(seconds=1)) == found[1:]
 
 
 def test_settings_that_must_agree_and_do_not_are_named_with_who_has_which() -> None:
-    """A reaper with a shorter lease than the workers takes jobs away that still run."""
+    """Settings that must agree and do not, such as leases, are named with the processes that have each value."""
     found = [
         process("workers", "a:1:x", settings={"MILLSTREAM_LEASE_S": 30.0, "MILLSTREAM_MAX_CRASHES": 3}),
         process("workers", "b:1:y", settings={"MILLSTREAM_LEASE_S": 30.0, "MILLSTREAM_MAX_CRASHES": 3}),
@@ -71,7 +71,7 @@ def test_settings_that_must_agree_and_do_not_are_named_with_who_has_which() -> N
 
 
 def test_two_releases_side_by_side_are_named() -> None:
-    """A rolling upgrade that has stopped half-way looks like that."""
+    """Two releases side by side are named."""
     section = section_of([*EVERY[1:], process("ingest", "host:9:new", version="1.1.0")], must_live=True)
     (line,) = section.advice
     assert line == "two releases run side by side: 1.0.0 at 3 processes; 1.1.0 at ingest host:9:new"
@@ -80,7 +80,7 @@ def test_two_releases_side_by_side_are_named() -> None:
 
 @pytest.mark.parametrize(("skew_s", "way"), [(-60, "behind"), (60, "ahead of")])
 def test_a_host_whose_clock_is_wrong_is_named_once(skew_s: int, way: str) -> None:
-    """A heartbeat has the time of its process and that of Redis."""
+    """A host whose clock is wrong is named once, by the times of its heartbeats."""
     skewed = {"sent_at": NOW + timedelta(seconds=skew_s)}
     found = [*EVERY, process("workers", "late:1:a", **skewed), process("workers", "late:2:b", **skewed)]
     (line,) = section_of(found, must_live=True).advice
@@ -88,7 +88,7 @@ def test_a_host_whose_clock_is_wrong_is_named_once(skew_s: int, way: str) -> Non
 
 
 def test_doctor_requires_every_service_where_it_is_told_to(own_redis: EmbeddedRedis) -> None:
-    """Without `--live` a Redis may be looked at before the first service is started."""
+    """`doctor --live` requires every service, and without it a Redis may be checked before any service starts."""
     environ = {"MILLSTREAM_REDIS_URL": own_redis.url}
     before = run("doctor", **environ)
     assert (before.exit_code, "services: 0 ingest, 0 workers" in before.stdout) == (0, True)
@@ -99,7 +99,7 @@ def test_doctor_requires_every_service_where_it_is_told_to(own_redis: EmbeddedRe
 
 @pytest.fixture
 def started_late(own_redis: EmbeddedRedis) -> Iterator[None]:
-    """Have processes of all services send heartbeats, from a second after the test began."""
+    """Send heartbeats of processes of all services, from a second after the test began."""
     stop = threading.Event()
 
     async def beat() -> None:
@@ -120,31 +120,31 @@ def started_late(own_redis: EmbeddedRedis) -> Iterator[None]:
 
 
 def test_doctor_waits_until_every_service_lives(own_redis: EmbeddedRedis, started_late: None) -> None:
-    """A pipeline asks right after it has started them."""
+    """`doctor` with a wait returns once every service lives."""
     result = run("doctor", "--live", "--wait", "60", MILLSTREAM_REDIS_URL=own_redis.url)
     assert result.exit_code == 0, result.output
     assert "services: 1 ingest, 1 workers, 1 dispatcher, 1 reaper" in result.stdout
 
 
 def test_doctor_waits_for_a_redis_that_is_away_no_longer_than_told() -> None:
-    """Then it says why, as it does without waiting."""
-    refused(run("doctor", "--wait", "2", MILLSTREAM_REDIS_URL="redis://127.0.0.1:9/0"), "127.0.0.1:9")
+    """`doctor` waits for an absent Redis for the given time, and then says why it is absent."""
+    refused(run("doctor", "--wait", "2", MILLSTREAM_REDIS_URL="redis://127.0.0.1:9/0"), "127.0.0.1:9", code=3)
 
 
 async def in_thread(*words: str, **environ: str) -> Result:
-    """Run a command beside the loop of the test, for it has one of its own."""
+    """Run a command in a thread, because it has an event loop of its own."""
     return await anyio.to_thread.run_sync(lambda: run(*words, **environ))
 
 
 async def test_doctor_looks_at_the_history_where_there_is_one(own_redis: EmbeddedRedis, history_url: str) -> None:
-    """The tables are there and take rows."""
+    """`doctor` reports that the tables of a history are there and accept rows."""
     result = await in_thread("doctor", MILLSTREAM_REDIS_URL=own_redis.url, MILLSTREAM_HISTORY_URL=history_url)
     assert result.exit_code == 0, result.output
     assert "history: revision 0001: takes jobs" in result.stdout
 
 
 async def test_doctor_objects_to_a_history_without_tables(own_redis: EmbeddedRedis, empty_history_url: str) -> None:
-    """The line says what to run."""
+    """`doctor` objects to a history without tables, and names the command to run."""
     result = await in_thread("doctor", MILLSTREAM_REDIS_URL=own_redis.url, MILLSTREAM_HISTORY_URL=empty_history_url)
     assert result.exit_code == 1
     assert "history: does not take jobs\n  must change: " in result.stdout
@@ -152,7 +152,7 @@ async def test_doctor_objects_to_a_history_without_tables(own_redis: EmbeddedRed
 
 
 def test_doctor_objects_to_a_history_that_does_not_answer_and_shows_no_password(own_redis: EmbeddedRedis) -> None:
-    """Redis and the services are told of all the same."""
+    """`doctor` objects to an absent history without its password, and still reports on Redis and the services."""
     url = "postgresql://ann:secret@127.0.0.1:9/none"
     result = run("doctor", MILLSTREAM_REDIS_URL=own_redis.url, MILLSTREAM_HISTORY_URL=url)
     assert result.exit_code == 1

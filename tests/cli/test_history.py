@@ -74,7 +74,7 @@ def test_migrate_does_not_wait_for_what_no_time_mends(postgres_url: str) -> None
 def test_migrate_says_what_it_lacks() -> None:
     """`migrate` says in one line which variable is missing or that nothing responds, without a password."""
     refused(run("migrate"), "MILLSTREAM_HISTORY_URL is unset")
-    assert "secret" not in refused(run("migrate", MILLSTREAM_HISTORY_URL=NO_DATABASE), "not available")
+    assert "secret" not in refused(run("migrate", MILLSTREAM_HISTORY_URL=NO_DATABASE), "not available", code=3)
 
 
 @pytest.mark.parametrize("command", ["migrate", "dispatcher"])

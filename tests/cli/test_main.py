@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import click
 import pytest
 from cli.commands import refused, run
 
@@ -14,19 +16,58 @@ FOREIGN = {
     "dispatcher": {"millstream_ingest.service", "millstream_workers.service", "litestar"},
     "reaper": {"millstream_ingest.service", "millstream_workers.service", "sqlalchemy", "litestar"},
 }
-"""By service, what it has no use for and takes long to import."""
+"""The modules that a service does not need and that take long to import."""
 
 
 def test_every_command_is_listed_with_what_it_does() -> None:
     """The help lists every command with its description."""
     said = run("--help").stdout
-    assert [name for name, command in Commands().items() if command.get_short_help_str(20).split()[0] not in said] == []
     assert [name for name in Commands() if f"  {name} " not in said] == []
+
+
+def all_helps() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield the words of every command, those of groups too, and the command."""
+    for name, command in Commands().items():
+        yield (name,), command
+        below = command.commands if isinstance(command, click.Group) else {}
+        yield from (((name, word), one) for word, one in below.items())
+
+
+@pytest.mark.parametrize("words", [(), ("dead",)], ids=["all", "dead"])
+def test_a_list_of_commands_says_in_whole_sentences_what_each_does(words: tuple[str, ...]) -> None:
+    """The list of commands has the whole first sentence of each, folded where the terminal is narrow."""
+    said = " ".join(run(*words, "--help", COLUMNS="80").stdout.split())
+    for found, command in all_helps():
+        if found[:-1] == words:
+            assert f" {found[-1]} {command.get_short_help_str(limit=10_000)}" in said
+    assert "..." not in said.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), list(all_helps()), ids=lambda value: " ".join(value) if type(value) is tuple else ""
+)
+def test_every_option_of_every_command_has_a_help_line(words: tuple[str, ...], command: click.Command) -> None:
+    """Every option of every command has a help line."""
+    assert [one.name for one in command.params if isinstance(one, click.Option) and not one.help] == []
+    assert run(*words, "--help").exit_code == 0
 
 
 def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:
     """An unknown command is refused with the one that was probably meant."""
-    assert "Did you mean 'worker'?" in run("workr").stderr
+    assert "Did you mean 'submit'?" in run("submi").stderr
+
+
+@pytest.mark.parametrize("words", [("queues",), ("dead",), ("dead", "discard", "x")], ids=" ".join)
+def test_ctrl_c_ends_a_command_in_one_line(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """Ctrl-C ends a command with one line and the status of shells, which is not that of a job that died."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for module in ("fleet_commands", "dead_commands"):
+        monkeypatch.setattr(f"millstream_cli.client.{module}.connect", interrupt)
+    result = run(*words)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "millstream: interrupted\n")
 
 
 @pytest.mark.parametrize("service", FOREIGN)

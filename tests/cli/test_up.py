@@ -1,17 +1,21 @@
 """`up` refuses some faults before it starts anything. tests/system runs it."""
 
+import json
 import os
 import re
+import shlex
 import signal
 import socket
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import httpx2
 import pytest
 from cli.commands import refused, run, run_program, started_program
+from cli.terminals import Terminal, on_terminal
 
 from millstream_cli.embedded import start_embedded_redis
+from millstream_cli.folder_lock import LOCK_NAME
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,92 @@ def test_up_keeps_what_is_meant_for_another_redis_from_its_own(tmp_path, wait_un
     words = ("up", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
     with started_program(*words, log=tmp_path / "log", cwd=tmp_path, **environ):
         wait_until(lambda: "Try: " in (tmp_path / "log").read_text(), "the system is up")
+
+
+SHOP = """
+from millstream import App, Retry
+
+app = App("shop")
+
+
+@app.job("shop.send", retry=Retry(max_attempts=1))
+def send(payload: int) -> int:
+    print("sending", flush=True)
+    return 10 // payload
+
+
+@app.job("shop.fail", retry=Retry(max_attempts=1))
+def fail() -> None:
+    raise ValueError
+"""
+
+
+def test_up_on_a_terminal_prints_for_people(tmp_path):
+    """A job is one line with its whole id, nothing is JSON, and the command to try works as it stands there."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    words = ("up", "shop:app", "--workers", "1", "--port", "0", "--data", str(tmp_path / "data"))
+    with on_terminal(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path)) as up:
+        up.read_until("Try: ")
+        hint = re.search(r"Try: \S+ (submit .+)\r\n", up.read_until("\r\n\r\n"))[1]
+        command = shlex.split(hint)
+        sent = run(*command, "--json")
+        assert (command[1], sent.exit_code) == ("shop.send", 0), sent.output
+        dead = run("submit", "shop.fail", "--wait", "60", "--json", *command[-2:])
+        up.read_until("now dead")
+        up.process.send_signal(signal.SIGINT)
+        seen = up.read_to_the_end()
+    said = [line[len("00:00:00 ") :] for line in seen.lines]
+    assert "worker-1    sending" in said
+    sent_id, dead_id = (json.loads(result.stdout)["id"] for result in (sent, dead))
+    assert any(re.fullmatch(rf"worker-1    {sent_id} succeeded in (under )?\d+ m?s", line) for line in said), said
+    assert f"worker-1    {dead_id} attempt 1 failed with ValueError, now dead" in said
+    assert [line for line in seen.lines if "{" in line or "outage" in line] == []
+    assert (seen.code, "Traceback" in seen.text) == (0, False)
+
+
+STOPS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+
+
+@STOPS
+def test_up_that_is_stopped_while_it_waits_for_its_folder_ends_in_one_line(tmp_path, wait_until, number):
+    """The folder may be held by a Redis that is ending, which is waited for."""
+    with start_embedded_redis(tmp_path / "redis"), up_in(tmp_path) as up:
+        wait_until(lambda: has_open(up.process.pid, tmp_path / "redis" / LOCK_NAME), "it waits for the lock")
+        up.process.send_signal(number)
+        assert up.read_to_the_end() == (0, f"millstream: {number.name}: stopped before it was up\r\n")
+
+
+@STOPS
+def test_up_that_is_stopped_while_it_waits_for_redis_ends_in_one_line(tmp_path, number):
+    """A Redis that takes connections and says nothing may do so for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        with up_in(tmp_path, MILLSTREAM_REDIS_URL=url) as up, silent.accept()[0]:
+            up.process.send_signal(number)
+            assert up.read_to_the_end() == (0, f"millstream: {number.name}: stopped before it was up\r\n")
+
+
+@STOPS
+def test_up_that_is_stopped_while_it_waits_for_its_services_ends_in_one_line(tmp_path, number):
+    """The services end first; the last line is that of `up`, and no traceback."""
+    with up_in(tmp_path, MILLSTREAM_REDIS_URL="redis://127.0.0.1:9/0") as up:
+        up.read_until("duty failed")
+        up.process.send_signal(number)
+        seen = up.read_to_the_end()
+    assert (seen.code, "Traceback" in seen.text) == (0, False)
+    assert seen.lines[-1] == f"millstream: {number.name}: stopped before it was up"
+
+
+def up_in(folder: Path, **environ: str) -> AbstractContextManager[Terminal]:
+    """Run `up` on a terminal, its data in a folder."""
+    return on_terminal("up", "--workers", "1", "--port", "0", "--data", str(folder), cwd=folder, **environ)
+
+
+def has_open(pid: int, file: Path) -> bool:
+    """Whether a process has a file open."""
+    with suppress(OSError):
+        return any(link.readlink() == file for link in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="the processes of `up` are looked up there")

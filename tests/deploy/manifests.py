@@ -1,4 +1,4 @@
-"""What the overlays of deploy/k8s make, as kubectl renders them."""
+"""Renders the overlays of deploy/k8s, as kubectl does."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="it n
 
 
 def rendered(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what an overlay makes, by kind and name."""
+    """Return the objects of an overlay, by kind and name."""
     command = ["kubectl", "kustomize", str(ROOT / folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

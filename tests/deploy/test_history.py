@@ -1,4 +1,4 @@
-"""How the history is deployed: its migration fails where one sees it, and no job waits for it."""
+"""The history is deployed so that a failed migration is visible, and no job waits for it."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from deploy.manifests import ROOT, needs_kubectl, pod_of, rendered
 
 @needs_kubectl
 def test_in_kubernetes_a_job_migrates_and_the_dispatcher_waits_for_nothing() -> None:
-    """A Job shows its failure, and dispatchers without it release jobs all the same."""
+    """In Kubernetes a Job migrates the database, and the dispatchers start without it."""
     found = rendered(Path("deploy/k8s/overlays/history"))
     dispatcher, migrate = pod_of(found["Deployment", "dispatcher"]), pod_of(found["Job", "migrate"])
     assert "initContainers" not in dispatcher
@@ -20,7 +20,7 @@ def test_in_kubernetes_a_job_migrates_and_the_dispatcher_waits_for_nothing() -> 
 
 @needs_kubectl
 def test_the_job_is_as_confined_as_the_services() -> None:
-    """It holds the password of the database, and needs no more than they do."""
+    """The Job of the migration is as confined as the services, because it holds the database password."""
     found = rendered(Path("deploy/k8s/overlays/history"))
     dispatcher, migrate = pod_of(found["Deployment", "dispatcher"]), pod_of(found["Job", "migrate"])
     confined = ("automountServiceAccountToken", "enableServiceLinks")
@@ -38,7 +38,7 @@ def test_the_job_is_as_confined_as_the_services() -> None:
 
 
 def test_in_compose_the_dispatcher_is_started_whatever_becomes_of_the_migration() -> None:
-    """A dependency that is required would leave the system without a dispatcher when PostgreSQL does not start."""
+    """In Compose the dispatcher starts whether the migration succeeds or not."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     needed = {name for name, how in services["dispatcher"]["depends_on"].items() if how.get("required", True)}
     assert needed == {"redis"}

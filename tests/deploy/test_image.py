@@ -1,4 +1,4 @@
-"""The container image: what is in it, and how its health is asked for."""
+"""The container image has what services need, and checks their health without Python."""
 
 import os
 import re
@@ -18,7 +18,7 @@ READY = ROOT / "deploy" / "image" / "ready"
 
 @contextmanager
 def answering(status: int) -> Iterator[int]:
-    """Answer /readyz with this status while the block lasts, and all else with 404. Yields: the port."""
+    """Answer /readyz with this status while the block lasts, and other paths with 404. Yields: the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -26,7 +26,7 @@ def answering(status: int) -> Iterator[int]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -39,27 +39,27 @@ def answering(status: int) -> Iterator[int]:
 
 
 def is_ready(port: int) -> bool:
-    """Return what the health check of a container says of a service with this admin port."""
+    """Return the result of a container's health check for a service with this admin port."""
     environ = os.environ | {"MILLSTREAM_ADMIN_PORT": str(port)}
     return subprocess.run([READY], env=environ, capture_output=True, timeout=30, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (503, False), (404, False)])
 def test_a_container_is_healthy_when_its_service_says_that_it_is_ready(status: int, ready: bool) -> None:
-    """The check asks the admin port for /readyz."""
+    """A container is healthy when /readyz of the admin port answers 200."""
     with answering(status) as port:
         assert is_ready(port) is ready
 
 
 def test_a_container_whose_service_does_not_listen_is_not_healthy() -> None:
-    """Nor does the check hang."""
+    """A container whose service does not listen is not healthy, and its health check does not hang."""
     with answering(200) as port:
         pass
     assert not is_ready(port)
 
 
 def test_compose_asks_without_starting_python() -> None:
-    """A check each five seconds that starts Python takes more CPU than an idle service."""
+    """The health checks of Compose start no Python, which would take more CPU than an idle service."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     checks = {
         name: one["healthcheck"].get("test") for name, one in services.items() if one.get("image") == "millstream"
@@ -71,7 +71,7 @@ def test_compose_asks_without_starting_python() -> None:
 
 
 def test_the_image_has_no_tools_of_developers_and_no_servers() -> None:
-    """Its packages are those of the extra `services`: what only `demo` and tests use is in none of them."""
+    """The image has the packages of the extra `services`, and none that only `demo` and tests use."""
     pinned = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "services.txt").read_text(), re.MULTILINE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     listed = [

@@ -1,4 +1,4 @@
-"""How the services are deployed on Kubernetes: what scales is left alone, secrets are files, releases can be told."""
+"""The manifests leave the number of pods to what scales them, mount secrets as files, and label releases."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ SERVICES = {"ingest", "dispatcher", "worker", "reaper"}
 
 
 def deployments(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the Deployments of Millstream's own services, by name."""
+    """Return the Deployments of Millstream's services, by name."""
     found = {name: one for (kind, name), one in rendered(folder).items() if kind == "Deployment"}
     assert found.keys() == SERVICES
     return found
@@ -26,19 +26,19 @@ def deployments(folder: Path) -> dict[str, dict[str, Any]]:
 
 @every_overlay
 def test_every_overlay_has_all_services(overlay: Path) -> None:
-    """Each overlay renders: one that does not cannot be applied."""
+    """Each overlay renders with all services."""
     assert deployments(overlay)
 
 
 @every_overlay
 def test_an_apply_does_not_say_how_many_pods_there_are_of_what_scales(overlay: Path) -> None:
-    """It would cut the six workers that an autoscaler, or `kubectl scale`, has made to two."""
+    """An overlay sets no number of pods for what scales, which an apply would reset."""
     found = deployments(overlay)
     assert {name for name, one in found.items() if "replicas" in one["spec"]} == {"dispatcher", "reaper"}
 
 
 def test_the_autoscalers_keep_two_of_what_they_scale() -> None:
-    """One pod of ingest, or of workers, is none while its node is drained."""
+    """The autoscalers keep two pods, so that one is left while a node is drained."""
     found = rendered(Path("deploy/k8s/overlays/history"))
     scaled = {
         one["spec"]["scaleTargetRef"]["name"]: one["spec"] for (kind, _), one in found.items() if "Autosc" in kind
@@ -49,7 +49,7 @@ def test_the_autoscalers_keep_two_of_what_they_scale() -> None:
 
 @every_overlay
 def test_no_secret_is_a_variable(overlay: Path) -> None:
-    """Variables are shown by `kubectl describe` and inherited by what a handler starts: a secret is a file."""
+    """A secret is a file and not a variable, which `kubectl describe` would show and handlers' programs inherit."""
     workloads = [one for (kind, _), one in rendered(overlay).items() if kind in {"Deployment", "Job"}]
     for pod in map(pod_of, workloads):
         for container in pod["containers"]:
@@ -62,7 +62,7 @@ def test_no_secret_is_a_variable(overlay: Path) -> None:
 
 @every_overlay
 def test_every_variable_of_the_manifests_is_a_setting(overlay: Path) -> None:
-    """A service that is given another refuses to start."""
+    """Every variable in the manifests is a setting, because a service refuses any other."""
     structs = (*ALL_SETTINGS, HistorySettings)
     known = {name for struct in structs for field in fields(struct) for name in variables_of(field.name)}
     for (kind, _), one in rendered(overlay).items():
@@ -74,7 +74,7 @@ def test_every_variable_of_the_manifests_is_a_setting(overlay: Path) -> None:
 
 
 def test_labels_name_this_release_and_this_installation_and_no_selector_does() -> None:
-    """Labels of a release change; a selector never can."""
+    """Labels name release and installation, and selectors do not, because a selector cannot change."""
     for name, one in deployments(BASE).items():
         labels = one["spec"]["template"]["metadata"]["labels"]
         assert (
@@ -91,7 +91,7 @@ def test_labels_name_this_release_and_this_installation_and_no_selector_does() -
 
 
 def test_pods_of_a_service_are_spread_by_labels_that_they_have() -> None:
-    """A constraint that matches no pod spreads nothing, and the API server refuses a key that is named twice."""
+    """The spread constraints of a service match its own pods, each by a key of its own."""
     for one in deployments(BASE).values():
         labels = one["spec"]["template"]["metadata"]["labels"]
         constraints = pod_of(one)["topologySpreadConstraints"]
@@ -108,7 +108,7 @@ def test_pods_of_a_service_are_spread_by_labels_that_they_have() -> None:
 
 @every_overlay
 def test_every_pod_has_an_account_of_its_own_that_may_do_nothing(overlay: Path) -> None:
-    """No token is mounted, and there is no role for the account."""
+    """Every pod has a service account of its own, without a token or a role."""
     found = rendered(overlay)
     assert found["ServiceAccount", "millstream"]["automountServiceAccountToken"] is False
     for (kind, _), one in found.items():

@@ -93,3 +93,16 @@ async def test_types_that_only_redis_knows_have_names_of_their_own_in_the_metric
         await duty.run_once()
     assert metrics.knows_type("email.send")
     assert metrics.knows_type("report")
+
+
+@pytest.mark.parametrize("name", ["promoter", "expirer"])
+async def test_a_duty_that_meets_a_type_before_it_is_measured_counts_under_its_name(
+    broker: Broker, queues: list[Queue], name: str
+) -> None:
+    """A job that is late is counted as expired whichever duty ends it, under its own type from the first one on."""
+    metrics = MetricRegistry()
+    duties = {duty.name: duty for duty in duties_of(SETTINGS, broker, metrics, CheckSchedule(broker.registry, 600.0))}
+    ids = await seed(broker, queues[2], delay_ms=3_600_000, expires_at_ms=LONG_AGO_MS)
+    await make_due(broker, queues[2], ids)
+    await duties[name].run_once()
+    assert metrics.get_sample_value("millstream_jobs_finished_total", {"type": "report", "state": "expired"}) == 1

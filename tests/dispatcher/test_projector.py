@@ -36,7 +36,7 @@ from millstream_dispatcher.service import open_projector
 from millstream_history import HistorySchemaError, HistoryUnavailableError, migrate, open_history
 from millstream_runtime import Duty, DutyRunner
 from millstream_streams import Broker, EventFeed, StoreUnavailableError, consumer_name
-from millstream_telemetry import DutyMetrics, HistoryMetrics, MetricRegistry
+from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry
 
 STATES = "SELECT id, state, version FROM jobs ORDER BY id"
 KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"
@@ -273,7 +273,7 @@ class WatchedFeed:
         self._events = events
         self.calls: Counter[str] = Counter()
         self.entries = 0
-        """How many were asked for at the last read."""
+        """The number of entries that the last read asked for."""
 
     def __getattr__(self, name: str) -> Any:
         self.calls[name] += 1
@@ -526,7 +526,9 @@ async def test_a_dispatcher_without_the_tables_does_its_other_duties(
 
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        promoter = Promoter(broker.store, CheckSchedule(broker.registry, 0.0), interval_s=0.05)
+        promoter = Promoter(
+            broker.store, CheckSchedule(broker.registry, 0.0), DispatcherMetrics(MetricRegistry()), interval_s=0.05
+        )
         tasks.start_soon(run, broker, empty_history_url, stop, promoter)
         await broker.store.enqueue(queues[0], [new_job(queues[0], delay_ms=1)])
         await wait_until(is_released, "the job is released")

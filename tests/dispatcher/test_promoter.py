@@ -11,7 +11,7 @@ from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.promoter import Promoter, Promotion
 from millstream_runtime import DutyRunner
 from millstream_streams import Broker, JobStore, Release, StoreUnavailableError, open_broker
-from millstream_telemetry import DutyMetrics, MetricRegistry
+from millstream_telemetry import DispatcherMetrics, DutyMetrics, MetricRegistry
 
 INTERVAL_S = 600.0
 
@@ -23,14 +23,22 @@ def schedule(broker: Broker) -> CheckSchedule:
 
 
 @pytest.fixture
-def promoter(broker: Broker, schedule: CheckSchedule) -> Promoter:
+def shown(metrics: MetricRegistry) -> DispatcherMetrics:
+    """Return the metrics of a dispatcher."""
+    return DispatcherMetrics(metrics)
+
+
+@pytest.fixture
+def promoter(broker: Broker, schedule: CheckSchedule, shown: DispatcherMetrics) -> Promoter:
     """Return a promoter with this schedule."""
-    return Promoter(broker.store, schedule, interval_s=INTERVAL_S)
+    return Promoter(broker.store, schedule, shown, interval_s=INTERVAL_S)
 
 
 def restless(broker: Broker) -> Promoter:
     """Return a promoter that checks every queue in each pass."""
-    return Promoter(broker.store, CheckSchedule(broker.registry, 0.0), interval_s=0.0)
+    return Promoter(
+        broker.store, CheckSchedule(broker.registry, 0.0), DispatcherMetrics(MetricRegistry()), interval_s=0.0
+    )
 
 
 async def until_released(promoter: Promoter, count: int) -> Promotion:
@@ -185,7 +193,7 @@ async def test_a_hint_wakes_the_promoter_before_its_interval(
 
 
 async def test_a_hint_that_comes_while_its_queue_is_looked_at_is_not_lost(
-    broker: Broker, schedule: CheckSchedule, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, shown: DispatcherMetrics, queues: list[Queue]
 ) -> None:
     """A hint that arrives during the check of its queue is not overwritten by the result of that check."""
     queue = queues[0]
@@ -202,7 +210,7 @@ async def test_a_hint_that_comes_while_its_queue_is_looked_at_is_not_lost(
 
     overtaking: list[str] = []
     await seed(broker, queue, delay_ms=FAR_MS)
-    promoter = Promoter(Overtaken(broker.client, broker.keys), schedule, interval_s=INTERVAL_S)
+    promoter = Promoter(Overtaken(broker.client, broker.keys), schedule, shown, interval_s=INTERVAL_S)
     found = await promoter.run_once()
     assert overtaking
     assert found.next_in_s == 0.0
@@ -225,7 +233,7 @@ async def test_a_queue_that_is_broken_does_not_keep_the_others_waiting(
 
 
 async def test_a_pass_without_redis_fails_and_the_next_one_does_all_of_it(
-    broker: Broker, schedule: CheckSchedule, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, shown: DispatcherMetrics, queues: list[Queue]
 ) -> None:
     """A pass without Redis fails, and the next one releases all of its jobs."""
 
@@ -240,7 +248,7 @@ async def test_a_pass_without_redis_fails_and_the_next_one_does_all_of_it(
             return await super().release_due(queue, limit=limit)
 
     store = Away(broker.client, broker.keys)
-    promoter = Promoter(store, schedule, interval_s=INTERVAL_S)
+    promoter = Promoter(store, schedule, shown, interval_s=INTERVAL_S)
     ids = {queue: (await seed_due(broker, queue))[0] for queue in queues}
     store.is_away = True
     with pytest.raises(StoreUnavailableError):

@@ -35,10 +35,10 @@ def expiring(broker: Broker) -> CheckSchedule:
 
 @pytest.fixture
 def queue_metrics(
-    broker: Broker, metrics: MetricRegistry, shown_by: DispatcherMetrics, due: CheckSchedule, expiring: CheckSchedule
+    broker: Broker, shown_by: DispatcherMetrics, due: CheckSchedule, expiring: CheckSchedule
 ) -> QueueMetrics:
     """Return the duty under test."""
-    return QueueMetrics(broker.store, broker.registry, shown_by, metrics, due=due, expiring=expiring, interval_s=5.0)
+    return QueueMetrics(broker.store, broker.registry, shown_by, due=due, expiring=expiring, interval_s=5.0)
 
 
 def shown(metrics: MetricRegistry, name: str) -> dict[tuple[str, ...], float]:
@@ -123,10 +123,14 @@ async def test_run_once_shows_the_others_when_a_queue_is_broken(
 
 
 async def test_a_measurement_makes_up_for_a_lost_hint(
-    broker: Broker, queue_metrics: QueueMetrics, due: CheckSchedule, queues: list[Queue]
+    broker: Broker,
+    queue_metrics: QueueMetrics,
+    shown_by: DispatcherMetrics,
+    due: CheckSchedule,
+    queues: list[Queue],
 ) -> None:
     """A measurement makes the promoter check a queue whose hint was lost."""
-    promoter = Promoter(broker.store, due, interval_s=INTERVAL_S)
+    promoter = Promoter(broker.store, due, shown_by, interval_s=INTERVAL_S)
     await promoter.run_once()
     (job_id,) = await seed(broker, queues[1], delay_ms=FAR_MS)
     await make_due(broker, queues[1], [job_id])
@@ -175,7 +179,7 @@ async def test_a_queue_that_was_measured_costs_no_other_look(
     """A queue that was just measured is checked by neither the promoter nor the expirer, unless a gap came since."""
     seen = ScriptsSeen()
     store = JobStore(broker.client, broker.keys, observer=seen)
-    promoter = Promoter(store, due, interval_s=INTERVAL_S)
+    promoter = Promoter(store, due, shown_by, interval_s=INTERVAL_S)
     expirer = Expirer(store, expiring, shown_by, interval_s=INTERVAL_S)
     await seed(broker, queues[0], delay_ms=FAR_MS, expires_in_ms=2 * FAR_MS)
     await queue_metrics.run_once()

@@ -1,4 +1,4 @@
-"""Pages: what they name exists."""
+"""Everything that the pages refer to exists."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def anchor(heading: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
-    """A relative link names a file or a folder of the repository, and an anchor a heading of its page."""
+    """A relative link names a file or folder of the repository, and its anchor a heading of the page."""
     for target, fragment in _LINK.findall(page.read_text()):
         place = page.parent / target if target else page
         assert place.exists(), f"{target} does not exist"
@@ -38,7 +38,7 @@ def test_code_of_a_page_is_that_of_an_example(page: Path) -> None:
 
 
 def test_files_of_the_worked_example_exist() -> None:
-    """Each file that `adding-a-feature.md` names is there; what is marked as new is not, but its folder is."""
+    """Each file that `adding-a-feature.md` names exists, and of a new one its folder."""
     named = _PATH.findall((ROOT / "docs/adding-a-feature.md").read_text())
     assert len(named) > 40
     for path, is_new in named:
@@ -47,7 +47,7 @@ def test_files_of_the_worked_example_exist() -> None:
 
 
 def test_the_glossary_is_short_and_in_order() -> None:
-    """The glossary has 25 terms at most, by the alphabet, and the README and CONTRIBUTING lead to it."""
+    """The glossary has at most 25 terms in alphabetical order, and README and CONTRIBUTING link to it."""
     terms = re.findall(r"^\| \*\*(.+?)\*\* \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
     assert terms == sorted(terms)
     assert 15 < len(terms) <= 25

@@ -9,6 +9,8 @@ from typing import Any
 import anyio
 import httpx2
 import msgspec
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from plain_words import python_in
 
 from millstream_ingest.assembly import Services
@@ -20,7 +22,7 @@ MSGPACK = "application/vnd.msgpack"
 JSON = "application/json"
 
 GRACE_S = 5.0
-"""A test that leaves a request behind ends all the same."""
+"""The grace of an ingest, so that a test ends though it leaves a request behind."""
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Ingest:
 
 
 DOORS = ("fast path", "router")
-"""The two ways to the endpoint of `POST /v1/jobs`: a test that is parametrised with them as `door` takes both."""
+"""The two ways to the endpoint of `POST /v1/jobs`, the fast path and the router, for the parameter `door` of tests."""
 
 
 async def _through_the_router(request: httpx2.Request) -> None:
@@ -82,6 +84,11 @@ async def running_ingest(
             yield Ingest(http, services, stop, hurry)
         stop.set()
         hurry.set()
+
+
+def spans(exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    """Return the finished spans by name."""
+    return {span.name: span for span in exporter.get_finished_spans()}
 
 
 def packed(value: Any) -> bytes:

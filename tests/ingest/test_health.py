@@ -78,7 +78,7 @@ async def test_metrics_show_what_was_submitted(registered, ingest):
 
 
 async def test_metrics_move_to_the_admin_port_and_probes_are_answered_by_both(broker, settings):
-    """Metrics can be kept off the public address; a load balancer probes the port that it sends requests to."""
+    """With an admin port the metrics are served there alone, and probes are answered on both ports."""
     async with running_ingest(replace(settings, admin_port=0)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
         with AdminServer("127.0.0.1", 0, registry=ingest.services.registry, report=ingest.services.health) as admin:
             problem(await ingest.http.get("/metrics"), 404, "not-found")

@@ -19,7 +19,7 @@ from millstream_streams import Broker, open_broker
 from millstream_telemetry import configure_logs
 
 SOON_S = 3.0
-"""The promise is one second, kept with room by a machine that does nothing else; a silent Redis would take five."""
+"""The bound on a refusal. The promise is one second on an idle machine; a silent Redis would take five."""
 
 JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 REQUESTS = [

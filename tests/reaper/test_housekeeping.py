@@ -282,7 +282,7 @@ async def test_the_list_of_duties_tells_what_a_reaper_does(broker: Broker, metri
 
 
 async def test_sweeper_forgets_processes_of_services_that_are_silent(broker: Broker) -> None:
-    """A process that was killed stays on the list of services no longer than a worker on its own."""
+    """A silent process is taken off the list of services after the time that counts for workers."""
     now = datetime.now(UTC)
     gone = ServiceInfo(name="h:1:a", service="ingest", version="1", started_at=now, sent_at=now, seen_at=now)
     await broker.registry.note_service(gone)

@@ -175,7 +175,7 @@ async def test_failing_duty_is_tried_again_and_the_others_run_on(metrics, regist
         await healthy.until(passes=3)
 
     assert registry.get_sample_value("millstream_duty_seconds_count", {"duty": "recover"}) == 4
-    labels = {"service": "reaper", "duty": "recover"}
+    labels = {"component": "reaper", "duty": "recover"}
     assert registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels) > 1e9
 
 
@@ -336,7 +336,7 @@ async def test_the_length_of_a_pass_is_measured_in_seconds_and_a_failure_is_no_s
         await duty.until(passes=1)
         await settled()
     assert 0.05 <= registry.get_sample_value("millstream_duty_seconds_sum", {"duty": "recover"}) < 10.0
-    labels = {"service": "reaper", "duty": "recover"}
+    labels = {"component": "reaper", "duty": "recover"}
     assert not registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
 
 

@@ -1,4 +1,4 @@
-"""The heartbeats of services: which processes live, of which release, with which settings."""
+"""Heartbeats list the processes of the services, with their releases and settings."""
 
 import anyio
 from waiting import wait_until
@@ -9,12 +9,12 @@ from millstream_streams import Broker, open_broker
 
 
 async def names(broker: Broker) -> list[str]:
-    """Return the services that are listed."""
+    """Return the listed services."""
     return [one.service for one in await broker.registry.services()]
 
 
 async def test_a_process_is_listed_while_it_runs(broker: Broker) -> None:
-    """The first heartbeat goes at once, and a process that ends takes itself off the list."""
+    """A process is listed from its first heartbeat, at its start, until its end."""
     settings = ServiceSettings(redis_url="redis://127.0.0.1")
     async with beating("ingest", settings, broker.registry):
         await wait_until(lambda: names(broker), "it is listed")
@@ -23,7 +23,7 @@ async def test_a_process_is_listed_while_it_runs(broker: Broker) -> None:
 
 
 async def test_a_process_that_is_cancelled_leaves_the_list(broker: Broker) -> None:
-    """Cancellation is how a service ends in which something failed."""
+    """A process that ends by a cancellation, as after a failure, leaves the list."""
     settings = ServiceSettings(redis_url="redis://127.0.0.1")
     async with anyio.create_task_group() as tasks, beating("ingest", settings, broker.registry):
         await wait_until(lambda: names(broker), "it is listed")
@@ -33,7 +33,7 @@ async def test_a_process_that_is_cancelled_leaves_the_list(broker: Broker) -> No
 
 
 async def test_heartbeats_go_on(broker: Broker) -> None:
-    """Each has the time of the process at which it was sent."""
+    """Heartbeats are repeated, each with the time of the process at its sending."""
     settings = ServiceSettings(redis_url="redis://127.0.0.1")
     async with beating("ingest", settings, broker.registry, every_s=0.01):
         await wait_until(lambda: names(broker), "it is listed")
@@ -47,7 +47,7 @@ async def test_heartbeats_go_on(broker: Broker) -> None:
 
 
 async def test_what_has_to_agree_is_told_and_no_secret(broker: Broker) -> None:
-    """Addresses and passwords are none of it."""
+    """A heartbeat has the settings that must agree, and neither an address nor a password."""
     settings = ReaperSettings(redis_url="redis://:secret@127.0.0.1", lease_s=7.0, worker_silent_s=45.0)
     async with beating("reaper", settings, broker.registry):
         await wait_until(lambda: names(broker), "it is listed")
@@ -62,7 +62,7 @@ async def test_what_has_to_agree_is_told_and_no_secret(broker: Broker) -> None:
 
 
 async def test_a_service_does_not_end_for_want_of_heartbeats() -> None:
-    """While Redis is away other calls say so, and the end is not kept waiting."""
+    """A service whose heartbeats fail goes on, and its end does not wait for Redis."""
     settings = ServiceSettings(redis_url="redis://127.0.0.1")
     async with (
         open_broker("redis://127.0.0.1:9/0", patience_s=0.0) as broker,

@@ -41,6 +41,8 @@ async def test_a_service_is_unready_and_says_why_until_redis_is_there() -> None:
         await has_failed(service)
         (check,) = service.report.ready().checks
         assert (check.ok, "127.0.0.1:9" in check.detail) == (False, True)
+        of_redis = {"component": "reaper", "check": "redis"}
+        assert service.metrics.get_sample_value("millstream_ready", of_redis) == 0
         service.orders.stop.set()
 
 

@@ -19,12 +19,12 @@ class Snapshot(Struct, frozen=True):
     ready: list[dict[str, str]]
     """Per priority: entry to job id."""
     pending: list[set[str]]
-    """Per priority: the entries in some worker's hands."""
+    """Per priority: the entries that a worker holds."""
     due: dict[str, int]
     dead: dict[str, str]
     """Entry to job id."""
     expiring: dict[str, int]
-    """No place of its own: an index over jobs, which may also name jobs that have started or ended."""
+    """An index over jobs with an expiry, and no place of its own; it may also name jobs that have started or ended."""
 
     def places_of(self, job_id: str) -> list[tuple[str, str]]:
         """Return each place that names this job, with the job's position in it."""

@@ -27,7 +27,7 @@ _PARTS = {
     "feed": "event_feed",
     "store": "job_store",
 }
-"""What services call a part of the store, and the module that it is of."""
+"""The names of the parts of the store in services, and the module of each."""
 
 _CALLS_OTHERS = {"ready_reader": ["consumers"], "event_feed": ["consumers", "views"], "listing": ["views"]}
 

@@ -35,9 +35,9 @@ class Ground(RuleBasedStateMachine):
         self.specs: dict[JobId, NewJob] = {}
         self.keyed: dict[bytes, tuple[str, JobId]] = {}
         self.deliveries: list[tuple[str, Delivery]] = []
-        """Every one that was ever given, with its worker."""
+        """Every delivery so far, with its worker."""
         self.entries: list[tuple[str, ReadEntry]] = []
-        """What blocking reads have returned and no claim has taken, with their worker."""
+        """Entries that blocking reads returned and that no claim has taken, with their worker."""
         self.loop = asyncio.Runner()
         self.opened = open_broker(self.redis_url, namespace=f"t{nonce()}{nonce()}")
         self.broker: Broker = self.do(self.opened.__aenter__())

@@ -21,16 +21,16 @@ class Expected(Struct):
 
     state: str
     is_late: bool = False
-    """Whether it has to end as expired instead of starting."""
+    """Whether the job has to expire instead of starting."""
     is_due: bool = False
     token: str = ""
     done_token: str = ""
     owner: str = ""
     reader: str = ""
-    """Who has read its entry without claiming it."""
+    """The worker that has read its entry without claiming it."""
     cancel: bool = False
     apart: str = ""
-    """The token under which it was noted that its handler has not begun."""
+    """The token under which the job was marked as waiting to run alone."""
     attempts: int = 0
     crashes: int = 0
     deliveries: int = 0

@@ -11,7 +11,7 @@ from millstream_streams.store.scripting import Script, load_script
 
 _MARKED = re.compile(r"^(.*?) -- @bug:([a-z-]+)$", re.MULTILINE)
 LINE = "{line}"
-"""In a wrong line: the right one."""
+"""A placeholder in a wrong line for the right one."""
 
 
 class Bug(Struct, frozen=True):
@@ -20,7 +20,7 @@ class Bug(Struct, frozen=True):
     script: str
     mark: str
     wrong: str = ""
-    """What stands there in place of the marked line."""
+    """The text in place of the marked line."""
 
     def plant(self) -> Script:
         """Return the script with the bug. Raises: ValueError, where the mark does not stand once."""

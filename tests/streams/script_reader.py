@@ -14,7 +14,7 @@ _PLACES = {
 _FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}, "services": {1}}
 
 PARTS = ("numbers", "queue", "past", "moves", "fleet")
-"""In the order in which a header names them: each uses only those before it."""
+"""The parts in the order of headers: each uses only those before it."""
 
 _WORD = r"(?<![\w.])[A-Za-z_]+\b"
 
@@ -33,7 +33,7 @@ class Header(Struct, frozen=True):
     per_job: int
     """How many arguments a job has."""
     codes: set[int]
-    """What it may return per job; empty when it returns something else."""
+    """The codes that it may return per job; empty when it returns something else."""
 
 
 def read_header(name: str) -> Header:

@@ -29,7 +29,7 @@ LONG_AGO_MS = 1
 """A Unix time that is past on every clock."""
 
 ERROR = JobError(type="ValueError", message="no such address", fingerprint="f00d", attempt=1)
-"""What a failed attempt leaves."""
+"""The error of a failed attempt."""
 
 
 def new_job(queue: Queue, payload: Any = None, **options: Any) -> NewJob:

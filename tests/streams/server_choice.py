@@ -16,7 +16,7 @@ ONCE = {
     "test_mutations": _TESTS_OF_TESTS,
     "test_listing.test_a_forged_cursor_is_refused": _TEXT,
 }
-"""On the default server alone."""
+"""Tests that run on the default server alone."""
 
 NOT_ON = {
     "sentinel": {
@@ -43,10 +43,10 @@ NOT_ON = {
         "test_reading.test_interrupt_ends_the_read_that_is_under_way": "on a cluster a read ends by itself",
     },
 }
-"""By what the server is a part of."""
+"""Tests that do not run on some servers, by mode."""
 
 EVERY_PROGRAM = {"test_capabilities", "test_failover", "test_least_rights", "test_moving_slots", "test_rights"}
-"""Modules that start servers of their own: from every program, since what a script is told then differs."""
+"""Modules that start servers of their own, of every program, since the replies to scripts differ between programs."""
 
 
 def servers_of(module: str, test: str, servers: Servers) -> list[RedisSource]:

@@ -9,7 +9,7 @@ from millstream_streams import Broker, RedisClock
 TWO_HOURS_S = 7_200.0
 AT_S = 1_800_000_000.0
 NEAR_S = 5.0
-"""More than an answer can take on a busy machine, and nothing beside the two hours."""
+"""More than a response takes on a busy machine, and far less than the two hours."""
 
 
 class Machine:

@@ -28,7 +28,7 @@ from millstream_streams.reading.hints import listen
 from millstream_streams.store.scripting import script_names
 
 WATCHED = (True, False, True)
-"""Of the jobs of one call: each of several watched jobs has its hint, and the one between them has none."""
+"""Whether each job of a call is watched: two are, and the one between them is not."""
 
 _THE_END = "the end"
 _PUBLISH = "return redis.call('PUBLISH', ARGV[1], ARGV[2])"
@@ -77,7 +77,7 @@ class Way(Struct, frozen=True):
 
     script: str
     prepare: Prepare
-    """Makes a job for each of :data:`WATCHED`. Returns: their ids, and what settles them all in one call."""
+    """Makes a job for each of :data:`WATCHED`. Returns: their ids, and a function that settles all in one call."""
 
 
 def commits(outcome: Outcome, *, cancel: bool = False) -> Prepare:

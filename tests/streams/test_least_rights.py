@@ -27,10 +27,10 @@ FOLDERS = {
     "dispatcher": ("dispatcher", RUNTIME),
     "reaper": ("reaper", RUNTIME),
 }
-"""Where the code of a service stands, what it shares with others included."""
+"""The folders with the code of a service, shared ones included."""
 
 NOT_ON_EVERY_SERVER = {"waitaof"}
-"""A file with a command that a server does not know is refused by it."""
+"""Commands that some servers lack: such a server refuses a file that names them."""
 
 every_service = pytest.mark.parametrize("service", NEEDS)
 

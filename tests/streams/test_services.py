@@ -1,4 +1,4 @@
-"""The list of the processes of all services, as their heartbeats make it."""
+"""The registry lists the processes of all services by their heartbeats."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ def process(name: str, clock: datetime | None = None) -> ServiceInfo:
 
 
 async def test_a_process_is_listed_from_its_first_heartbeat_until_it_leaves(broker: Broker) -> None:
-    """A heartbeat replaces the one before, and to leave twice is to leave once."""
+    """A process is listed from its first heartbeat until it leaves, and a second leave changes nothing."""
     await broker.registry.note_service(process("h:2:b"))
     await broker.registry.note_service(process("h:1:a"))
     await broker.registry.note_service(process("h:2:b"))
@@ -33,7 +33,7 @@ async def test_a_process_is_listed_from_its_first_heartbeat_until_it_leaves(brok
 
 @pytest.mark.parametrize("skew", [timedelta(days=-1), timedelta(), timedelta(hours=2)])
 async def test_redis_notes_when_a_heartbeat_came(broker: Broker, skew: timedelta) -> None:
-    """A process whose clock is wrong is not forgotten, and shows by how much it is wrong."""
+    """The time of a heartbeat is that of Redis, and shows by how much the clock of a process is wrong."""
     await broker.registry.note_service(process("skewed", datetime.now(UTC) + skew))
     assert await broker.registry.forget_services(MINUTE) == []
     (shown,) = await broker.registry.services()
@@ -42,7 +42,7 @@ async def test_redis_notes_when_a_heartbeat_came(broker: Broker, skew: timedelta
 
 
 async def test_a_silent_process_is_forgotten_and_no_other(broker: Broker) -> None:
-    """A process that was killed does not stay on the list for ever."""
+    """A silent process is taken off the list, and no other."""
     services = broker.keys.services
     await broker.registry.note_service(process("killed"))
     await broker.registry.note_service(process("alive"))
@@ -55,7 +55,7 @@ async def test_a_silent_process_is_forgotten_and_no_other(broker: Broker) -> Non
 
 @pytest.mark.parametrize("garbage", [b"\xff", b"", b"12 \x80"])
 async def test_an_entry_that_cannot_be_read_hides_no_other_and_is_forgotten(broker: Broker, garbage: bytes) -> None:
-    """Another release, or another program, may have written it."""
+    """An entry that cannot be read hides no other, and is removed."""
     await broker.registry.note_service(process("h:1:a"))
     await broker.client.hset(broker.keys.services, "strange", garbage)
     assert [one.name for one in await broker.registry.services()] == ["h:1:a"]

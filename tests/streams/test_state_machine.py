@@ -16,7 +16,7 @@ WORKERS = ("w1", "w2")
 any_worker = st.sampled_from(WORKERS)
 any_kind = st.sampled_from(["held", "zombie", "any"])
 pick = st.integers(0, 99)
-"""Which of the jobs, deliveries or entries there are, counted round."""
+"""The index of a job, delivery or entry, modulo their number."""
 
 
 class Transitions(Ground):

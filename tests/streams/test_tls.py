@@ -30,7 +30,7 @@ from millstream_streams.store import job_store
 from millstream_streams.store.deliveries import Durability
 
 OTHERS = [Queue(DEFAULT_TENANT, JobType("report.generate"), partition) for partition in range(4)]
-"""Enough queues to stand on every node of a cluster."""
+"""Enough queues that every node of a cluster has one."""
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from millstream_streams import (
 )
 
 _SILENT_MS = 60_000
-"""Nothing that is frozen for a test is given up by those beside it."""
+"""A time so long that no node gives up one that is frozen for a test."""
 
 _START_S = 60.0
 

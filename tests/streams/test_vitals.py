@@ -1,4 +1,4 @@
-"""How a server fares: what `doctor` says of its memory, its disk and its replicas."""
+"""The vitals of a server, its memory, disk and replicas, become objections and advice of `doctor`."""
 
 from typing import Any
 
@@ -25,13 +25,13 @@ HIDDEN = {**dict.fromkeys(WELL), "online_replicas": 0}
 
 
 def vitals(**changes: Any) -> Vitals:
-    """Return the vitals of a server that fares well, except for these."""
+    """Return the vitals of a healthy server, changed by these fields."""
     return Vitals(**{**WELL, **changes})
 
 
 @pytest.mark.parametrize("found", [vitals(), Vitals(**HIDDEN)], ids=["well", "hidden"])
 def test_nothing_is_said_of_a_server_that_fares_well_or_hides_how(found: Vitals) -> None:
-    """What cannot be known is no reason for an alarm."""
+    """A server that is healthy, or hides its vitals, gets neither an objection nor advice."""
     assert (found.objections(), found.advice()) == ([], [])
 
 
@@ -46,7 +46,7 @@ def test_nothing_is_said_of_a_server_that_fares_well_or_hides_how(found: Vitals)
     ],
 )
 def test_what_stops_jobs_now_is_an_objection(changes: dict[str, Any], says: str) -> None:
-    """It fails a gate before a deployment, and is no advice at the same time."""
+    """A state that stops jobs now is an objection, and no advice at the same time."""
     (objection,) = vitals(**changes).objections()
     assert objection.startswith(says)
     assert vitals(**changes).advice() == []
@@ -64,20 +64,20 @@ def test_what_stops_jobs_now_is_an_objection(changes: dict[str, Any], says: str)
     ],
 )
 def test_what_may_cost_jobs_one_day_is_advice(changes: dict[str, Any], says: str) -> None:
-    """It fails nothing."""
+    """A state that may cost jobs later is advice, and no objection."""
     (advice,) = vitals(**changes).advice()
     assert advice.startswith(says)
     assert vitals(**changes).objections() == []
 
 
 def test_a_server_without_limit_and_without_replicas_is_told_nothing() -> None:
-    """A small Redis of one machine is no mistake."""
+    """A small server without a limit and without replicas gets neither an objection nor advice."""
     found = vitals(used_bytes=100, max_bytes=0, min_replicas=0, online_replicas=0)
     assert (found.objections(), found.advice()) == ([], [])
 
 
 async def test_every_server_shows_its_vitals_to_a_thorough_look_alone(broker: Broker) -> None:
-    """INFO and CONFIG name them alike on each release that is supported."""
+    """Every supported server shows its vitals to a thorough probe, and a quick one does not read them."""
     found = await broker.probe()
     for server in found.servers:
         if server.found:
@@ -92,7 +92,7 @@ async def test_every_server_shows_its_vitals_to_a_thorough_look_alone(broker: Br
 
 
 async def test_memory_near_its_limit_is_seen_on_a_server(own_redis: EmbeddedRedis) -> None:
-    """The share is what Redis itself compares with `maxmemory`."""
+    """Memory near `maxmemory` is an objection of the doctor, and prevents no start."""
     async with open_broker(own_redis.url) as broker:
         used = (await broker.client.info("memory"))["used_memory"]
         await broker.client.config_set("maxmemory", round(used / 0.97))
@@ -104,7 +104,7 @@ async def test_memory_near_its_limit_is_seen_on_a_server(own_redis: EmbeddedRedi
 
 
 async def test_the_clock_of_redis_on_this_machine_is_that_of_this_machine(broker: Broker) -> None:
-    """What differs by less than a round trip is not said to differ."""
+    """A difference of the clocks that is below the round trip does not count."""
     reading = await broker.read_clock()
     assert reading.round_trip_ms > 0
     assert reading.differs_by_ms < 1_000

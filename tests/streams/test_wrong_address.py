@@ -58,7 +58,7 @@ class Wrong(NamedTuple):
     words: str
     reason: str
     is_final: bool = False
-    """Whether to wait for it would be to wait for ever."""
+    """Whether a wait would be endless, so that the start ends."""
 
 
 NO_REDIS = "is no Redis"

@@ -24,7 +24,7 @@ class Gate:
         self.open = anyio.Event()
         self.failure: Exception | None = None
         self.failures: list[Exception | None] = []
-        """Of the calls after the gate is opened, the first first."""
+        """The errors of the next calls after the gate is opened, in order."""
         self.durabilities: list[object] = []
 
     async def enqueue(self, queue, jobs, durability=None):

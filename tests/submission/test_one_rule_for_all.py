@@ -87,7 +87,7 @@ NOT_ALIKE_IN_JSON = {
     "keys of bytes",
     "a large payload",
 }
-"""What JSON cannot say, says by text, or says in another number of bytes."""
+"""Cases that JSON cannot express, or expresses as text or in another number of bytes."""
 
 ACCEPTED: dict[str, dict[str, Any]] = {
     "nothing else": {},

@@ -1,4 +1,4 @@
-"""What a refused client reads: words of JSON and HTTP, whatever was wrong."""
+"""A refusal is worded in the terms of JSON and HTTP, whatever was wrong."""
 
 import struct
 from collections.abc import Callable, Iterable
@@ -36,20 +36,20 @@ INTEGERS = [(Submission, "max_attempts"), (DeadLetterAction, "limit")]
 
 
 class Color(StrEnum):
-    """Some words."""
+    """An enumeration by text."""
 
     RED = "red"
     BLUE = "blue"
 
 
 class Cat(Struct, tag="cat", tag_field="kind"):
-    """One of two."""
+    """A member of a tagged union."""
 
     lives: int = 9
 
 
 class Dog(Struct, tag="dog", tag_field="kind", forbid_unknown_fields=True):
-    """The other one."""
+    """The other member of that union."""
 
     name: str
 
@@ -85,7 +85,7 @@ PAYLOADS: dict[str, tuple[Any, list[Any]]] = {
 
 
 def said_of(decode: Callable[[bytes], Any], bodies: Iterable[bytes]) -> set[str]:
-    """Return all that is said of those of some bodies that are refused."""
+    """Return the texts of the refusals of some bodies."""
     said: set[str] = set()
     for body in bodies:
         try:
@@ -96,14 +96,14 @@ def said_of(decode: Callable[[bytes], Any], bodies: Iterable[bytes]) -> set[str]
 
 
 def no_plain_words(texts: Iterable[str]) -> dict[str, list[str]]:
-    """Return the texts that a programmer of another language could not read."""
+    """Return the texts that only a programmer of Python would understand."""
     return {text: python_in(text) for text in texts if not text or python_in(text)}
 
 
 @BOTH
 @pytest.mark.parametrize("field", Submission.__struct_fields__)
 def test_refused_field_is_explained_without_a_word_of_python(field: str, encoding: Encoding) -> None:
-    """A submission with any wrong value of any field is refused in words that have nothing of Python."""
+    """The refusal of any wrong value in any field contains no word of Python."""
     values = WRONG + (ONLY_MSGPACK if encoding is Encoding.MSGPACK else [])
     bodies = [ENCODE[encoding]({"type": "a", field: value}) for value in values]
     said = said_of(lambda body: decode_submission(body, encoding), bodies)
@@ -114,7 +114,7 @@ def test_refused_field_is_explained_without_a_word_of_python(field: str, encodin
 @BOTH
 @pytest.mark.parametrize("field", DeadLetterAction.__struct_fields__)
 def test_refused_action_is_explained_without_a_word_of_python(field: str, encoding: Encoding) -> None:
-    """The same holds for what is to be redriven or discarded."""
+    """The refusal of any wrong action on dead letters contains no word of Python."""
     bodies = [ENCODE[encoding]({field: value}) for value in WRONG]
     said = said_of(lambda body: decode_as(DeadLetterAction, body, encoding), bodies)
     assert said
@@ -124,7 +124,7 @@ def test_refused_action_is_explained_without_a_word_of_python(field: str, encodi
 @BOTH
 @pytest.mark.parametrize("tail", [b"", b"x", b"\xc1", b"\x81\x80\x01", b"\xff", b'"\\q"', b"01", b"}}"])
 def test_broken_bytes_are_explained_without_a_word_of_python(encoding: Encoding, tail: bytes) -> None:
-    """Bytes that cannot be decoded are refused in the terms of their encoding, alone and in a batch."""
+    """The refusal of broken bytes is in the terms of their encoding, alone and in a batch."""
     whole = ENCODE[encoding]({"type": "a", "payload": [1]})
     bodies = [whole[:end] + tail for end in range(len(whole) + 1)]
     said = said_of(lambda body: decode_submission(body, encoding), bodies)
@@ -136,7 +136,7 @@ def test_broken_bytes_are_explained_without_a_word_of_python(encoding: Encoding,
 
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_refused_payload_is_explained_without_a_word_of_python(name: str) -> None:
-    """What a payload has to be is said in the words of JSON, for every kind of annotation."""
+    """The refusal of a payload is in the terms of JSON, for every kind of annotation."""
     annotation, values = PAYLOADS[name]
     route = Route(annotation)
     for value in values:
@@ -173,7 +173,7 @@ def test_refused_payload_is_explained_without_a_word_of_python(name: str) -> Non
 def test_fault_of_a_payload_is_told_by_what_it_was_meant_to_be(
     annotation: Any, payload: Any, expected: tuple[str, str]
 ) -> None:
-    """The pointer leads to the value at fault, into a union too when one of its members was meant."""
+    """The pointer of a payload's error leads to the wrong value, inside of a union too if one member was meant."""
     refused = Route(annotation).json(msgspec.json.encode(payload))
     assert isinstance(refused, Refused)
     assert FieldError(*expected) in refused.errors
@@ -182,7 +182,7 @@ def test_fault_of_a_payload_is_told_by_what_it_was_meant_to_be(
 @BOTH
 @pytest.mark.parametrize(("model", "field"), INTEGERS)
 def test_number_without_a_fraction_is_an_integer(model: Any, field: str, encoding: Encoding) -> None:
-    """`3.0` is taken wherever an integer is expected, and no other float is."""
+    """`3.0` is accepted wherever an integer is expected, and no other float is."""
     body = {"type": "a", field: 3.0}
     whole = decode_as(model, ENCODE[encoding](body), encoding)
     value = getattr(whole, field)
@@ -194,7 +194,7 @@ def test_number_without_a_fraction_is_an_integer(model: Any, field: str, encodin
 
 
 def test_every_integer_of_a_request_is_tried_as_a_float() -> None:
-    """The test above has each field that takes an integer."""
+    """The test of `3.0` covers each field that takes an integer."""
     integers = {
         (model, field.name)
         for model in (Submission, DeadLetterAction, Batch)
@@ -206,6 +206,6 @@ def test_every_integer_of_a_request_is_tried_as_a_float() -> None:
 
 @BOTH
 def test_payload_beside_a_mended_number_stays_as_it_came(encoding: Encoding) -> None:
-    """Only the integer's own field is written anew: a payload of `3.0` goes to its handler as a float."""
+    """A payload of `3.0` stays a float when a number beside it becomes an integer."""
     decoded = decode_submission(ENCODE[encoding]({"type": "a", "max_attempts": 3.0, "payload": [3.0]}), encoding)
     assert (decoded.submission.max_attempts, repr(decoded.value)) == (3, "[3.0]")

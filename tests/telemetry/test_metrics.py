@@ -82,6 +82,41 @@ def test_type_counts_under_its_name_once_it_is_registered(registry):
     assert value("millstream_jobs_submitted_total", {"type": "sms.send", "outcome": "accepted"}) == 1
 
 
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        (IngestMetrics, {"jobs_submitted": names.SUBMISSION_OUTCOMES, "jobs_finished": ["cancelled"]}),
+        (
+            WorkerMetrics,
+            {"job_attempts": names.ATTEMPT_OUTCOMES, "jobs_finished": ["succeeded", "cancelled", "dead"]},
+        ),
+        (DispatcherMetrics, {"jobs_finished": ["expired"]}),
+        (ReaperMetrics, {"recovered": names.RECOVERY_REASONS, "jobs_finished": ["dead"]}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_series_of_counters_begin_at_0_with_their_type(registry, group, expected):
+    """Each series of a counter exists at 0 before its first event, so that `increase()` counts that event.
+
+    This holds for types that were registered before, for later ones, and for unknown ones.
+    """
+    group(registry)
+    registry.register_types(["sms.send"])
+    shown = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total") and sample.labels
+    }
+    types = ("email.send", "sms.send", names.OTHER_TYPE)
+    assert shown == {
+        (f"millstream_{name}_total", one, value): 0
+        for name, values in expected.items()
+        for value in values
+        for one in types
+    }
+
+
 def test_job_histograms_carry_the_trace_as_exemplar(registry):
     """The histograms of jobs carry the trace id as an exemplar."""
     worker = WorkerMetrics(registry)
@@ -173,14 +208,15 @@ def test_enqueue_is_timed_by_outcome(registry):
 def test_failed_pass_does_not_count_as_success(registry):
     """A failed pass does not change the time of the last success."""
     duties = DutyMetrics(registry, "reaper")
-    labels = {"service": "reaper", "duty": "recover"}
+    labels = {"component": "reaper", "duty": "recover"}
 
+    duties.begin("recover")
     duties.observe_pass("recover", 0.1, ok=False)
     before = registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
     duties.observe_pass("recover", 0.1, ok=True)
     after = registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
 
-    assert before is None
+    assert before == 0
     assert after > 1e9
     assert registry.get_sample_value("millstream_duty_seconds_count", {"duty": "recover"}) == 2
 

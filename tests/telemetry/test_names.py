@@ -13,6 +13,7 @@ from millstream_telemetry import (
     MetricRegistry,
     ReaperMetrics,
     RedisMetrics,
+    ServiceMetrics,
     WorkerMetrics,
     names,
 )
@@ -52,6 +53,7 @@ def test_metric_groups_make_all_metrics_and_no_others():
     for group in (IngestMetrics, WorkerMetrics, DispatcherMetrics, HistoryMetrics, ReaperMetrics, RedisMetrics):
         group(registry)
     DutyMetrics(registry, "reaper")
+    ServiceMetrics(registry, "reaper", version="1")
 
     assert set(registry.made) == set(names.METRICS)
     made: dict[names.MetricSpec, Any] = dict(registry.made)

@@ -14,6 +14,7 @@ from millstream_telemetry import (
     MetricRegistry,
     ReaperMetrics,
     RedisMetrics,
+    ServiceMetrics,
     WorkerMetrics,
 )
 
@@ -29,12 +30,12 @@ def registry():
 
 
 def shown(registry):
-    """Return the value of each sample by its name and label values, without the buckets."""
+    """Return the value of each sample by its name and label values, without buckets and counters that are still 0."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in registry.collect()
         for sample in family.samples
-        if not sample.name.endswith("_bucket")
+        if not sample.name.endswith("_bucket") and (sample.value or not sample.name.endswith("_total"))
     }
 
 
@@ -163,6 +164,21 @@ def test_calls_to_redis_are_shown_in_seconds_by_script(registry):
         **histogram("millstream_redis_seconds", ["commit"], 4.0),
         ("millstream_redis_reconnects_total",): 1,
     }
+
+
+def test_a_service_shows_who_it_is_and_which_checks_pass_at_the_scrape(registry):
+    """A service shows its release and the present results of its readiness checks at each scrape."""
+    service, checks = ServiceMetrics(registry, "reaper", version="1.2"), {"redis": False}
+    service.watch_checks(lambda: checks)
+    who = {("millstream_build_info", "reaper", "1.2"): 1}
+    assert shown(registry) == who | {("millstream_ready", "reaper", "redis"): 0}
+    checks = {"redis": True, "recoverer": False}
+    assert shown(registry) == who | {
+        ("millstream_ready", "reaper", "redis"): 1,
+        ("millstream_ready", "reaper", "recoverer"): 0,
+    }
+    checks = {"serving": True}
+    assert shown(registry) == who | {("millstream_ready", "reaper", "serving"): 1}
 
 
 def test_passes_of_duties_are_shown_in_seconds_and_their_last_success_as_unix_time(registry):

@@ -42,7 +42,7 @@ ENDS: dict[str, tuple[Outcome, str, JobState | None]] = {
     "snoozed": (Snoozed(0), "snoozed", None),
     "handed back": (HandedBack(), "handed_back", None),
 }
-"""By kind: an outcome, the word by which its attempt is counted, and the state in which its job comes to rest."""
+"""By kind: an outcome, the label under which its attempt is counted, and the state that it settles its job in."""
 
 
 class Counter:

@@ -18,7 +18,7 @@ from millstream_telemetry import configure_logs
 
 FAR_S = 3600.0
 LEASE = {"lease_s": FAR_S, "renew_every_s": 0.5}
-"""So long a lease cannot be what brought a job to another worker."""
+"""A lease so long that it cannot be what brought a job to another worker."""
 
 
 @pytest.fixture

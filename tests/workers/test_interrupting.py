@@ -15,7 +15,7 @@ from millstream_contracts import JobId, JobState
 from millstream_streams import open_broker
 
 FAR_S = 600.0
-"""So long that it cannot be what made something happen within a test."""
+"""A time so long that it cannot be what made something happen within a test."""
 
 
 class Gate:

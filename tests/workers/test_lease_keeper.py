@@ -22,7 +22,7 @@ from millstream_workers.settings import WorkerSettings
 
 NAME = "host:1:me"
 FAR_S = 600.0
-"""So long that it cannot be what made something happen within a test."""
+"""A time so long that it cannot be what made something happen within a test."""
 
 
 class Renewals:
@@ -32,7 +32,7 @@ class Renewals:
         self.leases: list[list[Lease]] = []
         self.asked_at: list[float] = []
         self.failures = 0
-        """How many of the next calls find no Redis."""
+        """The number of next calls that fail as if Redis were away."""
         self.before_answer: Callable[[], object] = lambda: None
 
     @property

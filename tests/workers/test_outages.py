@@ -24,7 +24,7 @@ from millstream_telemetry import configure_logs
 
 AWAY_S = 4.0
 FAR_S = 600.0
-"""So long that it cannot be what made something happen within a test."""
+"""A time so long that it cannot be what made something happen within a test."""
 
 
 def cpu_s(pid: int) -> float:

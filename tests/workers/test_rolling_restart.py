@@ -76,7 +76,7 @@ class Fleet:
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self.effects: Counter[tuple[str, str]] = Counter()
-        """How often a release has done the work of a job."""
+        """How often each release has run the handler of a job."""
 
     async def start(self, release: str) -> Hired:
         """Start a worker."""

@@ -32,7 +32,7 @@ class Problem(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 def told(errors: Sequence[FieldError]) -> str:
-    """Return the first errors of a refusal as one line, for those who look at nothing else."""
+    """Return the first errors of a refusal as one line, for clients that show nothing else."""
     shown = [": ".join(filter(None, (error.pointer, error.detail))) for error in errors[:MAX_TOLD_ERRORS]]
     if more := len(errors) - len(shown):
         shown.append(f"and {more} more")

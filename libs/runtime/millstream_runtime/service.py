@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 from typing import Generic, NoReturn, TypeVar
 
 import anyio
@@ -23,6 +24,7 @@ from millstream_telemetry import (
     JobTracer,
     MetricRegistry,
     RedisMetrics,
+    ServiceMetrics,
     configure_logs,
     configure_tracing,
     end_tracing,
@@ -114,6 +116,8 @@ async def open_service(
     """Serve the admin routes and turn signals into orders while the block lasts. Raises: AdminBindError."""
     metrics, failures = MetricRegistry(), FailureLog("connection to Redis")
     report = HealthReport.waiting_for(name, "redis", lambda: failures.last_error)
+    shown = ServiceMetrics(metrics, name, version=version("millstream"))
+    shown.watch_checks(lambda: {check.name: check.ok for check in report.ready().checks})
     with serve_admin(settings.admin_host, settings.admin_port, registry=metrics, report=report):
         async with heed_stop_signals() as orders:
             yield Service(

@@ -129,7 +129,7 @@ class Context(BaseContext[S_co]):
     async def submit_many(
         self, job: Any, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
     ) -> list[JobHandle[Any]]:
-        """Submit a child job for each payload, in the same trace; none where one may not be. Raises: as `submit`."""
+        """Submit a child job for each payload, in the same trace; none if one is refused. Raises: as `submit`."""
         return await self._parent().submit_children(job, payloads, **options)
 
 
@@ -169,7 +169,7 @@ class SyncContext(BaseContext[S_co]):
     def submit_many(
         self, job: Any, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
     ) -> list[SyncJobHandle[Any]]:
-        """Submit a child job for each payload, in the same trace; none where one may not be. Raises: as `submit`."""
+        """Submit a child job for each payload, in the same trace; none if one is refused. Raises: as `submit`."""
         parent = self._parent()
         handles = parent.run_blocking(partial(parent.submit_children, job, payloads, **options))
         return [SyncJobHandle(ChildReader(), handle.id) for handle in handles]

@@ -1,4 +1,4 @@
-"""The only code that speaks Redis: keys, scripts, the store over them, connections."""
+"""The only package that speaks Redis: keys, scripts, the store over them, connections."""
 
 from millstream_streams.broker import Broker, open_broker
 from millstream_streams.connection.address import RedisAddress, parse_redis_url

@@ -15,15 +15,15 @@ _DEFAULT_POLICY = TypePolicy()
 
 
 class Admission:
-    """Checks submissions against what workers have registered."""
+    """Checks submissions against the registrations of workers."""
 
     def __init__(self, unknown_types: UnknownTypes) -> None:
         self._refuses_unknown = unknown_types == "refuse"
 
     def admit(self, decoded: Decoded, known: KnownTypes, prefix: str = "") -> TypePolicy:
-        """Return the policy of the newest release that takes the submission, while several run side by side.
+        """Return the policy of the newest release that accepts the submission.
 
-        `prefix` is the pointer to the submission in what came. Raises: InvalidError.
+        `prefix` is the pointer to the submission in the request. Raises: InvalidError.
         """
         job_type = JobType(decoded.submission.type)
         found = known.get(job_type)
@@ -42,7 +42,7 @@ class Admission:
     async def admit_by_newest(
         self, decoded: Decoded, known: KnownTypes, catalogue: TypeCatalogue, tenant: Tenant, prefix: str = ""
     ) -> TypePolicy:
-        """Admit by these types, but refuse by none that were read before a worker may have registered others.
+        """Admit by these types, but read them again before a refusal, because a worker may have registered others.
 
         Raises: InvalidError.
         """

@@ -1,6 +1,6 @@
-"""Decodes a submission and checks it under every rule that it can be checked by alone; pure functions.
+"""Decodes a submission and checks every rule that needs no other data; pure functions.
 
-A payload that gets through is one MessagePack value that can also be shown as JSON and stored as `jsonb`.
+An accepted payload is one MessagePack value that can also be shown as JSON and stored as `jsonb`.
 """
 
 import time
@@ -23,17 +23,17 @@ class Decoded(Struct, frozen=True):
 
     submission: Submission
     payload: bytes
-    """One MessagePack value: what is stored."""
+    """The payload as one MessagePack value, which is stored."""
     value: Any
-    """What the payload says; it is decoded once."""
+    """The decoded value of the payload."""
 
 
 class Codec(Struct, frozen=True):
-    """How submissions are read that come in one encoding."""
+    """How submissions of one encoding are read."""
 
     submission: Callable[[bytes | Raw], Submission]
     payload: Callable[[Raw, str], tuple[Any, bytes]]
-    """Takes a payload and the pointer to it. Raises: SubmissionError."""
+    """Decodes a payload, given with its pointer. Raises: SubmissionError."""
     mend: Mend
 
 
@@ -46,8 +46,8 @@ def decode_submission(
 ) -> Decoded:
     """Return one submission and its payload. Raises: SubmissionError.
 
-    `prefix` is the pointer to the submission, where it is only a part of what came. `clock` gives Unix seconds; it
-    is read only when the submission names a time.
+    `prefix` is the pointer to the submission where it is a part of a batch. `clock` gives Unix seconds; it is read only
+    when the submission has a time.
     """
     if len(body) > limits.MAX_BODY_BYTES:
         raise too_large(prefix, "the submission", len(body), limits.MAX_BODY_BYTES)

@@ -33,11 +33,11 @@ class TooLargeError(SubmissionError):
 
 
 class InvalidError(SubmissionError):
-    """A submission says something that may not be."""
+    """A field of a submission has a value that is not allowed."""
 
 
 class BacklogFullError(Exception):
-    """A submission comes while too many jobs wait to be stored."""
+    """A submission arrives while too many jobs wait to be stored."""
 
     def __init__(self, waiting_jobs: int) -> None:
         super().__init__(f"{waiting_jobs} jobs wait to be stored")
@@ -51,11 +51,11 @@ def malformed(error: Exception, prefix: str) -> MalformedError:
 
 
 def invalid(*errors: FieldError) -> InvalidError:
-    """Return the refusal of fields that say something that may not be."""
+    """Return the refusal of fields with values that are not allowed."""
     return InvalidError(errors)
 
 
 def too_large(prefix: str, what: str, size: int, limit: int) -> TooLargeError:
-    """Return the refusal of something that has too many bytes."""
+    """Return the refusal of a body or payload with too many bytes."""
     detail = f"{what} has {size:,} bytes; the limit is {limit:,}"
     return TooLargeError([FieldError(prefix, detail)]) if prefix else TooLargeError((), detail)

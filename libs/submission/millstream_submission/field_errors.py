@@ -1,4 +1,4 @@
-"""Reads msgspec's complaints as errors of fields, each with its RFC 6901 pointer and in the words of `wording`."""
+"""Turns msgspec's errors into errors of fields, each with its RFC 6901 pointer and in the words of `wording`."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -36,10 +36,10 @@ _ENUM = re.compile(r"Invalid enum value '?(?P<word>.*?)'?", re.DOTALL)
 def decode(
     decoder: Callable[[Any], T], body: bytes | Raw, described: Any = Any, prefix: str = "", mend: Mend | None = None
 ) -> T:
-    """Return what a decoder makes of bytes. Raises: MalformedError, InvalidError.
+    """Return the value of bytes. Raises: MalformedError, InvalidError.
 
     `described` is the type with whose names errors are described; `prefix` is the pointer to the bytes in the body;
-    `mend` may know what was meant by a body that is refused.
+    `mend` may correct a body that is refused.
     """
     try:
         return decoder(body)
@@ -56,26 +56,26 @@ def decode(
 
 
 def missing(name: str) -> str:
-    """Return what is said of a field that has to be there."""
+    """Return the detail for a missing required field."""
     return f"`{name}` is missing"
 
 
 def quoted(text: str) -> str:
-    """Return a text of the submitter as a refusal may repeat it."""
+    """Return a text of the client as a refusal may repeat it."""
     return text if len(text) <= MAX_QUOTED_CHARS else text[:MAX_QUOTED_CHARS] + "…"
 
 
 def pointer(*parts: str | int) -> str:
-    """Return an RFC 6901 pointer to what these keys and indexes lead to, cut when it is very long."""
+    """Return the RFC 6901 pointer of these keys and indexes, cut when it is very long."""
     text = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
     return text if len(text) <= MAX_POINTER_CHARS else text[:MAX_POINTER_CHARS] + "…"
 
 
 def field_error(error: msgspec.ValidationError, model: Any = Any, prefix: str = "") -> FieldError:
-    """Return msgspec's complaint as the error of one field.
+    """Return msgspec's error as the error of one field.
 
-    `model` is the type that was decoded into: it knows which names were possible. `prefix` is the pointer to
-    the decoded value in the body.
+    `model` is the type that was decoded into, which knows the possible names. `prefix` is the pointer to the decoded
+    value in the body.
     """
     message = _MESSAGE.fullmatch(str(error))
     assert message is not None  # the first group matches any text

@@ -1,4 +1,4 @@
-"""Reads what the validator of JSON Schema complains of as errors of fields, in the words of `wording`."""
+"""Turns errors of the JSON Schema validator into errors of fields, in the words of `wording`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -35,7 +35,7 @@ _FORMATS: Mapping[str, str] = {
 
 
 def field_errors(errors: Iterable[ValidationError]) -> Iterator[FieldError]:
-    """Yield errors of fields; one complaint may be about several fields."""
+    """Yield errors of fields; one error of the validator may be about several fields."""
     for error in errors:
         yield from _field_errors(error)
 
@@ -55,7 +55,7 @@ def _field_errors(error: ValidationError) -> Iterator[FieldError]:
 
 
 def _of_branches(place: list[str | int], branches: list[list[ValidationError]]) -> Iterator[FieldError]:
-    """Yield why a value is none of several things: by the one that it was meant to be, where that can be told."""
+    """Yield why a value fits no member of a union, by the member that was meant, where that can be found."""
     branches = list(_leaves(branches, place))
     of_kind = [errors for errors in branches if not _is_of_other_kind(errors, place)]
     meant = [errors for errors in of_kind if not any(_tags(errors, place))]
@@ -88,7 +88,7 @@ def _leaves(branches: list[list[ValidationError]], place: list[str | int]) -> It
 
 
 def _shared(branches: list[list[ValidationError]]) -> list[FieldError]:
-    """Return what is wrong by each of several branches, such as the tag that is missing."""
+    """Return the errors that several branches share, such as a missing tag."""
     first, *others = [list(field_errors(errors)) for errors in branches]
     return [error for error in first if all(error in found for found in others)]
 
@@ -98,7 +98,7 @@ def _is_of_other_kind(errors: list[ValidationError], place: list[str | int]) -> 
 
 
 def _tags(errors: list[ValidationError], place: list[str | int]) -> Iterator[tuple[ValidationError, Any]]:
-    """Yield the complaints that an object has another tag, a member that may have one value only, with that value."""
+    """Yield the errors about the tag of an object, with its value."""
     for error in errors:
         match error.kind:
             case ValidationErrorKind.Enum(options=[only]) if error.instance_path[:-1] == place:
@@ -114,7 +114,7 @@ def _kinds(error: ValidationError) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as a person recognises it."""
+    """Return a value in a form that a person recognises."""
     match value:
         case dict():
             return "an object"

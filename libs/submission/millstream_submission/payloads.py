@@ -1,4 +1,4 @@
-"""Checks the payload of a submission and makes it what is stored: one MessagePack value, also showable as JSON."""
+"""Checks the payload of a submission and packs it as one MessagePack value, which JSON can also show."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -46,9 +46,9 @@ def pack_json(payload: Raw, prefix: str) -> tuple[Any, bytes]:
 
 
 def pack_msgpack(payload: Raw, prefix: str) -> tuple[Any, bytes]:
-    """Return the value of a payload in MessagePack, and what is stored: the payload as it came.
+    """Return the value of a payload in MessagePack, and the bytes to store, which are those of the payload.
 
-    Of keys that stand twice in one object the last wins, as in JSON. Raises: SubmissionError.
+    If an object has a key twice, the last one wins, as in JSON. Raises: SubmissionError.
     """
     if not payload:
         return None, _NIL
@@ -66,9 +66,9 @@ def _check_size(prefix: str, what: str, size: int) -> None:
 
 
 def _is_plain(json: bytes) -> bool:
-    """Whether a look at the bytes of JSON proves what :func:`value_fault` would have to walk its value for.
+    """Whether the bytes of JSON prove all that :func:`value_fault` checks by walking the value.
 
-    False says nothing: then the value has to be walked.
+    False proves nothing: then the value has to be walked.
     """
     return (
         json.count(b"[") + json.count(b"{") <= limits.MAX_PAYLOAD_DEPTH
@@ -78,9 +78,9 @@ def _is_plain(json: bytes) -> bool:
 
 
 def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) -> FieldError | None:
-    """Return the first thing that keeps a value from being a payload, with its pointer; None when nothing does.
+    """Return the first fault of a value as a payload, with its pointer; None without one.
 
-    Scalars of `harmless` types are not looked at. The walk goes level by level: no depth of nesting can end it early.
+    Scalars of `harmless` types are not checked. The walk goes level by level: no depth of nesting can end it early.
     """
     if type(value) not in _CONTAINERS:
         fault = _scalar_fault(value)
@@ -106,7 +106,7 @@ def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) 
 
 
 def _is_sound(container: Any, found: list[Any], harmless: frozenset[type]) -> bool:
-    """Whether the keys and scalars of a container may be; what it contains of others is added to `found`."""
+    """Whether the keys and scalars of a container are valid; its containers are added to `found`."""
     members = container
     if type(container) is dict:
         if not _are_keys(container):
@@ -122,7 +122,7 @@ def _is_sound(container: Any, found: list[Any], harmless: frozenset[type]) -> bo
 
 
 def _faults(container: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield what :func:`_is_sound` objects to, each with the key at fault; with none where the keys are no text."""
+    """Yield the faults that :func:`_is_sound` finds, each with its key; without keys where these are no text."""
     for key, member in _members(container):
         if type(container) is dict and not _are_keys([key]):
             yield (), "a key contains the character NUL" if type(key) is str else "the keys of a map have to be strings"

@@ -1,6 +1,6 @@
-"""Takes `3.0` for an integer, as JSON Schema does: in many languages every number of JSON is a float.
+"""Accepts `3.0` as an integer, as JSON Schema does: in many languages every number of JSON is a float.
 
-Nothing here runs before a body was refused for such a number, so other submissions do not pay for it.
+It runs only after a body was refused for such a number, so other submissions do not pay for it.
 """
 
 import re

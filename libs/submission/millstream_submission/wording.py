@@ -1,6 +1,6 @@
-"""Says what msgspec complains of in the words of JSON and HTTP: clients in any language read it.
+"""Words msgspec's errors in the terms of JSON and HTTP, because clients in any language read them.
 
-This is the one place that knows msgspec's sentences. A sentence that it does not know is shown as it is, and
+This is the one place that knows msgspec's sentences. An unknown sentence is shown as it is, and
 `tests/submission/test_wording.py` finds it.
 """
 
@@ -91,7 +91,7 @@ _SENTENCES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] =
 
 
 def in_plain_words(sentence: str) -> str:
-    """Return a sentence of msgspec, without the place that it names, as a client is told it."""
+    """Return a sentence of msgspec, without the place in it, in words for clients."""
     for pattern, said in _SENTENCES:
         if match := pattern.fullmatch(sentence):
             return match.expand(said) if isinstance(said, str) else said(match)

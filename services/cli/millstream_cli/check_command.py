@@ -17,7 +17,7 @@ from millstream_workers.settings import WorkerSettings
 @json_option
 @one_line_errors(WorkerError, MillstreamError)
 def check(apps: tuple[str, ...], *, as_json: bool) -> None:
-    """Check the handlers of APPS, each `module:name`, without Redis."""
+    """Check the handlers of APPS, each `module:name`."""
     app = load_apps(apps, load(WorkerSettings, os.environ))
     registrations = [handler.registration() for handler in app]
     if as_json:

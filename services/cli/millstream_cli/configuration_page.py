@@ -45,7 +45,11 @@ SECTIONS = (
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),
     Section("reaper", "Of reapers.", ReaperSettings),
     Section("migrate", "Of `millstream migrate` and `doctor`.", HistorySettings),
-    Section("Clients", "Of the commands that talk to the HTTP API: `submit`, `job`, `dead`, `queues`.", ClientSettings),
+    Section(
+        "Clients",
+        "Of the commands that talk to the HTTP API: `submit`, `job`, `jobs`, `dead`, `queues`, `workers`, `types`.",
+        ClientSettings,
+    ),
 )
 
 

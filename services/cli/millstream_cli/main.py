@@ -9,6 +9,8 @@ from typing import cast
 
 import click
 
+from millstream_cli.command_group import CommandGroup
+
 MODULES = {
     "up": "millstream_cli.up",
     "demo": "millstream_cli.demo.command",
@@ -16,10 +18,13 @@ MODULES = {
     "dispatcher": "millstream_cli.serving.dispatcher",
     "worker": "millstream_cli.serving.worker",
     "reaper": "millstream_cli.serving.reaper",
-    "submit": "millstream_cli.client_commands",
-    "job": "millstream_cli.client_commands",
-    "dead": "millstream_cli.client_commands",
-    "queues": "millstream_cli.client_commands",
+    "submit": "millstream_cli.client.job_commands",
+    "job": "millstream_cli.client.job_commands",
+    "jobs": "millstream_cli.client.job_commands",
+    "dead": "millstream_cli.client.dead_commands",
+    "queues": "millstream_cli.client.fleet_commands",
+    "workers": "millstream_cli.client.fleet_commands",
+    "types": "millstream_cli.client.fleet_commands",
     "doctor": "millstream_cli.doctor.command",
     "check": "millstream_cli.check_command",
     "migrate": "millstream_cli.history_commands",
@@ -66,6 +71,7 @@ def _not_installed(name: str, package: str) -> click.Command:
 
 # click only reads it.
 @click.group(
+    cls=CommandGroup,
     commands=cast("MutableMapping[str, click.Command]", Commands()),
     context_settings={"help_option_names": ["-h", "--help"]},
 )

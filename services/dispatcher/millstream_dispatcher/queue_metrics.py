@@ -10,7 +10,7 @@ from millstream_contracts import JobType, Queue
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_runtime import DutyResult
 from millstream_streams import Depths, JobStore, Registry, for_each_queue, sum_depths
-from millstream_telemetry import DispatcherMetrics, MetricRegistry
+from millstream_telemetry import DispatcherMetrics
 
 REMEASURED_AT = 0.9
 """Share of the interval after which queues are measured again. Promoter and expirer skip their own check while a
@@ -27,7 +27,6 @@ class QueueMetrics:
         store: JobStore,
         registry: Registry,
         metrics: DispatcherMetrics,
-        known: MetricRegistry,
         *,
         due: CheckSchedule,
         expiring: CheckSchedule,
@@ -37,14 +36,13 @@ class QueueMetrics:
         self._store = store
         self._registry = registry
         self._metrics = metrics
-        self._known = known
         self._due = due
         self._expiring = expiring
 
     async def run_once(self) -> DutyResult:
         """Measure every queue and publish the sums by type. Returns: when to come back."""
         queues = await self._registry.queues()
-        self._known.register_types(queue.type for queue in queues)
+        self._metrics.know_types(queue.type for queue in queues)
         depths: defaultdict[JobType, list[Depths]] = defaultdict(list)
 
         async def measure(queue: Queue) -> None:

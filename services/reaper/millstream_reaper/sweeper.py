@@ -1,4 +1,4 @@
-"""Removes what dead processes leave behind: empty consumers, and their lines in the lists of workers and services."""
+"""Removes what dead processes leave behind: empty consumers, and their entries in the lists of workers and services."""
 
 from datetime import timedelta
 
@@ -10,14 +10,14 @@ from millstream_streams import JobStore, Registry, for_each_queue
 
 
 class Sweep(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     consumers: int = 0
     workers: int = 0
 
 
 class Sweeper:
-    """A duty. A consumer that still holds jobs is never removed: with it the jobs would be forgotten."""
+    """A duty. A consumer that still holds jobs is never removed, because its pending jobs would be lost with it."""
 
     name = "sweeper"
 

@@ -27,19 +27,19 @@ from millstream_workers.running.executor import Executor
 from millstream_workers.settings import WorkerSettings
 
 SILENT_READ_S = 15.0
-"""A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
+"""A blocking read that a silent Redis never answers ends well within this time, and leaves the worker live."""
 
 Handlers = Mapping[JobType, Handler]
 
 
 class WorkerParts(Struct, frozen=True, kw_only=True):
-    """What a worker is made of."""
+    """The parts of a worker."""
 
     name: str
-    """Under which Redis knows this worker."""
+    """The name of this worker in Redis."""
     slots: Slots
     pulse: Pulse
-    """Beats whenever jobs are asked for."""
+    """Beats whenever the worker claims."""
     reader: ReadyReader
     fetcher: Fetcher
     leases: LeaseKeeper
@@ -61,7 +61,7 @@ def queues_of(tenant: Tenant, handlers: Handlers) -> list[Queue]:
 
 
 class Assembly(Struct, frozen=True, kw_only=True):
-    """What the parts of a worker are built from."""
+    """The values from which the parts of a worker are built."""
 
     settings: WorkerSettings
     handlers: Handlers
@@ -69,16 +69,16 @@ class Assembly(Struct, frozen=True, kw_only=True):
     registry: MetricRegistry
     tracer: JobTracer
     states: Mapping[JobType, Any]
-    """What the lifespan yielded from which the handler of each type has its state."""
+    """The state for the handler of each type, as a lifespan has yielded it."""
     release: str
 
     def build(self) -> WorkerParts:
-        """Return the parts, of which none works yet. To be called on the event loop, before any job runs."""
+        """Return the parts, none of which is started. Call it on the event loop, before any job runs."""
         settings, store, name = self.settings, self.broker.store, consumer_name()
         clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
         metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))
         leases, processes = LeaseKeeper(settings, name, asyncio.get_running_loop()), ProcessPool(settings.app_refs)
-        executor = self._executor(processes, metrics, clean)
+        executor = self._executor(processes, metrics, clean, self.tracer.of_client(name))
         pipeline = Pipeline(
             settings, store, worker=name, slots=slots, leases=leases, executor=executor, metrics=metrics, clean=clean
         )
@@ -111,20 +111,22 @@ class Assembly(Struct, frozen=True, kw_only=True):
             metrics=metrics,
         )
 
-    def _executor(self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext) -> Executor:
+    def _executor(
+        self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext, tracer: JobTracer
+    ) -> Executor:
         settings, broker = self.settings, self.broker
         return Executor(
             self.handlers,
             caller=Caller(settings.concurrency, processes),
             metrics=metrics,
-            tracer=self.tracer,
-            submitter=self._submitter(),
+            tracer=tracer,
+            submitter=self._submitter(tracer),
             states=self.states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
         )
 
-    def _submitter(self) -> ChildSubmitter:
+    def _submitter(self, tracer: JobTracer) -> ChildSubmitter:
         settings, broker = self.settings, self.broker
         own = [handler.registration(settings.code_version) for handler in self.handlers.values()]
         return ChildSubmitter(
@@ -132,7 +134,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             KnownQueues(broker.registry),
             TypeCatalogue(broker.registry, self.registry, own=own),
             Admission(settings.unknown_types),
-            self.tracer,
+            tracer,
             DEFAULT_TENANT,
             clock=broker.clock.now_s,
         )

@@ -1,4 +1,4 @@
-"""Jobs that handlers submit: straight into Redis, under the rules of the API, in the trace of their parent."""
+"""Submits the children of handlers: straight into Redis, by the rules of the API, in the trace of their parent."""
 
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 
 class InvalidChildError(MillstreamError):
-    """A handler wants to submit what the API would refuse."""
+    """A handler submits a job that the API would refuse."""
 
     def __init__(self, error: SubmissionError) -> None:
         super().__init__(f"a child job cannot be submitted: {error}")
         self.errors: list[FieldError] = list(error.errors)
-        """The fields at fault, as the API would name them."""
+        """The wrong fields, as the API would name them."""
 
 
 class ChildSubmitter:
@@ -65,7 +65,7 @@ class ChildSubmitter:
         return JobSubmitter(self, parent)
 
     async def submit(self, parent: TraceContext, contents: Iterable[tuple[str, bytes]]) -> list[JobId]:
-        """Store submissions in MessagePack, each with the pointer to it; return their ids in the same order.
+        """Store submissions in MessagePack, each with its pointer; return their ids in the same order.
 
         Raises: InvalidChildError, before anything is stored; StoreUnavailableError.
         """
@@ -97,7 +97,7 @@ class JobSubmitter:
         return JobHandle(ChildReader(), job_id)
 
     async def submit_many(self, jobs: Any, payloads: Iterable[Any], *args: Any, **options: Any) -> BatchReceipt:
-        """Store a job for each payload, or none where one may not be. Raises: as :meth:`submit`."""
+        """Store a job for each payload, or none if one is refused. Raises: as :meth:`submit`."""
         handles = await self.submit_children(jobs, payloads, *args, **options)
         items = [BatchItem(index=index, status=202, id=handle.id) for index, handle in enumerate(handles)]
         return BatchReceipt(accepted=len(items), rejected=0, items=items)
@@ -105,7 +105,7 @@ class JobSubmitter:
     async def submit_children(
         self, job: Any, payloads: Iterable[Any], *args: Any, **options: Any
     ) -> list[JobHandle[Any]]:
-        """Store a job for each payload, or none where one may not be. Raises: as :meth:`submit`."""
+        """Store a job for each payload, or none if one is refused. Raises: as :meth:`submit`."""
         jobs = (NewJob(job, payload, *args, **options) for payload in payloads)
         ids = await self._submit([(f"/{index}", new_job.content) for index, new_job in enumerate(jobs)])
         return [JobHandle(ChildReader(), job_id) for job_id in ids]

@@ -1,4 +1,4 @@
-"""Runs a worker for the handlers of some apps, from its first moment until it is told to stop."""
+"""Runs a worker for the handlers of some apps, from its first moment until the order to stop."""
 
 import fnmatch
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,7 @@ def select_handlers(app: App[Any], patterns: Sequence[str]) -> Handlers:
 
 
 def run_worker(settings: WorkerSettings, app: App[Any], *, release: str = "") -> None:
-    """Run a worker until it is told to stop; an order to abandon ends the process beside handlers that do not end.
+    """Run a worker until the order to stop; an order to abandon ends the process beside handlers that do not end.
 
     Raises: NoHandlersError, UnsuitableRedisError, RedisTlsError, AdminBindError, TracingConfigError.
     """
@@ -69,7 +69,7 @@ async def _work(service: Service[WorkerSettings], *, app: App[Any], handlers: Ha
 
 @asynccontextmanager
 async def opened_states(app: App[Any], handlers: Handlers) -> AsyncIterator[dict[JobType, Any]]:
-    """Run the lifespans that these handlers need. Yields: the state for each type."""
+    """Open the lifespans that these handlers need. Yields: the state for each type."""
     async with AsyncExitStack() as stack:
         opened: dict[App[Any], Any] = {}
         states: dict[JobType, Any] = {}

@@ -278,7 +278,7 @@ async def test_wrong_limit_is_a_bad_request(ingest, path, limit):
 @pytest.mark.parametrize("limit", ["3", "3.0", "500.000"])
 @pytest.mark.parametrize("path", LISTS)
 async def test_limit_without_a_fraction_is_an_integer(ingest, path, limit):
-    """A client whose numbers are floats may say `3.0`."""
+    """A limit such as `3.0`, of a client whose numbers are floats, is accepted."""
     assert (await ingest.http.get(path, params={"limit": limit})).status_code == 200
 
 

@@ -37,7 +37,7 @@ SCOPES = {
     ("/readyz", "GET"): "public",
     ("/metrics", "GET"): "public",
 }
-"""Written down a second time on purpose: who adds a route decides here too."""
+"""The scopes of all routes, listed a second time on purpose: a new route needs a decision here too."""
 
 
 async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: Ingest):
@@ -65,7 +65,7 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
 
 
 async def test_address_without_a_path_leads_to_the_page_of_the_api(ingest: Ingest):
-    """A person who opens the port in a browser sees what there is."""
+    """The address without a path redirects to the page of the API."""
     response = await ingest.http.get("/", follow_redirects=True)
     assert (response.status_code, response.url.path) == (200, "/docs")
     assert response.headers["content-type"].startswith("text/html")

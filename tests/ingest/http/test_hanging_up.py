@@ -19,7 +19,8 @@ from millstream_streams import Broker
 
 CLIENTS = 400
 SLOW_S = 0.15
-"""Each way to Redis: sixteen calls at a time would keep the last client waiting for longer than it may."""
+"""The delay in each direction to Redis: with sixteen calls at a time it would exceed the patience of the last client.
+"""
 
 
 @pytest.fixture

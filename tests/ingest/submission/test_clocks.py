@@ -15,7 +15,7 @@ from millstream_streams import Broker
 HOUR = timedelta(hours=1)
 SOON = timedelta(minutes=10)
 NEAR = timedelta(seconds=5)
-"""More than an answer can take on a busy machine, and nothing beside the two hours."""
+"""More than a response takes on a busy machine, and far less than the two hours."""
 Skew = Callable[[float], None]
 
 

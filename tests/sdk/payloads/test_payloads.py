@@ -15,7 +15,7 @@ from payload_route import Refused, Route
 
 UTC = dt.UTC
 REFUSED = object()
-"""Stands for an answer of 422."""
+"""A marker for a response of 422."""
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)

@@ -23,7 +23,7 @@ class ParentJob(Submitter, Protocol):
     """A running job, as its context submits children of it."""
 
     async def submit_children(self, job: Any, payloads: Iterable[Any], **options: Any) -> list[Any]:
-        """Submit a child for each payload, or none where one may not be. Returns: their handles."""
+        """Submit a child for each payload, or none if one is refused. Returns: their handles."""
         ...
 
     def run_blocking(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:

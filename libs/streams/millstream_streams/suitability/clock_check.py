@@ -1,4 +1,4 @@
-"""How far away Redis is, and by how much its clock differs from that of this machine."""
+"""Measures the round trip to Redis, and the difference of its clock to that of this machine."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ ASKED = 5
 
 
 class ClockReading(Struct, frozen=True):
-    """The fastest of several answers to TIME."""
+    """The fastest of several responses to TIME."""
 
     round_trip_ms: float
     ahead_ms: float
@@ -17,12 +17,12 @@ class ClockReading(Struct, frozen=True):
 
     @property
     def differs_by_ms(self) -> float:
-        """How much of the difference the round trip cannot explain."""
+        """The part of the difference that the round trip cannot explain."""
         return max(0.0, abs(self.ahead_ms) - self.round_trip_ms / 2)
 
 
 async def read_clock(ask: Callable[[], Awaitable[tuple[int, int]]]) -> ClockReading:
-    """Ask a server for the time, in Unix seconds and microseconds. The fastest answer says most."""
+    """Read the time of a server, in Unix seconds and microseconds. The fastest response is the most exact."""
     readings = []
     for _ in range(ASKED):
         begun_at, wall_s = time.monotonic(), time.time()

@@ -1,4 +1,4 @@
-"""How a server fares: its memory, its disk, its replicas. `doctor` shows it; no service refuses to start for it."""
+"""The state of a server: its memory, its disk, its replicas. `doctor` shows it; no service refuses to start for it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,18 +13,18 @@ LARGE_SHARE_OF_MACHINE = 0.50
 """Share of the machine's memory from which a server without `maxmemory` may be killed while it forks."""
 
 VITAL_SETTINGS = ("appendfsync", "min-replicas-to-write", "min-slaves-to-write")
-"""What CONFIG GET is asked for, by both names that releases have."""
+"""The settings to read by CONFIG GET, under both names that releases use."""
 
 
 class Vitals(Struct, frozen=True, kw_only=True):
-    """What a server says of itself at this moment. What it hides, as managed services do, is None."""
+    """A server's report about itself at this moment. What it hides, as managed services do, is None."""
 
     used_bytes: int | None
     max_bytes: int | None
     """`maxmemory`; 0 when there is no limit."""
     machine_bytes: int | None
     evicted_keys: int | None
-    """Since it started."""
+    """The number of keys that were evicted since the start."""
     aof_writes_ok: bool | None
     aof_rewrite_ok: bool | None
     snapshot_ok: bool | None
@@ -33,7 +33,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     """`min-replicas-to-write`."""
     online_replicas: int
     link_to_primary_ok: bool | None
-    """None for a primary."""
+    """Whether a replica is connected to its primary; None for a primary."""
 
     @property
     def fill(self) -> float:
@@ -66,7 +66,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
         return [text for text, is_so in found.items() if is_so]
 
     def advice(self) -> list[str]:
-        """Return what may stop jobs, or lose them, one day."""
+        """Return what may stop jobs later, or lose them."""
         found = {
             f"memory is at {self.fill:.0%} of maxmemory: a full Redis refuses new jobs": (
                 NEARLY_FULL <= self.fill < ALMOST_FULL
@@ -88,7 +88,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
 
 
 def vitals_of(info: Mapping[str, Any], settings: Mapping[str, str]) -> Vitals:
-    """Return how a server fares by its answers to INFO and CONFIG GET."""
+    """Return the state of a server by its responses to INFO and CONFIG GET."""
     replicas = settings.get("min-replicas-to-write", settings.get("min-slaves-to-write"))
     rows = [row for name, row in info.items() if name.startswith("slave") and isinstance(row, dict)]
     appends = bool(info.get("aof_enabled"))

@@ -21,7 +21,7 @@ class IngestError(Exception):
         self.kind = kind
         self.errors = list(errors)
         self.detail = detail or told(self.errors) or kind.advice
-        """What is wrong with this request; never empty."""
+        """The fault of this request in words; never empty."""
         super().__init__(self.detail)
 
     @property

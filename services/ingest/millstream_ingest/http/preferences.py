@@ -1,4 +1,4 @@
-"""What a client would like, by the `Prefer` header: given, of which the unknown ones are ignored.
+"""Reads the `Prefer` header, and ignores unknown preferences.
 
 Source: RFC 7240.
 """
@@ -28,7 +28,7 @@ class Preferences(Struct, frozen=True):
     """Whether a batch with one bad item shall be refused as a whole."""
 
     durability: Durability | None = None
-    """What has to be confirmed before a submission is answered as accepted."""
+    """The confirmation that a submission asks for before it is answered as accepted."""
 
     def applied(self, *names: str) -> dict[str, str]:
         """Return the header `Preference-Applied`, where one of these preferences was given."""
@@ -47,9 +47,9 @@ NO_PREFERENCES = Preferences()
 
 
 def parse_preferences(header: str) -> Preferences:
-    """Read the `Prefer` header of a request, several joined by commas; of a preference given twice the first counts.
+    """Read the `Prefer` header of a request, several joined by commas; of a repeated preference the first counts.
 
-    Raises: IngestError, when a preference that we understand has a value that we do not.
+    Raises: IngestError, when a known preference has a value that is not.
     """
     given: dict[str, str] = {}
     for name, value in _pairs(header):
@@ -62,7 +62,7 @@ def parse_preferences(header: str) -> Preferences:
 
 
 def parse_wait(text: str, pointer: str) -> float:
-    """Return a number of seconds to wait, cut to what is allowed. Raises: IngestError (400)."""
+    """Return a number of seconds to wait, cut to the limit. Raises: IngestError (400)."""
     if not _SECONDS.fullmatch(text):
         raise _refused(pointer, f"expected `wait` to be seconds from 0 to {limits.MAX_WAIT_S:g}", text)
     return min(float(text), limits.MAX_WAIT_S)
@@ -82,7 +82,7 @@ def _refused(pointer: str, expected: str, text: str) -> IngestError:
 
 
 def _pairs(header: str) -> list[tuple[str, str]]:
-    """Return names in lower case and values; what is malformed ends the list."""
+    """Return names in lower case and values; a malformed part ends the list."""
     pairs = []
     at = 0
     while at < len(header) and (match := _PREFERENCE.match(header, at)):

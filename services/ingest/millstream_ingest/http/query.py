@@ -1,4 +1,4 @@
-"""Reads query strings: every parameter is known, stands once and has a value that makes sense, or it is a 400."""
+"""Reads query strings: every parameter is known, stands once and has a valid value, or the response is 400."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Query(Struct, frozen=True):
 
     @property
     def cursor(self) -> str | None:
-        """Return where the list goes on, or None for its beginning."""
+        """Return the cursor of the list, or None for its beginning."""
         return self.values.get("cursor") or None
 
     @property
@@ -45,7 +45,7 @@ class Query(Struct, frozen=True):
 
     @property
     def type(self) -> JobType | None:
-        """Return the job type to show, if only one. Raises: IngestError (400)."""
+        """Return the job type to show, or None for all. Raises: IngestError (400)."""
         text = self.values.get("type")
         if text is not None and not is_job_type(text):
             raise _refused("type", f"expected {A_TYPE_NAME}; got `{_cut(text)}`")
@@ -53,7 +53,7 @@ class Query(Struct, frozen=True):
 
     @property
     def state(self) -> JobState | None:
-        """Return the state to show, if only one. Raises: IngestError (400; 422 for one that is not listed)."""
+        """Return the state to show, or None for all. Raises: IngestError (400; 422 for one that is not listed)."""
         text = self.values.get("state")
         if text is None:
             return None
@@ -70,7 +70,7 @@ class Query(Struct, frozen=True):
 
     @property
     def wait_s(self) -> float:
-        """Return how long to hold the answer back. Raises: IngestError (400)."""
+        """Return how long to hold the response back. Raises: IngestError (400)."""
         text = self.values.get("wait")
         return 0.0 if text is None else parse_wait(text, "?wait")
 
@@ -79,12 +79,12 @@ _NO_QUERY = Query(MappingProxyType({}))
 
 
 def is_job_type(text: str) -> bool:
-    """Whether a text could be the name of a job type."""
+    """Whether a text is a valid name of a job type."""
     return _NAME.fullmatch(text) is not None
 
 
 def parse_query(raw: bytes, known: Sequence[str]) -> Query:
-    """Read a query string in which only `known` parameters may stand. Raises: IngestError (400)."""
+    """Read a query string that may have `known` parameters only. Raises: IngestError (400)."""
     if not raw:
         return _NO_QUERY
     try:

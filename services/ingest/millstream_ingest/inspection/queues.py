@@ -1,4 +1,4 @@
-"""Counts what the queues hold, type by type, each summed over its partitions."""
+"""Counts the jobs of the queues by type, each summed over its partitions."""
 
 from collections import defaultdict
 

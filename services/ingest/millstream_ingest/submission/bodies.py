@@ -1,6 +1,6 @@
-"""Decodes request bodies under every bound that stands in `millstream_contracts.limits`; called by the routes.
+"""Decodes request bodies within the limits of `millstream_contracts.limits`; the routes call it.
 
-Pure functions. Whatever the bytes are, the outcome is a value or a SubmissionError.
+These are pure functions. Whatever the bytes are, the outcome is a value or a SubmissionError.
 """
 
 import time

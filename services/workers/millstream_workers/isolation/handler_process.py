@@ -1,6 +1,6 @@
-"""The program of a handler process: takes orders from its worker, runs handlers, reports back.
+"""The program of a handler process: receives orders from its worker, runs handlers, and reports back.
 
-It is forked by its guard. It runs one job at a time, and says of each what the job has changed in this process.
+Its guard forks it. It runs one job at a time, and reports for each what the job has changed in this process.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec.structs import replace
-from opentelemetry.context import attach
 
 from millstream import App
 from millstream.context import BaseContext, Context
@@ -77,7 +76,7 @@ class HandlerProcess:
         self._app = app
         self._writer = writer
         self._known_state: ProcessState | None = None
-        """As the last job left it."""
+        """The state as the last job left it."""
         self._loop = JobLoop()
         self._interrupter = Interrupter(self._loop.loop)
         self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)
@@ -192,7 +191,7 @@ class HandlerProcess:
         """Return the context for a job: its trace is current, and its log lines say whose they are."""
         context, trace = self._loop.fresh_context(), TraceContext(order.traceparent, order.tracestate)
         if order.traceparent:
-            context.run(attach, trace.as_parent())
+            context.run(trace.make_current)
         bindings = {"job_id": order.job_id, "type": order.job_type, "attempt": order.attempt}
         context.run(structlog.contextvars.bind_contextvars, **bindings)
         return context

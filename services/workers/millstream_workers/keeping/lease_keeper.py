@@ -1,7 +1,7 @@
 """Keeps the leases of running jobs, from a thread and a connection of its own.
 
-A handler that blocks the event loop must not cost its neighbours their leases. A loop that hangs for good must not keep
-its jobs for ever: the keeper stops renewing when the loop has not ticked for `stalled_loop_s`.
+A handler that blocks the event loop must not cost the jobs beside it their leases. A loop that hangs for good must not
+keep its jobs for ever: the keeper stops renewing when the loop has not ticked for `stalled_loop_s`.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class LeaseKeeper:
         self._held.pop(delivery.key, None)
 
     def tick(self) -> None:
-        """Note that the event loop is alive."""
+        """Record that the event loop is alive."""
         self._loop_pulse.beat()
 
     def checks(self) -> list[HealthCheck]:
@@ -153,7 +153,10 @@ class LeaseKeeper:
         ]
 
     async def _renew(self, broker: Broker, due: Iterable[Running]) -> None:
-        """Renew all that is due. Raises: StoreUnavailableError at the first call, other errors after all of them."""
+        """Renew all leases that are due.
+
+        Raises: StoreUnavailableError at the first call, other errors after all of them.
+        """
         by_queue: dict[Queue, list[Running]] = defaultdict(list)
         for running in due:
             by_queue[running.delivery.queue].append(running)

@@ -1,4 +1,4 @@
-"""One execution of a delivery: what the executor's steps read, and what each of them adds."""
+"""One execution of a delivery: the values that the steps of the executor read and add."""
 
 from collections.abc import Mapping
 
@@ -32,11 +32,11 @@ class Execution:
     )
 
     span: Attempt
-    """From :meth:`Executor.execute` on."""
+    """The span, from :meth:`Executor.execute` on."""
     result: AttemptResult
-    """What the handler did, once it has ended."""
+    """The result of the attempt, once the handler has ended."""
     outcome: Outcome | None
-    """What becomes of the job, once that is decided; None when the delivery is no longer this worker's to decide."""
+    """The outcome of the job, once it is decided; None when the delivery is no longer this worker's."""
 
     def __init__(self, running: Running, handlers: Mapping[JobType, Handler], scope: StopScope) -> None:
         """`scope` surrounds the current task; the handler is stopped through it."""
@@ -48,4 +48,4 @@ class Execution:
         self.policy = AttemptPolicy.of(delivery.spec, self.handler.policy, delivery.attempts)
         self.queue_wait_s = queue_wait_s(delivery)
         self.run_s = 0.0
-        """How long the handler took, its decoding included."""
+        """The time that the handler took, with its decoding."""

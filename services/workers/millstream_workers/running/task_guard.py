@@ -16,7 +16,7 @@ _MAX_CHARS = 200
 
 
 def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Have the tasks that handlers start on this loop raise HandlerExitError instead."""
+    """Make the tasks that handlers start on this loop raise HandlerExitError instead."""
     loop.set_task_factory(_make_task)
 
 

@@ -13,6 +13,8 @@ import pytest
 from cli.commands import NO_API, address_in, refused, run, started_program
 from leftovers import delete_namespace
 
+from millstream_cli.client.connection import FirstContact
+from millstream_cli.exit_codes import ExitCode
 from millstream_streams import open_broker
 
 JOB_ID = "demo.delayed_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
@@ -24,8 +26,13 @@ COMMANDS = [
     ("job", JOB_ID, "--retry"),
     ("dead",),
     ("dead", "redrive", JOB_ID),
-    ("dead", "discard", JOB_ID),
+    ("dead", "redrive", "--type", "a.b", "--yes"),
+    ("dead", "discard", JOB_ID, "--yes"),
+    ("jobs", "--running"),
     ("queues",),
+    ("workers",),
+    ("types",),
+    ("types", "a.b"),
 ]
 
 
@@ -34,22 +41,48 @@ def name_of(words: object) -> str:
     return " ".join(words) if isinstance(words, tuple) else repr(words)
 
 
-@pytest.fixture(autouse=True)
-def impatience(monkeypatch):
-    """Let commands give up at once when nothing responds."""
-    monkeypatch.setattr("millstream_cli.client_commands.RETRY_FOR_S", 0.0)
-
-
 @pytest.mark.parametrize("words", COMMANDS, ids=name_of)
 def test_command_says_in_one_line_that_nobody_answers(words):
-    """A command without an API fails soon, with one line that has the address."""
-    refused(run(*words, "--url", NO_API), NO_API, "Connection refused", code=1)
+    """A command names the address that takes no connections, and how another is given, without a second try."""
+    said = refused(run(*words, "--url", NO_API), NO_API, "Connection refused", code=ExitCode.UNREACHABLE)
+    assert said.endswith("Is it running (`millstream up`)? Give another address with --url or MILLSTREAM_URL")
 
 
 def test_address_comes_from_the_option_or_the_environment():
     """The address comes from the option, or else from the environment."""
-    refused(run("queues", MILLSTREAM_URL=NO_API), f"{NO_API}/v1/queues")
-    refused(run("queues", "--url", f"{NO_API}/x", MILLSTREAM_URL="http://127.0.0.1:10"), f"{NO_API}/x/v1/queues")
+    unreachable = ExitCode.UNREACHABLE
+    refused(run("queues", MILLSTREAM_URL=NO_API), f"reach {NO_API}: ", code=unreachable)
+    refused(
+        run("queues", "--url", f"{NO_API}/x", MILLSTREAM_URL="http://127.0.0.1:10"), f"{NO_API}/x: ", code=unreachable
+    )
+
+
+def test_address_that_cannot_be_reached_is_shown_without_its_password():
+    """An address that cannot be reached is shown without its password."""
+    said = refused(run("queues", "--url", NO_API.replace("//", "//ann:hunter2@")), code=ExitCode.UNREACHABLE)
+    assert "hunter2" not in said
+
+
+def test_name_that_leads_nowhere_is_told_like_a_refused_connection():
+    """A name that leads nowhere is an unreachable address."""
+    refused(run("queues", "--url", "http://nowhere.invalid"), "http://nowhere.invalid", "--url", code=3)
+
+
+def test_connection_that_breaks_later_is_made_again(monkeypatch):
+    """A client that has reached the API once takes a refused connection for an error that passes."""
+    http, asked = FirstContact("http://127.0.0.1:9"), []
+
+    def request(*args: object, **options: object) -> httpx2.Response:
+        asked.append(args)
+        if len(asked) == 2:
+            raise httpx2.ConnectError("refused")
+        return httpx2.Response(200)
+
+    monkeypatch.setattr(httpx2.Client, "request", request)
+    with http:
+        assert http.request("GET", "/").status_code == 200
+        with pytest.raises(httpx2.ConnectError):
+            http.request("GET", "/")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://a", "http://", "http://[::1", "http://a:x", "-"])
@@ -91,13 +124,18 @@ def test_misspelt_variable_stops_every_command(words):
         (("dead", "discard"), "either ids or a type"),
         (("dead", "redrive", JOB_ID, "--type", "a.b"), "either ids or a type"),
         (("dead", "bury"), "No such command 'bury'"),
+        (("dead", "redrive", "--type", "a.b"), "`dead redrive` asks first, and no terminal is there"),
+        (("dead", "discard", "--type", "a.b"), "`dead discard` asks first, and no terminal is there"),
+        (("dead", "discard", JOB_ID), "`dead discard` asks first, and no terminal is there"),
+        (("jobs", "--running", "--state", "dead"), "--running and --state dead exclude each other"),
+        (("jobs", "--state", "succeeded"), "'succeeded' is not one of"),
         (("queue",), "No such command 'queue'"),
     ],
     ids=name_of,
 )
 def test_wrong_words_are_refused_before_anything_is_sent(words, says):
-    """Wrong arguments are refused in one line, with an exit code other than 0, before anything is sent."""
-    refused(run(*words, MILLSTREAM_URL=NO_API), says)
+    """Wrong arguments are refused in one line, with the status of wrong use, before anything is sent."""
+    refused(run(*words, MILLSTREAM_URL=NO_API), says, code=ExitCode.USAGE)
 
 
 def test_payload_that_is_no_text_is_refused(tmp_path):
@@ -157,42 +195,42 @@ def answers(address: str) -> bool:
         (("dead", "--limit", "501"), "limit"),
         (("dead", "--cursor", "?"), "cursor"),
         (("dead", "--type", "A"), "type"),
-        (("dead", "redrive", "--type", "A"), "/type"),
-        (("dead", "discard", "--type", "a.b", "--limit", "-1"), "/limit"),
+        (("dead", "redrive", "--type", "A", "--yes"), "/type"),
+        (("dead", "discard", "--type", "a.b", "--limit", "-1", "--yes"), "/limit"),
     ],
     ids=name_of,
 )
 def test_refusal_of_the_api_is_told_in_one_line(url, words, says):
     """A refusal of the API is one line with the wrong field."""
-    assert says in refused(run(*words, "--url", url), code=1).lower()
+    assert says in refused(run(*words, "--url", url), code=ExitCode.REFUSED).lower()
 
 
 def test_action_on_a_job_that_is_not_dead_is_reported_and_fails(url):
     """An action on a job that is not dead prints its report and fails."""
     job = json.loads(run("submit", "a.b", "--json", "--url", url).stdout)
     for action in ("redrive", "discard"):
-        result = run("dead", action, job["id"], JOB_ID, "--url", url)
-        assert result.exit_code == 1
+        result = run("dead", action, job["id"], JOB_ID, "--yes", "--url", url)
+        assert result.exit_code == ExitCode.REFUSED
         assert result.stdout.startswith("0 ")
         assert "2 refused" in result.stdout
         assert f"{job['id']}: it is not dead" in result.stderr
         assert f"{JOB_ID}: there is no such job" in result.stderr
-        report = run("dead", action, job["id"], "--json", "--url", url)
-        assert (report.exit_code, json.loads(report.stdout)["refused"]) == (1, 1)
+        report = run("dead", action, job["id"], "--yes", "--json", "--url", url)
+        assert (report.exit_code, json.loads(report.stdout)["refused"]) == (ExitCode.REFUSED, 1)
 
 
 def test_job_that_does_not_end_in_time_fails_the_command_and_is_not_lost(url):
     """`submit --wait` fails when the job does not end in time, and prints the id of the job."""
     result = run("submit", "a.b", "--wait", "0.1", "--url", url)
-    assert result.exit_code == 1
+    assert result.exit_code == ExitCode.UNFINISHED
     assert "it goes on" in result.stderr
     [job_id] = [word for word in result.stderr.split() if word.startswith("a.b_")]
     assert json.loads(run("job", job_id, "--json", "--url", url).stdout)["state"] == "queued"
-    refused(run("job", job_id, "--wait", "0.1", "--url", url), "it goes on", code=1)
+    refused(run("job", job_id, "--wait", "0.1", "--url", url), "it goes on", code=ExitCode.UNFINISHED)
 
 
 def test_job_that_is_not_dead_cannot_be_retried(url):
     """`retry` of a job that is not dead is refused, and changes nothing."""
     job = json.loads(run("submit", "a.b", "--json", "--url", url).stdout)
-    refused(run("job", job["id"], "--retry", "--url", url), code=1)
+    refused(run("job", job["id"], "--retry", "--url", url), code=ExitCode.REFUSED)
     assert json.loads(run("job", job["id"], "--cancel", "--json", "--url", url).stdout)["state"] == "cancelled"
