@@ -124,7 +124,7 @@ async def ingest(registered: None, broker: Broker, redis_url: str, namespace: st
 
 
 @pytest.fixture
-def submitter(registered: None, broker: Broker) -> ChildSubmitter:
+async def submitter(registered: None, broker: Broker) -> ChildSubmitter:
     """Return the submitter of handlers."""
     return ChildSubmitter(
         broker.store,
@@ -239,7 +239,7 @@ async def test_child_is_accepted_for_what_the_api_accepts(
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": MSGPACK, "accept": JSON})
     assert response.status_code == 202
     [child] = await submitter.submit(TraceContext(""), [("", content)])
-    shown = await ingest.get(f"/v1/jobs/{child.id}")
+    shown = await ingest.get(f"/v1/jobs/{child}")
     same = ("type", "state", "priority", "payload", "tags", "max_attempts", "timeout_s")
     assert {name: shown[name] for name in same} == {name: response.json()[name] for name in same}
 
@@ -249,7 +249,7 @@ async def test_bytes_are_a_payload_of_both(ingest: Ingest, submitter: ChildSubmi
     content = content_of({"payload": {"data": b"\x00\xff"}})
     [child] = await submitter.submit(TraceContext(""), [("", content)])
     assert (await over_http(ingest, content, MSGPACK))[0] == 202
-    shown = await ingest.get(f"/v1/jobs/{child.id}")
+    shown = await ingest.get(f"/v1/jobs/{child}")
     assert base64.b64decode(shown["payload"]["data"]) == b"\x00\xff"
 
 

@@ -84,8 +84,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     ready_at_ms: int
     claimed_at_ms: int
     last_error: JobError | None = None
-    """The error of the last failed attempt."""
-    was_delayed: bool = False
+    """Of the last failed attempt."""
 
     @property
     def key(self) -> tuple[JobId, str]:
@@ -193,17 +192,11 @@ class Recovery(Struct, frozen=True):
     """The result of one pass over the expired leases."""
 
     cursors: tuple[str, str, str]
+    """Where the next call goes on in each stream; empty for a stream of which all has been looked at."""
     requeued: list[RecoveredJob]
     buried: list[RecoveredJob]
     strays: int
-    """Entries without a job."""
-    any_pending: bool
-    """Whether a worker still holds a job of this queue."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the pass has reached every pending entry."""
-        return not any(self.cursors)
+    """Entries without a job behind them."""
 
 
 class Depths(Struct, frozen=True):
@@ -222,6 +215,8 @@ class Depths(Struct, frozen=True):
     """0 when a job is due now, None when no job waits for a time."""
     next_expiry_in_ms: int | None = None
     """0 when a job is late now, None when no unstarted job has an expiry."""
+    due_soon: int = 0
+    """Jobs of `scheduled` that are due already, or within the time that was asked about."""
 
     def queued_of(self, priority: Priority) -> int:
         """Return how many jobs of a priority are ready."""

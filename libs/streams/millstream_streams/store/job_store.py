@@ -1,7 +1,7 @@
 """The transitions of jobs: one method, one script, one atomic step. See scripts/*.lua for what each does."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -64,7 +64,7 @@ _OTHERS = (EnqueueCode.REPLAYED, EnqueueCode.KEY_REUSED)
 """The codes of new jobs that Redis did not store."""
 _COMMIT_CODES = {code.value: code for code in CommitCode}
 _NO_TIMES = (None, None, None, None)
-_NO_HISTORY = (None, None, None, None)
+_NO_HISTORY = (None, None, None)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -217,14 +217,13 @@ class JobStore:
     ) -> Recovery:
         """Recover deliveries whose lease has run out; bury the jobs that crashed too often."""
         arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
-        next_cursors, requeued, buried, strays, any_pending = await self._run("recover", queue, arguments)
+        next_cursors, requeued, buried, strays = await self._run("recover", queue, arguments)
         high, normal, low = (cursor.decode() for cursor in next_cursors)
         return Recovery(
             cursors=(high, normal, low),
             requeued=[_recovered(row) for row in requeued],
             buried=[_recovered(row) for row in buried],
             strays=int(strays),
-            any_pending=bool(any_pending),
         )
 
     async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Expiry:
@@ -251,9 +250,13 @@ class JobStore:
         """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
         return ActionCode(int(await self._run("watch", queue, [job_id])))
 
-    async def measure(self, queue: Queue) -> Depths:
-        """Count what the queue holds."""
-        return _depths(await self._run("measure", queue, []))
+    async def measure(self, queue: Queue, *, due_soon_s: float = 0.0) -> Depths:
+        """Count what the queue holds. Jobs that are due within `due_soon_s` count as due soon."""
+        asked_at = self._clock.asking()
+        reply = await self._run("measure", queue, [round(due_soon_s * 1000)])
+        found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+        self._clock.heard(found["now_ms"] / 1000, asked_at)
+        return _depths(found)
 
     async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
         """Remove acknowledged events, some thousands at most; repeat until a call removes none.
@@ -363,11 +366,11 @@ def _encode_outcome(outcome: Outcome) -> tuple[str, bytes]:
 
 
 def deliveries_of_claim(queue: Queue, nonce: str, now_ms: int, fresh: list[Any], history: list[Any]) -> list[Delivery]:
-    """Return the deliveries of claim.lua: both lists are flat, six values a job and five for one with a past."""
-    history_of = {row[0]: row[1:] for row in _rows(history, 5)} if history else {}
+    """Return what claim.lua gave away: both lists are flat, six values a job and four for one with a past."""
+    history_of = {row[0]: row[1:] for row in _rows(history, 4)} if history else {}
     deliveries = []
     for index, entry, job_id, spec, ready_at, number in _rows(fresh, 6):
-        attempts, crashes, error, run_at = history_of.get(job_id, _NO_HISTORY)
+        attempts, crashes, error = history_of.get(job_id, _NO_HISTORY)
         deliveries.append(
             Delivery(
                 queue=queue,
@@ -382,7 +385,6 @@ def deliveries_of_claim(queue: Queue, nonce: str, now_ms: int, fresh: list[Any],
                 ready_at_ms=read_int(ready_at),
                 claimed_at_ms=now_ms,
                 last_error=read_error(error),
-                was_delayed=bool(run_at),
             )
         )
     return deliveries
@@ -393,9 +395,8 @@ def _rows(values: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
     return zip(*[iter(values)] * width, strict=True)
 
 
-def _depths(reply: list[Any]) -> Depths:
-    """Return the counts of measure.lua, which alternate names and numbers."""
-    found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+def _depths(found: Mapping[str, int]) -> Depths:
+    """Return the counts of measure.lua by their names."""
     return Depths(
         queued=(found["queued_high"], found["queued_normal"], found["queued_low"]),
         running=found["running"],
@@ -407,6 +408,7 @@ def _depths(reply: list[Any]) -> Depths:
         events=found["events"],
         next_due_in_ms=_wait(found["next_due_in_ms"]),
         next_expiry_in_ms=_wait(found["next_expiry_in_ms"]),
+        due_soon=found["due_soon"],
     )
 
 
