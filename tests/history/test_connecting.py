@@ -1,8 +1,10 @@
 """The history connects to PostgreSQL with the TLS that its URL asks for, and says what a refusal means."""
 
+import asyncio
 import os
 import shutil
 import socket
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -194,21 +196,46 @@ async def test_a_client_is_known_by_its_certificate(
     assert (await refusal(tls.url("certified", trust))).reason == "refused"
 
 
-async def test_a_certificate_that_was_taken_back_is_refused(tls: TlsServer) -> None:
-    """A revoked certificate is refused if the URL names the revocation list."""
-    trust = f"sslmode=verify-full&sslrootcert={tls.authority.certificate}"
-    assert await is_encrypted(tls.url("tlsonly", f"{trust}&sslcrl={tls.authority.revoke()}"))
-    error = await refusal(tls.url("tlsonly", f"{trust}&sslcrl={tls.authority.revoke(tls.own)}"))
-    assert "revoked" in str(error)
+async def test_a_certificate_that_was_taken_back_is_refused(tls: TlsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the list that the URL names, and only then; also where the authorities of the system vouch."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority.certificate))
+    fresh, revoked = tls.authority.revoke(), tls.authority.revoke(tls.own)
+    for trust in (f"sslmode=verify-full&sslrootcert={tls.authority.certificate}", "sslrootcert=system"):
+        assert await is_encrypted(tls.url("tlsonly", f"{trust}&sslcrl={fresh}"))
+        assert "revoked" in str(await refusal(tls.url("tlsonly", f"{trust}&sslcrl={revoked}")))
 
 
-async def test_versions_of_tls_are_bounded(tls: TlsServer) -> None:
-    """The connection honours the lowest and the highest TLS version of the URL."""
+@pytest.mark.parametrize("trust", ["sslmode=require", "sslrootcert=system"])
+async def test_versions_of_tls_are_bounded(tls: TlsServer, trust: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends of the range are kept: 1.3 is what both sides would agree on by themselves."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority.certificate))
     version = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-    oldest = tls.url("tlsonly", "sslmode=require&ssl_max_protocol_version=TLSv1.2")
+    oldest = tls.url("tlsonly", f"{trust}&ssl_max_protocol_version=TLSv1.2")
     assert await query(oldest, version) == [("TLSv1.2",)]
-    newest = tls.url("tlsonly", "sslmode=require&ssl_min_protocol_version=TLSv1.3")
+    newest = tls.url("tlsonly", f"{trust}&ssl_min_protocol_version=TLSv1.3")
     assert await query(newest, version) == [("TLSv1.3",)]
+    assert "no agreement on TLS" in str(await refusal(f"{newest}&ssl_max_protocol_version=TLSv1.2"))
+
+
+@pytest.mark.parametrize("trust", ["sslmode=require", "sslrootcert=system"])
+async def test_a_server_that_speaks_tls_at_once_is_told_what_is_spoken_inside(
+    tls: TlsServer, trust: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL 17 takes no connection without the name of its protocol, and many may share a port."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority.certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls.own.certificate, tls.own.key)
+    context.set_alpn_protocols(["http/1.1", "postgresql"])
+    spoken: list[str | None] = []
+
+    async def hear(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        spoken.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        await refusal(f"postgresql://u@localhost:{port}/d?{trust}&sslnegotiation=direct")
+    assert spoken == ["postgresql"]
 
 
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcrl", "sslcert"])
@@ -275,9 +302,12 @@ async def test_the_server_is_one_such_as_was_asked_for(tls: TlsServer) -> None:
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
-        ("", (1, None, None, None)),
-        ("keepalives=0", (0, None, None, None)),
-        ("keepalives_idle=11&keepalives_interval=12&keepalives_count=13", (1, 11, 12, 13)),
+        ("", (1, None, None, None, 0)),
+        ("keepalives=0&tcp_user_timeout=0", (0, None, None, None, 0)),
+        (
+            "keepalives_idle=11&keepalives_interval=12&keepalives_count=13&tcp_user_timeout=14000",
+            (1, 11, 12, 13, 14_000),
+        ),
     ],
 )
 async def test_the_system_looks_whether_the_other_side_is_still_there(
@@ -289,6 +319,7 @@ async def test_the_system_looks_whether_the_other_side_is_still_there(
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
         (socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
     ]
     async with raw_connection(tls.url("tlsonly", f"sslmode=require&{query}")) as connection:
         found = connection._transport.get_extra_info("socket")

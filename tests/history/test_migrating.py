@@ -70,6 +70,22 @@ async def test_migrate_leaves_the_tables_of_a_newer_release_as_they_are(history_
     assert await query(history_url, COLUMNS) == before
 
 
+async def test_migrate_looks_at_the_tables_once_it_is_alone(history_url: str) -> None:
+    """What another release makes while this one waits for it is found, and left as it is."""
+    found: list[Schema] = []
+
+    async def run() -> None:
+        found.append(await migrate(history_url))
+
+    async with open_engine(history_url) as engine, anyio.create_task_group() as tasks, engine.begin() as newer:
+        # The number is one for all releases: with another two of them would change the tables at once.
+        await newer.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x6D696C6C})
+        tasks.start_soon(run)
+        await wait_until(partial(_waits_for_another, history_url), "the older release waits")
+        await newer.execute(text(AHEAD))
+    assert found == [Schema("9999", newer=True)]
+
+
 async def test_a_revision_that_never_was_is_one_line(history_url: str) -> None:
     """An unknown revision leads to an error of one line."""
     await execute(history_url, "UPDATE alembic_version SET version_num = '0000'")
@@ -77,7 +93,7 @@ async def test_a_revision_that_never_was_is_one_line(history_url: str) -> None:
         await migrate(history_url)
 
 
-@pytest.mark.parametrize("revisions", [["1f2e3d4c5b6a"], ["0001", "9999"]])
+@pytest.mark.parametrize("revisions", [["1f2e3d4c5b6a"], ["00010"], ["0001", "9999"]])
 async def test_tables_of_another_program_are_not_taken_for_those_of_a_newer_release(
     history_url: str, revisions: list[str]
 ) -> None:

@@ -136,6 +136,16 @@ async def test_a_forgotten_job_keeps_what_was_known_of_it(history: History, hist
     ]
 
 
+async def test_a_job_that_is_forgotten_before_its_events_are_stored_again_keeps_all_that_was_known(
+    history: History, history_url: str
+) -> None:
+    """Events that were not acknowledged come again: of the same version they tell less than the job did."""
+    await history.store(batch(event(EventKind.STARTED, "running", JOB.version)))
+    await history.store(batch(event(EventKind.STARTED, "running", JOB.version), job=None))
+    assert made_at_ms(ID) != NOW_MS
+    assert await columns(history_url, "version", "created_at") == [(JOB.version, NOW)]
+
+
 async def test_of_a_job_that_was_never_seen_the_last_event_tells(history: History, history_url: str) -> None:
     """A job that was never read is stored from its last event and the time in its id."""
     events = [

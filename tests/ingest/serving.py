@@ -9,6 +9,8 @@ from typing import Any
 import anyio
 import httpx2
 import msgspec
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from plain_words import python_in
 
 from millstream_ingest.assembly import Services
@@ -82,6 +84,11 @@ async def running_ingest(
             yield Ingest(http, services, stop, hurry)
         stop.set()
         hurry.set()
+
+
+def spans(exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    """Return the finished spans by name."""
+    return {span.name: span for span in exporter.get_finished_spans()}
 
 
 def packed(value: Any) -> bytes:

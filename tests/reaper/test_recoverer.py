@@ -11,14 +11,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from scripts_seen import ScriptsSeen
-from streams.seeds import commit, job_of, lease, new_job, seed, seed_running, take_one
+from streams.seeds import commit, job_of, lease, new_job, seed, seed_running, take, take_one
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, Priority, Queue
 from millstream_reaper.recoverer import Recoverer, Recoveries
 from millstream_streams import Broker, CommitCode, Delivery, JobStore, StoreUnavailableError, open_broker
-from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
+from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics, TraceContext
+from millstream_telemetry.tracing.delivery_spans import delivery_span
 
 LEASE_S = 600.0
 
@@ -192,7 +193,7 @@ async def test_reapers_that_pass_at_once_take_each_job_back_once(
 async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A recovery is a span in the trace of its job, which explains the next attempt."""
+    """The spans `recover` and `bury` link to the delivery that they end, and name its worker."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     spec = JobSpec(
@@ -201,22 +202,57 @@ async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
     job = msgspec.structs.replace(new_job(queues[0]), spec=msgspec.msgpack.encode(spec))
     await broker.store.enqueue(queues[0], [job])
     recoverer = make(broker, metrics, JobTracer(provider), max_crashes=2)
-    for _ in range(2):
-        await take_one(broker, queues[0])
-        await recoverer.run_once()
+    with structlog.testing.capture_logs() as lines:
+        for worker in ("w1", "w2"):
+            await take_one(broker, queues[0], worker)
+            await recoverer.run_once()
     spans = exporter.get_finished_spans()
     assert [span.name for span in spans] == ["recover", "bury"]
     assert {f"{span.context.trace_id:032x}" for span in spans if span.context} == {"a" * 32}
     assert [span.context.trace_state.to_header() for span in spans if span.context] == ["vendor=1"] * 2
+    told = {"messaging.destination.name": "email.send", "messaging.message.id": job.id}
+    told["millstream.job.tenant"] = queues[0].tenant
     assert [dict(span.attributes or {}) for span in spans] == [
-        {
-            "messaging.destination.name": "email.send",
-            "messaging.message.id": job.id,
-            "millstream.job.reason": reason,
-        }
-        for reason in ("lease_expired", "crashed")
+        told
+        | {"messaging.client.id": "w1", "millstream.job.delivery": 1}
+        | {"millstream.job.outcome": "lost", "millstream.job.reason": "lease_expired"},
+        told
+        | {"messaging.client.id": "w2", "millstream.job.delivery": 2, "error.type": "crashed"}
+        | {"millstream.job.outcome": "dead", "millstream.job.reason": "crashed"},
+    ]
+    assert [span.status.is_ok for span in spans] == [True, False]
+    stored = TraceContext(spec.traceparent)
+    assert [[f"{link.context.span_id:016x}" for link in span.links] for span in spans] == [
+        [delivery_span(stored, job.id, number).traceparent[36:52]] for number in (1, 2)
+    ]
+    assert [(line["event"], line["trace_id"], line["worker"], line["delivery"]) for line in lines] == [
+        ("recovered", "a" * 32, "w1", 1),
+        ("buried", "a" * 32, "w2", 2),
     ]
     provider.shutdown()
+
+
+async def test_the_line_of_a_job_that_was_not_claimed_names_no_worker(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """The log line of a job that was read and not claimed names neither a worker nor a delivery."""
+    await take(broker, queues[0])
+    (job_id,) = await seed(broker, queues[0])
+    reader = broker.reader()
+    await reader.wait([queues[0]], consumer="w1", block_ms=0)
+    await reader.close()
+    with structlog.testing.capture_logs() as lines:
+        await make(broker, metrics).run_once()
+    assert lines == [
+        {
+            "event": "recovered",
+            "log_level": "warning",
+            "duty": "recoverer",
+            "job_id": job_id,
+            "type": "email.send",
+            "reason": "never_started",
+        }
+    ]
 
 
 async def test_a_queue_that_is_broken_does_not_keep_the_others_from_recovery(

@@ -342,12 +342,6 @@ async def test_claim_begins_without_the_progress_of_an_earlier_attempt(broker: B
     assert (await job_of(broker, queue, first.id)).progress is None
 
 
-async def test_claim_says_whether_the_job_was_delayed(broker: Broker, queue: Queue) -> None:
-    """A delivery says whether its job was delayed, because that wait is not the queue's fault."""
-    await seed(broker, queue)
-    assert not (await take_one(broker, queue)).was_delayed
-
-
 async def test_claim_tells_of_its_jobs_in_one_event(broker: Broker, queue: Queue) -> None:
     """A claim writes one event for all of its jobs, with the worker."""
     ids = await seed(broker, queue, 3)

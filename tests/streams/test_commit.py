@@ -363,7 +363,6 @@ async def test_commit_keeps_a_retried_job_runnable(broker: Broker, queue: Queue)
     again = await take_one(broker, queue)
     assert again.id == running.id
     assert again.entry != running.entry
-    assert again.was_delayed
     assert await commit(broker, again) is CommitCode.COMMITTED
 
 

@@ -40,7 +40,7 @@ def change_primary(trio: SentinelTrio, how: str) -> None:
     old = trio.kill_primary() if how == "killed" else trio.failover()
     trio.wait_for_new_primary(old)
     if how == "swapped":
-        trio.wait_until_ready()
+        trio.demote(old)
 
 
 @pytest.mark.parametrize("how", ["killed", "swapped"])

@@ -265,3 +265,22 @@ async def test_a_reply_that_takes_long_to_come_is_waited_for() -> None:
         async with client_of(url, answer_within_s=0.3) as client:
             assert await client.execute_command("GET", "a") == b"abcdefgh"
         tasks.cancel_scope.cancel()
+
+
+async def test_a_client_leaves_no_timer_behind(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would keep its connection, with all that it has read, in memory for as long as it may be waited for."""
+    loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+    call_later = loop.call_later
+
+    def note(delay: float, callback: Callable[..., object], *arguments: object) -> asyncio.TimerHandle:
+        timers.append(call_later(delay, callback, *arguments))
+        return timers[-1]
+
+    async with client_of(redis_url, answer_within_s=600.0) as client:
+        monkeypatch.setattr(loop, "call_later", note)
+        for _ in range(3):
+            await client.execute_command("PING")
+            client.abort()
+    far = [timer for timer in timers if timer.when() > loop.time() + 300.0]
+    assert len(far) >= 3
+    assert all(timer.cancelled() for timer in far)

@@ -28,7 +28,6 @@ async def test_release_due_makes_a_due_job_ready(broker: Broker, queue: Queue, p
     await audit(broker, queue)
     delivery = await take_one(broker, queue)
     assert delivery.id == job_id
-    assert delivery.was_delayed
     assert list(Priority)[delivery.priority_index - 1] is priority
 
 

@@ -84,9 +84,10 @@ async def test_attempts_of_a_trace_are_numbered_linked_and_say_why_they_failed(
 async def test_trace_shows_that_a_job_was_taken_back_from_a_killed_worker(
     client, http, receiver, folder, trace_id, traceparent
 ):
-    """A span `recover` of the reaper stands beside the attempts, since the killed one left no span."""
+    """The span `recover` names the killed worker, and links like the next attempt to the delivery that left no span."""
     job = await submit(http, traceparent, "chore.gate", {"folder": str(folder)})
     [first] = await started(folder)
+    [killed] = [worker.name for worker in await client.workers() if f":{first['pid']}:" in worker.name]
     os.kill(first["pid"], signal.SIGKILL)
     await started(folder, 2)
     (folder / "go").touch()
@@ -97,6 +98,9 @@ async def test_trace_shows_that_a_job_was_taken_back_from_a_killed_worker(
     assert (recover.service, recover.kind, recover.parent_id) == (REAPER, "INTERNAL", send.span_id)
     assert recover.attributes["messaging.message.id"] == job["id"]
     assert recover.attributes["millstream.job.reason"] == "lease_expired"
+    assert recover.attributes["messaging.client.id"] == killed
+    assert recover.attributes["millstream.job.delivery"] == 1
+    assert attempt.links == recover.links == [(trace_id, recover.links[0][1])]
     assert attempt.parent_id == send.span_id
     assert attempt.attributes["millstream.job.attempt"] == 1
     assert attempt.attributes["millstream.job.delivery"] == 2
@@ -116,7 +120,7 @@ async def test_child_job_continues_the_trace_of_its_parent(client, http, receive
 
 
 async def test_redriven_job_goes_on_in_its_trace(client, http, receiver, trace_id, traceparent):
-    """A redrive is a span in the trace of its job, with a link to the attempt."""
+    """A redrive is a span in the trace of its job, with links to the attempt and, both ways, to the request."""
     job = await submit(http, traceparent, "chore.closed")
     await client.wait(job["id"], 60)
     assert (await client.redrive(ids=[job["id"]])).done == 1
@@ -126,7 +130,11 @@ async def test_redriven_job_goes_on_in_its_trace(client, http, receiver, trace_i
     redrive, send = one(spans, "redrive"), one(spans, "send chore.closed")
     first, second = [span for span in spans if span.kind == "CONSUMER"]
     assert (redrive.service, redrive.kind, redrive.parent_id) == (INGEST, "INTERNAL", send.span_id)
-    assert redrive.links == [(trace_id, first.span_id)]
+    last, (asked_in, asked_by) = redrive.links
+    assert last == (trace_id, first.span_id)
+    receiver.wait_until(lambda: receiver.trace(asked_in), "the request of the operator", 60)
+    request = one(receiver.trace(asked_in), "POST /v1/dead/redrive")
+    assert (request.span_id, request.links) == (asked_by, [(trace_id, redrive.span_id)])
     assert second.links == [(trace_id, first.span_id)]
 
 

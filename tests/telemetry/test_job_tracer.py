@@ -1,47 +1,17 @@
 """The job tracer makes the spans of a job."""
 
+import asyncio
 import contextvars
 from contextlib import suppress
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
+from telemetry.jobs import SAMPLED, TRACE, UNSAMPLED, attempt_of
 
 from millstream_telemetry import NO_TRACE, JobTracer, TraceContext, current_trace_context, names
-
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-SAMPLED = TraceContext(f"00-{TRACE}-{SPAN}-01", "vendor=1")
-UNSAMPLED = TraceContext(f"00-{TRACE}-{SPAN}-00", "vendor=1")
-
-
-@pytest.fixture
-def exported():
-    """Return the exporter that keeps the ended spans."""
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def provider(exported):
-    """Yield a provider that records unless the caller's context forbids it."""
-    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exported))
-    yield provider
-    provider.shutdown()
-
-
-@pytest.fixture
-def tracer(provider):
-    """Return the tracer under test."""
-    return JobTracer(provider)
-
-
-def attempt_of(tracer, stored=SAMPLED, **more):
-    """Return the first attempt of a job."""
-    return tracer.attempt("email.send", "email.send_001", stored, attempt=1, delivery=1, **more)
 
 
 def test_off_tracer_passes_the_callers_context_on():
@@ -49,9 +19,11 @@ def test_off_tracer_passes_the_callers_context_on():
     tracer = JobTracer(None)
 
     with tracer.server("POST", "/v1/jobs", SAMPLED.traceparent, SAMPLED.tracestate) as server:
-        stored = tracer.send("email.send", "email.send_001", server.context)
+        send = tracer.send("email.send", "email.send_001", server.context)
+        send.stored()
+        stored = send.context
     with attempt_of(tracer, stored) as attempt, attempt.handler("send_email"):
-        attempt.fail("ValueError", "no", retry_in_s=1.0)
+        attempt.conclude("error", error_type="ValueError", message="no", delay_s=1.0)
         is_current = trace.get_current_span().get_span_context().is_valid
 
     assert not tracer.is_on
@@ -100,15 +72,15 @@ def test_attempt_is_cheap_and_safe_when_the_provider_does_nothing():
         pass
 
     assert attempt.traceparent == ""
-    assert tracer.send("email.send", "email.send_001", SAMPLED) == SAMPLED
+    assert tracer.send("email.send", "email.send_001", SAMPLED).context == SAMPLED
 
 
 def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
     """The span of an attempt has the attributes of the messaging conventions."""
-    with tracer.attempt(
+    with tracer.of_client("host:7:ab").attempt(
         "email.send", "email.send_001", SAMPLED, attempt=2, delivery=5, queue_wait_ms=12.5, tenant="acme"
-    ):
-        pass
+    ) as attempt:
+        attempt.conclude("ok")
 
     (span,) = exported.get_finished_spans()
     assert (span.name, span.kind) == ("process email.send", SpanKind.CONSUMER)
@@ -119,10 +91,12 @@ def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
         "messaging.destination.name": "email.send",
         "messaging.message.id": "email.send_001",
         "messaging.consumer.group.name": "workers",
+        "messaging.client.id": "host:7:ab",
         "millstream.job.attempt": 2,
         "millstream.job.delivery": 5,
         "millstream.job.queue_wait_ms": 12.5,
         "millstream.job.tenant": "acme",
+        "millstream.job.outcome": "ok",
     }
     assert set(span.attributes) <= {field.name for field in names.ATTRIBUTES}
 
@@ -132,7 +106,7 @@ def test_handler_span_records_the_exception_that_passes_through_it(tracer, expor
     with attempt_of(tracer) as attempt:
         with pytest.raises(ValueError, match="no such user"), attempt.handler("send_email"):
             raise ValueError("no such user")
-        attempt.fail("ValueError", "no such user", retry_in_s=2.5)
+        attempt.conclude("error", error_type="ValueError", message="no such user", delay_s=2.5)
 
     handler, process = exported.get_finished_spans()
     assert handler.parent.span_id == process.context.span_id
@@ -181,35 +155,73 @@ def test_exception_that_leaves_the_attempt_marks_it_as_failed(tracer, exported):
 
     (span,) = exported.get_finished_spans()
     assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes["millstream.job.outcome"] == "error"
 
 
-def test_send_carries_the_conventions_of_messaging(tracer, exported):
-    """The producer span has the messaging attributes and the job id, and ends before the job is stored."""
-    for tenant in ({}, {"tenant": "acme"}):
-        tracer.send("email.send", "email.send_001", NO_TRACE, **tenant)
+def test_attempt_of_a_worker_that_is_ended_is_lost(tracer, exported):
+    """The outcome of an attempt whose worker is cancelled is `lost`."""
+    with pytest.raises(asyncio.CancelledError), attempt_of(tracer):
+        raise asyncio.CancelledError
 
-    spans = exported.get_finished_spans()
-    assert [(span.name, span.kind) for span in spans] == [("send email.send", SpanKind.PRODUCER)] * 2
-    assert [span.attributes["millstream.job.tenant"] for span in spans] == ["default", "acme"]
-    assert dict(spans[1].attributes) == {
-        "messaging.system": "millstream",
-        "messaging.operation.name": "send",
-        "messaging.operation.type": "send",
-        "messaging.destination.name": "email.send",
-        "messaging.message.id": "email.send_001",
-        "millstream.job.tenant": "acme",
-    }
+    (span,) = exported.get_finished_spans()
+    assert span.attributes["millstream.job.outcome"] == "lost"
+    assert span.status.status_code is StatusCode.UNSET
 
 
-def test_an_attempt_links_to_the_one_before_it(tracer, exported):
-    """An attempt links to the one before it, and the first attempt to none."""
-    with attempt_of(tracer) as first:
+@pytest.mark.parametrize(
+    ("told", "status", "event"),
+    [
+        ({"outcome": "ok"}, StatusCode.UNSET, None),
+        ({"outcome": "handed_back"}, StatusCode.UNSET, None),
+        ({"outcome": "snoozed", "delay_s": 30.0}, StatusCode.UNSET, ("snoozed", {"delay_s": 30.0})),
+        (
+            {"outcome": "timeout", "error_type": "timeout", "delay_s": 0.0},
+            StatusCode.ERROR,
+            ("retry scheduled", {"delay_s": 0.0}),
+        ),
+        (
+            {"outcome": "dead", "error_type": "ValueError", "reason": "attempts"},
+            StatusCode.ERROR,
+            ("dead", {"millstream.job.reason": "attempts"}),
+        ),
+        ({"outcome": "lost", "error_type": "lost"}, StatusCode.ERROR, None),
+    ],
+)
+def test_attempt_says_what_became_of_the_delivery(tracer, exported, told, status, event):
+    """The span of a delivery has its outcome as an attribute, and an event where the job goes on or is dead."""
+    with attempt_of(tracer) as attempt:
+        attempt.conclude(**told)
+
+    (span,) = exported.get_finished_spans()
+    assert span.attributes["millstream.job.outcome"] == told["outcome"]
+    assert (span.status.status_code, span.attributes.get("error.type")) == (status, told.get("error_type"))
+    assert [(one.name, dict(one.attributes)) for one in span.events] == ([event] if event else [])
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), ConnectionError("closed")])
+@pytest.mark.parametrize(("reason", "expected"), [("timeout", "timeout"), ("lost", "lost"), ("", None)])
+def test_handler_that_was_stopped_says_why(tracer, exported, error, reason, expected):
+    """The `error.type` of a stopped handler is the reason of the stop, whatever exception it ended with."""
+    with (
+        attempt_of(tracer) as attempt,
+        suppress(type(error)),
+        attempt.handler("send_email", stop_reason=lambda: reason),
+    ):
+        raise error
+
+    handler, _ = exported.get_finished_spans()
+    assert handler.attributes.get("error.type") == expected
+    assert (handler.status.status_code is StatusCode.ERROR) is (expected is not None)
+    assert [event.name for event in handler.events] == ["exception"] * isinstance(error, ConnectionError)
+
+
+def test_handler_span_names_its_function(tracer, exported):
+    """The span of a handler has the qualified name of its function."""
+    with attempt_of(tracer) as attempt, attempt.handler("send_email", attempt_of):
         pass
-    with attempt_of(tracer, previous=first.traceparent):
-        pass
 
-    spans = exported.get_finished_spans()
-    assert [[link.context.span_id for link in span.links] for span in spans] == [[], [spans[0].context.span_id]]
+    handler, _ = exported.get_finished_spans()
+    assert dict(handler.attributes) == {"code.function.name": "telemetry.jobs.attempt_of"}
 
 
 @pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
@@ -237,9 +249,10 @@ def test_an_exception_is_told_in_full_and_within_bounds(tracer, exported):
             fail(depth - 1)
         raise ValueError("x" * 10_000)
 
-    with pytest.raises(ValueError, match="xxx"), attempt_of(tracer) as attempt, attempt.handler("send_email"):
-        fail(2)
-    attempt.fail("ValueError", "y" * 10_000)
+    with attempt_of(tracer) as attempt:
+        with pytest.raises(ValueError, match="xxx"), attempt.handler("send_email"):
+            fail(2)
+        attempt.conclude("error", error_type="ValueError", message="y" * 10_000)
 
     handler, process = exported.get_finished_spans()
     (event,) = handler.events
@@ -284,49 +297,6 @@ def test_an_answer_of_500_is_the_first_that_is_an_error(tracer, exported, status
     assert exported.get_finished_spans()[0].status.status_code is code
 
 
-@pytest.mark.parametrize(
-    ("propagation", "options", "links"),
-    [
-        ("auto", {}, False),
-        ("auto", {"delay_s": 300.0}, False),
-        ("auto", {"delay_s": 300.1}, True),
-        ("auto", {"is_batch_item": True}, True),
-        ("child", {"delay_s": 3600.0, "is_batch_item": True}, False),
-        ("link", {}, True),
-    ],
-)
-def test_send_links_or_continues_as_propagation_says(provider, exported, propagation, options, links):
-    """A long delay or a batch item starts a trace that links to the caller's, unless the propagation says otherwise."""
-    tracer = JobTracer(provider, propagation=propagation)
-
-    stored = tracer.send("email.send", "email.send_001", SAMPLED, **options)
-
-    (span,) = exported.get_finished_spans()
-    assert (stored.trace_id != TRACE) is links
-    assert [f"{link.context.span_id:016x}" for link in span.links] == ([SPAN] if links else [])
-    assert (span.parent is None) is links
-    assert stored.traceparent[36:52] == f"{span.context.span_id:016x}"
-
-
-def test_send_keeps_tracestate_when_it_continues_the_trace(tracer):
-    """A job that continues the caller's trace keeps its tracestate."""
-    assert tracer.send("email.send", "email.send_001", SAMPLED).tracestate == "vendor=1"
-
-
-def test_send_passes_an_unsampled_caller_on_unchanged(tracer, exported):
-    """The context of an unsampled caller is stored unchanged."""
-    assert tracer.send("email.send", "email.send_001", UNSAMPLED) == UNSAMPLED
-    assert exported.get_finished_spans() == ()
-
-
-def test_send_of_a_linked_job_that_is_not_recorded_stores_an_unsampled_context(exported):
-    """A linked job that is not recorded stores an unsampled context, so that no attempt decides anew."""
-    provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
-    tracer = JobTracer(provider)
-
-    assert tracer.send("email.send", "email.send_001", SAMPLED, is_batch_item=True) == UNSAMPLED
-
-
 def test_server_asks_a_sampler_that_ignores_callers(exported):
     """A sampler that ignores callers decides by itself, and a parent-based one follows the caller."""
     always = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
@@ -339,10 +309,22 @@ def test_server_asks_a_sampler_that_ignores_callers(exported):
         assert current_trace_context() == UNSAMPLED
 
 
+@pytest.mark.parametrize("provided", [None, ParentBased(ALWAYS_ON)], ids=["off", "on"])
+def test_request_of_which_no_span_is_made_is_not_described(provided):
+    """The attributes of a request are read only when it has a span."""
+    tracer = JobTracer(provided and TracerProvider(sampler=provided, shutdown_on_exit=False))
+
+    with tracer.server("POST", "/v1/jobs", UNSAMPLED.traceparent, describe=lambda: pytest.fail("it was described")):
+        pass
+
+
 def test_server_says_how_it_answered(tracer, exported):
     """A 5xx marks the span of a request as failed, and a 4xx does not."""
+    about = {"url.path": "/v1/jobs/batch"}
     for status in (202, 422, 503):
-        with tracer.server("POST", "/v1/jobs/batch", SAMPLED.traceparent, SAMPLED.tracestate) as server:
+        with tracer.server(
+            "POST", "/v1/jobs/batch", SAMPLED.traceparent, SAMPLED.tracestate, describe=lambda: about
+        ) as server:
             server.carries(3)
             server.answered(status)
 
@@ -355,34 +337,8 @@ def test_server_says_how_it_answered(tracer, exported):
     assert dict(spans[2].attributes) == {
         "http.request.method": "POST",
         "http.route": "/v1/jobs/batch",
+        "url.path": "/v1/jobs/batch",
         "messaging.batch.message_count": 3,
         "http.response.status_code": 503,
         "error.type": "503",
     }
-
-
-def test_recover_bury_and_redrive_link_to_the_attempt_they_concern(tracer, exported):
-    """Spans of recover, bury and redrive are in the job's trace, with a link to the attempt."""
-    with attempt_of(tracer) as attempt:
-        pass
-    last = attempt.traceparent
-    tracer.recover("email.send", "email.send_001", SAMPLED, attempt=last, reason="crashed")
-    tracer.bury("email.send", "email.send_001", SAMPLED, attempt=last, reason="crashed")
-    tracer.redrive("email.send", "email.send_001", SAMPLED, attempt=last)
-
-    _, *notes = exported.get_finished_spans()
-    assert [(span.name, span.kind) for span in notes] == [
-        (name, SpanKind.INTERNAL) for name in ("recover", "bury", "redrive")
-    ]
-    for span in notes:
-        assert f"{span.parent.span_id:016x}" == SPAN
-        assert [f"{link.context.span_id:016x}" for link in span.links] == [last[36:52]]
-    assert notes[0].attributes["millstream.job.reason"] == "crashed"
-
-
-@pytest.mark.parametrize("stored", [NO_TRACE, UNSAMPLED])
-def test_recover_makes_no_span_when_the_job_is_not_recorded(tracer, exported, stored):
-    """A recovery makes no span when its job is not recorded."""
-    tracer.recover("email.send", "email.send_001", stored, reason="crashed")
-
-    assert exported.get_finished_spans() == ()

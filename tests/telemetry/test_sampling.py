@@ -6,7 +6,6 @@ import random
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, ParentBasedTraceIdRatio, TraceIdRatioBased
 
@@ -15,12 +14,6 @@ from millstream_telemetry.tracing.sampling import RootIds
 
 SHARE = 0.25
 CALLER = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
-
-
-@pytest.fixture
-def exported():
-    """Return the exporter that keeps the ended spans."""
-    return InMemorySpanExporter()
 
 
 @pytest.fixture
@@ -75,8 +68,11 @@ def test_items_of_a_batch_are_recorded_one_by_one(tracer_of, exported):
     random.seed(4711)
     tracer = tracer_of(ParentBasedTraceIdRatio(SHARE))
 
-    stored = [tracer.send("email.send", f"email.send_{n}", CALLER, is_batch_item=True) for n in range(400)]
+    sent = [tracer.send("email.send", f"email.send_{n}", CALLER, is_batch_item=True) for n in range(400)]
+    for send in sent:
+        send.stored()
 
+    stored = [send.context for send in sent]
     assert [context.trace_id for context in stored if context.is_sampled] == traces_of(exported)
     assert {context for context in stored if not context.is_sampled} == {CALLER}
     assert len(traces_of(exported)) == pytest.approx(SHARE * len(stored), rel=0.3)

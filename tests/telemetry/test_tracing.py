@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from otlp_receiver import OtlpReceiver
@@ -13,7 +14,7 @@ SEND = f"""
 from millstream_telemetry import JobTracer, configure_tracing
 tracer = JobTracer(configure_tracing("ingest"))
 with tracer.server("POST", "/v1/jobs", "00-{TRACE}-{SPAN}-01") as server:
-    tracer.send("email.send", "email.send_001", server.context)
+    tracer.send("email.send", "email.send_001", server.context).stored()
 """
 
 DESCRIBE = """
@@ -22,7 +23,8 @@ from opentelemetry import trace
 from millstream_telemetry import configure_tracing
 provider = configure_tracing("ingest")
 is_global = provider is trace.get_tracer_provider()
-print(provider and (provider.sampler.get_description(), provider.resource.attributes["service.name"], is_global))
+told = provider and provider.resource.attributes
+print(provider and (provider.sampler.get_description(), told["service.name"], told["service.version"], is_global))
 print("grpc" in sys.modules)
 print(type(getattr(provider, "id_generator", None)).__name__)
 """
@@ -73,7 +75,7 @@ def test_one_percent_is_recorded_when_no_sampler_is_named():
     described, _, ids = run(DESCRIBE, OTEL_TRACES_EXPORTER="console")
 
     assert "ParentBased{root:TraceIdRatioBased{0.01}" in described
-    assert "'millstream-ingest', True" in described
+    assert f"'millstream-ingest', '{version('millstream')}', True" in described
     assert ids == "RootIds", "without it every trace goes through the SDK"
 
 
@@ -85,9 +87,10 @@ def test_standard_variables_win_over_our_defaults():
         OTEL_TRACES_SAMPLER="traceidratio",
         OTEL_TRACES_SAMPLER_ARG="0.5",
         OTEL_SERVICE_NAME="shop",
+        OTEL_RESOURCE_ATTRIBUTES="service.version=4.2",
     )
 
-    assert described == "('TraceIdRatioBased{0.5}', 'shop', True)"
+    assert described == "('TraceIdRatioBased{0.5}', 'shop', '4.2', True)"
 
 
 def test_provider_of_an_agent_is_kept():

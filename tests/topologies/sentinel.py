@@ -72,6 +72,16 @@ class SentinelTrio:
         wait_for(lambda: new.info("replication")["role"] == "master", f"{new} is primary", _FAILOVER_S)
         return new
 
+    def demote(self, old: Node) -> None:
+        """Do to a primary that was replaced what Sentinel does after a while; return once it follows the new one.
+
+        Sentinel waits four of its periods of publishing, and looks every period of INFO: with 6.2 this takes 20 s.
+        """
+        old.ask("REPLICAOF", HOST, next(node.port for node in self.servers if node is not old))
+        for kind in ("normal", "pubsub"):
+            old.ask("CLIENT", "KILL", "TYPE", kind)
+        wait_for(lambda: old.info("replication").get("master_link_status") == "up", f"{old} follows")
+
     def wait_until_replicated(self, timeout_s: float = _FAILOVER_S) -> None:
         """Return once the replica has all that the primary had at this call. Raises: TimeoutError."""
         wanted = self.primary.info("replication")["master_repl_offset"]

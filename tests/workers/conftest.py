@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 from chaos.fault_proxy import FaultProxy
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from streams.audit import audit
 from workers.floor import Floor, open_floor
 from workers.plant import Plant, open_plant
 
+from millstream import Discard, Snooze
 from millstream_streams import Broker, parse_redis_url
+from millstream_telemetry import JobTracer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,3 +47,18 @@ def plant(floor: Floor, redis_url: str, tmp_path: Path) -> Iterator[Plant]:
     """Yield a plant, which runs workers as processes, on the namespace of the floor."""
     with open_plant(floor, redis_url, tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def exporter() -> InMemorySpanExporter:
+    """Return the exporter that receives the spans."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracer(exporter: InMemorySpanExporter) -> Iterator[JobTracer]:
+    """Yield a tracer that exports to `exporter` and takes the same exceptions as the service for no errors."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield JobTracer(provider, not_errors=(Snooze, Discard))
+    provider.shutdown()

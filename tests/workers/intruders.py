@@ -24,6 +24,8 @@ from typing import Any
 import anyio
 import structlog
 from hostile_values import Panic, Raising, circle
+from opentelemetry import baggage
+from opentelemetry.context import attach
 from opentelemetry.trace import get_current_span
 from workers.shop import Work
 
@@ -35,8 +37,9 @@ who: ContextVar[str] = ContextVar("who", default="no tenant")
 
 @asynccontextmanager
 async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
-    """Yield the event loop that the lifespan runs on, and a task that counts the turns of that loop."""
+    """Yield the event loop that the lifespan runs on and a count of its turns, and attach baggage for every job."""
     turns = [0]
+    attach(baggage.set_baggage("opened_by", "lifespan"))
 
     async def count() -> None:
         while True:
@@ -564,7 +567,12 @@ def say(ctx: Context) -> None:
 
 
 @app.job("traced", isolation="process")
-def traced() -> dict[str, str]:
-    """Return which span is current."""
+def traced() -> dict[str, Any]:
+    """Return which span is current, with its trace state and the baggage beside it."""
     span = get_current_span().get_span_context()
-    return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+    return {
+        "trace_id": f"{span.trace_id:032x}",
+        "span_id": f"{span.span_id:016x}",
+        "tracestate": span.trace_state.to_header(),
+        "baggage": dict(baggage.get_all()),
+    }

@@ -412,14 +412,16 @@ async def test_lines_from_a_process_are_like_those_from_the_loop(plant: Plant) -
 async def test_lines_from_a_process_carry_the_trace_of_their_job(
     floor: Floor, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A handler process has the trace of its job, within the span of the attempt when it is sampled."""
+    """A handler process has the trace of its job, trace state included, beside the baggage that a lifespan attached."""
     provider = TracerProvider(shutdown_on_exit=False)
     await floor.hire(app, apps=REFS, tracer=JobTracer(provider))
-    job = await floor.run("traced", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-00")
+    job = await floor.run("traced", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-00", tracestate="vendor=1")
     assert job.result["trace_id"] == "ab" * 16
-    sampled = await floor.run("traced", traceparent=f"00-{'12' * 16}-{'cd' * 8}-01")
+    sampled = await floor.run("traced", traceparent=f"00-{'12' * 16}-{'cd' * 8}-01", tracestate="vendor=1")
     assert sampled.result["trace_id"] == "12" * 16
     assert sampled.result["span_id"] != "cd" * 8
+    for told in (job.result, sampled.result):
+        assert (told["tracestate"], told["baggage"]) == ("vendor=1", {"opened_by": "lifespan"})
 
 
 async def test_the_level_of_the_worker_is_that_of_its_processes(plant: Plant) -> None:

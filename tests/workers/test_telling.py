@@ -4,46 +4,25 @@ import time
 
 import anyio
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 from waiting import wait_until
 from workers.floor import Floor, Hired
+from workers.spans import TRACEPARENT, attempts, named, told
 
 from millstream import App, Retry
 from millstream_contracts import Backoff, JobState
 from millstream_telemetry import JobTracer
-from millstream_telemetry.names import DELAY_S, RETRY_SCHEDULED
+from millstream_telemetry.names import DELAY_S, ERROR_TYPE, JOB_OUTCOME, RETRY_SCHEDULED
 
 WAITED_S = 1.5
 RUN_S = 0.05
-TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
-
-
-@pytest.fixture
-def exporter() -> InMemorySpanExporter:
-    """Return where the spans of the test end up."""
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def tracer(exporter: InMemorySpanExporter) -> JobTracer:
-    """Return a tracer whose spans the test can read."""
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return JobTracer(provider)
 
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the wait of every job before its claim to WAITED_S."""
     monkeypatch.setattr("millstream_workers.running.execution.queue_wait_s", lambda _: WAITED_S)
-
-
-def attempts(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
-    """Return the spans of attempts, in the order in which they ended."""
-    return [span for span in exporter.get_finished_spans() if span.name.startswith("process ")]
 
 
 def value_of(hired: Hired, name: str, **labels: str) -> float:
@@ -115,13 +94,15 @@ async def test_an_attempt_whose_lease_was_lost_is_marked_as_failed(
 
     with capture_logs() as lines:
         await floor.hire(app, tracer=tracer, renew_every_s=0.1)
-        job_id = await floor.submit("one")
+        job_id = await floor.submit("one", traceparent=TRACEPARENT)
         await wait_until(lambda: fences, "it runs")
         await floor.take_back(job_id)
         await floor.settled(job_id)
         await wait_until(lambda: len(attempts(exporter)) == 2, "both attempts are exported")
     by_status = {span.status.is_ok: span for span in attempts(exporter)}
     assert set(by_status) == {True, False}
+    assert told(by_status[False])[JOB_OUTCOME] == told(by_status[False])[ERROR_TYPE] == "lost"
+    assert {told(span).get(ERROR_TYPE) for span in named(exporter, "one")} == {"lost", None}
     lost = [line for line in lines if line["event"] == "attempt finished" and line["outcome"] == "lost"]
     assert [line["log_level"] for line in lost] == ["warning"]
 

@@ -14,6 +14,7 @@ from millstream_contracts.foreseen import ForeseenError
 from millstream_contracts.ids import (
     DEFAULT_TENANT,
     NAME_PATTERN,
+    PUBLISHED_NAME_PATTERN,
     JobId,
     JobType,
     Queue,
@@ -55,6 +56,7 @@ __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_TENANT",
     "NAME_PATTERN",
+    "PUBLISHED_NAME_PATTERN",
     "TERMINAL_STATES",
     "TEXT_FORMATS",
     "UNDECODABLE",

@@ -17,7 +17,7 @@ The text of each is one line without a secret, and each has a `reason`.
 
 from typing import Literal
 
-from millstream_contracts import ForeseenError
+from millstream_contracts import ForeseenError, JobId
 
 Reason = Literal["away", "refused", "full"]
 """Why Redis cannot be used: see :class:`StoreUnavailableError`."""
@@ -72,6 +72,11 @@ class MissingRightError(StoreUnavailableError):
 
 class NotDurableError(StoreUnavailableError):
     """The job is stored by the primary, but not confirmed as durably as the submission asked."""
+
+    def __init__(self, message: str, not_stored: frozenset[JobId] = frozenset()) -> None:
+        self.not_stored = not_stored
+        """The jobs of the call that are known not to be stored, because an earlier request had the same key."""
+        super().__init__(message)
 
 
 class UnsuitableRedisError(StoreError):

@@ -11,7 +11,7 @@ from millstream_contracts.ids import new_job_id
 from millstream_streams import Enqueued, Idempotency, NewJob, assemble
 from millstream_submission.decoding import Decoded
 from millstream_submission.rules import delay_s
-from millstream_telemetry import JobTracer, TraceContext
+from millstream_telemetry import JobTracer, SendSpan, TraceContext
 
 # To read a member of an enumeration off its class takes 0.1 us.
 _SCHEDULED, _QUEUED = JobState.SCHEDULED, JobState.QUEUED
@@ -22,7 +22,8 @@ class BuiltJob(Struct, frozen=True):
 
     queue: Queue
     job: NewJob
-    trace: TraceContext
+    send: SendSpan
+    """The span of the storing, which the component that stores the job ends."""
     decoded: Decoded
 
 
@@ -49,7 +50,7 @@ def build_job(
     now_s = clock()
     now_ms = int(now_s * 1000)
     job_id = new_job_id(queue, now_ms)
-    trace = tracer.send(
+    send = tracer.send(
         queue.type,
         job_id,
         caller,
@@ -62,12 +63,12 @@ def build_job(
         submission,
         decoded.payload,
         created_at_ms=now_ms,
-        traceparent=trace.traceparent,
-        tracestate=trace.tracestate,
+        traceparent=send.context.traceparent,
+        tracestate=send.context.tracestate,
         idempotency=idempotency,
         waited=waited,
     )
-    return BuiltJob(queue, job, trace, decoded)
+    return BuiltJob(queue, job, send, decoded)
 
 
 def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
@@ -89,7 +90,7 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
         payload=built.decoded.value,
         tags=submission.tags,
         timeout_s=submission.timeout_s,
-        trace_id=built.trace.trace_id or None,
+        trace_id=built.send.context.trace_id or None,
     )
 
 

@@ -42,12 +42,31 @@ class MetricSpec(Struct, frozen=True):
 
 SPANS = (
     SpanSpec("{method} {route}", "SERVER", "ingest", "a request, such as `POST /v1/jobs`"),
-    SpanSpec("send {type}", "PRODUCER", "ingest, workers", "a job was accepted; the parent of its attempts"),
-    SpanSpec("process {type}", "CONSUMER", "workers", "one attempt; links to the attempt before it"),
+    SpanSpec(
+        "send {type}",
+        "PRODUCER",
+        "ingest, workers",
+        "a job was stored, and how long that took; the parent of what follows",
+    ),
+    SpanSpec(
+        "process {type}", "CONSUMER", "workers", "one delivery, most often an attempt; links to the one before it"
+    ),
     SpanSpec("{handler}", "INTERNAL", "workers", "the handler function; the spans of user code nest here"),
-    SpanSpec("recover", "INTERNAL", "reaper", "a job was taken back from a worker that vanished"),
-    SpanSpec("bury", "INTERNAL", "reaper", "a job went to the dead letters without an attempt of its own"),
-    SpanSpec("redrive", "INTERNAL", "ingest", "an operator sent a dead job back to its queue"),
+    SpanSpec(
+        "recover",
+        "INTERNAL",
+        "reaper",
+        "a job was taken back from a worker that vanished; links to the delivery it had",
+    ),
+    SpanSpec(
+        "bury", "INTERNAL", "reaper", "a job is dead because its worker vanished too often; links to the last delivery"
+    ),
+    SpanSpec(
+        "redrive",
+        "INTERNAL",
+        "ingest",
+        "an operator redrove a dead job; links to its last delivery and, both ways, to the request",
+    ),
 )
 
 RECOVER = "recover"
@@ -73,23 +92,39 @@ def process_span(job_type: str) -> str:
 RETRY_SCHEDULED = "retry scheduled"
 """Event on a failed attempt that will be tried again, with the attribute :data:`DELAY_S`."""
 
-# Attributes. Source: OpenTelemetry semantic conventions for messaging, HTTP and errors.
+SNOOZED = "snoozed"
+"""Event on a delivery that was snoozed, with the attribute :data:`DELAY_S`."""
+
+DEAD = "dead"
+"""Event on the last delivery of a dead job, and on `bury`, with the attribute :data:`JOB_REASON`."""
+
+# Attributes. Source: OpenTelemetry semantic conventions for messaging, HTTP, code and errors.
 
 HTTP_METHOD = "http.request.method"
 HTTP_ROUTE = "http.route"
 HTTP_STATUS = "http.response.status_code"
+URL_PATH = "url.path"
+URL_QUERY = "url.query"
+URL_SCHEME = "url.scheme"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+PROTOCOL_VERSION = "network.protocol.version"
+USER_AGENT = "user_agent.original"
 SYSTEM = "messaging.system"
 OPERATION_NAME = "messaging.operation.name"
 OPERATION_TYPE = "messaging.operation.type"
 DESTINATION = "messaging.destination.name"
 MESSAGE_ID = "messaging.message.id"
 CONSUMER_GROUP = "messaging.consumer.group.name"
+CLIENT_ID = "messaging.client.id"
 BATCH_COUNT = "messaging.batch.message_count"
+CODE_FUNCTION = "code.function.name"
 ERROR_TYPE = "error.type"
 JOB_ATTEMPT = "millstream.job.attempt"
 JOB_DELIVERY = "millstream.job.delivery"
 JOB_QUEUE_WAIT_MS = "millstream.job.queue_wait_ms"
 JOB_TENANT = "millstream.job.tenant"
+JOB_OUTCOME = "millstream.job.outcome"
 JOB_REASON = "millstream.job.reason"
 DELAY_S = "delay_s"
 
@@ -97,20 +132,40 @@ ATTRIBUTES = (
     FieldSpec(HTTP_METHOD, "method of the request"),
     FieldSpec(HTTP_ROUTE, "route template of the request"),
     FieldSpec(HTTP_STATUS, "status of the answer"),
+    FieldSpec(URL_PATH, "path of the request, at most 256 characters of it"),
+    FieldSpec(URL_QUERY, "query of the request, at most 256 characters of it"),
+    FieldSpec(URL_SCHEME, "`http` or `https`, as ingest was reached"),
+    FieldSpec(SERVER_ADDRESS, "host that the client named"),
+    FieldSpec(SERVER_PORT, "port that the client named"),
+    FieldSpec(PROTOCOL_VERSION, "version of HTTP, such as `1.1`"),
+    FieldSpec(USER_AGENT, "what the client calls itself, at most 256 characters of it"),
     FieldSpec(SYSTEM, "`millstream`"),
     FieldSpec(OPERATION_NAME, "`send` or `process`"),
     FieldSpec(OPERATION_TYPE, "`send` or `process`"),
     FieldSpec(DESTINATION, "job type"),
     FieldSpec(MESSAGE_ID, "job id"),
     FieldSpec(CONSUMER_GROUP, "`workers`"),
+    FieldSpec(
+        CLIENT_ID,
+        "name of the worker that has the job, or had it, as `GET /v1/workers` shows it; on `send`, of the worker whose "
+        "handler submits",
+    ),
     FieldSpec(BATCH_COUNT, "number of jobs in a batch request"),
-    FieldSpec(ERROR_TYPE, "what failed: the type of an exception, `timeout`, `lost`, or a status of 500 or more"),
-    FieldSpec(JOB_ATTEMPT, "number of the attempt, from 1"),
+    FieldSpec(CODE_FUNCTION, "qualified name of the handler function"),
+    FieldSpec(
+        ERROR_TYPE, "what failed: the type of an exception, `timeout`, `lost`, `crashed`, or a status of 500 or more"
+    ),
+    FieldSpec(JOB_ATTEMPT, "number of the attempt, from 1; a delivery that is none has that of the next one"),
     FieldSpec(JOB_DELIVERY, "number of the delivery, from 1; the fencing token"),
     FieldSpec(JOB_QUEUE_WAIT_MS, "milliseconds the job was ready before this delivery"),
     FieldSpec(JOB_TENANT, "tenant of the job"),
-    FieldSpec(JOB_REASON, "why a job was recovered or buried"),
-    FieldSpec(DELAY_S, "seconds until the next attempt, on the event `retry scheduled`"),
+    FieldSpec(
+        JOB_OUTCOME,
+        "what became of the delivery: `ok`, `error`, `timeout`, `snoozed`, `cancelled`, `handed_back`, `lost`, or "
+        "`dead` when the job died of it",
+    ),
+    FieldSpec(JOB_REASON, "why a job was recovered or is dead"),
+    FieldSpec(DELAY_S, "seconds until the next delivery, on the events `retry scheduled` and `snoozed`"),
 )
 
 # Metrics. Base units; no ids and no free text as labels.

@@ -13,7 +13,7 @@ from msgspec import Struct
 from millstream_contracts import JobState, Queue
 from millstream_runtime import DutyResult
 from millstream_streams import FROM_THE_START, JobStore, RecoveredJob, Recovery, Registry, for_each_queue
-from millstream_telemetry import JobTracer, ReaperMetrics, TraceContext
+from millstream_telemetry import JobTracer, PastDelivery, ReaperMetrics, TraceContext, trace_field
 
 NEVER_S = 10 * 366 * 86_400.0
 """A lease that no delivery exceeds."""
@@ -105,7 +105,13 @@ class Recoverer:
             )
             self._worked_at = time.monotonic()
             cursors = found.cursors
-            self._report(queue, found.requeued, found.buried, found.strays)
+            for job in found.requeued:
+                self._report_requeued(queue, job)
+            for job in found.buried:
+                self._report_buried(queue, job)
+            if found.strays:
+                self._metrics.count_recovered(queue.type, "stray", found.strays)
+                self._log.warning("stray entries removed", type=queue.type, entries=found.strays)
             totals.add(found)
 
     def _was_away(self) -> bool:
@@ -120,21 +126,32 @@ class Recoverer:
             self._log.debug("leases are given time after the start of redis", seconds=self._lease_s)
         self._is_outage_seen = True
 
-    def _report(self, queue: Queue, requeued: list[RecoveredJob], buried: list[RecoveredJob], strays: int) -> None:
-        for job in requeued:
-            reason = "lease_expired" if job.crash_charged else "never_started"
-            self._metrics.count_recovered(queue.type, reason)
-            self._tracer.recover(queue.type, job.id, _trace(job), reason=reason)
-            self._log.warning("recovered", job_id=job.id, type=queue.type, worker=job.worker, reason=reason)
-        for job in buried:
-            self._metrics.count_recovered(queue.type, "buried")
-            self._metrics.count_finished(queue.type, JobState.DEAD)
-            self._tracer.bury(queue.type, job.id, _trace(job), reason="crashed")
-            self._log.error("buried", job_id=job.id, type=queue.type, worker=job.worker, reason="crashed")
-        if strays:
-            self._metrics.count_recovered(queue.type, "stray", strays)
-            self._log.warning("stray entries removed", type=queue.type, entries=strays)
+    def _report_requeued(self, queue: Queue, job: RecoveredJob) -> None:
+        reason = "lease_expired" if job.crash_charged else "never_started"
+        self._metrics.count_recovered(queue.type, reason)
+        self._tracer.recover(_lost(queue, job), reason=reason)
+        self._log.warning("recovered", **_fields(queue, job), reason=reason)
+
+    def _report_buried(self, queue: Queue, job: RecoveredJob) -> None:
+        self._metrics.count_recovered(queue.type, "buried")
+        self._metrics.count_finished(queue.type, JobState.DEAD)
+        message = f"the worker vanished while running this job, which may happen {self._max_crashes - 1} times"
+        self._tracer.bury(_lost(queue, job), reason="crashed", message=message)
+        self._log.error("buried", **_fields(queue, job), reason="crashed")
 
 
-def _trace(job: RecoveredJob) -> TraceContext:
-    return TraceContext(job.spec.traceparent, job.spec.tracestate)
+def _lost(queue: Queue, job: RecoveredJob) -> PastDelivery:
+    return PastDelivery(
+        job_type=queue.type,
+        job_id=job.id,
+        tenant=queue.tenant,
+        stored=TraceContext(job.spec.traceparent, job.spec.tracestate),
+        delivery=job.delivery,
+        worker=job.worker,
+    )
+
+
+def _fields(queue: Queue, job: RecoveredJob) -> dict[str, str | int]:
+    """Return the fields of a log line about a job. A job that was not claimed has neither a worker nor a delivery."""
+    fields: dict[str, str | int] = {"job_id": job.id, "type": queue.type, **trace_field(job.spec.traceparent)}
+    return fields | ({"worker": job.worker, "delivery": job.delivery} if job.delivery else {})

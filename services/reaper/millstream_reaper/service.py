@@ -23,10 +23,11 @@ def run_reaper(settings: ReaperSettings) -> None:
 
     Raises: UnsuitableRedisError, RedisTlsError, AdminBindError, TracingConfigError.
     """
-    run_service("reaper", settings, _reap)
+    run_service("reaper", settings, reap)
 
 
-async def _reap(service: Service[ReaperSettings]) -> None:
+async def reap(service: Service[ReaperSettings]) -> None:
+    """Wait for Redis, and reap until the orders of the service say so."""
     settings, metrics = service.settings, service.metrics
     async with suitable_redis(service, NEEDS["reaper"], patience_s=PATIENCE_S) as redis:
         duties = duties_of(

@@ -79,7 +79,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
         clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
         metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))
         leases, processes = LeaseKeeper(settings, name, asyncio.get_running_loop()), ProcessPool(settings.app_refs)
-        executor = self._executor(processes, metrics, clean)
+        executor = self._executor(processes, metrics, clean, self.tracer.of_client(name))
         pipeline = Pipeline(
             settings, store, worker=name, slots=slots, leases=leases, executor=executor, metrics=metrics, clean=clean
         )
@@ -112,20 +112,22 @@ class Assembly(Struct, frozen=True, kw_only=True):
             metrics=metrics,
         )
 
-    def _executor(self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext) -> Executor:
+    def _executor(
+        self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext, tracer: JobTracer
+    ) -> Executor:
         settings, broker = self.settings, self.broker
         return Executor(
             self.handlers,
             caller=Caller(settings.concurrency, processes),
             metrics=metrics,
-            tracer=self.tracer,
-            submitter=self._submitter(),
+            tracer=tracer,
+            submitter=self._submitter(tracer),
             states=self.states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
         )
 
-    def _submitter(self) -> ChildSubmitter:
+    def _submitter(self, tracer: JobTracer) -> ChildSubmitter:
         settings, broker = self.settings, self.broker
         own = [handler.registration(settings.code_version) for handler in self.handlers.values()]
         return ChildSubmitter(
@@ -133,7 +135,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             KnownQueues(broker.registry),
             TypeCatalogue(broker.registry, self.registry, own=own),
             Admission(settings.unknown_types),
-            self.tracer,
+            tracer,
             DEFAULT_TENANT,
             clock=broker.clock.now_s,
         )

@@ -89,16 +89,16 @@ async def test_busy_connections_are_ingest_s_overload_and_not_redis_away():
 
 
 async def test_items_of_a_batch_that_are_refused_are_logged(ingest, own_redis):
-    """The refused items of a batch are logged like refused requests."""
+    """A receipt holds their 503s; the log says why as for any other, and how many there were."""
     async with open_broker(own_redis.url) as broker:
         await ingest.submit("email.send")
         await broker.client.config_set("maxmemory", "1")
         with capture_logs() as lines:
-            batch = {"jobs": [{"type": "email.send"}, {"type": "No Type"}]}
+            batch = {"jobs": [*[{"type": "email.send"}] * 3, {"type": "No Type"}]}
             assert (await ingest.http.post("/v1/jobs/batch", json=batch)).status_code == 207
         await broker.client.config_set("maxmemory", "0")
     (line,) = refusals(lines)
-    assert (line["problem"], line["requests"]) == ("store-full", 1)
+    assert (line["problem"], line["requests"]) == ("store-full", 3)
 
 
 async def test_submission_is_accepted_when_the_event_loop_itself_was_late(ingest, monkeypatch):

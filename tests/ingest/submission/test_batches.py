@@ -4,10 +4,12 @@ import json
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from ingest.serving import DOORS, JSON, MSGPACK, packed, pointers, problem, running_ingest, unpacked
 from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, limits
+from millstream_ingest.submission.batch import BREATHE_EVERY, BREATHE_EVERY_BYTES
 from millstream_streams import StoreUnavailableError
 
 GOOD = {"type": "email.send", "payload": 1}
@@ -120,6 +122,30 @@ async def test_others_are_answered_while_a_batch_is_checked(ingest):
         tasks.start_soon(submit_many)
         tasks.start_soon(probe)
     assert order == ["probe", "batch"]
+
+
+@pytest.mark.parametrize(
+    ("count", "size_bytes", "pauses"),
+    [
+        (20, BREATHE_EVERY_BYTES * 5 // 8, 10),
+        (20, 2 * BREATHE_EVERY_BYTES, 20),
+        # As many while they are checked, one fewer while they are stored: that is counted from their end.
+        (BREATHE_EVERY + 1, 10, 2 + 1),
+    ],
+    ids=["some bytes each", "many bytes each", "many items"],
+)
+async def test_batch_gives_way_after_so_many_bytes_or_items(ingest, monkeypatch, count, size_bytes, pauses):
+    """Ten large items take as long as a thousand small ones: others wait for neither."""
+    paused = []
+
+    async def pause() -> None:
+        paused.append(True)
+        await checkpoint()
+
+    monkeypatch.setattr("millstream_ingest.submission.batch.checkpoint", pause)
+    response = await post(ingest, [{"type": "email.send", "payload": "x" * size_bytes}] * count)
+    assert response.json()["accepted"] == count
+    assert len(paused) == pauses
 
 
 async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, broker, queue, monkeypatch):

@@ -84,8 +84,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     ready_at_ms: int
     claimed_at_ms: int
     last_error: JobError | None = None
-    """The error of the last failed attempt."""
-    was_delayed: bool = False
+    """Of the last failed attempt."""
 
     @property
     def key(self) -> tuple[JobId, str]:
@@ -182,26 +181,22 @@ class RecoveredJob(Struct, frozen=True):
     id: JobId
     spec: JobSpec
     worker: str
-    deliveries: int
+    """Name of the worker that had the job; empty when the job was read and not claimed."""
+    delivery: int
+    """Number of the delivery; 0 when the job was read and not claimed."""
     crash_charged: bool
-    """False when the job had been read but its handler had not begun."""
+    """False when the handler had not begun."""
 
 
 class Recovery(Struct, frozen=True):
     """The result of one pass over the expired leases."""
 
     cursors: tuple[str, str, str]
+    """Where the next call goes on in each stream; empty for a stream of which all has been looked at."""
     requeued: list[RecoveredJob]
     buried: list[RecoveredJob]
     strays: int
-    """Entries without a job."""
-    any_pending: bool
-    """Whether a worker still holds a job of this queue."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the pass has reached every pending entry."""
-        return not any(self.cursors)
+    """Entries without a job behind them."""
 
 
 class Depths(Struct, frozen=True):

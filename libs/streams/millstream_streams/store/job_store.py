@@ -60,9 +60,11 @@ _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
 _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
 # Decode tables for the hot path: calling an enumeration takes longer than the rest of an answer.
 _ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
+_OTHERS = (EnqueueCode.REPLAYED, EnqueueCode.KEY_REUSED)
+"""The codes of new jobs that Redis did not store."""
 _COMMIT_CODES = {code.value: code for code in CommitCode}
 _NO_TIMES = (None, None, None, None)
-_NO_HISTORY = (None, None, None, None)
+_NO_HISTORY = (None, None, None)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -108,14 +110,17 @@ class JobStore:
         arguments: list[Argument] = [limits.IDEMPOTENCY_TTL_S * 1000]
         for job in jobs:
             arguments += (job.id, job.spec, _options(job, prefix))
+        confirmed: int | list[int] = 1
         if durability is None:
             replies = await self._run("enqueue", queue, arguments)
         else:
             replies, confirmed = await self._run("enqueue", queue, arguments, then=_CONFIRMATIONS[durability])
-            if not _is_confirmed(confirmed):
-                raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s")
         now_ms = int(replies.pop(0))
-        return [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
+        enqueued = [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
+        if not _is_confirmed(confirmed):
+            others = (job.id for job, one in zip(jobs, enqueued, strict=True) if one.code in _OTHERS)
+            raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s", frozenset(others))
+        return enqueued
 
     async def claim(
         self,
@@ -212,14 +217,13 @@ class JobStore:
     ) -> Recovery:
         """Recover deliveries whose lease has run out; bury the jobs that crashed too often."""
         arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
-        next_cursors, requeued, buried, strays, any_pending = await self._run("recover", queue, arguments)
+        next_cursors, requeued, buried, strays = await self._run("recover", queue, arguments)
         high, normal, low = (cursor.decode() for cursor in next_cursors)
         return Recovery(
             cursors=(high, normal, low),
             requeued=[_recovered(row) for row in requeued],
             buried=[_recovered(row) for row in buried],
             strays=int(strays),
-            any_pending=bool(any_pending),
         )
 
     async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Expiry:
@@ -358,11 +362,11 @@ def _encode_outcome(outcome: Outcome) -> tuple[str, bytes]:
 
 
 def deliveries_of_claim(queue: Queue, nonce: str, now_ms: int, fresh: list[Any], history: list[Any]) -> list[Delivery]:
-    """Return the deliveries of claim.lua: both lists are flat, six values a job and five for one with a past."""
-    history_of = {row[0]: row[1:] for row in _rows(history, 5)} if history else {}
+    """Return what claim.lua gave away: both lists are flat, six values a job and four for one with a past."""
+    history_of = {row[0]: row[1:] for row in _rows(history, 4)} if history else {}
     deliveries = []
     for index, entry, job_id, spec, ready_at, number in _rows(fresh, 6):
-        attempts, crashes, error, run_at = history_of.get(job_id, _NO_HISTORY)
+        attempts, crashes, error = history_of.get(job_id, _NO_HISTORY)
         deliveries.append(
             Delivery(
                 queue=queue,
@@ -377,7 +381,6 @@ def deliveries_of_claim(queue: Queue, nonce: str, now_ms: int, fresh: list[Any],
                 ready_at_ms=read_int(ready_at),
                 claimed_at_ms=now_ms,
                 last_error=read_error(error),
-                was_delayed=bool(run_at),
             )
         )
     return deliveries
@@ -406,8 +409,8 @@ def _depths(reply: list[Any]) -> Depths:
 
 
 def _recovered(row: list[Any]) -> RecoveredJob:
-    job_id, spec, worker, deliveries, charged = row
-    return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), deliveries, bool(charged))
+    job_id, spec, worker, delivery, charged = row
+    return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), delivery, bool(charged))
 
 
 def _wait(reply: Any) -> int | None:

@@ -20,6 +20,14 @@ class Interruption(Enum):
     TIMED_OUT = "timed_out"
     """The attempt has reached its timeout."""
 
+    @property
+    def error_type(self) -> str:
+        """The `error.type` of a handler that was stopped for this; empty when that is no failure of the handler."""
+        return _ERROR_TYPES.get(self, "")
+
+
+_ERROR_TYPES = {Interruption.TIMED_OUT: "timeout", Interruption.LEASE_LOST: "lost"}
+
 
 class Returned(Struct, frozen=True):
     """The handler returned this value."""

@@ -60,6 +60,10 @@ class Running:
             return 0.0
         return max(0.0, self._scope.gives_up_at - asyncio.get_running_loop().time())
 
+    def stop_reason(self) -> str | None:
+        """Return the `error.type` of the stop, empty when that is no failure; None when the handler was not stopped."""
+        return None if self.interruption is None else self.interruption.error_type
+
     def begin(self, scope: StopScope, timeout_s: float | None) -> None:
         """Begin the handler, which this scope can stop, and its timeout."""
         self._scope = scope

@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec.structs import replace
-from opentelemetry.context import attach
 
 from millstream import App, Context
 from millstream.app import Handler
@@ -190,7 +189,7 @@ class HandlerProcess:
         """Return the context for a job: its trace is current, and its log lines say whose they are."""
         context, trace = self._loop.fresh_context(), TraceContext(order.traceparent, order.tracestate)
         if order.traceparent:
-            context.run(attach, trace.as_parent())
+            context.run(trace.make_current)
         bindings = {"job_id": order.job_id, "type": order.job_type, "attempt": order.attempt}
         context.run(structlog.contextvars.bind_contextvars, **bindings)
         return context

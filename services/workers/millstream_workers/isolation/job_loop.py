@@ -36,7 +36,8 @@ class JobLoop:
 
     def task(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> "asyncio.Task[T]":
         """Return the task that will run a coroutine."""
-        return self.loop.create_task(coroutine, context=context or self._context.copy())
+        # Not `context or`: a context without variables is false, and the lifespan sets its own in this very object.
+        return self.loop.create_task(coroutine, context=self._context.copy() if context is None else context)
 
     def tasks(self) -> set["asyncio.Task[Any]"]:
         """Return the tasks that have not ended."""

@@ -24,7 +24,7 @@ from millstream_contracts import (
     limits,
 )
 from millstream_streams import Commit, CommitCode, Delivery, JobStore, StoreError, StoreUnavailableError, backoff_s
-from millstream_telemetry import WorkerMetrics
+from millstream_telemetry import WorkerMetrics, trace_field
 
 _FINAL_STATES: dict[type[Outcome], JobState] = {
     Succeeded: JobState.SUCCEEDED,
@@ -215,7 +215,7 @@ class Committer:
             self._concluded(one.delivery)
             if code in _REFUSED:
                 ends["stale"] += 1
-                self._log.warning("outcome refused", job_id=one.delivery.id, type=queue.type, code=code.name.lower())
+                self._log.warning("outcome refused", **job_fields(one.delivery), code=code.name.lower())
                 continue
             ends[attempt_outcome(one.outcome)] += 1
             if state := _FINAL_STATES.get(type(one.outcome)):
@@ -224,6 +224,11 @@ class Committer:
             self._metrics.count_attempts(queue.type, end, n)
         for state, n in states.items():
             self._metrics.count_finished(queue.type, state, n)
+
+
+def job_fields(delivery: Delivery) -> dict[str, str]:
+    """Return the fields that identify the job in a log line outside of its attempt."""
+    return {"job_id": delivery.id, "type": delivery.queue.type, **trace_field(delivery.spec.traceparent)}
 
 
 def attempt_outcome(outcome: Outcome) -> str:

@@ -17,9 +17,10 @@ from millstream import App, Context
 from millstream.app import Handler
 from millstream.context import Submitter, current_submitter
 from millstream_contracts import Dead as DeadOutcome
-from millstream_contracts import JobType, Outcome, Progress, RetryAt
+from millstream_contracts import JobType, Outcome, Progress, RetryAt, Snoozed, Succeeded
+from millstream_streams import Delivery
 from millstream_streams.store.specs import NewerSpec
-from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
+from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics, names
 from millstream_workers.attempt.attempt_result import (
     AttemptResult,
     Interrupted,
@@ -34,7 +35,7 @@ from millstream_workers.child_jobs import ChildSubmitter
 from millstream_workers.errors import SelfCancelledError
 from millstream_workers.fetching.release_finder import ReleaseFinder
 from millstream_workers.keeping.committer import attempt_outcome
-from millstream_workers.running.calling import Caller
+from millstream_workers.running.calling import Caller, queue_wait_s
 from millstream_workers.running.clean_context import CleanContext
 from millstream_workers.running.decision import decide
 from millstream_workers.running.execution import Execution
@@ -74,10 +75,13 @@ class Executor:
 
     async def execute(self, execution: Execution) -> None:
         """Run a delivery up to its outcome. Whatever the handler does is an outcome and is not raised."""
-        running = execution.running
+        running, delivery = execution.running, execution.delivery
         self.running.add(running)
         try:
-            with self._start_span(execution) as execution.span:
+            execution.span = self._span_of(
+                delivery, _stored_trace(delivery), execution.policy.attempt, execution.queue_wait_s
+            )
+            with execution.span:
                 begun = time.perf_counter()
                 execution.result = await self._decode_and_call(execution)
                 execution.run_s = time.perf_counter() - begun
@@ -85,6 +89,14 @@ class Executor:
                 _mark(execution.span, execution.outcome)
         finally:
             self.running.discard(running)
+
+    def skip(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Record the outcome of a delivery that was not run in the trace of its job."""
+        stored = _stored_trace(delivery)
+        if not stored.is_sampled:
+            return
+        with self._span_of(delivery, stored, delivery.attempts + 1, queue_wait_s(delivery)) as span:
+            _mark(span, outcome)
 
     def fail(self, execution: Execution, error: Exception) -> None:
         """Decide about a delivery that a defect of this worker kept from being executed: its attempt has failed."""
@@ -100,17 +112,16 @@ class Executor:
             # What the handler has left in context variables belongs to no line but its own.
             self._clean.run(self._record, execution)
 
-    def _start_span(self, execution: Execution) -> Attempt:
-        delivery = execution.delivery
+    def _span_of(self, delivery: Delivery, stored: TraceContext, attempt: int, wait_s: float) -> Attempt:
         return self._tracer.attempt(
             delivery.queue.type,
             delivery.id,
-            TraceContext(delivery.spec.traceparent, delivery.spec.tracestate),
-            attempt=execution.policy.attempt,
+            stored,
+            attempt=attempt,
             delivery=delivery.deliveries,
-            queue_wait_ms=execution.queue_wait_s * 1000,
+            queue_wait_ms=wait_s * 1000,
             tenant=delivery.queue.tenant,
-            previous=delivery.last_error.traceparent if delivery.last_error else "",
+            failed=delivery.last_error.traceparent if delivery.last_error else "",
         )
 
     async def _decode_and_call(self, execution: Execution) -> AttemptResult:
@@ -138,7 +149,8 @@ class Executor:
         running, timeout_s = execution.running, execution.policy.timeout_s
         running.begin(execution.scope, timeout_s)
         try:
-            with execution.span.handler(execution.handler.__name__):
+            handler = execution.handler
+            with execution.span.handler(handler.__name__, handler.function, running.stop_reason):
                 return Returned(await self._caller.call(execution.handler, arguments, running, timeout_s))
         except asyncio.CancelledError:
             if running.interruption is None:
@@ -203,13 +215,23 @@ def _is_worker_cancelled() -> bool:
     return anyio.current_effective_deadline() == -math.inf
 
 
+def _stored_trace(delivery: Delivery) -> TraceContext:
+    return TraceContext(delivery.spec.traceparent, delivery.spec.tracestate)
+
+
 def _mark(span: Attempt, outcome: Outcome | None) -> None:
+    if isinstance(outcome, Succeeded):  # most are
+        span.conclude("ok")
+        return
     match outcome:
         case RetryAt(after_ms, error):
-            span.fail(error.type, error.message, after_ms / 1000)
-        case DeadOutcome(_, error):
-            span.fail(error.type, error.message)
+            word, delay_s = attempt_outcome(outcome), after_ms / 1000
+            span.conclude(word, error_type=error.type, message=error.message, delay_s=delay_s)
+        case DeadOutcome(reason, error):
+            span.conclude(names.DEAD, error_type=error.type, message=error.message, reason=reason)
+        case Snoozed(after_ms):
+            span.conclude(names.SNOOZED, delay_s=after_ms / 1000)
         case None:
-            span.fail(Interruption.LEASE_LOST.value)
+            span.conclude("lost", error_type="lost")
         case _:
-            return
+            span.conclude(attempt_outcome(outcome))

@@ -14,7 +14,7 @@ from millstream_contracts import HandedBack, Outcome, Snoozed
 from millstream_streams import Delivery, JobStore, StoreError
 from millstream_workers.attempt.running import Running
 from millstream_workers.fetching.slots import Slots
-from millstream_workers.keeping.committer import Committer
+from millstream_workers.keeping.committer import Committer, job_fields
 
 PATIENCE_S = 5.0
 """How long a worker takes no other jobs while it waits for those that run to end. Long ones may outlast it."""
@@ -64,7 +64,8 @@ class Quarantine:
         """Wait for this job's turn. Returns: the outcome of the job when its turn does not come."""
         if self._occupy(running) and not self._committer.backlog:
             return None
-        self._log.info("job waits to run alone", job_id=running.id, crashes=running.delivery.crashes)
+        about = job_fields(running.delivery)
+        self._log.info("job waits to run alone", **about, crashes=running.delivery.crashes)
         try:
             await self._note(running, waits=True)
             with anyio.move_on_after(PATIENCE_S):
@@ -78,7 +79,7 @@ class Quarantine:
                 return None
         except StoreError as error:
             # Without the note an innocent job could be charged, or a guilty one never be.
-            self._log.warning("job not run alone", job_id=running.id, **error.fields)
+            self._log.warning("job not run alone", **about, **error.fields)
             return HandedBack()
         return HandedBack() if self._is_closed else Snoozed(round(ELSEWHERE_AFTER_S * 1000))
 

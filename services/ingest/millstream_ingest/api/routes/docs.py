@@ -14,6 +14,8 @@ DOCUMENT = Operation(
     id="getApiDocument",
     tag="Documentation",
     summary="Read this document",
+    description="Generators of clients take it as it is: docs/clients.md.",
+    asks_redis=False,
     answers={200: Content(model=dict[str, Any], description="OpenAPI 3.1")},
 )
 
