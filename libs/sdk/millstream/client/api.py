@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from millstream.client.flow import ApiFlow
-from millstream.client.new_job import NewJob, batches
 from millstream.client.retrier import Call, Retrier
 from millstream.errors import ApiError, JobFailedError, WaitTimeoutError
+from millstream.jobs.new_job import NewJob, batches
 from millstream_contracts import (
     ActionReport,
     BatchItem,

@@ -11,8 +11,9 @@ import threading
 import time
 from functools import partial
 from types import FrameType
+from typing import Any
 
-from millstream import Context
+from millstream.context import BaseContext
 
 SIGNAL = signal.SIGURG
 """A signal that is ignored by default: a late one, or one to a program that took the handler's place, does no harm."""
@@ -31,7 +32,7 @@ _DELICATE_MODULES = (
 class RunningAttempt:
     """The running attempt, and how to stop it."""
 
-    def __init__(self, number: int, context: Context) -> None:
+    def __init__(self, number: int, context: BaseContext[Any]) -> None:
         self.number = number
         self.context = context
         self.task: asyncio.Task[object] | None = None
