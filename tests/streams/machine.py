@@ -157,11 +157,14 @@ class Ground(RuleBasedStateMachine):
         if self.settle(one, code):
             follow(self.model[one.id], outcome)
 
-    def settle(self, one: Delivery, code: CommitCode) -> bool:
-        """Check the response about the end of a delivery; return whether the delivery ended just now."""
+    def settle(self, one: Delivery, code: CommitCode, *, first: CommitCode = CommitCode.COMMITTED) -> bool:
+        """Check the response about the end of a delivery; return whether the delivery ended just now.
+
+        `first` is the response to the end of a delivery that its worker still holds.
+        """
         job = self.model[one.id]
         if job.token == one.token:
-            assert code is CommitCode.COMMITTED
+            assert code is first
             job.token, job.done_token, job.owner = "", one.token, ""
             return True
         wanted = CommitCode.COMMITTED_BEFORE if job.done_token == one.token else CommitCode.STALE

@@ -8,7 +8,7 @@ from streams.model import OUTCOMES
 from streams.seeds import FAR_MS, lease, make_due, nonce
 
 from millstream_contracts import JobId, Outcome, Priority
-from millstream_streams import ActionCode, EnqueueCode, Idempotency, LeaseCode
+from millstream_streams import ActionCode, CommitCode, EnqueueCode, Idempotency, LeaseCode
 
 MAX_CRASHES = 2
 WORKERS = ("w1", "w2")
@@ -113,8 +113,8 @@ class Transitions(Ground):
         """Hand back a delivery, for the first time, again, or when it is stale."""
         worker, one = self.one_of_the_deliveries(at, which)
         (code,) = self.do(self.broker.store.hand_back(QUEUE, worker=worker, deliveries=[one]))
-        if self.settle(one, code):
-            job = self.model[one.id]
+        job = self.model[one.id]
+        if self.settle(one, code, first=CommitCode.CANCELLED if job.cancel else CommitCode.COMMITTED):
             job.state = "cancelled" if job.cancel else "queued"
             job.handbacks += 0 if job.cancel else 1
 
