@@ -7,7 +7,7 @@ from millstream_runtime.duty_service import run_duties
 from millstream_runtime.errors import AdminBindError, ServiceStartError, SettingsError
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
-from millstream_runtime.heartbeat import ALIVE_FOR, beating
+from millstream_runtime.heartbeat import beating
 from millstream_runtime.service import (
     Service,
     StoppedEarlyError,
@@ -41,7 +41,6 @@ from millstream_runtime.unwrapping import single_error, unwrapped
 from millstream_runtime.wake import Wake
 
 __all__ = [
-    "ALIVE_FOR",
     "DAY_S",
     "HOUR_S",
     "NO_ADDRESS",

@@ -3,10 +3,9 @@
 `millstream doctor` compares them: two releases side by side, a service that is missing, leases of different length.
 """
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import version
 from random import uniform
 from typing import NoReturn
@@ -20,8 +19,7 @@ from millstream_runtime.settings.service_settings import ServiceSettings
 from millstream_streams import Registry, StoreError, consumer_name
 
 BEAT_EVERY_S = 10.0
-ALIVE_FOR = timedelta(seconds=3 * BEAT_EVERY_S)
-"""How long after its last heartbeat a process counts as alive."""
+"""As rarely as a worker's heartbeat at most, so that `ALIVE_FOR` holds for both."""
 
 LEAVE_WITHIN_S = 1.0
 """A process that ends does not wait longer than this to be taken off the list."""
@@ -67,6 +65,6 @@ def describe(service: str, settings: ServiceSettings) -> ServiceInfo:
 async def _beat(registry: Registry, process: ServiceInfo, every_s: float) -> NoReturn:
     while True:
         with suppress(StoreError):
-            await registry.note_service(replace(process, sent_at=datetime.fromtimestamp(time.time(), UTC)))
+            await registry.note_service(replace(process, sent_at=datetime.now(UTC)))
         # Processes that were started together do not come together for ever.
         await anyio.sleep(uniform(0.8, 1.0) * every_s)

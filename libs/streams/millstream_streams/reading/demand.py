@@ -7,7 +7,7 @@ from millstream_contracts import Demand, WorkerInfo, moment
 from millstream_streams.store.deliveries import Depths
 
 ALIVE_FOR = timedelta(seconds=30)
-"""How long after its last heartbeat a worker counts as alive: three heartbeats, where these come most rarely."""
+"""How long after its last heartbeat a process counts as alive: three heartbeats, where these come most rarely."""
 
 
 def available(workers: Iterable[WorkerInfo], now_ms: int) -> list[WorkerInfo]:

@@ -3,7 +3,7 @@
 -- KEYS[1]     hash    types: `<tenant>/<type>` to `<start> <worker> <registration>`, the last one that counted; and
 --                     `<release>` to all registrations of the workers of that release (MessagePack)
 -- KEYS[2]     zset    starts: `<start> <release> <worker>` by the Unix ms until which that worker counts as alive
--- KEYS[3]     hash    workers: name to `<Unix ms of the heartbeat> <WorkerInfo>`
+-- KEYS[3]     hash    workers: a hash as in _heartbeats.lua
 --
 -- A start is the Unix ms at which a worker first registered. A release is a digest of what a worker registers.
 

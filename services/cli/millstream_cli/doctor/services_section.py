@@ -6,8 +6,7 @@ from datetime import datetime
 
 from millstream_cli.doctor.report import Section
 from millstream_contracts import ServiceInfo
-from millstream_runtime import ALIVE_FOR
-from millstream_streams import Broker, MissingRightError
+from millstream_streams import ALIVE_FOR, Broker, MissingRightError
 
 NEEDED = {
     "ingest": "no job can be submitted",
@@ -58,22 +57,17 @@ def section_of(found: Sequence[ServiceInfo], *, must_live: bool) -> Section:
 
 
 def _disagreements(found: Iterable[ServiceInfo]) -> list[str]:
-    values: defaultdict[str, defaultdict[object, list[str]]] = defaultdict(lambda: defaultdict(list))
+    values: defaultdict[str, list[tuple[object, ServiceInfo]]] = defaultdict(list)
     for one in found:
         for variable, value in one.settings.items():
-            values[variable][value].append(f"{one.service} {one.name}")
-    return [
-        f"{variable} must be the same everywhere: {_who_has_which(by_value)}"
-        for variable, by_value in values.items()
-        if len(by_value) > 1
-    ]
+            values[variable].append((value, one))
+    differing = ((variable, _who_has_which(pairs)) for variable, pairs in values.items())
+    return [f"{variable} must be the same everywhere: {holders}" for variable, holders in differing if holders]
 
 
 def _releases(found: Iterable[ServiceInfo]) -> list[str]:
-    by_release: defaultdict[object, list[str]] = defaultdict(list)
-    for one in found:
-        by_release[one.version].append(f"{one.service} {one.name}")
-    return [f"two releases run side by side: {_who_has_which(by_release)}"] if len(by_release) > 1 else []
+    holders = _who_has_which((one.version, one) for one in found)
+    return [f"two releases run side by side: {holders}"] if holders else []
 
 
 def _clocks(found: Iterable[ServiceInfo]) -> list[str]:
@@ -90,8 +84,13 @@ def _clocks(found: Iterable[ServiceInfo]) -> list[str]:
     ]
 
 
-def _who_has_which(by_value: defaultdict[object, list[str]]) -> str:
-    """Return each value with the processes that have it; what most have is said by their number."""
+def _who_has_which(values: Iterable[tuple[object, ServiceInfo]]) -> str:
+    """Return each value with its processes, those of the most common one by number; nothing where all values agree."""
+    by_value: defaultdict[object, list[str]] = defaultdict(list)
+    for value, one in values:
+        by_value[value].append(f"{one.service} {one.name}")
+    if len(by_value) < 2:
+        return ""
     most = max(by_value, key=lambda value: len(by_value[value]))
     parts = [
         f"{value} at {f'{len(names)} processes' if value == most and len(names) > 1 else ', '.join(names)}"

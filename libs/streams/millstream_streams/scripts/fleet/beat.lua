@@ -2,7 +2,7 @@
 --
 -- Caller      workers
 -- Idempotent  yes
--- Needs       numbers fleet
+-- Needs       numbers heartbeats fleet
 -- KEYS        1 as in _fleet.lua, read; 2-3 written
 -- ARGV[1]     worker
 -- ARGV[2]     what it says of itself (MessagePack)
@@ -23,5 +23,5 @@ if ARGV[3] ~= '' then
     redis.call('ZADD', starts, ends, own)
   end
 end
-redis.call('HSET', workers, ARGV[1], int(now) .. ' ' .. ARGV[2])
+note_heartbeat(workers, ARGV[1], now, ARGV[2])
 return redis.call('HEXISTS', types, ARGV[4])

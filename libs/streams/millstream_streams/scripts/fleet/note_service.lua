@@ -2,8 +2,8 @@
 --
 -- Caller      every service
 -- Idempotent  yes
--- Needs       numbers
--- KEYS[1]     hash    services: name to `<Unix ms of the heartbeat> <ServiceInfo>`, written
+-- Needs       numbers heartbeats
+-- KEYS[1]     hash    services: a hash as in _heartbeats.lua, written
 -- ARGV[1]     process
 -- ARGV[2]     what it says of itself (MessagePack); '' when it leaves
 -- Returns     nothing
@@ -13,5 +13,5 @@ local services = KEYS[1]
 if ARGV[2] == '' then
   redis.call('HDEL', services, ARGV[1])
 else
-  redis.call('HSET', services, ARGV[1], int(now_ms()) .. ' ' .. ARGV[2])
+  note_heartbeat(services, ARGV[1], now_ms(), ARGV[2])
 end
