@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import uuid
 from decimal import Decimal
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypedDict, TypeVar
 
 import msgspec
@@ -224,6 +225,18 @@ TIMES = [
     ),
 ]
 
+PATHS = [
+    (Path, '"a/b"', Path("a/b")),
+    (PurePosixPath, '"/a"', PurePosixPath("/a")),
+    (Path | None, "null", None),
+    (list[Path], '["a"]', [Path("a")]),
+    (set[Path], '["a", "a"]', {Path("a")}),
+    (Box[Path], '{"content": "a"}', Box(Path("a"))),
+    (Path, "3", REFUSED),
+    (Path, "null", REFUSED),
+    (list[Path], "[[]]", REFUSED),
+]
+
 TEXTS = [
     (uuid.UUID, f'"{KEY}"', KEY),
     (uuid.UUID, f'"{KEY.hex}"', KEY),
@@ -282,7 +295,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "json", "wanted"), [*NUMBERS, *ARRAYS, *TIMES, *TEXTS])
+@pytest.mark.parametrize(("annotation", "json", "wanted"), [*NUMBERS, *ARRAYS, *TIMES, *PATHS, *TEXTS])
 def test_json_becomes_the_type_that_the_handler_names(annotation: Any, json: str, wanted: Any) -> None:
     """A payload is either refused at submission or decoded to this value, from JSON and from MessagePack."""
     route = Route(annotation)

@@ -32,10 +32,11 @@ def result_annotation(annotations: dict[str, Any]) -> Any:
     return annotation
 
 
-def data_type(annotation: Any, where: str, what: str) -> DataType:
-    """Return the type of a payload or a result; `what` says which. Raises: HandlerError, which says where it stands."""
+def data_type(annotation: Any, where: str, *, is_result: bool) -> DataType:
+    """Return the type of a payload or a result. Raises: HandlerError, which says `where` it stands."""
     try:
-        return DataType(annotation)
+        return DataType(annotation, is_result=is_result)
     except HandlerError as error:
         shown = annotation.__qualname__ if isinstance(annotation, type) else repr(annotation)
+        what = "result" if is_result else "payload"
         raise HandlerError(f"{where}: a {what} of type {shown} {error}") from error.__cause__

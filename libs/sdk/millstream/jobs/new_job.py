@@ -8,6 +8,7 @@ import msgspec
 
 from millstream.jobs.job_ref import JobRef
 from millstream.jobs.submit_options import SubmitOptions, check_submit_options
+from millstream.payloads import plain_payload
 from millstream_contracts import limits
 
 P = TypeVar("P")
@@ -83,7 +84,6 @@ def _encode(submission: dict[str, Any], job_type: str) -> bytes:
     # Times become RFC 3339 strings, as in JSON: schemas of payloads know no other form, and handlers in other languages
     # need not know the timestamp extension of MessagePack.
     try:
-        plain = msgspec.to_builtins(submission, builtin_types=(bytes, bytearray, memoryview))
-        return msgspec.msgpack.encode(plain)
-    except (TypeError, OverflowError, RecursionError, UnicodeEncodeError) as error:
+        return msgspec.msgpack.encode(plain_payload(submission))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise TypeError(f"the payload of `{job_type}` cannot be encoded: {error}") from error

@@ -8,11 +8,13 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 from typing import Any
 
 from msgspec import inspect as mi
 
 from millstream.errors import HandlerError
+from millstream.payloads.models import is_model, model_schema
 from millstream.payloads.pattern_translator import PatternError, translate
 from millstream.payloads.schema_keywords import Schema, binary, bounds, default, lengths, moment, positions
 from millstream.payloads.type_reader import (
@@ -29,9 +31,9 @@ MAX_KEY_DIGITS = 20
 """Characters of an integer as a key, enough for 64 bits."""
 
 
-def write_schema(info: mi.Type) -> Schema:
+def write_schema(info: mi.Type, *, is_result: bool = False) -> Schema:
     """Return the schema of a payload's type. Raises: HandlerError, which names the field and the type."""
-    writer = _Writer()
+    writer = _Writer(is_result=is_result)
     schema = writer.write(info)
     return {**schema, "$defs": writer.definitions} if writer.definitions else schema
 
@@ -39,13 +41,14 @@ def write_schema(info: mi.Type) -> Schema:
 class _Writer:
     """Writes one schema with its definitions."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_result: bool) -> None:
+        self._is_result = is_result
         self.definitions: dict[str, Schema] = {}
         self._names: dict[Any, str] = {}
         self._field = ""
         self._write: dict[type, Callable[[Any], Schema]] = {
             mi.AnyType: lambda _: {},
-            mi.RawType: lambda _: {},
+            mi.RawType: self._raw,
             mi.NoneType: lambda _: {"type": "null"},
             mi.BoolType: lambda _: {"type": "boolean"},
             mi.IntType: lambda info: {"type": "integer", **bounds(info)},
@@ -67,6 +70,7 @@ class _Writer:
             **dict.fromkeys((mi.StructType, mi.DataclassType, mi.TypedDictType, mi.EnumType), self._reference),
             mi.NamedTupleType: self._reference,
             mi.FrozenDictType: self._dict,
+            mi.CustomType: self._custom,
         }
 
     def write(self, info: mi.Type) -> Schema:
@@ -97,6 +101,23 @@ class _Writer:
     def _text(self, info: mi.StrType) -> Schema:
         schema = {"type": "string", **lengths(info, "Length")}
         return schema if info.pattern is None else {**schema, "pattern": self._pattern(info.pattern)}
+
+    def _raw(self, info: mi.RawType) -> Schema:
+        if self._is_result:
+            raise self._refusal(f"{_name(info)} cannot be encoded as a part of a result: use Any")
+        return {}
+
+    def _custom(self, info: mi.CustomType) -> Schema:
+        if issubclass(info.cls, PurePath):
+            return {"type": "string", "format": "path"}
+        if not is_model(info.cls):
+            raise self._refusal(f"{_name(info)} has no schema: no JSON can become one")
+        name = self._names.get(info.cls)
+        if name is None:
+            name = self._names[info.cls] = self._free_name(info.cls)
+            self.definitions[name], others = model_schema(info.cls, name, is_result=self._is_result)
+            self.definitions |= others
+        return {"$ref": f"#/$defs/{name}"}
 
     def _list(self, info: mi.CollectionType) -> Schema:
         items = self.write(info.item_type)
@@ -137,6 +158,8 @@ class _Writer:
             case mi.EnumType() | mi.LiteralType():
                 if names := key_names(plain):
                     return {"enum": names}
+            case mi.BytesType() if self._is_result:
+                raise self._refusal("a result cannot have `bytes` as keys: msgspec does not encode them")
             case (
                 mi.StrType() | mi.DateTimeType() | mi.TimeType() | mi.DateType() | mi.TimeDeltaType()
                 | mi.UUIDType() | mi.DecimalType() | mi.BytesType()

@@ -141,7 +141,7 @@ class HandlerProcess:
         finally:
             self._interrupter.end()
         self._leave_fork(None)
-        return report_return(order.number, value, order.attempt)
+        return report_return(order.number, value, order.attempt, handler.result_type)
 
     def _call(
         self,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from millstream import Discard, Snooze
+from millstream.payloads import DataType
 from millstream_workers.attempt.failure import describe_failure
 from millstream_workers.attempt.handler_request import HandlerRequest, RemoteRequest, innermost, read_request
 from millstream_workers.attempt.results import EncodedResult, encode_result
@@ -10,10 +11,10 @@ from millstream_workers.errors import InvalidResultError, RemoteError
 from millstream_workers.isolation.frames import EndReport, FailureReport, RequestReport, ReturnReport, StoppedReport
 
 
-def report_return(number: int, value: Any, attempt: int) -> EndReport:
+def report_return(number: int, value: Any, attempt: int, gives: DataType) -> EndReport:
     """Return the report about a handler that returned."""
     try:
-        return ReturnReport(number, encode_result(value))
+        return ReturnReport(number, encode_result(value, gives))
     except BaseException as error:  # noqa: BLE001 - a user's class may raise anything while it is made plain
         return FailureReport(number, describe_failure(error, attempt), invalid_result=True)
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from millstream.payloads import ANYTHING, DataType
 from millstream_contracts import (
     Backoff,
     Cancelled,
@@ -62,13 +63,15 @@ class AttemptPolicy(Struct, frozen=True):
         )
 
 
-def decide(result: AttemptResult, policy: AttemptPolicy, traceparent: str = "") -> Outcome | None:
+def decide(
+    result: AttemptResult, policy: AttemptPolicy, traceparent: str = "", *, gives: DataType = ANYTHING
+) -> Outcome | None:
     """Return the outcome of a delivery; None when it is no longer this worker's to decide. Never raises.
 
     It reads the values that the handler returned or raised, which calls code of users' classes.
     """
     if isinstance(result, Returned):  # most are
-        return _succeed(result.value, policy, traceparent)
+        return _succeed(result.value, policy, traceparent, gives)
     try:
         return _decide(result, policy, traceparent)
     except BaseException as failure:  # noqa: BLE001 - the last guard: without an outcome the worker would end
@@ -93,10 +96,10 @@ def _decide(
             return _INTERRUPTED[why]
 
 
-def _succeed(value: Any, policy: AttemptPolicy, traceparent: str) -> Outcome:
+def _succeed(value: Any, policy: AttemptPolicy, traceparent: str, gives: DataType) -> Outcome:
     """Return success, or death when the result cannot be stored, because another run would repeat the effects."""
     try:
-        return Succeeded(msgspec.Raw(encode_result(value)))
+        return Succeeded(msgspec.Raw(encode_result(value, gives)))
     except BaseException as error:  # noqa: BLE001 - a result is read through properties and iterators of users' classes
         return Dead("invalid_result", describe_failure(error, policy.attempt, traceparent))
 
