@@ -221,6 +221,25 @@ async def test_list_is_read_to_its_last_page(
     assert api.received[0].path == f"/v1/{method}"
 
 
+@pytest.mark.parametrize(("types", "query"), [(None, {}), (["a", "b.*"], {"types": ["a,b.*"]})])
+async def test_demand_is_asked_for_some_types_or_for_all(
+    connect: Connect, api: ScriptedApi, types: list[str] | None, query: dict[str, list[str]]
+) -> None:
+    """The types of a demand are sent as one list, and left out where all are meant."""
+    fields = {"queued": 1, "running": 2, "due_soon": 3, "oldest_ready_age_s": 0.5, "slots": 4, "wanted_workers": 2}
+    api.script.append(Reply(200, fields))
+    found = await connect().demand(types)
+    assert (found.queued, found.slots, found.wanted_workers) == (1, 4, 2)
+    assert (api.received[0].path, api.received[0].query) == ("/v1/demand", query)
+
+
+async def test_demand_of_one_text_raises_type_error(connect: Connect, api: ScriptedApi) -> None:
+    """One text is refused where a list of types is expected, before anything is sent."""
+    with pytest.raises(TypeError, match="a list"):
+        await connect().demand("email.send")
+    assert not api.received
+
+
 @pytest.mark.parametrize("status", [200, 503])
 async def test_health_returns_the_document_also_when_unwell(connect: Connect, api: ScriptedApi, status: int) -> None:
     """The health of an unwell service is returned, and raises no error."""

@@ -16,6 +16,7 @@ from millstream_contracts import (
     ActionReport,
     BatchReceipt,
     DeadLetterPage,
+    Demand,
     Job,
     JobId,
     Page,
@@ -221,6 +222,13 @@ class Client:
     async def queues(self) -> list[QueueStatus]:
         """Return the counts of every job type. Raises: ApiError."""
         return await self._transport.run(self._api.queues())
+
+    async def demand(self, types: Iterable[str] | None = None) -> Demand:
+        """Return how many workers there should be for some job types, which may be patterns, or for all.
+
+        Raises: TypeError, ApiError.
+        """
+        return await self._transport.run(self._api.demand(types))
 
     async def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""

@@ -16,6 +16,7 @@ from millstream_contracts import (
     ActionReport,
     BatchReceipt,
     DeadLetterPage,
+    Demand,
     Job,
     JobId,
     Page,
@@ -215,6 +216,13 @@ class SyncClient:
     def queues(self) -> list[QueueStatus]:
         """Return the counts of every job type. Raises: ApiError."""
         return self._transport.run(self._api.queues())
+
+    def demand(self, types: Iterable[str] | None = None) -> Demand:
+        """Return how many workers there should be for some job types, which may be patterns, or for all.
+
+        Raises: TypeError, ApiError.
+        """
+        return self._transport.run(self._api.demand(types))
 
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""

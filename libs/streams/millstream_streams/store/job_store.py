@@ -1,7 +1,7 @@
 """The transitions of jobs: one method, one script, one atomic step. See scripts/*.lua for what each does."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -149,9 +149,9 @@ class JobStore:
             return [consumer, nonce, "1" if resume or failures else "", *tail]
 
         asked_at = self._clock.asking()
-        ask_again_ms, now, fresh, history = await self._run("claim", queue, arguments, patience_s)
+        ask_again_ms, now, fresh, history, expired = await self._run("claim", queue, arguments, patience_s)
         self._clock.heard(int(now) / 1000, asked_at)
-        return Claim(deliveries_of_claim(queue, nonce, int(now), fresh, history), int(ask_again_ms))
+        return Claim(deliveries_of_claim(queue, nonce, int(now), fresh, history), int(ask_again_ms), int(expired))
 
     async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
         """Renew the leases that this worker still has, and store progress."""
@@ -217,13 +217,14 @@ class JobStore:
     ) -> Recovery:
         """Recover deliveries whose lease has run out; bury the jobs that crashed too often."""
         arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
-        next_cursors, requeued, buried, strays = await self._run("recover", queue, arguments)
+        next_cursors, requeued, buried, strays, cancelled = await self._run("recover", queue, arguments)
         high, normal, low = (cursor.decode() for cursor in next_cursors)
         return Recovery(
             cursors=(high, normal, low),
             requeued=[_recovered(row) for row in requeued],
             buried=[_recovered(row) for row in buried],
             strays=int(strays),
+            cancelled=int(cancelled),
         )
 
     async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Expiry:
@@ -250,9 +251,13 @@ class JobStore:
         """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
         return ActionCode(int(await self._run("watch", queue, [job_id])))
 
-    async def measure(self, queue: Queue) -> Depths:
-        """Count what the queue holds."""
-        return _depths(await self._run("measure", queue, []))
+    async def measure(self, queue: Queue, *, due_soon_s: float = 0.0) -> Depths:
+        """Count what the queue holds. Jobs that are due within `due_soon_s` count as due soon."""
+        asked_at = self._clock.asking()
+        reply = await self._run("measure", queue, [round(due_soon_s * 1000)])
+        found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+        self._clock.heard(found["now_ms"] / 1000, asked_at)
+        return _depths(found)
 
     async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
         """Remove acknowledged events, some thousands at most; repeat until a call removes none.
@@ -391,9 +396,8 @@ def _rows(values: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
     return zip(*[iter(values)] * width, strict=True)
 
 
-def _depths(reply: list[Any]) -> Depths:
-    """Return the counts of measure.lua, which alternate names and numbers."""
-    found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+def _depths(found: Mapping[str, int]) -> Depths:
+    """Return the counts of measure.lua by their names."""
     return Depths(
         queued=(found["queued_high"], found["queued_normal"], found["queued_low"]),
         running=found["running"],
@@ -405,6 +409,7 @@ def _depths(reply: list[Any]) -> Depths:
         events=found["events"],
         next_due_in_ms=_wait(found["next_due_in_ms"]),
         next_expiry_in_ms=_wait(found["next_expiry_in_ms"]),
+        due_soon=found["due_soon"],
     )
 
 
