@@ -10,11 +10,14 @@ from millstream import (
     App,
     Client,
     Context,
+    Dead,
     Handler,
     JobHandle,
     JobRef,
     NewJob,
     Retry,
+    Snooze,
+    Steering,
     SyncClient,
     SyncContext,
     SyncJobHandle,
@@ -110,6 +113,23 @@ async def only_context(_: None, ctx: Context[Pool]) -> None:
 async def of_two(payload: int | str) -> None:
     """Take either of two types."""
 
+
+class Declined(Dead):
+    """A request with data of its own."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"declined with {code}")
+        self.code = code
+
+
+def decide(error: Exception, attempt: int) -> Steering | None:
+    """Decide by the exception and the attempt."""
+    return Snooze(timedelta(minutes=attempt)) if isinstance(error, ConnectionError) else None
+
+
+Retry(delays=[1, timedelta(minutes=1)], dead_on=(ValueError, KeyError), discard_on=(LookupError,), decide=decide)
+Retry(base=timedelta(seconds=1), cap=60, decide=lambda error, attempt: None)
+Retry.after(timedelta(seconds=3))
 
 charging: Handler[Order, Receipt] = charge
 reference: JobRef[Order, Receipt] = charge

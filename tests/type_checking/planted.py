@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from millstream import App, Client, Context, JobRef, NewJob, Retry, SyncClient, SyncContext, contract
+from millstream import App, Client, Context, JobRef, NewJob, Retry, Snooze, SyncClient, SyncContext, contract
 
 
 @dataclass
@@ -117,6 +117,11 @@ async def bad_retry(order: Order) -> None:
 
 Retry(backoff="cubic")  # refused
 Retry(base="1s")  # refused
+Retry(delays=["1s"])  # refused
+Retry(dead_on=(int,))  # refused
+Retry(dead_on=ValueError)  # refused
+Retry(decide=lambda error, attempt: "soon")  # refused
+Snooze("1m")  # refused
 
 
 @contract("order.charge")

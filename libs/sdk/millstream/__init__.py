@@ -23,7 +23,7 @@ from millstream.errors import (
 from millstream.handler import Handler
 from millstream.job_options import JobOptions
 from millstream.jobs import JobHandle, JobRef, NewJob, SubmitOptions, SyncJobHandle, contract
-from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze
+from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze, Steering
 
 __all__ = [
     "ApiError",
@@ -48,6 +48,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Snooze",
+    "Steering",
     "SubmitOptions",
     "SyncClient",
     "SyncContext",

@@ -15,6 +15,7 @@ from millstream.jobs.job_ref import check_job_type
 from millstream.jobs.submitter import Submitter
 from millstream.registering import Register
 from millstream.signature import inspect_signature
+from millstream.steering import Retry
 
 S = TypeVar("S", default=None)
 T = TypeVar("T")
@@ -74,6 +75,7 @@ class App(Generic[S]):
                 inspect_signature(function),
                 policy=policy_of(type, options),
                 isolation=isolation_of(function, options),
+                retry=options.get("retry", Retry()),
                 bound=lambda: self.submitter,
             )
             self.handlers[type] = handler

@@ -90,6 +90,7 @@ class Executor:
                     execution.policy,
                     execution.span.traceparent,
                     gives=execution.handler.result_type,
+                    retry=execution.handler.retry,
                 )
                 _mark(execution.span, execution.outcome)
         finally:
