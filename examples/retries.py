@@ -6,7 +6,7 @@ Run the system with `millstream up retries:app` in this folder, and then `python
 import asyncio
 from datetime import timedelta
 
-from millstream import App, Client, Context, Dead, Retry, Snooze, Steering
+from millstream import App, Client, Context, Dead, DeadJob, Retry, Snooze, Steering
 
 app = App("shop")
 
@@ -74,6 +74,21 @@ async def charge(card: str) -> None:
     raise CardDeclined(51 if card == "4242" else 14)
 
 
+# What is to be done about dead letters.
+
+
+@app.job("order.refund")
+async def refund(letter: DeadJob) -> str:
+    """Take back what a job has begun that died."""
+    return f"refunded {letter.payload} because of {letter.reason}"
+
+
+@app.job("order.pay", retry=Retry(max_attempts=1), on_dead=refund)
+async def pay(order: int) -> None:
+    """Fail."""
+    raise ConnectionError(f"order {order} cannot be paid")
+
+
 async def main(client: Client) -> list[str]:
     """Submit jobs that fail in each of these ways."""
     sent = await client.submit(send_parcel, "Oslo")
@@ -82,6 +97,7 @@ async def main(client: Client) -> list[str]:
         await client.submit(send_parcel, "nowhere"),
         await client.submit(fetch_rates, "2026-11-26"),
         await client.submit(charge, "4242"),
+        await client.submit(pay, 7),
     ):
         dead = await client.wait(job.id, 30)
         told.append(f"{dead.state} after {dead.attempts}: {dead.reason}")

@@ -19,6 +19,7 @@ DOES: dict[str, Any] = {
         "dead after 1: dead_on retries.NoSuchCityError",
         "dead after 2: the other service is too slow",
         "dead after 1: declined with 51",
+        "dead after 1: attempts",
     ],
     "shared_state": ["tea of db://shop", "tea: open", "audit of tea of db://shop"],
 }

@@ -124,6 +124,11 @@ Retry(decide=lambda error, attempt: "soon")  # refused
 Snooze("1m")  # refused
 
 
+@app.job("bad.dead", on_dead=charge)  # refused
+async def bad_dead(order: Order) -> None:
+    """Name a handler that takes no dead letters."""
+
+
 @contract("order.charge")
 def charge_elsewhere(order: Order) -> Receipt:
     """Say what another code base handles."""

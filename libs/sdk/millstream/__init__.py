@@ -24,6 +24,7 @@ from millstream.handler import Handler
 from millstream.job_options import JobOptions
 from millstream.jobs import JobHandle, JobRef, NewJob, SubmitOptions, SyncJobHandle, contract
 from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze, Steering
+from millstream_contracts import DeadJob, DeadLetter
 
 __all__ = [
     "ApiError",
@@ -32,6 +33,8 @@ __all__ = [
     "ConflictError",
     "Context",
     "Dead",
+    "DeadJob",
+    "DeadLetter",
     "Discard",
     "Handler",
     "HandlerError",

@@ -7,9 +7,11 @@ from typing import Any, Literal, TypedDict
 import msgspec
 
 from millstream.errors import HandlerError
+from millstream.jobs.job_ref import JobRef
+from millstream.payloads import DataType
 from millstream.seconds import Seconds, in_seconds
 from millstream.steering import Retry
-from millstream_contracts import TypePolicy, did_you_mean
+from millstream_contracts import DeadJob, JobError, JobId, JobType, TypePolicy, did_you_mean, moment
 
 Isolation = Literal["loop", "thread", "process"]
 """Where a handler runs: on the event loop, in a thread, or in a process that can be killed."""
@@ -25,6 +27,8 @@ class JobOptions(TypedDict, total=False):
     """By default `loop` for `async def` and `thread` for `def`."""
     result_ttl: Seconds
     """Time for which a finished job can be read."""
+    on_dead: JobRef[DeadJob, Any]
+    """The handler, or its contract, of which a job is submitted for each dead letter of this type."""
     partitions: int
     """Number of queues of the type, so that a busy type can span several nodes of a cluster."""
 
@@ -49,6 +53,7 @@ def policy_of(job_type: str, options: JobOptions) -> TypePolicy:
             "delays_s": None if delays is None else [in_seconds(delay) for delay in delays],
             "timeout_s": in_seconds(options.get("timeout")),
             "result_ttl_s": in_seconds(options.get("result_ttl", TypePolicy(max_attempts=1).result_ttl_s)),
+            "on_dead": _on_dead(job_type, options.get("on_dead")),
             "partitions": options.get("partitions", 1),
         }
         return msgspec.convert(wanted, TypePolicy)
@@ -69,6 +74,31 @@ def _check_retry(job_type: str, retry: Any) -> None:
                 raise HandlerError(f"`{job_type}`: `{name}` has {kind.__qualname__}, which is no exception")
     if retry.decide is not None and (not callable(retry.decide) or inspect.iscoroutinefunction(retry.decide)):
         raise HandlerError(f"`{job_type}`: `decide` is a function of an exception and an attempt, and not async")
+
+
+def _on_dead(job_type: str, ref: Any) -> str | None:
+    """Return the type of the job for dead letters. Raises: HandlerError, when it cannot take them."""
+    if ref is None:
+        return None
+    if not isinstance(ref, JobRef):
+        raise HandlerError(f"`{job_type}`: `on_dead` is a handler or a contract, not {ref!r}")
+    if ref.type == job_type:
+        raise HandlerError(f"`{job_type}`: `on_dead` is another type, or a dead letter would never be the last")
+    if ref.takes is not None:
+        try:
+            DataType(ref.takes).convert(msgspec.to_builtins(_A_DEAD_JOB))
+        except msgspec.ValidationError as error:
+            raise HandlerError(f"`{job_type}`: `on_dead` takes no dead letters: `{ref.type}`: {error}") from error
+    return ref.type
+
+
+_A_DEAD_JOB = DeadJob(
+    id=JobId("a_000000000000000000000000000"),
+    type=JobType("a"),
+    reason="attempts",
+    died_at=moment(0),
+    error=JobError("ValueError", "no"),
+)
 
 
 def isolation_of(function: Callable[..., Any], options: JobOptions) -> Isolation:

@@ -204,6 +204,7 @@ MODELS: Mapping[str, Model] = {
             "backoff": "Delays between attempts",
             "delays_s": "Seconds before the second attempt, the third and so on, in place of the backoff; the last one "
             "repeats. Null when the backoff holds",
+            "on_dead": "Type of the job that is submitted for each dead letter of the type; null without one",
             "result_ttl_s": "For how many seconds a finished job can be read",
             "partitions": "Over how many queues the jobs are spread",
         },
