@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Generic, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
-from millstream.errors import HandlerError
+from millstream.errors import HandlerError, LifespanError
 from millstream.handler import Handler
 from millstream.job_options import JobOptions, check_job_options, isolation_of, policy_of
 from millstream.jobs.annotations import place_of
@@ -109,13 +109,32 @@ class App(Generic[S]):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Any]:
-        """Run the lifespan. Yields: the value of `ctx.state`."""
+        """Run the lifespan. Yields: the value of `ctx.state`. Raises: LifespanError, when it fails to open or close."""
         if self.lifespan is None:
             yield None
             return
-        takes_app = bool(inspect.signature(self.lifespan).parameters)
-        async with self.lifespan(self) if takes_app else self.lifespan() as state:
+        with self._told("to open"):
+            takes_app = bool(inspect.signature(self.lifespan).parameters)
+            opened = self.lifespan(self) if takes_app else self.lifespan()
+            if not hasattr(opened, "__aenter__"):
+                raise TypeError("it is no async context manager: put @asynccontextmanager over it")
+            state = await opened.__aenter__()
+        try:
             yield state
+        except BaseException as error:
+            if not await opened.__aexit__(type(error), error, error.__traceback__):
+                raise
+        else:
+            with self._told("to close"):
+                await opened.__aexit__(None, None, None)
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """Say of an error that it is one of the lifespan, of which app, and where."""
+        try:
+            yield
+        except Exception as error:
+            raise LifespanError(self.name, place_of(self.lifespan), doing, error) from error
 
     def __iter__(self) -> Iterator[Handler]:
         return iter(self.handlers.values())

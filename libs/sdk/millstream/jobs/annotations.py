@@ -9,9 +9,10 @@ from millstream.errors import HandlerError
 from millstream.payloads import DataType
 
 
-def place_of(function: Callable[..., Any]) -> str:
-    """Return `module:function`, for messages."""
-    return f"{function.__module__}:{function.__qualname__}"
+def place_of(function: Any) -> str:
+    """Return `module:function`, for messages; of a callable without a name that of its class."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
