@@ -19,7 +19,9 @@ def _of_others(value: Any) -> Any:
 
 
 # `partial` of a C function: a function around it would take as long as itself.
-plain_payload = partial(msgspec.to_builtins, builtin_types=(bytes, bytearray, memoryview), enc_hook=_of_others)
+plain_payload = partial(
+    msgspec.to_builtins, builtin_types=(bytes, bytearray, memoryview), str_keys=True, enc_hook=_of_others
+)
 """Makes plain data of a payload, binary data left as it is. Raises: as :data:`plain_result`."""
 
 plain_result = partial(msgspec.to_builtins, builtin_types=(bytes,), str_keys=True, enc_hook=_of_others)
