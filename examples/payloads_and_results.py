@@ -28,7 +28,7 @@ class Card(Struct, tag="card"):
     number: Annotated[str, Meta(pattern=r"^[0-9]{4}$")]
 
 
-class Invoice(Struct, tag="invoice"):
+class OnInvoice(Struct, tag="invoice"):
     """Pay later."""
 
     due_in: timedelta
@@ -38,7 +38,7 @@ class Payment(Struct):
     """What `payment.take` takes."""
 
     amount: Decimal
-    by: Card | Invoice
+    by: Card | OnInvoice
     at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
@@ -56,7 +56,7 @@ async def take(payment: Payment) -> Booked:
     match payment.by:
         case Card(number):
             return Booked(payment.amount, f"card {number}")
-        case Invoice(due_in):
+        case OnInvoice(due_in):
             return Booked(payment.amount, f"due in {due_in.days} days")
 
 
@@ -104,7 +104,7 @@ async def greet(customer: Customer) -> Greeting:
 async def main(client: Client) -> list[str]:
     """Submit a job of each kind, and read what it gives."""
     paid = await client.submit(take, Payment(Decimal("19.90"), Card("1234")))
-    later = await client.submit(take, Payment(Decimal(5), Invoice(timedelta(days=14))))
+    later = await client.submit(take, Payment(Decimal(5), OnInvoice(timedelta(days=14))))
     listed = await client.submit(list_files, Path("/srv"))
     greeted = await client.submit(greet, Customer(name="Ann", age=40))
     page = await listed.result()
