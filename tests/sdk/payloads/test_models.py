@@ -12,7 +12,7 @@ import pydantic
 import pytest
 from msgspec import Struct
 from payload_route import Refused, Route
-from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field
+from pydantic import BaseModel, ConfigDict, Field, Json, RootModel, SecretStr, computed_field, field_serializer
 
 from millstream import App, HandlerError, NewJob
 from millstream.payloads import DataType, plain_result
@@ -210,6 +210,55 @@ def test_a_result_is_read_as_its_model() -> None:
     for value, annotation in ((Total(net=2), Total), ([ORDER], list[Order]), (Wrapped(Total(net=1)), Wrapped)):
         blob = msgspec.msgpack.encode(plain_result(value))
         assert DataType(annotation, is_result=True).decode(blob) == value
+
+
+class Strict(BaseModel):
+    """A model that takes no more than it declares, and is serialized with more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    net: float
+    rows: Json[list[int]] = [1]
+
+    @computed_field
+    def gross(self) -> float:
+        """Add the tax."""
+        return self.net * 1.2
+
+
+def test_a_payload_is_written_in_the_form_in_which_its_model_reads_it() -> None:
+    """A computed field is left out of a payload, and a field that is read from JSON text is written as such."""
+    payload = msgspec.msgpack.decode(NewJob("x", Strict(net=1, rows="[1, 2]")).content)["payload"]
+    assert payload == {"net": 1.0, "rows": "[1,2]"}
+    assert Route(Strict).message_pack(payload).rows == [1, 2]
+
+
+class Login(BaseModel):
+    """A model with a secret."""
+
+    password: SecretStr
+
+
+class Shown(Login):
+    """A model that says how its secret is written."""
+
+    @field_serializer("password", when_used="json")
+    def show(self, password: SecretStr) -> str:
+        """Write the secret."""
+        return password.get_secret_value()
+
+
+def test_a_secret_that_would_be_written_as_asterisks_is_refused() -> None:
+    """A model whose secret pydantic would replace is neither a payload nor a result, unless it says how to write it."""
+    login, starry = Login(password=SecretStr("tea")), Line(item="**********")
+    with pytest.raises(TypeError, match="Login has a secret, which pydantic writes as asterisks"):
+        NewJob("x", login)
+    with pytest.raises(ValueError, match="Login has a secret, which pydantic writes as asterisks"):
+        plain_result(login)
+    assert plain_result(starry) == {"item": "**********", "count": 1}
+    shown = Shown(password=SecretStr("tea"))
+    assert msgspec.msgpack.decode(NewJob("x", shown).content)["payload"] == {"password": "tea"}
+    assert Route(Login).message_pack({"password": "tea"}) == Login(password=SecretStr("tea"))
 
 
 class Unhashed(BaseModel):

@@ -73,15 +73,26 @@ def read_model(cls: Any, value: Any) -> Any:
         return cls.model_validate_json(msgspec.json.encode(value))
 
 
-def write_model(value: Any) -> Any:
-    """Return a model as plain data. Raises: ValueError, when it has a value that its fields do not declare."""
+def write_model(value: Any, *, is_result: bool) -> Any:
+    """Return a model as plain data: a payload in the form in which it is read, a result with its computed fields.
+
+    Raises: ValueError, when it has a value that its fields do not declare, or one that pydantic hides.
+    """
     try:
         # An error, not a warning: what is stored must be what the model declares.
-        return value.model_dump(mode="json", by_alias=True, warnings="error")
+        plain = value.model_dump(mode="json", by_alias=True, warnings="error", round_trip=not is_result)
     except ValueError as error:
         wrong = "; ".join(f"`{field}` is no {kind}" for kind, field in _UNEXPECTED.findall(str(error)))
         raise ValueError(f"{type(value).__name__}: {wrong or 'it cannot be serialized'}") from None
+    if _SECRET in msgspec.json.encode(plain) and read_model(type(value), plain) != value:
+        raise ValueError(f"{type(value).__name__} has a secret, which pydantic writes as asterisks: {_HOW_TO_SHOW}")
+    return plain
 
+
+_SECRET = b"**********"
+"""What pydantic writes in place of a `SecretStr`."""
+
+_HOW_TO_SHOW = "give the field a serializer"
 
 _UNEXPECTED = re.compile(r"Expected `([^`]*)`.*?field_name='(\w+)'")
 
