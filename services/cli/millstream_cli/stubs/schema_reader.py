@@ -19,32 +19,16 @@ from millstream_cli.stubs.python_type import (
     INT,
     MAPPING,
     NULL,
-    TEXT,
     ClassField,
     EnumClass,
     PythonType,
     StructClass,
 )
 from millstream_cli.stubs.tag_finder import own_tag, tags_of
+from millstream_cli.stubs.text_types import key_type, text_type
 from millstream_cli.stubs.union_merger import literal, merged
 
 Schema = Mapping[str, Any]
-
-_FORMATS = {
-    "date-time": "datetime",
-    "date-time-local": "datetime",
-    "time": "time",
-    "time-local": "time",
-    "date": "date",
-    "duration": "timedelta",
-    "uuid": "UUID",
-    "decimal": "Decimal",
-    "path": "Path",
-}
-"""The types of texts with a format, as `DataType` writes it."""
-
-_INTEGER_KEYS = "^-?(?:0|[1-9][0-9]*)$"
-_KEY_TYPES = {"date-time", "date", "uuid"}
 
 _NO_FIELD_NAME = re.compile(r'[\x00-\x1f"\\]')
 """What msgspec refuses in the name of a field."""
@@ -188,7 +172,7 @@ class _Document:
         if _is_class(schema):
             return self._defined(schema, str(schema.get("title") or hint), own_tag(schema))
         values = schema.get("additionalProperties", {})
-        keys = _key_type(schema.get("propertyNames", {}))
+        keys = key_type(schema.get("propertyNames", {}))
         inside = self.read(values, hint)
         return MAPPING if (keys, inside) == ("str", ANY) else PythonType(f"dict[{keys}, {inside.text}]", "mapping")
 
@@ -198,7 +182,7 @@ _BY_TYPE: Mapping[str, Callable[[_Document, Schema, str], PythonType]] = {
     "boolean": lambda *_: BOOL,
     "integer": lambda *_: INT,
     "number": lambda *_: FLOAT,
-    "string": lambda _, schema, __: _text(schema),
+    "string": lambda _, schema, __: text_type(schema),
     "array": _Document.array,
     "object": _Document.object,
 }
@@ -238,17 +222,3 @@ def _values(schema: Schema) -> PythonType:
         return ANY
     of_kind = [[value for value in listed if type(value) is kind] for kind in (bool, int, str)]
     return merged([*(literal(values) for values in of_kind if values), *([NULL] if None in listed else [])])
-
-
-def _text(schema: Schema) -> PythonType:
-    formats = [one.get("format") for one in (schema, *schema.get("anyOf", ())) if isinstance(one, Mapping)]
-    if schema.get("contentEncoding") == "base64":
-        return PythonType("bytes", "text")
-    known = next((_FORMATS[one] for one in formats if one in _FORMATS), None)
-    return PythonType(known, "text") if known else TEXT
-
-
-def _key_type(names: Schema) -> str:
-    if names.get("pattern") == _INTEGER_KEYS:
-        return "int"
-    return _FORMATS[names["format"]] if names.get("format") in _KEY_TYPES else "str"
