@@ -169,6 +169,7 @@ async def submit(client: Client, order: Order) -> None:
 
 def submit_sync(client: SyncClient, order: Order) -> None:
     """Submit what does not fit, without a loop."""
+    app.bind(client)  # refused
     client.submit(charge, 3)  # refused
     receipt: str = client.submit(charge, order).result()  # refused
     _ = (receipt,)
