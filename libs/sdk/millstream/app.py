@@ -90,14 +90,16 @@ class App(Generic[S]):
         Raises: HandlerError, when a type is taken; then nothing is added.
         """
         added: dict[str, Handler] = {}
+        states: dict[str, App[Any]] = {}
         for other in others:
             for job_type, handler in other.handlers.items():
                 if job_type in self.handlers or job_type in added:
                     raise HandlerError(f"`{job_type}` is in both `{self.name}` and `{other.name}`")
                 added[job_type] = handler
                 state_app = other.state_app(job_type)
-                self._state_apps[job_type] = self.state_of if state_app.lifespan is None else state_app
+                states[job_type] = self.state_of if state_app.lifespan is None else state_app
         self.handlers |= added
+        self._state_apps |= states
 
     def state_app(self, job_type: str) -> "App[Any]":
         """Return the app whose lifespan yields the state for the handler of a type."""

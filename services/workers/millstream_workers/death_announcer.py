@@ -117,7 +117,7 @@ class DeathAnnouncer:
             pass  # with a letter around it a payload may be too large, or nested too deeply
         try:
             return await self._build(replace(dead, payload=None), spec, entry)
-        except SubmissionError as error:
+        except (SubmissionError, TypeError) as error:
             # The letter stays among the others: only its announcement is lost, and it would be refused for ever.
             self._log.error(
                 "dead letter not announced", job_id=letter.id, type=letter.type, error=str(error), error_type="refused"

@@ -10,12 +10,14 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 import pydantic
 import pytest
+import typing_extensions
 from msgspec import Struct
 from payload_route import Refused, Route
 from pydantic import BaseModel, ConfigDict, Field, Json, RootModel, SecretStr, computed_field, field_serializer
 
 from millstream import App, HandlerError, NewJob
 from millstream.payloads import DataType, plain_result
+from millstream.payloads.models import names_model
 
 T = TypeVar("T")
 
@@ -291,6 +293,16 @@ def test_a_model_that_cannot_be_read_is_refused_when_the_handler_is_registered(a
     with pytest.raises(HandlerError, match=message) as caught:
         App("x").job("a")(handle)
     assert "\n" not in str(caught.value)
+
+
+def test_an_alias_that_names_itself_is_read() -> None:
+    """A type alias that contains itself is looked through once for models."""
+    ring = typing_extensions.TypeAliasType("ring", "list[ring]")
+    ring_of = type("RingOf", (), {"__value__": None})()
+    ring_of.__value__ = list[ring_of]  # type: ignore[valid-type]
+    assert not names_model(ring)
+    assert not names_model(ring_of)
+    assert names_model(list[dict[str, Order | None]])
 
 
 def test_pydantic_is_imported_only_where_it_is_used() -> None:

@@ -23,10 +23,16 @@ def is_model(cls: Any) -> bool:
 
 def names_model(annotation: Any) -> bool:
     """Whether an annotation names a model, by itself or as the member of a list, a union and the like."""
-    if is_model(annotation):
-        return True
-    arguments = (*typing.get_args(annotation), getattr(annotation, "__value__", None))
-    return any(names_model(argument) for argument in arguments if argument is not None)
+    seen: list[Any] = []  # an alias may name itself
+    pending = [annotation]
+    while pending:
+        one = pending.pop()
+        if is_model(one):
+            return True
+        if not any(one is before for before in seen):
+            seen.append(one)
+            pending += [*typing.get_args(one), *filter(None, (getattr(one, "__value__", None),))]
+    return False
 
 
 class ModelReader(NamedTuple):
