@@ -46,6 +46,7 @@ WORDS = {
     "queues": [],
     "demand": [],
     "types": [],
+    "stubs": [],
     "workers": [],
     "submit": ["x"],
     "doctor": [],
@@ -199,7 +200,7 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "demand", "job", "jobs", "queues", "submit", "types", "workers"},
+    "url": {"dead", "demand", "job", "jobs", "queues", "stubs", "submit", "types", "workers"},
 }
 """The commands that use an address; the others ignore it."""
 

@@ -54,7 +54,7 @@ def test_every_option_of_every_command_has_a_help_line(words: tuple[str, ...], c
 
 def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:
     """An unknown command is refused with the one that was probably meant."""
-    assert "Did you mean 'submit'?" in run("submi").stderr
+    assert "Did you mean 'submit'?" in run("submitt").stderr
 
 
 @pytest.mark.parametrize("words", [("queues",), ("dead",), ("dead", "discard", "x")], ids=" ".join)

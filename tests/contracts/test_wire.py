@@ -83,6 +83,7 @@ VALUES: list[Struct] = [
     Cancelled("why"),
     Dead("attempts", ERROR),
     LETTER,
+    contracts.DeadJob(id=ID, type="a", reason="crashed", died_at=NOW, error=ERROR, payload={"n": 1}, tags={"a": "b"}),
     DeadLetterAction(ids=[ID]),
     DeadLetterPage([LETTER], "next"),
     Event("1-0", EventKind.STARTED, 5, "w", [JobTransition(ID, 2, "running", 1, "x")]),
@@ -100,7 +101,7 @@ VALUES: list[Struct] = [
     RetryAt(5, ERROR),
     RunningJob(ID, NOW),
     Snoozed(5),
-    TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4),
+    TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4, delays_s=(1.0, 10.0), on_dead="b"),
     TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),
     Demand(queued=7, running=2, due_soon=1, oldest_ready_age_s=1.5, slots=4, wanted_workers=3),
     ServiceInfo(

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import datetime as dt
 import decimal
+import pathlib
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
@@ -95,6 +96,7 @@ SCALARS: st.SearchStrategy[Drawn] = st.one_of(
             _scalar(dt.timedelta, DURATIONS),
             _scalar(uuid.UUID, UUIDS),
             _scalar(decimal.Decimal, [*DECIMALS, 1, 1.5, 1e20]),
+            _scalar(pathlib.PurePosixPath, ["a/b", "", "."]),
             _scalar(Literal["a", "red"], ["a", "red"]),
             _scalar(Literal[1, 7], [1, 7.0]),
             _scalar(Literal["a", 1] | None, ["a", 1.0, None]),

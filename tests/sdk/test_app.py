@@ -1,5 +1,6 @@
 """An app registers handlers."""
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from sdk.contexts import make_context
 
-from millstream import App, Context, HandlerError, JobRef, NotBoundError, Retry, SyncContext
+from millstream import App, Context, HandlerError, JobRef, LifespanError, NotBoundError, Retry, SyncContext
 from millstream.jobs.submitter import current_submitter
 from millstream_contracts import TypePolicy
 
@@ -192,6 +193,71 @@ def test_state_is_that_of_the_nearest_app_that_has_one() -> None:
     assert [outer.state_app(f"a{at}") for at in range(5)] == [shop, other, shop, shop, shop]
     assert library.state_app("a4") is library
     assert App("last", state_of=shared).state_of is shop
+
+
+@asynccontextmanager
+async def failing(app: App[None]) -> AsyncGenerator[str]:
+    """Fail at the point that the app's name says."""
+    if app.name == "opens":
+        json.loads("no JSON")
+    yield "pool"
+    if app.name == "closes":
+        raise ConnectionResetError
+
+
+async def never_yields() -> AsyncGenerator[str]:
+    """Be no context manager."""
+    yield "pool"
+
+
+def no_generator() -> None:
+    """Be no context manager either."""
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        (
+            App("opens", lifespan=failing),
+            r"app `opens` \(.*test_app:failing\) failed to open: JSONDecodeError: .*\n.*\.py:\d+ in failing: json",
+        ),
+        (
+            App("closes", lifespan=failing),
+            r"app `closes` \(.*test_app:failing\) failed to close: ConnectionResetError\n.*\.py:\d+ in failing: raise",
+        ),
+        (App("never", lifespan=never_yields), "app `never` .* TypeError: it is no async context manager"),  # type: ignore[arg-type]
+        (App("none", lifespan=no_generator), "app `none` .* TypeError: it is no async context manager"),  # type: ignore[arg-type]
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+async def test_a_lifespan_that_fails_says_which_app_and_where(app: App[Any], message: str) -> None:
+    """A lifespan that fails raises an error with the app, its place and the user's own frames, and its cause."""
+    with pytest.raises(LifespanError, match=message) as caught:
+        async with app.running():
+            pass
+    assert caught.value.app == app.name
+    assert isinstance(caught.value.__cause__, Exception)
+    assert "json/decoder.py" not in str(caught.value)
+    assert "millstream/app.py" not in str(caught.value)
+
+
+async def test_an_error_beside_a_lifespan_is_none_of_it() -> None:
+    """An error of what runs while a lifespan is open reaches the lifespan, and comes out as it was."""
+    seen: list[BaseException] = []
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[str]:
+        try:
+            yield "pool"
+        except BaseException as error:
+            seen.append(error)
+            raise
+
+    raised = ValueError("of a worker")
+    with pytest.raises(ValueError, match="of a worker"):
+        async with App("shop", lifespan=lifespan).running():
+            raise raised
+    assert seen == [raised]
 
 
 def test_app_raises_when_it_has_two_states() -> None:

@@ -133,14 +133,29 @@ def giving_what_crashes() -> tuple[int, int] | Annotated[str, Meta(min_length=1)
     return (1, 2)
 
 
-def giving_what_has_no_schema() -> dict[bytes, complex]:
+def giving_what_has_no_schema() -> dict[str, complex]:
     """Declare a result that JSON cannot express."""
     return {}
 
 
+def giving_what_cannot_be_encoded() -> list[dict[bytes, int]]:
+    """Declare a result that could arrive as a payload, and that msgspec does not encode."""
+    return []
+
+
+def giving_raw_data() -> msgspec.Raw:
+    """Declare a result that msgspec does not encode."""
+    return msgspec.Raw()
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(giving_what_crashes, "crashes msgspec"), (giving_what_has_no_schema, "has no schema")],
+    [
+        (giving_what_crashes, "crashes msgspec"),
+        (giving_what_has_no_schema, "has no schema"),
+        (giving_what_cannot_be_encoded, "a result cannot have `bytes` as keys"),
+        (giving_raw_data, "`raw` cannot be encoded"),
+    ],
 )
 def test_job_raises_when_the_result_cannot_be_described(function: Callable[..., Any], message: str) -> None:
     """A result type that has no schema, or that msgspec crashes on, is refused by its name."""

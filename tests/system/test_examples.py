@@ -13,6 +13,14 @@ from millstream import Client, SyncClient
 
 DOES: dict[str, Any] = {
     "first_handler": {"order_id": 7, "amount": 19.9},
+    "payloads_and_results": ["card 1234", "due in 14 days", "a.txt", "b.txt", "Hello Ann, who is 40"],
+    "retries": [
+        "sent to Oslo at attempt 2",
+        "dead after 1: dead_on retries.NoSuchCityError",
+        "dead after 2: the other service is too slow",
+        "dead after 1: declined with 51",
+        "dead after 1: attempts",
+    ],
     "shared_state": ["tea of db://shop", "tea: open", "audit of tea of db://shop"],
 }
 """What the program of each example returns."""

@@ -10,11 +10,16 @@ from millstream import (
     App,
     Client,
     Context,
+    Dead,
+    DeadJob,
+    DeadLetter,
     Handler,
     JobHandle,
     JobRef,
     NewJob,
     Retry,
+    Snooze,
+    Steering,
     SyncClient,
     SyncContext,
     SyncJobHandle,
@@ -109,6 +114,50 @@ async def only_context(_: None, ctx: Context[Pool]) -> None:
 @app.job("of.two")
 async def of_two(payload: int | str) -> None:
     """Take either of two types."""
+
+
+class Declined(Dead):
+    """A request with data of its own."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"declined with {code}")
+        self.code = code
+
+
+def decide(error: Exception, attempt: int) -> Steering | None:
+    """Decide by the exception and the attempt."""
+    return Snooze(timedelta(minutes=attempt)) if isinstance(error, ConnectionError) else None
+
+
+Retry(delays=[1, timedelta(minutes=1)], dead_on=(ValueError, KeyError), discard_on=(LookupError,), decide=decide)
+Retry(base=timedelta(seconds=1), cap=60, decide=lambda error, attempt: None)
+Retry.after(timedelta(seconds=3))
+
+
+@app.job("order.alarm")
+async def alarm(letter: DeadLetter) -> None:
+    """Take a dead letter."""
+
+
+@app.job("order.refund")
+async def refund(letter: DeadJob, ctx: Context[Pool]) -> None:
+    """Take a dead letter with its payload."""
+    assert_type(letter.reason, str)
+
+
+@app.job("order.a", on_dead=alarm)
+async def with_alarm(order: Order) -> None:
+    """Have dead letters told of."""
+
+
+@app.job("order.b", on_dead=refund)
+async def with_refund(order: Order) -> None:
+    """Have dead letters told of with their payload."""
+
+
+@app.job("order.c", on_dead=JobRef("elsewhere", takes=DeadJob))
+async def with_contract(order: Order) -> None:
+    """Have dead letters told of in another code base."""
 
 
 charging: Handler[Order, Receipt] = charge

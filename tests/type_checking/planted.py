@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from millstream import App, Client, Context, JobRef, NewJob, Retry, SyncClient, SyncContext, contract
+from millstream import App, Client, Context, JobRef, NewJob, Retry, Snooze, SyncClient, SyncContext, contract
 
 
 @dataclass
@@ -117,6 +117,16 @@ async def bad_retry(order: Order) -> None:
 
 Retry(backoff="cubic")  # refused
 Retry(base="1s")  # refused
+Retry(delays=["1s"])  # refused
+Retry(dead_on=(int,))  # refused
+Retry(dead_on=ValueError)  # refused
+Retry(decide=lambda error, attempt: "soon")  # refused
+Snooze("1m")  # refused
+
+
+@app.job("bad.dead", on_dead=charge)  # refused
+async def bad_dead(order: Order) -> None:
+    """Name a handler that takes no dead letters."""
 
 
 @contract("order.charge")
@@ -159,6 +169,7 @@ async def submit(client: Client, order: Order) -> None:
 
 def submit_sync(client: SyncClient, order: Order) -> None:
     """Submit what does not fit, without a loop."""
+    app.bind(client)  # refused
     client.submit(charge, 3)  # refused
     receipt: str = client.submit(charge, order).result()  # refused
     _ = (receipt,)

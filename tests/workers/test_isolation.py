@@ -348,11 +348,13 @@ async def test_a_result_that_cannot_be_looked_at_is_an_invalid_one(lasting: Floo
 
 
 async def test_a_lifespan_that_fails_is_the_error_of_the_attempt(floor: Floor) -> None:
-    """A lifespan that fails is the error of the attempt, and not a process that exited with status 1."""
+    """A lifespan that fails in a process is the error of the attempt, with its app, its cause and its place."""
     await floor.hire(_without_lifespan(), apps=("workers.intruders:fragile",))
     job = await floor.run("fragile", max_attempts=1)
     assert job.error is not None
-    assert (job.error.type, job.error.message) == ("ConnectionError", "no database")
+    assert job.error.type == "millstream.errors.LifespanError"
+    assert "failed to open: ConnectionError: no database\n" in job.error.message
+    assert "intruders.py" in job.error.message
 
 
 def _without_lifespan() -> App:

@@ -3,6 +3,7 @@
 from millstream_contracts.dead import (
     ActionReport,
     ActionResult,
+    DeadJob,
     DeadLetter,
     DeadLetterAction,
     DeadLetterPage,
@@ -69,6 +70,7 @@ __all__ = [
     "BatchReceipt",
     "Cancelled",
     "Dead",
+    "DeadJob",
     "DeadLetter",
     "DeadLetterAction",
     "DeadLetterPage",

@@ -1,7 +1,8 @@
 """Jobs that wait for a decision."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -22,6 +23,14 @@ class DeadLetter(Struct, kw_only=True, frozen=True):
     attempts: int = 0
     crashes: int = 0
     error: JobError | None = None
+
+
+class DeadJob(DeadLetter, kw_only=True, frozen=True):
+    """A dead letter as the handler of `on_dead` gets it: with what the job was submitted with."""
+
+    payload: Any = None
+    """None also where it does not fit into another payload."""
+    tags: Mapping[str, str] | None = None
 
 
 class DeadLetterPage(Struct, frozen=True):

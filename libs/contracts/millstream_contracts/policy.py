@@ -55,6 +55,10 @@ class TypePolicy(Struct, frozen=True):
     max_attempts: Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)] = DEFAULT_MAX_ATTEMPTS
     timeout_s: Annotated[float, Meta(gt=0.0, le=limits.MAX_TIMEOUT_S)] | None = None
     backoff: Backoff = Backoff()
+    delays_s: Annotated[tuple[Seconds, ...], Meta(min_length=1, max_length=limits.MAX_ATTEMPTS)] | None = None
+    """The delays before the second attempt, the third and so on, in place of the backoff. The last one repeats."""
+    on_dead: Annotated[JobType, Meta(pattern=NAME_PATTERN)] | None = None
+    """The type of the job that is submitted for each dead letter of this type."""
     result_ttl_s: Annotated[float, Meta(ge=limits.MIN_RESULT_TTL_S, le=limits.MAX_DELAY_S)] = 3600.0
     """How long a finished job can be read."""
     partitions: Annotated[int, Meta(ge=1, le=limits.MAX_PARTITIONS)] = 1

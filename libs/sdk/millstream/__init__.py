@@ -14,6 +14,7 @@ from millstream.errors import (
     InvalidError,
     JobFailedError,
     JobNotFoundError,
+    LifespanError,
     MillstreamError,
     NotBoundError,
     ResultError,
@@ -23,7 +24,8 @@ from millstream.errors import (
 from millstream.handler import Handler
 from millstream.job_options import JobOptions
 from millstream.jobs import JobHandle, JobRef, NewJob, SubmitOptions, SyncJobHandle, contract
-from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze
+from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze, Steering
+from millstream_contracts import DeadJob, DeadLetter
 
 __all__ = [
     "ApiError",
@@ -32,6 +34,8 @@ __all__ = [
     "ConflictError",
     "Context",
     "Dead",
+    "DeadJob",
+    "DeadLetter",
     "Discard",
     "Handler",
     "HandlerError",
@@ -41,6 +45,7 @@ __all__ = [
     "JobNotFoundError",
     "JobOptions",
     "JobRef",
+    "LifespanError",
     "MillstreamError",
     "NewJob",
     "NotBoundError",
@@ -48,6 +53,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Snooze",
+    "Steering",
     "SubmitOptions",
     "SyncClient",
     "SyncContext",

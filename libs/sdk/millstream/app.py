@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Generic, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
-from millstream.errors import HandlerError
+from millstream.errors import HandlerError, LifespanError
 from millstream.handler import Handler
 from millstream.job_options import JobOptions, check_job_options, isolation_of, policy_of
 from millstream.jobs.annotations import place_of
@@ -15,6 +15,7 @@ from millstream.jobs.job_ref import check_job_type
 from millstream.jobs.submitter import Submitter
 from millstream.registering import Register
 from millstream.signature import inspect_signature
+from millstream.steering import Retry
 
 S = TypeVar("S", default=None)
 T = TypeVar("T")
@@ -74,6 +75,7 @@ class App(Generic[S]):
                 inspect_signature(function),
                 policy=policy_of(type, options),
                 isolation=isolation_of(function, options),
+                retry=options.get("retry", Retry()),
                 bound=lambda: self.submitter,
             )
             self.handlers[type] = handler
@@ -88,14 +90,16 @@ class App(Generic[S]):
         Raises: HandlerError, when a type is taken; then nothing is added.
         """
         added: dict[str, Handler] = {}
+        states: dict[str, App[Any]] = {}
         for other in others:
             for job_type, handler in other.handlers.items():
                 if job_type in self.handlers or job_type in added:
                     raise HandlerError(f"`{job_type}` is in both `{self.name}` and `{other.name}`")
                 added[job_type] = handler
                 state_app = other.state_app(job_type)
-                self._state_apps[job_type] = self.state_of if state_app.lifespan is None else state_app
+                states[job_type] = self.state_of if state_app.lifespan is None else state_app
         self.handlers |= added
+        self._state_apps |= states
 
     def state_app(self, job_type: str) -> "App[Any]":
         """Return the app whose lifespan yields the state for the handler of a type."""
@@ -107,13 +111,32 @@ class App(Generic[S]):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Any]:
-        """Run the lifespan. Yields: the value of `ctx.state`."""
+        """Run the lifespan. Yields: the value of `ctx.state`. Raises: LifespanError, when it fails to open or close."""
         if self.lifespan is None:
             yield None
             return
-        takes_app = bool(inspect.signature(self.lifespan).parameters)
-        async with self.lifespan(self) if takes_app else self.lifespan() as state:
+        with self._told("to open"):
+            takes_app = bool(inspect.signature(self.lifespan).parameters)
+            opened = self.lifespan(self) if takes_app else self.lifespan()
+            if not hasattr(opened, "__aenter__"):
+                raise TypeError("it is no async context manager: put @asynccontextmanager over it")
+            state = await opened.__aenter__()
+        try:
             yield state
+        except BaseException as error:
+            if not await opened.__aexit__(type(error), error, error.__traceback__):
+                raise
+        else:
+            with self._told("to close"):
+                await opened.__aexit__(None, None, None)
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """Say of an error that it is one of the lifespan, of which app, and where."""
+        try:
+            yield
+        except Exception as error:
+            raise LifespanError(self.name, place_of(self.lifespan), doing, error) from error
 
     def __iter__(self) -> Iterator[Handler]:
         return iter(self.handlers.values())

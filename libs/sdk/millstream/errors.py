@@ -2,6 +2,7 @@
 
 MillstreamError
 ├── HandlerError          a handler or a contract cannot be used as it is written
+├── LifespanError         the lifespan of an app failed
 ├── NotBoundError         `.submit()` was called without a client to submit through
 ├── ApiError              the API refused a request; carries the problem document
 │   ├── JobNotFoundError  404
@@ -13,6 +14,7 @@ MillstreamError
 └── WaitTimeoutError      the job did not end in time; it goes on
 """
 
+from millstream.own_frames import own_frames
 from millstream_contracts import Job, Problem
 
 
@@ -22,6 +24,17 @@ class MillstreamError(Exception):
 
 class HandlerError(MillstreamError):
     """A handler or a contract cannot be used as it is written."""
+
+
+class LifespanError(MillstreamError):
+    """The lifespan of an app failed. Its cause is what the lifespan raised."""
+
+    def __init__(self, app: str, place: str, doing: str, error: Exception) -> None:
+        self.app = app
+        """The name of the app."""
+        frames = "".join(f"\n  {frame}" for frame in own_frames(error))
+        said = f": {error}" if str(error) else ""
+        super().__init__(f"the lifespan of app `{app}` ({place}) failed {doing}: {type(error).__name__}{said}{frames}")
 
 
 class NotBoundError(MillstreamError):

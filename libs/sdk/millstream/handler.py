@@ -14,6 +14,7 @@ from millstream.jobs.annotations import place_of
 from millstream.jobs.job_ref import JobRef
 from millstream.jobs.submitter import Submitter, current_submitter
 from millstream.signature import Signature
+from millstream.steering import Retry
 from millstream_contracts import TypePolicy, TypeRegistration
 
 P_contra = TypeVar("P_contra", contravariant=True, default=Any)
@@ -35,6 +36,7 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         *,
         policy: TypePolicy,
         isolation: Isolation,
+        retry: Retry,
         bound: Callable[[], Submitter | None],
     ) -> None:
         """`bound` returns what submits jobs outside of handlers. Raises: HandlerError."""
@@ -44,6 +46,7 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         self.function = plain
         self.policy = policy
         self.isolation = isolation
+        self.retry = retry
         self.signature = signature
         self.decode = signature.payload_type.decode
         self._bound = bound

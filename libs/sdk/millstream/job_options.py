@@ -2,15 +2,16 @@
 
 import inspect
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, Literal, TypedDict
 
 import msgspec
 
 from millstream.errors import HandlerError
-from millstream.jobs.submit_options import Seconds
+from millstream.jobs.job_ref import JobRef
+from millstream.payloads import DataType
+from millstream.seconds import Seconds, in_seconds
 from millstream.steering import Retry
-from millstream_contracts import TypePolicy, did_you_mean
+from millstream_contracts import DeadJob, JobError, JobId, JobType, TypePolicy, did_you_mean, moment
 
 Isolation = Literal["loop", "thread", "process"]
 """Where a handler runs: on the event loop, in a thread, or in a process that can be killed."""
@@ -26,6 +27,8 @@ class JobOptions(TypedDict, total=False):
     """By default `loop` for `async def` and `thread` for `def`."""
     result_ttl: Seconds
     """Time for which a finished job can be read."""
+    on_dead: JobRef[DeadJob, Any]
+    """The handler, or its contract, of which a job is submitted for each dead letter of this type."""
     partitions: int
     """Number of queues of the type, so that a busy type can span several nodes of a cluster."""
 
@@ -41,17 +44,61 @@ def check_job_options(job_type: str, options: JobOptions) -> None:
 def policy_of(job_type: str, options: JobOptions) -> TypePolicy:
     """Return the policy that the options make. Raises: HandlerError, which names the type and the field."""
     retry = options.get("retry", Retry())
+    _check_retry(job_type, retry)
+    delays = retry.delays
     try:
         wanted = {
             "max_attempts": retry.max_attempts,
             "backoff": msgspec.to_builtins(retry.to_backoff()),
-            "timeout_s": _seconds(options.get("timeout")),
-            "result_ttl_s": _seconds(options.get("result_ttl", TypePolicy(max_attempts=1).result_ttl_s)),
+            "delays_s": None if delays is None else [in_seconds(delay) for delay in delays],
+            "timeout_s": in_seconds(options.get("timeout")),
+            "result_ttl_s": in_seconds(options.get("result_ttl", TypePolicy(max_attempts=1).result_ttl_s)),
+            "on_dead": _on_dead(job_type, options.get("on_dead")),
             "partitions": options.get("partitions", 1),
         }
         return msgspec.convert(wanted, TypePolicy)
     except msgspec.ValidationError as error:
         raise HandlerError(f"`{job_type}`: {error}") from error
+
+
+def _check_retry(job_type: str, retry: Any) -> None:
+    """Raise HandlerError for what only shows when an attempt has failed."""
+    if not isinstance(retry, Retry):
+        raise HandlerError(f"`{job_type}`: `retry` is a Retry, such as Retry(max_attempts=3), not {retry!r}")
+    for name in ("dead_on", "discard_on"):
+        kinds: Any = getattr(retry, name)
+        if not isinstance(kinds, tuple) or not all(isinstance(kind, type) for kind in kinds):
+            raise HandlerError(f"`{job_type}`: `{name}` is a tuple of exceptions, such as (ValueError,), not {kinds!r}")
+        for kind in kinds:
+            if not issubclass(kind, Exception):
+                raise HandlerError(f"`{job_type}`: `{name}` has {kind.__qualname__}, which is no exception")
+    if retry.decide is not None and (not callable(retry.decide) or inspect.iscoroutinefunction(retry.decide)):
+        raise HandlerError(f"`{job_type}`: `decide` is a function of an exception and an attempt, and not async")
+
+
+def _on_dead(job_type: str, ref: Any) -> str | None:
+    """Return the type of the job for dead letters. Raises: HandlerError, when it cannot take them."""
+    if ref is None:
+        return None
+    if not isinstance(ref, JobRef):
+        raise HandlerError(f"`{job_type}`: `on_dead` is a handler or a contract, not {ref!r}")
+    if ref.type == job_type:
+        raise HandlerError(f"`{job_type}`: `on_dead` is another type, or a dead letter would never be the last")
+    if ref.takes is not None:
+        try:
+            DataType(ref.takes).convert(msgspec.to_builtins(_A_DEAD_JOB))
+        except msgspec.ValidationError as error:
+            raise HandlerError(f"`{job_type}`: `on_dead` takes no dead letters: `{ref.type}`: {error}") from error
+    return ref.type
+
+
+_A_DEAD_JOB = DeadJob(
+    id=JobId("a_000000000000000000000000000"),
+    type=JobType("a"),
+    reason="attempts",
+    died_at=moment(0),
+    error=JobError("ValueError", "no"),
+)
 
 
 def isolation_of(function: Callable[..., Any], options: JobOptions) -> Isolation:
@@ -65,7 +112,3 @@ def isolation_of(function: Callable[..., Any], options: JobOptions) -> Isolation
     if not is_async and isolation == "loop":
         raise HandlerError(f"{function.__qualname__} is not async: on the loop it would stop all others")
     return isolation
-
-
-def _seconds(value: Any) -> Any:
-    return value.total_seconds() if isinstance(value, timedelta) else value

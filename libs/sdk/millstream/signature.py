@@ -43,7 +43,7 @@ def inspect_signature(function: Callable[..., Any]) -> Signature:
     payload = hints[inputs[0].name] if inputs else Any
     return Signature(
         payload=payload,
-        payload_type=data_type(payload, where, "payload"),
+        payload_type=data_type(payload, where, is_result=False),
         takes_payload=bool(inputs),
         context=context,
         result=result_annotation(hints),

@@ -1,31 +1,34 @@
 """Exceptions by which a handler decides what happens to its job. Any other exception is a failed attempt."""
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
+from millstream.seconds import Seconds, in_seconds
 from millstream_contracts import DEFAULT_MAX_ATTEMPTS, Backoff
 
 
 class Steering(Exception):  # noqa: N818 - these are requests, not errors
-    """A handler's request for its job."""
+    """A handler's request for its job. Subclasses of the four requests may have data of their own."""
 
 
 class RetryAfter(Steering):
     """The attempt failed, and the next one is due in `delay_s`. Made by `Retry.after(seconds)`."""
 
-    def __init__(self, delay_s: float) -> None:
-        super().__init__(f"retry after {delay_s:g} s")
-        self.delay_s = delay_s
+    def __init__(self, delay: Seconds) -> None:
+        self.delay_s: float = in_seconds(delay)
+        super().__init__(f"retry after {self.delay_s:g} s")
 
 
 class Snooze(Steering):
     """Run the job again in `delay_s`. This costs no attempt."""
 
-    def __init__(self, delay_s: float) -> None:
-        super().__init__(f"snooze for {delay_s:g} s")
-        self.delay_s = delay_s
+    def __init__(self, delay: Seconds) -> None:
+        self.delay_s: float = in_seconds(delay)
+        super().__init__(f"snooze for {self.delay_s:g} s")
 
 
 class Discard(Steering):
@@ -44,26 +47,47 @@ class Dead(Steering):
         self.reason = reason
 
 
+Decide = Callable[[Exception, int], Steering | None]
+"""Takes what a handler raised and the number of its attempt. Returns: what becomes of the job; None for a failure."""
+
+
 class Retry(Struct, frozen=True, kw_only=True):
     """How often and when a failed job runs again: `@app.job(..., retry=Retry(max_attempts=3))`.
 
-    The delay before the next attempt is drawn between zero and a bound: `base` seconds, growing by
-    `backoff`, never above `cap`. Without `jitter` it is that bound.
+    The delay before the next attempt is drawn between zero and a bound: `base`, growing by `backoff`, never above
+    `cap`. Without `jitter` it is that bound. `delays` names the delays one by one instead, without jitter unless that
+    is asked for. Times are seconds or a timedelta.
     """
 
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    max_attempts: int | None = None
+    """By default five, or one more than there are `delays`."""
     backoff: Literal["exponential", "linear", "constant"] = "exponential"
-    base: float = 1.0
-    cap: float = 600.0
-    jitter: bool = True
+    base: Seconds = 1.0
+    cap: Seconds = 600.0
+    jitter: bool | None = None
+    delays: Sequence[Seconds] | None = None
+    """Before the second attempt, the third and so on; the last one repeats."""
+    dead_on: tuple[type[Exception], ...] = ()
+    """Exceptions that send the job to the dead letters at once."""
+    discard_on: tuple[type[Exception], ...] = ()
+    """Exceptions that discard the job."""
+    decide: Decide | None = None
+    """Decides about every other exception: an outcome request to be treated as raised, or None for a failure."""
+
+    def __post_init__(self) -> None:
+        if self.max_attempts is None:
+            attempts = DEFAULT_MAX_ATTEMPTS if self.delays is None else len(self.delays) + 1
+            force_setattr(self, "max_attempts", attempts)
+        if self.jitter is None:
+            force_setattr(self, "jitter", self.delays is None)
 
     @staticmethod
-    def after(delay_s: float) -> RetryAfter:
-        """Return an exception to raise: the attempt counts as failed, and the next one is due in `delay_s`."""
-        return RetryAfter(delay_s)
+    def after(delay: Seconds) -> RetryAfter:
+        """Return an exception to raise: the attempt counts as failed, and the next one is due after `delay`."""
+        return RetryAfter(delay)
 
     def to_backoff(self) -> Backoff:
-        """Return the delays as a contract type. Raises: msgspec.ValidationError."""
-        return msgspec.convert(
-            {"kind": self.backoff, "base_s": self.base, "cap_s": self.cap, "jitter": self.jitter}, Backoff
-        )
+        """Return the backoff as a contract type. Raises: msgspec.ValidationError."""
+        base_s, cap_s = in_seconds(self.base), in_seconds(self.cap)
+        wanted = {"kind": self.backoff, "base_s": base_s, "cap_s": cap_s, "jitter": self.jitter}
+        return msgspec.convert(wanted, Backoff)

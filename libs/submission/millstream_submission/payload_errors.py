@@ -101,7 +101,9 @@ def _tags(errors: list[ValidationError], place: list[str | int]) -> Iterator[tup
     """Yield the errors about the tag of an object, with its value."""
     for error in errors:
         match error.kind:
-            case ValidationErrorKind.Enum(options=[only]) if error.instance_path[:-1] == place:
+            case ValidationErrorKind.Enum(options=[only]) | ValidationErrorKind.Constant(expected_value=only) if (
+                error.instance_path[:-1] == place
+            ):
                 yield error, only
 
 

@@ -26,6 +26,7 @@ MODULES = {
     "workers": "millstream_cli.client.fleet_commands",
     "types": "millstream_cli.client.fleet_commands",
     "demand": "millstream_cli.client.fleet_commands",
+    "stubs": "millstream_cli.stubs.command",
     "doctor": "millstream_cli.doctor.command",
     "check": "millstream_cli.check_command",
     "migrate": "millstream_cli.history_commands",

@@ -13,6 +13,7 @@ from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consu
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics
 from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.death_announcer import DeathAnnouncer
 from millstream_workers.fetching.fetcher import Fetcher
 from millstream_workers.fetching.partition_finder import PartitionFinder
 from millstream_workers.fetching.release_finder import ReleaseFinder
@@ -47,6 +48,7 @@ class WorkerParts(Struct, frozen=True, kw_only=True):
     pipeline: Pipeline
     processes: ProcessPool
     registrar: Registrar
+    announcer: DeathAnnouncer
     duties: DutyRunner
     metrics: WorkerMetrics
 
@@ -78,12 +80,22 @@ class Assembly(Struct, frozen=True, kw_only=True):
         clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
         metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))
         leases, processes = LeaseKeeper(settings, name, asyncio.get_running_loop()), ProcessPool(settings.app_refs)
-        executor = self._executor(processes, metrics, clean, self.tracer.of_client(name))
+        tracer, queues = self.tracer.of_client(name), queues_of(DEFAULT_TENANT, self.handlers)
+        submission = self._submission()
+        executor = self._executor(processes, metrics, clean, tracer, submission)
+        announcer = self._announcer(tracer, queues, submission)
         pipeline = Pipeline(
-            settings, store, worker=name, slots=slots, leases=leases, executor=executor, metrics=metrics, clean=clean
+            settings,
+            store,
+            worker=name,
+            slots=slots,
+            leases=leases,
+            executor=executor,
+            metrics=metrics,
+            clean=clean,
+            buried=announcer.heed,
         )
         pulse, reader = Pulse("intake", max(3 * settings.lease_s, SILENT_READ_S)), self.broker.reader()
-        queues = queues_of(DEFAULT_TENANT, self.handlers)
         fetcher = Fetcher(
             store,
             reader,
@@ -108,12 +120,18 @@ class Assembly(Struct, frozen=True, kw_only=True):
             pipeline=pipeline,
             processes=processes,
             registrar=registrar,
-            duties=self._duties(registrar, queues, fetcher),
+            announcer=announcer,
+            duties=self._duties(registrar, announcer, queues, fetcher),
             metrics=metrics,
         )
 
     def _executor(
-        self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext, tracer: JobTracer
+        self,
+        processes: ProcessPool,
+        metrics: WorkerMetrics,
+        clean: CleanContext,
+        tracer: JobTracer,
+        submission: tuple[KnownQueues, TypeCatalogue],
     ) -> Executor:
         settings, broker = self.settings, self.broker
         return Executor(
@@ -121,24 +139,29 @@ class Assembly(Struct, frozen=True, kw_only=True):
             caller=Caller(settings.concurrency, processes),
             metrics=metrics,
             tracer=tracer,
-            submitter=self._submitter(tracer),
+            submitter=self._submitter(tracer, submission),
             states=self.states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
         )
 
-    def _submitter(self, tracer: JobTracer) -> ChildSubmitter:
-        settings, broker = self.settings, self.broker
-        own = [handler.registration(settings.code_version) for handler in self.handlers.values()]
-        return ChildSubmitter(
-            broker.store,
-            KnownQueues(broker.registry),
-            TypeCatalogue(broker.registry, self.registry, own=own),
-            Admission(settings.unknown_types),
-            tracer,
-            DEFAULT_TENANT,
-            clock=broker.clock.now_s,
-        )
+    def _submission(self) -> tuple[KnownQueues, TypeCatalogue]:
+        """Return what this worker knows of queues and types when it submits jobs."""
+        own = [handler.registration(self.settings.code_version) for handler in self.handlers.values()]
+        registry = self.broker.registry
+        return KnownQueues(registry), TypeCatalogue(registry, self.registry, own=own)
+
+    def _submitter(self, tracer: JobTracer, submission: tuple[KnownQueues, TypeCatalogue]) -> ChildSubmitter:
+        broker = self.broker
+        admission = Admission(self.settings.unknown_types)
+        return ChildSubmitter(broker.store, *submission, admission, tracer, DEFAULT_TENANT, clock=broker.clock.now_s)
+
+    def _announcer(
+        self, tracer: JobTracer, queues: list[Queue], submission: tuple[KnownQueues, TypeCatalogue]
+    ) -> DeathAnnouncer:
+        policies = {job_type: handler.policy for job_type, handler in self.handlers.items()}
+        on_dead = {job_type: policy.on_dead for job_type, policy in policies.items() if policy.on_dead}
+        return DeathAnnouncer(self.broker, *submission, tracer, DEFAULT_TENANT, on_dead=on_dead, known=queues)
 
     def _registrar(self, name: str, queues: list[Queue], pipeline: Pipeline) -> Registrar:
         settings = self.settings
@@ -155,9 +178,15 @@ class Assembly(Struct, frozen=True, kw_only=True):
             release=self.release,
         )
 
-    def _duties(self, registrar: Registrar, queues: list[Queue], fetcher: Fetcher) -> DutyRunner:
+    def _duties(
+        self, registrar: Registrar, announcer: DeathAnnouncer, queues: list[Queue], fetcher: Fetcher
+    ) -> DutyRunner:
         finder = PartitionFinder(
             self.broker.registry, DEFAULT_TENANT, self.handlers.keys(), known=queues, found=fetcher.add
         )
         metrics = DutyMetrics(self.registry, "workers")
-        return DutyRunner([registrar, finder], metrics, needs={"redis": StoreUnavailableError})
+        return DutyRunner(
+            [registrar, finder, *([announcer] if announcer.on_dead else [])],
+            metrics,
+            needs={"redis": StoreUnavailableError},
+        )

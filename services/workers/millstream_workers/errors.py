@@ -7,6 +7,7 @@ WorkerError
 ├── ProcessDiedError     the process of a handler with `isolation="process"` ended without an answer
 ├── RemoteError          such a handler raised; carries the failure as text
 │   └── InvalidResultError   such a handler returned what cannot be stored
+├── ResultTypeError      a handler returned a value of another type than its annotation
 ├── LeaseKeeperError     the thread that keeps the leases has died
 ├── UndecidableError     what a handler returned or raised cannot be read
 ├── HandlerExitError     a task that a handler started wants to end the process
@@ -47,6 +48,10 @@ class RemoteError(WorkerError):
 
 class InvalidResultError(RemoteError):
     """A handler with `isolation="process"` returned what cannot be stored."""
+
+
+class ResultTypeError(WorkerError):
+    """A handler returned a value that its annotation does not allow."""
 
 
 class SelfCancelledError(WorkerError):

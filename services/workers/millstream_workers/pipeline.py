@@ -10,12 +10,13 @@ to another worker ends after 2: there is nothing to commit.
 Slots and leases are taken and given back here and nowhere else.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 from anyio.abc import TaskGroup
 
-from millstream_contracts import HandedBack, Outcome
+from millstream_contracts import HandedBack, JobType, Outcome
 from millstream_streams import Delivery, JobStore
 from millstream_telemetry import WorkerMetrics
 from millstream_workers.attempt.running import Running
@@ -45,13 +46,19 @@ class Pipeline:
         executor: Executor,
         metrics: WorkerMetrics,
         clean: CleanContext,
+        buried: Callable[[JobType], None] = lambda _: None,
     ) -> None:
-        """`worker` is the name of the worker; its handlers run in tasks that start in the context `clean`."""
+        """Take `worker`, the name of the worker, and `clean`, the context in which the tasks of its handlers start.
+
+        `buried` is called with the type of jobs that this worker has buried.
+        """
         self._slots = slots
         self._leases = leases
         self._executor = executor
         self._metrics = metrics
-        self.committer = Committer(store, metrics, worker, lease_s=settings.lease_s, concluded=leases.let_go)
+        self.committer = Committer(
+            store, metrics, worker, lease_s=settings.lease_s, concluded=leases.let_go, buried=buried
+        )
         """Keeps the outcomes until Redis has concluded them; then their leases are let go."""
         self._quarantine = Quarantine(store, slots, self.committer, worker=worker, max_crashes=settings.max_crashes)
         self._task_pool = TaskPool(

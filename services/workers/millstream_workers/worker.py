@@ -53,6 +53,7 @@ class Worker:
         while not orders.stop.is_set():
             try:
                 await self.parts.registrar.register()
+                await self.parts.announcer.begin()
             except StoreFullError as error:
                 self._log.warning("not registered yet", **error.fields)
                 return  # the heartbeat registers as soon as there is room

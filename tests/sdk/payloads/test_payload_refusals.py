@@ -48,7 +48,7 @@ class Unhashed:
 class Upload(Struct):
     """A Struct with a field that JSON cannot express."""
 
-    target: pathlib.Path
+    target: complex
 
 
 class Coded(Struct):
@@ -92,8 +92,9 @@ def text(pattern: str) -> Any:
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        (Upload, r"Upload.*field `Upload\.target`: `Path` has no schema"),
-        (Annotated[pathlib.Path, Meta(extra_json_schema={"type": "string"})], "`Path` has no schema"),
+        (Upload, r"Upload.*field `Upload\.target`: `complex` has no schema"),
+        (Annotated[complex, Meta(extra_json_schema={"type": "string"})], "`complex` has no schema"),
+        (dict[pathlib.Path, int], "`Path` as a key"),
         (complex, "`complex` has no schema"),
         (msgspec.msgpack.Ext, "`ext` has no schema"),
         (Nested, r"field `Box\[.*\]\.content`: a set of `Loose` cannot be made"),

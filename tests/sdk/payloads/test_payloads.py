@@ -6,12 +6,15 @@ import datetime as dt
 import enum
 import uuid
 from decimal import Decimal
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypedDict, TypeVar
 
 import msgspec
 import pytest
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from payload_route import Refused, Route
+
+from millstream import NewJob
 
 UTC = dt.UTC
 REFUSED = object()
@@ -224,6 +227,18 @@ TIMES = [
     ),
 ]
 
+PATHS = [
+    (Path, '"a/b"', Path("a/b")),
+    (PurePosixPath, '"/a"', PurePosixPath("/a")),
+    (Path | None, "null", None),
+    (list[Path], '["a"]', [Path("a")]),
+    (set[Path], '["a", "a"]', {Path("a")}),
+    (Box[Path], '{"content": "a"}', Box(Path("a"))),
+    (Path, "3", REFUSED),
+    (Path, "null", REFUSED),
+    (list[Path], "[[]]", REFUSED),
+]
+
 TEXTS = [
     (uuid.UUID, f'"{KEY}"', KEY),
     (uuid.UUID, f'"{KEY.hex}"', KEY),
@@ -282,7 +297,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "json", "wanted"), [*NUMBERS, *ARRAYS, *TIMES, *TEXTS])
+@pytest.mark.parametrize(("annotation", "json", "wanted"), [*NUMBERS, *ARRAYS, *TIMES, *PATHS, *TEXTS])
 def test_json_becomes_the_type_that_the_handler_names(annotation: Any, json: str, wanted: Any) -> None:
     """A payload is either refused at submission or decoded to this value, from JSON and from MessagePack."""
     route = Route(annotation)
@@ -363,10 +378,10 @@ def test_what_the_sdk_submits_arrives_as_it_was() -> None:
         price: Decimal = Decimal("1.10")
         level: Level = Level.HIGH
         tags: frozenset[str] = frozenset({"a"})
-        sizes: dict[str, int] = {}
+        sizes: dict[int, int] = {}
 
-    sent = Everything(sizes={"a": 1})
-    plain = msgspec.to_builtins(sent, builtin_types=(bytes, bytearray, memoryview))
+    sent = Everything(sizes={-3: 1})
+    plain = msgspec.msgpack.decode(NewJob("x", sent).content)["payload"]
     assert Route(Everything).message_pack(plain) == sent
 
 

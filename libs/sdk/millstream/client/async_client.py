@@ -251,7 +251,7 @@ class Client:
         into: Any = None,
     ) -> Any:
         value = await self._transport.run(self._api.result(job_id, timeout))
-        return read_result(value, _gives(job) if into is None else DataType(into), job_id)
+        return read_result(value, _gives(job) if into is None else DataType(into, is_result=True), job_id)
 
 
 def _gives(job: str | JobRef[Any, Any]) -> DataType:

@@ -245,7 +245,7 @@ class SyncClient:
         into: Any = None,
     ) -> Any:
         value = self._transport.run(self._api.result(job_id, timeout))
-        return read_result(value, _gives(job) if into is None else DataType(into), job_id)
+        return read_result(value, _gives(job) if into is None else DataType(into, is_result=True), job_id)
 
 
 def _gives(job: str | JobRef[Any, Any]) -> DataType:

@@ -9,9 +9,10 @@ from millstream.errors import HandlerError
 from millstream.payloads import DataType
 
 
-def place_of(function: Callable[..., Any]) -> str:
-    """Return `module:function`, for messages."""
-    return f"{function.__module__}:{function.__qualname__}"
+def place_of(function: Any) -> str:
+    """Return `module:function`, for messages; of a callable without a name that of its class."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -32,10 +33,11 @@ def result_annotation(annotations: dict[str, Any]) -> Any:
     return annotation
 
 
-def data_type(annotation: Any, where: str, what: str) -> DataType:
-    """Return the type of a payload or a result; `what` says which. Raises: HandlerError, which says where it stands."""
+def data_type(annotation: Any, where: str, *, is_result: bool) -> DataType:
+    """Return the type of a payload or a result. Raises: HandlerError, which says `where` it stands."""
     try:
-        return DataType(annotation)
+        return DataType(annotation, is_result=is_result)
     except HandlerError as error:
         shown = annotation.__qualname__ if isinstance(annotation, type) else repr(annotation)
+        what = "result" if is_result else "payload"
         raise HandlerError(f"{where}: a {what} of type {shown} {error}") from error.__cause__

@@ -60,7 +60,7 @@ class JobHandle(Generic[R_co]):
         Raises: JobFailedError, WaitTimeoutError, ResultError, ApiError.
         """
         value = await self._reader.result(self.id, timeout)
-        return read_result(value, self._gives if into is None else DataType(into), self.id)
+        return read_result(value, self._gives if into is None else DataType(into, is_result=True), self.id)
 
     async def status(self) -> Job:
         """Return the job as it is now. Raises: ApiError."""

@@ -47,7 +47,7 @@ class JobRef(Generic[P_contra, R_co]):
         self.type = type
         self.takes: Any = takes
         self.gives: Any = gives
-        self.result_type: DataType = data_type(gives, f"`{type}`", "result")
+        self.result_type: DataType = data_type(gives, f"`{type}`", is_result=True)
         """What decodes a result."""
 
     def __repr__(self) -> str:

@@ -1,13 +1,14 @@
 """A job to submit, and how it is encoded for the API."""
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from typing import Any, TypeVar, Unpack, overload
 
 import msgspec
 
 from millstream.jobs.job_ref import JobRef
 from millstream.jobs.submit_options import SubmitOptions, check_submit_options
+from millstream.payloads import plain_payload
+from millstream.seconds import in_seconds
 from millstream_contracts import limits
 
 P = TypeVar("P")
@@ -34,7 +35,7 @@ class NewJob:
     def __init__(self, job: Any, payload: Any = None, **options: Unpack[SubmitOptions]) -> None:
         check_submit_options(options)
         self.type: str = job.type if isinstance(job, JobRef) else job
-        fields = {_FIELDS.get(name, name): _plain(value) for name, value in options.items() if value is not None}
+        fields = {_FIELDS.get(name, name): in_seconds(value) for name, value in options.items() if value is not None}
         self.content = _encode({"type": self.type, "payload": payload, **fields}, self.type)
         """The submission in MessagePack."""
 
@@ -75,15 +76,10 @@ def batches(jobs: Iterable[NewJob]) -> Iterator[tuple[int, bytes]]:
         yield len(batch), msgspec.msgpack.encode({"jobs": batch})
 
 
-def _plain(value: Any) -> Any:
-    return value.total_seconds() if isinstance(value, timedelta) else value
-
-
 def _encode(submission: dict[str, Any], job_type: str) -> bytes:
     # Times become RFC 3339 strings, as in JSON: schemas of payloads know no other form, and handlers in other languages
     # need not know the timestamp extension of MessagePack.
     try:
-        plain = msgspec.to_builtins(submission, builtin_types=(bytes, bytearray, memoryview))
-        return msgspec.msgpack.encode(plain)
-    except (TypeError, OverflowError, RecursionError, UnicodeEncodeError) as error:
+        return msgspec.msgpack.encode(plain_payload(submission))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise TypeError(f"the payload of `{job_type}` cannot be encoded: {error}") from error

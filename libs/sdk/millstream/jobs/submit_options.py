@@ -1,12 +1,11 @@
 """The options of a submission."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, TypedDict
 
+from millstream.seconds import Seconds
 from millstream_contracts import Backoff, did_you_mean
-
-Seconds = float | timedelta
 
 
 class SubmitOptions(TypedDict, total=False):

@@ -1,5 +1,6 @@
 """Types of payloads and results: the schema that a handler publishes, and the decoder of what arrives (ADR 15)."""
 
 from millstream.payloads.data_type import ANYTHING, DataType
+from millstream.payloads.encoder import plain_payload, plain_result
 
-__all__ = ["ANYTHING", "DataType"]
+__all__ = ["ANYTHING", "DataType", "plain_payload", "plain_result"]

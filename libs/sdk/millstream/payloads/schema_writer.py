@@ -4,17 +4,18 @@ The schemas of msgspec are looser than its decoders (bytes by their length as te
 patterns that only Python reads. A type that no schema can describe is refused here, when the handler is registered.
 """
 
-import inspect
 import re
-import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 from msgspec import inspect as mi
 
 from millstream.errors import HandlerError
+from millstream.payloads.models import is_model, model_schema
 from millstream.payloads.pattern_translator import PatternError, translate
 from millstream.payloads.schema_keywords import Schema, binary, bounds, default, lengths, moment, positions
+from millstream.payloads.type_names import class_name, doc_of, numbered, shown_name
 from millstream.payloads.type_reader import (
     effective_members,
     enum_values,
@@ -29,9 +30,9 @@ MAX_KEY_DIGITS = 20
 """Characters of an integer as a key, enough for 64 bits."""
 
 
-def write_schema(info: mi.Type) -> Schema:
+def write_schema(info: mi.Type, *, is_result: bool = False) -> Schema:
     """Return the schema of a payload's type. Raises: HandlerError, which names the field and the type."""
-    writer = _Writer()
+    writer = _Writer(is_result=is_result)
     schema = writer.write(info)
     return {**schema, "$defs": writer.definitions} if writer.definitions else schema
 
@@ -39,13 +40,14 @@ def write_schema(info: mi.Type) -> Schema:
 class _Writer:
     """Writes one schema with its definitions."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_result: bool) -> None:
+        self._is_result = is_result
         self.definitions: dict[str, Schema] = {}
         self._names: dict[Any, str] = {}
         self._field = ""
         self._write: dict[type, Callable[[Any], Schema]] = {
             mi.AnyType: lambda _: {},
-            mi.RawType: lambda _: {},
+            mi.RawType: self._raw,
             mi.NoneType: lambda _: {"type": "null"},
             mi.BoolType: lambda _: {"type": "boolean"},
             mi.IntType: lambda info: {"type": "integer", **bounds(info)},
@@ -67,6 +69,7 @@ class _Writer:
             **dict.fromkeys((mi.StructType, mi.DataclassType, mi.TypedDictType, mi.EnumType), self._reference),
             mi.NamedTupleType: self._reference,
             mi.FrozenDictType: self._dict,
+            mi.CustomType: self._custom,
         }
 
     def write(self, info: mi.Type) -> Schema:
@@ -81,7 +84,7 @@ class _Writer:
             return extra | self.write(members[0])
         write = self._write.get(type(unwrapped(info)))
         if write is None:
-            raise self._refusal(f"{_name(info)} has no schema: no JSON can become one")
+            raise self._refusal(f"{shown_name(info)} has no schema: no JSON can become one")
         return extra | write(info)
 
     def _refusal(self, why: str) -> HandlerError:
@@ -98,6 +101,23 @@ class _Writer:
         schema = {"type": "string", **lengths(info, "Length")}
         return schema if info.pattern is None else {**schema, "pattern": self._pattern(info.pattern)}
 
+    def _raw(self, info: mi.RawType) -> Schema:
+        if self._is_result:
+            raise self._refusal(f"{shown_name(info)} cannot be encoded as a part of a result: use Any")
+        return {}
+
+    def _custom(self, info: mi.CustomType) -> Schema:
+        if issubclass(info.cls, PurePath):
+            return {"type": "string", "format": "path"}
+        if not is_model(info.cls):
+            raise self._refusal(f"{shown_name(info)} has no schema: no JSON can become one")
+        name = self._names.get(info.cls)
+        if name is None:
+            name = self._names[info.cls] = self._free_name(info.cls)
+            self.definitions[name], others = model_schema(info.cls, name, is_result=self._is_result)
+            self.definitions |= others
+        return {"$ref": f"#/$defs/{name}"}
+
     def _list(self, info: mi.CollectionType) -> Schema:
         items = self.write(info.item_type)
         return {"type": "array", **({"items": items} if items else {}), **lengths(info, "Items")}
@@ -108,7 +128,7 @@ class _Writer:
             scalars = {"type": ["string", "number", "boolean", "null"]}
             return {"type": "array", "items": scalars, **lengths(info, "Items")}
         if not is_hashable(info.item_type):
-            raise self._refusal(f"a set of {_name(info.item_type)} cannot be made: such items have no hash")
+            raise self._refusal(f"a set of {shown_name(info.item_type)} cannot be made: such items have no hash")
         return self._list(info)
 
     def _tuple(self, info: mi.TupleType) -> Schema:
@@ -137,6 +157,8 @@ class _Writer:
             case mi.EnumType() | mi.LiteralType():
                 if names := key_names(plain):
                     return {"enum": names}
+            case mi.BytesType() if self._is_result:
+                raise self._refusal("a result cannot have `bytes` as keys: msgspec does not encode them")
             case (
                 mi.StrType() | mi.DateTimeType() | mi.TimeType() | mi.DateType() | mi.TimeDeltaType()
                 | mi.UUIDType() | mi.DecimalType() | mi.BytesType()
@@ -144,12 +166,12 @@ class _Writer:
                 schema = self.write(info)
                 schema.pop("type")
                 return schema
-        raise self._refusal(f"the keys of an object are text, and {_name(plain)} as a key cannot be said of text")
+        raise self._refusal(f"the keys of an object are text, and {shown_name(plain)} as a key cannot be said of text")
 
     def _union(self, info: mi.UnionType) -> Schema:
         members = effective_members(info)
         if twice := repeated_member(members):
-            raise self._refusal(f"a union has {_name(twice)} twice, and which bounds hold cannot be said")
+            raise self._refusal(f"a union has {shown_name(twice)} twice, and which bounds hold cannot be said")
         tagged = [member for member in members if is_tagged_object(member)]
         if len(tagged) < 2:
             return {"anyOf": [self.write(member) for member in members]}
@@ -174,18 +196,18 @@ class _Writer:
         return {"$ref": f"#/$defs/{name}"}
 
     def _free_name(self, cls: Any) -> str:
-        plain, full = _class_name(cls), f"{cls.__module__}.{cls.__qualname__}"
-        names = (re.sub(r"[^a-zA-Z0-9.\-_]", "_", name) for name in _numbered(plain, full))
+        plain, full = class_name(cls), f"{cls.__module__}.{cls.__qualname__}"
+        names = (re.sub(r"[^a-zA-Z0-9.\-_]", "_", name) for name in numbered(plain, full))
         return next(name for name in names if name not in self.definitions)
 
     def _definition(self, info: Any) -> Schema:
-        schema: Schema = {"title": _class_name(info.cls)}
-        if doc := _doc(info.cls):
+        schema: Schema = {"title": class_name(info.cls)}
+        if doc := doc_of(info.cls):
             schema["description"] = doc
         if isinstance(info, mi.EnumType):
             values = enum_values(info.cls)
             if values is None:
-                raise self._refusal(f"{_name(info)} has too many combinations of flags for a schema: take an int")
+                raise self._refusal(f"{shown_name(info)} has too many combinations of flags for a schema: take an int")
             return schema | {"enum": values}
         names, fields, required = self._fields(info)
         if isinstance(info, mi.NamedTupleType) or getattr(info, "array_like", False):
@@ -202,39 +224,10 @@ class _Writer:
             fields.append({"enum": [tag]})
         outer = self._field
         for field in info.fields:
-            self._field = f"{_class_name(info.cls)}.{field.name}"
+            self._field = f"{class_name(info.cls)}.{field.name}"
             names.append(field.encode_name)
             fields.append(self.write(field.type) | default(field))
             if field.required:
                 required.append(field.encode_name)
         self._field = outer
         return names, fields, required
-
-
-def _class_name(cls: Any) -> str:
-    if origin := typing.get_origin(cls):
-        arguments = (one.__name__ if isinstance(one, type) else repr(one) for one in typing.get_args(cls))
-        return f"{origin.__name__}[{', '.join(arguments)}]"
-    return str(cls.__name__)
-
-
-def _numbered(*names: str) -> Iterator[str]:
-    yield from names
-    number = 2
-    while True:
-        yield f"{names[-1]}_{number}"
-        number += 1
-
-
-def _doc(cls: Any) -> str:
-    cls = typing.get_origin(cls) or cls
-    doc = inspect.cleandoc(cls.__doc__ or "")
-    # Generated docstrings of dataclasses and NamedTuples describe nothing.
-    is_made = doc.startswith(f"{cls.__name__}(") and doc.endswith(")")
-    return "" if is_made or doc == "An enumeration." else doc
-
-
-def _name(info: mi.Type) -> str:
-    cls = getattr(unwrapped(info), "cls", None)
-    kind = type(unwrapped(info)).__name__.removesuffix("Type").lower()
-    return f"`{_class_name(cls)}`" if cls is not None else f"`{kind}`"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 from typing import Any
 
 from msgspec import inspect as mi
@@ -54,6 +55,7 @@ class ShaperBuilder:
             mi.StrType: self._text,
             mi.UUIDType: self._uuid,
             mi.RawType: lambda _: as_raw,
+            mi.CustomType: lambda info: as_text if issubclass(info.cls, PurePath) else None,
             mi.TupleType: lambda info: self._places(info.item_types),
             mi.UnionType: self._union,
             **dict.fromkeys((mi.DateTimeType, mi.TimeType, mi.DateType, mi.TimeDeltaType), lambda _: as_text),

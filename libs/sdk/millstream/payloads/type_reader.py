@@ -109,6 +109,8 @@ def is_hashable(info: mi.Type) -> bool:
         return is_hashable(info.item_type)
     if isinstance(info, _CLASSES):
         return _is_hashable_class(info)
+    if isinstance(info, mi.CustomType):
+        return info.cls.__hash__ is not None
     return not isinstance(info, _UNHASHABLE)
 
 

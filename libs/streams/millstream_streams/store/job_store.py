@@ -247,6 +247,14 @@ class JobStore:
         _check_size(ids)
         return _codes(await self._run("discard", queue, [self._retention_ms, *ids]))
 
+    async def announce(self, queue: Queue, *, upto: str = "", limit: int) -> list[tuple[str, JobId]]:
+        """Note that the dead letters up to this entry are announced, and return the next ones, oldest first.
+
+        The first call for a queue begins with the deaths from then on.
+        """
+        reply = await self._run("announce", queue, [upto, limit])
+        return [(entry.decode(), JobId(job_id.decode())) for entry, job_id in _rows(reply, 2)]
+
     async def watch(self, queue: Queue, job_id: JobId) -> ActionCode:
         """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
         return ActionCode(int(await self._run("watch", queue, [job_id])))

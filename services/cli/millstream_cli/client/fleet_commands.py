@@ -114,7 +114,12 @@ def _facts(one: TypeRegistration) -> Iterator[tuple[str, str]]:
     yield "description", one.description or "none"
     yield "handler", one.handler
     yield "attempts", str(policy.max_attempts)
-    yield "backoff", _backoff(policy.backoff)
+    if policy.delays_s:
+        yield "delays", ", ".join(map(lasting, policy.delays_s))
+    else:
+        yield "backoff", _backoff(policy.backoff)
+    if policy.on_dead:
+        yield "on dead", policy.on_dead
     yield "timeout", _timeout(one)
     yield "result kept", lasting(policy.result_ttl_s)
     if policy.partitions > 1:

@@ -202,6 +202,9 @@ MODELS: Mapping[str, Model] = {
             "max_attempts": "After how many failed attempts a job is dead",
             "timeout_s": "Seconds for one attempt; null when there is no limit",
             "backoff": "Delays between attempts",
+            "delays_s": "Seconds before the second attempt, the third and so on, in place of the backoff; the last one "
+            "repeats. Null when the backoff holds",
+            "on_dead": "Type of the job that is submitted for each dead letter of the type; null without one",
             "result_ttl_s": "For how many seconds a finished job can be read",
             "partitions": "Over how many queues the jobs are spread",
         },

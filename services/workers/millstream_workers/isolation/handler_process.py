@@ -137,11 +137,11 @@ class HandlerProcess:
             self._leave_fork(error)
             if attempt is not None and attempt.is_stopping and issubclass(type(error), asyncio.CancelledError):
                 return StoppedReport(order.number)
-            return report_raise(order.number, error, order.attempt)
+            return report_raise(order.number, error, order.attempt, handler.retry)
         finally:
             self._interrupter.end()
         self._leave_fork(None)
-        return report_return(order.number, value, order.attempt)
+        return report_return(order.number, value, order.attempt, handler.result_type)
 
     def _call(
         self,

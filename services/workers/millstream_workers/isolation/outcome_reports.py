@@ -2,25 +2,27 @@
 
 from typing import Any
 
-from millstream import Discard, Snooze
+from millstream import Discard, Retry, Snooze
+from millstream.payloads import DataType
 from millstream_workers.attempt.failure import describe_failure
-from millstream_workers.attempt.handler_request import HandlerRequest, RemoteRequest, innermost, read_request
+from millstream_workers.attempt.handler_request import HandlerRequest, RemoteRequest, innermost
 from millstream_workers.attempt.results import EncodedResult, encode_result
+from millstream_workers.attempt.retry_rules import read_or_apply
 from millstream_workers.errors import InvalidResultError, RemoteError
 from millstream_workers.isolation.frames import EndReport, FailureReport, RequestReport, ReturnReport, StoppedReport
 
 
-def report_return(number: int, value: Any, attempt: int) -> EndReport:
+def report_return(number: int, value: Any, attempt: int, gives: DataType) -> EndReport:
     """Return the report about a handler that returned."""
     try:
-        return ReturnReport(number, encode_result(value))
+        return ReturnReport(number, encode_result(value, gives))
     except BaseException as error:  # noqa: BLE001 - a user's class may raise anything while it is made plain
         return FailureReport(number, describe_failure(error, attempt), invalid_result=True)
 
 
-def report_raise(number: int, error: BaseException, attempt: int) -> EndReport:
-    """Return the report about a handler that raised."""
-    request = read_request(error)
+def report_raise(number: int, error: BaseException, attempt: int, retry: Retry | None) -> EndReport:
+    """Return the report about a handler that raised. Its `Retry` decides here, where the exception is."""
+    request = read_or_apply(error, retry, attempt)
     if request is None:
         return FailureReport(number, describe_failure(error, attempt))
     return RequestReport(number, request, describe_failure(innermost(error), attempt))

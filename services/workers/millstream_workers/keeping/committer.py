@@ -15,6 +15,7 @@ from millstream_contracts import (
     Dead,
     HandedBack,
     JobState,
+    JobType,
     Outcome,
     Progress,
     Queue,
@@ -80,11 +81,13 @@ class Committer:
         *,
         lease_s: float,
         concluded: Callable[[Delivery], None],
+        buried: Callable[[JobType], None] = lambda _: None,
     ) -> None:
         """`concluded` is called with each delivery whose outcome Redis has answered for, whatever the answer."""
         self._store = store
         self._metrics = metrics
         self._concluded = concluded
+        self._buried = buried
         self._worker = worker
         self._lease_s = lease_s
         self._lanes: defaultdict[Queue, Lane] = defaultdict(Lane)
@@ -224,6 +227,8 @@ class Committer:
             ends[attempt_outcome(one.outcome)] += 1
             if state := _FINAL_STATES.get(type(one.outcome)):
                 states[state] += 1
+        if states[JobState.DEAD]:
+            self._buried(queue.type)
         for end, n in ends.items():
             self._metrics.count_attempts(queue.type, end, n)
         for state, n in states.items():

@@ -1,11 +1,14 @@
 """The decision: from the result of an attempt to the outcome of the job. Pure, except for the jitter of a backoff."""
 
+import random
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from millstream import Retry
+from millstream.payloads import ANYTHING, DataType
 from millstream_contracts import (
     Backoff,
     Cancelled,
@@ -29,8 +32,9 @@ from millstream_workers.attempt.attempt_result import (
     Unreadable,
 )
 from millstream_workers.attempt.failure import describe_failure
-from millstream_workers.attempt.handler_request import innermost, read_request
+from millstream_workers.attempt.handler_request import innermost
 from millstream_workers.attempt.results import encode_result
+from millstream_workers.attempt.retry_rules import read_or_apply
 from millstream_workers.errors import InvalidResultError, UndecidableError
 
 _INTERRUPTED: dict[Interruption, Outcome | None] = {
@@ -50,6 +54,8 @@ class AttemptPolicy(Struct, frozen=True):
     max_attempts: int
     backoff: Backoff
     timeout_s: float | None
+    delays_s: tuple[float, ...] | None = None
+    """The delays before the next attempts, one by one, in place of the backoff."""
 
     @classmethod
     def of(cls, spec: JobSpec, of_type: TypePolicy, earlier_attempts: int) -> "AttemptPolicy":
@@ -59,28 +65,44 @@ class AttemptPolicy(Struct, frozen=True):
             max_attempts=spec.max_attempts or of_type.max_attempts,
             backoff=spec.backoff or of_type.backoff,
             timeout_s=spec.timeout_s or of_type.timeout_s,
+            delays_s=None if spec.backoff else of_type.delays_s,
         )
 
+    def delay_s(self) -> float:
+        """Return the delay before the next attempt."""
+        if self.delays_s is None:
+            return self.backoff.delay_s(self.attempt)
+        delay_s = self.delays_s[min(self.attempt, len(self.delays_s)) - 1]
+        return random.uniform(0.0, delay_s) if self.backoff.jitter else delay_s
 
-def decide(result: AttemptResult, policy: AttemptPolicy, traceparent: str = "") -> Outcome | None:
+
+def decide(
+    result: AttemptResult,
+    policy: AttemptPolicy,
+    traceparent: str = "",
+    *,
+    gives: DataType = ANYTHING,
+    retry: Retry | None = None,
+) -> Outcome | None:
     """Return the outcome of a delivery; None when it is no longer this worker's to decide. Never raises.
 
-    It reads the values that the handler returned or raised, which calls code of users' classes.
+    `gives` and `retry` are those of the handler. The values that it returned or raised are read here, which calls code
+    of users' classes.
     """
     if isinstance(result, Returned):  # most are
-        return _succeed(result.value, policy, traceparent)
+        return _succeed(result.value, policy, traceparent, gives)
     try:
-        return _decide(result, policy, traceparent)
+        return _decide(result, policy, traceparent, retry)
     except BaseException as failure:  # noqa: BLE001 - the last guard: without an outcome the worker would end
         return _try_again(describe_failure(UndecidableError(failure), policy.attempt, traceparent), policy)
 
 
 def _decide(
-    result: Raised | TimedOut | Interrupted | Unreadable, policy: AttemptPolicy, traceparent: str
+    result: Raised | TimedOut | Interrupted | Unreadable, policy: AttemptPolicy, traceparent: str, retry: Retry | None
 ) -> Outcome | None:
     match result:
         case Raised(error):
-            return _steer(error, policy, traceparent)
+            return _steer(error, policy, traceparent, retry)
         case TimedOut(timeout_s):
             message = f"the attempt took longer than {timeout_s:g} s"
             return _try_again(JobError("timeout", message, "timeout", "", policy.attempt, traceparent), policy)
@@ -93,18 +115,18 @@ def _decide(
             return _INTERRUPTED[why]
 
 
-def _succeed(value: Any, policy: AttemptPolicy, traceparent: str) -> Outcome:
+def _succeed(value: Any, policy: AttemptPolicy, traceparent: str, gives: DataType) -> Outcome:
     """Return success, or death when the result cannot be stored, because another run would repeat the effects."""
     try:
-        return Succeeded(msgspec.Raw(encode_result(value)))
+        return Succeeded(msgspec.Raw(encode_result(value, gives)))
     except BaseException as error:  # noqa: BLE001 - a result is read through properties and iterators of users' classes
         return Dead("invalid_result", describe_failure(error, policy.attempt, traceparent))
 
 
-def _steer(error: BaseException, policy: AttemptPolicy, traceparent: str) -> Outcome:
+def _steer(error: BaseException, policy: AttemptPolicy, traceparent: str, retry: Retry | None) -> Outcome:
     if issubclass(type(error), InvalidResultError):
         return Dead("invalid_result", describe_failure(error, policy.attempt, traceparent))
-    request = read_request(error)
+    request = read_or_apply(error, retry, policy.attempt)
     if request is None:
         return _try_again(describe_failure(error, policy.attempt, traceparent), policy)
     if request.kind == "discard":
@@ -121,4 +143,4 @@ def _steer(error: BaseException, policy: AttemptPolicy, traceparent: str) -> Out
 def _try_again(failure: JobError, policy: AttemptPolicy, delay_ms: int | None = None) -> Outcome:
     if policy.attempt >= policy.max_attempts:
         return Dead("attempts", failure)
-    return RetryAt(round(policy.backoff.delay_s(policy.attempt) * 1000) if delay_ms is None else delay_ms, failure)
+    return RetryAt(round(policy.delay_s() * 1000) if delay_ms is None else delay_ms, failure)

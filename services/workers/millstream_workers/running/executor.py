@@ -85,7 +85,13 @@ class Executor:
                 begun = time.perf_counter()
                 execution.result = await self._decode_and_call(execution)
                 execution.run_s = time.perf_counter() - begun
-                execution.outcome = decide(execution.result, execution.policy, execution.span.traceparent)
+                execution.outcome = decide(
+                    execution.result,
+                    execution.policy,
+                    execution.span.traceparent,
+                    gives=execution.handler.result_type,
+                    retry=execution.handler.retry,
+                )
                 _mark(execution.span, execution.outcome)
         finally:
             self.running.discard(running)
