@@ -12,7 +12,7 @@ from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
-from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics
+from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics, configured_logs
 from millstream_workers.child_jobs import ChildSubmitter
 from millstream_workers.fetching.fetcher import Fetcher
 from millstream_workers.fetching.partition_finder import PartitionFinder
@@ -115,7 +115,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
     def _executor(
         self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext, tracer: JobTracer
     ) -> Executor:
-        settings, broker = self.settings, self.broker
+        settings, broker, logs = self.settings, self.broker, configured_logs()
         return Executor(
             self.handlers,
             caller=Caller(settings.concurrency, processes),
@@ -125,6 +125,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             states=self.states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
+            logs_messages=settings.log_error_messages or (logs is not None and logs.is_terminal),
         )
 
     def _submitter(self, tracer: JobTracer) -> ChildSubmitter:
