@@ -42,9 +42,12 @@ lint: $(INSTALLED) ## Check style, spelling and the direction of imports
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 
+# The examples are checked as users check their own code: strictly, and by two type checkers.
 types: $(INSTALLED) ## Check types, and that tests and benchmarks use no name that is gone
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
+	$(BIN)/mypy --config-file= --strict --cache-dir .mypy_cache/examples examples
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 test: $(INSTALLED) ## Run all tests, side by side; or, in one process, what ARGS="tests/streams -k drain -x" says to pytest
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))

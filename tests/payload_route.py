@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from millstream import App
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import FieldError, TypeRegistration
 from millstream_ingest.http.negotiation import Encoding
 from millstream_submission.payload_schema import PayloadSchema, compile_schema
@@ -29,7 +29,7 @@ class Route:
             """Do nothing."""
 
         handle.__annotations__["payload"] = annotation
-        self.handler: Handler[..., Any] = App("route").job("route.type")(handle)
+        self.handler: Handler = App("route").job("route.type")(handle)
         # As a worker stores its registration and ingest reads it.
         stored = msgspec.msgpack.encode(self.handler.registration())
         self.registration = msgspec.msgpack.decode(stored, type=TypeRegistration)

@@ -44,6 +44,7 @@ WORDS = {
     "job": ["x_0001"],
     "jobs": [],
     "queues": [],
+    "demand": [],
     "types": [],
     "workers": [],
     "submit": ["x"],
@@ -198,7 +199,7 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "job", "jobs", "queues", "submit", "types", "workers"},
+    "url": {"dead", "demand", "job", "jobs", "queues", "submit", "types", "workers"},
 }
 """The commands that use an address; the others ignore it."""
 

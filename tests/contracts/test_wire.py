@@ -41,6 +41,7 @@ from millstream_contracts import (
     QueueStatus,
     RetryAt,
     RunningJob,
+    ServiceInfo,
     Snoozed,
     Submission,
     Succeeded,
@@ -100,6 +101,15 @@ VALUES: list[Struct] = [
     Snoozed(5),
     TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4),
     TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),
+    ServiceInfo(
+        name="h:1:a",
+        service="reaper",
+        version="1.2.3",
+        settings={"MILLSTREAM_LEASE_S": 30.0, "MILLSTREAM_UNKNOWN_TYPES": "refuse"},
+        started_at=NOW,
+        sent_at=NOW,
+        seen_at=NOW,
+    ),
     WorkerInfo(name="w", types=["a"], concurrency=4, running=[RunningJob(ID, NOW)], started_at=NOW, seen_at=NOW),
 ]
 # These hold a value that stays undecoded, which is equal to nothing: they have tests of their own.

@@ -73,8 +73,8 @@ async def test_what_is_stored_while_a_queue_is_measured_is_looked_for_again(
     """A gap in the hints during a measurement makes every queue due again."""
     measure = broker.store.measure
 
-    async def overtaken(queue: Queue) -> object:
-        found = await measure(queue)
+    async def overtaken(queue: Queue, **options: Any) -> object:
+        found = await measure(queue, **options)
         due.check_all_now()
         return found
 

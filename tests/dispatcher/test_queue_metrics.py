@@ -1,15 +1,17 @@
 """The queue metrics show as gauges what the queues hold."""
 
+from datetime import UTC, datetime
+
 import pytest
 from scripts_seen import ScriptsSeen
-from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, make_due, seed, seed_dead, seed_running
+from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, make_due, seed, seed_dead, seed_running, seed_worker
 
-from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Priority, Queue, Tenant
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Priority, Queue, Tenant, WorkerInfo
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
 from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.queue_metrics import QueueMetrics
-from millstream_streams import Broker, JobStore
+from millstream_streams import Broker, Depths, JobStore, StoreUnavailableError
 from millstream_telemetry import DispatcherMetrics, MetricRegistry
 
 INTERVAL_S = 600.0
@@ -38,7 +40,16 @@ def queue_metrics(
     broker: Broker, shown_by: DispatcherMetrics, due: CheckSchedule, expiring: CheckSchedule
 ) -> QueueMetrics:
     """Return the duty under test."""
-    return QueueMetrics(broker.store, broker.registry, shown_by, due=due, expiring=expiring, interval_s=5.0)
+    return QueueMetrics(
+        broker.store,
+        broker.registry,
+        broker.clock,
+        shown_by,
+        due=due,
+        expiring=expiring,
+        due_soon_s=60.0,
+        interval_s=5.0,
+    )
 
 
 def shown(metrics: MetricRegistry, name: str) -> dict[tuple[str, ...], float]:
@@ -119,6 +130,7 @@ async def test_run_once_shows_the_others_when_a_queue_is_broken(
     with pytest.raises(Exception, match="WRONGTYPE"):
         await queue_metrics.run_once()
     assert shown(metrics, "millstream_queue_jobs")["report", "queued", "normal"] == 5
+    assert shown(metrics, "millstream_wanted_workers")["report",] == 1
     await broker.client.delete(broker.keys.of(broken).due)
 
 
@@ -190,3 +202,57 @@ async def test_a_queue_that_was_measured_costs_no_other_look(
     due.check_all_now()
     await promoter.run_once()
     assert seen.counts == {"release_due": len(queues)}
+
+
+def worker(name: str, *types: str) -> WorkerInfo:
+    """Return a worker with two slots for these types."""
+    now = datetime.now(UTC)
+    return WorkerInfo(name=name, types=list(types), concurrency=2, started_at=now, seen_at=now)
+
+
+async def test_run_once_shows_how_many_workers_are_wanted(
+    broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """The demand of a type is that of all its partitions, and the fleet's that of all types, by the live workers."""
+    await seed(broker, queues[0], 3)
+    await seed(broker, queues[1], 2, delay_ms=30_000)
+    await seed(broker, queues[2], 1, delay_ms=FAR_MS)
+    await seed_running(broker, queues[2])
+    await broker.registry.beat(worker("both", "email.send", "report"))
+    await broker.registry.beat(worker("mail", "email.send"))
+    await seed_worker(broker, worker("dead", "report"), silent_s=60.0)
+    await queue_metrics.run_once()
+    jobs = shown(metrics, "millstream_demand_jobs")
+    assert {labels: n for labels, n in jobs.items() if n} == {
+        ("email.send", "queued"): 3,
+        ("email.send", "due_soon"): 2,
+        ("report", "running"): 1,
+    }
+    assert shown(metrics, "millstream_demand_slots") == {("email.send",): 4, ("report",): 2}
+    assert shown(metrics, "millstream_wanted_workers") == {("email.send",): 3, ("report",): 1}
+    fleet = [shown(metrics, f"millstream_fleet_{name}")[()] for name in ("workers", "slots", "wanted_workers")]
+    assert fleet == [2, 4, 3]
+
+
+async def test_run_once_keeps_the_last_demand_while_redis_is_away(
+    broker: Broker,
+    queue_metrics: QueueMetrics,
+    metrics: MetricRegistry,
+    queues: list[Queue],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pass that did not measure every queue changes no demand: an autoscaler would stop workers that are needed."""
+    await seed(broker, queues[2], 3)
+    await queue_metrics.run_once()
+    measure = broker.store.measure
+
+    async def away(queue: Queue, *, due_soon_s: float = 0.0) -> Depths:
+        if queue == queues[2]:
+            raise StoreUnavailableError("away")
+        return await measure(queue, due_soon_s=due_soon_s)
+
+    monkeypatch.setattr(broker.store, "measure", away)
+    with pytest.raises(StoreUnavailableError):
+        await queue_metrics.run_once()
+    assert shown(metrics, "millstream_demand_jobs")["report", "queued"] == 3
+    assert shown(metrics, "millstream_fleet_wanted_workers") == {(): 1}

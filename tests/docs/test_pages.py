@@ -10,6 +10,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 _LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)")
 _PATH = re.compile(r"`([\w.-]+/[\w./-]+\.\w+|pyproject\.toml|CHANGELOG\.md)`(\s\(new\))?")
+_PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -26,6 +27,14 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert place.exists(), f"{target} does not exist"
         if fragment and place.suffix == ".md":
             assert fragment in {anchor(heading) for heading in _HEADING.findall(place.read_text())}, f"#{fragment}"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/handlers").glob("*.md")), ids=lambda page: page.name)
+def test_code_of_a_page_is_that_of_an_example(page: Path) -> None:
+    """Python code on a page about handlers stands in a file of `examples/`, which tests run and type checkers check."""
+    examples = [path.read_text() for path in (ROOT / "examples").glob("*.py")]
+    for code in _PYTHON.findall(page.read_text()):
+        assert any(code in example for example in examples), f"in no example:\n{code}"
 
 
 def test_files_of_the_worked_example_exist() -> None:

@@ -58,8 +58,9 @@ class Target:
         return self.peak_bytes
 
     def stored_keys(self) -> list[bytes]:
-        """Return every key that it has stored."""
-        return list(self.store.scan_iter(match=f"{self.namespace}:*", count=1000))
+        """Return every key that its requests have stored: the heartbeat of the process is none of them."""
+        own = f"{self.namespace}:{{fleet}}:services".encode()
+        return [key for key in self.store.scan_iter(match=f"{self.namespace}:*", count=1000) if key != own]
 
     def stored_spec(self, job_id: str) -> bytes:
         """Return the stored spec of a job."""

@@ -143,6 +143,9 @@ ACCEPTED = {
     HOSTILE_JSON["5,000 digits behind a point"],
     HOSTILE_MSGPACK["one key 9,000 times"],
     HOSTILE_MSGPACK["many keys"],
+    HOSTILE_MSGPACK["timestamp 32"],
+    HOSTILE_MSGPACK["timestamp 64"],
+    HOSTILE_MSGPACK["timestamp 96"],
 }
 """Values that are odd and harmless as payloads."""
 

@@ -224,7 +224,9 @@ def test_odd_header_is_read_or_refused(target, method, path, name, value):
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "CONNECT", "FOO", "A" * 1_000])
 def test_odd_path_or_method_is_refused(target, method, path):
     """A path or method without a route is answered with 404, 405 or as no HTTP."""
-    assert answer_to(target.port, head(method, path or "//", JSON, "Content-Length: 0")) in {204, 400, 404, 405}
+    # `//` is the root by another name, and leads to the docs.
+    found = {204, 307, 400, 404, 405} if (method, path) == ("GET", "") else {204, 400, 404, 405}
+    assert answer_to(target.port, head(method, path or "//", JSON, "Content-Length: 0")) in found
 
 
 def test_refusal_quotes_little_of_what_it_refuses(target, http):

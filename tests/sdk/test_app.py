@@ -1,14 +1,15 @@
 """An app registers handlers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sdk.contexts import make_context
 
-from millstream import App, Context, HandlerError, NotBoundError, Retry
-from millstream.context import current_submitter
+from millstream import App, Context, HandlerError, JobRef, NotBoundError, Retry, SyncContext
+from millstream.jobs.submitter import current_submitter
 from millstream_contracts import TypePolicy
 
 
@@ -18,14 +19,14 @@ class Recorder:
     def __init__(self) -> None:
         self.taken: list[tuple[str, Any, dict[str, Any]]] = []
 
-    async def submit(self, type: str, payload: Any = None, **options: Any) -> str:
+    async def submit(self, job: JobRef, payload: Any = None, **options: Any) -> str:
         """Record a submission."""
-        self.taken.append((type, payload, options))
+        self.taken.append((job.type, payload, options))
         return "handle"
 
-    async def submit_many(self, type: str, payloads: Any, **options: Any) -> str:
+    async def submit_many(self, jobs: JobRef, payloads: Any, **options: Any) -> str:
         """Record several submissions."""
-        self.taken.append((f"many {type}", list(payloads), options))
+        self.taken.append((f"many {jobs.type}", list(payloads), options))
         return "receipt"
 
 
@@ -78,12 +79,19 @@ def test_job_suggests_the_option_when_it_is_misspelt() -> None:
         {"retry": Retry(max_attempts=0)},
         {"retry": Retry(backoff="cubic")},
         {"retry": Retry(base=-1)},
+        {"timeout": timedelta(0)},
     ],
 )
 def test_job_raises_handler_error_when_an_option_is_out_of_bounds(options: dict[str, Any]) -> None:
     """An option out of bounds raises HandlerError, which names the type."""
     with pytest.raises(HandlerError, match="`a`"):
         App("x").job("a", **options)(lambda: None)
+
+
+def test_times_of_options_may_be_timedeltas() -> None:
+    """An option that is a time is taken in seconds and as a timedelta."""
+    policy = App("x").job("a", timeout=timedelta(minutes=1), result_ttl=timedelta(hours=1))(lambda: None).policy
+    assert (policy.timeout_s, policy.result_ttl_s) == (60, 3600)
 
 
 def test_job_raises_when_type_is_taken() -> None:
@@ -135,7 +143,8 @@ def test_include_takes_over_handlers_and_raises_when_a_type_is_in_both() -> None
     shop.include(mail)
     assert shop.handlers == {"mail": handler, "letter": other}
     with pytest.raises(HandlerError, match="both `shop` and `mail`"):
-        shop.include(mail)
+        shop.include(App("empty"), mail)
+    assert shop.handlers == {"mail": handler, "letter": other}
 
 
 async def test_running_yields_the_state_and_closes_it() -> None:
@@ -154,6 +163,41 @@ async def test_running_yields_the_state_and_closes_it() -> None:
     assert events == ["shop", "closed"]
     async with App("plain").running() as nothing:
         assert nothing is None
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncGenerator[str]:
+    """Open a state, without a look at the app."""
+    yield "pool"
+
+
+async def test_lifespan_may_take_the_app_or_nothing() -> None:
+    """A lifespan without an argument is opened as one that takes the app."""
+    async with App("shop", lifespan=lifespan).running() as state:
+        assert state == "pool"
+
+
+def test_state_is_that_of_the_nearest_app_that_has_one() -> None:
+    """The state of a handler is that of its own app, of the app that it names, or of the app that includes it."""
+    shop, other = App("shop", lifespan=lifespan), App("other", lifespan=lifespan)
+    shared, library, shelf = App("shared", state_of=shop), App("library"), App("shelf")
+    apps: list[App[Any]] = [shop, other, shared, library, shelf]
+    for at, app in enumerate(apps):
+        app.job(f"a{at}")(lambda: None)
+    library.include(shelf)
+    shop.include(other, shared, library)
+    assert [shop.state_app(f"a{at}") for at in range(5)] == [shop, other, shop, shop, shop]
+    outer = App("outer")
+    outer.include(shop)
+    assert [outer.state_app(f"a{at}") for at in range(5)] == [shop, other, shop, shop, shop]
+    assert library.state_app("a4") is library
+    assert App("last", state_of=shared).state_of is shop
+
+
+def test_app_raises_when_it_has_two_states() -> None:
+    """An app has a lifespan of its own or the state of another, and not both."""
+    with pytest.raises(HandlerError, match="app `b` has a lifespan of its own and the state of `a`: choose one"):
+        App("b", lifespan=lifespan, state_of=App("a"))  # type: ignore[call-overload]
 
 
 async def test_submit_goes_through_the_bound_client() -> None:
@@ -192,10 +236,25 @@ async def test_submit_raises_when_nothing_is_bound() -> None:
 def test_context_is_found_by_its_annotation() -> None:
     """The context goes to the last parameter if it has the annotation."""
 
-    def handler(number: int, ctx: Context) -> None: ...
+    def plain(number: int, ctx: Context) -> None: ...
 
-    signature = App("x").job("a")(handler).signature
-    assert (signature.payload, signature.takes_payload, signature.takes_context) == (int, True, True)
+    async def with_state(number: int, ctx: Context[str]) -> None: ...
+
+    def blocking(number: int, ctx: SyncContext[str]) -> None: ...
+
+    app = App("x")
+    for at, (function, kind) in enumerate(((plain, Context), (with_state, Context), (blocking, SyncContext))):
+        signature = app.job(f"a{at}")(function).signature  # type: ignore[call-overload]
+        assert (signature.payload, signature.takes_payload, signature.context) == (int, True, kind)
+
+
+def test_job_raises_when_an_async_function_takes_a_blocking_context() -> None:
+    """An async function that takes a SyncContext is refused, because its calls would block the loop."""
+
+    async def handler(number: int, ctx: SyncContext) -> None: ...
+
+    with pytest.raises(HandlerError, match="handler is async: it takes a Context"):
+        App("x").job("a")(handler)
 
 
 def test_arguments_are_what_the_function_takes_in_its_order() -> None:

@@ -89,10 +89,10 @@ class Recorder:
         self.taken.append((type, payload, options))
         return "handle"
 
-    async def submit_many(self, type: str, payloads: Iterable[Any], **options: Any) -> str:
+    async def submit_children(self, job: str, payloads: Iterable[Any], **options: Any) -> list[str]:
         """Record several jobs."""
-        self.taken.append((type, list(payloads), options))
-        return "receipt"
+        self.taken.append((job, list(payloads), options))
+        return ["handle"]
 
 
 async def test_context_has_what_is_known_of_the_delivery() -> None:
@@ -114,7 +114,7 @@ async def test_context_has_what_is_known_of_the_delivery() -> None:
     assert ctx.deadline is not None
     assert before + 30 <= ctx.deadline <= time.monotonic() + 30
     assert await ctx.submit("b", 1, delay=3) == "handle"
-    assert await ctx.submit_many("b", (1, 2), priority="low") == "receipt"
+    assert await ctx.submit_many("b", (1, 2), priority="low") == ["handle"]
     assert children.taken == [("b", 1, {"delay": 3}), ("b", [1, 2], {"priority": "low"})]
 
 

@@ -2,13 +2,15 @@
 
 import inspect
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import millstream
 import millstream.handlers
-from millstream.app import JobOptions
+from millstream.context import BaseContext
+from millstream.job_options import JobOptions
 
 GOLDEN = Path(__file__).with_name("public_api.txt")
 
@@ -27,8 +29,9 @@ def members(owner: str, cls: type) -> Iterator[str]:
             continue
         function = getattr(member, "__func__", member)
         if inspect.isfunction(function):
-            kind = "async " if inspect.iscoroutinefunction(function) else ""
-            yield f"    {kind}{signature('', name, function)}"
+            for form in typing.get_overloads(function) or [function]:
+                kind = "async " if inspect.iscoroutinefunction(form) else ""
+                yield f"    {kind}{signature('', name, form)}"
         elif isinstance(member, property):
             yield f"    {name}: property"
     if fields := getattr(cls, "__annotations__", None):
@@ -52,7 +55,8 @@ def described(module: Any) -> Iterator[str]:
 def public_api() -> str:
     """Return the public API, a line a function."""
     options = members("the options of App.job", JobOptions)
-    return "\n".join([*described(millstream), *options, *described(millstream.handlers), ""])
+    shared = members("what contexts have in common", BaseContext)
+    return "\n".join([*described(millstream), *options, *shared, *described(millstream.handlers), ""])
 
 
 def test_the_public_api_is_the_one_that_is_listed() -> None:

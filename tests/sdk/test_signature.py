@@ -140,9 +140,9 @@ def giving_what_has_no_schema() -> dict[bytes, complex]:
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(giving_what_crashes, "a union that crashes msgspec"), (giving_what_has_no_schema, "has no schema")],
+    [(giving_what_crashes, "crashes msgspec"), (giving_what_has_no_schema, "has no schema")],
 )
-def test_registration_raises_when_the_result_cannot_be_described(function: Callable[..., Any], message: str) -> None:
-    """A result type that msgspec cannot describe, or crashes on, is refused by its name."""
-    with pytest.raises(HandlerError, match=rf"`a`: the result type .* {message}"):
-        App("x").job("a")(function).registration()
+def test_job_raises_when_the_result_cannot_be_described(function: Callable[..., Any], message: str) -> None:
+    """A result type that has no schema, or that msgspec crashes on, is refused by its name."""
+    with pytest.raises(HandlerError, match=rf"`a`: a result of type .* {message}"):
+        App("x").job("a")(function)

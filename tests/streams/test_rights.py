@@ -64,7 +64,7 @@ async def test_a_key_pattern_that_is_missing_is_named(own_redis: EmbeddedRedis) 
     found = await tried(await user(own_redis, "resetkeys", *registry), "reaper")
     assert found.needed == [queues]
     found = await tried(await user(own_redis, "resetkeys", queues, "~ms:queues"), "dispatcher")
-    assert found.needed == []
+    assert found.needed == ["~ms:{fleet}:workers", "~ms:{fleet}:services"]
 
 
 async def test_a_channel_that_is_missing_is_named_and_keeps_nothing_from_starting(

@@ -64,7 +64,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "too many values": ({"payload": [0] * 60_000}, ["/payload"]),
     "NaN": ({"payload": {"x": [1.0, math.nan]}}, ["/payload/x/1"]),
     "Infinity": ({"payload": -math.inf}, ["/payload"]),
-    "a timestamp": ({"payload": {"at": TOMORROW}}, ["/payload/at"]),
+    "a timestamp beyond the calendar": ({"payload": {"at": Ext(-1, b"\0" * 4 + b"\x7f" * 8)}}, ["/payload"]),
     "an extension": ({"payload": [Ext(5, b"x")]}, ["/payload/0"]),
     "a large payload": ({"payload": "x" * limits.MAX_PAYLOAD_BYTES}, ["/payload"]),
     "no priority": ({"priority": "urgent"}, ["/priority"]),
@@ -82,7 +82,7 @@ NOT_ALIKE_IN_JSON = {
     "NaN",
     "Infinity",
     "an extension",
-    "a timestamp",
+    "a timestamp beyond the calendar",
     "keys that are no text",
     "keys of bytes",
     "a large payload",
@@ -99,6 +99,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "nested as deep as it may be": {"payload": nested(limits.MAX_PAYLOAD_DEPTH)},
     "as many values as there may be": {"payload": [0] * limits.MAX_PAYLOAD_VALUES},
     "integers of 64 bits": {"payload": [-(1 << 63), (1 << 64) - 1]},
+    "a timestamp": {"payload": {"at": TOMORROW}},
     "a payload that fits": {"type": "email.send", "payload": {"to": "ada@example.org"}},
 }
 
@@ -123,7 +124,7 @@ async def ingest(registered: None, broker: Broker, redis_url: str, namespace: st
 
 
 @pytest.fixture
-def submitter(registered: None, broker: Broker) -> ChildSubmitter:
+async def submitter(registered: None, broker: Broker) -> ChildSubmitter:
     """Return the submitter of handlers."""
     return ChildSubmitter(
         broker.store,
@@ -238,7 +239,7 @@ async def test_child_is_accepted_for_what_the_api_accepts(
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": MSGPACK, "accept": JSON})
     assert response.status_code == 202
     [child] = await submitter.submit(TraceContext(""), [("", content)])
-    shown = await ingest.get(f"/v1/jobs/{child.id}")
+    shown = await ingest.get(f"/v1/jobs/{child}")
     same = ("type", "state", "priority", "payload", "tags", "max_attempts", "timeout_s")
     assert {name: shown[name] for name in same} == {name: response.json()[name] for name in same}
 
@@ -248,7 +249,7 @@ async def test_bytes_are_a_payload_of_both(ingest: Ingest, submitter: ChildSubmi
     content = content_of({"payload": {"data": b"\x00\xff"}})
     [child] = await submitter.submit(TraceContext(""), [("", content)])
     assert (await over_http(ingest, content, MSGPACK))[0] == 202
-    shown = await ingest.get(f"/v1/jobs/{child.id}")
+    shown = await ingest.get(f"/v1/jobs/{child}")
     assert base64.b64decode(shown["payload"]["data"]) == b"\x00\xff"
 
 

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from otlp_receiver import OtlpReceiver
 from system.readme import programs
-from system.running import APPS, README, System, running_system
+from system.running import APPS, EXAMPLES, EXAMPLES_FOLDER, README, System, running_system
 
 from millstream import Client
 
@@ -25,7 +25,9 @@ def system(receiver: OtlpReceiver, tmp_path_factory: pytest.TempPathFactory) -> 
     """Yield a running system: ingest, dispatcher, reaper, two workers, an embedded Redis."""
     folder = tmp_path_factory.mktemp("system")
     (folder / "shop.py").write_text(programs(README)["shop.py"])
-    apps = (*APPS, "shop:app")
+    for name in EXAMPLES:
+        (folder / f"{name}.py").write_text((EXAMPLES_FOLDER / f"{name}.py").read_text())
+    apps = (*APPS, "shop:app", *(f"{name}:app" for name in EXAMPLES))
     with running_system(folder, apps=apps, environ=receiver.environment("always_on")) as running:
         yield running
 

@@ -21,6 +21,10 @@ from millstream_contracts import Job
 
 TESTS = Path(__file__).parents[1]
 README = TESTS.parent / "README.md"
+EXAMPLES_FOLDER = TESTS.parent / "examples"
+EXAMPLES = ("first_handler", "shared_state")
+"""Modules of `examples/` whose apps run beside the others."""
+
 APPS = ("millstream.handlers:app", "millstream_cli.demo.jobs:app", "system.chores:app")
 
 LEASE_S = 3.0

@@ -218,5 +218,7 @@ def test_queues_and_doctor(do, ask):
     """`queues` lists the queues, and `doctor` reports on Redis."""
     assert "chore.count" in {queue["type"] for queue in ask("queues")}
     assert "chore.count" in do("queues")
+    assert ask("demand", "chore.*")["slots"] > 0
+    assert do("demand", "chore.*").split()[-2:] in (["0", "workers"], ["1", "worker"])
     assert ask("doctor")["objections"] == []
     assert "safe for jobs" in do("doctor")

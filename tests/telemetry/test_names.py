@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from millstream_contracts import Demand
 from millstream_telemetry import (
     DispatcherMetrics,
     DutyMetrics,
@@ -54,6 +55,8 @@ def test_metric_groups_make_all_metrics_and_no_others():
         group(registry)
     DutyMetrics(registry, "reaper")
     ServiceMetrics(registry, "reaper", version="1")
+    nothing = Demand(queued=0, running=0, due_soon=0, oldest_ready_age_s=0.0, slots=0, wanted_workers=0)
+    DispatcherMetrics(registry).publish_demand({}, nothing, 0)
 
     assert set(registry.made) == set(names.METRICS)
     made: dict[names.MetricSpec, Any] = dict(registry.made)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from millstream_contracts import JobState, JobType, QueueStatus
+from millstream_contracts import Demand, JobState, JobType, QueueStatus
 from millstream_telemetry import (
     DispatcherMetrics,
     DutyMetrics,
@@ -125,6 +125,30 @@ def test_a_dispatcher_shows_what_the_queues_hold(registry):
     for _ in range(2):
         dispatcher.publish([])
         assert shown(registry) == {("millstream_jobs_finished_total", "report", "expired"): 9}
+
+
+def test_a_dispatcher_shows_how_many_workers_are_wanted(registry):
+    """The demand is shown by type and for all types, and not before it is known."""
+    dispatcher = DispatcherMetrics(registry)
+    assert shown(registry) == {}
+
+    def demand(n):
+        return Demand(
+            queued=n, running=2 * n, due_soon=3 * n, oldest_ready_age_s=1.0, slots=4 * n, wanted_workers=5 * n
+        )
+
+    dispatcher.publish_demand({"gone": demand(9)}, demand(9), 9)
+    dispatcher.publish_demand({"email.send": demand(1)}, demand(10), 6)
+    assert shown(registry) == {
+        ("millstream_demand_jobs", "email.send", "queued"): 1,
+        ("millstream_demand_jobs", "email.send", "running"): 2,
+        ("millstream_demand_jobs", "email.send", "due_soon"): 3,
+        ("millstream_demand_slots", "email.send"): 4,
+        ("millstream_wanted_workers", "email.send"): 5,
+        ("millstream_fleet_workers",): 6,
+        ("millstream_fleet_slots",): 40,
+        ("millstream_fleet_wanted_workers",): 50,
+    }
 
 
 def counts_of(job_type, n):

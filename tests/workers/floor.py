@@ -27,7 +27,7 @@ from millstream_runtime import StopOrders
 from millstream_streams import Broker, NewJob, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry
 from millstream_workers.assembly import Assembly
-from millstream_workers.service import select_handlers
+from millstream_workers.service import opened_states, select_handlers
 from millstream_workers.settings import WorkerSettings
 from millstream_workers.worker import Worker
 
@@ -124,8 +124,7 @@ class Floor:
         metrics.register_types(handlers)
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(open_broker(settings.redis, namespace=settings.namespace))
-            apps = {handler.app for handler in handlers.values()}
-            states = {one: await stack.enter_async_context(one.running()) for one in apps}
+            states = await stack.enter_async_context(opened_states(app, handlers))
             assembly = Assembly(
                 settings=settings,
                 handlers=handlers,

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_an_import_that_fails_inside_of_the_module_names_what_is_missing(folder:
 
 def test_merged_apps_keep_their_handlers_and_refuse_a_type_twice() -> None:
     """Merged apps keep each handler with the app whose lifespan it needs, and refuse a type that two of them handle."""
-    one, two = App("one"), App("two")
+    one, two = App("one", lifespan=nullcontext), App("two", lifespan=nullcontext)
 
     @one.job("a")
     async def a() -> None: ...
@@ -101,7 +102,7 @@ def test_merged_apps_keep_their_handlers_and_refuse_a_type_twice() -> None:
     async def b() -> None: ...
 
     merged = merge_apps([one, two])
-    assert {name: handler.app for name, handler in merged.handlers.items()} == {"a": one, "b": two}
+    assert {name: merged.state_app(name) for name in merged.handlers} == {"a": one, "b": two}
 
     @two.job("a")
     async def again() -> None: ...

@@ -1,6 +1,7 @@
 """Handlers submit jobs, their children, while they run."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from streams.seeds import fields_of
 from workers.floor import Floor, queue_of_id
 
-from millstream import App, Context
+from millstream import App, Context, NotBoundError, SyncContext
 from millstream_contracts import (
     DEFAULT_TENANT,
     JobId,
@@ -58,6 +59,15 @@ def family() -> App:
     def from_thread(ctx: Context) -> str:
         return str(anyio.from_thread.run(ctx.submit, "child", Order(3)).id)
 
+    @app.job("by-sync-context")
+    def by_sync_context(ctx: SyncContext) -> str:
+        return ctx.submit(child, Order(6), priority="high", tags={"from": "context"}).id
+
+    @app.job("from-own-thread")
+    def from_own_thread(ctx: SyncContext) -> str:
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(ctx.submit, child, Order(7)).result().id
+
     @app.job("delayed")
     async def delayed(ctx: Context) -> str:
         return str((await ctx.submit("child", Order(4), delay=3600)).id)
@@ -75,9 +85,12 @@ async def spec_of(floor: Floor, job_id: JobId) -> JobSpec:
     return msgspec.msgpack.decode(fields["spec"], type=JobSpec)
 
 
-@pytest.mark.parametrize(("parent", "n"), [("by-context", 1), ("by-handler", 2), ("from-thread", 3)])
+@pytest.mark.parametrize(
+    ("parent", "n"),
+    [("by-context", 1), ("by-handler", 2), ("from-thread", 3), ("by-sync-context", 6), ("from-own-thread", 7)],
+)
 async def test_a_child_runs_as_any_other_job(floor: Floor, parent: str, n: int) -> None:
-    """A child runs as any other job, whether it is submitted through the context, its own handler, or from a thread."""
+    """A child runs as any other job: submitted through a context, its own handler, or from a thread."""
     await floor.hire(family())
     job = await floor.run(parent)
     assert job.state is JobState.SUCCEEDED, job.error
@@ -88,8 +101,9 @@ async def test_a_child_runs_as_any_other_job(floor: Floor, parent: str, n: int) 
 async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) -> None:
     """A child takes the options of `Client.submit`, and each of them is stored."""
     await floor.hire(family())
-    child = await floor.settled(JobId((await floor.run("by-context")).result))
-    assert (child.priority, child.tags) == (Priority.HIGH, {"from": "context"})
+    for parent in ("by-context", "by-sync-context"):
+        child = await floor.settled(JobId((await floor.run(parent)).result))
+        assert (child.priority, child.tags) == (Priority.HIGH, {"from": "context"})
     delayed = await floor.job(JobId((await floor.run("delayed")).result))
     assert delayed.state is JobState.SCHEDULED
     assert delayed.run_at is not None
@@ -130,6 +144,48 @@ async def test_a_child_is_spread_over_the_partitions_that_its_type_has_registere
     partitions = {queue_of_id(JobId(child)).partition for child in job.result}
     assert len(partitions) > 1
     assert max(partitions) < 64
+
+
+async def test_many_children_of_a_handler_have_a_receipt_as_over_http(floor: Floor) -> None:
+    """`submit_many` of a handler returns the same receipt within a handler as through a client."""
+    app = App("test")
+
+    @app.job("child")
+    async def child(payload: int) -> None: ...
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> list[Any]:
+        receipt = await child.submit_many([1, 2])
+        return [receipt.accepted, receipt.rejected, [item.id for item in receipt.items]]
+
+    await floor.hire(app)
+    accepted, rejected, ids = (await floor.run("parent")).result
+    assert (accepted, rejected) == (2, 0)
+    assert [(await floor.job(JobId(child_id))).payload for child_id in ids] == [1, 2]
+
+
+async def test_a_handler_cannot_wait_for_its_child(floor: Floor) -> None:
+    """A handler that waits for its child fails with an error that says why: it would hold its slot."""
+    app = App("test")
+
+    @app.job("child")
+    async def child() -> int:
+        return 1
+
+    @app.job("waits")
+    async def waits(ctx: Context) -> int:
+        return await (await ctx.submit(child)).result()
+
+    @app.job("blocks")
+    def blocks(ctx: SyncContext) -> int:
+        return ctx.submit(child).result()
+
+    await floor.hire(app)
+    for parent in ("waits", "blocks"):
+        job = await floor.run(parent, max_attempts=1)
+        assert job.error is not None
+        assert job.error.type.endswith(NotBoundError.__qualname__)
+        assert "does not follow its children" in job.error.message
 
 
 async def test_every_child_is_stored_however_many_there_are(floor: Floor) -> None:
@@ -205,7 +261,7 @@ async def test_a_child_whose_queue_could_not_be_made_known_is_looked_after_when_
     assert queue_of_id(JobId(job.result)) in await floor.broker.registry.queues()
 
 
-@pytest.mark.parametrize("parent", ["by-context", "by-handler", "from-thread"])
+@pytest.mark.parametrize("parent", ["by-context", "by-handler", "from-thread", "by-sync-context"])
 async def test_a_child_continues_the_trace_of_its_parent_also_without_a_recorder(floor: Floor, parent: str) -> None:
     """A worker that records no spans still passes the trace context on to a child, whose worker may record."""
     await floor.hire(family())

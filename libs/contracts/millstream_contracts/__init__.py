@@ -9,7 +9,7 @@ from millstream_contracts.dead import (
 )
 from millstream_contracts.decoding import UNDECODABLE
 from millstream_contracts.event import Event, EventKind, JobTransition, QueueEvents
-from millstream_contracts.fleet import QueueStatus, RunningJob, ServiceInfo, WorkerInfo
+from millstream_contracts.fleet import Demand, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
 from millstream_contracts.foreseen import ForeseenError
 from millstream_contracts.ids import (
     DEFAULT_TENANT,
@@ -72,6 +72,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterAction",
     "DeadLetterPage",
+    "Demand",
     "Event",
     "EventKind",
     "FieldError",

@@ -24,6 +24,23 @@ class QueueStatus(Struct, kw_only=True, frozen=True):
     oldest_dead_age_s: float = 0.0
 
 
+class Demand(Struct, kw_only=True, frozen=True):
+    """How many workers there should be for some job types, or for all. Of paused queues only `running` counts."""
+
+    queued: int
+    """Ready jobs."""
+    running: int
+    """Jobs that a worker has, also one that has died: a reaper makes those ready again when their lease is over."""
+    due_soon: int
+    """Jobs that wait for a time, and are due within `MILLSTREAM_DUE_SOON_S`."""
+    oldest_ready_age_s: float
+    """How long the longest-waiting ready job has been ready; 0 when none waits."""
+    slots: int
+    """Jobs that the live workers of these types can run at once."""
+    wanted_workers: int
+    """Worker processes that have a slot for each of these jobs; 1 where none lives that tells how many slots it has."""
+
+
 class RunningJob(Struct, frozen=True):
     """One delivery in a worker's hands."""
 

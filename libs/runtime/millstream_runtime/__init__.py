@@ -21,7 +21,13 @@ from millstream_runtime.settings.fields import DAY_S, HOUR_S, HistoryUrl, Listen
 from millstream_runtime.settings.masking import NO_ADDRESS, mask_path, mask_text, mask_url
 from millstream_runtime.settings.reader import read_settings, variables_of
 from millstream_runtime.settings.secret import Secret
-from millstream_runtime.settings.service_settings import LeaseSettings, RedisSettings, ServiceSettings, Settings
+from millstream_runtime.settings.service_settings import (
+    DemandSettings,
+    LeaseSettings,
+    RedisSettings,
+    ServiceSettings,
+    Settings,
+)
 from millstream_runtime.standard_streams import hold_standard_streams
 from millstream_runtime.stopping import (
     STACK_SIGNALS,
@@ -43,6 +49,7 @@ __all__ = [
     "AdminBindError",
     "AdminServer",
     "Announcement",
+    "DemandSettings",
     "Duty",
     "DutyResult",
     "DutyRunner",

@@ -26,7 +26,7 @@ ALIVE_FOR = timedelta(seconds=3 * BEAT_EVERY_S)
 LEAVE_WITHIN_S = 1.0
 """A process that ends does not wait longer than this to be taken off the list."""
 
-AGREED = ("lease_s", "max_crashes", "unknown_types", "events_kept", "worker_silent_s")
+AGREED = ("lease_s", "max_crashes", "unknown_types", "events_kept", "worker_silent_s", "due_soon_s")
 """The settings on which all processes that have them must agree."""
 
 

@@ -19,6 +19,7 @@ from millstream_streams.errors import (
     WrongServerError,
 )
 from millstream_streams.reading.consumers import consumer_name
+from millstream_streams.reading.demand import available, demand_of, wanted_workers
 from millstream_streams.reading.event_feed import EventFeed, Snapshots
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
@@ -115,12 +116,15 @@ __all__ = [
     "UnsuitableRedisError",
     "WrongServerError",
     "assemble",
+    "available",
     "backoff_s",
     "consumer_name",
+    "demand_of",
     "digest_of",
     "for_each_queue",
     "open_broker",
     "parse_redis_url",
     "sum_depths",
     "tls_context",
+    "wanted_workers",
 ]

@@ -11,7 +11,7 @@ from msgspec import Raw, inspect
 from millstream_contracts import FieldError, did_you_mean
 from millstream_submission.errors import invalid, malformed
 from millstream_submission.whole_numbers import Mend
-from millstream_submission.wording import TEXT_KEYS, in_plain_words
+from millstream_submission.wording import NO_SUCH_TIME, TEXT_KEYS, in_plain_words
 
 T = TypeVar("T")
 
@@ -21,8 +21,7 @@ TOO_DEEP = "nested too deeply to be read"
 MAX_QUOTED_CHARS = 64
 MAX_POINTER_CHARS = 256
 
-_PATH_PART = r"\.(?P<name>\w+)|\[(?P<index>\d+)\]|(?P<value>\[\.\.\.\])"
-_PART = re.compile(_PATH_PART)
+_PART = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+)\]")
 _MESSAGE = re.compile(
     r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>(?:\.\w+|\[\d+\]|\[\.\.\.\])*)`)?", re.DOTALL
 )
@@ -53,6 +52,9 @@ def decode(
         raise invalid(FieldError(prefix, TEXT_KEYS)) if TEXT_KEYS in refusal.detail else refusal from None
     except RecursionError:
         raise invalid(FieldError(prefix, TOO_DEEP)) from None
+    except ValueError:
+        # Of timestamps at the very ends of the calendar, which msgspec takes and `datetime` does not.
+        raise invalid(FieldError(prefix, NO_SUCH_TIME)) from None
 
 
 def missing(name: str) -> str:
@@ -80,7 +82,9 @@ def field_error(error: msgspec.ValidationError, model: Any = Any, prefix: str = 
     message = _MESSAGE.fullmatch(str(error))
     assert message is not None  # the first group matches any text
     what, path = message["what"], message["path"] or ""
-    parts = [part["name"] or int(part["index"]) for part in _PART.finditer(path) if not part["value"]]
+    # The key of a mapping is not known, and so nothing behind it has a pointer.
+    known, is_value, _ = path.partition("[...]")
+    parts = [part["name"] or int(part["index"]) for part in _PART.finditer(known)]
     place = _type_at(_type_info(model), parts)
     if unknown := _UNKNOWN.fullmatch(what):
         name = quoted(unknown["field"])
@@ -93,7 +97,7 @@ def field_error(error: msgspec.ValidationError, model: Any = Any, prefix: str = 
         return FieldError(prefix + pointer(*parts), _enum_detail(enum["word"], _words(place)))
     if message["key"] and what.startswith("Expected `str`, got"):
         return FieldError(prefix + pointer(*parts), TEXT_KEYS)
-    where = "a key: " if message["key"] else "a value: " if path.endswith("[...]") else ""
+    where = "a key: " if message["key"] else "a value: " if is_value else ""
     return FieldError(prefix + pointer(*parts), where + in_plain_words(what))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Raw
 from millstream_contracts import FieldError, limits
 from millstream_submission.errors import invalid, too_large
 from millstream_submission.field_errors import TOO_DEEP, decode, pointer
+from millstream_submission.timestamps import times_as_text
 
 _NIL = b"\xc0"
 
@@ -48,7 +50,8 @@ def pack_json(payload: Raw, prefix: str) -> tuple[Any, bytes]:
 def pack_msgpack(payload: Raw, prefix: str) -> tuple[Any, bytes]:
     """Return the value of a payload in MessagePack, and the bytes to store, which are those of the payload.
 
-    If an object has a key twice, the last one wins, as in JSON. Raises: SubmissionError.
+    Only a payload with timestamps is written anew: they become text. If an object has a key twice, the last one wins,
+    as in JSON. Raises: SubmissionError.
     """
     if not payload:
         return None, _NIL
@@ -56,7 +59,12 @@ def pack_msgpack(payload: Raw, prefix: str) -> tuple[Any, bytes]:
     packed = bytes(payload)
     value = decode(_decode_msgpack, packed, prefix=prefix)
     if fault := value_fault(value, prefix):
-        raise invalid(fault)
+        # Checked only here: payloads without a time pay nothing for those that have one.
+        if fault := value_fault(value, prefix, _HARMLESS | {datetime}):
+            raise invalid(fault)
+        packed = times_as_text(packed, value)
+        _check_size(prefix, "the payload, with its times as text,", len(packed))
+        value = _decode_msgpack(packed)
     return value, packed
 
 
@@ -83,7 +91,7 @@ def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) 
     Scalars of `harmless` types are not checked. The walk goes level by level: no depth of nesting can end it early.
     """
     if type(value) not in _CONTAINERS:
-        fault = _scalar_fault(value)
+        fault = _fault_of(value, harmless)
         return FieldError(prefix, fault) if fault else None
     level: list[Any] = [value]
     levels: list[list[Any]] = []
@@ -95,7 +103,7 @@ def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) 
         found: list[Any] = []
         for container in level:
             if not _is_sound(container, found, harmless):
-                key, detail = next(_faults(container))
+                key, detail = next(_faults(container, harmless))
                 return FieldError(prefix + pointer(*_path(levels, container), *key), detail)
         if not found:
             return None
@@ -121,12 +129,12 @@ def _is_sound(container: Any, found: list[Any], harmless: frozenset[type]) -> bo
     return True
 
 
-def _faults(container: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _faults(container: Any, harmless: frozenset[type]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield the faults that :func:`_is_sound` finds, each with its key; without keys where these are no text."""
     for key, member in _members(container):
         if type(container) is dict and not _are_keys([key]):
             yield (), "a key contains the character NUL" if type(key) is str else "the keys of a map have to be strings"
-        elif type(member) not in _CONTAINERS and (fault := _scalar_fault(member)):
+        elif type(member) not in _CONTAINERS and (fault := _fault_of(member, harmless)):
             yield (key,), fault
 
 
@@ -152,6 +160,11 @@ def _are_keys(keys: Iterable[Any]) -> bool:
         return False
 
 
+def _fault_of(value: Any, harmless: frozenset[type]) -> str:
+    kind = type(value)
+    return _scalar_fault(value) if kind is str or kind not in harmless else ""
+
+
 def _scalar_fault(value: Any) -> str:
     kind = type(value)
     if kind is str:
@@ -161,7 +174,11 @@ def _scalar_fault(value: Any) -> str:
         return "" if -(1 << 63) <= value < 1 << 64 else "an integer beyond 64 bits"
     if kind is float:
         return "" if math.isfinite(value) else "NaN and Infinity cannot be shown as JSON"
-    # Binary data is shown as base64. Every other extension, timestamps too, would have no one form in JSON.
+    # Binary data is shown as base64.
     if value is None or kind is bool or kind is bytes:
         return ""
-    return "MessagePack extension types are not supported; write times as text, by RFC 3339"
+    if kind is datetime:
+        return "a timestamp"
+    return (
+        f"the MessagePack extension {value.code} has no form in JSON; of extensions only timestamps, -1, are accepted"
+    )

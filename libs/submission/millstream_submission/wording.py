@@ -12,6 +12,7 @@ from millstream_contracts import NAME_PATTERN
 A_TIME = "a time such as `2026-11-26T15:00:00Z`"
 A_TYPE_NAME = "a-z, 0-9, `.` and `-`, a letter or a digit first, at most 64 characters"
 TEXT_KEYS = "the keys of a map have to be strings"
+NO_SUCH_TIME = "a time outside of the years 1 to 9999, which RFC 3339 has no text for"
 BEYOND_64_BITS = "an integer beyond 64 bits"
 
 _KINDS: Mapping[str, str] = {
@@ -77,7 +78,7 @@ _SENTENCES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] =
         (r"Expected `\w+` with a timezone component", f"the time zone is missing: expected {A_TIME}"),
         (r"Invalid RFC3339 encoded datetime", f"expected {A_TIME}, by RFC 3339"),
         (r"Invalid MessagePack timestamp.*", "a broken MessagePack timestamp"),
-        (r"Timestamp is out of range ?", "a time outside of the years 1 to 9999, which RFC 3339 has no text for"),
+        (r"Timestamp is out of range ?", NO_SUCH_TIME),
         (r"Integer value out of range", BEYOND_64_BITS),
         (r"Number out of range", "a number beyond what 64 bits can hold"),
         (r"Input data was truncated", "the data ends in the middle of a value"),

@@ -184,6 +184,8 @@ ENQUEUE_OUTCOMES = ("ok", "full", "unavailable")
 ATTEMPT_OUTCOMES = ("ok", "error", "timeout", "lost", "snoozed", "cancelled", "handed_back", "stale")
 RECOVERY_REASONS = ("lease_expired", "never_started", "buried", "stray")
 
+DEMAND_STATES = ("queued", "running", "due_soon")
+
 OTHER_TYPE = "_other"
 """Label for a job type that no worker has registered. No job type can be spelt like this."""
 
@@ -246,6 +248,21 @@ DEAD_JOBS = MetricSpec("millstream_dead_jobs", "gauge", ("type",), "Dead jobs th
 DEAD_OLDEST = MetricSpec(
     "millstream_dead_oldest_age_seconds", "gauge", ("type",), "How long the oldest dead job has waited"
 )
+DEMAND_JOBS = MetricSpec(
+    "millstream_demand_jobs",
+    "gauge",
+    ("type", "state"),
+    f"Jobs that need a slot of a worker now or soon: {', '.join(DEMAND_STATES)}; of a paused queue only those that run",
+)
+DEMAND_SLOTS = MetricSpec("millstream_demand_slots", "gauge", ("type",), "Slots of the live workers that take the type")
+WANTED_WORKERS = MetricSpec(
+    "millstream_wanted_workers", "gauge", ("type",), "Workers that there should be, if they took this type alone"
+)
+FLEET_WORKERS = MetricSpec("millstream_fleet_workers", "gauge", (), "Live workers, those that are stopping left out")
+FLEET_SLOTS = MetricSpec("millstream_fleet_slots", "gauge", (), "Slots of all live workers")
+FLEET_WANTED_WORKERS = MetricSpec(
+    "millstream_fleet_wanted_workers", "gauge", (), "Workers that there should be, where each takes every type"
+)
 WORKER_SLOTS = MetricSpec("millstream_worker_slots", "gauge", (), "Jobs this worker may run at once")
 WORKER_SLOTS_BUSY = MetricSpec("millstream_worker_slots_busy", "gauge", (), "Jobs this worker runs now")
 WORKER_RSS = MetricSpec("millstream_worker_rss_bytes", "gauge", (), "Resident memory of this worker")
@@ -301,6 +318,12 @@ METRICS = (
     QUEUE_PAUSED,
     DEAD_JOBS,
     DEAD_OLDEST,
+    DEMAND_JOBS,
+    DEMAND_SLOTS,
+    WANTED_WORKERS,
+    FLEET_WORKERS,
+    FLEET_SLOTS,
+    FLEET_WANTED_WORKERS,
     WORKER_SLOTS,
     WORKER_SLOTS_BUSY,
     WORKER_RSS,

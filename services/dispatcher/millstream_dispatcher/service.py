@@ -55,7 +55,16 @@ def duties_of(settings: DispatcherSettings, broker: Broker, metrics: MetricRegis
     return [
         Promoter(store, due, shown, interval_s=settings.release_every_s),
         Expirer(store, expiring, shown, interval_s=settings.expire_every_s),
-        QueueMetrics(store, registry, shown, due=due, expiring=expiring, interval_s=settings.gauges_every_s),
+        QueueMetrics(
+            store,
+            registry,
+            broker.clock,
+            shown,
+            due=due,
+            expiring=expiring,
+            due_soon_s=settings.due_soon_s,
+            interval_s=settings.gauges_every_s,
+        ),
     ]
 
 

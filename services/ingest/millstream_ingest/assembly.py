@@ -114,7 +114,7 @@ def _assemble(
         committer=committer,
         lister=lister,
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
-        queue_stats=QueueStats(broker, catalogue),
+        queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,
         waiter=SettledWaiter(broker),
         watch=watch,

@@ -6,8 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from millstream import App
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
@@ -30,7 +29,7 @@ from millstream_workers.settings import WorkerSettings
 SILENT_READ_S = 15.0
 """A blocking read that a silent Redis never answers ends well within this time, and leaves the worker live."""
 
-Handlers = Mapping[JobType, Handler[..., Any]]
+Handlers = Mapping[JobType, Handler]
 
 
 class WorkerParts(Struct, frozen=True, kw_only=True):
@@ -69,8 +68,8 @@ class Assembly(Struct, frozen=True, kw_only=True):
     broker: Broker
     registry: MetricRegistry
     tracer: JobTracer
-    states: Mapping[App, Any]
-    """The state that the lifespan of each app has yielded."""
+    states: Mapping[JobType, Any]
+    """The state for the handler of each type, as a lifespan has yielded it."""
     release: str
 
     def build(self) -> WorkerParts:

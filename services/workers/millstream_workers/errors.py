@@ -39,6 +39,8 @@ class ProcessDiedError(WorkerError):
     `stack` is what the process wrote when it was ended by a signal: its stack as text, without a message.
     """
 
+    stack: str = ""
+
     def __init__(self, message: str, stack: str = "") -> None:
         self.stack = stack
         super().__init__(message)

@@ -7,11 +7,10 @@ of its workers sends heartbeats and claims jobs, and for a while after that, bec
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 import anyio
 
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import Registry, Start, StoreError
@@ -46,7 +45,7 @@ class Registrar:
         *,
         name: str,
         tenant: Tenant,
-        handlers: Mapping[JobType, Handler[..., Any]],
+        handlers: Mapping[JobType, Handler],
         queues: Sequence[Queue],
         concurrency: int,
         running: Callable[[], list[Running]],

@@ -33,6 +33,7 @@ COMMANDS = [
     ("workers",),
     ("types",),
     ("types", "a.b"),
+    ("demand", "demo.*"),
 ]
 
 
@@ -194,6 +195,7 @@ def answers(address: str) -> bool:
         (("dead", "--limit", "0"), "limit"),
         (("dead", "--limit", "501"), "limit"),
         (("dead", "--cursor", "?"), "cursor"),
+        (("demand", "A.*"), "types"),
         (("dead", "--type", "A"), "type"),
         (("dead", "redrive", "--type", "A", "--yes"), "/type"),
         (("dead", "discard", "--type", "a.b", "--limit", "-1", "--yes"), "/limit"),

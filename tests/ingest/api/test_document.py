@@ -11,6 +11,7 @@ import pytest
 from ingest.serving import JSON, MSGPACK, problem
 from streams.seeds import seed_dead
 
+from millstream import App
 from millstream.handlers import HandlerSettings, builtin_app
 from millstream_cli.demo import jobs as demo
 from millstream_contracts import DEFAULT_TENANT, PUBLISHED_NAME_PATTERN, RunningJob, Submission, WorkerInfo
@@ -139,7 +140,7 @@ def contents(node) -> list[dict]:
 
 async def test_examples_of_requests_work_on_the_system_as_it_comes(ingest, broker, document):
     """Each job that an example submits is of a type that `make up` runs, with a payload that its handler takes."""
-    apps = [builtin_app(HandlerSettings()), demo.app]
+    apps: list[App[Any]] = [builtin_app(HandlerSettings()), demo.app]
     registrations = [handler.registration() for app in apps for handler in app]
     await broker.registry.add_types(DEFAULT_TENANT, registrations)
     bodies = {path: operation["requestBody"]["content"] for (path, _), operation in operations(document).items()

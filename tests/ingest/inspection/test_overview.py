@@ -97,12 +97,12 @@ async def test_queues_are_measured_a_few_at_a_time(ingest, broker, monkeypatch):
     store, under_way, most = ingest.services.broker.store, 0, 0
     measure = store.measure
 
-    async def counting(queue):
+    async def counting(queue, **options):
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
         try:
-            return await measure(queue)
+            return await measure(queue, **options)
         finally:
             under_way -= 1
 
@@ -117,10 +117,10 @@ async def test_queue_that_redis_did_not_measure_is_no_empty_queue(ingest, broker
     store = ingest.services.broker.store
     measure = store.measure
 
-    async def failing(queue):
+    async def failing(queue, **options):
         if queue.type == "type.1":
             raise StoreUnavailableError("away")
-        return await measure(queue)
+        return await measure(queue, **options)
 
     monkeypatch.setattr(store, "measure", failing)
     problem(await ingest.http.get("/v1/queues"), 503, "store-unreachable")

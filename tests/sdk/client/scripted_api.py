@@ -1,5 +1,6 @@
 """An HTTP server on loopback that responds as the API does, or as a script says."""
 
+import inspect
 import ssl
 import threading
 from collections import deque
@@ -154,7 +155,8 @@ class Either:
             if self.is_sync:
                 result = await anyio.to_thread.run_sync(lambda: attribute(*args, **kwargs))
             else:
-                result = await attribute(*args, **kwargs)
+                result = attribute(*args, **kwargs)
+                result = await result if inspect.isawaitable(result) else result
             return Either(result, self.is_sync) if type(result).__name__.endswith("JobHandle") else result
 
         return call

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from sdk.client.scripted_api import Connect, Reply, ScriptedApi, job_body, problem
 
-from millstream import ApiError, JobFailedError, WaitTimeoutError
+from millstream import ApiError, JobFailedError, JobRef, ResultError, WaitTimeoutError
 
 
 async def test_get_reads_a_job_in_either_encoding(connect: Connect, api: ScriptedApi) -> None:
@@ -31,6 +32,59 @@ async def test_result_returns_what_the_handler_returned(connect: Connect, api: S
     assert await handle.result(timeout=12) == {"sum": 3}
     assert api.received[-1].path == f"/v1/jobs/{handle.id}"
     assert 11 < float(api.received[-1].query["wait"][0]) <= 12
+
+
+class Receipt(msgspec.Struct):
+    """A result."""
+
+    order_id: int
+    at: datetime
+
+
+RECEIPT = {"order_id": 7, "at": "2026-01-02T03:04:05Z"}
+charge = JobRef("order.charge", takes=dict[str, int], gives=Receipt)
+
+
+async def test_result_is_what_the_reference_gives(connect: Connect, api: ScriptedApi) -> None:
+    """The result of a job is decoded into the type of its reference, by a handle or the client, in both encodings."""
+    client, expected = connect(), Receipt(7, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    handle = await client.submit(charge, {"id": 7})
+    assert api.received[-1].body == {"type": "order.charge", "payload": {"id": 7}}
+    for content_type in ("application/vnd.msgpack", "application/json"):
+        api.script.extend([Reply(200, job_body(handle.id, "succeeded", result=RECEIPT), content_type)] * 3)
+        assert await handle.result() == expected
+        assert await client.result(charge, handle.id) == expected
+        assert await (await client.job(charge, handle.id)).result() == expected
+
+
+async def test_result_of_a_type_by_its_name_is_what_is_asked_for(connect: Connect, api: ScriptedApi) -> None:
+    """The result of a job that was submitted by name is plain data, or decoded into what `into` says."""
+    client = connect()
+    handle = await client.submit("order.charge", {"id": 7})
+    api.script.extend([Reply(200, job_body(handle.id, "succeeded", result=RECEIPT))] * 5)
+    assert await handle.result() == RECEIPT
+    assert (await handle.result(into=Receipt)).order_id == 7
+    assert await client.result(handle.id, 5) == RECEIPT
+    assert (await client.result(handle.id, timeout=5, into=Receipt)).order_id == 7
+    assert await client.result(job_id=handle.id) == RECEIPT
+
+
+async def test_result_raises_when_it_is_of_another_type(connect: Connect, api: ScriptedApi) -> None:
+    """A result that does not fit the type of its reference raises an error with the job, the type and the field."""
+    handle = await connect().submit(charge, {"id": 7})
+    api.script.append(Reply(200, job_body(handle.id, "succeeded", result={**RECEIPT, "order_id": "x"})))
+    with pytest.raises(ResultError, match=rf"the result of {handle.id} is no Receipt: .*`\$\.order_id`"):
+        await handle.result()
+
+
+async def test_handle_of_an_id_knows_nothing_else_of_the_job(connect: Connect, api: ScriptedApi) -> None:
+    """A handle that was made of an id reads, waits for and cancels its job, and has no job as it was submitted."""
+    handle = await connect().job("order.charge", "order.charge_1")
+    with pytest.raises(LookupError, match=r"nothing is known of order\.charge_1"):
+        _ = handle.job
+    api.script.append(Reply(200, job_body("order.charge_1", "running")))
+    assert (await handle.status()).state == "running"
+    assert (await connect().submit("x")).job.state == "queued"
 
 
 @pytest.mark.parametrize("state", ["dead", "cancelled", "expired"])
@@ -165,6 +219,25 @@ async def test_list_is_read_to_its_last_page(
     api.script.append(Reply(200, pages[1]))
     assert len(await getattr(client, method)()) == 1
     assert api.received[0].path == f"/v1/{method}"
+
+
+@pytest.mark.parametrize(("types", "query"), [(None, {}), (["a", "b.*"], {"types": ["a,b.*"]})])
+async def test_demand_is_asked_for_some_types_or_for_all(
+    connect: Connect, api: ScriptedApi, types: list[str] | None, query: dict[str, list[str]]
+) -> None:
+    """The types of a demand are sent as one list, and left out where all are meant."""
+    fields = {"queued": 1, "running": 2, "due_soon": 3, "oldest_ready_age_s": 0.5, "slots": 4, "wanted_workers": 2}
+    api.script.append(Reply(200, fields))
+    found = await connect().demand(types)
+    assert (found.queued, found.slots, found.wanted_workers) == (1, 4, 2)
+    assert (api.received[0].path, api.received[0].query) == ("/v1/demand", query)
+
+
+async def test_demand_of_one_text_raises_type_error(connect: Connect, api: ScriptedApi) -> None:
+    """One text is refused where a list of types is expected, before anything is sent."""
+    with pytest.raises(TypeError, match="a list"):
+        await connect().demand("email.send")
+    assert not api.received
 
 
 @pytest.mark.parametrize("status", [200, 503])

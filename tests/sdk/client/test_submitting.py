@@ -11,7 +11,7 @@ from opentelemetry import context, trace
 from sdk.client.scripted_api import Connect, Received, Reply, ScriptedApi, problem
 
 from millstream import InvalidError, SyncClient, UnavailableError
-from millstream.client.new_job import NewJob
+from millstream.jobs.new_job import NewJob
 from millstream_contracts import Backoff, limits
 
 

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from payload_route import Route
 
 from millstream import App, HandlerError
-from millstream.payloads import unsafe_union
+from millstream.payloads.union_guard import unsafe_union
 
 T = TypeVar("T")
 

@@ -85,6 +85,14 @@ class LeaseSettings(ServiceSettings, frozen=True, kw_only=True):
     """How many workers may vanish while they run a job before the job is dead."""
 
 
+class DemandSettings(ServiceSettings, frozen=True, kw_only=True):
+    """Settings that ingest and dispatchers must agree on."""
+
+    due_soon_s: Annotated[float, Meta(ge=0.0, le=HOUR_S)] = 60.0
+    """How long before its time a delayed job counts as demand for workers: the time that a worker takes to be started.
+    See [scaling.md](scaling.md)."""
+
+
 def _shown(name: str, value: object) -> str:
     # A path has one slash where an address that was put there had two.
     if isinstance(value, Path) and (name.endswith("_file") or ":/" in str(value)):

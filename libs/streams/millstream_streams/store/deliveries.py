@@ -215,6 +215,8 @@ class Depths(Struct, frozen=True):
     """0 when a job is due now, None when no job waits for a time."""
     next_expiry_in_ms: int | None = None
     """0 when a job is late now, None when no unstarted job has an expiry."""
+    due_soon: int = 0
+    """Jobs of `scheduled` that are due already, or within the time that was asked about."""
 
     def queued_of(self, priority: Priority) -> int:
         """Return how many jobs of a priority are ready."""

@@ -1,7 +1,7 @@
 """The transitions of jobs: one method, one script, one atomic step. See scripts/*.lua for what each does."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -250,9 +250,13 @@ class JobStore:
         """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
         return ActionCode(int(await self._run("watch", queue, [job_id])))
 
-    async def measure(self, queue: Queue) -> Depths:
-        """Count what the queue holds."""
-        return _depths(await self._run("measure", queue, []))
+    async def measure(self, queue: Queue, *, due_soon_s: float = 0.0) -> Depths:
+        """Count what the queue holds. Jobs that are due within `due_soon_s` count as due soon."""
+        asked_at = self._clock.asking()
+        reply = await self._run("measure", queue, [round(due_soon_s * 1000)])
+        found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+        self._clock.heard(found["now_ms"] / 1000, asked_at)
+        return _depths(found)
 
     async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
         """Remove acknowledged events, some thousands at most; repeat until a call removes none.
@@ -391,9 +395,8 @@ def _rows(values: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
     return zip(*[iter(values)] * width, strict=True)
 
 
-def _depths(reply: list[Any]) -> Depths:
-    """Return the counts of measure.lua, which alternate names and numbers."""
-    found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+def _depths(found: Mapping[str, int]) -> Depths:
+    """Return the counts of measure.lua by their names."""
     return Depths(
         queued=(found["queued_high"], found["queued_normal"], found["queued_low"]),
         running=found["running"],
@@ -405,6 +408,7 @@ def _depths(reply: list[Any]) -> Depths:
         events=found["events"],
         next_due_in_ms=_wait(found["next_due_in_ms"]),
         next_expiry_in_ms=_wait(found["next_expiry_in_ms"]),
+        due_soon=found["due_soon"],
     )
 
 

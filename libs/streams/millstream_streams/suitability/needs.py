@@ -45,7 +45,7 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands("exists get hdel hget hgetall sadd set smembers xinfo|groups xlen xpending xrevrange")
-        | _commands("zadd zcard zrange zrangebyscore zrem"),
+        | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
         registry=("queues", "types", "starts", "workers", "services"),
         tells=("due", "settled", "cancel:"),
         hears=("settled",),
@@ -68,8 +68,8 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands("hget hgetall smembers xautoclaim xgroup|create xinfo|groups xlen xreadgroup")
-        | _commands("zadd zcard zrange zrangebyscore zrem"),
-        registry=("queues", "services"),
+        | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
+        registry=("queues", "workers", "services"),
         tells=("settled",),
         hears=("due",),
     ),

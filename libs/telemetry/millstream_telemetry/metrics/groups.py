@@ -7,10 +7,10 @@ import math
 import os
 import resource
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from millstream_contracts import JobState, QueueStatus
+from millstream_contracts import Demand, JobState, QueueStatus
 from millstream_telemetry import names
 from millstream_telemetry.metrics.gauge_table import GaugeTable
 from millstream_telemetry.metrics.registry import ByType, MetricRegistry
@@ -98,6 +98,7 @@ class DispatcherMetrics:
         self._paused = GaugeTable(registry.gauge(names.QUEUE_PAUSED))
         self._dead = GaugeTable(registry.gauge(names.DEAD_JOBS))
         self._oldest_dead = GaugeTable(registry.gauge(names.DEAD_OLDEST))
+        self._demand = DemandGauges(registry)
         self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.EXPIRED,))
 
     def know_types(self, job_types: Iterable[str]) -> None:
@@ -128,6 +129,32 @@ class DispatcherMetrics:
         self._paused.replace(paused)
         self._dead.replace(dead)
         self._oldest_dead.replace(oldest_dead)
+
+    def publish_demand(self, by_type: Mapping[str, Demand], fleet: Demand, workers: int) -> None:
+        """Show the demand of these types and no others, that of all together, and how many workers there are."""
+        self._demand.show(by_type, fleet, workers)
+
+
+class DemandGauges:
+    """How many workers there should be, of each type and of all types together."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._registry = registry
+        self._jobs = GaugeTable(registry.gauge(names.DEMAND_JOBS))
+        self._slots = GaugeTable(registry.gauge(names.DEMAND_SLOTS))
+        self._wanted = GaugeTable(registry.gauge(names.WANTED_WORKERS))
+
+    def show(self, by_type: Mapping[str, Demand], fleet: Demand, workers: int) -> None:
+        """Show this demand and no other."""
+        self._jobs.replace(
+            {(one, state): getattr(demand, state) for one, demand in by_type.items() for state in names.DEMAND_STATES}
+        )
+        self._slots.replace({(one,): demand.slots for one, demand in by_type.items()})
+        self._wanted.replace({(one,): demand.wanted_workers for one, demand in by_type.items()})
+        # Made now and not before: a gauge without labels begins at 0, and an autoscaler would take that for the demand.
+        self._registry.gauge(names.FLEET_WORKERS).set(workers)
+        self._registry.gauge(names.FLEET_SLOTS).set(fleet.slots)
+        self._registry.gauge(names.FLEET_WANTED_WORKERS).set(fleet.wanted_workers)
 
 
 class HistoryMetrics:

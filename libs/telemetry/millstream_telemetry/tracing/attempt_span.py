@@ -10,7 +10,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, Self
 
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import Span, Tracer, set_span_in_context
 
 from millstream_telemetry import names
@@ -114,7 +114,7 @@ class UnsampledAttempt(Attempt):
 class RecordedAttempt(Attempt):
     """A delivery with a span, already started; leaving it ends the span."""
 
-    __slots__ = ("_is_concluded", "_not_errors", "_span", "_token", "_tracer")
+    __slots__ = ("_inside", "_is_concluded", "_not_errors", "_span", "_token", "_tracer")
 
     _token: Token[Context]
 
@@ -124,6 +124,8 @@ class RecordedAttempt(Attempt):
         self._span = span
         self._not_errors = not_errors
         self._is_concluded = False
+        self._inside: Context | None = None
+        """The context that this has made the current one."""
 
     @property
     def traceparent(self) -> str:
@@ -137,7 +139,8 @@ class RecordedAttempt(Attempt):
 
     def __enter__(self) -> Self:
         """Make the attempt's span the current one."""
-        self._token = attach(set_span_in_context(self._span))
+        self._inside = set_span_in_context(self._span)
+        self._token = attach(self._inside)
         return self
 
     def __exit__(
@@ -155,9 +158,12 @@ class RecordedAttempt(Attempt):
         self, name: str, function: Callable[..., Any] | None = None, stop_reason: StopReason = _not_stopped
     ) -> AbstractContextManager[None]:
         """Return the handler's own span, to be entered around its call. An exception passes through it."""
-        attributes = {} if function is None else {names.CODE_FUNCTION: f"{function.__module__}.{function.__qualname__}"}
-        # Parent is the attempt by name, not by what is current: the handler may run in another task or thread.
-        span = self._tracer.start_span(name, set_span_in_context(self._span), attributes=attributes)
+        # The parent is the attempt and not what is current, for the handler may run in another task or thread.
+        current = get_current()
+        parent = current if current is self._inside else set_span_in_context(self._span)
+        span = self._tracer.start_span(name, parent)
+        if function is not None:
+            span.set_attribute(names.CODE_FUNCTION, f"{function.__module__}.{function.__qualname__}")
         return HandlerSpan(span, self._not_errors, stop_reason)
 
     def conclude(

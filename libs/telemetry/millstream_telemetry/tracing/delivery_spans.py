@@ -82,7 +82,6 @@ class DeliverySpanStarter:
         self,
         name: str,
         stored: TraceContext,
-        attributes: Attributes,
         *,
         job_id: str,
         delivery: int,
@@ -92,15 +91,21 @@ class DeliverySpanStarter:
 
         `stored` is the context that is stored in the job, and `failed` the traceparent of the attempt that failed last.
         """
-        before = delivery_span(stored, job_id, delivery - 1) if stored.traceparent and delivery > 1 else NO_TRACE
-        links, ids = links_to(before, TraceContext(failed)), self._ids
+        links, ids = _links(stored, job_id, delivery, failed), self._ids
         if ids is None:
-            return self._tracer.start_span(name, stored.as_parent(), SpanKind.CONSUMER, attributes, links)
+            return self._tracer.start_span(name, stored.as_parent(), SpanKind.CONSUMER, links=links)
         ids.given.span_id = _span_id(job_id, delivery)
         try:
-            return self._tracer.start_span(name, stored.as_parent(), SpanKind.CONSUMER, attributes, links)
+            return self._tracer.start_span(name, stored.as_parent(), SpanKind.CONSUMER, links=links)
         finally:
             ids.given.span_id = 0
+
+
+def _links(stored: TraceContext, job_id: str, delivery: int, failed: str) -> list[Link]:
+    if delivery == 1 and not failed:  # most are
+        return []
+    before = delivery_span(stored, job_id, delivery - 1) if stored.traceparent and delivery > 1 else NO_TRACE
+    return links_to(before, TraceContext(failed))
 
 
 class _Given(threading.local):

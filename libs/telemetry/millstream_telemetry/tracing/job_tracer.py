@@ -118,11 +118,12 @@ class JobTracer:
             names.send_span(job_type),
             Context() if is_linked else caller.as_parent(),
             SpanKind.PRODUCER,
-            self._messaging("send", job_type, job_id, tenant),
-            links_to(caller) if is_linked else (),
+            links=links_to(caller) if is_linked else (),
         )
         if not span.is_recording():
             return SendSpan(caller.unsampled() if is_linked else trace_context_of(span.get_span_context()))
+        # Set after sampling: about 1 % of spans are recorded, and the SDK takes longer with attributes at the start.
+        span.set_attributes(self._messaging("send", job_type, job_id, tenant))
         return RecordedSendSpan(span)
 
     def attempt(
@@ -149,23 +150,19 @@ class JobTracer:
                 return UnsampledAttempt(stored)
         elif (unrecorded := self._roots.unrecorded()).traceparent:
             return UnsampledAttempt(unrecorded)
-        attributes = self._messaging("process", job_type, job_id, tenant) | {
-            names.CONSUMER_GROUP: CONSUMER_GROUP,
-            names.JOB_ATTEMPT: attempt,
-            names.JOB_DELIVERY: delivery,
-            names.JOB_QUEUE_WAIT_MS: queue_wait_ms,
-        }
         span = self._deliveries.start(
-            names.process_span(job_type),
-            stored,
-            attributes,
-            job_id=job_id,
-            delivery=delivery,
-            failed=failed,
+            names.process_span(job_type), stored, job_id=job_id, delivery=delivery, failed=failed
         )
         if not span.is_recording():
             unsampled = trace_context_of(span.get_span_context())
             return UnsampledAttempt(unsampled) if unsampled.traceparent else Attempt(stored)
+        # Set after sampling, as above.
+        attributes = self._messaging("process", job_type, job_id, tenant)
+        attributes[names.CONSUMER_GROUP] = CONSUMER_GROUP
+        attributes[names.JOB_ATTEMPT] = attempt
+        attributes[names.JOB_DELIVERY] = delivery
+        attributes[names.JOB_QUEUE_WAIT_MS] = queue_wait_ms
+        span.set_attributes(attributes)
         return RecordedAttempt(self._tracer, span, self._not_errors)
 
     def recover(self, lost: PastDelivery, *, reason: str) -> None:

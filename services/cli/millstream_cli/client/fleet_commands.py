@@ -1,4 +1,4 @@
-"""The commands about queues, workers and job types: `queues`, `workers`, `types`."""
+"""The commands about queues, workers and job types: `queues`, `workers`, `types`, `demand`."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -126,3 +126,26 @@ def _facts(one: TypeRegistration) -> Iterator[tuple[str, str]]:
 def _backoff(backoff: Backoff) -> str:
     jitter = "random up to this" if backoff.jitter else "without jitter"
     return f"{backoff.kind}, from {lasting(backoff.base_s)} up to {lasting(backoff.cap_s)}, {jitter}"
+
+
+@click.command()
+@click.argument("types", nargs=-1)
+@url_option
+@json_option
+@client_errors
+def demand(types: tuple[str, ...], *, url: str | None, as_json: bool) -> None:
+    """Show how many workers there should be for TYPES, such as 'invoice.*'; without any, for all."""
+    with connect(url) as client:
+        found = client.demand(types or None)
+    if as_json:
+        print_json(found)
+        return
+    for label, value in (
+        ("queued", found.queued),
+        ("running", found.running),
+        ("due soon", found.due_soon),
+        ("oldest", lasting(found.oldest_ready_age_s) if found.queued else "none waits"),
+        ("slots", found.slots),
+        ("wanted", f"{found.wanted_workers:,} worker{'' if found.wanted_workers == 1 else 's'}"),
+    ):
+        click.echo(f"{label:>12}  {value}")

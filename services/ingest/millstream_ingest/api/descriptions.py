@@ -172,6 +172,18 @@ MODELS: Mapping[str, Model] = {
             "oldest_dead_age_s": "Age of the oldest dead letter; 0 when there is none",
         },
     ),
+    "Demand": Model(
+        "How many workers there should be for some job types, and why.",
+        {
+            "queued": "Ready jobs; those of paused queues are left out",
+            "running": "Jobs that a worker has, also one that has died: they become ready when their lease is over",
+            "due_soon": "Delayed jobs and retries that are due within a minute (`MILLSTREAM_DUE_SOON_S`)",
+            "oldest_ready_age_s": "How long the longest-waiting ready job has been ready, in seconds",
+            "slots": "Jobs that the live workers of these types can run at once",
+            "wanted_workers": "Workers that have a slot for each of these jobs; 1, however many jobs there are, while "
+            "no worker lives",
+        },
+    ),
     "TypeRegistration": Model(
         "A job type as the workers that handle it describe it.",
         {

@@ -16,8 +16,10 @@ from millstream_submission import A_TYPE_NAME, MAX_QUOTED_CHARS
 
 DEFAULT_LIMIT = 50
 MAX_PARAMETERS = 32
+MAX_TYPES = 100
 
 _NAME = re.compile(NAME_PATTERN)
+_TYPE_PATTERN = re.compile(r"[a-z0-9.*?-]{1,64}")
 # With a fraction of zeros: in many languages every number is a float. Four digits, for `int` reads thousands of them.
 _WHOLE_NUMBER = re.compile(r"([0-9]{1,4})(?:\.0*)?")
 
@@ -50,6 +52,24 @@ class Query(Struct, frozen=True):
         if text is not None and not is_job_type(text):
             raise _refused("type", f"expected {A_TYPE_NAME}; got `{_cut(text)}`")
         return None if text is None else JobType(text)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Return the job types to count, as names and patterns such as `invoice.*`; `*` when none is given.
+
+        Raises: IngestError (400).
+        """
+        text = self.values.get("types")
+        if text is None:
+            return ("*",)
+        types = tuple(text.split(","))
+        for one in types:
+            if not _TYPE_PATTERN.fullmatch(one):
+                detail = f"expected job types, or patterns such as invoice.*, separated by commas; got `{_cut(one)}`"
+                raise _refused("types", detail)
+        if len(types) > MAX_TYPES:
+            raise _refused("types", f"expected at most {MAX_TYPES} of them, got {len(types)}")
+        return types
 
     @property
     def state(self) -> JobState | None:

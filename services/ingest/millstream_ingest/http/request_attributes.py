@@ -5,10 +5,11 @@ Source: OpenTelemetry semantic conventions for HTTP server spans.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from millstream_ingest.http.headers import Headers, header_text
+from millstream_ingest.http.headers import Headers
 from millstream_telemetry import Attributes, names
 
 MAX_ATTRIBUTE_CHARS = 256
@@ -17,24 +18,28 @@ MAX_ATTRIBUTE_CHARS = 256
 
 def request_attributes(scope: Mapping[str, Any], headers: Headers) -> Attributes:
     """Return the attributes of a request, given as its ASGI scope."""
-    host, port = _named_server(scope, headers)
-    told = {
+    told: dict[str, str | int] = {
         names.URL_PATH: scope["path"][:MAX_ATTRIBUTE_CHARS],
-        names.URL_QUERY: scope["query_string"][:MAX_ATTRIBUTE_CHARS].decode("latin-1"),
         names.URL_SCHEME: scope["scheme"],
-        names.SERVER_ADDRESS: host[:MAX_ATTRIBUTE_CHARS],
-        names.SERVER_PORT: port,
         names.PROTOCOL_VERSION: scope["http_version"],
-        names.USER_AGENT: header_text(headers, b"user-agent")[:MAX_ATTRIBUTE_CHARS],
     }
-    return {name: value for name, value in told.items() if value}
+    host, port = _named_server(headers.get(b"host", b"")[:MAX_ATTRIBUTE_CHARS]) or scope["server"] or ("", None)
+    if host:
+        told[names.SERVER_ADDRESS] = host
+    if port:
+        told[names.SERVER_PORT] = port
+    if query := scope["query_string"]:
+        told[names.URL_QUERY] = query[:MAX_ATTRIBUTE_CHARS].decode("latin-1")
+    if agent := headers.get(b"user-agent"):
+        told[names.USER_AGENT] = agent[:MAX_ATTRIBUTE_CHARS].decode("latin-1")
+    return told
 
 
-def _named_server(scope: Mapping[str, Any], headers: Headers) -> tuple[str, int]:
-    """Return host and port as the client named them; 0 for the default port of the scheme."""
+@lru_cache(maxsize=64)
+def _named_server(host: bytes) -> tuple[str, int | None] | None:
+    """Return host and port as a client has named them, without a port for the default one; None when it did not."""
     with suppress(ValueError):  # the header may be anything
-        named = urlsplit(f"//{header_text(headers, b'host')}")
+        named = urlsplit(f"//{host.decode('latin-1')}")
         if named.hostname:
-            return named.hostname, named.port or 0
-    host, port = scope["server"] or ("", 0)
-    return host, port or 0
+            return named.hostname, named.port
+    return None

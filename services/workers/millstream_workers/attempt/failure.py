@@ -39,15 +39,20 @@ def whereabouts_of(result: AttemptResult) -> str:
     match result:
         case TimedOut(stack=stack):
             return stack
-        case Raised(RemoteError(frames=frames)):
-            return frames
+        case Raised(error) if issubclass(type(error), RemoteError):
+            assert isinstance(error, RemoteError)
+            return error.frames
         case Raised(error):
             return _last_stack(error) or frames_of(error, limits.MAX_ERROR_CHARS)
     return ""
 
 
 def _last_stack(error: BaseException) -> str:
-    return error.stack if isinstance(error, ProcessDiedError) else ""
+    # By its true type: the `__class__` of a user's exception may be anything, and raise.
+    if not issubclass(type(error), ProcessDiedError):
+        return ""
+    assert isinstance(error, ProcessDiedError)
+    return error.stack
 
 
 def _ended(stack: str, end: str) -> str:

@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from millstream import Context
+from millstream.context import BaseContext
 from millstream_contracts import JobId, Progress
 from millstream_streams import Delivery
 from millstream_workers.attempt.attempt_result import Interruption
@@ -38,7 +39,7 @@ class Running:
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
-        self.context: Context | None = None
+        self.context: BaseContext[Any] | None = None
         """The context of the handler, if it takes one."""
         self.interruption: Interruption | None = None
         self.progress: Progress | None = None

@@ -9,11 +9,10 @@ import math
 import random
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import structlog
 
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import Backoff, JobType, Queue
 from millstream_streams import Delivery, JobStore, Registry, StoreError, digest_of
 from millstream_streams.store.specs import UNREADABLE
@@ -36,7 +35,7 @@ class ReleaseFinder:
         self,
         store: JobStore,
         registry: Registry,
-        handlers: Mapping[JobType, Handler[..., Any]],
+        handlers: Mapping[JobType, Handler],
         *,
         code_version: str,
     ) -> None:

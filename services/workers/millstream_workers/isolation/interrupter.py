@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
+from typing import Any
 
-from millstream import Context
+from millstream.context import BaseContext
 from millstream_workers.attempt.whereabouts import task_stack, thread_stack
 
 SIGNAL = signal.SIGURG
@@ -33,7 +34,7 @@ _DELICATE_MODULES = (
 class RunningAttempt:
     """The running attempt, and how to stop it."""
 
-    def __init__(self, number: int, context: Context) -> None:
+    def __init__(self, number: int, context: BaseContext[Any]) -> None:
         self.number = number
         self.context = context
         self.task: asyncio.Task[object] | None = None

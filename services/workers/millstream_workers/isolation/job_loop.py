@@ -27,7 +27,7 @@ class JobLoop:
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix=f"{OWN_THREADS}executor"))
         self._context = contextvars.copy_context()
-        self._lifespans: dict[App, _Lifespan] = {}
+        self._lifespans: dict[App[Any], _Lifespan] = {}
         self._policy = type(asyncio.get_event_loop_policy())
 
     def run(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> T:
@@ -52,11 +52,11 @@ class JobLoop:
         with suppress(Exception):
             asyncio.set_event_loop_policy(self._policy())
 
-    def is_open(self, app: App) -> bool:
+    def is_open(self, app: App[Any]) -> bool:
         """Whether an app's lifespan has been entered."""
         return app in self._lifespans
 
-    def state_of(self, app: App) -> Any:
+    def state_of(self, app: App[Any]) -> Any:
         """Return the state of an app's lifespan, which is entered if need be. Raises: what the lifespan raises."""
         if app not in self._lifespans:
             lifespan = _Lifespan(app)
@@ -83,7 +83,7 @@ class _Lifespan:
 
     task: "asyncio.Task[None]"
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App[Any]) -> None:
         self.state: Any = None
         self._app = app
         self._error: BaseException | None = None

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_streams import Delivery
 from millstream_workers.attempt.running import NO_THREAD, Running
 from millstream_workers.isolation.process_pool import ProcessPool
@@ -21,7 +21,7 @@ class Caller:
         self._processes = processes
 
     async def call(
-        self, handler: Handler[..., Any], arguments: tuple[Any, ...], running: Running, timeout_s: float | None
+        self, handler: Handler, arguments: tuple[Any, ...], running: Running, timeout_s: float | None
     ) -> Any:
         """Call a handler and return its result. A cancellation stops the handler as far as that is possible."""
         match handler.isolation:

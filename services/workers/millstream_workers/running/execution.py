@@ -1,9 +1,8 @@
 """One execution of a delivery: the values that the steps of the executor read and add."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import JobType, Outcome
 from millstream_telemetry import Attempt
 from millstream_workers.attempt.attempt_result import AttemptResult
@@ -39,7 +38,7 @@ class Execution:
     outcome: Outcome | None
     """The outcome of the job, once it is decided; None when the delivery is no longer this worker's."""
 
-    def __init__(self, running: Running, handlers: Mapping[JobType, Handler[..., Any]], scope: StopScope) -> None:
+    def __init__(self, running: Running, handlers: Mapping[JobType, Handler], scope: StopScope) -> None:
         """`scope` surrounds the current task; the handler is stopped through it."""
         delivery = running.delivery
         self.running = running

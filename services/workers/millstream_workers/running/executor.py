@@ -13,9 +13,9 @@ from typing import Any
 import anyio
 import structlog
 
-from millstream import App, Context
-from millstream.app import Handler
-from millstream.context import Submitter, current_submitter
+from millstream.context import BaseContext
+from millstream.handler import Handler
+from millstream.jobs.submitter import ParentJob, current_submitter
 from millstream_contracts import Dead as DeadOutcome
 from millstream_contracts import JobError, JobType, Outcome, Progress, RetryAt, Snoozed, Succeeded
 from millstream_streams import Delivery
@@ -47,13 +47,13 @@ class Executor:
 
     def __init__(
         self,
-        handlers: Mapping[JobType, Handler[..., Any]],
+        handlers: Mapping[JobType, Handler],
         *,
         caller: Caller,
         metrics: WorkerMetrics,
         tracer: JobTracer,
         submitter: ChildSubmitter,
-        states: Mapping[App, Any],
+        states: Mapping[JobType, Any],
         clean: CleanContext,
         releases: ReleaseFinder,
         logs_messages: bool = False,
@@ -140,8 +140,8 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
             return await self._releases.look(delivery, error)
         submitter = self._submitter.within(execution.span.context)
-        if handler.signature.takes_context:
-            running.context = self._context(execution, submitter)
+        if (kind := handler.signature.context) is not None:
+            running.context = self._context(kind, execution, submitter)
         token = current_submitter.set(submitter)
         try:
             return await self._call(execution, handler.arguments(payload, running.context))
@@ -171,20 +171,20 @@ class Executor:
             return TimedOut(timeout_s or 0.0, running.stack)
         return Interrupted(running.interruption)
 
-    def _context(self, execution: Execution, submitter: Submitter) -> Context:
+    def _context(self, kind: type[BaseContext[Any]], execution: Execution, submitter: ParentJob) -> BaseContext[Any]:
         running, delivery = execution.running, execution.delivery
 
         def note_progress(progress: Progress) -> None:
             running.progress = progress
 
-        return Context(
+        return kind(
             job_id=delivery.id,
             job_type=execution.handler.type,
             attempt=execution.policy.attempt,
             fence=delivery.deliveries,
             spec=delivery.spec,
             timeout_s=execution.policy.timeout_s,
-            state=self._states.get(execution.handler.app),
+            state=self._states.get(delivery.queue.type),
             submitter=submitter,
             on_progress=note_progress,
         )

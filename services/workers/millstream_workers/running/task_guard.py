@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from millstream.context import current_submitter
+from millstream.jobs.submitter import current_submitter
 from millstream_telemetry import text_of, type_name
 from millstream_workers.errors import HandlerExitError
 

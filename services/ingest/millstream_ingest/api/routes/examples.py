@@ -10,6 +10,7 @@ from millstream_contracts import (
     BatchReceipt,
     DeadLetter,
     DeadLetterPage,
+    Demand,
     FieldError,
     Job,
     JobError,
@@ -178,6 +179,12 @@ _WORKER = WorkerInfo(
 )
 QUEUE = {"queue": Example("Some jobs wait", _QUEUE)}
 QUEUES = {"page": Example("The only page", Listing([_QUEUE]))}
+DEMAND = {
+    "demand": Example(
+        "Twenty jobs want a slot, and the one worker has ten",
+        Demand(queued=15, running=4, due_soon=1, oldest_ready_age_s=0.4, slots=10, wanted_workers=2),
+    )
+}
 TYPE = {"type": Example("A built-in handler", _REGISTRATION)}
 TYPES = {"page": Example("The only page", Listing([_REGISTRATION]))}
 WORKERS = {"page": Example("The only page", Listing([_WORKER]))}

@@ -1,4 +1,4 @@
-"""The type of a handler's payload: its schema, and the decoder of its bytes (ADR 15)."""
+"""The type of a payload or of a result: its schema, and the decoder of what arrives (ADR 15)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,23 +13,28 @@ from millstream.payloads.shapers import MisfitError, Shaper
 from millstream.payloads.union_guard import unsafe_union
 
 Decode = Callable[[bytes], Any]
+Convert = Callable[[Any], Any]
 
 _UUID_BYTES = 16
 
 _decode_plain = msgspec.msgpack.Decoder().decode
 
 
-class PayloadType:
-    """The schema and the decoder of the payload of one handler."""
+class DataType:
+    """The schema and the decoder of the payload or the result of one handler."""
 
     def __init__(self, annotation: Any) -> None:
         """Read an annotation. Raises: HandlerError, when it cannot be decoded, or has no schema."""
+        self.name = annotation.__qualname__ if isinstance(annotation, type) else repr(annotation)
+        """For messages."""
         self.schema: dict[str, Any] | None = None
-        """The published schema; None when any payload is accepted."""
+        """The published schema; None when anything is accepted."""
         self.decode: Decode
         """Decodes MessagePack. Raises: msgspec.ValidationError, or what the checks of a class raise."""
+        self.convert: Convert
+        """Does the same with plain data, which it may change. Raises: as `decode`."""
         if annotation is Any or annotation is object:
-            self.decode = _decode_plain
+            self.decode, self.convert = _decode_plain, _unchanged
             return
         if (union := unsafe_union(annotation)) is not None:
             raise HandlerError(
@@ -41,21 +46,33 @@ class PayloadType:
         except (TypeError, ValueError) as error:
             raise HandlerError(f"cannot be decoded: {str(error).splitlines()[0]}") from error
         self.schema = write_schema(info)
-        self.decode = _decoder(annotation, fast, info)
+        builder = ShaperBuilder()
+        self.convert = _converter(annotation, builder.build(info))
+        self.decode = _decoder(fast, self.convert, builder)
+
+    def __repr__(self) -> str:
+        return f"<DataType {self.name}>"
 
 
-def _decoder(annotation: Any, fast: Decode, info: mi.Type) -> Decode:
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+ANYTHING = DataType(Any)
+"""What no annotation says anything about."""
+
+
+def _decoder(fast: Decode, convert: Convert, builder: ShaperBuilder) -> Decode:
     """Return the fastest decoder that accepts exactly what the schema accepts."""
-    builder = ShaperBuilder()
-    general = _general_decoder(annotation, builder.build(info))
-    if not builder.is_exact:
-        return general
+
+    def general(blob: bytes) -> Any:
+        return convert(_decode_plain(blob))
 
     def decode(blob: bytes) -> Any:
         try:
             return fast(blob)
         except msgspec.ValidationError:
-            # The payload may use a form of JSON, such as base64 for bytes.
+            # The data may use a form of JSON, such as base64 for bytes.
             return general(blob)
 
     def decode_uuids(blob: bytes) -> Any:
@@ -67,12 +84,13 @@ def _decoder(annotation: Any, fast: Decode, info: mi.Type) -> Decode:
         except msgspec.ValidationError:
             return general(blob)
 
+    if not builder.is_exact:
+        return general
     return decode_uuids if builder.has_uuids else decode
 
 
-def _general_decoder(annotation: Any, shape: Shaper | None) -> Decode:
-    def decode(blob: bytes) -> Any:
-        value = _decode_plain(blob)
+def _converter(annotation: Any, shape: Shaper | None) -> Convert:
+    def convert(value: Any) -> Any:
         if shape is not None:
             try:
                 value = shape(value)
@@ -80,4 +98,4 @@ def _general_decoder(annotation: Any, shape: Shaper | None) -> Decode:
                 raise msgspec.ValidationError(str(error)) from None
         return msgspec.convert(value, annotation, str_keys=True)
 
-    return decode
+    return convert

@@ -1,32 +1,16 @@
 """A job to submit, and how it is encoded for the API."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
-from typing import Any, TypedDict, Unpack
+from datetime import timedelta
+from typing import Any, TypeVar, Unpack, overload
 
 import msgspec
 
-from millstream_contracts import Backoff, did_you_mean, limits
+from millstream.jobs.job_ref import JobRef
+from millstream.jobs.submit_options import SubmitOptions, check_submit_options
+from millstream_contracts import limits
 
-
-class SubmitOptions(TypedDict, total=False):
-    """Options of one job. Those left out, or None, follow the policy of the job's type."""
-
-    delay: float | timedelta | None
-    """Run it no sooner than after this time, in seconds or as a timedelta."""
-    run_at: datetime | None
-    """Run it no sooner than at this moment, which needs a time zone."""
-    expires_in: float | timedelta | None
-    """Let it expire if it has not started after this time."""
-    expires_at: datetime | None
-    priority: str | None
-    """`high`, `normal` or `low`."""
-    max_attempts: int | None
-    timeout: float | timedelta | None
-    """Time after which an attempt is stopped and counts as failed."""
-    backoff: Backoff | None
-    tags: dict[str, str] | None
-    """Up to 16 short strings, searchable."""
+P = TypeVar("P")
 
 
 _FIELDS = {"delay": "delay_s", "expires_in": "expires_in_s", "timeout": "timeout_s"}
@@ -38,11 +22,20 @@ class NewJob:
 
     __slots__ = ("content", "type")
 
-    def __init__(self, type: str, payload: Any = None, **options: Unpack[SubmitOptions]) -> None:
-        _check_options(options)
-        self.type = type
+    @overload
+    def __init__(self, job: JobRef[None, Any], payload: None = None, **options: Unpack[SubmitOptions]) -> None: ...
+
+    @overload
+    def __init__(self, job: JobRef[P, Any], payload: P, **options: Unpack[SubmitOptions]) -> None: ...
+
+    @overload
+    def __init__(self, job: str, payload: Any = None, **options: Unpack[SubmitOptions]) -> None: ...
+
+    def __init__(self, job: Any, payload: Any = None, **options: Unpack[SubmitOptions]) -> None:
+        check_submit_options(options)
+        self.type: str = job.type if isinstance(job, JobRef) else job
         fields = {_FIELDS.get(name, name): _plain(value) for name, value in options.items() if value is not None}
-        self.content = _encode({"type": type, "payload": payload, **fields}, type)
+        self.content = _encode({"type": self.type, "payload": payload, **fields}, self.type)
         """The submission in MessagePack."""
 
     def __repr__(self) -> str:
@@ -50,9 +43,11 @@ class NewJob:
         return f"NewJob({self.type!r}, {len(self.content)} bytes)"
 
 
-def new_jobs(jobs: str | Iterable[NewJob], payloads: Iterable[Any] | None, options: SubmitOptions) -> list[NewJob]:
+def new_jobs(
+    jobs: str | JobRef[Any, Any] | Iterable[NewJob], payloads: Iterable[Any] | None, options: SubmitOptions
+) -> list[NewJob]:
     """Return the jobs of a call of `submit_many`, in either of its two forms. Raises: TypeError."""
-    if isinstance(jobs, str):
+    if isinstance(jobs, str | JobRef):
         if payloads is None:
             raise TypeError(f"submit_many({jobs!r}, payloads): the payloads are missing")
         return [NewJob(jobs, payload, **options) for payload in payloads]
@@ -78,13 +73,6 @@ def batches(jobs: Iterable[NewJob]) -> Iterator[tuple[int, bytes]]:
         size_bytes += len(job.content)
     if batch:
         yield len(batch), msgspec.msgpack.encode({"jobs": batch})
-
-
-def _check_options(options: SubmitOptions) -> None:
-    known = SubmitOptions.__annotations__
-    for option in options:
-        if option not in known:
-            raise TypeError(f"unknown option `{option}`{did_you_mean(option, known)}")
 
 
 def _plain(value: Any) -> Any:

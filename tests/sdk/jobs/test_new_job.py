@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.client.new_job import NewJob, batches
+from millstream.jobs.new_job import NewJob, batches
 from millstream_contracts import limits
 
 
