@@ -154,6 +154,7 @@ def test_an_action_on_all_dead_jobs_of_a_type_asks_first(system: System, do, ask
     assert (taken.code, taken.lines[-1].endswith(f"{count} discarded, 0 refused")) == (0, True)
     assert {ask("job", job_id)["state"] for job_id in ids} == {"cancelled"}
     assert do("dead", "--type", "chore.closed") == "no dead letters\n"
+    assert run_on_terminal(*words).lines == ["0 discarded, 0 refused"]
 
 
 async def test_jobs_lists_what_has_not_ended(do, ask, folder):
@@ -161,14 +162,14 @@ async def test_jobs_lists_what_has_not_ended(do, ask, folder):
     payload = json.dumps({"folder": str(folder)})
     job = ask("submit", "chore.gate", payload)
     await wait_until(lambda: notes(folder, "started"), "the job runs")
-    later = ask("submit", "chore.gate", payload, "--delay", "600")
+    later = ask("submit", "chore.gate", payload, "--delay", "86400")
     [running] = ask("jobs", "--running", "--type", "chore.gate")["items"]
     assert (running["id"], running["state"]) == (job["id"], "running")
     _, *rows = do("jobs", "--type", "chore.gate").splitlines()[1:]
     found = {row.split()[0]: row.split()[1:] for row in rows}
     assert found.keys() == {job["id"], later["id"]}
     assert (found[job["id"]][0], found[job["id"]][-1]) == ("running", running["worker"])
-    assert found[later["id"]][:3] == ["scheduled", "in", "10"]
+    assert found[later["id"]][:2] == ["scheduled", "in"]
     assert (
         do("jobs", "--type", "chore.gate", "--limit", "1")
         .splitlines()[-1]
@@ -181,9 +182,9 @@ async def test_jobs_lists_what_has_not_ended(do, ask, folder):
 
 def test_an_id_is_whole_on_a_narrow_terminal(system: System, ask):
     """`jobs` prints an id whole on a terminal that is narrower than the id."""
-    job = ask("submit", "chore.now", "--delay", "600")
+    job = ask("submit", "chore.now", "--delay", "86400")
     seen = run_on_terminal("jobs", "--type", "chore.now", "--url", system.url, columns=30)
-    assert any(line.startswith(f"{job['id']}  scheduled  in 10 min") for line in seen.lines)
+    assert any(line.startswith(f"{job['id']}  scheduled  in ") for line in seen.lines)
     ask("job", job["id"], "--cancel")
 
 

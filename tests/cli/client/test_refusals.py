@@ -4,6 +4,7 @@ tests/system has the commands at work.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 
@@ -13,11 +14,15 @@ import pytest
 from cli.commands import NO_API, address_in, refused, run, started_program
 from leftovers import delete_namespace
 
+from millstream import UnavailableError
 from millstream_cli.client.connection import FirstContact
 from millstream_cli.exit_codes import ExitCode
+from millstream_contracts import Problem
 from millstream_streams import open_broker
 
 JOB_ID = "demo.delayed_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
+
+NO_ANSWER = Problem(type="about:blank", title="No answer", status=0)
 
 COMMANDS = [
     ("submit", "demo.delayed"),
@@ -229,6 +234,31 @@ def test_job_that_does_not_end_in_time_fails_the_command_and_is_not_lost(url):
     [job_id] = [word for word in result.stderr.split() if word.startswith("a.b_")]
     assert json.loads(run("job", job_id, "--json", "--url", url).stdout)["state"] == "queued"
     refused(run("job", job_id, "--wait", "0.1", "--url", url), "it goes on", code=ExitCode.UNFINISHED)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), ExitCode.INTERRUPTED), (UnavailableError(NO_ANSWER), ExitCode.UNREACHABLE)],
+    ids=["Ctrl-C", "an outage"],
+)
+@pytest.mark.parametrize("command", ["submit", "job"])
+def test_wait_that_is_cut_short_tells_how_to_find_the_job_again(url, monkeypatch, command, error, code):
+    """`--wait` that ends without an answer prints the command that waits for the same job."""
+
+    def cut_short(*_: object) -> None:
+        raise error
+
+    words = ("submit", "a.b")
+    if command == "job":
+        words = ("job", json.loads(run(*words, "--json", "--url", url).stdout)["id"])
+    monkeypatch.setattr("millstream.SyncClient.wait", cut_short)
+    result = run(*words, "--wait", "9", "--url", url)
+    told = result.stderr.splitlines()[0]
+    assert (result.exit_code, result.stdout) == (code, "")
+    job_id = re.fullmatch(
+        r"millstream: the job goes on; wait for it again with: millstream job (a.b_\w+) --wait 9", told
+    )[1]
+    assert json.loads(run("job", job_id, "--json", "--url", url).stdout)["type"] == "a.b"
 
 
 def test_job_that_is_not_dead_cannot_be_retried(url):

@@ -63,7 +63,7 @@ def redrive(ids: tuple[str, ...], *, type_: str | None, limit: int, yes: bool, u
     """Run dead jobs again, by IDS or by --type. By --type it asks first."""
     with connect(url) as client:
         if type_ is not None and not ids and not yes:
-            _ask("redrive", lambda: f"Run {_count(client, type_, limit)} again?")
+            _ask("redrive", lambda: _question(client, type_, limit, "Run {} again?"))
         _print_report(client.redrive(ids=ids or None, type=type_, limit=limit), "redriven", as_json=as_json)
 
 
@@ -73,26 +73,30 @@ def discard(ids: tuple[str, ...], *, type_: str | None, limit: int, yes: bool, u
     """Cancel dead jobs for good, by IDS or by --type. It asks first."""
     with connect(url) as client:
         if not yes and type_ is not None and not ids:
-            _ask("discard", lambda: f"Cancel {_count(client, type_, limit)} for good?")
+            _ask("discard", lambda: _question(client, type_, limit, "Cancel {} for good?"))
         elif not yes and ids:
             _ask("discard", lambda: f"Cancel {_jobs(len(ids))} for good?")
         _print_report(client.discard(ids=ids or None, type=type_, limit=limit), "discarded", as_json=as_json)
 
 
 def _ask(action: str, question: Callable[[], str]) -> None:
-    """Ask before an action on many jobs, or one without a way back. Any answer but yes ends the command."""
+    """Ask before an action on many jobs, or one without a way back. Any answer but yes ends the command.
+
+    An empty question, about no job at all, is not asked.
+    """
     if not sys.stdin.isatty():
         raise click.UsageError(f"`dead {action}` asks first, and no terminal is there to answer on: add --yes")
-    if not click.confirm(question(), err=True):
+    asked = question()
+    if asked and not click.confirm(asked, err=True):
         click.echo("millstream: nothing was done", err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _count(client: SyncClient, job_type: str, limit: int) -> str:
-    """Return in words how many dead jobs an action on a type is about."""
+def _question(client: SyncClient, job_type: str, limit: int, question: str) -> str:
+    """Return a question with the number of jobs that an action on a type is about; empty when there are none."""
     count = sum(queue.dead for queue in client.queues() if queue.type == job_type)
     newest = f"the newest {limit:,} of " if count > limit else ""
-    return f"{newest}{_jobs(count)} of type {job_type}"
+    return question.format(f"{newest}{_jobs(count)} of type {job_type}") if count else ""
 
 
 def _jobs(count: int) -> str:

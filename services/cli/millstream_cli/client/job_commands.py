@@ -9,11 +9,13 @@ from typing import Any
 import click
 import msgspec
 
+from millstream import SyncClient, UnavailableError
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.job_report import print_job
 from millstream_cli.client.next_page import tell_next_page
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table
+from millstream_cli.program_name import command_line
 from millstream_cli.wording import ago, short_error
 from millstream_contracts import Job, JobState
 
@@ -55,7 +57,7 @@ def submit(
     with connect(url) as client:
         found = client.submit(type, _payload(payload, file), **options).job
         if wait is not None:
-            found = client.wait(found.id, wait)
+            found = _wait(client, found.id, wait)
     _show(found, as_json=as_json)
     if wait is not None:
         _exit_unless_succeeded(found)
@@ -79,7 +81,7 @@ def job(job_id: str, *, wait: float | None, action: str | None, url: str | None,
         else:
             found = client.get(job_id)
         if wait is not None:
-            found = client.wait(job_id, wait)
+            found = _wait(client, job_id, wait)
     _show(found, as_json=as_json)
     if wait is not None and action != "cancel":
         _exit_unless_succeeded(found)
@@ -135,6 +137,16 @@ def _details(listed: Job) -> str:
         progress = listed.progress
         return f"{listed.worker or ''}" + (f" {progress.percent:g} % {progress.note}" if progress else "")
     return short_error(listed.error) or listed.reason or ""
+
+
+def _wait(client: SyncClient, job_id: str, seconds: float) -> Job:
+    """Return a job once it has settled. Whatever ends the wait, the id of the job is told."""
+    try:
+        return client.wait(job_id, seconds)
+    except (UnavailableError, KeyboardInterrupt):
+        goes_on = command_line("job", job_id, "--wait", f"{seconds:g}")
+        click.echo(f"millstream: the job goes on; wait for it again with: {goes_on}", err=True)
+        raise
 
 
 def _show(found: Job, *, as_json: bool) -> None:
