@@ -3,6 +3,8 @@
 Built-in handlers and the jobs of the demo count as users' code.
 """
 
+import importlib.util
+import os
 import re
 import traceback
 from collections.abc import Iterable
@@ -10,10 +12,11 @@ from functools import cache
 from traceback import FrameSummary, StackSummary, TracebackException
 from types import FrameType
 
-_OURS = re.compile(
-    r"[/\\]millstream(_contracts|_streams|_history|_telemetry|_submission|_runtime|_workers|_ingest|_dispatcher|_reaper|_cli)?"
-    r"[/\\](?!handlers[/\\]|demo[/\\])[^<>]*\.py$"
-)
+_PARTS = "contracts streams history telemetry submission runtime workers ingest dispatcher reaper cli"
+_PACKAGES = ("millstream", *(f"millstream_{part}" for part in _PARTS.split()))
+_NOT_OURS = ("handlers", "demo")
+"""Folders of these packages that count as users' code."""
+
 _CALLERS = re.compile(
     r"[/\\]millstream_workers[/\\](running[/\\](calling|thread_call)|isolation[/\\]handler_process)\.py$"
 )
@@ -24,14 +27,24 @@ _MAX_FRAMES = 200
 
 @cache
 def is_ours(file: str) -> bool:
-    """Return whether a source file is one of Millstream."""
-    return _OURS.search(file) is not None
+    """Return whether a source file is in a package of Millstream; a user's folder may have the same name."""
+    for folder in _folders():
+        if file.startswith(folder):
+            return not file[len(folder) :].startswith(tuple(f"{name}{os.sep}" for name in _NOT_OURS))
+    return False
+
+
+@cache
+def _folders() -> tuple[str, ...]:
+    """Return the folders of the packages that are installed, each with a separator at its end."""
+    specs = (importlib.util.find_spec(name) for name in _PACKAGES)
+    return tuple(f"{place}{os.sep}" for spec in specs if spec for place in spec.submodule_search_locations or ())
 
 
 @cache
 def calls_handlers(file: str) -> bool:
     """Return whether a source file is one that calls handlers."""
-    return _CALLERS.search(file) is not None
+    return is_ours(file) and _CALLERS.search(file) is not None
 
 
 def own_frames(stack: Iterable[FrameSummary]) -> StackSummary:
