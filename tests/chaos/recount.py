@@ -27,7 +27,12 @@ _OUTCOMES = {
 }
 _FAILED = {"error", "timeout"}
 """Outcomes that no event distinguishes."""
-_STATES = {EventKind.SUCCEEDED: "succeeded", EventKind.DEAD: "dead", EventKind.CANCELLED: "cancelled"}
+_STATES = {
+    EventKind.SUCCEEDED: "succeeded",
+    EventKind.DEAD: "dead",
+    EventKind.CANCELLED: "cancelled",
+    EventKind.EXPIRED: "expired",
+}
 _STORED = {"accepted", "replayed"}
 
 

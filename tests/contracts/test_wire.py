@@ -22,6 +22,7 @@ from millstream_contracts import (
     DeadLetter,
     DeadLetterAction,
     DeadLetterPage,
+    Demand,
     Event,
     EventKind,
     FieldError,
@@ -101,6 +102,7 @@ VALUES: list[Struct] = [
     Snoozed(5),
     TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4),
     TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),
+    Demand(queued=7, running=2, due_soon=1, oldest_ready_age_s=1.5, slots=4, wanted_workers=3),
     ServiceInfo(
         name="h:1:a",
         service="reaper",

@@ -143,6 +143,17 @@ async def test_run_once_buries_a_job_that_has_crashed_too_often(
     assert metrics.get_sample_value("millstream_jobs_finished_total", finished) == 1
 
 
+async def test_run_once_counts_the_end_of_a_job_whose_cancellation_was_asked_for(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A job that was to be cancelled when its worker vanished is counted as cancelled."""
+    held = await seed_running(broker, queues[0])
+    await broker.store.cancel(queues[0], [held.id])
+    await make(broker, metrics).run_once()
+    finished = {"type": "email.send", "state": "cancelled"}
+    assert metrics.get_sample_value("millstream_jobs_finished_total", finished) == 1
+
+
 async def test_run_once_charges_nothing_for_what_was_only_read(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:

@@ -94,7 +94,7 @@ async def test_hand_back_ends_a_job_whose_cancellation_was_asked_for(broker: Bro
     """A job whose cancellation was asked for is cancelled when it is handed back."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
-    assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED]
+    assert await hand_back(broker, queue, running) == [CommitCode.CANCELLED]
     assert (await job_of(broker, queue, running.id)).state is JobState.CANCELLED
     assert await take(broker, queue) == []
 

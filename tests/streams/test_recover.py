@@ -116,7 +116,7 @@ async def test_recover_ends_a_job_whose_cancellation_was_asked_for(broker: Broke
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=3)
-    assert (recovery.requeued, recovery.buried) == ([], [])
+    assert (recovery.requeued, recovery.buried, recovery.cancelled) == ([], [], 1)
     assert (await job_of(broker, queue, running.id)).state is JobState.CANCELLED
 
 

@@ -20,7 +20,7 @@ from millstream_contracts import Batch, DeadLetterAction, FieldError, Submission
 from millstream_ingest.http.negotiation import BatchFormat, Encoding
 from millstream_ingest.submission.batch_bodies import split_batch
 from millstream_ingest.submission.bodies import decode_as, decode_submission
-from millstream_submission import SubmissionError
+from millstream_submission import TOO_DEEP, InvalidError, MalformedError, SubmissionError
 
 ENCODE = {Encoding.JSON: msgspec.json.encode, Encoding.MSGPACK: msgspec.msgpack.encode}
 BOTH = pytest.mark.parametrize("encoding", list(Encoding))
@@ -154,6 +154,13 @@ def test_refused_payload_is_explained_without_a_word_of_python(name: str) -> Non
         (Annotated[int, Meta(ge=1)] | None, 0, ("/payload", "0 is less than the minimum of 1")),
         (Cat | Dog, {"kind": "cow"}, ("/payload/kind", 'expected one of "cat", "dog", got "cow"')),
         (Cat | Dog, {}, ("/payload/kind", "`kind` is missing")),
+        (
+            dict[str, list[Cat | Dog]],
+            {"a": [{"kind": "cow"}]},
+            ("/payload/a/0/kind", 'expected one of "cat", "dog", got "cow"'),
+        ),
+        (list[int | None], [1, "x"], ("/payload/1", 'expected an integer or null, got "x"')),
+        (list[Cat | Dog], [{"kind": "cat", "lives": []}], ("/payload/0/lives", "expected an integer, got an array")),
         (int | timedelta, 1.5, ("/payload", "expected an integer or a string, got 1.5")),
         (
             int | list[int] | Cat | Dog | None,
@@ -202,6 +209,24 @@ def test_every_integer_of_a_request_is_tried_as_a_float() -> None:
         if "int" in str(field.type)
     }
     assert integers == set(INTEGERS)
+
+
+@BOTH
+@pytest.mark.parametrize("end", range(1, 22))
+def test_broken_body_with_a_number_without_a_fraction_is_refused(encoding: Encoding, end: int) -> None:
+    """A body that breaks off behind such a number is refused as malformed, whatever it breaks off in."""
+    body = ENCODE[encoding]({"max_attempts": 3.0, "type": "a", "payload": "é"})
+    with pytest.raises(MalformedError):
+        decode_submission(body[: len(body) - end], encoding)
+
+
+@BOTH
+def test_deep_body_with_a_number_without_a_fraction_is_refused(encoding: Encoding) -> None:
+    """No depth of nesting behind such a number ends in an error of the service."""
+    deep = b"[" * 100_000 + b"]" * 100_000 if encoding is Encoding.JSON else b"\x91" * 100_000 + b"\xc0"
+    body = ENCODE[encoding]({"max_attempts": 3.0, "type": "a", "payload": msgspec.Raw(deep)})
+    with pytest.raises(InvalidError, match=TOO_DEEP):
+        decode_submission(body, encoding)
 
 
 @BOTH

@@ -88,10 +88,10 @@ def test_type_counts_under_its_name_once_it_is_registered(registry):
         (IngestMetrics, {"jobs_submitted": names.SUBMISSION_OUTCOMES, "jobs_finished": ["cancelled"]}),
         (
             WorkerMetrics,
-            {"job_attempts": names.ATTEMPT_OUTCOMES, "jobs_finished": ["succeeded", "cancelled", "dead"]},
+            {"job_attempts": names.ATTEMPT_OUTCOMES, "jobs_finished": ["succeeded", "cancelled", "expired", "dead"]},
         ),
         (DispatcherMetrics, {"jobs_finished": ["expired"]}),
-        (ReaperMetrics, {"recovered": names.RECOVERY_REASONS, "jobs_finished": ["dead"]}),
+        (ReaperMetrics, {"recovered": names.RECOVERY_REASONS, "jobs_finished": ["cancelled", "dead"]}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

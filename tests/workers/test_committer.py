@@ -110,6 +110,16 @@ async def test_each_outcome_is_counted_and_lets_its_lease_go(floor: Floor, kind:
     assert desk.committer.backlog == 0
 
 
+async def test_a_job_that_is_cancelled_by_its_hand_back_is_counted_as_cancelled(floor: Floor) -> None:
+    """A hand-back of a job whose cancellation was asked for is counted as the end of that job."""
+    desk, (delivery,) = Counter(floor.broker), await claimed(floor)
+    await floor.broker.store.cancel(delivery.queue, [delivery.id])
+    desk.put(delivery, HandedBack())
+    await desk.finish()
+    assert desk.counted("millstream_job_attempts_total") == {("one", "cancelled"): 1}
+    assert desk.counted("millstream_jobs_finished_total") == {("one", "cancelled"): 1}
+
+
 @pytest.mark.parametrize("kind", ENDS)
 async def test_an_outcome_that_comes_too_late_is_counted_as_stale_and_lets_its_lease_go(
     floor: Floor, kind: str

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from streams.cutting_proxy import cutting_proxy
-from streams.seeds import job_of
+from streams.seeds import LONG_AGO_MS, job_of, seed
 from waiting import wait_until
 from workers.floor import Floor, open_floor, queue_of_id, queue_of_type
 
@@ -78,6 +78,7 @@ def fetcher_of(
         pulse=Pulse("intake", 60.0),
         accept=accept,
         decline=decline,
+        count_expired=lambda *_: None,
     )
 
 
@@ -99,6 +100,18 @@ async def test_never_more_handlers_run_than_there_are_slots(
     assert sorted(counting.ran) == sorted(ids)
     assert {(job.state, job.attempts, job.crashes) for job in settled} == {(JobState.SUCCEEDED, 1, 0)}
     assert hired.worker.parts.slots.busy == 0
+
+
+async def test_late_jobs_that_a_claim_ends_are_counted_as_expired(floor: Floor) -> None:
+    """A job that expires by the claim of a worker is counted by that worker, though it never gets it."""
+    await seed(floor.broker, queue_of_type("type-0"), 2, expires_at_ms=LONG_AGO_MS)
+    hired = await floor.hire(Counting().app)
+    labels = {"type": "type-0", "state": "expired"}
+
+    def are_counted() -> bool:
+        return hired.metrics.get_sample_value("millstream_jobs_finished_total", labels) == 2
+
+    await wait_until(are_counted, "both are counted")
 
 
 async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -43,7 +43,8 @@ def decode(
     try:
         return decoder(body)
     except msgspec.ValidationError as error:
-        if mend and (mended := mend(body, error)) is not None:
+        # What is broken behind the place of the refusal was not decoded yet.
+        if mend and (mended := decode(partial(mend, error), body, prefix=prefix)) is not None:
             return decode(decoder, mended, described, prefix, mend)
         raise invalid(field_error(error, described, prefix)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

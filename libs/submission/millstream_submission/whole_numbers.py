@@ -14,8 +14,11 @@ from msgspec import Raw
 _FLOAT_FOR_INTEGER = re.compile(r"Expected `int(?: \| null)?`, got `float` - at `\$\.(?P<field>\w+)`")
 _64_BITS = 2.0**63
 
-Mend = Callable[[Any, msgspec.ValidationError], bytes | None]
-"""Takes a body and why it was refused. Returns: the body to be decoded instead; None where there is none."""
+Mend = Callable[[msgspec.ValidationError, Any], bytes | None]
+"""Takes why a body was refused, and the body. Returns: the body to be decoded instead; None where there is none.
+
+Raises: what a decoder raises of bytes that are broken behind the place of the refusal.
+"""
 
 
 def mender(encoding: ModuleType) -> Mend:
@@ -24,12 +27,15 @@ def mender(encoding: ModuleType) -> Mend:
     number_of = encoding.Decoder(float).decode
     encode = encoding.Encoder().encode
 
-    def mend(body: Any, error: msgspec.ValidationError) -> bytes | None:
+    def mend(error: msgspec.ValidationError, body: Any) -> bytes | None:
         found = _FLOAT_FOR_INTEGER.fullmatch(str(error))
         if found is None:
             return None
-        members = members_of(body)
-        number = number_of(members[found["field"]])
+        try:
+            members = members_of(body)
+            number = number_of(members[found["field"]])
+        except msgspec.ValidationError:
+            return None  # the keys are no text, or a second value of the field is no number
         if not number.is_integer() or abs(number) >= _64_BITS:
             return None
         members[found["field"]] = Raw(encode(int(number)))

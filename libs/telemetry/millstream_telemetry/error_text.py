@@ -7,6 +7,7 @@ the text of an error must never become an error of its own.
 import traceback
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from millstream_telemetry.own_frames import fold, own_frames
 
@@ -32,14 +33,20 @@ def type_name(value: object) -> str:
     return storable(name if type(module) is not str or module == "builtins" else f"{module}.{name}")
 
 
+def converted(value: object, convert: Callable[[Any], str], *, passes: tuple[type[BaseException], ...] = ()) -> str:
+    """Return `convert(value)`; what went wrong instead when it cannot be had. Raises: what is in `passes`."""
+    try:
+        # Not the text itself: a subclass of str may cut itself in any way.
+        return str.__getitem__(convert(value), slice(None))
+    except passes:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a user's class may raise anything
+        return f"<{convert.__name__}() of {type_name(value)} raised {type_name(error)}>"
+
+
 def text_of(value: object, limit: int) -> str:
     """Return `str(value)`, at most `limit` characters of it; what went wrong instead when it cannot be had."""
-    try:
-        # `str.__getitem__`: a subclass of str may cut itself in any way.
-        text = str.__getitem__(str(value), slice(limit))
-    except BaseException as error:  # noqa: BLE001 - a user's `__str__` may raise anything
-        text = f"<str() of {type_name(value)} failed: {type_name(error)}>"[:limit]
-    return storable(text)[:limit]
+    return storable(converted(value, str)[:limit])[:limit]
 
 
 def traceback_of(error: BaseException, limit: int) -> str:

@@ -1,8 +1,7 @@
 """Publishes what the queues hold, and how many workers that takes, as gauges.
 
-Run by every dispatcher: all show the same, from the same counters.
-
-It measures every queue anyway, so it records in the schedules of promoter and expirer when something falls due there.
+Run by every dispatcher: all show the same, from the same counters. It measures every queue anyway, so it records in the
+schedules of promoter and expirer when something falls due there.
 """
 
 import time

@@ -112,6 +112,8 @@ class Recoverer:
             if found.strays:
                 self._metrics.count_recovered(queue.type, "stray", found.strays)
                 self._log.warning("stray entries removed", type=queue.type, entries=found.strays)
+            if found.cancelled:
+                self._metrics.count_finished(queue.type, JobState.CANCELLED, found.cancelled)
             totals.add(found)
 
     def _was_away(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from millstream.handler import Handler
-from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
@@ -94,6 +94,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             pulse=pulse,
             accept=pipeline.accept,
             decline=pipeline.decline,
+            count_expired=lambda queue, n: metrics.count_finished(queue.type, JobState.EXPIRED, n),
         )
         registrar = self._registrar(name, queues, pipeline)
         return WorkerParts(

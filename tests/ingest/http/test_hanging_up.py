@@ -19,13 +19,20 @@ from millstream_streams import Broker
 
 CLIENTS = 400
 SLOW_S = 0.15
-"""The delay in each direction to Redis: with sixteen calls at a time it would exceed the patience of the last client.
-"""
+"""Each way to Redis."""
+CONNECTIONS = 4
+"""For calls that take one in turn: that many calls at a time would keep the last client waiting for half a minute, and
+it is refused after WAIT_FOR_TURN_S."""
+FAR_S = 60.0
+"""What an answer of Redis may take: nothing here is refused because this machine is busy."""
 
 
 @pytest.fixture
-async def ingest(link: FaultProxy, settings: IngestSettings) -> AsyncIterator[Ingest]:
-    """Yield an ingest whose Redis is behind the proxy."""
+async def ingest(link: FaultProxy, settings: IngestSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ingest]:
+    """Yield an ingest at the end of it."""
+    monkeypatch.setattr("millstream_ingest.assembly.MAX_CONNECTIONS", CONNECTIONS)
+    for module in ("ingest.assembly", "ingest.redis_watch", "submission.group_commit", "submission.type_catalogue"):
+        monkeypatch.setattr(f"millstream_{module}.ANSWER_WITHIN_S", FAR_S)
     async with running_ingest(replace(settings, redis_url=link.url)) as running:
         yield running
 

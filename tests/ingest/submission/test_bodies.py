@@ -443,7 +443,7 @@ SUBMISSIONS = st.fixed_dictionaries(
         "run_at": st.datetimes(timezones=st.just(UTC)) | st.text(max_size=4),
         "delay_s": st.floats(),
         "expires_in_s": st.floats(),
-        "max_attempts": st.integers(-1, 2000),
+        "max_attempts": st.integers(-1, 2000) | st.sampled_from([3.0, 3.5]),
         "backoff": st.fixed_dictionaries(
             {}, optional={"kind": st.sampled_from(["linear", "x"]), "base_s": st.floats()}
         ),

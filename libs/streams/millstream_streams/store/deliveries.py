@@ -98,6 +98,8 @@ class Claim(Struct, frozen=True):
     deliveries: list[Delivery]
     ask_again_ms: int = 0
     """Not 0 when the queue is paused or limited: it must not be read with a blocking call until then."""
+    expired: int = 0
+    """Jobs that had not started in time, and have expired by this claim."""
 
 
 class ReadEntry(Struct, frozen=True):
@@ -144,6 +146,8 @@ class CommitCode(IntEnum):
 
     COMMITTED = 1
     COMMITTED_BEFORE = 2
+    CANCELLED = 3
+    """Instead of a hand-back: the cancellation of the job had been asked for."""
     STALE = -1
     UNKNOWN_JOB = -2
 
@@ -197,6 +201,8 @@ class Recovery(Struct, frozen=True):
     buried: list[RecoveredJob]
     strays: int
     """Entries without a job behind them."""
+    cancelled: int
+    """Jobs that are cancelled now, as had been asked for while their workers lived."""
 
 
 class Depths(Struct, frozen=True):

@@ -149,9 +149,9 @@ class JobStore:
             return [consumer, nonce, "1" if resume or failures else "", *tail]
 
         asked_at = self._clock.asking()
-        ask_again_ms, now, fresh, history = await self._run("claim", queue, arguments, patience_s)
+        ask_again_ms, now, fresh, history, expired = await self._run("claim", queue, arguments, patience_s)
         self._clock.heard(int(now) / 1000, asked_at)
-        return Claim(deliveries_of_claim(queue, nonce, int(now), fresh, history), int(ask_again_ms))
+        return Claim(deliveries_of_claim(queue, nonce, int(now), fresh, history), int(ask_again_ms), int(expired))
 
     async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
         """Renew the leases that this worker still has, and store progress."""
@@ -217,13 +217,14 @@ class JobStore:
     ) -> Recovery:
         """Recover deliveries whose lease has run out; bury the jobs that crashed too often."""
         arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
-        next_cursors, requeued, buried, strays = await self._run("recover", queue, arguments)
+        next_cursors, requeued, buried, strays, cancelled = await self._run("recover", queue, arguments)
         high, normal, low = (cursor.decode() for cursor in next_cursors)
         return Recovery(
             cursors=(high, normal, low),
             requeued=[_recovered(row) for row in requeued],
             buried=[_recovered(row) for row in buried],
             strays=int(strays),
+            cancelled=int(cancelled),
         )
 
     async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Expiry:

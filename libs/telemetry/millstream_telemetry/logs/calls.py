@@ -8,7 +8,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from millstream_telemetry.logs.stream import LogStream
-from millstream_telemetry.logs.values import cut, kind_of, text_of
+from millstream_telemetry.logs.values import cut, kind_of, shown
 
 _NAMES = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 _ALIASES = {"msg": "info", "warn": "warning", "fatal": "critical"}
@@ -23,7 +23,7 @@ def message_of(event: Any, args: tuple[Any, ...]) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - the wrong number of arguments, or one whose `__str__` raises
-        return f"{cut(event) if type(event) is str else text_of(event)} <its arguments raised {kind_of(error)}>"
+        return f"{cut(event) if type(event) is str else shown(event)} <its arguments raised {kind_of(error)}>"
 
 
 def logger_class(min_level: int, service: str) -> type[FilteringBoundLogger]:
@@ -121,5 +121,5 @@ def make_record(
 
 
 def _text(msg: object, args: tuple[Any, ...]) -> str:
-    text: str = message_of(msg if type(msg) is str else text_of(msg, str), args)
+    text: str = message_of(msg if type(msg) is str else shown(msg, str), args)
     return text

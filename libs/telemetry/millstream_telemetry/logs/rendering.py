@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from millstream_telemetry.logs.values import MAX_VALUE_CHARS, PlainCopy, exception_text, kind_of, text_of
+from millstream_telemetry.logs.values import MAX_VALUE_CHARS, PlainCopy, exception_text, kind_of, shown
 
 MAX_LINE_CHARS = 65_536
 
@@ -51,7 +51,7 @@ class TerminalRenderer:
         if line is None:
             fields = msgspec.json.decode(_ENCODER.encode(_bounded(event, MAX_LINE_CHARS // 2)))
             line = self._line(logger, method, dict(fields))
-        return text_of(fields, str) if line is None else line
+        return shown(fields, str) if line is None else line
 
     def _line(self, logger: WrappedLogger, method: str, fields: EventDict) -> str | None:
         """Return the line; None when these fields cannot be rendered, or not within the bounds."""
@@ -81,7 +81,7 @@ def _bounded(event: EventDict, room: int = MAX_LINE_CHARS) -> dict[str, Any]:
         needed = len(encoded) + len(name) + 4
         if needed <= room:
             room -= needed
-            fields[text_of(name, str)] = msgspec.Raw(encoded)
+            fields[shown(name, str)] = msgspec.Raw(encoded)
     if len(fields) < len(event):
         fields["left_out"] = len(event) - len(fields)
     return fields

@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from millstream_telemetry.error_text import converted
+
 MAX_VALUE_CHARS = 8_192
 MAX_DEPTH = 8
 MAX_MEMBERS = 200
@@ -17,14 +19,9 @@ MAX_INT_BITS = 4_096
 """Python refuses to print much longer ones."""
 
 
-def text_of(value: object, convert: Callable[[Any], str] = repr) -> str:
+def shown(value: object, convert: Callable[[Any], str] = repr) -> str:
     """Return a value as text: bounded, without lone surrogates."""
-    try:
-        return cut(convert(value))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a user's class may raise anything
-        return f"<{convert.__name__}() of {kind_of(value)} raised {kind_of(error)}>"
+    return cut(converted(value, convert, passes=(KeyboardInterrupt,)))
 
 
 def kind_of(value: object) -> str:
@@ -51,7 +48,7 @@ def exception_text(exc_info: object) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - its notes, causes and attributes may raise anything
-        return f"{kind_of(error)}: {text_of(error, str)}\n<its traceback raised {kind_of(problem)}>"
+        return f"{kind_of(error)}: {shown(error, str)}\n<its traceback raised {kind_of(problem)}>"
 
 
 def _exception(exc_info: object) -> BaseException | None:
@@ -81,7 +78,7 @@ class PlainCopy:
         return self._text(value)
 
     def _text(self, value: Any) -> str:
-        text = cut(value if type(value) is str else text_of(value), max(0, self._chars_left))
+        text = cut(value if type(value) is str else shown(value), max(0, self._chars_left))
         self._chars_left -= len(text)
         return text
 

@@ -49,7 +49,7 @@ class WorkerMetrics:
         self._finished = ByType(
             registry.counter(names.JOBS_FINISHED),
             registry,
-            values=(JobState.SUCCEEDED, JobState.CANCELLED, JobState.DEAD),
+            values=(JobState.SUCCEEDED, JobState.CANCELLED, JobState.EXPIRED, JobState.DEAD),
         )
         self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry, values=names.ATTEMPT_OUTCOMES)
         self._queue_waits = ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry)
@@ -175,7 +175,9 @@ class ReaperMetrics:
     def __init__(self, registry: MetricRegistry) -> None:
         self._registry = registry
         self._recovered = ByType(registry.counter(names.RECOVERED), registry, values=names.RECOVERY_REASONS)
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.DEAD,))
+        self._finished = ByType(
+            registry.counter(names.JOBS_FINISHED), registry, values=(JobState.CANCELLED, JobState.DEAD)
+        )
         self._events_lost = registry.counter(names.EVENTS_LOST)
 
     def know_types(self, job_types: Iterable[str]) -> None:

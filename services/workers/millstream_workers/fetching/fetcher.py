@@ -56,6 +56,7 @@ class Fetcher:
         pulse: Pulse,
         accept: Callable[[Delivery], None],
         decline: Callable[[Delivery], None],
+        count_expired: Callable[[Queue, int], None],
     ) -> None:
         self._store = store
         self._reader = reader
@@ -69,6 +70,7 @@ class Fetcher:
         self._pulse = pulse
         self._accept = accept
         self._decline = decline
+        self._count_expired = count_expired
         self._hot = dict.fromkeys(self._queues)
         """Queues whose last claim was full, in turn. A dict, used as a set that keeps its order."""
         self._reopens_at: dict[Queue, float] = {}
@@ -220,6 +222,8 @@ class Fetcher:
             del self._uncertain[queue]
             return
         del self._uncertain[queue]
+        if claim.expired:
+            self._count_expired(queue, claim.expired)
         if claim.ask_again_ms:
             self._reopens_at[queue] = time.monotonic() + claim.ask_again_ms / 1000
         elif limit and len(claim.deliveries) >= limit:

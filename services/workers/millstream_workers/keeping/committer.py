@@ -217,6 +217,10 @@ class Committer:
                 ends["stale"] += 1
                 self._log.warning("outcome refused", **job_fields(one.delivery), code=code.name.lower())
                 continue
+            if code is CommitCode.CANCELLED:
+                ends["cancelled"] += 1
+                states[JobState.CANCELLED] += 1
+                continue
             ends[attempt_outcome(one.outcome)] += 1
             if state := _FINAL_STATES.get(type(one.outcome)):
                 states[state] += 1
