@@ -139,7 +139,7 @@ async def test_a_thread_that_never_began_is_not_waited_for() -> None:
     """A thread that was stopped before it began is not waited for, because it will report no end."""
     limiter = anyio.CapacityLimiter(1)
     async with limiter:
-        task = asyncio.ensure_future(ThreadCall(lambda: None).run(limiter))
+        task = asyncio.ensure_future(ThreadCall(lambda: None, lambda _: None).run(limiter))
         await wait_until(lambda: limiter.statistics().tasks_waiting, "it waits for a thread")
         task.cancel()
         await wait_until(task.done, "it is stopped")
@@ -154,7 +154,7 @@ async def test_a_thread_that_has_ended_already_is_not_waited_for() -> None:
         begun.set()
         may_end.wait(20.0)
 
-    call = ThreadCall(function)
+    call = ThreadCall(function, lambda _: None)
     task = asyncio.ensure_future(call.run(anyio.CapacityLimiter(1)))
     await wait_until(begun.is_set, "it runs")
     may_end.set()

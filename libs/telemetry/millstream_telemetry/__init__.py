@@ -1,6 +1,6 @@
 """Every span, metric and log field. Names are in `names.py`."""
 
-from millstream_telemetry.error_text import origin, storable, text_of, traceback_of, type_name
+from millstream_telemetry.error_text import frames_of, origin, storable, text_of, traceback_of, type_name
 from millstream_telemetry.errors import TelemetryError, TracingConfigError
 from millstream_telemetry.logs.setup import Level, LogSettings, configure_logs, configured_logs
 from millstream_telemetry.metrics.every_service import DutyMetrics, RedisMetrics, ServiceMetrics
@@ -12,6 +12,7 @@ from millstream_telemetry.metrics.groups import (
     WorkerMetrics,
 )
 from millstream_telemetry.metrics.registry import MetricRegistry
+from millstream_telemetry.own_frames import calls_handlers, is_ours, stack_text
 from millstream_telemetry.tracing.attempt_span import Attempt
 from millstream_telemetry.tracing.delivery_spans import Attributes, PastDelivery
 from millstream_telemetry.tracing.job_tracer import JobTracer, Propagation
@@ -49,13 +50,17 @@ __all__ = [
     "TraceContext",
     "TracingConfigError",
     "WorkerMetrics",
+    "calls_handlers",
     "configure_logs",
     "configure_tracing",
     "configured_logs",
     "current_trace_context",
     "end_tracing",
+    "frames_of",
+    "is_ours",
     "origin",
     "read_trace_context",
+    "stack_text",
     "storable",
     "text_of",
     "trace_field",

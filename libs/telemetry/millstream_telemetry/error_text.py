@@ -9,6 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from millstream_telemetry.own_frames import fold, own_frames
+
 # The getters of `type` and of exceptions themselves: a class or its metaclass may answer for these with anything.
 _module_of = type.__dict__["__module__"].__get__
 _name_of = type.__dict__["__qualname__"].__get__
@@ -48,16 +50,26 @@ def text_of(value: object, limit: int) -> str:
 
 
 def traceback_of(error: BaseException, limit: int) -> str:
-    """Return the traceback as Python prints it, its last `limit` characters; as much of it as can be had."""
+    """Return the traceback as Python prints it, without our own frames: its last `limit` characters, or fewer."""
     try:
         if _is_long(error):
             text = _frames(error) + f"{type_name(error)}: {text_of(error, limit)}\n"
         else:
-            text = "".join(traceback.format_exception(error))
+            told = traceback.TracebackException(type(error), error, _traceback_of(error), compact=True)
+            fold(told)
+            text = "".join(told.format())
     except BaseException as failure:  # noqa: BLE001 - it reads attributes of the exception and of all that it links to
         text = f"{_frames(error)}<the traceback of {type_name(error)} cannot be read: {type_name(failure)}>\n"
     # The end is the part that names the cause.
     return storable(text[-limit:])[-limit:]
+
+
+def frames_of(error: BaseException, limit: int) -> str:
+    """Return where an exception was raised: the last `limit` characters of its frames without ours, and no message.
+
+    A message may quote what users have sent; the frames are code.
+    """
+    return storable(_frames(error)[-limit:])[-limit:]
 
 
 def origin(error: BaseException) -> str:
@@ -78,7 +90,7 @@ def storable(text: str) -> str:
 
 def _frames(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_tb(_traceback_of(error)))
+        return "".join(traceback.format_list(own_frames(traceback.extract_tb(_traceback_of(error)))))
     except BaseException:  # noqa: BLE001 - source lines come from loaders, which users may have written
         return ""
 

@@ -365,7 +365,11 @@ LOG_FIELDS = (
     FieldSpec("failures", "passes of the duty that failed in a row"),
     FieldSpec("fingerprint", "what equal errors have in common"),
     FieldSpec("reason", "why, in one of few fixed words"),
-    FieldSpec("error", "what a library said, in one line; never with a payload"),
+    FieldSpec(
+        "error",
+        "what a library said, in one line; never with a payload. Of a failed attempt its message, where "
+        "MILLSTREAM_LOG_ERROR_MESSAGES says so",
+    ),
     FieldSpec("signal", "signal that was received"),
     FieldSpec("revision", "revision of the tables of the history database"),
     FieldSpec("running", "handlers that run"),
@@ -387,7 +391,7 @@ LOG_FIELDS = (
     FieldSpec("port", "port that is listened on"),
     FieldSpec("drain_s", "seconds for which a leaving service goes on to serve"),
     FieldSpec("grace_s", "seconds that what runs may take to end"),
-    FieldSpec("exception", "traceback, as text"),
+    FieldSpec("exception", "traceback, as text; of a failed attempt the frames of users' code, without a message"),
     FieldSpec("lines", "lines that could not be written before this one"),
     FieldSpec("left_out", "fields for which a line had no room"),
 )

@@ -11,7 +11,7 @@ import click
 from millstream import App, MillstreamError
 from millstream_cli.apps import load_apps
 from millstream_cli.console.banner import banner
-from millstream_cli.console.choosing import printer_for, show_until_cancelled
+from millstream_cli.console.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.errors import StoppedEarlyError
 from millstream_cli.output import one_line_errors, tell_error
 from millstream_cli.settings import load
@@ -57,7 +57,7 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
         port=settings.port,
         workers=workers,
         apps=refs,
-        environ=os.environ,
+        environ=environ_for(sys.stderr, os.environ),
     )
     anyio.run(_stay, plan, app)
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 
 from millstream_cli.child import ChildSpec
-from millstream_cli.console.choosing import printer_for, show_until_cancelled
+from millstream_cli.console.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.supervisor import supervise
 from millstream_workers.settings import WorkerSettings
 
@@ -14,7 +14,7 @@ LONGER_THAN_GRACE_S = 5.0
 
 async def run_worker_pool(settings: WorkerSettings) -> None:
     """Run the processes until the order to stop, and restart those that end. Raises: ChildEndedError."""
-    specs = pool_specs(settings, os.environ)
+    specs = pool_specs(settings, environ_for(sys.stderr, os.environ))
     printer = printer_for(sys.stderr, [spec.name for spec in specs])
     async with supervise(specs, printer, grace_s=settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S):
         await show_until_cancelled(printer)

@@ -11,7 +11,7 @@ from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, Tenan
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
-from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics
+from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics, configured_logs
 from millstream_workers.child_jobs import ChildSubmitter
 from millstream_workers.death_announcer import DeathAnnouncer
 from millstream_workers.fetching.fetcher import Fetcher
@@ -133,7 +133,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
         tracer: JobTracer,
         submission: tuple[KnownQueues, TypeCatalogue],
     ) -> Executor:
-        settings, broker = self.settings, self.broker
+        settings, broker, logs = self.settings, self.broker, configured_logs()
         return Executor(
             self.handlers,
             caller=Caller(settings.concurrency, processes),
@@ -143,6 +143,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             states=self.states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
+            logs_messages=settings.log_error_messages or (logs is not None and logs.is_terminal),
         )
 
     def _submission(self) -> tuple[KnownQueues, TypeCatalogue]:

@@ -35,14 +35,25 @@ class UnreadableJobError(WorkerError):
 
 
 class ProcessDiedError(WorkerError):
-    """The process of a handler with `isolation="process"` ended without an answer."""
+    """The process of a handler with `isolation="process"` ended without an answer.
+
+    `stack` is what the process wrote when it was ended by a signal: its stack as text, without a message.
+    """
+
+    stack: str = ""
+
+    def __init__(self, message: str, stack: str = "") -> None:
+        self.stack = stack
+        super().__init__(message)
 
 
 class RemoteError(WorkerError):
     """A handler with `isolation="process"` raised."""
 
-    def __init__(self, error: JobError) -> None:
+    def __init__(self, error: JobError, frames: str = "") -> None:
+        """`frames` are those of users' code, without any message."""
         self.error = error
+        self.frames = frames
         super().__init__(error.message)
 
 

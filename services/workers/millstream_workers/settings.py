@@ -55,6 +55,9 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     """How long a stopped handler may clean up before it is cancelled for good."""
     priority: PriorityRule = "70/20/10"
     """The order of priorities: `strict`, or the weights by which high, normal and low are claimed first."""
+    log_error_messages: bool = False
+    """Whether the log line of a failed attempt has the message of its error, which may quote what users have sent. It
+    has where the error was raised in any case. On a terminal it has the message too."""
     smtp_host: str | None = None
     """The mail server of `email.send`. Unset: this worker does not take that type."""
     smtp_port: Port = 587

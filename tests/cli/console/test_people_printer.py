@@ -79,6 +79,11 @@ def logged(level: str = "info", **fields: Any) -> str:
         ),
         (
             "warning",
+            {"attempt": 2, "outcome": "error", "error_type": "ValueError", "error": "no [a]", "run_ms": 1},
+            "attempt 2 failed with ValueError: no [a], now dead",
+        ),
+        (
+            "warning",
             {"attempt": 3, "outcome": "error", "error_type": "ValueError", "run_ms": 1},
             "attempt 3 failed with ValueError, now dead",
         ),

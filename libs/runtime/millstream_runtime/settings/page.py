@@ -63,6 +63,8 @@ def _row(field: msgspec.structs.FieldInfo, hint: Any, text: str, names: set[str]
 
 def _default(value: object) -> str:
     match value:
+        case bool():
+            return "`true`" if value else "`false`"
         case None:
             return "unset"
         case "" | ():

@@ -1,6 +1,6 @@
 """Chooses how the lines of supervised processes are printed, and keeps the printer going."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn, TextIO
 
@@ -8,6 +8,8 @@ import anyio
 
 from millstream_cli.console.line_printer import LinePrinter
 from millstream_cli.console.people_printer import PeoplePrinter
+
+MESSAGES_VARIABLE = "MILLSTREAM_LOG_ERROR_MESSAGES"
 
 Printer = LinePrinter | PeoplePrinter
 
@@ -18,6 +20,14 @@ def printer_for(stream: TextIO, names: Sequence[str], *, hidden: Container[str] 
     People are not shown the events of `hidden`.
     """
     return PeoplePrinter(stream, names, hidden=hidden) if stream.isatty() else LinePrinter(stream, names)
+
+
+def environ_for(stream: TextIO, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for processes whose lines are printed there: for people with the messages of errors.
+
+    A stored log has them only where its owner says so, because they may quote what users have sent.
+    """
+    return {**({MESSAGES_VARIABLE: "true"} if stream.isatty() else {}), **environ}
 
 
 async def show_until_cancelled(printer: Printer) -> NoReturn:

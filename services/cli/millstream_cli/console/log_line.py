@@ -67,7 +67,8 @@ def say_attempt(fields: Mapping[str, Any]) -> str:
             return f"succeeded in {_run_time(fields)}" + (f" at attempt {attempt}" if attempt != 1 else "")
         case "error":
             name = str(fields.get("error_type", "an error")).rpartition(".")[2]
-            return f"{which}failed with {name}, {_what_next(fields)}"
+            said = f": {fields['error']}" if fields.get("error") else ""
+            return f"{which}failed with {name}{said}, {_what_next(fields)}"
         case "timeout":
             return f"{which}timed out after {_run_time(fields)}, {_what_next(fields)}"
         case "lost":

@@ -45,6 +45,8 @@ class TimedOut(Struct, frozen=True):
     """The handler was stopped by its timeout."""
 
     timeout_s: float
+    stack: str = ""
+    """Where it was at that moment, as text; empty when that is not known."""
 
 
 class Interrupted(Struct, frozen=True):

@@ -37,8 +37,8 @@ class HandlerRequest(Struct, frozen=True):
 class RemoteRequest(RemoteError):  # noqa: N818 - a request
     """An outcome request of a handler with `isolation="process"`."""
 
-    def __init__(self, request: HandlerRequest, error: JobError) -> None:
-        super().__init__(error)
+    def __init__(self, request: HandlerRequest, error: JobError, frames: str = "") -> None:
+        super().__init__(error, frames)
         self.request = request
 
 

@@ -11,6 +11,10 @@ from millstream_contracts import JobId, Progress
 from millstream_streams import Delivery
 from millstream_workers.attempt.attempt_result import Interruption
 from millstream_workers.attempt.stop_scope import StopScope
+from millstream_workers.attempt.whereabouts import task_stack, thread_stack
+
+NO_THREAD = 0
+"""No thread has this number: the handler runs in a process, or in a thread that has not begun or has ended."""
 
 
 class Running:
@@ -28,7 +32,9 @@ class Running:
         "interruption",
         "progress",
         "renewed_at",
+        "stack",
         "stored_progress",
+        "thread",
     )
 
     def __init__(self, delivery: Delivery) -> None:
@@ -40,6 +46,10 @@ class Running:
         """The newest progress of the handler."""
         self.stored_progress: Progress | None = None
         """The newest progress in Redis. It is a field of its own so that progress set during a renewal is not lost."""
+        self.stack = ""
+        """Where the handler was when its time was over, as text."""
+        self.thread: int | None = None
+        """The number of the thread that the handler runs in, NO_THREAD for one in a process; None on the loop."""
         self.begun_at = self.renewed_at = time.monotonic()
         self._scope: StopScope | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -64,6 +74,19 @@ class Running:
     def stop_reason(self) -> str | None:
         """Return the `error.type` of the stop, empty when that is no failure; None when the handler was not stopped."""
         return None if self.interruption is None else self.interruption.error_type
+
+    def note_thread(self, thread: int) -> None:
+        """Note in which thread the handler runs, or NO_THREAD."""
+        self.thread = thread
+
+    @property
+    def task(self) -> "asyncio.Task[object] | None":
+        """The task in which the handler runs."""
+        return None if self._scope is None else self._scope.task
+
+    def whereabouts(self) -> str:
+        """Return where the handler is now, as text; empty when this process cannot tell."""
+        return task_stack(self.task) if self.thread is None else thread_stack(self.thread)
 
     def begin(self, scope: StopScope, timeout_s: float | None) -> None:
         """Begin the handler, which this scope can stop, and its timeout."""
@@ -106,4 +129,9 @@ class Running:
                 self._scope.stop(cleanup_s)
 
     def _run_until(self, deadline: float) -> None:
-        self._timer = asyncio.get_running_loop().call_at(deadline, self.interrupt, Interruption.TIMED_OUT)
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._time_out)
+
+    def _time_out(self) -> None:
+        if self.interruption is None:
+            self.stack = self.whereabouts()
+        self.interrupt(Interruption.TIMED_OUT)

@@ -34,6 +34,11 @@ class StopScope:
         self.gives_up_at = math.inf
         """The end of the time for clean-up, on the loop's clock."""
 
+    @property
+    def task(self) -> "asyncio.Task[object] | None":
+        """The task that it surrounds."""
+        return self._task
+
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         self._outer.__enter__()

@@ -67,6 +67,8 @@ class RequestReport(Struct, frozen=True, tag="request"):
     number: int
     request: HandlerRequest
     error: JobError
+    frames: str = ""
+    """The frames of users' code in which it was raised, without any message. So in the report below."""
     changed: tuple[str, ...] = ()
 
 
@@ -76,7 +78,15 @@ class FailureReport(Struct, frozen=True, tag="failed"):
     number: int
     error: JobError
     invalid_result: bool = False
+    frames: str = ""
     changed: tuple[str, ...] = ()
+
+
+class StackReport(Struct, frozen=True, tag="stack"):
+    """The stack of the handler when it was told to stop."""
+
+    number: int
+    stack: str
 
 
 class StoppedReport(Struct, frozen=True, tag="stopped"):
@@ -89,7 +99,7 @@ class StoppedReport(Struct, frozen=True, tag="stopped"):
 EndReport = ReturnReport | RequestReport | FailureReport | StoppedReport
 """The report about the end of a job."""
 
-Report = ReadyReport | ProgressReport | EndReport
+Report = ReadyReport | ProgressReport | StackReport | EndReport
 
 decode_order = msgspec.msgpack.Decoder(Order | StopOrder).decode
 decode_report = msgspec.msgpack.Decoder(Report).decode

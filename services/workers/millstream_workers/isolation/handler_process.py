@@ -26,12 +26,14 @@ from millstream_telemetry import LogSettings, TraceContext, configure_logs
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.attempt.failure import describe_failure
 from millstream_workers.errors import AppLoadError
+from millstream_workers.isolation.crash_file import write_crashes
 from millstream_workers.isolation.frames import (
     EndReport,
     FailureReport,
     Order,
     ProgressReport,
     ReadyReport,
+    StackReport,
     StoppedReport,
 )
 from millstream_workers.isolation.interrupter import Interrupter, RunningAttempt
@@ -48,6 +50,7 @@ _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
 def main(settings: dict[str, Any], app_refs: list[str]) -> None:
     """Serve orders until the worker wants no more."""
     leave_signals_to_the_worker(settings["blocked"])
+    write_crashes(settings["crashes"])
     channel = socket.socket(fileno=settings["channel"])
     channel.set_inheritable(False)
     writer = ReportWriter(channel)
@@ -78,7 +81,7 @@ class HandlerProcess:
         self._known_state: ProcessState | None = None
         """The state as the last job left it."""
         self._loop = JobLoop()
-        self._interrupter = Interrupter(self._loop.loop)
+        self._interrupter = Interrupter(self._loop.loop, self._tell_stack)
         self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)
 
     def serve(self) -> None:
@@ -93,6 +96,10 @@ class HandlerProcess:
             structlog.get_logger().error("no way to the worker any more", error=str(error))
             os._exit(1)
         self._loop.close()
+
+    def _tell_stack(self, number: int, stack: str) -> None:
+        with suppress(OSError):  # the outcome will find no way either
+            self._writer.send(StackReport(number, stack))
 
     def _serve_one(self, order: Order) -> bool:
         """Run a job. Returns: whether this process can run another."""

@@ -9,11 +9,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from millstream.context import BaseContext
+from millstream_workers.attempt.whereabouts import task_stack, thread_stack
 
 SIGNAL = signal.SIGURG
 """A signal that is ignored by default: a late one, or one to a program that took the handler's place, does no harm."""
@@ -52,9 +54,10 @@ class RunningAttempt:
 class Interrupter:
     """Stops attempts by the number of their order, so that none is taken for the next."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Create it in the main thread."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, tell_stack: Callable[[int, str], None]) -> None:
+        """Create it in the main thread. `tell_stack` is called with the number and the stack of one that is to stop."""
         self._loop = loop
+        self._tell_stack = tell_stack
         self._current: RunningAttempt | None = None
         self._stopped = 0
         """The number of the last attempt that was to stop; it may not have begun."""
@@ -76,9 +79,19 @@ class Interrupter:
         self._stopped = number
         attempt = self._current
         if attempt is not None and attempt.number == number and not attempt.is_stopping:
+            # Before the handler hears of it: afterwards it is elsewhere.
+            self._tell_stack(number, self._stack(attempt))
             self._mark(attempt)
             self._loop.call_soon_threadsafe(self._cancel, attempt)
             threading.Thread(target=self._ring, args=(attempt,), name="millstream-stopper", daemon=True).start()
+
+    def _stack(self, attempt: RunningAttempt) -> str:
+        """Return where the handler is, which is where the main thread is unless its coroutine waits."""
+        waiting = "" if attempt.is_plain or attempt.task is None else task_stack(attempt.task)
+        return waiting if waiting and self._is_loop_idle() else thread_stack(self._main_thread) or waiting
+
+    def _is_loop_idle(self) -> bool:
+        return asyncio.current_task(self._loop) is None
 
     def _mark(self, attempt: RunningAttempt) -> None:
         attempt.context.cancelled = attempt.is_stopping = True

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from millstream_telemetry import configured_logs
+from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.guard import FOR_THE_WORKER, SIZE_BYTES
 from millstream_workers.isolation.surroundings import Surroundings
 
@@ -23,20 +24,22 @@ class Launcher:
         self._surroundings = Surroundings.capture()
         self._is_closed = False
 
-    def launch(self) -> "tuple[subprocess.Popen[bytes], socket.socket]":
-        """Start a process. Returns: its guard, and our end of the channel to the process. Raises: OSError."""
+    def launch(self) -> "tuple[subprocess.Popen[bytes], socket.socket, CrashFile]":
+        """Start a process. Returns: its guard, our end of the channel to the process, its file. Raises: OSError."""
+        crashes = CrashFile()
         ours, theirs = socket.socketpair()
         try:
             with theirs, _left_alone():
-                guard = self._start(theirs.fileno())
-                _instruct(guard, self._settings(theirs.fileno()))
+                guard = self._start(theirs.fileno(), crashes.descriptor)
+                _instruct(guard, self._settings(theirs.fileno(), crashes.descriptor))
         except BaseException:
             ours.close()
+            crashes.close()
             raise
         ours.setblocking(False)
-        return guard, ours
+        return guard, ours, crashes
 
-    def _start(self, channel: int) -> "subprocess.Popen[bytes]":
+    def _start(self, channel: int, crashes: int) -> "subprocess.Popen[bytes]":
         around = self._surroundings
         # -P: without it the current folder would come first, and a user's `queue.py` hide the standard one.
         command = [sys.executable, "-P", "-m", "millstream_workers.isolation.guard", *self._app_refs]
@@ -49,14 +52,15 @@ class Launcher:
             cwd=around.folder,
             env=around.environment,
             umask=around.umask,
-            pass_fds=(channel,),
+            pass_fds=(channel, crashes),
             start_new_session=True,
         )
 
-    def _settings(self, channel: int) -> bytes:
+    def _settings(self, channel: int, crashes: int) -> bytes:
         around = self._surroundings
         settings = {
             "channel": channel,
+            "crashes": crashes,
             "worker": os.getpid(),
             "ignored": around.ignored,
             "blocked": around.blocked,

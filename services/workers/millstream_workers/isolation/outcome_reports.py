@@ -4,6 +4,8 @@ from typing import Any
 
 from millstream import Discard, Retry, Snooze
 from millstream.payloads import DataType
+from millstream_contracts import limits
+from millstream_telemetry import frames_of
 from millstream_workers.attempt.failure import describe_failure
 from millstream_workers.attempt.handler_request import HandlerRequest, RemoteRequest, innermost
 from millstream_workers.attempt.results import EncodedResult, encode_result
@@ -24,8 +26,13 @@ def report_raise(number: int, error: BaseException, attempt: int, retry: Retry |
     """Return the report about a handler that raised. Its `Retry` decides here, where the exception is."""
     request = read_or_apply(error, retry, attempt)
     if request is None:
-        return FailureReport(number, describe_failure(error, attempt))
-    return RequestReport(number, request, describe_failure(innermost(error), attempt))
+        return FailureReport(number, describe_failure(error, attempt), frames=_frames(error))
+    inner = innermost(error)
+    return RequestReport(number, request, describe_failure(inner, attempt), _frames(inner))
+
+
+def _frames(error: BaseException) -> str:
+    return frames_of(error, limits.MAX_ERROR_CHARS)
 
 
 def result_of(report: EndReport) -> EncodedResult:
@@ -33,14 +40,14 @@ def result_of(report: EndReport) -> EncodedResult:
     match report:
         case ReturnReport(result=result):
             return EncodedResult(result)
-        case FailureReport(error=error, invalid_result=invalid):
-            raise InvalidResultError(error) if invalid else RemoteError(error)
+        case FailureReport(error=error, invalid_result=invalid, frames=frames):
+            raise InvalidResultError(error) if invalid else RemoteError(error, frames)
         # These two are no failures: nothing of the exception is kept, and its span is not marked.
         case RequestReport(request=HandlerRequest("snooze", int(delay_ms))):
             raise Snooze(delay_ms / 1000)
         case RequestReport(request=HandlerRequest("discard") as request):
             raise Discard(request.reason)
-        case RequestReport(request=request, error=error):
-            raise RemoteRequest(request, error)
+        case RequestReport(request=request, error=error, frames=frames):
+            raise RemoteRequest(request, error, frames)
         case StoppedReport():
             raise AssertionError("a handler that was stopped has no result")

@@ -15,6 +15,7 @@ import structlog
 from millstream_contracts import UNDECODABLE
 from millstream_workers.attempt.running import Running
 from millstream_workers.errors import ProcessDiedError, RemoteError
+from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.frames import (
     MAX_FRAME_BYTES,
     EndReport,
@@ -24,6 +25,7 @@ from millstream_workers.isolation.frames import (
     ProgressReport,
     ReadyReport,
     Report,
+    StackReport,
     StopOrder,
     decode_report,
     encode_frame,
@@ -53,8 +55,11 @@ class NotBegunError(ProcessDiedError):
 class PooledProcess:
     """Runs one job at a time in a process. Lives on the event loop."""
 
-    def __init__(self, guard: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
+    def __init__(self, guard: "subprocess.Popen[bytes]", channel: socket.socket, crashes: CrashFile) -> None:
         self._guard = guard
+        self._crashes = crashes
+        self._crash = ""
+        """Where a signal has ended it, as text."""
         self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._unsent = bytearray()
@@ -104,6 +109,8 @@ class PooledProcess:
             match await self._receive():
                 case ProgressReport(progress=progress):
                     running.progress = progress
+                case StackReport(stack=stack):
+                    running.stack = stack
                 case ReadyReport():
                     pass  # of a job that was stopped before its handler was called
                 case report:
@@ -191,7 +198,7 @@ class PooledProcess:
 
     async def _wait_news(self) -> None:
         if self._is_deaf or self.has_ended:
-            raise ProcessDiedError(await self._exit_reason())
+            raise ProcessDiedError(await self._exit_reason(), self._crash)
         self._news.clear()
         self._unread_bytes = 0
         await self._news.wait()
@@ -232,6 +239,8 @@ class PooledProcess:
         self._loop.remove_reader(self._channel.fileno())
         self._loop.remove_writer(self._channel.fileno())
         self._channel.close()
+        self._crash = self._crashes.read()
+        self._crashes.close()
         assert self._guard.stdin is not None
         self._guard.stdin.close()
         self._has_ended.set()

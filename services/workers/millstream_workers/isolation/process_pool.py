@@ -11,7 +11,7 @@ import structlog
 
 from millstream_telemetry import current_trace_context
 from millstream_workers.attempt.results import EncodedResult
-from millstream_workers.attempt.running import Running
+from millstream_workers.attempt.running import NO_THREAD, Running
 from millstream_workers.isolation.frames import EndReport, Order, StoppedReport
 from millstream_workers.isolation.launcher import Launcher
 from millstream_workers.isolation.outcome_reports import result_of
@@ -35,6 +35,7 @@ class ProcessPool:
         Raises: the outcome request of the handler, RemoteError, ProcessDiedError; CancelledError, unless the handler
         returned or raised something else while it cleaned up.
         """
+        running.note_thread(NO_THREAD)
         with ExitStack() as untimed:  # until the handler begins
             untimed.enter_context(running.untimed())
             while True:

@@ -7,7 +7,7 @@ import anyio
 
 from millstream.handler import Handler
 from millstream_streams import Delivery
-from millstream_workers.attempt.running import Running
+from millstream_workers.attempt.running import NO_THREAD, Running
 from millstream_workers.isolation.process_pool import ProcessPool
 from millstream_workers.running.thread_call import ThreadCall
 
@@ -28,7 +28,9 @@ class Caller:
             case "loop":
                 return await handler.function(*arguments)
             case "thread":
-                return await ThreadCall(partial(handler.function, *arguments)).run(self._threads)
+                running.note_thread(NO_THREAD)
+                function = partial(handler.function, *arguments)
+                return await ThreadCall(function, running.note_thread).run(self._threads)
             case "process":
                 return await self._processes.call(handler.type, running, timeout_s)
 

@@ -31,7 +31,7 @@ from millstream_workers.attempt.attempt_result import (
     TimedOut,
     Unreadable,
 )
-from millstream_workers.attempt.failure import describe_failure
+from millstream_workers.attempt.failure import describe_failure, describe_timeout
 from millstream_workers.attempt.handler_request import innermost
 from millstream_workers.attempt.results import encode_result
 from millstream_workers.attempt.retry_rules import read_or_apply
@@ -103,9 +103,8 @@ def _decide(
     match result:
         case Raised(error):
             return _steer(error, policy, traceparent, retry)
-        case TimedOut(timeout_s):
-            message = f"the attempt took longer than {timeout_s:g} s"
-            return _try_again(JobError("timeout", message, "timeout", "", policy.attempt, traceparent), policy)
+        case TimedOut():
+            return _try_again(describe_timeout(result, policy.attempt, traceparent), policy)
         case Unreadable(_, float(after_s)):
             return Snoozed(round(after_s * 1000))
         case Unreadable(error):

@@ -17,7 +17,7 @@ from millstream.context import BaseContext
 from millstream.handler import Handler
 from millstream.jobs.submitter import ParentJob, current_submitter
 from millstream_contracts import Dead as DeadOutcome
-from millstream_contracts import JobType, Outcome, Progress, RetryAt, Snoozed, Succeeded
+from millstream_contracts import JobError, JobType, Outcome, Progress, RetryAt, Snoozed, Succeeded
 from millstream_streams import Delivery
 from millstream_streams.store.specs import NewerSpec
 from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics, names
@@ -29,6 +29,7 @@ from millstream_workers.attempt.attempt_result import (
     Returned,
     TimedOut,
 )
+from millstream_workers.attempt.failure import whereabouts_of
 from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.child_jobs import ChildSubmitter
@@ -55,7 +56,9 @@ class Executor:
         states: Mapping[JobType, Any],
         clean: CleanContext,
         releases: ReleaseFinder,
+        logs_messages: bool = False,
     ) -> None:
+        """`logs_messages`: whether the line of a failed attempt has the message of its error."""
         self._handlers = handlers
         self._caller = caller
         self._metrics = metrics
@@ -64,6 +67,7 @@ class Executor:
         self._states = states
         self._clean = clean
         self._releases = releases
+        self._logs_messages = logs_messages
         # Bound now: the lazy logger would be made anew at each call, which costs as much as the rest of a no-op job.
         self._log = structlog.get_logger().bind()
         self.running: set[Running] = set()
@@ -170,7 +174,7 @@ class Executor:
         finally:
             running.end()
         if running.interruption is Interruption.TIMED_OUT:
-            return TimedOut(timeout_s or 0.0)
+            return TimedOut(timeout_s or 0.0, running.stack)
         return Interrupted(running.interruption)
 
     def _context(self, kind: type[BaseContext[Any]], execution: Execution, submitter: ParentJob) -> BaseContext[Any]:
@@ -212,8 +216,15 @@ class Executor:
             run_ms=round(execution.run_s * 1000, 3),
             **({"trace_id": span.trace_id} if span.trace_id else {}),
             **({"error_type": error.type, "fingerprint": error.fingerprint} if error else {}),
+            **(self._told(execution.result, error) if error else {}),
             **({"delay_s": outcome.after_ms / 1000} if isinstance(outcome, RetryAt) else {}),
         )
+
+    def _told(self, result: AttemptResult, error: JobError) -> dict[str, str]:
+        """Return where a failed attempt has failed; its message only where the log may have it."""
+        place = whereabouts_of(result)
+        message = {"error": " ".join(error.message.split())} if self._logs_messages else {}
+        return message | ({"exception": place} if place else {})
 
 
 def _is_worker_cancelled() -> bool:

@@ -5,6 +5,7 @@ dropped.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -13,15 +14,18 @@ import anyio
 import anyio.to_thread
 
 from millstream_workers.attempt.attempt_result import Raised, Returned
+from millstream_workers.attempt.running import NO_THREAD
 
 
 class ThreadCall:
     """Calls a function in a thread and knows when it has ended."""
 
-    __slots__ = ("_function", "_has_begun", "_has_ended", "_on_end")
+    __slots__ = ("_function", "_has_begun", "_has_ended", "_note_thread", "_on_end")
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    def __init__(self, function: Callable[[], Any], note_thread: Callable[[int], object]) -> None:
+        """Take a function. `note_thread` is called with the number of its thread, and with NO_THREAD once it ends."""
         self._function = function
+        self._note_thread = note_thread
         self._has_begun = False
         self._has_ended = False
         self._on_end: Callable[[], object] | None = None
@@ -45,12 +49,14 @@ class ThreadCall:
     def _call(self) -> Returned | Raised:
         # Nothing that is raised leaves here: the machinery of threads and futures does not take every exception.
         self._has_begun = True
+        self._note_thread(threading.get_ident())
         try:
             return Returned(self._function())
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             return Raised(error)
         finally:
             self._has_ended = True
+            self._note_thread(NO_THREAD)
             if self._on_end is not None:
                 with suppress(RuntimeError):  # the loop is closed: the worker has left without this thread
                     self._on_end()
