@@ -177,3 +177,24 @@ async def test_third_signal_ends_children_of_every_stage_for_good(lines: Lines, 
 def test_exit_is_told_in_words() -> None:
     """A code is told as a code, zero included, and a signal by its name."""
     assert [describe_exit(code) for code in (0, 3, -9)] == ["code 0", "code 3", "signal SIGKILL"]
+
+
+async def test_variable_is_set_beside_those_that_a_child_inherits(lines: Lines, eventually, monkeypatch) -> None:
+    """A child without an environment of its own keeps that of the supervisor when one variable is set."""
+    monkeypatch.setenv("INHERITED", "x")
+    code = "import os, time; print(os.environ['INHERITED'], os.environ.get('PORT'), flush=True); time.sleep(600)"
+    async with supervise([script("a", code)], lines) as supervisor:
+        await eventually(lambda: ("a", "x None") in lines, "the child is up")
+        supervisor.set_variable("a", "PORT", "4711")
+        await supervisor.kill("a")
+        await eventually(lambda: ("a", "x 4711") in lines, "the child is up again")
+
+
+async def test_all_stages_are_stopped_when_the_block_is_cancelled_from_outside(lines: Lines, eventually) -> None:
+    """A cancelled command still ends the children of every stage, in their order."""
+    with anyio.fail_after(60), anyio.CancelScope() as outer:
+        async with supervise([script("redis", AT_ONCE, stage=1), script("worker", AT_ONCE)], lines):
+            await eventually(lambda: len(lines) == 2, "both children up")
+            outer.cancel()
+            await anyio.sleep_forever()
+    assert [name for name, line in lines if line == "bye"] == ["worker", "redis"]
