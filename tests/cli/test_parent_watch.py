@@ -1,10 +1,13 @@
 """The guard ends a command when its starter dies."""
 
+import os
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +50,17 @@ def test_guard_ends_the_command_when_its_pipe_closes() -> None:
         assert process.stdout.readline() == "up\n"
         process.stdin.close()
         assert process.wait() == -signal.SIGTERM
+
+
+def test_guard_gives_the_command_time_to_clean_up() -> None:
+    """A command that ends a while after SIGTERM, as a Redis that writes its data does, is not killed meanwhile."""
+    code = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), sys.exit(5))); {SLEEPER}"
+    with started(sys.executable, "-c", f"import time; {code}") as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "up\n"
+        process.stdin.close()
+        assert process.wait() == 5
 
 
 def test_guard_kills_a_command_that_ignores_sigterm() -> None:
@@ -100,3 +114,69 @@ def test_guard_leaves_signals_to_the_command(number: signal.Signals) -> None:
         assert process.stdout.readline() == "up\n"
         process.send_signal(number)
         assert process.wait() == -number
+
+
+ORDERS = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
+)
+OUTLIVES_SIGNALS = f"""
+import signal, sys
+heard = []
+def hear(number, _):
+    heard.append(number)
+    print('heard', flush=True)
+    if len(heard) > {len(ORDERS)}:
+        sys.exit(5)
+for number in {tuple(map(int, ORDERS))}:
+    signal.signal(number, hear)
+print('up', flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_guard_outlives_signals_to_the_group_of_the_command() -> None:
+    """A signal to the whole group reaches the command, and the guard still ends it when the starter is gone."""
+    with started(sys.executable, "-c", OUTLIVES_SIGNALS) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "up\n"
+        for number in ORDERS:
+            os.killpg(process.pid, number)
+            assert process.stdout.readline() == "heard\n"
+        process.stdin.close()
+        assert process.wait() == 5
+
+
+def test_guard_holds_no_file_of_the_command_open(tmp_path: Path) -> None:
+    """A pipe that the command closes is closed, although the guard lives on."""
+    reading, writing = os.pipe()
+    code = f"import os, time; os.close({writing}); print('up', flush=True); time.sleep(600)"
+    command = guarded([sys.executable, "-c", code])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(writing,)) as process:
+        try:
+            os.close(writing)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"up\n"
+            ready, _, _ = select.select([reading], [], [], 30)
+            assert ready
+            assert os.read(reading, 1) == b""
+        finally:
+            process.kill()
+            os.close(reading)
+
+
+def test_guard_makes_the_command_the_leader_of_a_session() -> None:
+    """A Ctrl-C on the terminal, and its end, are for the starter alone."""
+    with started(sys.executable, "-c", "import os; print(os.getsid(0) == os.getpid())") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+
+
+def test_guard_keeps_an_early_question_for_stacks_from_ending_the_command() -> None:
+    """SIGUSR1 is ignored until the command has a handler for it."""
+    code = "import signal; print(signal.getsignal(signal.SIGUSR1).name, signal.getsignal(signal.SIGPIPE).name)"
+    with started("/bin/sh", "-c", f"{sys.executable} -c '{code}'") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().split()[0] == "SIG_IGN"

@@ -28,6 +28,8 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     """Children of the lowest stage stop first, together; the next stage stops after they have ended."""
     restarts: int = 5
     """How often in a row it is restarted when it ends without an order; with 0 its first end is an error."""
+    healthy_after_s: float = 30.0
+    """A child that ran for this long started well: its earlier ends no longer count."""
 
 
 class Child:

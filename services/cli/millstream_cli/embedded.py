@@ -25,8 +25,9 @@ from millstream_cli.redis_finder import RedisBinary, find_redis
 HOST = "127.0.0.1"
 LOG_NAME = "redis.log"
 
-_START_S = 20.0
-_STOP_S = 20.0
+PATIENCE_S = 20.0
+"""How long a server may say nothing at its start, and take to end. Loading takes as long as it takes."""
+
 _PORT_TRIES = 5
 _LOG_LINES = 5
 
@@ -72,8 +73,11 @@ class _ServerLog(Struct, frozen=True):
 class EmbeddedRedis:
     """A running server. A context manager: leaving it ends the server and keeps the data."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", binary: RedisBinary, folder: Path, port: int) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", binary: RedisBinary, folder: Path, port: int, patience_s: float
+    ) -> None:
         self._process = process
+        self._patience_s = patience_s
         self.binary = binary.path
         self.version = binary.version
         self.folder = folder
@@ -96,7 +100,7 @@ class EmbeddedRedis:
 
     def close(self) -> None:
         """End the server, its data written out. Idempotent."""
-        _end(self._process)
+        _end(self._process, self._patience_s)
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +127,7 @@ def start_embedded_redis(
     binary: RedisBinary | None = None,
     pick_port: Callable[[], int] = lambda: free_ports(1)[0],
     look_up: Callable[[], None] = lambda: None,
+    patience_s: float = PATIENCE_S,
 ) -> EmbeddedRedis:
     """Start a server on this data folder and return once it answers, its data loaded.
 
@@ -136,7 +141,7 @@ def start_embedded_redis(
         folder = folder.resolve()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # payloads are private to the user
         with lock_folder(folder, look_up) as lock:
-            start = partial(_start, chosen, folder, lock=lock, look_up=look_up)
+            start = partial(_start, chosen, folder, lock=lock, look_up=look_up, patience_s=patience_s)
             return _start_on_free_port(start, pick_port) if port is None else start(port=port)
     except OSError as error:
         raise RedisStartError(f"cannot keep Redis data in {folder}: {error.strerror}") from error
@@ -150,7 +155,9 @@ def _start_on_free_port(start: Callable[..., EmbeddedRedis], pick_port: Callable
     return start(port=pick_port())
 
 
-def _start(binary: RedisBinary, folder: Path, port: int, *, lock: int, look_up: Callable[[], None]) -> EmbeddedRedis:
+def _start(
+    binary: RedisBinary, folder: Path, port: int, *, lock: int, look_up: Callable[[], None], patience_s: float
+) -> EmbeddedRedis:
     log = folder / LOG_NAME
     log_start = log.stat().st_size if log.exists() else 0
     with ExitStack() as undo:
@@ -162,11 +169,11 @@ def _start(binary: RedisBinary, folder: Path, port: int, *, lock: int, look_up: 
                 stderr=output,
                 pass_fds=(lock,),
             )
-        undo.callback(_end, process)
+        undo.callback(_end, process, patience_s)
         write_holder(lock, process.pid)
-        _wait_until_ready(process, port, _ServerLog(log, log_start), look_up)
+        _wait_until_ready(process, port, _ServerLog(log, log_start), look_up, patience_s)
         undo.pop_all()
-    return EmbeddedRedis(process, binary, folder, port)
+    return EmbeddedRedis(process, binary, folder, port, patience_s)
 
 
 def _command(binary: RedisBinary, folder: Path, port: int) -> list[str]:
@@ -175,15 +182,15 @@ def _command(binary: RedisBinary, folder: Path, port: int) -> list[str]:
 
 
 def _wait_until_ready(
-    process: "subprocess.Popen[bytes]", port: int, log: _ServerLog, look_up: Callable[[], None]
+    process: "subprocess.Popen[bytes]", port: int, log: _ServerLog, look_up: Callable[[], None], patience_s: float
 ) -> None:
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + patience_s
     while process.poll() is None:
         answer = _ask(port, process.pid)
         if answer is _Answer.READY:
             return
         if answer is _Answer.LOADING:  # loading takes time in proportion to the data
-            deadline = time.monotonic() + _START_S
+            deadline = time.monotonic() + patience_s
         elif time.monotonic() > deadline:
             raise RedisStartError(f"Redis does not answer on port {port}; {log.end}")
         look_up()
@@ -212,10 +219,10 @@ def _ask(port: int, pid: int) -> _Answer:
     return _Answer.READY if pong == b"+PONG\r\n" else _Answer.NONE
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", patience_s: float) -> None:
     process.terminate()
     try:
-        process.wait(_STOP_S)
+        process.wait(patience_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

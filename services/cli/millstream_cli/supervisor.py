@@ -26,8 +26,6 @@ SPEAKER = "supervisor"
 _IDLE_SIGNALS = (signal.SIGUSR2, signal.SIGALRM)
 _FIRST_BACKOFF_S = 0.25
 _MAX_BACKOFF_S = 30.0
-_HEALTHY_AFTER_S = 30.0
-"""A child that ran for this long started well: its earlier ends no longer count."""
 
 
 @asynccontextmanager
@@ -160,7 +158,7 @@ class Supervisor:
             code = await child.run()
             if child.leaving.is_set():
                 return
-            was_healthy = anyio.current_time() - started_at >= _HEALTHY_AFTER_S
+            was_healthy = anyio.current_time() - started_at >= child.spec.healthy_after_s
             ends_in_a_row = 1 if was_healthy else ends_in_a_row + 1
             if ends_in_a_row > child.spec.restarts:
                 self._fail(ChildEndedError(child.spec.name, describe_exit(code), child.starts))
@@ -168,7 +166,7 @@ class Supervisor:
             await self._back_off(child, code, ends_in_a_row)
 
     async def _back_off(self, child: Child, code: int, ends_in_a_row: int) -> None:
-        delay_s = min(_FIRST_BACKOFF_S * 2.0 ** (ends_in_a_row - 1), _MAX_BACKOFF_S)
+        delay_s = backoff_s(ends_in_a_row)
         self._show(SPEAKER, f"{child.spec.name} ended with {describe_exit(code)}; again in {delay_s:g} s")
         with anyio.move_on_after(delay_s):
             await child.leaving.wait()
@@ -214,6 +212,11 @@ class Supervisor:
             # A closed terminal stays closed, and is no order to stop: that is what SIGHUP is for. A full disk may take
             # the next line.
             self._sink = None if error.errno == errno.EIO else self._sink
+
+
+def backoff_s(ends_in_a_row: int) -> float:
+    """Return the pause before a child is started again, after this many ends in a row (1 or more)."""
+    return min(_FIRST_BACKOFF_S * 2.0 ** (ends_in_a_row - 1), _MAX_BACKOFF_S)
 
 
 def _stage(child: Child) -> int:
