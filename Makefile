@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 IMAGE ?= millstream
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # tests/sharding.py says what runs in one process, and how many there are.
 SIDE_BY_SIDE := -n auto --dist loadgroup
 # What benchmarks have measured, a line of JSON each.
@@ -41,9 +42,12 @@ lint: $(INSTALLED) ## Check style, spelling and the direction of imports
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 
+# The examples are checked as users check their own code: strictly, and by two type checkers.
 types: $(INSTALLED) ## Check types, and that tests and benchmarks use no name that is gone
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
+	$(BIN)/mypy --config-file= --strict --cache-dir .mypy_cache/examples examples
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 test: $(INSTALLED) ## Run all tests, side by side; or, in one process, what ARGS="tests/streams -k drain -x" says to pytest
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
@@ -53,8 +57,9 @@ chaos: $(INSTALLED) ## Break everything and see whether promises hold; SCENARIO=
 	@$(BIN)/python -m chaos $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) \
 		$(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(ARGS)
 
-generate: docs ## Write anew all that is made from the code: SyncClient, pages of docs/
+generate: docs ## Write anew all that is made: SyncClient, pages of docs/, the alerts for Kubernetes
 	$(BIN)/python libs/sdk/write_sync_client.py
+	$(BIN)/python deploy/k8s/monitoring/write_rule.py
 
 docs: $(INSTALLED) ## Write the pages of docs/ anew that are made from the code
 	$(BIN)/python -m millstream_cli.configuration_page > docs/configuration.md
@@ -77,13 +82,15 @@ soak: $(INSTALLED) ## See whether a million jobs leave anything behind
 build: $(INSTALLED) ## Build the wheel and the source archive into dist/
 	$(BIN)/hatchling build
 
-image: ## Build the container image of all services
-	docker build --tag $(IMAGE) .
+image: ## Build the container image of all services; TARGET=demo IMAGE=millstream-demo: one that needs no Redis
+	docker build --tag $(IMAGE) $(if $(TARGET),--target $(TARGET)) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) .
 
 # Pins that are there are kept; ARGS=--upgrade takes the newest of all.
 requirements: $(UV) ## Write requirements/*.txt anew from pyproject.toml
 	$(call pin,dev.txt,pyproject.toml --extra all --group dev)
 	$(call pin,all.txt,pyproject.toml --extra all --constraints requirements/dev.txt)
+	$(call pin,services.txt,pyproject.toml --extra services --constraints requirements/dev.txt)
 	$(call pin,build.txt,--group build --constraints requirements/dev.txt)
 
 # Without addresses of an index: each machine has its own.

@@ -1,7 +1,7 @@
 """The floor of HTTP submission: an ASGI callable that writes each body into a stream, over one connection.
 
-Run as `python bare_server.py PORT`, Redis by MILLSTREAM_REDIS_URL. It has ingest's own HTTP server, and nothing else
-of it: no validation, no ids, no state, no metrics, no traces.
+Run as `python bare_server.py PORT`, with Redis by MILLSTREAM_REDIS_URL. It shares only its HTTP server with ingest: it
+has no validation, ids, state, metrics or traces.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(
 
 
 class PipelinedRedis(asyncio.Protocol):
-    """A connection that sends what was asked for in one turn of the event loop together."""
+    """A connection that sends the commands of one turn of the event loop together."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -38,13 +38,13 @@ class PipelinedRedis(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer the waiting calls, in their order."""
+        """Resolve the waiting calls, in their order."""
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             self._waiting.popleft().set_result(reply)
 
     def call(self, *command: bytes) -> "asyncio.Future[Any]":
-        """Send a command. Returns: its answer, to be awaited."""
+        """Send a command. Returns: a future of its reply."""
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(hiredis.pack_command(command))

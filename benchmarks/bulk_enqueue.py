@@ -1,4 +1,4 @@
-"""How many jobs a second are stored: by the store itself, and in batches over HTTP in MessagePack."""
+"""Measures how many jobs a second are stored, by the store itself and in batches over HTTP in MessagePack."""
 
 import time
 from argparse import Namespace

@@ -1,7 +1,7 @@
-"""What is needed for 10 thousand, 1 million and 10 million jobs a second, computed from measured costs.
+"""Computes what 10 thousand, 1 million and 10 million jobs a second need, from measured costs.
 
-The costs come from the JSON lines that the other benchmarks saved; the figures go into docs/capacity.md. What can be
-checked on one machine is checked: the cost of a hot type over 1, 2 and 3 partitions of a real cluster.
+The costs come from the JSON lines that the other benchmarks saved; the figures go into docs/capacity.md. One machine
+allows one check: the cost of a hot type over 1, 2 and 3 partitions of a real cluster.
 """
 
 import json
@@ -21,7 +21,7 @@ BEGIN, END = "<!-- figures: written by `make capacity` -->\n", "<!-- end of figu
 
 
 async def main(options: Namespace) -> dict[str, Any]:
-    """Compute, check, write into the page, and print."""
+    """Compute, check, write the figures into the page, and print them."""
     costs, machine = read_costs(options), Machine()
     spreads = await check(options)
     tables = [_costs_table(costs), *(_table(costs, machine, ttl_s) for ttl_s in RESULT_TTLS_S), _check_table(spreads)]
@@ -29,7 +29,7 @@ async def main(options: Namespace) -> dict[str, Any]:
     head, _, rest = page.read_text().partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not end:
-        sys.exit(f"{page} has no place for the figures, between\n{BEGIN}and\n{END}")
+        sys.exit(f"{page} lacks the lines between which the figures belong:\n{BEGIN}and\n{END}")
     page.write_text(head + BEGIN + "\n" + "\n\n".join(tables) + "\n\n" + END + tail)
     rows = [
         (f"jobs/s of a shard, results for {ttl_s:g} s", f"{rate:,.0f}, bound by {bound}")
@@ -43,7 +43,10 @@ async def main(options: Namespace) -> dict[str, Any]:
 
 
 def read_costs(options: Namespace) -> Costs:
-    """Return the measured costs, or those given in their place. Raises: SystemExit, naming what is missing."""
+    """Return the measured costs, or those given in their place.
+
+    Raises: SystemExit, with the names of the missing ones.
+    """
     file = options.measured or options.save
     lines = file.read_text().splitlines() if file and file.exists() else []
     records = {record["benchmark"]: record for record in map(json.loads, lines)}
@@ -71,9 +74,9 @@ def _costs(records: Mapping[str, Any]) -> dict[str, float]:
 def _costs_table(costs: Costs) -> str:
     rows = [
         ["CPU of Redis, us a job", f"{costs.redis_us:.0f}"],
-        ["CPU of a worker, us a job, the handler's own not included", f"{costs.worker_us:.0f}"],
+        ["CPU of a worker, us a job, without the handler", f"{costs.worker_us:.0f}"],
         ["CPU of ingest, us a job, in batches", f"{costs.ingest_us:.0f}"],
-        ["CPU of ingest, us a job, one by one", f"{costs.single_us:.0f}"],
+        ["CPU of ingest, us a single submission", f"{costs.single_us:.0f}"],
         ["memory of a million queued jobs, GiB", f"{costs.queued_bytes * 1e6 / GIB:.2f}"],
         ["memory of a million ended jobs, GiB", f"{costs.ended_bytes * 1e6 / GIB:.2f}"],
         ["AOF, bytes a job", f"{costs.aof_bytes:,.0f}"],
@@ -84,21 +87,21 @@ def _costs_table(costs: Costs) -> str:
 
 def _table(costs: Costs, machine: Machine, ttl_s: float) -> str:
     bounds = sorted(bounds_of(costs, machine, ttl_s).items(), key=lambda bound: bound[1])
-    limits = ", ".join(f"{name} {rate:,.0f}" for name, rate in bounds)
+    limits = "; ".join(f"{name} {rate:,.0f}" for name, rate in bounds)
     needs = [need_of(costs, machine, rate, ttl_s) for rate in RATES]
     rows = [
         ["shards (Redis primaries)", *(f"{need.shards:,}" for need in needs)],
-        ["clusters of them", *(f"{need.clusters:,}" for need in needs)],
+        ["Redis Clusters for these shards", *(f"{need.clusters:,}" for need in needs)],
         ["worker pods, a core each", *(f"{need.worker_cores:,}" for need in needs)],
         ["ingest pods, a core each, batches", *(f"{need.ingest_cores:,}" for need in needs)],
-        ["ingest pods, a core each, one by one", *(f"{need.single_cores:,}" for need in needs)],
+        ["ingest pods, a core each, single submissions", *(f"{need.single_cores:,}" for need in needs)],
         ["memory of ended jobs, GiB", *(f"{need.ended_gib:,.0f}" for need in needs)],
         ["network of Redis, Gbit/s", *(f"{need.network_gbit:,.1f}" for need in needs)],
-        ["hot types at least", *(f"{need.types:,}" for need in needs)],
-        ["workers that a shard can serve", *(f"{need.workers_per_shard:,}" for need in needs)],
+        ["hot types, at the least", *(f"{need.types:,}" for need in needs)],
+        ["workers per shard, at the most", *(f"{need.workers_per_shard:,}" for need in needs)],
     ]
     head = [f"results kept for {ttl_s:g} s", *(f"{rate:,} jobs/s" for rate in RATES)]
-    return f"A shard's bounds in jobs/s, the first one first: {limits}.\n\n{_markdown(head, rows)}"
+    return f"Bounds of a shard in jobs/s, the lowest first: {limits}.\n\n{_markdown(head, rows)}"
 
 
 def _check_table(spreads: Sequence[Spread]) -> str:
@@ -111,7 +114,7 @@ def _check_table(spreads: Sequence[Spread]) -> str:
 
 
 def _deviation(one: Spread, spreads: Sequence[Spread]) -> str:
-    """Say how far the busiest node is from its share of what one node alone spends."""
+    """Return how far the busiest node is from its share of what one node alone spends."""
     return f"{one.busiest_us * one.partitions / spreads[0].busiest_us - 1:+.0%}"
 
 

@@ -1,4 +1,4 @@
-"""The capacity model: from the cost of a job to the needs of a rate. Plain arithmetic, no I/O."""
+"""The capacity model: it computes the needs of a rate from the cost of a job, without I/O."""
 
 import math
 
@@ -8,7 +8,7 @@ GIB = 1 << 30
 
 
 class Costs(Struct, frozen=True):
-    """Measured, of one no-op job with a payload of 200 bytes."""
+    """The measured costs of one no-op job with a payload of 200 bytes."""
 
     redis_us: float
     """CPU of Redis, submission to success, with the batches of a real worker and an AOF."""
@@ -16,56 +16,56 @@ class Costs(Struct, frozen=True):
     ingest_us: float
     """CPU of ingest for a job of a batch."""
     single_us: float
-    """The same for a job that comes alone."""
+    """CPU of ingest for a single submission."""
     queued_bytes: float
     ended_bytes: float
-    """What an ended job holds until its result is forgotten."""
+    """Memory of an ended job until its `result_ttl` is over."""
     aof_bytes: float
     network_bytes: float
     """Into and out of Redis."""
 
 
 class Machine(Struct, frozen=True):
-    """What a shard may use. None of it is measured: put in your own."""
+    """The resources of a shard. None of them is measured, so replace them by your own."""
 
     busy_share: float = 0.7
-    """Of a core, of memory, of a network or a disk: the rest is for peaks, forks and failovers."""
+    """The share of each resource that is planned for; the rest is for peaks, forks and failovers."""
     memory_bytes: float = 32 * GIB
     network_bytes_per_s: float = 10e9 / 8
     disk_bytes_per_s: float = 250e6
     cluster_nodes: int = 1_000
-    """Of one Redis Cluster; its authors advise against more."""
+    """The largest number of nodes in one Redis Cluster that its authors advise."""
     type_partitions: int = 256
     connections_per_worker: int = 5
-    """To each shard that a worker takes jobs from: scripts, the blocking read, the registry, renewals, hints."""
+    """Connections to each shard that a worker claims from: scripts, blocking read, registry, renewals, hints."""
     max_clients: int = 10_000
 
 
 class Need(Struct, frozen=True):
-    """What a rate needs."""
+    """The resources that a rate needs."""
 
     rate: int
     shards: int
     worker_cores: int
     ingest_cores: int
     single_cores: int
-    """In place of the above, when every job comes alone."""
+    """Cores of ingest when every job is a single submission, in place of `ingest_cores`."""
     ended_gib: float
     network_gbit: float
     clusters: int
     types: int
-    """Smallest number of hot types: each has MAX_PARTITIONS partitions at most."""
+    """The smallest number of hot types, each with at most MAX_PARTITIONS partitions."""
     workers_per_shard: int
-    """At most, by the connections that a Redis takes."""
+    """The most workers that the connections of one Redis allow."""
 
 
 def bounds_of(costs: Costs, machine: Machine, result_ttl_s: float) -> dict[str, float]:
-    """Return the jobs/s at which a shard has used up each thing, as far as it may."""
+    """Return for each resource the jobs/s at which a shard has used its share of it."""
     bounds = {
-        "its core": 1e6 / costs.redis_us,
-        "memory, by ended jobs": machine.memory_bytes / (costs.ended_bytes * result_ttl_s),
+        "core": 1e6 / costs.redis_us,
+        "memory of ended jobs": machine.memory_bytes / (costs.ended_bytes * result_ttl_s),
         "network": machine.network_bytes_per_s / costs.network_bytes,
-        "disk, by the AOF": machine.disk_bytes_per_s / costs.aof_bytes,
+        "disk for the AOF": machine.disk_bytes_per_s / costs.aof_bytes,
     }
     return {name: rate * machine.busy_share for name, rate in bounds.items()}
 
@@ -93,5 +93,5 @@ def need_of(costs: Costs, machine: Machine, rate: int, result_ttl_s: float) -> N
 
 
 def first_bound(costs: Costs, machine: Machine, result_ttl_s: float) -> tuple[str, float]:
-    """Return what a shard uses up first, and at how many jobs/s."""
+    """Return the resource that a shard uses up first, and at how many jobs/s."""
     return min(bounds_of(costs, machine, result_ttl_s).items(), key=lambda bound: bound[1])

@@ -1,4 +1,4 @@
-"""Draws a line chart as SVG: a logarithmic axis to the right, from zero upwards. No more than benchmarks need."""
+"""Draws line charts as SVG, as far as the benchmarks need them: a logarithmic x axis, and a y axis from zero."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
 class Line(Struct, frozen=True):
-    """Points that belong together, from left to right."""
+    """A series of points, from left to right."""
 
     label: str
     points: Sequence[tuple[float, float]]
 
 
 class _Scale(Struct, frozen=True):
-    """Where values are on the picture."""
+    """The mapping of values to the picture."""
 
     first_x: float
     last_x: float
@@ -82,7 +82,7 @@ def _text(x: float, y: float, text: str, *, anchor: str = "middle", size: int = 
 
 
 def _step(top: float) -> float:
-    """Return the distance of the lines of a grid: 1, 2 or 5 of some power of ten, six lines at most."""
+    """Return the distance of grid lines: 1, 2 or 5 times a power of ten, for at most six lines."""
     power = 10 ** math.floor(math.log10(max(top, 1e-9) / 5))
     return next(power * factor for factor in (1, 2, 5, 10) if top / (power * factor) <= 5)
 

@@ -1,6 +1,6 @@
-"""Holds the capacity model against a real cluster of three nodes: a hot type over 1, 2 and 3 partitions.
+"""Checks the capacity model on a real cluster of three nodes: a hot type over 1, 2 and 3 partitions.
 
-On one machine nodes cannot be faster together than its cores, so what is compared is CPU: a node of a type over n
+On one machine nodes cannot be faster together than its cores, so the check compares CPU: a node of a type over n
 partitions should spend an n-th of what the node of an unpartitioned one spends on each job.
 """
 
@@ -27,9 +27,9 @@ class Spread(Struct, frozen=True):
 
     partitions: int
     total_us: float
-    """Of all nodes."""
+    """CPU of all nodes per job."""
     busiest_us: float
-    """Of the node that works most, per job of all."""
+    """CPU of the node that works most, per job of all."""
 
 
 async def check(options: Namespace) -> list[Spread]:
@@ -54,7 +54,7 @@ async def _cluster() -> AsyncIterator[Rig]:
 
 
 async def _measure(one: Rig, partitions: int, jobs: int, concurrency: int) -> Spread:
-    """Submit jobs and let a worker process work them off; return what that cost each node."""
+    """Submit jobs and let a worker process run them; return what each node spent."""
     queues = hot_queues(partitions)
     before = await redis_cpu_by_node_s(one)
     for queue in queues:

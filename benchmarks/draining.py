@@ -1,4 +1,4 @@
-"""Measures how fast worker processes drain queues that were filled before; all start together."""
+"""Measures how fast worker processes drain queues that were filled before; all processes start together."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ GROUP = "workers"
 STARTED_EVERY_S = 0.001
 ENDED_EVERY_S = 0.02
 QUEUES_PER_LOOK = 10
-"""With more queues than this, depths are read more rarely, or reading them would be what is measured."""
+"""The number of queues beyond which depths are read more rarely, because the reads would distort the measurement."""
 
 
 class TooFewJobsError(Exception):
@@ -21,7 +21,7 @@ class TooFewJobsError(Exception):
 
 
 class Drained(Struct, frozen=True):
-    """What it took."""
+    """The cost of a drain."""
 
     jobs_per_s: float
     node_us: list[float]
@@ -54,8 +54,8 @@ async def drain(
 ) -> Drained:
     """Let this number of workers drain filled queues until `keep` jobs are left.
 
-    The clock starts when every worker has taken jobs, since each looks at paused queues once a second: for several
-    workers, have jobs enough for that.
+    The clock starts when every worker has claimed jobs, since each checks paused queues once a second: for several
+    workers, fill in enough jobs for that.
     """
     types = [word for job_type in sorted({queue.type for queue in queues}) for word in ("--types", job_type)]
     command = ("worker", app, *types, "--concurrency", str(concurrency))
@@ -98,7 +98,7 @@ async def waiting(one: Rig, queues: Sequence[Queue]) -> int:
 
 
 async def _at_work(one: Rig, queues: Sequence[Queue], processes: int) -> int:
-    """Return the number of workers that have taken jobs: each becomes a consumer with its first. One is certain."""
+    """Return how many workers have claimed jobs, since each becomes a consumer then; for a single worker, 1."""
     if processes == 1:
         return 1
     names: set[bytes] = set()

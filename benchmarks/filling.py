@@ -1,6 +1,6 @@
-"""Fills queues fast: several batches on their way at once, and several processes for large numbers.
+"""Fills queues quickly, with several batches under way at once, and several processes for large numbers.
 
-Run as `python filling.py KIND COUNT` by `pour`, Redis by MILLSTREAM_REDIS_URL.
+`pour` runs it as `python filling.py KIND COUNT`, with Redis by MILLSTREAM_REDIS_URL.
 """
 
 import os
@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 AT_ONCE = 4
 PROCESSES = 2
 LARGE = 50_000
-"""From here on a second process is worth its start."""
+"""The number of jobs from which on a second process is worth its start."""
 DIED = Dead("attempts", JobError(type="ValueError", message="benchmark", fingerprint="0123456789abcdef"))
 
 _nonces = count()
@@ -54,13 +54,13 @@ async def _pour(broker: Broker, kind: str, jobs: int) -> None:
 
 
 def batch(delay_ms: int | None = None) -> list[NewJob]:
-    """Return a hundred new jobs that differ by their ids alone."""
+    """Return a hundred new jobs that differ only by their ids."""
     [first] = noop_jobs(1)
     return [msgspec.structs.replace(first, id=new_job_id(NOOP), delay_ms=delay_ms) for _ in range(BATCH)]
 
 
 async def bury(broker: Broker) -> None:
-    """Let a hundred waiting jobs die."""
+    """Bury a hundred waiting jobs."""
     nonce = f"{os.getpid():x}.{next(_nonces):x}"
     claim = await broker.store.claim(NOOP, consumer="bench", nonce=nonce, limit=BATCH)
     commits = [Commit(job, DIED, 0) for job in claim.deliveries]

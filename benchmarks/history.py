@@ -1,4 +1,4 @@
-"""How fast one dispatcher projects events into PostgreSQL, and how far behind it is at 5,000 jobs a second."""
+"""Measures how fast one dispatcher projects events into PostgreSQL, and its lag at 5,000 jobs a second."""
 
 import sys
 import time
@@ -38,14 +38,14 @@ from topologies.postgres import LocalPostgres, find_postgres, local_postgres
 RATE_PER_S = 5_000
 BATCH = 50
 TIMES = 3
-"""With the number of jobs of other benchmarks, the run would end while it still warms up."""
+"""How many times the number of jobs of other benchmarks, with which the run would end while it still warms up."""
 SECONDS = 15.0
 WARM_S = 3.0
-"""Before the lag counts: connections, caches, statements are made."""
+"""The time before the lag counts, in which connections, caches and statements are made."""
 
 
 class Projected(Struct, frozen=True):
-    """What it took."""
+    """The cost of a projection."""
 
     jobs_per_s: float
     dispatcher_us: float
@@ -98,7 +98,7 @@ async def main(options: Namespace) -> dict[str, Any]:
 
 
 async def _project(one: Rig, postgres: LocalPostgres, jobs: int, concurrency: int) -> Projected:
-    """Let a dispatcher store what happened to jobs that have all ended."""
+    """Let a dispatcher store the events of jobs that have all ended."""
     await fill(one, jobs)
     await drain(one, concurrency=concurrency)
     settings = {"MILLSTREAM_HISTORY_URL": postgres.url}
@@ -129,13 +129,13 @@ async def _cpu(one: Rig, dispatcher: int | None, postgres: LocalPostgres) -> tup
 
 
 def _family_cpu_s(pid: int) -> float:
-    """Return the CPU seconds of a process and those that it has started: PostgreSQL has one for each connection."""
+    """Return the CPU seconds of a process and its children; PostgreSQL has one for each connection."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return sum(map(process_cpu_s, [pid, *map(int, children)]))
 
 
 async def _check(postgres: LocalPostgres, jobs: int) -> None:
-    """Make sure that what was measured is that all was stored."""
+    """Check that everything that was measured is stored."""
     counts = "SELECT (SELECT count(*) FROM jobs WHERE state = 'succeeded'), (SELECT count(*) FROM transitions)"
     async with open_engine(postgres.url) as engine, engine.connect() as connection:
         found = tuple((await connection.execute(text(counts))).one())
@@ -143,7 +143,7 @@ async def _check(postgres: LocalPostgres, jobs: int) -> None:
 
 
 async def _lags(one: Rig, postgres: LocalPostgres) -> list[float]:
-    """Return lags, as the dispatcher shows them, while jobs are submitted and worked at an even rate."""
+    """Return lags, as the dispatcher shows them, while jobs are submitted and run at a steady rate."""
     (port,) = free_ports(1)
     settings = {"MILLSTREAM_HISTORY_URL": postgres.url}
     dispatcher = {**settings, "MILLSTREAM_ADMIN_PORT": str(port)}
@@ -172,7 +172,7 @@ async def _shown(http: httpx2.AsyncClient, port: int) -> AsyncIterator[float]:
 
 
 async def _submit(one: Rig) -> None:
-    """Submit at an even rate until cancelled."""
+    """Submit at a steady rate until cancelled."""
     due = time.monotonic()
     while True:
         await one.broker.store.enqueue(NOOP, noop_jobs(BATCH))

@@ -1,4 +1,4 @@
-"""Hot job types over 1, 2 and 3 partitions, so named that each partition lies on another node of three."""
+"""Hot job types over 1, 2 and 3 partitions, whose names place each partition on another node of three."""
 
 from itertools import count
 

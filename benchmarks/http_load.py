@@ -1,7 +1,7 @@
-"""Sends one request again and again over several connections, each as soon as the one before is answered.
+"""Sends one request again and again over several connections, each time as soon as the response has arrived.
 
-Run as `python http_load.py PORT CONNECTIONS REQUESTS`, the request's bytes on the standard input; prints JSON. Plain
-sockets and one prebuilt request: it must not be what is slow, so it tells its own share of a core.
+Run as `python http_load.py PORT CONNECTIONS REQUESTS`, with the request's bytes on standard input; prints JSON. It uses
+plain sockets and one prebuilt request so as not to be the bottleneck, and prints its own share of a core.
 """
 
 import json
@@ -32,7 +32,10 @@ class Connection:
         self.socket.sendall(self._request)
 
     def read(self) -> float | None:
-        """Read what is there. Returns: seconds since the request, once the answer is whole. Raises: SystemExit."""
+        """Read the available bytes.
+
+        Returns: seconds since the request, once the response is whole. Raises: SystemExit.
+        """
         data = self.socket.recv(_READ_BYTES)
         self._answer += data
         head, end, body = self._answer.partition(b"\r\n\r\n")

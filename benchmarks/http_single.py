@@ -1,4 +1,4 @@
-"""Single submissions over HTTP: one ingest process against a bare ASGI callable with one XADD per request, in turn."""
+"""Measures single submissions over HTTP: one ingest process and a bare ASGI callable with one XADD, in turn."""
 
 import sys
 from argparse import Namespace
@@ -19,13 +19,13 @@ WARM_UP = 2_000
 
 
 class Loaded(Struct, frozen=True):
-    """What one run of the load came to."""
+    """The results of one run of the load."""
 
     per_s: float
     p50_ms: float
     p99_ms: float
     own_share: float
-    """Of a core, that the load itself took."""
+    """The share of a core that the load itself took."""
     server_us: float = 0.0
     """CPU of the server per request."""
 

@@ -1,4 +1,4 @@
-"""What an idle system costs: commands, CPU and memory of a worker alone and of all services, with 1 and 200 types."""
+"""Measures an idle system: commands, CPU and memory of a worker alone and of all services, with 1 and 200 types."""
 
 from argparse import Namespace
 from collections import Counter
@@ -17,17 +17,17 @@ from millstream_cli.supervisor import Supervisor
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 
 SETTLE_S = 3.0
-"""For what services do once, at their start."""
+"""The time that services need at their start."""
 COUNTS = (1, len(TYPES))
 MIB = 1 << 20
 SHOWN = 4
 
 
 class Idle(Struct, frozen=True):
-    """What was seen, per second of watching."""
+    """The measurements, per second."""
 
     commands: dict[str, float]
-    """By name, as clients sent them: what scripts call inside of Redis is not among them."""
+    """Commands by name, as clients sent them, without those that scripts call."""
     cpu: dict[str, float]
     """Share of a core, by process."""
     rss_bytes: dict[str, int]
@@ -39,7 +39,7 @@ class Idle(Struct, frozen=True):
 
 
 async def main(options: Namespace) -> dict[str, Any]:
-    """Watch each in turn, and print what was seen."""
+    """Measure each system in turn, and print the results."""
     rows: list[tuple[str, str]] = []
     found: dict[str, Idle] = {}
     for count in COUNTS:
@@ -87,7 +87,7 @@ async def _seen(one: Rig, supervisor: Supervisor, names: Sequence[str], seconds:
 
 
 async def _listen(one: Rig, seconds: float) -> Counter[str]:
-    """Count the commands that clients send. MONITOR tells them from what scripts call, which INFO does not."""
+    """Count the commands that clients send. MONITOR distinguishes them from calls of scripts, which INFO does not."""
     seen: Counter[str] = Counter()
     async with one.broker.client.monitor() as monitor:
         with anyio.move_on_after(seconds):

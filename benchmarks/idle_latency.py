@@ -1,4 +1,4 @@
-"""How long it takes from a submission to the start of its handler in an idle system, beside what redis-py takes."""
+"""Measures the time from a submission to the start of its handler in an idle system, and that of redis-py."""
 
 import os
 import statistics
@@ -22,7 +22,7 @@ STAMP = Queue(DEFAULT_TENANT, JobType("bench.stamp"))
 SAMPLES = 400
 WARM_UP = 20
 PAUSE_S = 0.005
-"""Between two submissions, so that the worker is waiting again."""
+"""The pause between two submissions, in which the worker goes back to waiting."""
 
 
 async def main(_: Namespace) -> dict[str, Any]:
@@ -44,7 +44,7 @@ async def main(_: Namespace) -> dict[str, Any]:
 
 
 async def _in_turn(one: Rig) -> tuple[list[float], list[float]]:
-    """Measure the floor and the store in turn, sample by sample, so that a slow minute is slow for both."""
+    """Measure the floor and the store in turn, sample by sample, so that a slow minute affects both."""
     command = [sys.executable, str(HERE / "latency_floor.py"), str(SAMPLES + WARM_UP)]
     store = []
     async with await anyio.open_process(

@@ -1,4 +1,4 @@
-"""How much of its time a worker gives to handlers that wait: jobs of 10 ms, a hundred at once."""
+"""Measures how much of its time a worker gives to handlers that wait: jobs of 10 ms, a hundred at once."""
 
 from argparse import Namespace
 from typing import Any
@@ -13,7 +13,7 @@ WAITS_S = 0.01
 
 
 async def main(options: Namespace) -> dict[str, Any]:
-    """Measure, and print the medians beside the limit that waiting alone sets."""
+    """Measure, and print the medians beside the limit that the waiting sets."""
     limit = options.concurrency / WAITS_S
     drained = []
     for _ in range(options.rounds):

@@ -1,7 +1,7 @@
-"""The least that submission to handler takes: redis-py in a process of its own, woken by a blocking read of a stream.
+"""The least time from submission to handler: redis-py in a process, woken by a blocking read of a stream.
 
-Run as `python latency_floor.py COUNT`, Redis by MILLSTREAM_REDIS_URL. Each entry says when it was sent; prints the ms
-that each took, as JSON.
+Run as `python latency_floor.py COUNT`, with Redis by MILLSTREAM_REDIS_URL. Each entry contains its time of sending; the
+program prints the latencies in ms as JSON.
 """
 
 import json

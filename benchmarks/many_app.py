@@ -1,4 +1,4 @@
-"""Two hundred job types that do nothing: what a system with many types costs."""
+"""Two hundred job types that do nothing, for a system with many types."""
 
 from millstream import App
 

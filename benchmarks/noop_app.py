@@ -18,7 +18,7 @@ async def noop() -> None:
 
 @app.job("bench.busy")
 async def busy() -> None:
-    """Compute for 100 us: hardly a handler does less."""
+    """Compute for 100 us, about the least work of a real handler."""
     until = time.thread_time_ns() + BUSY_NS
     while time.thread_time_ns() < until:
         pass
@@ -26,13 +26,13 @@ async def busy() -> None:
 
 @app.job("bench.io")
 async def io() -> None:
-    """Wait for 10 ms, as for an answer from elsewhere."""
+    """Wait for 10 ms, as for a response of another service."""
     await anyio.sleep(0.01)
 
 
 @app.job("bench.soak", result_ttl=10)
 async def soak() -> None:
-    """Do nothing, and be forgotten soon."""
+    """Do nothing, with a short `result_ttl`."""
 
 
 @app.job("bench.stamp")

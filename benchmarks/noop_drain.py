@@ -1,4 +1,4 @@
-"""How many no-op jobs a second one worker process works off, against the least that redis-py can do."""
+"""Measures how many no-op jobs a second one worker process runs, and the least work of redis-py beside it."""
 
 import time
 from argparse import Namespace
@@ -43,7 +43,7 @@ async def main(options: Namespace) -> dict[str, Any]:
 
 
 async def _floor(one: Rig, jobs: int) -> float:
-    """Return jobs/s of a loop that reads batches of 100, acknowledges and deletes them, and does nothing else."""
+    """Return jobs/s of a loop that only reads batches of 100, acknowledges and deletes them."""
     await fill(one, jobs)
     client, stream = one.broker.client, one.broker.keys.of(NOOP).ready[1]
     await client.xgroup_create(stream, GROUP, id="0")

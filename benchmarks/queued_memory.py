@@ -1,4 +1,4 @@
-"""What a waiting job holds in the memory of Redis, with the recommended setting and with Redis's own default."""
+"""Measures the memory that a waiting job takes in Redis, with the recommended setting and with Redis's default."""
 
 from argparse import Namespace
 from typing import Any
@@ -7,15 +7,15 @@ from msgspec import Struct
 from rig import NOOP, fill, report, rig
 
 DEFAULT_VALUE_BYTES = 64
-"""Of a hash's value, up to which Redis keeps the hash compact."""
+"""The size of a hash's value up to which Redis keeps the hash compact."""
 
 
 class Held(Struct, frozen=True):
-    """Bytes per waiting job, with a payload of 200."""
+    """Bytes per waiting job with a payload of 200 bytes."""
 
     total: float
     events: float
-    """Of the total, what its events hold until they are trimmed."""
+    """The part of the total that its events take until they are trimmed."""
     setting: int
 
 

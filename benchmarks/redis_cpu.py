@@ -1,6 +1,6 @@
 """Measures what a job costs Redis from submission to success, in batches of 100: CPU, network, disk, memory.
 
-Its floor is a stream alone: XADD of the payload, XREADGROUP, XACK, XDEL, with no state, result, events or fence.
+Its floor is a stream alone: XADD of the payload, XREADGROUP, XACK, XDEL, without state, result, events or fence.
 """
 
 import math
@@ -24,20 +24,20 @@ _nonces = count()
 
 
 class Cost(Struct, frozen=True):
-    """Of one job, submitted, claimed and committed."""
+    """The cost of one job, submitted, claimed and committed."""
 
     redis_us: float
     in_bytes: float
     out_bytes: float
     kept_bytes: float
-    """Memory that the ended job holds until it is forgotten, its events included."""
+    """Memory that the ended job takes until it is deleted, its events included."""
     aof_bytes: float
     client_us: float
     """CPU of this program, which does nothing else."""
 
 
 async def main(options: Namespace) -> dict[str, Any]:
-    """Measure without and with a log on disk, and with a real worker; print the medians."""
+    """Measure without and with an append-only file, and with a real worker; print the medians."""
     floors, plain, logged, worked = [], [], [], []
     for _ in range(options.rounds):
         async with rig() as one:
@@ -81,7 +81,7 @@ async def main(options: Namespace) -> dict[str, Any]:
 
 
 async def cycle(one: Rig, jobs: int, *, submit: bool = True) -> None:
-    """Submit, claim and commit this number of jobs, 100 at a time; or only claim and commit waiting ones."""
+    """Submit, claim and commit this number of jobs, 100 at a time, or claim and commit waiting ones."""
     store = one.broker.store
     for _ in range(math.ceil(jobs / BATCH)):
         if submit:

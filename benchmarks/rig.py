@@ -1,4 +1,4 @@
-"""What benchmarks share: a Redis and service processes of their own, clocks, and how results are printed."""
+"""The parts that benchmarks share: a Redis and service processes of their own, clocks, and printed results."""
 
 import json
 import os
@@ -34,7 +34,7 @@ POLL_S = 0.005
 
 
 class Rig(Struct, frozen=True):
-    """A Redis and the way to it."""
+    """A Redis and a connection to it."""
 
     broker: Broker
     redis_url: str
@@ -59,7 +59,7 @@ async def rig_of(redis_url: str, redis_pid: int) -> AsyncIterator[Rig]:
 
 @asynccontextmanager
 async def services(rig: Rig, settings: Mapping[str, str] = {}, **commands: Sequence[str]) -> AsyncIterator[Supervisor]:
-    """Run service processes by name; their warnings and errors go to the error output.
+    """Run service processes by name; their warnings and errors go to standard error.
 
     `settings` are MILLSTREAM_* variables beside those that every benchmark has.
     """
@@ -72,7 +72,7 @@ async def services(rig: Rig, settings: Mapping[str, str] = {}, **commands: Seque
 async def processes(
     rig: Rig, commands: Mapping[str, Sequence[str]], settings: Mapping[str, str] = {}
 ) -> AsyncIterator[Supervisor]:
-    """Run processes by name, with all features on: spans go to a sink, at the default sampling."""
+    """Run processes by name with all features on; spans go to a sink, at the default sampling."""
     async with span_sink() as tracing:
         env = {**os.environ, **tracing, "PYTHONPATH": str(HERE)}
         env |= {"MILLSTREAM_REDIS_URL": rig.redis_url, "MILLSTREAM_LOG_LEVEL": "warning", **settings}
@@ -90,7 +90,7 @@ async def fill(rig: Rig, count: int, queue: Queue = NOOP) -> None:
 
 
 async def fill_queue(broker: Broker, count: int, queue: Queue) -> None:
-    """Do the same without a rig."""
+    """Put no-op jobs into a queue, without a rig."""
     await broker.registry.add_queues([queue])
     sizes = iter([min(BATCH, count - start) for start in range(0, count, BATCH)])
 
@@ -104,14 +104,14 @@ async def fill_queue(broker: Broker, count: int, queue: Queue) -> None:
 
 
 def noop_jobs(count: int, queue: Queue = NOOP) -> list[NewJob]:
-    """Return new no-op jobs with the 200-byte payload that peers are measured with, traced as ingest would."""
+    """Return new no-op jobs with the 200-byte payload of the peers' measurements, and traces as ingest makes them."""
     payload = b"\xd9\xc6" + b"x" * 198
     submission = Submission(type=queue.type)
     return [assemble(new_job_id(queue), submission, payload, traceparent=new_traceparent()) for _ in range(count)]
 
 
 def new_traceparent() -> str:
-    """Return what ingest stores in a job: the context of a trace, of which a hundredth is recorded."""
+    """Return the trace context that ingest stores in a job; one of a hundred is recorded."""
     flags = "01" if random.random() < DEFAULT_SAMPLED_SHARE else "00"
     return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-{flags}"
 
@@ -123,17 +123,17 @@ async def left(rig: Rig, queue: Queue = NOOP) -> int:
 
 
 async def pause(rig: Rig, queue: Queue = NOOP, *, paused: bool) -> None:
-    """Pause or open a queue."""
+    """Pause or resume a queue."""
     await rig.broker.client.hset(rig.broker.keys.of(queue).settings, "paused", "1" if paused else "0")
 
 
 async def redis_cpu_s(rig: Rig) -> float:
-    """Return the CPU seconds that Redis has used, all nodes of a cluster together."""
+    """Return the CPU seconds of Redis, of all nodes of a cluster together."""
     return sum(await redis_cpu_by_node_s(rig))
 
 
 async def redis_cpu_by_node_s(rig: Rig) -> list[float]:
-    """Return the CPU seconds that each node has used; of a single Redis, its own."""
+    """Return the CPU seconds of each node, or of the single server."""
     return [float(info["used_cpu_sys"]) + float(info["used_cpu_user"]) for info in await _infos(rig, "cpu")]
 
 
@@ -151,7 +151,7 @@ async def _infos(rig: Rig, section: str) -> list[dict[str, Any]]:
 
 
 def process_cpu_s(pid: int | None) -> float:
-    """Return the CPU seconds that a process has used; 0 where the system does not tell."""
+    """Return the CPU seconds of a process; 0 where the system does not report them."""
     stat = Path(f"/proc/{pid}/stat")
     if pid is None or not stat.exists():
         return 0.0
@@ -160,7 +160,7 @@ def process_cpu_s(pid: int | None) -> float:
 
 
 def process_rss_bytes(pid: int | None) -> int:
-    """Return the memory that a process holds; 0 where the system does not tell."""
+    """Return the memory of a process; 0 where the system does not report it."""
     status = Path(f"/proc/{pid}/status")
     if pid is None or not status.exists():
         return 0
@@ -182,7 +182,7 @@ def median(values: Sequence[float]) -> float:
 def report(
     name: str, rows: Sequence[tuple[str, str]], *, measured: Mapping[str, float] | None = None, **figures: Any
 ) -> dict[str, Any]:
-    """Print a table for people and a JSON line for programs; return what the line holds.
+    """Print a table for people and a JSON line for programs; return the contents of the line.
 
     `measured` are figures by the names of their targets: the table says how far each is from it.
     """

@@ -1,8 +1,8 @@
-"""How the cost of a job changes as a system grows: backlog, job types, workers, delayed jobs, dead letters.
+"""Measures how the cost of a job changes with backlog, job types, workers, delayed jobs and dead letters.
 
-Writes a chart of each into docs/scale/. Costs are CPU, not time: with more processes than cores time says little. And a
-machine is faster in one second than in the next: so an empty Redis does the same work at the same time as the one that
-grows, and costs are scaled as if that had always cost what it did at first.
+It writes a chart of each into docs/scale/. Costs are CPU and not time, because with more processes than cores time says
+little. The speed of a machine varies: so an empty Redis does the same work at the same time as the one that grows, and
+costs are scaled as if the empty one had always cost what it did at first.
 """
 
 import os
@@ -23,28 +23,29 @@ from rig import BATCH, NOOP, Rig, fill, median, redis_cpu_s, report, rig
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 
 JOBS = (10_000, 100_000, 300_000, 1_200_000, 3_000_000, 5_000_000)
-"""Clear of the powers of two, at which Redis doubles its table of keys. It moves each key once then, step by step, and
-the calls of that minute pay for all that came before: near 2,000,000 that was seen as 64 us a job instead of 39."""
+"""A number away from powers of two, at which Redis doubles its hash table. It moves each key once then, step by step,
+and the calls of that minute cost more: near 2,000,000 jobs 64 us a job were measured instead of 39.
+"""
 UP_TO_A_MILLION = JOBS[:4]
 SOON_MS = 1
 LONGER = 5
-"""How many times as many jobs as others measure with: enough for full batches of 200 types, and for 16 workers."""
+"""How many times as many jobs as other benchmarks use: enough for full batches of 200 types, and for 16 workers."""
 
 REDIS = "CPU of Redis, us/job"
 Costs = dict[str, float]
 Points = list[tuple[int, Costs]]
 Pair = tuple[Costs, Costs]
-"""What was measured, and the same work beside it."""
+"""A measurement, and the same work beside it."""
 
 
 class Part(Struct, frozen=True):
-    """One direction to grow in."""
+    """One direction of growth."""
 
     title: str
     x_label: str
     measure: Callable[[Namespace], Awaitable[Points]]
     target: str | None = None
-    """The target that the first of its costs is held against."""
+    """The target that the first of its costs is compared with."""
 
 
 async def main(options: Namespace) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _write(file: Path, part: Part, points: Points) -> None:
 
 
 async def _backlog(options: Namespace) -> Points:
-    """Work off the jobs that wait longest while as many are submitted."""
+    """Run the jobs that wait longest while as many are submitted."""
     by_hundreds, by_worker = f"{REDIS}: submit, claim, commit by hundreds", f"{REDIS}: claim, commit by a worker"
 
     async def measure(one: Rig, size: int) -> Costs:
@@ -92,7 +93,7 @@ async def _backlog(options: Namespace) -> Points:
 
 
 async def _types(options: Namespace) -> Points:
-    """Spread the same number of jobs over more and more types, and have one worker take all, beside one of one type."""
+    """Spread the same number of jobs over more and more types, with one worker for all, beside one of a single type."""
 
     async def spread(one: Rig, count: int) -> Callable[[], Awaitable[Costs]]:
         queues = [Queue(DEFAULT_TENANT, JobType(name)) for name in TYPES[:count]]
@@ -113,7 +114,7 @@ async def _types(options: Namespace) -> Points:
 
 
 async def _workers(options: Namespace) -> Points:
-    """Have more and more processes work off the same number of jobs of one type."""
+    """Let more and more processes run the same number of jobs of one type."""
 
     async def run(count: int) -> Costs:
         async with rig() as one:
@@ -135,7 +136,7 @@ def _costs(drained: Drained) -> Costs:
 
 
 async def _delayed(options: Namespace) -> Points:
-    """Submit jobs for a moment from now and release them, beside those that wait for tomorrow."""
+    """Submit jobs that are due in a moment and release them, beside those that are due tomorrow."""
 
     async def measure(one: Rig, _: int) -> Costs:
         return {f"{REDIS}: submit, release": await _redis_us(one, options.jobs, _delay_and_release)}
@@ -181,7 +182,7 @@ async def _redrive(one: Rig, jobs: int) -> None:
 async def _beside_empty(
     kind: str, sizes: Sequence[int], options: Namespace, measure: Callable[[Rig, int], Awaitable[Costs]]
 ) -> Points:
-    """Measure a Redis that fills up with jobs of a kind, and an empty one side by side with it."""
+    """Measure a Redis that fills up with jobs of a kind, and an empty one at the same time."""
     measured: list[tuple[int, list[Pair]]] = []
     async with rig() as one, rig() as empty:
         _share_a_core(one, empty)
@@ -202,7 +203,7 @@ def _medians(runs: Sequence[Costs]) -> Costs:
 
 
 def _as_at_first(measured: Sequence[tuple[int, Sequence[Pair]]]) -> Points:
-    """Return the costs by size as if what was measured beside them had always cost what it did at first."""
+    """Return the costs by size as if the reference had always cost what it did at first."""
     first = _medians([beside for _, beside in measured[0][1]])
     return [
         (size, {name: first[name] * median([costs[name] / beside[name] for costs, beside in pairs]) for name in first})
@@ -211,14 +212,14 @@ def _as_at_first(measured: Sequence[tuple[int, Sequence[Pair]]]) -> Points:
 
 
 def _share_a_core(*rigs: Rig) -> None:
-    """Keep the Redis servers on one core: what else runs on it, and on its neighbour, is then the same for all."""
+    """Keep the Redis servers on one core, so that other load on it affects both alike."""
     core = max(os.sched_getaffinity(0))
     for one in rigs:
         os.sched_setaffinity(one.redis_pid, {core})
 
 
 async def _side_by_side(measure: Callable[[], Awaitable[Costs]], beside: Callable[[], Awaitable[Costs]]) -> Pair:
-    """Measure both at once, call by call: whatever the machine is busy with besides meets both."""
+    """Measure both at once, call by call, so that other load affects both alike."""
     found: list[Costs] = [{}, {}]
 
     async def run(place: int, action: Callable[[], Awaitable[Costs]]) -> None:
@@ -238,7 +239,7 @@ async def _redis_us(one: Rig, jobs: int, action: Callable[[Rig, int], Awaitable[
 
 
 def _growing(sizes: Sequence[int], largest: int) -> Iterator[tuple[int, int]]:
-    """Yield sizes up to the largest allowed, each with what it has above the one before."""
+    """Yield sizes up to the largest allowed, each with its difference to the one before."""
     chosen = [size for size in sizes if size <= largest] or [largest]
     for smaller, size in zip([0, *chosen], chosen, strict=False):
         yield size, size - smaller

@@ -1,7 +1,7 @@
-"""Whether a million jobs leave anything behind: memory of worker, dispatcher, reaper and Redis, and keys at the end.
+"""Measures what a million jobs leave behind: memory of worker, dispatcher, reaper and Redis, and keys at the end.
 
-Jobs are submitted as fast as they are worked off, so that there is always a backlog. Their results live for ten
-seconds, the shortest time there is: memory settles within the first tenth of the run, and has to stay there.
+Jobs are submitted as fast as they are run, so that there is always a backlog. Their results live for ten seconds, the
+shortest `result_ttl`: memory settles within the first tenth of the run, and has to stay there.
 """
 
 import math
@@ -35,7 +35,7 @@ class Sample(Struct, frozen=True):
 
 
 async def main(options: Namespace) -> dict[str, Any]:
-    """Run the soak, and print what was used early, late, and what was left."""
+    """Run the soak, and print the memory early and late, and the keys that are left."""
     async with rig() as one:
         await one.broker.registry.add_queues([SOAK])
         commands = {"worker": (*WORKER, str(options.concurrency)), "dispatcher": ("dispatcher",), "reaper": ("reaper",)}
@@ -78,7 +78,7 @@ async def _sample(one: Rig, supervisor: Supervisor, finished: int) -> Sample:
 
 
 async def _wait_forgotten(one: Rig) -> float:
-    """Return after how many seconds no job was left in Redis; infinity, if that never came."""
+    """Return after how many seconds no job was left in Redis, or infinity."""
     begun = time.monotonic()
     while time.monotonic() < begun + FORGOTTEN_WITHIN_S:
         if not (await _keys_by_pattern(one))[":job:<id>"]:
@@ -88,7 +88,7 @@ async def _wait_forgotten(one: Rig) -> float:
 
 
 async def _wait_trimmed(one: Rig) -> None:
-    """Wait until the reaper has trimmed the events of the last jobs, which it does every few seconds."""
+    """Wait until the reaper has trimmed the events of the last jobs."""
     with anyio.move_on_after(FORGOTTEN_WITHIN_S):
         while await one.broker.client.xlen(one.broker.keys.of(SOAK).events) > EVENTS_LEFT:
             await anyio.sleep(1.0)

@@ -1,4 +1,4 @@
-"""Receives the spans that services export, and drops them: benchmarks run with tracing on, like a real system."""
+"""Receives the spans that services export, and drops them, so that benchmarks run with tracing on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 @asynccontextmanager
 async def span_sink() -> AsyncIterator[dict[str, str]]:
-    """Listen for OTLP over HTTP. Yields: the environment that makes a service export to here."""
+    """Listen for OTLP over HTTP. Yields: the environment with which a service exports to it."""
     server = await asyncio.start_server(_swallow, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""What Millstream must reach, as data, and how far a measured figure is from it."""
+"""The targets of Millstream as data, and the distance of measured figures from them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -56,7 +56,7 @@ TARGETS: Mapping[str, Target] = {target.name: target for target in _TABLE}
 
 
 def judge(name: str, measured: float) -> Verdict:
-    """Hold a measured figure against its target. Raises: KeyError."""
+    """Compare a measured figure with its target. Raises: KeyError."""
     target = TARGETS[name]
     missing = target.bound - measured if target.direction == "at least" else measured - target.bound
     share = round(max(0.0, missing) / target.bound, 4)
@@ -64,12 +64,12 @@ def judge(name: str, measured: float) -> Verdict:
 
 
 def lines_of(verdicts: Mapping[str, Verdict]) -> list[tuple[str, str]]:
-    """Return a table row for each: what it is; measured / target / reached, or missing by how much."""
+    """Return a table row for each: name, measured, target, and reached or missing by how much."""
     return [(TARGETS[name].what, _sentence(verdict)) for name, verdict in verdicts.items()]
 
 
 def summary(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Return the whole table of targets, as far as these records of benchmarks have measured it."""
+    """Return the whole table of targets, as far as these records of benchmarks contain them."""
     found: dict[str, Verdict] = {}
     for record in records:
         found |= msgspec.convert(record.get("targets", {}), dict[str, Verdict])

@@ -1,7 +1,7 @@
-"""What a second worker process adds on the same machine, Redis on its cores too.
+"""Measures what a second worker process adds on the same machine, with Redis on its cores too.
 
-One worker and Redis at work side by side may fill two cores already: the most that the cores allow is printed beside
-it. Handlers that compute show what the second one is for.
+One worker and Redis may fill two cores already, so the most that the cores allow is printed beside the figure. Handlers
+that compute show what the second process is for.
 """
 
 import os
@@ -18,11 +18,11 @@ PROCESSES = (1, 2)
 BUSY = Queue(DEFAULT_TENANT, JobType("bench.busy"))
 WORKS = {"no-op": NOOP, "100 us of work": BUSY}
 LONGER = 4
-"""How many times as many jobs as others measure with: both workers must be at work before the clock starts."""
+"""How many times as many jobs as other benchmarks use, since both workers must be at work before the clock starts."""
 
 
 async def main(options: Namespace) -> dict[str, Any]:
-    """Measure one and two workers in turn, with handlers that do nothing and with some that compute."""
+    """Measure one and two workers in turn, with handlers that do nothing and handlers that compute."""
     rows: list[tuple[str, str]] = []
     ratios, figures = {}, {}
     for work, queue in WORKS.items():
@@ -65,7 +65,7 @@ def _rate(some: Sequence[Drained]) -> float:
 
 
 def _most(alone: Sequence[Drained]) -> float:
-    """Return what two workers could reach at most: all cores busy at what a job costs one worker and Redis."""
+    """Return the most that two workers could reach, with all cores busy at the cost of one worker and Redis."""
     busy_us = median([one.worker_us + one.redis_us for one in alone])
     return (os.cpu_count() or 1) * 1e6 / busy_us / _rate(alone)
 

@@ -2,17 +2,17 @@
 
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import httpx2
 import msgspec
 
-from millstream import App, Context, Dead, Retry, Snooze
+from millstream import App, Context, Dead, Retry, Snooze, SyncContext
 
 
 @asynccontextmanager
-async def lifespan(_: App) -> AsyncIterator[httpx2.AsyncClient]:
+async def lifespan() -> AsyncGenerator[httpx2.AsyncClient]:
     """Open what the handlers share: one HTTP client per worker process."""
     async with httpx2.AsyncClient(timeout=10) as client:
         yield client
@@ -30,7 +30,7 @@ class Invoice(msgspec.Struct, frozen=True):
 
 
 @app.job("invoice.send", timeout=30, retry=Retry(max_attempts=5, backoff="exponential", cap=600))
-async def send_invoice(payload: Invoice, ctx: Context) -> str:
+async def send_invoice(payload: Invoice, ctx: Context[httpx2.AsyncClient]) -> str:
     """Send an invoice, in office hours."""
     if time.localtime().tm_hour < payload.not_before_hour:
         raise Snooze(60)
@@ -42,7 +42,7 @@ async def send_invoice(payload: Invoice, ctx: Context) -> str:
 
 
 @app.job("invoice.archive")
-def archive_invoice(payload: Invoice, ctx: Context) -> int:
+def archive_invoice(payload: Invoice, ctx: SyncContext[httpx2.AsyncClient]) -> int:
     """Keep a copy. A plain function runs in a thread."""
     ctx.log.info("archived", invoice_id=payload.invoice_id)
     return payload.invoice_id

@@ -1,4 +1,4 @@
-"""The users of deploy/redis/users.acl: what each is granted, and a server's file with passwords that tests know."""
+"""Reads the users of deploy/redis/users.acl, and writes the file for a server with passwords that tests know."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ USERS = Path(__file__).parents[1] / "deploy" / "redis" / "users.acl"
 SENTINEL_USERS = USERS.with_name("sentinel-users.acl")
 PLACEHOLDER = "#" + 64 * "0"
 ADMIN_ACCESS = Access(username="admin", password="secret-of-admin")
-"""The user that may do everything, on servers of tests only."""
+"""The user with all rights, on servers of tests only."""
 
 
 class Grants(Struct, frozen=True):
-    """What a user may do."""
+    """The rights of a user."""
 
     commands: set[str]
     keys: set[str]
@@ -57,7 +57,7 @@ def write_users(
     more: Mapping[str, str] = {},
     others: Sequence[str] = (),
 ) -> Path:
-    """Write the file as an operator does it: passwords by their digests, a namespace; and an administrator.
+    """Write the file as an operator does: password digests, a namespace, and an administrator.
 
     `more` are rules for some of the users, `others` are lines for users that the file does not have.
     """

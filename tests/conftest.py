@@ -1,4 +1,4 @@
-"""What the tests of all packages share: the Redis of the run, and a broker on a namespace of its own."""
+"""Fixtures of all packages: the Redis of the run, and a broker on a namespace of its own."""
 
 import logging
 import os
@@ -44,14 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Prepare the tests for being shared out, in each of the processes that run them."""
+    """Group and order the tests for their distribution, in each process that runs them."""
     if hasattr(config, "workerinput"):
         arrange(items)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Escape in what a test has written what is no UTF-8: a process that runs tests could not pass it on."""
+    """Escape what a test has written and is no UTF-8, because a worker of xdist could not send it."""
     report = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report
@@ -59,24 +59,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Say how many processes `-n auto` means."""
+    """Return how many processes `-n auto` means."""
     return process_count()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Share the tests out by units."""
+    """Distribute the tests by units."""
     return Scheduling(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say which servers the tests see, and which not."""
+    """Return which servers the tests have, and which are missing."""
     return [*config.stash[SERVERS].report(), *report_postgres()]
 
 
 @pytest.fixture(autouse=True)
 def fresh_logs() -> Iterator[None]:
-    """Take back what a test configured of the process's logs, or the next one would write into its stream."""
+    """Reset the log configuration after a test, because the next one would write into its stream."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -100,14 +100,14 @@ def servers(request: pytest.FixtureRequest) -> Servers:
 
 @pytest.fixture(scope="session")
 def server_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPool]:
-    """Yield what starts servers when they are first asked for."""
+    """Yield a pool that starts each server when it is first asked for."""
     with ServerPool(tmp_path_factory.mktemp("servers")) as pool:
         yield pool
 
 
 @pytest.fixture(scope="session")
 def redis_url(request: pytest.FixtureRequest, server_pool: ServerPool, servers: Servers) -> str:
-    """Return the URL of the Redis of this test, the default one or its parameter. Use `namespace` to be alone on it."""
+    """Return the URL of the Redis of this test, the default one or its parameter. Keys belong below `namespace`."""
     return server_pool.url_of(getattr(request, "param", servers.default))
 
 
@@ -119,7 +119,7 @@ def redis_binary(request: pytest.FixtureRequest, servers: Servers) -> RedisBinar
 
 @pytest.fixture
 def own_redis(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    """Yield a server that this test has to itself, to fill, stop or break."""
+    """Yield a server of this test's own, to fill, stop or break."""
     with start_embedded_redis(tmp_path / "own-redis", binary=redis_binary) as server:
         yield server
 
@@ -132,7 +132,7 @@ def namespace() -> str:
 
 @pytest.fixture
 async def broker(redis_url: str, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker on the namespace of this test. Keys left behind that should not be there fail it."""
+    """Yield a broker on the namespace of this test, and fail if keys are left behind that should not be."""
     async with open_broker(redis_url, namespace=namespace) as opened:
         yield opened
         leaks = await find_leaks(opened.client, namespace)

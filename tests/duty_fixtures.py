@@ -1,4 +1,4 @@
-"""Queues that the duties know, and whose consistency is checked when a test ends."""
+"""Queues for the tests of duties, which are audited when a test ends."""
 
 from collections.abc import AsyncIterator
 

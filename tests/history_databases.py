@@ -1,6 +1,7 @@
-"""The history databases of the tests: each test that asks for one has it to itself.
+"""The history databases of the tests, each for one test alone.
 
-On the PostgreSQL that MILLSTREAM_TEST_POSTGRES names by URL, else on one that is started from this machine's programs.
+They are on the PostgreSQL that MILLSTREAM_TEST_POSTGRES names by URL, or else on one that is started from this
+machine's programs.
 """
 
 import os
@@ -23,7 +24,7 @@ _MISSING = f"no PostgreSQL on this machine, and {_WISH} names none"
 
 
 def report() -> list[str]:
-    """Say which PostgreSQL the tests see."""
+    """Return which PostgreSQL the tests use."""
     programs = find_postgres()
     if os.environ.get(_WISH):
         return [f"postgres under test: the one that {_WISH} names"]
@@ -32,7 +33,7 @@ def report() -> list[str]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """Yield the URL of a server on which databases may be made."""
+    """Yield the URL of a server on which databases may be created."""
     wish, programs = os.environ.get(_WISH), find_postgres()
     if wish:
         yield wish
@@ -54,7 +55,7 @@ async def empty_history_url(postgres_url: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def history_url(empty_history_url: str) -> str:
-    """Return the URL of a database with the tables of this release, and nothing in them."""
+    """Return the URL of a database with the empty tables of this release."""
     await migrate(empty_history_url)
     return empty_history_url
 
@@ -66,7 +67,7 @@ async def query(url: str, statement: str) -> list[tuple]:
 
 
 async def execute(url: str, statement: str) -> None:
-    """Run a statement that answers nothing, or several with `;` between them."""
+    """Run a statement without a result, or several with `;` between them."""
     async with _connected(url) as connection:
         for one in statement.split(";"):
             await connection.execute(text(one))

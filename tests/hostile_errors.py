@@ -1,6 +1,7 @@
-"""Exceptions and results whose classes misbehave in every way that a class can; `hostile_values` has the values.
+"""Exceptions and results whose classes misbehave in every way; `hostile_values` has the values.
 
-Strategies give recipes, plain data, and `build` makes the objects: hypothesis itself would trip over them.
+Strategies draw recipes, plain data, of which `build` makes the objects, because hypothesis would stumble over the
+objects.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ SURPRISES: dict[str, Callable[[], Any]] = {
     "is a Decimal": lambda: Decimal("NaN"),
     "is a str of its own": lambda: OddText("lies"),
 }
-"""What a hook of a class may do in place of what it should."""
+"""Behaviours of a hook of a class other than the expected one."""
 
 
 PROPERTIES = (
@@ -114,7 +115,7 @@ def build_result(recipe: Any) -> Any:
 
 
 def make_exception(base: type[BaseException], hooks: dict[str, Callable[[], Any]]) -> BaseException:
-    """Return an exception of a class of its own, which never calls its base's constructor."""
+    """Return an exception of a class of its own that does not call its base constructor."""
     return type("Hostile", (base,), {"__init__": lambda *_: None, **_body(hooks)})("what it was called with")
 
 
@@ -127,7 +128,7 @@ def _body(hooks: dict[str, Callable[[], Any]]) -> dict[str, Any]:
 
 
 def chained(error: BaseException, cause: BaseException | None) -> BaseException:
-    """Return an exception with a cause, when its class lets that be set."""
+    """Return an exception with a cause, if its class allows one."""
     with suppress(BaseException):
         error.__cause__ = cause
     return error

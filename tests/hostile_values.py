@@ -1,4 +1,4 @@
-"""Values that make trouble when they are looked at, for tests of whatever renders what users hand over."""
+"""Values that misbehave when they are read, for tests of everything that renders users' values."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 
 class Panic(BaseException):
-    """What extensions written in Rust raise when they panic."""
+    """An exception as extensions written in Rust raise it when they panic."""
 
 
 class Raising:
-    """A value of which nothing can be asked."""
+    """A value all of whose methods raise."""
 
     def __init__(self, error: BaseException) -> None:
         object.__setattr__(self, "error", error)
@@ -30,7 +30,7 @@ class Raising:
 
 
 class LyingName(type):
-    """A metaclass whose classes do not tell their names."""
+    """A metaclass whose classes have no readable name."""
 
     @property
     def __name__(cls) -> str:
@@ -45,7 +45,7 @@ class Nameless(metaclass=LyingName):
 
 
 class NoText:
-    """A value whose `__repr__` gives no text."""
+    """A value whose `__repr__` returns no text."""
 
     def __repr__(self) -> str:
         return 5  # type: ignore[return-value]
@@ -54,7 +54,7 @@ class NoText:
 
 
 class OddText(str):
-    """A text that cannot be cut or encoded by its own methods."""
+    """A text whose own methods cannot cut or encode it."""
 
     __slots__ = ()
 
@@ -62,11 +62,11 @@ class OddText(str):
         raise Panic
 
     def encode(self, *_: Any, **__: Any) -> bytes:
-        """Fail."""
+        """Raise an error."""
         raise Panic
 
     def replace(self, *_: Any, **__: Any) -> str:
-        """Fail."""
+        """Raise an error."""
         raise Panic
 
 
@@ -80,7 +80,7 @@ class TextOfOddText:
 
 
 class OddError(Exception):
-    """An exception whose text, notes and attributes fail."""
+    """An exception whose text, notes and attributes raise."""
 
     def __str__(self) -> str:
         raise Panic
@@ -100,7 +100,7 @@ def itself() -> dict[str, Any]:
 
 
 def nested(depth: int) -> list[Any]:
-    """Return lists within each other."""
+    """Return nested lists."""
     value: list[Any] = []
     for _ in range(depth):
         value = [value]
@@ -139,11 +139,11 @@ HOSTILE: dict[str, Any] = {
     "long list": lambda: ["x" * 100] * 2_000,
     "set": lambda: {Nameless(), "a"},
 }
-"""By name, what makes a value that something cannot cope with."""
+"""Makers of values that some code cannot handle, by name."""
 
 
 class Recipe:
-    """How to make a value. Hypothesis looks at what it draws, so it draws these."""
+    """A recipe for a value. Hypothesis reads what it draws, so it draws these."""
 
     def __init__(self, words: str, make: Callable[[], Any]) -> None:
         self._words = words
@@ -154,7 +154,7 @@ class Recipe:
 
 
 def recipes() -> st.SearchStrategy[Recipe]:
-    """Return a strategy of recipes for values, hostile and plain, alone and inside of each other."""
+    """Return a strategy of recipes for values, hostile and plain, alone and nested."""
     hostile = st.sampled_from(sorted(HOSTILE)).map(lambda name: Recipe(name, HOSTILE[name]))
     plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
     return st.recursive(

@@ -1,4 +1,4 @@
-"""What a test may leave in Redis: only keys that the Redis model knows, each of its type, and nothing immortal."""
+"""Finds what a test left in Redis: only known keys are allowed, each of its type, and with a TTL where one is due."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ _KNOWN = [
     (re.compile(pattern.encode(), re.DOTALL), kind)
     for pattern, kind in (
         (r"queues", "set"),
-        (r"\{fleet\}:(?:types|workers)", "hash"),
+        (r"\{fleet\}:(?:types|workers|services)", "hash"),
         (r"\{fleet\}:starts", "zset"),
         (r"\{[^{}]+\}:ready:(?:high|normal|low)", "stream"),
         (r"\{[^{}]+\}:(?:due|expiring)", "zset"),
@@ -22,7 +22,7 @@ _TERMINAL = {b"succeeded", b"cancelled", b"expired"}
 
 
 async def find_leaks(client: Any, namespace: str) -> list[str]:
-    """Return, in words, every key of a namespace that should not be there, or should not be there for ever."""
+    """Return a complaint about every key of a namespace that should not be there, or should have a TTL."""
     found = []
     async for key in client.scan_iter(match=f"{namespace}:*", count=1000):
         complaint = await _complaint(client, key, key.removeprefix(f"{namespace}:".encode()))

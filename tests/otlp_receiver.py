@@ -28,7 +28,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 @dataclass(frozen=True)
 class ReceivedSpan:
-    """One span as it came over the wire. Ids are lower-case hex, as in a traceparent."""
+    """One span as it was received. Ids are lower-case hex, as in a traceparent."""
 
     service: str
     name: str
@@ -92,7 +92,7 @@ class OtlpReceiver(TraceServiceServicer):
         return f"http://127.0.0.1:{self._port}"
 
     def environment(self, sampler: str = "parentbased_always_on") -> dict[str, str]:
-        """Return the OTEL_* variables that make a process export here, soon, and with this sampler."""
+        """Return the OTEL_* variables with which a process exports here, soon, and with this sampler."""
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol,
@@ -131,9 +131,9 @@ class OtlpReceiver(TraceServiceServicer):
         return "\n".join(lines)
 
     def wait_until(self, predicate: Callable[[], bool], description: str, timeout_s: float = 15.0) -> None:
-        """Block until something holds; it is looked at whenever spans arrive.
+        """Block until the predicate is true, which is checked whenever spans arrive.
 
-        Raises: AssertionError, with what was waited for and what had arrived.
+        Raises: AssertionError with the description and the spans that had arrived.
         """
         with self._changed:
             if not self._changed.wait_for(predicate, timeout_s):
@@ -141,7 +141,7 @@ class OtlpReceiver(TraceServiceServicer):
                 raise AssertionError(f"not within {timeout_s:g} s: {description}; arrived: {arrived}")
 
     def Export(self, request: ExportTraceServiceRequest, context: object) -> ExportTraceServiceResponse:  # noqa: N802
-        """Take what an exporter sends."""
+        """Receive the spans of an exporter."""
         received = list(_read(request))
         with self._changed:
             self.spans.extend(received)

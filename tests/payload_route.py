@@ -1,4 +1,4 @@
-"""The way of a payload from a request's body to a handler, by the functions that the product uses."""
+"""Takes a payload from a request's body to a handler through the functions of the product."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from millstream import App
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import FieldError, TypeRegistration
 from millstream_ingest.http.negotiation import Encoding
 from millstream_submission.payload_schema import PayloadSchema, compile_schema
@@ -16,20 +16,20 @@ _PACK = {Encoding.JSON: pack_json, Encoding.MSGPACK: pack_msgpack}
 
 
 class Refused(Struct, frozen=True):
-    """What ingest answers with."""
+    """The refusal of ingest."""
 
     errors: list[FieldError]
 
 
 class Route:
-    """Takes payloads to a handler of one type. Raises: HandlerError, when there can be none."""
+    """Takes payloads to a handler of one type. Raises: HandlerError, when the type is refused."""
 
     def __init__(self, annotation: Any) -> None:
         def handle(payload: Any) -> None:
             """Do nothing."""
 
         handle.__annotations__["payload"] = annotation
-        self.handler: Handler[..., Any] = App("route").job("route.type")(handle)
+        self.handler: Handler = App("route").job("route.type")(handle)
         # As a worker stores its registration and ingest reads it.
         stored = msgspec.msgpack.encode(self.handler.registration())
         self.registration = msgspec.msgpack.decode(stored, type=TypeRegistration)
@@ -42,13 +42,13 @@ class Route:
         return compiled
 
     def accept(self, body: bytes, encoding: Encoding) -> bytes | Refused:
-        """Return what is stored, or why nothing is. Raises: SubmissionError, when it is no payload of any type."""
+        """Return what is stored, or the refusal. Raises: SubmissionError, when it is no payload of any type."""
         value, stored = _PACK[encoding](Raw(body), "/payload")
         errors = self._schema.errors(value) if self._schema else []
         return Refused(errors) if errors else stored
 
     def json(self, text: str | bytes) -> Any:
-        """Return what the handler gets of this JSON, or Refused. Raises: what makes the job dead at the worker."""
+        """Return what the handler gets of this JSON, or Refused. Raises: the error that buries the job."""
         body = text.encode() if isinstance(text, str) else text
         return self._arrive(self.accept(body, Encoding.JSON))
 

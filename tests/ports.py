@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 HOST = "127.0.0.1"
 BUS_OFFSET = 10_000
-"""From the port of a node of a cluster to that of its bus."""
+"""The difference between the port of a cluster node and that of its bus."""
 
 _PORTS = range(22_768, 32_768)
 _NODE_PORTS = range(12_768, 22_768)
@@ -22,7 +22,7 @@ def reserve_ports(count: int) -> list[int]:
 
 
 def reserve_node_port() -> int:
-    """Return a port on which nothing listens, nor on the one that a bus beside it has."""
+    """Return a port on which nothing listens, nor on that of the cluster bus beside it."""
     return _drawn(1, _NODE_PORTS, (0, BUS_OFFSET))[0]
 
 

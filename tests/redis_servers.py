@@ -1,9 +1,9 @@
-"""Which Redis the tests run against, and how it is started.
+"""Chooses and starts the Redis servers of the tests.
 
-Where MILLSTREAM_TEST_REDIS names the URL of a running server, on that alone; where it names the path of a server
-program, on that program alone. Else most tests run on one server, a container when a Docker engine answers and has
-the image, or one started by the tests; and those of the store on every server that this machine has, on a primary
-with a replica under Sentinel and on a cluster.
+If MILLSTREAM_TEST_REDIS names the URL of a running server, tests run on that alone; if it names the path of a server
+program, on that program alone. Otherwise most tests run on one server, a container if a Docker engine has the image, or
+one that the tests start; and those of the store on every server of this machine, on a primary with a replica under
+Sentinel and on a cluster.
 """
 
 import gc
@@ -39,23 +39,23 @@ class RunningServer(Struct, frozen=True):
     version: str
 
     def __str__(self) -> str:
-        """Say what it is."""
+        """Return a description."""
         return f"{self.version}, running already at {parse_redis_url(self.url)!r}"
 
     @property
     def name(self) -> str:
-        """How tests that run on it are marked."""
+        """Return the mark of the tests that run on it."""
         kind, _, version = self.version.partition(" ")
         return "-".join([kind, ".".join(version.split(".")[:2]), *([self.mode] if self.mode != "single" else [])])
 
     @property
     def mode(self) -> str:
-        """How its URL calls it."""
+        """Return the mode that its URL names."""
         return parse_redis_url(self.url).mode
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[str]:
-        """Yield its URL."""
+        """Yield the URL."""
         yield self.url
 
 
@@ -65,22 +65,22 @@ class Container(Struct, frozen=True):
     version: str
 
     def __str__(self) -> str:
-        """Say what it is."""
+        """Return a description."""
         return f"redis {self.version}, in a container of the local image {IMAGE}"
 
     @property
     def name(self) -> str:
-        """How tests that run on it are marked."""
+        """Return the mark of the tests that run on it."""
         return "redis-container"
 
     @property
     def mode(self) -> str:
-        """How a URL calls it."""
+        """Return the mode that a URL names."""
         return "single"
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[str]:
-        """Start it, yield its URL, remove it."""
+        """Start the container, yield its URL, and remove it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # not our code
             from testcontainers.core.config import testcontainers_config
@@ -95,23 +95,23 @@ class Container(Struct, frozen=True):
 
 
 class LocalServer(Struct, frozen=True):
-    """A server program of this machine, started by the tests: one server, a Sentinel trio or a cluster."""
+    """A server program of this machine that the tests start: one server, a Sentinel trio or a cluster."""
 
     binary: RedisBinary
     mode: str = "single"
 
     def __str__(self) -> str:
-        """Say what it is."""
+        """Return a description."""
         return f"{self.name} ({self.binary.version}), started by the tests from {self.binary.path}"
 
     @property
     def name(self) -> str:
-        """How tests that run on it are marked."""
+        """Return the mark of the tests that run on it."""
         return name_of(self.binary) + ("" if self.mode == "single" else f"-{self.mode}")
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[str]:
-        """Start it on free ports, yield its URL, end it."""
+        """Start it on free ports, yield its URL, and end it."""
         # On a busy machine a server may be silent for seconds: here that must not begin a failover.
         makers = {
             "single": start_embedded_redis,
@@ -129,20 +129,20 @@ class Servers(Struct, frozen=True):
     """The servers of this run."""
 
     default: RedisSource
-    """For all tests that run on one server."""
+    """The server of all tests that run on one server."""
     every: dict[str, RedisSource]
-    """By name, for the tests that run on each."""
+    """The servers by name, for the tests that run on each."""
     missing: list[Missing]
 
     @property
     def programs(self) -> dict[str, RedisBinary]:
-        """Return what tests start that have servers to themselves, by name."""
+        """Return the programs for tests that start servers of their own, by name."""
         singles = [one for one in self.every.values() if isinstance(one, LocalServer) and one.mode == "single"]
         found = [one.binary for one in singles] or [binary_for(self.default)]
         return {name_of(binary): binary for binary in found}
 
     def report(self) -> list[str]:
-        """Say what runs and what does not, a line for each."""
+        """Return which servers are used and which are missing, a line for each."""
         return [
             f"redis under test: {self.default}",
             f"redis under the tests of the store: {', '.join(self.every)}",
@@ -151,7 +151,7 @@ class Servers(Struct, frozen=True):
 
 
 SERVERS = pytest.StashKey[Servers]()
-"""Where pytest keeps them."""
+"""The key under which pytest keeps the servers."""
 
 
 class ServerPool:
@@ -163,7 +163,7 @@ class ServerPool:
         self._urls: dict[str, str] = {}
 
     def url_of(self, source: RedisSource) -> str:
-        """Return the URL of a server that runs from now on."""
+        """Return the URL of a server, which runs from now on."""
         if source.name not in self._urls:
             self._urls[source.name] = self._undo.enter_context(source.run(self._folder / source.name))
         return self._urls[source.name]
@@ -205,7 +205,7 @@ def choose_redis(wish: str | None) -> RedisSource:
 
 
 def _topologies(default: RedisSource) -> list[RedisSource]:
-    """Return the default server, and all that can be built from its program."""
+    """Return the default server, and the topologies that its program can form."""
     if not isinstance(default, LocalServer):
         return [default]
     return [default, LocalServer(default.binary, "sentinel"), LocalServer(default.binary, "cluster")]
@@ -220,7 +220,7 @@ def _is(name: str, wanted: str) -> bool:
 
 
 def binary_for(source: RedisSource) -> RedisBinary:
-    """Return the program for a server that one test has to itself: the one of this run where it has one."""
+    """Return the program for a server of one test's own: that of this run, if it has one."""
     return source.binary if isinstance(source, LocalServer) else find_redis()
 
 
@@ -234,7 +234,7 @@ def _version_at(url: str) -> str:
 
 
 def _container() -> Container | None:
-    """Return the container that can be started without pulling anything, or None."""
+    """Return the container that can be started without a download, or None."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # not our code: it forgets the socket of an engine that does not answer
         version = _image_version()

@@ -1,22 +1,22 @@
-"""Counts the scripts that were answered, as an observer of a store."""
+"""An observer of a store that counts the scripts that it called."""
 
 from collections import Counter
 
 
 class ScriptsSeen:
-    """What a store has asked Redis."""
+    """The calls of a store."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
     def observe_call(self, script: str, seconds: float) -> None:
-        """Note an answer."""
+        """Count a call."""
         self.counts[script] += 1
 
     def count_reconnect(self) -> None:
-        """Note nothing."""
+        """Count nothing."""
 
     def take(self) -> dict[str, int]:
-        """Return what was asked since the last time."""
+        """Return the calls since the last time."""
         seen, self.counts = dict(self.counts), Counter()
         return seen

@@ -1,4 +1,4 @@
-"""How the whole suite is shared out among several processes of pytest, as `make test` and `.ci/run` run it.
+"""Distributes the whole suite over several processes of pytest, for `make test` and `.ci/run`.
 
 A unit is what one process runs in one piece. Fixtures of the session exist once per process that uses them.
 """
@@ -10,10 +10,12 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
 
 MORE_THAN_CORES = 1
-"""Tests wait for servers, leases and other processes: with one process per core, cores would be idle."""
+"""The number of processes beyond the cores: tests wait for servers, leases and other processes, in which time cores
+would be idle.
+"""
 
 TOGETHER = {"system": "system", "postgres_url": "postgres"}
-"""By fixture of the session, the unit of all tests that use it: what is dear to start is started once."""
+"""The unit of all tests that use a fixture of the session, so that an expensive one starts once."""
 
 ONE_BY_ONE = (
     "tests/chaos/",
@@ -28,7 +30,7 @@ ONE_BY_ONE = (
 """Tests that take long and share little: each is a unit of its own. Elsewhere a module is one."""
 
 LONG = ("tests/chaos/", "tests/system/", "tests/cli/", "tests/workers/", "tests/fuzz/", "tests/streams/")
-"""What begins first, in this order: a long unit that begins last leaves the other processes idle."""
+"""The units that begin first, in this order: a long unit that begins last leaves the other processes idle."""
 
 
 class Scheduling(LoadGroupScheduling):
@@ -43,7 +45,7 @@ class Scheduling(LoadGroupScheduling):
 
 
 def unit_of(nodeid: str, group: str) -> str:
-    """Return the unit of a test; `group` is the one that its mark names, or the test itself."""
+    """Return the unit of a test; `group` is the one of its mark, or the test itself."""
     if group != nodeid or nodeid.startswith(ONE_BY_ONE):
         return group
     return nodeid.partition("::")[0]
@@ -55,7 +57,7 @@ def process_count() -> int:
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Name the unit of each test that shares a fixture with other modules, and put what takes long first."""
+    """Group the tests that share a fixture with other modules, and put long ones first."""
     for item in items:
         for fixture in TOGETHER.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(TOGETHER[fixture]))

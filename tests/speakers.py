@@ -1,4 +1,4 @@
-"""Servers that are no Redis, or behave like none: what a wrong address leads to. Each is a thread with a socket."""
+"""Servers that are no Redis, or behave unlike one, as behind a wrong address. Each is a thread with a socket."""
 
 import socket
 import threading
@@ -14,13 +14,13 @@ FULL = b"-ERR max number of clients reached\r\n"
 
 
 def repeats(secret: str) -> bytes:
-    """Return what servers say that do not know AUTH: they repeat the password."""
+    """Return the texts of servers that do not know AUTH and repeat the password."""
     return f"-ERR unknown command 'AUTH', with args beginning with: '{secret}' \r\n".encode()
 
 
 @contextmanager
 def speaker(says: bytes | None) -> Iterator[int]:
-    """Yield the port of a server that answers every connection with this and hangs up; None says nothing, for ever."""
+    """Yield the port of a server that answers every connection with this and closes; None stays silent."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         open_ones: list[socket.socket] = []
 

@@ -11,9 +11,9 @@ _LOOK_EVERY_S = 0.01
 async def wait_until(
     predicate: Callable[[], object | Awaitable[object]], description: str, timeout_s: float = 20.0
 ) -> None:
-    """Return once the predicate, plain or async, says yes.
+    """Return once the predicate, plain or async, is true.
 
-    `timeout_s` is a net for what never comes, no bound on how fast it has to be.
+    `timeout_s` ends a wait for what never comes, and is no bound on how fast it has to be.
     """
     with anyio.move_on_after(timeout_s):
         while not await _ask(predicate):  # noqa: ASYNC110  # what is waited for happens in Redis or in another process

@@ -1,12 +1,12 @@
-"""What processes have written into files so far."""
+"""Reads the files that processes write."""
 
 from pathlib import Path
 
 
 def whole_lines(file: Path) -> list[str]:
-    """Return the lines of a file that is still written to: none where there is no file yet.
+    """Return the whole lines of a file that may still be written to, and none if there is no file yet.
 
-    A writer may be in the middle of its last line: that one counts once it has ended.
+    A line counts once it has ended, because its writer may be in the middle of it.
     """
     text = file.read_text() if file.exists() else ""
     return text[: text.rfind("\n") + 1].splitlines()

@@ -19,7 +19,7 @@ ENVIRONMENTS = Path(__file__).parents[2] / ".venv-peers"
 
 
 def main() -> None:
-    """Measure the chosen peers one after the other, each in turn with us."""
+    """Measure the chosen peers one after the other, each in turn with Millstream."""
     options = _options()
     # As an exception, so that everything started is ended on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -66,7 +66,7 @@ def _chosen(text: str, known: tuple[str, ...]) -> list[str]:
 
 
 def _measure(system: System, options: argparse.Namespace) -> list[Row]:
-    """Return the figures of a peer; none, said why, when it cannot be measured here."""
+    """Return the figures of a peer, or none, with the reason printed, when it cannot be measured here."""
     print(f"\n{system.name} ({', '.join(system.requires)})\n  settings: {system.settings}")
     if system.own_benchmark:
         print(f"  follows {system.own_benchmark}")

@@ -1,4 +1,4 @@
-"""Every system that is measured: what is installed for it, in which versions, how it is run, with which settings."""
+"""The measured systems, with packages, versions, commands and settings."""
 
 import sys
 
@@ -13,9 +13,9 @@ class System(Struct, frozen=True, kw_only=True):
 
     name: str
     settings: str
-    """Its options, in words, for the output."""
+    """The options of the system, in words, for the output."""
     worker: tuple[str, ...]
-    """The command of one worker process; `{job}` is what it is to work on, `{concurrency}` how many at a time."""
+    """The command of one worker process; `{job}` is the job to run, `{concurrency}` how many at a time."""
     submitter: tuple[str, ...]
     environment: str = ""
     """The name of its environment; empty for this project's own."""
@@ -24,10 +24,10 @@ class System(Struct, frozen=True, kw_only=True):
     node: bool = False
     min_python: tuple[int, int] = (3, 11)
     concurrency: int = 100
-    """Of no-op jobs, where it is fastest; jobs with I/O always run 100 at a time."""
+    """The concurrency of no-op jobs at which the system is fastest; jobs with I/O always run 100 at a time."""
     variables: dict[str, str] = {}
     own_benchmark: str = ""
-    """What was taken over from the system's own benchmark."""
+    """What was taken from the system's own benchmark."""
 
 
 def _python(adapter: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The submitting process of one measurement, from the driver's side: orders in, figures out."""
+"""The driver's side of a submitting process: it sends orders and reads times."""
 
 import json
 import selectors
@@ -14,18 +14,18 @@ _END_S = 10.0
 
 
 class Took(Struct, frozen=True):
-    """What an order cost the submitting process, in seconds."""
+    """The cost of an order for the submitting process, in seconds."""
 
     took_s: float = 0.0
     cpu_s: float = 0.0
 
 
 class ClientError(Exception):
-    """The submitting process did not answer."""
+    """The submitting process did not respond."""
 
 
 class Client:
-    """A submitting process that is connected, and idle."""
+    """A submitting process that is connected and idle."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process

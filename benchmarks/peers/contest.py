@@ -1,4 +1,4 @@
-"""One peer and Millstream in turn, A B A B: what each measured, round by round."""
+"""Measures one peer and Millstream in turn, A B A B, and returns the figures round by round."""
 
 import statistics
 from argparse import Namespace
@@ -28,21 +28,21 @@ class Row(Struct, frozen=True):
     less_is_better: bool = False
 
     def ratio(self) -> float:
-        """Return how many times better we are."""
+        """Return by which factor Millstream is better."""
         theirs, ours = statistics.median(self.theirs), statistics.median(self.ours)
         better, worse = (theirs, ours) if self.less_is_better else (ours, theirs)
         return better / worse if worse else float("inf")
 
 
 class Turn(Struct, frozen=True):
-    """What one system measured in one round; what it could not be measured with is not there."""
+    """The figures of one system in one round, without those that it cannot be measured for."""
 
     drains: dict[str, Drained]
     latencies_ms: list[float]
 
 
 def contest(theirs: Bench, ours: Bench, options: Namespace, say: Callable[[str], None]) -> list[Row]:
-    """Measure a peer and ourselves in turn, and return the figures that both have in every round."""
+    """Measure a peer and Millstream in turn, and return the figures that both have in every round."""
     turns: tuple[list[Turn], list[Turn]] = ([], [])
     for number in range(options.rounds):
         for bench, kept in zip((theirs, ours), turns, strict=True):

@@ -1,4 +1,4 @@
-"""The worker processes of one measurement, and what they have completed, read from memory that they share."""
+"""The worker processes of one measurement, and their completions, read from shared memory."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Score(Struct, frozen=True):
-    """What worker processes have completed until now."""
+    """The completions of the worker processes so far."""
 
     completed: int
     last_ns: int
@@ -38,13 +38,13 @@ class Crew:
         self._processes = [stat.parent for stat in Path("/proc").glob("[0-9]*/stat") if _session(stat) in sessions]
 
     def score(self) -> Score:
-        """Return what is completed."""
+        """Return the completions so far."""
         rows = [_read(os.pread(tally.fileno(), _TALLY_BYTES, 0)) for tally in self._tallies]
         completed = [row[0] for row in rows]
         return Score(sum(completed), max(row[1] for row in rows), all(completed))
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of all processes that the commands consist of; 0 where the system does not tell."""
+        """Return the CPU seconds of all processes of the commands; 0 where the system does not report them."""
         return sum(_cpu_s(process / "stat") for process in self._processes)
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class Crew:
 
 @contextmanager
 def crew(commands: list[list[str]], env: Mapping[str, str], cwd: Path) -> Iterator[Crew]:
-    """Run worker processes, and let them begin all at once. Raises: TimeoutError; CrewError."""
+    """Run worker processes, and let all begin at once. Raises: TimeoutError; CrewError."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         log = stack.enter_context((folder / "log").open("w+"))
@@ -79,7 +79,7 @@ class StalledError(Exception):
 
 
 class CrewError(Exception):
-    """A worker process did not do its work; the message ends with what it said."""
+    """A worker process failed; the message ends with its output."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Makes the peers' environments, one each, in a folder outside of git. An environment is made once for its pins."""
+"""Makes the peers' environments, one each, in a folder outside of git, and once for each set of pins."""
 
 import json
 import os
@@ -17,11 +17,11 @@ _WHY_CHARS = 600
 
 
 class NotInstallableError(Exception):
-    """A system cannot be had on this machine; the message says why."""
+    """A system cannot be installed on this machine; the message says why."""
 
 
 def install(system: System, folder: Path) -> Path:
-    """Return the environment of a system, made if it is not there with just these versions.
+    """Return the environment of a system, which is made if none has exactly these versions.
 
     Raises: NotInstallableError.
     """
@@ -54,7 +54,7 @@ def _install_node(system: System, home: Path) -> None:
 
 
 def _python(version: tuple[int, int]) -> Path:
-    """Return a Python of at least this version, the oldest that there is, as near to this project's as can be."""
+    """Return a Python of at least this version, as near to this project's as there is."""
     for candidate in _pythons(version):
         if _works(candidate, version):
             return candidate

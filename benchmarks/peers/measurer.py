@@ -1,4 +1,4 @@
-"""The measurements, the same for every system: working off a full queue, and the latency of an idle one."""
+"""The measurements, the same for every system: draining a full queue, and the latency of an idle one."""
 
 import os
 import time
@@ -19,14 +19,14 @@ WARM_UP_PART = 10
 
 WARM_UP_SAMPLES = 100
 PAUSE_S = 0.005
-"""Between two submissions to an idle system, so that its worker is waiting again."""
+"""The pause between two submissions to an idle system, in which its worker goes back to waiting."""
 
 _LOOK_S = 0.002
 _STALLED_S = 60.0
 
 
 class Drained(Struct, frozen=True):
-    """One queue filled and worked off. CPU is in microseconds a job."""
+    """One queue that was filled and drained. CPU is in microseconds a job."""
 
     jobs_per_s: float
     enqueued_per_s: float
@@ -37,7 +37,7 @@ class Drained(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """Where a measurement begins or ends."""
+    """The begin or the end of a measurement."""
 
     score: Score
     at_ns: int
@@ -50,10 +50,10 @@ class Bench(Struct, frozen=True):
 
     system: System
     home: Path | None
-    """None is the environment of this program."""
+    """The environment; None is that of this program."""
 
     def drain(self, job: str, jobs: int, processes: int) -> Drained:
-        """Fill a queue, then let workers begin, and return what it took. Raises: CrewError; ClientError."""
+        """Fill a queue, then let workers begin, and return the cost. Raises: CrewError; ClientError."""
         warm_up = jobs // WARM_UP_PART
         with fresh_redis() as redis:
             with self._client(redis) as submitter:
@@ -118,7 +118,7 @@ class Bench(Struct, frozen=True):
 
 
 def _watch(workers: Crew, redis: RedisServer, warm_up: int, jobs: int) -> tuple[Mark, Mark]:
-    """Return the marks of the warm-up's end, when every process is at work, and of the last completion."""
+    """Return the marks of the warm-up's end, when every process works, and of the last completion."""
     begin = None
     progress = (0, time.monotonic())
     while (score := workers.score()).completed < jobs:

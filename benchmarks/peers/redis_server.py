@@ -1,4 +1,4 @@
-"""A Redis for one measurement: on loopback, without persistence, thrown away afterwards."""
+"""A Redis for one measurement: on loopback, without persistence, and deleted afterwards."""
 
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class RedisServer:
         self._client = client
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds that it has used."""
+        """Return the CPU seconds of the server."""
         info = self._client.info("cpu")
         return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
 

@@ -1,4 +1,4 @@
-"""Where worker processes wait until all are there, and through which they report latencies: a Unix socket."""
+"""A Unix socket where worker processes wait until all are there, and through which they report latencies."""
 
 import socket
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Turnstile:
-    """A context manager: leaving it lets the workers' lines go."""
+    """A context manager, whose exit closes the workers' connections."""
 
     def __init__(self, folder: Path, timeout_s: float) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -27,12 +27,15 @@ class Turnstile:
         return pids
 
     def open(self) -> None:
-        """Let all go."""
+        """Let all processes go."""
         for line in self._lines:
             line.sendall(b"\n")
 
     def next_latency_ns(self) -> int:
-        """Wait for what the only worker reports next. Raises: TimeoutError; ConnectionError, when it has ended."""
+        """Return the next latency that the only worker reports.
+
+        Raises: TimeoutError; ConnectionError, when it has ended.
+        """
         return _number(self._lines[0])
 
     def __enter__(self) -> Self:

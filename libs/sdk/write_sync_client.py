@@ -1,14 +1,18 @@
-"""Writes `sync_client.py` from `async_client.py`: `make generate` does it, and a test holds the two together."""
+"""Writes the sync client and its handle from the async ones: `make generate` does it, and a test holds both."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-CLIENTS = Path(__file__).parent / "millstream/client"
-SOURCE, TARGET = CLIENTS / "async_client.py", CLIENTS / "sync_client.py"
+PACKAGE = Path(__file__).parent / "millstream"
+SOURCES = {
+    PACKAGE / "client/sync_client.py": PACKAGE / "client/async_client.py",
+    PACKAGE / "jobs/sync_job_handle.py": PACKAGE / "jobs/job_handle.py",
+}
+"""What each generated module is made from."""
 
-HEAD = '''"""The client for programs without an event loop, generated from `async_client.py` by `make generate`."""
+HEAD = '''"""The {what} for programs without an event loop, generated from `{source}` by `make generate`."""
 '''
 
 WORDS = {
@@ -19,6 +23,8 @@ WORDS = {
     "an `AsyncClient`": "a `Client`",
     "Client": "SyncClient",
     "JobHandle": "SyncJobHandle",
+    "JobReader": "SyncJobReader",
+    "job_handle": "sync_job_handle",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "aclose": "close",
@@ -30,15 +36,17 @@ _WORD = re.compile("|".join(rf"(?<![A-Za-z]){re.escape(word)}" for word in WORDS
 _ASYNC_LINT = re.compile(r" *# noqa: ASYNC\d+.*")
 
 
-def sync_client() -> str:
-    """Return the text of the client without an event loop."""
-    _, _, body = SOURCE.read_text().partition("\n")
-    words = _WORD.sub(lambda found: WORDS[found[0]], _ASYNC_LINT.sub("", HEAD + body))
+def generated(target: Path) -> str:
+    """Return the text of a generated module."""
+    source = SOURCES[target]
+    _, _, body = source.read_text().partition("\n")
+    head = HEAD.format(what="handle on a job" if "handle" in target.name else "client", source=source.name)
+    words = _WORD.sub(lambda found: WORDS[found[0]], _ASYNC_LINT.sub("", body))
     ruff = [sys.executable, "-m", "ruff"]
     ordered = _piped(
-        [*ruff, "check", "--fix-only", "--quiet", "--select=I", "--stdin-filename", str(TARGET), "-"], words
+        [*ruff, "check", "--fix-only", "--quiet", "--select=I", "--stdin-filename", str(target), "-"], head + words
     )
-    return _piped([*ruff, "format", "--quiet", "--stdin-filename", str(TARGET), "-"], ordered)
+    return _piped([*ruff, "format", "--quiet", "--stdin-filename", str(target), "-"], ordered)
 
 
 def _piped(command: list[str], text: str) -> str:
@@ -46,4 +54,5 @@ def _piped(command: list[str], text: str) -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(sync_client())
+    for made in SOURCES:
+        made.write_text(generated(made))

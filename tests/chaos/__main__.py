@@ -16,7 +16,7 @@ from chaos.scenarios import SCENARIOS
 
 ALL = "all"
 LEAST_S = 5.0
-"""Of harm for each scenario, however many share the time."""
+"""The least time of faults for each scenario, however many share the time."""
 
 
 @click.command()
@@ -32,7 +32,7 @@ LEAST_S = 5.0
 )
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to leave logs, effects and the data of Redis.")
 def main(seconds: float, seed: int | None, names: str, folder: Path | None) -> None:
-    """Run scenarios against real processes, and say whether what is promised was kept."""
+    """Run scenarios against real processes, and report whether the promises were kept."""
     chosen = _choose(names)
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines say the same as the ledger
     seed = random.randrange(1 << 32) if seed is None else seed

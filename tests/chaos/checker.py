@@ -1,4 +1,4 @@
-"""Holds what was promised against what happened. Pure: evidence in, complaints out, each in words.
+"""Compares promises with what happened: it takes evidence and returns complaints, each in words.
 
 Promises are those of docs/guarantees.md. Promise 5 is about cron, which does not exist yet.
 """
@@ -21,25 +21,25 @@ WANTED = {
     "chaos.oom": (JobState.DEAD, "crashed"),
     "chaos.hog": (JobState.DEAD, "crashed"),
 }
-"""What has to become of a job, where that is not success."""
+"""The wanted end of a job, where that is not success."""
 
 Rule = Callable[[Evidence], Iterator[str]]
 
 
 class Complaint(Struct, frozen=True):
-    """One thing that is not as it was promised."""
+    """One violation of a promise."""
 
     promise: str
     """`1` to `4`, `places`, `metrics`, `events` or `scenario`."""
     text: str
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return the complaint in one line."""
         return f"[{self.promise}] {self.text}"
 
 
 def check(evidence: Evidence, beside: Sequence[Rule] = (), waived: Collection[str] = ()) -> list[Complaint]:
-    """Return everything that is wrong; `beside` are rules of one scenario, `waived` the names of those left out."""
+    """Return all violations; `beside` are rules of one scenario, `waived` the names of those left out."""
     every = RULES | {"scenario": tuple(beside)}
     return [
         Complaint(promise, text)
@@ -51,7 +51,7 @@ def check(evidence: Evidence, beside: Sequence[Rule] = (), waived: Collection[st
 
 
 def accepted_jobs_exist(evidence: Evidence) -> Iterator[str]:
-    """Promise 1: what was answered with 2xx is stored; so is a child that its parent was told of."""
+    """Promise 1: what was answered with 2xx is stored, and so is a child that its parent was told of."""
     for entry in evidence.ledger.entries:
         for job_id in sorted(entry.ids - evidence.jobs.keys()):
             yield f"{job_id} was accepted and is nowhere"
@@ -71,7 +71,7 @@ def every_job_ends(evidence: Evidence) -> Iterator[str]:
 
 
 def every_job_ends_as_it_must(evidence: Evidence) -> Iterator[str]:
-    """Promise 1: nothing dies but what is beyond help, and that for the right reason."""
+    """Promise 1: no job dies unless it must, and then for the right reason."""
     for job in evidence.jobs.values():
         state, reason = WANTED.get(job.type, (JobState.SUCCEEDED, ""))
         if not JobState(job.state).is_settled or (job.state == state and reason in {"", job.reason}):
@@ -80,7 +80,7 @@ def every_job_ends_as_it_must(evidence: Evidence) -> Iterator[str]:
 
 
 def budgets_are_kept(evidence: Evidence) -> Iterator[str]:
-    """Promise 1: no job is tried more often than it may be, and none is given up sooner."""
+    """Promise 1: no job is tried more often than `max_attempts`, and none is given up sooner."""
     for job in evidence.jobs.values():
         if job.attempts > job.max_attempts:
             yield f"{job.id} had {job.attempts} attempts of {job.max_attempts}"
@@ -93,7 +93,7 @@ def budgets_are_kept(evidence: Evidence) -> Iterator[str]:
 
 
 def refused_jobs_do_not_exist(evidence: Evidence) -> Iterator[str]:
-    """Promise 1: what was certainly refused was not stored."""
+    """Promise 1: what was certainly refused is not stored."""
     made = _jobs_by_key(evidence)
     for entry in evidence.ledger.entries:
         if entry.verdict is Verdict.REFUSED and made[entry.key]:
@@ -101,7 +101,7 @@ def refused_jobs_do_not_exist(evidence: Evidence) -> Iterator[str]:
 
 
 def one_key_makes_one_job(evidence: Evidence) -> Iterator[str]:
-    """Promise 1: however often a request is sent, it makes one job, and every answer names it."""
+    """Promise 1: one key makes one job, however often it is sent, and every response names it."""
     made = _jobs_by_key(evidence)
     for entry in evidence.ledger.entries:
         if made[entry.key] > 1:
@@ -119,7 +119,7 @@ def every_job_was_submitted(evidence: Evidence) -> Iterator[str]:
 
 
 def success_has_its_effect(evidence: Evidence) -> Iterator[str]:
-    """Promise 2: at least once, and what was committed is what the delivery did that committed."""
+    """Promise 2: a success has its effect at least once, and its result is that of the delivery that committed."""
     for job in _succeeded(evidence):
         fences = {effect.fence for effect in evidence.runs_of(job.id, "done")}
         if job.done_fence not in fences:
@@ -127,7 +127,7 @@ def success_has_its_effect(evidence: Evidence) -> Iterator[str]:
 
 
 def the_last_delivery_commits(evidence: Evidence) -> Iterator[str]:
-    """Promise 2: a worker that has lost its lease cannot commit; so the last hand-over is the one that counts."""
+    """Promise 2: a worker that has lost its lease cannot commit, so the last delivery is the one that counts."""
     for job in _succeeded(evidence):
         if job.done_fence != job.deliveries:
             yield f"{job.id} was committed by delivery {job.done_fence} of {job.deliveries}: a zombie was let in"
@@ -162,12 +162,12 @@ def no_delivery_runs_twice(evidence: Evidence) -> Iterator[str]:
 
 
 def every_job_is_in_one_place(evidence: Evidence) -> Iterator[str]:
-    """Pass on what the audit of the queues found."""
+    """Return what the audit of the queues found."""
     yield from evidence.misplaced
 
 
 def everything_comes_to_rest(evidence: Evidence) -> Iterator[str]:
-    """Pass on what is still under way, held or left behind, what ended wrongly, and what only the scenario saw."""
+    """Return what is still under way, held or left behind, what ended wrongly, and what only the scenario saw."""
     yield from evidence.unrest
 
 
@@ -180,7 +180,7 @@ def _succeeded(evidence: Evidence) -> Iterator[JobRecord]:
 
 
 def _lived_on(evidence: Evidence, pid: int, after_ms: int) -> bool:
-    """Return whether a process was never ended after a time: else it may not have come to commit."""
+    """Return whether a process was never ended after a time, so that it must have come to commit."""
     return pid in evidence.services and not any(
         fault.was_end_of(pid) and fault.begun_ms >= after_ms for fault in evidence.faults
     )

@@ -1,4 +1,4 @@
-"""What a process shows on `/metrics`: samples by their name and the values of their labels, in order of the labels."""
+"""Reads `/metrics` of a process: samples by their name and the values of their labels, in order of the labels."""
 
 from collections.abc import Mapping
 
@@ -20,5 +20,5 @@ def read_counters(text: str) -> Counters:
 
 
 def samples_of(counters: Counters, name: str) -> dict[tuple[str, ...], float]:
-    """Return the samples of one metric by the values of their labels, those at zero left out."""
+    """Return the samples of one metric by the values of their labels, without zeros."""
     return {tuple(labels): value for (sample, *labels), value in counters.items() if sample == name and value}

@@ -1,4 +1,4 @@
-"""SIGTERM in the middle of a thousand running jobs."""
+"""The scenario of SIGTERM in the middle of a thousand running jobs."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,10 +16,12 @@ from millstream_contracts import EventKind
 JOBS = 1_000
 ALL_RUN_WITHIN_S = 60.0
 ELSEWHERE_WITHIN_S = 3.0
-"""A second is promised; a lease is what it would take otherwise. The rest is for two cores under load."""
+"""The bound on a hand-back: a second is promised, and without it a lease would pass. The rest is for two cores under
+load.
+"""
 
 TIMING = Timing(lease_s=15.0, grace_s=0.5, concurrency=JOBS)
-"""A lease so long that a job which waits for one is seen to."""
+"""A lease so long that a job which waits for one is noticed."""
 
 GATE = Wish(type="chaos.gate")
 
@@ -46,7 +48,7 @@ async def _running(stage: Stage) -> int:
 
 
 def none_waits_for_a_lease(evidence: Evidence) -> Iterator[str]:
-    """Complain of each job that was taken back, counted or late instead of handed over."""
+    """Complain of each job that was recovered, charged or late instead of handed back."""
     for job_id, steps in evidence.steps.items():
         if any(step.kind is EventKind.RECOVERED for step in steps):
             yield f"{job_id} waited for a lease to run out"

@@ -1,4 +1,4 @@
-"""What handlers leave outside of the system: a line of JSON per effect, one append-only file per process."""
+"""Handlers leave their effects outside of the system: a line of JSON per effect, an append-only file per process."""
 
 import json
 import os
@@ -12,17 +12,19 @@ from millstream import Context
 from millstream_contracts import JobId
 
 FOLDER = "CHAOS_EFFECTS"
-"""The variable that says where. Not MILLSTREAM_*: to the product it would be an unknown setting."""
+"""The variable that names the folder. It does not begin with MILLSTREAM_, because the product would refuse an unknown
+setting.
+"""
 
 
 class Effect(Struct, frozen=True):
-    """One thing that a handler did."""
+    """One effect of a handler."""
 
     event: str
     """`started`, `done`, or `submitted` with the id of a child."""
     job: JobId
     key: str
-    """What the submitter called the job."""
+    """The submitter's name of the job."""
     fence: int
     attempt: int
     pid: int
@@ -35,7 +37,7 @@ _decode = msgspec.json.Decoder(Effect).decode
 
 
 def leave(event: str, ctx: Context, key: str, child: str = "") -> None:
-    """Append an effect: one write to a file opened for appending, so that nothing of it is lost or torn."""
+    """Append an effect in one write to a file opened for appending, so that it is neither lost nor torn."""
     line = {
         "event": event,
         "job": ctx.job_id,
@@ -55,6 +57,6 @@ def leave(event: str, ctx: Context, key: str, child: str = "") -> None:
 
 
 def read_effects(folder: Path) -> list[Effect]:
-    """Return all effects, oldest first. A line that its writer died in does not count: no handler went on after it."""
+    """Return all effects, oldest first. A torn line does not count, because its writer died in it."""
     lines = [line for path in folder.glob("*.jsonl") for line in path.read_bytes().splitlines() if line.endswith(b"}")]
     return sorted((_decode(line) for line in lines), key=lambda effect: effect.at_ms)

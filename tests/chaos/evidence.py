@@ -1,4 +1,4 @@
-"""All that the checker looks at: what the submitter knows, what handlers left, what Redis holds, what was done."""
+"""The evidence of a run: requests and responses, effects, the contents of Redis, and the faults."""
 
 from chaos.counters import Counters
 from chaos.effects import Effect
@@ -10,7 +10,7 @@ from millstream_contracts import EventKind
 
 
 class Step(Struct, frozen=True):
-    """One transition of one job, as the event stream tells it."""
+    """One transition of one job, from the event stream."""
 
     id: str
     version: int
@@ -23,18 +23,18 @@ class Step(Struct, frozen=True):
 
     @property
     def pid(self) -> int:
-        """Return the process of the worker, or 0."""
+        """Return the process id of the worker, or 0."""
         return int(self.worker.split(":")[1]) if self.worker else 0
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
-    """A job as its hash has it at the end."""
+    """A job as its hash is at the end."""
 
     id: str
     type: str
     state: str
     key: str = ""
-    """What the submitter called it."""
+    """The submitter's name of the job."""
     attempts: int = 0
     max_attempts: int = 0
     crashes: int = 0
@@ -43,54 +43,54 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     done_token: str = ""
     reason: str = ""
     longest_pause_ms: int = 0
-    """The longest that it may be scheduled ahead: by a retry, a snooze, or as its submission said."""
+    """The longest time that the job may be scheduled ahead: by a retry, a snooze, or its submission."""
 
     @property
     def done_fence(self) -> int:
-        """Return the delivery that committed last, or 0."""
+        """Return the fence of the delivery that committed last, or 0."""
         return int(self.done_token.partition(":")[0] or 0)
 
 
 class Refusal(Struct, frozen=True):
-    """A commit that was refused, as the worker logged it."""
+    """A refused commit, as the worker logged it."""
 
     job: str
     pid: int
     given_up: bool = False
-    """Whether it was not even tried, because the worker knew already that it had lost the lease."""
+    """Whether the worker made no attempt to commit, because it knew already that it had lost the lease."""
 
 
 class Evidence(Struct, kw_only=True):
-    """Everything about one run."""
+    """All evidence of one run."""
 
     ledger: Ledger
     effects: dict[str, list[Effect]] = field(default_factory=dict)
-    """By job, oldest first."""
+    """The effects by job, oldest first."""
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     steps: dict[str, list[Step]] = field(default_factory=dict)
-    """By job, in the order of their versions."""
+    """The transitions by job, in the order of their versions."""
     faults: list[Fault] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     services: dict[int, str] = field(default_factory=dict)
-    """Which service a process was."""
+    """The service of each process."""
     misplaced: list[str] = field(default_factory=list)
-    """What the audit of the queues says."""
+    """The findings of the audit of the queues."""
     unrest: list[str] = field(default_factory=list)
-    """What is still under way although nothing should be, and services that ended in a wrong way."""
+    """What is still under way although nothing should be, and services that ended wrongly."""
     counters: dict[int, Counters] = field(default_factory=dict)
-    """What processes showed on /metrics once all had come to rest."""
+    """The metrics of processes once all had come to rest."""
     lease_ms: int = 3_000
     pass_ms: int = 500
-    """From one pass of a duty to the next."""
+    """The time from one pass of a duty to the next."""
     slots: int = 60
-    """How many jobs all workers run at once."""
+    """The slots of all workers together."""
     max_crashes: int = 20
 
     @property
     def recovery_ms(self) -> int:
-        """Return the time within which a crashed worker's jobs are ready again: a lease and one pass of the reaper."""
+        """Return the time within which a lost worker's jobs are ready again: a lease and one pass of the reaper."""
         return self.lease_ms + self.pass_ms
 
     def runs_of(self, job_id: str, event: str) -> list[Effect]:
-        """Return what the handlers of a job left, of one kind."""
+        """Return the effects of a job, of one kind."""
         return [effect for effect in self.effects.get(job_id, ()) if effect.event == event]

@@ -1,4 +1,4 @@
-"""Promise 3: a handler runs again only when its worker died, was cut off, lost its lease, or was told to go.
+"""Promise 3: a handler runs again only when its worker died, was cut off, lost its lease, or was told to stop.
 
 The journal of faults is the only excuse.
 """
@@ -14,7 +14,7 @@ _INTERRUPTIONS = {EventKind.RECOVERED, EventKind.HANDED_BACK}
 
 
 def unexcused(evidence: Evidence) -> Iterator[str]:
-    """Complain of each delivery that was taken back or handed back although nothing had happened to its worker."""
+    """Complain of each delivery that was recovered or handed back although no fault had met its worker."""
     for job_id, steps in evidence.steps.items():
         for begun, ended in deliveries(steps):
             if ended is None or not _is_interrupted(ended) or _is_excused(evidence, begun, ended):

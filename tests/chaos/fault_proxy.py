@@ -1,6 +1,6 @@
-"""Stands between one service and Redis, and can cut, refuse, hold, delay and throttle what passes.
+"""A proxy between one service and Redis that can cut, refuse, hold, delay and throttle connections.
 
-It counts what the service asks for, so that "no busy loop" is a figure: connections it made, commands it sent.
+It counts connections and commands of the service, so that "no busy loop" is a figure.
 """
 
 import asyncio
@@ -23,40 +23,40 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Mode(StrEnum):
-    """What happens to a connection."""
+    """What the proxy does to a connection."""
 
     PASS = "pass"
     REFUSE = "refuse"
-    """It is reset as soon as it is made."""
+    """Each connection is reset as soon as it is made."""
     SWALLOW = "swallow"
-    """It is accepted, and nothing passes. What was sent meanwhile arrives when the link heals, as TCP has it."""
+    """Each connection is accepted, and nothing passes. The data arrives when the link heals, as with TCP."""
 
 
 class Traffic(Struct, frozen=True):
-    """What a service has asked for so far."""
+    """The connections and commands of a service so far."""
 
     connections: int = 0
     commands: int = 0
 
     def since(self, before: "Traffic") -> "Traffic":
-        """Return what came after an earlier reading."""
+        """Return the difference to an earlier reading."""
         return Traffic(self.connections - before.connections, self.commands - before.commands)
 
 
 class FaultProxy:
-    """One port that leads to Redis; an async context manager. Runs on the loop that opens it."""
+    """One port that leads to Redis; an async context manager, which runs on the loop that opens it."""
 
     def __init__(self, redis: tuple[str, int]) -> None:
         self.redis = redis
         self.port = 0
         self.mode = Mode.PASS
         self.delay_s = 0.0
-        """How late everything is, in each direction."""
+        """The delay of all data, in each direction."""
         self.bytes_per_s = 0.0
-        """What passes at most in each direction; 0 is no limit."""
+        """The most bytes that pass in each direction; 0 is no limit."""
         self.lanes: set[Lane] = set()
         self.open_connections = 0
-        """How many the service has to Redis now."""
+        """The number of connections that the service has to Redis now."""
         self._traffic = [0, 0]
         self._server: asyncio.Server | None = None
 
@@ -67,7 +67,7 @@ class FaultProxy:
 
     @property
     def traffic(self) -> Traffic:
-        """Return what was asked for so far."""
+        """Return the traffic so far."""
         return Traffic(*self._traffic)
 
     async def __aenter__(self) -> Self:
@@ -85,46 +85,46 @@ class FaultProxy:
             await asyncio.sleep(0)
 
     def cut(self) -> None:
-        """Drop every connection now, with all that was on its way."""
+        """Reset every connection now, with the data under way."""
         for lane in list(self.lanes):
             lane.abort()
 
     def refuse(self) -> None:
-        """Drop every connection, and each new one at once."""
+        """Reset every connection, and each new one at once."""
         self.mode = Mode.REFUSE
         self.cut()
 
     def swallow(self) -> None:
-        """Hold everything: the other side seems to be there and says nothing."""
+        """Hold all data: the other side seems to be there and does not respond."""
         self.mode = Mode.SWALLOW
 
     def slow(self, *, delay_s: float = 0.0, bytes_per_s: float = 0.0) -> None:
-        """Pass everything late, or little at a time."""
+        """Pass all data late, or little at a time."""
         self.delay_s, self.bytes_per_s = delay_s, bytes_per_s
 
     def heal(self) -> None:
-        """Pass everything as it comes, first what was held."""
+        """Pass all data as it arrives, and first what was held."""
         self.mode = Mode.PASS
         self.slow()
         for lane in list(self.lanes):
             lane.pump()
 
     def count_connection(self) -> None:
-        """Note that the service made a connection."""
+        """Count a connection of the service."""
         self._traffic[0] += 1
         self.open_connections += 1
 
     def count_commands(self, sent: bytes) -> None:
-        """Note what the service sent."""
+        """Count the commands of the service."""
         self._traffic[1] += len(_COMMAND.findall(sent))
 
 
 class Lane:
-    """One direction of one connection. It bounds no memory: what one service has under way is little."""
+    """One direction of one connection. It bounds no memory, because one service has little under way."""
 
     def __init__(self, proxy: FaultProxy) -> None:
         self.out: asyncio.Transport | None = None
-        """Where it leads; None while that is being connected."""
+        """The destination; None while the connection to it is being made."""
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[float, bytes | None]] = deque()
@@ -133,13 +133,13 @@ class Lane:
         proxy.lanes.add(self)
 
     def put(self, data: bytes | None) -> None:
-        """Take what is to be passed on; None is the end."""
+        """Queue data to be passed on; None is the end."""
         due = self._loop.time() + self._proxy.delay_s
         self._waiting.append((due, data))
         self.pump()
 
     def pump(self) -> None:
-        """Pass on what may pass now."""
+        """Pass on the data that may pass now."""
         while self._waiting and self.out is not None and self._proxy.mode is Mode.PASS:
             now = self._loop.time()
             due = max(self._waiting[0][0], self._free_at)
@@ -149,7 +149,7 @@ class Lane:
             self._write(now, self._waiting.popleft()[1])
 
     def abort(self) -> None:
-        """Drop it at once."""
+        """Reset the connection at once."""
         self._waiting.clear()
         self._proxy.lanes.discard(self)
         if self._timer is not None:
@@ -176,17 +176,17 @@ class Lane:
 
 
 class End(asyncio.Protocol):
-    """What reads one side of a connection into the lane to the other."""
+    """The protocol that reads one side of a connection into the lane to the other."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on."""
+        """Pass the data on."""
         self.lane.put(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the other side, behind all that was sent before."""
+        """Close the other side, behind all that was sent before."""
         self.lane.put(None)
 
 
@@ -208,12 +208,12 @@ class ClientEnd(End):
         self._connecting = asyncio.get_running_loop().create_task(self._connect(transport))
 
     def data_received(self, data: bytes) -> None:
-        """Count it, and pass it on."""
+        """Count the data, and pass it on."""
         self._proxy.count_commands(data)
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it, and tell the other side."""
+        """Count the end, and close the other side."""
         self._proxy.open_connections -= 1
         super().connection_lost(exc)
 
@@ -234,7 +234,7 @@ class ClientEnd(End):
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Close with a RST: a FIN would seem to be a polite end."""
+    """Close with a RST, because a FIN would look like an orderly end."""
     raw = transport.get_extra_info("socket")
     if raw is not None and not transport.is_closing():
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

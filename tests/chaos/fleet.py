@@ -1,4 +1,4 @@
-"""The processes under test, each behind a proxy of its own, and what has ended without being told to."""
+"""Runs the processes under test, each behind a proxy of its own, and knows which of them ended without a stop."""
 
 import os
 import signal
@@ -19,15 +19,15 @@ READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 30.0
 PROBE_WITHIN_S = 2.0
 NOWHERE = (HOST, 9)
-"""Where a proxy leads that no service uses."""
+"""The destination of a proxy that no service uses."""
 
 # The second is what anyio 4.16 makes of a connection that uvloop loses between making it and its first use.
 NO_ANSWER = (httpx2.HTTPError, AttributeError)
-"""What a request raises whose receiver was killed."""
+"""The exceptions of a request whose receiver was killed."""
 
 
 class Shape(Struct, frozen=True, kw_only=True):
-    """How many of each service."""
+    """The number of processes of each service."""
 
     ingest: int = 2
     dispatcher: int = 2
@@ -35,7 +35,7 @@ class Shape(Struct, frozen=True, kw_only=True):
     reaper: int = 2
 
     def names(self) -> list[tuple[str, str]]:
-        """Return kind and name of each process; workers first, for ingest asks which types they handle."""
+        """Return kind and name of each process, workers first, because ingest needs their registrations."""
         counts = {"worker": self.worker, "reaper": self.reaper, "dispatcher": self.dispatcher, "ingest": self.ingest}
         return [(kind, f"{kind}-{number}") for kind, count in counts.items() for number in range(1, count + 1)]
 
@@ -44,18 +44,18 @@ SMALL = Shape(ingest=1, dispatcher=1, worker=2, reaper=1)
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """Short times, so that what has to pass before something happens passes soon."""
+    """Short intervals and limits, so that a run is short."""
 
     lease_s: float = 3.0
     renew_every_s: float = 0.4
     interval_s: float = 0.5
     grace_s: float = 1.0
     max_crashes: int = 20
-    """Many: a fault of the suite must not bury a job that has done nothing wrong."""
+    """A large number, so that the faults of the suite bury no innocent job."""
     concurrency: int = 20
     gauges_every_s: float = 1.0
     spare_connections: int = 3
-    """How many more a service may have under load than when it was fresh: readers of queues that it did not know."""
+    """How many more connections a service may have under load than when it was fresh: readers of new queues."""
     more: dict[str, str] = {}
     """Further settings, by name without MILLSTREAM_."""
 
@@ -89,15 +89,15 @@ class Fleet:
         return [service for service in self.services if service.kind == kind]
 
     def named(self, name: str) -> Service:
-        """Return one service."""
+        """Return the service of this name."""
         return next(service for service in self.services if service.name == name)
 
     def name_of(self, pid: int) -> str:
-        """Return the service whose process this is or was."""
+        """Return the name of the service whose process this is or was."""
         return next((service.name for service in self.services if pid in service.pids), "")
 
     def start(self, service: Service) -> None:
-        """Start a service's process."""
+        """Start the process of a service."""
         service.start(_environ() | {FOLDER: str(self.effects)})
 
     async def start_all(self) -> None:
@@ -109,12 +109,12 @@ class Fleet:
             service.connections_when_fresh = service.connections
 
     async def wait_ready(self) -> None:
-        """Wait until every service says that it is ready."""
+        """Wait until every service is ready."""
         for service in self.services:
             await self.wait_one_ready(service)
 
     async def wait_one_ready(self, service: Service) -> None:
-        """Wait until a service says that it is ready."""
+        """Wait until a service is ready."""
 
         async def ready() -> bool:
             assert service.is_running, f"{service.name} ended with {service.exit_code}: {service.log_lines()[-3:]}"
@@ -123,14 +123,14 @@ class Fleet:
         await wait_until(ready, f"{service.name} is ready", READY_WITHIN_S)
 
     async def probe(self, service: Service, route: str) -> int:
-        """Return the status of a probe; 0 without an answer."""
+        """Return the status of a probe; 0 without a response."""
         try:
             return (await self._http.get(f"{service.url('admin')}/{route}")).status_code
         except NO_ANSWER:
             return 0
 
     async def counters(self, service: Service) -> Counters:
-        """Return what a service shows on /metrics. Raises: AssertionError, when it does not answer."""
+        """Return the metrics of a service. Raises: AssertionError, when it does not respond."""
         try:
             answer = await self._http.get(f"{service.url('admin')}/metrics")
         except NO_ANSWER as error:
@@ -138,7 +138,7 @@ class Fleet:
         return read_counters(answer.text)
 
     async def drain_workers(self) -> list[str]:
-        """Let the workers end in order, with all that they still have to say. Returns: complaints, in words."""
+        """Stop the workers in order, with what they still have to commit. Returns: complaints."""
         workers = self.of("worker")
         for worker in workers:
             worker.is_wanted = False
@@ -148,7 +148,7 @@ class Fleet:
         return [f"{worker.name} ended with {worker.exit_code}" for worker in workers if worker.exit_code]
 
     async def close(self) -> None:
-        """End everything."""
+        """End all processes."""
         await self._http.aclose()
         for service in self.services:
             service.end()
@@ -183,7 +183,7 @@ async def open_fleet(
 
 
 def _environ() -> dict[str, str]:
-    """Return an environment in which nothing of the machine's own configures Millstream."""
+    """Return an environment without the machine's own variables for Millstream."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""Collects the evidence once everything has come to rest, straight from Redis, the effect files and the logs."""
+"""Collects the evidence from Redis, the effect files and the logs, once everything has come to rest."""
 
 import json
 from collections import Counter, defaultdict
@@ -34,7 +34,7 @@ async def gather(
     unrest: list[str],
     counters: dict[int, Counters],
 ) -> Evidence:
-    """Return everything about a run. `unrest` is what the caller has to complain of already."""
+    """Return the evidence of a run. `unrest` are complaints of the caller."""
     evidence = Evidence(
         ledger=ledger,
         effects=_by_job(read_effects(fleet.effects)),
@@ -69,7 +69,7 @@ async def unsettled(broker: Broker) -> list[str]:
 
 
 async def in_hand(broker: Broker, job_type: str = "") -> Counter[int]:
-    """Return how many jobs, of any type or of one, each worker has in its hands, by its pid."""
+    """Return how many jobs, of any type or of one, each worker holds, by its pid."""
     held: Counter[int] = Counter()
     for queue in await broker.registry.queues():
         if job_type not in {"", queue.type}:
@@ -96,7 +96,7 @@ async def _jobs(broker: Broker, queue: Queue, pauses_ms: Mapping[str, int]) -> A
 
 
 def _longest_pause_ms(queue: Queue) -> int:
-    """Return the longest that a handler's retry or snooze puts a job off."""
+    """Return the longest delay of a handler's retry or snooze."""
     return round(max(app.handlers[queue.type].policy.backoff.cap_s, LONGEST_SNOOZE_S) * 1000)
 
 
@@ -146,7 +146,7 @@ def _by_job(effects: list[Effect]) -> dict[str, list[Effect]]:
 
 
 def _refusals(fleet: Fleet) -> Iterator[Refusal]:
-    """Yield what workers logged of commits that came too late. Logs outlive their writers, metrics do not."""
+    """Yield the refused commits in the logs of workers, which outlive their processes, as metrics do not."""
     for worker in fleet.of("worker"):
         for line in worker.log_lines():
             if '"outcome refused"' in line:

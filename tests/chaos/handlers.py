@@ -1,4 +1,4 @@
-"""The jobs of the chaos suite: each says outside of the system that it started and that it did its work."""
+"""The handlers of the chaos suite, each of which leaves effects for its start and for its work."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ app.include(misdeeds.app)
 SOON = Retry(max_attempts=6, base=0.1, cap=0.4)
 TWICE = Retry(max_attempts=2, base=0.1, cap=0.2)
 PATIENTLY = Retry(max_attempts=60, base=0.2, cap=0.5)
-"""A child cannot be submitted while Redis is away or full, and that counts as an attempt."""
+"""The retries of a handler that submits a child, which fails while Redis is away or full and counts as an attempt."""
 
 SNOOZE_S = 0.2
 LONGEST_SNOOZE_S = max(SNOOZE_S, misdeeds.SNOOZE_S)
@@ -27,18 +27,18 @@ LONGEST_SNOOZE_S = max(SNOOZE_S, misdeeds.SNOOZE_S)
 STEP_S = 0.05
 GATE_STEP_S = 0.5
 GO = "go"
-"""A file of this name beside the effects is the word that gates wait for."""
+"""The name of the file beside the effects that gates wait for."""
 OOM_ROOM_BYTES = 64 << 20
 ENDLESS_TIMEOUT_S = 1.0
 
 
 class NotYetError(Exception):
-    """An attempt that was to fail."""
+    """The error of an attempt that is meant to fail."""
 
 
 @app.job("chaos.quick", retry=SOON)
 async def quick(task: Task, ctx: Context) -> str:
-    """Do nothing that takes time."""
+    """End at once."""
     leave("started", ctx, task.key)
     leave("done", ctx, task.key)
     return task.key
@@ -46,7 +46,7 @@ async def quick(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.spread", retry=SOON, partitions=4)
 async def spread(task: Task, ctx: Context) -> str:
-    """Do nothing that takes time, on a queue of several partitions."""
+    """End at once, on a queue of several partitions."""
     leave("started", ctx, task.key)
     leave("done", ctx, task.key)
     return task.key
@@ -63,7 +63,7 @@ async def slow(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.gate", retry=SOON)
 async def gate(task: Task, ctx: Context) -> str:
-    """Run until the suite says that it may end."""
+    """Run until the suite lets it end."""
     leave("started", ctx, task.key)
     word = Path(os.environ[FOLDER]) / GO
     while not word.exists():  # noqa: ASYNC110 - the word comes from another process
@@ -74,7 +74,7 @@ async def gate(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.thread", retry=SOON)
 def thread(task: Task, ctx: Context) -> str:
-    """Take some seconds in a thread, which has to look whether it was stopped."""
+    """Take some seconds in a thread, which has to check whether it is stopped."""
     leave("started", ctx, task.key)
     ends_at = time.monotonic() + task.seconds
     while time.monotonic() < ends_at and not ctx.cancelled:
@@ -105,7 +105,7 @@ async def flaky(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.snoozer", retry=SOON)
 async def snoozer(task: Task, ctx: Context) -> str:
-    """Ask for later a few times."""
+    """Snooze a few times."""
     leave("started", ctx, task.key)
     if ctx.fence <= task.times:
         raise Snooze(SNOOZE_S)
@@ -115,7 +115,7 @@ async def snoozer(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.parent", retry=PATIENTLY)
 async def parent(task: Task, ctx: Context) -> str:
-    """Submit a child, and say so once the system has said yes."""
+    """Submit a child, and leave an effect once the child is accepted."""
     leave("started", ctx, task.key)
     child = await ctx.submit("chaos.child", Task(f"child of {task.key}"))
     leave("submitted", ctx, task.key, child=child.id)
@@ -125,7 +125,7 @@ async def parent(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.child", retry=SOON)
 async def child(task: Task, ctx: Context) -> str:
-    """Do nothing that takes time."""
+    """End at once."""
     leave("started", ctx, task.key)
     leave("done", ctx, task.key)
     return task.key
@@ -140,7 +140,7 @@ async def hopeless(task: Task, ctx: Context) -> None:
 
 @app.job("chaos.segfault")
 async def segfault(task: Task, ctx: Context) -> None:
-    """End the worker as a broken C extension does."""
+    """Crash the worker, as a broken C extension does."""
     leave("started", ctx, task.key)
     os.kill(os.getpid(), signal.SIGSEGV)
     await anyio.sleep_forever()
@@ -148,7 +148,7 @@ async def segfault(task: Task, ctx: Context) -> None:
 
 @app.job("chaos.oom")
 async def oom(task: Task, ctx: Context) -> None:
-    """Take memory up to a bound, and end as the kernel ends what goes over it."""
+    """Take memory up to a bound, and die as by the kernel's out-of-memory killer."""
     leave("started", ctx, task.key)
     pages = int(open("/proc/self/statm", encoding="ascii").read().split()[0])  # noqa: ASYNC230, SIM115, PTH123
     bound = pages * os.sysconf("SC_PAGESIZE") + OOM_ROOM_BYTES
@@ -164,7 +164,7 @@ async def oom(task: Task, ctx: Context) -> None:
 
 @app.job("chaos.hog")
 async def hog(task: Task, ctx: Context) -> None:
-    """Block the event loop for ever: only a liveness probe ends that."""
+    """Block the event loop without an end, until a liveness probe ends the process."""
     leave("started", ctx, task.key)
     while True:
         time.sleep(STEP_S)  # noqa: ASYNC251 - the fault itself
@@ -172,7 +172,7 @@ async def hog(task: Task, ctx: Context) -> None:
 
 @app.job("chaos.endless", isolation="process", timeout=ENDLESS_TIMEOUT_S, retry=TWICE)
 def endless(task: Task, ctx: Context) -> None:
-    """Loop for ever, where a timeout can end it."""
+    """Loop without an end, until a timeout ends it."""
     leave("started", ctx, task.key)
     while True:
         time.sleep(STEP_S)

@@ -1,4 +1,4 @@
-"""Evidence made by hand, for the tests of the checker: one job, and what can happen to it."""
+"""Evidence made by hand, for the tests of the checker: one job, and whatever can happen to it."""
 
 from chaos.effects import Effect
 from chaos.evidence import Evidence, JobRecord, Refusal, Step
@@ -11,7 +11,7 @@ from millstream_contracts import EventKind
 TYPE = "chaos.quick"
 JOB, KEY = f"{TYPE}_1", "k1"
 ONE, OTHER, INGEST, REAPER = 10, 20, 30, 40
-"""Two workers, an ingest and a reaper, by process."""
+"""The process ids of two workers, an ingest and a reaper."""
 
 NAMES = {ONE: "worker-1", OTHER: "worker-2", INGEST: "ingest-1", REAPER: "reaper-1"}
 STATES = {
@@ -29,7 +29,7 @@ RECOVERED, HANDED_BACK = EventKind.RECOVERED, EventKind.HANDED_BACK
 RETRYING, RELEASED = EventKind.RETRYING, EventKind.RELEASED
 
 Told = tuple[EventKind, int, int]
-"""What happened, by which process (0: by no worker), and when in ms."""
+"""An event, its process (0 for no worker), and its time in ms."""
 
 TWICE: tuple[Told, ...] = (
     (SUBMITTED, 0, 0),
@@ -41,7 +41,7 @@ TWICE: tuple[Told, ...] = (
 
 
 def steps(*told: Told, job_id: str = JOB) -> list[Step]:
-    """Return a job's events, numbered as they should be."""
+    """Return the events of a job, numbered correctly."""
     found: list[Step] = []
     for version, (kind, pid, at_ms) in enumerate(told, start=1):
         deliveries = sum(step.kind is STARTED for step in found) + (kind is STARTED)
@@ -51,18 +51,18 @@ def steps(*told: Told, job_id: str = JOB) -> list[Step]:
 
 
 def effect(event: str, fence: int = 1, pid: int = ONE, at_ms: int = 15, child: str = "") -> Effect:
-    """Return what a handler left."""
+    """Return an effect of a handler."""
     return Effect(event, JOB, KEY, fence, 1, pid, at_ms, child)
 
 
 def record(**other: object) -> JobRecord:
-    """Return a job that has succeeded at once, but for what is said."""
+    """Return a job that has succeeded at once, changed by these fields."""
     sound = {"state": "succeeded", "attempts": 1, "deliveries": 1, "done_token": "1:n", "max_attempts": 6}
     return JobRecord(id=JOB, type=TYPE, key=KEY, **{**sound, **other})
 
 
 def accepted(*ids: str) -> Entry:
-    """Return a submission that was answered with 202, and with these jobs."""
+    """Return a submission that was answered with 202 and these jobs."""
     answers = [Answer(0, 0.01, 202, id=job_id, pid=INGEST) for job_id in ids or (JOB,)]
     return Entry(KEY, TYPE, sent=len(answers), answers=answers)
 
@@ -73,7 +73,7 @@ def refused(status: int, problem: str = "") -> Entry:
 
 
 def once() -> Evidence:
-    """Return a run of one job to which nothing happened."""
+    """Return a run of one job without a fault."""
     return Evidence(
         ledger=Ledger([accepted()]),
         effects={JOB: [effect("started"), effect("done")]},
@@ -84,7 +84,7 @@ def once() -> Evidence:
 
 
 def twice() -> Evidence:
-    """Return a run in which a worker was killed with the job, and another did it."""
+    """Return a run in which a worker was killed with the job, and another worker did it."""
     return Evidence(
         ledger=Ledger([accepted()]),
         effects={JOB: [effect("started"), effect("started", 2, OTHER, 3_610), effect("done", 2, OTHER, 3_620)]},
@@ -96,7 +96,7 @@ def twice() -> Evidence:
 
 
 def zombie() -> Evidence:
-    """Return a run in which a worker was frozen with the job, did it after all, and was refused."""
+    """Return a run in which a worker was frozen with the job, did it late, and was refused."""
     return replace(
         twice(),
         effects={JOB: [*twice().effects[JOB], effect("done", 1, ONE, 4_000)]},
@@ -106,7 +106,7 @@ def zombie() -> Evidence:
 
 
 def handed_back() -> Evidence:
-    """Return a run in which a worker was told to stop, and handed the job back."""
+    """Return a run in which a worker was stopped and handed the job back."""
     told = (
         (SUBMITTED, 0, 0),
         (STARTED, ONE, 10),
@@ -123,7 +123,7 @@ def handed_back() -> Evidence:
 
 
 def counted(**other: float) -> Evidence:
-    """Return a run of one job to which nothing happened, with what its processes counted, but for what is said."""
+    """Return a run of one job without a fault, and the metrics of its processes, changed by these values."""
     shown = {"ok": 1, "succeeded": 1, "waits": 1, "waited_s": 0.01, "accepted": 1, "recovered": 0, "stale": 0, **other}
     worker = {
         ("millstream_job_attempts_total", "ok", TYPE): shown["ok"],
@@ -153,7 +153,7 @@ def retried(released_ms: int = 100, started_ms: int = 110) -> Evidence:
 
 
 def with_job(evidence: Evidence, **other: object) -> Evidence:
-    """Return evidence whose job Redis holds differently."""
+    """Return evidence in which the hash of the job is different."""
     return replace(evidence, jobs={JOB: replace(evidence.jobs[JOB], **other)})
 
 
@@ -163,7 +163,7 @@ def with_effects(evidence: Evidence, *more: Effect) -> Evidence:
 
 
 def with_steps(evidence: Evidence, *told: Told) -> Evidence:
-    """Return evidence with another story."""
+    """Return evidence with other events."""
     return replace(evidence, steps={JOB: steps(*told)})
 
 

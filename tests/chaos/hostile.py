@@ -1,4 +1,4 @@
-"""Handlers that misbehave in every way, and two releases of them side by side."""
+"""The scenario of handlers that misbehave in every way, in two releases side by side."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +51,7 @@ async def hostile(stage: Stage) -> None:
 
 
 async def _release(stage: Stage, release: str, worker: Service) -> None:
-    """Roll a worker over to a release, as a deployment does."""
+    """Replace a worker by one of a release, as a deployment does."""
     worker.environ = {RELEASE: release}
     before = worker.pid
     await stage.terminate(worker)
@@ -60,14 +60,14 @@ async def _release(stage: Stage, release: str, worker: Service) -> None:
 
 
 def nothing_is_charged(evidence: Evidence) -> Iterator[str]:
-    """Complain of each job that was charged a crash: no handler may end its worker."""
+    """Complain of each job that was charged a crash, because no handler may end its worker."""
     for job in evidence.jobs.values():
         if job.crashes:
             yield f"{job.id} was charged {job.crashes} crashes"
 
 
 def no_job_is_stained(evidence: Evidence) -> Iterator[str]:
-    """Complain of each job that found what another one had left."""
+    """Complain of each job that found something that another one left."""
     for job_id, effects in evidence.effects.items():
         for effect in effects:
             if effect.event.startswith("stained "):
@@ -87,7 +87,7 @@ def clean_up_ends(evidence: Evidence) -> Iterator[str]:
 
 
 def nothing_is_left_behind(evidence: Evidence) -> Iterator[str]:
-    """Complain of each program that outlived the handler which had started it."""
+    """Complain of each program that outlived the handler that started it."""
     pids = [
         int(effect.event.split()[1])
         for effects in evidence.effects.values()
@@ -102,7 +102,7 @@ def nothing_is_left_behind(evidence: Evidence) -> Iterator[str]:
 
 
 def releases_cost_nothing(evidence: Evidence) -> Iterator[str]:
-    """Complain of each submission and each job that was worse off than in a fleet of its own release."""
+    """Complain of each submission and job that fared worse than in a fleet of its own release."""
     for entry in evidence.ledger.entries:
         refusals = [answer.problem for answer in entry.answers if answer.status == 422]
         if refusals:

@@ -1,4 +1,4 @@
-"""Sudden death, and workers that come back from the dead."""
+"""The scenarios of killed and of frozen processes."""
 
 from collections.abc import Iterator
 
@@ -35,6 +35,6 @@ async def zombie(stage: Stage) -> None:
 
 
 def a_zombie_was_refused(evidence: Evidence) -> Iterator[str]:
-    """Say so when no zombie came to commit, for then nothing was shown."""
+    """Complain when no zombie tried to commit, because then nothing was shown."""
     if not any(not refusal.given_up for refusal in evidence.refusals):
         yield "no commit was refused: no worker that lost its leases had anything to commit"

@@ -1,4 +1,4 @@
-"""Does for the fleet what Kubernetes does for pods: starts what has ended, kills what fails its liveness probe."""
+"""Does for the fleet what Kubernetes does for pods: it restarts what ended, and kills what fails its liveness."""
 
 import signal
 from typing import NoReturn
@@ -14,13 +14,13 @@ FAILURES_ALLOWED = 3
 
 
 class Kubelet:
-    """Watches services for as long as its tasks run."""
+    """Watches services while its tasks run."""
 
     def __init__(self, fleet: Fleet, journal: Journal) -> None:
         self._fleet = fleet
         self._journal = journal
         self.ended: list[tuple[str, int, int]] = []
-        """Service, process and exit code of what has ended and was started again."""
+        """Service, process and exit code of each process that ended and was started again."""
         self.killed: list[str] = []
         """Services killed because they failed their probe."""
 

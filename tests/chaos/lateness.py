@@ -1,10 +1,10 @@
-"""How long jobs wait, bounded by what is configured: leases, and passes of the duties that find them.
+"""Bounds how long jobs wait by the settings: by leases, and by the passes of the duties that find the jobs.
 
-Promise 4: a crashed worker's jobs are ready again within a lease and one pass of the reaper. Beside it, a job whose
-time has come is ready within one pass of the dispatcher, and a ready one starts as soon as a worker has room.
+Promise 4: a crashed worker's jobs are ready again within a lease and one pass of the reaper. Beside it, a due job is
+ready within one pass of the dispatcher, and a ready job starts as soon as a worker has room.
 
-Each is allowed one lease more. Cores are shared by a dozen processes, and a process that got no time for a whole
-lease would lose its jobs by the rules.
+Each is allowed one lease more. A dozen processes share the cores, and a process that got no time for a whole lease
+would lose its jobs by the rules.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from millstream_contracts import EventKind, JobState
 
 
 def crashed_workers_jobs_are_soon_ready(evidence: Evidence) -> Iterator[str]:
-    """Complain of each job that stayed for longer in the hands of a worker that was dead."""
+    """Complain of each job that a dead worker held for longer than a lease and a pass."""
     allowed_ms = evidence.recovery_ms + evidence.lease_ms
     for job_id, took_ms, fault in recoveries(evidence):
         until_ms = fault.begun_ms + took_ms
@@ -30,7 +30,7 @@ def crashed_workers_jobs_are_soon_ready(evidence: Evidence) -> Iterator[str]:
 
 
 def due_jobs_are_soon_ready(evidence: Evidence) -> Iterator[str]:
-    """Complain of each job that stayed scheduled for longer than it may be put off, and a pass of the dispatcher."""
+    """Complain of each job that stayed scheduled for longer than its delay and a pass of the dispatcher."""
     for job_id, before, after in _pairs(evidence):
         if before.state != JobState.SCHEDULED or after.kind is not EventKind.RELEASED or job_id not in evidence.jobs:
             continue
@@ -43,7 +43,7 @@ def due_jobs_are_soon_ready(evidence: Evidence) -> Iterator[str]:
 
 
 def ready_jobs_soon_start(evidence: Evidence) -> Iterator[str]:
-    """Complain of each job that was ready for longer than a lease and a pass, while workers had room for it."""
+    """Complain of each job that was ready for longer than a lease and a pass while workers had room."""
     held = sorted((begun.at_ms, ended.at_ms if ended else begun.at_ms) for begun, ended in _held(evidence))
     for job_id, before, after in _pairs(evidence):
         waited_ms = after.at_ms - before.at_ms
@@ -55,7 +55,7 @@ def ready_jobs_soon_start(evidence: Evidence) -> Iterator[str]:
 
 
 def recoveries(evidence: Evidence) -> Iterator[tuple[str, int, Fault]]:
-    """Yield each job that was taken back from a dead worker, with the ms since its death, and that death."""
+    """Yield each job that was recovered from a dead worker, with the ms since that death, and the death."""
     for job_id, steps in evidence.steps.items():
         for begun, ended in deliveries(steps):
             if ended is None or ended.kind is not EventKind.RECOVERED:
@@ -85,7 +85,7 @@ def _death(evidence: Evidence, pid: int, before_ms: int) -> Fault | None:
 def _was_hindered(
     evidence: Evidence, kinds: tuple[str, ...], begun_ms: int, until_ms: int, but: Fault | None = None
 ) -> bool:
-    """Return whether a fault met services of these kinds meanwhile, or shortly before: an outage gives leases time."""
+    """Return whether a fault met services of these kinds then or shortly before, since an outage gives leases time."""
     return any(
         other is not but
         and (other.target == EVERYTHING or other.target.startswith(kinds))

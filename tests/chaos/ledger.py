@@ -1,4 +1,4 @@
-"""What the submitter knows: every request it sent, and every answer that it got."""
+"""The submitter's record: every request that it sent, and every response that it got."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -10,23 +10,23 @@ _CERTAIN_REFUSALS = {"store-full", "overloaded"}
 
 
 class Verdict(StrEnum):
-    """What a submission came to."""
+    """The result of a submission."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    """There may be a job or not: an answer was lost, or said so."""
+    """There may be a job or not: a response was lost, or said so."""
 
 
 class Answer(Struct, frozen=True):
-    """What came of one request."""
+    """The result of one request."""
 
     at_ms: int
-    """When it was sent, Unix ms."""
+    """The time of sending, Unix ms."""
     seconds: float
-    """From then until the answer."""
+    """The time until the response."""
     status: int = 0
-    """0: there was none."""
+    """The HTTP status; 0 without a response."""
     id: str = ""
     problem: str = ""
     """Slug of the problem, when it was refused."""
@@ -36,17 +36,17 @@ class Answer(Struct, frozen=True):
 
     @property
     def is_accepted(self) -> bool:
-        """Return whether the job was promised."""
+        """Return whether the response promised the job."""
         return 200 <= self.status < 300
 
     @property
     def is_certain_refusal(self) -> bool:
-        """Return whether it says that nothing was stored."""
+        """Return whether the response says that nothing was stored."""
         return 400 <= self.status < 500 or (self.status == 503 and self.problem in _CERTAIN_REFUSALS)
 
 
 class Entry(Struct):
-    """One submission: a key, and all requests that carried it."""
+    """One submission: a key, and all requests with it."""
 
     key: str
     """Idempotency-Key, and the name of the job in its payload."""
@@ -58,12 +58,12 @@ class Entry(Struct):
 
     @property
     def ids(self) -> set[str]:
-        """Return the jobs that were promised: one, if all is well."""
+        """Return the jobs that were promised, which must be one."""
         return {answer.id for answer in self.answers if answer.is_accepted}
 
     @property
     def verdict(self) -> Verdict:
-        """Return what it came to."""
+        """Return the result of the submission."""
         if self.ids:
             return Verdict.ACCEPTED
         if self.sent == len(self.answers) and all(answer.is_certain_refusal for answer in self.answers):
@@ -84,11 +84,11 @@ class Ledger:
         return entry
 
     def count(self, verdict: Verdict) -> int:
-        """Return how many came to this."""
+        """Return how many submissions had this result."""
         return sum(entry.verdict is verdict for entry in self.entries)
 
     def answers(self, status: int) -> list[Answer]:
-        """Return all answers of a status."""
+        """Return all responses of a status."""
         return [answer for entry in self.entries for answer in entry.answers if answer.status == status]
 
     @property

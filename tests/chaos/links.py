@@ -1,4 +1,4 @@
-"""Bad links: answers that are lost under requests sent three times, and everything late and little at a time."""
+"""The scenarios of bad links: responses that are lost, and data that is late and little at a time."""
 
 import anyio
 from chaos.stage import Stage

@@ -1,7 +1,7 @@
-"""Handlers of the chaos suite that do to their worker and to their neighbours whatever a handler can do.
+"""Handlers of the chaos suite that misbehave towards their worker and the jobs beside them in every way.
 
-Each misbehaves at its first delivery and does its work at a later one. All look first whether another job has left
-anything in what they start with.
+Each misbehaves at its first delivery and works at a later one. Each checks first whether another job has left anything
+in the context that it starts with.
 """
 
 import asyncio
@@ -43,18 +43,18 @@ SNOOZE_S = 1.0
 
 
 class PanicError(BaseException):
-    """As panics of Rust extensions are: no Exception."""
+    """An error as panics of Rust extensions raise it, which is no Exception."""
 
 
 class OwnSnooze(Snooze):
-    """A wish without the constructor of its base."""
+    """A Snooze without the constructor of its base."""
 
     def __init__(self) -> None:
         pass
 
 
 class UnspeakableError(Exception):
-    """An error that can be read in no way."""
+    """An error whose text cannot be read."""
 
     def __getattribute__(self, name: str) -> Any:
         raise PanicError(name)
@@ -64,7 +64,7 @@ class UnspeakableError(Exception):
 
 
 class Unprintable:
-    """A value that cannot be written down."""
+    """A value without a text."""
 
     def __repr__(self) -> str:
         raise PanicError("no words")
@@ -73,7 +73,7 @@ class Unprintable:
 
 
 def look_around(ctx: Context, key: str) -> None:
-    """Say so when another job has left something in what this one starts with."""
+    """Leave an effect when another job has left something in the context that this one starts with."""
     found = {
         "who": WHO.get(),
         "log": "customer" in structlog.contextvars.get_contextvars(),
@@ -88,27 +88,27 @@ def look_around(ctx: Context, key: str) -> None:
 
 
 async def raise_panic(_: Context) -> None:
-    """Raise no Exception."""
+    """Raise a BaseException."""
     raise PanicError("a panic")
 
 
 async def raise_unspeakable(_: Context) -> None:
-    """Raise what cannot be read."""
+    """Raise an error whose text cannot be read."""
     raise UnspeakableError
 
 
 async def wish_badly(_: Context) -> None:
-    """Ask for a snooze of no length."""
+    """Raise a Snooze without a delay."""
     raise OwnSnooze
 
 
 async def wish_in_group(_: Context) -> None:
-    """Raise two wishes at once."""
+    """Raise two outcome requests at once."""
     raise ExceptionGroup("both", [Discard("no"), Snooze(SNOOZE_S)])
 
 
 async def leave_process(_: Context) -> None:
-    """Exit, as a script does."""
+    """Call `sys.exit`, as a script does."""
     sys.exit(3)
 
 
@@ -123,7 +123,7 @@ async def leave_from_task(_: Context) -> None:
 
 
 async def cancel_oneself(_: Context) -> None:
-    """Cancel the task that it runs in."""
+    """Cancel the current task."""
     task = asyncio.current_task()
     assert task is not None
     task.cancel()
@@ -131,14 +131,14 @@ async def cancel_oneself(_: Context) -> None:
 
 
 async def cancel_later(_: Context) -> None:
-    """Leave a timer behind that cancels the task it ran in."""
+    """Leave a timer behind that cancels the current task."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().call_later(LATER_S, task.cancel)
 
 
 async def stain(_: Context) -> None:
-    """Leave something in everything that is the context's."""
+    """Change every part of the context."""
     WHO.set("another customer")
     structlog.contextvars.bind_contextvars(customer="another")
     attach(baggage.set_baggage("customer", "another"))
@@ -146,7 +146,7 @@ async def stain(_: Context) -> None:
 
 
 async def log_badly(ctx: Context) -> None:
-    """Log what cannot be written down."""
+    """Log a value without a text."""
     ring: list[Any] = []
     ring.append(ring)
     ctx.log.info("unprintable", thing=Unprintable(), ring=ring)
@@ -172,7 +172,7 @@ THREAD_MISDEEDS = (raise_panic, raise_unspeakable, wish_badly, wish_in_group, le
 
 @app.job("chaos.misdeed", retry=SOON)
 async def misdeed(task: Task, ctx: Context) -> str:
-    """Misbehave on the loop, and then do its work."""
+    """Misbehave on the loop, and then work."""
     leave("started", ctx, task.key)
     look_around(ctx, task.key)
     if ctx.fence == 1:
@@ -184,7 +184,7 @@ async def misdeed(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.misthread", retry=SOON)
 def misthread(task: Task, ctx: Context) -> str:
-    """Misbehave in a thread, and then do its work."""
+    """Misbehave in a thread, and then work."""
     leave("started", ctx, task.key)
     look_around(ctx, task.key)
     if ctx.fence == 1:
@@ -197,7 +197,7 @@ def misthread(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.tidy", retry=SOON, timeout=0.3)
 async def tidy(task: Task, ctx: Context) -> str:
-    """Run into its timeout at first, and tidy up over several awaits."""
+    """Exceed its timeout at first, and clean up over several awaits."""
     leave("started", ctx, task.key)
     look_around(ctx, task.key)
     if ctx.fence == 1:
@@ -214,7 +214,7 @@ async def tidy(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.litter", retry=SOON, timeout=0.5, isolation="process")
 def litter(task: Task, ctx: Context) -> str:
-    """Start a program, change all that a process has of its own, and run into the timeout."""
+    """Start a program, change the state of the process, and exceed its timeout."""
     leave("started", ctx, task.key)
     look_around(ctx, task.key)
     if ctx.fence == 1:
@@ -251,7 +251,7 @@ if os.environ.get(RELEASE) == "new":
 
     @app.job("chaos.evolving", retry=SOON)
     async def new_evolving(task: NewForm, ctx: Context) -> str:
-        """Do nothing that takes time, in the newer release."""
+        """End at once, in the newer release."""
         leave("started", ctx, task.key)
         leave("done", ctx, task.key)
         return task.colour

@@ -1,4 +1,4 @@
-"""All faults in a random order: what happens to processes and what happens to their links, side by side."""
+"""The scenario of all faults in a random order, of processes and of links side by side."""
 
 from collections.abc import Awaitable, Callable
 
@@ -68,4 +68,4 @@ async def _fill_redis(stage: Stage) -> None:
 
 PROCESS_DEEDS: dict[Deed, int] = {_kill: 4, _terminate: 2, _freeze: 2}
 LINK_DEEDS: dict[Deed, int] = {_cut: 4, _take_away: 3, _take_away_all: 1, _slow: 2, _restart_redis: 2, _fill_redis: 1}
-"""How often each is drawn. One at a time: to heal one must not heal another."""
+"""How often each is drawn. One runs at a time, because healing one must not heal another."""

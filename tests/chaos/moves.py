@@ -1,4 +1,4 @@
-"""What happens to Redis where it is more than one server: another one takes over, and slots move."""
+"""The scenarios of several Redis servers: a failover, and slots that move."""
 
 from functools import partial
 
@@ -10,8 +10,9 @@ from chaos.stage import Stage
 from chaos.topology_keepers import ClusterKeeper, TrioKeeper
 
 WAIVED = frozenset({"no_delivery_runs_twice", "refused_commits_are_those_of_zombies"})
-"""What a failover may break, by promise 6: it can forget that a job was handed over or committed. Then the job runs
-again under the same delivery number, and the worker that had it is refused although it lost no lease."""
+"""The rules that a failover may break, by promise 6: it can lose a delivery or a commit. Then the job runs again under
+the same delivery number, and the worker that had it is refused although it lost no lease.
+"""
 
 PAUSE_S = (2.0, 5.0)
 HALFWAY_S = (0.05, 0.5)
@@ -47,7 +48,7 @@ async def _swap(stage: Stage, keeper: TrioKeeper) -> None:
 
 
 def describe_losses(evidence: Evidence) -> str:
-    """Return what handlers did that Redis has forgotten."""
+    """Return the effects of jobs that Redis has lost."""
     told = {effect.job for effects in evidence.effects.values() for effect in effects}
     forgotten = told - evidence.jobs.keys()
     twice = sum(

@@ -1,4 +1,4 @@
-"""Redis unreachable for each service in turn, and for all at once, while what they do about it is measured."""
+"""The scenario of a Redis that is unreachable for each service in turn and for all, with measurements."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,22 +15,26 @@ from msgspec import Struct
 
 SHORT_S = 1.0
 LONG_S = (5.0, 30.0)
-"""At least and at most, as there is time."""
+"""The least and the most time of a long outage."""
 JUDGED_S = 10.0
-"""From here on it is a rate, and a service with a heartbeat has missed one: the first tries come fast on purpose."""
+"""The time from which on the traffic counts as a rate, and a service with a heartbeat has missed one: the first retries
+are quick on purpose.
+"""
 PROBE_EVERY_S = 0.5
 PAUSE_S = 2.0
 
 CONNECTIONS_PER_S = 25.0
-"""More than this by one process is a busy loop; so is half of a core, but for ingest, which answers its callers."""
+"""The connections of one process beyond which it is a busy loop; so is half of a core, except for ingest, which answers
+its callers.
+"""
 COMMANDS_PER_S = 100.0
 CORES = 0.5
 REFUSED_WITHIN_S = 2.0
-"""A second is promised; the other one is for two cores under load."""
+"""The bound on a refusal: one second is promised, and the other is for two cores under load."""
 
 
 class Measured(Struct):
-    """What one service did while Redis was away from it."""
+    """The measurements of one service while its Redis was away."""
 
     service: Service
     traffic: Traffic
@@ -38,7 +42,7 @@ class Measured(Struct):
     probes: Counter[str]
 
     def describe(self, seconds: float) -> tuple[float, float, float, str]:
-        """Return connections and commands a second, cores, and what the probes said."""
+        """Return connections and commands a second, cores, and the results of the probes."""
         traffic = self.service.proxy.traffic.since(self.traffic)
         cores = (self.service.usage().cpu_s - self.usage.cpu_s) / seconds
         probes = ", ".join(f"{name} x{count}" for name, count in sorted(self.probes.items()))
@@ -105,7 +109,7 @@ def _judge(stage: Stage, one: Measured, how: str, seconds: float) -> None:
 
 
 def _judge_refusals(stage: Stage, begun_ms: int, ended_ms: int, how: str, seconds: float) -> None:
-    """Look at how fast ingest said no."""
+    """Complain when ingest refused too slowly."""
     answers = [
         answer
         for entry in stage.submitter.ledger.entries

@@ -1,4 +1,4 @@
-"""Jobs that take their worker with them."""
+"""The scenario of jobs that kill their worker."""
 
 from collections.abc import Iterator
 
@@ -44,6 +44,6 @@ async def poison(stage: Stage) -> None:
 
 
 def neighbours_were_there(evidence: Evidence) -> Iterator[str]:
-    """Complain when no job beside a poisonous one was charged: then none ran beside it, and nothing was shown."""
+    """Complain when no job beside a poisonous one was charged, because then none ran beside it."""
     if not any(job.crashes and job.type not in KINDS for job in evidence.jobs.values()):
         yield "no other job ever ran beside a poisonous one"

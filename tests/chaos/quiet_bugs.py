@@ -1,4 +1,4 @@
-"""Runs a service with all quiet bugs at once: jobs end as they should, and time, leaks or metrics are wrong.
+"""Runs a service with all quiet bugs at once: jobs end as they should, and times, leaks or metrics are wrong.
 
 `python -m chaos.quiet_bugs worker ...`. Each is planted in the memory of the process, as in `chaos.sabotage`.
 """
@@ -25,7 +25,7 @@ Method = Callable[..., Any]
 
 
 class QuietBug(Struct, frozen=True):
-    """A method of the product, and what takes its place."""
+    """A method of the product, and its replacement."""
 
     owner: type
     method: str
@@ -33,7 +33,7 @@ class QuietBug(Struct, frozen=True):
     """Makes the wrong method from the right one."""
     promise: str
     words: str
-    """What a complaint under that promise has to say."""
+    """The words that a complaint under that promise has to contain."""
 
 
 _kept: list[socket.socket] = []
@@ -111,11 +111,11 @@ QUIET_BUGS = {
         IdempotencyKey, "partition_seed", _of_this_process, "1", "was answered with different jobs"
     ),
 }
-"""By what is wrong."""
+"""The bugs by name."""
 
 
 def plant_all() -> None:
-    """Put each bug in its place."""
+    """Replace each method."""
     for owner, method in {(bug.owner, bug.method) for bug in QUIET_BUGS.values()}:
         [plant, *_] = [bug.plant for bug in QUIET_BUGS.values() if (bug.owner, bug.method) == (owner, method)]
         setattr(owner, method, plant(getattr(owner, method)))

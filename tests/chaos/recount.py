@@ -1,7 +1,7 @@
-"""The counters of /metrics against a recount: of the events for workers and reapers, of the answers for ingests.
+"""Compares the counters of /metrics with a recount: of events for workers and reapers, of responses for ingests.
 
-Counters of a process end with it, so those of processes are compared that lived when all had come to rest. A process
-that a fault met may have lost the answer of Redis to what it did: it may have counted less, and never more.
+Counters end with their process, so only processes are compared that lived when all had come to rest. A process that a
+fault met may have lost the response of Redis: it may have counted less, and never more.
 """
 
 from collections import Counter
@@ -26,13 +26,18 @@ _OUTCOMES = {
     EventKind.DEAD: "failed",
 }
 _FAILED = {"error", "timeout"}
-"""No event says which of the two it was."""
-_STATES = {EventKind.SUCCEEDED: "succeeded", EventKind.DEAD: "dead", EventKind.CANCELLED: "cancelled"}
+"""Outcomes that no event distinguishes."""
+_STATES = {
+    EventKind.SUCCEEDED: "succeeded",
+    EventKind.DEAD: "dead",
+    EventKind.CANCELLED: "cancelled",
+    EventKind.EXPIRED: "expired",
+}
 _STORED = {"accepted", "replayed"}
 
 
 def workers_count_what_they_commit(evidence: Evidence) -> Iterator[str]:
-    """Complain of each worker whose attempts and finished jobs are not those of its events."""
+    """Complain of each worker whose attempts and finished jobs differ from its events."""
     for pid in _processes(evidence, "worker"):
         steps = [(step, job_id) for job_id, steps in evidence.steps.items() for step in steps if step.pid == pid]
         told = Counter((_type_of(job_id), _OUTCOMES[step.kind]) for step, job_id in steps if step.kind in _OUTCOMES)
@@ -48,7 +53,7 @@ def workers_count_what_they_commit(evidence: Evidence) -> Iterator[str]:
 
 
 def workers_count_their_refusals(evidence: Evidence) -> Iterator[str]:
-    """Complain of each worker that was refused more or fewer commits than it has counted as stale."""
+    """Complain of each worker whose stale commits differ from its refusals."""
     for pid in _processes(evidence, "worker"):
         told = sum(refusal.pid == pid and not refusal.given_up for refusal in evidence.refusals)
         attempts = _shown(evidence, pid, names.JOB_ATTEMPTS)
@@ -58,9 +63,9 @@ def workers_count_their_refusals(evidence: Evidence) -> Iterator[str]:
 
 
 def workers_time_what_waits(evidence: Evidence) -> Iterator[str]:
-    """Complain of each worker that tells of other waits in queues than the events do: another number, or another time.
+    """Complain of each worker whose queue waits differ from the events in number or time.
 
-    Times are compared in sum. Both are told by Redis, so they differ by what is rounded.
+    Times are compared in sum. Both are times of Redis, so they differ only by rounding.
     """
     for pid in _processes(evidence, "worker"):
         count, waited_s = _waits(evidence, pid)
@@ -74,7 +79,7 @@ def workers_time_what_waits(evidence: Evidence) -> Iterator[str]:
 
 
 def reapers_count_what_they_recover(evidence: Evidence) -> Iterator[str]:
-    """Complain when reapers that were there all the time have counted other recoveries than the events tell of."""
+    """Complain when the recoveries of reapers that lived throughout differ from the events."""
     if not (pids := _processes(evidence, "reaper")):
         return
     told = Counter(
@@ -92,7 +97,7 @@ def reapers_count_what_they_recover(evidence: Evidence) -> Iterator[str]:
 
 
 def ingests_count_what_they_answer(evidence: Evidence) -> Iterator[str]:
-    """Complain of each ingest that has counted fewer accepted jobs than it has answered with 2xx, or more."""
+    """Complain of each ingest whose count of accepted jobs differs from its 2xx responses."""
     for pid in _processes(evidence, "ingest"):
         answers = [answer for entry in evidence.ledger.entries for answer in entry.answers if answer.pid == pid]
         told = sum(answer.is_accepted for answer in answers)
@@ -104,7 +109,7 @@ def ingests_count_what_they_answer(evidence: Evidence) -> Iterator[str]:
 
 
 def _waits(evidence: Evidence, pid: int) -> tuple[int, float]:
-    """Return how many deliveries a worker had, and for how long these jobs had been ready in sum."""
+    """Return how many deliveries a worker had, and the sum of the waits of their jobs."""
     count, waited_ms = 0, 0
     for steps in evidence.steps.values():
         for before, step in pairwise(steps):
@@ -139,7 +144,7 @@ def _was_met(evidence: Evidence, pid: int) -> bool:
 
 
 def _lost_counts(evidence: Evidence, kind: str) -> bool:
-    """Return whether counters of a kind of service were lost: a process ended, or a fault met one."""
+    """Return whether counters of a kind of service were lost, by the end of a process or a fault."""
     return any(
         fault.target == EVERYTHING or fault.target.startswith(kind) for fault in evidence.faults if fault.kind != STALL
     )

@@ -1,4 +1,4 @@
-"""What can happen to Redis as a whole: it dies, and it is full."""
+"""The scenarios of a Redis that dies, and of one that is full."""
 
 import anyio
 from chaos.gatherer import unsettled

@@ -1,4 +1,4 @@
-"""The Redis under test: a real server with AOF always, which can be killed, started again and filled."""
+"""The Redis under test: a real server with `appendfsync always`, which can be killed, restarted and filled."""
 
 import os
 import signal
@@ -28,17 +28,17 @@ class RedisKeeper:
         self._binary = binary or find_redis()
         self._server: EmbeddedRedis | None = None
         self.client: redis.asyncio.Redis
-        """Straight to the server: for the checker, and for what an operator would do."""
+        """A client of the server without a proxy, for the checker, and for the actions of an operator."""
 
     @property
     def address(self) -> tuple[str, int]:
-        """Return where it listens, the same after each start."""
+        """Return the address, which is the same after each start."""
         assert self._server is not None
         return HOST, self._server.port
 
     @property
     def url(self) -> str:
-        """Return its address for a client that no fault shall meet."""
+        """Return the address for a client without a proxy."""
         assert self._server is not None
         return self._server.url
 
@@ -53,24 +53,24 @@ class RedisKeeper:
         await anyio.to_thread.run_sync(self.kill)
 
     def kill(self) -> None:
-        """End the server as a power switch does."""
+        """Kill the server, as a power cut does."""
         if self._server is not None and self._server.returncode is None:
             os.kill(self._server.pid, signal.SIGKILL)
             self._server.close()
 
     async def restart(self) -> None:
-        """Start it again with its data, on its port. It has forgotten the scripts."""
+        """Start the server again with its data, on its port and without its scripts."""
         assert self._server is not None
         await self._start(self._server.port)
         await self.client.connection_pool.disconnect()
         await self._fsync_always()
 
     async def fill(self) -> None:
-        """Let it be at its maxmemory from now on."""
+        """Set maxmemory so that the server is full."""
         await self._set("maxmemory", "1mb")
 
     async def empty(self) -> None:
-        """Give it room again."""
+        """Remove that bound."""
         await self._set("maxmemory", "0")
 
     async def _start(self, port: int) -> None:

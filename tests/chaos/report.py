@@ -1,4 +1,4 @@
-"""What came of a run, as numbers, as a table and as complaints."""
+"""The results of a run as numbers, as a table and as complaints."""
 
 from collections import Counter
 from itertools import pairwise
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 class Report(Struct, kw_only=True):
-    """What came of one run."""
+    """The results of one run."""
 
     scenario: str
     purpose: str
@@ -49,7 +49,7 @@ class Report(Struct, kw_only=True):
     seconds: float
 
     def row(self) -> str:
-        """Return its line of the table."""
+        """Return the line of the table."""
         values = (
             self.scenario,
             self.accepted,
@@ -69,7 +69,7 @@ class Report(Struct, kw_only=True):
         )
 
     def details(self) -> list[str]:
-        """Return what does not fit into a table."""
+        """Return the results that do not fit into a table."""
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
         return [
             f"{self.scenario}: {self.purpose}",
@@ -79,7 +79,7 @@ class Report(Struct, kw_only=True):
 
 
 def heading() -> str:
-    """Return the first line of the table."""
+    """Return the header of the table."""
     return "  ".join(f"{name:<{width}}" if not at else f"{name:>{width}}" for at, (name, width) in enumerate(COLUMNS))
 
 
@@ -113,7 +113,7 @@ def report_of(
 
 
 def _stalls(evidence: Evidence) -> dict[str, str]:
-    """Return for how long the suite itself did not run: what happened meanwhile says little."""
+    """Return for how long the suite itself was not running, which weakens the findings of that time."""
     stalls = [fault for fault in evidence.faults if fault.kind == STALL]
     lost_ms = sum((fault.ended_ms or fault.begun_ms) - fault.begun_ms for fault in stalls)
     return {"the machine stood still": f"{lost_ms / 1000:.1f} s"} if stalls else {}

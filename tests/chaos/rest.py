@@ -1,4 +1,4 @@
-"""How a run ends: jobs come to rest, nothing is held any more, workers leave in order, and nothing is left behind."""
+"""Ends a run: jobs come to rest, nothing is held any more, workers stop in order, and nothing is left behind."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,25 +15,25 @@ from waiting import wait_until
 from millstream_telemetry import names
 
 REST_WITHIN_S = 45.0
-"""From the end of all harm until no job is under way."""
+"""The time from the end of all faults until no job is under way."""
 
 PASSES = 5
-"""What is held once no job is under way has to be given back within this many passes and one lease."""
+"""The number of passes, beside one lease, within which everything has to be given back once no job is under way."""
 
 Look = Callable[[], Awaitable[list[str]]]
 
 
 class Rest(Struct):
-    """What was seen when a run came to rest."""
+    """The findings when a run came to rest."""
 
     unrest: list[str]
-    """What is wrong with it, in words."""
+    """The complaints, in words."""
     counters: dict[int, Counters] = field(default_factory=dict)
-    """By the process that showed them; those of processes that had ended by then are lost."""
+    """The metrics by process, except for processes that had ended by then."""
 
 
 async def come_to_rest(stage: Stage) -> Rest:
-    """Wait for rest, look at everything that should be idle by then, and have the workers leave in order."""
+    """Wait for rest, check everything that should be idle by then, and stop the workers in order."""
     unrest = list(stage.complaints)
     if under_way := await _remaining(lambda: unsettled(stage.broker), REST_WITHIN_S):
         return Rest(unrest + [f"still under way after {REST_WITHIN_S:g} s: {what}" for what in under_way])
@@ -71,7 +71,7 @@ def _shown_wrongly(service: Service, counters: Counters, dead: Counter[str]) -> 
 
 
 async def left_behind(stage: Stage) -> list[str]:
-    """Return, in words, what stays in Redis of workers that have left in order, and keys that nothing explains."""
+    """Return, in words, what is left in Redis of workers that stopped in order, and unexplained keys."""
     left = {worker.pid: worker.name for worker in stage.fleet.of("worker")}
     listed = [int(worker.name.split(":")[1]) for worker in await stage.broker.registry.workers()]
     found = [f"{left[pid]} has left and is still listed" for pid in listed if pid in left]
@@ -86,7 +86,7 @@ async def _dead_by_type(stage: Stage) -> Counter[str]:
 
 
 async def _remaining(look: Look, within_s: float) -> list[str]:
-    """Return what is found at the last look: nothing, as soon as nothing is found."""
+    """Return the findings of the last look, or nothing as soon as one look finds nothing."""
     last: list[str] = []
 
     async def is_none() -> bool:

@@ -1,4 +1,4 @@
-"""Runs one scenario: start, load, harm, rest, evidence, verdict."""
+"""Runs one scenario: start, load, faults, rest, evidence, verdict."""
 
 import random
 import time
@@ -32,7 +32,7 @@ STALL_S = 0.5
 async def run_scenario(
     scenario: Scenario, folder: Path, *, seed: int, seconds: float, binary: RedisBinary | None = None
 ) -> Report:
-    """Run a scenario for about so many seconds of harm, in an empty folder. Returns: what came of it."""
+    """Run a scenario for about this many seconds of faults, in an empty folder. Returns: its report."""
     began = time.monotonic()
     async with (
         scenario.redis(folder / "redis", binary) as redis,
@@ -76,12 +76,12 @@ async def run_scenario(
 
 
 def _way_to(redis: Keeper) -> tuple[str, int] | str:
-    """Return what the proxies stand before, or the URL that services use without them."""
+    """Return what the proxies lead to, or the URL that services use without them."""
     return redis.address if isinstance(redis, RedisKeeper) else redis.url
 
 
 async def _keep_events(broker: Broker) -> None:
-    """Add a group to every event stream that never acknowledges, so that no reaper trims an event before it is read."""
+    """Add a group to every event stream that never acknowledges, so that no reaper trims its events."""
     for job_type, registration in (await broker.registry.types(DEFAULT_TENANT)).items():
         for partition in range(registration.policy.partitions):
             events = broker.keys.of(Queue(DEFAULT_TENANT, job_type, partition)).events
@@ -90,7 +90,7 @@ async def _keep_events(broker: Broker) -> None:
 
 @asynccontextmanager
 async def _watched(stage: Stage) -> AsyncIterator[None]:
-    """Restart what ends, and write down when the machine itself stood still, for as long as the block lasts."""
+    """Restart what ends, and record when the machine itself stood still, while the block lasts."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stage.kubelet.run)
         tasks.start_soon(_watch_machine, stage.journal)
@@ -109,7 +109,7 @@ async def _watch_machine(journal: Journal) -> NoReturn:
 
 
 async def _harm(scenario: Scenario, stage: Stage) -> tuple[int, int]:
-    """Do harm under load. Returns: from when until when there was load, Unix ms."""
+    """Cause faults under load. Returns: the times between which there was load, Unix ms."""
     begun, stop = now_ms(), anyio.Event()
     stage.submitter.copies = scenario.copies
     async with anyio.create_task_group() as tasks:

@@ -1,4 +1,4 @@
-"""Runs a service with one script broken, to see whether the checker notices: `python -m chaos.sabotage BUG worker ...`.
+"""Runs a service with one broken script, which the checker must notice: `python -m chaos.sabotage BUG worker ...`.
 
 The product has no switch for this: the script is exchanged in the memory of the process.
 """
@@ -19,7 +19,7 @@ class Sabotage(Struct, frozen=True, kw_only=True):
     promise: str
     """The promise whose rules have to complain of it."""
     words: str
-    """What one of their complaints has to say."""
+    """The words that one of their complaints has to contain."""
 
 
 BUGS = {

@@ -1,4 +1,4 @@
-"""What a scenario is: something to do to a fleet under load, and what fleet and load that takes."""
+"""A scenario is a fault for a fleet under load, with the fleet and the load that it takes."""
 
 from collections.abc import Awaitable, Callable
 
@@ -29,17 +29,17 @@ class Scenario(Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...] = ()
     """What must hold beside the promises."""
     describe: dict[str, Callable[[Evidence], str]] = {}
-    """Figures to be had from the evidence, by what they are."""
+    """Figures that follow from the evidence, by name."""
     waived: frozenset[str] = frozenset()
     """Rules that may be broken here, by name, because the docs say so."""
     redis: Callable[..., Keeper] = RedisKeeper
-    """What keeps the Redis of this scenario, made with a folder and a server program."""
+    """Makes the keeper of this scenario's Redis, with a folder and a server program."""
     headers: dict[str, str] = {}
-    """What each submission carries beside its key."""
+    """The headers of each submission beside its key."""
     program: tuple[str, ...] = PRODUCT
-    """What every process runs; only tests of the checker run another, with bugs in it."""
+    """The program of every process; only tests of the checker use another, with bugs in it."""
 
     @property
     def purpose(self) -> str:
-        """Return in a line what it does and what must hold."""
+        """Return one line that says what it does and what must hold."""
         return (self.act.__doc__ or "").strip().partition("\n")[0]

@@ -1,4 +1,4 @@
-"""One process of the fleet: started, signalled, looked at."""
+"""One process of the fleet, which is started, signalled and measured."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 
 class ServicePlan(Struct, frozen=True, kw_only=True):
-    """What a service is started with, each time."""
+    """The command line and environment of a service."""
 
     name: str
     kind: str
@@ -42,14 +42,14 @@ class ServicePlan(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True):
-    """What a process has used so far."""
+    """The resources that a process has used so far."""
 
     cpu_s: float = 0.0
     rss_bytes: int = 0
 
 
 class Service:
-    """A place in the fleet, and the process that fills it."""
+    """A place in the fleet, and the process in it."""
 
     def __init__(self, plan: ServicePlan, proxy: FaultProxy) -> None:
         self.plan = plan
@@ -61,7 +61,7 @@ class Service:
         self.environ: dict[str, str] = {}
         """Variables beside MILLSTREAM_*, from its next start on."""
         self.pids: list[int] = []
-        """Of all the processes that have filled this place."""
+        """The process ids of all processes in this place."""
         self.process: subprocess.Popen[bytes] | None = None
         self.connections_when_fresh = 0
         """How many connections to Redis its first process had when it was ready."""
@@ -72,18 +72,18 @@ class Service:
 
     @property
     def name(self) -> str:
-        """Return its name, e.g. `worker-1`."""
+        """Return the name, e.g. `worker-1`."""
         return self.plan.name
 
     @property
     def kind(self) -> str:
-        """Return what it is, e.g. `worker`."""
+        """Return the kind, e.g. `worker`."""
         return self.plan.kind
 
     def url(self, what: What) -> str:
-        """Return where its process serves the API (`listening`) or health and metrics (`admin`).
+        """Return the address of the API (`listening`) or of health and metrics (`admin`).
 
-        Until it has said so, that is an address at which nothing listens.
+        Until the process has logged it, this is an address where nothing listens.
         """
         if what not in self._urls:
             found = announced_url(self._log, what, after_lines=self._lines_before)
@@ -92,32 +92,32 @@ class Service:
 
     @property
     def is_listening(self) -> bool:
-        """Return whether it has said where it serves the API."""
+        """Return whether the process has logged where it serves the API."""
         return self.url("listening") != NOWHERE_URL
 
     @property
     def pid(self) -> int:
-        """Return its process id."""
+        """Return the process id."""
         assert self.process is not None
         return self.process.pid
 
     @property
     def is_running(self) -> bool:
-        """Return whether it has not ended."""
+        """Return whether the process has not ended."""
         return self.process is not None and self.process.poll() is None
 
     @property
     def connections(self) -> int:
-        """Return how many connections to Redis it has, where they lead through its proxy."""
+        """Return how many connections to Redis the process has through its proxy."""
         return self.proxy.open_connections
 
     @property
     def exit_code(self) -> int | None:
-        """Return how it ended; None while it runs."""
+        """Return the exit code; None while the process runs."""
         return None if self.process is None else self.process.poll()
 
     def start(self, environ: dict[str, str]) -> None:
-        """Start its process, and do not wait for it."""
+        """Start the process, and do not wait for it."""
         ours = {f"MILLSTREAM_{name}": value for name, value in self.plan.settings.items()}
         path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
         self._let_go()
@@ -136,13 +136,13 @@ class Service:
         self.pids.append(self.process.pid)
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it runs."""
+        """Send a signal to the process, if it runs."""
         if self.is_running:
             os.kill(self.pid, number)
         self.is_stopped = number is signal.SIGSTOP or (self.is_stopped and number is not signal.SIGCONT)
 
     def end(self) -> None:
-        """Kill what runs, and collect it."""
+        """Kill and collect the process."""
         self.is_wanted = False
         self.send(signal.SIGCONT)
         self.send(signal.SIGKILL)
@@ -151,7 +151,7 @@ class Service:
         self._let_go()
 
     def usage(self) -> Usage:
-        """Return what its process has used, or nothing when it has ended."""
+        """Return the resources that the process has used, or nothing when it has ended."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
             pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
@@ -160,7 +160,7 @@ class Service:
         return Usage((int(stat[11]) + int(stat[12])) / _TICKS_PER_S, int(pages) * _PAGE_BYTES)
 
     def log_lines(self) -> Sequence[str]:
-        """Return what all of its processes have written."""
+        """Return the log lines of all processes of this place."""
         return whole_lines(self._log)
 
     def _let_go(self) -> None:

@@ -1,4 +1,4 @@
-"""What a scenario acts on: the fleet, its Redis, the load, and the journal in which everything done is written down."""
+"""The means of a scenario: the fleet, its Redis, the load, and the journal, which records every fault."""
 
 import copy
 import random
@@ -28,7 +28,7 @@ Keeper = RedisKeeper | TrioKeeper | ClusterKeeper
 
 
 class Stage:
-    """The means to do harm, each of which writes itself down."""
+    """The faults that a scenario can cause, each of which records itself."""
 
     def __init__(
         self,
@@ -52,25 +52,25 @@ class Stage:
         self.timing = timing
         self.rng = rng
         self.seconds = seconds
-        """For how long to do harm."""
+        """How long to cause faults."""
         self.figures: dict[str, str] = {}
-        """What a scenario measured, in words, by what it is."""
+        """The measurements of a scenario, in words, by name."""
         self.complaints: list[str] = []
-        """What only the scenario itself can see to be wrong."""
+        """Violations that only the scenario itself can see."""
 
     def expect(self, ok: object, complaint: str) -> None:
-        """Complain unless something is so."""
+        """Complain unless a condition holds."""
         if not ok:
             self.complaints.append(complaint)
 
     def any_of(self, kind: str) -> Service:
-        """Return a service of a kind, drawn by lot."""
+        """Return a random service of a kind."""
         return self.rng.choice(self.fleet.of(kind))
 
     async def busy_worker(self, jobs: int, job_type: str = "") -> Service:
-        """Return a worker with `jobs` jobs in its hands, once there is one: to harm an idle one shows nothing.
+        """Return a worker with `jobs` jobs once there is one, because a fault of an idle one shows nothing.
 
-        With `job_type` only jobs of this type count: those of a short one may have ended before the harm is done.
+        With `job_type` only jobs of this type count, since short ones may end before the fault.
         """
         found: list[Service] = []
 
@@ -83,7 +83,7 @@ class Stage:
         return self.rng.choice(found)
 
     def apart(self, name: str) -> Self:
-        """Return this stage with a random generator of its own, so that acts side by side do not draw from one."""
+        """Return this stage with a random generator of its own, for faults side by side."""
         other = copy.copy(self)
         other.rng = random.Random(f"{name} {self.rng.random()}")
         return other
@@ -95,7 +95,7 @@ class Stage:
         return fault
 
     async def terminate(self, service: Service) -> Fault:
-        """Tell a service to stop; the kubelet starts it again."""
+        """Stop a service with SIGTERM; the kubelet starts it again."""
         fault = self.journal.note("terminate", service.name, service.pid)
         # It drains for as long as its grace: what it hands back meanwhile is excused.
         fault.ended_ms = None
@@ -104,7 +104,7 @@ class Stage:
 
     @asynccontextmanager
     async def frozen(self, service: Service) -> AsyncIterator[Fault]:
-        """Stop a service with SIGSTOP for as long as the block lasts."""
+        """Freeze a service with SIGSTOP while the block lasts."""
         with self.journal.lasting("freeze", service.name, service.pid) as fault:
             service.send(signal.SIGSTOP)
             try:
@@ -127,14 +127,14 @@ class Stage:
                 yield fault
 
     async def cut(self, service: Service) -> Fault:
-        """Drop the connections that a service has to Redis."""
+        """Reset the connections of a service to Redis."""
         fault = self.journal.note("cut", service.name)
         service.proxy.cut()
         return fault
 
     @asynccontextmanager
     async def slow(self, service: Service, *, delay_s: float = 0.0, bytes_per_s: float = 0.0) -> AsyncIterator[Fault]:
-        """Let everything between a service and Redis be late, or pass little by little."""
+        """Delay or throttle everything between a service and Redis."""
         with self.journal.lasting("slow", service.name) as fault:
             service.proxy.slow(delay_s=delay_s, bytes_per_s=bytes_per_s)
             try:
@@ -156,7 +156,7 @@ class Stage:
 
     @asynccontextmanager
     async def redis_full(self) -> AsyncIterator[Fault]:
-        """Let Redis be at its maxmemory for as long as the block lasts. That is no excuse: leases are kept."""
+        """Keep Redis at its maxmemory while the block lasts. This is no excuse, because leases are kept."""
         assert isinstance(self.redis, RedisKeeper)
         with self.journal.lasting("full", "redis") as fault:
             await self.redis.fill()

@@ -1,4 +1,4 @@
-"""Whether the event stream tells the same story as the hashes, and what it tells about who had a job when."""
+"""Compares the event stream with the hashes, and derives from it which worker had a job when."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ _ATTEMPTS = {EventKind.SUCCEEDED, EventKind.RETRYING}
 
 
 def steps_are_legal(evidence: Evidence) -> Iterator[str]:
-    """Complain of a gap in the versions, and of a step that is impossible: nothing follows on an end."""
+    """Complain of a gap in the versions, and of an impossible transition, such as one after an end."""
     for job_id, steps in evidence.steps.items():
         state = ""
         for wanted, step in enumerate(steps, start=1):
@@ -35,7 +35,7 @@ def ends_agree(evidence: Evidence) -> Iterator[str]:
 
 
 def counts_agree(evidence: Evidence) -> Iterator[str]:
-    """Complain where a job's counts are not those of its events: a crash or a hand-back burns no attempt."""
+    """Complain where a job's counts differ from its events: a crash or a hand-back counts no attempt."""
     for job_id, job in evidence.jobs.items():
         held = {
             "attempts": job.attempts,
@@ -69,12 +69,12 @@ def _counts(steps: Sequence[Step]) -> dict[str, int]:
 
 
 def fences_taken_back(steps: Sequence[Step]) -> dict[int, int]:
-    """Return the deliveries of a job that the reaper took back, with the process that had each."""
+    """Return the deliveries of a job that the reaper recovered, with the process of each."""
     return {begun.deliveries: begun.pid for begun, ended in deliveries(steps) if ended is not None and not ended.worker}
 
 
 def fences_lost(steps: Sequence[Step]) -> dict[int, set[int]]:
-    """Return by process the deliveries after which the job was no longer its own: taken back, or delivered again."""
+    """Return by process the deliveries whose job it lost, by a recovery or another delivery."""
     lost: defaultdict[int, set[int]] = defaultdict(set)
     taken = fences_taken_back(steps)
     last = max((step.deliveries for step in steps), default=0)
@@ -85,7 +85,7 @@ def fences_lost(steps: Sequence[Step]) -> dict[int, set[int]]:
 
 
 def deliveries(steps: Sequence[Step]) -> Iterator[tuple[Step, Step | None]]:
-    """Yield each hand-over of a job with what came of it."""
+    """Yield each delivery of a job with its end."""
     for at, step in enumerate(steps):
         if step.kind is EventKind.STARTED:
             later = (other for other in steps[at + 1 :] if other.kind is not EventKind.CANCEL_REQUESTED)

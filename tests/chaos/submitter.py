@@ -1,4 +1,4 @@
-"""The load: submissions at a bounded rate against every ingest, each with an Idempotency-Key and some patience."""
+"""The load: submissions at a bounded rate to every ingest, each with an Idempotency-Key and repetitions."""
 
 import random
 import time
@@ -15,10 +15,13 @@ from msgspec import Struct
 
 TRIES = 3
 PAUSE_S = 0.4
-"""Between two tries, jittered. Shorter than Retry-After asks for: impolite, so that more requests meet the fault."""
+"""The pause between two tries, jittered. It is shorter than Retry-After asks for, so that more requests meet the fault.
+"""
 ANSWER_WITHIN_S = 5.0
 AT_ONCE = 64
-"""The proxies share this loop, and httpx2 needs ever longer for each request that waits beside others."""
+"""The bound on requests under way, because the proxies share this loop, and httpx2 gets slower with each waiting
+request.
+"""
 
 PRIORITIES = ("high", "normal", "normal", "low")
 
@@ -63,11 +66,11 @@ EVERYDAY = (
     Wish(type="chaos.quick", weight=8, delay_s=(0.2, 3.0)),
     Wish(type="chaos.spread", weight=10),
 )
-"""What a system has to do on any day."""
+"""The ordinary load."""
 
 
 class Submitter:
-    """Submits, and writes down what it was told; an async context manager."""
+    """Submits jobs and records the responses; an async context manager."""
 
     def __init__(self, ingests: Sequence[Service], rng: random.Random, headers: Mapping[str, str]) -> None:
         self.ledger = Ledger()
@@ -86,9 +89,9 @@ class Submitter:
         await self._http.aclose()
 
     async def load(self, rate_per_s: float, mix: Sequence[Wish], stop: anyio.Event) -> None:
-        """Submit at this rate until told to stop; return once the last request is answered.
+        """Submit at this rate until stopped; return once the last request is answered.
 
-        What could not be sent in time is not sent: to catch up after a pause would make the next one longer.
+        A submission that is late is skipped, because catching up after a pause would make the next one longer.
         """
         limiter = anyio.CapacityLimiter(AT_ONCE)
 
@@ -105,7 +108,7 @@ class Submitter:
                     await stop.wait()
 
     async def submit_many(self, wish: Wish, count: int) -> list[Entry]:
-        """Submit some jobs of a kind, as fast as they are taken."""
+        """Submit some jobs of a kind, as fast as they are accepted."""
         entries: list[Entry] = []
         limiter = anyio.CapacityLimiter(AT_ONCE)
 
@@ -119,7 +122,7 @@ class Submitter:
         return entries
 
     async def submit(self, wish: Wish) -> Entry:
-        """Submit a job: every copy of the request at once, each with its own tries."""
+        """Submit a job: every copy of the request at once, each with its own repetitions."""
         key = f"k{self._rng.getrandbits(64):016x}"
         body = wish.draw(key, self._rng)
         entry = self.ledger.open(key, wish.type, body.get("delay_s", 0.0))

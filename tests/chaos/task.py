@@ -1,4 +1,4 @@
-"""What a job of the chaos suite is told."""
+"""The payload of the chaos suite's jobs."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ class Task(msgspec.Struct, frozen=True):
     """The payload of most handlers."""
 
     key: str
-    """What the submitter calls the job; also its Idempotency-Key."""
+    """The submitter's name of the job, which is also its Idempotency-Key."""
     seconds: float = 0.0
     times: int = 0
-    """How often it fails or snoozes first; of a misdeed, which one."""
+    """How often the job fails or snoozes first; of a misdeed, its number."""

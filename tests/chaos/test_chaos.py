@@ -17,7 +17,7 @@ SECONDS = 12.0
 
 
 async def the_main_faults(stage: Stage) -> None:
-    """Have a zombie, a drain and a restart of Redis for certain, and then what the seed says."""
+    """Cause a zombie, a drain and a restart of Redis, and then random faults by the seed."""
     await stage.submitter.submit_many(Wish(type="chaos.slow", seconds=(1.0, 5.0)), 3 * HELD_JOBS)
     await stage.kill(stage.any_of("ingest"))
     async with stage.frozen(await stage.busy_worker(1)), stage.away(stage.any_of("dispatcher"), "swallow"):
@@ -29,7 +29,7 @@ async def the_main_faults(stage: Stage) -> None:
 
 
 async def test_promises_are_kept_when_everything_goes_wrong(tmp_path: Path) -> None:
-    """Nine processes, a proxy before each, faults by a seed: what was accepted ends once, for the right reason."""
+    """Under random faults, what nine processes accepted ends once and for the right reason."""
     scenario = Scenario(name="short", act=the_main_faults, rate_per_s=30.0)
     report = await run_scenario(scenario, tmp_path, seed=SEED, seconds=SECONDS)
     assert [str(complaint) for complaint in report.complaints] == []
@@ -39,18 +39,18 @@ async def test_promises_are_kept_when_everything_goes_wrong(tmp_path: Path) -> N
 
 
 def test_every_scenario_says_what_it_is_for() -> None:
-    """The table of the program, and of the docs, is made of these lines."""
+    """Every scenario has a purpose of one sentence, for the program and the docs."""
     assert [name for name, scenario in SCENARIOS.items() if not scenario.purpose.endswith(".")] == []
 
 
 def test_guarantees_name_every_scenario() -> None:
-    """The page of promises names each proof."""
+    """docs/guarantees.md names every scenario."""
     page = (Path(__file__).parents[2] / "docs" / "guarantees.md").read_text(encoding="utf-8")
     assert [name for name in SCENARIOS if f"`{name}`" not in page] == []
 
 
 def test_a_scenario_that_does_not_exist_is_refused_by_name() -> None:
-    """The refusal lists the names that there are."""
+    """An unknown scenario is refused with the known names."""
     from chaos.__main__ import main
 
     result = CliRunner().invoke(main, ["--scenario", "zombies"])

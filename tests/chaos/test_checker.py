@@ -1,4 +1,4 @@
-"""Every rule of the checker, on evidence made by hand: silent on a sound run, and in words on one that is not."""
+"""Every rule of the checker accepts sound evidence, and complains in words of other evidence."""
 
 from collections.abc import Callable
 
@@ -126,35 +126,35 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
 
 @pytest.mark.parametrize("sound", SOUND, ids=lambda sound: sound.__name__)
 def test_checker_says_nothing_of_a_run_that_kept_its_promises(sound: Callable[[], Evidence]) -> None:
-    """The checker accepts every effect of a fault that is in the journal."""
+    """The checker accepts each effect of a fault that is in the journal."""
     assert check(sound()) == []
 
 
 @pytest.mark.parametrize(("rule", "words", "broken"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
 def test_rule_complains_in_words_of_what_breaks_it(rule: Rule, words: str, broken: Evidence) -> None:
-    """Each complaint says which job it is about, and what is wrong with it."""
+    """Each complaint names the job and what is wrong with it."""
     assert words in "\n".join(rule(broken))
 
 
 def test_every_rule_is_shown_to_complain() -> None:
-    """A rule that was never seen to fail may be unable to."""
+    """Every rule has evidence here that it complains of."""
     assert {rule for rules in RULES.values() for rule in rules} <= {rule for rule, _, _ in BROKEN}
 
 
 def test_a_complaint_names_the_promise_that_was_broken() -> None:
-    """A reader can look the promise up."""
+    """A complaint has the number of the broken promise."""
     [complaint] = check(replace(once(), unrest=["something"]))
     assert str(complaint) == "[places] something"
 
 
 def test_a_scenario_adds_rules_of_its_own_and_waives_others_by_name() -> None:
-    """What a failover may lose is no reason to look away elsewhere."""
+    """A scenario may add rules and waive others by name, and the remaining ones still apply."""
     broken = replace(twice(), faults=[])
     assert [one.promise for one in check(broken, [kills.a_zombie_was_refused], ["unexcused"])] == ["scenario"]
 
 
 def test_a_submission_of_unknown_fate_may_have_made_a_job_or_not() -> None:
-    """A 503 that is not certain, and no answer at all, promise nothing in either direction."""
+    """A submission with an uncertain 503 or without a response may have made a job or not."""
     for entry in (refused(503, "store-unreachable"), refused(0)):
         assert entry.verdict is Verdict.UNKNOWN
         assert check(with_ledger(once(), entry)) == []
@@ -162,26 +162,26 @@ def test_a_submission_of_unknown_fate_may_have_made_a_job_or_not() -> None:
 
 
 def test_a_request_that_was_never_answered_leaves_its_submission_unknown() -> None:
-    """One request without an answer is enough, however certain the other answers are."""
+    """One request without a response leaves its submission unknown, however certain the other responses are."""
     assert replace(refused(422), sent=2).verdict is Verdict.UNKNOWN
 
 
 def test_what_was_handed_back_unrun_needs_no_excuse() -> None:
-    """A blocking read may bring more than there is room for; no handler hears of it."""
+    """A job that was handed back before its handler began needs no excuse."""
     unrun = replace(handed_back(), faults=[])
     unrun.effects[JOB] = [one for one in unrun.effects[JOB] if one.fence == 2]
     assert list(unexcused(unrun)) == []
 
 
 def test_a_claim_that_arrives_after_its_sender_has_died_needs_no_other_excuse() -> None:
-    """A link that was half open delivers it when it heals; the lease runs from then on."""
+    """A claim that a half-open link delivers after the death of its sender is excused by that death."""
     late = with_steps(twice(), (SUBMITTED, 0, 0), (STARTED, ONE, 9_000), (RECOVERED, 0, 12_500), *TWICE[3:])
     assert list(unexcused(late)) == []
     assert list(lateness.crashed_workers_jobs_are_soon_ready(late)) == []
 
 
 def test_counters_of_a_process_that_a_fault_met_may_tell_of_less_and_never_of_more() -> None:
-    """A lost answer of Redis leaves a process without knowing what it has done."""
+    """The counters of a process that a fault met may be lower than the recount, and never higher."""
     met = [Fault("cut", name, 5, 5) for name in ("worker-1", "reaper-1")]
     for less in (counted(ok=0), counted(succeeded=0), counted(waits=0)):
         assert check(replace(less, faults=met)) == []
@@ -192,13 +192,13 @@ def test_counters_of_a_process_that_a_fault_met_may_tell_of_less_and_never_of_mo
 
 
 def test_an_ingest_may_have_counted_what_it_could_not_answer() -> None:
-    """A connection that was lost leaves the client without the answer, and the job is stored."""
+    """An ingest may have counted a job whose response the client never got."""
     unanswered = replace(accepted(), answers=[*accepted().answers, refused(0).answers[0]], sent=2)
     assert check(with_ledger(counted(accepted=2), unanswered)) == []
 
 
 def test_a_late_start_or_release_is_excused_by_what_hindered_it() -> None:
-    """A fault of the services that should have done it, or of everything; and a ready job waits for a free slot."""
+    """A late start or release is excused by a fault of the services for it, or by workers without a free slot."""
     for late, kind in ((retried(9_020, 9_030), "dispatcher-1"), (retried(100, 9_100), "worker-2")):
         for target in (kind, EVERYTHING):
             assert check(replace(late, faults=[Fault("refuse", target, 5_000, 6_000)])) == []
@@ -206,12 +206,12 @@ def test_a_late_start_or_release_is_excused_by_what_hindered_it() -> None:
 
 
 def test_what_hits_everything_excuses_every_worker() -> None:
-    """Redis was away for all of them."""
+    """A fault of everything excuses every worker."""
     assert list(unexcused(replace(twice(), faults=[Fault("redis killed", EVERYTHING, 100, 900)]))) == []
 
 
 def test_a_late_recovery_is_excused_when_the_reapers_were_hindered() -> None:
-    """After an outage reapers give leases more time."""
+    """A late recovery is excused by a fault of the reapers, which give leases time after an outage."""
     late = (SUBMITTED, 0, 0), (STARTED, ONE, 10), (RECOVERED, 0, 10_000), (STARTED, OTHER, 10_001)
     for target in (EVERYTHING, "reaper-1"):
         faults = [*twice().faults, Fault("refuse", target, 600, 2_000)]
@@ -221,20 +221,20 @@ def test_a_late_recovery_is_excused_when_the_reapers_were_hindered() -> None:
 
 
 def test_a_zombie_that_died_before_it_could_commit_need_not_be_refused() -> None:
-    """Its effect stands, and its outcome died with it."""
+    """A zombie that died before its commit needs no refusal."""
     died = replace(zombie(), refusals=[], faults=[*zombie().faults, Fault("kill", "worker-1", 4_001, 4_001, ONE)])
     assert list(checker.refused_commits_are_those_of_zombies(died)) == []
 
 
 def test_a_zombie_that_knew_of_its_loss_need_not_be_refused() -> None:
-    """It logged that the lease was lost, and tried nothing."""
+    """A zombie that logged the loss of its lease needs no refusal."""
     # The log does not say which process of the place it was: all are named.
     told = replace(zombie(), refusals=[Refusal(JOB, pid, given_up=True) for pid in (ONE, OTHER)])
     assert list(checker.refused_commits_are_those_of_zombies(told)) == []
 
 
 def test_a_job_that_waited_to_run_alone_is_not_charged_for_the_death_of_its_worker() -> None:
-    """No event says whether it waited, so one crash fewer than the last is believed."""
+    """A job may have one crash fewer than its events, because no event says whether it waited to run alone."""
     assert list(story.counts_agree(replace(with_job(twice(), crashes=1), max_crashes=2))) == []
     waited = with_steps(twice(), *TWICE[:3], *TWICE[1:])
     assert list(story.counts_agree(replace(with_job(waited, crashes=1, deliveries=3), max_crashes=2))) == []

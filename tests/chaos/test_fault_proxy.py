@@ -1,4 +1,4 @@
-"""The proxy does what it is told: a suite whose faults do not happen would be green for ever."""
+"""The fault proxy causes the faults that it is told to."""
 
 import time
 from collections.abc import AsyncIterator
@@ -13,26 +13,26 @@ from millstream_streams.connection.address import parse_redis_url
 from millstream_streams.connection.connections import Client, close, connect
 
 BROKEN = (RedisConnectionError, ConnectionError)
-"""What a connection raises that was ended. Not a TimeoutError: the end is told at once."""
+"""The exceptions of a connection that was ended. TimeoutError is none of them, because the end is reported at once."""
 
 
 @pytest.fixture
 async def proxy(redis_url: str) -> AsyncIterator[FaultProxy]:
-    """Yield a proxy before the Redis of this run."""
+    """Yield a proxy for the Redis of this run."""
     async with FaultProxy(parse_redis_url(redis_url).hosts[0]) as opened:
         yield opened
 
 
 @pytest.fixture
 async def client(proxy: FaultProxy) -> AsyncIterator[Client]:
-    """Yield a client whose only way is the proxy."""
+    """Yield a client that uses the proxy."""
     made = connect(parse_redis_url(proxy.url))
     yield made
     await close(made)
 
 
 async def test_proxy_passes_commands_on_and_counts_them(proxy: FaultProxy, client: Client) -> None:
-    """It counts what the client sends, so that a busy loop shows in a figure."""
+    """The proxy passes commands on and counts them."""
     before = proxy.traffic
     for _ in range(3):
         assert await client.ping()
@@ -43,7 +43,7 @@ async def test_proxy_passes_commands_on_and_counts_them(proxy: FaultProxy, clien
 
 
 async def test_proxy_drops_connections_once_when_it_cuts(proxy: FaultProxy, client: Client) -> None:
-    """It takes new ones afterwards."""
+    """A cut resets the connections once, and new ones are accepted."""
     await client.ping()
     proxy.cut()
     with pytest.raises(BROKEN):
@@ -52,7 +52,7 @@ async def test_proxy_drops_connections_once_when_it_cuts(proxy: FaultProxy, clie
 
 
 async def test_proxy_resets_every_new_connection_while_it_refuses(proxy: FaultProxy, client: Client) -> None:
-    """Each try is counted, although nothing comes of it."""
+    """While it refuses, the proxy resets each new connection, and counts it."""
     proxy.refuse()
     before = proxy.traffic
     for _ in range(3):
@@ -64,7 +64,7 @@ async def test_proxy_resets_every_new_connection_while_it_refuses(proxy: FaultPr
 
 
 async def test_proxy_holds_what_was_sent_and_delivers_it_when_it_heals(proxy: FaultProxy, client: Client) -> None:
-    """A link that was half open delivers late, as TCP does: a commit may come long after its sender gave up."""
+    """The proxy holds data while it swallows, and delivers it when it heals, as a half-open link does."""
     await client.ping()
     answers = []
 
@@ -83,7 +83,7 @@ async def test_proxy_holds_what_was_sent_and_delivers_it_when_it_heals(proxy: Fa
 
 @pytest.mark.parametrize("slowness", [{"delay_s": 0.05}, {"bytes_per_s": 2_000.0}])
 async def test_proxy_is_slow_in_each_direction(proxy: FaultProxy, client: Client, slowness: dict[str, float]) -> None:
-    """A slow link delivers late, or a few bytes in a second."""
+    """A slow proxy delays data, or passes a few bytes a second, in each direction."""
     await client.ping()
     proxy.slow(**slowness)
     begun = time.monotonic()
@@ -94,7 +94,7 @@ async def test_proxy_is_slow_in_each_direction(proxy: FaultProxy, client: Client
 
 
 async def test_proxy_ends_a_connection_whose_redis_is_not_there() -> None:
-    """The proxy ends the connection at once, as a closed port would."""
+    """The proxy closes a connection at once whose Redis is not there."""
     async with FaultProxy(("127.0.0.1", 1)) as proxy:
         client = connect(parse_redis_url(proxy.url))
         with pytest.raises(BROKEN):

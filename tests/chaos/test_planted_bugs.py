@@ -1,4 +1,4 @@
-"""The checker is shown to be able to fail: with one script broken, a run ends with the right complaint."""
+"""The checker complains of a run with one broken script."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ REST_S = 5.0
 
 
 async def kill_a_busy_worker(stage: Stage) -> None:
-    """Kill a worker with jobs in its hands."""
+    """Kill a worker that holds jobs."""
     # As many as the two can hold: so one has its hands full, of every priority.
     held = stage.timing.concurrency
     await stage.submitter.submit_many(GATE, 2 * held)
@@ -49,13 +49,13 @@ async def ask_three_times(stage: Stage) -> None:
 
 
 async def work(stage: Stage) -> None:
-    """Do nothing but the day's work."""
+    """Run only the ordinary load."""
     await stage.submitter.submit_many(replace(EVERYDAY[3], times=(1, 1)), 10)
     await stage.submitter.submit_many(SLOW, 10)
 
 
 async def work_past_a_lease(stage: Stage) -> None:
-    """Hold jobs for longer than a lease: a reaper leaves a queue alone for one in which nothing was pending."""
+    """Hold jobs for longer than a lease, because a reaper skips a queue for one in which nothing was pending."""
     await stage.submitter.submit_many(replace(SLOW, seconds=(LONG_S, LONG_S)), 10)
 
 
@@ -73,7 +73,7 @@ ACTS: dict[str, Act] = {
 
 @pytest.mark.parametrize("bug", BUGS)
 async def test_a_planted_bug_is_found(bug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A suite that stays green with a promise broken proves nothing."""
+    """A run with a planted bug ends with the complaint about the promise that it breaks."""
     monkeypatch.setattr("chaos.rest.REST_WITHIN_S", REST_S)
     program = ("chaos.sabotage", bug)
     scenario = Scenario(name=bug, act=ACTS[bug], shape=SMALL, timing=Timing(grace_s=0.3), rate_per_s=0, program=program)
@@ -84,13 +84,13 @@ async def test_a_planted_bug_is_found(bug: str, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_bug_is_one_still(bug: str) -> None:
-    """Its script may have changed: what replaces nothing breaks nothing."""
+    """Each planted bug still changes its script."""
     planted = BUGS[bug].bug
     assert planted.load(planted.script).text != load_script(planted.script).text
 
 
 async def test_the_same_acts_keep_all_promises_when_nothing_is_broken(tmp_path: Path) -> None:
-    """So it is the bugs that the checker complains of, and not the acts."""
+    """The same faults without a bug keep all promises."""
 
     async def everything(stage: Stage) -> None:
         await work(stage)

@@ -1,4 +1,4 @@
-"""The checker notices what no job shows: waits that are too long, what is kept or left, and metrics that are wrong."""
+"""The checker notices what no job shows: waits that are too long, what is held or left, and wrong metrics."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ LONG = Wish(type="chaos.slow", seconds=(2 * TIMING.lease_s, 2 * TIMING.lease_s))
 
 
 async def everything_that_is_needed(stage: Stage) -> None:
-    """Give every bug something to show itself by: late jobs, a dead one, keys used again, a worker that vanishes."""
+    """Cause what each bug needs to show: late jobs, a dead one, repeated keys, a lost worker."""
     await stage.submitter.submit(HOPELESS)
     for wish in (QUICK, DELAYED):
         await stage.submitter.submit_many(wish, 10)
@@ -35,7 +35,7 @@ async def everything_that_is_needed(stage: Stage) -> None:
 
 
 async def run(folder: Path, program: tuple[str, ...]) -> Report:
-    """Run the same acts with or without the bugs."""
+    """Run the same faults with or without the bugs."""
     shape = Shape(ingest=2, dispatcher=1, worker=2, reaper=1)
     scenario = Scenario(
         name="quiet", act=everything_that_is_needed, shape=shape, timing=TIMING, rate_per_s=0, program=program
@@ -44,7 +44,7 @@ async def run(folder: Path, program: tuple[str, ...]) -> Report:
 
 
 async def test_every_quiet_bug_is_found(tmp_path: Path) -> None:
-    """Jobs end as they should with all of them, so each has its complaint only from the checks that it is for."""
+    """Each quiet bug has its complaint, and every job ends as it should."""
     report = await run(tmp_path, ("chaos.quiet_bugs",))
     found = {
         name
@@ -56,5 +56,5 @@ async def test_every_quiet_bug_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", QUIET_BUGS)
 def test_a_quiet_bug_has_its_place(name: str) -> None:
-    """The product may have changed: what is planted nowhere breaks nothing."""
+    """Each quiet bug still replaces a method of the product."""
     assert hasattr(QUIET_BUGS[name].owner, QUIET_BUGS[name].method)

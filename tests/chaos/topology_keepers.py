@@ -1,6 +1,6 @@
-"""More than one server under test: a primary with a replica under Sentinel, and a cluster.
+"""Several Redis servers under test: a primary with a replica under Sentinel, and a cluster.
 
-Services reach them directly, not through their proxies: a client is told the servers' own addresses.
+Services reach them directly and not through proxies, because a client is told the servers' own addresses.
 """
 
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ class TrioKeeper:
 
     @property
     def url(self) -> str:
-        """Return its address, for services and checker alike."""
+        """Return the address, for services and checker alike."""
         return self.trio.url
 
     async def __aenter__(self) -> Self:
@@ -50,7 +50,7 @@ class ClusterKeeper:
 
     @property
     def url(self) -> str:
-        """Return its address, for services and checker alike."""
+        """Return the address, for services and checker alike."""
         return self.cluster.url
 
     async def __aenter__(self) -> Self:

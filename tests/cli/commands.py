@@ -1,4 +1,4 @@
-"""Runs commands: inside of the test, where that is fast, or as processes, where the process is what is tested."""
+"""Runs commands inside of the test, which is fast, or as processes, where the process is under test."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from millstream_cli.exit_codes import ExitCode
 from millstream_cli.main import main
 from millstream_cli.parent_watch import guarded
 from millstream_runtime import read_announcement
@@ -16,19 +17,21 @@ from millstream_runtime import read_announcement
 NO_API = "http://127.0.0.1:9"
 """An address where nothing listens."""
 
+FAILURES = {ExitCode.FAILED, ExitCode.USAGE, ExitCode.REFUSED}
+
 _OURS = ("MILLSTREAM_", "OTEL_")
 
 
 def run(*words: str, stdin: str | bytes | None = None, **environ: str) -> Result:
-    """Run a command here; `environ` are the only variables that configure it."""
+    """Run a command in this process; only the variables of `environ` configure it."""
     unset = {name: None for name in os.environ if name.startswith(_OURS)}
     return CliRunner(env={**unset, **environ}).invoke(main, words, input=stdin, prog_name="millstream")
 
 
 def refused(result: Result, *says: str, code: int | None = None) -> str:
-    """Check that a command failed in a way that people can read: a clear last line, no traceback. Return that line."""
+    """Check that a command failed with a clear last line and without a traceback. Return that line."""
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert result.exit_code in ({1, 2} if code is None else {code}), result.output
+    assert result.exit_code in (FAILURES if code is None else {code}), result.output
     assert result.stdout == "", result.stdout
     assert "Traceback" not in result.stderr, result.stderr
     lines = result.stderr.strip().splitlines()
@@ -41,7 +44,7 @@ def refused(result: Result, *says: str, code: int | None = None) -> str:
 
 
 def environment(**environ: str) -> dict[str, str]:
-    """Return the environment for a process that nothing but `environ` configures."""
+    """Return the environment of a process that only `environ` configures."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | environ
 
 
@@ -65,14 +68,14 @@ def run_program(*words: str, cwd: Path | None = None, **environ: str) -> "subpro
 
 
 def address_in(log: Path) -> str:
-    """Return where the service with this log listens; empty until it has said so."""
+    """Return where the service with this log listens, or nothing until it has logged that."""
     lines = log.read_text().splitlines() if log.exists() else []
     return next((said.url for line in lines if (said := read_announcement(line))), "")
 
 
 @contextmanager
 def started_program(*words: str, log: Path, cwd: Path | None = None, **environ: str) -> Iterator["subprocess.Popen"]:
-    """Run the program for as long as the block lasts; what it says is in the log."""
+    """Run the program while the block lasts; its output is in the log."""
     with (
         log.open("wb") as output,
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Waiting for conditions, and which Redis server a test sees."""
+"""Fixtures that wait for conditions, and that decide which Redis server a test finds."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ _PATIENCE_S = 30.0
 
 @pytest.fixture
 def wait_until() -> WaitUntil:
-    """Return a function that waits for a condition, and fails when it never comes."""
+    """Return a function that waits for a condition, and fails the test after a bounded time."""
 
     def wait(predicate: Callable[[], object], description: str) -> None:
         deadline = time.monotonic() + _PATIENCE_S
@@ -31,7 +31,7 @@ def wait_until() -> WaitUntil:
 
 @pytest.fixture
 def eventually() -> AsyncWaitUntil:
-    """Return the same for async tests."""
+    """Return the async form of `wait_until`."""
 
     async def wait(predicate: Callable[[], object], description: str) -> None:
         with anyio.move_on_after(_PATIENCE_S):
@@ -45,7 +45,7 @@ def eventually() -> AsyncWaitUntil:
 
 @pytest.fixture
 def is_running() -> Callable[[int], bool]:
-    """Return a function that tells whether a process runs; a zombie does not."""
+    """Return a function that returns whether a process runs; a zombie does not."""
 
     def check(pid: int) -> bool:
         try:
@@ -60,7 +60,7 @@ def is_running() -> Callable[[int], bool]:
 
 @pytest.fixture(params=["on PATH", "from the wheel"])
 def server_source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Make one kind of server the only one that is found."""
+    """Let one kind of server be the only one that is found."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     if request.param == "on PATH":

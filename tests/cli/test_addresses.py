@@ -1,4 +1,4 @@
-"""Where supervised services listen."""
+"""The supervisor learns where its services listen."""
 
 import pytest
 
@@ -9,7 +9,7 @@ LINE = '{{"event":"{event}","host":"127.0.0.1","port":{port},"service":"x"}}'
 
 
 async def test_addresses_are_complete_once_each_process_has_said_its_own() -> None:
-    """Ingest says `listening`, the others `admin`; any other line says nothing."""
+    """Addresses are complete once ingest has logged `listening` and each other service `admin`."""
     addresses = Addresses(["ingest", "reaper"])
     addresses.hear("ingest", LINE.format(event="listening", port=1))
     addresses.hear("reaper", "Traceback (most recent call last):")
@@ -25,7 +25,7 @@ async def test_addresses_are_complete_once_each_process_has_said_its_own() -> No
 
 
 async def test_a_process_that_was_started_again_counts_with_its_last_address() -> None:
-    """A first start that failed after the port was taken leaves an address where nothing listens."""
+    """A process that was started again counts with its last address."""
     addresses = Addresses(["reaper"])
     addresses.hear("reaper", LINE.format(event="admin", port=1))
     addresses.hear("reaper", LINE.format(event="admin", port=2))

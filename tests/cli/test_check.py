@@ -1,4 +1,4 @@
-"""`check`: handlers are looked at without Redis, and what is wrong with them is said in one line."""
+"""`check` reads handlers without Redis, and says in one line what is wrong with them."""
 
 import json
 import sys
@@ -64,7 +64,7 @@ def write(tmp_path, monkeypatch):
 
 
 def test_check_shows_what_the_handlers_promise(write):
-    """Type, where it runs, how often it is tried, how long it may take."""
+    """`check` lists each type with its isolation, attempts and timeout."""
     result = run("check", f"{write(GOOD)}:app")
     assert result.exit_code == 0, result.output
     rows = [line.split() for line in result.stdout.splitlines()]
@@ -75,7 +75,7 @@ def test_check_shows_what_the_handlers_promise(write):
 
 
 def test_check_prints_json_with_the_schemas(write):
-    """What workers will publish of the types."""
+    """`check --json` prints the registrations with their schemas."""
     found = json.loads(run("check", f"{write(GOOD)}:app", "--json").stdout)
     assert [one["type"] for one in found] == ["invoice.send", "invoice.print"]
     assert found[0]["payload_schema"]["$defs"]["Invoice"]["required"] == ["invoice_id"]
@@ -83,7 +83,7 @@ def test_check_prints_json_with_the_schemas(write):
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_check_finds_what_is_broken(write, kind):
-    """One line, and exit code 1; a worker with such handlers would not start either."""
+    """`check` names a broken handler in one line, and exits with 1."""
     text, says = BROKEN[kind]
     refused(run("check", f"{write(text)}:app"), says, code=1)
 
@@ -101,28 +101,28 @@ def test_check_finds_what_is_broken(write, kind):
     ],
 )
 def test_check_refuses_what_names_no_app(ref, says):
-    """With what it should have been."""
+    """`check` refuses a reference to no app, and says what it should be."""
     refused(run("check", ref), says, code=1)
 
 
 def test_check_refuses_an_app_without_handlers(write):
-    """Probably another one was meant."""
+    """`check` refuses an app without handlers."""
     result = run("check", f"{write(HEAD)}:app")
     assert (result.exit_code, result.stdout) == (1, "no handlers\n")
 
 
 def test_check_needs_an_app():
-    """There is nothing to check otherwise."""
+    """`check` without an app is refused."""
     refused(run("check"), "Missing argument 'APPS...'", code=2)
 
 
 def test_check_refuses_apps_with_the_same_type(write):
-    """It says which type it is that both have."""
+    """`check` refuses two apps with the same type, and names it."""
     assert "`invoice.send`" in refused(run("check", f"{write(GOOD)}:app", f"{write(GOOD + ' ')}:app"), code=1)
 
 
 def test_program_finds_apps_in_the_folder_it_is_called_in(tmp_path):
-    """Last of all, so that a user's `queue.py` or `redis/` hides nothing of ours."""
+    """The program finds apps in the current folder, which comes last on the path."""
     (tmp_path / "shop.py").write_text(GOOD)
     for name in ("queue.py", "redis.py", "click.py", "millstream_contracts.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module')")

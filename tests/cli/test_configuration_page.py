@@ -1,4 +1,4 @@
-"""docs/configuration.md says what the settings say."""
+"""docs/configuration.md agrees with the settings."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def test_the_page_is_what_the_settings_make_it() -> None:
-    """A setting that is added or changed is on the page, or this fails until `make docs` was run."""
+    """The page is what `make docs` makes of the settings."""
     assert PAGE.read_text() == configuration_page()
 
 
 @pytest.mark.parametrize("kind", [*ALL_SETTINGS, HistorySettings])
 def test_every_variable_stands_on_the_page_with_its_file_form(kind: type[Settings]) -> None:
-    """Each field of each Struct has its row, also when no section was written for its Struct."""
+    """The page has a row for each field of each settings Struct, with its file form."""
     rows = {line.split(" | ")[0] for line in configuration_page().splitlines() if line.startswith("| `MILLSTREAM_")}
     for field in msgspec.structs.fields(kind):
         variable, *with_file = variables_of(field.name)
@@ -30,12 +30,12 @@ def test_every_variable_stands_on_the_page_with_its_file_form(kind: type[Setting
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.title)
 def test_every_setting_says_what_it_means(section) -> None:
-    """A field of a settings Struct has a docstring, which is the only text that users get about it."""
+    """Each field of a settings Struct has a docstring."""
     assert meanings(section.kind).keys() == section.kind.__annotations__.keys()
 
 
 def test_one_variable_has_one_type_and_one_default_in_all_settings() -> None:
-    """A variable that two services read means the same to both: one environment serves all of them."""
+    """A variable has one type and one default in all settings."""
     found: dict[str, set[str]] = {}
     for kind in (*ALL_SETTINGS, HistorySettings):
         for field in msgspec.structs.fields(kind):

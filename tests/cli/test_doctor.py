@@ -1,4 +1,4 @@
-"""`doctor`: whether jobs are safe on a Redis."""
+"""`doctor` says whether jobs are safe on a Redis."""
 
 import json
 from collections.abc import Iterator
@@ -26,17 +26,24 @@ def configure(own_redis: EmbeddedRedis):
     return lambda name, value: anyio.run(change, own_redis.url, name, value)
 
 
+def about_redis(text: str) -> list[str]:
+    """Return the printed lines about Redis, which come first."""
+    lines = text.splitlines()
+    ends = [at for at, line in enumerate(lines) if not line.startswith(" ")]
+    return lines[: ends[1]] if len(ends) > 1 else lines
+
+
 def test_doctor_finds_nothing_wrong_with_the_embedded_redis(own_redis):
-    """It is started with what it recommends."""
+    """`doctor` finds nothing wrong with the embedded Redis."""
     result = run("doctor", MILLSTREAM_REDIS_URL=own_redis.url)
     assert result.exit_code == 0
-    head, *advice = result.stdout.splitlines()
-    assert head.endswith("(single): safe for jobs")
+    head, *advice = about_redis(result.stdout)
+    assert "(single): safe for jobs, " in head
     assert [line for line in advice if "WAITAOF" not in line] == []
 
 
 def test_doctor_objects_to_a_redis_that_throws_jobs_away(own_redis, configure):
-    """Exit code 1, for a script that asks before a deployment."""
+    """`doctor` objects to a Redis that evicts, with exit code 1."""
     configure("maxmemory-policy", "allkeys-lru")
     result = run("doctor", MILLSTREAM_REDIS_URL=own_redis.url)
     assert result.exit_code == 1
@@ -48,7 +55,7 @@ def test_doctor_objects_to_a_redis_that_throws_jobs_away(own_redis, configure):
 
 @pytest.fixture
 def as_ann(own_redis: EmbeddedRedis):
-    """Return a function that gives a user all rights but for some rules, and returns the variables to be that user."""
+    """Return a function that gives a user all rights except some rules, and returns the variables for that user."""
 
     async def allow(*rules: str) -> None:
         async with open_broker(own_redis.url) as broker:
@@ -74,17 +81,17 @@ def as_ann(own_redis: EmbeddedRedis):
     ],
 )
 def test_doctor_names_the_right_that_jobs_lack_in_one_line(as_ann, rules, names):
-    """To be able to read a server's settings is no proof that jobs get on there."""
+    """`doctor` names in one line the right that jobs lack."""
     result = run("doctor", **as_ann(*rules))
     assert result.exit_code == 1
     head, line, *_ = result.stdout.splitlines()
-    assert head.endswith("(single): jobs cannot be moved")
+    assert "(single): jobs cannot be moved" in head
     assert line.startswith(f"  must change: the Redis user `ann` lacks {names}: ")
     assert "secret" not in result.output
 
 
 def test_doctor_tries_all_that_one_service_does(as_ann):
-    """What workers need is nothing to a reaper."""
+    """`doctor` for one service checks the rights of that service."""
     environ = as_ann("-xclaim")
     assert run("doctor", **environ).exit_code == 0
     assert run("doctor", "--for", "reaper", **environ).exit_code == 0
@@ -95,14 +102,14 @@ def test_doctor_tries_all_that_one_service_does(as_ann):
 
 
 def test_doctor_says_what_is_hidden_and_fails_nothing_for_it(as_ann):
-    """As managed services hide it."""
+    """`doctor` says which settings are hidden, and does not fail for that."""
     result = run("doctor", **as_ann("-config", "-info"))
     assert result.exit_code == 0
     assert "hides its configuration" in result.stdout
 
 
 def test_doctor_tells_machines_of_every_node(own_redis):
-    """Each with its address, its role and what it is."""
+    """`doctor --json` lists every node with its address, role and findings."""
     found = json.loads(run("doctor", "--json", MILLSTREAM_REDIS_URL=own_redis.url).stdout)
     (node,) = found["nodes"]
     assert (node["address"], node["role"]) == (f"127.0.0.1:{own_redis.port}", "primary")
@@ -110,7 +117,7 @@ def test_doctor_tells_machines_of_every_node(own_redis):
 
 
 def test_doctor_gives_advice_that_is_no_objection(own_redis, configure):
-    """What could be better fails nothing."""
+    """Advice does not change the exit code."""
     configure("appendonly", "no")
     configure("hash-max-listpack-value", "64")
     result = run("doctor", "--json", MILLSTREAM_REDIS_URL=own_redis.url)
@@ -123,33 +130,33 @@ def test_doctor_gives_advice_that_is_no_objection(own_redis, configure):
 @pytest.mark.parametrize(
     ("url", "says", "code"),
     [
-        (AWAY, "Connection", 1),
+        (AWAY, "Connection", 3),
         ("redis://127.0.0.1:99999/0", "no valid port", 1),
         ("http://127.0.0.1", "expected an address such as redis://", 2),
-        ("redis://:secret@127.0.0.1:9/0", "127.0.0.1", 1),
-        ("redis+sentinel://:secret@127.0.0.1:9/main/0", "", 1),
-        ("redis+cluster://:secret@127.0.0.1:9", "", 1),
+        ("redis://:secret@127.0.0.1:9/0", "127.0.0.1", 3),
+        ("redis+sentinel://:secret@127.0.0.1:9/main/0", "", 3),
+        ("redis+cluster://:secret@127.0.0.1:9", "", 3),
     ],
 )
 def test_doctor_says_in_one_line_why_it_cannot_look(url, says, code):
-    """And no password with it."""
+    """`doctor` says in one line why it cannot connect, without a password."""
     assert "secret" not in refused(run("doctor", MILLSTREAM_REDIS_URL=url), says, code=code)
 
 
 def test_doctor_takes_no_misspelt_variable():
-    """Or it would look at another Redis than was meant."""
+    """A misspelt variable stops `doctor`."""
     refused(run("doctor", MILLSTREAM_REDIS_URI=AWAY), "did you mean `MILLSTREAM_REDIS_URL`", code=2)
 
 
 @pytest.fixture
 def cluster(redis_binary, tmp_path: Path) -> Iterator[Cluster]:
-    """Yield three primaries that this test has to itself."""
+    """Yield three primaries of this test's own."""
     with three_primaries(tmp_path, redis_binary, {"cluster-node-timeout": 60_000}) as running:
         yield running
 
 
 def test_doctor_asks_every_node_of_a_cluster_and_names_the_one_that_is_not_safe(cluster):
-    """In every run, for people and for machines."""
+    """`doctor` checks every node of a cluster and names the unsafe one, in text and in JSON."""
     bad = cluster.nodes[1]
     bad.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     result = run("doctor", MILLSTREAM_REDIS_URL=cluster.url)
@@ -164,7 +171,7 @@ def test_doctor_asks_every_node_of_a_cluster_and_names_the_one_that_is_not_safe(
 
 @pytest.mark.parametrize("number", range(3))
 def test_doctor_names_a_node_that_does_not_answer(cluster, number):
-    """Whichever it is: also the one with which redis-py wants to begin."""
+    """`doctor` names any node of a cluster that does not respond, also the first one."""
     silent = cluster.nodes[number]
     silent.freeze()
     try:

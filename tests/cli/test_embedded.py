@@ -1,4 +1,4 @@
-"""The embedded Redis, on real servers: the one on PATH and the one in the wheel."""
+"""The embedded Redis runs on real servers: the one on PATH and the one in the wheel."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ with start_embedded_redis(Path(sys.argv[1])) as server:
 
 @contextmanager
 def client_of(port: int) -> Iterator["redis.Redis"]:
-    """Speak to a server as an application would."""
+    """Return a client of a server, as an application makes it."""
     client = redis.Redis(host="127.0.0.1", port=port, protocol=2, decode_responses=True)
     try:
         yield client
@@ -37,7 +37,7 @@ def client_of(port: int) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a folder that is not there yet, with a space in its name."""
+    """Return a folder that does not exist yet, with a space in its name."""
     return tmp_path / "some data"
 
 
@@ -49,7 +49,7 @@ def server(server_source: str, data: Path) -> Iterator[EmbeddedRedis]:
 
 
 def test_start_gives_the_server_its_options(server: EmbeddedRedis) -> None:
-    """Nothing is evicted, everything is appended to the file, small specs stay compact, and no other user gets in."""
+    """The server evicts nothing, writes an append-only file, keeps small specs compact, and admits no other user."""
     wanted = {
         "appendonly": "yes",
         "appendfsync": "everysec",
@@ -65,7 +65,7 @@ def test_start_gives_the_server_its_options(server: EmbeddedRedis) -> None:
 
 
 def test_start_tells_what_runs(server: EmbeddedRedis, server_source: str) -> None:
-    """The address, the pid, the program and its version are those of the server itself."""
+    """The returned address, pid, program and version are those of the server."""
     with client_of(server.port) as client:
         info = client.info("server")
     assert info["process_id"] == server.pid
@@ -76,7 +76,7 @@ def test_start_tells_what_runs(server: EmbeddedRedis, server_source: str) -> Non
 
 
 def test_close_keeps_the_data_for_the_next_start(server: EmbeddedRedis, data: Path) -> None:
-    """A folder is a memory: what was stored is there after a restart, on another port as well."""
+    """After a restart on the same folder the data is there, also on another port."""
     with client_of(server.port) as client:
         client.xadd("jobs", {"id": "1"})
     server.close()
@@ -86,14 +86,14 @@ def test_close_keeps_the_data_for_the_next_start(server: EmbeddedRedis, data: Pa
 
 
 def test_close_is_idempotent(server: EmbeddedRedis) -> None:
-    """Closing what is closed does nothing."""
+    """A second close does nothing."""
     server.close()
     server.close()
     assert server.returncode == 0
 
 
 def test_server_ends_when_its_starter_is_killed(server_source: str, data: Path, wait_until, is_running) -> None:
-    """SIGKILL of the starter ends the server, and the next start finds the data that was stored."""
+    """SIGKILL of the starter ends the server, and the next start finds the data."""
     with subprocess.Popen([sys.executable, "-c", STARTER, data], stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         pid, port = map(int, starter.stdout.readline().split())
@@ -108,7 +108,7 @@ def test_server_ends_when_its_starter_is_killed(server_source: str, data: Path, 
 
 
 def test_start_refuses_a_folder_in_use_and_names_its_holder(server: EmbeddedRedis, data: Path) -> None:
-    """Two servers on one folder would ruin each other's file."""
+    """A start on a folder in use is refused, and the error names the process that uses it."""
     with pytest.raises(FolderInUseError, match=rf"in use by the Redis with pid {server.pid}:") as caught:
         start_embedded_redis(data)
     assert caught.value.pid == server.pid
@@ -116,13 +116,13 @@ def test_start_refuses_a_folder_in_use_and_names_its_holder(server: EmbeddedRedi
 
 
 def test_start_refuses_a_port_in_use(server: EmbeddedRedis, tmp_path: Path) -> None:
-    """A port that was asked for is never silently replaced by another."""
+    """A start on a given port in use is refused."""
     with pytest.raises(PortInUseError, match=f"port {server.port} on 127.0.0.1 is in use"):
         start_embedded_redis(tmp_path / "other", port=server.port)
 
 
 def test_start_picks_another_port_when_the_first_was_taken_meanwhile(server: EmbeddedRedis, tmp_path: Path) -> None:
-    """Between picking a free port and listening on it another process may take it."""
+    """A start without a given port picks another one when the first was taken meanwhile."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
@@ -132,7 +132,7 @@ def test_start_picks_another_port_when_the_first_was_taken_meanwhile(server: Emb
 
 
 def test_start_shows_the_end_of_the_log_when_the_server_fails(server_source: str, data: Path) -> None:
-    """The reason for a failed start is in the error, and the folder is free again."""
+    """The error of a failed start has the end of the log, and the folder is free again."""
     broken = data / "appendonlydir"
     broken.mkdir(parents=True)
     (broken / "appendonly.aof.manifest").write_text("no manifest\n")
@@ -142,14 +142,14 @@ def test_start_shows_the_end_of_the_log_when_the_server_fails(server_source: str
 
 
 def test_start_names_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
-    """A path that is a file is refused in one line."""
+    """A folder that is a file is refused in one line."""
     (tmp_path / "file").write_text("")
     with pytest.raises(RedisStartError, match=r"cannot keep Redis data in .*file: File exists"):
         start_embedded_redis(tmp_path / "file")
 
 
 def test_returncode_tells_of_a_server_that_died(server: EmbeddedRedis, wait_until) -> None:
-    """A server that was killed is seen to be gone."""
+    """`returncode` is set once a server was killed."""
     os.kill(server.pid, signal.SIGKILL)
     wait_until(lambda: server.returncode is not None, "the end of the server")
     assert server.returncode == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""History from the outside: `migrate`, and a dispatcher that is given a database."""
+"""`migrate` and a dispatcher use a history database as processes."""
 
 import json
 import os
@@ -25,7 +25,7 @@ AWAY = "redis://127.0.0.1:9"
 
 
 async def test_migrate_makes_the_tables_and_says_what_they_are(empty_history_url: str) -> None:
-    """Also for programs, and again."""
+    """`migrate` makes the tables and prints their revision, also in JSON and when it is repeated."""
     settings = {"MILLSTREAM_HISTORY_URL": empty_history_url}
     done = await anyio.to_thread.run_sync(lambda: run_program("migrate", **settings))
     assert (done.returncode, done.stderr) == (0, "")
@@ -36,7 +36,7 @@ async def test_migrate_makes_the_tables_and_says_what_they_are(empty_history_url
 
 
 async def test_migrate_of_an_older_release_ends_well_on_newer_tables(history_url: str) -> None:
-    """After a rollback everything that waits for its end goes on; it says what it found, also to programs."""
+    """`migrate` of an older release succeeds on newer tables and says so."""
     await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
     settings = {"MILLSTREAM_HISTORY_URL": history_url}
     done = await anyio.to_thread.run_sync(lambda: run_program("migrate", **settings))
@@ -47,7 +47,7 @@ async def test_migrate_of_an_older_release_ends_well_on_newer_tables(history_url
 
 
 async def test_migrate_waits_for_a_database_that_is_started_beside_it(tmp_path: Path) -> None:
-    """It says once why it waits, and makes the tables as soon as they can be made."""
+    """`migrate` waits for its database, says so once, and then makes the tables."""
     programs = find_postgres()
     if programs is None:
         pytest.skip("it needs a PostgreSQL of its own, to stop it")
@@ -65,21 +65,21 @@ async def test_migrate_waits_for_a_database_that_is_started_beside_it(tmp_path: 
 
 
 def test_migrate_does_not_wait_for_what_no_time_mends(postgres_url: str) -> None:
-    """A wrong name of the database is told at once, however long it might wait."""
+    """`migrate` fails at once when the database has a wrong name."""
     url = f"{postgres_url}?dbname=no-such-database"
     line = refused(run("migrate", "--wait", "3600", MILLSTREAM_HISTORY_URL=url), "no database of this name")
     assert "no-such" not in line
 
 
 def test_migrate_says_what_it_lacks() -> None:
-    """In a line: the variable, or that nothing answers, and no password."""
+    """`migrate` says in one line which variable is missing or that nothing responds, without a password."""
     refused(run("migrate"), "MILLSTREAM_HISTORY_URL is unset")
-    assert "secret" not in refused(run("migrate", MILLSTREAM_HISTORY_URL=NO_DATABASE), "not available")
+    assert "secret" not in refused(run("migrate", MILLSTREAM_HISTORY_URL=NO_DATABASE), "not available", code=3)
 
 
 @pytest.mark.parametrize("command", ["migrate", "dispatcher"])
 def test_a_database_of_another_kind_is_refused_at_the_start(command: str) -> None:
-    """With the form that is right, and no password."""
+    """A URL of another kind of database is refused at the start, without its password."""
     line = refused(run(command, MILLSTREAM_HISTORY_URL="mysql://ann:secret@host/x"), "postgresql://", code=2)
     assert "secret" not in line
 
@@ -87,7 +87,7 @@ def test_a_database_of_another_kind_is_refused_at_the_start(command: str) -> Non
 async def test_a_dispatcher_stores_what_happens(
     broker: Broker, redis_url: str, namespace: str, history_url: str, tmp_path: Path
 ) -> None:
-    """The URL may come from a file, as a secret does; told to stop, it leaves in order."""
+    """A dispatcher whose URL comes from a file stores transitions, and stops in order."""
     secret = tmp_path / "history-url"
     secret.write_text(f"{history_url}\n")
     await broker.registry.add_queues([QUEUE])
@@ -109,7 +109,7 @@ async def test_a_dispatcher_stores_what_happens(
 
 @pytest.mark.parametrize("command", ["migrate", "dispatcher"])
 def test_a_parameter_that_is_unknown_is_refused_at_the_start_by_its_name(command: str) -> None:
-    """Before Redis is waited for, and with the name that was probably meant."""
+    """An unknown parameter of the URL is refused before Redis is waited for, with a suggestion."""
     url = "postgresql://ann:secret@127.0.0.1:9/none?sslmod=verify-full"
     line = refused(run(command, MILLSTREAM_HISTORY_URL=url, MILLSTREAM_REDIS_URL=AWAY), "`sslmod`", "`sslmode`", code=2)
     assert "secret" not in line
@@ -119,7 +119,7 @@ def test_a_parameter_that_is_unknown_is_refused_at_the_start_by_its_name(command
 async def test_a_dispatcher_names_the_database_that_is_away(
     broker: Broker, redis_url: str, namespace: str, tmp_path: Path, jobs: int
 ) -> None:
-    """In `/readyz`, jobs or not, and it goes on with its other duties; it logs a line, without a password."""
+    """A dispatcher whose database is away says so at `/readyz` and in one log line, and runs its other duties."""
     await broker.registry.add_queues([QUEUE])
     for _ in range(jobs):
         await seed(broker, QUEUE)

@@ -1,4 +1,4 @@
-"""The guard that ends a command with its starter."""
+"""The guard ends a command when its starter dies."""
 
 import signal
 import subprocess
@@ -27,20 +27,20 @@ def started(*argv: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_guard_gives_the_commands_own_exit_code() -> None:
-    """The starter sees how the command ended."""
+    """The guard exits with the code of the command."""
     with started("/bin/sh", "-c", "exit 7") as process:
         assert process.wait() == 7
 
 
 def test_guard_runs_the_command_under_the_pid_that_was_started() -> None:
-    """A signal to the started pid reaches the command itself."""
+    """The command runs under the pid that the starter sees, so that signals reach it."""
     with started(sys.executable, "-c", "import os; print(os.getpid())") as process:
         assert process.stdout is not None
         assert int(process.stdout.readline()) == process.pid
 
 
 def test_guard_ends_the_command_when_its_pipe_closes() -> None:
-    """End of file on the pipe is the starter's death."""
+    """The guard ends the command at the end of file on its pipe, which is the death of the starter."""
     with started(sys.executable, "-c", SLEEPER) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -50,7 +50,7 @@ def test_guard_ends_the_command_when_its_pipe_closes() -> None:
 
 
 def test_guard_kills_a_command_that_ignores_sigterm() -> None:
-    """A command cannot outlive its starter by ignoring signals."""
+    """The guard kills a command that ignores SIGTERM."""
     with started(sys.executable, "-c", STUBBORN) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -60,7 +60,7 @@ def test_guard_kills_a_command_that_ignores_sigterm() -> None:
 
 
 def test_guard_kills_what_the_command_leaves_behind(wait_until, is_running) -> None:
-    """The processes of a command end with it, even when it is killed."""
+    """The guard kills the processes that the command leaves behind, also after a kill of the command."""
     with started("/bin/sh", "-c", "sleep 600 & echo $!; wait") as process:
         assert process.stdout is not None
         left_behind = int(process.stdout.readline())
@@ -71,7 +71,7 @@ def test_guard_kills_what_the_command_leaves_behind(wait_until, is_running) -> N
 
 
 def test_guard_is_no_child_of_the_command() -> None:
-    """A command that waits for any child finds only its own."""
+    """The guard is no child of the command, which waits for its own children only."""
     probe = "import os\ntry: os.waitpid(-1, 0)\nexcept ChildProcessError: print('none')"
     with started(sys.executable, "-c", probe) as process:
         assert process.stdout is not None
@@ -79,13 +79,13 @@ def test_guard_is_no_child_of_the_command() -> None:
 
 
 def test_guard_gives_the_command_default_signals() -> None:
-    """SIGPIPE ends a command, as it does in a shell."""
+    """The command has the default handling of signals, SIGPIPE included."""
     with started("/bin/sh", "-c", "kill -PIPE $$") as process:
         assert process.wait() == -signal.SIGPIPE
 
 
 def test_guard_says_so_when_there_is_no_such_command() -> None:
-    """A missing command is named, with the exit code of shells."""
+    """The guard names a missing command, and exits with the code of shells for that."""
     with started("/nowhere/redis-server") as process:
         assert process.stderr is not None
         assert process.stderr.read() == "cannot run /nowhere/redis-server: No such file or directory\n"

@@ -1,4 +1,4 @@
-"""Which Redis server is taken."""
+"""The finder chooses a Redis server."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from millstream_cli.redis_finder import find_redis
 
 
 def program(folder: Path, name: str, says: str) -> Path:
-    """Write a program that answers `--version`, and everything else, with a line."""
+    """Write a program that answers any call, such as `--version`, with one line."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_text(f"#!/bin/sh\necho '{says}'\n")
@@ -27,14 +27,14 @@ def program(folder: Path, name: str, says: str) -> Path:
     ],
 )
 def test_find_redis_takes_a_server_that_is_new_enough(tmp_path: Path, says: str, version: str) -> None:
-    """Redis and Valkey from 6.2 on will do."""
+    """The finder accepts Redis and Valkey from 6.2 on."""
     path = program(tmp_path, "redis-server", says)
     found = find_redis([path])
     assert (found.path, found.version) == (path, version)
 
 
 def test_find_redis_prefers_path_over_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's owner installed comes first, redis before valkey."""
+    """The finder prefers a server on PATH to the one in the wheel, and redis to valkey."""
     valkey = program(tmp_path, "valkey-server", "Valkey server v=8.0.1 x")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_redis().path == valkey
@@ -46,7 +46,7 @@ def test_find_redis_prefers_path_over_the_wheel(tmp_path: Path, monkeypatch: pyt
 def test_find_redis_skips_to_the_wheel_when_the_one_on_path_will_not_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
 ) -> None:
-    """A server on PATH that is too old is no reason to fail."""
+    """The finder uses the wheel when the server on PATH is too old."""
     program(tmp_path, "redis-server", says)
     monkeypatch.setenv("PATH", str(tmp_path))
     found = find_redis()
@@ -57,7 +57,7 @@ def test_find_redis_skips_to_the_wheel_when_the_one_on_path_will_not_do(
 def test_find_redis_says_in_one_line_what_to_install_when_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user without a server learns how to get one."""
+    """Without any server the finder says in one line what to install."""
 
     def no_wheel(name: str) -> None:
         raise redis_finder.metadata.PackageNotFoundError(name)
@@ -73,7 +73,7 @@ def test_find_redis_says_in_one_line_what_to_install_when_there_is_none(
 
 
 def test_find_redis_names_the_servers_that_will_not_do(tmp_path: Path) -> None:
-    """A server that is there and unusable is named, with the reason."""
+    """The finder names each unusable server with the reason."""
     old = program(tmp_path, "redis-server", "Redis server v=5.0.7 sha=00000000:0")
     with pytest.raises(NoRedisError) as caught:
         find_redis([old, tmp_path / "missing"])

@@ -1,4 +1,4 @@
-"""The commands that run a service: what stops them at the start, and what does not."""
+"""The commands that run a service refuse some faults at the start, and wait for others to pass."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ class Early(NamedTuple):
 
     @property
     def url(self) -> str:
-        """Return where its health routes are, which it says first of all."""
+        """Return the address of its health routes, which it logs first."""
         return next(said.url for line in whole_lines(self.log) if (said := read_announcement(line)))
 
 
@@ -42,7 +42,7 @@ def taken_port() -> Iterator[int]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_service_refuses_every_variable_that_is_wrong_at_once(service):
-    """One line for each, exit code 2: an operator mends them in one go."""
+    """A service names all wrong variables at once, one a line, and exits with 2."""
     result = run(service, MILLSTREAM_LAESE_S="3", MILLSTREAM_LOG_LEVEL="loud", MILLSTREAM_REDIS_URL="localhost")
     assert (result.exit_code, result.stdout) == (2, "")
     lines = result.stderr.splitlines()
@@ -67,7 +67,7 @@ def test_service_refuses_every_variable_that_is_wrong_at_once(service):
     ],
 )
 def test_service_refuses_wrong_options(words, says):
-    """Exit code 2, as of every command that was used wrongly."""
+    """A service with wrong options exits with 2."""
     refused(run(*words), says, code=2)
 
 
@@ -81,13 +81,13 @@ def test_service_refuses_wrong_options(words, says):
     ],
 )
 def test_worker_refuses_what_it_could_not_work_with(words, says):
-    """Before it looks for Redis."""
+    """A worker refuses unusable handlers before it looks for Redis."""
     refused(run(*words, MILLSTREAM_REDIS_URL=NOWHERE), says, code=1)
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_service_refuses_a_redis_address_that_is_none(service):
-    """To wait for it would be to wait for ever."""
+    """A service refuses a text that is no Redis address, instead of waiting."""
     refused(run(service, MILLSTREAM_REDIS_URL="redis://127.0.0.1:99999/0"), "no valid port", code=1)
 
 
@@ -96,7 +96,7 @@ def test_service_refuses_a_redis_address_that_is_none(service):
     [("OTEL_TRACES_EXPORTER", "zipkn"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon")],
 )
 def test_service_refuses_traces_that_it_cannot_send(variable, value):
-    """With the variable, and what it may be."""
+    """A service refuses a wrong OTEL_* variable, and names the allowed values."""
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", variable: value}
     done = run_program("reaper", MILLSTREAM_REDIS_URL=NOWHERE, **settings)
     assert done.returncode == 1
@@ -106,7 +106,7 @@ def test_service_refuses_traces_that_it_cannot_send(variable, value):
 
 
 def test_services_say_in_one_line_that_their_port_is_in_use(redis_url, namespace, taken_port):
-    """Their last; exit code 1, so that a supervisor tries again."""
+    """A service whose port is in use says so in its last line, and exits with 1."""
     settings = {"MILLSTREAM_REDIS_URL": redis_url, "MILLSTREAM_NAMESPACE": namespace}
     health = {"MILLSTREAM_PORT": str(free_ports(1)[0]), "MILLSTREAM_ADMIN_PORT": str(taken_port)}
     for last_line in refused_at_start(settings | health, settings | {"MILLSTREAM_PORT": str(taken_port)}):
@@ -115,7 +115,7 @@ def test_services_say_in_one_line_that_their_port_is_in_use(redis_url, namespace
 
 @pytest.fixture
 def evicting_redis_url(own_redis) -> str:
-    """Return a Redis that makes room by forgetting."""
+    """Return the address of a Redis that evicts."""
     with socket.create_connection(("127.0.0.1", own_redis.port)) as connection:
         connection.sendall(b"CONFIG SET maxmemory-policy allkeys-lru\r\n")
         assert connection.recv(100) == b"+OK\r\n"
@@ -123,14 +123,14 @@ def evicting_redis_url(own_redis) -> str:
 
 
 def test_services_refuse_a_redis_that_throws_jobs_away(evicting_redis_url):
-    """They do not even begin."""
+    """Services refuse to start on a Redis that evicts."""
     settings = {"MILLSTREAM_REDIS_URL": evicting_redis_url, "MILLSTREAM_PORT": str(free_ports(1)[0])}
     for last_line in refused_at_start(settings):
         assert "maxmemory-policy is `allkeys-lru`" in last_line
 
 
 def refused_at_start(settings: dict[str, str], ingest_settings: dict[str, str] | None = None) -> list[str]:
-    """Start all services, and ingest with settings of its own as well. Returns: what each says last, at its end."""
+    """Start all services, and ingest with its own settings as well. Returns: the last line of each."""
     starts = [(service, settings) for service in SERVICES] + ([("ingest", ingest_settings)] if ingest_settings else [])
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda start: run_program(start[0], **start[1]), starts))
@@ -160,7 +160,7 @@ def early(tmp_path) -> Iterator[Callable[[str], dict[str, Early]]]:
 
 
 def waits(service: Early) -> bool:
-    """Whether a service has said that it finds no Redis, and goes on."""
+    """Return whether a service has logged that it finds no Redis, and still runs."""
     said = whole_lines(service.log)
     assert service.process.poll() is None, said
     assert all(line.startswith("{") for line in said), said
@@ -169,7 +169,7 @@ def waits(service: Early) -> bool:
 
 @pytest.mark.parametrize("url", ["redis+sentinel://127.0.0.1:9/main/0", "redis+cluster://127.0.0.1:9"])
 def test_services_that_start_before_redis_wait_for_it(early, wait_until, url):
-    """In whatever order things are started; a signal ends the wait."""
+    """Services that start before Redis wait for it, and a signal ends the wait."""
     services = early(url)
     for name, service in services.items():
         wait_until(lambda service=service: waits(service), f"{name} has found no Redis")
@@ -180,7 +180,7 @@ def test_services_that_start_before_redis_wait_for_it(early, wait_until, url):
 
 
 def test_services_that_start_before_redis_are_ready_once_it_is_there(early, wait_until, tmp_path):
-    """Services that found no Redis need no restart once it is there."""
+    """Services that started before Redis are ready once it is there, without a restart."""
     [redis_port] = free_ports(1)
     services = early(f"redis://127.0.0.1:{redis_port}")
     for name, service in services.items():
@@ -194,7 +194,7 @@ def test_services_that_start_before_redis_are_ready_once_it_is_there(early, wait
 
 
 def is_ready(url: str) -> bool:
-    """Whether the service at this address is ready."""
+    """Return whether the service at this address is ready."""
     try:
         return httpx2.get(f"{url}/readyz", trust_env=False, timeout=10).status_code == 200
     except httpx2.HTTPError:

@@ -1,4 +1,4 @@
-"""Settings from the environment."""
+"""Settings are read from the environment."""
 
 import contextlib
 from pathlib import Path
@@ -34,19 +34,19 @@ def problems_of(kind: type[msgspec.Struct], environ: dict[str, str], **options: 
 
 @pytest.mark.parametrize("kind", [RedisSettings, *ALL_SETTINGS])
 def test_load_gives_defaults_when_nothing_is_set(kind: type[msgspec.Struct]) -> None:
-    """Every service starts without any variable."""
+    """Every service has settings without any variable."""
     assert load(kind, {}) == kind()
 
 
 @pytest.mark.parametrize("kind", [RedisSettings, *ALL_SETTINGS])
 def test_defaults_are_within_their_bounds(kind: type[msgspec.Struct]) -> None:
-    """What is the default could also have been set."""
+    """Each default is a valid value of its variable."""
     raw = msgspec.to_builtins(kind(), enc_hook=str)
     assert msgspec.convert(raw, kind, dec_hook=lambda cls, value: cls(value)) == kind()
 
 
 def test_load_converts_every_kind_of_value() -> None:
-    """A variable is text; a setting has a type."""
+    """A variable is converted to the type of its setting."""
     settings = load(
         WorkerSettings,
         {
@@ -79,7 +79,7 @@ def test_load_converts_every_kind_of_value() -> None:
 
 @pytest.mark.parametrize(("text", "weights"), [("70/20/10", (70, 20, 10)), ("strict", None)])
 def test_priority_gives_its_weights(text: str, weights: tuple[int, int, int] | None) -> None:
-    """Weights are for high, normal and low; strict has none."""
+    """The priority setting gives the weights of high, normal and low, and strict gives none."""
     assert load(WorkerSettings, {"MILLSTREAM_PRIORITY": text}).weights == weights
 
 
@@ -103,14 +103,14 @@ def test_priority_gives_its_weights(text: str, weights: tuple[int, int, int] | N
 def test_load_names_the_variable_its_value_and_what_is_allowed(
     kind: type[msgspec.Struct], variable: str, value: str, allowed: str
 ) -> None:
-    """An error can be mended without looking anything up."""
+    """An error names the variable, its value, and what is allowed."""
     (line,) = problems_of(kind, {f"MILLSTREAM_{variable}": value})
     assert line.startswith(f"MILLSTREAM_{variable}={value}: expected {allowed}")
     assert "\n" not in line
 
 
 def test_load_tells_everything_that_is_wrong_at_once() -> None:
-    """Mending settings takes one try, not one per mistake."""
+    """One error names everything that is wrong."""
     lines = problems_of(
         WorkerSettings,
         {"MILLSTREAM_CONCURENCY": "5", "MILLSTREAM_LEASE_S": "x", "MILLSTREAM_PROCESSES": "-1"},
@@ -123,20 +123,20 @@ def test_load_tells_everything_that_is_wrong_at_once() -> None:
 
 
 def test_load_suggests_the_variable_that_was_probably_meant() -> None:
-    """A misspelt variable stops the start."""
+    """A misspelt variable is refused with a suggestion."""
     assert problems_of(WorkerSettings, {"MILLSTREAM_CONCURENCY": "5"}) == (
         "MILLSTREAM_CONCURENCY is no setting; did you mean `MILLSTREAM_CONCURRENCY`?",
     )
 
 
 def test_load_suggests_nothing_when_nothing_is_near() -> None:
-    """A guess that misleads is worse than none."""
+    """A variable that is near to none gets no suggestion."""
     assert problems_of(WorkerSettings, {"MILLSTREAM_XYZZY": "5"}) == ("MILLSTREAM_XYZZY is no setting",)
 
 
 @pytest.mark.parametrize("kind", ALL_SETTINGS)
 def test_load_knows_the_variables_of_every_service(kind: type[msgspec.Struct]) -> None:
-    """One environment serves all services."""
+    """A service accepts the variables of every other service."""
     names = {field.name for struct in ALL_SETTINGS for field in msgspec.structs.fields(struct)}
     others = names - {field.name for field in msgspec.structs.fields(kind)}
     environ = {f"MILLSTREAM_{name.upper()}": "whatever" for name in others}
@@ -144,7 +144,7 @@ def test_load_knows_the_variables_of_every_service(kind: type[msgspec.Struct]) -
 
 
 def test_load_takes_an_empty_variable_as_unset() -> None:
-    """Compose files pass variables on that have no value."""
+    """An empty variable counts as unset, as Compose files pass it on."""
     assert load(IngestSettings, {"MILLSTREAM_PORT": "", "MILLSTREAM_HOST": " "}) == IngestSettings()
 
 
@@ -162,12 +162,12 @@ def test_load_takes_an_empty_variable_as_unset() -> None:
     ],
 )
 def test_load_ignores_what_kubernetes_sets_for_a_service(name: str, value: str) -> None:
-    """A Kubernetes service called millstream must not stop millstream."""
+    """The variables that Kubernetes sets for a service called millstream are ignored."""
     assert load(IngestSettings, {name: value}) == IngestSettings()
 
 
 def test_load_reads_a_value_from_a_file(tmp_path: Path) -> None:
-    """A secret can be a mounted file; the newline at its end is the editor's."""
+    """A `*_FILE` variable reads the value from a file, without its last newline."""
     file = tmp_path / "url"
     file.write_text("redis://:pa ss@db/0 \n".replace(" ", ""))
     settings = load(DispatcherSettings, {"MILLSTREAM_REDIS_URL_FILE": str(file)})
@@ -175,27 +175,27 @@ def test_load_reads_a_value_from_a_file(tmp_path: Path) -> None:
 
 
 def test_load_refuses_a_variable_beside_its_file(tmp_path: Path) -> None:
-    """Two values for one setting are a mistake: either may be the one that is meant."""
+    """A variable beside its `*_FILE` form is refused."""
     environ = {"MILLSTREAM_PORT": "80", "MILLSTREAM_PORT_FILE": str(tmp_path / "x")}
     (line,) = problems_of(IngestSettings, environ)
     assert line == "MILLSTREAM_PORT and MILLSTREAM_PORT_FILE are both set: keep one of them"
 
 
 def test_load_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A secret that is not mounted is said to be missing."""
+    """A file that cannot be read is named."""
     (line,) = problems_of(IngestSettings, {"MILLSTREAM_PORT_FILE": str(tmp_path / "x")})
     assert line == f"MILLSTREAM_PORT_FILE={tmp_path / 'x'}: cannot be read: No such file or directory"
 
 
 def test_load_names_a_file_that_is_no_text(tmp_path: Path) -> None:
-    """A binary file is no setting."""
+    """A file that is no text is named."""
     (tmp_path / "x").write_bytes(b"\xff\xfe")
     (line,) = problems_of(IngestSettings, {"MILLSTREAM_HOST_FILE": str(tmp_path / "x")})
     assert line == f"MILLSTREAM_HOST_FILE={tmp_path / 'x'}: is not UTF-8 text"
 
 
 def test_load_prefers_options_over_variables() -> None:
-    """What was typed on the command line wins; what was not typed leaves the variable."""
+    """An option of the command line wins over its variable."""
     environ = {"MILLSTREAM_CONCURRENCY": "5", "MILLSTREAM_PROCESSES": "2"}
     settings = load(WorkerSettings, environ, concurrency=7, processes=None, apps=("shop:app",))
     assert (settings.concurrency, settings.processes, settings.apps) == (7, 2, ("shop:app",))
@@ -203,19 +203,19 @@ def test_load_prefers_options_over_variables() -> None:
 
 @pytest.mark.parametrize("value", [0, "0"])
 def test_load_holds_options_to_the_same_bounds(value: object) -> None:
-    """A wrong option is named as it was typed."""
+    """An option out of bounds is refused under its own name."""
     (line,) = problems_of(WorkerSettings, {}, max_crashes=value)
     assert line == "--max-crashes=0: expected a whole number from 1 to 1,000"
 
 
 def test_load_holds_fields_against_each_other() -> None:
-    """A lease that is renewed too late is lost by every worker."""
+    """Settings that contradict each other, such as lease and renewal, are refused."""
     (line,) = problems_of(WorkerSettings, {"MILLSTREAM_LEASE_S": "3"})
     assert line.startswith("MILLSTREAM_RENEW_EVERY_S=2: expected at most half of MILLSTREAM_LEASE_S, which is 3")
 
 
 def test_load_wants_both_halves_of_a_login() -> None:
-    """A user name without a password is a mistake."""
+    """A user name without a password is refused."""
     (line,) = problems_of(WorkerSettings, {"MILLSTREAM_SMTP_USERNAME": "post"})
     assert line == "MILLSTREAM_SMTP_USERNAME and MILLSTREAM_SMTP_PASSWORD go together: one is unset"
 
@@ -234,7 +234,7 @@ def test_secrets_do_not_show(url: str) -> None:
 
 
 def test_every_setting_of_redis_reaches_its_address(tmp_path: Path) -> None:
-    """A user, a password or a certificate that is dropped on the way is a service that is refused, or not protected."""
+    """Every setting of Redis reaches the address."""
     settings = RedisSettings(
         redis_url="redis+sentinel://a:1,b:2/main/3",
         redis_username="ann",
@@ -258,7 +258,7 @@ def test_every_setting_of_redis_reaches_its_address(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["redis_ca_file", "redis_cert_file", "redis_key_file"])
 def test_a_certificate_is_read_before_anything_is_started(tmp_path: Path, field: str) -> None:
-    """A file that is missing is said by the name of its variable."""
+    """A missing certificate file is refused by the name of its variable, before anything starts."""
     given = {name: tmp_path / name for name in ("redis_cert_file", field)}
     (tmp_path / "redis_cert_file").write_text("no certificate")
     with pytest.raises(SettingsError) as caught:
@@ -269,7 +269,7 @@ def test_a_certificate_is_read_before_anything_is_started(tmp_path: Path, field:
 
 
 def test_the_authority_that_is_trusted_reaches_the_address() -> None:
-    """A CA file that is dropped on the way would leave the authorities of the system trusted."""
+    """The CA file reaches the address."""
     file = Path(certifi.where())
     assert RedisSettings(redis_url="rediss://a:1/0", redis_ca_file=file).redis.tls_files.ca_file == file
 
@@ -278,17 +278,17 @@ def test_the_authority_that_is_trusted_reaches_the_address() -> None:
     ("path", "shown"), [("/etc/password", "/etc/password"), ("/pa55/word", "***"), ("word", "***")]
 )
 def test_a_path_is_shown_where_its_folder_is_there(path: str, shown: str) -> None:
-    """A secret that stands where its file should be named is not shown, though it may have a slash."""
+    """A wrong path is shown only if its folder exists, because it may be a secret with a slash."""
     assert mask_path(Path(path)) == shown
 
 
 def test_a_handler_process_loads_every_app_but_the_built_in_one() -> None:
-    """The built-in handlers have their settings in the worker's own process."""
+    """A handler process loads every app except the built-in one."""
     assert WorkerSettings(apps=("shop:app", BUILTIN, "mail:app")).app_refs == ("shop:app", "mail:app")
 
 
 def test_settings_of_redis_that_would_have_no_effect_are_refused(tmp_path: Path) -> None:
-    """An operator who sets them believes that they have one."""
+    """Settings of Redis that would have no effect are refused."""
     with pytest.raises(SettingsError) as caught:
         _ = RedisSettings(
             redis_url="redis://ann:one@a:1/0",
@@ -308,7 +308,7 @@ def test_settings_of_redis_that_would_have_no_effect_are_refused(tmp_path: Path)
 
 
 def test_every_setting_of_the_built_in_handlers_reaches_them() -> None:
-    """Mails go where the settings say, over the encryption that they say, with the login that they say."""
+    """Every setting of the built-in handlers reaches them."""
     settings = WorkerSettings(
         smtp_host="mail.example",
         smtp_port=2525,
@@ -326,7 +326,7 @@ def test_every_setting_of_the_built_in_handlers_reaches_them() -> None:
 
 
 def test_settings_that_are_built_by_hand_are_held_against_each_other_too() -> None:
-    """A test or an embedder gets the error that an operator gets, also for a field that it replaces."""
+    """Settings that are constructed in code are checked against each other too."""
     with pytest.raises(ValueError, match="at most half of MILLSTREAM_LEASE_S"):
         WorkerSettings(lease_s=3.0)
     with pytest.raises(ValueError, match="at most half of MILLSTREAM_LEASE_S"):
@@ -335,7 +335,7 @@ def test_settings_that_are_built_by_hand_are_held_against_each_other_too() -> No
 
 
 def test_leases_are_the_same_for_workers_and_reapers() -> None:
-    """One variable sets both: a reaper with a shorter lease would take jobs from the living."""
+    """One variable sets the lease of workers and reapers."""
     environ = {"MILLSTREAM_LEASE_S": "60", "MILLSTREAM_MAX_CRASHES": "5"}
     worker, reaper = load(WorkerSettings, environ), load(ReaperSettings, environ)
     assert (worker.lease_s, worker.max_crashes) == (reaper.lease_s, reaper.max_crashes) == (60.0, 5)
@@ -346,13 +346,13 @@ def test_leases_are_the_same_for_workers_and_reapers() -> None:
     value=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30),
 )
 def test_load_answers_any_text_with_settings_or_a_settings_error(variable: str, value: str) -> None:
-    """No value whatever gives a traceback."""
+    """Any value leads to settings or to SettingsError."""
     with contextlib.suppress(SettingsError):
         assert isinstance(load(WorkerSettings, {f"MILLSTREAM_{variable.upper()}": value}), WorkerSettings)
 
 
 def test_a_field_that_names_a_file_is_set_by_its_path_alone(tmp_path: Path) -> None:
-    """`MILLSTREAM_REDIS_CA_FILE` is the path of a certificate, and not the path of a file with that path in it."""
+    """`MILLSTREAM_REDIS_CA_FILE` is the path of a certificate, and not of a file with that path in it."""
     environ = {"MILLSTREAM_REDIS_CA_FILE": str(tmp_path / "ca.pem")}
     assert load(RedisSettings, environ).redis_ca_file == tmp_path / "ca.pem"
     (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_CA_FILE_FILE": str(tmp_path / "path")})
@@ -362,14 +362,14 @@ def test_a_field_that_names_a_file_is_set_by_its_path_alone(tmp_path: Path) -> N
 
 
 def test_no_variable_sets_two_fields() -> None:
-    """A field `x_file` beside a field `x` would leave it open what `MILLSTREAM_X_FILE` means."""
+    """No variable sets two fields, as a field `x_file` beside `x` would."""
     names = {field.name for kind in ALL_SETTINGS for field in msgspec.structs.fields(kind)}
     variables = [variable for name in names for variable in variables_of(name)]
     assert len(variables) == len(set(variables))
 
 
 def test_the_content_of_a_file_is_not_shown(tmp_path: Path) -> None:
-    """The file that was to hold a URL holds the password: the most natural of mistakes."""
+    """An error about a value from a file does not show the content."""
     file = tmp_path / "redis"
     file.write_text("hunter2\n")
     (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_URL_FILE": str(file)})
@@ -379,7 +379,7 @@ def test_the_content_of_a_file_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_no_password(tmp_path: Path) -> None:
-    """A secret that was not filled in would leave the door open, or shut, for no visible reason."""
+    """An empty file is refused as a password."""
     file = tmp_path / "password"
     file.touch()
     (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_PASSWORD_FILE": str(file)})
@@ -397,13 +397,13 @@ def test_an_empty_file_is_no_password(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_address_is_shown_without_credentials_and_query(url: str, shown: str) -> None:
-    """It is shown where it leads, if it leads anywhere."""
+    """A wrong address is shown without credentials and query."""
     (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_URL": url})
     assert line.partition(": expected")[0] in {f"MILLSTREAM_REDIS_URL={shown}", f"MILLSTREAM_REDIS_URL holds {shown}"}
 
 
 def test_a_wrong_value_takes_one_line_however_long_it_is() -> None:
-    """A value with a line break would look like two mistakes, and a long one like none."""
+    """An error shows a wrong value in one line of bounded length."""
     (line,) = problems_of(IngestSettings, {"MILLSTREAM_PORT": "80\n" + "9" * 5000})
     assert line.isprintable()
     assert len(line) < 200

@@ -1,4 +1,4 @@
-"""What signals, and a terminal that goes away, do to each service: real processes, as they are run."""
+"""Each service handles signals, and the loss of its terminal, as a real process."""
 
 import fcntl
 import os
@@ -33,7 +33,7 @@ WITHOUT_STREAMS = ["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh"]
 
 
 class Service:
-    """A running service and what it has said so far."""
+    """A running service and its output so far."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process = process
@@ -41,11 +41,11 @@ class Service:
 
     @property
     def said(self) -> str:
-        """Return all of it."""
+        """Return the output so far."""
         return self.log.read_text() if self.log.exists() else ""
 
     async def until_begun(self, processes: int = 1) -> None:
-        """Wait until it heeds signals and does its work."""
+        """Wait until the service handles signals and works."""
 
         def has_begun() -> bool:
             return sum(self.said.count(f'"event":"{event}"') for event in BEGUN) >= processes
@@ -53,21 +53,21 @@ class Service:
         await wait_until(has_begun, f"it has begun: {self.said}", 60)
 
     async def until_said(self, words: str, times: int = 1) -> None:
-        """Wait until it has said this so often."""
+        """Wait until the service has written this so often."""
         try:
             await wait_until(lambda: self.said.count(words) >= times, f"it says {words!r}", 60)
         except AssertionError:
             raise AssertionError(f"it never says {words!r} {times} times, but: {self.said}") from None
 
     async def until_ended(self) -> int:
-        """Wait for its end. Returns: its exit code."""
+        """Wait for the end of the service. Returns: its exit code."""
         await wait_until(lambda: self.process.poll() is not None, "it ends", 60)
         return self.process.returncode
 
 
 @pytest.fixture
 def start(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Yield what starts a service in a session of its own, under another program if that is given."""
+    """Yield a function that starts a service in a session of its own, under another program if one is given."""
     started: list[subprocess.Popen[bytes]] = []
     settings = {
         "MILLSTREAM_REDIS_URL": redis_url,
@@ -102,7 +102,7 @@ def start(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Callable[.
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, Callable[[], None]]]:
-    """Yield a terminal to run on, and what closes its window."""
+    """Yield a terminal to run on, and a function that closes it."""
     master, slave = pty.openpty()
     is_open = True
 
@@ -126,7 +126,7 @@ def _is_stopped(pid: int) -> bool:
 
 @pytest.mark.parametrize("name", SINGLE)
 async def test_a_service_outlives_every_signal_that_is_no_order(start: Callable[..., Service], name: str) -> None:
-    """It shows its stacks, says that it ignores what means nothing to it, and works on until it is told to stop."""
+    """A service ignores a signal that is no order, logs its name or shows its stacks, and works on."""
     service = start(name)
     await service.until_begun()
     for times, number in enumerate((signal.SIGUSR1, signal.SIGQUIT, signal.SIGUSR1), start=1):
@@ -149,7 +149,7 @@ async def test_a_service_outlives_every_signal_that_is_no_order(start: Callable[
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_a_hang_up_stops_a_service_in_order(start: Callable[..., Service], name: str) -> None:
-    """As SIGTERM does; a second one, which shells and kernels send, hurries nothing."""
+    """SIGHUP stops a service as SIGTERM does, and a second SIGHUP hurries nothing."""
     service = start(name)
     await service.until_begun(2 if name == "pool" else 1)
     service.process.send_signal(signal.SIGHUP)
@@ -162,7 +162,7 @@ async def test_a_hang_up_stops_a_service_in_order(start: Callable[..., Service],
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_a_hang_up_that_was_ignored_from_the_start_stays_so(start: Callable[..., Service], name: str) -> None:
-    """`nohup millstream ...` is a promise."""
+    """A service under `nohup` ignores SIGHUP."""
     service = start(name, under=NOHUP)
     await service.until_begun(2 if name == "pool" else 1)
     os.killpg(service.process.pid, signal.SIGHUP)
@@ -177,7 +177,7 @@ async def test_a_hang_up_that_was_ignored_from_the_start_stays_so(start: Callabl
 async def test_a_pool_has_its_processes_show_their_stacks(
     start: Callable[..., Service], number: signal.Signals
 ) -> None:
-    """What hangs is one of them, and none of them hears what the terminal sends."""
+    """A pool passes the signal for stacks on to each of its processes."""
     service = start("pool")
     await service.until_begun(2)
     service.process.send_signal(number)
@@ -197,7 +197,7 @@ async def test_a_pool_has_its_processes_show_their_stacks(
 async def test_the_first_process_of_a_container_is_stopped_too(
     start: Callable[..., Service], name: str, number: signal.Signals
 ) -> None:
-    """The kernel gives it none but the signals that it listens for."""
+    """A service as the first process of a container is stopped by SIGTERM."""
     _require_namespaces()
     service = start(name, under=AS_PID_1)
     await service.until_begun(2 if name == "pool" else 1)
@@ -219,7 +219,7 @@ def _only_child(pid: int) -> int:
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_a_terminal_that_closes_stops_a_service_in_order(start: Callable[..., Service], name: str) -> None:
-    """It hangs up and takes no more output: neither is a reason to be killed or to fail."""
+    """A terminal that closes stops a service in order, though its output has no reader."""
     with terminal() as (window, close):
         service = start(name, output=window, preexec_fn=partial(os.login_tty, os.dup(window)), under=_with_log())
         await service.until_begun(2 if name == "pool" else 1)
@@ -228,7 +228,7 @@ async def test_a_terminal_that_closes_stops_a_service_in_order(start: Callable[.
 
 
 def _with_log() -> list[str]:
-    """Return what runs a program with its error output in a file: a terminal keeps nothing."""
+    """Return a command that runs a program with its standard error in a file."""
     return ["sh", "-c", 'exec "$@" 2>>log', "sh"]
 
 
@@ -236,7 +236,7 @@ def _with_log() -> list[str]:
 async def test_output_that_nothing_takes_any_more_does_not_end_a_service(
     start: Callable[..., Service], name: str
 ) -> None:
-    """A reader of its log that dies costs log lines; jobs go on, and the end is a good one."""
+    """A service whose log has lost its reader loses lines, works on and ends well."""
     reading, writing = os.pipe()
     service = start(name, output=writing)
     os.close(writing)
@@ -260,7 +260,7 @@ def _read_until_begun(reader: Iterable[bytes], processes: int) -> None:
 
 
 def _leads_nowhere(pid: int, number: int = 2) -> bool:
-    """Whether one of its streams is open on nothing."""
+    """Return whether a stream of the process leads nowhere."""
     return Path(f"/proc/{pid}/fd/{number}").readlink() == Path(os.devnull)
 
 
@@ -268,7 +268,7 @@ def _leads_nowhere(pid: int, number: int = 2) -> bool:
 async def test_a_terminal_that_went_without_a_word_does_not_end_a_service(
     start: Callable[..., Service], name: str
 ) -> None:
-    """Writing to it fails in another way than to a pipe; a service that ignores hang-ups runs on."""
+    """A service that ignores SIGHUP works on when writes to its terminal fail."""
     with terminal() as (window, close):
         service = start(name, output=window, under=NOHUP)
         await wait_until(partial(_heeds_signals, service.process.pid), "it heeds signals", 60)
@@ -281,7 +281,7 @@ async def test_a_terminal_that_went_without_a_word_does_not_end_a_service(
 
 
 def _heeds_signals(pid: int) -> bool:
-    """Whether it listens for SIGTERM by now."""
+    """Return whether the process handles SIGTERM by now."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = int(status.partition("SigCgt:")[2].split()[0], 16)
     return bool(caught >> (signal.SIGTERM - 1) & 1)
@@ -289,7 +289,7 @@ def _heeds_signals(pid: int) -> bool:
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_a_service_without_any_stream_runs_and_ends_well(start: Callable[..., Service], name: str) -> None:
-    """So init systems of old start them; none of its connections gets the number of a stream."""
+    """A service that starts without any standard stream works and ends well."""
     service = start(name, under=WITHOUT_STREAMS)
     await wait_until(partial(_heeds_signals, service.process.pid), "it heeds signals", 60)
     assert all(_leads_nowhere(service.process.pid, number) for number in (0, 1, 2))
@@ -300,7 +300,7 @@ async def test_a_service_without_any_stream_runs_and_ends_well(start: Callable[.
 @pytest.mark.parametrize("command", ["up", "demo"])
 @pytest.mark.parametrize("closes", [False, True], ids=["signal", "terminal"])
 async def test_a_whole_system_that_is_hung_up_leaves_nothing_behind(tmp_path: Path, command: str, closes: bool) -> None:
-    """Its services end in their order, its Redis too, and what it says last is no traceback."""
+    """A SIGHUP to `up` ends its services and its Redis in order, without a traceback."""
     words = ["up", "--port", "0", "--data", "data"] if command == "up" else ["demo"]
     log = tmp_path / "log"
     with terminal() as (window, close), _on(window, words, log) as process:
@@ -318,7 +318,7 @@ async def test_a_whole_system_that_is_hung_up_leaves_nothing_behind(tmp_path: Pa
 
 @contextmanager
 def _on(window: int, words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the program on a terminal, what it says to its standard output in a file."""
+    """Run the program on a terminal, with its standard output in a file."""
     with log.open("wb") as said:
         process = subprocess.Popen(
             program(*words),
@@ -338,7 +338,7 @@ def _on(window: int, words: list[str], log: Path) -> Iterator["subprocess.Popen[
 
 
 def _nothing_runs_in(folder: Path) -> bool:
-    """Whether no process works in this folder."""
+    """Return whether no process uses this folder."""
     for entry in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
             if entry.readlink().is_relative_to(folder):

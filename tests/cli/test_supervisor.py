@@ -1,4 +1,4 @@
-"""Supervised processes, real ones."""
+"""The supervisor runs real child processes."""
 
 import errno
 import os
@@ -57,7 +57,7 @@ anyio.run(main)
 
 
 class Lines(list[tuple[str, str]]):
-    """A sink that keeps what it gets."""
+    """A sink that keeps the lines that it gets."""
 
     def __call__(self, name: str, line: str) -> None:
         """Keep a line."""
@@ -71,12 +71,12 @@ def lines() -> Lines:
 
 
 def script(name: str, code: str, **options: object) -> ChildSpec:
-    """Return the spec of a child that runs some Python."""
+    """Return the spec of a child that runs this Python code."""
     return ChildSpec(name=name, argv=(sys.executable, "-c", code), **options)
 
 
 async def test_a_variable_that_is_set_holds_from_the_next_start_on(lines: Lines, eventually) -> None:
-    """A child that has chosen its port gets the same one again when it is started again."""
+    """A variable that is set for a child holds from its next start on, such as the port that it chose."""
     code = "import os, time; print(os.environ.get('PORT', 'none'), flush=True); time.sleep(600)"
     async with supervise([script("a", code, env={"PORT": "0", "KEPT": "x"})], lines) as supervisor:
         await eventually(lambda: ("a", "0") in lines, "the child is up")
@@ -87,7 +87,7 @@ async def test_a_variable_that_is_set_holds_from_the_next_start_on(lines: Lines,
 
 
 async def test_output_is_overheard_also_when_the_sink_takes_no_more(eventually) -> None:
-    """A terminal that is closed does not keep the supervisor from learning where its children listen."""
+    """The supervisor reads the output of its children also when its sink is closed."""
 
     def closed(name: str, line: str) -> None:
         raise OSError(errno.EIO, "closed")
@@ -100,7 +100,7 @@ async def test_output_is_overheard_also_when_the_sink_takes_no_more(eventually) 
 
 
 async def test_supervisor_passes_output_on_under_the_childs_name(lines: Lines, eventually) -> None:
-    """Both output streams arrive by the line, the last one even without its end."""
+    """Both output streams of a child are passed on by the line under its name, also a last line without an end."""
     code = "import sys; print('one'); print('two', file=sys.stderr, flush=True); print('three', end='')"
     async with supervise([script("a", code)], lines) as supervisor:
         await eventually(lambda: len([x for x in lines if x[0] == "a"]) >= 3, "three lines")
@@ -110,7 +110,7 @@ async def test_supervisor_passes_output_on_under_the_childs_name(lines: Lines, e
 
 
 async def test_supervisor_gives_a_child_its_environment(lines: Lines, eventually) -> None:
-    """A child sees the variables of its spec and no others."""
+    """A child has the variables of its spec and no others."""
     code = "import os, time; print(sorted(set(os.environ) - {'LC_CTYPE'}), flush=True); time.sleep(600)"
     async with supervise([script("a", code, env={"MILLSTREAM_PORT": "1"})], lines):
         await eventually(lambda: lines, "a line")
@@ -118,7 +118,7 @@ async def test_supervisor_gives_a_child_its_environment(lines: Lines, eventually
 
 
 async def test_supervisor_leaves_no_child_behind_after_its_block(lines: Lines, eventually, is_running) -> None:
-    """The end of the block is the end of the children."""
+    """The end of the block ends the children."""
     async with supervise([script("a", IDLE), script("b", IDLE)], lines) as supervisor:
         await eventually(lambda: len(lines) == 2, "both children up")
         pids = [supervisor.pid("a"), supervisor.pid("b")]
@@ -128,7 +128,7 @@ async def test_supervisor_leaves_no_child_behind_after_its_block(lines: Lines, e
 
 
 async def test_supervisor_raises_the_blocks_own_error(lines: Lines, eventually, is_running) -> None:
-    """An error in the block stops the children and comes out as it is, in no group."""
+    """An error in the block stops the children and is raised as itself."""
     pids = []
 
     async def fail() -> None:
@@ -145,7 +145,7 @@ async def test_supervisor_raises_the_blocks_own_error(lines: Lines, eventually, 
 async def test_supervisor_stops_children_when_the_block_is_cancelled_from_outside(
     lines: Lines, eventually, is_running
 ) -> None:
-    """A cancelled command still ends its children in order."""
+    """A cancellation of the block stops the children in order."""
     body = "print('bye', flush=True); sys.exit()"
     pid = 0
     with anyio.CancelScope() as outer:
@@ -162,7 +162,7 @@ async def test_supervisor_stops_children_when_the_block_is_cancelled_from_outsid
 async def test_signal_ends_the_block_and_stops_stage_after_stage(
     lines: Lines, eventually, number: signal.Signals
 ) -> None:
-    """Workers end before the Redis that they need: its stage hears of the stop when theirs has ended."""
+    """A signal stops the stages one after the other, so that workers end before their Redis."""
     slowly = ON_SIGTERM.format(body="time.sleep(0.3); print('bye', flush=True); sys.exit()")
     at_once = ON_SIGTERM.format(body="print('bye', flush=True); sys.exit()")
     specs = [script("redis", at_once, stage=1), script("worker", slowly)]
@@ -175,7 +175,7 @@ async def test_signal_ends_the_block_and_stops_stage_after_stage(
 
 
 async def test_child_gets_one_sigterm_however_it_is_stopped(lines: Lines, eventually) -> None:
-    """A second SIGTERM would tell a worker to drop its jobs."""
+    """A child gets one SIGTERM, because a second one would make a worker hand back."""
     body = "print('term', flush=True); threading.Timer(0.3, os._exit, [0]).start()"
     code = "import os, threading" + ON_SIGTERM.format(body=body)
     async with supervise([script("a", code)], lines) as supervisor:
@@ -190,7 +190,7 @@ async def test_child_gets_one_sigterm_however_it_is_stopped(lines: Lines, eventu
 
 
 async def test_supervisor_kills_a_child_that_outstays_its_grace(lines: Lines, eventually, is_running) -> None:
-    """A child that does not react cannot hold up the stop."""
+    """A child that outstays its grace is killed."""
     async with supervise([script("a", ON_SIGTERM.format(body="pass"))], lines, grace_s=0.1) as supervisor:
         await eventually(lambda: lines, "the child up")
         pid = supervisor.pid("a")
@@ -201,7 +201,7 @@ async def test_supervisor_kills_a_child_that_outstays_its_grace(lines: Lines, ev
 
 
 async def test_second_signal_hurries_and_a_third_one_kills(lines: Lines, eventually, is_running) -> None:
-    """A second SIGTERM has workers hand back at once; a user who presses Ctrl-C again does not wait for that either."""
+    """A second signal sends the children a second SIGTERM, and a third one kills them."""
     code = ON_SIGTERM.format(body="print('not yet', flush=True)")
     async with anyio.create_task_group() as tasks:
 
@@ -223,7 +223,7 @@ async def test_second_signal_hurries_and_a_third_one_kills(lines: Lines, eventua
 
 
 async def test_kill_sees_the_child_come_back(lines: Lines, eventually, is_running) -> None:
-    """A worker that is killed is replaced, and the supervisor says so."""
+    """A child that is killed is started again, and the supervisor says so."""
     async with supervise([script("a", IDLE)], lines) as supervisor:
         await eventually(lambda: lines, "the child up")
         first = supervisor.pid("a")
@@ -235,7 +235,7 @@ async def test_kill_sees_the_child_come_back(lines: Lines, eventually, is_runnin
 
 
 async def test_kill_without_restart_lets_the_child_stay_away(lines: Lines, eventually) -> None:
-    """A child that is to be gone is gone, and its neighbours stay."""
+    """A child that is killed without a restart stays away, and the others stay."""
     async with supervise([script("a", IDLE), script("b", IDLE)], lines) as supervisor:
         await eventually(lambda: len(lines) == 2, "both children up")
         assert await supervisor.kill("a", restart=False) is None
@@ -248,7 +248,7 @@ async def test_kill_without_restart_lets_the_child_stay_away(lines: Lines, event
 async def test_child_that_keeps_ending_stops_all_and_is_reported(
     lines: Lines, is_running, restarts: int, started: str
 ) -> None:
-    """A service that cannot start is an error, not an endless loop."""
+    """A child that keeps ending stops the supervisor with an error."""
     with pytest.raises(ChildEndedError) as caught:
         async with supervise([script("a", IDLE), script("b", "exit(3)", restarts=restarts)], lines) as supervisor:
             await anyio.sleep_forever()
@@ -257,7 +257,7 @@ async def test_child_that_keeps_ending_stops_all_and_is_reported(
 
 
 async def test_closed_output_stops_the_supervisor(eventually) -> None:
-    """`millstream up | head` ends when the reader has left."""
+    """A closed output, as in `millstream up | head`, stops the supervisor."""
 
     def closed(name: str, line: str) -> None:
         raise BrokenPipeError
@@ -268,7 +268,7 @@ async def test_closed_output_stops_the_supervisor(eventually) -> None:
 
 
 async def test_signals_that_are_no_order_stop_nothing(lines: Lines, eventually) -> None:
-    """What means nothing is named, and the children run on."""
+    """A signal that is no order is logged, and the children run on."""
     async with supervise([script("a", IDLE)], lines) as supervisor:
         await eventually(lambda: lines, "the child up")
         for number in (signal.SIGUSR2, signal.SIGALRM):
@@ -280,7 +280,7 @@ async def test_signals_that_are_no_order_stop_nothing(lines: Lines, eventually) 
 
 
 async def test_a_hang_up_is_never_a_second_order(lines: Lines, eventually) -> None:
-    """A shell passes it on and the kernel sends it too: the children still have their time."""
+    """A second SIGHUP is no second order."""
     code = ON_SIGTERM.format(body="import os; os.kill(os.getppid(), signal.SIGHUP); sys.exit()")
     async with supervise([script("a", code)], lines) as supervisor:
         await eventually(lambda: lines, "the child up")
@@ -290,12 +290,12 @@ async def test_a_hang_up_is_never_a_second_order(lines: Lines, eventually) -> No
 
 
 def supervisor_hears(number: signal.Signals) -> None:
-    """Send a signal to this process, which is the supervisor's."""
+    """Send a signal to this process, in which the supervisor runs."""
     os.kill(os.getpid(), number)
 
 
 async def test_a_terminal_that_is_gone_is_no_reason_to_stop(tmp_path: Path, eventually) -> None:
-    """A supervisor that ignores the hang-up keeps its children running, and writes nothing more to the terminal."""
+    """A supervisor that ignores SIGHUP runs on without its terminal, and writes nothing more to it."""
     written, past = [], tmp_path / "past"
 
     def gone(name: str, line: str) -> None:
@@ -311,7 +311,7 @@ async def test_a_terminal_that_is_gone_is_no_reason_to_stop(tmp_path: Path, even
 
 
 async def test_a_disk_that_is_full_loses_lines_and_takes_later_ones(eventually) -> None:
-    """One that has room again shows what happens then."""
+    """Lines for a full disk are lost, and later ones are written."""
     written: list[str] = []
 
     def full_at_first(name: str, line: str) -> None:
@@ -326,7 +326,7 @@ async def test_a_disk_that_is_full_loses_lines_and_takes_later_ones(eventually) 
 
 
 async def test_wait_ready_returns_when_every_address_answers_200(lines: Lines, eventually) -> None:
-    """503 means not yet."""
+    """`wait_ready` returns when every address answers 200."""
     specs = [script("a", SLOW_STARTER.format(answer="200 if Handler.asked > 2 else 503"))]
     async with supervise(specs, lines) as supervisor:
         await eventually(lambda: lines, "the port")
@@ -336,7 +336,7 @@ async def test_wait_ready_returns_when_every_address_answers_200(lines: Lines, e
 
 
 async def test_wait_ready_tells_the_last_answer_when_it_gives_up(lines: Lines, eventually) -> None:
-    """What is not ready is named, and what it said."""
+    """`wait_ready` gives up with an error that has the last response of each address that is not ready."""
     async with supervise([script("a", SLOW_STARTER.format(answer=503))], lines) as supervisor:
         await eventually(lambda: lines, "the port")
         url = f"http://127.0.0.1:{lines[0][1].split()[1]}/readyz"
@@ -346,7 +346,7 @@ async def test_wait_ready_tells_the_last_answer_when_it_gives_up(lines: Lines, e
 
 
 async def test_line_without_end_is_passed_on_in_pieces(lines: Lines, eventually) -> None:
-    """A child that never ends its line cannot fill the supervisor's memory."""
+    """A line without an end is passed on in pieces of bounded size."""
     code = "import time; print('x' * 200_000, end='', flush=True); time.sleep(600)"
     async with supervise([script("a", code)], lines):
         await eventually(lambda: sum(len(line) for _, line in lines) >= 64 << 10, "a first piece")

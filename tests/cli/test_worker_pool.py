@@ -1,4 +1,4 @@
-"""`worker --processes N`: several processes that come and go together."""
+"""`worker --processes N` runs several worker processes that start and stop together."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from millstream_workers.settings import WorkerSettings
 
 
 def test_each_process_reads_the_settings_of_its_pool() -> None:
-    """What was typed reaches the processes as it was typed, and what stands in the environment as it stands there."""
+    """Each process gets the options of its pool as options, and the environment as it is."""
     environ = {"MILLSTREAM_ADMIN_PORT": "9100", "MILLSTREAM_LEASE_S": "20", "MILLSTREAM_CONCURRENCY": "5"}
     typed = {"apps": ("shop:app", "mail:app"), "types": ("a.*", "b.c"), "concurrency": 7, "processes": 3}
     settings = load(WorkerSettings, environ, **typed)
@@ -29,7 +29,7 @@ def test_each_process_reads_the_settings_of_its_pool() -> None:
 
 
 def test_each_process_takes_a_free_admin_port_where_the_pool_has_port_0() -> None:
-    """The second process of `0 + 1` would ask for port 1."""
+    """With admin port 0 each process takes a free port."""
     environ = {"MILLSTREAM_ADMIN_PORT": "0"}
     settings = load(WorkerSettings, environ, processes=2)
     assert [spec.env["MILLSTREAM_ADMIN_PORT"] for spec in pool_specs(settings, environ)] == ["0", "0"]
@@ -38,7 +38,7 @@ def test_each_process_takes_a_free_admin_port_where_the_pool_has_port_0() -> Non
 async def test_pool_starts_a_worker_again_that_was_killed_and_stops_all_when_told_to(
     broker: Broker, redis_url, namespace, tmp_path
 ):
-    """Each is a worker of its own, with the types and the concurrency of the pool, and takes its leave at the end."""
+    """A pool starts a killed worker again, and stops all of its workers in order."""
     words = ("worker", "millstream_cli.demo.jobs:app", "--types", "demo.d*", "--concurrency", "7", "--processes", "2")
     settings = {"MILLSTREAM_REDIS_URL": redis_url, "MILLSTREAM_NAMESPACE": namespace}
     log = tmp_path / "log"

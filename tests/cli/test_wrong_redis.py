@@ -1,4 +1,4 @@
-"""A wrong address of Redis, in every command that has one: one line, with a reason, and no secret in it."""
+"""Every command reports a wrong address of Redis in one line, with a reason and without a secret."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ COMMANDS = (*((service,) for service in SERVICES), ("worker", "--processes", "2"
 
 @pytest.fixture
 def locked_redis(own_redis: EmbeddedRedis) -> str:
-    """Return host and port of a server that wants a password."""
+    """Return host and port of a server with a password."""
     with redis.Redis(port=own_redis.port, protocol=2) as client:
         client.config_set("requirepass", "right")
     return f"127.0.0.1:{own_redis.port}"
@@ -37,7 +37,7 @@ def http_port() -> Iterator[int]:
 
 
 def ends(url: str, folder: Path) -> dict[str, list[str]]:
-    """Run every command on this Redis to its end. Returns: what each has said on standard error."""
+    """Run every command on this Redis to its end. Returns: the standard error of each."""
 
     def end(words: tuple[str, ...]) -> list[str]:
         settings = {"MILLSTREAM_REDIS_URL": url, "MILLSTREAM_PORT": "0"}
@@ -53,7 +53,7 @@ def ends(url: str, folder: Path) -> dict[str, list[str]]:
 def test_every_command_ends_with_one_line_where_no_redis_can_ever_be(
     own_redis: EmbeddedRedis, http_port: int, tmp_path: Path, wrong: str
 ) -> None:
-    """To wait there would be to wait for ever. What ends is started again by what supervises it, and says so again."""
+    """Every command ends with one line at an address where no Redis can ever be."""
     url = {"HTTP": f"redis://:{SECRET}@127.0.0.1:{http_port}/0", "database": f"redis://127.0.0.1:{own_redis.port}/99"}
     says = {"HTTP": "is no Redis", "database": "has no database 99"}
     for command, said in ends(url[wrong], tmp_path).items():
@@ -68,7 +68,7 @@ def test_every_command_ends_with_one_line_where_no_redis_can_ever_be(
 
 
 def test_up_ends_at_a_right_that_one_of_its_services_lacks(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
-    """A person waits for it, and its services would wait in silence."""
+    """`up` ends when one of its services lacks a right, instead of waiting."""
     with redis.Redis(port=own_redis.port, protocol=2) as client:
         client.execute_command("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", "-xtrim")
     url = own_redis.url.replace("redis://", "redis://ann:secret@")
@@ -98,7 +98,7 @@ def waiting(locked_redis: str, tmp_path: Path) -> Iterator[dict[str, Path]]:
 def test_services_wait_for_a_password_that_may_be_changed_and_say_so(
     waiting: dict[str, Path], locked_redis: str, own_redis: EmbeddedRedis, wait_until
 ) -> None:
-    """The log has one line with the reason, readiness fails with it, and the right password is all it takes."""
+    """A service with a wrong password logs one line, fails its readiness, and works once the password is right."""
     for service, log in waiting.items():
         wait_until(lambda log=log: refusals(log), f"{service} says why")
         line = refusals(log)[0]
@@ -118,12 +118,12 @@ def test_services_wait_for_a_password_that_may_be_changed_and_say_so(
 
 
 def refusals(log: Path) -> list[dict[str, str]]:
-    """Return the lines that tell of a refusal."""
+    """Return the lines about a refusal."""
     return [line for line in map(json.loads, whole_lines(log)) if line.get("reason") == "refused"]
 
 
 def health(log: Path, path: str) -> dict:
-    """Return what the service with this log says of its health; nothing while it does not answer."""
+    """Return the health of the service with this log, or nothing while it does not respond."""
     try:
         return httpx2.get(f"{address_in(log)}/{path}", trust_env=False, timeout=10).json()
     except httpx2.HTTPError:
@@ -131,7 +131,7 @@ def health(log: Path, path: str) -> dict:
 
 
 def test_up_and_doctor_end_at_once_where_a_service_would_wait(locked_redis: str, tmp_path: Path) -> None:
-    """A person at a terminal waits for nothing that only this person can mend."""
+    """`up` and `doctor` end at once where a service would wait."""
     settings = {"MILLSTREAM_REDIS_URL": f"redis://:{SECRET}@{locked_redis}/0", "MILLSTREAM_PORT": "0"}
     says = "refuses the user name or the password"
     assert SECRET not in refused(run("doctor", **settings), says, code=1)
@@ -162,6 +162,6 @@ def test_up_and_doctor_end_at_once_where_a_service_would_wait(locked_redis: str,
 def test_access_that_contradicts_itself_or_has_no_effect_is_refused(
     words: tuple[str, ...], settings: dict[str, str], says: str
 ) -> None:
-    """What is set and not used would be believed in: most of all a certificate on an address without TLS."""
+    """Settings of Redis that contradict each other or have no effect are refused, such as a certificate without TLS."""
     environ = {f"MILLSTREAM_{name}": value for name, value in settings.items()}
     assert SECRET not in refused(run(*words, **environ), says, code=2)

@@ -1,4 +1,4 @@
-"""Job ids: unique, sortable by time, and they say where the job lives."""
+"""A job id is unique, sorts by time, and names the queue of its job."""
 
 import re
 import time
@@ -32,7 +32,7 @@ queues = st.builds(
 
 @given(queues)
 def test_an_id_leads_back_to_its_queue(queue: Queue) -> None:
-    """An id names its type, whatever that is called, and its partition; the tenant is the caller's."""
+    """An id names its type and partition, and the tenant is that of the caller."""
     job_id = new_job_id(queue)
     assert queue_of(queue.tenant, job_id) == queue
     assert queue_of(Tenant("other"), job_id) == Queue(Tenant("other"), queue.type, queue.partition)
@@ -42,7 +42,7 @@ def test_an_id_leads_back_to_its_queue(queue: Queue) -> None:
 
 @given(queues, st.text(min_size=1, max_size=3))
 def test_an_id_with_more_to_it_is_no_id(queue: Queue, extra: str) -> None:
-    """An id is matched whole: nothing before it, nothing behind it, no newline."""
+    """A text with anything before or behind an id is no id."""
     job_id = new_job_id(queue)
     assert queue_of(DEFAULT_TENANT, job_id + extra) is None
     assert queue_of(DEFAULT_TENANT, job_id + "\n") is None
@@ -52,7 +52,7 @@ def test_an_id_with_more_to_it_is_no_id(queue: Queue, extra: str) -> None:
 
 @given(st.text(max_size=120))
 def test_any_text_is_an_id_or_none(text: str) -> None:
-    """Whatever a client puts into a URL is answered, and what is taken for an id has an id's form."""
+    """Any text is an id of the right form, or None."""
     found = queue_of(DEFAULT_TENANT, text)
     assert found is None or text.startswith(f"{found.type}_{found.partition:02x}")
 
@@ -83,12 +83,12 @@ def test_any_text_is_an_id_or_none(text: str) -> None:
     ],
 )
 def test_what_is_no_id_is_none(text: str) -> None:
-    """Each part has its alphabet and its length."""
+    """A text with a wrong alphabet or length in any part is None."""
     assert queue_of(DEFAULT_TENANT, text) is None
 
 
 def test_ids_sort_by_the_time_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An id made in a later millisecond sorts behind, up to the last time that fits."""
+    """An id of a later millisecond sorts behind, up to the last time that fits."""
     queue = Queue(DEFAULT_TENANT, JobType("a"))
     times_ms = [0, 1, 31, 32, 1023, 1024, 1_700_000_000_000, 1_700_000_000_001, 2**47, 2**48 - 1]
     made = []
@@ -100,7 +100,7 @@ def test_ids_sort_by_the_time_they_were_made(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_ids_are_uuids_of_version_7() -> None:
-    """The last part is a UUIDv7 in Crockford's base32: time, version, variant."""
+    """The last part of an id is a UUIDv7 in Crockford's base32."""
     digits = new_job_id(Queue(DEFAULT_TENANT, JobType("a")))[-26:]
     number = 0
     for digit in digits:
@@ -112,7 +112,7 @@ def test_ids_are_uuids_of_version_7() -> None:
 
 
 def test_ids_of_one_moment_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten thousand jobs of one batch and one millisecond are as many ids."""
+    """Ten thousand ids of one batch and one millisecond differ."""
     queue = Queue(DEFAULT_TENANT, JobType("a"))
     monkeypatch.setattr(ids.time, "time_ns", lambda: 1_700_000_000_000_000_000)
     assert len({new_job_id(queue) for _ in range(limits.MAX_BATCH_JOBS)}) == limits.MAX_BATCH_JOBS
@@ -120,14 +120,14 @@ def test_ids_of_one_moment_differ(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(queues, queues)
 def test_ids_of_two_queues_never_meet(one: Queue, other: Queue) -> None:
-    """The part before the last underscore tells types and partitions apart."""
+    """Ids of two types or partitions differ before their last underscore."""
     if (one.type, one.partition) != (other.type, other.partition):
         assert new_job_id(one)[:-26] != new_job_id(other)[:-26]
 
 
 @given(queues)
 def test_an_id_says_when_it_was_made(queue: Queue) -> None:
-    """To the millisecond, whatever the type is called."""
+    """An id names the millisecond in which it was made, whatever its type is called."""
     before = time.time_ns() // 1_000_000
     made = made_at_ms(new_job_id(queue))
     assert before <= made <= time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Backoff stays within its bounds, and policies within theirs."""
+"""Backoffs and policies have bounds."""
 
 import math
 
@@ -18,7 +18,7 @@ failures = st.one_of(st.integers(1, 50), st.integers(1, limits.MAX_ATTEMPTS), st
 
 @given(backoffs, failures)
 def test_delay_is_never_more_than_the_cap(backoff: Backoff, count: int) -> None:
-    """A delay is finite, at least zero and at most the cap and the bound, however often the job failed."""
+    """A delay is finite, at least zero and at most the cap, after any number of failures."""
     delay = backoff.delay_s(count)
     assert 0.0 <= delay <= backoff.bound_s(count) <= backoff.cap_s
     assert math.isfinite(delay)
@@ -26,13 +26,13 @@ def test_delay_is_never_more_than_the_cap(backoff: Backoff, count: int) -> None:
 
 @given(backoffs, failures, st.integers(0, 100))
 def test_bound_never_shrinks(backoff: Backoff, count: int, more: int) -> None:
-    """Another failure never brings the next attempt closer."""
+    """A further failure never shortens the bound of the delay."""
     assert backoff.bound_s(count) <= backoff.bound_s(count + more)
 
 
 @given(backoffs, failures)
 def test_delay_is_the_bound_without_jitter(backoff: Backoff, count: int) -> None:
-    """Without jitter the delay is what was asked for."""
+    """Without jitter the delay is its bound."""
     steady = msgspec.structs.replace(backoff, jitter=False)
     assert steady.delay_s(count) == steady.bound_s(count)
 
@@ -42,13 +42,13 @@ def test_delay_is_the_bound_without_jitter(backoff: Backoff, count: int) -> None
     [("exponential", [2.0, 4.0, 8.0, 16.0, 20.0]), ("linear", [2.0, 4.0, 6.0, 8.0, 10.0]), ("constant", [2.0] * 5)],
 )
 def test_bound_grows_by_its_kind(kind: str, wanted: list[float]) -> None:
-    """A delay grows from the base, per failure, up to the cap."""
+    """The bound grows from the base by its kind, up to the cap."""
     backoff = Backoff(kind=kind, base_s=2.0, cap_s=20.0)
     assert [backoff.bound_s(count) for count in range(1, 6)] == wanted
 
 
 def test_jitter_spreads_delays_over_the_whole_bound() -> None:
-    """Full jitter: jobs that failed together do not come back together."""
+    """Jitter spreads the delays over the whole bound."""
     delays = [Backoff(base_s=100.0, kind="constant").delay_s(1) for _ in range(1000)]
     assert min(delays) < 25.0
     assert max(delays) > 75.0
@@ -56,13 +56,13 @@ def test_jitter_spreads_delays_over_the_whole_bound() -> None:
 
 
 def test_a_stored_backoff_may_hold_more_than_this_release_knows() -> None:
-    """Two releases read each other's jobs."""
+    """A stored backoff with unknown fields is read, because two releases read each other's jobs."""
     newer = {"kind": "linear", "base_s": 2.0, "factor": 3.0}
     assert msgspec.convert(newer, Backoff) == Backoff(kind="linear", base_s=2.0)
 
 
 def test_a_backoff_in_a_request_is_strict() -> None:
-    """A client's misspelling is told, and not stored as the default."""
+    """A backoff in a request with an unknown field is refused."""
     with pytest.raises(msgspec.ValidationError, match="factor"):
         msgspec.convert({"factor": 3.0}, BackoffOptions)
 
@@ -87,6 +87,6 @@ def test_a_backoff_in_a_request_is_strict() -> None:
     ids=str,
 )
 def test_policy_refuses_what_is_out_of_bounds(field: dict) -> None:
-    """Each number of a policy has its bounds."""
+    """A policy with a number out of its bounds is refused."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(field, TypePolicy)

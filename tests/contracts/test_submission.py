@@ -1,4 +1,4 @@
-"""Submissions: what a client may ask for, and what is refused with the place of the mistake."""
+"""A submission with a wrong field is refused with the place of the mistake."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from millstream_contracts import NAME_PATTERN, Batch, Priority, Submission, limi
 
 
 def decode(**fields: object) -> Submission:
-    """Read a submission as ingest does."""
+    """Decode a submission as ingest does."""
     return msgspec.json.decode(msgspec.json.encode({"type": "a", **fields}), type=Submission)
 
 
@@ -23,7 +23,7 @@ def in_ten_years(more: timedelta = timedelta()) -> str:
 
 @given(st.from_regex(NAME_PATTERN, fullmatch=True))
 def test_type_takes_every_name(name: str) -> None:
-    """The one pattern for names is what is accepted."""
+    """A type accepts every name of the one pattern."""
     assert decode(type=name).type == name
 
 
@@ -32,7 +32,7 @@ def test_type_takes_every_name(name: str) -> None:
     ["", "A", "a_b", "a/b", "{a}", "a b", "-a", ".a", "a\n", "\na", "a\x00", "é", "a" * 65, "a:b", "*", "٣"],
 )
 def test_type_refuses_what_is_no_name(name: str) -> None:
-    """What would move a hash slot, end up in a path or look like another key is no name."""
+    """A type refuses what would change a hash slot, be a part of a path, or look like another key."""
     with pytest.raises(msgspec.ValidationError, match=r"\$\.type"):
         decode(type=name)
 
@@ -75,7 +75,7 @@ def test_type_refuses_what_is_no_name(name: str) -> None:
     ids=lambda value: str(value)[:40],
 )
 def test_submission_refuses_wrong_fields(fields: dict, pointer: str) -> None:
-    """Each mistake is named by its place."""
+    """A wrong field is refused with its place."""
     with pytest.raises(msgspec.ValidationError) as caught:
         decode(**fields)
     assert pointer in str(caught.value)
@@ -84,13 +84,13 @@ def test_submission_refuses_wrong_fields(fields: dict, pointer: str) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("field", ["delay_s", "expires_in_s", "timeout_s"])
 def test_submission_refuses_what_is_no_number_in_messagepack(field: str, value: float) -> None:
-    """MessagePack can say NaN and infinity: neither is a time."""
+    """NaN and infinity in MessagePack are refused as times."""
     with pytest.raises(msgspec.ValidationError, match=field):
         msgspec.msgpack.decode(msgspec.msgpack.encode({"type": "a", field: value}), type=Submission)
 
 
 def test_submission_takes_the_ends_of_what_is_allowed() -> None:
-    """The bounds themselves are allowed."""
+    """The bounds themselves are accepted."""
     near = decode(delay_s=0, max_attempts=1, run_at="1970-01-01T00:00:00Z", tags={}, priority="low")
     far = decode(
         delay_s=limits.MAX_DELAY_S,
@@ -107,7 +107,7 @@ def test_submission_takes_the_ends_of_what_is_allowed() -> None:
 
 @pytest.mark.parametrize("field", ["run_at", "expires_at"])
 def test_what_is_too_far_away_depends_on_the_clock_that_is_asked(field: str) -> None:
-    """The receiver of a submission asks the clock of Redis; the one of this machine may be wrong."""
+    """Whether a time is too far away depends on the clock that is given, which is that of Redis in ingest."""
     at = datetime(2026, 11, 26, tzinfo=UTC)
     submission = decode(**{field: at.isoformat()})
     edge_s = at.timestamp() - limits.MAX_DELAY_S
@@ -116,7 +116,7 @@ def test_what_is_too_far_away_depends_on_the_clock_that_is_asked(field: str) -> 
 
 
 def test_payload_stays_as_it_was_sent() -> None:
-    """A payload is not decoded here; left out, it is empty."""
+    """A payload is not decoded, and is empty when it is left out."""
     raw = msgspec.json.decode(b'{"type":"a","payload": [1, {"b": NaN }]}'.replace(b"NaN", b"1e400"), type=Submission)
     assert bytes(raw.payload) == b'[1, {"b": 1e400 }]'
     assert bytes(decode().payload) == b""
@@ -124,12 +124,12 @@ def test_payload_stays_as_it_was_sent() -> None:
 
 @pytest.mark.parametrize("jobs", [[], ["x"] * (limits.MAX_BATCH_JOBS + 1)], ids=len)
 def test_batch_has_at_least_one_job_and_a_bound(jobs: list[str]) -> None:
-    """A batch of nothing is a mistake, and one without end a danger."""
+    """A batch has at least one job and a largest number of them."""
     with pytest.raises(msgspec.ValidationError, match="jobs"):
         msgspec.json.decode(msgspec.json.encode({"jobs": jobs}), type=Batch)
 
 
 def test_batch_leaves_each_job_undecoded() -> None:
-    """A bad job does not spoil the others."""
+    """The jobs of a batch are not decoded with it, so that a bad one affects no other."""
     batch = msgspec.json.decode(b'{"jobs":[{"type":"a"},5]}', type=Batch)
     assert [bytes(job) for job in batch.jobs] == [b'{"type":"a"}', b"5"]

@@ -18,17 +18,17 @@ from millstream_contracts import did_you_mean
     ],
 )
 def test_did_you_mean_names_the_nearest_word(word: str, wanted: str) -> None:
-    """A near word is offered as a half-sentence, a far one is not."""
+    """A near word is suggested, and a far one is not."""
     assert did_you_mean(word, ["email.send", "report.generate", "priority"]) == wanted
 
 
 @given(st.text(max_size=30))
 def test_did_you_mean_offers_nothing_when_nothing_is_known(word: str) -> None:
-    """No words, no offer."""
+    """Without known words nothing is suggested."""
     assert did_you_mean(word, []) == ""
 
 
 @given(st.lists(st.text(min_size=1, max_size=10), min_size=1, max_size=5))
 def test_did_you_mean_takes_any_iterable(words: list[str]) -> None:
-    """A word that is known is its own nearest, also when the words come once only."""
+    """A known word is its own nearest, also from an iterable that can be read once."""
     assert f"`{words[0]}`" in did_you_mean(words[0], iter(words))

@@ -1,4 +1,4 @@
-"""The formats of texts that ingest validates and workers read."""
+"""Ingest validates the formats of texts that workers read."""
 
 import pytest
 
@@ -21,7 +21,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("name", TEXT_FORMATS)
 def test_format_is_that_of_what_can_be_read(name: str) -> None:
-    """A text has a format when it can be decoded, and where the format says so has a zone or none."""
+    """A text has a format if it can be decoded, with a zone or without one as the format says."""
     right, wrong = TEXTS[name]
     assert [TEXT_FORMATS[name](text) for text in right] == [True] * len(right)
     assert [TEXT_FORMATS[name](text) for text in wrong] == [False] * len(wrong)

@@ -1,4 +1,4 @@
-"""What crosses a process boundary comes back as it was, and two releases can read each other's jobs."""
+"""Each value that crosses a process boundary comes back as it was, and two releases can read each other's jobs."""
 
 import inspect
 from datetime import UTC, datetime
@@ -41,6 +41,7 @@ from millstream_contracts import (
     QueueStatus,
     RetryAt,
     RunningJob,
+    ServiceInfo,
     Snoozed,
     Submission,
     Succeeded,
@@ -100,6 +101,15 @@ VALUES: list[Struct] = [
     Snoozed(5),
     TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4),
     TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),
+    ServiceInfo(
+        name="h:1:a",
+        service="reaper",
+        version="1.2.3",
+        settings={"MILLSTREAM_LEASE_S": 30.0, "MILLSTREAM_UNKNOWN_TYPES": "refuse"},
+        started_at=NOW,
+        sent_at=NOW,
+        seen_at=NOW,
+    ),
     WorkerInfo(name="w", types=["a"], concurrency=4, running=[RunningJob(ID, NOW)], started_at=NOW, seen_at=NOW),
 ]
 # These hold a value that stays undecoded, which is equal to nothing: they have tests of their own.
@@ -107,7 +117,7 @@ RAW = {Batch, JobSpec, Submission, Succeeded}
 
 
 def test_every_struct_is_tried() -> None:
-    """A new Struct of the package gets its example here."""
+    """Every Struct of the package has an example here."""
     exported = {one for _, one in inspect.getmembers(contracts, inspect.isclass) if issubclass(one, Struct)}
     assert exported == {type(value) for value in VALUES} | RAW
 
@@ -115,7 +125,7 @@ def test_every_struct_is_tried() -> None:
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("codec", [msgspec.json, msgspec.msgpack], ids=["json", "msgpack"])
 def test_value_comes_back_as_it_was(value: Struct, codec: Any) -> None:
-    """JSON and MessagePack say the same."""
+    """Each example comes back from JSON and from MessagePack as it was."""
     assert codec.decode(codec.encode(value), type=type(value)) == value
 
 
@@ -123,13 +133,13 @@ def test_value_comes_back_as_it_was(value: Struct, codec: Any) -> None:
     "value", [one for one in VALUES if isinstance(one, Outcome)], ids=lambda one: type(one).__name__
 )
 def test_outcome_is_known_by_its_tag(value: Struct) -> None:
-    """A union says which of its members it is."""
+    """An outcome is decoded by its tag."""
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=Outcome) == value
 
 
 @given(st.binary(max_size=50))
 def test_raw_values_pass_through(payload: bytes) -> None:
-    """Payloads and results are carried as they are."""
+    """Payloads and results are carried as undecoded bytes."""
     encoded = msgspec.msgpack.encode(payload)
     spec = JobSpec(payload=Raw(encoded), created_at_ms=1, tags={"k": "v"}, backoff=Backoff())
     back = msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=JobSpec)
@@ -140,13 +150,13 @@ def test_raw_values_pass_through(payload: bytes) -> None:
 
 
 def test_a_result_of_nothing_is_nil() -> None:
-    """A handler that returns None has succeeded."""
+    """The result of a handler that returns None is nil."""
     assert msgspec.msgpack.decode(bytes(Succeeded().result)) is None
 
 
 @pytest.mark.parametrize("known", range(2, 9))
 def test_spec_of_an_older_release_is_read(known: int) -> None:
-    """An array with fewer fields is an older spec: the rest has its defaults."""
+    """A spec with fewer fields is read with defaults for the rest."""
     full = [{"a": 1}, 5, "tp", "ts", 3, 1.5, {"kind": "linear"}, {"k": "v"}]
     spec = msgspec.msgpack.decode(msgspec.msgpack.encode(full[:known]), type=JobSpec)
     assert spec.created_at_ms == 5
@@ -155,7 +165,7 @@ def test_spec_of_an_older_release_is_read(known: int) -> None:
 
 
 def test_spec_of_a_newer_release_is_read() -> None:
-    """An array with more fields, and a backoff with more options, is a newer spec: what is known is read."""
+    """A spec with more fields or backoff options is read without them."""
     newer = [{"a": 1}, 5, "tp", "ts", 3, 1.5, {"kind": "linear", "factor": 2}, {"k": "v"}, "new", {"more": [1]}]
     spec = msgspec.msgpack.decode(msgspec.msgpack.encode(newer), type=JobSpec)
     assert (spec.max_attempts, spec.backoff, spec.tags) == (3, Backoff(kind="linear"), {"k": "v"})
@@ -163,27 +173,27 @@ def test_spec_of_a_newer_release_is_read() -> None:
 
 @pytest.mark.parametrize("value", [one for one in VALUES if type(one) in {WorkerInfo, TypeRegistration, Job, JobError}])
 def test_what_services_tell_each_other_may_hold_more(value: Struct) -> None:
-    """During a rolling update the newer ones say more than the older ones know."""
+    """Messages between services may have unknown fields, as during a rolling update."""
     newer = {**msgspec.to_builtins(value), "something_new": [1, 2]}
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(newer), type=type(value)) == value
 
 
 @pytest.mark.parametrize("kind", [Submission, DeadLetterAction, Batch, BackoffOptions])
 def test_what_clients_send_is_strict(kind: type[Struct]) -> None:
-    """An unknown field in a request is a mistake, and told."""
+    """A request with an unknown field is refused."""
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.json.decode(b'{"type":"a","jobs":[1],"surprise":1}', type=kind)
 
 
 @given(st.integers(min_value=0, max_value=32_503_680_000_000))
 def test_moment_is_an_aware_time_in_utc(milliseconds: int) -> None:
-    """Milliseconds come back from the time they became, up to the year 3000."""
+    """Milliseconds become an aware time in UTC and come back, up to the year 3000."""
     at = moment(milliseconds)
     assert at.tzinfo is UTC
     assert round(at.timestamp() * 1000) == milliseconds
 
 
 def test_states_know_whether_they_are_the_end() -> None:
-    """A dead job is settled and not terminal: it waits for a decision."""
+    """A dead job is settled and not terminal."""
     assert {state for state in JobState if state.is_terminal} == {"succeeded", "cancelled", "expired"}
     assert {state for state in JobState if state.is_settled} == {"succeeded", "cancelled", "expired", "dead"}

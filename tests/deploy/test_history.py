@@ -1,41 +1,14 @@
-"""How the history is deployed: its migration fails where one sees it, and no job waits for it."""
+"""The history is deployed so that a failed migration is visible, and no job waits for it."""
 
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
-
-ROOT = Path(__file__).parents[2]
-OVERLAYS = sorted(path.parent.relative_to(ROOT) for path in ROOT.glob("deploy/k8s/overlays/*/kustomization.yaml"))
-needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="it needs kubectl to render the overlays")
-
-
-def rendered(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what an overlay makes, by kind and name."""
-    command = ["kubectl", "kustomize", str(ROOT / folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
-
-
-def pod_of(workload: dict[str, Any]) -> dict[str, Any]:
-    """Return the template of a workload's pods."""
-    return workload["spec"]["template"]["spec"]
-
-
-@needs_kubectl
-@pytest.mark.parametrize("overlay", OVERLAYS, ids=str)
-def test_every_overlay_can_be_rendered(overlay: Path) -> None:
-    """Each overlay renders: one that does not cannot be applied."""
-    assert ("Deployment", "dispatcher") in rendered(overlay)
+from deploy.manifests import ROOT, needs_kubectl, pod_of, rendered
 
 
 @needs_kubectl
 def test_in_kubernetes_a_job_migrates_and_the_dispatcher_waits_for_nothing() -> None:
-    """A Job shows its failure, and dispatchers without it release jobs all the same."""
+    """In Kubernetes a Job migrates the database, and the dispatchers start without it."""
     found = rendered(Path("deploy/k8s/overlays/history"))
     dispatcher, migrate = pod_of(found["Deployment", "dispatcher"]), pod_of(found["Job", "migrate"])
     assert "initContainers" not in dispatcher
@@ -47,7 +20,7 @@ def test_in_kubernetes_a_job_migrates_and_the_dispatcher_waits_for_nothing() -> 
 
 @needs_kubectl
 def test_the_job_is_as_confined_as_the_services() -> None:
-    """It holds the password of the database, and needs no more than they do."""
+    """The Job of the migration is as confined as the services, because it holds the database password."""
     found = rendered(Path("deploy/k8s/overlays/history"))
     dispatcher, migrate = pod_of(found["Deployment", "dispatcher"]), pod_of(found["Job", "migrate"])
     confined = ("automountServiceAccountToken", "enableServiceLinks")
@@ -55,13 +28,17 @@ def test_the_job_is_as_confined_as_the_services() -> None:
     [ours], [theirs] = migrate["containers"], dispatcher["containers"]
     assert ours["securityContext"] == theirs["securityContext"]
     assert dispatcher["securityContext"].items() >= migrate["securityContext"].items()
-    variable = {"name": "MILLSTREAM_HISTORY_URL"}
+    variable = {"name": "MILLSTREAM_HISTORY_URL_FILE"}
     [url], [same] = ([one for one in pod["env"] if one.items() >= variable.items()] for pod in (ours, theirs))
     assert url == same
+    [mount], [same_mount] = (
+        [one for one in pod["volumeMounts"] if url["value"].startswith(one["mountPath"])] for pod in (ours, theirs)
+    )
+    assert mount == same_mount
 
 
 def test_in_compose_the_dispatcher_is_started_whatever_becomes_of_the_migration() -> None:
-    """A dependency that is required would leave the system without a dispatcher when PostgreSQL does not start."""
+    """In Compose the dispatcher starts whether the migration succeeds or not."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     needed = {name for name, how in services["dispatcher"]["depends_on"].items() if how.get("required", True)}
     assert needed == {"redis"}

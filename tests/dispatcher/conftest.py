@@ -1,4 +1,4 @@
-"""What the tests of the dispatcher's duties share with those of other duties."""
+"""Fixtures that the tests of the dispatcher's duties share with those of other duties."""
 
 from duty_fixtures import metrics, queues
 

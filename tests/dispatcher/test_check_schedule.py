@@ -1,4 +1,4 @@
-"""The schedule of a duty: a queue is checked after a hint, when a job falls due, and when its last check is too old."""
+"""The schedule of a duty names a queue after a hint, when a job falls due, and when its last check is too old."""
 
 import time
 
@@ -13,18 +13,18 @@ INTERVAL_S = 600.0
 
 @pytest.fixture
 def schedule(broker: Broker) -> CheckSchedule:
-    """Return an schedule whose interval does not pass within a test."""
+    """Return a schedule whose interval does not pass within a test."""
     return CheckSchedule(broker.registry, INTERVAL_S)
 
 
 def note_all(schedule: CheckSchedule, queues: list[Queue], ago_s: float = 0.0) -> None:
-    """Note that the queues were asked so long ago, and that nothing waits in them."""
+    """Record a check of these queues so long ago, which found that nothing waits."""
     for queue in queues:
         schedule.record(queue, checked_at=time.monotonic() - ago_s, next_in_ms=None)
 
 
 async def test_every_queue_is_due_until_it_was_asked(schedule: CheckSchedule, queues: list[Queue]) -> None:
-    """A duty that starts knows nothing."""
+    """Every queue is due until its first check."""
     assert await schedule.due() == queues
     note_all(schedule, queues[:2])
     assert await schedule.due() == queues[2:]
@@ -33,7 +33,7 @@ async def test_every_queue_is_due_until_it_was_asked(schedule: CheckSchedule, qu
 async def test_a_queue_is_due_again_an_interval_after_it_was_asked(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """A lost hint costs one interval, whichever duty made the last check."""
+    """A queue is due an interval after its last check, whichever duty made it."""
     note_all(schedule, queues[:1], ago_s=INTERVAL_S)
     note_all(schedule, queues[1:])
     assert await schedule.due() == queues[:1]
@@ -46,7 +46,7 @@ async def test_a_queue_is_due_again_an_interval_after_it_was_asked(
 async def test_the_duty_is_back_before_an_interval_has_passed_since_the_first_was_asked(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """Each queue has its own interval: the first to have waited for one decides."""
+    """The duty sleeps until an interval after the oldest check of any queue."""
     note_all(schedule, queues[:1], ago_s=INTERVAL_S / 2)
     note_all(schedule, queues[1:])
     assert await schedule.due() == []
@@ -54,7 +54,7 @@ async def test_the_duty_is_back_before_an_interval_has_passed_since_the_first_wa
 
 
 async def test_looks_that_are_soon_to_be_made_are_made_together(schedule: CheckSchedule, queues: list[Queue]) -> None:
-    """Queues that were asked one by one would otherwise be surveyed one by one; but never too late."""
+    """Checks that are due soon are made together, and each is made within its interval."""
     note_all(schedule, queues[:2], ago_s=INTERVAL_S * (1 - AHEAD / 2))
     note_all(schedule, queues[2:], ago_s=INTERVAL_S * (1 - AHEAD * 2))
     assert await schedule.due() == queues[:2]
@@ -64,7 +64,7 @@ async def test_looks_that_are_soon_to_be_made_are_made_together(schedule: CheckS
 
 
 async def test_after_a_gap_only_a_later_answer_counts(schedule: CheckSchedule, queues: list[Queue]) -> None:
-    """A hint may have been missed after a queue was asked, although the answer comes after the gap."""
+    """After a gap in the hints only a check that began after it counts."""
     note_all(schedule, queues)
     assert await schedule.due() == []
     before = time.monotonic()
@@ -77,7 +77,7 @@ async def test_after_a_gap_only_a_later_answer_counts(schedule: CheckSchedule, q
 async def test_a_gap_that_comes_while_the_duty_looks_brings_it_back_at_once(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """What it has just been told may be older than what was missed."""
+    """A gap during the checks of a duty makes every queue due again at once."""
     for queue in await schedule.due():
         with schedule.checking(queue) as checked_at:
             schedule.check_all_now()
@@ -89,7 +89,7 @@ async def test_a_gap_that_comes_while_the_duty_looks_brings_it_back_at_once(
 
 
 async def test_a_hint_outlives_an_answer_that_it_has_overtaken(schedule: CheckSchedule, queues: list[Queue]) -> None:
-    """What was asked before the hint came knows nothing of it."""
+    """A hint stays when a check that began before it returns."""
     checked_at = time.monotonic()
     schedule.check_now(queues[0])
     for queue, next_in_ms in zip(queues, (None, 600_000, 0), strict=True):
@@ -98,7 +98,7 @@ async def test_a_hint_outlives_an_answer_that_it_has_overtaken(schedule: CheckSc
 
 
 async def test_a_look_that_fails_is_made_again(schedule: CheckSchedule, queues: list[Queue]) -> None:
-    """Without an answer nothing is known; with one there is nothing to do."""
+    """A check that fails is made again, and one that succeeds settles the hint."""
     note_all(schedule, queues)
     for queue in queues:
         schedule.check_now(queue)
@@ -113,7 +113,7 @@ async def test_a_look_that_fails_is_made_again(schedule: CheckSchedule, queues: 
 async def test_what_falls_due_sooner_than_the_duty_comes_back_wakes_it(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """The answer to another duty may tell of a job whose hint was lost."""
+    """A duty is woken when the check of another duty finds a job that falls due before it would return."""
     note_all(schedule, queues)
     schedule.sleep_s()
     schedule.record(queues[0], checked_at=time.monotonic(), next_in_ms=2 * round(INTERVAL_S * 1000))
@@ -128,7 +128,7 @@ async def test_what_falls_due_sooner_than_the_duty_comes_back_wakes_it(
 async def test_a_queue_that_nobody_has_registered_is_looked_at_when_a_hint_names_it(
     broker: Broker, schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """Hints may be faster than the registry; and what is taken off the registry is forgotten."""
+    """A hint makes a queue due that the registry does not list yet, and a queue that left the registry is forgotten."""
     new = Queue(DEFAULT_TENANT, JobType("new"))
     note_all(schedule, queues)
     schedule.check_now(new)
@@ -139,7 +139,7 @@ async def test_a_queue_that_nobody_has_registered_is_looked_at_when_a_hint_names
 
 
 async def test_a_hint_and_a_gap_wake_the_duty(schedule: CheckSchedule, queues: list[Queue]) -> None:
-    """What is heard is looked at now; the duty would otherwise sleep until it comes back by itself."""
+    """A hint and a gap both wake the duty."""
     note_all(schedule, queues)
     schedule.sleep_s()
     for hear in (lambda: schedule.check_now(queues[0]), schedule.check_all_now):
@@ -151,7 +151,7 @@ async def test_a_hint_and_a_gap_wake_the_duty(schedule: CheckSchedule, queues: l
 async def test_a_gap_brings_every_queue_up_again_also_when_a_survey_is_far(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """Each queue that was asked before the gap is due, whatever else has been planned."""
+    """A gap makes every queue due, however far the next full check is."""
     note_all(schedule, queues)
     assert await schedule.due() == []
     assert schedule.sleep_s() == pytest.approx(INTERVAL_S, abs=5)
@@ -160,13 +160,13 @@ async def test_a_gap_brings_every_queue_up_again_also_when_a_survey_is_far(
 
 
 async def test_without_any_queue_the_next_survey_is_an_interval_away(schedule: CheckSchedule) -> None:
-    """A system in which nothing was submitted yet is not asked again and again."""
+    """Without any queue the duty sleeps for an interval."""
     assert await schedule.due() == []
     assert schedule.sleep_s() == pytest.approx(INTERVAL_S, abs=5)
 
 
 async def test_the_first_of_several_times_brings_the_duty_back(schedule: CheckSchedule, queues: list[Queue]) -> None:
-    """Whichever queue it is in."""
+    """The duty sleeps until the earliest due time of all queues."""
     note_all(schedule, queues)
     assert await schedule.due() == []
     now = time.monotonic()
@@ -178,7 +178,7 @@ async def test_the_first_of_several_times_brings_the_duty_back(schedule: CheckSc
 async def test_a_hint_that_comes_while_its_queue_is_looked_at_stays(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """The look that is under way may have missed what the hint tells of."""
+    """A hint that arrives during the check of its queue stays, because the check may have missed its job."""
     note_all(schedule, queues)
     schedule.check_now(queues[0])
     with schedule.checking(queues[0]) as checked_at:
@@ -188,7 +188,7 @@ async def test_a_hint_that_comes_while_its_queue_is_looked_at_stays(
 
 
 async def test_a_look_is_timed_at_its_beginning(schedule: CheckSchedule, queues: list[Queue]) -> None:
-    """A job that is stored while the answer is on its way is not in it, and has to be found an interval later."""
+    """A check counts from its beginning, because it may miss a job that is stored before it returns."""
     before = time.monotonic()
     with schedule.checking(queues[0]) as checked_at:
         assert before <= checked_at <= time.monotonic()
@@ -201,7 +201,7 @@ async def test_a_look_is_timed_at_its_beginning(schedule: CheckSchedule, queues:
 async def test_a_queue_that_is_gone_does_not_bring_the_duty_back(
     broker: Broker, schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """Its last look would otherwise grow older for ever, and each survey look for it in vain."""
+    """A queue that left the registry does not shorten the sleep of the duty."""
     note_all(schedule, queues[:1], ago_s=INTERVAL_S / 2)
     note_all(schedule, queues[1:])
     await broker.client.srem(broker.keys.queues, queues[0].tag)
@@ -212,7 +212,7 @@ async def test_a_queue_that_is_gone_does_not_bring_the_duty_back(
 async def test_a_queue_that_gives_no_answer_is_not_surveyed_without_a_pause(
     schedule: CheckSchedule, queues: list[Queue]
 ) -> None:
-    """The looks that a survey puts together are as far from the next survey."""
+    """A queue whose checks return nothing is checked again after a pause."""
     note_all(schedule, queues, ago_s=INTERVAL_S * (1 - AHEAD / 2))
     assert await schedule.due() == queues
     assert schedule.sleep_s() == pytest.approx(INTERVAL_S * AHEAD, abs=5)

@@ -1,4 +1,4 @@
-"""The list of duties of a dispatcher: each has its own interval, and what one learns reaches the one that needs it."""
+"""The duties of a dispatcher have intervals of their own, and share what their checks find."""
 
 from typing import Any
 
@@ -12,25 +12,25 @@ from millstream_dispatcher.settings import DispatcherSettings
 from millstream_streams import Broker
 from millstream_telemetry import MetricRegistry
 
-CONFIG = DispatcherSettings(
+SETTINGS = DispatcherSettings(
     redis_url="redis://127.0.0.1", release_every_s=600.0, expire_every_s=700.0, gauges_every_s=800.0
 )
 
 
 @pytest.fixture
 def due(broker: Broker) -> CheckSchedule:
-    """Return the schedule that hints are told to."""
-    return CheckSchedule(broker.registry, CONFIG.release_every_s)
+    """Return the schedule that receives the hints."""
+    return CheckSchedule(broker.registry, SETTINGS.release_every_s)
 
 
 @pytest.fixture
 def duties(broker: Broker, metrics: MetricRegistry, due: CheckSchedule) -> dict[str, Any]:
     """Return the duties by name."""
-    return {duty.name: duty for duty in duties_of(CONFIG, broker, metrics, due)}
+    return {duty.name: duty for duty in duties_of(SETTINGS, broker, metrics, due)}
 
 
 async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, Any], due: CheckSchedule) -> None:
-    """Hints wake the promoter alone."""
+    """Each duty has the interval of its own setting, and only the promoter is woken by hints."""
     assert {name: duty.interval_s for name, duty in duties.items()} == {
         "promoter": 600.0,
         "expirer": 700.0,
@@ -40,7 +40,7 @@ async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, A
 
 
 async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, Any], queues: list[Queue]) -> None:
-    """Nothing waits anywhere, so only the interval brings them back; the measurement is back before the others ask."""
+    """Without any job each duty returns after its interval, the measurement before the others would check."""
     found = {name: (await duty.run_once()).next_in_s for name, duty in duties.items()}
     assert found == {
         "promoter": pytest.approx(600, abs=5),
@@ -53,7 +53,7 @@ async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, An
 async def test_a_measurement_wakes_the_duty_that_has_work_and_no_other(
     broker: Broker, duties: dict[str, Any], queues: list[Queue], wakes: str
 ) -> None:
-    """What is due is the promoter's, what is late is the expirer's; without hints a measurement alone tells of both."""
+    """A measurement wakes the promoter for due jobs, and the expirer for late ones, without any hint."""
     for duty in duties.values():
         await duty.run_once()
     if wakes == "promoter":
@@ -70,11 +70,11 @@ async def test_a_measurement_wakes_the_duty_that_has_work_and_no_other(
 async def test_what_is_stored_while_a_queue_is_measured_is_looked_for_again(
     broker: Broker, duties: dict[str, Any], due: CheckSchedule, queues: list[Queue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A measurement counts from before it was asked for: after a gap in the hints it is no answer."""
+    """A gap in the hints during a measurement makes every queue due again."""
     measure = broker.store.measure
 
-    async def overtaken(queue: Queue) -> object:
-        found = await measure(queue)
+    async def overtaken(queue: Queue, **options: Any) -> object:
+        found = await measure(queue, **options)
         due.check_all_now()
         return found
 
@@ -86,10 +86,23 @@ async def test_what_is_stored_while_a_queue_is_measured_is_looked_for_again(
 async def test_types_that_only_redis_knows_have_names_of_their_own_in_the_metrics(
     broker: Broker, queues: list[Queue]
 ) -> None:
-    """A dispatcher has no handlers, so it learns the types from the queues."""
+    """A dispatcher, which has no handlers, takes the types for its metrics from the queues."""
     metrics = MetricRegistry()
-    due = CheckSchedule(broker.registry, CONFIG.release_every_s)
-    for duty in duties_of(CONFIG, broker, metrics, due):
+    due = CheckSchedule(broker.registry, SETTINGS.release_every_s)
+    for duty in duties_of(SETTINGS, broker, metrics, due):
         await duty.run_once()
     assert metrics.knows_type("email.send")
     assert metrics.knows_type("report")
+
+
+@pytest.mark.parametrize("name", ["promoter", "expirer"])
+async def test_a_duty_that_meets_a_type_before_it_is_measured_counts_under_its_name(
+    broker: Broker, queues: list[Queue], name: str
+) -> None:
+    """A job that is late is counted as expired whichever duty ends it, under its own type from the first one on."""
+    metrics = MetricRegistry()
+    duties = {duty.name: duty for duty in duties_of(SETTINGS, broker, metrics, CheckSchedule(broker.registry, 600.0))}
+    ids = await seed(broker, queues[2], delay_ms=3_600_000, expires_at_ms=LONG_AGO_MS)
+    await make_due(broker, queues[2], ids)
+    await duties[name].run_once()
+    assert metrics.get_sample_value("millstream_jobs_finished_total", {"type": "report", "state": "expired"}) == 1

@@ -1,4 +1,4 @@
-"""The expirer: what did not start in time ends, also where no worker claims; it sleeps until the next is late."""
+"""The expirer expires jobs that did not start in time, in every queue, and sleeps until the next one."""
 
 import anyio
 import pytest
@@ -14,7 +14,7 @@ INTERVAL_S = 600.0
 
 
 def expirer(broker: Broker, metrics: MetricRegistry) -> Expirer:
-    """Return an expirer that looks at everything every ten minutes."""
+    """Return an expirer that checks every queue every ten minutes."""
     schedule = CheckSchedule(broker.registry, INTERVAL_S)
     return Expirer(broker.store, schedule, DispatcherMetrics(metrics), interval_s=INTERVAL_S)
 
@@ -27,7 +27,7 @@ def finished(metrics: MetricRegistry, job_type: str, state: str) -> float:
 async def test_expirer_ends_what_is_late_on_every_queue(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Waiting or scheduled, also where no worker claims; what runs, and what has time, goes on."""
+    """The expirer expires late ready and scheduled jobs of every queue, and leaves running and punctual ones."""
     running = await seed_running(broker, queues[0])
     late = [(queue, (await seed(broker, queue, expires_at_ms=LONG_AGO_MS))[0]) for queue in queues]
     late += [(queue, (await seed(broker, queue, delay_ms=FAR_MS, expires_at_ms=LONG_AGO_MS))[0]) for queue in queues]
@@ -44,7 +44,7 @@ async def test_expirer_ends_what_is_late_on_every_queue(
 async def test_expirer_comes_back_at_once_while_more_is_late_than_one_call_ends(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A call ends a hundred; the rest does not wait for the interval."""
+    """While more jobs are late than one call expires, the expirer returns at once."""
     for _ in range(3):
         await seed(broker, queues[0], 100, expires_at_ms=LONG_AGO_MS)
     duty, passes = expirer(broker, metrics), []
@@ -57,7 +57,7 @@ async def test_expirer_comes_back_at_once_while_more_is_late_than_one_call_ends(
 async def test_dispatchers_that_expire_at_once_end_each_job_once(
     broker: Broker, redis_url: str, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Several at work count what they did themselves."""
+    """Several dispatchers expire each job once, and each counts its own."""
     await seed(broker, queues[0], 100, expires_at_ms=LONG_AGO_MS)
     totals: list[int] = []
 
@@ -74,7 +74,7 @@ async def test_dispatchers_that_expire_at_once_end_each_job_once(
 async def test_expirer_comes_back_when_the_next_job_expires(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """It is shown as expired when it is, and not an interval later."""
+    """The expirer returns when the next job expires."""
     await seed(broker, queues[0], expires_in_ms=300_000)
     await seed(broker, queues[2], delay_ms=FAR_MS, expires_in_ms=100_000)
     found = await expirer(broker, metrics).run_once()
@@ -85,7 +85,7 @@ async def test_expirer_comes_back_when_the_next_job_expires(
 async def test_a_queue_that_is_broken_does_not_keep_the_expirer_from_the_others(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The pass fails, and says so; what can be done is done, and the broken one is asked again."""
+    """A broken queue fails the pass, is checked again, and does not stop the others."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     key = broker.keys.of(broken).expiring
     await broker.registry.add_queues([broken])

@@ -1,4 +1,4 @@
-"""The projector: each step of a job is in the history database soon, once, whatever fails on the way."""
+"""The projector stores each transition of a job once in the history database, whatever fails on the way."""
 
 import math
 import time
@@ -36,7 +36,7 @@ from millstream_dispatcher.service import open_projector
 from millstream_history import HistorySchemaError, HistoryUnavailableError, migrate, open_history
 from millstream_runtime import Duty, DutyRunner
 from millstream_streams import Broker, EventFeed, StoreUnavailableError, consumer_name
-from millstream_telemetry import DutyMetrics, HistoryMetrics, MetricRegistry
+from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry
 
 STATES = "SELECT id, state, version FROM jobs ORDER BY id"
 KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"
@@ -50,7 +50,7 @@ async def projector_of(url: str, broker: Broker, metrics: MetricRegistry) -> Asy
 
 
 async def until_stored(projector: Projector, moves: int) -> None:
-    """Pass until so many moves of jobs are stored."""
+    """Run passes until this many transitions are stored."""
     stored = 0
 
     async def are_stored() -> bool:
@@ -62,12 +62,12 @@ async def until_stored(projector: Projector, moves: int) -> None:
 
 
 async def held(broker: Broker, queue: Queue) -> int:
-    """Return how many entries have been read and are not acknowledged."""
+    """Return how many entries were read and not acknowledged."""
     return (await broker.client.xpending(broker.keys.of(queue).events, GROUP))["pending"]
 
 
 def lag(metrics: MetricRegistry) -> float:
-    """Return what the gauge shows."""
+    """Return the value of the lag gauge."""
     value = metrics.get_sample_value("millstream_history_lag_seconds")
     assert value is not None
     return value
@@ -76,7 +76,7 @@ def lag(metrics: MetricRegistry) -> float:
 async def test_all_that_happened_to_a_job_is_stored(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """What it is now, and each step on the way; then nothing of it is held any more."""
+    """The projector stores the state of a job and each transition, and acknowledges their events."""
     done = await seed_running(broker, queues[0])
     await commit(broker, done, Succeeded())
     async with projector_of(history_url, broker, metrics) as projector:
@@ -89,7 +89,7 @@ async def test_all_that_happened_to_a_job_is_stored(
 async def test_jobs_of_every_queue_are_stored(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """The jobs of a queue that was registered after the start are stored as well."""
+    """The projector stores jobs of every queue, also of one that was registered after the start."""
     ids = [(await seed(broker, queue))[0] for queue in queues[:2]]
     async with projector_of(history_url, broker, metrics) as projector:
         await until_stored(projector, 2)
@@ -104,7 +104,7 @@ async def test_jobs_of_every_queue_are_stored(
 async def test_a_dead_job_is_stored_with_its_error(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """Why it died is what one looks for in a history."""
+    """A dead job is stored with its error."""
     await seed_dead(broker, queues[0])
     async with projector_of(history_url, broker, metrics) as projector:
         await until_stored(projector, 3)
@@ -115,7 +115,7 @@ async def test_a_dead_job_is_stored_with_its_error(
 async def test_more_than_fits_one_transaction_is_stored_in_several(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """Composing the next one while one is stored mixes nothing up."""
+    """Events beyond one transaction are stored in several, in the right order."""
     ids = [job_id for _ in range(5) for job_id in await seed(broker, queues[0], 100)]
     deliveries = [one for _ in range(5) for one in await take(broker, queues[0], limit=100)]
     async with projector_of(history_url, broker, metrics) as projector:
@@ -128,7 +128,7 @@ async def test_more_than_fits_one_transaction_is_stored_in_several(
 async def test_large_payloads_make_transactions_small_again(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is held in memory is bounded by bytes, not by jobs alone."""
+    """Large payloads reduce the size of the next transactions, which bounds the memory."""
     monkeypatch.setattr(module, "LARGE_BYTES", 200_000)
     monkeypatch.setattr(module, "SMALL_BYTES", 100_000)
     async with projector_of(history_url, broker, metrics) as projector:
@@ -143,7 +143,7 @@ async def test_large_payloads_make_transactions_small_again(
 async def test_what_a_dead_dispatcher_held_is_stored_by_another(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was read and never acknowledged, so another dispatcher takes it over after ABANDONED_S."""
+    """Events that a dispatcher read and did not acknowledge are stored by another after ABANDONED_S."""
     monkeypatch.setattr(module, "ABANDONED_S", 0.0)
     ids = [(await seed(broker, queue))[0] for queue in queues]
     await read_by_another(broker, queues)
@@ -154,7 +154,7 @@ async def test_what_a_dead_dispatcher_held_is_stored_by_another(
 
 
 async def read_by_another(broker: Broker, queues: list[Queue]) -> None:
-    """Have a consumer read what there is in each of these queues, and acknowledge none of it."""
+    """Let another consumer read the events of these queues, and acknowledge none."""
     async with aclosing(broker.feed(group=GROUP, consumer="another")) as another:
         for queue in queues:
             await wait_until(partial(another.read, [queue], entries=10), "the other one has read it")
@@ -163,7 +163,7 @@ async def read_by_another(broker: Broker, queues: list[Queue]) -> None:
 async def test_what_another_dispatcher_holds_is_left_to_it_while_it_may_be_storing(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """It takes a minute, and not a fraction of a second, before it is taken for dead."""
+    """Events that another dispatcher has just read are left to it."""
     await seed(broker, queues[0])
     await read_by_another(broker, queues[:1])
     read_at = time.monotonic()
@@ -176,7 +176,7 @@ async def test_what_another_dispatcher_holds_is_left_to_it_while_it_may_be_stori
 async def test_a_take_over_that_fails_is_tried_again_in_the_next_pass_and_then_not_for_a_while(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a dead dispatcher held waits for no further half a minute, and nothing is asked at every pass."""
+    """A take-over that fails is repeated in the next pass, and after a success not for a while."""
     monkeypatch.setattr(module, "ABANDONED_S", 0.0)
     await seed(broker, queues[0])
     await read_by_another(broker, queues[:1])
@@ -192,7 +192,7 @@ async def test_a_take_over_that_fails_is_tried_again_in_the_next_pass_and_then_n
 async def test_the_list_of_queues_is_not_read_at_every_pass(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Passes follow each other at once while there is work, and a list of hundreds of queues costs more than they."""
+    """The list of queues is not read in every pass, because it costs more than a pass."""
     asked: list[None] = []
     known = broker.registry.queues
 
@@ -211,7 +211,7 @@ async def test_the_list_of_queues_is_not_read_at_every_pass(
 async def test_some_entries_are_read_of_each_queue_however_many_there_are(
     broker: Broker, history_url: str, metrics: MetricRegistry
 ) -> None:
-    """With more queues than entries at once none of them is left out."""
+    """Some entries are read of each queue, however many queues there are."""
     for count, entries in ((1, module.ENTRIES_AT_ONCE), (500, module.ENTRIES_AT_LEAST)):
         await broker.registry.add_queues([Queue(Tenant("t"), JobType("many"), number) for number in range(count)])
         async with watched(history_url, broker, metrics, events=[]) as (projector, feed):
@@ -222,7 +222,7 @@ async def test_some_entries_are_read_of_each_queue_however_many_there_are(
 async def test_the_lag_is_the_age_of_the_oldest_event_in_seconds(
     broker: Broker, queues: list[Queue], metrics: MetricRegistry
 ) -> None:
-    """Whichever place it has among those that wait."""
+    """The lag is the age in seconds of the oldest event that waits."""
     async with watched(AWAY, broker, metrics, events=made_up(queues[0], [10.0, 300.0, 20.0])) as (projector, _):
         with pytest.raises(HistoryUnavailableError):
             await projector.run_once()
@@ -232,7 +232,7 @@ async def test_the_lag_is_the_age_of_the_oldest_event_in_seconds(
 async def test_an_event_of_more_jobs_than_fit_one_transaction_is_stored_alone(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """An event is never split, and one that is too large must not stop the history."""
+    """An event of more jobs than a transaction holds is stored in a transaction of its own."""
     events = made_up(queues[0], [1.0, 1.0], jobs=module.FEWEST_MOVES_AT_ONCE + 50)
     async with watched(history_url, broker, metrics, events=events) as (projector, _):
         stored = [(await projector.run_once()).stored for _ in range(2)]
@@ -243,7 +243,7 @@ async def test_an_event_of_more_jobs_than_fit_one_transaction_is_stored_alone(
 async def test_transactions_grow_up_to_a_bound(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each may be twice as large as the one before it, while what it holds is small."""
+    """Each transaction may be twice as large as the one before, up to a bound."""
     monkeypatch.setattr(module, "MOST_MOVES_AT_ONCE", 400)
     async with watched(history_url, broker, metrics, events=made_up(queues[0], [1.0] * 170, jobs=10)) as (duty, _):
         stored = [(await duty.run_once()).stored for _ in range(6)]
@@ -253,7 +253,7 @@ async def test_transactions_grow_up_to_a_bound(
 async def test_a_newer_release_is_told_each_time_it_comes(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log shows when the tables were brought back, and when they were ahead again."""
+    """The log says each time that the tables become those of a newer release."""
     monkeypatch.setattr(module, "PROBE_EVERY_S", 0.0)
     revision = (await query(history_url, "SELECT version_num FROM alembic_version"))[0][0]
     with structlog.testing.capture_logs() as lines:
@@ -265,7 +265,7 @@ async def test_a_newer_release_is_told_each_time_it_comes(
 
 
 class WatchedFeed:
-    """A feed that counts what it is asked, fails at the first call of one kind, and can be given events to read."""
+    """A feed that counts its calls, fails at the first call of one kind, and can return given events."""
 
     def __init__(self, feed: EventFeed, *, fails_at: str = "", events: list[QueueEvents] | None = None) -> None:
         self._feed = feed
@@ -273,7 +273,7 @@ class WatchedFeed:
         self._events = events
         self.calls: Counter[str] = Counter()
         self.entries = 0
-        """How many were asked for at the last read."""
+        """The number of entries that the last read asked for."""
 
     def __getattr__(self, name: str) -> Any:
         self.calls[name] += 1
@@ -282,7 +282,7 @@ class WatchedFeed:
         return getattr(self._feed, name)
 
     async def read(self, queues: list[Queue], *, entries: int) -> list[QueueEvents]:
-        """Return the given events once, and then nothing, at once; without them, what the feed has."""
+        """Return the given events once and then none; without given events, read the real feed."""
         self.entries = entries
         if self._events is None:
             return await self._feed.read(queues, entries=entries)
@@ -305,7 +305,7 @@ async def watched(url: str, broker: Broker, metrics: MetricRegistry, **options: 
 
 
 def made_up(queue: Queue, ages_s: list[float], jobs: int = 1) -> list[QueueEvents]:
-    """Return events of these ages, each of so many jobs that Redis knows nothing of."""
+    """Return events of these ages, each with this many jobs that Redis does not have."""
     now_ms = round(time.time() * 1000)
 
     def transitions() -> list[JobTransition]:
@@ -328,7 +328,7 @@ AWAY = "postgresql://u@127.0.0.1:9/none"
 async def test_what_was_stored_and_not_acknowledged_is_acknowledged_in_the_next_pass(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """A dispatcher that lives keeps its events in hand until Redis has let go of them, and needs no minute for it."""
+    """Events whose acknowledgement failed are stored and acknowledged again in the next pass."""
     await seed(broker, queues[0], 3)
     async with watched(history_url, broker, metrics, fails_at="acknowledge") as (duty, _):
         with pytest.raises(StoreUnavailableError):
@@ -342,7 +342,7 @@ async def test_what_was_stored_and_not_acknowledged_is_acknowledged_in_the_next_
 async def test_what_was_acknowledged_by_nobody_and_stored_is_stored_once(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A dispatcher that dies between the two leaves the same rows to the next one."""
+    """Events that a dead dispatcher stored and did not acknowledge are stored once."""
     monkeypatch.setattr(module, "ABANDONED_S", 0.0)
     await seed(broker, queues[0], 3)
 
@@ -359,7 +359,7 @@ async def test_what_was_acknowledged_by_nobody_and_stored_is_stored_once(
 async def test_many_dispatchers_store_everything_between_them(
     broker: Broker, queues: list[Queue], history_url: str
 ) -> None:
-    """They write the same jobs at the same time, and neither wait for each other for ever nor undo each other."""
+    """Several dispatchers that store the same jobs at once cause no deadlock and overwrite no newer row."""
     ids: set[str] = set()
 
     async def are_all_stored() -> bool:
@@ -381,7 +381,7 @@ async def test_many_dispatchers_store_everything_between_them(
 async def test_history_catches_up_when_its_database_comes_back(
     broker: Broker, queues: list[Queue], metrics: MetricRegistry
 ) -> None:
-    """Jobs run on meanwhile; in the end both count the same. How far it is behind is shown all the while."""
+    """Jobs run on while the database is away, the lag is shown, and the history is complete afterwards."""
     programs = find_postgres()
     if programs is None:
         pytest.skip("it needs a PostgreSQL of its own, to stop it")
@@ -416,7 +416,7 @@ async def test_history_catches_up_when_its_database_comes_back(
 async def test_nothing_is_said_of_a_database_that_was_not_asked(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """That it is well, and behind by nothing, is known from its answer alone, also where there is nothing to store."""
+    """Until the database has responded it is not ready and the lag is NaN; afterwards it is ready and the lag is 0."""
     async with projector_of(history_url, broker, metrics) as projector:
         assert not projector.check().ok
         assert math.isnan(lag(metrics))
@@ -429,7 +429,7 @@ async def test_nothing_is_said_of_a_database_that_was_not_asked(
 async def test_a_database_that_is_away_is_noticed_with_nothing_to_store(
     broker: Broker, queues: list[Queue], metrics: MetricRegistry
 ) -> None:
-    """At the first pass, and not when the first job fails to be remembered."""
+    """A database that is away is noticed in the first pass, also with nothing to store."""
     async with projector_of("postgresql://u@127.0.0.1:9/none", broker, metrics) as projector:
         with pytest.raises(HistoryUnavailableError):
             await projector.run_once()
@@ -445,7 +445,7 @@ async def test_a_database_that_is_away_is_noticed_with_nothing_to_store(
 async def test_a_database_that_goes_away_later_is_noticed_too(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is looked at now and then, and is said to be well again once it is."""
+    """A database that goes away later is noticed with nothing to store, and so is its return."""
     async with projector_of(history_url, broker, metrics) as projector:
         await projector.run_once()
         await execute(history_url, "ALTER TABLE jobs RENAME TO gone")
@@ -467,7 +467,7 @@ async def test_a_database_that_goes_away_later_is_noticed_too(
 async def test_how_far_it_is_behind_is_told_by_the_clock_of_redis(
     broker: Broker, queues: list[Queue], metrics: MetricRegistry, skew_s: int
 ) -> None:
-    """A dispatcher whose machine is ahead would page for hours of lag, and one that is behind would never."""
+    """The lag is measured by the clock of Redis, whatever the clock of the dispatcher says."""
     broker.clock._offset_s += skew_s
     await seed(broker, queues[0])
     async with projector_of("postgresql://u@127.0.0.1:9/none", broker, metrics) as projector:
@@ -486,7 +486,7 @@ async def test_how_far_it_is_behind_is_told_by_the_clock_of_redis(
 async def test_an_older_dispatcher_goes_on_in_tables_of_a_newer_release_and_says_so_once(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """After a rollback the history has no gap, and the log tells in which tables it goes on."""
+    """After a rollback the older dispatcher writes to the newer tables, and logs that once."""
     await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
     await execute(history_url, "ALTER TABLE jobs ADD COLUMN region text NOT NULL DEFAULT 'here'")
     with structlog.testing.capture_logs() as lines:
@@ -502,7 +502,7 @@ async def test_an_older_dispatcher_goes_on_in_tables_of_a_newer_release_and_says
 async def test_what_an_older_dispatcher_cannot_write_waits_for_the_newer_one(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:
-    """Nothing is acknowledged that was not stored: the newer release finds it in Redis."""
+    """Events that an older dispatcher cannot store are not acknowledged, and a newer one stores them."""
     await execute(history_url, "UPDATE alembic_version SET version_num = '9999'")
     await execute(history_url, "ALTER TABLE jobs ADD COLUMN region text NOT NULL")
     async with projector_of(history_url, broker, metrics) as projector:
@@ -516,7 +516,7 @@ async def test_what_an_older_dispatcher_cannot_write_waits_for_the_newer_one(
 async def test_a_dispatcher_without_the_tables_does_its_other_duties(
     broker: Broker, queues: list[Queue], empty_history_url: str
 ) -> None:
-    """It says what is missing and begins by itself once that is there."""
+    """A dispatcher without tables says so, runs its other duties, and begins once the tables are there."""
 
     async def is_released() -> bool:
         return len(await take(broker, queues[0])) == 1
@@ -526,7 +526,9 @@ async def test_a_dispatcher_without_the_tables_does_its_other_duties(
 
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        promoter = Promoter(broker.store, CheckSchedule(broker.registry, 0.0), interval_s=0.05)
+        promoter = Promoter(
+            broker.store, CheckSchedule(broker.registry, 0.0), DispatcherMetrics(MetricRegistry()), interval_s=0.05
+        )
         tasks.start_soon(run, broker, empty_history_url, stop, promoter)
         await broker.store.enqueue(queues[0], [new_job(queues[0], delay_ms=1)])
         await wait_until(is_released, "the job is released")
@@ -536,7 +538,7 @@ async def test_a_dispatcher_without_the_tables_does_its_other_duties(
 
 
 async def run(broker: Broker, url: str, stop: anyio.Event, *others: Duty) -> None:
-    """Run a projector, and other duties beside it, as a dispatcher does."""
+    """Run a projector and other duties beside it, as a dispatcher does."""
     metrics = MetricRegistry()
     async with projector_of(url, broker, metrics) as projector:
         await DutyRunner([projector, *others], DutyMetrics(metrics, "dispatcher")).run(stop)

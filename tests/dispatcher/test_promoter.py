@@ -1,4 +1,4 @@
-"""The promoter: what is due becomes ready, once, and soon; it sleeps until the next is due."""
+"""The promoter makes due jobs ready, once and in time, and sleeps until the next one."""
 
 import anyio
 import pytest
@@ -11,30 +11,38 @@ from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.promoter import Promoter, Promotion
 from millstream_runtime import DutyRunner
 from millstream_streams import Broker, JobStore, Release, StoreUnavailableError, open_broker
-from millstream_telemetry import DutyMetrics, MetricRegistry
+from millstream_telemetry import DispatcherMetrics, DutyMetrics, MetricRegistry
 
 INTERVAL_S = 600.0
 
 
 @pytest.fixture
 def schedule(broker: Broker) -> CheckSchedule:
-    """Return an schedule by which everything is looked at every ten minutes: only a hint counts within a test."""
+    """Return a schedule with an interval of ten minutes, so that only hints count within a test."""
     return CheckSchedule(broker.registry, INTERVAL_S)
 
 
 @pytest.fixture
-def promoter(broker: Broker, schedule: CheckSchedule) -> Promoter:
+def shown(metrics: MetricRegistry) -> DispatcherMetrics:
+    """Return the metrics of a dispatcher."""
+    return DispatcherMetrics(metrics)
+
+
+@pytest.fixture
+def promoter(broker: Broker, schedule: CheckSchedule, shown: DispatcherMetrics) -> Promoter:
     """Return a promoter with this schedule."""
-    return Promoter(broker.store, schedule, interval_s=INTERVAL_S)
+    return Promoter(broker.store, schedule, shown, interval_s=INTERVAL_S)
 
 
 def restless(broker: Broker) -> Promoter:
-    """Return a promoter that looks at everything each time."""
-    return Promoter(broker.store, CheckSchedule(broker.registry, 0.0), interval_s=0.0)
+    """Return a promoter that checks every queue in each pass."""
+    return Promoter(
+        broker.store, CheckSchedule(broker.registry, 0.0), DispatcherMetrics(MetricRegistry()), interval_s=0.0
+    )
 
 
 async def until_released(promoter: Promoter, count: int) -> Promotion:
-    """Pass until so many jobs have been released; return the sum."""
+    """Run passes until this many jobs have been released; return the sum."""
     released = expired = 0
 
     async def are_released() -> bool:
@@ -51,7 +59,7 @@ async def until_released(promoter: Promoter, count: int) -> Promotion:
 async def test_run_once_releases_what_is_due_on_every_queue(
     broker: Broker, promoter: Promoter, queues: list[Queue]
 ) -> None:
-    """And nothing that is not; the jobs are ready for a worker."""
+    """A pass releases the due jobs of every queue and no others, and workers can claim them."""
     due = {queue: await seed_due(broker, queue, 2) for queue in queues}
     far = {queue: await seed(broker, queue, delay_ms=FAR_MS) for queue in queues}
     found = await promoter.run_once()
@@ -64,7 +72,7 @@ async def test_run_once_releases_what_is_due_on_every_queue(
 async def test_run_once_returns_when_the_next_job_is_due(
     broker: Broker, schedule: CheckSchedule, promoter: Promoter, queues: list[Queue]
 ) -> None:
-    """The earliest of all queues; never later than the interval."""
+    """A pass returns the earliest due time of all queues, and at most the interval."""
     assert (await promoter.run_once()).next_in_s == pytest.approx(INTERVAL_S, abs=5)
     await seed(broker, queues[0], delay_ms=300_000)
     await seed(broker, queues[2], delay_ms=100_000)
@@ -79,7 +87,7 @@ async def test_run_once_returns_when_the_next_job_is_due(
 async def test_run_once_comes_back_at_once_while_more_is_due_than_one_call_moves(
     broker: Broker, promoter: Promoter, queues: list[Queue]
 ) -> None:
-    """A call moves a hundred; the rest does not wait for the interval."""
+    """While more jobs are due than one call releases, the promoter returns at once."""
     queue = queues[0]
     ids = [job_id for _ in range(3) for job_id in await seed_due(broker, queue, 90)]
     found = await promoter.run_once()
@@ -92,7 +100,7 @@ async def test_run_once_comes_back_at_once_while_more_is_due_than_one_call_moves
 async def test_run_once_does_not_ask_queues_in_which_nothing_is_due(
     broker: Broker, schedule: CheckSchedule, promoter: Promoter, queues: list[Queue]
 ) -> None:
-    """Between two full rounds only what is due costs a call."""
+    """Between two full rounds a pass sends calls only for queues with a hint or a due job."""
     await promoter.run_once()
     (job_id,) = await seed(broker, queues[0], delay_ms=FAR_MS)
     await make_due(broker, queues[0], [job_id])
@@ -103,7 +111,7 @@ async def test_run_once_does_not_ask_queues_in_which_nothing_is_due(
 
 
 async def test_run_once_looks_at_everything_again_after_the_interval(broker: Broker, queues: list[Queue]) -> None:
-    """A hint may be lost: then a job is late by an interval, and no more."""
+    """After the interval a pass checks every queue, which bounds the delay of a lost hint."""
     promoter = restless(broker)
     await promoter.run_once()
     await seed_due(broker, queues[1])
@@ -111,7 +119,7 @@ async def test_run_once_looks_at_everything_again_after_the_interval(broker: Bro
 
 
 async def test_run_once_finds_a_queue_that_is_new(broker: Broker, queues: list[Queue]) -> None:
-    """Registered after the start."""
+    """A pass checks a queue that was registered after the start."""
     promoter = restless(broker)
     await promoter.run_once()
     new = Queue(DEFAULT_TENANT, JobType("new"))
@@ -122,7 +130,7 @@ async def test_run_once_finds_a_queue_that_is_new(broker: Broker, queues: list[Q
 
 
 async def test_run_once_ends_what_is_due_too_late(broker: Broker, promoter: Promoter, queues: list[Queue]) -> None:
-    """A delayed job that has expired meanwhile is not made ready."""
+    """A delayed job that has expired is not made ready."""
     (job_id,) = await seed(broker, queues[0], delay_ms=FAR_MS, expires_at_ms=LONG_AGO_MS)
     await make_due(broker, queues[0], [job_id])
     found = await promoter.run_once()
@@ -131,7 +139,7 @@ async def test_run_once_ends_what_is_due_too_late(broker: Broker, promoter: Prom
 
 
 async def test_two_dispatchers_release_each_job_once(broker: Broker, redis_url: str, queues: list[Queue]) -> None:
-    """All replicas are active, with no leader: the script moves a job for one of them."""
+    """Two active dispatchers release each job once."""
     ids = {queue: [one for _ in range(2) for one in await seed_due(broker, queue, 60)] for queue in queues}
     totals: list[int] = []
 
@@ -161,7 +169,7 @@ async def test_two_dispatchers_release_each_job_once(broker: Broker, redis_url: 
 async def test_a_hint_wakes_the_promoter_before_its_interval(
     broker: Broker, schedule: CheckSchedule, promoter: Promoter, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A job that is due sooner than any other is released in time, by the runner and the ear that a service has."""
+    """A hint wakes the promoter for a job that is due before the interval ends."""
     queue, stop = queues[0], anyio.Event()
     await seed(broker, queue, delay_ms=FAR_MS)
     heard = anyio.Event()
@@ -185,13 +193,13 @@ async def test_a_hint_wakes_the_promoter_before_its_interval(
 
 
 async def test_a_hint_that_comes_while_its_queue_is_looked_at_is_not_lost(
-    broker: Broker, schedule: CheckSchedule, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, shown: DispatcherMetrics, queues: list[Queue]
 ) -> None:
-    """The answer that is on its way knows nothing of the earlier job: it must not overwrite what the hint said."""
+    """A hint that arrives during the check of its queue is not overwritten by the result of that check."""
     queue = queues[0]
 
     class Overtaken(JobStore):
-        """A store whose answer is overtaken, once, by a hint."""
+        """A store whose first response is overtaken by a hint."""
 
         async def release_due(self, queue: Queue, *, limit: int = 100) -> Release:
             found = await super().release_due(queue, limit=limit)
@@ -202,7 +210,7 @@ async def test_a_hint_that_comes_while_its_queue_is_looked_at_is_not_lost(
 
     overtaking: list[str] = []
     await seed(broker, queue, delay_ms=FAR_MS)
-    promoter = Promoter(Overtaken(broker.client, broker.keys), schedule, interval_s=INTERVAL_S)
+    promoter = Promoter(Overtaken(broker.client, broker.keys), schedule, shown, interval_s=INTERVAL_S)
     found = await promoter.run_once()
     assert overtaking
     assert found.next_in_s == 0.0
@@ -212,7 +220,7 @@ async def test_a_hint_that_comes_while_its_queue_is_looked_at_is_not_lost(
 async def test_a_queue_that_is_broken_does_not_keep_the_others_waiting(
     broker: Broker, promoter: Promoter, queues: list[Queue]
 ) -> None:
-    """The pass is a failed one, and says so; the jobs of the other queues are released all the same."""
+    """A broken queue fails the pass, and the jobs of the others are released."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     await broker.registry.add_queues([broken])
     await broker.client.xadd(broker.keys.of(broken).due, {"a": "stream"})
@@ -225,12 +233,12 @@ async def test_a_queue_that_is_broken_does_not_keep_the_others_waiting(
 
 
 async def test_a_pass_without_redis_fails_and_the_next_one_does_all_of_it(
-    broker: Broker, schedule: CheckSchedule, queues: list[Queue]
+    broker: Broker, schedule: CheckSchedule, shown: DispatcherMetrics, queues: list[Queue]
 ) -> None:
-    """Nothing is taken for done that was not."""
+    """A pass without Redis fails, and the next one releases all of its jobs."""
 
     class Away(JobStore):
-        """A store that is away when it is told so."""
+        """A store that is away while the test says so."""
 
         is_away = False
 
@@ -240,7 +248,7 @@ async def test_a_pass_without_redis_fails_and_the_next_one_does_all_of_it(
             return await super().release_due(queue, limit=limit)
 
     store = Away(broker.client, broker.keys)
-    promoter = Promoter(store, schedule, interval_s=INTERVAL_S)
+    promoter = Promoter(store, schedule, shown, interval_s=INTERVAL_S)
     ids = {queue: (await seed_due(broker, queue))[0] for queue in queues}
     store.is_away = True
     with pytest.raises(StoreUnavailableError):

@@ -1,4 +1,4 @@
-"""Words: the component is the subject of a sentence, and no one else (CONTRIBUTING.md, "Prose")."""
+"""The subject of a sentence is a component (CONTRIBUTING.md, "Prose")."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 AREAS = ("README.md", "CONTRIBUTING.md", "docs", "examples", "benchmarks", "libs", "services", "tests", "deploy")
-"""What is held to the rule: files and folders."""
+"""The files and folders to which the rule applies."""
 
 SUFFIXES = {".py", ".md", ".lua", ".mjs", ".yaml", ".acl"}
 
@@ -28,7 +28,7 @@ def texts(area: str) -> Iterator[Path]:
 
 @pytest.mark.parametrize("area", AREAS)
 def test_no_sentence_has_a_vague_actor(area: str) -> None:
-    """A line names the component that acts, and never just any person; a word between backticks is only quoted."""
+    """No line has a vague person as actor; a word between backticks is a quotation."""
     found = [
         f"{path.relative_to(ROOT)}:{number}: {vague[0]}"
         for path in texts(area)
@@ -39,5 +39,5 @@ def test_no_sentence_has_a_vague_actor(area: str) -> None:
 
 
 def test_every_area_has_something_to_read() -> None:
-    """An area that was renamed is noticed."""
+    """Every area has files."""
     assert [area for area in AREAS if not list(texts(area))] == []

@@ -1,4 +1,4 @@
-"""An ingest of its own process for all tests of a module, and what may not have happened to it at the end of a test."""
+"""Runs an ingest process for all tests of a module, and checks at the end of each test that it survived."""
 
 import os
 import secrets
@@ -26,7 +26,7 @@ hypothesis.settings.register_profile(
 
 @pytest.fixture(scope="module")
 def target(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """Yield an ingest process that takes jobs of any type."""
+    """Yield an ingest process that accepts jobs of any type."""
     namespace = f"fuzz{secrets.token_hex(6)}"
     with running_target(redis_url, namespace, tmp_path_factory.mktemp("ingest")) as running:
         yield running
@@ -34,21 +34,21 @@ def target(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def http(target: Target) -> Iterator[httpx2.Client]:
-    """Yield what speaks plain HTTP with it. A request without a response within the timeout fails."""
+    """Yield a plain HTTP client of the ingest. A request without a response within the timeout fails."""
     with httpx2.Client(base_url=target.url, trust_env=False, timeout=60) as client:
         yield client
 
 
 @pytest.fixture
 async def floor(broker: Broker, redis_url: str) -> AsyncIterator[Floor]:
-    """Yield a place for workers. Nothing is audited at its end: what is spoilt here is in no good order."""
+    """Yield a floor of workers that is not audited at its end, because its jobs are broken on purpose."""
     async with open_floor(broker, redis_url) as opened:
         yield opened
 
 
 @pytest.fixture(autouse=True)
 def survives(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test when the ingest under it has crashed, over a request or as a whole."""
+    """Fail the test when the ingest has crashed, over a request or as a whole."""
     yield
     if "target" in request.fixturenames:
         target: Target = request.getfixturevalue("target")

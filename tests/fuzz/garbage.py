@@ -1,4 +1,4 @@
-"""Bytes to attack decoders with: hostile ones by name, MessagePack in every width, mutations of what is valid."""
+"""Bytes that attack decoders: hostile ones by name, MessagePack in every width, mutations of valid bytes."""
 
 import json
 import math
@@ -51,7 +51,7 @@ HOSTILE_MSGPACK = {
     "NUL": b"\xa1\x00",
     "reserved byte": b"\xc1",
 }
-"""Each as the one value that it is, or begins."""
+"""Hostile values, each alone or as the beginning of one."""
 
 HOSTILE_JSON = {
     "nothing": b"",
@@ -86,7 +86,7 @@ HOSTILE_JSON = {
 
 
 def _of_size(data: bytes, fixed: int, widths: dict[bytes, int]) -> st.SearchStrategy[bytes]:
-    """Draw a header for so many bytes in any width that holds them. `fixed` is the first of the 32 short ones."""
+    """Draw a header for this many bytes in any width that holds them. `fixed` is the first of the 32 short ones."""
     headers = [bytes([fixed | len(data)])] if len(data) < 32 and fixed else []
     headers += [mark + len(data).to_bytes(width, "big") for mark, width in widths.items() if len(data) < 1 << 8 * width]
     return st.sampled_from([header + data for header in headers])
@@ -126,7 +126,7 @@ def _packed_map(draw: st.DrawFn, members: st.SearchStrategy[bytes]) -> bytes:
 
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
-"""What may stand in a payload."""
+"""Texts that a payload may have."""
 
 _integers = st.integers(-(1 << 63), (1 << 64) - 1)
 
@@ -143,14 +143,14 @@ _packed_scalars = st.one_of(
 packed_payloads = st.recursive(
     _packed_scalars, lambda members: _packed_array(members) | _packed_map(members), max_leaves=20
 )
-"""MessagePack of payloads that may be, each number and length in any width that holds it."""
+"""MessagePack of valid payloads, with each number and length in any width that holds it."""
 
 json_payloads = st.recursive(
     st.none() | st.booleans() | _integers | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda members: st.lists(members, max_size=5) | st.dictionaries(texts, members, max_size=5),
     max_leaves=20,
 )
-"""Payloads that may be and that JSON can hold."""
+"""Valid payloads that JSON can express."""
 
 _short = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -177,7 +177,7 @@ _shapes = st.fixed_dictionaries({"type": st.just("a")}, optional=_OPTIONS) | st.
 
 @st.composite
 def _mutated(draw: st.DrawFn, originals: st.SearchStrategy[bytes]) -> bytes:
-    """Change a few bytes, leave some out, put some in, cut the end off or repeat a part."""
+    """Change a few bytes, remove or insert some, cut the end off or repeat a part."""
     data = bytearray(draw(originals))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
@@ -207,5 +207,5 @@ msgpack_bodies = st.binary(max_size=200) | _msgpack_submissions | _mutated(_msgp
 
 
 def mutations(*originals: bytes) -> st.SearchStrategy[bytes]:
-    """Draw any bytes, or one of these with some bytes changed."""
+    """Draw any bytes, or some of these with a few bytes changed."""
     return st.binary(max_size=200) | _mutated(st.sampled_from(originals))

@@ -1,4 +1,4 @@
-"""Classes that a payload may be, for the types that tests draw."""
+"""Classes of payloads for the types that tests draw."""
 
 import dataclasses
 import datetime as dt
@@ -34,21 +34,21 @@ class Node(Struct):
 
 
 class Colour(enum.Enum):
-    """Members by text."""
+    """An enumeration by text."""
 
     RED = "red"
     GREEN = "green"
 
 
 class Level(enum.IntEnum):
-    """Members by number."""
+    """An enumeration by number."""
 
     LOW = 1
     HIGH = 7
 
 
 class Lenient(enum.Enum):
-    """An enumeration with a way of its own to find members."""
+    """An enumeration with a `_missing_` of its own."""
 
     ONE = "one"
 
@@ -58,14 +58,14 @@ class Lenient(enum.Enum):
 
 
 class Rights(enum.Flag):
-    """Members that combine."""
+    """A flag enumeration."""
 
     READ = 1
     WRITE = 4
 
 
 class Loose(enum.IntFlag):
-    """Flags that keep unknown bits."""
+    """A flag enumeration that keeps unknown bits."""
 
     A = 1
     B = 2

@@ -1,4 +1,4 @@
-"""Draws types that a handler may take, each with payloads of it."""
+"""Draws types that a handler may declare, each with payloads for it."""
 
 import base64
 import dataclasses
@@ -27,7 +27,7 @@ from msgspec import Meta
 
 Payloads = st.SearchStrategy[Any]
 Drawn = tuple[Any, Payloads]
-"""A type, and values that JSON can say and that should become one."""
+"""A type, and JSON values that should become one."""
 
 PATTERNS = [
     r"^\d+$",
@@ -143,7 +143,7 @@ NAMES = ["a", "b", "type", "content"]
 
 @st.composite
 def _class(draw: st.DrawFn, members: st.SearchStrategy[Drawn]) -> Drawn:
-    """Draw a class with fields, of any of the kinds that there are."""
+    """Draw a class with fields, of any kind."""
     names = draw(st.lists(st.sampled_from(NAMES[:2] + NAMES[3:]), min_size=1, max_size=3, unique=True))
     fields = {name: draw(members) for name in names}
     make = draw(
@@ -278,4 +278,4 @@ NODES: Payloads = st.recursive(
 )
 
 TYPES: st.SearchStrategy[Drawn] = st.recursive(SCALARS, _containers, max_leaves=5)
-"""Types with their payloads. Some are none that a handler may take."""
+"""Types with their payloads. Some are types that no handler may declare."""

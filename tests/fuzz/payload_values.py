@@ -1,4 +1,4 @@
-"""Payloads as JSON says them: what stands at the edges of types, and ways to spoil a right one."""
+"""Payloads in JSON: values at the edges of types, and mutations of valid ones."""
 
 import base64
 from collections.abc import Callable
@@ -113,12 +113,12 @@ HOSTILE: list[Any] = [
     {"1": 1, "01": 1},
     {"": None},
 ]
-"""What stands at the edges of all types."""
+"""Values at the edges of all types."""
 
 
 @st.composite
 def mutated(draw: st.DrawFn, value: Any) -> Any:
-    """Change one place of a payload into something else."""
+    """Change one place of a payload."""
     if isinstance(value, dict) and value and draw(st.booleans()):
         name = draw(st.sampled_from(sorted(value)))
         changed = {key: member for key, member in value.items() if key != name}
@@ -135,7 +135,7 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
 
 
 def packed_binaries(value: Any, choose: Callable[[str], bool]) -> Any:
-    """Return a payload in which texts that are base64 are binary data, where `choose` says so."""
+    """Return a payload with binary data in place of the base64 texts that `choose` selects."""
     if isinstance(value, dict):
         return {key: packed_binaries(member, choose) for key, member in value.items()}
     if isinstance(value, list):

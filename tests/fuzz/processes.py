@@ -1,4 +1,4 @@
-"""An app for handler processes that are told garbage."""
+"""An app for handler processes that receive garbage."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ app = App("processes")
 
 @app.job("any", isolation="process")
 def take_anything(payload: Any) -> Any:
-    """Return what came."""
+    """Return the payload."""
     return payload

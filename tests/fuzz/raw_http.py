@@ -1,15 +1,15 @@
-"""HTTP/1.1 written byte by byte, for what no client library will send."""
+"""Writes HTTP/1.1 byte by byte, for requests that no client library sends."""
 
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _ANSWER_S = 20
-"""A net for what is never answered, no bound on how fast it has to be."""
+"""The time after which a missing response fails the test; it is no bound on the speed."""
 
 
 class Wire:
-    """A connection."""
+    """A connection to a server."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -17,14 +17,14 @@ class Wire:
         """Whether the other side has closed it."""
 
     def send(self, data: bytes) -> None:
-        """Send bytes; those that the server takes no more are thrown away."""
+        """Send bytes; those that the server no longer reads are dropped."""
         try:
             self._connection.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             self.is_cut = True
 
     def status(self) -> int:
-        """Return the status of the next answer; 0 when the connection was closed without one."""
+        """Return the status of the next response; 0 when the connection was closed without one."""
         line = b""
         while not line.endswith(b"\r\n"):
             try:
@@ -52,14 +52,14 @@ def head(method: str, path: str, *headers: str) -> bytes:
 
 
 def chunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a body of unsaid length."""
+    """Yield a chunked body."""
     for piece in pieces:
         yield b"%x\r\n%s\r\n" % (len(piece), piece)
     yield b"0\r\n\r\n"
 
 
 def answer_to(port: int, request: bytes) -> int:
-    """Send bytes on a connection of their own and return the status of the answer; 0 when it was closed without one."""
+    """Send bytes on a connection of their own and return the status of the response; 0 without one."""
     with wire_to(port) as wire:
         wire.send(request)
         return wire.status()

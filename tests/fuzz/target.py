@@ -1,4 +1,4 @@
-"""An ingest in a process of its own, to be attacked: what it takes and stores is seen from outside."""
+"""Runs an ingest in a process of its own as a target, and reads from outside what it accepts and stores."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from written import whole_lines
 from millstream_cli.parent_watch import guarded
 
 _CRASHED = "request crashed"
-"""What ingest logs when it answers 500."""
+"""The log event of a 500."""
 
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _START_S = 60
@@ -31,38 +31,39 @@ class Target:
         self.store = store
         self.namespace = namespace
         self.url = ""
-        """Where it is served, once it listens."""
+        """The address, once the process listens."""
         self._lines_seen = 0
 
     @property
     def port(self) -> int:
-        """Return its port."""
+        """Return the port."""
         return int(self.url.rpartition(":")[2])
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process still runs."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     @property
     def peak_bytes(self) -> int:
-        """Return the most memory that it ever held, or since the last :meth:`forget_peak`."""
+        """Return the largest memory of the process since its start, or since the last :meth:`forget_peak`."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         found = _PEAK.search(status)
         assert found, "no VmHWM in this kernel's /proc"
         return int(found[1]) << 10
 
     def forget_peak(self) -> int:
-        """Let the peak begin anew, from what is held now. Returns: that."""
+        """Reset the peak to the present memory. Returns: that."""
         Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
         return self.peak_bytes
 
     def stored_keys(self) -> list[bytes]:
-        """Return every key that it has stored."""
-        return list(self.store.scan_iter(match=f"{self.namespace}:*", count=1000))
+        """Return every key that its requests have stored: the heartbeat of the process is none of them."""
+        own = f"{self.namespace}:{{fleet}}:services".encode()
+        return [key for key in self.store.scan_iter(match=f"{self.namespace}:*", count=1000) if key != own]
 
     def stored_spec(self, job_id: str) -> bytes:
-        """Return what is stored of a job that was submitted."""
+        """Return the stored spec of a job."""
         job_type = job_id.partition("_")[0]
         spec = self.store.hget(f"{self.namespace}:{{default/{job_type}/00}}:job:{job_id}", "spec")
         assert isinstance(spec, bytes), f"{job_id} is not stored"
@@ -74,13 +75,13 @@ class Target:
             self.store.delete(key)
 
     def crashes(self) -> list[dict[str, Any]]:
-        """Return what it has logged of requests that it failed to answer, since the last time."""
+        """Return the log lines about requests that failed in the process, since the last time."""
         lines = whole_lines(self._log)
         fresh, self._lines_seen = lines[self._lines_seen :], len(lines)
         return [json.loads(line) for line in fresh if _CRASHED in line]
 
     def wait_listening(self) -> None:
-        """Return once it answers requests. Raises: AssertionError, when it does not come up."""
+        """Return once the process answers requests. Raises: AssertionError, when it does not."""
         for _ in range(_START_S * 50):
             if url := announced_url(self._log, "listening"):
                 self.url = url
@@ -95,7 +96,7 @@ class Target:
 
 @contextmanager
 def running_target(redis_url: str, namespace: str, folder: Path) -> Iterator[Target]:
-    """Run an ingest that takes jobs of any type, for as long as the block lasts."""
+    """Run an ingest that accepts jobs of any type, while the block lasts."""
     settings = {
         "MILLSTREAM_REDIS_URL": redis_url,
         "MILLSTREAM_NAMESPACE": namespace,

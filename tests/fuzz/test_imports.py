@@ -1,4 +1,4 @@
-"""Nothing that comes over the wire is ever executed: what could do it is not used, in any of our packages."""
+"""No package of ours uses a function that could execute data from the wire."""
 
 import ast
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for folder in ("libs", "services") for path in (ROOT / folder).rglob("*.py"))
 
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle", "dbm", "yaml"}
-"""Each can be made to call what it reads; PyYAML unless one remembers not to."""
+"""Modules that can be made to call what they read; PyYAML does it by default."""
 
 EXECUTORS = {"eval", "exec", "compile", "__import__"}
 IMPORTERS = {"importlib", "runpy", "imp", "pkgutil", "zipimport", "code", "codeop"}
 HARMLESS = {"importlib.metadata", "importlib.resources"}
-"""They read what is installed and run none of it."""
+"""Modules that read what is installed and run none of it."""
 
 ATTRIBUTES = {"import_module", "run_path", "run_module", "exec_module", "import_string", "find_spec", "__reduce__"}
 
@@ -29,11 +29,11 @@ ALLOWED = {
         "import_module": "as above",
     },
 }
-"""By module what it may do all the same, and why."""
+"""The exceptions of each module, with the reason."""
 
 
 def deeds(tree: ast.AST) -> Iterator[str]:
-    """Yield the names of everything in a module that could execute data."""
+    """Yield the names in a module that could execute data."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
@@ -58,14 +58,14 @@ def _import(module: str) -> str:
 
 
 def test_there_are_modules_to_look_at():
-    """A folder that was moved must not make the rule hold for nothing."""
+    """There are modules to check."""
     assert len(MODULES) > 150
     assert {ROOT / path for path in ALLOWED} <= set(MODULES)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_executes_nothing_that_it_reads(path):
-    """No unpickling, no eval, no import by a name that comes from elsewhere, unless it is listed with its reason."""
+    """No module unpickles, evaluates or imports by a name, unless it is listed with its reason."""
     name = str(path.relative_to(ROOT))
     found = set(deeds(ast.parse(path.read_text())))
     assert found == set(ALLOWED.get(name, ())), (
@@ -92,7 +92,7 @@ def test_module_executes_nothing_that_it_reads(path):
     ],
 )
 def test_rule_sees_what_it_forbids(source, deed):
-    """A rule that finds nothing anywhere would hold as well."""
+    """The rule finds each forbidden use in an example."""
     assert deed in set(deeds(ast.parse(source)))
 
 
@@ -101,5 +101,5 @@ def test_rule_sees_what_it_forbids(source, deed):
     ["import ast, re", "from importlib.metadata import version", "re.compile('a')", "import importlib.resources"],
 )
 def test_rule_lets_pass_what_executes_nothing(source):
-    """What only looks alike."""
+    """The rule accepts code that only looks alike."""
     assert not set(deeds(ast.parse(source)))

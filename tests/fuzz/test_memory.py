@@ -1,4 +1,4 @@
-"""How much memory a request can cost: the peak of a real ingest process, by the kernel's count."""
+"""A request costs a bounded amount of memory: the peak of a real ingest process, as the kernel counts it."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +15,19 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 MSGPACK, SEQUENCE = "application/vnd.msgpack", "application/vnd.msgpack-seq"
 
 BYTES_PER_VALUE = 128
-"""More than any value of one byte takes once it is decoded: an empty dict has 64, 16 before it for the garbage
-collector, 8 in the list that holds it, and the walk over all of them holds it in another list."""
+"""More than any value of one byte takes once it is decoded: an empty dict has 64 bytes, 16 before it for the garbage
+collector, 8 in the list that holds it, and the walk over all of them holds it in another list.
+"""
 
 ONE_BYTES = BYTES_PER_VALUE * limits.MAX_PAYLOAD_BYTES + 16 * limits.MAX_BODY_BYTES
-"""A request with one job: its payload decoded, beside a few copies of the body and 16 MB for what the allocator takes
-in one piece. 48 times the largest body."""
+"""The bound of a request with one job: its decoded payload, some copies of the body, and 16 MB that the allocator takes
+in one piece. This is 48 times the largest body.
+"""
 
 COPIES = 6
-"""Of a batch: as it came, in one piece, cut into items, as it is stored, on its way to Redis, and what is answered.
-No more than one item is decoded at a time."""
+"""The number of copies of a batch: as received, joined, cut into items, as it is stored, on its way to Redis, and in
+the response. Only one item is decoded at a time.
+"""
 
 CONCURRENT = 4
 
@@ -91,7 +94,7 @@ BATCHES = {
 
 
 def growth_bytes(target, http, path: str, content_type: str, body: bytes) -> int:
-    """Send a body and return by how much its peak exceeds what ingest held before."""
+    """Send a body and return by how much the peak exceeds the memory before."""
     before = target.forget_peak()
     response = http.post(path, content=body, headers={"content-type": content_type, "accept": JSON})
     assert response.status_code < 500, response.text
@@ -101,18 +104,18 @@ def growth_bytes(target, http, path: str, content_type: str, body: bytes) -> int
 
 @pytest.mark.parametrize(("path", "content_type", "body"), ONE.values(), ids=ONE)
 def test_request_with_one_job_costs_a_multiple_of_its_limit(target, http, path, content_type, body):
-    """However its bytes are chosen."""
+    """A request with one job costs a bounded multiple of its limit, whatever its bytes are."""
     assert growth_bytes(target, http, path, content_type, body) < ONE_BYTES
 
 
 @pytest.mark.parametrize(("content_type", "body"), BATCHES.values(), ids=BATCHES)
 def test_batch_costs_a_multiple_of_its_size(target, http, content_type, body):
-    """What its items are once they are decoded does not add up, however many there are."""
+    """A batch costs a bounded multiple of its size, however many items it has."""
     assert growth_bytes(target, http, "/v1/jobs/batch", content_type, body) < COPIES * len(body) + ONE_BYTES
 
 
 def test_batches_at_the_same_time_cost_their_sum_and_hold_nobody_up(target, http):
-    """None multiplies what another costs, and who asks meanwhile is answered many times before they are done."""
+    """Batches at the same time cost at most the sum of each, and other requests are answered meanwhile."""
     content_type, body = BATCHES["payloads full of empty arrays"]
     before = target.forget_peak()
 

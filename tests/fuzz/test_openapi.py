@@ -1,4 +1,4 @@
-"""The whole API by its own document: whatever schemathesis makes of it, answers are those that are documented."""
+"""Whatever schemathesis makes of the OpenAPI document, the responses are those that it documents."""
 
 import math
 import re
@@ -38,7 +38,7 @@ CONFORMANCE = [
     response_schema_conformance,
 ]
 BATCH = "/v1/jobs/batch"
-"""Refuses each of its items for itself."""
+"""The operation that refuses each of its items by itself."""
 
 LONGEST_WAIT_S = 0.05
 
@@ -47,13 +47,13 @@ _WAIT = re.compile(r"(wait\s*=\s*)[\d.]+")
 
 @schemathesis.serializer("application/vnd.msgpack")
 def as_messagepack(_: Any, value: Any) -> bytes:
-    """Write a generated body as MessagePack."""
+    """Encode a generated body as MessagePack."""
     return msgspec.msgpack.encode(_shown(value))
 
 
 @schemathesis.serializer(*SEQUENCES)
 def as_sequence(context: schemathesis.SerializationContext, value: Any) -> bytes:
-    """Write the jobs of a generated batch one after the other."""
+    """Encode the jobs of a generated batch one after the other."""
     encode = SEQUENCES[context.case.media_type]
     jobs = value["jobs"] if isinstance(value, dict) and isinstance(value.get("jobs"), list) else [value]
     return b"".join(encode(_shown(job)) + b"\n" * (encode is msgspec.json.encode) for job in jobs)
@@ -61,12 +61,12 @@ def as_sequence(context: schemathesis.SerializationContext, value: Any) -> bytes
 
 @schemathesis.deserializer("application/vnd.msgpack")
 def from_messagepack(_: Any, response: schemathesis.Response) -> Any:
-    """Read an answer in MessagePack."""
+    """Decode a response in MessagePack."""
     return msgspec.msgpack.decode(response.content)
 
 
 def _shown(value: Any) -> Any:
-    """Return a value without what neither encoding can hold: integers beyond 64 bits, halves of a surrogate pair."""
+    """Return a value without what neither encoding can hold: integers beyond 64 bits, lone surrogates."""
     match value:
         case bool():
             return value
@@ -84,13 +84,13 @@ def _shown(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def documented_api(target: Target) -> schemathesis.BaseSchema:
-    """Return the API as the running ingest describes it."""
+    """Return the API as the document of the running ingest describes it."""
     return schemathesis.openapi.from_url(f"{target.url}/openapi.json")
 
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[requests.Session]:
-    """Yield what keeps connections between requests."""
+    """Yield a client that keeps its connections between requests."""
     with requests.Session() as opened:
         opened.trust_env = False
         yield opened
@@ -98,7 +98,7 @@ def session() -> Iterator[requests.Session]:
 
 @pytest.fixture(scope="module")
 def known_ids(target: Target, redis_url: str) -> list[str]:
-    """Return ids of jobs in every state that a job can be in without a clock."""
+    """Return ids of jobs in every state that a job can have without a clock."""
 
     async def store() -> list[str]:
         queue = Queue(DEFAULT_TENANT, TYPE)
@@ -119,9 +119,9 @@ def known_ids(target: Target, redis_url: str) -> list[str]:
 
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_answer_is_as_documented_whatever_is_asked(documented_api, known_ids, session, subtests, mode):
-    """No 5xx, and status, content type, headers and body of each answer stand in the document.
+    """Status, content type, headers and body of each response are documented, and none is a 5xx.
 
-    What the document forbids is not accepted.
+    A request that the document forbids is not accepted.
     """
     for operation in operations(documented_api):
         if mode is GenerationMode.NEGATIVE and not can_be_broken(operation):
@@ -131,7 +131,7 @@ def test_answer_is_as_documented_whatever_is_asked(documented_api, known_ids, se
 
 
 def test_answer_is_as_documented_at_the_bounds(documented_api, session, subtests):
-    """So it is with the values at and beyond each bound of each field, and with methods that a path does not have."""
+    """Responses are documented at and beyond each bound of each field, and for methods that a path lacks."""
     for operation in operations(documented_api):
         generation = documented_api.config.generation_for(operation=operation)
         cases = documented_api.iter_coverage_cases(
@@ -150,14 +150,14 @@ def operations(document: schemathesis.BaseSchema) -> list[schemathesis.APIOperat
 
 
 def can_be_broken(operation: schemathesis.APIOperation) -> bool:
-    """Whether a request can break the document: any text will do for a path."""
+    """Return whether a request can break the document, which none can where any text will do for a path."""
     return bool(operation.body or operation.query)
 
 
 def ask_at_random(
     operation: schemathesis.APIOperation, mode: GenerationMode, known_ids: list[str], session: requests.Session
 ) -> None:
-    """Send what hypothesis makes of an operation's schemas; where it wants a job, every other time one that exists."""
+    """Send what hypothesis makes of an operation's schemas, every other time with the id of a real job."""
     checks = [*CONFORMANCE] if operation.path == BATCH else [*CONFORMANCE, negative_data_rejection]
 
     @hypothesis.settings(hypothesis.settings.get_profile("fuzz"))
@@ -177,7 +177,7 @@ def ask(case: schemathesis.Case, session: requests.Session, checks: list[schemat
 
 
 def hurry(case: schemathesis.Case) -> None:
-    """Let no request wait for long: no worker runs these jobs."""
+    """Shorten the wait of a request, because no worker runs these jobs."""
     for place in (case.query, case.headers):
         for name, value in list((place or {}).items()):
             if name == "wait" and _is_long(value):

@@ -1,4 +1,4 @@
-"""What ingest accepts of a payload is what a worker can decode, whatever the handler's type."""
+"""Ingest accepts exactly those payloads that a worker can decode, whatever the handler's type is."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ FUZZ = hypothesis.settings.get_profile("fuzz")
 
 
 def route_to(annotation: Any) -> Route:
-    """Return the way to a handler of this type. Types that are refused are not looked at."""
+    """Return the route to a handler of this type; types that are refused are skipped."""
     try:
         return Route(annotation)
     except HandlerError as error:
@@ -28,7 +28,7 @@ def route_to(annotation: Any) -> Route:
 
 
 def decoded(route: Route, stored: bytes | Refused, other: bytes) -> str:
-    """Return what a worker makes of what is stored; of what would be stored, where it is refused."""
+    """Return what a worker decodes from the stored payload, or from the one that would be stored."""
     try:
         return f"decoded {route.handler.decode(other if isinstance(stored, Refused) else stored)!r}"
     except Exception as error:  # noqa: BLE001 - whatever it raises, the job would be dead
@@ -55,7 +55,7 @@ def assert_agreement(annotation: Any, value: Any, encoding: Encoding) -> None:
 @hypothesis.settings(FUZZ, max_examples=FUZZ.max_examples * 8)
 @given(TYPES, st.data())
 def test_what_is_accepted_over_json_is_what_can_be_decoded(drawn: Drawn, data: st.DataObject) -> None:
-    """A payload of any type, right or nearly so, is refused at submission or decoded by the worker."""
+    """A JSON payload of any type, valid or nearly so, is refused at submission or decoded by the worker."""
     annotation, values = drawn
     value = data.draw(values)
     if data.draw(st.booleans(), label="mutate"):
@@ -66,7 +66,7 @@ def test_what_is_accepted_over_json_is_what_can_be_decoded(drawn: Drawn, data: s
 @hypothesis.settings(FUZZ, max_examples=FUZZ.max_examples * 8)
 @given(TYPES, st.data())
 def test_what_is_accepted_over_message_pack_is_what_can_be_decoded(drawn: Drawn, data: st.DataObject) -> None:
-    """The same holds for MessagePack, with binary data wherever a text could be such."""
+    """A MessagePack payload, with binary data for any text, is refused at submission or decoded by the worker."""
     annotation, values = drawn
     value = packed_binaries(data.draw(values), lambda _: data.draw(st.booleans()))
     if data.draw(st.booleans(), label="mutate"):
@@ -77,7 +77,7 @@ def test_what_is_accepted_over_message_pack_is_what_can_be_decoded(drawn: Drawn,
 @hypothesis.settings(FUZZ, max_examples=FUZZ.max_examples * 4)
 @given(TYPES, st.data())
 def test_a_payload_is_the_same_in_json_and_message_pack(drawn: Drawn, data: st.DataObject) -> None:
-    """Binary data and its base64 are one value: both are accepted or refused, and what is decoded is equal."""
+    """Binary data and its base64 are accepted or refused alike, and decode to equal values."""
     annotation, values = drawn
     value = data.draw(values)
     route = route_to(annotation)
@@ -90,7 +90,7 @@ def test_a_payload_is_the_same_in_json_and_message_pack(drawn: Drawn, data: st.D
 
 
 def shown(payload: Any) -> Any:
-    """Return a decoded payload as JSON shows it: where anything goes, binary data stays what it is."""
+    """Return a decoded payload in JSON; binary data stays where any type is declared."""
 
     def hook(other: Any) -> Any:
         return shown(msgspec.msgpack.decode(other)) if isinstance(other, msgspec.Raw) else None

@@ -1,4 +1,4 @@
-"""What a worker, a reaper and the API make of garbage in Redis: it ends with a clear reason and stops no neighbour."""
+"""Garbage in Redis costs its own job a clear reason, and stops no other job, worker, reaper or request."""
 
 import math
 from collections.abc import AsyncIterator, Iterator
@@ -25,23 +25,23 @@ app = App("tolerant")
 
 @app.job("any")
 async def take_anything(payload: Any, ctx: Context) -> Any:
-    """Return what came."""
+    """Return the payload."""
     return payload
 
 
 @app.job("raw")
 async def take_raw(payload: msgspec.Raw) -> int:
-    """Take a payload that is not decoded."""
+    """Declare an undecoded payload."""
     return len(bytes(payload))
 
 
 @app.job("none")
 async def take_nothing() -> None:
-    """Take no payload at all."""
+    """Declare no payload."""
 
 
 def spec(**fields: Any) -> bytes:
-    """Return a spec that no ingest of ours would write."""
+    """Return a spec that ingest would not write."""
     return msgspec.msgpack.encode(
         JobSpec(**{"payload": msgspec.Raw(b"\x01"), "created_at_ms": 1_700_000_000_000, **fields})
     )
@@ -68,7 +68,7 @@ ODD_SPECS = {
     "a trace in other digits": spec(traceparent="00-zz-zz-zz"),
     "from a newer release": spec()[:0] + b"\x99\x01\x01\xa0\xa0\xc0\xc0\xc0\xc0\xa3new",
 }
-"""What can be read and makes little sense. The job is run all the same."""
+"""Specs that are readable and make little sense. Their jobs are run."""
 
 BROKEN_FIELDS: dict[str, list[bytes | None]] = {
     "error": [b"", b"\xff\xff", b"\x80", b"\x91" * 5_000],
@@ -89,7 +89,7 @@ BROKEN_FIELDS: dict[str, list[bytes | None]] = {
 async def run_between(
     floor: Floor, broker: Broker, job_type: str, name: str, value: bytes | None
 ) -> dict[bytes, bytes]:
-    """Spoil a field of a job between two others, run all three, and return what became of the spoilt one."""
+    """Break a field of a job between two others, run all three, and return the broken one."""
     queue = queue_of_type(job_type)
     before, spoilt, after = [await floor.submit(job_type, 1) for _ in range(3)]
     key = broker.keys.of(queue).job(spoilt)
@@ -114,14 +114,14 @@ async def run_between(
 
 @pytest.fixture
 async def tidy(broker: Broker) -> AsyncIterator[None]:
-    """Leave nothing for others to stumble over."""
+    """Delete the broken keys."""
     yield
     await delete_namespace(broker.client, broker.keys.namespace)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def short_steps() -> Iterator[None]:
-    """Let lease keepers look up more often: each test waits for some to end."""
+    """Let lease keepers look more often, because each test waits for some to end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("millstream_workers.keeping.lease_keeper.POLL_S", 0.02)
         yield
@@ -133,20 +133,20 @@ pytestmark = pytest.mark.usefixtures("tidy")
 @pytest.mark.parametrize("job_type", ["any", "raw", "none"])
 @pytest.mark.parametrize("blob", [*UNREADABLE_SPECS.values(), None], ids=[*UNREADABLE_SPECS, "missing"])
 async def test_job_whose_spec_is_unreadable_is_buried(floor, broker, job_type, blob):
-    """No handler can decode it, now or later: a dead letter says so, and what stands beside it runs."""
+    """A job with an unreadable spec is buried with a reason, and the jobs beside it run."""
     fields = await run_between(floor, broker, job_type, "spec", blob)
     assert (fields[b"state"], fields[b"reason"]) == (b"dead", b"invalid_payload")
 
 
 @pytest.mark.parametrize("blob", ODD_SPECS.values(), ids=ODD_SPECS)
 async def test_job_whose_spec_is_odd_is_run(floor, broker, blob):
-    """Bounds are ingest's; what is stored is tried once at least."""
+    """A job whose stored spec is beyond the bounds of ingest runs once at least."""
     fields = await run_between(floor, broker, "any", "spec", blob)
     assert fields[b"state"] == b"succeeded"
 
 
 async def test_timeout_that_is_no_number_ends_the_job(floor, broker):
-    """A deadline that compares with nothing must not upset the timers of the others."""
+    """A timeout that is no number ends its job, and affects no timer of the others."""
     blob = spec(timeout_s=math.nan, max_attempts=1)
     fields = await run_between(floor, broker, "any", "spec", blob)
     assert fields[b"state"] in {b"succeeded", b"dead"}
@@ -156,14 +156,14 @@ async def test_timeout_that_is_no_number_ends_the_job(floor, broker):
     ("name", "value"), [(name, value) for name, values in BROKEN_FIELDS.items() for value in values]
 )
 async def test_job_with_a_broken_field_stops_nobody(floor, broker, name, value):
-    """The worker goes on, and so does the list, whatever else of a job's hash is broken."""
+    """A job with any broken field stops neither the worker nor a list."""
     await run_between(floor, broker, "any", name, value)
 
 
 @pytest.mark.parametrize("name", ["spec", "error", "ready_at", "deliveries", "crashes"])
 @pytest.mark.parametrize("value", [b"\xff\xff", b"", None])
 async def test_reaper_recovers_the_neighbours_of_a_broken_job(broker, name, value):
-    """Their worker has vanished; one hash that is broken must not keep the others where they are."""
+    """A job with a broken hash does not stop the recovery of the others of its worker."""
     queue = queue_of_type("any")
     await broker.registry.add_queues([queue])
     ids = await seed(broker, queue, 3)
@@ -186,7 +186,7 @@ async def test_reaper_recovers_the_neighbours_of_a_broken_job(broker, name, valu
 
 @pytest.mark.parametrize("blob", HOSTILE_MSGPACK.values(), ids=HOSTILE_MSGPACK)
 async def test_registry_entry_that_is_garbage_hides_only_itself(broker, redis_url, namespace, blob):
-    """Submissions, lists of types and of workers go on; a reaper forgets the workers that it can read."""
+    """A garbage entry of the registry is skipped by submissions and lists, and the reaper still forgets workers."""
     await broker.client.hset(broker.keys.types, "default/broken", blob)
     await broker.client.hset(broker.keys.workers, "broken", blob)
     await broker.client.sadd(broker.keys.queues, blob, b"a/b", b"a/b/zz/d", b"\xff/\xff/00")

@@ -1,4 +1,4 @@
-"""Whatever is in Redis, every GET answers with what can be shown, in both encodings: never with a 500."""
+"""Every GET answers in both encodings with what can be shown, whatever is in Redis, and never with a 500."""
 
 import json
 import math
@@ -87,14 +87,14 @@ TEXT_FIELDS = ("state", "priority", "worker", "reason", "cancel", "entry", "toke
 
 @pytest.fixture
 async def ingest(broker: Broker, redis_url: str, namespace: str) -> AsyncIterator[Ingest]:
-    """Yield a running ingest, and leave nothing in Redis."""
+    """Yield a running ingest, and delete its keys at the end."""
     async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, drain_s=0.0)) as running:
         yield running
     await delete_namespace(broker.client, namespace)
 
 
 async def read(ingest: Ingest, path: str, *statuses: int) -> dict[str, Any]:
-    """Read a path in both encodings; each has to be answered with one of these statuses, 200 as a rule."""
+    """Read a path in both encodings; each response must have one of these statuses, by default 200."""
     shown: dict[str, Any] = {}
     for encoding in (MSGPACK, JSON):
         response = await ingest.http.get(path, headers={"accept": encoding})
@@ -132,12 +132,12 @@ async def jobs_of_every_state(broker: Broker) -> list[JobId]:
 
 
 def spec(payload: bytes, **fields: Any) -> bytes:
-    """Return the spec of a job with a payload that no ingest of ours would take."""
+    """Return the spec of a job with a payload that ingest would refuse."""
     return pack(JobSpec(payload=msgspec.Raw(payload), created_at_ms=1_700_000_000_000, **fields))
 
 
 async def test_jobs_with_any_payload_and_result_are_shown(ingest: Ingest, broker: Broker) -> None:
-    """Children, older releases and other programs may have stored it; the job beside it is shown too."""
+    """A job with any stored payload and result is shown, and so is the job beside it."""
     ids = await jobs_of_every_state(broker)
     keys = broker.keys.of(QUEUE)
     for name, value in ODD_VALUES.items():
@@ -149,7 +149,7 @@ async def test_jobs_with_any_payload_and_result_are_shown(ingest: Ingest, broker
 
 @pytest.mark.parametrize("field", [*NUMBER_FIELDS, *BLOB_FIELDS, *TEXT_FIELDS])
 async def test_jobs_with_a_broken_field_are_shown_without_it(ingest: Ingest, broker: Broker, field: str) -> None:
-    """What cannot be read is absent; neither the job nor the list is an error."""
+    """A job with a broken field is shown without that field."""
     ids = await jobs_of_every_state(broker)
     keys = broker.keys.of(QUEUE)
     values = ODD_NUMBERS if field in NUMBER_FIELDS else [*ODD_NUMBERS, *list(HOSTILE_MSGPACK.values())[:12], b"\x00"]
@@ -165,7 +165,7 @@ async def test_jobs_with_a_broken_field_are_shown_without_it(ingest: Ingest, bro
 async def test_key_of_another_type_hides_only_what_it_should_hold(
     ingest: Ingest, broker: Broker, place: str, kind: str
 ) -> None:
-    """Something else has written it: lists go on without it."""
+    """A key of a wrong Redis type hides only its own contents."""
     ids = await jobs_of_every_state(broker)
     keys = broker.keys.of(QUEUE)
     at = {
@@ -185,7 +185,7 @@ async def test_key_of_another_type_hides_only_what_it_should_hold(
 
 
 async def test_strange_entries_in_streams_and_sets_are_passed_over(ingest: Ingest, broker: Broker) -> None:
-    """Each list shows the jobs around them, and its cursors lead on."""
+    """Strange entries in streams and sets are skipped, and cursors lead past them."""
     ids = await jobs_of_every_state(broker)
     keys = broker.keys.of(QUEUE)
     for stream in (*keys.ready, keys.dlq):
@@ -208,7 +208,7 @@ async def test_strange_entries_in_streams_and_sets_are_passed_over(ingest: Inges
 
 
 async def test_strange_queues_types_and_workers_are_passed_over(ingest: Ingest, broker: Broker) -> None:
-    """What can be decoded and makes no sense is shown as it is; what cannot is left out."""
+    """Registry entries that can be decoded are shown as they are, and the others are left out."""
     await jobs_of_every_state(broker)
     client, keys = broker.client, broker.keys
     strange = ["UPPER/00", "/00", "a b/00", "x/-1", "x/fffffffff", "é/00", "x/1_0"]
@@ -317,7 +317,7 @@ def test_any_stored_hash_can_be_shown(fields: dict[bytes, bytes]) -> None:
 
 
 def test_error_of_a_job_may_hold_any_text() -> None:
-    """Texts of errors come from handlers."""
+    """A job with any texts in its error is shown."""
     error = JobError(type="\ud7ff", message="\0" * 10, traceback="x" * 10_000, attempt=-(1 << 62))
     fields = {b"state": b"dead", b"error": pack(error)}
     check_shown(job_from_fields(QUEUE, JobId("a"), fields))

@@ -1,4 +1,4 @@
-"""The URL of a history database: read as libpq reads it, and refused by name without a secret."""
+"""The URL of a history database is read as libpq reads it, and errors about it show no secret."""
 
 import pytest
 
@@ -44,7 +44,7 @@ SECRET = "hunter2"
     ],
 )
 def test_a_url_says_what_it_says_to_libpq(url: str, hosts: list, parameters: dict[str, str]) -> None:
-    """What another program connects with is what Millstream connects with."""
+    """Each part of a URL has the meaning that it has in libpq."""
     assert parse_history_url(url) == Address(tuple(hosts), parameters)
 
 
@@ -85,7 +85,7 @@ def test_a_url_says_what_it_says_to_libpq(url: str, hosts: list, parameters: dic
     ],
 )
 async def test_what_cannot_be_kept_is_refused_by_name_and_no_value_is_shown(url: str, named: str) -> None:
-    """The line says what to change, and gives no password away."""
+    """A parameter that cannot be honoured is refused by its name, and no value is shown."""
     with pytest.raises(HistoryUrlError) as caught:
         async with open_history(url):
             pass
@@ -97,13 +97,13 @@ async def test_what_cannot_be_kept_is_refused_by_name_and_no_value_is_shown(url:
 
 @pytest.mark.parametrize("name", sorted(KNOWN - {"host", "port"}))
 async def test_every_parameter_that_is_known_is_taken(name: str) -> None:
-    """A name on one of the lists is not refused by another."""
+    """Every known parameter is accepted with its value."""
     value = CHOICES[name][-1] if name in CHOICES else "9" if name in NUMBERS else "x"
     extra = "&sslmode=require" if name == "sslnegotiation" else ""
     assert parse_history_url(f"postgresql://h?{name}={value}{extra}").get(name) == value
 
 
 def test_an_address_shows_no_secret() -> None:
-    """What stands in a variable ends in logs some day."""
+    """The text of an address shows no secret."""
     shown = repr(parse_history_url(f"postgresql://u:{SECRET}@h:1/d?sslpassword={SECRET}"))
     assert shown == "Address(h:1)"

@@ -1,4 +1,4 @@
-"""Rows are written and read by one list of columns: what a job is comes back as it was, and no field is forgotten."""
+"""One list of columns writes and reads the rows: each field of a job comes back."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def stored_jobs(draw: st.DrawFn) -> StoredJob:
-    """Return a job of any kind, and where it lives."""
+    """Return jobs of any kind, each with its queue."""
     queue = draw(QUEUES)
     return StoredJob(queue, Job(id=new_job_id(queue), type=queue.type, **draw(st.fixed_dictionaries(FIELDS))))
 
@@ -89,7 +89,7 @@ async def history(history_url: str) -> AsyncIterator[History]:
 
 
 def test_every_field_of_a_job_has_a_column_or_lives_in_redis_only() -> None:
-    """A field that is added to a job is noticed here, and not when it is looked for in the history."""
+    """Every field of a job has a column, or is listed as one of Redis only."""
     sources = {column.source for column in JOB_COLUMNS}
     of_job = {source.removeprefix("job.") for source in sources if source.startswith("job.")}
     assert of_job | {"type"} | LIVE_FIELDS == set(Job.__struct_fields__)
@@ -101,7 +101,7 @@ def test_every_field_of_a_job_has_a_column_or_lives_in_redis_only() -> None:
 
 
 def test_the_tables_have_the_columns_of_the_lists_and_no_others() -> None:
-    """What a migration adds has to be written and read."""
+    """The tables have exactly the columns of the lists."""
     assert [column.name for column in JOB_COLUMNS] == JOBS.columns.keys()
     assert [column.name for column in TRANSITION_COLUMNS] == TRANSITIONS.columns.keys()
     assert list(Transition.__struct_fields__) == TRANSITIONS.columns.keys()
@@ -113,14 +113,14 @@ def test_the_tables_have_the_columns_of_the_lists_and_no_others() -> None:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stored_jobs(), st.sampled_from(JobState))
 async def test_a_job_comes_back_as_it_was(history: History, stored: StoredJob, state: JobState) -> None:
-    """Every field, in every state, whatever the other fields hold."""
+    """A job in any state comes back with every field."""
     stored = StoredJob(stored.queue, replace(stored.job, state=state))
     await history.store(rows_of([], {stored.queue: {stored.job.id: stored.job}}))
     assert await history.job(stored.queue.tenant, stored.job.id) == stored
 
 
 async def test_the_steps_of_a_job_come_back_in_their_order(history: History) -> None:
-    """With the error of the last failure, and no step of another job or tenant."""
+    """The transitions of a job come back in order, with its last error, and without those of other jobs."""
     queue = Queue(Tenant("acme"), JobType("a"), 7)
     job_id, other = new_job_id(queue), new_job_id(queue)
     error = JobError(type="ValueError", message="no", fingerprint="f", traceback="t", attempt=1, traceparent="00-1")
@@ -141,7 +141,7 @@ async def test_the_steps_of_a_job_come_back_in_their_order(history: History) -> 
 
 
 async def test_a_job_that_is_not_there_is_none(history: History) -> None:
-    """Neither one that never was, nor one of another tenant."""
+    """A job that does not exist, or belongs to another tenant, is None."""
     queue = Queue(DEFAULT_TENANT, JobType("a"))
     job = Job(id=new_job_id(queue), type=queue.type, state=JobState.QUEUED, created_at=moment(0))
     await history.store(rows_of([], {queue: {job.id: job}}))
@@ -150,7 +150,7 @@ async def test_a_job_that_is_not_there_is_none(history: History) -> None:
 
 
 async def test_a_forgotten_job_is_read_with_defaults_for_what_is_not_known(history: History) -> None:
-    """A list of jobs need not tell the two kinds apart."""
+    """A job that only events tell of is read with defaults for the other fields."""
     queue = Queue(DEFAULT_TENANT, JobType("a"), 3)
     job_id = new_job_id(queue, at_ms=1_000)
     event = Event("1-0", EventKind.CANCELLED, 2_000, "", [JobTransition(job_id, 3, "cancelled", 1, "not wanted")])
@@ -171,7 +171,7 @@ async def test_a_forgotten_job_is_read_with_defaults_for_what_is_not_known(histo
 
 
 async def test_words_of_a_newer_release_are_read_as_this_one_shows_them(history: History, history_url: str) -> None:
-    """A state that is not known is shown as blocked, in the history as in Redis; a step keeps its words."""
+    """An unknown state is read as blocked, and an unknown kind of transition as its text."""
     queue = Queue(DEFAULT_TENANT, JobType("a"))
     job_id = new_job_id(queue)
     event = Event("1-0", "frozen", 2_000, "", [JobTransition(job_id, 3, "ice", 1)])
@@ -190,7 +190,7 @@ BITS = {SmallInteger: 16, Integer: 32, BigInteger: 64}
 
 @pytest.mark.parametrize("number", [2**70, -(2**70)])
 async def test_every_number_and_text_is_made_to_fit_its_column(history: History, history_url: str, number: int) -> None:
-    """A hash that was broken by hand may hold anything, and must not stop the jobs beside it."""
+    """Every number and text is made to fit its column, so that a broken job stops no other."""
     bits = {name: BITS[type(JOBS.c[name].type)] for name in JOB_ROWS.names if type(JOBS.c[name].type) in BITS}
     fields: dict[str, Any] = dict.fromkeys(bits, number) | dict.fromkeys(["worker", "reason", "trace_id"], "a\0b")
     queue = Queue(DEFAULT_TENANT, JobType("a"), fields.pop("partition"))

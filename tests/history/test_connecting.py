@@ -1,4 +1,4 @@
-"""Connecting to a real PostgreSQL, with the TLS that the URL asks for, and what is said of one that refuses us."""
+"""The history connects to PostgreSQL with the TLS that its URL asks for, and says what a refusal means."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ local   all all                    trust
 
 
 class TlsServer(Struct, frozen=True):
-    """A PostgreSQL with TLS, and the certificates for it."""
+    """A PostgreSQL with TLS, and its certificates."""
 
     server: LocalPostgres
     folder: Path
@@ -48,7 +48,7 @@ class TlsServer(Struct, frozen=True):
     stranger: Authority
     client: Pair
     locked: Pair
-    """A client's certificate whose key is under a password."""
+    """A client's certificate whose key is encrypted."""
     own: Pair
 
     def url(self, user: str, query: str = "", *, host: str = "localhost", database: str = "postgres") -> str:
@@ -91,7 +91,7 @@ def tls() -> Iterator[TlsServer]:
 
 
 def _renamed(authority: Authority) -> Pair:
-    """Return a second certificate of the same user, its key under a password."""
+    """Return a second certificate of the same user, with an encrypted key."""
     kept = authority.issue("certified", password=SECRET)
     copies = Pair(kept.certificate.with_name("locked.crt"), kept.key.with_name("locked.key"))
     kept.certificate.rename(copies.certificate)
@@ -108,12 +108,12 @@ async def _users(tls: TlsServer) -> None:
 
 
 async def is_encrypted(url: str) -> bool:
-    """Return whether a connection by this address is."""
+    """Return whether a connection by this address is encrypted."""
     return await query(url, IS_TLS) == [(True,)]
 
 
 async def refusal(url: str) -> HistoryError:
-    """Return the error with which a look at this address fails, which is one line without a secret."""
+    """Return the error of a look at this address, which must be one line without a secret."""
     with pytest.raises(HistoryError) as caught:
         async with open_history(url) as history:
             await history.look()
@@ -126,7 +126,7 @@ async def refusal(url: str) -> HistoryError:
 
 @pytest.mark.parametrize("mode", ["allow", "prefer", "require", ""])
 async def test_a_certificate_of_any_signer_will_do_where_none_is_asked_for(tls: TlsServer, mode: str) -> None:
-    """Managed databases hand out `sslmode=require`, with a certificate whose authority is unknown on this machine."""
+    """`sslmode=require` accepts a certificate of any signer, as managed databases have it."""
     assert await is_encrypted(tls.url("tlsonly", f"sslmode={mode}"))
 
 
@@ -141,19 +141,19 @@ async def test_a_certificate_of_any_signer_will_do_where_none_is_asked_for(tls: 
     ],
 )
 async def test_each_mode_encrypts_as_with_libpq(tls: TlsServer, user: str, mode: str, encrypted: bool) -> None:
-    """`allow` tries without TLS first and `prefer` with it, and each falls back to the other."""
+    """`allow` begins without TLS and `prefer` with it, and each falls back to the other, as with libpq."""
     assert await is_encrypted(tls.url(user, f"sslmode={mode}")) is encrypted
 
 
 async def test_require_with_an_authority_checks_the_signer(tls: TlsServer) -> None:
-    """As with libpq: where an authority is named, `require` means `verify-ca`."""
+    """`require` with an authority means `verify-ca`, as with libpq."""
     assert await is_encrypted(tls.url("tlsonly", f"sslmode=require&sslrootcert={tls.authority.certificate}"))
     error = await refusal(tls.url("tlsonly", f"sslmode=require&sslrootcert={tls.stranger.certificate}"))
     assert "certificate is not trusted" in str(error)
 
 
 async def test_verify_ca_takes_another_name_and_verify_full_does_not(tls: TlsServer) -> None:
-    """The certificate is that of `localhost`: at its number it is another host's."""
+    """`verify-ca` accepts a certificate of another host name, and `verify-full` refuses it."""
     trust = f"sslrootcert={tls.authority.certificate}"
     assert await is_encrypted(tls.url("tlsonly", f"sslmode=verify-ca&{trust}", host="127.0.0.1"))
     assert await is_encrypted(tls.url("tlsonly", f"sslmode=verify-full&{trust}"))
@@ -164,7 +164,7 @@ async def test_verify_ca_takes_another_name_and_verify_full_does_not(tls: TlsSer
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
 async def test_a_certificate_of_a_wrong_signer_is_refused(tls: TlsServer, mode: str) -> None:
-    """A server in between is not spoken to, and not one byte of the password goes there."""
+    """A certificate of a wrong signer is refused before the password is sent."""
     error = await refusal(tls.url(f"u:{SECRET}", f"sslmode={mode}&sslrootcert={tls.stranger.certificate}"))
     assert "certificate is not trusted" in str(error)
     assert error.reason == "refused"
@@ -173,7 +173,7 @@ async def test_a_certificate_of_a_wrong_signer_is_refused(tls: TlsServer, mode: 
 async def test_the_authorities_of_the_system_are_asked_where_the_url_says_so(
     tls: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`sslrootcert=system` is what managed databases with a public certificate hand out."""
+    """`sslrootcert=system` checks against the authorities of the system."""
     error = await refusal(tls.url("tlsonly", "sslrootcert=system"))
     assert "certificate is not trusted" in str(error)
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority.certificate))
@@ -185,7 +185,7 @@ async def test_the_authorities_of_the_system_are_asked_where_the_url_says_so(
 async def test_a_client_is_known_by_its_certificate(
     tls: TlsServer, trust: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its key, also one under a password; without, or with a wrong password, it is not let in."""
+    """A client is admitted by its certificate and key, encrypted or not, and not with a wrong pass phrase."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority.certificate))
     mine = f"sslcert={tls.client.certificate}&sslkey={tls.client.key}"
     assert await is_encrypted(tls.url("certified", f"{trust}&{mine}"))
@@ -240,7 +240,7 @@ async def test_a_server_that_speaks_tls_at_once_is_told_what_is_spoken_inside(
 
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcrl", "sslcert"])
 async def test_a_file_that_is_missing_or_none_is_named_by_its_parameter(tls: TlsServer, name: str) -> None:
-    """The system only says that something was not found, and not what."""
+    """A certificate file that is missing or wrong is named by its parameter."""
     missing = await refusal(tls.url("postgres", f"sslmode=require&{name}={tls.folder}/{SECRET}"))
     assert isinstance(missing, HistoryFileError)
     assert f"`{name}`" in str(missing)
@@ -248,13 +248,13 @@ async def test_a_file_that_is_missing_or_none_is_named_by_its_parameter(tls: Tls
 
 
 async def test_a_key_that_is_another_certificates_is_named(tls: TlsServer) -> None:
-    """Two files that were mixed up are told from one that is broken."""
+    """A key that does not belong to the certificate is named as such."""
     mixed = f"sslmode=require&sslcert={tls.client.certificate}&sslkey={tls.own.key}"
     assert "does not fit" in str(await refusal(tls.url("certified", mixed)))
 
 
 async def test_a_password_with_any_character_gets_through(tls: TlsServer) -> None:
-    """Before the host or behind the question mark, and from a file as libpq has it."""
+    """A password of any characters works, from the URL and from a password file."""
     url = tls.url(f"guarded:{ENCODED}", "sslmode=require")
     assert await is_encrypted(url)
     assert await is_encrypted(tls.url("x", f"user=guarded&password={ENCODED}&sslmode=require"))
@@ -265,7 +265,7 @@ async def test_a_password_with_any_character_gets_through(tls: TlsServer) -> Non
 
 
 async def test_settings_of_the_session_are_those_of_the_url(tls: TlsServer) -> None:
-    """The name under which it is seen, and what the server is told to set."""
+    """The session has the application name and the options of the URL."""
     shown = "SELECT current_setting('application_name'), current_setting('work_mem')"
     assert (await query(tls.url("postgres"), shown))[0][0] == "millstream"
     named = tls.url("postgres", "application_name=night&options=-c%20work_mem%3D5MB")
@@ -274,7 +274,7 @@ async def test_settings_of_the_session_are_those_of_the_url(tls: TlsServer) -> N
 
 
 async def test_a_unix_socket_is_spoken_to_without_tls(tls: TlsServer) -> None:
-    """As with libpq, which encrypts nothing that does not leave the machine."""
+    """A Unix socket is used without TLS, as with libpq."""
     place = f"host={tls.folder}&port={tls.server.port}"
     assert not await is_encrypted(f"postgresql://postgres@/postgres?{place}&sslmode=require")
     coded = str(tls.folder).replace("/", "%2F")
@@ -284,7 +284,7 @@ async def test_a_unix_socket_is_spoken_to_without_tls(tls: TlsServer) -> None:
 
 
 async def test_hosts_are_tried_in_turn(tls: TlsServer) -> None:
-    """One that is away, or hangs, does not keep us from the next."""
+    """Several hosts are tried in turn, behind one that is away and one that hangs."""
     with listening() as silent:
         hosts = f"127.0.0.1:9,127.0.0.1:{silent},localhost:{tls.server.port}"
         url = f"postgresql://tlsonly@{hosts}/postgres?sslmode=require&connect_timeout=2"
@@ -292,7 +292,7 @@ async def test_hosts_are_tried_in_turn(tls: TlsServer) -> None:
 
 
 async def test_the_server_is_one_such_as_was_asked_for(tls: TlsServer) -> None:
-    """A list of a primary and its standbys names the primary by `read-write`."""
+    """`target_session_attrs` chooses the server, and one without a match is refused."""
     assert await query(tls.url("postgres", "target_session_attrs=read-write"), "SELECT 1") == [(1,)]
     assert await query(tls.url("postgres", "target_session_attrs=prefer-standby"), "SELECT 1") == [(1,)]
     error = await refusal(tls.url("postgres", "target_session_attrs=standby"))
@@ -313,7 +313,7 @@ async def test_the_server_is_one_such_as_was_asked_for(tls: TlsServer) -> None:
 async def test_the_system_looks_whether_the_other_side_is_still_there(
     tls: TlsServer, query: str, wanted: tuple[int | None, ...]
 ) -> None:
-    """Or a connection through a firewall that forgets would hang for ever."""
+    """The connection has the keepalive options of the URL."""
     options = [
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
@@ -345,7 +345,7 @@ async def test_the_system_looks_whether_the_other_side_is_still_there(
 async def test_what_is_wrong_is_one_line_with_its_reason(
     tls: TlsServer, user: str, query: str, reason: str, words: str
 ) -> None:
-    """A refusal is told from an absence, for only one of them passes by itself."""
+    """Each failure to connect is one line with a reason, which tells a refusal from an absence."""
     await migrate(tls.server.url)
     error = await refusal(tls.url(user, query))
     assert words in str(error)
@@ -353,7 +353,7 @@ async def test_what_is_wrong_is_one_line_with_its_reason(
 
 
 async def test_a_user_without_rights_on_the_schema_is_told_so(tls: TlsServer) -> None:
-    """Since PostgreSQL 15 only the owner of a database may make tables in it."""
+    """A user without rights on the schema gets an error that says so, as since PostgreSQL 15."""
     await execute(tls.server.url, "CREATE DATABASE bare")
     await execute(tls.server.url.removesuffix("postgres") + "bare", "REVOKE CREATE ON SCHEMA public FROM public")
     with pytest.raises(HistoryError, match="permission denied for schema public") as caught:
@@ -362,7 +362,7 @@ async def test_a_user_without_rights_on_the_schema_is_told_so(tls: TlsServer) ->
 
 
 async def test_a_standby_is_told_from_a_primary_by_a_look() -> None:
-    """It answers every question, and stores nothing: what only reads would take it for well."""
+    """A look recognises a standby, which answers reads and stores nothing."""
     programs = find_postgres()
     if programs is None:
         pytest.skip("it needs a PostgreSQL of its own")
@@ -380,7 +380,7 @@ async def test_a_standby_is_told_from_a_primary_by_a_look() -> None:
 @pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-full"])
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command\r\n", b"N", b""])
 async def test_a_port_of_something_else_is_one_line(tls: TlsServer, mode: str, answer: bytes) -> None:
-    """A web server, a Redis, a PostgreSQL without TLS, a proxy that closes: none of them is waited for without end."""
+    """A port of another protocol leads to one line, and to no endless wait."""
     trust = f"&sslrootcert={tls.authority.certificate}" if mode == "verify-full" else ""
     async with answering(answer) as port:
         error = await refusal(f"postgresql://u:{SECRET}@127.0.0.1:{port}/d?sslmode={mode}&connect_timeout=2{trust}")
@@ -388,7 +388,7 @@ async def test_a_port_of_something_else_is_one_line(tls: TlsServer, mode: str, a
 
 
 async def test_a_server_that_is_silent_is_given_up(tls: TlsServer) -> None:
-    """Some proxy accepts every connection, and nothing ever comes."""
+    """A server that accepts the connection and stays silent is given up."""
     with listening() as port:
         error = await refusal(f"postgresql://u:{SECRET}@127.0.0.1:{port}/d?connect_timeout=2")
     assert error.reason == "away"
@@ -405,7 +405,7 @@ async def raw_connection(url: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[int]:
-    """Yield a port on which whatever is said gets one answer, and then the connection is closed."""
+    """Yield a port that answers anything with one text, and then closes the connection."""
 
     async def reply(stream: anyio.abc.SocketStream) -> None:
         async with stream:
@@ -422,7 +422,7 @@ async def answering(answer: bytes) -> AsyncIterator[int]:
 
 
 class listening:  # noqa: N801 - used as a function
-    """A port that takes connections and says nothing."""
+    """Yield a port that accepts connections and sends nothing."""
 
     def __enter__(self) -> int:
         self._socket = socket.create_server(("127.0.0.1", 0))

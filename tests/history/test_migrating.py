@@ -1,4 +1,4 @@
-"""The tables: made, changed and checked."""
+"""The tables of the history are made, changed and checked."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +23,7 @@ from millstream_history.tables import METADATA
 
 
 async def test_migrations_make_the_tables_that_the_code_uses(history_url: str) -> None:
-    """A column that stands in one of the two only is noticed here, and not during an upgrade."""
+    """The migrations make exactly the tables that the code declares."""
     async with open_engine(history_url) as engine, engine.connect() as connection:
         assert (
             await connection.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync), METADATA)) == []
@@ -31,7 +31,7 @@ async def test_migrations_make_the_tables_that_the_code_uses(history_url: str) -
 
 
 async def test_migrate_may_be_run_by_many_at_once_and_again(empty_history_url: str) -> None:
-    """Every replica may run it when it starts."""
+    """Several processes may migrate at once, and again."""
     found: list[Schema] = []
 
     async def run() -> None:
@@ -46,7 +46,7 @@ async def test_migrate_may_be_run_by_many_at_once_and_again(empty_history_url: s
 
 
 async def test_migrate_leaves_what_is_stored(history_url: str) -> None:
-    """To run it again is what one does at each release."""
+    """A repeated migration keeps the stored rows."""
     await execute(history_url, _ONE_JOB)
     await migrate(history_url)
     assert await query(history_url, "SELECT count(*) FROM jobs") == [(1,)]
@@ -54,7 +54,7 @@ async def test_migrate_leaves_what_is_stored(history_url: str) -> None:
 
 @pytest.mark.parametrize("damage", ["DROP TABLE alembic_version, jobs, transitions", "DELETE FROM alembic_version"])
 async def test_store_refuses_tables_of_an_older_release_and_says_what_to_do(history_url: str, damage: str) -> None:
-    """Nothing is stored, and the error names the command that helps."""
+    """The store refuses tables of an older release, and the error names the command to run."""
     await execute(history_url, damage)
     async with open_history(history_url) as history:
         with pytest.raises(HistorySchemaError, match=r"revision none.*`millstream migrate`"):
@@ -62,7 +62,7 @@ async def test_store_refuses_tables_of_an_older_release_and_says_what_to_do(hist
 
 
 async def test_migrate_leaves_the_tables_of_a_newer_release_as_they_are(history_url: str) -> None:
-    """After a rollback the older release runs it at its start, and must neither fail nor undo anything."""
+    """The migration of an older release leaves the tables of a newer one unchanged, without an error."""
     await execute(history_url, AHEAD)
     before = await query(history_url, COLUMNS)
     assert await migrate(history_url) == Schema("9999", newer=True)
@@ -87,7 +87,7 @@ async def test_migrate_looks_at_the_tables_once_it_is_alone(history_url: str) ->
 
 
 async def test_a_revision_that_never_was_is_one_line(history_url: str) -> None:
-    """A table that was edited by hand is told from a defect of ours."""
+    """An unknown revision leads to an error of one line."""
     await execute(history_url, "UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(HistorySchemaError, match="cannot be brought to this release"):
         await migrate(history_url)
@@ -97,7 +97,7 @@ async def test_a_revision_that_never_was_is_one_line(history_url: str) -> None:
 async def test_tables_of_another_program_are_not_taken_for_those_of_a_newer_release(
     history_url: str, revisions: list[str]
 ) -> None:
-    """Many programs keep their revision in a table of this name; to go on would mix ours into theirs."""
+    """The tables of another program with the same migration tool are refused."""
     await execute(history_url, "DELETE FROM alembic_version")
     for revision in revisions:
         await execute(history_url, f"INSERT INTO alembic_version VALUES ('{revision}')")
@@ -122,7 +122,7 @@ async def test_tables_of_another_program_are_not_taken_for_those_of_a_newer_rele
     ],
 )
 async def test_an_older_release_writes_what_a_newer_one_has_extended(history_url: str, change: str) -> None:
-    """A migration that extends is all that the rule of ADR 19 allows, and none of it keeps an older writer out."""
+    """An older release can write to tables that a migration has extended by the rule of ADR 19."""
     await execute(history_url, f"{AHEAD}; {change}")
     async with open_history(history_url) as history:
         assert (await history.look()).newer
@@ -145,7 +145,7 @@ async def test_an_older_release_writes_what_a_newer_one_has_extended(history_url
     ],
 )
 async def test_an_older_release_that_cannot_write_says_so_in_a_line(history_url: str, change: str) -> None:
-    """It names the other release and stores nothing: what happens meanwhile waits in Redis for the newer one."""
+    """An older release that cannot write raises one line that names the newer release, and stores nothing."""
     await execute(history_url, f"{AHEAD}; {change}")
     async with open_history(history_url) as history:
         with pytest.raises(HistorySchemaError, match="at revision 9999, of a newer release") as caught:
@@ -156,7 +156,7 @@ async def test_an_older_release_that_cannot_write_says_so_in_a_line(history_url:
 
 @pytest.mark.parametrize("change", ["DROP TABLE transitions", "ALTER TABLE jobs DROP COLUMN crashes"])
 async def test_a_look_finds_that_rows_would_not_be_taken(history_url: str, change: str) -> None:
-    """With nothing to store, the revision alone would make the history look well."""
+    """A look notices that rows would be refused, also with nothing to store."""
     async with open_history(history_url) as history:
         assert await history.look() == Schema(current_revision())
         await execute(history_url, change)
@@ -165,14 +165,14 @@ async def test_a_look_finds_that_rows_would_not_be_taken(history_url: str, chang
 
 
 def test_revisions_are_numbers_that_grow_by_one() -> None:
-    """By its number alone an older release knows that tables are of a newer one."""
+    """Revisions are numbers that grow by one, by which an older release recognises a newer one."""
     found = sorted(path.name[:5] for path in Path(versions.__file__).parent.glob("[0-9]*.py"))
     assert found == [f"{number:04}_" for number in range(1, len(found) + 1)]
     assert current_revision() == found[-1].removesuffix("_")
 
 
 async def test_each_migration_leaves_what_the_release_before_writes(empty_history_url: str) -> None:
-    """Columns, their types and the keys stay; what is new needs no value from those who do not know it."""
+    """Each migration keeps columns, types and keys, and requires no value that the release before does not write."""
     revisions = [f"{number:04}" for number in range(1, int(current_revision()) + 1)]
     for older, newer in pairwise(revisions):
         await _upgrade_to(empty_history_url, older)
@@ -186,7 +186,7 @@ async def test_each_migration_leaves_what_the_release_before_writes(empty_histor
 
 
 async def test_a_migration_that_dies_in_the_middle_leaves_nothing(empty_history_url: str, tmp_path: Path) -> None:
-    """All of it is one transaction: the next one begins where this one did."""
+    """A migration that dies in the middle leaves no table, and the next one begins from the start."""
     settings = {"MILLSTREAM_HISTORY_URL": empty_history_url}
     async with open_engine(empty_history_url) as engine, engine.connect() as rival:
         # Until it ends, no other connection can make a table of this name.
@@ -222,7 +222,7 @@ async def _upgrade_to(url: str, revision: str) -> None:
 
 
 async def test_store_notices_that_the_tables_have_gone(history_url: str) -> None:
-    """One that is restored from before the migration is told from one that is away, and is looked at anew."""
+    """The store notices that its tables have gone, and says so instead of reporting an absent database."""
     async with open_history(history_url) as history:
         await history.store(Rows([], [], []))
         await execute(history_url, "DROP TABLE jobs")

@@ -1,4 +1,4 @@
-"""What is stored of jobs and events, in whatever order and however often it comes."""
+"""The history stores jobs and events correctly in any order, and however often they come."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -70,17 +70,17 @@ def event(kind: EventKind, state: str, version: int, *, detail: str = "", job_id
 
 
 def batch(*events: Event, job: Job | None = JOB, queue: Queue = QUEUE) -> Rows:
-    """Return what is stored of events of a queue, with what one of its jobs is by now."""
+    """Return the rows of events of a queue, with the present state of one of its jobs."""
     return rows_of([QueueEvents(queue, list(events))], {queue: {job.id: job}} if job else {})
 
 
 async def columns(url: str, *names: str) -> list[tuple]:
-    """Return some columns of all jobs."""
+    """Return these columns of all jobs."""
     return await query(url, f"SELECT {', '.join(names)} FROM jobs ORDER BY tenant, id")
 
 
 async def test_a_job_is_stored_whole(history: History, history_url: str) -> None:
-    """Each column holds what the job has, and nothing is left out on the way."""
+    """Every column of a job is stored."""
     whole = replace(
         JOB, state=JobState.DEAD, version=9, attempts=3, max_attempts=3, deliveries=4, crashes=1, handbacks=2,
         run_at=NOW, expires_at=NOW, finished_at=NOW, result=[1, None], error=ERROR, reason="attempts",
@@ -100,7 +100,7 @@ async def test_a_job_is_stored_whole(history: History, history_url: str) -> None
 
 
 async def test_an_event_is_stored_for_each_of_its_jobs(history: History, history_url: str) -> None:
-    """When it happened, who did it, and why."""
+    """An event is stored for each of its jobs, with time, worker and reason."""
     await history.store(batch(event(EventKind.CANCELLED, "cancelled", 3, detail="not wanted")))
     found = await query(
         history_url, "SELECT job_id, version, kind, state, at, deliveries, worker, detail, error FROM transitions"
@@ -109,7 +109,7 @@ async def test_an_event_is_stored_for_each_of_its_jobs(history: History, history
 
 
 async def test_the_same_batch_stored_twice_changes_nothing(history: History, history_url: str) -> None:
-    """A dispatcher that dies before it has acknowledged leaves its events to another."""
+    """A batch that is stored twice changes nothing the second time."""
     rows = batch(event(EventKind.SUBMITTED, "queued", 1), event(EventKind.STARTED, "running", 2))
     for _ in range(2):
         await history.store(rows)
@@ -118,7 +118,7 @@ async def test_the_same_batch_stored_twice_changes_nothing(history: History, his
 
 
 async def test_an_older_version_never_replaces_a_newer_one(history: History, history_url: str) -> None:
-    """Two dispatchers may store the events of a job in the wrong order."""
+    """An older version of a job never replaces a newer one."""
     done = replace(JOB, state=JobState.SUCCEEDED, version=3, result="sent")
     await history.store(batch(event(EventKind.SUCCEEDED, "succeeded", 3), job=done))
     await history.store(batch(event(EventKind.STARTED, "running", 2), job=JOB))
@@ -128,7 +128,7 @@ async def test_an_older_version_never_replaces_a_newer_one(history: History, his
 
 
 async def test_a_forgotten_job_keeps_what_was_known_of_it(history: History, history_url: str) -> None:
-    """Redis may forget a result after seconds; what the events still tell is stored all the same."""
+    """A job that Redis has removed keeps its columns, and its later events are stored."""
     await history.store(batch(event(EventKind.STARTED, "running", 2)))
     await history.store(batch(event(EventKind.SUCCEEDED, "succeeded", 3), job=None))
     assert await columns(history_url, "state", "version", "payload", "finished_at") == [
@@ -147,7 +147,7 @@ async def test_a_job_that_is_forgotten_before_its_events_are_stored_again_keeps_
 
 
 async def test_of_a_job_that_was_never_seen_the_last_event_tells(history: History, history_url: str) -> None:
-    """Also when all of it comes in one batch: its id says when it was made."""
+    """A job that was never read is stored from its last event and the time in its id."""
     events = [
         event(EventKind.SUBMITTED, "queued", 1),
         event(EventKind.STARTED, "running", 2),
@@ -160,14 +160,14 @@ async def test_of_a_job_that_was_never_seen_the_last_event_tells(history: Histor
 
 
 async def test_the_last_event_is_the_one_of_the_highest_version(history: History, history_url: str) -> None:
-    """What was taken over from a dispatcher that died may stand behind what is newer."""
+    """The last event is the one of the highest version, in whatever order events come."""
     events = [event(EventKind.SUCCEEDED, "succeeded", 3), event(EventKind.STARTED, "running", 2)]
     await history.store(batch(*events, job=None))
     assert await columns(history_url, "state", "version") == [("succeeded", 3)]
 
 
 async def test_the_last_failure_of_a_batch_has_its_error(history: History, history_url: str) -> None:
-    """Redis keeps one error a job: what it was when it failed is written down then, or never."""
+    """The last failure in a batch is stored with the job's error."""
     failed = replace(JOB, state=JobState.DEAD, version=6, error=ERROR)
     events = [
         event(EventKind.RETRYING, "scheduled", 3),
@@ -196,13 +196,13 @@ async def test_the_last_failure_of_a_batch_has_its_error(history: History, histo
     ids=["nul", "nested-nul", "no-nul", "infinity", "nan", "large", "bytes", "number-key", "tuple-key", "emoji"],
 )
 async def test_any_value_can_be_stored(history: History, history_url: str, given: Any, stored: Any) -> None:
-    """What PostgreSQL or JSON has no room for must not stop the jobs beside it."""
+    """Any payload and result can be stored, also one that PostgreSQL or JSON cannot hold."""
     await history.store(batch(job=replace(JOB, payload=given)))
     assert await columns(history_url, "payload") == [(stored,)]
 
 
 async def test_texts_and_numbers_that_do_not_fit_are_made_to(history: History, history_url: str) -> None:
-    """Handlers write reasons; a hash that was broken by hand may hold any number."""
+    """Texts and numbers are made to fit their columns."""
     broken = replace(JOB, reason="a\0b", attempts=2**70, crashes=2**40)
     await history.store(batch(event(EventKind.DEAD, "dead", 3, detail="\0"), job=broken))
     assert await columns(history_url, "reason", "attempts", "crashes") == [("a\ufffdb", 2**31 - 1, 2**31 - 1)]
@@ -210,7 +210,7 @@ async def test_texts_and_numbers_that_do_not_fit_are_made_to(history: History, h
 
 
 async def test_jobs_of_one_id_in_two_tenants_are_two(history: History, history_url: str) -> None:
-    """Ids are unique, but a tenant must not overwrite another's history with a forged one."""
+    """Jobs with one id in two tenants are two rows."""
     other = Queue("other", QUEUE.type, QUEUE.partition)
     await history.store(batch(event(EventKind.STARTED, "running", 2)))
     await history.store(batch(event(EventKind.STARTED, "running", 2), job=replace(JOB, payload=2), queue=other))
@@ -218,7 +218,7 @@ async def test_jobs_of_one_id_in_two_tenants_are_two(history: History, history_u
 
 
 async def test_a_batch_is_stored_whole_or_not_at_all(history: History, history_url: str) -> None:
-    """An event without its job, or a job without its events, would never be repaired."""
+    """A batch is stored whole or not at all."""
     await execute(history_url, "ALTER TABLE transitions RENAME TO elsewhere")
     with pytest.raises(Exception, match="other tables"):
         await history.store(batch(event(EventKind.STARTED, "running", 2)))
@@ -229,7 +229,7 @@ async def test_a_batch_is_stored_whole_or_not_at_all(history: History, history_u
 
 
 async def test_a_database_that_was_restored_is_looked_at_again(history: History, history_url: str) -> None:
-    """A failed batch may mean that another schema has come back, so the next one begins with the schema."""
+    """After a failed batch the next one checks the schema first."""
     await history.store(batch(event(EventKind.STARTED, "running", 2)))
     await execute(history_url, "DROP TABLE jobs, transitions; UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(HistorySchemaError, match="other tables"):
@@ -239,7 +239,7 @@ async def test_a_database_that_was_restored_is_looked_at_again(history: History,
 
 
 async def test_a_look_begins_with_the_schema_each_time(history: History, history_url: str) -> None:
-    """A database that was brought back is noticed with nothing to store, also when the last look was well."""
+    """Each look checks the schema, also after a good one."""
     await history.look()
     await execute(history_url, "UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(HistorySchemaError, match="revision 0000"):
@@ -247,7 +247,7 @@ async def test_a_look_begins_with_the_schema_each_time(history: History, history
 
 
 async def test_each_job_of_a_batch_has_its_own_error(history: History, history_url: str) -> None:
-    """A retry tells of a failure as a death does, and the error goes to the step of the job that failed."""
+    """Each job of a batch has its own error, for a retry and for a death."""
     jobs = [replace(JOB, id=new_job_id(QUEUE), error=replace(ERROR, message=f"{n}"), version=3) for n in range(3)]
     events = [
         Event(f"{n}-0", kind, NOW_MS, "w", [JobTransition(job.id, 3, "dead", 1)])
@@ -261,7 +261,7 @@ async def test_each_job_of_a_batch_has_its_own_error(history: History, history_u
 
 
 async def test_a_batch_leaves_nothing_behind_for_the_next_one(history: History, history_url: str) -> None:
-    """Rows pass through tables of the connection, which are empty after each transaction."""
+    """The temporary tables of a connection are empty after each batch."""
     await history.store(batch(event(EventKind.STARTED, "running", 2)))
     await execute(history_url, "DELETE FROM jobs; DELETE FROM transitions")
     other = replace(JOB, id=new_job_id(QUEUE))
@@ -270,7 +270,7 @@ async def test_a_batch_leaves_nothing_behind_for_the_next_one(history: History, 
 
 
 def nested(depth: int) -> Any:
-    """Return a list in a list, to this depth."""
+    """Return nested lists of this depth."""
     value: Any = []
     for _ in range(depth):
         value = [value]
@@ -278,7 +278,7 @@ def nested(depth: int) -> Any:
 
 
 async def test_a_value_that_is_too_deep_for_json_is_left_out(history: History, history_url: str) -> None:
-    """Its job is stored all the same."""
+    """A value that is too deep for JSON is left out, and its job is stored."""
     await history.store(batch(job=replace(JOB, payload=nested(100_000))))
     assert await columns(history_url, "state", "payload") == [("running", None)]
 
@@ -289,7 +289,7 @@ def many_jobs(count: int) -> list[Job]:
 
 
 def shuffled(jobs: list[Job], known: int, *, backwards: bool) -> Rows:
-    """Return what is stored of two events with all jobs, of which Redis still has the first few."""
+    """Return the rows of two events with all jobs, of which Redis still has the first few."""
     step = -1 if backwards else 1
     moves = [JobTransition(job.id, 2, "running", 1) for job in jobs[::step]]
     events = [Event(f"{n}-0", EventKind.STARTED, NOW_MS, "w", some) for n, some in enumerate((moves[::2], moves[1::2]))]
@@ -297,20 +297,20 @@ def shuffled(jobs: list[Job], known: int, *, backwards: bool) -> Rows:
 
 
 def test_rows_have_one_order_whatever_the_order_of_events_and_jobs() -> None:
-    """Two writers of the same rows must take the locks of PostgreSQL in one order, or one of them is a deadlock's."""
+    """Rows are written in one order, so that two writers of the same rows cause no deadlock."""
     jobs = many_jobs(20)
     assert shuffled(jobs, 10, backwards=False) == shuffled(jobs, 10, backwards=True)
 
 
 def test_rows_of_an_event_that_comes_twice_can_be_put_in_order() -> None:
-    """The second time its error has been given away, and a text and nothing cannot be compared."""
+    """The rows of a repeated event can be sorted, though only the first has the error."""
     failed = event(EventKind.DEAD, "dead", 3)
     rows = batch(failed, failed, job=replace(JOB, state=JobState.DEAD, version=3, error=ERROR))
     assert [row[:3] for row in rows.transitions] == [("default", ID, 3)] * 2
 
 
 async def test_two_writers_of_the_same_rows_both_end(history: History, history_url: str) -> None:
-    """What a dispatcher took over may still be stored by the one that it was taken from."""
+    """Two writers of the same rows both succeed."""
     jobs = many_jobs(200)
     async with open_history(history_url) as other, anyio.create_task_group() as tasks:
         for writer, backwards in ((history, False), (other, True)):
@@ -320,7 +320,7 @@ async def test_two_writers_of_the_same_rows_both_end(history: History, history_u
 
 
 async def test_a_database_that_is_away_is_said_to_be_without_a_word_of_the_payload() -> None:
-    """Errors end in logs."""
+    """The error about an absent database contains nothing of the payload."""
     async with open_history("postgresql://u:secret@127.0.0.1:9/none") as history:
         with pytest.raises(HistoryUnavailableError) as caught:
             await history.store(batch(event(EventKind.STARTED, "running", 2)))
@@ -330,7 +330,7 @@ async def test_a_database_that_is_away_is_said_to_be_without_a_word_of_the_paylo
 
 @pytest.mark.parametrize("url", ["", "postgresql", "mysql://u:secret@h/d", "sqlite:///secret", "://secret"])
 async def test_a_url_of_something_else_is_refused(url: str) -> None:
-    """At the start, in words that do not give a password away."""
+    """A URL that is none of PostgreSQL is refused without its password."""
     with pytest.raises(HistoryUrlError) as caught:
         async with open_history(url):
             pass

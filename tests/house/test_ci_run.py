@@ -1,4 +1,4 @@
-"""`.ci/run` as CI sees it: its exit status, and the last line that it prints."""
+"""`.ci/run` has the exit status and the last line that CI reads."""
 
 import os
 import shutil
@@ -33,6 +33,7 @@ def run_ci(tmp_path):
         "make": MAKE.format(summary=SUMMARY),
         "redis-server": "#!/bin/sh\n",
         "postgres": "#!/bin/sh\n",
+        "promtool": "#!/bin/sh\n",
     }.items():
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
@@ -45,7 +46,7 @@ def run_ci(tmp_path):
 
 
 def test_a_run_in_which_everything_passes_ends_with_0_and_the_summary_of_pytest(run_ci):
-    """The trap that ends tests of a run broken off failed after tests that had ended: every run ended with 1."""
+    """A run in which everything passes ends with 0 and with pytest's summary."""
     ended = run_ci("nothing")
 
     assert ended.returncode == 0, ended.stderr
@@ -54,11 +55,11 @@ def test_a_run_in_which_everything_passes_ends_with_0_and_the_summary_of_pytest(
 
 @pytest.mark.parametrize("goal", ["setup", "lint", "types", "test"])
 def test_a_run_in_which_a_goal_fails_does_not_end_with_0(run_ci, goal):
-    """A goal that fails is not hidden by those that come after it."""
+    """A run in which a goal fails does not end with 0, whatever comes after it."""
     assert run_ci(goal).returncode != 0
 
 
 @pytest.mark.parametrize("goal", ["lint", "types", "test"])
 def test_a_goal_that_fails_leaves_the_summary_of_pytest_as_the_last_line(run_ci, goal):
-    """What make says about the failed goal stands above it, or is left out."""
+    """The last line of a run is pytest's summary, also when a goal fails."""
     assert run_ci(goal).stdout.splitlines()[-1] == SUMMARY

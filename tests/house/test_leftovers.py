@@ -1,4 +1,4 @@
-"""What a test may not leave in Redis is found, each kind of it; the keys of sound jobs are not."""
+"""The check finds each kind of leak of a test in Redis, and accepts the keys of sound jobs."""
 
 from collections.abc import Awaitable, Callable
 
@@ -44,7 +44,7 @@ LEAKS: dict[str, tuple[str, Leave]] = {
 
 @pytest.mark.parametrize("kind", LEAKS)
 async def test_each_kind_of_leak_is_found(kind: str, redis_url: str, namespace: str) -> None:
-    """One key is left, and the complaint says what is wrong with it."""
+    """A key of each kind of leak is found, and the complaint says what is wrong with it."""
     says, leave = LEAKS[kind]
     async with open_broker(redis_url, namespace=namespace) as broker:
         await leave(broker, namespace)

@@ -1,4 +1,4 @@
-"""How tests are shared out among processes: what is dear stays together, and what is long begins first."""
+"""The tests are distributed over processes: a shared fixture stays in one, and long tests begin first."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -24,12 +24,12 @@ FIRST, SECOND = f"{LONG[0]}test_y.py::y", f"{LONG[1]}test_x.py::x"
     ],
 )
 def test_a_unit_is_a_module_a_long_test_or_a_group(nodeid: str, group: str, unit: str) -> None:
-    """A mark decides first, then the list of tests that take long."""
+    """The unit of a test is its group mark, or the test itself if it is listed as long, or its module."""
     assert unit_of(nodeid, group) == unit
 
 
 def test_what_shares_a_fixture_is_marked_and_the_longest_come_first() -> None:
-    """The order of the others stays that of collection, which each process has to find alike."""
+    """Tests that share a fixture get its group, the longest come first, and the others keep their order."""
     marks: dict[str, Any] = {}
 
     def item(nodeid: str, *fixtures: str) -> Any:
@@ -45,5 +45,5 @@ def test_what_shares_a_fixture_is_marked_and_the_longest_come_first() -> None:
 
 @pytest.mark.parametrize("place", [*LONG, *ONE_BY_ONE])
 def test_every_place_that_is_named_exists(place: str, request: pytest.FixtureRequest) -> None:
-    """A module that was moved would silently be run in one piece again."""
+    """Every module and test that the lists name exists."""
     assert (request.config.rootpath / place).exists()

@@ -1,4 +1,4 @@
-"""An ingest over the namespace of the test."""
+"""Fixtures that run an ingest on the namespace of the test."""
 
 from collections.abc import AsyncIterator
 
@@ -20,21 +20,21 @@ EMAIL_SCHEMA = {
 
 
 @pytest.fixture
-def config(redis_url: str, namespace: str) -> IngestSettings:
-    """Return the settings of an ingest that is alone on its keys."""
+def settings(redis_url: str, namespace: str) -> IngestSettings:
+    """Return the settings of an ingest on keys of its own."""
     return IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
 
 
 @pytest.fixture
 def door() -> str:
-    """Return the door that submissions take; tests of submissions take both."""
+    """Return the door, fast path or router, through which submissions go; tests of submissions override it."""
     return DOORS[0]
 
 
 @pytest.fixture
-async def ingest(broker: Broker, config: IngestSettings, door: str) -> AsyncIterator[Ingest]:
-    """Yield a running ingest; `broker` sees what it stores."""
-    async with running_ingest(config, door=door) as running:
+async def ingest(broker: Broker, settings: IngestSettings, door: str) -> AsyncIterator[Ingest]:
+    """Yield a running ingest, whose jobs `broker` sees."""
+    async with running_ingest(settings, door=door) as running:
         yield running
 
 
@@ -46,7 +46,7 @@ def queue() -> Queue:
 
 @pytest.fixture
 async def registered(broker: Broker) -> TypeRegistration:
-    """Have a worker register `email.send` with a schema of its payload."""
+    """Register `email.send` with a schema of its payload, as a worker does."""
     registration = TypeRegistration(
         type=JobType("email.send"), policy=TypePolicy(max_attempts=7), payload_schema=EMAIL_SCHEMA
     )
@@ -56,13 +56,13 @@ async def registered(broker: Broker) -> TypeRegistration:
 
 @pytest.fixture
 async def link(own_redis: EmbeddedRedis) -> AsyncIterator[FaultProxy]:
-    """Yield a way to a Redis of this test's own that can be slow or broken, and lead elsewhere."""
+    """Yield a proxy for a Redis of this test's own, which can be slow, broken, or lead elsewhere."""
     async with FaultProxy(("127.0.0.1", own_redis.port)) as proxy:
         yield proxy
 
 
 @pytest.fixture
 async def primary(own_redis: EmbeddedRedis, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker on the server itself, where others are at the end of the link."""
+    """Yield a broker on the server itself, without the proxy."""
     async with open_broker(own_redis.url, namespace=namespace) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""A real ingest on a loopback port, in the event loop of the test, and what clients send to it."""
+"""Runs an ingest on a loopback port in the event loop of the test, and sends requests to it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +9,9 @@ from typing import Any
 import anyio
 import httpx2
 import msgspec
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from plain_words import python_in
 
 from millstream_ingest.assembly import Services
 from millstream_ingest.service import open_services, serve
@@ -19,7 +22,7 @@ MSGPACK = "application/vnd.msgpack"
 JSON = "application/json"
 
 GRACE_S = 5.0
-"""A test that leaves a request behind ends all the same."""
+"""The grace of an ingest, so that a test ends though it leaves a request behind."""
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Ingest:
     hurry: anyio.Event
 
     async def submit(self, job_type: str = "email.send", payload: Any = None, **fields: Any) -> dict[str, Any]:
-        """Submit a job that has to be accepted; return the answer."""
+        """Submit a job, which must be accepted; return the response."""
         headers = fields.pop("headers", {})
         body = {"type": job_type, "payload": payload, **fields}
         response = await self.http.post("/v1/jobs", json=body, headers=headers)
@@ -40,18 +43,18 @@ class Ingest:
         return response.json()
 
     async def get(self, path: str, **params: Any) -> Any:
-        """Read something that has to be there."""
+        """Read a resource, which must exist."""
         response = await self.http.get(path, params=params)
         assert response.status_code == 200, response.text
         return response.json()
 
 
 DOORS = ("fast path", "router")
-"""The two ways to the endpoint of `POST /v1/jobs`: a test that is parametrised with them as `door` takes both."""
+"""The two ways to the endpoint of `POST /v1/jobs`, the fast path and the router, for the parameter `door` of tests."""
 
 
 async def _through_the_router(request: httpx2.Request) -> None:
-    """Ask for a submission by the path that only the router takes for its own."""
+    """Change the path of a submission to one that the fast path does not take."""
     if request.url.path == "/v1/jobs" and request.method == "POST":
         request.url = request.url.copy_with(path="/v1/jobs/")
 
@@ -60,7 +63,7 @@ async def _through_the_router(request: httpx2.Request) -> None:
 async def running_ingest(
     settings: IngestSettings, tracer: JobTracer | None = None, *, door: str = DOORS[0]
 ) -> AsyncIterator[Ingest]:
-    """Run an ingest for as long as the block lasts; its client submits by this door."""
+    """Run an ingest while the block lasts; its client submits through this door, the fast path or the router."""
     hooks = [_through_the_router] if door == "router" else []
     stop, hurry, listening = anyio.Event(), anyio.Event(), anyio.Event()
     urls: list[str] = []
@@ -83,28 +86,34 @@ async def running_ingest(
         hurry.set()
 
 
+def spans(exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    """Return the finished spans by name."""
+    return {span.name: span for span in exporter.get_finished_spans()}
+
+
 def packed(value: Any) -> bytes:
     """Return a value as MessagePack."""
     return msgspec.msgpack.encode(value)
 
 
 def unpacked(response: httpx2.Response) -> Any:
-    """Return what a MessagePack answer says."""
+    """Return the value of a MessagePack response."""
     assert response.headers["content-type"] == MSGPACK
     return msgspec.msgpack.decode(response.content)
 
 
 def problem(response: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
-    """Return a refusal, which has to be a problem document of this kind."""
+    """Return a refusal, which must be a problem document of this kind."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     document = response.json()
     assert document["status"] == status
     assert document["type"] == f"/problems/{slug}"
-    assert "Traceback" not in response.text
+    assert document["detail"]
+    assert not python_in(document["detail"] + str(document.get("errors", "")))
     return document
 
 
 def pointers(document: dict[str, Any]) -> list[str]:
-    """Return where a refusal says the faults are."""
+    """Return the pointers of a refusal to the faulty fields."""
     return [error["pointer"] for error in document.get("errors", [])]

@@ -1,4 +1,4 @@
-"""Probes, metrics, and how the service begins and ends."""
+"""Ingest has probes and metrics, and starts and stops in order."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ run_ingest(IngestSettings(redis_url=redis, namespace=namespace, port=int(port), 
 
 
 async def test_health_tells_what_was_looked_at(ingest):
-    """For people: each check by name."""
+    """`/health` lists each check by name."""
     health = await ingest.get("/health")
     assert health["ok"] is True
     assert health["service"] == "ingest"
@@ -38,15 +38,15 @@ async def test_health_tells_what_was_looked_at(ingest):
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])
 async def test_probe_is_answered_200_and_never_cached(ingest, path):
-    """A probe that comes from a cache says nothing."""
+    """A probe is answered with 200 and must not be cached."""
     response = await ingest.http.get(path)
     assert response.status_code == 200
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_readiness_fails_first_and_requests_are_still_answered(broker, config):
-    """A load balancer has to look away before the port is closed."""
-    async with running_ingest(replace(config, drain_s=60.0)) as ingest:
+async def test_readiness_fails_first_and_requests_are_still_answered(broker, settings):
+    """A stopping ingest fails its readiness first and still answers requests."""
+    async with running_ingest(replace(settings, drain_s=60.0)) as ingest:
         ingest.stop.set()
         await wait_until(lambda: is_unready(ingest), "readiness fails")
         await ingest.submit()
@@ -54,12 +54,12 @@ async def test_readiness_fails_first_and_requests_are_still_answered(broker, con
 
 
 async def is_unready(ingest) -> bool:
-    """Whether the readiness probe fails."""
+    """Return whether the readiness probe fails."""
     return (await ingest.http.get("/readyz")).status_code == 503
 
 
 async def test_metrics_show_what_was_submitted(registered, ingest):
-    """By type and outcome; a made-up type is no label."""
+    """Submissions are counted by type and outcome, and an unknown type is no label."""
     await ingest.submit(payload={"to": "a"})
     await ingest.http.post("/v1/jobs", json={"type": "email.send", "payload": 1})
     await ingest.http.post("/v1/jobs", json={"type": "made.up"})
@@ -77,39 +77,43 @@ async def test_metrics_show_what_was_submitted(registered, ingest):
     assert 'millstream_redis_seconds_count{script="enqueue"} 3.0' in text
 
 
-async def test_admin_port_has_health_and_metrics_and_the_public_one_has_not(broker, config):
-    """What is unauthenticated can be kept off the public address."""
-    async with running_ingest(replace(config, admin_port=0)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
+async def test_metrics_move_to_the_admin_port_and_probes_are_answered_by_both(broker, settings):
+    """With an admin port the metrics are served there alone, and probes are answered on both ports."""
+    async with running_ingest(replace(settings, admin_port=0)) as ingest, httpx2.AsyncClient(trust_env=False) as http:
         with AdminServer("127.0.0.1", 0, registry=ingest.services.registry, report=ingest.services.health) as admin:
-            for path in ("/health", "/livez", "/readyz", "/metrics"):
-                problem(await ingest.http.get(path), 404, "not-found")
-                assert (await http.get(f"http://127.0.0.1:{admin.port}{path}")).status_code == 200
-        assert "/health" not in (await ingest.get("/openapi.json"))["paths"]
+            problem(await ingest.http.get("/metrics"), 404, "not-found")
+            assert (await http.get(f"http://127.0.0.1:{admin.port}/metrics")).status_code == 200
+            for path in ("/health", "/livez", "/readyz"):
+                public, private = await ingest.http.get(path), await http.get(f"http://127.0.0.1:{admin.port}{path}")
+                assert (public.status_code, private.status_code) == (200, 200)
+                assert public.json()["ok"] is private.json()["ok"] is True
+        documented = (await ingest.get("/openapi.json"))["paths"].keys()
+        assert documented & {"/health", "/livez", "/readyz", "/metrics"} == {"/health", "/livez", "/readyz"}
 
 
-async def test_port_that_is_taken_is_refused(broker, config):
-    """Two services on one port would each get a share of the requests."""
-    async with running_ingest(config) as ingest:
+async def test_port_that_is_taken_is_refused(broker, settings):
+    """A port that is in use stops the start."""
+    async with running_ingest(settings) as ingest:
         port = ingest.http.base_url.port
         with pytest.raises(BindError, match=str(port)):
-            async with running_ingest(replace(config, port=port)):
+            async with running_ingest(replace(settings, port=port)):
                 pass
 
 
-async def test_redis_that_would_lose_jobs_is_refused(own_redis, config):
-    """An evicting Redis stops the start, with the reason."""
+async def test_redis_that_would_lose_jobs_is_refused(own_redis, settings):
+    """A Redis that evicts stops the start, with the reason."""
     async with open_broker(own_redis.url) as broker:
         await broker.client.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(UnsuitableRedisError, match="noeviction"):
-        async with running_ingest(replace(config, redis_url=own_redis.url)):
+        async with running_ingest(replace(settings, redis_url=own_redis.url)):
             pass
 
 
-async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path, config):
-    """The order in which things start must not matter."""
+async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path, settings):
+    """Ingest starts without Redis and serves once Redis is there."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with running_ingest(replace(config, redis_url=f"redis://127.0.0.1:{port}/0")) as ingest:
+    async with running_ingest(replace(settings, redis_url=f"redis://127.0.0.1:{port}/0")) as ingest:
         assert await is_unready(ingest)
         assert (await ingest.http.get("/livez")).status_code == 200
         redis = await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port)
@@ -121,12 +125,12 @@ async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path
 
 
 async def is_ready(ingest) -> bool:
-    """Whether the readiness probe passes."""
+    """Return whether the readiness probe passes."""
     return (await ingest.http.get("/readyz")).status_code == 200
 
 
 async def test_defect_is_answered_without_its_details_and_logged(ingest, monkeypatch, capsys):
-    """A client learns that it was not its fault, and the operator why; neither reads a payload."""
+    """A defect is answered with 500 without details, and logged with its traceback and without payloads."""
 
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("canary")
@@ -142,7 +146,7 @@ async def test_defect_is_answered_without_its_details_and_logged(ingest, monkeyp
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
 async def test_process_ends_by_a_signal_after_the_requests_in_hand(broker, redis_url, namespace, signals):
-    """What was asked before the signal is answered; a second signal spares the draining."""
+    """After a signal the requests in hand are answered; a second signal skips the drain."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     drain_s = 3600.0 if len(signals) == 2 else 0.1
@@ -180,7 +184,7 @@ def start(command: list[str]) -> "subprocess.Popen[bytes]":
 
 
 async def answers(http) -> bool:
-    """Whether the service is ready."""
+    """Return whether the service is ready."""
     try:
         return (await http.get("/readyz")).status_code == 200
     except httpx2.TransportError:
@@ -188,7 +192,7 @@ async def answers(http) -> bool:
 
 
 async def is_leaving(http) -> bool:
-    """Whether the service is no longer ready, or no longer there."""
+    """Return whether the service is no longer ready, or has ended."""
     return not await answers(http)
 
 
@@ -198,8 +202,8 @@ async def is_watched(broker, job_id) -> bool:
     return await broker.client.hexists(key, "waited")
 
 
-async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(own_redis, config):
-    """A user who may add to a set and run no script would take requests in and store none."""
+async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(own_redis, settings):
+    """Readiness fails without a right that jobs need, names it, and passes once it is granted."""
     async with open_broker(own_redis.url) as broker:
 
         async def allow(*rules: str) -> None:
@@ -208,7 +212,7 @@ async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(o
 
         await allow("-set")
         url = own_redis.url.replace("redis://", "redis://ann:secret@")
-        async with running_ingest(replace(config, redis_url=url)) as ingest:
+        async with running_ingest(replace(settings, redis_url=url)) as ingest:
             await wait_until(lambda: says_why(ingest, "+set"), "the start names what is missing")
             await allow()
             await wait_until(lambda: is_ready(ingest), "the service is ready")
@@ -220,15 +224,15 @@ async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(o
 
 
 async def says_why(ingest, words: str) -> bool:
-    """Whether the readiness probe fails, and names this about Redis."""
+    """Return whether the readiness probe fails and says this about Redis."""
     answer = await ingest.http.get("/readyz")
     details = {check["name"]: check.get("detail", "") for check in answer.json()["checks"]}
     return answer.status_code == 503 and words in details["redis"]
 
 
-async def test_readiness_says_no_more_of_redis_than_that_it_does_not_answer(own_redis, config):
-    """Addresses of other servers are nothing for a public port."""
-    async with running_ingest(replace(config, redis_url=own_redis.url)) as ingest:
+async def test_readiness_says_no_more_of_redis_than_that_it_does_not_answer(own_redis, settings):
+    """Readiness on the public port names no address of Redis."""
+    async with running_ingest(replace(settings, redis_url=own_redis.url)) as ingest:
         await wait_until(lambda: is_ready(ingest), "the service is ready")
         await anyio.to_thread.run_sync(own_redis.close)
         await wait_until(lambda: says_why(ingest, "does not answer"), "readiness fails")

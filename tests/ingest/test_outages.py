@@ -1,4 +1,4 @@
-"""What clients and probes of ingest see of a Redis that is there and does not do its work: silent, demoted, full."""
+"""Clients and probes of ingest see a Redis that is silent, demoted or full."""
 
 import time
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from millstream_streams import Broker, open_broker
 from millstream_telemetry import configure_logs
 
 SOON_S = 3.0
-"""The promise is one second, kept with room by a machine that does nothing else; a silent Redis would take five."""
+"""The bound on a refusal. The promise is one second on an idle machine; a silent Redis would take five."""
 
 JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 REQUESTS = [
@@ -38,15 +38,15 @@ REQUESTS = [
 
 
 @pytest.fixture
-async def ingest(link: FaultProxy, config: IngestSettings) -> AsyncIterator[Ingest]:
-    """Yield an ingest at the end of it, with the logs of its process: a terminal's tracebacks take seconds."""
+async def ingest(link: FaultProxy, settings: IngestSettings) -> AsyncIterator[Ingest]:
+    """Yield an ingest behind the proxy, which logs as a process does, because a terminal's tracebacks take seconds."""
     configure_logs("ingest", "info", StringIO())
-    async with running_ingest(replace(config, redis_url=link.url)) as running:
+    async with running_ingest(replace(settings, redis_url=link.url)) as running:
         yield running
 
 
 async def readiness(ingest: Ingest) -> dict[str, bool]:
-    """Return what the readiness probe says, by check."""
+    """Return the checks of the readiness probe."""
     response = await ingest.http.get("/readyz")
     checks = {check["name"]: check["ok"] for check in response.json()["checks"]}
     assert response.status_code == (200 if all(checks.values()) else 503)
@@ -54,7 +54,7 @@ async def readiness(ingest: Ingest) -> dict[str, bool]:
 
 
 async def wait_ready(ingest: Ingest, *, ready: bool = True) -> None:
-    """Wait until the readiness probe says so, of Redis."""
+    """Wait until the readiness probe says this about Redis."""
 
     async def is_so() -> bool:
         return (await readiness(ingest))["redis"] is ready
@@ -63,12 +63,12 @@ async def wait_ready(ingest: Ingest, *, ready: bool = True) -> None:
 
 
 async def is_accepted(ingest: Ingest) -> bool:
-    """Whether a submission is accepted."""
+    """Return whether a submission is accepted."""
     return (await ingest.http.post("/v1/jobs", json={"type": "email.send"})).status_code == 202
 
 
 async def test_every_request_is_refused_soon_while_redis_says_nothing(ingest: Ingest, link: FaultProxy) -> None:
-    """Many at once, to many queues, and those that read or wait: none adds up the patience of its parts."""
+    """While Redis is silent every request is refused soon, however many queues and calls it needs."""
     await ingest.submit()
     link.swallow()
     took_s: dict[str, float] = {}
@@ -92,7 +92,7 @@ async def test_every_request_is_refused_soon_while_redis_says_nothing(ingest: In
 
 @pytest.mark.parametrize("trouble", ["replica", "no replicas"])
 async def test_ingest_is_not_ready_while_redis_takes_no_writes(ingest: Ingest, primary: Broker, trouble: str) -> None:
-    """A server that still answers what only reads is not enough: every submission would be refused."""
+    """Ingest is not ready while Redis answers reads and refuses writes."""
     await wait_ready(ingest)
     if trouble == "replica":
         await primary.client.execute_command("REPLICAOF", "127.0.0.1", "1")
@@ -108,7 +108,7 @@ async def test_ingest_is_not_ready_while_redis_takes_no_writes(ingest: Ingest, p
 
 
 async def test_ingest_is_ready_while_redis_is_full(ingest: Ingest, primary: Broker) -> None:
-    """Jobs can be read, cancelled and discarded; without readiness no request would reach them."""
+    """Ingest is ready while Redis is full, so that jobs can be read, cancelled and discarded."""
     job = await ingest.submit()
     await primary.client.config_set("maxmemory", "1")
     problem(await ingest.http.post("/v1/jobs", json={"type": "email.send"}), 503, "store-full")
@@ -119,14 +119,14 @@ async def test_ingest_is_ready_while_redis_is_full(ingest: Ingest, primary: Brok
 
 
 async def is_in_sync(replica: Broker) -> bool:
-    """Whether a replica has all that its primary has."""
+    """Return whether a replica has all that its primary has."""
     return (await replica.client.info("replication"))["master_link_status"] == "up"
 
 
 async def test_ingest_follows_a_failover_behind_one_address(
     ingest: Ingest, link: FaultProxy, primary: Broker, redis_binary: RedisBinary, tmp_path: Path, namespace: str
 ) -> None:
-    """The old primary stays up as a replica, and kept connections lead to it: no restart is needed."""
+    """Ingest follows a failover behind one address without a restart, though the old primary stays up."""
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(ingest.http.get, "/v1/queues")

@@ -1,4 +1,4 @@
-"""What happens without Redis, or with one that is full: 503 soon, nothing accepted, and it goes on afterwards."""
+"""Without Redis, or with a full one, ingest answers 503 soon, accepts nothing, and recovers by itself."""
 
 import os
 import signal
@@ -35,20 +35,20 @@ REQUESTS = [
 
 
 @pytest.fixture
-async def ingest(own_redis, config):
-    """Yield an ingest over a Redis that the test may break."""
-    async with running_ingest(replace(config, redis_url=own_redis.url)) as running:
+async def ingest(own_redis, settings):
+    """Yield an ingest on a Redis that the test may break."""
+    async with running_ingest(replace(settings, redis_url=own_redis.url)) as running:
         yield running
 
 
 def refused(response) -> None:
-    """Check a refusal that asks the client to come back."""
+    """Check that a refusal asks the client to come back."""
     assert "127.0.0.1" not in problem(response, 503, "store-unreachable").get("detail", "")
     assert 1 <= int(response.headers["retry-after"]) <= 3
 
 
 async def test_every_route_says_503_while_redis_is_away(ingest, own_redis):
-    """Each with `Retry-After`, none with a 500; probes and pages are answered all the same."""
+    """Every route answers 503 with `Retry-After` while Redis is away, and probes and pages are still served."""
     await ingest.submit()
     own_redis.close()
     for method, path, body in REQUESTS:
@@ -64,7 +64,7 @@ async def is_unready(ingest) -> bool:
 
 
 async def test_submissions_are_accepted_again_once_redis_is_back(ingest, own_redis):
-    """A frozen Redis is answered with 503, and no restart is needed when it thaws."""
+    """Submissions are answered with 503 while Redis is frozen, and accepted again when it is back."""
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         begun = time.monotonic()
@@ -80,8 +80,8 @@ async def test_submissions_are_accepted_again_once_redis_is_back(ingest, own_red
     await wait_until(is_accepted, "a submission is accepted")
 
 
-async def test_full_redis_refuses_submissions_and_lets_jobs_be_discarded(ingest, own_redis, config):
-    """At its memory limit Redis takes no new jobs; what makes room still works."""
+async def test_full_redis_refuses_submissions_and_lets_jobs_be_discarded(ingest, own_redis, settings):
+    """A full Redis refuses submissions and lets jobs be discarded."""
     job = await ingest.submit()
     async with open_broker(own_redis.url) as broker:
         await broker.client.config_set("maxmemory", "1")
@@ -97,7 +97,7 @@ async def test_full_redis_refuses_submissions_and_lets_jobs_be_discarded(ingest,
 
 
 async def test_accepted_job_is_not_refused_because_redis_went_away_while_its_client_waited(ingest, own_redis):
-    """To say 503 of a job that is stored would have it submitted twice."""
+    """A stored job is answered as accepted, though Redis went away while its client waited."""
     answers = []
 
     async def submit() -> None:
@@ -113,7 +113,7 @@ async def test_accepted_job_is_not_refused_because_redis_went_away_while_its_cli
 
 
 async def test_lost_scripts_are_loaded_again(ingest, own_redis):
-    """A restarted Redis knows no scripts: they are loaded again, and requests succeed."""
+    """Scripts that Redis lost are loaded again, and requests succeed."""
     await ingest.submit()
     async with open_broker(own_redis.url) as broker:
         await broker.client.script_flush()
@@ -121,7 +121,7 @@ async def test_lost_scripts_are_loaded_again(ingest, own_redis):
 
 
 async def test_submission_that_failed_is_counted_and_logged_without_its_payload(ingest, own_redis, capsys):
-    """One line for an answer of 5xx, and no user data in it."""
+    """A failed submission is counted, and logged in one line without its payload."""
     own_redis.close()
     body = {"type": "email.send", "payload": "canary-4711"}
     refused(await ingest.http.post("/v1/jobs", json=body))

@@ -1,4 +1,4 @@
-"""What the tests of the reaper's duties share with those of other duties."""
+"""Fixtures that the tests of the reaper's duties share with those of other duties."""
 
 import pytest
 from duty_fixtures import queues
@@ -10,5 +10,5 @@ __all__ = ["queues"]
 
 @pytest.fixture
 def metrics() -> MetricRegistry:
-    """Return an empty registry of metrics, as a reaper begins with: its duties learn the types."""
+    """Return an empty registry of metrics, whose types the duties add."""
     return MetricRegistry()

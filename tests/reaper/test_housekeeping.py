@@ -1,4 +1,4 @@
-"""The other duties of a reaper: trim, sweep."""
+"""The event trimmer and the sweeper remove what a reaper need not keep."""
 
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
@@ -11,7 +11,7 @@ from scripts_seen import ScriptsSeen
 from streams.seeds import seed, seed_running, seed_worker, take_one
 from waiting import wait_until
 
-from millstream_contracts import DEFAULT_TENANT, JobType, Queue, WorkerInfo
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, ServiceInfo, WorkerInfo
 from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.service import duties_of
 from millstream_reaper.settings import ReaperSettings
@@ -37,7 +37,7 @@ def sweeper(broker: Broker, consumer_idle_s: float = 0.0, worker_silent_s: float
 
 
 async def fill_events(broker: Broker, queue: Queue, count: int) -> None:
-    """Write events straight into a stream. Trimming works by whole nodes of a hundred."""
+    """Write events straight into a stream, which is trimmed by whole nodes of a hundred."""
     pipeline = broker.client.pipeline(transaction=False)
     for _ in range(count):
         pipeline.xadd(broker.keys.of(queue).events, {"kind": "submitted", "at": 1, "worker": "", "jobs": b"\x90"})
@@ -45,7 +45,7 @@ async def fill_events(broker: Broker, queue: Queue, count: int) -> None:
 
 
 async def test_trimmer_trims_every_queue(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
-    """Events that every consumer group has seen go, and are no loss."""
+    """Events that every consumer group has seen are trimmed in every queue, and count as no loss."""
     for queue in queues:
         await fill_events(broker, queue, 500)
     found = await trimmer(broker, metrics, keep=100, cap=10_000).run_once()
@@ -59,7 +59,7 @@ async def test_trimmer_trims_every_queue(broker: Broker, metrics: MetricRegistry
 async def test_trimmer_counts_what_nobody_had_seen(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A consumer that stays away meets the cap, and the loss is known."""
+    """Events that are trimmed unseen at the cap are counted as lost."""
     await fill_events(broker, queues[0], 1000)
     await broker.client.xgroup_create(broker.keys.of(queues[0]).events, "history", "0")
     found = await trimmer(broker, metrics, keep=0, cap=300).run_once()
@@ -71,7 +71,7 @@ async def test_trimmer_counts_what_nobody_had_seen(
 async def test_trimmer_counts_each_loss_once_and_says_where_it_was(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """What is counted, what the pass returns and what is gone from the streams is one number."""
+    """Metrics, pass and streams agree on the number of lost events, and the log names their queue."""
     for queue, count in ((queues[0], 1000), (queues[2], 700)):
         await fill_events(broker, queue, count)
         await broker.client.xgroup_create(broker.keys.of(queue).events, "history", "0")
@@ -89,7 +89,7 @@ async def test_trimmer_counts_each_loss_once_and_says_where_it_was(
 async def test_trimmer_leaves_a_stream_alone_for_a_number_of_its_own_intervals(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Without an interval there is nothing to wait for."""
+    """With an interval of 0 no stream is skipped."""
     seen = ScriptsSeen()
     store = JobStore(broker.client, broker.keys, observer=seen)
     duty = EventTrimmer(store, broker.registry, ReaperMetrics(metrics), keep=100, cap=300, interval_s=0.0)
@@ -100,7 +100,7 @@ async def test_trimmer_leaves_a_stream_alone_for_a_number_of_its_own_intervals(
 
 @pytest.fixture
 async def _tiny_nodes(broker: Broker) -> AsyncIterator[None]:
-    """Let each entry have a node of its own: a call of XTRIM frees a hundred of them."""
+    """Give each entry a stream node of its own, so that a call of XTRIM frees a hundred."""
     name = "stream-node-max-entries"
     before = (await broker.client.config_get(name))[name]
     await broker.client.config_set(name, 1)
@@ -112,7 +112,7 @@ async def _tiny_nodes(broker: Broker) -> AsyncIterator[None]:
 async def test_trimmer_goes_on_until_nothing_is_left_to_trim(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """One call takes so many at most: a stream that grows by more between two passes must not grow for ever."""
+    """A pass repeats its bounded call until nothing is left to trim."""
     await fill_events(broker, queues[0], 550)
     found = await trimmer(broker, metrics, keep=10, cap=10_000).run_once()
     assert (found.removed, found.lost) == (540, 0)
@@ -122,7 +122,7 @@ async def test_trimmer_goes_on_until_nothing_is_left_to_trim(
 async def test_trimmer_leaves_a_stream_alone_that_had_nothing_to_trim(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """One that grows is trimmed at each pass, also when all that was trimmed is a loss; the others cost nothing."""
+    """A stream that had nothing to trim is skipped for some passes, and one that grows is trimmed in each."""
     seen = ScriptsSeen()
     store = JobStore(broker.client, broker.keys, observer=seen)
     duty = EventTrimmer(store, broker.registry, ReaperMetrics(metrics), keep=100, cap=300, interval_s=10.0)
@@ -147,7 +147,7 @@ def worker(name: str) -> WorkerInfo:
 
 
 async def test_sweeper_takes_silent_workers_off_the_list(broker: Broker, queues: list[Queue]) -> None:
-    """One that was killed says no good-bye; one that lives stays, whatever its clock says."""
+    """A silent worker is taken off the list, and a live one stays, whatever its clock says."""
     await seed_worker(broker, worker("gone"), silent_s=61)
     await seed_worker(broker, worker("alive"), silent_s=5)
     assert (await sweeper(broker).run_once()).workers == 1
@@ -155,7 +155,7 @@ async def test_sweeper_takes_silent_workers_off_the_list(broker: Broker, queues:
 
 
 async def test_sweeper_removes_empty_consumers_on_every_queue(broker: Broker, queues: list[Queue]) -> None:
-    """One that still holds a job stays: its pending entries would be forgotten with it."""
+    """Idle consumers without entries are removed in every queue, and those that hold a job stay."""
     for queue in queues:
         await seed(broker, queue)
         await take_one(broker, queue, "holds")
@@ -171,7 +171,7 @@ async def test_sweeper_removes_empty_consumers_on_every_queue(broker: Broker, qu
 
 
 async def test_sweeper_leaves_consumers_that_were_seen_lately(broker: Broker, queues: list[Queue]) -> None:
-    """A worker that waits for work is idle, and not gone."""
+    """A consumer that was seen lately stays."""
     await seed(broker, queues[0])
     delivery = await take_one(broker, queues[0], "idle")
     await broker.store.hand_back(queues[0], worker="idle", deliveries=[delivery])
@@ -179,7 +179,7 @@ async def test_sweeper_leaves_consumers_that_were_seen_lately(broker: Broker, qu
 
 
 async def test_sweeper_measures_silence_in_seconds(broker: Broker, queues: list[Queue]) -> None:
-    """A consumer that was idle for a tenth of a second is not one that was idle for minutes."""
+    """The bound on the silence of a consumer is in seconds."""
     await seed(broker, queues[0])
     delivery = await take_one(broker, queues[0], "idle")
     await broker.store.hand_back(queues[0], worker="idle", deliveries=[delivery])
@@ -197,7 +197,7 @@ async def test_sweeper_measures_silence_in_seconds(broker: Broker, queues: list[
 
 
 async def test_sweeper_says_which_worker_is_gone(broker: Broker, queues: list[Queue]) -> None:
-    """An operator who looks for a worker finds when it was given up."""
+    """The log names each worker that is taken off the list."""
     await seed_worker(broker, worker("gone"), silent_s=61)
     with structlog.testing.capture_logs() as lines:
         await sweeper(broker).run_once()
@@ -209,14 +209,14 @@ async def test_sweeper_says_which_worker_is_gone(broker: Broker, queues: list[Qu
 async def test_each_bound_of_the_settings_reaches_the_duty_that_it_is_meant_for(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Silent workers and idle consumers have bounds of their own, and so have what is kept and what is kept at most."""
-    config = ReaperSettings(
+    """Each bound of the settings reaches its own duty: silence, idleness, events kept and their cap."""
+    settings = ReaperSettings(
         redis_url="redis://127.0.0.1",
         events_kept=600,
         consumer_idle_s=3600.0,
         worker_silent_s=10.0,
     )
-    made = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None), events_kept_unread=100)
+    made = duties_of(settings, broker, ReaperMetrics(metrics), JobTracer(None), events_kept_unread=100)
     duties: dict[str, Any] = {duty.name: duty for duty in made}
     await seed_worker(broker, worker("gone"), silent_s=11)
     held = await seed_running(broker, queues[0], "idle")
@@ -236,9 +236,9 @@ async def test_each_bound_of_the_settings_reaches_the_duty_that_it_is_meant_for(
 async def test_a_duty_does_nothing_on_queues_that_were_never_used(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
 ) -> None:
-    """And makes nothing: looking leaves no key behind."""
-    config = ReaperSettings(redis_url="redis://127.0.0.1", lease_s=0.0)
-    (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
+    """A pass over queues that were never used makes no key."""
+    settings = ReaperSettings(redis_url="redis://127.0.0.1", lease_s=0.0)
+    (duty,) = [one for one in duties_of(settings, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     before = sorted(await broker.client.keys(f"{broker.keys.namespace}:*"))
     await duty.run_once()
     assert sorted(await broker.client.keys(f"{broker.keys.namespace}:*")) == before
@@ -248,7 +248,7 @@ async def test_a_duty_does_nothing_on_queues_that_were_never_used(
 async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue], name: str
 ) -> None:
-    """The pass fails, and says so; what can be done is done."""
+    """A broken queue fails the pass, and the work on the others is done."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     keys = broker.keys.of(broken)
     await broker.registry.add_queues([broken])
@@ -257,8 +257,8 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
     await fill_events(broker, queues[2], 500)
     held = await seed_running(broker, queues[0], "empty")
     await broker.store.hand_back(queues[0], worker="empty", deliveries=[held])
-    config = ReaperSettings(redis_url="redis://127.0.0.1", events_kept=100, consumer_idle_s=0.0)
-    (duty,) = [one for one in duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
+    settings = ReaperSettings(redis_url="redis://127.0.0.1", events_kept=100, consumer_idle_s=0.0)
+    (duty,) = [one for one in duties_of(settings, broker, ReaperMetrics(metrics), JobTracer(None)) if one.name == name]
     # What no consumer can be in is nothing to complain of.
     with nullcontext() if name == "sweeper" else pytest.raises(Exception, match="WRONGTYPE"):
         await duty.run_once()
@@ -271,11 +271,24 @@ async def test_a_queue_that_is_broken_does_not_keep_a_duty_from_the_others(
 
 
 async def test_the_list_of_duties_tells_what_a_reaper_does(broker: Broker, metrics: MetricRegistry) -> None:
-    """Each at its own interval."""
-    config = ReaperSettings(redis_url="redis://127.0.0.1", interval_s=1.0, trim_every_s=3.0)
-    duties = duties_of(config, broker, ReaperMetrics(metrics), JobTracer(None))
+    """A reaper has the listed duties, each at its own interval."""
+    settings = ReaperSettings(redis_url="redis://127.0.0.1", interval_s=1.0, trim_every_s=3.0)
+    duties = duties_of(settings, broker, ReaperMetrics(metrics), JobTracer(None))
     assert {duty.name: duty.interval_s for duty in duties} == {
         "recoverer": 1.0,
         "event-trimmer": 3.0,
         "sweeper": 60.0,
     }
+
+
+async def test_sweeper_forgets_processes_of_services_that_are_silent(broker: Broker) -> None:
+    """A silent process is taken off the list of services after the time that counts for workers."""
+    now = datetime.now(UTC)
+    gone = ServiceInfo(name="h:1:a", service="ingest", version="1", started_at=now, sent_at=now, seen_at=now)
+    await broker.registry.note_service(gone)
+    at_ms, _, blob = (await broker.client.hget(broker.keys.services, gone.name)).partition(b" ")
+    await broker.client.hset(broker.keys.services, gone.name, b"%d %s" % (int(at_ms) - 11_000, blob))
+    await sweeper(broker, worker_silent_s=60.0).run_once()
+    assert len(await broker.registry.services()) == 1
+    await sweeper(broker, worker_silent_s=10.0).run_once()
+    assert await broker.registry.services() == []

@@ -1,4 +1,4 @@
-"""The queues that a duty may skip for a while."""
+"""The idle queues are those that a duty skips for a while."""
 
 import time
 
@@ -10,7 +10,7 @@ FAR_S = 3600.0
 
 
 def test_others_are_those_that_are_not_skipped_any_longer() -> None:
-    """The time is a bound: after it a queue is looked at like a new one."""
+    """A queue is skipped until its time, and checked like a new one afterwards."""
     idle = IdleQueues()
     assert idle.others(QUEUES) == QUEUES
     idle.skip_until(QUEUES[0], time.monotonic() + FAR_S)
@@ -20,7 +20,7 @@ def test_others_are_those_that_are_not_skipped_any_longer() -> None:
 
 
 def test_a_queue_that_is_gone_and_comes_back_is_new() -> None:
-    """What was known of it is forgotten with it."""
+    """A queue that left and came back is not skipped."""
     idle = IdleQueues()
     idle.skip_until(QUEUES[0], time.monotonic() + FAR_S)
     idle.others(QUEUES[1:])

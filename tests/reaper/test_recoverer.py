@@ -1,4 +1,4 @@
-"""The recoverer: what a vanished worker held runs again, and a job that kills its workers is buried."""
+"""The recoverer makes jobs of lost workers ready again, and buries those that keep killing their workers."""
 
 import time
 from typing import Any
@@ -11,14 +11,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from scripts_seen import ScriptsSeen
-from streams.seeds import commit, job_of, lease, new_job, seed, seed_running, take_one
+from streams.seeds import commit, job_of, lease, new_job, seed, seed_running, take, take_one
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, Priority, Queue
 from millstream_reaper.recoverer import Recoverer, Recoveries
 from millstream_streams import Broker, CommitCode, Delivery, JobStore, StoreUnavailableError, open_broker
-from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
+from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics, TraceContext
+from millstream_telemetry.tracing.delivery_spans import delivery_span
 
 LEASE_S = 600.0
 
@@ -30,7 +31,7 @@ def make(
     seen: ScriptsSeen | None = None,
     **settings: Any,
 ) -> Recoverer:
-    """Return a recoverer whose leases run out at once, unless told otherwise."""
+    """Return a recoverer, by default one whose leases run out at once."""
     return Recoverer(
         JobStore(broker.client, broker.keys, observer=seen) if seen else broker.store,
         broker.registry,
@@ -46,14 +47,14 @@ def counted(metrics: MetricRegistry, job_type: str) -> dict[str, float]:
         sample.labels["reason"]: sample.value
         for family in metrics.collect()
         for sample in family.samples
-        if sample.name == "millstream_recovered_total" and sample.labels["type"] == job_type
+        if sample.name == "millstream_recovered_total" and sample.labels["type"] == job_type and sample.value
     }
 
 
 async def test_run_once_takes_back_what_is_expired_on_every_queue(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Each job is ready again, and counted."""
+    """A pass recovers every job whose lease ran out, in every queue, and counts it."""
     held = [await seed_running(broker, queue, f"w{number}") for number, queue in enumerate(queues)]
     found = await make(broker, metrics).run_once()
     assert (found.requeued, found.buried, found.strays) == (3, 0, 0)
@@ -68,7 +69,7 @@ async def test_run_once_takes_back_what_is_expired_on_every_queue(
 async def test_run_once_looks_at_everything_however_much_it_is(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """One call looks at a hundred entries; a pass goes on to the end of each stream."""
+    """A pass goes through every stream to its end, a hundred entries a call."""
     queue = queues[0]
     for _ in range(3):
         await seed(broker, queue, 90)
@@ -81,7 +82,7 @@ async def test_run_once_looks_at_everything_however_much_it_is(
 async def test_run_once_leaves_leases_that_have_not_run_out(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A worker that lives keeps its jobs."""
+    """A job whose lease has not run out stays with its worker."""
     held = await seed_running(broker, queues[0])
     assert await make(broker, metrics, lease_s=LEASE_S).run_once() == Recoveries()
     assert await commit(broker, held) is CommitCode.COMMITTED
@@ -90,7 +91,7 @@ async def test_run_once_leaves_leases_that_have_not_run_out(
 async def test_run_once_takes_back_a_delivery_when_its_lease_has_run_out_and_not_before(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A lease is measured in seconds, whatever the priority of the job."""
+    """A delivery is recovered when its lease has run out and not before, in seconds, at every priority."""
     jobs = [await seed_running(broker, queues[0], priority=priority) for priority in Priority]
     for leases, taken_back in ((0.9, 0), (1.1, 3)):
         for delivery in jobs:
@@ -101,7 +102,7 @@ async def test_run_once_takes_back_a_delivery_when_its_lease_has_run_out_and_not
 async def test_run_once_says_whose_job_it_took_back(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The log tells which worker vanished with which job, and what became of the job."""
+    """The log names the job, the worker that it was recovered from, and what became of it."""
     held = await seed_running(broker, queues[0], "w1")
     with structlog.testing.capture_logs() as lines:
         await make(broker, metrics, max_crashes=2).run_once()
@@ -128,7 +129,7 @@ async def test_run_once_says_whose_job_it_took_back(
 async def test_run_once_buries_a_job_that_has_crashed_too_often(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """It would take one worker after the other with it."""
+    """A job that has crashed too often is buried."""
     recoverer = make(broker, metrics, max_crashes=2)
     held = await seed_running(broker, queues[0])
     assert (await recoverer.run_once()).requeued == 1
@@ -142,10 +143,21 @@ async def test_run_once_buries_a_job_that_has_crashed_too_often(
     assert metrics.get_sample_value("millstream_jobs_finished_total", finished) == 1
 
 
+async def test_run_once_counts_the_end_of_a_job_whose_cancellation_was_asked_for(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """A job that was to be cancelled when its worker vanished is counted as cancelled."""
+    held = await seed_running(broker, queues[0])
+    await broker.store.cancel(queues[0], [held.id])
+    await make(broker, metrics).run_once()
+    finished = {"type": "email.send", "state": "cancelled"}
+    assert metrics.get_sample_value("millstream_jobs_finished_total", finished) == 1
+
+
 async def test_run_once_charges_nothing_for_what_was_only_read(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The worker died between its read and its claim: the job cannot have killed it."""
+    """A job whose entry was only read is recovered without a crash."""
     await seed_running(broker, queues[0])
     await make(broker, metrics).run_once()
     reader = broker.reader()
@@ -159,7 +171,7 @@ async def test_run_once_charges_nothing_for_what_was_only_read(
 
 
 async def test_run_once_counts_strays(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
-    """Entries whose jobs are gone are removed and seen."""
+    """Entries whose jobs are gone are removed and counted."""
     for _ in range(3):
         held = await seed_running(broker, queues[0])
         await broker.client.delete(broker.keys.of(queues[0]).job(held.id))
@@ -171,7 +183,7 @@ async def test_run_once_counts_strays(broker: Broker, metrics: MetricRegistry, q
 async def test_reapers_that_pass_at_once_take_each_job_back_once(
     broker: Broker, redis_url: str, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """All replicas are active, with no lock: none of them can die holding it."""
+    """Several active reapers recover each job once, without a lock."""
     held = [await seed_running(broker, queue, "w1") for queue in queues for _ in range(40)]
     totals: list[Recoveries] = []
 
@@ -192,7 +204,7 @@ async def test_reapers_that_pass_at_once_take_each_job_back_once(
 async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Who looks at the trace sees why there is a second attempt."""
+    """The spans `recover` and `bury` link to the delivery that they end, and name its worker."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     spec = JobSpec(
@@ -201,28 +213,63 @@ async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
     job = msgspec.structs.replace(new_job(queues[0]), spec=msgspec.msgpack.encode(spec))
     await broker.store.enqueue(queues[0], [job])
     recoverer = make(broker, metrics, JobTracer(provider), max_crashes=2)
-    for _ in range(2):
-        await take_one(broker, queues[0])
-        await recoverer.run_once()
+    with structlog.testing.capture_logs() as lines:
+        for worker in ("w1", "w2"):
+            await take_one(broker, queues[0], worker)
+            await recoverer.run_once()
     spans = exporter.get_finished_spans()
     assert [span.name for span in spans] == ["recover", "bury"]
     assert {f"{span.context.trace_id:032x}" for span in spans if span.context} == {"a" * 32}
     assert [span.context.trace_state.to_header() for span in spans if span.context] == ["vendor=1"] * 2
+    told = {"messaging.destination.name": "email.send", "messaging.message.id": job.id}
+    told["millstream.job.tenant"] = queues[0].tenant
     assert [dict(span.attributes or {}) for span in spans] == [
-        {
-            "messaging.destination.name": "email.send",
-            "messaging.message.id": job.id,
-            "millstream.job.reason": reason,
-        }
-        for reason in ("lease_expired", "crashed")
+        told
+        | {"messaging.client.id": "w1", "millstream.job.delivery": 1}
+        | {"millstream.job.outcome": "lost", "millstream.job.reason": "lease_expired"},
+        told
+        | {"messaging.client.id": "w2", "millstream.job.delivery": 2, "error.type": "crashed"}
+        | {"millstream.job.outcome": "dead", "millstream.job.reason": "crashed"},
+    ]
+    assert [span.status.is_ok for span in spans] == [True, False]
+    stored = TraceContext(spec.traceparent)
+    assert [[f"{link.context.span_id:016x}" for link in span.links] for span in spans] == [
+        [delivery_span(stored, job.id, number).traceparent[36:52]] for number in (1, 2)
+    ]
+    assert [(line["event"], line["trace_id"], line["worker"], line["delivery"]) for line in lines] == [
+        ("recovered", "a" * 32, "w1", 1),
+        ("buried", "a" * 32, "w2", 2),
     ]
     provider.shutdown()
+
+
+async def test_the_line_of_a_job_that_was_not_claimed_names_no_worker(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """The log line of a job that was read and not claimed names neither a worker nor a delivery."""
+    await take(broker, queues[0])
+    (job_id,) = await seed(broker, queues[0])
+    reader = broker.reader()
+    await reader.wait([queues[0]], consumer="w1", block_ms=0)
+    await reader.close()
+    with structlog.testing.capture_logs() as lines:
+        await make(broker, metrics).run_once()
+    assert lines == [
+        {
+            "event": "recovered",
+            "log_level": "warning",
+            "duty": "recoverer",
+            "job_id": job_id,
+            "type": "email.send",
+            "reason": "never_started",
+        }
+    ]
 
 
 async def test_a_queue_that_is_broken_does_not_keep_the_others_from_recovery(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A recovery that recovers nothing is the worst that can happen: the pass fails, and does what it can."""
+    """A broken queue fails the pass, and the jobs of the others are recovered."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     await broker.registry.add_queues([broken])
     await broker.client.set(broker.keys.of(broken).ready[0], "no stream")
@@ -240,7 +287,7 @@ async def test_a_queue_that_is_broken_does_not_keep_the_others_from_recovery(
 async def test_run_once_is_not_stopped_by_a_tag_that_nobody_can_read(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A newer release, or a stray hand, may have written it."""
+    """A tag in the registry that cannot be parsed does not stop the pass."""
     await broker.client.sadd(broker.keys.queues, "no tag", "default/x/zz")
     held = await seed_running(broker, queues[0])
     assert (await make(broker, metrics).run_once()).requeued == 1
@@ -248,14 +295,14 @@ async def test_run_once_is_not_stopped_by_a_tag_that_nobody_can_read(
 
 
 async def age(broker: Broker, delivery: Delivery, leases: float = 2.0) -> None:
-    """Let a delivery look as if its worker had been silent for twice the lease, or for another part of it."""
+    """Make a delivery look as if its worker had been silent for this many leases, by default two."""
     stream = broker.keys.of(delivery.queue).ready[delivery.priority_index - 1]
     idle_ms = round(leases * LEASE_S * 1000)
     await broker.client.xclaim(stream, "workers", "w1", 0, [delivery.entry], idle=idle_ms, justid=True)
 
 
 async def test_every_pass_looks_at_every_queue(broker: Broker, metrics: MetricRegistry, queues: list[Queue]) -> None:
-    """A lease may run out at any time, also where nothing was held a moment ago."""
+    """Every pass checks every queue, also one in which nothing was held a moment ago."""
     seen = ScriptsSeen()
     recoverer = make(broker, metrics, seen=seen, lease_s=LEASE_S)
     vanished, ended = await seed_running(broker, queues[0]), await seed_running(broker, queues[1])
@@ -272,7 +319,7 @@ async def test_every_pass_looks_at_every_queue(broker: Broker, metrics: MetricRe
 async def test_run_once_looks_at_a_new_queue_at_once(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Nothing is known of it, whatever is known of the others."""
+    """A new queue is checked in the next pass."""
     recoverer = make(broker, metrics, lease_s=LEASE_S)
     await recoverer.run_once()
     new = Queue(DEFAULT_TENANT, JobType("new"))
@@ -285,7 +332,7 @@ async def test_run_once_looks_at_a_new_queue_at_once(
 async def test_what_is_delivered_right_after_a_look_is_taken_back_in_the_first_pass_after_its_lease(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """The look that found nothing must not cost the job more than its own lease does."""
+    """A job that is delivered right after a check is recovered in the first pass after its lease."""
     lease_s = 0.3
     recoverer = make(broker, metrics, lease_s=lease_s)
     await recoverer.run_once()
@@ -299,7 +346,7 @@ async def test_what_is_delivered_right_after_a_look_is_taken_back_in_the_first_p
 async def test_a_broken_queue_does_not_make_the_others_look_as_if_redis_were_away(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """It never answers well, and the answers of the others show that Redis takes recoveries: no grace begins."""
+    """A broken queue begins no grace, because the other queues show that Redis takes writes."""
     broken = Queue(DEFAULT_TENANT, JobType("a.broken.one"))
     await broker.registry.add_queues([broken])
     await broker.client.set(broker.keys.of(broken).ready[0], "no stream")
@@ -321,7 +368,7 @@ async def test_a_broken_queue_does_not_make_the_others_look_as_if_redis_were_awa
 async def test_after_an_outage_every_queue_is_looked_at(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """A replica may have taken over that holds as pending what its primary had taken off: what was seen is no more."""
+    """After an outage every queue is checked, because a new primary may hold jobs that the old one had not."""
     seen = ScriptsSeen()
     recoverer = make(broker, metrics, seen=seen, **GRACE)
     await recoverer.run_once()
@@ -337,7 +384,7 @@ async def test_after_an_outage_every_queue_is_looked_at(
 
 
 class Outage:
-    """A server of this test's own that takes reads but no writes, as one does whose replicas or disk are gone."""
+    """A server of this test's own that answers reads and refuses writes, as one without its replicas does."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -347,12 +394,12 @@ class Outage:
         await self._broker.client.config_set("min-replicas-to-write", 1)
 
     async def end(self) -> None:
-        """Take them again."""
+        """Accept writes again."""
         await self._broker.client.config_set("min-replicas-to-write", 0)
 
 
 async def fails(recoverer: Recoverer) -> bool:
-    """Pass once; return whether it was refused."""
+    """Run a pass; return whether it was refused."""
     try:
         await recoverer.run_once()
     except StoreUnavailableError:
@@ -375,7 +422,7 @@ def held_queue() -> Queue:
 async def test_after_an_outage_workers_are_given_time_to_renew(
     own_redis: EmbeddedRedis, metrics: MetricRegistry, held_queue: Queue, outage_s: float
 ) -> None:
-    """Every lease looks expired then, although no worker died: a worker that renews within a lease keeps its jobs."""
+    """After an outage a worker that renews within a lease keeps its jobs, although every lease looks expired."""
     async with open_broker(own_redis.url, namespace="grace", patience_s=0.0) as broker:
         outage, recoverer = Outage(broker), make(broker, metrics, **GRACE)
         await broker.registry.add_queues([held_queue])
@@ -409,7 +456,7 @@ async def test_after_an_outage_workers_are_given_time_to_renew(
 async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """Workers could not renew while it waited; what is not renewed within a lease is taken back then."""
+    """A reaper that waited for Redis at its start recovers only what is not renewed within a lease."""
     lease_s = 0.2
     recoverer = make(broker, metrics, lease_s=lease_s, was_away=True)
     held = await seed_running(broker, queues[2])
@@ -424,10 +471,41 @@ async def test_a_reaper_that_found_redis_away_when_it_started_gives_leases_time(
     assert time.monotonic() - began >= lease_s
 
 
+@pytest.mark.parametrize(
+    ("was_away", "said"),
+    [
+        (False, ("debug", "leases are given time after the start of redis")),
+        (True, ("warning", "leases are given time after an outage")),
+    ],
+)
+async def test_the_start_of_a_redis_is_no_outage(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue], was_away: bool, said: tuple[str, str]
+) -> None:
+    """Leases are given time beside a Redis that has just started, and a warning tells only of one that was away."""
+    recoverer = make(broker, metrics, lease_s=LEASE_S, has_just_started=True, was_away=was_away)
+    with structlog.testing.capture_logs() as lines:
+        await age(broker, await seed_running(broker, queues[2]))
+        assert (await recoverer.run_once()).requeued == 0
+    assert [(line["log_level"], line["event"]) for line in lines] == [said]
+
+
+async def test_an_outage_after_the_start_of_a_redis_is_told_as_one(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """What the first grace was for says nothing about the next one."""
+    recoverer = make(broker, metrics, **GRACE, has_just_started=True)
+    await recoverer.run_once()
+    began = time.monotonic()
+    await wait_until(lambda: time.monotonic() - began > GRACE_LEASE_S / 2, "the last good pass is long ago")
+    with structlog.testing.capture_logs() as lines:
+        await recoverer.run_once()
+    assert [line["event"] for line in lines] == ["leases are given time after an outage"]
+
+
 async def test_a_pass_within_the_interval_is_no_outage(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """An interval may be longer than a lease: leases that run out between two passes are taken back in the second."""
+    """A lease that runs out between two regular passes is recovered in the second, however short the lease is."""
     lease_s = 0.1
     recoverer = make(broker, metrics, lease_s=lease_s)
     await recoverer.run_once()
@@ -440,6 +518,6 @@ async def test_a_pass_within_the_interval_is_no_outage(
 async def test_a_reaper_that_has_just_started_gives_no_grace(
     broker: Broker, metrics: MetricRegistry, queues: list[Queue]
 ) -> None:
-    """One that is restarted again and again must still recover."""
+    """A reaper that has just started gives no grace, so that one that restarts often still recovers."""
     await seed_running(broker, queues[0])
     assert (await make(broker, metrics).run_once()).requeued == 1

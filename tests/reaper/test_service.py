@@ -16,7 +16,7 @@ from millstream_reaper.settings import ReaperSettings
 from millstream_runtime import Service, open_service
 from millstream_telemetry import JobTracer
 
-GRACE = "leases are given time after an outage"
+GRACE = {"leases are given time after an outage", "leases are given time after the start of redis"}
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def test_leases_are_given_time_where_redis_is_up_for_less_than_a_lease(
 ) -> None:
     """Workers may not have been able to renew before it came up, also where this reaper came after it."""
     events = await events_of(ReaperSettings(redis_url=own_redis.url, lease_s=lease_s))
-    assert (GRACE in events) is has_grace
+    assert bool(GRACE & set(events)) is has_grace
 
 
 async def test_leases_are_given_time_where_the_reaper_waited_for_redis(tmp_path: Path) -> None:
@@ -60,4 +60,4 @@ async def test_leases_are_given_time_where_the_reaper_waited_for_redis(tmp_path:
             ReaperSettings(redis_url=url, lease_s=0.0),
             lambda _: servers.enter_context(start_embedded_redis(tmp_path / "redis", port)),
         )
-    assert GRACE in events
+    assert GRACE & set(events)

@@ -1,4 +1,4 @@
-"""The HTTP server for probes and scrapes."""
+"""The admin server answers probes and scrapes over HTTP."""
 
 import gc
 import http.client
@@ -53,7 +53,7 @@ def client(server):
 
 
 def test_metrics_are_plain_prometheus_text(client, registry):
-    """A plain scrape gets the format every scraper reads."""
+    """A scrape without `Accept` gets the plain Prometheus text."""
     IngestMetrics(registry).count_submitted("email.send", "accepted", 3)
 
     answer = client.get("/metrics")
@@ -64,7 +64,7 @@ def test_metrics_are_plain_prometheus_text(client, registry):
 
 
 def test_metrics_are_openmetrics_when_asked_for(client):
-    """Exemplars exist in OpenMetrics only, so a scraper that asks for it gets it."""
+    """A scrape that asks for OpenMetrics gets it, with exemplars."""
     answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
@@ -73,7 +73,7 @@ def test_metrics_are_openmetrics_when_asked_for(client):
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])
 def test_probe_answers_200_when_well(client, path):
-    """A service that works says so."""
+    """A probe of a service that is well is answered with 200."""
     answer = client.get(path)
 
     assert (answer.status_code, answer.json()["ok"]) == (200, True)
@@ -82,7 +82,7 @@ def test_probe_answers_200_when_well(client, path):
 
 @pytest.mark.parametrize(("path", "status"), [("/livez", 200), ("/readyz", 503), ("/health", 503)])
 def test_probe_answers_503_with_the_reason_when_not_ready(client, patient, path, status):
-    """Not ready is not dead: the probe that restarts stays green."""
+    """A service that is not ready answers 503 with the reason at `/readyz`, and 200 at `/livez`."""
     patient.ready = ILL
 
     answer = client.get(path)
@@ -92,7 +92,7 @@ def test_probe_answers_503_with_the_reason_when_not_ready(client, patient, path,
 
 
 def test_livez_names_every_check(client, patient):
-    """People see which check failed and which did not."""
+    """`/livez` lists every check with its result."""
     patient.live = ILL
 
     assert client.get("/livez").json() == {
@@ -105,7 +105,7 @@ def test_livez_names_every_check(client, patient):
 
 
 def test_health_is_an_overview_for_people(client):
-    """Both lists, the name of the service and how long it has run."""
+    """`/health` lists both kinds of checks, the name of the service and its uptime."""
     overview = client.get("/health?pretty").json()
 
     assert overview["service"] == "worker"
@@ -114,7 +114,7 @@ def test_health_is_an_overview_for_people(client):
 
 
 def test_other_path_is_a_problem_that_says_what_is_there(client):
-    """A wrong path answers with the paths that there are."""
+    """An unknown path is answered with a problem that lists the known paths."""
     answer = client.get("/")
 
     assert answer.status_code == 404
@@ -123,7 +123,7 @@ def test_other_path_is_a_problem_that_says_what_is_there(client):
 
 
 def test_head_sends_no_body(server):
-    """Some balancers probe with HEAD, and would take a body for the next answer."""
+    """HEAD is answered without a body, which a balancer would take for the next response."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(b"HEAD /livez HTTP/1.0\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
@@ -133,7 +133,7 @@ def test_head_sends_no_body(server):
 
 
 def test_a_silent_connection_is_closed(patient, registry):
-    """A connection has a thread, so clients that send nothing must not pile up."""
+    """A connection that sends nothing is closed, because it occupies a thread."""
     report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
     with (
         AdminServer("127.0.0.1", 0, registry=registry, report=report, request_timeout_s=0.05) as server,
@@ -144,7 +144,7 @@ def test_a_silent_connection_is_closed(patient, registry):
 
 
 async def test_server_answers_while_the_event_loop_is_blocked(server):
-    """A handler that blocks the loop must not silence the probe that tells of it."""
+    """The admin server answers while the event loop is blocked."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     try:
         connection.request("GET", "/livez")
@@ -155,7 +155,7 @@ async def test_server_answers_while_the_event_loop_is_blocked(server):
 
 
 def test_failing_check_answers_nothing_and_the_server_lives_on(client, patient, monkeypatch):
-    """A fault in a check looks like a dead service to the probe, and the next probe is answered."""
+    """A check that raises leaves its probe without a response, and the next probe is answered."""
     monkeypatch.setattr(patient, "live", None)
     with pytest.raises(httpx2.RemoteProtocolError):
         client.get("/livez")
@@ -164,7 +164,7 @@ def test_failing_check_answers_nothing_and_the_server_lives_on(client, patient, 
 
 
 def test_taken_port_is_one_clear_sentence(server, registry):
-    """The message names the port and what it was wanted for."""
+    """The error about a port in use names the port and its purpose."""
     report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
 
     with pytest.raises(AdminBindError, match=f"127.0.0.1:{server.port} for health and metrics"):
@@ -172,7 +172,7 @@ def test_taken_port_is_one_clear_sentence(server, registry):
 
 
 def test_close_frees_the_port_and_leaves_nothing_open(registry):
-    """A service can be started again on its port at once; warnings about open sockets are errors here."""
+    """Closing the server frees its port at once and leaves no socket open."""
     report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
     first = AdminServer("127.0.0.1", 0, registry=registry, report=report)
     httpx2.get(f"http://127.0.0.1:{first.port}/livez", trust_env=False)
@@ -188,7 +188,7 @@ def test_close_frees_the_port_and_leaves_nothing_open(registry):
 
 
 def test_server_listens_on_ipv6_too(registry):
-    """A host with a colon is an IPv6 address."""
+    """A host with a colon is listened on as an IPv6 address."""
     report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
     try:
         server = AdminServer("::1", 0, registry=registry, report=report)

@@ -1,4 +1,4 @@
-"""Where a service listens, as its log says and its supervisor reads."""
+"""A service announces in its log where it listens, and its supervisor reads that."""
 
 import io
 
@@ -10,7 +10,7 @@ from millstream_telemetry import MetricRegistry, configure_logs
 
 @pytest.mark.parametrize("level", ["info", "error"])
 def test_a_port_that_was_chosen_is_announced_at_every_level(level) -> None:
-    """It is known nowhere else, so a supervisor finds it whatever is logged besides."""
+    """A port that the system chose is announced at every log level, because it is known nowhere else."""
     log = io.StringIO()
     configure_logs("reaper", level, log)
     announce("admin", "127.0.0.1", 4711, was_chosen=True)
@@ -20,7 +20,7 @@ def test_a_port_that_was_chosen_is_announced_at_every_level(level) -> None:
 
 
 def test_a_port_that_was_given_is_announced_as_any_other_line_at_info() -> None:
-    """A log at `error` holds errors alone."""
+    """A port that the settings gave is announced at `info`."""
     log = io.StringIO()
     configure_logs("reaper", "error", log)
     announce("listening", "127.0.0.1", 4711, was_chosen=False)
@@ -28,7 +28,7 @@ def test_a_port_that_was_given_is_announced_as_any_other_line_at_info() -> None:
 
 
 def test_the_admin_server_announces_the_port_that_it_took() -> None:
-    """With port 0 the line says where `/metrics` is."""
+    """The admin server announces the port that it listens on."""
     log = io.StringIO()
     configure_logs("reaper", "error", log)
     report = HealthReport.waiting_for("reaper", "redis", lambda: "")
@@ -48,7 +48,7 @@ def test_the_admin_server_announces_the_port_that_it_took() -> None:
     ],
 )
 def test_an_announcement_has_a_url_for_clients_on_this_machine(host, url) -> None:
-    """A server that listens on all addresses is reached by the loopback one."""
+    """An announcement of a server on all addresses has the URL of the loopback address."""
     assert read_announcement(f'{{"event":"admin","host":"{host}","port":80}}').url == url
 
 
@@ -64,5 +64,5 @@ def test_an_announcement_has_a_url_for_clients_on_this_machine(host, url) -> Non
     ],
 )
 def test_any_other_line_announces_nothing(line) -> None:
-    """A service logs much besides, and what it inherits prints what it likes."""
+    """Any other line of a log is read as no announcement."""
     assert read_announcement(line) is None

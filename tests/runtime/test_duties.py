@@ -1,4 +1,4 @@
-"""The runner of periodic duties, its bell and its error log."""
+"""The runner of periodic duties repeats them, wakes them and logs their failures."""
 
 from contextlib import asynccontextmanager
 
@@ -16,7 +16,7 @@ LONG_S = 3600.0
 
 
 class Recorded:
-    """A duty that plays a list of results and errors, and then goes on with empty results."""
+    """A duty that plays a list of results and errors, and then returns empty results."""
 
     def __init__(self, *plays, name="recover", interval_s=LONG_S):
         self.name = name
@@ -26,7 +26,7 @@ class Recorded:
         self._passed = anyio.Event()
 
     async def run_once(self):
-        """Play the next."""
+        """Return the next result, or raise the next error."""
         self.passes += 1
         self._passed.set()
         self._passed = anyio.Event()
@@ -43,7 +43,7 @@ class Recorded:
 
 
 class Wakeful(Recorded):
-    """A recorded duty with a bell."""
+    """A recorded duty with a wake event."""
 
     def __init__(self, *plays, **more):
         super().__init__(*plays, **more)
@@ -79,7 +79,7 @@ async def settled():
 
 
 async def test_duty_runs_at_once_and_then_waits_for_its_interval(metrics):
-    """A service that starts has work waiting; after that the interval holds."""
+    """A duty runs at its start, and then after its interval."""
     duty = Recorded()
 
     async with running(DutyRunner([duty], metrics)):
@@ -89,7 +89,7 @@ async def test_duty_runs_at_once_and_then_waits_for_its_interval(metrics):
 
 
 async def test_duty_runs_again_after_its_interval(metrics):
-    """A duty is periodic."""
+    """A duty runs again after its interval."""
     duty = Recorded(interval_s=0.001)
 
     async with running(DutyRunner([duty], metrics)):
@@ -97,7 +97,7 @@ async def test_duty_runs_again_after_its_interval(metrics):
 
 
 async def test_duty_runs_again_at_once_while_there_is_more(metrics):
-    """A backlog is worked off without sleeping in between."""
+    """A duty that reports more work runs again at once."""
     duty = Recorded(*[DutyResult(more=True)] * 4)
 
     async with running(DutyRunner([duty], metrics)):
@@ -107,7 +107,7 @@ async def test_duty_runs_again_at_once_while_there_is_more(metrics):
 
 
 async def test_duty_sleeps_until_what_it_says_is_next(metrics):
-    """The dispatcher sleeps until the next job is due, not for a whole interval."""
+    """A duty sleeps until the next time that it returned."""
     duty = Recorded(DutyResult(next_in_s=0.001))
 
     async with running(DutyRunner([duty], metrics)):
@@ -117,7 +117,7 @@ async def test_duty_sleeps_until_what_it_says_is_next(metrics):
 
 
 async def test_interval_caps_what_the_duty_says_is_next(metrics):
-    """Whatever a pass believes, the next one comes within an interval: the world may have changed."""
+    """A duty sleeps for at most its interval, whatever next time it returned."""
     duty = Recorded(DutyResult(next_in_s=LONG_S), interval_s=0.001)
 
     async with running(DutyRunner([duty], metrics)):
@@ -125,7 +125,7 @@ async def test_interval_caps_what_the_duty_says_is_next(metrics):
 
 
 async def test_ring_ends_the_sleep_of_a_duty(metrics):
-    """A job that is due earlier than the one waited for wakes the dispatcher."""
+    """A ring ends the sleep of a duty."""
     duty = Wakeful()
 
     async with running(DutyRunner([duty], metrics)):
@@ -136,7 +136,7 @@ async def test_ring_ends_the_sleep_of_a_duty(metrics):
 
 
 async def test_ring_during_a_pass_is_not_lost(metrics):
-    """What arrives while the duty looks elsewhere is looked at next."""
+    """A ring during a pass leads to another pass."""
     duty = Wakeful()
 
     class RingsItself(Wakeful):
@@ -153,7 +153,7 @@ async def test_ring_during_a_pass_is_not_lost(metrics):
 
 
 async def test_ring_does_not_shorten_the_delay_after_a_failure(metrics):
-    """New work must not make a service hammer a Redis that is away."""
+    """A ring does not shorten the delay after a failure, so that new work does not hammer Redis."""
     duty = Wakeful(ConnectionError("away"))
     slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
 
@@ -165,7 +165,7 @@ async def test_ring_does_not_shorten_the_delay_after_a_failure(metrics):
 
 
 async def test_failing_duty_is_tried_again_and_the_others_run_on(metrics, registry):
-    """One broken duty never stops the service."""
+    """A failing duty is tried again, and the others run on."""
     broken = Recorded(*[ConnectionError("away")] * 3, name="recover")
     healthy = Recorded(name="expire", interval_s=0.001)
     quick = Backoff(kind="constant", base_s=0.001, jitter=False)
@@ -175,12 +175,12 @@ async def test_failing_duty_is_tried_again_and_the_others_run_on(metrics, regist
         await healthy.until(passes=3)
 
     assert registry.get_sample_value("millstream_duty_seconds_count", {"duty": "recover"}) == 4
-    labels = {"service": "reaper", "duty": "recover"}
+    labels = {"component": "reaper", "duty": "recover"}
     assert registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels) > 1e9
 
 
 async def test_stop_lets_the_pass_that_is_under_way_finish(metrics):
-    """A script call that was sent is not abandoned, or its answer would be lost."""
+    """A stop lets the pass under way finish, so that no response of a script is lost."""
     started, released, finished = anyio.Event(), anyio.Event(), []
 
     class Slow(Recorded):
@@ -201,7 +201,7 @@ async def test_stop_lets_the_pass_that_is_under_way_finish(metrics):
 
 
 async def test_stop_cuts_off_a_pass_that_does_not_end(metrics):
-    """A pass that hangs keeps its service from leaving no longer than its last pass may take."""
+    """A stop cancels a pass that does not end within its last time."""
     begun = anyio.Event()
 
     class Stuck(Recorded):
@@ -214,7 +214,7 @@ async def test_stop_cuts_off_a_pass_that_does_not_end(metrics):
 
 
 async def test_a_duty_that_hangs_does_not_cut_off_another_that_ends_in_time(metrics):
-    """Each pass has the whole of the time, also behind one that does not end."""
+    """Each pass has its whole last time at a stop, also beside one that hangs."""
     begun, finished = anyio.Event(), []
 
     class Stuck(Recorded):
@@ -237,7 +237,7 @@ async def test_a_duty_that_hangs_does_not_cut_off_another_that_ends_in_time(metr
 
 
 def test_replicas_come_at_different_times_and_never_later_than_the_interval(metrics):
-    """Sleeps are spread over the last fifth of the interval: promises are made in intervals."""
+    """Sleeps are spread over the last fifth of the interval, and never longer than it."""
     keeper = DutyKeeper(Recorded(interval_s=10.0), metrics, RETRY)
     slept = [keeper.sleep_s(DutyResult()) for _ in range(100)]
     assert len(set(slept)) > 90
@@ -246,13 +246,13 @@ def test_replicas_come_at_different_times_and_never_later_than_the_interval(metr
 
 
 def test_a_duty_that_is_overdue_does_not_spin(metrics):
-    """A duty that thinks that its next work is due, while Redis does not yet, sleeps a millisecond."""
+    """A duty whose next time is past sleeps for a millisecond."""
     keeper = DutyKeeper(Recorded(interval_s=10.0), metrics, RETRY)
     assert keeper.sleep_s(DutyResult(next_in_s=-5.0)) == 0.001
 
 
 def test_the_delay_after_failures_grows_from_a_quarter_of_a_second_to_five_and_is_spread(metrics):
-    """What failed is mostly Redis, and everything waits for it: replicas ask soon, and not all at once."""
+    """The delay after failures grows from 0.25 s to 5 s with jitter."""
     first, later = [RETRY.delay_s(1) for _ in range(100)], [RETRY.delay_s(30) for _ in range(100)]
     assert max(first) <= 0.25
     assert 2.0 < max(later) <= 5.0
@@ -262,7 +262,7 @@ def test_the_delay_after_failures_grows_from_a_quarter_of_a_second_to_five_and_i
 
 @pytest.mark.parametrize("play", [DutyResult(), ConnectionError("away")])
 async def test_stop_ends_every_kind_of_sleep(metrics, play):
-    """A service leaves at once, also from the middle of an interval or of a backoff."""
+    """A stop ends the sleep of an interval, and that of a backoff."""
     duty = Recorded(play)
     slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
 
@@ -273,7 +273,7 @@ async def test_stop_ends_every_kind_of_sleep(metrics, play):
 
 @pytest.mark.parametrize(("interval_s", "live_s"), [(1.0, 60.0), (100.0, 300.0)])
 async def test_a_duty_is_live_for_three_intervals_after_a_pass_and_for_a_minute_at_least(metrics, interval_s, live_s):
-    """A pass that ended, well or not, shows that the duty runs; a duty that ends none any more is taken for dead."""
+    """A duty is live for three intervals after a pass, and for a minute at least, whether the pass failed or not."""
     now = [0.0]
     duty = Recorded(ConnectionError("away"), interval_s=interval_s)
     slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
@@ -290,7 +290,7 @@ async def test_a_duty_is_live_for_three_intervals_after_a_pass_and_for_a_minute_
 
 
 async def test_a_duty_that_works_again_is_ready_again(metrics):
-    """One pass that goes well ends the trouble, and the next failure begins with the shortest delay."""
+    """One good pass makes a duty ready, and the next failure begins with the shortest delay."""
     asked = []
 
     class Delays:
@@ -308,7 +308,7 @@ async def test_a_duty_that_works_again_is_ready_again(metrics):
 
 
 async def test_a_need_is_missing_when_a_duty_says_so_and_not_when_one_fails_otherwise(metrics):
-    """Readiness names what is away; a defect of one duty is the trouble of that duty alone."""
+    """A need fails its readiness check on its own error, and not on another error of a duty."""
     slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
     broken, away = Recorded(ValueError("x"), name="recover"), Recorded(ConnectionError("away"), name="expire")
     needs = {"redis": ConnectionError, "disk": MemoryError}
@@ -323,7 +323,7 @@ async def test_a_need_is_missing_when_a_duty_says_so_and_not_when_one_fails_othe
 
 
 async def test_the_length_of_a_pass_is_measured_in_seconds_and_a_failure_is_no_success(metrics, registry):
-    """The metrics tell how long passes take, and since when none has gone well."""
+    """The metrics have the length of each pass in seconds, and the time of the last success."""
 
     class Slow(Recorded):
         async def run_once(self):
@@ -336,17 +336,17 @@ async def test_the_length_of_a_pass_is_measured_in_seconds_and_a_failure_is_no_s
         await duty.until(passes=1)
         await settled()
     assert 0.05 <= registry.get_sample_value("millstream_duty_seconds_sum", {"duty": "recover"}) < 10.0
-    labels = {"service": "reaper", "duty": "recover"}
+    labels = {"component": "reaper", "duty": "recover"}
     assert not registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
 
 
 def test_a_service_without_redis_leaves_within_seconds():
-    """The last pass is cut off long before a supervisor loses patience, which Kubernetes does after 30 s."""
+    """The time of the last pass is far below the 30 s after which Kubernetes kills a process."""
     assert 0.5 <= LAST_PASS_S <= 5.0
 
 
 async def test_runner_is_not_ready_while_a_duty_fails_but_alive(metrics):
-    """Restarting the service does not bring Redis back; readiness tells, liveness does not."""
+    """A runner with a failing duty is live and not ready."""
     duty = Recorded(ConnectionError("away"))
     slow = Backoff(kind="constant", base_s=LONG_S, cap_s=LONG_S, jitter=False)
     runner = DutyRunner([duty, Recorded(name="expire")], metrics, retry=slow)
@@ -363,7 +363,7 @@ async def test_runner_is_not_ready_while_a_duty_fails_but_alive(metrics):
 
 
 async def test_a_duty_is_not_ready_before_its_first_pass_has_ended(metrics):
-    """Nothing is known of it yet: to say that it is well would be a guess."""
+    """A duty is not ready before its first pass has ended."""
     begun, go_on = anyio.Event(), anyio.Event()
 
     class Slow(Recorded):
@@ -385,7 +385,7 @@ async def test_a_duty_is_not_ready_before_its_first_pass_has_ended(metrics):
 
 
 async def test_what_else_the_duties_need_is_asked_each_time(metrics):
-    """A check of a service's own stands among those of its duties."""
+    """Readiness calls the further checks of a service each time."""
     health, other = HealthCheck("history", ok=False, detail="not asked yet"), HealthCheck("other", ok=True)
     runner = DutyRunner([], metrics, checks=[lambda: health, lambda: other])
     assert runner.ready().checks == [health, other]
@@ -394,7 +394,7 @@ async def test_what_else_the_duties_need_is_asked_each_time(metrics):
 
 
 async def test_cancelling_the_runner_cuts_a_pass_off(metrics):
-    """The grace of a shutdown has an end."""
+    """Cancelling the runner cancels a pass."""
 
     class Stuck(Recorded):
         async def run_once(self):
@@ -408,7 +408,7 @@ async def test_cancelling_the_runner_cuts_a_pass_off(metrics):
 
 
 async def test_wake_remembers_a_ring_that_came_first():
-    """A ring before the sleep is not lost, and counts once."""
+    """A wake event remembers one ring that came before the wait."""
     wake = Wake()
     wake.set()
     wake.set()
@@ -419,7 +419,7 @@ async def test_wake_remembers_a_ring_that_came_first():
 
 
 def test_same_failure_is_logged_when_it_starts_once_a_minute_and_when_it_ends():
-    """A Redis that is away for an hour makes sixty lines, not ten thousand."""
+    """A repeated failure is logged when it starts, once a minute, and when it ends."""
     now = [0.0]
     with structlog.testing.capture_logs() as lines:
         log = FailureLog("recover", clock=lambda: now[0])
@@ -442,7 +442,7 @@ def test_same_failure_is_logged_when_it_starts_once_a_minute_and_when_it_ends():
 
 
 class AwayError(ForeseenError):
-    """What a store raises."""
+    """An error as a store raises it."""
 
     def __init__(self, text: str, reason: str = "away") -> None:
         super().__init__(text)
@@ -450,7 +450,7 @@ class AwayError(ForeseenError):
 
 
 def logged(*errors):
-    """Return the lines about these failures, one a second."""
+    """Return the log lines of these failures, one a second."""
     now = [0.0]
     with structlog.testing.capture_logs() as lines:
         log = FailureLog("recover", clock=lambda: now[0])
@@ -461,14 +461,14 @@ def logged(*errors):
 
 
 def test_foreseen_failure_is_one_line_with_its_reason_and_no_traceback():
-    """What is no defect needs no stack; it needs to be read."""
+    """A foreseen failure is one line with its reason and without a traceback."""
     (line,) = logged(AwayError("no\n  answer\x1b[2J", "refused"))
     assert "exc_info" not in line
     assert (line["error"], line["reason"]) == ("no answer\ufffd[2J", "refused")
 
 
 def test_defect_has_its_traceback_and_a_bounded_line():
-    """An unforeseen error is looked for in the code; an attribute `reason` of another library is not taken for ours."""
+    """A defect is logged with its traceback and a bounded line, and without a foreign attribute `reason`."""
     error = UnicodeDecodeError("utf-8", b"x" * 9000, 0, 1, "y" * 9000)
     (line,) = logged(error)
     assert line["exc_info"] is error
@@ -477,19 +477,19 @@ def test_defect_has_its_traceback_and_a_bounded_line():
 
 
 def test_foreseen_failure_that_changes_is_told_at_once_and_one_that_comes_back_is_not():
-    """Who mends one thing sees the next; two that take turns do not fill the log."""
+    """A new failure is logged at once, and failures that alternate are not logged each time."""
     away, refused = AwayError("silent"), AwayError("wrong password", "refused")
     lines = logged(away, refused, away, refused, AwayError("wrong certificate", "refused"))
     assert [line["error"] for line in lines] == ["silent", "wrong password", "wrong certificate"]
 
 
 def test_foreseen_failures_that_are_never_the_same_do_not_fill_the_log():
-    """A text with a number in it is another text each time."""
+    """Failures whose text differs each time are logged a bounded number of times."""
     assert len(logged(*(AwayError(f"port {port}") for port in range(50)))) == MAX_KINDS
 
 
 def test_after_a_minute_every_kind_of_failure_is_told_again():
-    """The last minute of a log has all that is wrong, however much was wrong before."""
+    """After a minute every kind of failure is logged again."""
     now = [0.0]
     away, refused = AwayError("silent"), AwayError("wrong password", "refused")
     with structlog.testing.capture_logs() as lines:
@@ -505,14 +505,14 @@ def test_after_a_minute_every_kind_of_failure_is_told_again():
 
 
 def test_repeated_failure_says_why():
-    """Who looks at the last minute of a log learns what is wrong."""
+    """The minutely line of a repeated failure has its error and reason."""
     lines = logged(*[AwayError("wrong password", "refused")] * 62)
     assert [line["event"] for line in lines] == ["duty failed", "duty still fails"]
     assert (lines[1]["error"], lines[1]["reason"]) == ("wrong password", "refused")
 
 
 def test_failure_that_ended_is_told_again_when_it_comes_back():
-    """A new outage is news, within the minute too."""
+    """A failure that ended and comes back is logged at once."""
     with structlog.testing.capture_logs() as lines:
         log = FailureLog("recover")
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Health checks."""
+"""Health checks say whether a service is live and ready."""
 
 import pytest
 from hypothesis import given
@@ -9,12 +9,12 @@ from millstream_runtime import Health, HealthCheck, HealthReport, Pulse
 
 @given(st.lists(st.booleans()))
 def test_health_is_ok_when_every_check_is(flags):
-    """One bad check is enough."""
+    """A health with one bad check is bad."""
     assert Health.of(HealthCheck("x", ok=flag) for flag in flags).ok == all(flags)
 
 
 def test_pulse_fails_once_the_last_beat_is_too_old():
-    """Alive means that the work goes on, not that the process exists."""
+    """A pulse fails once its last beat is too old."""
     now = [100.0]
     pulse = Pulse("claim", within_s=10.0, clock=lambda: now[0])
 
@@ -31,7 +31,7 @@ ILL = Health.of([HealthCheck("y", ok=False, detail="why")])
 
 
 def test_a_service_that_waits_is_live_and_not_ready_and_says_why():
-    """Nothing is gained by restarting it; what it waits for is named, with its last failure once there is one."""
+    """A service that waits is live and not ready, and names what it waits for and the last failure."""
     why = [""]
     report = HealthReport.waiting_for("reaper", "redis", lambda: why[0])
     assert report.live().ok
@@ -41,7 +41,7 @@ def test_a_service_that_waits_is_live_and_not_ready_and_says_why():
 
 
 def test_a_service_that_has_begun_is_asked_itself():
-    """Both questions go to it, and nothing is left of the wait."""
+    """Once a service has begun, its own checks answer both probes."""
     report = HealthReport.waiting_for("reaper", "redis", lambda: "")
     report.take_over(live=lambda: ILL, ready=lambda: WELL)
     assert (report.live(), report.ready()) == (ILL, WELL)
@@ -49,7 +49,7 @@ def test_a_service_that_has_begun_is_asked_itself():
 
 @pytest.mark.parametrize(("live", "ready"), [(WELL, ILL), (ILL, WELL), (WELL, WELL)])
 def test_the_overview_is_well_when_a_service_is_live_and_ready(live, ready):
-    """Either trouble shows at the first look, and both lists are there."""
+    """The overview is ok when the service is live and ready, and lists both kinds of checks."""
     overview = HealthReport("reaper", live=lambda: live, ready=lambda: ready).overview()
     assert overview.ok == (live.ok and ready.ok)
     assert (overview.service, overview.live, overview.ready) == ("reaper", live.checks, ready.checks)

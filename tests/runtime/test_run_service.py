@@ -1,4 +1,4 @@
-"""A process that is a service: what `run_service` makes of it."""
+"""`run_service` turns a process into a service."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def ran(
 
 
 def test_a_service_logs_under_its_name_at_its_level_to_a_stream_that_does_not_fail() -> None:
-    """The four services are started alike: logs, streams and the tracer follow from the settings."""
+    """A service logs under its name, at the level of its settings, to a stream that does not fail."""
     done = ran('structlog.get_logger().info("quiet")\nstructlog.get_logger().warning(type(sys.stderr).__name__)')
     (line,) = map(json.loads, done.stderr.splitlines())
     assert (line["event"], line["service"], line["level"]) == ("LastingStream", "reaper", "warning")
@@ -43,7 +43,7 @@ def test_a_service_logs_under_its_name_at_its_level_to_a_stream_that_does_not_fa
 
 
 def test_a_single_error_leaves_as_itself() -> None:
-    """The command line makes one line of an error that it knows, also when it comes out of a task group."""
+    """A single error leaves `run_service` as itself, also out of a task group."""
     done = ran('async with anyio.create_task_group():\n    raise LookupError("no city")')
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "LookupError: no city"
@@ -51,14 +51,14 @@ def test_a_single_error_leaves_as_itself() -> None:
 
 
 def test_a_service_ends_beside_a_thread_that_does_not() -> None:
-    """A handler that was given up may go on for ever in its thread, for which Python would wait."""
+    """A service ends though a thread of it never does."""
     done = ran("threading.Thread(target=time.sleep, args=(600,)).start()")
     assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("propagation", ["child", "link"])
 def test_a_service_that_leaves_at_once_sends_its_spans_and_traces_as_it_is_told(propagation: str) -> None:
-    """What was recorded before the end is there after it."""
+    """A service that leaves at once exports the spans that it recorded."""
     body = "from opentelemetry import trace\nwith trace.get_tracer('x').start_as_current_span('last'): pass\n"
     body += "print(service.settings.trace_propagation, service.tracer._propagation, flush=True)\nservice.leave()"
     environ = {"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER": "always_on"}

@@ -1,4 +1,4 @@
-"""What every service is started with. tests/cli/test_services.py has them as processes."""
+"""Every service starts in the same way. tests/cli/test_services.py runs them as processes."""
 
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -22,12 +22,12 @@ def opened(url: str) -> Any:
 
 
 async def has_failed(service: Any) -> None:
-    """Return once Redis was asked and did not answer."""
+    """Return once a request to Redis has failed."""
     await wait_until(lambda: service.failures.failures > 0, "Redis was asked")
 
 
 async def test_a_service_is_unready_and_says_why_until_redis_is_there() -> None:
-    """Probes are answered from the first moment: alive, not ready, and what is missing."""
+    """A service answers probes from its start: it is live, not ready without Redis, and says so."""
     async with opened(NOWHERE) as service, anyio.create_task_group() as tasks:
         assert service.report.live().ok
         assert [check.name for check in service.report.ready().checks] == ["redis"]
@@ -41,11 +41,13 @@ async def test_a_service_is_unready_and_says_why_until_redis_is_there() -> None:
         await has_failed(service)
         (check,) = service.report.ready().checks
         assert (check.ok, "127.0.0.1:9" in check.detail) == (False, True)
+        of_redis = {"component": "reaper", "check": "redis"}
+        assert service.metrics.get_sample_value("millstream_ready", of_redis) == 0
         service.orders.stop.set()
 
 
 async def test_the_order_to_stop_ends_the_wait_for_redis_before_anything_has_begun() -> None:
-    """A service without Redis leaves as fast as any."""
+    """A stop ends the wait for Redis, and nothing is begun."""
 
     async def stop_after_a_failure(service: Any) -> None:
         await has_failed(service)
@@ -63,7 +65,7 @@ async def test_the_order_to_stop_ends_the_wait_for_redis_before_anything_has_beg
 
 
 async def test_a_redis_that_is_there_was_not_waited_for(redis_url: str) -> None:
-    """A reaper that did not wait begins without a grace for leases."""
+    """A Redis that is there at the start was not waited for."""
     async with opened(redis_url) as service, suitable_redis(service, ANY_SERVICE, patience_s=0.0) as redis:
         assert not redis.was_waited_for
         assert redis.broker.keys.namespace == "acme"
@@ -72,7 +74,7 @@ async def test_a_redis_that_is_there_was_not_waited_for(redis_url: str) -> None:
 
 
 async def test_a_redis_that_came_later_was_waited_for(tmp_path) -> None:
-    """A reaper that waited gives workers the length of a lease: they could not renew either."""
+    """A Redis that came later was waited for, at which a reaper gives workers the length of a lease."""
     with start_embedded_redis(tmp_path / "redis") as server:
         port = server.port
     with ExitStack() as servers:
@@ -89,7 +91,7 @@ async def test_a_redis_that_came_later_was_waited_for(tmp_path) -> None:
 
 
 async def test_a_single_error_leaves_its_groups_and_several_stay_together() -> None:
-    """The command line has one line for an error that it knows; a group would be a traceback."""
+    """A single error is unwrapped from its groups, and several stay together."""
     with pytest.raises(KeyError), unwrapped():
         raise ExceptionGroup("outer", [ExceptionGroup("inner", [KeyError("x")])])
     with pytest.raises(ExceptionGroup, match="several"), unwrapped():

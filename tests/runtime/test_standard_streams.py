@@ -1,4 +1,4 @@
-"""Streams that are taken away, or full."""
+"""A standard stream may be closed or full without an error."""
 
 import os
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from millstream_runtime.standard_streams import LastingStream
 
 
 def test_what_a_closed_pipe_does_not_take_is_lost_and_the_next_line_too() -> None:
-    """Without an error, and without a trace in what is left to be written at the end."""
+    """A line to a closed pipe is lost without an error, and so are the next ones."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream:
         lasting = LastingStream(stream)
@@ -26,7 +26,7 @@ def test_what_a_closed_pipe_does_not_take_is_lost_and_the_next_line_too() -> Non
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="it needs a device that is always full")
 def test_a_full_disk_is_not_given_up() -> None:
-    """There may be room for the next line."""
+    """After a full disk the next line is written again."""
     with ExitStack() as stack:
         stream = stack.enter_context(Path("/dev/full").open("w"))
         lasting = LastingStream(stream)

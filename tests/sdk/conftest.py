@@ -1,4 +1,4 @@
-"""Servers on loopback for the client and the built-in handlers."""
+"""Fixtures that serve the API, mail and certificates on loopback."""
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +16,7 @@ from millstream.handlers import SmtpSettings
 
 @pytest.fixture
 def api() -> Iterator[ScriptedApi]:
-    """Serve the API on a port of its own."""
+    """Serve a scripted API on a port of its own."""
     server = ScriptedApi()
     yield server
     server.close()
@@ -24,7 +24,7 @@ def api() -> Iterator[ScriptedApi]:
 
 @pytest.fixture(params=["async", "sync"])
 async def connect(request: pytest.FixtureRequest, api: ScriptedApi) -> AsyncIterator[Connect]:
-    """Make clients of the server, async or sync, and close them."""
+    """Return a function that makes clients of the server, async or sync, and close them at the end."""
     is_sync = request.param == "sync"
     made: list[Either] = []
 

@@ -1,4 +1,4 @@
-"""Contexts as workers make them."""
+"""Makes contexts as workers do."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,36 +1,37 @@
-"""Registering handlers."""
+"""An app registers handlers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sdk.contexts import make_context
 
-from millstream import App, Context, HandlerError, NotBoundError, Retry
-from millstream.context import current_submitter
+from millstream import App, Context, HandlerError, JobRef, NotBoundError, Retry, SyncContext
+from millstream.jobs.submitter import current_submitter
 from millstream_contracts import TypePolicy
 
 
 class Recorder:
-    """Takes submissions and remembers them, those of several payloads under `many`."""
+    """A client that records submissions, those of several payloads under `many`."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, Any, dict[str, Any]]] = []
 
-    async def submit(self, type: str, payload: Any = None, **options: Any) -> str:
-        """Take a submission."""
-        self.taken.append((type, payload, options))
+    async def submit(self, job: JobRef, payload: Any = None, **options: Any) -> str:
+        """Record a submission."""
+        self.taken.append((job.type, payload, options))
         return "handle"
 
-    async def submit_many(self, type: str, payloads: Any, **options: Any) -> str:
-        """Take several submissions."""
-        self.taken.append((f"many {type}", list(payloads), options))
+    async def submit_many(self, jobs: JobRef, payloads: Any, **options: Any) -> str:
+        """Record several submissions."""
+        self.taken.append((f"many {jobs.type}", list(payloads), options))
         return "receipt"
 
 
 def test_job_registers_a_function_that_stays_callable() -> None:
-    """A handler is found by its type, and called in a test like the function it is."""
+    """A handler is registered under its type, and stays callable as the function it is."""
     app = App("shop")
 
     retry = Retry(max_attempts=2, backoff="constant", base=1.5, cap=9, jitter=False)
@@ -57,13 +58,13 @@ def test_job_registers_a_function_that_stays_callable() -> None:
     ],
 )
 def test_job_raises_when_type_is_malformed(job_type: str) -> None:
-    """A job type that cannot be part of an id or a key is refused."""
+    """A type that cannot be a part of an id or a key is refused."""
     with pytest.raises(HandlerError, match="is no job type"):
         App("x").job(job_type)
 
 
 def test_job_suggests_the_option_when_it_is_misspelt() -> None:
-    """An unknown option names the nearest known one."""
+    """The error about an unknown option suggests the nearest known one."""
     with pytest.raises(HandlerError, match="unknown option `timeot`; did you mean `timeout`"):
         App("x").job("a", timeot=3)  # type: ignore[call-arg]
 
@@ -78,16 +79,23 @@ def test_job_suggests_the_option_when_it_is_misspelt() -> None:
         {"retry": Retry(max_attempts=0)},
         {"retry": Retry(backoff="cubic")},
         {"retry": Retry(base=-1)},
+        {"timeout": timedelta(0)},
     ],
 )
 def test_job_raises_handler_error_when_an_option_is_out_of_bounds(options: dict[str, Any]) -> None:
-    """A wrong value stops the start, as a HandlerError that names the type."""
+    """An option out of bounds raises HandlerError, which names the type."""
     with pytest.raises(HandlerError, match="`a`"):
         App("x").job("a", **options)(lambda: None)
 
 
+def test_times_of_options_may_be_timedeltas() -> None:
+    """An option that is a time is taken in seconds and as a timedelta."""
+    policy = App("x").job("a", timeout=timedelta(minutes=1), result_ttl=timedelta(hours=1))(lambda: None).policy
+    assert (policy.timeout_s, policy.result_ttl_s) == (60, 3600)
+
+
 def test_job_raises_when_type_is_taken() -> None:
-    """One type has one handler, and the error says whose it is."""
+    """A second handler of a type is refused with the name of the first."""
     app = App("x")
     app.job("a")(lambda: None)
     with pytest.raises(HandlerError, match="`a` is already handled by"):
@@ -108,12 +116,12 @@ def test_job_picks_isolation_by_the_kind_of_function() -> None:
 
 
 def test_job_without_options_has_the_policy_of_the_contract() -> None:
-    """A handler that asks for nothing is retried, kept and partitioned as every type is by default."""
+    """A handler without options has the default policy of the contract."""
     assert App("x").job("a")(lambda: None).policy == TypePolicy(max_attempts=5, result_ttl_s=3600, partitions=1)
 
 
 def test_job_raises_when_an_async_function_is_to_run_in_a_thread() -> None:
-    """A coroutine has no thread to run in."""
+    """An async function with `isolation="thread"` is refused."""
 
     async def on_loop() -> None: ...
 
@@ -123,23 +131,24 @@ def test_job_raises_when_an_async_function_is_to_run_in_a_thread() -> None:
 
 @pytest.mark.parametrize("isolation", ["loop", "fiber"])
 def test_job_raises_when_isolation_does_not_fit(isolation: Any) -> None:
-    """A blocking function on the loop would stop all others."""
+    """A blocking function is refused on the loop, where it would stop all others."""
     with pytest.raises(HandlerError, match="loop"):
         App("x").job("a", isolation=isolation)(lambda: None)
 
 
 def test_include_takes_over_handlers_and_raises_when_a_type_is_in_both() -> None:
-    """Apps can be put together as long as their types differ."""
+    """`include` adds the handlers of another app, and refuses a type that both have."""
     shop, mail = App("shop"), App("mail")
     handler, other = mail.job("mail")(lambda: None), mail.job("letter")(lambda: None)
     shop.include(mail)
     assert shop.handlers == {"mail": handler, "letter": other}
     with pytest.raises(HandlerError, match="both `shop` and `mail`"):
-        shop.include(mail)
+        shop.include(App("empty"), mail)
+    assert shop.handlers == {"mail": handler, "letter": other}
 
 
 async def test_running_yields_the_state_and_closes_it() -> None:
-    """The lifespan yields the state, and ends with the app."""
+    """`running` yields the state of the lifespan, and closes it at the end."""
     events: list[str] = []
 
     @asynccontextmanager
@@ -156,8 +165,43 @@ async def test_running_yields_the_state_and_closes_it() -> None:
         assert nothing is None
 
 
+@asynccontextmanager
+async def lifespan() -> AsyncGenerator[str]:
+    """Open a state, without a look at the app."""
+    yield "pool"
+
+
+async def test_lifespan_may_take_the_app_or_nothing() -> None:
+    """A lifespan without an argument is opened as one that takes the app."""
+    async with App("shop", lifespan=lifespan).running() as state:
+        assert state == "pool"
+
+
+def test_state_is_that_of_the_nearest_app_that_has_one() -> None:
+    """The state of a handler is that of its own app, of the app that it names, or of the app that includes it."""
+    shop, other = App("shop", lifespan=lifespan), App("other", lifespan=lifespan)
+    shared, library, shelf = App("shared", state_of=shop), App("library"), App("shelf")
+    apps: list[App[Any]] = [shop, other, shared, library, shelf]
+    for at, app in enumerate(apps):
+        app.job(f"a{at}")(lambda: None)
+    library.include(shelf)
+    shop.include(other, shared, library)
+    assert [shop.state_app(f"a{at}") for at in range(5)] == [shop, other, shop, shop, shop]
+    outer = App("outer")
+    outer.include(shop)
+    assert [outer.state_app(f"a{at}") for at in range(5)] == [shop, other, shop, shop, shop]
+    assert library.state_app("a4") is library
+    assert App("last", state_of=shared).state_of is shop
+
+
+def test_app_raises_when_it_has_two_states() -> None:
+    """An app has a lifespan of its own or the state of another, and not both."""
+    with pytest.raises(HandlerError, match="app `b` has a lifespan of its own and the state of `a`: choose one"):
+        App("b", lifespan=lifespan, state_of=App("a"))  # type: ignore[call-overload]
+
+
 async def test_submit_goes_through_the_bound_client() -> None:
-    """Outside of handlers, a handler submits through the client of its app."""
+    """Outside of handlers a submission goes through the client that the app is bound to."""
     app, client = App("x"), Recorder()
     handler = app.job("a")(lambda: None)
     app.bind(client)
@@ -170,7 +214,7 @@ async def test_submit_goes_through_the_bound_client() -> None:
 
 
 async def test_submit_prefers_the_worker_when_inside_of_a_handler() -> None:
-    """Inside of a handler the child joins the trace of the worker that runs it."""
+    """Inside of a handler a submission goes through its worker, and joins its trace."""
     app, client, worker = App("x"), Recorder(), Recorder()
     handler = app.job("a")(lambda: None)
     app.bind(client)
@@ -183,23 +227,38 @@ async def test_submit_prefers_the_worker_when_inside_of_a_handler() -> None:
 
 
 async def test_submit_raises_when_nothing_is_bound() -> None:
-    """Without a client the error says what to call."""
+    """A submission without a client raises an error that says what to call."""
     handler = App("x").job("a")(lambda: None)
     with pytest.raises(NotBoundError, match=r"app\.bind\(client\)"):
         await handler.submit()
 
 
 def test_context_is_found_by_its_annotation() -> None:
-    """A handler that wants a context says so with its last parameter."""
+    """The context goes to the last parameter if it has the annotation."""
 
-    def handler(number: int, ctx: Context) -> None: ...
+    def plain(number: int, ctx: Context) -> None: ...
 
-    signature = App("x").job("a")(handler).signature
-    assert (signature.payload, signature.takes_payload, signature.takes_context) == (int, True, True)
+    async def with_state(number: int, ctx: Context[str]) -> None: ...
+
+    def blocking(number: int, ctx: SyncContext[str]) -> None: ...
+
+    app = App("x")
+    for at, (function, kind) in enumerate(((plain, Context), (with_state, Context), (blocking, SyncContext))):
+        signature = app.job(f"a{at}")(function).signature  # type: ignore[call-overload]
+        assert (signature.payload, signature.takes_payload, signature.context) == (int, True, kind)
+
+
+def test_job_raises_when_an_async_function_takes_a_blocking_context() -> None:
+    """An async function that takes a SyncContext is refused, because its calls would block the loop."""
+
+    async def handler(number: int, ctx: SyncContext) -> None: ...
+
+    with pytest.raises(HandlerError, match="handler is async: it takes a Context"):
+        App("x").job("a")(handler)
 
 
 def test_arguments_are_what_the_function_takes_in_its_order() -> None:
-    """A function is called with the payload and then the context, with either, or with nothing."""
+    """A function is called with the payload and then the context, with one of them, or with none."""
 
     def both(number: int, ctx: Context) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What a handler sees and says."""
+"""A handler reads and reports through its context."""
 
 import time
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from millstream_contracts import Backoff, JobId, JobSpec, Progress
 
 
 async def test_progress_is_noted_within_bounds_awaited_or_not() -> None:
-    """One method serves `async def` and `def` handlers, and percentages and notes are brought into bounds."""
+    """Progress may be awaited or not, and its percentage and note are brought into bounds."""
     noted: list[Progress] = []
     ctx = make_context("a", on_progress=noted.append)
     ctx.progress(50, "half")
@@ -31,7 +31,7 @@ async def test_progress_is_noted_within_bounds_awaited_or_not() -> None:
 
 @given(percent=recipes(), note=recipes())
 def test_progress_never_raises_and_can_always_be_stored(percent: Recipe, note: Recipe) -> None:
-    """Nonsense leaves the percentage where it was, and a note without a text says that it has none."""
+    """Progress with any values raises nothing, and can be stored."""
     noted: list[Progress] = []
     ctx = make_context("a", on_progress=noted.append)
     ctx.progress(40, "begun")
@@ -56,7 +56,7 @@ def test_progress_never_raises_and_can_always_be_stored(percent: Recipe, note: R
     ],
 )
 def test_progress_that_is_no_number_stays_where_it_was(percent: Any, shown: float) -> None:
-    """A percentage that is no number leaves the last one in place, and its note is recorded."""
+    """A percentage that is no number leaves the last one, and its note is recorded."""
     noted: list[Progress] = []
     ctx = make_context("a", on_progress=noted.append)
     ctx.progress(40)
@@ -65,7 +65,7 @@ def test_progress_that_is_no_number_stays_where_it_was(percent: Any, shown: floa
 
 
 def test_tags_are_the_handlers_own() -> None:
-    """A handler that changes the tags of its context does not change the job."""
+    """A change of the tags of a context does not change the job."""
     spec = JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=1, tags={"a": "b"})
     ctx = Context(job_id=JobId("a_1"), job_type="a", attempt=1, fence=1, spec=spec, timeout_s=None)
     ctx.tags["c"] = "d"
@@ -73,30 +73,30 @@ def test_tags_are_the_handlers_own() -> None:
 
 
 async def test_submit_raises_when_there_is_no_submitter() -> None:
-    """A handler in a process of its own cannot submit, and is told so."""
+    """A submission from a handler in a process of its own raises an error that says why."""
     with pytest.raises(NotBoundError, match="process of its own"):
         await make_context("a").submit("b")
 
 
 class Recorder:
-    """Takes the submissions of a handler."""
+    """A submitter that records the submissions of a handler."""
 
     def __init__(self) -> None:
         self.taken: list[Any] = []
 
     async def submit(self, type: str, payload: Any = None, **options: Any) -> str:
-        """Take one job."""
+        """Record one job."""
         self.taken.append((type, payload, options))
         return "handle"
 
-    async def submit_many(self, type: str, payloads: Iterable[Any], **options: Any) -> str:
-        """Take several jobs."""
-        self.taken.append((type, list(payloads), options))
-        return "receipt"
+    async def submit_children(self, job: str, payloads: Iterable[Any], **options: Any) -> list[str]:
+        """Record several jobs."""
+        self.taken.append((job, list(payloads), options))
+        return ["handle"]
 
 
 async def test_context_has_what_is_known_of_the_delivery() -> None:
-    """Each member of a context is its own: the attempt and the fence, the state, the deadline, the children."""
+    """Each member of a context has its own value: attempt, fence, state, deadline and children."""
     children = Recorder()
     before = time.monotonic()
     ctx = Context(
@@ -114,12 +114,12 @@ async def test_context_has_what_is_known_of_the_delivery() -> None:
     assert ctx.deadline is not None
     assert before + 30 <= ctx.deadline <= time.monotonic() + 30
     assert await ctx.submit("b", 1, delay=3) == "handle"
-    assert await ctx.submit_many("b", (1, 2), priority="low") == "receipt"
+    assert await ctx.submit_many("b", (1, 2), priority="low") == ["handle"]
     assert children.taken == [("b", 1, {"delay": 3}), ("b", [1, 2], {"priority": "low"})]
 
 
 def test_log_lines_of_a_context_name_the_delivery() -> None:
-    """A line that a handler logs says which job, type and attempt it is about."""
+    """A log line of a context names the job, its type and the attempt."""
     with structlog.testing.capture_logs() as lines:
         make_context("a").log.info("begun", rows=3)
     (line,) = lines
@@ -128,14 +128,14 @@ def test_log_lines_of_a_context_name_the_delivery() -> None:
 
 
 def test_progress_that_is_no_number_is_zero_at_first() -> None:
-    """Before the first percentage a handler is at the beginning."""
+    """A first percentage that is no number counts as zero."""
     noted: list[Progress] = []
     make_context("a", on_progress=noted.append).progress("a lot")  # type: ignore[arg-type]
     assert noted == [Progress(0.0, "")]
 
 
 def test_deadline_is_absent_when_there_is_no_timeout() -> None:
-    """Without a timeout there is no deadline."""
+    """A job without a timeout has no deadline."""
     assert make_context("a").deadline is None
 
 
@@ -149,19 +149,19 @@ def test_deadline_is_absent_when_there_is_no_timeout() -> None:
     ],
 )
 def test_steering_says_what_it_wants(raised: Steering, text: str) -> None:
-    """A request of a handler is an exception whose text people can read."""
+    """The text of an outcome request says what it asks for."""
     assert isinstance(raised, Exception)
     assert str(raised) == text
 
 
 def test_steering_carries_what_the_worker_goes_by() -> None:
-    """The delay of a retry or a snooze is in seconds, as it was given, and a reason is kept as it is."""
+    """An outcome request has its delay in seconds and its reason as they were given."""
     assert (Retry.after(30).delay_s, Snooze(1.5).delay_s) == (30, 1.5)
     assert (Discard("not needed").reason, Dead("no such user").reason) == ("not needed", "no such user")
 
 
 def test_retry_becomes_the_backoff_of_the_contract() -> None:
-    """Each part of a `Retry` has its place in the policy."""
+    """Each part of a `Retry` becomes a part of the policy."""
     retry = Retry(backoff="linear", base=2, cap=9, jitter=False)
     assert retry.to_backoff() == Backoff(kind="linear", base_s=2, cap_s=9, jitter=False)
     assert Retry().to_backoff() == Backoff(kind="exponential", base_s=1, cap_s=600, jitter=True)

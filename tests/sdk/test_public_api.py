@@ -1,14 +1,16 @@
-"""What users import, held against a list: `public_api.txt` is written anew by `python tests/sdk/test_public_api.py`."""
+"""The public API of the SDK equals a list: `public_api.txt` is written by `python tests/sdk/test_public_api.py`."""
 
 import inspect
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import millstream
 import millstream.handlers
-from millstream.app import JobOptions
+from millstream.context import BaseContext
+from millstream.job_options import JobOptions
 
 GOLDEN = Path(__file__).with_name("public_api.txt")
 
@@ -20,15 +22,16 @@ def signature(owner: str, name: str, function: Any) -> str:
 
 
 def members(owner: str, cls: type) -> Iterator[str]:
-    """Yield what a class has to offer, with what its constructor takes."""
+    """Yield the public members of a class, and the parameters of its constructor."""
     yield f"{owner}({', '.join(base.__name__ for base in cls.__bases__)})"
     for name, member in sorted(vars(cls).items()):
         if name.startswith("_") and name not in {"__init__", "__call__", "__iter__"}:
             continue
         function = getattr(member, "__func__", member)
         if inspect.isfunction(function):
-            kind = "async " if inspect.iscoroutinefunction(function) else ""
-            yield f"    {kind}{signature('', name, function)}"
+            for form in typing.get_overloads(function) or [function]:
+                kind = "async " if inspect.iscoroutinefunction(form) else ""
+                yield f"    {kind}{signature('', name, form)}"
         elif isinstance(member, property):
             yield f"    {name}: property"
     if fields := getattr(cls, "__annotations__", None):
@@ -38,7 +41,7 @@ def members(owner: str, cls: type) -> Iterator[str]:
 
 
 def described(module: Any) -> Iterator[str]:
-    """Yield a line or several for each name that a module exports."""
+    """Yield one or more lines for each name that a module exports."""
     for name in sorted(module.__all__):
         value = getattr(module, name)
         if inspect.isclass(value):
@@ -50,18 +53,19 @@ def described(module: Any) -> Iterator[str]:
 
 
 def public_api() -> str:
-    """Return everything that users import, a line a function."""
+    """Return the public API, a line a function."""
     options = members("the options of App.job", JobOptions)
-    return "\n".join([*described(millstream), *options, *described(millstream.handlers), ""])
+    shared = members("what contexts have in common", BaseContext)
+    return "\n".join([*described(millstream), *options, *shared, *described(millstream.handlers), ""])
 
 
 def test_the_public_api_is_the_one_that_is_listed() -> None:
-    """A name, a parameter or a default that users rely on changes only together with the list."""
+    """Every public name, parameter and default equals the list."""
     assert public_api().splitlines() == GOLDEN.read_text().splitlines()
 
 
 def test_the_clients_offer_the_same_calls() -> None:
-    """`SyncClient` has the calls of `Client`, with the same parameters; only the closing has another name."""
+    """`SyncClient` has the calls of `Client` with the same parameters; only the closing has another name."""
 
     def calls(cls: type) -> dict[str, str]:
         return {

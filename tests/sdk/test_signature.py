@@ -1,4 +1,4 @@
-"""What is read from a handler's annotations."""
+"""The signature of a handler tells its payload, its context and its result."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -26,35 +26,35 @@ async def send(payload: Invoice, ctx: Context) -> str:
 
 
 def unannotated(payload) -> None:
-    """Say nothing of the payload."""
+    """Declare no type of the payload."""
 
 
 def two_payloads(a: int, b: int) -> None:
-    """Take too much."""
+    """Declare two payloads."""
 
 
 def keyword_only(*, a: int) -> None:
-    """Take the payload by name."""
+    """Declare a payload by keyword."""
 
 
 def starred(*a: int) -> None:
-    """Take any number of payloads."""
+    """Declare any number of payloads."""
 
 
 def double_starred(**a: int) -> None:
-    """Take any names."""
+    """Declare any keywords."""
 
 
 def unknown_name(a: "Nowhere") -> None:  # type: ignore[name-defined] # noqa: F821
-    """Name a type that does not exist."""
+    """Declare a type that does not exist."""
 
 
 def undecodable(a: list[int] | set[int]) -> None:
-    """Take what no decoder can tell apart."""
+    """Declare a union whose members no decoder can distinguish."""
 
 
 def test_registration_describes_the_type_for_others() -> None:
-    """Workers publish the schemas, the policy, the first paragraph of the docstring and where the code is."""
+    """A registration has the schemas, the policy, the first paragraph of the docstring and the place of the code."""
     registration = App("x").job("invoice.send", timeout=3)(send).registration("v1")
     assert registration.type == "invoice.send"
     assert registration.policy.timeout_s == 3
@@ -68,7 +68,7 @@ def test_registration_describes_the_type_for_others() -> None:
 
 
 def test_registration_has_no_schema_when_anything_goes() -> None:
-    """A handler without annotations for payload and result takes and gives anything."""
+    """A handler without annotations has no schema for payload and result."""
     registration = App("x").job("a")(lambda: None).registration()
     assert (registration.payload_schema, registration.result_schema) == (None, None)
 
@@ -86,14 +86,14 @@ def test_registration_has_no_schema_when_anything_goes() -> None:
     ],
 )
 def test_inspect_signature_raises_when_a_handler_cannot_be_called(function: Callable[..., Any], message: str) -> None:
-    """A handler that a worker could not call is refused at the start, with the place and the reason."""
+    """A handler that a worker could not call is refused with its place and the reason."""
     with pytest.raises(HandlerError, match=message) as caught:
         inspect_signature(function)
     assert function.__qualname__ in str(caught.value)
 
 
 def test_decode_gives_the_annotated_type() -> None:
-    """A payload arrives as the type that the handler names, or not at all."""
+    """A payload is decoded to the declared type, or refused."""
     handler = App("x").job("a")(send)
     assert handler.decode(msgspec.msgpack.encode({"invoice_id": 3})) == Invoice(3)
     with pytest.raises(msgspec.ValidationError, match="invoice_id"):
@@ -101,11 +101,11 @@ def test_decode_gives_the_annotated_type() -> None:
 
 
 def with_bounds(a: Annotated[int, Meta(ge=5)]) -> None:
-    """Take a number from five on."""
+    """Declare a number from five on."""
 
 
 def test_bounds_beside_an_annotation_hold() -> None:
-    """The bounds of an `Annotated` payload are in the schema, and the decoder keeps them."""
+    """The bounds of an `Annotated` payload are in the schema and in the decoder."""
     handler = App("x").job("a")(with_bounds)
     assert handler.registration().payload_schema == {"type": "integer", "minimum": 5}
     with pytest.raises(msgspec.ValidationError):
@@ -113,7 +113,7 @@ def test_bounds_beside_an_annotation_hold() -> None:
 
 
 def giving_a_coroutine(a: int) -> Coroutine[None, None, str]:
-    """Return a coroutine, which gives a text."""
+    """Return a coroutine that returns a text."""
     raise NotImplementedError
 
 
@@ -122,27 +122,27 @@ def giving_nothing() -> None:
 
 
 def test_result_schema_is_that_of_what_the_handler_gives() -> None:
-    """A coroutine stands for what it gives, and None is null."""
+    """The result schema of a coroutine is that of its result, and None is null."""
     app = App("x")
     assert app.job("a")(giving_a_coroutine).registration().result_schema == {"type": "string"}
     assert app.job("b")(giving_nothing).registration().result_schema == {"type": "null"}
 
 
 def giving_what_crashes() -> tuple[int, int] | Annotated[str, Meta(min_length=1)]:
-    """Return a union that msgspec must not see."""
+    """Declare a result that msgspec must not read."""
     return (1, 2)
 
 
 def giving_what_has_no_schema() -> dict[bytes, complex]:
-    """Return what JSON has no word for."""
+    """Declare a result that JSON cannot express."""
     return {}
 
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(giving_what_crashes, "a union that crashes msgspec"), (giving_what_has_no_schema, "has no schema")],
+    [(giving_what_crashes, "crashes msgspec"), (giving_what_has_no_schema, "has no schema")],
 )
-def test_registration_raises_when_the_result_cannot_be_described(function: Callable[..., Any], message: str) -> None:
-    """A result type that msgspec cannot describe, or dies of, is refused by name."""
-    with pytest.raises(HandlerError, match=rf"`a`: the result type .* {message}"):
-        App("x").job("a")(function).registration()
+def test_job_raises_when_the_result_cannot_be_described(function: Callable[..., Any], message: str) -> None:
+    """A result type that has no schema, or that msgspec crashes on, is refused by its name."""
+    with pytest.raises(HandlerError, match=rf"`a`: a result of type .* {message}"):
+        App("x").job("a")(function)

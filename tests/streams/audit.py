@@ -1,4 +1,4 @@
-"""The invariant that all scripts protect: every job is in exactly one place, and every place's entry is a job."""
+"""Checks what all scripts keep true: each job is in exactly one place, and each entry of a place is a job."""
 
 import msgspec
 from msgspec import Struct
@@ -19,15 +19,15 @@ class Snapshot(Struct, frozen=True):
     ready: list[dict[str, str]]
     """Per priority: entry to job id."""
     pending: list[set[str]]
-    """Per priority: the entries in some worker's hands."""
+    """Per priority: the entries that a worker holds."""
     due: dict[str, int]
     dead: dict[str, str]
     """Entry to job id."""
     expiring: dict[str, int]
-    """No place of its own: an index over jobs, which may also name jobs that have started or ended."""
+    """An index over jobs with an expiry, and no place of its own; it may also name jobs that have started or ended."""
 
     def places_of(self, job_id: str) -> list[tuple[str, str]]:
-        """Return each place that names this job, with the position in it."""
+        """Return each place that names this job, with the job's position in it."""
         found = [
             (f"ready:{priority}", entry)
             for priority, entries in zip(PRIORITIES, self.ready, strict=True)
@@ -39,7 +39,7 @@ class Snapshot(Struct, frozen=True):
 
 
 def counts_of(fields: Hash) -> dict[str, int]:
-    """Return how often what has happened to a job: a first delivery and an only attempt are not written."""
+    """Return the counts of a job; a first delivery and an only attempt are not stored and follow from its state."""
     written = {name: int(fields.get(name, 0)) for name in ("attempts", "crashes", "deliveries", "handbacks")}
     return written | {
         "attempts": written["attempts"] or int(fields["state"] == b"succeeded"),
@@ -48,7 +48,7 @@ def counts_of(fields: Hash) -> dict[str, int]:
 
 
 async def audit(broker: Broker, queue: Queue) -> Snapshot:
-    """Return what a queue holds, having made sure that it is consistent. Raises: AssertionError, in words."""
+    """Return what a queue holds, once it is found consistent. Raises: AssertionError with each violation in words."""
     snapshot = await _read(broker, queue)
     complaints = [
         complaint
@@ -66,7 +66,7 @@ async def audit(broker: Broker, queue: Queue) -> Snapshot:
 
 
 async def recount(broker: Broker, snapshot: Snapshot, queue: Queue) -> None:
-    """Make sure that the events tell of each transition of each job, once and in order. Raises: AssertionError."""
+    """Check that the events name each transition of each job once and in order. Raises: AssertionError."""
     told: dict[str, list[tuple[int, str, int]]] = {}
     for _, fields in await broker.client.xrange(broker.keys.of(queue).events):
         values = iter(msgspec.msgpack.decode(fields[b"jobs"]))
@@ -93,7 +93,7 @@ def _misplaced(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
 
 
 def _home(fields: Hash) -> list[tuple[str, str]]:
-    """Return where a job with this hash has to be, and nowhere else."""
+    """Return the only places in which a job with this hash may be."""
     match JobState(fields["state"].decode()):
         case JobState.QUEUED | JobState.RUNNING:
             return [(f"ready:{fields.get('priority', b'normal').decode()}", fields["entry"].decode())]
@@ -106,9 +106,9 @@ def _home(fields: Hash) -> list[tuple[str, str]]:
 
 
 def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
-    """Say where the rule is broken that a running job is in a worker's hands with a token, and no other job is.
+    """Report violations of the rule that a running job, and no other, is held by a worker with a token.
 
-    One that succeeded may keep the token of its commit, by which that commit is known when it is sent again.
+    A job that succeeded may keep the token of its commit, by which a commit that is sent again is recognised.
     """
     is_running, has_succeeded = fields["state"] == b"running", fields["state"] == b"succeeded"
     complaints = []
@@ -123,7 +123,7 @@ def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
 
 
 def _mortality(ttl_ms: int, job_id: str, fields: Hash) -> list[str]:
-    """Say where the rule is broken that a job which has ended goes one day, and that any other stays."""
+    """Report violations of the rule that a job has a TTL if and only if it has ended."""
     has_ended = JobState(fields["state"].decode()).is_terminal
     if has_ended == (ttl_ms >= 0):
         return []
@@ -131,7 +131,7 @@ def _mortality(ttl_ms: int, job_id: str, fields: Hash) -> list[str]:
 
 
 def _deathless(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
-    """Say where the rule is broken that a job which must not start late is found when it is late."""
+    """Report violations of the rule that a job with an expiry is in the index of expiring jobs until it has started."""
     waits = fields["state"] in {b"queued", b"scheduled"} and "started_at" not in fields
     if not waits or "expires_at" not in fields or snapshot.expiring.get(job_id) == int(fields["expires_at"]):
         return []

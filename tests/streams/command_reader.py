@@ -1,4 +1,4 @@
-"""Reads Python as text: which parts of the store a service uses, and which commands those send."""
+"""Reads Python source as text: which methods of the store a service uses, and which commands they send."""
 
 import ast
 from functools import cache
@@ -27,13 +27,13 @@ _PARTS = {
     "feed": "event_feed",
     "store": "job_store",
 }
-"""What services call a part of the store, and the module that it is of."""
+"""The names of the parts of the store in services, and the module of each."""
 
 _CALLS_OTHERS = {"ready_reader": ["consumers"], "event_feed": ["consumers", "views"], "listing": ["views"]}
 
 
 def uses_of(folder: Path) -> set[tuple[str, str]]:
-    """Return which method of which part the code of a service names; ("broker", ...) for the broker's own."""
+    """Return the methods that a service's code names, by part of the store; ("broker", ...) for the broker's own."""
     found = set()
     for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -45,7 +45,7 @@ def uses_of(folder: Path) -> set[tuple[str, str]]:
 
 
 def commands_used(uses: set[tuple[str, str]]) -> set[str]:
-    """Return the commands that these uses of the store send, by scripts or without."""
+    """Return the commands that these uses of the store send, in scripts or by themselves."""
     found: set[str] = set()
     for part, method in uses:
         if part == "broker" and method in {"reader", "feed"}:
@@ -58,7 +58,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
 
 
 def topics_told(uses: set[tuple[str, str]]) -> set[str]:
-    """Return the topics of hints that the scripts behind these uses publish."""
+    """Return the topics of the hints that the scripts behind these uses publish."""
     scripts = [method for part, method in uses if part == "store" and method in script_names()]
     return set().union(*(hints_of(name) for name in scripts))
 
@@ -76,7 +76,7 @@ def _commands_of_module(module: str) -> frozenset[str]:
 
 
 def _commands_of_method(module: str, method: str) -> set[str]:
-    """Return the commands of a method, and of all that it names of its own object and module."""
+    """Return the commands of a method, and of everything that it names of its own object and module."""
     methods, functions = _definitions(module)
     pending, seen, found = [methods.get(method)], {method}, set[str]()
     while pending:

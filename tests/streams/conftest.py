@@ -1,4 +1,4 @@
-"""The servers that a test of the store runs on, and a queue that is audited and recounted when its test ends."""
+"""Chooses the servers for each test of the store, and yields a queue that is audited and recounted after its test."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ from millstream_streams import Broker
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what needs a Redis on every server for which it makes sense."""
+    """Parametrize a test that needs Redis with each server that suits it."""
     if "redis_url" in metafunc.fixturenames:
         found = servers_of(metafunc.module.__name__, metafunc.function.__name__, metafunc.config.stash[SERVERS])
         metafunc.parametrize("redis_url", found, ids=lambda source: source.name, indirect=True)
@@ -23,13 +23,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def examples(redis_url: str, server_pool: ServerPool, servers: Servers) -> int:
-    """Return how many random examples a test runs: few where another server has already seen many."""
+    """Return how many random examples a test runs: few where another server has run many."""
     return 20 if redis_url == server_pool.url_of(servers.default) else 5
 
 
 @pytest.fixture
 async def queue(broker: Broker) -> AsyncIterator[Queue]:
-    """Yield a queue whose jobs are, at the end, in one place each, with an event for each of their moves."""
+    """Yield a queue, and check at the end that each job is in one place and has an event for each transition."""
     queue = Queue(DEFAULT_TENANT, JobType("email.send"))
     yield queue
     await recount(broker, await audit(broker, queue), queue)
@@ -37,5 +37,5 @@ async def queue(broker: Broker) -> AsyncIterator[Queue]:
 
 @pytest.fixture
 def torn_queue() -> Queue:
-    """Return a queue that a test damages on purpose: nothing is checked at the end."""
+    """Return a queue that a test damages on purpose, and that is not checked at the end."""
     return Queue(DEFAULT_TENANT, JobType("report.generate"))

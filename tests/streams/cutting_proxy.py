@@ -1,4 +1,4 @@
-"""A connection to Redis that can lose an answer: the command has been carried out, and its sender never hears of it."""
+"""A proxy for Redis that can lose a response: the command is executed, and the client never learns of it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 
 class CuttingProxy:
-    """Passes bytes on, until it is told to lose the answer to the next command of a kind."""
+    """Passes bytes on, until it is told to lose the response to the next command of a kind."""
 
     def __init__(self, redis: tuple[str, int]) -> None:
         self.port = 0
@@ -23,7 +23,7 @@ class CuttingProxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def lose_answer_to(self, command: str, times: int = 1) -> None:
-        """Break the connection in place of the next answers to this command."""
+        """Break the connection in place of the next responses to this command."""
         self._marks += [command.encode()] * times
 
     async def handle(self, client: SocketStream) -> None:
@@ -63,7 +63,7 @@ class CuttingProxy:
 
 @asynccontextmanager
 async def cutting_proxy(redis: tuple[str, int]) -> AsyncIterator[CuttingProxy]:
-    """Yield a proxy before the Redis at this host and port."""
+    """Yield a proxy for the Redis at this host and port."""
     proxy = CuttingProxy(redis)
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     proxy.port = listener.extra(SocketAttribute.local_port)

@@ -1,4 +1,4 @@
-"""The ground on which random transitions run: one queue on Redis, the model beside it, and both held together."""
+"""Runs random transitions on one queue in Redis and on a model beside it, and compares both."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -25,7 +25,7 @@ QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 
 
 class Ground(RuleBasedStateMachine):
-    """Calls that change Redis and the model alike, and what must hold after each."""
+    """Calls that change Redis and the model alike, and the checks that follow each."""
 
     redis_url = ""
 
@@ -35,9 +35,9 @@ class Ground(RuleBasedStateMachine):
         self.specs: dict[JobId, NewJob] = {}
         self.keyed: dict[bytes, tuple[str, JobId]] = {}
         self.deliveries: list[tuple[str, Delivery]] = []
-        """Every one that was ever given, with its worker."""
+        """Every delivery so far, with its worker."""
         self.entries: list[tuple[str, ReadEntry]] = []
-        """What blocking reads have returned and no claim has taken, with their worker."""
+        """Entries that blocking reads returned and that no claim has taken, with their worker."""
         self.loop = asyncio.Runner()
         self.opened = open_broker(self.redis_url, namespace=f"t{nonce()}{nonce()}")
         self.broker: Broker = self.do(self.opened.__aenter__())
@@ -48,7 +48,7 @@ class Ground(RuleBasedStateMachine):
         return self.loop.run(call)
 
     def teardown(self) -> None:
-        """Hold the events against the jobs, and leave nothing behind."""
+        """Check the events against the jobs, and delete all keys."""
         try:
             self.do(self.check_events())
         finally:
@@ -64,7 +64,7 @@ class Ground(RuleBasedStateMachine):
         await self.opened.__aexit__(None, None, None)
 
     async def check_events(self) -> None:
-        """Events tell each job's story without a gap and without an impossible step."""
+        """Check that the events of each job have no gap and no impossible transition."""
         versions: dict[str, int] = {}
         states: dict[str, str] = {}
         for event in await events(self.broker, QUEUE):
@@ -76,7 +76,7 @@ class Ground(RuleBasedStateMachine):
 
     @invariant()
     def every_job_is_where_the_model_says(self) -> None:
-        """Hold places, states and counts against the audit and the model."""
+        """Compare places, states and counts of the audit with those of the model."""
         snapshot = self.do(audit(self.broker, QUEUE))
         assert {job_id: fields["state"].decode() for job_id, fields in snapshot.jobs.items()} == {
             job_id: job.state for job_id, job in self.model.items()
@@ -95,7 +95,7 @@ class Ground(RuleBasedStateMachine):
     def store(
         self, priority: Priority, delay_ms: int | None, *, is_late: bool, known: Idempotency | None = None
     ) -> None:
-        """Enqueue, and follow it in the model."""
+        """Enqueue, and apply it to the model."""
         expires_at_ms = LONG_AGO_MS if is_late else None
         job = new_job(QUEUE, priority=priority, delay_ms=delay_ms, expires_at_ms=expires_at_ms, idempotency=known)
         (answer,) = self.do(self.broker.store.enqueue(QUEUE, [job]))
@@ -111,7 +111,7 @@ class Ground(RuleBasedStateMachine):
             self.keyed[known.key] = known.fingerprint, job.id
 
     def take(self, worker: str, mark: str, **options: Any) -> list[Delivery]:
-        """Claim, and follow it in the model."""
+        """Claim, and apply it to the model."""
         claim = self.do(self.broker.store.claim(QUEUE, consumer=worker, nonce=mark, **options))
         taken = claim.deliveries
         assert len({one.id for one in taken}) == len(taken), "one job was given twice"
@@ -125,7 +125,7 @@ class Ground(RuleBasedStateMachine):
         return taken
 
     def start(self, worker: str, mark: str, one: Delivery) -> None:
-        """Follow one delivery in the model."""
+        """Apply one delivery to the model."""
         job = self.model[one.id]
         if job.state == "running":
             assert (job.token, job.owner) == (one.token, worker), "a running job was given away"
@@ -138,7 +138,7 @@ class Ground(RuleBasedStateMachine):
         assert (one.token, one.attempts, one.crashes) == (job.token, job.attempts, job.crashes)
 
     def one_of_the_deliveries(self, at: int, which: str) -> tuple[str, Delivery]:
-        """Return a delivery that still counts, one whose job another has by now, or any; the last, where none is so."""
+        """Return a delivery that is current, one whose job runs elsewhere by now, or any; the last where none fits."""
         held = {job.token for job in self.model.values() if job.token}
         found = {
             "held": [pair for pair in self.deliveries if pair[1].token in held],
@@ -152,13 +152,13 @@ class Ground(RuleBasedStateMachine):
         return self.model[one.id].token not in {"", one.token}
 
     def commit_one(self, one: Delivery, outcome: Outcome) -> None:
-        """Commit, and follow it in the model."""
+        """Commit, and apply it to the model."""
         code = self.do(commit(self.broker, one, outcome, TTL_MS))
         if self.settle(one, code):
             follow(self.model[one.id], outcome)
 
     def settle(self, one: Delivery, code: CommitCode) -> bool:
-        """Check the answer about a delivery's end; return whether it has ended just now."""
+        """Check the response about the end of a delivery; return whether the delivery ended just now."""
         job = self.model[one.id]
         if job.token == one.token:
             assert code is CommitCode.COMMITTED

@@ -1,4 +1,4 @@
-"""What the state machine expects of Redis: a dictionary of jobs, and how each outcome changes one."""
+"""The model of the state machine: a dictionary of jobs, and how each outcome changes one."""
 
 from msgspec import Struct
 from streams.seeds import ERROR, FAR_MS
@@ -17,20 +17,20 @@ OUTCOMES: list[Outcome] = [
 
 
 class Expected(Struct):
-    """What the model knows of a job."""
+    """The state of a job that the model expects."""
 
     state: str
     is_late: bool = False
-    """Whether it has to end as expired instead of starting."""
+    """Whether the job has to expire instead of starting."""
     is_due: bool = False
     token: str = ""
     done_token: str = ""
     owner: str = ""
     reader: str = ""
-    """Who has read its entry without claiming it."""
+    """The worker that has read its entry without claiming it."""
     cancel: bool = False
     apart: str = ""
-    """The token under which it was noted that its handler has not begun."""
+    """The token under which the job was marked as waiting to run alone."""
     attempts: int = 0
     crashes: int = 0
     deliveries: int = 0
@@ -48,7 +48,7 @@ FOLLOWS = {
 
 
 def follow(job: Expected, outcome: Outcome) -> None:
-    """Follow an outcome in the model."""
+    """Apply an outcome to the model."""
     match outcome:
         case Succeeded():
             job.state = "succeeded"

@@ -1,7 +1,6 @@
-"""Plants bugs in scripts: each in place of a line that bears the mark `-- @bug:<name>` at its end.
+"""Plants bugs in scripts: each replaces a line that ends with the mark `-- @bug:<name>`.
 
-Neither the code of that line nor a comment is looked at, so both may change.
-A mark stands once in a script and its parts.
+The code of that line and its comments do not count, so both may change. A mark stands once in a script and its parts.
 """
 
 import re
@@ -12,7 +11,7 @@ from millstream_streams.store.scripting import Script, load_script
 
 _MARKED = re.compile(r"^(.*?) -- @bug:([a-z-]+)$", re.MULTILINE)
 LINE = "{line}"
-"""In a wrong line: the right one."""
+"""A placeholder in a wrong line for the right one."""
 
 
 class Bug(Struct, frozen=True):
@@ -21,7 +20,7 @@ class Bug(Struct, frozen=True):
     script: str
     mark: str
     wrong: str = ""
-    """What stands there in place of the marked line."""
+    """The text in place of the marked line."""
 
     def plant(self) -> Script:
         """Return the script with the bug. Raises: ValueError, where the mark does not stand once."""
@@ -35,7 +34,7 @@ class Bug(Struct, frozen=True):
         return Script(name=self.script, text=text, sha="0" * 40)
 
     def load(self, wanted: str) -> Script:
-        """Return a script: the one with the bug if it is the one that the bug is about."""
+        """Return a script by name, with the bug if the bug belongs to that script."""
         return self.plant() if wanted == self.script else load_script(wanted)
 
 

@@ -1,4 +1,4 @@
-"""Reads scripts as text: what a header claims, and what the code beneath it does."""
+"""Reads scripts as text: what a header claims, and what the code below it does."""
 
 import re
 
@@ -11,10 +11,10 @@ _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "e
 _PLACES = {
     "ready": {1, 2, 3}, "due": {4}, "dlq": {5}, "events": {6}, "settings": {7}, "expiring": {8},
 }  # fmt: skip
-_FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}}
+_FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}, "services": {1}}
 
 PARTS = ("numbers", "queue", "past", "moves", "fleet")
-"""In the order in which a header names them: each uses only those before it."""
+"""The parts in the order of headers: each uses only those before it."""
 
 _WORD = r"(?<![\w.])[A-Za-z_]+\b"
 
@@ -24,7 +24,7 @@ _WITH_SUBCOMMANDS = {"XGROUP", "XINFO"}
 
 
 class Header(Struct, frozen=True):
-    """What a script says of itself."""
+    """The claims of a script's header."""
 
     text: str
     keys: set[int]
@@ -33,7 +33,7 @@ class Header(Struct, frozen=True):
     per_job: int
     """How many arguments a job has."""
     codes: set[int]
-    """What it may return per job; empty when it returns something else."""
+    """The codes that it may return per job; empty when it returns something else."""
 
 
 def read_header(name: str) -> Header:
@@ -53,7 +53,7 @@ def read_header(name: str) -> Header:
 
 
 def used_keys(name: str) -> set[int]:
-    """Return the numbers of the KEYS that a script reaches, by itself or through what it calls of the prelude."""
+    """Return the numbers of the KEYS that a script uses, by itself or through functions of the prelude."""
     shared = _functions(_code(_prelude(name)))
     places = _FLEET_PLACES if name.startswith(FLEET) else _PLACES
     seen: set[str] = set()
@@ -69,17 +69,17 @@ def used_keys(name: str) -> set[int]:
 
 
 def commands_of(name: str) -> set[str]:
-    """Return the commands that a script calls, by itself or through the prelude, as an ACL names them."""
+    """Return the commands that a script calls, by itself or through the prelude, in the form of an ACL."""
     return {_acl_name(*words) for code in _reached(name) for words in re.findall(_CALL, code)}
 
 
 def hints_of(name: str) -> set[str]:
-    """Return the topics of the hints that a script gives."""
+    """Return the topics of the hints that a script publishes."""
     return {topic for code in _reached(name) for topic in re.findall(r"(?<!function )hint\('([a-z:]+)'", code)}
 
 
 def _reached(name: str) -> list[str]:
-    """Return the code of a script, and of all that it calls of the prelude."""
+    """Return the code of a script, and of every function of the prelude that it calls."""
     shared = _functions(_uncommented(_prelude(name)))
     seen: set[str] = set()
     pending, found = [_uncommented(source(name))], []
@@ -93,7 +93,7 @@ def _reached(name: str) -> list[str]:
 
 
 def per_job_loop(name: str) -> tuple[int, int] | None:
-    """Return where the loop over ARGV begins, and by how much it steps."""
+    """Return the index at which the loop over ARGV begins, and its step."""
     found = re.search(r"for at = (\d+), (?:#ARGV|last)(?:, (\d+))? do", source(name))
     return (int(found[1]), int(found[2] or 1)) if found else None
 
@@ -116,7 +116,7 @@ def _prelude(name: str) -> str:
 
 
 def _names(code: str) -> set[str]:
-    """Return what a part declares for those that stand behind it."""
+    """Return what a part declares for those that follow it."""
     declared = re.findall(r"^local (?:function )?([\w, ]+?)(?=\(| =|$)", code, re.MULTILINE)
     return {name.strip() for names in declared for name in names.split(",")}
 
@@ -129,7 +129,7 @@ def _key_numbers(text: str) -> set[int]:
 
 
 def _code(text: str) -> str:
-    """Return a script without comments and texts in quotes."""
+    """Return a script without comments and string literals."""
     return re.sub(r"'[^'\n]*'", "''", _uncommented(text))
 
 

@@ -1,4 +1,4 @@
-"""Jobs and queues in a wanted condition, and what Redis holds of them: what the tests of scripts start and end with."""
+"""Puts jobs and queues into a wanted state, and reads what Redis holds of them, for the tests of scripts."""
 
 import secrets
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ LONG_AGO_MS = 1
 """A Unix time that is past on every clock."""
 
 ERROR = JobError(type="ValueError", message="no such address", fingerprint="f00d", attempt=1)
-"""What a failed attempt leaves."""
+"""The error of a failed attempt."""
 
 
 def new_job(queue: Queue, payload: Any = None, **options: Any) -> NewJob:
@@ -46,14 +46,14 @@ async def seed(broker: Broker, queue: Queue, count: int = 1, **options: Any) -> 
 
 
 async def seed_due(broker: Broker, queue: Queue, count: int = 1, **options: Any) -> list[JobId]:
-    """Store delayed jobs whose time has come already."""
+    """Store delayed jobs that are already due."""
     ids = await seed(broker, queue, count, delay_ms=FAR_MS, **options)
     await make_due(broker, queue, ids)
     return ids
 
 
 async def make_due(broker: Broker, queue: Queue, ids: Sequence[JobId], at_ms: int = LONG_AGO_MS) -> None:
-    """Let the time of scheduled jobs come now, in place of waiting for it."""
+    """Make scheduled jobs due now, in place of a wait."""
     keys = broker.keys.of(queue)
     for job_id in ids:
         await broker.client.zadd(keys.due, {job_id: at_ms}, xx=True)
@@ -90,38 +90,38 @@ async def seed_dead(broker: Broker, queue: Queue, reason: str = "attempts", **op
 async def commit(
     broker: Broker, delivery: Delivery, outcome: Outcome | None = None, ttl_ms: int = TTL_MS
 ) -> CommitCode:
-    """Commit one outcome, success by default."""
+    """Commit one outcome, by default a success."""
     one = Commit(delivery, outcome or Succeeded(), ttl_ms)
     (code,) = await broker.store.commit(delivery.queue, worker="w1", commits=[one])
     return code
 
 
 def lease(delivery: Delivery, progress: bytes = b"") -> Lease:
-    """Return what renews a delivery."""
+    """Return the lease of a delivery, as `renew` takes it."""
     return Lease(delivery.id, delivery.priority_index, delivery.entry, delivery.token, progress)
 
 
 async def recover_all(broker: Broker, queue: Queue, max_crashes: int = 3) -> list[JobId]:
-    """Take back whatever is running, as if every lease had run out; return the ids that are ready again."""
+    """Recover all that runs, as if every lease had run out; return the ids that are ready again."""
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=max_crashes)
     return [one.id for one in recovery.requeued]
 
 
 async def job_of(broker: Broker, queue: Queue, job_id: JobId) -> Job:
-    """Return a job that must exist, as people see it."""
+    """Return a job, which must exist, as the API shows it."""
     job = await broker.views.job(queue, job_id)
     assert job is not None, f"there is no job {job_id}"
     return job
 
 
 async def fields_of(broker: Broker, queue: Queue, job_id: JobId) -> dict[str, bytes]:
-    """Return a job's hash as it is stored."""
+    """Return the hash of a job as it is stored."""
     fields = await broker.client.hgetall(broker.keys.of(queue).job(job_id))
     return {name.decode(): value for name, value in fields.items()}
 
 
 async def everything(broker: Broker, queue: Queue) -> dict[str, Any]:
-    """Return all that Redis holds of a queue, except idle times: equal before and after means nothing happened."""
+    """Return all that Redis holds of a queue, except idle times; if it is equal, nothing happened."""
     keys, client = broker.keys.of(queue), broker.client
     held: dict[str, Any] = {}
     for stream in (*keys.ready, keys.dlq, keys.events):
@@ -135,7 +135,7 @@ async def everything(broker: Broker, queue: Queue) -> dict[str, Any]:
 
 
 async def pending(broker: Broker, stream: str) -> list[tuple[bytes, bytes]]:
-    """Return entry and owner of what is pending in a ready stream."""
+    """Return entry and owner of each pending entry of a ready stream."""
     if not await broker.client.exists(stream) or not await broker.client.xinfo_groups(stream):
         return []
     rows = await broker.client.xpending_range(stream, "workers", min="-", max="+", count=10_000)
@@ -154,12 +154,12 @@ async def kinds(broker: Broker, queue: Queue) -> list[str]:
 
 
 def nonce() -> str:
-    """Return what tells one claim from all others."""
+    """Return a nonce that no other claim has."""
     return secrets.token_hex(4)
 
 
 async def seed_worker(broker: Broker, worker: WorkerInfo, *, silent_s: float = 0.0) -> None:
-    """Put a worker on the list whose last heartbeat is so old, by the clock of Redis."""
+    """Register a worker whose last heartbeat is this old by the clock of Redis."""
     await broker.registry.beat(worker)
     at_ms, _, blob = (await broker.client.hget(broker.keys.workers, worker.name)).partition(b" ")
     value = b"%d %s" % (int(at_ms) - round(silent_s * 1000), blob)

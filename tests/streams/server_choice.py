@@ -1,4 +1,4 @@
-"""Which tests of the store do not run on every server, and why. Each is named by module, or by module and test."""
+"""Names the tests of the store that do not run on every server, by module or test, with the reason."""
 
 from redis_servers import RedisSource, Servers
 
@@ -16,7 +16,7 @@ ONCE = {
     "test_mutations": _TESTS_OF_TESTS,
     "test_listing.test_a_forged_cursor_is_refused": _TEXT,
 }
-"""On the default server alone."""
+"""Tests that run on the default server alone."""
 
 NOT_ON = {
     "sentinel": {
@@ -43,10 +43,10 @@ NOT_ON = {
         "test_reading.test_interrupt_ends_the_read_that_is_under_way": "on a cluster a read ends by itself",
     },
 }
-"""By what the server is a part of."""
+"""Tests that do not run on some servers, by mode."""
 
 EVERY_PROGRAM = {"test_capabilities", "test_failover", "test_least_rights", "test_moving_slots", "test_rights"}
-"""Modules that start servers of their own: from every program, since what a script is told then differs."""
+"""Modules that start servers of their own, of every program, since the replies to scripts differ between programs."""
 
 
 def servers_of(module: str, test: str, servers: Servers) -> list[RedisSource]:
@@ -59,5 +59,5 @@ def servers_of(module: str, test: str, servers: Servers) -> list[RedisSource]:
 
 
 def is_for_every_program(module: str) -> bool:
-    """Return whether the tests of a module start servers of every kind that is there."""
+    """Return whether the tests of a module start a server of every installed kind themselves."""
     return module.rpartition(".")[2] in EVERY_PROGRAM

@@ -1,4 +1,4 @@
-"""cancel.lua: a waiting job ends at once, a running one when its worker has heard of it."""
+"""cancel.lua ends a waiting job at once, and a running one through its worker."""
 
 import anyio
 import pytest
@@ -27,7 +27,7 @@ from millstream_streams import ActionCode, Broker, LeaseCode
 
 @pytest.mark.parametrize("options", [{}, {"priority": Priority.HIGH}, {"delay_ms": FAR_MS}], ids=str)
 async def test_cancel_ends_a_waiting_job_at_once(broker: Broker, queue: Queue, options: dict) -> None:
-    """A job that no worker runs is cancelled on the spot, and can be read for a while."""
+    """A job that no worker runs is cancelled at once, and stays readable for a while."""
     (job_id,) = await seed(broker, queue, **options)
     assert await broker.store.cancel(queue, [job_id]) == [ActionCode.DONE]
     await audit(broker, queue)
@@ -42,14 +42,14 @@ async def test_cancel_ends_a_waiting_job_at_once(broker: Broker, queue: Queue, o
 async def test_cancel_takes_a_job_off_the_list_of_those_that_expire(
     broker: Broker, queue: Queue, options: dict
 ) -> None:
-    """What has ended must not be looked at again when its time would have been over."""
+    """A cancelled job leaves the index of expiring jobs, so that the dispatcher does not look at it again."""
     ids = await seed(broker, queue, 2, expires_in_ms=2 * FAR_MS, **options)
     await broker.store.cancel(queue, ids)
     assert (await audit(broker, queue)).expiring == {}
 
 
 async def test_cancel_asks_the_worker_of_a_running_job(broker: Broker, queue: Queue) -> None:
-    """Only the worker can stop a handler: it hears of it with its next renewal."""
+    """A cancellation of a running job reaches its worker, which alone can stop the handler, with a renewal."""
     running = await seed_running(broker, queue)
     assert await broker.store.cancel(queue, [running.id]) == [ActionCode.REQUESTED]
     job = await job_of(broker, queue, running.id)
@@ -59,7 +59,7 @@ async def test_cancel_asks_the_worker_of_a_running_job(broker: Broker, queue: Qu
 
 
 async def test_cancel_hints_at_the_worker(broker: Broker, queue: Queue) -> None:
-    """The worker that runs the job, and no other, is told without waiting for a renewal."""
+    """The hint of a cancellation reaches the worker that runs the job, and no other."""
     running = await seed_running(broker, queue, "w1")
     heard: dict[str, list[str]] = {"w1": [], "w2": []}
     listening: list[str] = []
@@ -81,7 +81,7 @@ async def subscribers(broker: Broker, *workers: str) -> bool:
 
 
 async def test_cancel_ends_a_job_that_was_read_but_not_claimed(broker: Broker, queue: Queue) -> None:
-    """An entry in a worker's hands whose job has not begun is as good as waiting."""
+    """A job whose entry a worker has read and not claimed is cancelled at once, like a waiting job."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue)
     reader = broker.reader()
@@ -94,7 +94,7 @@ async def test_cancel_ends_a_job_that_was_read_but_not_claimed(broker: Broker, q
 
 
 async def test_cancel_changes_nothing_when_sent_again(broker: Broker, queue: Queue) -> None:
-    """Asking twice is asking once, for a waiting and for a running job."""
+    """A repeated cancellation changes nothing, on a waiting and on a running job."""
     running = await seed_running(broker, queue)
     (waiting,) = await seed(broker, queue)
     await broker.store.cancel(queue, [running.id, waiting])
@@ -104,7 +104,7 @@ async def test_cancel_changes_nothing_when_sent_again(broker: Broker, queue: Que
 
 
 async def test_cancel_refuses_a_job_that_has_ended(broker: Broker, queue: Queue) -> None:
-    """What has succeeded, expired or died is not cancelled afterwards."""
+    """A job that has succeeded, expired or died is not cancelled."""
     done = await seed_running(broker, queue)
     await commit(broker, done)
     dead = await seed_dead(broker, queue)
@@ -116,14 +116,14 @@ async def test_cancel_refuses_a_job_that_has_ended(broker: Broker, queue: Queue)
 
 
 async def test_cancel_says_so_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:
-    """An unknown id is answered, and is no error of the others."""
+    """The response names an unknown id, and the other jobs of the call are cancelled."""
     (job_id,) = await seed(broker, queue)
     codes = await broker.store.cancel(queue, [new_job(queue).id, job_id])
     assert codes == [ActionCode.UNKNOWN_JOB, ActionCode.DONE]
 
 
 async def test_cancel_is_forgotten_when_the_job_is_redriven(broker: Broker, queue: Queue) -> None:
-    """A redrive is a new life: an old wish to end does not follow into it."""
+    """A redrive clears an earlier request to cancel."""
     running = await seed_running(broker, queue)
     await broker.client.hset(broker.keys.of(queue).job(running.id), "cancel", 1)
     await broker.client.hset(broker.keys.of(queue).job(running.id), "crashes", 9)

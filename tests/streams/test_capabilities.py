@@ -1,4 +1,4 @@
-"""What the server is, what it lacks, and whether jobs are safe on it."""
+"""The capabilities of a server say what it is, what it lacks, and whether jobs are safe on it."""
 
 import pytest
 
@@ -19,12 +19,12 @@ GOOD = {
 
 
 def capable(**changes: object) -> Capabilities:
-    """Return a server without faults, except for these."""
+    """Return the capabilities of a faultless server, changed by these fields."""
     return Capabilities(**{**GOOD, **changes})
 
 
 def test_a_good_server_has_neither_objection_nor_advice() -> None:
-    """Silence means that all is well."""
+    """A good server gets neither an objection nor advice."""
     assert capable().objections() == []
     assert capable().advice() == []
 
@@ -46,7 +46,7 @@ def test_objections_name_what_would_lose_jobs(changes: dict, word: str) -> None:
 
 @pytest.mark.parametrize("version", [(6, 2), (6, 2, 0), (7, 0, 15), (8, 2, 3)])
 def test_the_oldest_supported_version_is_accepted(version: tuple[int, ...]) -> None:
-    """6.2 is the floor."""
+    """Redis 6.2 is accepted, as the oldest version."""
     assert capable(version=version).objections() == []
 
 
@@ -63,14 +63,14 @@ def test_the_oldest_supported_version_is_accepted(version: tuple[int, ...]) -> N
     ],
 )
 def test_advice_names_what_could_be_better(changes: dict, word: str) -> None:
-    """What is no danger to what is stored is advice, no refusal."""
+    """A setting that endangers no stored job leads to advice, and to no refusal."""
     (advice,) = capable(**changes).advice()
     assert word in advice
     assert capable(**changes).objections() == []
 
 
 async def test_probe_tells_what_the_server_says(broker: Broker) -> None:
-    """Name and version are those of the server, Valkey's own where it is one."""
+    """The probe returns the server's own name and version, on Valkey those of Valkey."""
     info = await broker.client.info("server")
     (server,) = (await broker.probe()).servers
     found = server.found
@@ -81,7 +81,7 @@ async def test_probe_tells_what_the_server_says(broker: Broker) -> None:
 
 
 async def test_the_embedded_server_needs_no_advice_that_can_be_followed(own_redis: EmbeddedRedis) -> None:
-    """`up` and `demo` start with what the doctor asks of others."""
+    """The server that `up` and `demo` start gets no advice that its settings could follow."""
     async with open_broker(own_redis.url) as broker:
         found = (await broker.probe()).worst
     assert found.maxmemory_policy == "noeviction"
@@ -91,7 +91,7 @@ async def test_the_embedded_server_needs_no_advice_that_can_be_followed(own_redi
 
 
 async def test_require_suitable_refuses_a_server_that_evicts(own_redis: EmbeddedRedis) -> None:
-    """A server that would throw jobs away is refused at the start."""
+    """A service refuses to start on a server that would evict jobs."""
     async with open_broker(own_redis.url) as broker:
         await broker.client.config_set("maxmemory-policy", "allkeys-lru")
         with pytest.raises(UnsuitableRedisError, match="allkeys-lru"):
@@ -99,7 +99,7 @@ async def test_require_suitable_refuses_a_server_that_evicts(own_redis: Embedded
 
 
 async def grant(broker: Broker, *rules: str) -> str:
-    """Give a user named ann all rights but for these rules. Returns: the address with it."""
+    """Give a user named ann all rights except these rules. Returns: the address with that user."""
     words = ("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", *rules)
     await broker.client.execute_command(*words)
     host, port = broker.address.hosts[0]
@@ -107,7 +107,7 @@ async def grant(broker: Broker, *rules: str) -> str:
 
 
 async def test_a_server_that_forbids_config_still_says_whether_it_evicts(own_redis: EmbeddedRedis) -> None:
-    """INFO says it, for which a user need not be able to read passwords by CONFIG."""
+    """Without the right to CONFIG the eviction policy is read from INFO."""
     async with open_broker(own_redis.url) as broker:
         await broker.client.config_set("maxmemory-policy", "allkeys-lru")
         async with open_broker(await grant(broker, "-config")) as managed:
@@ -120,7 +120,7 @@ async def test_a_server_that_forbids_config_still_says_whether_it_evicts(own_red
 
 
 async def test_a_server_that_forbids_config_and_info_is_taken_and_told(own_redis: EmbeddedRedis) -> None:
-    """What cannot be known is no objection; the version is known all the same, by the greeting."""
+    """A server that forbids CONFIG and INFO is accepted with advice, and its version comes from the greeting."""
     async with open_broker(own_redis.url) as broker:
         version = (await broker.probe()).worst.version
         async with open_broker(await grant(broker, "-config", "-info")) as managed:
@@ -134,7 +134,7 @@ async def test_a_server_that_forbids_config_and_info_is_taken_and_told(own_redis
 
 
 async def test_a_start_asks_for_nothing_that_its_users_are_not_granted(own_redis: EmbeddedRedis) -> None:
-    """CONFIG is left to the doctor: a refused command at each start would drown what an ACL log is read for."""
+    """A start sends no CONFIG, which only the doctor may, so that the ACL log has no refusal at each start."""
     async with open_broker(own_redis.url) as broker:
         async with open_broker(await grant(broker, "-config")) as modest:
             await modest.require_suitable()

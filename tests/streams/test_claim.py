@@ -1,4 +1,4 @@
-"""claim.lua: ready jobs go to one worker each, by share and age, and a lost answer loses nothing."""
+"""claim.lua gives each ready job to one worker, by share and age, and a lost response loses no job."""
 
 import msgspec
 import pytest
@@ -39,7 +39,7 @@ async def read_one(broker: Broker, queue: Queue, consumer: str = "w1") -> ReadEn
 
 
 async def test_claim_marks_jobs_as_running_in_the_order_of_their_age(broker: Broker, queue: Queue) -> None:
-    """The oldest jobs go first; the hash, the pending list and the answer say the same."""
+    """The oldest jobs are claimed first, and hash, pending list and response agree."""
     ids = await seed(broker, queue, 3)
     deliveries = await take(broker, queue, "w1", 2)
     assert [delivery.id for delivery in deliveries] == ids[:2]
@@ -65,13 +65,13 @@ async def test_claim_gives_a_job_to_one_worker(broker: Broker, queue: Queue) -> 
 
 
 async def test_claim_returns_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
-    """An unknown queue is an empty one; asking makes its consumer groups."""
+    """A claim on a queue that was never used is empty and makes the consumer groups."""
     claim = await broker.store.claim(queue, consumer="w1", nonce="n", limit=5)
     assert claim == Claim([])
 
 
 async def test_claim_delivers_what_waited_when_the_group_has_vanished(broker: Broker, queue: Queue) -> None:
-    """A lost group is made again from the beginning of the stream: made from its end it would skip waiting jobs."""
+    """A lost group is made again at the start of the stream, so that waiting jobs are delivered."""
     ids = await seed(broker, queue, 2)
     await take(broker, queue, limit=0)
     for stream in broker.keys.of(queue).ready:
@@ -95,7 +95,7 @@ async def test_claim_delivers_what_waited_when_the_group_has_vanished(broker: Br
 async def test_claim_takes_from_each_priority_by_share(
     broker: Broker, queue: Queue, limit: int, shares: tuple[int, int, int], wanted: dict[str, int]
 ) -> None:
-    """Shares come first, so that low is never starved; what they leave is filled up from high down."""
+    """A claim serves the shares first, and fills the rest from high to low."""
     for priority in Priority:
         await seed(broker, queue, 10, priority=priority)
     deliveries = await take(broker, queue, limit=limit, shares=shares)
@@ -110,7 +110,7 @@ async def test_claim_takes_a_full_limit_from_low_when_nothing_else_waits(broker:
 
 
 async def test_claim_returns_the_same_jobs_when_its_answer_was_lost(broker: Broker, queue: Queue) -> None:
-    """The same call sent again, resuming, finds what the first one took: same tokens, nothing charged, nothing more."""
+    """A claim that resumes returns what the first one took: same tokens, no further charge and no further job."""
     await seed(broker, queue, 5)
     call = {"consumer": "w1", "nonce": nonce(), "limit": 3}
     first = await broker.store.claim(queue, **call)
@@ -132,7 +132,7 @@ async def test_claim_fills_up_when_resuming_leaves_room(broker: Broker, queue: Q
 
 
 async def test_claim_leaves_the_jobs_of_earlier_calls_alone_when_resuming(broker: Broker, queue: Queue) -> None:
-    """What this worker runs already, from a call that was answered, is not given to it a second time."""
+    """A claim that resumes does not return jobs of earlier claims whose responses arrived."""
     running = await seed_running(broker, queue)
     assert await take(broker, queue, resume=True) == []
     assert (await job_of(broker, queue, running.id)).state is JobState.RUNNING
@@ -147,7 +147,7 @@ async def test_claim_does_not_resume_what_another_worker_holds(broker: Broker, q
 
 
 async def test_claim_adopts_what_a_lost_blocking_read_left(broker: Broker, queue: Queue) -> None:
-    """A read whose answer was lost leaves an entry that no worker knows of: resuming finds it."""
+    """A claim that resumes delivers an entry that a blocking read took and whose response was lost."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue)
     await read_one(broker, queue)
@@ -168,7 +168,7 @@ async def test_claim_adopts_a_read_entry(broker: Broker, queue: Queue) -> None:
 
 @pytest.mark.parametrize("limit", [0, 5])
 async def test_claim_gives_a_read_entry_once_when_it_resumes_too(broker: Broker, queue: Queue, limit: int) -> None:
-    """An entry that was read and is in the pending list is one delivery: two would run its handler twice at once."""
+    """An entry that was read and is in the pending list becomes one delivery, so that its handler runs once."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue)
     entry = await read_one(broker, queue)
@@ -189,7 +189,7 @@ async def test_claim_gives_a_read_entry_once_when_its_answer_was_lost(broker: Br
 
 
 async def test_claim_drops_a_read_entry_whose_job_was_cancelled(broker: Broker, queue: Queue) -> None:
-    """Between the read and the claim the job may end: there is nothing to run then."""
+    """An entry whose job was cancelled between read and claim is dropped."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue)
     entry = await read_one(broker, queue)
@@ -199,7 +199,7 @@ async def test_claim_drops_a_read_entry_whose_job_was_cancelled(broker: Broker, 
 
 
 async def test_claim_drops_a_read_entry_that_was_recovered(broker: Broker, queue: Queue) -> None:
-    """A worker that froze between read and claim comes back to an entry that is no longer its own."""
+    """An entry that was recovered between read and claim is dropped."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue)
     entry = await read_one(broker, queue)
@@ -211,7 +211,7 @@ async def test_claim_drops_a_read_entry_that_was_recovered(broker: Broker, queue
 
 
 async def test_claim_takes_no_entry_that_another_worker_read(broker: Broker, queue: Queue) -> None:
-    """Naming an entry is not holding it."""
+    """A claim takes no entry that another worker has read."""
     await take(broker, queue)
     await seed(broker, queue)
     entry = await read_one(broker, queue, "w2")
@@ -219,14 +219,14 @@ async def test_claim_takes_no_entry_that_another_worker_read(broker: Broker, que
 
 
 async def test_claim_ignores_a_read_entry_when_all_keys_have_vanished(broker: Broker, queue: Queue) -> None:
-    """After a FLUSHALL or a failover to an empty server an entry means nothing, and is no error."""
+    """A claim ignores a read entry after a FLUSHALL or a failover to an empty server, without an error."""
     entry = ReadEntry(queue, 2, "1700000000000-0", new_job(queue).id)
     claim = await broker.store.claim(queue, consumer="w1", nonce="n", limit=1, read=[entry], resume=True)
     assert claim.deliveries == []
 
 
 async def test_claim_drops_an_entry_without_a_job(broker: Broker, torn_queue: Queue) -> None:
-    """An entry whose hash is gone is removed, so that no worker stumbles over it again."""
+    """A claim removes an entry whose hash is gone."""
     stream = broker.keys.of(torn_queue).ready[1]
     (job_id,) = await seed(broker, torn_queue)
     await broker.client.delete(broker.keys.of(torn_queue).job(job_id))
@@ -236,7 +236,7 @@ async def test_claim_drops_an_entry_without_a_job(broker: Broker, torn_queue: Qu
 
 
 async def test_claim_forgets_a_pending_entry_that_was_deleted(broker: Broker, torn_queue: Queue) -> None:
-    """An entry deleted under the pending list would be found for ever: resuming acknowledges it."""
+    """A claim that resumes acknowledges a pending entry that was deleted from its stream."""
     stream = broker.keys.of(torn_queue).ready[1]
     running = await seed_running(broker, torn_queue)
     await broker.client.xdel(stream, running.entry)
@@ -246,18 +246,18 @@ async def test_claim_forgets_a_pending_entry_that_was_deleted(broker: Broker, to
 
 
 async def test_claim_expires_a_job_whose_time_is_over(broker: Broker, queue: Queue) -> None:
-    """A late job is not run: it ends as expired, and the claim goes on to the next."""
+    """A claim expires a job whose time is over, and goes on to the next."""
     late = await seed(broker, queue, 2, expires_at_ms=LONG_AGO_MS)
     (good,) = await seed(broker, queue, expires_in_ms=FAR_MS)
-    (delivery,) = await take(broker, queue)
-    assert delivery.id == good
+    claim = await broker.store.claim(queue, consumer="w1", nonce="n", limit=10)
+    assert ([one.id for one in claim.deliveries], claim.expired) == ([good], 2)
     assert [(await job_of(broker, queue, one)).state for one in late] == [JobState.EXPIRED] * 2
     expired = next(event for event in await events(broker, queue) if event.kind == "expired")
     assert [(one.id, one.state) for one in expired.jobs] == [(one, "expired") for one in late]
 
 
 async def test_claim_gives_nothing_while_the_queue_is_paused(broker: Broker, queue: Queue) -> None:
-    """A paused queue hands out nothing, and says when to ask again."""
+    """A claim on a paused queue returns nothing but the time of the next attempt."""
     await seed(broker, queue)
     await broker.client.hset(broker.keys.of(queue).settings, "paused", "1")
     claim = await broker.store.claim(queue, consumer="w1", nonce="n", limit=1)
@@ -268,7 +268,7 @@ async def test_claim_gives_nothing_while_the_queue_is_paused(broker: Broker, que
 
 
 async def test_claim_asks_again_once_a_second_while_the_queue_is_paused(broker: Broker, queue: Queue) -> None:
-    """More often would cost Redis something for nothing; `paused` set to anything but 1 is no pause."""
+    """A claim on a paused queue asks to be repeated after a second; a value of `paused` other than 1 is no pause."""
     settings = broker.keys.of(queue).settings
     await broker.client.hset(settings, "paused", "1")
     assert await broker.store.claim(queue, consumer="w1", nonce="n", limit=1) == Claim([], 1000)
@@ -277,7 +277,7 @@ async def test_claim_asks_again_once_a_second_while_the_queue_is_paused(broker: 
 
 
 async def test_claim_resumes_in_every_priority_and_each_entry(broker: Broker, queue: Queue) -> None:
-    """A lost answer may have held jobs of all three streams, several of each."""
+    """A claim that resumes returns every entry of all three streams."""
     ids = [job_id for priority in Priority for job_id in await seed(broker, queue, 2, priority=priority)]
     call = {"consumer": "w1", "nonce": nonce(), "limit": 6}
     await broker.store.claim(queue, **call)
@@ -286,7 +286,7 @@ async def test_claim_resumes_in_every_priority_and_each_entry(broker: Broker, qu
 
 
 async def test_claim_adopts_every_read_entry(broker: Broker, queue: Queue) -> None:
-    """One blocking read may return an entry of each stream."""
+    """A claim delivers every entry that a blocking read returned, one of each stream."""
     await take(broker, queue)
     ids = [job_id for priority in Priority for job_id in await seed(broker, queue, priority=priority)]
     reader = broker.reader()
@@ -299,7 +299,7 @@ async def test_claim_adopts_every_read_entry(broker: Broker, queue: Queue) -> No
 async def test_claim_leaves_a_queue_with_a_setting_that_it_must_honour_to_a_release_that_knows_it(
     broker: Broker, queue: Queue, setting: str, taken: int
 ) -> None:
-    """A worker of an older release would run its jobs as if there were no such setting; others it may ignore."""
+    """A claim skips a queue with a required setting that this release does not know, and ignores an optional one."""
     await seed(broker, queue)
     await broker.client.hset(broker.keys.of(queue).settings, setting, "7")
     claim = await broker.store.claim(queue, consumer="w1", nonce="n", limit=1)
@@ -309,7 +309,7 @@ async def test_claim_leaves_a_queue_with_a_setting_that_it_must_honour_to_a_rele
 
 
 async def test_claim_adopts_a_read_entry_while_the_queue_is_paused(broker: Broker, queue: Queue) -> None:
-    """What the worker already holds it may run: it would only come back later."""
+    """A claim delivers a read entry also while the queue is paused, because this worker holds it already."""
     await take(broker, queue)
     ids = await seed(broker, queue, 2)
     entry = await read_one(broker, queue)
@@ -319,7 +319,7 @@ async def test_claim_adopts_a_read_entry_while_the_queue_is_paused(broker: Broke
 
 
 async def test_claim_counts_each_delivery_and_each_failure(broker: Broker, queue: Queue) -> None:
-    """Deliveries, attempts and crashes are counted apart; the last error goes with the job."""
+    """A delivery carries the job's deliveries, attempts and crashes, each counted apart, and its last error."""
     first = await seed_running(broker, queue)
     await commit(broker, first, RetryAt(0, ERROR))
     second = await take_one(broker, queue)
@@ -333,7 +333,7 @@ async def test_claim_counts_each_delivery_and_each_failure(broker: Broker, queue
 
 
 async def test_claim_begins_without_the_progress_of_an_earlier_attempt(broker: Broker, queue: Queue) -> None:
-    """A new attempt starts from nothing, and says so."""
+    """A claim clears the progress of an earlier attempt."""
     first = await seed_running(broker, queue)
     progress = msgspec.msgpack.encode(Progress(90.0))
     await broker.store.renew(queue, consumer="w1", leases=[lease(first, progress)])
@@ -343,7 +343,7 @@ async def test_claim_begins_without_the_progress_of_an_earlier_attempt(broker: B
 
 
 async def test_claim_tells_of_its_jobs_in_one_event(broker: Broker, queue: Queue) -> None:
-    """All jobs of a call stand in one event, with the worker."""
+    """A claim writes one event for all of its jobs, with the worker."""
     ids = await seed(broker, queue, 3)
     await take(broker, queue, "w7")
     started = (await events(broker, queue))[-1]
@@ -356,7 +356,7 @@ async def test_claim_tells_of_its_jobs_in_one_event(broker: Broker, queue: Queue
 
 
 async def test_claim_takes_more_than_a_hundred_when_asked(broker: Broker, queue: Queue) -> None:
-    """Nothing breaks at the documented bound of a call."""
+    """A claim takes more than a hundred jobs, up to the documented bound of a call."""
     for _ in range(3):
         await seed(broker, queue, 50)
     assert len(await take(broker, queue, limit=100)) == 100

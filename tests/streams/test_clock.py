@@ -1,4 +1,4 @@
-"""The clock of Redis as a process knows it: near the truth, whatever this machine's own clock says."""
+"""The broker's estimate of the clock of Redis is close to it, whatever the clock of this machine says."""
 
 import pytest
 from streams.seeds import seed
@@ -9,11 +9,11 @@ from millstream_streams import Broker, RedisClock
 TWO_HOURS_S = 7_200.0
 AT_S = 1_800_000_000.0
 NEAR_S = 5.0
-"""More than an answer can take on a busy machine, and nothing beside the two hours."""
+"""More than a response takes on a busy machine, and far less than the two hours."""
 
 
 class Machine:
-    """A machine's clocks, which are moved by hand."""
+    """The clocks of a machine, which the test sets."""
 
     def __init__(self, wall_s: float) -> None:
         self.wall_s = wall_s
@@ -30,13 +30,13 @@ class Machine:
 
 
 def test_before_the_first_answer_it_is_the_clock_of_this_machine() -> None:
-    """There is no better one."""
+    """Before the first response the estimate is the clock of this machine."""
     assert Machine(AT_S).clock().now_s() == AT_S
 
 
 @pytest.mark.parametrize("skew_s", [-TWO_HOURS_S, TWO_HOURS_S])
 def test_one_answer_is_enough_to_know_the_time(skew_s: float) -> None:
-    """However wrong this machine is, the error that is left is less than half of what the answer took."""
+    """After one response the error of the estimate is at most half of the round trip, however wrong this machine is."""
     machine = Machine(AT_S + skew_s)
     clock, asked_at = machine.clock(), machine.monotonic_s
     machine.pass_s(0.004)
@@ -45,7 +45,7 @@ def test_one_answer_is_enough_to_know_the_time(skew_s: float) -> None:
 
 
 def test_an_answer_is_taken_for_one_of_the_middle() -> None:
-    """Redis answered between question and answer: half of that time is the smallest error."""
+    """A response is dated to the middle of its round trip, which bounds the error by half of it."""
     machine = Machine(AT_S + TWO_HOURS_S)
     clock, asked_at = machine.clock(), machine.monotonic_s
     machine.pass_s(4.0)
@@ -54,7 +54,7 @@ def test_an_answer_is_taken_for_one_of_the_middle() -> None:
 
 
 def test_a_time_in_whole_milliseconds_contradicts_no_better_one() -> None:
-    """A script cuts off what is less than a millisecond: a clock that knows it keeps it."""
+    """A time that a script has cut to milliseconds does not replace a more exact estimate that agrees with it."""
     machine = Machine(AT_S + 0.0009)
     clock = machine.clock()
     clock.heard(AT_S, machine.monotonic_s)
@@ -62,7 +62,7 @@ def test_a_time_in_whole_milliseconds_contradicts_no_better_one() -> None:
 
 
 def test_a_slow_answer_does_not_spoil_what_a_quick_one_told() -> None:
-    """A slow answer only says that the time was somewhere in between, which is known better."""
+    """A slow response does not replace the estimate of a quick one."""
     machine = Machine(AT_S + TWO_HOURS_S)
     clock = machine.clock()
     clock.heard(AT_S, machine.monotonic_s, step_s=0.0)
@@ -73,7 +73,7 @@ def test_a_slow_answer_does_not_spoil_what_a_quick_one_told() -> None:
 
 
 def test_a_change_of_this_machine_changes_nothing_and_one_of_redis_is_followed() -> None:
-    """An operator corrects the one; a failover leads to the other."""
+    """A correction of this machine's clock changes nothing, and one of Redis, as in a failover, is followed."""
     machine = Machine(AT_S)
     clock = machine.clock()
     clock.heard(AT_S, machine.monotonic_s, step_s=0.0)
@@ -84,7 +84,7 @@ def test_a_change_of_this_machine_changes_nothing_and_one_of_redis_is_followed()
 
 
 def test_milliseconds_and_seconds_are_one_time() -> None:
-    """Jobs are stored in the one and judged in the other."""
+    """The estimates in milliseconds and in seconds are the same time."""
     clock = Machine(AT_S + 0.0625).clock()
     assert (clock.now_ms(), clock.now_s()) == (1_800_000_000_062, AT_S + 0.0625)
 
@@ -97,19 +97,19 @@ def skewed(broker: Broker, request: pytest.FixtureRequest) -> Broker:
 
 
 async def test_a_look_learns_the_time(skewed: Broker) -> None:
-    """On every kind of server; a cluster has one time, as far as its nodes agree."""
+    """A look at a server of any kind updates the estimate; the nodes of a cluster share one."""
     await skewed.look_at_clock()
     assert await error_s(skewed) < NEAR_S
 
 
 async def test_a_claim_learns_the_time(skewed: Broker, queue: Queue) -> None:
-    """A handler that submits knows the time, and no worker asks for it."""
+    """A claim updates the estimate, so that a submitting handler needs no request of its own."""
     await seed(skewed, queue)
     await skewed.store.claim(queue, consumer="w", nonce="n", limit=1)
     assert await error_s(skewed) < NEAR_S
 
 
 async def error_s(broker: Broker) -> float:
-    """Return how far the clock is from what Redis says itself."""
+    """Return the difference between the estimate and the clock of Redis."""
     seconds, microseconds = await broker.client.time()
     return abs(broker.clock.now_s() - (seconds + microseconds / 1e6))

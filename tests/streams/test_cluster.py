@@ -1,4 +1,4 @@
-"""The same store on a Redis Cluster: each queue lives in one slot, and the slots on different servers."""
+"""On a Redis Cluster each queue lives in one slot, and the slots are on different servers."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ async def broker(cluster_url: str, namespace: str) -> AsyncIterator[Broker]:
 
 @pytest.fixture
 async def queues(broker: Broker) -> AsyncIterator[list[Queue]]:
-    """Yield a queue on each of the three servers, sorted as lists want them."""
+    """Yield a queue on each of the three servers, in the order of lists."""
     found: dict[int, Queue] = {}
     for number in itertools.count():
         queue = Queue(DEFAULT_TENANT, JobType(f"t{number}"))
@@ -60,7 +60,7 @@ async def queues(broker: Broker) -> AsyncIterator[list[Queue]]:
 
 
 async def test_jobs_go_through_on_every_server(broker: Broker, queues: list[Queue]) -> None:
-    """Enqueue, claim, retry, release, recover and success, each in the slot of its queue."""
+    """Enqueue, claim, retry, release, recover and success work in the slot of each queue."""
     for queue in queues:
         first, second = await seed(broker, queue, 2)
         one, other = await take(broker, queue)
@@ -76,7 +76,7 @@ async def test_jobs_go_through_on_every_server(broker: Broker, queues: list[Queu
 
 
 async def test_a_queue_of_a_cluster_can_be_cancelled_redriven_and_watched(broker: Broker, queues: list[Queue]) -> None:
-    """What an operator does works wherever the queue is."""
+    """Cancel, redrive and watch work on a queue of any node."""
     for queue in queues:
         dead = await seed_dead(broker, queue)
         assert await broker.store.redrive(queue, [dead]) == [ActionCode.DONE]
@@ -86,7 +86,7 @@ async def test_a_queue_of_a_cluster_can_be_cancelled_redriven_and_watched(broker
 
 
 async def test_scripts_are_loaded_where_they_are_missing(broker: Broker, queues: list[Queue]) -> None:
-    """Each server has a script cache of its own."""
+    """A script is loaded on each server whose own script cache lacks it."""
     await broker.client.script_flush()
     for queue in queues:
         await seed_running(broker, queue)
@@ -94,7 +94,7 @@ async def test_scripts_are_loaded_where_they_are_missing(broker: Broker, queues:
 
 
 async def test_lists_go_over_all_servers(broker: Broker, queues: list[Queue]) -> None:
-    """One list, in pages, over queues that live apart."""
+    """A list pages over queues on all servers."""
     wanted = []
     for queue in queues:
         wanted += await seed(broker, queue, 3)
@@ -115,7 +115,7 @@ async def test_lists_go_over_all_servers(broker: Broker, queues: list[Queue]) ->
 
 
 async def test_a_blocking_read_wakes_for_any_of_its_queues(broker: Broker, queues: list[Queue]) -> None:
-    """One read cannot span slots: each queue has its own, and what each brings is claimed."""
+    """A reader waits in a read for each slot, and what each returns is claimed."""
     for queue in queues:
         await take(broker, queue)
     reader = broker.reader()
@@ -139,7 +139,7 @@ async def test_a_blocking_read_wakes_for_any_of_its_queues(broker: Broker, queue
 
 
 async def test_a_blocking_read_makes_missing_groups(broker: Broker, queues: list[Queue]) -> None:
-    """Queues that were never claimed are read all the same."""
+    """A blocking read makes the groups of queues that were never claimed."""
     wanted = {job_id for queue in queues for job_id in await seed(broker, queue)}
     reader = broker.reader()
     found: list[ReadEntry] = []
@@ -150,7 +150,7 @@ async def test_a_blocking_read_makes_missing_groups(broker: Broker, queues: list
 
 
 async def test_hints_arrive_from_every_server(broker: Broker, queues: list[Queue]) -> None:
-    """A message published on one server reaches a listener on any."""
+    """A hint published on one server reaches a listener on any."""
     hints: list[Queue] = []
     gaps: list[int] = []
     async with anyio.create_task_group() as tasks:
@@ -163,7 +163,7 @@ async def test_hints_arrive_from_every_server(broker: Broker, queues: list[Queue
 
 
 async def test_registry_and_capabilities_work_on_a_cluster(broker: Broker, queues: list[Queue]) -> None:
-    """What is not of one queue has a slot of its own."""
+    """The registry, which belongs to no queue, has a slot of its own, and every node is probed."""
     await broker.registry.add_queues(queues)
     assert await broker.registry.queues() == queues
     await broker.ping()
@@ -174,7 +174,7 @@ async def test_registry_and_capabilities_work_on_a_cluster(broker: Broker, queue
 
 
 async def test_many_calls_at_once_are_no_more_than_a_node_takes(broker: Broker, queues: list[Queue]) -> None:
-    """The pool of a cluster does not wait for a free connection: it has to be large enough."""
+    """The pool of a cluster is large enough for many calls at once, because it does not wait for a free connection."""
     async with anyio.create_task_group() as tasks:
         for _ in range(50):
             for queue in queues:

@@ -1,4 +1,4 @@
-"""commit.lua: the outcome of a delivery is written once, by the worker that has its token, and by no other."""
+"""commit.lua stores the outcome of a delivery once, for the worker that has its token and for no other."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -70,7 +70,7 @@ any_outcome = pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES
 async def test_commit_moves_the_job_to_where_its_outcome_says(
     broker: Broker, queue: Queue, name: str, priority: Priority
 ) -> None:
-    """One outcome, one place: the entry it ran under is gone from stream and pending list."""
+    """A commit moves the job to the place of its outcome, and deletes its entry from stream and pending list."""
     running = await seed_running(broker, queue, priority=priority)
     assert await commit(broker, running, OUTCOMES[name]) is CommitCode.COMMITTED
     await audit(broker, queue)
@@ -83,7 +83,7 @@ async def test_commit_moves_the_job_to_where_its_outcome_says(
 
 
 async def test_commit_keeps_the_result_of_a_success(broker: Broker, queue: Queue) -> None:
-    """A success counts an attempt and keeps the result for as long as it was told."""
+    """A success counts an attempt and keeps the result for the given time."""
     running = await seed_running(broker, queue)
     await commit(broker, running, Succeeded(RESULT), ttl_ms=60_000)
     job = await job_of(broker, queue, running.id)
@@ -102,7 +102,7 @@ async def test_commit_keeps_the_error_after_a_later_success(broker: Broker, queu
 
 
 async def test_commit_refuses_a_zombie_of_a_job_that_succeeded(broker: Broker, queue: Queue) -> None:
-    """A job that succeeded knows whose commit that was: another's is stale, also when it reports the same."""
+    """A commit on a succeeded job is stale unless it carries the token of its commit, also with the same outcome."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     await commit(broker, await take_one(broker, queue))
@@ -110,7 +110,7 @@ async def test_commit_refuses_a_zombie_of_a_job_that_succeeded(broker: Broker, q
 
 
 async def test_commit_knows_what_an_earlier_release_committed(broker: Broker, queue: Queue) -> None:
-    """Releases before this one cleared the token of a job that succeeded and noted it elsewhere."""
+    """A commit is recognised as repeated also where an earlier release moved the token to `done_token`."""
     running = await seed_running(broker, queue)
     await commit(broker, running)
     key = broker.keys.of(queue).job(running.id)
@@ -124,7 +124,7 @@ async def test_commit_knows_what_an_earlier_release_committed(broker: Broker, qu
 async def test_commit_clears_the_stream_that_the_job_was_claimed_from(
     broker: Broker, queue: Queue, outcome: Outcome
 ) -> None:
-    """Its priority may have become another while it ran: that is about its next turn."""
+    """A commit deletes the entry from the stream it was claimed from, also when the job's priority changed since."""
     running = await seed_running(broker, queue)
     await broker.client.hset(broker.keys.of(queue).job(running.id), "priority", "high")
     assert await commit(broker, running, outcome) is CommitCode.COMMITTED
@@ -132,7 +132,7 @@ async def test_commit_clears_the_stream_that_the_job_was_claimed_from(
 
 
 async def test_commit_keeps_no_result_where_there_is_none(broker: Broker, queue: Queue) -> None:
-    """What returns nothing, as most handlers do, takes no room for it, and reads as nothing."""
+    """A handler that returns nothing stores no result, which reads as nothing."""
     running = await seed_running(broker, queue)
     await commit(broker, running, Succeeded())
     assert (await job_of(broker, queue, running.id)).result is None
@@ -140,7 +140,7 @@ async def test_commit_keeps_no_result_where_there_is_none(broker: Broker, queue:
 
 
 async def test_commit_schedules_a_retry_by_the_clock_of_redis(broker: Broker, queue: Queue) -> None:
-    """The next attempt is due after the delay, counted where no worker's clock matters."""
+    """A retry is due after its delay by the clock of Redis, and not by that of a worker."""
     running = await seed_running(broker, queue)
     await commit(broker, running, RetryAt(FAR_MS, ERROR))
     job = await job_of(broker, queue, running.id)
@@ -151,14 +151,14 @@ async def test_commit_schedules_a_retry_by_the_clock_of_redis(broker: Broker, qu
 
 
 async def test_commit_treats_a_negative_delay_as_none(broker: Broker, queue: Queue) -> None:
-    """A retry that is overdue is ready now."""
+    """A retry with a negative delay is ready at once."""
     running = await seed_running(broker, queue)
     await commit(broker, running, RetryAt(-5_000, ERROR))
     assert (await job_of(broker, queue, running.id)).state is JobState.QUEUED
 
 
 async def test_commit_charges_no_attempt_for_a_snooze(broker: Broker, queue: Queue) -> None:
-    """A handler that asks for later has not failed."""
+    """A snooze counts no attempt."""
     running = await seed_running(broker, queue)
     await commit(broker, running, Snoozed(0))
     again = await take_one(broker, queue)
@@ -166,7 +166,7 @@ async def test_commit_charges_no_attempt_for_a_snooze(broker: Broker, queue: Que
 
 
 async def test_commit_buries_with_reason_and_fingerprint(broker: Broker, queue: Queue) -> None:
-    """A dead letter says why, and its job stays until an operator decides."""
+    """A dead letter has a reason and a fingerprint, and its job stays until an operator decides."""
     running = await seed_running(broker, queue)
     await commit(broker, running, Dead("bad address", ERROR), ttl_ms=1_000)
     keys = broker.keys.of(queue)
@@ -179,7 +179,7 @@ async def test_commit_buries_with_reason_and_fingerprint(broker: Broker, queue: 
 
 
 async def test_commit_keeps_the_words_of_a_reason(broker: Broker, queue: Queue) -> None:
-    """A reason is any text, and an error may come without a fingerprint: neither is taken for the other."""
+    """A reason may be any text and an error may lack a fingerprint: neither is taken for the other."""
     reason, error = " two  words\nand a line\u00e9 ", JobError(type="ValueError", message="")
     running = await seed_running(broker, queue)
     await commit(broker, running, Dead(reason, error))
@@ -190,7 +190,7 @@ async def test_commit_keeps_the_words_of_a_reason(broker: Broker, queue: Queue) 
 
 
 async def test_commit_keeps_the_reason_of_a_cancellation(broker: Broker, queue: Queue) -> None:
-    """A handler may discard its job: no attempt is counted, the reason stays."""
+    """A discard by the handler counts no attempt and keeps its reason."""
     running = await seed_running(broker, queue)
     await commit(broker, running, Cancelled("order withdrawn"))
     job = await job_of(broker, queue, running.id)
@@ -199,7 +199,7 @@ async def test_commit_keeps_the_reason_of_a_cancellation(broker: Broker, queue: 
 
 @pytest.mark.parametrize("name", ["retry", "retry at once", "snoozed", "snoozed for nothing", "cancelled", "dead"])
 async def test_commit_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue, name: str) -> None:
-    """A client that asked for the end of a job gets it: there is no other attempt, and no dead letter to decide on."""
+    """A failed job whose cancellation was asked for is cancelled, and is neither retried nor buried."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     assert await commit(broker, running, OUTCOMES[name]) is CommitCode.COMMITTED
@@ -209,7 +209,7 @@ async def test_commit_ends_a_job_whose_cancellation_was_asked_for(broker: Broker
 async def test_commit_lets_a_success_stand_that_came_before_the_cancellation_was_seen(
     broker: Broker, queue: Queue
 ) -> None:
-    """The work is done: saying otherwise would be a lie."""
+    """A success stands although a cancellation was asked for, because the work is done."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     await commit(broker, running)
@@ -218,7 +218,7 @@ async def test_commit_lets_a_success_stand_that_came_before_the_cancellation_was
 
 @any_outcome
 async def test_commit_changes_nothing_when_sent_again(broker: Broker, queue: Queue, outcome: Outcome) -> None:
-    """The same commit again answers that it was made before, and moves nothing: its first answer was lost."""
+    """A repeated commit answers that it was made before, and changes nothing."""
     running = await seed_running(broker, queue)
     await commit(broker, running, outcome)
     before = await everything(broker, queue)
@@ -230,7 +230,7 @@ async def test_commit_changes_nothing_when_sent_again(broker: Broker, queue: Que
 async def test_commit_counts_a_job_once_when_one_call_names_it_twice(
     broker: Broker, queue: Queue, outcome: Outcome
 ) -> None:
-    """The second mention within a call is a repetition: no second place, no second event."""
+    """The second mention of a job within a call counts as a repetition, without a place or an event of its own."""
     running = await seed_running(broker, queue)
     one = Commit(running, outcome, TTL_MS)
     codes = await broker.store.commit(queue, worker="w1", commits=[one, one])
@@ -241,7 +241,7 @@ async def test_commit_counts_a_job_once_when_one_call_names_it_twice(
 
 @any_outcome
 async def test_commit_refuses_a_zombie(broker: Broker, queue: Queue, outcome: Outcome) -> None:
-    """Once the lease was taken back and the job given to another worker, the first one's word counts for nothing."""
+    """A commit is refused once the job was recovered and given to another worker."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     owner = await take_one(broker, queue, "w2")
@@ -252,7 +252,7 @@ async def test_commit_refuses_a_zombie(broker: Broker, queue: Queue, outcome: Ou
 
 
 async def test_commit_refuses_a_zombie_before_anybody_took_the_job(broker: Broker, queue: Queue) -> None:
-    """A job that is ready again belongs to no worker."""
+    """A commit is refused once the job was recovered, also while no other worker has it."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     before = await everything(broker, queue)
@@ -261,7 +261,7 @@ async def test_commit_refuses_a_zombie_before_anybody_took_the_job(broker: Broke
 
 
 async def test_commit_refuses_an_old_token_after_a_newer_one_was_committed(broker: Broker, queue: Queue) -> None:
-    """Only the last commit is remembered: an older one is stale, whatever it was."""
+    """A token older than the last committed one is stale."""
     first = await seed_running(broker, queue)
     await commit(broker, first, RetryAt(0, ERROR))
     second = await take_one(broker, queue)
@@ -272,7 +272,7 @@ async def test_commit_refuses_an_old_token_after_a_newer_one_was_committed(broke
 
 @pytest.mark.parametrize("token", ["", "1:", ":", "2:other"])
 async def test_commit_refuses_a_token_that_was_never_given(broker: Broker, queue: Queue, token: str) -> None:
-    """Nothing but the token of this delivery opens a job."""
+    """A commit is refused with any token other than that of the delivery."""
     running = await seed_running(broker, queue)
     one = Commit(replace(running, token=token), Succeeded(), TTL_MS)
     assert await broker.store.commit(queue, worker="w1", commits=[one]) == [CommitCode.STALE]
@@ -280,7 +280,7 @@ async def test_commit_refuses_a_token_that_was_never_given(broker: Broker, queue
 
 
 async def test_commit_refuses_an_empty_token_for_a_waiting_job(broker: Broker, queue: Queue) -> None:
-    """A job that no worker holds has no token that could be guessed."""
+    """A commit with an empty token is refused for a waiting job, which has no token."""
     running = await seed_running(broker, queue)
     (job_id,) = await seed(broker, queue)
     one = Commit(replace(running, id=job_id, token=""), Succeeded(), TTL_MS)
@@ -289,7 +289,7 @@ async def test_commit_refuses_an_empty_token_for_a_waiting_job(broker: Broker, q
 
 
 async def test_commit_says_so_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:
-    """A job that Redis forgot is an orphan to be counted, no error of the others in the call."""
+    """A commit of a job that is gone is reported as an orphan, and the others of the call are made."""
     running = await seed_running(broker, queue)
     gone = replace(running, id=new_job(queue).id)
     commits = [Commit(one, Succeeded(), TTL_MS) for one in (gone, running)]
@@ -298,7 +298,7 @@ async def test_commit_says_so_when_there_is_no_such_job(broker: Broker, queue: Q
 
 
 async def test_commit_takes_every_kind_in_one_call(broker: Broker, queue: Queue) -> None:
-    """Outcomes are committed in batches: each job goes its own way, and events say which."""
+    """One call commits outcomes of every kind, each to its own place and event."""
     for priority in Priority:
         await seed(broker, queue, 3, priority=priority)
     deliveries = await take(broker, queue)
@@ -323,7 +323,7 @@ async def test_commit_takes_every_kind_in_one_call(broker: Broker, queue: Queue)
 
 @pytest.mark.parametrize("name", OUTCOMES)
 async def test_commit_tells_of_several_jobs_with_one_outcome(broker: Broker, queue: Queue, name: str) -> None:
-    """Jobs that end alike, for one reason even, stand in one event, and each with its own progress."""
+    """Jobs with the same outcome and reason share one event, and each keeps its own progress."""
     ids = await seed(broker, queue, 3)
     commits = [
         Commit(one, OUTCOMES[name], TTL_MS, Progress(float(at), f"step {at}"))
@@ -336,7 +336,7 @@ async def test_commit_tells_of_several_jobs_with_one_outcome(broker: Broker, que
 
 
 async def test_commit_stores_the_progress_of_its_own_delivery(broker: Broker, queue: Queue) -> None:
-    """A call may hold an outcome of an earlier delivery of the same job, whose progress is over."""
+    """A stale outcome in the same call does not write its progress to the job."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     owner = await take_one(broker, queue)
@@ -347,7 +347,7 @@ async def test_commit_stores_the_progress_of_its_own_delivery(broker: Broker, qu
 
 
 async def test_commit_takes_a_full_call(broker: Broker, queue: Queue) -> None:
-    """A hundred outcomes go in one step."""
+    """One call commits a hundred outcomes."""
     await seed(broker, queue, 100)
     commits = [Commit(one, Succeeded(RESULT), TTL_MS) for one in await take(broker, queue, limit=100)]
     assert set(await broker.store.commit(queue, worker="w1", commits=commits)) == {CommitCode.COMMITTED}
@@ -355,7 +355,7 @@ async def test_commit_takes_a_full_call(broker: Broker, queue: Queue) -> None:
 
 
 async def test_commit_keeps_a_retried_job_runnable(broker: Broker, queue: Queue) -> None:
-    """A retry comes back under a new entry and a new token."""
+    """A retried job comes back with a new entry and a new token."""
     running = await seed_running(broker, queue)
     await commit(broker, running, RetryAt(FAR_MS, ERROR))
     await make_due(broker, queue, [running.id])
@@ -377,7 +377,7 @@ async def test_commit_writes_the_version_of_each_transition(broker: Broker, queu
 
 
 async def test_a_plain_life_reads_as_one_that_is_written(broker: Broker, queue: Queue) -> None:
-    """Stored, claimed, succeeded: scripts leave out what follows from the state, and readers do not notice."""
+    """A job that was only stored, claimed and succeeded stores no counts, and readers derive them from its state."""
     seen = []
     (job_id,) = await seed(broker, queue)
     seen.append(await job_of(broker, queue, job_id))
@@ -402,7 +402,7 @@ LEAVING: dict[str, Callable[[Broker, Delivery], Awaitable[object]]] = {
 async def test_whatever_leaves_the_plain_life_goes_on_counting(
     broker: Broker, queue: Queue, leave: Callable[[Broker, Delivery], Awaitable[object]]
 ) -> None:
-    """The first delivery was not written down; the next one is the second all the same."""
+    """The delivery after a first one that was not stored counts as the second."""
     running = await seed_running(broker, queue)
     await leave(broker, running)
     left = await job_of(broker, queue, running.id)
@@ -413,7 +413,7 @@ async def test_whatever_leaves_the_plain_life_goes_on_counting(
 
 
 async def test_a_wish_to_cancel_leaves_the_plain_life_too(broker: Broker, queue: Queue) -> None:
-    """A cancellation is a transition of its own: the success that came sooner is the fourth."""
+    """A request to cancel is a transition, so the success after it has version 4."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     await commit(broker, running)
@@ -422,7 +422,7 @@ async def test_a_wish_to_cancel_leaves_the_plain_life_too(broker: Broker, queue:
 
 
 async def test_commit_refuses_a_hand_back(broker: Broker, queue: Queue) -> None:
-    """A hand-back has a transition of its own."""
+    """A commit refuses a hand-back, which has a script of its own."""
     running = await seed_running(broker, queue)
     with pytest.raises(TypeError, match="hand_back"):
         await commit(broker, running, HandedBack())

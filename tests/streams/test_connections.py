@@ -1,4 +1,4 @@
-"""Redis URLs, and the connections made from them."""
+"""Redis URLs are parsed, and connections are made from them."""
 
 from contextlib import suppress
 
@@ -44,7 +44,7 @@ from millstream_streams.store import job_store
     ids=str,
 )
 def test_parse_reads_each_form(url: str, wanted: RedisAddress) -> None:
-    """One server, Sentinel and Cluster, with and without TLS, user, password, ports and database."""
+    """The parser reads URLs of single servers, Sentinel and Cluster, with TLS, user, password, ports and database."""
     assert parse_redis_url(url) == wanted
 
 
@@ -81,7 +81,7 @@ def test_parse_reads_each_form(url: str, wanted: RedisAddress) -> None:
     ],
 )
 def test_parse_refuses_what_it_cannot_read(url: str) -> None:
-    """Each mistake is one error of ours, which shows what a right URL looks like."""
+    """Each mistake in a URL is one error of ours, which shows the right form."""
     with pytest.raises(RedisUrlError, match="redis://host:port/0"):
         parse_redis_url(url)
 
@@ -103,21 +103,21 @@ def test_parse_refuses_what_it_cannot_read(url: str) -> None:
     ],
 )
 def test_parse_keeps_the_password_out_of_its_errors(url: str) -> None:
-    """Errors end in logs, and a URL that cannot be read may hold a password anywhere."""
+    """No error about a URL contains any part of it that may be a password."""
     with pytest.raises(RedisUrlError) as caught:
         parse_redis_url(url)
     assert "s3cr3t" not in str(caught.value)
 
 
 def test_url_keeps_its_password_out_of_its_text() -> None:
-    """What is printed of a URL names the server, and not how to get in."""
+    """The text of a URL names the server without user and password."""
     url = parse_redis_url("redis://ann:s3cr3t@h/1")
     assert "s3cr3t" not in repr(url) + str(url)
     assert "h:6379" in repr(url)
 
 
 async def test_an_error_keeps_the_password_out_of_what_it_carries() -> None:
-    """The server is part of the error, and errors are printed with their parts."""
+    """The attributes of an error contain no password, because errors are printed with their attributes."""
     client = connect(parse_redis_url("redis://ann:s3cr3t@127.0.0.1:9"))
     with pytest.raises(NotConnectedError) as caught:
         await client.ping()
@@ -127,7 +127,7 @@ async def test_an_error_keeps_the_password_out_of_what_it_carries() -> None:
 
 
 async def test_commands_are_never_sent_again_by_the_client() -> None:
-    """redis-py would re-send any command on a broken connection, and apply an XADD twice."""
+    """redis-py never resends a command, because it would apply an XADD twice."""
     client = connect(parse_redis_url("redis://127.0.0.1"))
     options = client.connection_pool.connection_kwargs
     assert options["retry"].get_retries() == 0
@@ -138,7 +138,7 @@ async def test_commands_are_never_sent_again_by_the_client() -> None:
 
 
 async def test_blocking_reads_wait_longer_than_they_block() -> None:
-    """A read that blocks longer than its socket waits is cut, and what it was given is stranded."""
+    """The socket timeout of a blocking read is longer than the read, or its entries would be stranded."""
     client = connect(parse_redis_url("redis://127.0.0.1"), blocks_for_s=2.0)
     assert client.connection_pool.connection_kwargs["socket_timeout"] == 2.0 + BLOCKING_MARGIN_S
     await client.aclose()
@@ -146,7 +146,7 @@ async def test_blocking_reads_wait_longer_than_they_block() -> None:
 
 @pytest.mark.parametrize(("answer_within_s", "connect_within_s"), [(5.0, CONNECT_TIMEOUT_S), (0.5, 0.5)])
 async def test_connections_notice_a_peer_that_is_gone(answer_within_s: float, connect_within_s: float) -> None:
-    """A dead peer is noticed by the system and by PING, and to connect takes no longer than an answer may."""
+    """Connections use keepalive and health checks, and a connect takes no longer than a response may."""
     client = connect(parse_redis_url("redis://127.0.0.1"), answer_within_s=answer_within_s)
     options = client.connection_pool.connection_kwargs
     assert (options["socket_keepalive"], options["health_check_interval"]) == (True, HEALTH_CHECK_S)
@@ -157,7 +157,7 @@ async def test_connections_notice_a_peer_that_is_gone(answer_within_s: float, co
 async def test_a_broker_and_all_that_it_opened_leave_no_connection(
     redis_url: str, namespace: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of its clients is closed, those of confirmed calls, readers and listeners included."""
+    """A broker closes all of its connections, those of confirmed calls, readers and listeners included."""
     monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 1))
     queue = Queue(DEFAULT_TENANT, JobType("email.send"))
 
@@ -193,7 +193,7 @@ async def test_a_broker_and_all_that_it_opened_leave_no_connection(
 
 
 async def test_sentinel_connections_have_the_same_rules() -> None:
-    """Whatever stands between, no command is sent twice."""
+    """Connections through Sentinel resend no command either."""
     client = connect(parse_redis_url("redis+sentinel://a,b/main/3"))
     assert isinstance(client.connection_pool, InTurnSentinelPool)
     options = client.connection_pool.connection_kwargs
@@ -206,7 +206,7 @@ async def test_sentinel_connections_have_the_same_rules() -> None:
 
 
 async def test_open_broker_refuses_a_bad_url_before_it_connects() -> None:
-    """A mistake in the settings is told at once."""
+    """A bad URL is refused before a connection is made."""
     with pytest.raises(RedisUrlError):
         async with open_broker("redis://h/one"):
             pytest.fail("opened")

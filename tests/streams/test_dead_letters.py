@@ -1,4 +1,4 @@
-"""redrive.lua and discard.lua: what an operator decides about dead jobs."""
+"""redrive.lua and discard.lua carry out the decision of an operator about a dead job."""
 
 from msgspec.structs import replace
 from streams.audit import audit
@@ -24,7 +24,7 @@ from millstream_streams import ActionCode, Broker, Commit, CommitCode
 
 
 async def test_redrive_makes_a_dead_job_ready_counted_from_zero(broker: Broker, queue: Queue) -> None:
-    """A new life: ready in the stream of its priority, with no attempts and no crashes against it."""
+    """A redriven job is ready in the stream of its priority, with attempts and crashes at zero."""
     job_id = await seed_dead(broker, queue, priority=Priority.HIGH)
     assert await broker.store.redrive(queue, [job_id]) == [ActionCode.DONE]
     await audit(broker, queue)
@@ -38,7 +38,7 @@ async def test_redrive_makes_a_dead_job_ready_counted_from_zero(broker: Broker, 
 
 
 async def test_redrive_gives_a_crashed_job_its_crashes_back(broker: Broker, queue: Queue) -> None:
-    """A redrive counts crashes from zero, or the first one after it would bury the job again."""
+    """A redrive resets the crashes, so that the first crash after it does not bury the job."""
     running = await seed_running(broker, queue)
     await recover_all(broker, queue, max_crashes=1)
     await broker.store.redrive(queue, [running.id])
@@ -47,7 +47,7 @@ async def test_redrive_gives_a_crashed_job_its_crashes_back(broker: Broker, queu
 
 
 async def test_redrive_runs_a_job_that_has_expired_meanwhile(broker: Broker, queue: Queue) -> None:
-    """An operator who redrives a job wants it to run: the deadline of its first life is over."""
+    """A redriven job runs also after its expiry has passed."""
     job_id = await seed_dead(broker, queue, expires_in_ms=60_000)
     await broker.client.hset(broker.keys.of(queue).job(job_id), "expires_at", 1)
     await broker.store.redrive(queue, [job_id])
@@ -55,7 +55,7 @@ async def test_redrive_runs_a_job_that_has_expired_meanwhile(broker: Broker, que
 
 
 async def test_redrive_refuses_a_job_that_is_not_dead(broker: Broker, queue: Queue) -> None:
-    """A repeated redrive, or one of a running job, changes nothing."""
+    """A redrive of a job that is not dead, also a repeated one, changes nothing."""
     job_id = await seed_dead(broker, queue)
     await broker.store.redrive(queue, [job_id])
     running = await take_one(broker, queue)
@@ -67,7 +67,7 @@ async def test_redrive_refuses_a_job_that_is_not_dead(broker: Broker, queue: Que
 
 
 async def test_redrive_keeps_the_zombie_of_the_first_life_out(broker: Broker, queue: Queue) -> None:
-    """The commit that killed the job is still known; any other old token is stale."""
+    """After a redrive the commit that buried the job is recognised as repeated, and any other old token is stale."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     killer = await take_one(broker, queue)
@@ -82,7 +82,7 @@ async def test_redrive_keeps_the_zombie_of_the_first_life_out(broker: Broker, qu
 
 
 async def test_discard_lets_a_dead_job_go(broker: Broker, queue: Queue) -> None:
-    """A discarded job ends as cancelled, says so, and is forgotten after a while."""
+    """A discarded job is cancelled, and is removed after a while."""
     job_id = await seed_dead(broker, queue)
     assert await broker.store.discard(queue, [job_id]) == [ActionCode.DONE]
     await audit(broker, queue)
@@ -95,7 +95,7 @@ async def test_discard_lets_a_dead_job_go(broker: Broker, queue: Queue) -> None:
 
 
 async def test_discard_refuses_a_job_that_is_not_dead(broker: Broker, queue: Queue) -> None:
-    """A repeated discard, or one of a waiting job, changes nothing."""
+    """A discard of a job that is not dead, also a repeated one, changes nothing."""
     job_id = await seed_dead(broker, queue)
     await broker.store.discard(queue, [job_id])
     (waiting,) = await seed(broker, queue)
@@ -106,14 +106,14 @@ async def test_discard_refuses_a_job_that_is_not_dead(broker: Broker, queue: Que
 
 
 async def test_redrive_refuses_a_discarded_job(broker: Broker, queue: Queue) -> None:
-    """A decision is final."""
+    """A discarded job cannot be redriven."""
     job_id = await seed_dead(broker, queue)
     await broker.store.discard(queue, [job_id])
     assert await broker.store.redrive(queue, [job_id]) == [ActionCode.WRONG_STATE]
 
 
 async def test_a_job_may_die_again_after_a_redrive(broker: Broker, queue: Queue) -> None:
-    """Each death is one letter: the earlier one is gone."""
+    """A job that dies again after a redrive has one dead letter, the later one."""
     job_id = await seed_dead(broker, queue)
     await broker.store.redrive(queue, [job_id])
     delivery = await take_one(broker, queue)
@@ -127,7 +127,7 @@ async def test_a_job_may_die_again_after_a_redrive(broker: Broker, queue: Queue)
 
 
 async def test_redrive_and_discard_treat_a_mixed_call_job_by_job(broker: Broker, queue: Queue) -> None:
-    """A full call of dead jobs is decided in one step."""
+    """A call of jobs in different states redrives or discards those that are dead, and reports on each."""
     await seed(broker, queue, 50)
     taken = await take(broker, queue, limit=50)
     commits = [Commit(one, Dead("x", ERROR), TTL_MS) for one in taken]

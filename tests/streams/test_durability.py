@@ -1,4 +1,4 @@
-"""A submission may ask for more than the primary's memory, and hears whether it got it."""
+"""A submission may ask for a replica or a disk, and the response says whether it is confirmed."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -31,13 +31,13 @@ async def replicated(trio: SentinelTrio, namespace: str) -> AsyncIterator[Broker
 
 
 def test_confirmations_are_waited_for_in_milliseconds() -> None:
-    """WAIT and WAITAOF take ms: a thousandth of the time would be over before any replica could answer."""
+    """The time for WAIT and WAITAOF is sent in milliseconds."""
     assert {words[-1] for words in job_store._CONFIRMATIONS.values()} == {job_store.CONFIRM_WITHIN_S * 1000}
     assert {*job_store._CONFIRMATIONS} == {*Durability}
 
 
 async def test_a_replicated_job_is_confirmed_when_a_replica_has_it(replicated: Broker) -> None:
-    """Nothing is different but the promise."""
+    """A job is confirmed as replicated when a replica has it."""
     (answer,) = await replicated.store.enqueue(QUEUE, [new_job(QUEUE)], Durability.REPLICATED)
     assert answer.code is EnqueueCode.STORED
 
@@ -45,7 +45,7 @@ async def test_a_replicated_job_is_confirmed_when_a_replica_has_it(replicated: B
 async def test_a_job_that_no_replica_has_is_not_confirmed_however_often_it_is_sent(
     replicated: Broker, trio: SentinelTrio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The job is stored, once, and no answer says that it could outlive the primary."""
+    """A job that no replica has is stored once and not confirmed, however often it is sent."""
     monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 200))
     job = new_job(QUEUE)
     await replicated.ping()
@@ -64,7 +64,7 @@ async def test_a_job_that_no_replica_has_is_not_confirmed_however_often_it_is_se
 async def test_a_job_is_not_confirmed_as_replicated_where_there_is_no_replica(
     broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To say yes there would be a lie; the job is stored all the same."""
+    """Without any replica a job is stored and not confirmed as replicated."""
     monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
     if broker.address.mode == "sentinel":
         pytest.skip("there is a replica")
@@ -74,7 +74,7 @@ async def test_a_job_is_not_confirmed_as_replicated_where_there_is_no_replica(
 
 
 async def test_a_job_is_confirmed_as_on_disk_where_the_server_can_tell(broker: Broker, queue: Queue) -> None:
-    """A server that cannot is no reason to say yes."""
+    """A job is confirmed as on disk only by a server that has WAITAOF."""
     server = (await broker.probe()).worst
     if server.waitaof and server.appendonly:
         (answer,) = await broker.store.enqueue(queue, [new_job(queue)], Durability.FSYNCED)

@@ -1,4 +1,4 @@
-"""enqueue.lua: new jobs are stored once, in the place that their time and priority say."""
+"""enqueue.lua stores a new job once, in the place that its time and priority name."""
 
 import pytest
 from streams.audit import audit
@@ -34,7 +34,7 @@ async def test_enqueue_puts_a_job_into_the_stream_of_its_priority(
 async def test_enqueue_schedules_a_job_whose_time_is_to_come(
     broker: Broker, queue: Queue, when: dict[str, int]
 ) -> None:
-    """A delayed job waits in `due` under its time, and in no stream."""
+    """A delayed job waits in `due` under its time, and is in no stream."""
     job = new_job(queue, **when)
     (stored,) = await broker.store.enqueue(queue, [job])
     snapshot = await audit(broker, queue)
@@ -51,7 +51,7 @@ async def test_enqueue_schedules_a_job_whose_time_is_to_come(
 async def test_enqueue_makes_a_job_ready_when_its_time_is_past(
     broker: Broker, queue: Queue, when: dict[str, int]
 ) -> None:
-    """A time in the past means now: the job is ready, and does not visit `due`."""
+    """A job whose time is past is ready at once, and is not written to `due`."""
     job = new_job(queue, **when)
     await broker.store.enqueue(queue, [job])
     seen = await job_of(broker, queue, job.id)
@@ -59,7 +59,7 @@ async def test_enqueue_makes_a_job_ready_when_its_time_is_past(
 
 
 async def test_enqueue_writes_large_times_with_all_their_digits(broker: Broker, queue: Queue) -> None:
-    """The last day of the calendar has more digits than Lua writes of a number by itself."""
+    """The last day of the calendar is stored exactly, though it has more digits than Lua prints of a number."""
     last_ms = 253_402_300_799_999
     (job_id,) = await seed(broker, queue, run_at_ms=last_ms, expires_at_ms=last_ms - 1)
     fields = await fields_of(broker, queue, job_id)
@@ -67,7 +67,7 @@ async def test_enqueue_writes_large_times_with_all_their_digits(broker: Broker, 
 
 
 async def test_enqueue_stores_nothing_twice_when_sent_again(broker: Broker, queue: Queue) -> None:
-    """A call whose answer was lost is sent again: the same ids change nothing the second time."""
+    """A repeated call with the same ids changes nothing."""
     jobs = [new_job(queue), new_job(queue, delay_ms=FAR_MS), new_job(queue, priority=Priority.LOW)]
     await broker.store.enqueue(queue, jobs)
     before = await everything(broker, queue)
@@ -78,14 +78,14 @@ async def test_enqueue_stores_nothing_twice_when_sent_again(broker: Broker, queu
 
 
 async def test_enqueue_stores_an_id_once_when_one_call_names_it_twice(broker: Broker, queue: Queue) -> None:
-    """The second mention of an id within a call is a repetition like any other."""
+    """The second mention of an id within a call counts as a repetition."""
     job = new_job(queue)
     codes = [one.code for one in await broker.store.enqueue(queue, [job, job])]
     assert codes == [EnqueueCode.STORED, EnqueueCode.STORED_BEFORE]
 
 
 async def test_enqueue_does_not_revive_a_job_that_has_moved_on(broker: Broker, queue: Queue) -> None:
-    """A late repetition finds its job running, and leaves it alone."""
+    """A late repetition leaves a running job as it is."""
     job = new_job(queue)
     await broker.store.enqueue(queue, [job])
     await take(broker, queue)
@@ -95,7 +95,7 @@ async def test_enqueue_does_not_revive_a_job_that_has_moved_on(broker: Broker, q
 
 
 async def test_enqueue_replays_when_the_idempotency_key_and_the_request_are_known(broker: Broker, queue: Queue) -> None:
-    """One key and one request make one job, whatever ids the repetitions carry."""
+    """One idempotency key and one request make one job, whatever ids the repetitions carry."""
     known = Idempotency(b"\x00\xff {}:\nkey ", "ab12")
     first, second = new_job(queue, idempotency=known), new_job(queue, idempotency=known)
     await broker.store.enqueue(queue, [first])
@@ -105,7 +105,7 @@ async def test_enqueue_replays_when_the_idempotency_key_and_the_request_are_know
 
 
 async def test_enqueue_refuses_an_idempotency_key_used_for_another_request(broker: Broker, queue: Queue) -> None:
-    """The same key with another body is a mistake of the client: nothing is stored, the first job is named."""
+    """A known idempotency key with another request is refused, and the response names the first job."""
     first = new_job(queue, idempotency=Idempotency(b"key", "ab12"))
     second = new_job(queue, idempotency=Idempotency(b"key", "cd34"))
     await broker.store.enqueue(queue, [first])
@@ -116,7 +116,7 @@ async def test_enqueue_refuses_an_idempotency_key_used_for_another_request(broke
 
 
 async def test_enqueue_honours_an_idempotency_key_within_one_call(broker: Broker, queue: Queue) -> None:
-    """Group commit may put two requests with one key into one call: the first makes the job."""
+    """Of two requests with one idempotency key in one call, the first makes the job."""
     known = Idempotency(b"key", "ab12")
     first, second = new_job(queue, idempotency=known), new_job(queue, idempotency=known)
     stored, replayed = await broker.store.enqueue(queue, [first, second])
@@ -124,7 +124,7 @@ async def test_enqueue_honours_an_idempotency_key_within_one_call(broker: Broker
 
 
 async def test_enqueue_says_stored_before_when_its_own_keyed_job_is_sent_again(broker: Broker, queue: Queue) -> None:
-    """A lost answer is no replay by the client: the job of this very id was stored before."""
+    """A repeated call with the same key and id answers that the job was stored before, and is no replay."""
     job = new_job(queue, idempotency=Idempotency(b"key", "ab12"))
     await broker.store.enqueue(queue, [job])
     (again,) = await broker.store.enqueue(queue, [job])
@@ -132,14 +132,14 @@ async def test_enqueue_says_stored_before_when_its_own_keyed_job_is_sent_again(b
 
 
 async def test_enqueue_keeps_an_idempotency_key_for_a_day(broker: Broker, queue: Queue) -> None:
-    """A key is remembered for a day, and not for ever."""
+    """An idempotency key is remembered for a day."""
     await seed(broker, queue, idempotency=Idempotency(b"key", "ab12"))
     ttl_ms = await broker.client.pttl(broker.keys.of(queue).idempotency_prefix + "key")
     assert limits.IDEMPOTENCY_TTL_S * 1000 - 60_000 < ttl_ms <= limits.IDEMPOTENCY_TTL_S * 1000
 
 
 async def test_enqueue_keeps_all_that_one_job_asks_for(broker: Broker, queue: Queue) -> None:
-    """The options of a job travel together and are taken apart again, each into its own place."""
+    """Each option of a job is stored in its own place."""
     known = Idempotency(b"a key", "ab12")
     job = new_job(
         queue, priority=Priority.LOW, delay_ms=FAR_MS, expires_at_ms=4_102_444_800_000, waited=True, idempotency=known
@@ -154,7 +154,7 @@ async def test_enqueue_keeps_all_that_one_job_asks_for(broker: Broker, queue: Qu
 
 
 async def test_enqueue_keeps_the_payload_as_it_is(broker: Broker, queue: Queue) -> None:
-    """A spec is an opaque blob: big integers, NUL and every byte come back as they went in."""
+    """A spec is an opaque blob, and each of its bytes comes back."""
     payload = {"n": 2**63 - 1, "f": 1.1, "b": bytes(range(256)), "e": [], "o": {}, "s": "\x00\u2028\U0001f600"}
     job = new_job(queue, payload)
     await broker.store.enqueue(queue, [job])
@@ -162,7 +162,7 @@ async def test_enqueue_keeps_the_payload_as_it_is(broker: Broker, queue: Queue) 
 
 
 async def test_enqueue_stores_a_batch_of_large_payloads(broker: Broker, queue: Queue) -> None:
-    """A full call of the largest payloads is stored whole: there is no bound below the documented ones."""
+    """A full call of the largest payloads is stored whole."""
     blob = b"x" * limits.MAX_PAYLOAD_BYTES
     jobs = [new_job(queue, blob) for _ in range(limits.MAX_SCRIPT_JOBS)]
     stored = await broker.store.enqueue(queue, jobs)
@@ -171,7 +171,7 @@ async def test_enqueue_stores_a_batch_of_large_payloads(broker: Broker, queue: Q
 
 
 async def test_enqueue_tells_of_each_job_in_one_event_per_kind_of_place(broker: Broker, queue: Queue) -> None:
-    """Events hold all jobs of a call: one entry for the ready ones, one for those that wait."""
+    """A call writes one event for its ready jobs, and one for its scheduled jobs."""
     ready = [new_job(queue), new_job(queue)]
     waiting = [new_job(queue, delay_ms=FAR_MS)]
     await broker.store.enqueue(queue, [*ready, *waiting])
@@ -184,7 +184,7 @@ async def test_enqueue_tells_of_each_job_in_one_event_per_kind_of_place(broker: 
 
 
 async def test_enqueue_stores_a_job_that_is_born_expired(broker: Broker, queue: Queue) -> None:
-    """A time of expiry in the past is stored like any other: claim is where it counts."""
+    """A job whose expiry is past is stored, and the claim expires it."""
     (job_id,) = await seed(broker, queue, expires_at_ms=LONG_AGO_MS)
     assert (await job_of(broker, queue, job_id)).state is JobState.QUEUED
     assert await take(broker, queue) == []
@@ -192,7 +192,7 @@ async def test_enqueue_stores_a_job_that_is_born_expired(broker: Broker, queue: 
 
 
 async def test_enqueue_keeps_partitions_apart(broker: Broker, queue: Queue) -> None:
-    """Two partitions of a type share nothing."""
+    """Two partitions of a type share no key."""
     other = Queue(queue.tenant, queue.type, 255)
     (job_id,) = await seed(broker, other)
     assert await take(broker, queue) == []

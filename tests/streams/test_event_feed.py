@@ -1,4 +1,4 @@
-"""Following events: each reaches one consumer of a group, and comes again until it is acknowledged."""
+"""The event feed gives each event to one consumer of a group, and again until it is acknowledged."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, suppress
@@ -18,7 +18,7 @@ NewFeed = Callable[[str], EventFeed]
 
 @pytest.fixture
 async def feed_of(broker: Broker) -> AsyncIterator[NewFeed]:
-    """Yield a function that returns a new consumer of a group `history`."""
+    """Yield a function that returns a new consumer of the group `history`."""
     async with AsyncExitStack() as stack:
         opened: list[EventFeed] = []
 
@@ -32,7 +32,7 @@ async def feed_of(broker: Broker) -> AsyncIterator[NewFeed]:
 
 
 async def read(feed: EventFeed, *queues: Queue, entries: int = MANY) -> list[QueueEvents]:
-    """Return the next events once there are any: the first read of a queue only joins it to the group."""
+    """Return the next events once there are any; the first read of a queue only adds it to the group."""
     found: list[QueueEvents] = []
 
     async def are_any() -> bool:
@@ -44,13 +44,13 @@ async def read(feed: EventFeed, *queues: Queue, entries: int = MANY) -> list[Que
 
 
 async def test_read_returns_all_that_has_happened_oldest_first(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """A new group reads also what happened before it, as far as it is still there."""
+    """A new group reads every event that is still stored, the oldest first."""
     await commit(broker, await seed_running(broker, queue))
     assert await read(feed_of("a"), queue) == [QueueEvents(queue, await events(broker, queue))]
 
 
 async def test_read_returns_events_of_every_queue(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """The queues of a cluster stand on different nodes, and all are read."""
+    """A read returns events of queues on different nodes of a cluster."""
     others = [Queue(DEFAULT_TENANT, JobType("report.generate"), partition) for partition in range(4)]
     feed, found = feed_of("a"), list[QueueEvents]()
     for one in (queue, *others):
@@ -65,7 +65,7 @@ async def test_read_returns_events_of_every_queue(broker: Broker, queue: Queue, 
 
 
 async def test_read_takes_no_more_than_asked_for(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """What is held in memory is bounded; the rest comes next."""
+    """A read returns no more events than asked for, and the next read goes on."""
     for _ in range(5):
         await seed(broker, queue)
     feed = feed_of("a")
@@ -75,7 +75,7 @@ async def test_read_takes_no_more_than_asked_for(broker: Broker, queue: Queue, f
 
 
 async def test_read_waits_for_the_next_event(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """The feed does not poll: what happens is told at once."""
+    """A read blocks until the next event arrives."""
     feed, found = feed_of("a"), list[QueueEvents]()
     await seed(broker, queue)
     await feed.acknowledge(await read(feed, queue))
@@ -91,7 +91,7 @@ async def test_read_waits_for_the_next_event(broker: Broker, queue: Queue, feed_
 
 
 async def test_each_event_reaches_one_consumer(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """Replicas share the work."""
+    """The consumers of a group share its events."""
     first, second = feed_of("a"), feed_of("b")
     ids = [(await seed(broker, queue))[0] for _ in range(6)]
     found: list[str] = []
@@ -105,7 +105,7 @@ async def test_each_event_reaches_one_consumer(broker: Broker, queue: Queue, fee
 async def test_what_a_consumer_never_acknowledged_goes_to_another(
     broker: Broker, queue: Queue, feed_of: NewFeed
 ) -> None:
-    """One that died in the middle of its work."""
+    """Events that a dead consumer did not acknowledge go to another one."""
     await seed(broker, queue)
     lost = await read(feed_of("dead"), queue)
     heir = feed_of("heir")
@@ -114,7 +114,7 @@ async def test_what_a_consumer_never_acknowledged_goes_to_another(
 
 
 async def test_what_was_acknowledged_does_not_come_again(broker: Broker, queue: Queue, feed_of: NewFeed) -> None:
-    """An acknowledged event may be trimmed: it is not read again."""
+    """An acknowledged event is not read again."""
     feed = feed_of("a")
     await seed(broker, queue)
     await feed.acknowledge(await read(feed, queue))
@@ -125,7 +125,7 @@ async def test_what_was_acknowledged_does_not_come_again(broker: Broker, queue: 
 async def test_what_was_trimmed_while_a_consumer_held_it_is_passed_over(
     broker: Broker, torn_queue: Queue, feed_of: NewFeed
 ) -> None:
-    """Redis 6.2 answers with nothing in its place, newer ones leave it out."""
+    """An event that was trimmed while a consumer held it is skipped, on Redis 6.2 and on later versions."""
     await seed(broker, torn_queue)
     await read(feed_of("dead"), torn_queue)
     await broker.client.xtrim(broker.keys.of(torn_queue).events, maxlen=0, approximate=False)
@@ -133,7 +133,7 @@ async def test_what_was_trimmed_while_a_consumer_held_it_is_passed_over(
 
 
 async def test_what_cannot_be_read_is_passed_over(broker: Broker, torn_queue: Queue, feed_of: NewFeed) -> None:
-    """An event of a newer release must not stop those behind it, nor come back for ever."""
+    """An event that cannot be read is skipped and acknowledged, and those behind it are read."""
     stream = broker.keys.of(torn_queue).events
     whole = {"kind": "started", "state": "running", "at": 1, "worker": "", "detail": ""}
     moves = msgspec.msgpack.encode(["x", 1, 1])
@@ -156,7 +156,7 @@ async def test_what_cannot_be_read_is_passed_over(broker: Broker, torn_queue: Qu
 async def test_an_event_of_a_kind_that_is_not_known_is_told_all_the_same(
     broker: Broker, torn_queue: Queue, feed_of: NewFeed
 ) -> None:
-    """A dispatcher of the older release stores what workers of the newer one have done: its word is text."""
+    """An event of an unknown kind, as a newer release writes it, is returned with its kind as text."""
     entry = {"kind": "parked", "state": "elsewhere", "at": 1, "worker": "", "detail": "why", "new": "ignored"}
     await broker.client.xadd(
         broker.keys.of(torn_queue).events, entry | {"jobs": msgspec.msgpack.encode(["a_00x", 4, 1])}
@@ -169,7 +169,7 @@ async def test_an_event_of_a_kind_that_is_not_known_is_told_all_the_same(
 async def test_following_goes_on_when_redis_has_forgotten_the_group(
     broker: Broker, queue: Queue, feed_of: NewFeed
 ) -> None:
-    """After a loss of data, say: the group is made again, from the oldest event."""
+    """When Redis has lost the group, the feed makes it again at the oldest event."""
     feed = feed_of("a")
     await seed(broker, queue)
     await read(feed, queue)
@@ -179,7 +179,7 @@ async def test_following_goes_on_when_redis_has_forgotten_the_group(
 
 
 async def test_a_stream_that_is_none_is_an_error_of_ours(broker: Broker, torn_queue: Queue, feed_of: NewFeed) -> None:
-    """Another program wrote a string there: the duty says so and tries again."""
+    """A key that is no stream raises an error of ours."""
     await broker.client.set(broker.keys.of(torn_queue).events, "no stream")
     feed = feed_of("a")
     with pytest.raises(StoreError):
@@ -192,7 +192,7 @@ async def test_a_stream_that_is_none_is_an_error_of_ours(broker: Broker, torn_qu
 async def test_a_stream_that_is_none_stops_no_other(
     broker: Broker, queue: Queue, torn_queue: Queue, feed_of: NewFeed
 ) -> None:
-    """What was read beside it is not thrown away either."""
+    """A key that is no stream does not stop the others, and what was read of them is returned."""
     await broker.client.set(broker.keys.of(torn_queue).events, "no stream")
     ids = await seed(broker, queue)
     feed = feed_of("a")
@@ -212,7 +212,7 @@ async def test_a_stream_that_is_none_stops_no_other(
 async def test_what_was_acknowledged_of_several_queues_comes_again_from_none(
     broker: Broker, queue: Queue, feed_of: NewFeed
 ) -> None:
-    """One call acknowledges the batches of all queues, each with all of its events."""
+    """One call acknowledges the events of several queues."""
     other = Queue(DEFAULT_TENANT, JobType("report.generate"))
     feed, found = feed_of("a"), list[QueueEvents]()
     for one in (queue, other):
@@ -229,7 +229,7 @@ async def test_what_was_acknowledged_of_several_queues_comes_again_from_none(
 
 
 async def test_jobs_of_tells_what_they_are_by_now(broker: Broker, torn_queue: Queue, feed_of: NewFeed) -> None:
-    """Each job is read whole, also where there are more than one read takes; a job that is gone is absent."""
+    """`jobs_of` returns the present state of each job of a large batch, without the jobs that are gone."""
     done = await seed_running(broker, torn_queue)
     await commit(broker, done)
     ids = [job_id for _ in range(3) for job_id in await seed(broker, torn_queue, 100)]

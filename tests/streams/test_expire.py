@@ -1,4 +1,4 @@
-"""expire.lua: a job that has not started in time ends, also in a queue that no worker claims from."""
+"""expire.lua expires a job that has not started in time, also in a queue that no worker claims from."""
 
 from streams.audit import audit
 from streams.seeds import FAR_MS, LONG_AGO_MS, events, everything, job_of, seed, seed_dead, seed_running, take
@@ -8,7 +8,7 @@ from millstream_streams import Broker, Expiry
 
 
 async def test_expire_ends_what_waits_too_long(broker: Broker, queue: Queue) -> None:
-    """Ready and scheduled jobs alike are expired without any worker."""
+    """Ready and scheduled jobs expire without any worker."""
     ids = await seed(broker, queue, 2, expires_at_ms=LONG_AGO_MS)
     ids += await seed(broker, queue, delay_ms=FAR_MS, expires_at_ms=LONG_AGO_MS)
     assert await broker.store.expire(queue) == Expiry(3, None)
@@ -19,7 +19,7 @@ async def test_expire_ends_what_waits_too_long(broker: Broker, queue: Queue) -> 
 
 
 async def test_expire_leaves_what_has_time_or_no_expiry(broker: Broker, queue: Queue) -> None:
-    """Nothing ends before its time, and the answer says how long that is."""
+    """No job expires before its time, and the response says when the next one does."""
     await seed(broker, queue)
     await seed(broker, queue, expires_in_ms=2 * FAR_MS)
     await seed(broker, queue, delay_ms=1, expires_in_ms=FAR_MS)
@@ -32,7 +32,7 @@ async def test_expire_leaves_what_has_time_or_no_expiry(broker: Broker, queue: Q
 
 
 async def test_expire_leaves_a_job_that_has_started(broker: Broker, queue: Queue) -> None:
-    """A job that started in time may end when it likes, and a dead one waits for a decision."""
+    """A job that has started in time does not expire, and neither does a dead one."""
     running = await seed_running(broker, queue, expires_in_ms=FAR_MS)
     dead = await seed_dead(broker, queue, expires_in_ms=FAR_MS)
     keys = broker.keys.of(queue)
@@ -45,7 +45,7 @@ async def test_expire_leaves_a_job_that_has_started(broker: Broker, queue: Queue
 
 
 async def test_expire_leaves_a_redriven_job(broker: Broker, queue: Queue) -> None:
-    """The deadline of a first life is over with it."""
+    """A redriven job no longer expires."""
     job_id = await seed_dead(broker, queue, expires_in_ms=FAR_MS)
     await broker.store.redrive(queue, [job_id])
     await broker.client.zadd(broker.keys.of(queue).expiring, {job_id: LONG_AGO_MS})
@@ -54,7 +54,7 @@ async def test_expire_leaves_a_redriven_job(broker: Broker, queue: Queue) -> Non
 
 
 async def test_expire_ends_a_job_that_was_read_but_not_claimed(broker: Broker, queue: Queue) -> None:
-    """An entry in a worker's hands whose job has not begun is late like any other."""
+    """A job whose entry was read and not claimed expires."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue, expires_at_ms=LONG_AGO_MS)
     reader = broker.reader()
@@ -66,13 +66,13 @@ async def test_expire_ends_a_job_that_was_read_but_not_claimed(broker: Broker, q
 
 
 async def test_expire_is_bounded_and_says_that_more_are_due(broker: Broker, queue: Queue) -> None:
-    """A call ends a number of jobs, and the next goes on."""
+    """A call expires a bounded number of jobs, and says that more are due."""
     await seed(broker, queue, 3, expires_at_ms=LONG_AGO_MS)
     assert await broker.store.expire(queue, limit=2) == Expiry(2, 0)
     assert await broker.store.expire(queue, limit=2) == Expiry(1, None)
 
 
 async def test_expire_does_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
-    """No key, no job, and none is made by looking."""
+    """A call on a queue that was never used expires nothing and makes no key."""
     assert await broker.store.expire(queue) == Expiry(0, None)
     assert not await broker.client.exists(*broker.keys.of(queue).script_keys)

@@ -1,4 +1,4 @@
-"""Another server becomes the primary: the store goes on there by itself, with what was replicated."""
+"""After a failover the store goes on at the new primary, with what was replicated."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,23 +19,23 @@ QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 
 @pytest.fixture
 def trio(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[SentinelTrio]:
-    """Yield a primary, a replica and three Sentinels that a test may do harm to."""
+    """Yield a primary, a replica and three Sentinels that a test may stop."""
     with sentinel_trio(tmp_path / "trio", redis_binary) as running:
         yield running
 
 
 @pytest.fixture
 async def watched(trio: SentinelTrio, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker that outlasts a failover."""
+    """Yield a broker that is patient enough for a failover."""
     trio.wait_until_ready()
     async with open_broker(trio.url, namespace=namespace, patience_s=40.0) as opened:
         yield opened
 
 
 def change_primary(trio: SentinelTrio, how: str) -> None:
-    """Have the other server become the primary, and wait until it is, and the only one.
+    """Make the other server the only primary, and wait until it is.
 
-    In a planned switch the old one takes writes for some time, which are lost then, whichever client asked.
+    In a planned switch the old primary accepts writes for a while, which are lost.
     """
     old = trio.kill_primary() if how == "killed" else trio.failover()
     trio.wait_for_new_primary(old)
@@ -45,7 +45,7 @@ def change_primary(trio: SentinelTrio, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["killed", "swapped"])
 async def test_the_store_goes_on_at_the_new_primary(watched: Broker, trio: SentinelTrio, how: str) -> None:
-    """Scripts are sent again, what was held is committed, what waited is claimed; each job in one place."""
+    """After a failover scripts are loaded again, commits and claims work, and each job is in one place."""
     running = await seed_running(watched, QUEUE)
     waiting = await seed(watched, QUEUE, 5)
     await anyio.to_thread.run_sync(trio.wait_until_replicated)
@@ -57,7 +57,7 @@ async def test_the_store_goes_on_at_the_new_primary(watched: Broker, trio: Senti
 
 
 async def test_a_blocking_read_finds_the_new_primary(watched: Broker, trio: SentinelTrio) -> None:
-    """The store leaves the old primary, and goes on where the jobs are."""
+    """A blocking read leaves the old primary and continues at the new one."""
     await take(watched, QUEUE)
     reader, found = watched.reader(), list[ReadEntry]()
 
@@ -78,7 +78,7 @@ async def test_a_blocking_read_finds_the_new_primary(watched: Broker, trio: Sent
 
 
 async def test_what_was_not_replicated_is_forgotten_and_nothing_else(watched: Broker, trio: SentinelTrio) -> None:
-    """Promise 6: a failover loses the tail, whole transitions of it, and no job ends up in two places or none."""
+    """A failover loses whole transitions at the tail, and each job is in one place (promise 6)."""
     kept = await seed_running(watched, QUEUE)
     await anyio.to_thread.run_sync(trio.wait_until_replicated)
     trio.replica.freeze()

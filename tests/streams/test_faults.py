@@ -1,4 +1,4 @@
-"""Calls outlast a Redis that is away for a moment, and say in our words what is wrong when it stays away."""
+"""Calls outlast a short outage of Redis, and a longer one raises an error of ours that says what is wrong."""
 
 import random
 import socket
@@ -60,7 +60,7 @@ SCRIPT_6_2 = "Error running script (call to f_66d6746baf9641d3977a12a0a8abe1247b
     ids=lambda error: f"{type(error).__name__} {str(error)[:12]}",
 )
 def test_translate_knows_what_passes(error: Exception) -> None:
-    """What is repaired without a change on our side is unavailability, whichever server words it."""
+    """An error that passes without a change on our side is translated to unavailability, whichever server words it."""
     assert type(translate(error)) is StoreUnavailableError
 
 
@@ -87,7 +87,7 @@ def test_translate_knows_what_passes(error: Exception) -> None:
     ],
 )
 def test_translate_names_the_right_that_is_missing(text: str, names: str) -> None:
-    """A missing right may be granted later, so it passes; the words are those of an ACL, whichever server words it."""
+    """A missing right is translated to unavailability that names the right in the words of an ACL."""
     meaning = translate(redis_errors.ResponseError(text))
     assert type(meaning) is MissingRightError
     assert meaning.reason == "refused"
@@ -95,7 +95,7 @@ def test_translate_names_the_right_that_is_missing(text: str, names: str) -> Non
 
 
 def test_translate_names_a_right_that_the_client_of_a_cluster_puts_behind_its_own_error() -> None:
-    """The client of a cluster gives the answer of its last node only as the cause of what it raises."""
+    """A missing right is also found in the cause of an error of the cluster client."""
     error = redis_errors.RedisClusterException("Redis Cluster cannot be connected")
     error.__cause__ = redis_errors.NoPermissionError("User ann has no permissions to run the 'cluster|slots' command")
     meaning = translate(error)
@@ -105,7 +105,7 @@ def test_translate_names_a_right_that_the_client_of_a_cluster_puts_behind_its_ow
 
 @pytest.mark.parametrize("command", ["wait", "waitaof"])
 def test_a_confirmation_that_is_not_permitted_is_none(command: str) -> None:
-    """The job is stored: to send it again, as if Redis were away, would not help."""
+    """A missing right to WAIT is translated to a missing confirmation, because the job itself is stored."""
     error = redis_errors.NoPermissionError(f"User ann has no permissions to run the '{command}' command")
     assert type(translate(error)) is NotDurableError
 
@@ -122,7 +122,7 @@ def test_a_confirmation_that_is_not_permitted_is_none(command: str) -> None:
     ids=lambda error: str(error)[:12],
 )
 def test_translate_knows_a_full_redis(error: Exception) -> None:
-    """A full Redis is told apart: the caller can do better than wait."""
+    """An error of a full Redis is translated to an error of its own."""
     assert type(translate(error)) is StoreFullError
 
 
@@ -137,25 +137,25 @@ def test_translate_knows_a_full_redis(error: Exception) -> None:
     ids=lambda error: str(error)[:12],
 )
 def test_translate_leaves_our_own_mistakes_alone(error: Exception) -> None:
-    """A defect is not retried, and not hidden behind a word for weather."""
+    """An error that a defect of ours causes is neither translated nor retried."""
     assert translate(error) is None
 
 
 def test_translate_does_not_repeat_what_the_error_carries() -> None:
-    """redis-py puts arguments of a failed command into some errors: a payload must not end in a log."""
+    """The translated error omits the arguments of the command, because a payload must not end in a log."""
     payload = "x" * 500 + "secret"
     assert "secret" not in str(translate(redis_errors.ConnectionError(payload)))
 
 
 @given(st.integers(min_value=1, max_value=10**9))
 def test_backoff_stays_within_its_bounds(failures: int) -> None:
-    """However often it failed, the next try comes after some time, and within the longest delay."""
+    """A backoff is positive and at most the longest delay, after any number of failures."""
     assert 0 < backoff_s(failures) <= LONGEST_DELAY_S
 
 
 @pytest.mark.parametrize("failures", [1, 2, 3, 8, 100])
 def test_backoff_has_full_jitter(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients that lost Redis together do not come back together: each draws from a tenth of the bound to all of it."""
+    """A backoff is drawn from a tenth of its bound to all of it, so that clients come back apart."""
     bound = min(0.05 * 2 ** (failures - 1), 5.0)
     drawn = {backoff_s(failures) for _ in range(50)}
     assert len(drawn) > 40
@@ -165,7 +165,7 @@ def test_backoff_has_full_jitter(failures: int, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_with_retries_raises_what_was_wrong_once_patience_has_run_out() -> None:
-    """Without patience the first failure is the last; each call is told how many came before."""
+    """Without patience the first failure is raised, and each call gets the number of failures before it."""
     seen: list[int] = []
 
     async def call(failures: int) -> None:
@@ -178,7 +178,7 @@ async def test_with_retries_raises_what_was_wrong_once_patience_has_run_out() ->
 
 
 async def test_with_retries_makes_no_call_for_which_it_would_have_to_wait_beyond_its_patience() -> None:
-    """The shortest pause is a tenth of the first delay: with less patience than that there is no second call."""
+    """With less patience than the shortest pause there is no second call."""
     calls: list[int] = []
 
     async def call(failures: int) -> None:
@@ -200,7 +200,7 @@ async def test_with_retries_makes_no_call_for_which_it_would_have_to_wait_beyond
     ids=["full", "not durable"],
 )
 async def test_with_retries_does_not_wait_for_a_full_redis(said: Exception, meaning: type[StoreError]) -> None:
-    """A full Redis, and one that cannot confirm, are the caller's to handle, at once."""
+    """The errors of a full Redis and of a missing confirmation are raised at once, for the caller to handle."""
     calls: list[int] = []
 
     async def call(failures: int) -> None:
@@ -213,7 +213,7 @@ async def test_with_retries_does_not_wait_for_a_full_redis(said: Exception, mean
 
 
 async def test_with_retries_tries_again_until_it_succeeds() -> None:
-    """Every failure is counted, the answer is that of the last call."""
+    """Each failure is counted, and the result is that of the last call."""
     faults: list[int] = []
 
     async def call(failures: int) -> str:
@@ -226,7 +226,7 @@ async def test_with_retries_tries_again_until_it_succeeds() -> None:
 
 
 async def test_scripts_are_sent_again_when_the_server_forgot_them(broker: Broker, queue: Queue) -> None:
-    """SCRIPT FLUSH, a restart or a failover costs one more round trip, and no error."""
+    """A script that the server forgot, as after SCRIPT FLUSH, is sent again without an error."""
     await seed(broker, queue)
     await broker.client.script_flush()
     (job_id,) = await seed(broker, queue)
@@ -235,7 +235,7 @@ async def test_scripts_are_sent_again_when_the_server_forgot_them(broker: Broker
 
 
 async def test_enqueue_says_unavailable_when_nobody_listens() -> None:
-    """No server is no traceback of redis-py."""
+    """A port without a server raises our unavailability, and no error of redis-py."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -255,7 +255,7 @@ async def test_enqueue_says_unavailable_when_nobody_listens() -> None:
 async def test_only_of_a_cluster_may_other_nodes_answer(
     free_tcp_port: int, scheme: str, others_may_answer: bool
 ) -> None:
-    """A pass over many queues goes on for those of other nodes, and ends where there is one server."""
+    """The unavailability of a cluster's node says that other nodes may respond; that of a single server does not."""
     async with open_broker(f"{scheme}://127.0.0.1:{free_tcp_port}", patience_s=0.0) as away:
         with pytest.raises(StoreUnavailableError) as caught:
             await away.store.measure(QUEUE)
@@ -263,7 +263,7 @@ async def test_only_of_a_cluster_may_other_nodes_answer(
 
 
 async def test_a_start_waits_longer_after_each_failure(free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Services that start before Redis do not hammer it, and each failure is told once."""
+    """A service that starts before Redis waits longer after each failure, and logs each failure once."""
     asked: list[int] = []
     told: list[StoreUnavailableError] = []
 
@@ -284,7 +284,7 @@ async def test_a_start_waits_longer_after_each_failure(free_tcp_port: int, monke
 
 
 class Reconnects:
-    """Counts the failed calls of a broker."""
+    """An observer that counts the failed calls of a broker."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -293,12 +293,12 @@ class Reconnects:
         """Do nothing."""
 
     def count_reconnect(self) -> None:
-        """Note a fault."""
+        """Count a failure."""
         self.count += 1
 
 
 async def test_calls_are_observed_in_seconds(redis_url: str, namespace: str) -> None:
-    """Metrics of calls are in seconds: no call has taken longer than all of them together."""
+    """Calls are observed in seconds, so that none took longer than all of them together."""
     seen: dict[str, float] = {}
 
     class Observer(Reconnects):
@@ -312,7 +312,7 @@ async def test_calls_are_observed_in_seconds(redis_url: str, namespace: str) -> 
 
 
 async def test_enqueue_outlasts_a_restart_of_redis(own_redis: EmbeddedRedis) -> None:
-    """A call made while Redis is down is answered once it is back, with nothing lost and nothing twice."""
+    """A call during a restart of Redis succeeds after it, with nothing lost and nothing stored twice."""
     faults = Reconnects()
     binary = RedisBinary(own_redis.binary, own_redis.version)
     job = new_job(QUEUE)
@@ -339,7 +339,7 @@ async def test_enqueue_outlasts_a_restart_of_redis(own_redis: EmbeddedRedis) -> 
 async def test_every_transition_says_unavailable_while_redis_takes_no_writes(
     own_redis: EmbeddedRedis, trouble: str
 ) -> None:
-    """A demoted primary and one without its replicas refuse writes: that passes, so it is unavailability."""
+    """Every transition raises unavailability while Redis refuses writes, as a demoted primary does."""
     async with open_broker(own_redis.url, patience_s=0.0) as broker:
         await seed(broker, QUEUE, 2)
         await take(broker, QUEUE, limit=1)
@@ -361,7 +361,7 @@ async def test_every_transition_says_unavailable_while_redis_takes_no_writes(
 
 
 async def test_transitions_are_whole_without_the_right_to_publish(own_redis: EmbeddedRedis) -> None:
-    """A hint that may not be sent is a hint lost, and leaves no job half moved."""
+    """Without the right to publish, every transition is made whole, and only its hint is lost."""
     async with open_broker(own_redis.url) as broker:
         rights = {"categories": ["+@all"], "keys": ["*"], "reset_channels": True}
         await broker.client.acl_setuser("ann", enabled=True, nopass=True, **rights)

@@ -1,4 +1,4 @@
-"""Scripts of an older release on a job in a state of a newer one: they leave it, and its entry, to that."""
+"""Scripts leave a job in a state of a newer release, and its entry, to that release."""
 
 from streams.seeds import FAR_MS, lease, seed, seed_due, take, take_one
 
@@ -9,7 +9,7 @@ STATE = "parked"
 
 
 async def test_no_transition_moves_a_job_in_a_state_that_it_does_not_know(broker: Broker, torn_queue: Queue) -> None:
-    """Scripts of the older release run on the jobs of the newer one: each names the states that it moves from."""
+    """No script moves a job from a state that it does not know."""
     (job_id,) = await seed(broker, torn_queue)
     delivery = await take_one(broker, torn_queue)
     key = broker.keys.of(torn_queue).job(job_id)
@@ -34,7 +34,7 @@ async def test_no_transition_moves_a_job_in_a_state_that_it_does_not_know(broker
 async def test_no_claim_takes_the_entry_of_a_job_in_a_state_that_it_does_not_know(
     broker: Broker, torn_queue: Queue
 ) -> None:
-    """Without its entry no worker of the newer release would find the job."""
+    """No claim removes the entry of a job in an unknown state, with which a newer worker finds the job."""
     await take(broker, torn_queue)
     (job_id,) = await seed(broker, torn_queue)
     await broker.client.hset(broker.keys.of(torn_queue).job(job_id), "state", STATE)
@@ -45,7 +45,7 @@ async def test_no_claim_takes_the_entry_of_a_job_in_a_state_that_it_does_not_kno
 async def test_no_release_and_no_expiry_forgets_a_job_in_a_state_that_it_does_not_know(
     broker: Broker, torn_queue: Queue
 ) -> None:
-    """A dispatcher of the older release is not held up by such a job, and leaves it to one of the newer."""
+    """Release and expiry skip a job in an unknown state, keep it in its index, and go on behind it."""
     keys, store = broker.keys.of(torn_queue), broker.store
     foreign, due = await seed_due(broker, torn_queue, 2, expires_in_ms=FAR_MS)
     await broker.client.hset(keys.job(foreign), "state", STATE)

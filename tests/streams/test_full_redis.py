@@ -1,4 +1,4 @@
-"""At `maxmemory` new jobs are refused and running ones can end: a full Redis drains by itself."""
+"""At `maxmemory` Redis refuses new jobs and lets running ones end, so that it drains by itself."""
 
 from collections.abc import AsyncIterator
 
@@ -35,14 +35,14 @@ async def roomy(own_redis: EmbeddedRedis) -> AsyncIterator[Broker]:
 
 
 async def fill(broker: Broker) -> None:
-    """Let Redis have no memory left, from now on."""
+    """Leave Redis no free memory."""
     await broker.client.config_set("maxmemory", 1)
     with pytest.raises(StoreFullError):
         await broker.store.enqueue(QUEUE, [new_job(QUEUE)])
 
 
 async def test_enqueue_is_refused_whole(roomy: Broker) -> None:
-    """A call of many jobs stores none of them: no job is half there."""
+    """A full Redis refuses a call of many jobs whole, and stores none of them."""
     await seed(roomy, QUEUE)
     before = await everything(roomy, QUEUE)
     await fill(roomy)
@@ -63,7 +63,7 @@ async def test_enqueue_is_refused_whole(roomy: Broker) -> None:
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,
 )
 async def test_commit_passes(roomy: Broker, outcome: object, state: JobState) -> None:
-    """A full Redis stores what became of a job: the first write of the script is no command that may need memory."""
+    """A full Redis stores outcomes, because the first write of the script needs no memory."""
     await seed(roomy, QUEUE)
     (delivery,) = await take(roomy, QUEUE)
     await fill(roomy)
@@ -72,7 +72,7 @@ async def test_commit_passes(roomy: Broker, outcome: object, state: JobState) ->
 
 
 async def test_claim_passes(roomy: Broker) -> None:
-    """What waits can be taken, or it would never make room."""
+    """A full Redis lets waiting jobs be claimed."""
     ids = await seed(roomy, QUEUE, 3)
     await take(roomy, QUEUE, limit=1)
     await fill(roomy)
@@ -80,14 +80,14 @@ async def test_claim_passes(roomy: Broker) -> None:
 
 
 async def test_claim_passes_when_nobody_has_claimed_before(roomy: Broker) -> None:
-    """Redis may be full because no worker ran yet: the first one makes the groups all the same."""
+    """A full Redis lets the first claim of a queue make its groups."""
     ids = await seed(roomy, QUEUE)
     await fill(roomy)
     assert [delivery.id for delivery in await take(roomy, QUEUE)] == ids
 
 
 async def test_claim_passes_with_what_a_blocking_read_took(roomy: Broker) -> None:
-    """A worker that was woken by a job can begin it, and one that lost an answer can go on."""
+    """A full Redis lets a worker claim the entries of a blocking read, and those of a lost response."""
     await take(roomy, QUEUE)
     first, second = await seed(roomy, QUEUE, 2)
     reader = roomy.reader()
@@ -101,7 +101,7 @@ async def test_claim_passes_with_what_a_blocking_read_took(roomy: Broker) -> Non
 
 @pytest.mark.parametrize("progress", [b"", msgspec.msgpack.encode(Progress(1.0))], ids=["without", "with"])
 async def test_renew_passes(roomy: Broker, progress: bytes) -> None:
-    """Leases are kept, with progress or without: else every running job would run a second time."""
+    """A full Redis renews leases, with progress and without."""
     await seed(roomy, QUEUE)
     (delivery,) = await take(roomy, QUEUE)
     await fill(roomy)
@@ -109,7 +109,7 @@ async def test_renew_passes(roomy: Broker, progress: bytes) -> None:
 
 
 async def test_hand_back_and_recover_pass(roomy: Broker) -> None:
-    """Jobs change hands while Redis is full."""
+    """A full Redis lets jobs be handed back and recovered."""
     await seed(roomy, QUEUE, 2)
     returned, lost = await take(roomy, QUEUE)
     await fill(roomy)
@@ -120,7 +120,7 @@ async def test_hand_back_and_recover_pass(roomy: Broker) -> None:
 
 
 async def test_release_due_passes(roomy: Broker) -> None:
-    """Delayed jobs become ready: if they are what fills Redis, nothing else could ever empty it."""
+    """A full Redis releases delayed jobs, which may be what fills it."""
     ids = await seed(roomy, QUEUE, 2, delay_ms=60_000)
     await make_due(roomy, QUEUE, ids)
     await take(roomy, QUEUE)
@@ -130,7 +130,7 @@ async def test_release_due_passes(roomy: Broker) -> None:
 
 
 async def test_cancel_and_discard_pass(roomy: Broker) -> None:
-    """What an operator turns to when Redis is full has to work then."""
+    """A full Redis lets jobs be cancelled and discarded."""
     dead = await seed_dead(roomy, QUEUE)
     (running,) = await seed(roomy, QUEUE)
     await take(roomy, QUEUE)
@@ -142,7 +142,7 @@ async def test_cancel_and_discard_pass(roomy: Broker) -> None:
 
 
 async def test_redrive_passes_or_is_refused_whole(roomy: Broker) -> None:
-    """A redrive moves a job in one step, or not at all."""
+    """A full Redis redrives a job whole or not at all."""
     dead = await seed_dead(roomy, QUEUE)
     await fill(roomy)
     before = await everything(roomy, QUEUE)
@@ -153,7 +153,7 @@ async def test_redrive_passes_or_is_refused_whole(roomy: Broker) -> None:
 
 
 async def test_reading_passes(roomy: Broker) -> None:
-    """A full Redis can be looked at."""
+    """A full Redis can be read."""
     (job_id,) = await seed(roomy, QUEUE)
     await fill(roomy)
     assert (await job_of(roomy, QUEUE, job_id)).state is JobState.QUEUED

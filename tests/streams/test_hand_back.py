@@ -1,4 +1,4 @@
-"""hand_back.lua: what a leaving worker returns is ready at once and has cost the job nothing."""
+"""hand_back.lua makes a job ready at once that a leaving worker returns, at no cost for the job."""
 
 from msgspec.structs import replace
 from streams.audit import audit
@@ -26,7 +26,7 @@ async def hand_back(broker: Broker, queue: Queue, *deliveries: Delivery) -> list
 
 
 async def test_hand_back_makes_the_job_ready_at_once(broker: Broker, queue: Queue) -> None:
-    """The next worker gets it without waiting for a lease; neither an attempt nor a crash is charged."""
+    """A job that was handed back is ready at once, without an attempt or a crash."""
     running = await seed_running(broker, queue, priority=Priority.HIGH)
     assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED]
     await audit(broker, queue)
@@ -37,7 +37,7 @@ async def test_hand_back_makes_the_job_ready_at_once(broker: Broker, queue: Queu
 
 
 async def test_hand_back_counts_each(broker: Broker, queue: Queue) -> None:
-    """A job that keeps coming back is seen to."""
+    """Each hand-back of a job is counted."""
     running = await seed_running(broker, queue)
     for _ in range(3):
         await hand_back(broker, queue, running)
@@ -46,7 +46,7 @@ async def test_hand_back_counts_each(broker: Broker, queue: Queue) -> None:
 
 
 async def test_hand_back_clears_the_stream_that_the_job_was_claimed_from(broker: Broker, queue: Queue) -> None:
-    """Its priority may have become another while it ran: that is where it goes next."""
+    """A hand-back deletes the entry from the stream it was claimed from, and follows a changed priority."""
     running = await seed_running(broker, queue)
     await broker.client.hset(broker.keys.of(queue).job(running.id), "priority", "high")
     assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED]
@@ -55,7 +55,7 @@ async def test_hand_back_clears_the_stream_that_the_job_was_claimed_from(broker:
 
 
 async def test_hand_back_leaves_no_entry_behind(broker: Broker, queue: Queue) -> None:
-    """Acknowledged and deleted: a stream that only grows would be read through for ever."""
+    """A hand-back acknowledges the entry and deletes it."""
     running = await seed_running(broker, queue)
     stream = broker.keys.of(queue).ready[1]
     await hand_back(broker, queue, running)
@@ -65,7 +65,7 @@ async def test_hand_back_leaves_no_entry_behind(broker: Broker, queue: Queue) ->
 
 
 async def test_hand_back_changes_nothing_when_sent_again(broker: Broker, queue: Queue) -> None:
-    """The same hand-back again answers that it was made before."""
+    """A repeated hand-back answers that it was made before, and changes nothing."""
     running = await seed_running(broker, queue)
     await hand_back(broker, queue, running)
     before = await everything(broker, queue)
@@ -74,7 +74,7 @@ async def test_hand_back_changes_nothing_when_sent_again(broker: Broker, queue: 
 
 
 async def test_hand_back_refuses_a_zombie(broker: Broker, queue: Queue) -> None:
-    """A worker whose lease was taken back cannot take the job from its new owner."""
+    """A worker whose lease was recovered cannot hand the job back."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     await take_one(broker, queue, "w2")
@@ -84,23 +84,23 @@ async def test_hand_back_refuses_a_zombie(broker: Broker, queue: Queue) -> None:
 
 
 async def test_hand_back_says_so_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:
-    """A job that Redis forgot is no error of the others in the call."""
+    """A hand-back of a job that is gone is reported, and the others of the call are made."""
     running = await seed_running(broker, queue)
     gone = replace(running, id=new_job(queue).id)
     assert await hand_back(broker, queue, gone, running) == [CommitCode.UNKNOWN_JOB, CommitCode.COMMITTED]
 
 
 async def test_hand_back_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue) -> None:
-    """A job that is to end is not handed to the next worker."""
+    """A job whose cancellation was asked for is cancelled when it is handed back."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
-    assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED]
+    assert await hand_back(broker, queue, running) == [CommitCode.CANCELLED]
     assert (await job_of(broker, queue, running.id)).state is JobState.CANCELLED
     assert await take(broker, queue) == []
 
 
 async def test_hand_back_loses_against_a_commit(broker: Broker, queue: Queue) -> None:
-    """A job that was committed is not handed back: its token is spent."""
+    """A job that was committed cannot be handed back."""
     running = await seed_running(broker, queue)
     await commit(broker, running)
     assert await hand_back(broker, queue, running) == [CommitCode.COMMITTED_BEFORE]
@@ -108,7 +108,7 @@ async def test_hand_back_loses_against_a_commit(broker: Broker, queue: Queue) ->
 
 
 async def test_hand_back_tells_of_all_its_jobs_in_one_event(broker: Broker, queue: Queue) -> None:
-    """A drained worker makes one event, with its name."""
+    """A call writes one event for all of its jobs, with the worker."""
     ids = await seed(broker, queue, 3)
     await hand_back(broker, queue, *await take(broker, queue))
     told = (await events(broker, queue))[-1]

@@ -1,4 +1,4 @@
-"""Hints: told when it is worth looking, and told again when some may have been missed."""
+"""A hint tells a listener where to look, and a gap tells it that hints may have been lost."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,14 +20,14 @@ THE_END = Queue(DEFAULT_TENANT, JobType("the-end"))
 
 
 class Heard:
-    """What a listener was told."""
+    """The hints and gaps of a listener."""
 
     def __init__(self) -> None:
         self.hints: list[Queue] = []
         self.gaps = 0
 
     def on_gap(self) -> None:
-        """Note that hints may have been missed."""
+        """Record a gap."""
         self.gaps += 1
 
 
@@ -43,7 +43,7 @@ async def listening(listen: Listen) -> AsyncIterator[Heard]:
 
 
 async def flush(broker: Broker, heard: Heard) -> list[Queue]:
-    """Return what was heard until now: what is published last arrives last."""
+    """Return all hints so far, by waiting for one that is published last."""
     await broker.client.publish(broker.keys.hint_due, THE_END.tag)
     await wait_until(lambda: THE_END in heard.hints, "the last hint")
     found = [hint for hint in heard.hints if hint != THE_END]
@@ -52,7 +52,7 @@ async def flush(broker: Broker, heard: Heard) -> list[Queue]:
 
 
 async def test_due_hints_come_only_when_the_next_due_time_moves_closer(broker: Broker, queue: Queue) -> None:
-    """A dispatcher sleeps until the next job is due: only an earlier one has to wake it."""
+    """A due hint is sent only when the next due time moves closer, because a dispatcher sleeps until then."""
     async with listening(broker.listen_due) as heard:
         (first,) = await seed(broker, queue, delay_ms=FAR_MS)
         assert await flush(broker, heard) == [queue]
@@ -68,7 +68,7 @@ async def test_due_hints_come_only_when_the_next_due_time_moves_closer(broker: B
 
 
 async def test_due_hints_come_for_retries_and_snoozes(broker: Broker, queue: Queue) -> None:
-    """Whatever makes a job wait may make it the next one due."""
+    """A retry or a snooze that becomes the next due job sends a due hint."""
     running, other = await seed_running(broker, queue), await seed_running(broker, queue)
     async with listening(broker.listen_due) as heard:
         await commit(broker, running, RetryAt(FAR_MS, ERROR))
@@ -78,7 +78,7 @@ async def test_due_hints_come_for_retries_and_snoozes(broker: Broker, queue: Que
 
 
 async def test_listening_goes_on_when_its_connection_is_cut(broker: Broker, queue: Queue) -> None:
-    """After a reconnection the listener is told to look at everything, and hears what comes then."""
+    """After a reconnection the listener gets a gap, and then further hints."""
     async with listening(broker.listen_due) as heard:
         for cuts in (1, 2, 3):
             await broker.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
@@ -90,7 +90,7 @@ async def test_listening_goes_on_when_its_connection_is_cut(broker: Broker, queu
 async def test_a_listener_waits_longer_after_each_failure_and_begins_anew_once_it_listens(
     broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Redis that is away is not hammered; one that comes back is met without the pause of earlier failures."""
+    """A listener waits longer after each failure, and begins with a short pause once it has listened again."""
     asked: list[int] = []
 
     def backoff(failures: int) -> float:
@@ -118,7 +118,7 @@ async def test_a_listener_waits_longer_after_each_failure_and_begins_anew_once_i
 async def test_a_listener_notices_that_a_silent_server_does_not_answer(
     own_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other end of a silent subscription may be gone, and then no hint would ever come: it is asked, and left."""
+    """A listener pings a silent server, and leaves it when there is no response."""
     monkeypatch.setattr(hints, "QUIET_S", 0.05)
     monkeypatch.setattr(hints, "COMMAND_TIMEOUT_S", 0.1)
     async with open_broker(own_redis.url) as opened, listening(opened.listen_due) as heard:
@@ -127,14 +127,14 @@ async def test_a_listener_notices_that_a_silent_server_does_not_answer(
 
 
 async def test_listeners_hear_only_their_own_namespace(broker: Broker, queue: Queue) -> None:
-    """Two installations in one Redis do not wake each other."""
+    """A listener gets hints of its own namespace only."""
     async with listening(broker.listen_due) as heard:
         await broker.client.publish("ms:hints:due", queue.tag)
         assert await flush(broker, heard) == []
 
 
 async def test_a_gap_is_told_once_the_server_listens(broker: Broker, queue: Queue) -> None:
-    """What is published right after the gap was told is heard: nothing falls between looking and listening."""
+    """A hint published right after a gap was reported is heard."""
     for _ in range(20):
         async with listening(broker.listen_due) as heard:
             ((_, count),) = await broker.client.pubsub_numsub(broker.keys.hint_due)
@@ -143,7 +143,7 @@ async def test_a_gap_is_told_once_the_server_listens(broker: Broker, queue: Queu
 
 
 async def test_a_hint_that_names_no_queue_is_no_hint(broker: Broker, queue: Queue) -> None:
-    """Any client may publish: what cannot be read is passed over, and listening goes on."""
+    """A message that names no queue is skipped, and listening goes on."""
     async with listening(broker.listen_due) as heard:
         for word in ("", "x", "a/b", "a/b/zz", b"\xff\xfe"):
             await broker.client.publish(broker.keys.hint_due, word)

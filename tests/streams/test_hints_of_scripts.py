@@ -1,4 +1,4 @@
-"""Hints of scripts: a lost one is found by the next look, so only a test that listens sees that one was never sent."""
+"""Each script sends the hints that its header names; without them a job is only found at the next look."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -28,14 +28,14 @@ from millstream_streams.reading.hints import listen
 from millstream_streams.store.scripting import script_names
 
 WATCHED = (True, False, True)
-"""Of the jobs of one call: each of several watched jobs has its hint, and the one between them has none."""
+"""Whether each job of a call is watched: two are, and the one between them is not."""
 
 _THE_END = "the end"
 _PUBLISH = "return redis.call('PUBLISH', ARGV[1], ARGV[2])"
 
 
 class Heard:
-    """What was published on the channels of one queue's hints, by topic."""
+    """The messages on the channels of one queue's hints, by topic."""
 
     def __init__(self, broker: Broker, queue: Queue) -> None:
         self._broker, self._queue = broker, queue
@@ -56,7 +56,7 @@ class Heard:
             tasks.cancel_scope.cancel()
 
     async def flush(self) -> dict[str, list[str]]:
-        """Return what came until now, topics without a hint left out."""
+        """Return the messages so far, without topics that have none."""
         due = self._broker.keys.of(self._queue).due
         for topic in self.hints:
             # From the node of the queue, as scripts do: what one node of a cluster publishes arrives in order.
@@ -73,15 +73,15 @@ Prepare = Callable[[Broker, Queue], Awaitable[tuple[Sequence[JobId], Act]]]
 
 
 class Way(Struct, frozen=True):
-    """A way to settle, and the script that it takes."""
+    """A way to settle a job, and the script that it takes."""
 
     script: str
     prepare: Prepare
-    """Makes a job for each of :data:`WATCHED`. Returns: their ids, and what settles them all in one call."""
+    """Makes a job for each of :data:`WATCHED`. Returns: their ids, and a function that settles all in one call."""
 
 
 def commits(outcome: Outcome, *, cancel: bool = False) -> Prepare:
-    """Return a way to settle by the outcome of a delivery, with its cancellation asked for where `cancel` says so."""
+    """Return a way to settle by this outcome, after a request to cancel if `cancel` is set."""
 
     async def prepare(broker: Broker, queue: Queue) -> tuple[Sequence[JobId], Act]:
         running = await run_each(broker, queue)
@@ -110,7 +110,7 @@ def seeds(act: Callable[[Broker, Queue, Sequence[JobId]], Awaitable[object]], **
 
 
 async def prepare_hand_back(broker: Broker, queue: Queue) -> tuple[Sequence[JobId], Act]:
-    """Put jobs into the hands of a draining worker whose cancellation was asked for."""
+    """Claim jobs for a draining worker, and ask for their cancellation."""
     running = await run_each(broker, queue)
     ids = [one.id for one in running]
     await broker.store.cancel(queue, ids)
@@ -118,7 +118,7 @@ async def prepare_hand_back(broker: Broker, queue: Queue) -> tuple[Sequence[JobI
 
 
 def recovers(*, cancel: bool) -> Prepare:
-    """Return the way to settle of jobs whose worker has vanished: they are buried, or were to be cancelled."""
+    """Return a way to settle jobs of a lost worker, which are buried or were to be cancelled."""
 
     async def prepare(broker: Broker, queue: Queue) -> tuple[Sequence[JobId], Act]:
         ids = [one.id for one in await run_each(broker, queue)]
@@ -130,7 +130,7 @@ def recovers(*, cancel: bool) -> Prepare:
 
 
 async def prepare_discard(broker: Broker, queue: Queue) -> tuple[Sequence[JobId], Act]:
-    """Make dead jobs that an operator discards while a client waits for them."""
+    """Make dead jobs that an operator will discard while a client waits for them."""
     ids = [await seed_dead(broker, queue, waited=waited) for waited in WATCHED]
     return ids, lambda: broker.store.discard(queue, ids)
 
@@ -149,12 +149,12 @@ def cancel(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[obje
 
 
 def expire(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[object]:
-    """Let a dispatcher end what is late."""
+    """Expire late jobs, as the dispatcher does."""
     return broker.store.expire(queue)
 
 
 def claim(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[object]:
-    """Let a worker ask for jobs."""
+    """Claim jobs, as a worker does."""
     return take(broker, queue)
 
 
@@ -177,13 +177,13 @@ WAYS = {
 
 
 def test_the_ways_to_settle_are_all_there_are() -> None:
-    """A script that gives this hint and is not among the ways would be tested by nothing."""
+    """Every script that sends the settled hint is among the ways to settle."""
     assert {way.script for way in WAYS.values()} == {name for name in script_names() if "settled" in hints_of(name)}
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 async def test_each_watched_job_that_settles_has_one_hint(broker: Broker, queue: Queue, way: Way) -> None:
-    """Each job that a client waits for is named once, however it settles; a job that no client waits for never is."""
+    """A job that a client waits for gets one hint when it settles, in whichever way, and other jobs get none."""
     heard = Heard(broker, queue)
     ids, settle = await way.prepare(broker, queue)
     async with heard.listening():
@@ -195,7 +195,7 @@ async def test_each_watched_job_that_settles_has_one_hint(broker: Broker, queue:
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 async def test_each_job_that_ends_can_be_read_for_as_long_as_was_said(broker: Broker, queue: Queue, way: Way) -> None:
-    """A commit says for how long, the store for all other ends, in ms; a dead job stays until an operator decides."""
+    """A job that ends by commit lives for the commit's time, any other for the store's, in ms. A dead job stays."""
     ids, settle = await way.prepare(broker, queue)
     await settle()
     for job_id in ids:
@@ -210,7 +210,7 @@ async def test_each_job_that_ends_can_be_read_for_as_long_as_was_said(broker: Br
 async def test_each_earlier_due_time_within_a_commit_has_a_hint(
     broker: Broker, queue: Queue, delays: Sequence[int], kind: type
 ) -> None:
-    """A commit of several retries or snoozes wakes the dispatchers for each that becomes the next one due."""
+    """Each retry or snooze of a commit that becomes the next one due sends a hint."""
     heard = Heard(broker, queue)
     running = [await seed_running(broker, queue) for _ in delays]
     outcomes = [kind(ms, ERROR) if kind is RetryAt else kind(ms) for ms in delays]
@@ -221,7 +221,7 @@ async def test_each_earlier_due_time_within_a_commit_has_a_hint(
 
 
 async def test_each_running_job_that_is_cancelled_hints_at_its_own_worker(broker: Broker, queue: Queue) -> None:
-    """Two workers with two jobs each hear of their own, once; to ask again gives no hint."""
+    """Each worker gets a hint for each of its own jobs that is cancelled, and none when it is cancelled again."""
     heard = Heard(broker, queue)
     first = [(await seed_running(broker, queue, "w1")).id for _ in range(2)]
     second = [(await seed_running(broker, queue, "w2")).id for _ in range(2)]
@@ -233,7 +233,7 @@ async def test_each_running_job_that_is_cancelled_hints_at_its_own_worker(broker
 
 
 async def test_what_neither_settles_nor_waits_gives_no_hint(broker: Broker, queue: Queue) -> None:
-    """Every other transition is silent, also for a watched job: a hint too many costs all who listen."""
+    """A transition that neither settles nor schedules a job sends no hint, also for a watched job."""
     heard = Heard(broker, queue)
     async with heard.listening():
         delivery = await seed_running(broker, queue, waited=True)

@@ -1,4 +1,4 @@
-"""trim_events.lua and sweep_consumers.lua: what is no longer needed goes, and nothing else does."""
+"""trim_events.lua and sweep_consumers.lua remove what is no longer needed, and nothing else."""
 
 import pytest
 from streams.seeds import kinds, recover_all, seed, seed_running, take, take_one
@@ -10,7 +10,7 @@ MANY = 10_000
 
 
 async def fill_events(broker: Broker, queue: Queue, count: int) -> list[bytes]:
-    """Write events straight into the stream; return their entry ids. Trimming works by whole nodes of a hundred."""
+    """Write events straight into the stream, and return their entry ids. Trimming works by whole nodes of a hundred."""
     events = broker.keys.of(queue).events
     pipeline = broker.client.pipeline(transaction=False)
     for _ in range(count):
@@ -19,7 +19,7 @@ async def fill_events(broker: Broker, queue: Queue, count: int) -> list[bytes]:
 
 
 async def test_trim_events_keeps_some_for_live_followers_when_no_group_reads(broker: Broker, queue: Queue) -> None:
-    """Without a consumer that counts on them, the last events are kept and the others go."""
+    """Without a consumer group the newest events are kept and the others are removed."""
     await fill_events(broker, queue, 1000)
     removed, lost = await broker.store.trim_events(queue, keep=200, cap=MANY)
     left = await broker.client.xlen(broker.keys.of(queue).events)
@@ -28,7 +28,7 @@ async def test_trim_events_keeps_some_for_live_followers_when_no_group_reads(bro
 
 
 async def test_trim_events_removes_what_every_group_has_acknowledged(broker: Broker, queue: Queue) -> None:
-    """The slowest group decides: nothing that it has not read, or not acknowledged, goes."""
+    """Only events that every group has acknowledged are removed."""
     events = broker.keys.of(queue).events
     entries = await fill_events(broker, queue, 1000)
     for group in ("history", "webhooks"):
@@ -49,7 +49,7 @@ async def test_trim_events_removes_what_every_group_has_acknowledged(broker: Bro
 async def test_trim_events_compares_ids_as_numbers(
     broker: Broker, queue: Queue, form: str, names: tuple[str, str]
 ) -> None:
-    """900 comes before 1000, though as texts it is the other way round, in ms and in what counts within one."""
+    """Entry ids are compared as numbers, in both parts: 900 comes before 1000."""
     slow, fast = names
     events = broker.keys.of(queue).events
     pipeline = broker.client.pipeline(transaction=False)
@@ -63,14 +63,14 @@ async def test_trim_events_compares_ids_as_numbers(
 
 
 async def test_trim_events_keeps_all_for_a_group_that_has_read_nothing(broker: Broker, queue: Queue) -> None:
-    """A new consumer begins with the oldest event."""
+    """All events are kept for a group that has read nothing yet."""
     await fill_events(broker, queue, 500)
     await broker.client.xgroup_create(broker.keys.of(queue).events, "history", "0")
     assert await broker.store.trim_events(queue, keep=0, cap=MANY) == (0, 0)
 
 
 async def test_trim_events_counts_what_nobody_had_seen_when_the_cap_is_met(broker: Broker, queue: Queue) -> None:
-    """A consumer that stays away too long loses events, and the loss is known."""
+    """At the cap the oldest events are removed even unread, and the unread ones are counted."""
     await fill_events(broker, queue, 1000)
     await broker.client.xgroup_create(broker.keys.of(queue).events, "history", "0")
     removed, lost = await broker.store.trim_events(queue, keep=0, cap=300)
@@ -80,7 +80,7 @@ async def test_trim_events_counts_what_nobody_had_seen_when_the_cap_is_met(broke
 
 
 async def test_trim_events_does_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
-    """No stream, no events, and none is made."""
+    """A call on a queue that was never used trims nothing and makes no stream."""
     assert await broker.store.trim_events(queue, keep=0, cap=0) == (0, 0)
     assert await kinds(broker, queue) == []
     assert not await broker.client.exists(broker.keys.of(queue).events)
@@ -96,7 +96,7 @@ async def consumers(broker: Broker, queue: Queue) -> set[str]:
 
 
 async def test_sweep_consumers_removes_those_that_hold_nothing(broker: Broker, queue: Queue) -> None:
-    """A worker that left is forgotten by Redis as well."""
+    """An idle consumer without pending entries is removed."""
     await seed(broker, queue)
     running = await take_one(broker, queue, "busy")
     await seed(broker, queue)
@@ -113,7 +113,7 @@ async def test_sweep_consumers_removes_those_that_hold_nothing(broker: Broker, q
 async def test_sweep_consumers_looks_at_every_stream_and_at_every_consumer(
     broker: Broker, queue: Queue, place: str, consumers: int
 ) -> None:
-    """The consumers of each priority and those that follow the events are removed, all of them, and no others."""
+    """Idle consumers of every priority and of the events are removed, and no others."""
     keys = broker.keys.of(queue)
     streams = {**dict(zip(Priority, keys.ready, strict=True)), "events": keys.events}
     for stream in streams.values():
@@ -125,7 +125,7 @@ async def test_sweep_consumers_looks_at_every_stream_and_at_every_consumer(
 
 
 async def test_sweep_consumers_keeps_one_that_was_seen_lately(broker: Broker, queue: Queue) -> None:
-    """A living worker without work stays."""
+    """A consumer that was seen lately is kept."""
     await seed(broker, queue)
     delivery = await take_one(broker, queue, "idle")
     await broker.store.hand_back(queue, worker="idle", deliveries=[delivery])
@@ -134,14 +134,14 @@ async def test_sweep_consumers_keeps_one_that_was_seen_lately(broker: Broker, qu
 
 
 async def test_sweep_consumers_loses_no_job(broker: Broker, queue: Queue) -> None:
-    """Removing a consumer drops what it has pending, for ever: so one that holds something stays, however silent."""
+    """A consumer with pending entries is kept however long it is silent, because its removal would drop them."""
     running = await seed_running(broker, queue, "silent")
     await broker.store.sweep_consumers(queue, idle_ms=0)
     assert await recover_all(broker, queue) == [running.id]
 
 
 async def test_sweep_consumers_does_a_living_worker_no_harm(broker: Broker, queue: Queue) -> None:
-    """A consumer that was removed by mistake is made anew by its next claim."""
+    """The next claim of a worker makes its removed consumer anew."""
     await seed(broker, queue)
     await take(broker, queue, "w1")
     await recover_all(broker, queue)
@@ -150,12 +150,12 @@ async def test_sweep_consumers_does_a_living_worker_no_harm(broker: Broker, queu
 
 
 async def test_sweep_consumers_does_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
-    """No group, no consumers."""
+    """A call on a queue that was never used removes nothing."""
     assert await broker.store.sweep_consumers(queue, idle_ms=0) == 0
 
 
 async def test_sweep_consumers_removes_those_of_every_group_that_follows_events(broker: Broker, queue: Queue) -> None:
-    """Each dispatcher is a new one at each start; what one holds that died is another's to take over first."""
+    """Idle consumers of every event group are removed, except those that still hold events."""
     events = broker.keys.of(queue).events
     await seed(broker, queue)
     for group in ("history", "webhooks"):

@@ -1,4 +1,4 @@
-"""What each service is granted is what its code sends, neither more nor less, and the files load on every server."""
+"""users.acl grants each service exactly what its code sends, and loads on every server."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
@@ -20,24 +20,24 @@ from millstream_streams.store.keys import Keys
 from millstream_streams.suitability.needs import CONNECTING, ON_A_CLUSTER, SCRIPTING
 
 SERVICES = Path(__file__).parents[2] / "services"
-SUBMISSION = "../libs/submission"
+SUBMISSION, RUNTIME = "../libs/submission", "../libs/runtime"
 FOLDERS = {
-    "ingest": ("ingest", SUBMISSION),
-    "worker": ("workers", SUBMISSION),
-    "dispatcher": ("dispatcher",),
-    "reaper": ("reaper",),
+    "ingest": ("ingest", SUBMISSION, RUNTIME),
+    "worker": ("workers", SUBMISSION, RUNTIME),
+    "dispatcher": ("dispatcher", RUNTIME),
+    "reaper": ("reaper", RUNTIME),
 }
-"""Where the code of a service stands, the part of it that ingest and workers share included."""
+"""The folders with the code of a service, shared ones included."""
 
 NOT_ON_EVERY_SERVER = {"waitaof"}
-"""A file with a command that a server does not know is refused by it."""
+"""Commands that some servers lack: such a server refuses a file that names them."""
 
 every_service = pytest.mark.parametrize("service", NEEDS)
 
 
 @every_service
 def test_a_service_needs_the_commands_that_its_code_sends(service: str) -> None:
-    """One more is a right that a thief of its password would have; one less stops a script in the middle."""
+    """The needs of a service are exactly the commands that its code sends."""
     needs, uses = NEEDS[service], uses_in(service)
     assert commands_used(uses) - {"publish", *needs.extras} == needs.commands
     assert topics_told(uses) == set(needs.tells)
@@ -45,18 +45,18 @@ def test_a_service_needs_the_commands_that_its_code_sends(service: str) -> None:
 
 
 def uses_in(service: str) -> set[tuple[str, str]]:
-    """Return what a service uses of the store."""
+    """Return the methods of the store that a service uses."""
     return set().union(*(uses_of(SERVICES / folder) for folder in FOLDERS[service]))
 
 
 def test_an_extra_is_what_a_part_of_a_service_sends() -> None:
-    """Ingest waits for confirmations; a worker that stops ends its blocking read."""
+    """The extra commands are those for confirmations in ingest, and those that end a blocking read in a worker."""
     assert {words[0].lower() for words in job_store._CONFIRMATIONS.values()} == {*NEEDS["ingest"].extras}
     assert {*NEEDS["worker"].extras} <= commands_used(uses_in("worker"))
 
 
 def test_every_command_that_a_service_needs_can_be_tried() -> None:
-    """What could not be tried would be found missing by a job."""
+    """`try_rights` tries exactly the commands that some service needs."""
     known = commands_of("try_rights")
     for needs in (*NEEDS.values(), ANY_SERVICE):
         assert needs.commands <= known
@@ -65,7 +65,7 @@ def test_every_command_that_a_service_needs_can_be_tried() -> None:
 
 @every_service
 def test_the_user_of_a_service_is_granted_what_it_needs(service: str) -> None:
-    """To the letter: commands, keys and channels."""
+    """The user of a service is granted exactly its commands, keys and channels."""
     needs, grants = NEEDS[service], grants_of()[f"millstream-{service}"]
     assert grants.commands == granted(needs) | set(needs.extras) - NOT_ON_EVERY_SERVER
     assert grants.keys == {"ms:{*/*/*}:*", *registry_keys(needs, "ms")}
@@ -74,32 +74,32 @@ def test_the_user_of_a_service_is_granted_what_it_needs(service: str) -> None:
 
 
 def granted(needs: Needs) -> set[str]:
-    """Return the commands that go with a service's needs."""
+    """Return the commands that a service's needs grant."""
     hints = {command for command, topics in (("publish", needs.tells), ("subscribe", needs.hears)) if topics}
     return set(needs.commands | SCRIPTING | CONNECTING | ON_A_CLUSTER) | hints
 
 
 def registry_keys(needs: Needs, namespace: str) -> list[str]:
-    """Return the keys beside those of queues, in the order in which a service names them."""
+    """Return the keys that belong to no queue, in the order in which a service names them."""
     return [getattr(Keys(namespace), name) for name in needs.registry]
 
 
 def channels(needs: Needs) -> set[str]:
-    """Return the patterns of the channels that a service uses; a topic that goes on has a star."""
+    """Return the channel patterns of a service; a topic with a suffix ends in a star."""
     topics = (*needs.tells, *needs.hears)
     return {f"ms:hints:{topic}{'*' if topic.endswith(':') else ''}" for topic in topics}
 
 
 def test_the_doctor_may_look_and_touches_no_job() -> None:
-    """The doctor tries things on queues of its own, and it alone reads CONFIG."""
+    """The doctor tries things on queues of its own, reads the heartbeats of services, and it alone reads CONFIG."""
     grants = grants_of()["millstream-doctor"]
-    assert grants.commands == granted(ANY_SERVICE) | {"config|get"}
-    assert grants.keys == {"ms:{default/millstream.rights.*/00}:*", "ms:queues"}
+    assert grants.commands == granted(ANY_SERVICE) | {"config|get", "hgetall"}
+    assert grants.keys == {"ms:{default/millstream.rights.*/00}:*", "ms:queues", Keys().services}
     assert grants.channels == channels(ANY_SERVICE)
 
 
 def test_nobody_gets_in_without_a_name() -> None:
-    """The default user is off, and no one has a password that is known."""
+    """The default user is off and may do nothing, and every other user is that of a service or of the doctor."""
     users = grants_of()
     assert set(users) == {"default", "millstream-doctor", *(f"millstream-{service}" for service in NEEDS)}
     assert users["default"].other == ["off", "resetpass", "resetkeys", "resetchannels", "-@all"]
@@ -127,7 +127,7 @@ async def broker_of(node: Node, user: str, **options: str) -> AsyncIterator[Brok
 
 @every_service
 async def test_each_user_has_all_that_its_service_tries_and_leaves_no_trace(node: Node, service: str) -> None:
-    """Readiness, the gate of a start and the doctor need nothing beyond, and nothing that is refused is asked for."""
+    """Readiness, start and doctor of a service try nothing that its user lacks, and leave no key behind."""
     async with broker_of(node, f"millstream-{service}") as broker:
         await broker.require_suitable(NEEDS[service])
         await broker.ping()
@@ -136,7 +136,7 @@ async def test_each_user_has_all_that_its_service_tries_and_leaves_no_trace(node
 
 
 async def test_the_user_of_the_doctor_has_all_that_the_doctor_tries(node: Node) -> None:
-    """The doctor sees the settings that INFO does not show."""
+    """The doctor's user has all rights that the doctor tries, and sees the settings that INFO lacks."""
     async with broker_of(node, "millstream-doctor") as broker:
         found = await broker.probe()
         rights = await broker.try_rights(ANY_SERVICE, found, thorough=True)
@@ -146,7 +146,7 @@ async def test_the_user_of_the_doctor_has_all_that_the_doctor_tries(node: Node) 
 
 
 async def test_a_dispatcher_with_a_history_needs_nothing_beyond(node: Node) -> None:
-    """A dispatcher reads events, looks at their jobs, acknowledges, and takes over what another has left."""
+    """The dispatcher's user may read events and jobs, acknowledge, and claim what another consumer left."""
     queue = Queue(DEFAULT_TENANT, JobType("email.send"))
     async with broker_of(node, "millstream-ingest") as ingest, broker_of(node, "millstream-dispatcher") as dispatcher:
         await ingest.registry.add_queues([queue])
@@ -162,7 +162,7 @@ async def test_a_dispatcher_with_a_history_needs_nothing_beyond(node: Node) -> N
 
 @every_service
 async def test_each_user_has_no_more_than_its_service_needs(node: Node, service: str) -> None:
-    """Every rule that is taken away is missed by what the service tries."""
+    """The removal of any one rule of a user is noticed by what its service tries."""
     user, needs = f"millstream-{service}", NEEDS[service]
     for command in sorted(needs.commands | SCRIPTING | {"ping"}):
         node.ask("ACL", "SETUSER", user, f"-{command}" if "|" not in command else f"-{command.partition('|')[0]}")
@@ -173,7 +173,7 @@ async def test_each_user_has_no_more_than_its_service_needs(node: Node, service:
 
 
 async def test_a_user_reaches_no_key_of_another_namespace(node: Node) -> None:
-    """A Redis that is shared by two installations keeps them apart."""
+    """A user reaches no key of another namespace."""
     for service, needs in NEEDS.items():
         async with broker_of(node, f"millstream-{service}", namespace="other") as broker:
             rights = await broker.try_rights(needs, await broker.probe())
@@ -184,7 +184,7 @@ async def test_a_user_reaches_no_key_of_another_namespace(node: Node) -> None:
 
 
 async def test_another_namespace_takes_one_replacement(redis_binary: RedisBinary, tmp_path: Path) -> None:
-    """The commands in docs/redis-acl.md make the file fit for use."""
+    """The commands in docs/redis-acl.md adapt the file to another namespace."""
     users = write_users(tmp_path / "users.acl", namespace="acme")
     server = Node(redis_binary, tmp_path / "server", {"aclfile": f'"{users}"'}, access=ADMIN_ACCESS)
     try:
@@ -198,7 +198,7 @@ async def test_another_namespace_takes_one_replacement(redis_binary: RedisBinary
 
 
 def test_the_files_load_as_they_are_and_let_nobody_in(redis_binary: RedisBinary, tmp_path: Path) -> None:
-    """A placeholder is the digest of no known password."""
+    """The files load unchanged, and their placeholder digests match no known password."""
     users = tmp_path / "users.acl"
     # Without one more user this server could not be asked whether it is up.
     write_users(users, source=Path("/dev/null"))
@@ -222,7 +222,7 @@ def grants_text() -> str:
 
 
 def test_a_sentinel_lets_its_user_ask_for_addresses_and_nothing_else(redis_binary: RedisBinary, tmp_path: Path) -> None:
-    """The user of Sentinels sees no other clients, and starts no failover."""
+    """The Sentinel user may ask for addresses, and may neither list clients nor start a failover."""
     users = write_users(tmp_path / "users.acl", source=SENTINEL_USERS)
     sentinel = Node(redis_binary, tmp_path / "sentinel", {"aclfile": f'"{users}"'}, sentinel=True, access=ADMIN_ACCESS)
     try:

@@ -1,4 +1,4 @@
-"""Lists: every job once over all pages, and nothing but a CursorError for a cursor that is not ours."""
+"""The pages of a list contain each job once, and a foreign cursor raises CursorError and nothing else."""
 
 import base64
 import itertools
@@ -58,7 +58,7 @@ async def in_state(broker: Broker, queue: Queue, state: JobState, count: int, pr
 async def test_pages_show_every_job_once(
     broker: Broker, state: JobState, sizes: list[tuple[Priority, int]], limit: int
 ) -> None:
-    """Whatever the sizes of queues and pages, all pages together are all jobs, and none is larger than asked for."""
+    """All pages together contain every job once, and none is larger than asked for, at any size of queue and page."""
     batch = next(_batches)
     wanted: list[JobId] = []
     queues = []
@@ -74,7 +74,7 @@ async def test_pages_show_every_job_once(
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 async def test_pages_keep_the_order_of_the_list(broker: Broker, queue: Queue, limit: int) -> None:
-    """By queue, priority and age, however small the pages."""
+    """Pages of any size keep the order by queue, priority and age."""
     wanted = []
     for priority in Priority:
         wanted += await seed(broker, queue, 3, priority=priority)
@@ -95,7 +95,7 @@ async def test_a_list_holds_only_jobs_of_its_state(broker: Broker, queue: Queue)
 
 @pytest.mark.parametrize("state", LISTABLE_STATES)
 async def test_a_list_of_nothing_is_one_empty_page(broker: Broker, queue: Queue, state: JobState) -> None:
-    """A queue that was never used has an empty list, and is not made by looking."""
+    """The list of a queue that was never used is one empty page, and makes no key."""
     assert await pages(broker, [queue], state, 10) == [[]]
     assert await pages(broker, [], state, 10) == [[]]
     assert not await broker.client.exists(*broker.keys.of(queue).script_keys)
@@ -103,7 +103,7 @@ async def test_a_list_of_nothing_is_one_empty_page(broker: Broker, queue: Queue,
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 async def test_a_list_skips_nothing_when_shown_jobs_leave(broker: Broker, queue: Queue, limit: int) -> None:
-    """Between two pages the jobs already shown may end: those not shown yet still come, once."""
+    """When jobs end that a page has shown, the next pages still contain each remaining job once."""
     for ties in (8, 4, 1):
         ids = await seed(broker, queue, 8, delay_ms=FAR_MS)
         for at, job_id in enumerate(sorted(ids)):
@@ -121,7 +121,7 @@ async def test_a_list_skips_nothing_when_shown_jobs_leave(broker: Broker, queue:
 
 
 async def test_a_list_of_running_jobs_passes_over_entries_that_vanished(broker: Broker, torn_queue: Queue) -> None:
-    """A pending entry without an entry, or without a job, is not shown and ends no page too early."""
+    """A pending entry without its stream entry or job is skipped, and ends no page early."""
     first, second, third, fourth = [await seed_running(broker, torn_queue) for _ in range(4)]
     keys = broker.keys.of(torn_queue)
     await broker.client.xdel(keys.ready[1], second.entry)
@@ -132,7 +132,7 @@ async def test_a_list_of_running_jobs_passes_over_entries_that_vanished(broker: 
 
 
 async def test_dead_letters_come_newest_first(broker: Broker, queue: Queue) -> None:
-    """An operator looks for what died last; each letter says why."""
+    """Dead letters are listed newest first, each with its reason."""
     ids = [await seed_dead(broker, queue, reason=f"reason {at}") for at in range(5)]
     shown, cursor = [], None
     while True:
@@ -147,7 +147,7 @@ async def test_dead_letters_come_newest_first(broker: Broker, queue: Queue) -> N
 
 
 def forged(*values: object) -> str:
-    """Return a cursor that a client made who knows their form."""
+    """Return a cursor that was made by hand in the right form."""
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(values)).rstrip(b"=").decode()
 
 
@@ -181,7 +181,7 @@ FORGERIES = [
 @pytest.mark.parametrize("state", LISTABLE_STATES)
 @pytest.mark.parametrize("cursor", FORGERIES, ids=range(len(FORGERIES)))
 async def test_a_forged_cursor_is_refused(broker: Broker, queue: Queue, state: JobState, cursor: str) -> None:
-    """A cursor that the list did not give out is a CursorError, or harmless: never another error."""
+    """A forged cursor raises CursorError or returns a page, and causes no other error."""
     await broker.store.enqueue(queue, [new_job(queue), new_job(queue, delay_ms=FAR_MS)])
     try:
         page = await broker.listing.jobs([queue], state, cursor=cursor, limit=1)
@@ -192,7 +192,7 @@ async def test_a_forged_cursor_is_refused(broker: Broker, queue: Queue, state: J
 
 @given(st.text(max_size=40) | st.builds(forged, st.just(TAG), st.integers(-5, 9), st.text(max_size=12)))
 def test_decoding_a_cursor_fails_in_one_way(text: str) -> None:
-    """Any text is a cursor or a CursorError."""
+    """Any text decodes to a cursor or raises CursorError."""
     try:
         cursor = Cursor.decode(text)
     except CursorError:
@@ -201,7 +201,7 @@ def test_decoding_a_cursor_fails_in_one_way(text: str) -> None:
 
 
 async def test_a_cursor_of_a_queue_that_is_gone_goes_on_behind_it(broker: Broker, queue: Queue) -> None:
-    """A list goes on with the queues after the one its cursor names, whether that still exists or not."""
+    """A list continues with the queues after that of its cursor, also when that queue is gone."""
     (job_id,) = await seed(broker, queue)
     before, after = forged("default/email/00", 0, ""), forged("default/f/00", 0, "")
     assert [job.id for job in (await broker.listing.jobs([queue], JobState.QUEUED, cursor=before, limit=5)).items] == [

@@ -1,4 +1,4 @@
-"""Every transition is sent again when its answer is lost, and takes effect once."""
+"""A transition that is sent again after a lost response takes effect once."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -14,24 +14,24 @@ from millstream_streams.store.scripting import load_script, script_names
 
 
 class Faults:
-    """Counts what an observer is told of."""
+    """An observer that counts calls and failures."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.reconnects = 0
 
     def observe_call(self, script: str, seconds: float) -> None:
-        """Note a call."""
+        """Count a call."""
         self.calls.append(script)
 
     def count_reconnect(self) -> None:
-        """Note a fault."""
+        """Count a failure."""
         self.reconnects += 1
 
 
 @pytest.fixture
 async def proxy(broker: Broker) -> AsyncIterator[CuttingProxy]:
-    """Yield a proxy before the Redis of this run; every script is known there, so that one command is one answer."""
+    """Yield a proxy for the Redis of this run, with all scripts loaded, so that one command has one response."""
     for name in script_names():
         await broker.client.script_load(load_script(name).text)
     async with cutting_proxy(broker.address.hosts[0]) as opened:
@@ -46,7 +46,7 @@ def faults() -> Faults:
 
 @pytest.fixture
 async def shaky(proxy: CuttingProxy, namespace: str, faults: Faults) -> AsyncIterator[Broker]:
-    """Yield a broker whose answers may get lost, on the namespace of `broker`."""
+    """Yield a broker whose responses may get lost, on the namespace of `broker`."""
     async with open_broker(proxy.url, namespace=namespace, patience_s=20.0, observer=faults) as opened:
         yield opened
 
@@ -54,7 +54,7 @@ async def shaky(proxy: CuttingProxy, namespace: str, faults: Faults) -> AsyncIte
 async def test_enqueue_stores_a_job_once_when_its_answer_is_lost(
     broker: Broker, shaky: Broker, proxy: CuttingProxy, queue: Queue, faults: Faults
 ) -> None:
-    """The second sending finds the job of the first."""
+    """An enqueue that is sent again finds the job stored, and stores it once."""
     job = new_job(queue)
     proxy.lose_answer_to("EVALSHA", times=2)
     (stored,) = await shaky.store.enqueue(queue, [job])
@@ -66,7 +66,7 @@ async def test_enqueue_stores_a_job_once_when_its_answer_is_lost(
 async def test_claim_takes_a_job_once_when_its_answer_is_lost(
     broker: Broker, shaky: Broker, proxy: CuttingProxy, queue: Queue
 ) -> None:
-    """The second sending returns what the first took, and nothing is stranded until its lease runs out."""
+    """A claim that is sent again returns what the first one took, and strands nothing until a lease ends."""
     ids = await seed(broker, queue, 3)
     proxy.lose_answer_to("EVALSHA")
     deliveries = await take(shaky, queue, limit=2)
@@ -79,7 +79,7 @@ async def test_claim_takes_a_job_once_when_its_answer_is_lost(
 async def test_commit_counts_once_when_its_answer_is_lost(
     broker: Broker, shaky: Broker, proxy: CuttingProxy, queue: Queue
 ) -> None:
-    """The second sending learns that the outcome is in."""
+    """A commit that is sent again learns that the outcome is stored, and counts once."""
     running = await seed_running(broker, queue)
     proxy.lose_answer_to("EVALSHA")
     assert await commit(shaky, running, RetryAt(0, ERROR)) is CommitCode.COMMITTED_BEFORE
@@ -90,7 +90,7 @@ async def test_commit_counts_once_when_its_answer_is_lost(
 async def each_transition(
     broker: Broker, queue: Queue
 ) -> dict[str, tuple[Callable[[Broker], Awaitable[Any]], list[Any]]]:
-    """Return, by name, a call of each transition on jobs of its own, and what it may answer the second time."""
+    """Return, by name, a call of each transition on jobs of its own, and the codes that the second call may return."""
     dead = await seed_running(broker, queue)
     await commit(broker, dead, Dead("x", ERROR))
     gone = await seed_running(broker, queue)
@@ -115,7 +115,7 @@ async def each_transition(
 async def test_transitions_take_effect_once_when_their_answer_is_lost(
     broker: Broker, shaky: Broker, proxy: CuttingProxy, queue: Queue, name: str
 ) -> None:
-    """Sent again, a transition says that it was made before: nothing happens twice."""
+    """A transition that is sent again answers that it was made before, and changes nothing."""
     call, wanted = (await each_transition(broker, queue))[name]
     proxy.lose_answer_to("EVALSHA")
     assert await call(shaky) == wanted
@@ -128,7 +128,7 @@ async def test_transitions_take_effect_once_when_their_answer_is_lost(
 async def test_recover_charges_a_crash_once_when_its_answer_is_lost(
     broker: Broker, shaky: Broker, proxy: CuttingProxy, queue: Queue
 ) -> None:
-    """The second sending finds nothing left to take back."""
+    """A recovery that is sent again finds nothing to recover, and charges each crash once."""
     running = await seed_running(broker, queue)
     proxy.lose_answer_to("EVALSHA")
     await shaky.store.recover(queue, lease_ms=0, max_crashes=3)
@@ -139,7 +139,7 @@ async def test_recover_charges_a_crash_once_when_its_answer_is_lost(
 async def test_a_lost_blocking_read_is_found_by_the_next_claim(
     broker: Broker, shaky: Broker, proxy: CuttingProxy, queue: Queue
 ) -> None:
-    """What Redis delivered to a read that broke is in the pending list: the next claim resumes, and runs it."""
+    """Entries of a blocking read whose response was lost are claimed by the next claim that resumes."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue)
     reader = shaky.reader()

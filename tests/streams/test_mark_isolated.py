@@ -1,4 +1,4 @@
-"""mark_isolated.lua: a job whose handler has not begun is not to blame for its worker's death."""
+"""mark_isolated.lua spares a job whose handler has not begun the crash of its worker."""
 
 from streams.audit import audit
 from streams.seeds import recover_all, seed, seed_running, take_one
@@ -8,7 +8,7 @@ from millstream_streams import Broker
 
 
 async def test_a_job_that_waits_to_run_alone_is_charged_no_crash(broker: Broker, queue: Queue) -> None:
-    """A job that waited did not bring its worker down."""
+    """A job that waits to run alone is charged no crash when its worker is lost."""
     running = await seed_running(broker, queue)
     assert await broker.store.mark_isolated(queue, [(running.id, running.token)], waits=True) == [True]
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=1)
@@ -18,7 +18,7 @@ async def test_a_job_that_waits_to_run_alone_is_charged_no_crash(broker: Broker,
 
 
 async def test_a_job_whose_turn_has_come_is_charged_again(broker: Broker, queue: Queue) -> None:
-    """A job that has started is charged with the end of its worker."""
+    """A job that has started after its wait is charged the crash of its worker."""
     running = await seed_running(broker, queue)
     for waits in (True, False):
         await broker.store.mark_isolated(queue, [(running.id, running.token)], waits=waits)
@@ -27,7 +27,7 @@ async def test_a_job_whose_turn_has_come_is_charged_again(broker: Broker, queue:
 
 
 async def test_a_note_of_an_earlier_delivery_means_nothing_for_the_next(broker: Broker, queue: Queue) -> None:
-    """The mark stays when its worker dies, and holds for one delivery."""
+    """The mark holds for its own delivery, and a later delivery is charged."""
     first = await seed_running(broker, queue)
     await broker.store.mark_isolated(queue, [(first.id, first.token)], waits=True)
     assert await recover_all(broker, queue) == [first.id]
@@ -37,7 +37,7 @@ async def test_a_note_of_an_earlier_delivery_means_nothing_for_the_next(broker: 
 
 
 async def test_mark_isolated_refuses_a_zombie_and_what_is_gone(broker: Broker, queue: Queue) -> None:
-    """A mark of a zombie could hide the crash of the job's new worker."""
+    """The mark of a lost delivery is refused, because it could hide a crash of the new worker."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     current = await take_one(broker, queue, "w2")

@@ -1,4 +1,4 @@
-"""measure.lua: the counts of a queue are those of its jobs."""
+"""measure.lua returns counts and ages of a queue that agree with its jobs."""
 
 import itertools
 
@@ -23,14 +23,14 @@ HOUR_MS = 3_600_000
 
 
 async def test_measure_counts_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
-    """An unknown queue is empty, and is not made by counting."""
+    """A queue that was never used counts zero jobs, and the call makes no key."""
     assert await broker.store.measure(queue) == Depths((0, 0, 0), 0, 0, 0, False, 0, 0, 0)
     assert await everything(broker, queue) == await everything(broker, queue)
     assert not await broker.client.exists(*broker.keys.of(queue).script_keys)
 
 
 async def test_measure_counts_the_jobs_of_each_place(broker: Broker, queue: Queue) -> None:
-    """Ready by priority, running, scheduled and dead: each job is counted once."""
+    """Ready jobs by priority, running, scheduled and dead jobs are counted once each."""
     await seed_dead(broker, queue)
     for priority in Priority:
         await seed(broker, queue, 4, priority=priority)
@@ -43,13 +43,13 @@ async def test_measure_counts_the_jobs_of_each_place(broker: Broker, queue: Queu
 
 
 async def test_measure_counts_jobs_that_no_group_has_seen(broker: Broker, queue: Queue) -> None:
-    """Before the first claim there is no group, and the jobs wait all the same."""
+    """Ready jobs are counted before the first claim has made a group."""
     await seed(broker, queue, 3)
     assert (await broker.store.measure(queue)).queued == (0, 3, 0)
 
 
 async def test_measure_stays_right_when_entries_are_deleted_out_of_order(broker: Broker, queue: Queue) -> None:
-    """Redis' own lag turns nil or wrong here: our counts do not use it."""
+    """The counts stay right where the lag that Redis reports is nil or wrong."""
     ids = await seed(broker, queue, 6)
     await take(broker, queue, limit=2)
     await broker.store.cancel(queue, [ids[4]])
@@ -59,13 +59,13 @@ async def test_measure_stays_right_when_entries_are_deleted_out_of_order(broker:
 
 
 async def test_measure_says_that_a_queue_is_paused(broker: Broker, queue: Queue) -> None:
-    """A paused queue is shown as such."""
+    """A paused queue is reported as paused."""
     await broker.client.hset(broker.keys.of(queue).settings, "paused", "1")
     assert (await broker.store.measure(queue)).paused
 
 
 async def test_measure_tells_the_age_of_the_job_that_has_waited_longest(broker: Broker, queue: Queue) -> None:
-    """The age counts from when the job was made ready, and a running job waits no longer."""
+    """The age of the oldest ready job counts from when it became ready, and running jobs do not count."""
     first, second = await seed(broker, queue, 2)
     now_ms = int((await broker.client.time())[0]) * 1000
     for job_id, age_ms in ((first, 2 * HOUR_MS), (second, HOUR_MS)):
@@ -81,7 +81,7 @@ async def test_measure_tells_the_age_of_the_job_that_has_waited_longest(broker: 
 async def test_measure_tells_the_age_of_the_job_that_has_waited_longest_of_all_priorities(
     broker: Broker, queue: Queue, oldest_first: tuple[Priority, ...]
 ) -> None:
-    """The oldest ready job counts, whichever priority it has: an alert on its age must not miss a starved queue."""
+    """The age is that of the oldest ready job of all priorities, so that a starved one raises an alert."""
     now_ms = int((await broker.client.time())[0]) * 1000
     for hours, priority in enumerate(reversed(oldest_first), start=1):
         (job_id,) = await seed(broker, queue, priority=priority)
@@ -90,7 +90,7 @@ async def test_measure_tells_the_age_of_the_job_that_has_waited_longest_of_all_p
 
 
 async def test_measure_tells_the_age_of_the_oldest_dead_letter(broker: Broker, torn_queue: Queue) -> None:
-    """A dead letter that no operator looks at grows old."""
+    """The age of the oldest dead letter is reported."""
     now_ms = int((await broker.client.time())[0]) * 1000
     await broker.client.xadd(broker.keys.of(torn_queue).dlq, {"id": "x", "at": now_ms - HOUR_MS})
     depths = await broker.store.measure(torn_queue)
@@ -98,7 +98,7 @@ async def test_measure_tells_the_age_of_the_oldest_dead_letter(broker: Broker, t
 
 
 async def test_measure_tells_the_age_of_a_job_that_has_just_died(broker: Broker, queue: Queue) -> None:
-    """The letter that a death writes has its time in ms, by the clock of Redis, and so has the job."""
+    """A dead letter and its job carry the time of death in ms, by the clock of Redis."""
     job_id = await seed_dead(broker, queue)
     assert (await broker.store.measure(queue)).oldest_dead_age_ms < HOUR_MS
     (letter,) = (await broker.listing.dead([queue], cursor=None, limit=1)).items
@@ -108,7 +108,7 @@ async def test_measure_tells_the_age_of_a_job_that_has_just_died(broker: Broker,
 
 
 async def test_measure_tells_when_the_next_waiting_job_is_due(broker: Broker, queue: Queue) -> None:
-    """A dispatcher learns of it without a look of its own; 0 when it is due already."""
+    """The time until the next job is due is reported, and is 0 when one is due already."""
     assert (await broker.store.measure(queue)).next_due_in_ms is None
     (late,) = await seed(broker, queue, delay_ms=2 * FAR_MS)
     await seed(broker, queue, delay_ms=FAR_MS)
@@ -122,7 +122,7 @@ async def test_measure_tells_when_the_next_waiting_job_is_due(broker: Broker, qu
 
 
 async def test_measure_tells_when_the_next_job_expires(broker: Broker, queue: Queue) -> None:
-    """A ready or scheduled job may expire; one that runs does not any more."""
+    """The time until the next ready or scheduled job expires is reported; a running job does not count."""
     await seed_running(broker, queue, expires_in_ms=FAR_MS)
     assert (await broker.store.measure(queue)).next_expiry_in_ms is None
     await seed(broker, queue, expires_in_ms=2 * FAR_MS)

@@ -1,4 +1,4 @@
-"""A queue whose slot moves to another node of the cluster: calls wait or follow, and nothing is lost."""
+"""Calls on a queue whose slot moves to another node of the cluster wait or follow, and lose nothing."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -29,33 +29,33 @@ QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 
 @pytest.fixture(scope="module")
 def cluster(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Yield a cluster of this module's own, whose slots may be anywhere afterwards."""
+    """Yield a cluster of this module's own, whose slots may be on any node afterwards."""
     with three_primaries(tmp_path_factory.mktemp("cluster"), redis_binary) as running:
         yield running
 
 
 @pytest.fixture
 async def moving(cluster: Cluster, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker that has patience."""
+    """Yield a broker that retries for long."""
     async with open_broker(cluster.url, namespace=namespace, patience_s=20.0) as opened:
         yield opened
         await audit(opened, QUEUE)
 
 
 def begin_move(cluster: Cluster, broker: Broker) -> SlotMove:
-    """Open the slot of the queue for its move to another node."""
+    """Begin to move the slot of the queue to another node."""
     key = broker.keys.of(QUEUE).events
     return cluster.begin_move(key, cluster.others(cluster.node_of(key))[0])
 
 
 def refusals(cluster: Cluster) -> int:
-    """Return how often the nodes have said that a call should be tried again."""
+    """Return how many calls the nodes have refused with TRYAGAIN."""
     found = (node.info("errorstats").get("errorstat_TRYAGAIN", {}).get("count", 0) for node in cluster.nodes)
     return sum(int(count) for count in found)
 
 
 async def test_a_job_can_be_read_wherever_its_hash_is_just_now(moving: Broker, cluster: Cluster) -> None:
-    """Here, there, and after the move: ASK and MOVED are followed, and answers are read as they should be."""
+    """A job can be read before, during and after the move of its hash, by following ASK and MOVED."""
     first, second = await seed(moving, QUEUE, 2)
     keys = moving.keys.of(QUEUE)
 
@@ -75,7 +75,7 @@ async def test_a_job_can_be_read_wherever_its_hash_is_just_now(moving: Broker, c
 
 @pytest.mark.parametrize("moved", [0, 1, None], ids=["no key moved", "one key moved", "all keys moved"])
 async def test_calls_wait_until_the_slot_has_arrived(moving: Broker, cluster: Cluster, moved: int | None) -> None:
-    """Scripts name keys that are elsewhere, or nowhere: Redis says to try again, and so they do."""
+    """A script whose keys are on two nodes is retried at TRYAGAIN until the slot has arrived."""
     (running,) = [delivery for _ in await seed(moving, QUEUE) for delivery in await take(moving, QUEUE)]
     codes: list[CommitCode] = []
     stored: list[str] = []
@@ -101,7 +101,7 @@ async def test_calls_wait_until_the_slot_has_arrived(moving: Broker, cluster: Cl
 
 
 async def fill_all_places(broker: Broker, script: str) -> list[JobId]:
-    """Let none of the queue's keys be missing; return two jobs that the script changes one after the other."""
+    """Fill every key of the queue; return two jobs that the script changes one after the other."""
     await seed_dead(broker, QUEUE)
     if script == "recover":
         ids = [(await seed_running(broker, QUEUE)).id for _ in range(2)]
@@ -117,7 +117,7 @@ async def fill_all_places(broker: Broker, script: str) -> list[JobId]:
 
 @pytest.mark.parametrize("script", ["claim", "recover", "cancel", "expire"])
 async def test_no_transition_is_made_by_halves(cluster: Cluster, namespace: str, script: str) -> None:
-    """A script that began with a hash gone would stop in the middle, its first writes done and no event sent."""
+    """A transition during a move is made whole or not at all."""
     async with open_broker(cluster.url, namespace=namespace, patience_s=0.0) as broker:
         ids = await fill_all_places(broker, script)
         calls = {

@@ -1,4 +1,4 @@
-"""The tests are tested: with one line of a script broken, a test goes red, and the random transitions find it."""
+"""Tests the tests: with one line of a script broken, a test fails, and the random transitions find it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -36,7 +36,7 @@ Test = Callable[[Broker, Queue], Awaitable[None]]
 
 
 class Mutation(Struct, frozen=True):
-    """A bug, and what has to go red: the test by itself, or the audit after it."""
+    """A bug, and the test that has to fail, by itself or in the audit after it."""
 
     bug: Bug
     test: Test
@@ -165,7 +165,7 @@ SEARCH = settings(
 
 @pytest.fixture
 async def doomed(redis_url: str, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker whose keys are not checked: what a broken script leaves behind is not the point."""
+    """Yield a broker whose keys are not checked at the end, because broken scripts run on it."""
     async with open_broker(redis_url, namespace=namespace) as opened:
         yield opened
         async for key in opened.client.scan_iter(match=f"{namespace}:*", count=1000):
@@ -179,7 +179,7 @@ async def run(test: Test, broker: Broker, queue: Queue) -> None:
 
 
 def test_every_mark_in_a_script_is_that_of_a_bug_and_stands_once() -> None:
-    """A mark that no bug uses is litter, and a bug without its mark would break nothing."""
+    """Every mark in a script belongs to a bug, and every bug has its mark once."""
     bugs = [*(mutation.bug for mutation in MUTATIONS.values()), *(sabotage.bug for sabotage in BUGS.values())]
     for bug in bugs:
         assert bug.plant().text != load_script(bug.script).text
@@ -194,7 +194,7 @@ def test_every_mark_in_a_script_is_that_of_a_bug_and_stands_once() -> None:
 
 @pytest.mark.parametrize("name", MUTATIONS)
 async def test_a_broken_script_turns_a_test_red(doomed: Broker, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A test that stays green with the rule broken tests nothing."""
+    """The test of a rule passes with the script as it is, and fails with the rule broken."""
     mutation, queue = MUTATIONS[name], Queue(DEFAULT_TENANT, JobType("email.send"))
     mutation.bug.plant()
     await run(mutation.test, doomed, queue)
@@ -206,7 +206,7 @@ async def test_a_broken_script_turns_a_test_red(doomed: Broker, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", list(MUTATIONS)[:4])
 def test_random_transitions_find_a_broken_script(redis_url: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Random steps find a case that no test was written for."""
+    """The random transitions fail on a broken script."""
     monkeypatch.setattr(job_store, "load_script", MUTATIONS[name].bug.load)
     machine = type("TransitionsHere", (Transitions,), {"redis_url": redis_url})
     with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""Noting with a job which releases could not read it."""
+"""note_unreadable.lua records with a job which releases could not read it."""
 
 from streams.seeds import ERROR, commit, seed_running
 
@@ -7,7 +7,7 @@ from millstream_streams import Broker
 
 
 async def test_each_release_is_noted_once(broker: Broker, queue: Queue) -> None:
-    """Many workers of one release may try it; what counts is whether each release has."""
+    """Each release is recorded once, however many of its workers have tried."""
     job = await seed_running(broker, queue)
     assert await broker.store.note_unreadable(queue, job.id, job.token, "ab") == {"ab"}
     assert await broker.store.note_unreadable(queue, job.id, job.token, "cd") == {"ab", "cd"}
@@ -16,7 +16,7 @@ async def test_each_release_is_noted_once(broker: Broker, queue: Queue) -> None:
 
 
 async def test_a_stale_delivery_notes_nothing(broker: Broker, queue: Queue) -> None:
-    """The job is another worker's by now, which tries it for itself."""
+    """A stale delivery records nothing."""
     job = await seed_running(broker, queue)
     assert await broker.store.note_unreadable(queue, job.id, "1:other", "ab") == set()
     await commit(broker, job)
@@ -25,7 +25,7 @@ async def test_a_stale_delivery_notes_nothing(broker: Broker, queue: Queue) -> N
 
 
 async def test_a_digest_that_is_a_part_of_another_is_one_of_its_own(broker: Broker, queue: Queue) -> None:
-    """Digests are compared whole."""
+    """Digests are compared whole, so that one that is a part of another counts for itself."""
     job = await seed_running(broker, queue)
     await broker.store.note_unreadable(queue, job.id, job.token, "abcd")
     assert await broker.store.note_unreadable(queue, job.id, job.token, "bc") == {"abcd", "bc"}
@@ -33,7 +33,7 @@ async def test_a_digest_that_is_a_part_of_another_is_one_of_its_own(broker: Brok
 
 
 async def test_a_redriven_job_is_tried_by_all_again(broker: Broker, queue: Queue) -> None:
-    """A redriven job may have been dead for long, and each release since may be able to read it."""
+    """A redrive clears the record, so that each release tries the job again."""
     job = await seed_running(broker, queue)
     await broker.store.note_unreadable(queue, job.id, job.token, "ab")
     await commit(broker, job, Dead("invalid_payload", ERROR))

@@ -1,4 +1,4 @@
-"""The client of the hot path: many commands on one connection, and what becomes of them when that fails."""
+"""The pipelined client sends many commands over one connection, and survives its failures."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ async def client_of(url: str, *, answer_within_s: float = 5.0) -> AsyncIterator[
 
 @pytest.fixture
 async def proxy(redis_url: str) -> AsyncIterator[CuttingProxy]:
-    """Yield a proxy before Redis that can lose answers."""
+    """Yield a proxy for Redis that can lose responses."""
     parts = urlsplit(redis_url)
     async with cutting_proxy((parts.hostname, parts.port)) as opened:
         yield opened
@@ -43,7 +43,7 @@ async def proxy(redis_url: str) -> AsyncIterator[CuttingProxy]:
 
 @asynccontextmanager
 async def server(answer: Callable[[bytes], bytes]) -> AsyncIterator[tuple[str, list[SocketStream]]]:
-    """Yield the URL of a server that answers by a function what comes, and the connections to it."""
+    """Yield the URL of a server whose responses a function computes, and its connections."""
     connections: list[SocketStream] = []
 
     async def handle(stream: SocketStream) -> None:
@@ -62,7 +62,7 @@ async def server(answer: Callable[[bytes], bytes]) -> AsyncIterator[tuple[str, l
 
 
 async def test_replies_reach_who_asked(redis_url: str) -> None:
-    """Each reply reaches its caller, however many commands are under way at once, of whatever size."""
+    """Each reply reaches its caller, however many commands of whatever size are under way."""
     async with client_of(redis_url) as client, anyio.create_task_group() as tasks:
 
         async def ask(number: int) -> None:
@@ -74,7 +74,7 @@ async def test_replies_reach_who_asked(redis_url: str) -> None:
 
 
 async def test_an_error_is_raised_where_it_belongs(redis_url: str) -> None:
-    """By its own class, as redis-py names it; the connection goes on."""
+    """An error reply is raised in its caller by the class of redis-py, and the connection goes on."""
     async with client_of(redis_url) as client:
         own = await client.execute_command("CLIENT", "ID")
         with pytest.raises(NoScriptError):
@@ -85,7 +85,7 @@ async def test_an_error_is_raised_where_it_belongs(redis_url: str) -> None:
 
 
 async def test_a_caller_that_goes_away_takes_no_reply_of_others(redis_url: str) -> None:
-    """Its answer comes all the same, and is given to no other."""
+    """The reply to a caller that was cancelled is given to no other."""
     async with client_of(redis_url) as client:
         own = await client.execute_command("CLIENT", "ID")
         async with anyio.create_task_group() as tasks:
@@ -97,7 +97,7 @@ async def test_a_caller_that_goes_away_takes_no_reply_of_others(redis_url: str) 
 
 
 async def test_a_lost_connection_is_told_to_all_and_made_anew(proxy: CuttingProxy) -> None:
-    """What was under way may have been carried out: its callers hear of it, and ask again over another connection."""
+    """All commands under way on a lost connection fail, because they may have been executed, and a new one is made."""
     async with client_of(proxy.url) as client:
         await client.execute_command("PING")
         proxy.lose_answer_to("SLEEP")
@@ -110,7 +110,7 @@ async def test_a_lost_connection_is_told_to_all_and_made_anew(proxy: CuttingProx
 
 
 async def test_a_server_that_says_nothing_is_left_in_time() -> None:
-    """All who wait hear of it; the next command does not queue up behind them."""
+    """All callers of a silent server fail in time, and the next command gets a new connection."""
     async with server(lambda asked: b"") as (url, connections), client_of(url, answer_within_s=0.2) as client:
         told = await asyncio.gather(*(client.execute_command("GET", "a") for _ in range(3)), return_exceptions=True)
         assert [type(error) for error in told] == [RedisTimeoutError] * 3
@@ -120,7 +120,7 @@ async def test_a_server_that_says_nothing_is_left_in_time() -> None:
 
 
 async def test_a_server_that_became_a_replica_is_left() -> None:
-    """The address may lead to another one by now."""
+    """A READONLY reply ends the connection, because the address may lead to another server by now."""
     replies = [b"-READONLY You can't write against a read only replica.\r\n", b"+OK\r\n"]
     async with server(lambda asked: replies.pop(0)) as (url, connections), client_of(url) as client:
         with pytest.raises(ReadOnlyError):
@@ -130,14 +130,14 @@ async def test_a_server_that_became_a_replica_is_left() -> None:
 
 
 async def test_what_is_no_reply_ends_the_connection() -> None:
-    """A server that answers otherwise is no Redis, and its connection ends."""
+    """A response that is not in the protocol ends the connection."""
     async with server(lambda asked: b"HTTP/1.1 400 Bad Request\r\n") as (url, _), client_of(url) as client:
         with pytest.raises(RedisConnectionError, match="no reply"):
             await client.execute_command("GET", "a")
 
 
 async def test_callers_share_one_attempt_to_connect(free_tcp_port: int) -> None:
-    """With Redis away each of many would try by itself, one after the other."""
+    """Concurrent callers share one attempt to connect."""
     async with client_of(f"redis://127.0.0.1:{free_tcp_port}") as client:
         told = await asyncio.gather(*(client.execute_command("PING") for _ in range(20)), return_exceptions=True)
         assert all(isinstance(error, RedisConnectionError) for error in told)
@@ -145,7 +145,7 @@ async def test_callers_share_one_attempt_to_connect(free_tcp_port: int) -> None:
 
 
 async def test_connections_are_of_redis_py_s_making(redis_url: str) -> None:
-    """Database and name are what the URL and the service want."""
+    """A connection selects the database and sets the name that URL and service ask for."""
     ordinary = connect(parse_redis_url(f"{redis_url.rpartition('/')[0]}/5"), name="ann")
     client = pipelined(ordinary, answer_within_s=5.0)
     described = (await client.execute_command("CLIENT", "INFO")).decode()
@@ -156,7 +156,7 @@ async def test_connections_are_of_redis_py_s_making(redis_url: str) -> None:
 
 
 async def test_a_closed_client_leaves_no_connection(redis_url: str) -> None:
-    """Calls under way fail with an error that says that the client was closed."""
+    """A closed client leaves no connection, and calls under way fail with an error that says so."""
     async with client_of(redis_url) as other, client_of(redis_url) as client:
         own = await client.execute_command("CLIENT", "ID")
         async with anyio.create_task_group() as tasks:
@@ -180,7 +180,7 @@ async def _gone(other: PipelinedClient, client_id: int) -> bool:
 
 
 async def test_commands_sent_together_are_answered_together(redis_url: str) -> None:
-    """In their order, and beside what others ask; none at all is no reason to wait."""
+    """Commands sent together get their replies in order, beside those of others; an empty batch returns at once."""
     async with client_of(redis_url) as client, anyio.create_task_group() as tasks:
 
         async def ask(number: int) -> None:
@@ -193,7 +193,10 @@ async def test_commands_sent_together_are_answered_together(redis_url: str) -> N
 
 
 async def test_an_error_among_commands_sent_together_is_raised_once_and_shifts_no_reply(redis_url: str) -> None:
-    """The next command gets its own reply, also when its predecessors' caller has stopped to listen."""
+    """An error among commands sent together is raised once, and the next command gets its own reply.
+
+    This holds also when the caller of the batch was cancelled.
+    """
     async with client_of(redis_url) as client:
         own = await client.execute_command("CLIENT", "ID")
         with pytest.raises(ResponseError, match="wrong number"):
@@ -205,7 +208,7 @@ async def test_an_error_among_commands_sent_together_is_raised_once_and_shifts_n
 
 
 def test_a_busy_loop_is_not_taken_for_a_silent_server(redis_url: str) -> None:
-    """What has come while the loop was busy is read before the server is given up."""
+    """Replies that arrived while the loop was busy are read before the server counts as silent."""
 
     async def ask_and_be_busy() -> None:
         async with client_of(redis_url, answer_within_s=0.1) as client:
@@ -221,7 +224,7 @@ def test_a_busy_loop_is_not_taken_for_a_silent_server(redis_url: str) -> None:
 
 
 async def test_a_server_that_stops_in_the_middle_of_a_reply_is_left_in_time() -> None:
-    """What has come puts the end off once: silence after it counts like silence from the beginning."""
+    """A server that stops in the middle of a reply is left after one time limit of silence."""
 
     async def begin(stream: SocketStream) -> None:
         async with stream:
@@ -243,7 +246,7 @@ async def test_a_server_that_stops_in_the_middle_of_a_reply_is_left_in_time() ->
 
 
 async def test_a_reply_that_takes_long_to_come_is_waited_for() -> None:
-    """A large one over a slow line is no silence: what comes counts, not when it was asked for."""
+    """A large reply over a slow line is waited for as long as bytes arrive."""
 
     async def drip(stream: SocketStream) -> None:
         async with stream:

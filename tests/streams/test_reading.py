@@ -1,4 +1,4 @@
-"""The blocking read: one job wakes one worker, and a stream that vanished is no error."""
+"""A blocking read wakes one worker for each job, and outlasts the loss of its streams."""
 
 from contextlib import suppress
 from functools import partial
@@ -22,7 +22,7 @@ async def blocked(broker: Broker) -> int:
 
 
 async def test_wait_returns_what_is_ready_already(broker: Broker, queue: Queue) -> None:
-    """A job that waits is returned at once, and is then pending with this consumer."""
+    """A waiting job is returned at once, and is then pending with this consumer."""
     await take(broker, queue)
     (job_id,) = await seed(broker, queue, priority=Priority.LOW)
     reader = broker.reader()
@@ -34,7 +34,7 @@ async def test_wait_returns_what_is_ready_already(broker: Broker, queue: Queue) 
 
 @pytest.mark.parametrize("block_ms", [0, 1])
 async def test_wait_returns_nothing_when_nothing_comes(broker: Broker, queue: Queue, block_ms: int) -> None:
-    """An idle queue is no error; no time to wait means not to wait, where Redis would wait for ever."""
+    """A read of an idle queue returns nothing, and a read with no time to wait returns at once."""
     await take(broker, queue)
     reader = broker.reader()
     assert await reader.wait([queue], consumer="w1", block_ms=block_ms) == []
@@ -42,7 +42,7 @@ async def test_wait_returns_nothing_when_nothing_comes(broker: Broker, queue: Qu
 
 
 async def test_wait_wakes_when_a_job_arrives(broker: Broker, queue: Queue) -> None:
-    """A job that comes while the worker waits ends the wait."""
+    """A job that arrives ends the wait of a worker."""
     await take(broker, queue)
     before = await blocked(broker)
     reader = broker.reader()
@@ -74,7 +74,7 @@ async def is_free(broker: Broker, before: int) -> bool:
 
 
 async def test_wait_wakes_one_worker_per_job(broker: Broker, queue: Queue) -> None:
-    """No herd: of two workers that wait, one gets the job."""
+    """Of two waiting workers, one gets the job."""
     await take(broker, queue)
     before = await blocked(broker)
     readers = [broker.reader(), broker.reader()]
@@ -102,7 +102,7 @@ async def both_blocked(broker: Broker, before: int) -> bool:
 
 
 async def test_wait_reads_several_queues_and_priorities(broker: Broker, queue: Queue) -> None:
-    """One call looks at all queues; what it does not return stays for the next."""
+    """One read looks at all queues and priorities, and what it does not return is left for the next."""
     other = Queue(DEFAULT_TENANT, JobType("report.generate"), 7)
     wanted = set()
     for one in (queue, other):
@@ -119,7 +119,7 @@ async def test_wait_reads_several_queues_and_priorities(broker: Broker, queue: Q
 
 
 async def test_wait_says_that_it_blocks_for_as_long_as_it_does(broker: Broker, queue: Queue) -> None:
-    """A worker interrupts a read that blocks: one that has ended, or failed, must not look as if it did."""
+    """A reader reports that it blocks for exactly as long as it does, also when the read fails."""
     reader = broker.reader()
     await reader.wait([queue], consumer="w1", block_ms=1)
     assert not reader.is_blocked
@@ -132,7 +132,7 @@ async def test_wait_says_that_it_blocks_for_as_long_as_it_does(broker: Broker, q
 
 
 async def test_wait_makes_the_groups_that_are_missing(broker: Broker, queue: Queue) -> None:
-    """A queue that was never claimed, or has vanished, gets its groups, and what waits in it is then delivered."""
+    """A read makes missing groups, and then delivers what waits in their streams."""
     ids = await seed(broker, queue)
     reader = broker.reader()
     assert await reader.wait([queue], consumer="w1", block_ms=LONG_MS) == []
@@ -142,7 +142,7 @@ async def test_wait_makes_the_groups_that_are_missing(broker: Broker, queue: Que
 
 
 async def test_wait_outlasts_the_end_of_its_streams(broker: Broker, torn_queue: Queue) -> None:
-    """After FLUSHALL, or a failover to an empty server, the worker goes on, and gets the jobs that follow."""
+    """After the loss of its streams, as by FLUSHALL, a read goes on and gets the jobs that follow."""
     await take(broker, torn_queue)
     before = await blocked(broker)
     reader = broker.reader()
@@ -165,14 +165,14 @@ async def test_wait_outlasts_the_end_of_its_streams(broker: Broker, torn_queue: 
 
 
 async def test_a_blocking_read_is_never_cut_by_its_own_socket(broker: Broker) -> None:
-    """The socket of a reader waits longer than the longest read that is allowed."""
+    """The socket timeout of a reader is longer than the longest read that is allowed."""
     client = connect(broker.address, blocks_for_s=MAX_BLOCK_S)
     assert client.connection_pool.connection_kwargs["socket_timeout"] >= MAX_BLOCK_S + BLOCKING_MARGIN_S
     await client.aclose()
 
 
 async def test_a_read_that_is_given_up_takes_no_job(broker: Broker, queue: Queue) -> None:
-    """Redis hands entries to every read that still blocks: one that was given up would keep a job for a lease."""
+    """A read that was cancelled takes no job, because its connection is closed."""
     await take(broker, queue)
     before = await blocked(broker)
     reader = broker.reader()
@@ -187,7 +187,7 @@ async def test_a_read_that_is_given_up_takes_no_job(broker: Broker, queue: Queue
 
 
 async def test_wait_leaves_delayed_jobs_alone(broker: Broker, queue: Queue) -> None:
-    """A job whose time is to come wakes no worker."""
+    """A job that is not due wakes no worker."""
     await take(broker, queue)
     await seed(broker, queue, delay_ms=FAR_MS)
     reader = broker.reader()
@@ -196,7 +196,7 @@ async def test_wait_leaves_delayed_jobs_alone(broker: Broker, queue: Queue) -> N
 
 
 async def test_interrupt_ends_the_read_that_is_under_way(broker: Broker, queue: Queue) -> None:
-    """A worker told to stop need not wait for the end of its read, nor cancel it: nothing is lost that way."""
+    """An interrupt ends the read that is under way, without a cancellation and without a loss."""
     await take(broker, queue)
     before = await blocked(broker)
     reader, other = broker.reader(), broker.reader()
@@ -221,7 +221,7 @@ async def test_interrupt_ends_the_read_that_is_under_way(broker: Broker, queue: 
 
 
 async def test_interrupt_does_nothing_when_no_read_is_under_way(broker: Broker, queue: Queue) -> None:
-    """Told to stop between two reads, a worker has nothing to end; its connections stay usable."""
+    """An interrupt between two reads does nothing, and the connections stay usable."""
     await take(broker, queue)
     reader = broker.reader()
     await reader.interrupt()

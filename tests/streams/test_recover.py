@@ -1,4 +1,4 @@
-"""recover.lua: what a vanished worker held runs again, until it has crashed too often."""
+"""recover.lua makes the jobs of a lost worker ready again, and buries one that has crashed too often."""
 
 import pytest
 from streams.audit import audit
@@ -17,7 +17,7 @@ from streams.seeds import (
     take_one,
 )
 
-from millstream_contracts import JobState, Priority, Queue, RetryAt
+from millstream_contracts import JobState, Priority, Queue, RetryAt, Snoozed
 from millstream_streams import FROM_THE_START, Broker, LeaseCode
 
 LEASE_MS = 30_000
@@ -25,20 +25,20 @@ ALL_DONE = ("", "", "")
 
 
 async def age(broker: Broker, queue: Queue, entry: str, consumer: str, index: int = 2) -> None:
-    """Let a pending entry look as if its worker had been silent for twice the lease."""
+    """Make a pending entry look as if its worker had been silent for twice the lease."""
     stream = broker.keys.of(queue).ready[index - 1]
     await broker.client.xclaim(stream, "workers", consumer, 0, [entry], idle=2 * LEASE_MS, justid=True)
 
 
 @pytest.mark.parametrize("priority", list(Priority))
 async def test_recover_makes_the_job_of_a_silent_worker_ready(broker: Broker, queue: Queue, priority: Priority) -> None:
-    """A crash is charged, no attempt is; the job comes back in the stream of its priority."""
+    """The job of a silent worker is charged a crash and no attempt, and is ready in the stream of its priority."""
     running = await seed_running(broker, queue, priority=priority)
     await age(broker, queue, running.entry, "w1", running.priority_index)
     recovery = await broker.store.recover(queue, lease_ms=LEASE_MS, max_crashes=3)
     await audit(broker, queue)
     (report,) = recovery.requeued
-    assert (report.id, report.worker, report.deliveries, report.crash_charged) == (running.id, "w1", 1, True)
+    assert (report.id, report.worker, report.delivery, report.crash_charged) == (running.id, "w1", 1, True)
     assert report.spec != b""
     assert (recovery.buried, recovery.strays, recovery.cursors) == ([], 0, ALL_DONE)
     again = await take_one(broker, queue, "w2")
@@ -47,7 +47,7 @@ async def test_recover_makes_the_job_of_a_silent_worker_ready(broker: Broker, qu
 
 
 async def test_recover_leaves_a_lease_that_has_not_run_out(broker: Broker, queue: Queue) -> None:
-    """A worker that renews in time keeps its jobs, however long they run."""
+    """A job whose lease has not run out stays with its worker."""
     silent, alive = await seed_running(broker, queue), await seed_running(broker, queue)
     for one in (silent, alive):
         await age(broker, queue, one.entry, "w1")
@@ -58,7 +58,7 @@ async def test_recover_leaves_a_lease_that_has_not_run_out(broker: Broker, queue
 
 
 async def test_recover_does_nothing_when_the_queue_was_never_used(broker: Broker, queue: Queue) -> None:
-    """No group means that nothing was ever delivered; nothing is made by looking."""
+    """A call on a queue that was never used recovers nothing and makes no key."""
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=3)
     assert (recovery.requeued, recovery.buried, recovery.strays) == ([], [], 0)
     assert recovery.cursors == ALL_DONE
@@ -66,20 +66,24 @@ async def test_recover_does_nothing_when_the_queue_was_never_used(broker: Broker
 
 
 async def test_recover_charges_nothing_for_an_entry_that_was_read_but_not_claimed(broker: Broker, queue: Queue) -> None:
-    """Its handler has not begun: the worker died, the job did not kill it."""
+    """A job whose entry was read and not claimed is charged no crash, and no delivery or worker is reported for it."""
     await take(broker, queue)
-    (job_id,) = await seed(broker, queue)
+    earlier = await seed_running(broker, queue, "w0")
+    await commit(broker, earlier, Snoozed(0))
+    job_id = earlier.id
     reader = broker.reader()
     await reader.wait([queue], consumer="w1", block_ms=0)
     await reader.close()
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=1)
-    assert [(one.id, one.crash_charged) for one in recovery.requeued] == [(job_id, False)]
+    assert [(one.id, one.worker, one.delivery, one.crash_charged) for one in recovery.requeued] == [
+        (job_id, "", 0, False)
+    ]
     again = await take_one(broker, queue)
-    assert (again.id, again.crashes, again.deliveries) == (job_id, 0, 1)
+    assert (again.id, again.crashes, again.deliveries) == (job_id, 0, 2)
 
 
 async def test_recover_buries_a_job_that_has_crashed_too_often(broker: Broker, queue: Queue) -> None:
-    """A job that kills its workers ends among the dead letters, with the reason `crashed`."""
+    """A job that has crashed too often is buried with the reason `crashed`."""
     running = await seed_running(broker, queue)
     for _ in range(2):
         assert await recover_all(broker, queue, max_crashes=3) == [running.id]
@@ -97,7 +101,7 @@ async def test_recover_buries_a_job_that_has_crashed_too_often(broker: Broker, q
 
 
 async def test_recover_counts_crashes_apart_from_failures(broker: Broker, queue: Queue) -> None:
-    """Failed attempts do not use up the crash limit, and the other way round."""
+    """Failed attempts do not count against the crash limit, and crashes do not count as attempts."""
     running = await seed_running(broker, queue)
     for _ in range(3):
         await commit(broker, running, RetryAt(0, ERROR))
@@ -108,16 +112,16 @@ async def test_recover_counts_crashes_apart_from_failures(broker: Broker, queue:
 
 
 async def test_recover_ends_a_job_whose_cancellation_was_asked_for(broker: Broker, queue: Queue) -> None:
-    """A job that is to end is not given to another worker."""
+    """A recovered job whose cancellation was asked for is cancelled."""
     running = await seed_running(broker, queue)
     await broker.store.cancel(queue, [running.id])
     recovery = await broker.store.recover(queue, lease_ms=0, max_crashes=3)
-    assert (recovery.requeued, recovery.buried) == ([], [])
+    assert (recovery.requeued, recovery.buried, recovery.cancelled) == ([], [], 1)
     assert (await job_of(broker, queue, running.id)).state is JobState.CANCELLED
 
 
 async def test_recover_changes_nothing_when_sent_again(broker: Broker, queue: Queue) -> None:
-    """Reapers may run side by side: what one took back is nothing to the next."""
+    """A second recovery, as by another reaper, finds nothing."""
     await seed_running(broker, queue)
     await recover_all(broker, queue)
     before = await everything(broker, queue)
@@ -126,7 +130,7 @@ async def test_recover_changes_nothing_when_sent_again(broker: Broker, queue: Qu
 
 
 async def test_recover_goes_on_from_its_cursors(broker: Broker, queue: Queue) -> None:
-    """A pass is bounded per call; the cursors lead through all streams, and say when nothing is left."""
+    """A call looks at a bounded number of entries, and its cursors lead through all streams to the end."""
     wanted = set()
     for priority in Priority:
         wanted |= set(await seed(broker, queue, 5, priority=priority))
@@ -143,7 +147,7 @@ async def test_recover_goes_on_from_its_cursors(broker: Broker, queue: Queue) ->
 
 
 async def test_recover_removes_entries_without_a_job(broker: Broker, torn_queue: Queue) -> None:
-    """A pending entry whose hash is gone, or that was deleted under the pending list, is counted and forgotten."""
+    """A pending entry whose hash or stream entry is gone is counted and removed."""
     stream = broker.keys.of(torn_queue).ready[1]
     orphan, deleted = await seed_running(broker, torn_queue), await seed_running(broker, torn_queue)
     await broker.client.delete(broker.keys.of(torn_queue).job(orphan.id))
@@ -157,7 +161,7 @@ async def test_recover_removes_entries_without_a_job(broker: Broker, torn_queue:
 
 
 async def test_recover_removes_an_entry_that_its_job_no_longer_names(broker: Broker, torn_queue: Queue) -> None:
-    """An entry id is no identity: what counts is the entry that the job names."""
+    """A pending entry that its job does not name is removed."""
     stream = broker.keys.of(torn_queue).ready[1]
     running = await seed_running(broker, torn_queue)
     await broker.client.hset(broker.keys.of(torn_queue).job(running.id), "entry", "1-1")
@@ -168,7 +172,7 @@ async def test_recover_removes_an_entry_that_its_job_no_longer_names(broker: Bro
 
 
 async def test_recover_tells_of_its_jobs(broker: Broker, queue: Queue) -> None:
-    """Recovered and buried jobs stand in one event each."""
+    """A call writes one event for the recovered jobs, and one for the buried jobs."""
     poison, other = await seed_running(broker, queue), await seed_running(broker, queue)
     await broker.client.hset(broker.keys.of(queue).job(poison.id), "crashes", 2)
     await recover_all(broker, queue)

@@ -1,4 +1,4 @@
-"""What exists: queues, types and workers, rewritten by every worker that is alive."""
+"""The registry holds queues, types and workers, and every live worker writes it again."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ def worker(name: str, seen_at: datetime = NOW) -> WorkerInfo:
 
 
 async def test_queues_are_known_once_and_sorted(broker: Broker) -> None:
-    """Made known twice they are there once, in the order that lists rely on."""
+    """A queue that is registered twice is listed once, in the order that lists rely on."""
     names = ["a.b", "a", "a-b", "b"]
     queues = [Queue(DEFAULT_TENANT, JobType(name), partition) for name in names for partition in (255, 0)]
     await broker.registry.add_queues(queues)
@@ -28,14 +28,14 @@ async def test_queues_are_known_once_and_sorted(broker: Broker) -> None:
 
 
 async def test_queues_of_a_tenant_are_its_own(broker: Broker) -> None:
-    """A tenant whose name begins like another's sees nothing of it."""
+    """A tenant does not see the queues of a tenant whose name begins like its own."""
     mine, other = Queue(Tenant("a"), JobType("x")), Queue(Tenant("a.b"), JobType("x"))
     await broker.registry.add_queues([mine, other])
     assert await broker.registry.queues(Tenant("a")) == [mine]
 
 
 async def test_nothing_is_stored_when_there_is_nothing_to_store(broker: Broker) -> None:
-    """An empty call is no error of Redis."""
+    """An empty call stores nothing and raises no error."""
     await broker.registry.add_queues([])
     await broker.registry.add_types(DEFAULT_TENANT, [])
     assert await broker.registry.queues() == []
@@ -44,7 +44,7 @@ async def test_nothing_is_stored_when_there_is_nothing_to_store(broker: Broker) 
 
 
 async def test_the_newest_registration_of_a_type_counts(broker: Broker) -> None:
-    """A worker that starts later has the last word."""
+    """The registration of the worker that started last counts."""
     old = TypeRegistration(type=JobType("a"), policy=TypePolicy(max_attempts=1))
     new = TypeRegistration(type=JobType("a"), policy=TypePolicy(max_attempts=9), payload_schema={"type": "object"})
     other = TypeRegistration(type=JobType("b"), policy=TypePolicy())
@@ -55,7 +55,7 @@ async def test_the_newest_registration_of_a_type_counts(broker: Broker) -> None:
 
 
 async def test_workers_come_and_go(broker: Broker) -> None:
-    """A worker is there from its first heartbeat until it leaves."""
+    """A worker is on the list from its first heartbeat until it leaves."""
     await broker.registry.beat(worker("h:2:b"))
     await broker.registry.beat(worker("h:1:a"))
     (first,) = [one for one in await broker.registry.workers() if one.name == "h:2:b"]
@@ -69,13 +69,13 @@ async def test_workers_come_and_go(broker: Broker) -> None:
 
 
 async def time_of_redis(broker: Broker, *, after: datetime) -> bool:
-    """Whether it is later than this by the clock of Redis, in whole milliseconds."""
+    """Return whether the clock of Redis is past this time, in whole milliseconds."""
     seconds, micros = await broker.client.time()
     return seconds * 1000 + micros // 1000 > after.timestamp() * 1000
 
 
 async def test_silent_workers_are_forgotten(broker: Broker) -> None:
-    """A worker that was not seen for long is taken off the list, once."""
+    """A worker that was not seen for long is taken off the list once."""
     await seed_worker(broker, worker("silent"), silent_s=300)
     await broker.registry.beat(worker("alive"))
     assert await broker.registry.forget_workers(timedelta(minutes=1)) == ["silent"]
@@ -85,7 +85,7 @@ async def test_silent_workers_are_forgotten(broker: Broker) -> None:
 
 @pytest.mark.parametrize("skew", [timedelta(days=-1), timedelta(minutes=-5), timedelta(hours=2)])
 async def test_a_worker_whose_clock_is_wrong_is_alive_as_long_as_it_beats(broker: Broker, skew: timedelta) -> None:
-    """Redis notes when a heartbeat came: what a worker or a reaper takes for the time decides nothing."""
+    """The time of a heartbeat is that of Redis, whatever the clocks of worker and reaper say."""
     await broker.registry.beat(worker("skewed", datetime.now(UTC) + skew))
     (shown,) = await broker.registry.workers()
     assert await broker.registry.forget_workers(timedelta(minutes=1)) == []
@@ -95,7 +95,7 @@ async def test_a_worker_whose_clock_is_wrong_is_alive_as_long_as_it_beats(broker
 
 @pytest.mark.parametrize("garbage", [b"\xff", b"\x80", b""])
 async def test_what_cannot_be_read_hides_nothing_else(broker: Broker, garbage: bytes) -> None:
-    """An entry of another release, or of another program, must not stop every submission; the reaper takes it away."""
+    """An entry that cannot be read is skipped, and the reaper removes it."""
     keys, known = broker.keys, worker("h:1:a")
     await broker.registry.add_types(DEFAULT_TENANT, [TypeRegistration(type=JobType("a"), policy=TypePolicy())])
     await broker.registry.beat(known)
@@ -108,7 +108,7 @@ async def test_what_cannot_be_read_hides_nothing_else(broker: Broker, garbage: b
 
 
 async def test_a_worker_whose_times_have_no_zone_is_forgotten_like_others(broker: Broker) -> None:
-    """A time without a zone compares with none of ours: such an entry must not keep the others from being swept."""
+    """A worker entry whose times lack a zone is swept like any other."""
     seen = worker("naive", datetime(2020, 1, 1, tzinfo=UTC))
     fields = msgspec.to_builtins(seen) | {"seen_at": "2020-01-01T00:00:00"}
     await broker.client.hset(broker.keys.workers, "naive", msgspec.msgpack.encode(fields))
@@ -116,5 +116,5 @@ async def test_a_worker_whose_times_have_no_zone_is_forgotten_like_others(broker
 
 
 async def test_ping_returns_when_redis_answers(broker: Broker) -> None:
-    """Readiness asks whether Redis is there."""
+    """A ping returns when Redis responds."""
     await broker.ping()

@@ -1,4 +1,4 @@
-"""release_due.lua: a job whose time has come is ready, and each is released by one call only."""
+"""release_due.lua makes a due job ready, and only one call releases it."""
 
 import pytest
 from streams.audit import audit
@@ -22,7 +22,7 @@ from millstream_streams import Broker, Release
 
 @pytest.mark.parametrize("priority", list(Priority))
 async def test_release_due_makes_a_due_job_ready(broker: Broker, queue: Queue, priority: Priority) -> None:
-    """The job leaves `due` for the stream of its priority, in one step."""
+    """A due job moves from `due` to the stream of its priority in one step."""
     (job_id,) = await seed_due(broker, queue, priority=priority)
     assert await broker.store.release_due(queue) == Release(1, 0, None)
     await audit(broker, queue)
@@ -32,7 +32,7 @@ async def test_release_due_makes_a_due_job_ready(broker: Broker, queue: Queue, p
 
 
 async def test_release_due_leaves_what_is_to_come(broker: Broker, queue: Queue) -> None:
-    """A job waits until its time, and the answer says how long."""
+    """A job that is not due stays, and the response says when it will be."""
     (job_id,) = await seed(broker, queue, delay_ms=FAR_MS)
     before = await everything(broker, queue)
     release = await broker.store.release_due(queue)
@@ -44,13 +44,13 @@ async def test_release_due_leaves_what_is_to_come(broker: Broker, queue: Queue) 
 
 
 async def test_release_due_says_when_no_job_waits(broker: Broker, queue: Queue) -> None:
-    """A queue that was never used has nothing to release, and nothing to wake up for."""
+    """On a queue that was never used nothing is released, and the response has no next time."""
     assert await broker.store.release_due(queue) == Release(0, 0, None)
     assert await kinds(broker, queue) == []
 
 
 async def test_release_due_takes_the_earliest_first_and_says_that_more_are_due(broker: Broker, queue: Queue) -> None:
-    """A call is bounded: 0 means that the next call finds work at once."""
+    """A call releases a bounded number, the earliest first, and 0 in the response says that more are due."""
     first, second, third = await seed(broker, queue, 3, delay_ms=FAR_MS)
     for at_ms, job_id in enumerate((third, first, second), start=1):
         await make_due(broker, queue, [job_id], at_ms)
@@ -61,7 +61,7 @@ async def test_release_due_takes_the_earliest_first_and_says_that_more_are_due(b
 
 
 async def test_release_due_releases_a_full_call(broker: Broker, queue: Queue) -> None:
-    """A hundred jobs go in one step."""
+    """One call releases a hundred jobs."""
     await seed_due(broker, queue, 100)
     await seed_due(broker, queue)
     assert await broker.store.release_due(queue) == Release(100, 0, 0)
@@ -69,7 +69,7 @@ async def test_release_due_releases_a_full_call(broker: Broker, queue: Queue) ->
 
 
 async def test_release_due_expires_a_job_whose_time_is_over(broker: Broker, queue: Queue) -> None:
-    """A job that is due after its expiry is never made ready."""
+    """A job that is due after its expiry is expired and never ready."""
     (late,) = await seed_due(broker, queue, expires_at_ms=LONG_AGO_MS)
     (good,) = await seed_due(broker, queue, expires_in_ms=FAR_MS)
     assert await broker.store.release_due(queue) == Release(1, 1, None)
@@ -79,7 +79,7 @@ async def test_release_due_expires_a_job_whose_time_is_over(broker: Broker, queu
 
 
 async def test_release_due_changes_nothing_when_sent_again(broker: Broker, queue: Queue) -> None:
-    """Two dispatchers, or one that repeats itself, release a job once."""
+    """A second call, as by another dispatcher, releases no job again."""
     await seed_due(broker, queue)
     await broker.store.release_due(queue)
     before = await everything(broker, queue)
@@ -88,7 +88,7 @@ async def test_release_due_changes_nothing_when_sent_again(broker: Broker, queue
 
 
 async def test_release_due_drops_a_member_without_a_job(broker: Broker, torn_queue: Queue) -> None:
-    """A due time whose job is gone is forgotten, and does not stand before the others for ever."""
+    """A due time whose job is gone is removed."""
     lost, kept = await seed_due(broker, torn_queue, 2)
     await broker.client.delete(broker.keys.of(torn_queue).job(lost))
     assert await broker.store.release_due(torn_queue) == Release(1, 0, None)
@@ -96,7 +96,7 @@ async def test_release_due_drops_a_member_without_a_job(broker: Broker, torn_que
 
 
 async def test_release_due_tells_of_its_jobs_in_one_event(broker: Broker, queue: Queue) -> None:
-    """All jobs of a call stand in one event."""
+    """A call writes one event for all of its jobs."""
     ids = await seed_due(broker, queue, 3)
     await broker.store.release_due(queue)
     told = (await events(broker, queue))[-1]

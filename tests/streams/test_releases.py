@@ -1,4 +1,4 @@
-"""Two releases of an application side by side: whose word about a job type counts, and for how long."""
+"""With two releases of an application, the registration of the newest live worker counts for each type."""
 
 import random
 from datetime import timedelta
@@ -24,19 +24,19 @@ LONG = timedelta(minutes=5)
 
 
 def described(name: str, *types: str) -> list[TypeRegistration]:
-    """Return what the workers of a release register; its name is in the description."""
+    """Return the registration of a release, whose name is in the description."""
     return [TypeRegistration(type=JobType(one), policy=TypePolicy(), description=name) for one in types or (TYPE,)]
 
 
 async def begin(broker: Broker, worker: str, release: str, *types: str, at_ms: int | None = None) -> Start:
-    """Start a worker: it registers, and is alive for long."""
+    """Start a worker, which registers and is alive for long."""
     return await broker.registry.add_types(
         DEFAULT_TENANT, described(release, *types), worker=worker, started_at_ms=at_ms, alive_for=LONG
     )
 
 
 async def again(broker: Broker, start: Start, release: str, *types: str) -> None:
-    """Have a worker register again, as it does now and then."""
+    """Register a worker again, as it does every few beats."""
     known = await begin(broker, start.worker, release, *types, at_ms=start.at_ms)
     assert known == start
 
@@ -49,7 +49,7 @@ async def beat(broker: Broker, start: Start, alive_for: timedelta = LONG, *, is_
 
 
 async def die(broker: Broker, *starts: Start) -> None:
-    """Let the time of workers be over that were killed."""
+    """End the time of workers, as if they were killed."""
     for start in starts:
         await broker.client.zadd(broker.keys.starts, {f"{start.at_ms} {start.release} {start.worker}": 1.0})
 
@@ -61,7 +61,7 @@ async def ranked(broker: Broker, job_type: JobType = TYPE) -> list[str]:
 
 
 async def newest(broker: Broker, job_type: JobType = TYPE) -> str:
-    """Return the release that the API shows."""
+    """Return the release that the API shows for a type."""
     return (await broker.registry.types(DEFAULT_TENANT))[job_type].description
 
 
@@ -72,7 +72,7 @@ async def held(broker: Broker) -> str:
 
 
 async def test_a_registration_is_replaced_by_a_newer_start_only(broker: Broker) -> None:
-    """An older worker writes its registration again every minute, and changes nothing."""
+    """An older worker that registers again does not replace the registration of a newer one."""
     old = await begin(broker, "w1", "old")
     new = await begin(broker, "w2", "new", at_ms=old.at_ms + 1)
     for _ in range(2):
@@ -83,7 +83,7 @@ async def test_a_registration_is_replaced_by_a_newer_start_only(broker: Broker) 
 
 
 async def test_a_start_is_of_the_clock_of_redis_and_stays_the_same(broker: Broker) -> None:
-    """The clock of a worker's machine says nothing about which release is newer, and a lost answer begins no second."""
+    """The start of a worker is a time of Redis, and stays the same when it registers again."""
     before_s, _ = await broker.client.time()
     start = await begin(broker, "w1", "old")
     assert before_s * 1000 <= start.at_ms
@@ -93,7 +93,7 @@ async def test_a_start_is_of_the_clock_of_redis_and_stays_the_same(broker: Broke
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 async def test_a_registry_that_was_lost_heals_to_the_newest_alive(broker: Broker, order: tuple[int, ...]) -> None:
-    """In whatever order they write: one start is the same for all of its rewrites."""
+    """A lost registry comes back with the newest live release, in whatever order the workers write."""
     at_ms = 1_700_000_000_000
     starts = [await begin(broker, f"w{age}", f"r{age}", at_ms=at_ms + age) for age in range(3)]
     await broker.client.delete(*broker.keys.fleet_keys)
@@ -109,7 +109,7 @@ async def test_a_registry_that_was_lost_heals_to_the_newest_alive(broker: Broker
 async def test_starts_of_one_millisecond_are_told_apart_by_all_in_the_same_way(
     broker: Broker, order: tuple[str, ...]
 ) -> None:
-    """Two releases that start together must not replace each other with every rewrite."""
+    """Two starts within one millisecond have a fixed order, so that two releases do not replace each other."""
     starts = {name: await begin(broker, name, name, at_ms=1_700_000_000_000) for name in order}
     first = await ranked(broker)
     for name, start in starts.items():
@@ -120,7 +120,7 @@ async def test_starts_of_one_millisecond_are_told_apart_by_all_in_the_same_way(
 
 
 async def test_registrations_of_a_newer_release_end_when_it_is_taken_away(broker: Broker) -> None:
-    """A rollback: once no worker of the canary is left, the older registration is the newest again, at once."""
+    """When the last worker of a newer release leaves, the older registration counts again at once."""
     old = await begin(broker, "w1", "old", at_ms=1)
     await begin(broker, "w2", "new", at_ms=2)
     await begin(broker, "w3", "new", at_ms=3)
@@ -133,7 +133,7 @@ async def test_registrations_of_a_newer_release_end_when_it_is_taken_away(broker
 
 
 async def test_registrations_of_killed_workers_end_with_their_time(broker: Broker) -> None:
-    """A killed worker does not leave: any heartbeat of another worker, or a reaper, notices."""
+    """The registrations of a killed worker end with its time, at the next heartbeat or sweep."""
     old = await begin(broker, "w1", "old", at_ms=1)
     new = await begin(broker, "w2", "new", at_ms=2)
     await die(broker, new)
@@ -145,7 +145,7 @@ async def test_registrations_of_killed_workers_end_with_their_time(broker: Broke
 
 
 async def test_a_worker_that_was_given_up_by_mistake_comes_back_as_it_was(broker: Broker) -> None:
-    """Its machine was frozen for a minute: it has neither a new start nor a new place."""
+    """A worker that was frozen past its time comes back with the start that it had."""
     old = await begin(broker, "w1", "old", at_ms=1)
     new = await begin(broker, "w2", "new", at_ms=2)
     await die(broker, new)
@@ -156,7 +156,7 @@ async def test_a_worker_that_was_given_up_by_mistake_comes_back_as_it_was(broker
 
 
 async def test_registrations_of_a_worker_that_is_leaving_end_with_its_time(broker: Broker) -> None:
-    """A leaving worker may be restarting: its registrations count for a while, which no heartbeat makes longer."""
+    """The registrations of a leaving worker count for a while, which no later heartbeat extends."""
     old = await begin(broker, "w1", "old", at_ms=1)
     await begin(broker, "w2", "new", at_ms=2)
     await beat(broker, old, timedelta(minutes=1), is_leaving=True)
@@ -172,13 +172,13 @@ async def test_registrations_of_a_worker_that_is_leaving_end_with_its_time(broke
 
 
 async def ends(broker: Broker, start: Start) -> float:
-    """Return until when the registrations of a worker count, Unix ms."""
+    """Return the Unix time in ms until which the registrations of a worker count."""
     found = await broker.client.zscore(broker.keys.starts, f"{start.at_ms} {start.release} {start.worker}")
     return float(found)
 
 
 async def test_what_the_last_worker_registered_stays(broker: Broker) -> None:
-    """A deployment without workers refuses nothing that it took before, and takes nothing else."""
+    """The registrations of the last worker stay when it leaves, so that ingest accepts what it did."""
     await begin(broker, "w1", "old", "a", "b", at_ms=1)
     await begin(broker, "w2", "new", "a", at_ms=2)
     await broker.registry.leave("w1")
@@ -187,21 +187,21 @@ async def test_what_the_last_worker_registered_stays(broker: Broker) -> None:
 
 
 async def test_types_that_only_some_live_workers_handle_are_known(broker: Broker) -> None:
-    """Workers share out the types of one release, or an older release has one that the newer dropped."""
+    """A type that only some of the live workers handle is known."""
     await begin(broker, "w1", "old", "a", "dropped", at_ms=1)
     await begin(broker, "w2", "new", "a", "added", at_ms=2)
     assert list(await broker.registry.types(DEFAULT_TENANT)) == ["a", "added", "dropped"]
 
 
 async def test_releases_that_describe_a_type_alike_are_one(broker: Broker) -> None:
-    """A payload need not be checked twice against the same schema."""
+    """Releases with the same description of a type count as one, and a payload is checked once."""
     await begin(broker, "w1", "same", "a", at_ms=1)
     await begin(broker, "w2", "same", "a", "b", at_ms=2)
     assert await ranked(broker) == ["same"]
 
 
 async def test_registrations_of_dead_releases_are_forgotten(broker: Broker) -> None:
-    """Each deployment would leave one behind."""
+    """The registrations of releases without a live worker are removed."""
     for age in range(5):
         start = await begin(broker, f"w{age}", f"r{age}", at_ms=age + 1)
         if age < 4:
@@ -211,14 +211,14 @@ async def test_registrations_of_dead_releases_are_forgotten(broker: Broker) -> N
 
 
 async def test_tenants_do_not_see_each_others_registrations(broker: Broker) -> None:
-    """A tenant sees its own registrations, also where the name of another begins like its own."""
+    """A tenant sees its own registrations only, also where another's name begins like its own."""
     await broker.registry.add_types(Tenant("default.x"), described("theirs"), worker="w1", alive_for=LONG)
     await begin(broker, "w2", "ours", at_ms=1)
     assert await ranked(broker) == ["ours"]
 
 
 async def test_a_worker_has_one_start(broker: Broker) -> None:
-    """A worker that registers something else is no longer alive as what it was before."""
+    """A worker name that registers something else replaces its earlier registration."""
     await begin(broker, "w1", "old")
     start = await begin(broker, "w1", "new")
     members = await broker.client.zrange(broker.keys.starts, 0, -1)
@@ -226,7 +226,7 @@ async def test_a_worker_has_one_start(broker: Broker) -> None:
 
 
 async def test_a_release_is_as_new_as_its_newest_live_worker(broker: Broker) -> None:
-    """Whichever of its workers counts for longer, the start of the newest one ranks the release."""
+    """A release ranks by the start of its newest live worker, however long each worker counts."""
     old = await begin(broker, "w1", "blue", at_ms=100)
     await begin(broker, "w2", "green", at_ms=200)
     new = await begin(broker, "w3", "blue", at_ms=300)
@@ -238,7 +238,7 @@ async def test_a_release_is_as_new_as_its_newest_live_worker(broker: Broker) -> 
 
 
 async def test_a_worker_that_is_forgotten_has_no_start_any_more(broker: Broker) -> None:
-    """A worker may be silent for longer than a reaper waits while its registrations would still count."""
+    """A worker that is taken off the list loses its registrations, also when they would still count."""
     start = await begin(broker, "w1", "blue")
     await beat(broker, start)
     blob = (await broker.client.hget(broker.keys.workers, "w1")).partition(b" ")[2]
@@ -249,7 +249,7 @@ async def test_a_worker_that_is_forgotten_has_no_start_any_more(broker: Broker) 
 
 
 async def test_a_registration_without_a_start_counts_until_there_is_another(broker: Broker) -> None:
-    """A worker that knows no starts writes its own form into the hash: it is read, and replaces nothing."""
+    """A registration without a start, as an old release writes it, is read and replaces none that has one."""
     bare = msgspec.msgpack.encode(described("bare")[0])
     await broker.client.hset(broker.keys.types, "default/a", bare)
     assert await ranked(broker) == ["bare"]
@@ -259,7 +259,7 @@ async def test_a_registration_without_a_start_counts_until_there_is_another(brok
 
 
 async def test_what_a_newer_release_says_beyond_this_ones_words_hides_nothing(broker: Broker) -> None:
-    """An older ingest beside newer workers: their type is known, with the schema and all that can be read of it."""
+    """A registration with fields of a newer release is read, with its schema and every known field."""
     policy = msgspec.to_builtins(TypePolicy(partitions=4, backoff=Backoff(base_s=3.0)))
     policy["backoff"]["kind"] = "fibonacci"
     policy["max_attempts"] = "as many as it takes"
@@ -272,7 +272,7 @@ async def test_what_a_newer_release_says_beyond_this_ones_words_hides_nothing(br
 
 
 async def happen(broker: Broker, draw: random.Random, live: dict[str, tuple[Start, str]], number: int) -> None:
-    """Have something happen to the fleet, or nothing where it is empty."""
+    """Apply an action to the fleet, or nothing where the fleet is empty."""
     name = draw.choice(list(live)) if live else ""
     match draw.choice(["begin", "again", "leave", "die", "lose"]):
         case "begin":
@@ -290,7 +290,10 @@ async def happen(broker: Broker, draw: random.Random, live: dict[str, tuple[Star
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_workers_do_the_newest_alive_has_the_last_word(broker: Broker, seed: int) -> None:
-    """Starts, rewrites, good-byes, deaths and losses in any order: then every worker that lives beats once."""
+    """The newest live release counts after any order of events, once each live worker has beaten again.
+
+    Events are starts, rewrites, leaves, deaths and losses of the registry.
+    """
     draw, live = random.Random(seed), dict[str, tuple[Start, str]]()
     for number in range(30):
         await happen(broker, draw, live, number)

@@ -1,4 +1,4 @@
-"""renew.lua: only who holds both the token and the pending entry renews a lease."""
+"""renew.lua renews a lease only for the worker that holds both the token and the pending entry."""
 
 import msgspec
 import pytest
@@ -30,7 +30,7 @@ async def idle_ms(broker: Broker, queue: Queue, priority: Priority = Priority.NO
 
 @pytest.mark.parametrize("priority", list(Priority))
 async def test_renew_starts_the_lease_anew(broker: Broker, queue: Queue, priority: Priority) -> None:
-    """A renewed entry is as fresh as a new one; no delivery is counted."""
+    """A renewal resets the idle time of the entry, and counts no delivery."""
     running = await seed_running(broker, queue, priority=priority)
     stream = broker.keys.of(queue).ready[running.priority_index - 1]
     await broker.client.xclaim(stream, "workers", "w1", 0, [running.entry], idle=HOUR_MS, justid=True)
@@ -43,7 +43,7 @@ async def test_renew_starts_the_lease_anew(broker: Broker, queue: Queue, priorit
 
 
 async def test_renew_answers_each_lease_for_itself(broker: Broker, queue: Queue) -> None:
-    """Renewed, cancelled and lost leases of one call do not touch each other."""
+    """One call answers renewed, cancelled and lost for each lease by itself."""
     for priority in Priority:
         await seed(broker, queue, priority=priority)
     high, normal, low = await take(broker, queue)
@@ -54,7 +54,7 @@ async def test_renew_answers_each_lease_for_itself(broker: Broker, queue: Queue)
 
 
 async def test_renew_renews_every_lease_of_a_call_with_its_own_progress(broker: Broker, queue: Queue) -> None:
-    """Several jobs of each priority keep their leases; Redis counts no delivery for it."""
+    """One call renews leases of every priority, each with its own progress, and counts no delivery."""
     for priority in Priority:
         await seed(broker, queue, 2, priority=priority)
     running = await take(broker, queue)
@@ -73,7 +73,7 @@ async def test_renew_renews_every_lease_of_a_call_with_its_own_progress(broker: 
 
 
 async def test_renew_notes_progress(broker: Broker, queue: Queue) -> None:
-    """Progress travels with the lease, and an empty one keeps the last."""
+    """A renewal stores progress, and one without progress keeps the last."""
     running = await seed_running(broker, queue)
     progress = Progress(12.5, "twelve and a half")
     await broker.store.renew(queue, consumer="w1", leases=[lease(running, msgspec.msgpack.encode(progress))])
@@ -82,7 +82,7 @@ async def test_renew_notes_progress(broker: Broker, queue: Queue) -> None:
 
 
 async def test_renew_does_not_steal_the_job_back(broker: Broker, queue: Queue) -> None:
-    """A zombie's renewal is refused, and the new owner's lease, entry and progress stay untouched."""
+    """A stale renewal is refused and does not touch lease, entry or progress of the new owner."""
     zombie = await seed_running(broker, queue)
     await recover_all(broker, queue)
     owner = await take_one(broker, queue, "w2")
@@ -97,7 +97,7 @@ async def test_renew_does_not_steal_the_job_back(broker: Broker, queue: Queue) -
 async def test_renew_refuses_a_job_that_succeeded_though_its_entry_is_pending(
     broker: Broker, torn_queue: Queue
 ) -> None:
-    """After a failover an entry id may come a second time, for another job: it is no lease of the first one."""
+    """A renewal of a succeeded job is lost, also when its entry id is pending again after a failover."""
     running = await seed_running(broker, torn_queue)
     await commit(broker, running)
     stream = broker.keys.of(torn_queue).ready[1]
@@ -111,7 +111,7 @@ async def test_renew_refuses_a_job_that_succeeded_though_its_entry_is_pending(
 
 
 async def test_renew_refuses_the_right_token_in_other_hands(broker: Broker, queue: Queue) -> None:
-    """The token alone is not enough: the entry has to be pending with the caller."""
+    """A renewal with the right token is refused when another consumer holds the entry."""
     running = await seed_running(broker, queue)
     before = await everything(broker, queue)
     assert await broker.store.renew(queue, consumer="w2", leases=[lease(running)]) == [LeaseCode.LOST]
@@ -119,20 +119,20 @@ async def test_renew_refuses_the_right_token_in_other_hands(broker: Broker, queu
 
 
 async def test_renew_refuses_a_recovered_job_that_nobody_took(broker: Broker, queue: Queue) -> None:
-    """A lease that was taken back is lost, also while the job waits for its next worker."""
+    """A recovered lease is lost, also while no other worker has the job."""
     running = await seed_running(broker, queue)
     await recover_all(broker, queue)
     assert await broker.store.renew(queue, consumer="w1", leases=[lease(running)]) == [LeaseCode.LOST]
 
 
 async def test_renew_says_lost_when_all_keys_have_vanished(broker: Broker, queue: Queue) -> None:
-    """After a FLUSHALL there is no lease, and no error either."""
+    """After a FLUSHALL every lease is lost, without an error."""
     lost = Lease(id="email.send_0000000000000000000000000A", priority_index=2, entry="1-0", token="1:n")
     assert await broker.store.renew(queue, consumer="w1", leases=[lost]) == [LeaseCode.LOST]
 
 
 async def test_renew_makes_no_event(broker: Broker, queue: Queue) -> None:
-    """A heartbeat is no transition: neither an event nor a version."""
+    """A renewal writes no event and no version."""
     running = await seed_running(broker, queue)
     keys = broker.keys.of(queue)
     told = await broker.client.xlen(keys.events)

@@ -1,4 +1,4 @@
-"""A right that jobs need and the user of Redis lacks is named before a script stops in the middle for want of it."""
+"""A right that the Redis user lacks is named before a script would stop in the middle for want of it."""
 
 import anyio
 import pytest
@@ -13,14 +13,14 @@ NAMESPACE = "ms"
 
 
 async def user(server: EmbeddedRedis, *rules: str) -> str:
-    """Give a user all rights but for these rules. Returns: the address with it."""
+    """Give a user all rights except these rules. Returns: the address with that user."""
     async with Redis(port=server.port, protocol=2) as admin:
         await admin.execute_command("ACL", "SETUSER", "ann", "reset", "on", ">secret", "~*", "&*", "+@all", *rules)
     return server.url.replace("redis://", "redis://ann:secret@")
 
 
 async def tried(url: str, service: str, *, thorough: bool = False) -> Rights:
-    """Return what a user lacks for a service."""
+    """Return the rights that a user lacks for a service."""
     async with open_broker(url, namespace=NAMESPACE, patience_s=0.0) as broker:
         return await broker.try_rights(NEEDS[service], await broker.probe(), thorough=thorough)
 
@@ -31,7 +31,7 @@ def needs() -> list[tuple[str, str]]:
 
 
 async def test_each_command_that_is_missing_is_named_for_each_service(own_redis: EmbeddedRedis) -> None:
-    """Whichever it is, and it alone; sub-commands by their own name."""
+    """Each missing command, sub-commands included, is named for each service, and no other."""
     for service, command in needs():
         container = command.partition("|")[0]
         others = {one for one in NEEDS[service].commands if one.startswith(f"{container}|") and one != command}
@@ -43,16 +43,19 @@ async def test_each_command_that_is_missing_is_named_for_each_service(own_redis:
 
 @pytest.mark.parametrize("command", ["eval", "evalsha", "ping"])
 async def test_a_missing_command_of_every_service_is_named(own_redis: EmbeddedRedis, command: str) -> None:
-    """Scripts are sent by hash, and by text where they are new; idle connections are asked whether they live."""
+    """A missing command that every service needs, such as EVALSHA, EVAL or PING, is named."""
     for service in NEEDS:
         assert (await tried(await user(own_redis, f"-{command}"), service)).needed == [f"+{command}"]
 
 
 async def test_a_key_pattern_that_is_missing_is_named(own_redis: EmbeddedRedis) -> None:
-    """The one to grant, as it stands in users.acl."""
+    """A missing key pattern is named as it stands in users.acl."""
     queues, registry = (
         "~ms:{*/*/*}:*",
-        [f"~ms:{name}" for name in ("queues", "{fleet}:types", "{fleet}:starts", "{fleet}:workers")],
+        [
+            f"~ms:{name}"
+            for name in ("queues", "{fleet}:types", "{fleet}:starts", "{fleet}:workers", "{fleet}:services")
+        ],
     )
     found = await tried(await user(own_redis, "resetkeys", "~acme:*"), "ingest")
     assert found.needed == [queues, *registry]
@@ -61,13 +64,13 @@ async def test_a_key_pattern_that_is_missing_is_named(own_redis: EmbeddedRedis) 
     found = await tried(await user(own_redis, "resetkeys", *registry), "reaper")
     assert found.needed == [queues]
     found = await tried(await user(own_redis, "resetkeys", queues, "~ms:queues"), "dispatcher")
-    assert found.needed == []
+    assert found.needed == ["~ms:{fleet}:workers", "~ms:{fleet}:services"]
 
 
 async def test_a_channel_that_is_missing_is_named_and_keeps_nothing_from_starting(
     own_redis: EmbeddedRedis, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Hints may be lost, so jobs get on without them; it is said all the same."""
+    """A missing channel is named and prevents no start, because hints may be lost."""
     url = await user(own_redis, "resetchannels", "&ms:hints:settled")
     found = await tried(url, "ingest")
     assert (found.needed, found.hints) == ([], ["&ms:hints:due", "&ms:hints:cancel:*"])
@@ -81,7 +84,7 @@ async def test_a_channel_that_is_missing_is_named_and_keeps_nothing_from_startin
 
 
 async def test_what_only_a_part_needs_is_told_to_who_asks_thoroughly(own_redis: EmbeddedRedis) -> None:
-    """With what is lost; a start does not ask."""
+    """A missing right of an optional part is named with what is lost in a thorough check, and not at a start."""
     url = await user(own_redis, "-wait")
     (extra,) = (await tried(url, "ingest", thorough=True)).extras
     assert extra.startswith("+wait: `Prefer: durability=replicated`")
@@ -94,7 +97,7 @@ async def test_what_only_a_part_needs_is_told_to_who_asks_thoroughly(own_redis: 
 
 
 async def test_a_user_with_all_rights_lacks_nothing_and_nothing_is_left_behind(own_redis: EmbeddedRedis) -> None:
-    """What is tried changes nothing, however often."""
+    """A user with all rights lacks none, and repeated checks leave no key behind."""
     for service in NEEDS:
         for _ in range(2):
             assert await tried(own_redis.url, service, thorough=True) == Rights("default", [], [], [])
@@ -103,7 +106,7 @@ async def test_a_user_with_all_rights_lacks_nothing_and_nothing_is_left_behind(o
 
 
 async def test_a_name_is_refused_where_every_connection_begins_with_it(own_redis: EmbeddedRedis) -> None:
-    """A refused CLIENT SETNAME is a missing right, and no sign of a server that hides what it is."""
+    """A refused CLIENT SETNAME is reported as a missing right."""
     async with open_broker(await user(own_redis, "-client"), patience_s=0.0) as broker:
         for call in (broker.probe, broker.ping, broker.require_suitable):
             with pytest.raises(MissingRightError, match=r"\+client"):
@@ -111,7 +114,7 @@ async def test_a_name_is_refused_where_every_connection_begins_with_it(own_redis
 
 
 async def test_a_service_waits_for_a_right_that_it_lacks_and_says_which(own_redis: EmbeddedRedis) -> None:
-    """A missing right may be given while the service waits."""
+    """A service waits at its start for a missing right, names it, and goes on once it is granted."""
     heard: list[str] = []
     url = await user(own_redis, "-xautoclaim")
     async with open_broker(url, namespace=NAMESPACE) as broker, anyio.create_task_group() as tasks:
@@ -125,7 +128,7 @@ async def test_a_service_waits_for_a_right_that_it_lacks_and_says_which(own_redi
     ("rule", "names"), [("-evalsha", "+evalsha"), ("-xack", "+xack"), ("resetkeys", "key pattern")]
 )
 async def test_ping_fails_for_want_of_what_every_job_needs(own_redis: EmbeddedRedis, rule: str, names: str) -> None:
-    """A probe that asked for less would send requests to where none can be stored."""
+    """Readiness fails when a right is missing that every job needs."""
     async with open_broker(await user(own_redis, rule), patience_s=0.0) as broker:
         with pytest.raises(MissingRightError) as caught:
             await broker.ping()
@@ -133,7 +136,7 @@ async def test_ping_fails_for_want_of_what_every_job_needs(own_redis: EmbeddedRe
 
 
 async def test_ping_fails_where_nothing_is_written_and_passes_where_memory_is_full(own_redis: EmbeddedRedis) -> None:
-    """A replica cannot take jobs; a full Redis works off what it has."""
+    """Readiness fails on a replica, which takes no jobs, and passes on a full Redis, which drains."""
     async with open_broker(own_redis.url, patience_s=0.0) as broker:
         await broker.client.config_set("maxmemory", 1)
         with pytest.raises(StoreFullError):

@@ -1,4 +1,4 @@
-"""One action on every queue: several at a time, and a bad one keeps no other waiting."""
+"""A round does one action on every queue, several at a time, and an error of one stops no other."""
 
 import anyio
 import pytest
@@ -12,7 +12,7 @@ QUEUES = [Queue(DEFAULT_TENANT, JobType(f"type-{number:03}")) for number in rang
 
 
 async def test_several_queues_are_asked_at_once_and_each_one_once() -> None:
-    """A pass over many queues must not take as many round trips; nor may it flood Redis."""
+    """A round asks each queue once, and several but a bounded number at a time."""
     begun: list[Queue] = []
     gate = anyio.Event()
 
@@ -30,7 +30,7 @@ async def test_several_queues_are_asked_at_once_and_each_one_once() -> None:
 
 
 async def test_nothing_is_done_where_there_is_no_queue() -> None:
-    """An empty system is no error."""
+    """A round without queues does nothing and raises no error."""
 
     async def action(queue: Queue) -> None:
         raise AssertionError
@@ -39,7 +39,7 @@ async def test_nothing_is_done_where_there_is_no_queue() -> None:
 
 
 async def test_the_first_error_is_raised_when_all_others_are_done() -> None:
-    """One bad queue, or one node of a cluster that is away, keeps no other waiting."""
+    """The first error of a round is raised after all other queues are done."""
     done: list[Queue] = []
 
     async def action(queue: Queue) -> None:
@@ -57,7 +57,7 @@ async def test_the_first_error_is_raised_when_all_others_are_done() -> None:
 
 
 async def test_without_redis_nothing_more_is_begun_and_nothing_cut_off() -> None:
-    """There is no point in going on; but what was sent may be answered, and its answer has to be read."""
+    """A round without Redis begins no further call, and lets those under way end."""
     begun: list[Queue] = []
     ended: list[Queue] = []
     all_begun, gate = anyio.Event(), anyio.Event()
@@ -94,7 +94,7 @@ async def test_without_redis_nothing_more_is_begun_and_nothing_cut_off() -> None
 
 
 async def test_a_defect_comes_out_as_itself() -> None:
-    """A log line should not have to unpack a group."""
+    """A defect in a round is raised as itself, and not in an exception group."""
 
     async def action(queue: Queue) -> None:
         raise KeyError(queue.type)

@@ -1,4 +1,4 @@
-"""Each script's header is held against its code, its method and the codes that callers know."""
+"""Each script's header agrees with its code, its method and the codes that callers know."""
 
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
@@ -29,7 +29,7 @@ every_script = pytest.mark.parametrize("name", ALL)
 
 
 def test_every_script_has_a_method_of_its_name_and_the_other_way_round() -> None:
-    """One method, one script, one step."""
+    """Every script has a method of its name, and every such method a script."""
     methods = {name for name in vars(JobStore) if not name.startswith("_")}
     assert methods == set(script_names())
     assert {name.removeprefix(FLEET) for name in script_names(FLEET)} < set(vars(Registry))
@@ -37,7 +37,7 @@ def test_every_script_has_a_method_of_its_name_and_the_other_way_round() -> None
 
 @every_script
 def test_header_says_who_calls_what_and_whether_twice_is_once(name: str) -> None:
-    """Every header has the same parts, in the same order."""
+    """Every header has the same parts in the same order."""
     header = read_header(name).text
     places = [header.find(word) for word in ("-- Caller", "-- Idempotent", "-- Needs", "-- KEYS", "-- Returns")]
     assert -1 not in places
@@ -47,18 +47,18 @@ def test_header_says_who_calls_what_and_whether_twice_is_once(name: str) -> None
 
 @every_script
 def test_header_names_the_parts_that_the_script_uses(name: str) -> None:
-    """A part that is not named would be missing when the script runs; one that is not used is sent for nothing."""
+    """A header names exactly the prelude parts that its script uses."""
     assert parts_of(source(name)) == [part for part in PARTS if part in parts_used(name)]
 
 
 @every_script
 def test_a_script_carries_its_parts_and_nothing_else(name: str) -> None:
-    """The text that Redis gets is that of the parts in their order, and then the script's own."""
+    """The text for Redis is the parts in their order and then the script."""
     assert load_script(name).text == "\n".join([*(source(f"_{part}") for part in parts_of(source(name))), source(name)])
 
 
 def test_parts_are_those_that_are_known_and_use_only_those_before_them() -> None:
-    """The order of the parts is one for all scripts."""
+    """Every part is known and uses only parts that come before it."""
     files_of_parts = {path.name for path in (files("millstream_streams") / "scripts").iterdir() if path.name[0] == "_"}
     assert files_of_parts == {f"_{part}.lua" for part in PARTS}
     for at, part in enumerate(PARTS):
@@ -67,7 +67,7 @@ def test_parts_are_those_that_are_known_and_use_only_those_before_them() -> None
 
 @every_script
 def test_header_names_the_keys_that_the_script_uses(name: str) -> None:
-    """A key that is used and not named would be missing from an ACL; one named and not used misleads."""
+    """A header names exactly the KEYS that its script uses, because the ACL follows from it."""
     assert read_header(name).keys == used_keys(name)
 
 
@@ -80,7 +80,7 @@ def test_header_says_where_arguments_repeat_and_how_many_a_job_has(name: str) ->
 
 @every_script
 def test_header_names_every_fixed_argument(name: str) -> None:
-    """What the code reads by number, the header explains."""
+    """A header names every argument that the code reads by number."""
     header = read_header(name)
     for number in range(1 if name.startswith(FLEET) else 2, 10):
         if f"ARGV[{number}]" in source(name).split("\n\n", 1)[1]:
@@ -90,7 +90,7 @@ def test_header_names_every_fixed_argument(name: str) -> None:
 
 @pytest.mark.parametrize("name", CODES)
 def test_header_lists_codes_that_callers_know(name: str) -> None:
-    """Each return code is a member of the enumeration that the method answers with."""
+    """Each return code in a header is a member of the enumeration of its method."""
     codes = read_header(name).codes
     assert codes
     assert codes <= {code.value for code in CODES[name]}
@@ -98,30 +98,30 @@ def test_header_lists_codes_that_callers_know(name: str) -> None:
 
 @pytest.mark.parametrize("codes", sorted(set(CODES.values()), key=str), ids=lambda codes: codes.__name__)
 def test_callers_know_no_code_that_no_script_returns(codes: type[IntEnum]) -> None:
-    """An answer that cannot come would be handled for nothing."""
+    """Each member of such an enumeration is returned by a script."""
     listed = set().union(*(read_header(name).codes for name, known in CODES.items() if known is codes))
     assert {code.value for code in codes} == listed
 
 
 def test_scripts_have_no_shebang() -> None:
-    """With one, Redis refuses the whole script at maxmemory, and 6.2 cannot read it."""
+    """No script has a shebang, with which Redis refuses it at maxmemory and 6.2 cannot read it."""
     assert not [name for name in [*ALL, *(f"_{part}" for part in PARTS)] if source(name).startswith("#!")]
 
 
 def test_scripts_call_no_command_that_redis_6_2_lacks() -> None:
-    """The floor is 6.2: what came later is an optimisation for elsewhere."""
+    """No script calls a command that Redis 6.2 lacks."""
     for name in [*ALL, *(f"_{part}" for part in PARTS)]:
         for word in ("XACKDEL", "XDELEX", "KEEPREF", "WAITAOF", "XNACK", "IDMP", "HPEXPIRE", "GETEX"):
             assert word not in source(name), f"{word} in {name}"
 
 
 def test_scripts_are_known_by_their_content() -> None:
-    """Two releases side by side each find their own."""
+    """A script is called by the hash of its content, so that two releases each run their own."""
     assert len({load_script(name).sha for name in ALL}) == len(ALL)
 
 
 async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each method hands its script all keys, and as many arguments per job as the header tells."""
+    """Each method sends all keys, and as many arguments per job as the header says."""
     sent: dict[str, tuple[int, int]] = {}
 
     async def recording(client: Any, script: Any, keys: tuple[str, ...], arguments: list[Any], **options: Any) -> Any:

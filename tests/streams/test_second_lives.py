@@ -1,4 +1,4 @@
-"""What a job's hash keeps of an earlier life: each way back to a stream leaves certain fields and no other."""
+"""Each way back to a stream leaves certain fields of a job's earlier life in its hash, and no others."""
 
 from collections.abc import Awaitable, Callable
 
@@ -24,63 +24,63 @@ from millstream_streams import Broker, Delivery
 
 PROGRESS = msgspec.msgpack.encode(Progress(50.0, "half"))
 RETURNED = {"version", "deliveries"}
-"""What any job has that is delivered for the second time."""
+"""The fields of any job that is delivered for the second time."""
 
 Leave = Callable[[Broker, Queue, Delivery], Awaitable[object]]
 
 
 async def released(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Let the time of a job come that waits for it."""
+    """Make a scheduled job due, and release it."""
     await make_due(broker, queue, [delivery.id])
     await broker.store.release_due(queue)
 
 
 async def retry_at_once(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Fail, to be tried again without a delay."""
+    """Fail an attempt, with a retry without a delay."""
     await commit(broker, delivery, RetryAt(0, ERROR))
 
 
 async def retry_later(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Fail, to be tried again later, and let the time come."""
+    """Fail an attempt with a delayed retry, and release it."""
     await commit(broker, delivery, RetryAt(FAR_MS, ERROR))
     await released(broker, queue, delivery)
 
 
 async def snooze_at_once(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Ask to run again, without a delay."""
+    """Snooze without a delay."""
     await commit(broker, delivery, Snoozed(0))
 
 
 async def snooze_later(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Ask to run again later, and let the time come."""
+    """Snooze with a delay, and release the job."""
     await commit(broker, delivery, Snoozed(FAR_MS))
     await released(broker, queue, delivery)
 
 
 async def hand_back(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Return a job unrun."""
+    """Hand a job back that has not begun."""
     await broker.store.hand_back(queue, worker="w1", deliveries=[delivery])
 
 
 async def crash(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Vanish."""
+    """Lose the worker of the job."""
     assert await recover_all(broker, queue) == [delivery.id]
 
 
 async def wait_alone(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Vanish while the job waits to run alone: no crash is charged."""
+    """Lose the worker while the job waits to run alone, so that no crash is charged."""
     await broker.store.mark_isolated(queue, [(delivery.id, delivery.token)], waits=True)
     assert await recover_all(broker, queue) == [delivery.id]
 
 
 async def die(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Die, and be redriven."""
+    """Bury the job, and redrive it."""
     await commit(broker, delivery, Dead("attempts", ERROR))
     await broker.store.redrive(queue, [delivery.id])
 
 
 async def die_after_all_else(broker: Broker, queue: Queue, delivery: Delivery) -> None:
-    """Live through everything there is before that, cancellation at the last moment included."""
+    """Take the job through every other way, ask for its cancellation, bury it and redrive it."""
     for leave in (retry_later, snooze_later, hand_back, crash, wait_alone):
         await broker.store.note_unreadable(queue, delivery.id, delivery.token, "digest")
         await broker.store.renew(queue, consumer="w1", leases=[lease(delivery, PROGRESS)])
@@ -115,7 +115,7 @@ async def fresh_fields(broker: Broker, queue: Queue) -> set[str]:
 
 @pytest.mark.parametrize("name", WAYS)
 async def test_a_second_delivery_has_only_what_its_way_back_leaves(broker: Broker, queue: Queue, name: str) -> None:
-    """A field that outlives its use would be shown, or be taken for the new life's own."""
+    """A job in its second delivery has only the fields that its way back leaves."""
     leave, left = WAYS[name]
     fresh = await fresh_fields(broker, queue)
     delivery = await seed_running(broker, queue)
@@ -126,7 +126,7 @@ async def test_a_second_delivery_has_only_what_its_way_back_leaves(broker: Broke
 
 
 async def test_a_delayed_job_has_only_its_time_beside_what_a_ready_one_has(broker: Broker, queue: Queue) -> None:
-    """A release adds nothing to a job, and takes nothing away."""
+    """A released job has the fields of a ready one and its due time."""
     fresh = await fresh_fields(broker, queue)
     (job_id,) = await seed_due(broker, queue)
     await broker.store.release_due(queue)
@@ -135,7 +135,7 @@ async def test_a_delayed_job_has_only_its_time_beside_what_a_ready_one_has(broke
 
 
 async def test_a_redriven_job_is_a_new_one_to_those_who_read_it(broker: Broker, queue: Queue) -> None:
-    """Times, counts, progress and reason are of the new life; what was asked for at its submission stays."""
+    """A redriven job is shown with the times, counts, progress and reason of its new life."""
     options = {"priority": Priority.LOW, "delay_ms": FAR_MS, "expires_in_ms": 2 * FAR_MS, "waited": True}
     (job_id,) = await seed(broker, queue, **options)
     await make_due(broker, queue, [job_id])

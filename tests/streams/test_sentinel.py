@@ -1,4 +1,4 @@
-"""The same store where Sentinel says which server is the primary. What a failover does: tests/topologies."""
+"""The store works where Sentinel names the primary. What a failover does stands in tests/topologies."""
 
 from collections.abc import AsyncIterator
 
@@ -20,14 +20,14 @@ def sentinel_url(server_pool: ServerPool, redis_binary: RedisBinary) -> str:
 
 @pytest.fixture
 async def broker(sentinel_url: str, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker that asks Sentinel for its server, in place of the one on a single server."""
+    """Yield a broker that asks Sentinel for its server."""
     async with open_broker(sentinel_url, namespace=namespace) as opened:
         yield opened
         await delete_namespace(opened.client, namespace)
 
 
 async def test_jobs_go_through_where_sentinel_names_the_server(broker: Broker, queue: Queue, namespace: str) -> None:
-    """Commands, blocking reads and listings reach the primary that Sentinel knows."""
+    """Commands, blocking reads and lists reach the primary that Sentinel names."""
     await take(broker, queue)
     running = await seed_running(broker, queue)
     assert await commit(broker, running) is CommitCode.COMMITTED
@@ -44,7 +44,7 @@ async def test_jobs_go_through_where_sentinel_names_the_server(broker: Broker, q
 
 
 async def test_a_service_that_sentinel_does_not_know_is_unavailable(sentinel_url: str) -> None:
-    """Sentinel may know it a moment later: it is no defect, and no traceback of redis-py."""
+    """A name that Sentinel does not know raises unavailability, because Sentinel may learn it later."""
     async with open_broker(sentinel_url.replace("/main", "/other"), patience_s=0.0) as stray:
         with pytest.raises(StoreUnavailableError):
             await stray.ping()

@@ -1,4 +1,4 @@
-"""The exceptions from "on every server" name tests that exist."""
+"""The exceptions from "on every server" name existing tests."""
 
 import importlib
 
@@ -11,14 +11,14 @@ EXCEPTIONS = sorted(EVERY_PROGRAM | ONCE.keys() | {name for names in NOT_ON.valu
 
 @pytest.mark.parametrize("name", EXCEPTIONS)
 def test_an_exception_names_a_test_that_exists(name: str) -> None:
-    """A test that was renamed would run where it fails, and its reason would stand for nothing."""
+    """Each exception names an existing test."""
     module, _, test = name.partition(".")
     found = importlib.import_module(f"streams.{module}")
     assert not test or callable(getattr(found, test))
 
 
 def test_what_is_no_exception_runs_everywhere(pytestconfig: pytest.Config) -> None:
-    """The author of a new test need not think of servers."""
+    """A test without an exception runs on every server."""
     servers = pytestconfig.stash[SERVERS]
     assert servers_of("streams.test_new", "test_it", servers) == list(servers.every.values())
     assert servers_of("streams.test_mutations", "test_it", servers) == [servers.default]

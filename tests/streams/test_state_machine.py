@@ -1,4 +1,4 @@
-"""Random transitions against a small model: after each, every job is in one place, the one that the model says."""
+"""After each random transition every job is in one place, and it is the place that a small model names."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,17 +16,17 @@ WORKERS = ("w1", "w2")
 any_worker = st.sampled_from(WORKERS)
 any_kind = st.sampled_from(["held", "zombie", "any"])
 pick = st.integers(0, 99)
-"""Which of the jobs, deliveries or entries there are, counted round."""
+"""The index of a job, delivery or entry, modulo their number."""
 
 
 class Transitions(Ground):
-    """One queue, two workers, a reaper, a dispatcher and an operator, in any order."""
+    """One queue with two workers, a reaper, a dispatcher and an operator, which act in any order."""
 
     # Submitting.
 
     @initialize()
     def begin_with_some_jobs(self) -> None:
-        """Store a job of each priority, one that waits for its time and one that is late."""
+        """Store a job of each priority, one scheduled and one expired job."""
         for priority in Priority:
             self.store(priority, None, is_late=False)
         self.store(Priority.NORMAL, FAR_MS, is_late=False)
@@ -42,7 +42,7 @@ class Transitions(Ground):
     def enqueue(
         self, priority: Priority, delay_ms: int | None, is_late: bool, key: bytes | None, fingerprint: str
     ) -> None:
-        """Store a new job, or meet an idempotency key that is known."""
+        """Store a new job, or repeat a known idempotency key."""
         self.store(priority, delay_ms, is_late=is_late, known=Idempotency(key, fingerprint) if key else None)
 
     # Working.
@@ -55,7 +55,7 @@ class Transitions(Ground):
         loses_answer=st.booleans(),
     )
     def claim(self, worker: str, limit: int, shares: tuple[int, int, int], resume: bool, loses_answer: bool) -> None:
-        """Take jobs; when the answer is lost ask again: the same jobs come, and each once."""
+        """Claim jobs, and again after a lost response: the same jobs come, each once."""
         ready = sum(job.state == "queued" and not job.reader and not job.is_late for job in self.model.values())
         late = any(job.state == "queued" and job.is_late for job in self.model.values())
         mark = nonce()
@@ -76,14 +76,14 @@ class Transitions(Ground):
     @precondition(lambda self: self.entries)
     @rule(at=pick, by=st.sampled_from([None, None, *WORKERS]), resume=st.booleans(), limit=st.integers(0, 1))
     def adopt(self, at: int, by: str | None, resume: bool, limit: int) -> None:
-        """Claim what a blocking read returned, whatever became of it since, also in a wrong name."""
+        """Claim what a blocking read returned, whatever happened since, also under a wrong name."""
         worker, entry = self.entries.pop(at % len(self.entries))
         self.take(by or worker, nonce(), limit=limit, read=[entry], resume=resume)
 
     @precondition(lambda self: self.deliveries)
     @rule(at=pick, which=any_kind, by=st.sampled_from([None, *WORKERS]))
     def renew(self, at: int, which: str, by: str | None) -> None:
-        """Renew a lease, held or lost, by the worker that has it or by another."""
+        """Renew a lease, current or lost, for its own worker or another."""
         worker, one = self.one_of_the_deliveries(at, which)
         (code,) = self.do(self.broker.store.renew(QUEUE, consumer=by or worker, leases=[lease(one)]))
         job = self.model[one.id]
@@ -95,13 +95,13 @@ class Transitions(Ground):
     @precondition(lambda self: self.deliveries)
     @rule(at=pick, which=any_kind, outcome=st.sampled_from(OUTCOMES))
     def commit(self, at: int, which: str, outcome: Outcome) -> None:
-        """Commit an outcome, for the first time, again, or as a zombie."""
+        """Commit an outcome, for the first time, again, or when it is stale."""
         self.commit_one(self.one_of_the_deliveries(at, which)[1], outcome)
 
     @precondition(lambda self: any(job.token for job in self.model.values()))
     @rule(outcomes=st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=3), again=st.booleans())
     def work_off(self, outcomes: list[Outcome], again: bool) -> None:
-        """Commit what runs, one after the other, and perhaps each a second time."""
+        """Commit what runs, one job after the other, and perhaps each a second time."""
         for outcome in outcomes:
             _, one = self.one_of_the_deliveries(0, "held")
             for _ in range(1 + again):
@@ -110,7 +110,7 @@ class Transitions(Ground):
     @precondition(lambda self: self.deliveries)
     @rule(at=pick, which=any_kind)
     def hand_back(self, at: int, which: str) -> None:
-        """Return a delivery, for the first time, again, or as a zombie."""
+        """Hand back a delivery, for the first time, again, or when it is stale."""
         worker, one = self.one_of_the_deliveries(at, which)
         (code,) = self.do(self.broker.store.hand_back(QUEUE, worker=worker, deliveries=[one]))
         if self.settle(one, code):
@@ -121,7 +121,7 @@ class Transitions(Ground):
     @precondition(lambda self: self.deliveries)
     @rule(at=pick, which=any_kind, waits=st.booleans())
     def mark_isolated(self, at: int, which: str, waits: bool) -> None:
-        """Note that a delivery waits to run alone, or no longer: only the worker that has the job may."""
+        """Mark a delivery as waiting to run alone, or no longer, which only its worker may."""
         _, one = self.one_of_the_deliveries(at, which)
         (noted,) = self.do(self.broker.store.mark_isolated(QUEUE, [(one.id, one.token)], waits=waits))
         job = self.model[one.id]
@@ -157,7 +157,7 @@ class Transitions(Ground):
                 assert job_id not in requeued | buried
 
     def release_due(self) -> None:
-        """Make ready what is due."""
+        """Release due jobs."""
         release = self.do(self.broker.store.release_due(QUEUE))
         due = [job for job in self.model.values() if job.state == "scheduled" and job.is_due]
         assert (release.released + release.expired, release.expired) == (len(due), sum(job.is_late for job in due))
@@ -165,7 +165,7 @@ class Transitions(Ground):
             job.state, job.is_due = "expired" if job.is_late else "queued", False
 
     def expire(self) -> None:
-        """End what has not started in time."""
+        """Expire late jobs."""
         expired = self.do(self.broker.store.expire(QUEUE)).expired
         late = [job for job in self.model.values() if job.is_late and job.state in {"queued", "scheduled"}]
         assert expired == len(late)
@@ -173,13 +173,13 @@ class Transitions(Ground):
             job.state, job.reader, job.is_due = "expired", "", False
 
     def sweep(self) -> None:
-        """Remove idle consumers: nothing may get lost by it."""
+        """Remove idle consumers."""
         self.do(self.broker.store.sweep_consumers(QUEUE, idle_ms=0))
 
     # Deciding.
 
     def let_time_pass(self) -> None:
-        """Let the time of all scheduled jobs come."""
+        """Make all scheduled jobs due."""
         waiting = [job_id for job_id, job in self.model.items() if job.state == "scheduled"]
         self.do(make_due(self.broker, QUEUE, waiting))
         for job_id in waiting:
@@ -187,13 +187,13 @@ class Transitions(Ground):
 
     @rule(at=pick, decision=st.sampled_from(["cancel", "cancel", "redrive", "discard", "enqueue_again"]))
     def decide(self, at: int, decision: str) -> None:
-        """Do something about a job, in whatever state it is; a dead one first, where that is the point."""
+        """Cancel, redrive or discard a job in any state, or a dead one first where that matters."""
         dead = [job_id for job_id, job in self.model.items() if job.state == "dead"]
         among = dead if dead and decision in {"redrive", "discard"} else list(self.model)
         getattr(self, decision)(among[at % len(among)])
 
     def enqueue_again(self, job_id: JobId) -> None:
-        """Send a call again whose answer was lost."""
+        """Repeat an enqueue whose response was lost."""
         (answer,) = self.do(self.broker.store.enqueue(QUEUE, [self.specs[job_id]]))
         assert (answer.code, answer.id) == (EnqueueCode.STORED_BEFORE, job_id)
 
@@ -211,7 +211,7 @@ class Transitions(Ground):
             assert code is (ActionCode.DONE_BEFORE if job.state == "cancelled" else ActionCode.WRONG_STATE)
 
     def redrive(self, job_id: JobId) -> None:
-        """Give a job a new life, if it is dead."""
+        """Redrive a job, which succeeds if it is dead."""
         (code,) = self.do(self.broker.store.redrive(QUEUE, [job_id]))
         job = self.model[job_id]
         assert code is (ActionCode.DONE if job.state == "dead" else ActionCode.WRONG_STATE)
@@ -219,7 +219,7 @@ class Transitions(Ground):
             job.state, job.attempts, job.crashes, job.cancel, job.is_late = "queued", 0, 0, False, False
 
     def discard(self, job_id: JobId) -> None:
-        """Let a job go, if it is dead."""
+        """Discard a job, which succeeds if it is dead."""
         (code,) = self.do(self.broker.store.discard(QUEUE, [job_id]))
         job = self.model[job_id]
         assert code is (ActionCode.DONE if job.state == "dead" else ActionCode.WRONG_STATE)
@@ -228,6 +228,6 @@ class Transitions(Ground):
 
 
 def test_transitions_keep_every_job_in_one_place(redis_url: str, examples: int) -> None:
-    """Whatever happens in whatever order, also twice and by zombies: no job is lost, doubled or misplaced."""
+    """No order of transitions, repeated and stale ones included, loses, doubles or misplaces a job."""
     machine = type("TransitionsHere", (Transitions,), {"redis_url": redis_url})
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=50))

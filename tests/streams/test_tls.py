@@ -1,4 +1,4 @@
-"""TLS, certificates and credentials on every hop: where all ports speak TLS alone, and want a client certificate."""
+"""All connections to a Redis that wants TLS and a client certificate on every port use both."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
@@ -30,7 +30,7 @@ from millstream_streams.store import job_store
 from millstream_streams.store.deliveries import Durability
 
 OTHERS = [Queue(DEFAULT_TENANT, JobType("report.generate"), partition) for partition in range(4)]
-"""Enough queues to stand on every node of a cluster."""
+"""Enough queues that every node of a cluster has one."""
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +44,21 @@ def keys(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) ->
 def address(
     request: pytest.FixtureRequest, redis_binary: RedisBinary, keys: Keys, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RedisAddress]:
-    """Yield the address of a locked Redis of each kind, with everything that opens it."""
+    """Yield the address of a locked Redis of each kind, with the credentials for it."""
     with LOCKED[request.param](tmp_path_factory.mktemp(request.param), redis_binary, keys) as opened:
         yield opened
 
 
 @pytest.fixture
 async def broker(address: RedisAddress, namespace: str) -> AsyncIterator[Broker]:
-    """Yield a broker on a locked Redis, in place of the one on an open server."""
+    """Yield a broker on a locked Redis."""
     async with open_broker(address, namespace=namespace) as opened:
         yield opened
         await delete_namespace(opened.client, namespace)
 
 
 async def why_not(address: RedisAddress) -> StoreUnavailableError:
-    """Return why Redis cannot be asked."""
+    """Return why Redis cannot be reached."""
     with pytest.raises(StoreUnavailableError) as caught:
         async with open_broker(address, patience_s=0.0) as broker:
             await broker.require_suitable()
@@ -90,7 +90,7 @@ async def use(broker: Broker, queue: Queue) -> None:
 
 
 async def hear(broker: Broker, queue: Queue) -> None:
-    """Hear of a job that is due soon, over a subscription."""
+    """Wait for the hint of a job that is due soon."""
     heard: list[Queue] = []
     listens = anyio.Event()
     async with anyio.create_task_group() as tasks:
@@ -105,7 +105,7 @@ async def hear(broker: Broker, queue: Queue) -> None:
 async def test_every_kind_of_connection_reaches_a_redis_that_speaks_tls_alone(
     broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Scripts, blocking reads, events, subscriptions and lists are encrypted, to Sentinels and found nodes as well."""
+    """Scripts, blocking reads, events, subscriptions and lists use TLS, to Sentinels and found nodes as well."""
     await use(broker, queue)
     await hear(broker, queue)
     # Confirmed where there is a replica; where there is none, to hear that takes the same connection.
@@ -145,10 +145,10 @@ NOT_TRUSTED_OR_UNTOLD = r"does not trust our client certificate|closed the conne
 
 
 async def told_why_not(address: RedisAddress) -> StoreUnavailableError:
-    """Return why Redis cannot be reached, by its own word.
+    """Return why Redis cannot be reached, in the words of the server.
 
-    A server that refuses a client certificate sends an alert and closes. Where something of the client arrives after
-    that, the connection is reset and the kernel drops the alert unread, as if the server had ended.
+    A server that refuses a client certificate sends an alert and closes. Where data of the client arrives after that,
+    the connection is reset and the kernel drops the alert unread, as if the server had ended.
     """
     for _ in range(ALERT_TRIES):
         error = await why_not(address)
@@ -167,7 +167,7 @@ class Forged:
 
 @pytest.fixture(scope="module")
 def forged(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Forged:
-    """Return what a forger has."""
+    """Return certificates of a forger."""
     return Forged(tmp_path_factory.mktemp("forged"))
 
 
@@ -175,7 +175,7 @@ def forged(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Forged:
 async def test_wrong_certificates_are_refused_and_the_error_says_which(
     address: RedisAddress, forged: Forged, wrong: str
 ) -> None:
-    """Each mistake is one line that tells it from the others, and from a Redis that is away."""
+    """Each mistake with certificates has an error of its own, different from that of an absent Redis."""
     change, says = WRONG[wrong]
     error = await told_why_not(change(address, forged))
     assert says in str(error)
@@ -183,7 +183,7 @@ async def test_wrong_certificates_are_refused_and_the_error_says_which(
 
 
 async def test_a_server_with_the_certificate_of_another_name_is_refused(address: RedisAddress) -> None:
-    """A certificate of the right authority proves nothing where it is for another server."""
+    """A server whose certificate is for another name is refused, also with the right authority."""
     elsewhere = replace(address, hosts=tuple(("127.0.0.2", port) for _, port in address.hosts))
     error = await why_not(elsewhere)
     if error.reason == "away":
@@ -193,7 +193,7 @@ async def test_a_server_with_the_certificate_of_another_name_is_refused(address:
 
 
 async def test_the_password_of_redis_is_no_password_of_its_sentinels(address: RedisAddress) -> None:
-    """Sentinels have users of their own; without them, or with a wrong password, their refusal is told."""
+    """Sentinels have credentials of their own, and their refusal is reported when these are missing or wrong."""
     if address.mode != "sentinel":
         pytest.skip("there are no Sentinels")
     for password, says in ((None, "wants a password"), ("other", "refuses the user name or the password")):
@@ -206,7 +206,7 @@ async def test_the_password_of_redis_is_no_password_of_its_sentinels(address: Re
 async def test_a_new_certificate_is_taken_up_without_a_restart(
     redis_binary: RedisBinary, keys: Keys, forged: Forged, tmp_path: Path
 ) -> None:
-    """Certificates are replaced while services run: the next connection shows the new one, and never half of one."""
+    """The next connection uses a replaced certificate without a restart, and never one half of a pair."""
     shown = TlsFiles(keys.authority.certificate, tmp_path / "cert.pem", tmp_path / "key.pem")
     put(forged.client, shown)
     with LOCKED["single"](tmp_path, redis_binary, keys) as address:
@@ -222,7 +222,7 @@ async def test_a_new_certificate_is_taken_up_without_a_restart(
 
 
 def put(pair: Pair, files: TlsFiles) -> None:
-    """Put a certificate and its key where a client looks for them, as a mounted secret changes: by a rename."""
+    """Replace a certificate and its key by a rename, as a mounted secret changes."""
     for source, place in ((pair.certificate, files.cert_file), (pair.key, files.key_file)):
         new = place.with_suffix(".new")
         new.write_bytes(source.read_bytes())
@@ -250,7 +250,7 @@ def put(pair: Pair, files: TlsFiles) -> None:
 def test_files_that_cannot_be_used_are_refused_by_name(
     keys: Keys, tmp_path: Path, files: Callable[[Keys, Path], TlsFiles], field: str, why: str
 ) -> None:
-    """A certificate that is not there is told before anything connects, with the field that names it."""
+    """A certificate file that cannot be used is refused before any connection, by the name of its setting."""
     with pytest.raises(RedisTlsError) as caught:
         tls_context(files(keys, tmp_path))
     assert caught.value.field == field
@@ -258,7 +258,7 @@ def test_files_that_cannot_be_used_are_refused_by_name(
 
 
 def test_a_key_with_a_pass_phrase_is_refused_without_asking_for_it(keys: Keys) -> None:
-    """OpenSSL would ask on the terminal, and a service without one would wait for ever."""
+    """A key with a pass phrase is refused, without a prompt on the terminal."""
     locked = keys.authority.issue("locked", password="hunter2")
     with pytest.raises(RedisTlsError, match="pass phrase"):
         tls_context(TlsFiles(None, locked.certificate, locked.key))

@@ -1,4 +1,4 @@
-"""Every server behind an address is asked for itself: the worst one counts, and is named."""
+"""Every server behind an address is probed by itself, and the worst one counts and is named."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ from millstream_streams import (
 )
 
 _SILENT_MS = 60_000
-"""Nothing that is frozen for a test is given up by those beside it."""
+"""A time so long that no node gives up one that is frozen for a test."""
 
 _START_S = 60.0
 
@@ -65,25 +65,25 @@ def pair(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[tuple[Node, Node
 
 
 async def probed(url: str) -> Topology:
-    """Return what is behind an address."""
+    """Return the topology behind an address."""
     async with open_broker(url, patience_s=0.5) as broker:
         return await broker.probe()
 
 
 async def starts(url: str) -> Topology:
-    """Return what a worker that starts sees, in the time that a start may take."""
+    """Return what a starting worker finds, within the time of a start."""
     async with open_broker(url) as broker:
         with anyio.fail_after(_START_S):
             return await broker.require_suitable(NEEDS["worker"])
 
 
 def address(node: Node) -> str:
-    """Return a node as it is told to people."""
+    """Return a node as messages name it."""
     return f"{HOST}:{node.port}"
 
 
 async def refused_for(url: str, node: Node) -> None:
-    """Check that a server which evicts is found, refused and named, and is the only one."""
+    """Check that a server that evicts is found, refused and named, and is the only one."""
     node.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
         found = await probed(url)
@@ -98,12 +98,12 @@ async def refused_for(url: str, node: Node) -> None:
 
 @pytest.mark.parametrize("number", range(4), ids=["primary", "second primary", "third primary", "replica"])
 async def test_any_node_of_a_cluster_that_evicts_is_an_objection(cluster: Cluster, number: int) -> None:
-    """Whichever of them it is: one node asked at random would say safe in most runs."""
+    """A cluster is refused for any node that evicts, whichever it is."""
     await refused_for(cluster.url, cluster.nodes[number])
 
 
 async def test_every_node_of_a_cluster_is_told_with_its_role(cluster: Cluster) -> None:
-    """Primaries first."""
+    """Every node of a cluster is listed with its role, primaries first."""
     found = await probed(cluster.url)
     assert [server.role for server in found.servers] == ["primary"] * 3 + ["replica"]
     assert {server.address for server in found.servers} == {address(node) for node in cluster.nodes}
@@ -111,7 +111,7 @@ async def test_every_node_of_a_cluster_is_told_with_its_role(cluster: Cluster) -
 
 
 async def test_a_frozen_replica_of_a_cluster_is_named_and_stops_no_start(cluster: Cluster) -> None:
-    """The servers that were seen decide; the one that is away may be back before it is needed."""
+    """A frozen replica of a cluster is named and prevents no start."""
     replica = cluster.nodes[3]
     replica.freeze()
     try:
@@ -124,7 +124,7 @@ async def test_a_frozen_replica_of_a_cluster_is_named_and_stops_no_start(cluster
 
 
 async def test_a_dead_replica_that_the_cluster_no_longer_offers_is_named(redis_binary: RedisBinary, tmp_path) -> None:
-    """CLUSTER SLOTS leaves out what has failed: then all would look well with a replica too few."""
+    """A dead replica that CLUSTER SLOTS leaves out is named."""
     settings = {"cluster-node-timeout": 500, "repl-diskless-sync-delay": 0}
     with three_primaries(tmp_path, redis_binary, settings) as cluster:
         replica = Node(redis_binary, tmp_path / "replica", {"cluster-enabled": "yes", "appendonly": "no", **settings})
@@ -143,13 +143,13 @@ async def test_a_dead_replica_that_the_cluster_no_longer_offers_is_named(redis_b
 
 
 def lists(node: Node, replica: Node) -> bool:
-    """Whether a node offers a replica to clients."""
+    """Return whether a node offers a replica to clients."""
     return any(place[1] == replica.port for row in node.ask("CLUSTER SLOTS") for place in row[3:])
 
 
 @pytest.mark.parametrize("number", range(3))
 async def test_a_frozen_primary_of_a_cluster_is_named_and_the_others_are_asked(cluster: Cluster, number: int) -> None:
-    """A look at a cluster that is half down must say which half, whatever has its place there."""
+    """A frozen primary of a cluster is named, and the other nodes are probed."""
     primary = cluster.nodes[number]
     primary.freeze()
     try:
@@ -163,13 +163,13 @@ async def test_a_frozen_primary_of_a_cluster_is_named_and_the_others_are_asked(c
 
 
 async def test_a_replica_under_sentinel_that_evicts_is_an_objection(trio: SentinelTrio) -> None:
-    """Tomorrow it is the primary."""
+    """A replica under Sentinel that evicts is refused, because it may become the primary."""
     await refused_for(trio.url, trio.replica)
     await refused_for(trio.url, trio.primary)
 
 
 async def test_a_frozen_replica_under_sentinel_is_named_and_stops_no_start(trio: SentinelTrio) -> None:
-    """The primary is all that a start needs."""
+    """A frozen replica under Sentinel is named and prevents no start."""
     replica = trio.replica
     replica.freeze()
     try:
@@ -182,7 +182,7 @@ async def test_a_frozen_replica_under_sentinel_is_named_and_stops_no_start(trio:
 async def test_a_replica_that_has_left_its_primary_is_still_known_to_sentinel(
     redis_binary: RedisBinary, tmp_path
 ) -> None:
-    """The primary forgets a replica that is gone; who watches the two does not."""
+    """A replica that its primary has forgotten is found through Sentinel."""
     with sentinel_trio(tmp_path, redis_binary, down_after_ms=_SILENT_MS) as trio:
         replica, primary = trio.replica, trio.primary
         replica.kill()
@@ -199,7 +199,7 @@ async def test_a_replica_that_has_left_its_primary_is_still_known_to_sentinel(
 
 
 async def test_sentinels_too_few_for_a_failover_are_told(trio: SentinelTrio) -> None:
-    """Two of them can lose none."""
+    """Two Sentinels lead to advice, because they can lose none."""
     found = await probed(trio.url)
     assert (found.sentinels, [line for line in found.advice() if "Sentinels" in line]) == (3, [])
     few = Topology(found.mode, found.servers, sentinels=2)
@@ -207,7 +207,7 @@ async def test_sentinels_too_few_for_a_failover_are_told(trio: SentinelTrio) -> 
 
 
 async def test_a_replica_of_a_single_server_that_evicts_is_an_objection(pair: tuple[Node, Node]) -> None:
-    """Behind one address as well, an operator will promote it."""
+    """A replica of a single server that evicts is refused, because an operator may promote it."""
     primary, replica = pair
     await refused_for(primary.url, replica)
     replica.freeze()
@@ -217,7 +217,7 @@ async def test_a_replica_of_a_single_server_that_evicts_is_an_objection(pair: tu
 
 
 async def test_a_replica_alone_is_no_place_for_jobs(pair: tuple[Node, Node]) -> None:
-    """A replica may be a primary again: services wait for that."""
+    """A service waits at an address that leads to a replica, which may become a primary again."""
     _, replica = pair
     with pytest.raises(StoreUnavailableError, match="no primary answers"):
         await starts(replica.url)
@@ -237,20 +237,20 @@ GOOD = Capabilities(
 
 
 def test_what_is_the_same_on_several_servers_is_said_once_with_all_of_them() -> None:
-    """A cluster of a hundred nodes has one fault, not a hundred lines."""
+    """The same finding on several servers is one line that names all of them."""
     servers = [Server(f"10.0.0.{number}:6379", "primary", GOOD) for number in range(3)]
     (line,) = Topology("cluster", servers).advice()
     assert line.startswith("10.0.0.0:6379, 10.0.0.1:6379, 10.0.0.2:6379: appendonly is off")
 
 
 def test_a_server_alone_is_not_named() -> None:
-    """There is no other that it could be."""
+    """A finding about a single server does not name it."""
     (line,) = Topology("single", [Server("10.0.0.1:6379", "primary", GOOD)]).advice()
     assert line.startswith("appendonly is off")
 
 
 def test_uptime_is_that_of_the_youngest_primary() -> None:
-    """After its restart, leases there mean nothing, however long the others have been up."""
+    """The uptime is that of the primary that started last, since its restart invalidates its leases."""
     young = Capabilities(**{name: getattr(GOOD, name) for name in GOOD.__struct_fields__} | {"uptime_s": 2})
     replica = Capabilities(**{name: getattr(GOOD, name) for name in GOOD.__struct_fields__} | {"uptime_s": 1})
     servers = [Server("a:1", "primary", GOOD), Server("b:1", "primary", young), Server("c:1", "replica", replica)]

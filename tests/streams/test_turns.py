@@ -1,4 +1,4 @@
-"""Connections that are taken in turn: whatever becomes of those who wait, the others get theirs."""
+"""The turns of a connection pool survive whatever happens to the callers that wait for them."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -23,7 +23,7 @@ CALLS = 200
 
 @pytest.fixture
 async def link(own_redis: EmbeddedRedis) -> AsyncIterator[FaultProxy]:
-    """Yield a way to Redis that can be held."""
+    """Yield a proxy for Redis that a test can hold."""
     async with FaultProxy(("127.0.0.1", own_redis.port)) as proxy:
         yield proxy
 
@@ -37,13 +37,13 @@ async def client(link: FaultProxy) -> AsyncIterator[Any]:
 
 
 async def wait_used_up(client: Any) -> None:
-    """Wait until each connection is in use, and each of them made."""
+    """Wait until every connection of the pool is made and in use."""
     pool = client.connection_pool
     await wait_until(lambda: len(pool._in_use_connections) == POOLED, "the pool is used up")
 
 
 async def test_calls_that_are_cancelled_together_leave_the_pool_whole(client: Any, link: FaultProxy) -> None:
-    """Each call that waited gives its turn on, and each that was under way its connection."""
+    """Calls that are cancelled together return their turns and connections."""
     link.swallow()
     async with anyio.create_task_group() as tasks:
         for _ in range(CALLS):
@@ -61,7 +61,7 @@ async def test_calls_that_are_cancelled_together_leave_the_pool_whole(client: An
 
 
 async def test_calls_are_served_in_the_order_in_which_they_came(client: Any, link: FaultProxy) -> None:
-    """A call that has just come does not overtake one that waits."""
+    """A new call does not overtake one that waits."""
     order: list[int] = []
 
     async def ask(number: int) -> None:
@@ -82,7 +82,7 @@ async def test_calls_are_served_in_the_order_in_which_they_came(client: Any, lin
 async def test_a_call_that_waits_too_long_says_that_the_connections_are_in_use(
     client: Any, link: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis may be well, so it is not said to be away."""
+    """A call that waits too long for a turn raises an error that names the used-up pool, and not Redis."""
     link.swallow()
     async with anyio.create_task_group() as tasks:
         for _ in range(POOLED):
@@ -97,7 +97,7 @@ async def test_a_call_that_waits_too_long_says_that_the_connections_are_in_use(
 
 
 async def test_a_connection_is_taken_back_while_its_caller_is_cancelled(client: Any) -> None:
-    """A cancelled caller is cancelled at each wait, also at that for the end of a connection that it gives back."""
+    """A caller that is cancelled at every wait still returns its connection."""
     pool = client.connection_pool
     connection = await pool.get_connection()
     connection.mark_for_reconnect()
@@ -111,7 +111,7 @@ async def test_a_connection_is_taken_back_while_its_caller_is_cancelled(client: 
 async def test_a_connection_that_is_lost_and_cannot_be_made_again_gives_its_turn_back_once(
     client: Any, link: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given back twice, it would let more calls ahead than there are connections."""
+    """A connection that is lost and cannot be made again returns its turn once, so that the limit holds."""
     async with anyio.create_task_group() as tasks:
         for _ in range(POOLED):
             tasks.start_soon(client.get, "a")
@@ -141,14 +141,14 @@ async def test_a_connection_that_is_lost_and_cannot_be_made_again_gives_its_turn
 
 
 async def _stubbornly(client: Any) -> None:
-    """Call until a call is under way: a connection that was cut may show so only when it is written to."""
+    """Call until a call is under way, because a cut connection may show only when it is written to."""
     while True:
         with suppress(ConnectionError):
             await _plainly(client)
 
 
 async def test_a_connection_that_cannot_be_made_gives_its_turn_back(free_tcp_port: int) -> None:
-    """A failed connection gives its turn back, or an outage would use the turns up for good."""
+    """A connection that cannot be made returns its turn, so that an outage does not use up the pool."""
     client = connect(parse_redis_url(f"redis://127.0.0.1:{free_tcp_port}"), max_connections=POOLED)
     for _ in range(3 * POOLED):
         with pytest.raises(ConnectionError):
@@ -167,7 +167,7 @@ async def _plainly(client: Any) -> None:
 async def test_more_calls_than_connections_wait_whatever_stands_between(
     server_pool: ServerPool, redis_binary: RedisBinary, kind: str
 ) -> None:
-    """redis-py refuses such a call with an error where a Sentinel or a cluster is between."""
+    """Calls beyond the number of connections wait, also through Sentinel and on a cluster."""
     url = server_pool.url_of(LocalServer(redis_binary, kind))
     client = connect(parse_redis_url(url), max_connections=POOLED)
     await client.initialize()

@@ -1,4 +1,4 @@
-"""Jobs as people read them."""
+"""Views return jobs as the API shows them."""
 
 import msgspec
 from streams.seeds import ERROR, commit, job_of, new_job, seed, seed_running
@@ -17,7 +17,7 @@ SPEC = JobSpec(
 
 
 async def test_job_shows_what_the_spec_holds(broker: Broker, queue: Queue) -> None:
-    """The unchanging part of a job is shown whole."""
+    """A job shows every field of its spec."""
     job = NewJob(id=new_job_id(queue), spec=msgspec.msgpack.encode(SPEC), delay_ms=60_000)
     (stored,) = await broker.store.enqueue(queue, [job])
     seen = await job_of(broker, queue, job.id)
@@ -28,14 +28,14 @@ async def test_job_shows_what_the_spec_holds(broker: Broker, queue: Queue) -> No
 
 
 async def test_job_is_none_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:
-    """An unknown id, or one of another tenant, is simply not found."""
+    """An unknown id, or one of another tenant, is None."""
     (job_id,) = await seed(broker, queue)
     assert await broker.views.job(queue, new_job_id(queue)) is None
     assert await broker.views.job(msgspec.structs.replace(queue, tenant="other"), job_id) is None
 
 
 async def test_jobs_come_in_the_asked_order_without_payload_and_result(broker: Broker, queue: Queue) -> None:
-    """A list does not carry what may be large, and passes over what is gone."""
+    """A list keeps the order of its ids, omits payloads and results, and skips jobs that are gone."""
     first, second = await seed(broker, queue, 2, payload={"big": 1})
     running = await seed_running(broker, msgspec.structs.replace(queue, partition=1))
     await commit(broker, running, Succeeded(msgspec.Raw(b"\x01")))
@@ -47,19 +47,19 @@ async def test_jobs_come_in_the_asked_order_without_payload_and_result(broker: B
 
 
 async def test_jobs_of_nothing_is_nothing(broker: Broker, queue: Queue) -> None:
-    """No ids, no jobs, no error."""
+    """No ids return no jobs."""
     assert await broker.views.jobs(queue, []) == []
     assert await broker.views.dead_letters(queue, []) == []
 
 
 async def test_dead_letters_pass_over_jobs_that_are_not_dead(broker: Broker, queue: Queue) -> None:
-    """Between the list and the look a job may have been redriven."""
+    """The list of dead letters skips a job that was redriven since."""
     (job_id,) = await seed(broker, queue)
     assert await broker.views.dead_letters(queue, [job_id]) == []
 
 
 async def test_job_shows_every_count_apart(broker: Broker, queue: Queue) -> None:
-    """Attempts, deliveries, crashes and hand-backs each tell another story."""
+    """A job shows attempts, deliveries, crashes and hand-backs apart."""
     running = await seed_running(broker, queue)
     await commit(broker, running, RetryAt(0, ERROR))
     (again,) = (await broker.store.claim(queue, consumer="w2", nonce="n", limit=1)).deliveries
@@ -72,7 +72,7 @@ async def test_job_shows_every_count_apart(broker: Broker, queue: Queue) -> None
 
 
 def test_assemble_turns_a_submission_into_a_job() -> None:
-    """Seconds become milliseconds, moments Unix times, and the spec holds what never changes."""
+    """A submission becomes a job with milliseconds for seconds, Unix times for moments, and a fixed spec."""
     submission = msgspec.json.decode(
         b'{"type":"a","priority":"high","delay_s":1.5,"expires_in_s":0.25,"max_attempts":2,'
         b'"timeout_s":3,"backoff":{"kind":"linear","base_s":2},"tags":{"k":"v"}}',
@@ -90,7 +90,7 @@ def test_assemble_turns_a_submission_into_a_job() -> None:
 
 
 def test_assemble_takes_moments_as_unix_times() -> None:
-    """A moment in any zone is one number."""
+    """A moment in any zone becomes one Unix time."""
     submission = msgspec.json.decode(
         b'{"type":"a","run_at":"2026-01-01T01:00:00.5+01:00","expires_at":"2026-01-01T00:00:01Z"}', type=Submission
     )
@@ -99,7 +99,7 @@ def test_assemble_takes_moments_as_unix_times() -> None:
 
 
 def test_sum_depths_adds_the_partitions_of_a_type() -> None:
-    """Counts add up, ages are those of the oldest, and one paused partition shows."""
+    """Counts of partitions are summed, ages are those of the oldest, and one paused partition shows."""
     status = sum_depths(
         "a",
         [
@@ -114,7 +114,7 @@ def test_sum_depths_adds_the_partitions_of_a_type() -> None:
 
 
 async def test_a_spec_that_cannot_be_read_harms_no_other_job(broker: Broker, queue: Queue) -> None:
-    """One job written by a newer release, or torn, is still delivered, and so are those beside it."""
+    """A job whose spec cannot be read is delivered, and so are the jobs of the same claim."""
     torn = NewJob(id=new_job_id(queue), spec=b"\xc1 not MessagePack")
     good = new_job(queue)
     await broker.store.enqueue(queue, [torn, good])
@@ -125,7 +125,7 @@ async def test_a_spec_that_cannot_be_read_harms_no_other_job(broker: Broker, que
 
 
 async def test_a_job_in_a_state_of_a_newer_release_is_shown_as_blocked(broker: Broker, torn_queue: Queue) -> None:
-    """A job in an unknown state is there, and is not moved: a client that waits for it goes on waiting."""
+    """A job in an unknown state is shown as blocked, and a client that waits for it keeps waiting."""
     (job_id,) = await seed(broker, torn_queue)
     key = broker.keys.of(torn_queue).job(job_id)
     await broker.client.hset(key, mapping={"state": "parked", "version": 4, "colour": "red"})

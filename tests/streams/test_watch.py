@@ -1,4 +1,4 @@
-"""watch.lua: a client that waits for a job's end is told, once it has settled."""
+"""watch.lua marks a job for a client that waits for its end, and the script that settles it sends a hint."""
 
 import anyio
 import pytest
@@ -11,7 +11,7 @@ from millstream_streams import ActionCode, Broker
 
 @pytest.mark.parametrize("options", [{}, {"delay_ms": FAR_MS}], ids=str)
 async def test_watch_notes_a_job_that_is_not_settled(broker: Broker, queue: Queue, options: dict) -> None:
-    """A waiting job can be watched, again and again."""
+    """A job that is not settled can be watched, and again."""
     (job_id,) = await seed(broker, queue, **options)
     assert await broker.store.watch(queue, job_id) is ActionCode.DONE
     before = await everything(broker, queue)
@@ -20,7 +20,7 @@ async def test_watch_notes_a_job_that_is_not_settled(broker: Broker, queue: Queu
 
 
 async def test_watch_says_when_the_job_has_settled(broker: Broker, queue: Queue) -> None:
-    """There is nothing to wait for when the end has come, or a decision is due."""
+    """A watch on a settled job says so, because there is nothing to wait for."""
     done = await seed_running(broker, queue)
     await commit(broker, done)
     dead = await seed_dead(broker, queue)
@@ -32,7 +32,7 @@ async def test_watch_says_when_the_job_has_settled(broker: Broker, queue: Queue)
 
 @pytest.mark.parametrize("state", sorted(JobState))
 async def test_watch_knows_every_settled_state(broker: Broker, torn_queue: Queue, state: JobState) -> None:
-    """To wait for a job that has settled would be to wait for ever."""
+    """Every settled state counts as settled for a watch."""
     (job_id,) = await seed(broker, torn_queue)
     await broker.client.hset(broker.keys.of(torn_queue).job(job_id), "state", state)
     wanted = ActionCode.DONE_BEFORE if state.is_settled else ActionCode.DONE
@@ -41,14 +41,14 @@ async def test_watch_knows_every_settled_state(broker: Broker, torn_queue: Queue
 
 
 async def test_watch_makes_no_job(broker: Broker, queue: Queue) -> None:
-    """An unknown id is answered, and nothing is stored under it."""
+    """A watch on an unknown id says so and stores nothing."""
     unknown = new_job(queue).id
     assert await broker.store.watch(queue, unknown) is ActionCode.UNKNOWN_JOB
     assert await broker.views.job(queue, unknown) is None
 
 
 async def test_settled_hints_come_for_watched_jobs_only(broker: Broker, queue: Queue) -> None:
-    """Each way to settle gives one hint for a watched job, and none for any other."""
+    """Each way to settle sends one hint for a watched job, and none for any other."""
     hints: list[str] = []
     gaps: list[int] = []
     async with anyio.create_task_group() as tasks:
@@ -65,13 +65,13 @@ async def test_settled_hints_come_for_watched_jobs_only(broker: Broker, queue: Q
 
 
 async def numsub(broker: Broker) -> int:
-    """Return how many listen for settled jobs."""
+    """Return how many clients listen for settled jobs."""
     ((_, count),) = await broker.client.pubsub_numsub(broker.keys.hint_settled)
     return count
 
 
 async def settle_each_way(broker: Broker, queue: Queue, *, waited: bool) -> list[str]:
-    """Let jobs succeed, die, be cancelled, expire and crash; return their ids in this order."""
+    """Let one job each succeed, die, be cancelled, expire and crash; return their ids in this order."""
     done = await seed_running(broker, queue, waited=waited)
     await commit(broker, done)
     dead = await seed_dead(broker, queue, waited=waited)

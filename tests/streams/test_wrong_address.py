@@ -1,4 +1,4 @@
-"""A wrong address of Redis: one line that says what is wrong, and a reason that tells a refusal from an absence."""
+"""A wrong address of Redis leads to one line that says what is wrong, and whether Redis refuses or is absent."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -34,7 +34,7 @@ MAX_CHARS = 400
 
 
 async def start_on(address: RedisAddress | str) -> StoreError:
-    """Return what a service learns when it starts on this Redis."""
+    """Return what a service learns that starts on this Redis."""
     with pytest.raises(StoreError) as caught:
         async with open_broker(address, patience_s=0.0, answer_within_s=1.0) as broker:
             await broker.require_suitable()
@@ -51,14 +51,14 @@ async def start_on(address: RedisAddress | str) -> StoreError:
 
 
 class Wrong(NamedTuple):
-    """A server that is not the one that was meant."""
+    """A server that is not a Redis as the address says."""
 
     says: bytes | None
     scheme: str
     words: str
     reason: str
     is_final: bool = False
-    """Whether to wait for it would be to wait for ever."""
+    """Whether a wait would be endless, so that the start ends."""
 
 
 NO_REDIS = "is no Redis"
@@ -88,7 +88,7 @@ SPEAKERS = {
 
 @pytest.mark.parametrize("wrong", SPEAKERS.values(), ids=SPEAKERS)
 async def test_what_is_no_redis_is_named_in_one_line(wrong: Wrong) -> None:
-    """What can never be a Redis ends the start; what is silent, or turns us away, is waited for and says why."""
+    """A server that can never be a Redis ends the start with one line; one that may become one is waited for."""
     with speaker(wrong.says) as port:
         path = "/main" if "sentinel" in wrong.scheme else ""
         error = await start_on(f"{wrong.scheme}://ann:{SECRET}@127.0.0.1:{port}{path}")
@@ -108,7 +108,7 @@ async def test_what_is_no_redis_is_named_in_one_line(wrong: Wrong) -> None:
     ],
 )
 async def test_where_nothing_is_is_an_absence(free_tcp_port: int, scheme: str, host: str, words: str) -> None:
-    """A server that is not there yet, and a name that is not known yet, come by themselves."""
+    """A server that is not there yet, or a host name that is unknown yet, is an absence and is waited for."""
     path = "/main" if "sentinel" in scheme else ""
     error = await start_on(f"{scheme}://{host.format(free=free_tcp_port)}{path}")
     assert words in str(error)
@@ -118,7 +118,7 @@ async def test_where_nothing_is_is_an_absence(free_tcp_port: int, scheme: str, h
 
 @pytest.fixture
 def locked_redis(own_redis: EmbeddedRedis) -> str:
-    """Return host and port of a server that wants a password, and has a user with one right too few."""
+    """Return host and port of a server that asks for a password, and has a user without one of the rights."""
     with redis.Redis(port=own_redis.port, protocol=2) as client:
         client.acl_setuser("ann", enabled=True, passwords=["+right"], keys=["*"], commands=["+@all", "-client"])
         client.acl_setuser("bob", enabled=False, passwords=["+right"])
@@ -142,7 +142,7 @@ def locked_redis(own_redis: EmbeddedRedis) -> str:
 async def test_a_redis_that_turns_us_away_says_why(
     locked_redis: str, userinfo: str, path: str, words: str, is_final: bool
 ) -> None:
-    """A password may be changed on either side, so it is waited for; a database that does not exist never will."""
+    """A wrong password is waited for, since either side may change it; a database that does not exist is refused."""
     error = await start_on(f"redis://{userinfo}{locked_redis}{path}")
     assert words in str(error)
     assert error.reason == "refused"
@@ -150,21 +150,21 @@ async def test_a_redis_that_turns_us_away_says_why(
 
 
 async def test_a_redis_without_a_password_refuses_one(own_redis: EmbeddedRedis) -> None:
-    """A Redis without a password takes any command; the password that was meant shows that it is another server."""
+    """A password is refused by a Redis without one, because the password was meant for another server."""
     error = await start_on(own_redis.url.replace("redis://", f"redis://:{SECRET}@"))
     assert "has no password, and is given one" in str(error)
     assert (type(error), error.reason) == (StoreUnavailableError, "refused")
 
 
 async def test_tls_spoken_to_a_plain_server_is_named(own_redis: EmbeddedRedis) -> None:
-    """A plain server keeps silent when it hears TLS: a look at the port tells it from one that is away."""
+    """TLS to a plain port is named as such by a second look at the port, since the server keeps silent."""
     error = await start_on(own_redis.url.replace("redis://", "rediss://"))
     assert "does not speak TLS" in str(error)
     assert (type(error), error.reason) == (StoreUnavailableError, "refused")
 
 
 async def test_a_plain_connection_to_a_tls_port_is_named(redis_binary: RedisBinary, tmp_path: Path) -> None:
-    """A server that wants TLS hangs up without a word: a look at the port tells it from one that is away."""
+    """A plain connection to a TLS port is named as such by a second look, since the server only hangs up."""
     require_tls(redis_binary)
     keys = make_keys(tmp_path / "keys")
     with LOCKED["single"](tmp_path, redis_binary, keys) as address:
@@ -175,47 +175,47 @@ async def test_a_plain_connection_to_a_tls_port_is_named(redis_binary: RedisBina
 
 @pytest.fixture
 def topology(server_pool: ServerPool, redis_binary: RedisBinary) -> Callable[[str], RedisAddress]:
-    """Return what starts Sentinels or a cluster, and returns their address."""
+    """Return a function that starts Sentinels or a cluster, and returns their address."""
     return lambda mode: parse_redis_url(server_pool.url_of(LocalServer(redis_binary, mode)))
 
 
 async def test_a_node_of_a_cluster_is_no_single_server(topology: Callable[[str], RedisAddress]) -> None:
-    """Two of three keys stand elsewhere: what worked would be luck."""
+    """A node of a cluster is refused as a single server."""
     error = await start_on(replace(topology("cluster"), mode="single"))
     assert "redis+cluster://" in str(error)
     assert isinstance(error, UnsuitableRedisError)
 
 
 async def test_a_single_server_is_no_cluster(own_redis: EmbeddedRedis) -> None:
-    """A single server has no slots, and will never have any."""
+    """A single server is refused as a cluster."""
     error = await start_on(own_redis.url.replace("redis://", "redis+cluster://").removesuffix("/0"))
     assert "no node of a cluster" in str(error)
     assert isinstance(error, UnsuitableRedisError)
 
 
 async def test_a_sentinel_is_no_redis(topology: Callable[[str], RedisAddress]) -> None:
-    """A Sentinel answers PING and knows no job."""
+    """A Sentinel is refused as a Redis, though it responds to PING."""
     error = await start_on(replace(topology("sentinel"), mode="single", service=""))
     assert "redis+sentinel://" in str(error)
     assert isinstance(error, UnsuitableRedisError)
 
 
 async def test_a_redis_is_no_sentinel(own_redis: EmbeddedRedis) -> None:
-    """A Redis does not know the command SENTINEL."""
+    """A Redis is refused as a Sentinel."""
     error = await start_on(f"redis+sentinel://127.0.0.1:{own_redis.port}/main")
     assert "is no Sentinel" in str(error)
     assert isinstance(error, UnsuitableRedisError)
 
 
 async def test_a_service_that_no_sentinel_knows_is_a_refusal(topology: Callable[[str], RedisAddress]) -> None:
-    """Sentinel may be told of it later, so it is waited for; that it is unknown is said, and not that it is away."""
+    """A name that no Sentinel knows is reported as unknown and waited for."""
     error = await start_on(replace(topology("sentinel"), service="other"))
     assert "knows no service of that name" in str(error)
     assert (type(error), error.reason) == (StoreUnavailableError, "refused")
 
 
 async def test_one_sentinel_that_answers_is_enough(topology: Callable[[str], RedisAddress], free_tcp_port: int) -> None:
-    """Others may be away, and one may be wrong."""
+    """One Sentinel that responds is enough, though others are away or wrong."""
     address = topology("sentinel")
     with speaker(HTTP) as port:
         hosts = (("127.0.0.1", free_tcp_port), ("127.0.0.1", port), address.hosts[0])
@@ -231,7 +231,7 @@ def silent_ports() -> Iterator[list[int]]:
 
 
 async def test_a_sentinel_that_is_none_beside_one_that_is_away_is_waited_for(silent_ports: list[int]) -> None:
-    """The one that is away may be right."""
+    """A wrong Sentinel beside one that is away does not end the start."""
     hosts = ",".join(f"127.0.0.1:{port}" for port in silent_ports)
     error = await start_on(f"redis+sentinel://{hosts}/main")
     assert NO_REDIS in str(error)
@@ -239,7 +239,7 @@ async def test_a_sentinel_that_is_none_beside_one_that_is_away_is_waited_for(sil
 
 
 async def test_a_node_that_is_none_beside_one_that_is_away_is_waited_for(silent_ports: list[int]) -> None:
-    """The one that is away may be right."""
+    """A wrong node beside one that is away does not end the start."""
     hosts = ",".join(f"127.0.0.1:{port}" for port in silent_ports)
     error = await start_on(f"redis+cluster://{hosts}")
     assert (type(error), error.reason) == (StoreUnavailableError, "away")
@@ -248,7 +248,7 @@ async def test_a_node_that_is_none_beside_one_that_is_away_is_waited_for(silent_
 async def test_a_node_of_a_cluster_that_hides_what_it_is_is_no_single_server(
     redis_binary: RedisBinary, tmp_path: Path
 ) -> None:
-    """The greeting says it to a user who may not ask for INFO."""
+    """A cluster node that forbids INFO is recognised by its greeting."""
     node = Node(redis_binary, tmp_path / "node", {"cluster-enabled": "yes"})
     try:
         node.start()
@@ -261,7 +261,7 @@ async def test_a_node_of_a_cluster_that_hides_what_it_is_is_no_single_server(
 
 
 async def test_a_replica_refuses_writes_and_says_what_it_is(own_redis: EmbeddedRedis) -> None:
-    """An address that leads to a replica is wrong, unless a failover is under way: it is waited for."""
+    """A replica behind the address is named, and waited for, since a failover may be under way."""
     async with open_broker(own_redis.url, patience_s=0.0) as broker:
         await broker.client.execute_command("REPLICAOF", "127.0.0.1", "1")
         with pytest.raises(StoreUnavailableError, match="read only replica") as caught:
@@ -272,7 +272,7 @@ async def test_a_replica_refuses_writes_and_says_what_it_is(own_redis: EmbeddedR
 
 
 async def test_a_wait_for_redis_ends_once_the_password_is_right(own_redis: EmbeddedRedis) -> None:
-    """A refusal is told again and again, and a service that waits goes on by itself when it is mended."""
+    """A service that waits reports each refusal, and goes on once the password is right."""
     told: list[StoreUnavailableError] = []
     refused = own_redis.url.replace("redis://", f"redis://:{SECRET}@")
     async with (

@@ -1,4 +1,4 @@
-"""Group commit: concurrent submissions share calls, and a failed call fails only what it carried."""
+"""Group commit stores concurrent submissions in shared calls, and a failed call fails only its own submissions."""
 
 import time
 from typing import Any
@@ -16,7 +16,7 @@ from millstream_submission.known_queues import REMEMBER_QUEUE_S
 
 
 class Gate:
-    """Holds back and counts what an committer asks of the store; behind it is the real one."""
+    """A store that holds back and counts the calls of a committer."""
 
     def __init__(self, store) -> None:
         self.store = store
@@ -24,7 +24,7 @@ class Gate:
         self.open = anyio.Event()
         self.failure: Exception | None = None
         self.failures: list[Exception | None] = []
-        """Of the calls after the gate is opened, the first first."""
+        """The errors of the next calls after the gate is opened, in order."""
         self.durabilities: list[object] = []
 
     async def enqueue(self, queue, jobs, durability=None):
@@ -42,13 +42,13 @@ class Gate:
 
 @pytest.fixture
 async def gate(broker):
-    """Return a closed gate before the store."""
+    """Return a closed gate in front of the store."""
     return Gate(broker.store)
 
 
 @pytest.fixture
 async def committer(broker, gate):
-    """Yield an committer whose calls go through the gate."""
+    """Yield a committer whose calls go through the gate."""
     async with GroupCommitter(gate, KnownQueues(broker.registry), max_backlog_jobs=1000) as opened:
         yield opened
 
@@ -60,7 +60,7 @@ def queue() -> Queue:
 
 
 class Callers:
-    """Concurrent submissions and what became of each."""
+    """Concurrent submissions, and the result of each."""
 
     def __init__(self, committer, queue, tasks) -> None:
         self.committer, self.queue, self.tasks = committer, queue, tasks
@@ -80,7 +80,7 @@ class Callers:
 
 
 async def test_submissions_during_a_call_are_stored_by_the_next_one(committer, gate, queue, broker):
-    """While one call is in flight the next ones collect: 51 submissions, two calls."""
+    """Submissions that arrive during a call share the next one: 51 submissions need two calls."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         for number in range(51):
@@ -93,7 +93,7 @@ async def test_submissions_during_a_call_are_stored_by_the_next_one(committer, g
 
 
 async def test_lone_submission_is_stored_at_once(committer, gate, queue):
-    """A lone submission does not wait for company."""
+    """A lone submission is stored at once."""
     gate.open.set()
     await committer.enqueue(queue, [new_job(queue)])
     await committer.enqueue(queue, [new_job(queue)])
@@ -101,7 +101,7 @@ async def test_lone_submission_is_stored_at_once(committer, gate, queue):
 
 
 async def test_call_carries_no_more_than_a_script_takes(committer, gate, queue):
-    """A longer queue of submissions is several calls, and a full one does not wait for the one before it."""
+    """Submissions beyond the size of a script call use further calls, and a full one starts at once."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         for number in range(4):
@@ -113,7 +113,7 @@ async def test_call_carries_no_more_than_a_script_takes(committer, gate, queue):
 
 
 async def test_queues_do_not_wait_for_each_other(committer, gate, queue):
-    """A call holds back only submissions to its own queue."""
+    """A call delays only submissions to its own queue."""
     other = Queue(DEFAULT_TENANT, JobType("sms.send"))
     async with anyio.create_task_group() as tasks:
         await Callers(committer, queue, tasks).start(0)
@@ -124,7 +124,7 @@ async def test_queues_do_not_wait_for_each_other(committer, gate, queue):
 
 @pytest.mark.parametrize("failure", [StoreUnavailableError("away"), StoreFullError("full")])
 async def test_failed_call_fails_exactly_what_it_carried(committer, gate, queue, failure):
-    """Those that collected meanwhile get a call of their own."""
+    """A failed call fails its own submissions, and those that arrived since use another call."""
     gate.failure = failure
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
@@ -136,7 +136,7 @@ async def test_failed_call_fails_exactly_what_it_carried(committer, gate, queue,
 
 
 async def test_cancelled_submission_leaves_the_others_of_its_call_alone(committer, gate, queue):
-    """A client that goes away takes no other with it, and its own job, maybe stored, stays stored."""
+    """A cancelled submission affects no other of its call, and its own job may be stored."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         await callers.start(0)
@@ -153,7 +153,7 @@ async def test_cancelled_submission_leaves_the_others_of_its_call_alone(committe
 
 @pytest.mark.parametrize("failure", [StoreUnavailableError("away"), None], ids=["failed", "stored"])
 async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_ends(committer, gate, queue, failure):
-    """An outage in which clients hang up takes no room away from the submissions after it."""
+    """Cancelled submissions leave the backlog when their call ends."""
     gate.failure = failure
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
@@ -168,7 +168,7 @@ async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_end
 
 
 async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_hangs(committer, gate, queue, monkeypatch):
-    """The backlog is empty once the call is given up, for those that wait behind it too."""
+    """The backlog is empty once a call that hangs is given up, also of cancelled submissions behind it."""
     monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 0.05)
     monkeypatch.setattr(group_commit, "CALL_S", 0.05)
     async with anyio.create_task_group() as tasks:
@@ -180,7 +180,7 @@ async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_han
 
 
 async def test_backlog_above_its_cap_is_refused(committer, gate, queue):
-    """Memory is bounded, and a client that is refused can go elsewhere."""
+    """A submission above the cap of the backlog is refused."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         for number in range(11):
@@ -192,14 +192,14 @@ async def test_backlog_above_its_cap_is_refused(committer, gate, queue):
 
 
 async def test_call_that_hangs_is_given_up(committer, gate, queue, monkeypatch):
-    """A Redis that says nothing must not hold requests: none is answered later than ANSWER_WITHIN_S."""
+    """A call that hangs is given up after ANSWER_WITHIN_S."""
     monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 0.05)
     with pytest.raises(StoreUnavailableError):
         await committer.enqueue(queue, [new_job(queue)])
 
 
 async def test_submissions_behind_a_call_that_hangs_are_given_up_with_it(committer, gate, queue, monkeypatch):
-    """They would wait as long once more, and hear the same."""
+    """Submissions behind a call that hangs fail with it."""
     monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 0.5)
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
@@ -211,7 +211,7 @@ async def test_submissions_behind_a_call_that_hangs_are_given_up_with_it(committ
 
 
 async def test_submissions_wait_as_long_as_calls_before_them_succeed(committer, gate, queue, monkeypatch):
-    """A batch of ten thousand fills the lane for longer than a lone request may take: that is no outage."""
+    """A submission waits for longer than ANSWER_WITHIN_S while the calls before it succeed."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         await callers.start(0)
@@ -222,7 +222,7 @@ async def test_submissions_wait_as_long_as_calls_before_them_succeed(committer, 
 
 
 async def test_queue_in_use_is_made_known_again(gate, queue, broker):
-    """A registry that was lost heals by itself, once a queue has not been made known for a minute."""
+    """A queue in use is registered again after a minute, which restores a lost registry."""
     gate.open.set()
     now = 0.0
     async with GroupCommitter(gate, KnownQueues(broker.registry, lambda: now), max_backlog_jobs=1000) as committer:
@@ -236,7 +236,7 @@ async def test_queue_in_use_is_made_known_again(gate, queue, broker):
 
 
 async def test_idle_queues_are_forgotten(committer, gate, queue):
-    """Types that clients make up do not fill the memory."""
+    """Idle queues are forgotten, so that invented types fill no memory."""
     gate.open.set()
     await committer.enqueue(queue, [new_job(queue)])
     await anyio.wait_all_tasks_blocked()
@@ -244,7 +244,7 @@ async def test_idle_queues_are_forgotten(committer, gate, queue):
 
 
 def test_lane_starts_a_second_call_only_with_a_full_load():
-    """Two half-empty calls cost more than one."""
+    """A second call beside another starts only when it is full."""
     lane = Lane(None, None)
     lane.calls = 1
     lane.put(Ticket([None] * (limits.MAX_SCRIPT_JOBS - 1), None, 0.0))
@@ -255,7 +255,7 @@ def test_lane_starts_a_second_call_only_with_a_full_load():
 
 @pytest.mark.parametrize(("failure", "outcome"), [(StoreUnavailableError("away"), "unavailable"), (None, "ok")])
 async def test_every_submission_of_a_call_hears_of_its_end(broker, gate, queue, failure, outcome):
-    """Submissions that share a call share its outcome, and the call is observed once, in seconds and jobs."""
+    """The submissions of a call share its result, and the call is observed once, in seconds and jobs."""
     observed = []
     queues = KnownQueues(broker.registry)
     async with GroupCommitter(gate, queues, max_backlog_jobs=1000, observe=lambda *one: observed.append(one)) as opened:
@@ -274,7 +274,7 @@ async def test_every_submission_of_a_call_hears_of_its_end(broker, gate, queue, 
 
 
 async def test_call_that_fails_fails_all_that_it_carried(committer, gate, queue):
-    """None of the submissions that share a call is left without an answer."""
+    """A call that fails fails every submission that shares it."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         for number in range(4):
@@ -287,7 +287,7 @@ async def test_call_that_fails_fails_all_that_it_carried(committer, gate, queue)
 
 
 async def test_nothing_is_asked_of_a_redis_that_is_known_to_be_away(broker, gate, queue):
-    """A submission is refused at once, and leaves the backlog as it was."""
+    """While Redis is known to be away a submission fails at once and adds nothing to the backlog."""
     async with GroupCommitter(gate, KnownQueues(broker.registry), max_backlog_jobs=9, is_away=lambda: True) as opened:
         with pytest.raises(StoreUnavailableError):
             await opened.enqueue(queue, [new_job(queue)])
@@ -295,7 +295,7 @@ async def test_nothing_is_asked_of_a_redis_that_is_known_to_be_away(broker, gate
 
 
 async def test_time_that_a_request_took_before_counts(committer, gate, queue, monkeypatch):
-    """A request that has used its time up is given what a call gets at least, and no whole term once more."""
+    """A request that has used its time up gets only the least time of a call."""
     monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 1000.0)
     monkeypatch.setattr(group_commit, "CALL_S", 0.05)
     with anyio.fail_after(20), pytest.raises(StoreUnavailableError):
@@ -303,13 +303,13 @@ async def test_time_that_a_request_took_before_counts(committer, gate, queue, mo
 
 
 def test_a_confirmation_is_given_its_time():
-    """A submission that asks for durability may take as long as the confirmation may, in addition."""
+    """A submission that asks for durability may wait for the confirmation in addition."""
     plain, durable = (Lane(None, durability).answer_within_s for durability in (None, Durability.REPLICATED))
     assert durable == plain + CONFIRM_WITHIN_S
 
 
 async def test_submissions_of_different_durability_do_not_share_a_call(committer, gate, queue):
-    """Each call asks Redis for exactly what its submissions asked for."""
+    """Submissions of different durability do not share a call."""
     gate.open.set()
     for durability in (None, Durability.REPLICATED, None):
         await committer.enqueue(queue, [new_job(queue)], durability=durability)
@@ -317,7 +317,7 @@ async def test_submissions_of_different_durability_do_not_share_a_call(committer
 
 
 def test_a_lane_that_was_given_up_is_empty():
-    """It counts no job that it does not hold, so that a call does not start before its time."""
+    """A lane that was given up counts none of its former jobs."""
     lane = Lane(None, None)
     lane.put(Ticket([None] * limits.MAX_SCRIPT_JOBS, None, 0.0))
     assert len(lane.give_up()) == 1

@@ -1,4 +1,4 @@
-"""Queues are made known before jobs are in them, and again while they are in use."""
+"""A queue is registered before its first job, and again while it is in use."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def queue() -> Queue:
 async def test_a_registry_that_was_lost_heals_within_a_minute(
     broker: Broker, queues: KnownQueues, clock: Clock, queue: Queue
 ) -> None:
-    """A queue in use is made known again, and not asked about in between."""
+    """A queue in use is registered again after a minute, and not before."""
     await queues.make_known([queue])
     await broker.client.delete(broker.keys.queues)
     clock.now = REMEMBER_QUEUE_S - 1
@@ -53,7 +53,7 @@ async def test_a_registry_that_was_lost_heals_within_a_minute(
 async def test_a_registration_that_failed_is_tried_again(
     broker: Broker, queues: KnownQueues, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A queue counts as known when the registry has it, and not before."""
+    """A queue counts as known only once its registration succeeded."""
 
     async def fail(_: object) -> None:
         raise StoreUnavailableError("away")
@@ -67,7 +67,7 @@ async def test_a_registration_that_failed_is_tried_again(
 
 
 async def test_queues_that_are_not_used_are_forgotten(queues: KnownQueues, clock: Clock, queue: Queue) -> None:
-    """Types that submitters make up do not fill the memory."""
+    """Queues that are not used are forgotten, so that invented types fill no memory."""
     await queues.make_known([queue])
     clock.now = 2 * REMEMBER_QUEUE_S
     await queues.make_known([Queue(DEFAULT_TENANT, JobType("other"))])

@@ -1,4 +1,4 @@
-"""A handler may submit exactly what a client may: each rule is tried over HTTP and as a child job."""
+"""A handler may submit exactly what a client may: each rule is tried over HTTP and with a child."""
 
 import base64
 import math
@@ -29,7 +29,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
 
 def nested(depth: int) -> Any:
-    """Return arrays in arrays."""
+    """Return nested arrays of this depth."""
     value: Any = 1
     for _ in range(depth):
         value = [value]
@@ -64,7 +64,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "too many values": ({"payload": [0] * 60_000}, ["/payload"]),
     "NaN": ({"payload": {"x": [1.0, math.nan]}}, ["/payload/x/1"]),
     "Infinity": ({"payload": -math.inf}, ["/payload"]),
-    "a timestamp": ({"payload": {"at": TOMORROW}}, ["/payload/at"]),
+    "a timestamp beyond the calendar": ({"payload": {"at": Ext(-1, b"\0" * 4 + b"\x7f" * 8)}}, ["/payload"]),
     "an extension": ({"payload": [Ext(5, b"x")]}, ["/payload/0"]),
     "a large payload": ({"payload": "x" * limits.MAX_PAYLOAD_BYTES}, ["/payload"]),
     "no priority": ({"priority": "urgent"}, ["/priority"]),
@@ -82,12 +82,12 @@ NOT_ALIKE_IN_JSON = {
     "NaN",
     "Infinity",
     "an extension",
-    "a timestamp",
+    "a timestamp beyond the calendar",
     "keys that are no text",
     "keys of bytes",
     "a large payload",
 }
-"""What JSON cannot say, says by text, or says in another number of bytes."""
+"""Cases that JSON cannot express, or expresses as text or in another number of bytes."""
 
 ACCEPTED: dict[str, dict[str, Any]] = {
     "nothing else": {},
@@ -99,13 +99,14 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "nested as deep as it may be": {"payload": nested(limits.MAX_PAYLOAD_DEPTH)},
     "as many values as there may be": {"payload": [0] * limits.MAX_PAYLOAD_VALUES},
     "integers of 64 bits": {"payload": [-(1 << 63), (1 << 64) - 1]},
+    "a timestamp": {"payload": {"at": TOMORROW}},
     "a payload that fits": {"type": "email.send", "payload": {"to": "ada@example.org"}},
 }
 
 
 @pytest.fixture
 async def registered(broker: Broker) -> None:
-    """Have workers register two types, one of them with a schema."""
+    """Register two types, one of them with a schema, as workers do."""
     await broker.registry.add_types(
         DEFAULT_TENANT,
         [
@@ -123,8 +124,8 @@ async def ingest(registered: None, broker: Broker, redis_url: str, namespace: st
 
 
 @pytest.fixture
-def submitter(registered: None, broker: Broker) -> ChildSubmitter:
-    """Return what submits for handlers."""
+async def submitter(registered: None, broker: Broker) -> ChildSubmitter:
+    """Return the submitter of handlers."""
     return ChildSubmitter(
         broker.store,
         KnownQueues(broker.registry),
@@ -138,7 +139,7 @@ def submitter(registered: None, broker: Broker) -> ChildSubmitter:
 
 @pytest.fixture(params=["client", "handler"])
 def submit(request: pytest.FixtureRequest, ingest: Ingest, submitter: ChildSubmitter) -> Submit:
-    """Return what submits, over HTTP or as a child job, and says whether it was stored."""
+    """Return a function that submits over HTTP or as a child, and returns whether the job was stored."""
 
     async def by_client(content: bytes) -> bool:
         headers = {"content-type": MSGPACK}
@@ -157,7 +158,7 @@ def submit(request: pytest.FixtureRequest, ingest: Ingest, submitter: ChildSubmi
 async def test_queue_is_known_before_a_job_is_in_it(
     submit: Submit, ingest: Ingest, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other services look after a queue before its first job can be lost in it."""
+    """A queue is registered before its first job is stored."""
     known: list[list[Queue]] = []
     for store in (broker.store, ingest.services.broker.store):
         monkeypatch.setattr(store, "enqueue", _noting(store.enqueue, broker, known))
@@ -176,7 +177,7 @@ def _noting(enqueue: Any, broker: Broker, known: list[list[Queue]]) -> Any:
 async def test_queue_that_could_not_be_made_known_is_made_known_by_the_next_submission(
     submit: Submit, ingest: Ingest, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failed registration is tried again, and nothing is stored without one."""
+    """A submission whose queue cannot be registered stores nothing, and the next one registers it."""
     queue = Queue(DEFAULT_TENANT, JobType("a"))
     with monkeypatch.context() as patch:
         for registry in (broker.registry, ingest.services.broker.registry):
@@ -193,12 +194,12 @@ async def _away(_: object) -> None:
 
 
 def content_of(fields: dict[str, Any]) -> bytes:
-    """Return a submission in MessagePack, of whatever is in it."""
+    """Return a submission in MessagePack with this content."""
     return msgspec.msgpack.encode({"type": "a", **fields})
 
 
 async def over_http(ingest: Ingest, body: bytes, content_type: str) -> tuple[int, list[FieldError]]:
-    """Return how the API answers, and the fields that it says are at fault."""
+    """Return the status of the API, and the fields that its problem names."""
     response = await ingest.http.post("/v1/jobs", content=body, headers={"content-type": content_type, "accept": JSON})
     return response.status_code, [FieldError(**error) for error in response.json().get("errors", [])]
 
@@ -207,7 +208,7 @@ async def over_http(ingest: Ingest, body: bytes, content_type: str) -> tuple[int
 async def test_child_is_refused_for_what_the_api_refuses(
     ingest: Ingest, submitter: ChildSubmitter, broker: Broker, name: str
 ) -> None:
-    """The same fields are at fault, in the same words, and nothing is stored."""
+    """A child is refused with the fields and the words of the API, and nothing is stored."""
     fields, pointers = REFUSED[name]
     content = content_of(fields)
     status, errors = await over_http(ingest, content, MSGPACK)
@@ -223,7 +224,7 @@ async def test_child_is_refused_for_what_the_api_refuses(
 
 @pytest.mark.parametrize("name", sorted(REFUSED.keys() - NOT_ALIKE_IN_JSON))
 async def test_both_encodings_are_refused_alike(ingest: Ingest, name: str) -> None:
-    """The same fields are at fault in JSON, in the same words."""
+    """The API refuses a submission in JSON with the same fields and words as in MessagePack."""
     fields, _ = REFUSED[name]
     in_json = await over_http(ingest, msgspec.json.encode({"type": "a", **fields}), JSON)
     assert in_json == await over_http(ingest, content_of(fields), MSGPACK)
@@ -233,27 +234,27 @@ async def test_both_encodings_are_refused_alike(ingest: Ingest, name: str) -> No
 async def test_child_is_accepted_for_what_the_api_accepts(
     ingest: Ingest, submitter: ChildSubmitter, broker: Broker, name: str
 ) -> None:
-    """And what is stored of both is the same, but for what each job has of its own."""
+    """A child is accepted if the API accepts it, and the stored jobs are equal except for what each has of its own."""
     content = content_of(ACCEPTED[name])
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": MSGPACK, "accept": JSON})
     assert response.status_code == 202
     [child] = await submitter.submit(TraceContext(""), [("", content)])
-    shown = await ingest.get(f"/v1/jobs/{child.id}")
+    shown = await ingest.get(f"/v1/jobs/{child}")
     same = ("type", "state", "priority", "payload", "tags", "max_attempts", "timeout_s")
     assert {name: shown[name] for name in same} == {name: response.json()[name] for name in same}
 
 
 async def test_bytes_are_a_payload_of_both(ingest: Ingest, submitter: ChildSubmitter) -> None:
-    """Binary data is stored as it is, and shown as base64."""
+    """Bytes are accepted as a payload from both, stored as they are, and shown as base64."""
     content = content_of({"payload": {"data": b"\x00\xff"}})
     [child] = await submitter.submit(TraceContext(""), [("", content)])
     assert (await over_http(ingest, content, MSGPACK))[0] == 202
-    shown = await ingest.get(f"/v1/jobs/{child.id}")
+    shown = await ingest.get(f"/v1/jobs/{child}")
     assert base64.b64decode(shown["payload"]["data"]) == b"\x00\xff"
 
 
 async def test_one_bad_child_of_many_keeps_all_from_being_stored(submitter: ChildSubmitter, broker: Broker) -> None:
-    """Many children are stored all or none, so a handler need not find out which of them run."""
+    """One bad child among many stores none of them."""
     contents = [(f"/{n}", content_of({"payload": math.nan if n == 150 else n})) for n in range(200)]
     with pytest.raises(InvalidChildError) as caught:
         await submitter.submit(TraceContext(""), contents)

@@ -1,6 +1,6 @@
-"""What the handlers of the system tests do: it shows in files, so that effects can be counted from outside.
+"""Handlers of the system tests write what they do to files, so that their effects can be counted from outside.
 
-`folder` in a payload is where a handler notes what it does, and looks for `go`, the word that it may end.
+`folder` in a payload is where a handler writes its notes, and where it looks for the file `go`, at which it ends.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ app = App("chores")
 
 
 class Chore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a handler says what it does."""
+    """The folder in which a handler writes its notes."""
 
     folder: str
     n: int = 0
 
     @property
     def may_end(self) -> bool:
-        """Whether the test has said so."""
+        """Return whether the test has written the `go` file."""
         return Path(self.folder, "go").exists()
 
     def note(self, ctx: Context, event: str) -> None:
@@ -40,12 +40,12 @@ class Chore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BusyError(Exception):
-    """The first attempt meets it."""
+    """The error of the first attempt."""
 
 
 @app.job("chore.count")
 async def count(chore: Chore, ctx: Context) -> int:
-    """Leave one line and a number."""
+    """Write one note and return a number."""
     await anyio.sleep(BUSY_S)
     chore.note(ctx, "done")
     return chore.n
@@ -53,7 +53,7 @@ async def count(chore: Chore, ctx: Context) -> int:
 
 @app.job("chore.gate")
 async def gate(chore: Chore, ctx: Context) -> int:
-    """Run until it may end, or is stopped."""
+    """Run until the `go` file is there or the handler is stopped."""
     chore.note(ctx, "started")
     try:
         while not chore.may_end:  # noqa: ASYNC110 - the word comes from another process
@@ -67,7 +67,7 @@ async def gate(chore: Chore, ctx: Context) -> int:
 
 @app.job("chore.thread")
 def thread(chore: Chore, ctx: Context) -> int:
-    """Do the same in a thread, which has to look whether it is stopped."""
+    """Run as `gate` in a thread, which has to check whether it is stopped."""
     chore.note(ctx, "started")
     while not chore.may_end:
         if ctx.cancelled:
@@ -79,7 +79,7 @@ def thread(chore: Chore, ctx: Context) -> int:
 
 @app.job("chore.process", isolation="process")
 def process(chore: Chore, ctx: Context) -> int:
-    """Do the same in a process, which cannot be asked."""
+    """Run as `gate` in a process, which cannot check."""
     chore.note(ctx, "started")
     while not chore.may_end:
         time.sleep(LOOK_EVERY_S)
@@ -96,13 +96,13 @@ async def retried(ctx: Context) -> int:
 
 @app.job("chore.hopeless", retry=Retry(max_attempts=1))
 async def hopeless(payload: Any) -> None:
-    """Die of what the payload says; of nothing in particular, without one."""
+    """Fail with the text of the payload, or with a fixed one."""
     raise ValueError(payload) if payload else ValueError
 
 
 @app.job("chore.closed")
 async def closed() -> None:
-    """Know at once that it cannot succeed."""
+    """Bury the job at once."""
     raise Dead("account closed")
 
 
@@ -115,7 +115,7 @@ async def parent(chore: Chore, ctx: Context) -> str:
 
 @app.job("chore.now")
 async def now() -> int:
-    """Return the time, Unix nanoseconds, at which the handler ran."""
+    """Return the time, in Unix nanoseconds, at which the handler ran."""
     return time.time_ns()
 
 

@@ -1,4 +1,4 @@
-"""The services as users of their own, each with the rights of deploy/redis/users.acl and nothing else."""
+"""Runs each service as a Redis user of its own, with the rights of deploy/redis/users.acl and no others."""
 
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -28,18 +28,18 @@ _CALM = {"appendonly": "yes", "repl-diskless-sync-delay": 0}
 
 
 class GuardedRedis(Struct, frozen=True):
-    """Servers that know the users of the file and the administrator."""
+    """Servers with the users of the file and an administrator."""
 
     url: str
     nodes: list[Node]
 
     def refusals(self) -> list[Any]:
-        """Return what the servers have refused, to any user."""
+        """Return the commands that the servers have refused to any user."""
         return [entry for node in self.nodes for entry in node.ask("ACL", "LOG")]
 
 
 def infrastructure() -> list[str]:
-    """Return the lines that the document has for replicas and Sentinels."""
+    """Return the lines of the document for replicas and Sentinels."""
     return [line.strip() for line in DOCUMENT.read_text().splitlines() if line.startswith("    user millstream-")]
 
 
@@ -74,21 +74,21 @@ def guarded_redis(folder: Path, binary: RedisBinary, mode: str) -> Iterator[Guar
 
 
 class GuardedSystem:
-    """Services as processes, each connecting as the user that is called like it."""
+    """Services as processes, each of which connects as the user of its name."""
 
     def __init__(self, redis: GuardedRedis, folder: Path) -> None:
         self._redis = redis
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         self.url = ""
-        """Where the API is, once ingest has been started."""
+        """The address of the API, once ingest has been started."""
 
     def client(self) -> Client:
         """Return a client of the API."""
         return Client(self.url)
 
     def http(self) -> httpx2.AsyncClient:
-        """Return what speaks plain HTTP with it."""
+        """Return a plain HTTP client of the system."""
         return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
 
     def redis_url(self, user: str) -> str:
@@ -126,14 +126,14 @@ class GuardedSystem:
         return "".join(path.read_text() for path in sorted(self._folder.glob("*.log")))
 
     def stop(self) -> Sequence[int]:
-        """Stop what still runs. Returns: the exit codes."""
+        """Stop the services that still run. Returns: the exit codes."""
         running = [process for process in self._processes if process.poll() is None]
         for process in running:
             process.terminate()
         return [process.wait(_STOP_S) for process in running]
 
     def kill(self) -> None:
-        """End whatever is left."""
+        """Kill the services that still run."""
         for process in self._processes:
             process.kill()
             process.wait(_STOP_S)

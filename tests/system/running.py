@@ -1,4 +1,4 @@
-"""The whole product in real processes, started as a user starts it: `millstream up`."""
+"""Runs the whole product in real processes, started by `millstream up` as a user does."""
 
 import json
 import os
@@ -21,6 +21,10 @@ from millstream_contracts import Job
 
 TESTS = Path(__file__).parents[1]
 README = TESTS.parent / "README.md"
+EXAMPLES_FOLDER = TESTS.parent / "examples"
+EXAMPLES = ("first_handler", "shared_state")
+"""Modules of `examples/` whose apps run beside the others."""
+
 APPS = ("millstream.handlers:app", "millstream_cli.demo.jobs:app", "system.chores:app")
 
 LEASE_S = 3.0
@@ -31,7 +35,7 @@ SHORT = {
     "MILLSTREAM_GAUGES_EVERY_S": "0.5",
     "MILLSTREAM_GRACE_S": "0.3",
 }
-"""What has to pass before something happens, passes soon."""
+"""Short intervals and limits, so that tests are short."""
 
 REAPER_IN_A_HURRY = """
 import os
@@ -39,7 +43,7 @@ from millstream_reaper.settings import ReaperSettings
 from millstream_reaper.service import run_reaper
 run_reaper(ReaperSettings(redis_url=os.environ["MILLSTREAM_REDIS_URL"], worker_silent_s=7.0, sweep_every_s=0.5))
 """
-"""A worker says every five seconds that it is there; after seven it is not."""
+"""A reaper that takes a worker off the list after seven seconds; workers send a heartbeat every five."""
 
 PATIENT_DISPATCHER = """
 import os
@@ -48,7 +52,7 @@ from millstream_dispatcher.service import run_dispatcher
 where = {"redis_url": os.environ["MILLSTREAM_REDIS_URL"], "namespace": os.environ["MILLSTREAM_NAMESPACE"]}
 run_dispatcher(DispatcherSettings(**where, release_every_s=3600.0, gauges_every_s=3600.0))
 """
-"""It looks at its queues once an hour, unless it is told to."""
+"""A dispatcher that checks its queues once an hour, unless a hint wakes it."""
 
 _START_S = 120
 _STOP_S = 60
@@ -57,7 +61,7 @@ _METRICS = re.compile(r"metrics of (\S+)\s+(http://\S+)/metrics")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return an environment in which nothing of the machine's own configures Millstream or its traces."""
+    """Return an environment without the machine's own variables for Millstream and traces."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -73,9 +77,10 @@ def millstream(*words: str) -> list[str]:
 
 
 class System:
-    """A system that runs."""
+    """A running system."""
 
     def __init__(self, banner: str, log: Path) -> None:
+        self.banner = banner
         self.url = re.search(r"is up at (\S+)", banner)[1]
         self.port = int(self.url.rpartition(":")[2])
         self.admin_urls: Mapping[str, str] = dict(_METRICS.findall(banner))
@@ -84,26 +89,26 @@ class System:
         self.log = log
 
     def client(self) -> Client:
-        """Return a client of its API."""
+        """Return a client of the API."""
         return Client(self.url)
 
     def http(self) -> httpx2.AsyncClient:
-        """Return what speaks plain HTTP with it."""
+        """Return a plain HTTP client of the system."""
         return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
 
     async def worker_pids(self) -> set[int]:
-        """Return the processes of the workers that it lists."""
+        """Return the process ids of the listed workers."""
         async with self.client() as client:
             return {int(worker.name.split(":")[1]) for worker in await client.workers()}
 
     async def wait_all_ready(self) -> None:
-        """Wait until each of its processes says that it is ready."""
+        """Wait until each process is ready."""
         async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
             for name, url in self.admin_urls.items():
                 await wait_until(lambda url=url: _answers(http, f"{url}/readyz"), f"{name} is ready", _START_S)
 
     def restarts(self) -> list[str]:
-        """Return what its supervisor said about processes that ended unasked."""
+        """Return the lines of the supervisor about processes that ended without a stop."""
         return [line for line in whole_lines(self.log) if line.startswith("supervisor") and "ended" in line]
 
 
@@ -111,7 +116,7 @@ class System:
 def running_system(
     folder: Path, *, apps: Sequence[str] = APPS, redis_url: str = "", environ: Mapping[str, str] = {}, workers: int = 2
 ) -> Iterator[System]:
-    """Run a system, its data, reports and log in a folder, for as long as the block lasts."""
+    """Run a system while the block lasts, with its data, reports and log in a folder."""
     banner, log = folder / "banner", folder / "services.log"
     settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), **SHORT}
     if redis_url:  # as a deployment gives it that keeps its secrets in files
@@ -140,7 +145,7 @@ def running_system(
 
 @contextmanager
 def python_process(code: str, folder: Path, **environ: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run some Python in a process of its own for as long as the block lasts; what it says is in `process.log`."""
+    """Run Python code in a process while the block lasts; its output is in `process.log`."""
     command = guarded([sys.executable, "-c", code])
     with (
         (folder / "process.log").open("wb") as log,
@@ -174,13 +179,13 @@ async def _answers(http: httpx2.AsyncClient, url: str) -> bool:
 
 
 def notes(folder: Path, event: str = "") -> list[dict[str, Any]]:
-    """Return what handlers noted in a folder, or what they noted of one kind."""
+    """Return the notes of handlers in a folder, of one kind or of all."""
     found = [json.loads(line) for line in whole_lines(folder / "notes")]
     return [note for note in found if event in {"", note["event"]}]
 
 
 async def started(folder: Path, count: int = 1) -> list[dict[str, Any]]:
-    """Return the notes of so many handlers once they have begun."""
+    """Return the notes of this many handlers once they have begun."""
     await wait_until(lambda: len(notes(folder, "started")) >= count, f"{count} handlers have begun", 60)
     return notes(folder, "started")
 

@@ -1,4 +1,4 @@
-"""Cancelling over HTTP reaches the handler that runs."""
+"""A cancellation over HTTP reaches the running handler."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from millstream_contracts import JobState
 
 @pytest.mark.parametrize("kind", ["chore.gate", "chore.thread"])
 async def test_cancel_stops_the_handler_that_runs(client, folder, kind):
-    """A coroutine is cancelled, a thread is told, and the job ends as cancelled and not as failed."""
+    """A cancellation stops a running coroutine or thread, and its job ends as cancelled."""
     job = await client.submit(kind, {"folder": str(folder)})
     await started(folder)
     await job.cancel()
@@ -25,7 +25,7 @@ async def test_cancel_stops_the_handler_that_runs(client, folder, kind):
 
 
 async def test_cancel_ends_the_process_of_a_handler_that_runs_in_one(client, folder):
-    """It cannot be asked, so it is killed."""
+    """A cancellation kills the process of a handler that runs in one."""
     job = await client.submit("chore.process", {"folder": str(folder)})
     [note] = await started(folder)
     await job.cancel()
@@ -34,7 +34,7 @@ async def test_cancel_ends_the_process_of_a_handler_that_runs_in_one(client, fol
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process exists."""
+    """Return whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -44,7 +44,7 @@ def is_running(pid: int) -> bool:
 
 
 async def test_cancelled_job_that_waits_never_runs(client, folder):
-    """It ends at once, and its time passes without it."""
+    """A scheduled job that is cancelled ends at once and never runs."""
     job = await client.submit("chore.count", {"folder": str(folder)}, delay=0.5)
     assert (await job.cancel()).state is JobState.CANCELLED
     later = await client.submit("chore.count", {"folder": str(folder), "n": 7}, delay=0.6)
@@ -53,7 +53,7 @@ async def test_cancelled_job_that_waits_never_runs(client, folder):
 
 
 async def test_job_that_has_ended_cannot_be_cancelled(client, folder):
-    """What happened has happened: 409."""
+    """A cancellation of an ended job is answered with 409."""
     job = await client.submit("chore.count", {"folder": str(folder)})
     await job.result(60)
     with pytest.raises(ConflictError):

@@ -1,4 +1,4 @@
-"""Both clients of the SDK against the real API: what one can do, the other can."""
+"""Both clients of the SDK make the same calls to the real API."""
 
 import inspect
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from millstream_contracts import JobState
 
 @pytest.fixture(params=["Client", "SyncClient"])
 async def sdk(request, system) -> AsyncIterator[Any]:
-    """Yield a client of either kind. What the synchronous one holds up is this test alone."""
+    """Yield a client of either kind. The sync client blocks the loop of this test alone."""
     if request.param == "Client":
         async with Client(system.url) as client:
             yield client
@@ -30,12 +30,12 @@ async def sdk(request, system) -> AsyncIterator[Any]:
 
 
 async def given(answer: Any) -> Any:
-    """Return what either client gives."""
+    """Return the result of a call of either client."""
     return await answer if inspect.isawaitable(answer) else answer
 
 
 async def test_submit_and_result(sdk, folder):
-    """A handle, the job as it was, the result, the job as it is."""
+    """A submission returns a handle, which returns the job and its result."""
     job = await given(sdk.submit("chore.count", {"folder": str(folder), "n": 4}, priority="high", tags={"a": "b"}))
     assert (job.job.state, job.job.priority, job.job.tags) == (JobState.QUEUED, "high", {"a": "b"})
     assert await given(job.result(60)) == 4
@@ -44,13 +44,13 @@ async def test_submit_and_result(sdk, folder):
 
 
 async def test_handler_in_a_process_of_its_own(sdk):
-    """Its result comes back as any other."""
+    """The result of a handler in a process of its own is returned as any other."""
     job = await given(sdk.submit("chore.digest", "abc"))
     assert await given(job.result(60)) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 async def test_submit_many(sdk, folder):
-    """One bad job does not spoil the others, and the receipt says which it was."""
+    """One bad job of many is refused, named in the receipt, and affects no other."""
     good = {"folder": str(folder), "n": 1}
     receipt = await given(sdk.submit_many("chore.count", [good, {"folder": 5}, good]))
     assert (receipt.accepted, receipt.rejected) == (2, 1)
@@ -64,14 +64,14 @@ async def test_submit_many(sdk, folder):
 
 
 async def test_same_key_is_the_same_job(sdk, folder):
-    """A key of the caller's own makes repetition safe."""
+    """Two submissions with one key make one job."""
     key = f"{sdk.__class__.__name__}-{folder}"
     first, second = [await given(sdk.submit("chore.now", idempotency_key=key)) for _ in range(2)]
     assert first.id == second.id
 
 
 async def test_wait_that_is_too_short(sdk, folder):
-    """The wait ends, the job does not."""
+    """A wait that is too short ends, and its job does not."""
     job = await given(sdk.submit("chore.gate", {"folder": str(folder)}))
     with pytest.raises(WaitTimeoutError, match=str(job.id)):
         await given(job.result(0.2))
@@ -81,7 +81,7 @@ async def test_wait_that_is_too_short(sdk, folder):
 
 
 async def test_failed_job(sdk):
-    """The error says of what it died."""
+    """The error about a failed job names its reason."""
     job = await given(sdk.submit("chore.hopeless", "no such city"))
     with pytest.raises(JobFailedError, match=r"dead.*ValueError: no such city") as caught:
         await given(job.result(60))
@@ -89,13 +89,13 @@ async def test_failed_job(sdk):
 
 
 async def test_cancel(sdk):
-    """A job that waits ends at once."""
+    """A scheduled job is cancelled at once."""
     job = await given(sdk.submit("chore.now", delay=600))
     assert (await given(job.cancel())).state is JobState.CANCELLED
 
 
 async def test_dead_letters(sdk):
-    """Listed by type, sent back by id, given up."""
+    """Dead letters are listed by type, redriven by id, and discarded."""
     job = await given(sdk.submit("chore.hopeless", "twice"))
     await given(sdk.wait(job.id, 60))
     assert job.id in {letter.id for letter in (await given(sdk.dead(type="chore.hopeless", limit=500))).items}
@@ -110,7 +110,7 @@ async def test_dead_letters(sdk):
 
 
 async def test_what_the_system_has(sdk):
-    """Queues, types with their schemas, workers, health, and a page of jobs."""
+    """Queues, types with schemas, workers, health and a page of jobs are returned."""
     types = {one.type: one for one in await given(sdk.types())}
     assert types["chore.count"].payload_schema["$defs"]["Chore"]["required"] == ["folder"]
     assert {"email.send", "report.generate"} & types.keys() == {"report.generate"}, "no mail server is configured"
@@ -125,7 +125,7 @@ async def test_what_the_system_has(sdk):
 
 
 async def test_payload_that_no_handler_could_read(sdk):
-    """422 becomes an error that points at the field."""
+    """A payload that no handler could read raises an error that points at the field."""
     with pytest.raises(InvalidError) as caught:
         await given(sdk.submit("chore.count", {"folder": 7}))
     assert caught.value.problem.status == 422
@@ -135,6 +135,6 @@ async def test_payload_that_no_handler_could_read(sdk):
 
 
 async def test_job_that_there_is_not(sdk):
-    """404 is an error of its own."""
+    """An unknown job raises an error class of its own."""
     with pytest.raises(JobNotFoundError):
         await given(sdk.get("chore.now_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"))

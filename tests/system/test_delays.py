@@ -1,4 +1,4 @@
-"""Delayed jobs: not before their time, and woken for it."""
+"""A delayed job starts when it is due, and not before."""
 
 import pytest
 from ingest.serving import Ingest, running_ingest
@@ -9,7 +9,7 @@ from millstream_ingest.settings import IngestSettings
 
 
 async def test_delayed_jobs_start_no_sooner_than_they_are_due(client):
-    """By the clock of Redis, and by that of the handler's host, which here is the same."""
+    """No delayed job starts before it is due, by the clock of Redis."""
     delays = (0.05, 0.3, 0.6, 1.0)
     jobs = [await client.submit("chore.now", delay=delay) for delay in delays]
     for job in jobs:
@@ -22,7 +22,7 @@ async def test_delayed_jobs_start_no_sooner_than_they_are_due(client):
 
 @pytest.fixture
 async def ingest(broker, redis_url, namespace):
-    """Yield an ingest that is alone on its keys."""
+    """Yield an ingest on keys of its own."""
     async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0)) as running:
         yield running
 
@@ -30,7 +30,7 @@ async def ingest(broker, redis_url, namespace):
 async def test_hint_wakes_a_dispatcher_for_a_job_that_is_due_before_it_would_look(
     ingest: Ingest, broker, redis_url, namespace, tmp_path
 ):
-    """It looks once an hour; each job is due sooner than what it sleeps for, and is released all the same."""
+    """A hint wakes a dispatcher, which checks once an hour, for each job that is due earlier."""
     with python_process(PATIENT_DISPATCHER, tmp_path, MILLSTREAM_REDIS_URL=redis_url, MILLSTREAM_NAMESPACE=namespace):
         await wait_until(lambda: is_heard(broker), "the dispatcher listens", 60)
         later = await ingest.submit("chore.now", delay_s=1800)
@@ -42,11 +42,11 @@ async def test_hint_wakes_a_dispatcher_for_a_job_that_is_due_before_it_would_loo
 
 
 async def is_heard(broker) -> bool:
-    """Return whether a dispatcher listens for queues that have an earlier job."""
+    """Return whether a dispatcher listens for queues with an earlier due job."""
     [(_, listeners)] = await broker.client.pubsub_numsub(broker.keys.hint_due)
     return listeners == 1
 
 
 async def is_released(ingest: Ingest, job: dict) -> bool:
-    """Whether a job waits for a worker."""
+    """Return whether a job is ready."""
     return (await ingest.get(f"/v1/jobs/{job['id']}"))["state"] == "queued"

@@ -1,4 +1,4 @@
-"""The whole system where each service is a user of its own and may do what deploy/redis/users.acl says, and no more."""
+"""The whole system works with the rights of deploy/redis/users.acl and no others."""
 
 import os
 import signal
@@ -18,11 +18,13 @@ from millstream_contracts import JobState
 from millstream_streams import NEEDS
 
 ASK_FOR_ALL = ("MILLSTREAM_TEST_REDIS", "MILLSTREAM_TEST_EVERYWHERE")
-"""A run takes half a minute on each, and what differs between servers is tried one by one in tests/streams."""
+"""The variable that asks for every server. A run takes half a minute on each, and tests/streams tries the differences
+one by one.
+"""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run on one server and on a cluster of the default program; on every one where the environment asks for it."""
+    """Run on one server and a cluster of the default program, or on every server if the environment asks for it."""
     servers = metafunc.config.stash[SERVERS]
     sources = [source for source in servers.every.values() if isinstance(source, LocalServer)]
     if not any(map(os.environ.get, ASK_FOR_ALL)):
@@ -38,7 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GuardedRedis]:
-    """Yield servers that know the users of the file, and an administrator beside them."""
+    """Yield servers with the users of the file and an administrator."""
     source: LocalServer = request.param
     with guarded_redis(tmp_path, source.binary, source.mode) as running:
         yield running
@@ -46,14 +48,14 @@ def redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GuardedRed
 
 @pytest.fixture
 def system(redis: GuardedRedis, tmp_path: Path) -> Iterator[GuardedSystem]:
-    """Yield a system of which nothing runs yet."""
+    """Yield a system without running services."""
     system = GuardedSystem(redis, tmp_path)
     yield system
     system.kill()
 
 
 async def test_jobs_go_every_way_with_no_right_to_spare(redis, system, folder):
-    """Whatever becomes of a job, the servers have refused nothing, not even what a service would get over."""
+    """Jobs go every way, and the servers refuse no command, not even one that a service would get over."""
     async with anyio.create_task_group() as tasks:
         for service in ("ingest", "dispatcher"):
             tasks.start_soon(system.start, service)
@@ -73,7 +75,7 @@ async def test_jobs_go_every_way_with_no_right_to_spare(redis, system, folder):
 
 
 async def runs_every_way(client: Client, system: GuardedSystem, folder: Path) -> None:
-    """Submit jobs at once, later, with a priority, in a batch, twice and durably; they retry, die and have children."""
+    """Submit jobs at once, delayed, prioritised, in a batch, twice and durably, which retry, die and have children."""
     note = {"folder": str(folder)}
     jobs = [
         await client.submit("chore.count", note, priority="high"),
@@ -98,7 +100,7 @@ async def runs_every_way(client: Client, system: GuardedSystem, folder: Path) ->
 
 
 async def can_be_acted_upon(client: Client, folder: Path) -> None:
-    """Look at jobs in every state, redrive, discard and cancel."""
+    """Read jobs in every state, redrive, discard and cancel."""
     note = {"folder": str(folder / "gated")}
     (folder / "gated").mkdir()
     waiting = await client.submit("chore.count", note, delay=3600)
@@ -123,12 +125,12 @@ async def can_be_acted_upon(client: Client, folder: Path) -> None:
 
 
 async def is_now(client: Client, job_id: str, state: JobState) -> bool:
-    """Whether a job is in this state."""
+    """Return whether a job is in this state."""
     return (await client.get(job_id)).state is state
 
 
 async def outlives_its_worker(client: Client, system: GuardedSystem, folder: Path, first) -> None:
-    """Kill a worker with a job, then send the next one away: the job is recovered, handed back and done."""
+    """Kill a worker with a job and stop the next one: the job is recovered, handed back and done."""
     held = folder / "held"
     held.mkdir()
     job = await client.submit("chore.gate", {"folder": str(held)})
@@ -148,7 +150,7 @@ async def outlives_its_worker(client: Client, system: GuardedSystem, folder: Pat
 
 
 def is_well_for_the_doctor(system: GuardedSystem) -> None:
-    """Each service reports about itself, and the operator asks the servers."""
+    """Run the doctor with the rights of each service and with those of an operator."""
     for service in NEEDS:
         found = run("doctor", "--for", service, MILLSTREAM_REDIS_URL=system.redis_url(service))
         assert (found.exit_code, found.stderr) == (0, ""), found.output

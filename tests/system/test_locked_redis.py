@@ -1,4 +1,4 @@
-"""The whole system on Redis whose every port speaks TLS alone, wants a client certificate and a password."""
+"""The whole system works on a Redis whose ports speak TLS alone and ask for client certificate and password."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def keys(redis_binary: RedisBinary, tmp_path: Path) -> Keys:
 
 
 def environment_for(address: RedisAddress, folder: Path) -> dict[str, str]:
-    """Return what a deployment sets: certificates and passwords are files."""
+    """Return the variables of a deployment, in which certificates and passwords are files."""
     (folder / "redis-password").write_text(f"{PASSWORD}\n")
     environ = {
         "MILLSTREAM_REDIS_URL": address.text,
@@ -40,7 +40,7 @@ def environment_for(address: RedisAddress, folder: Path) -> dict[str, str]:
 async def test_every_service_encrypts_every_hop(
     mode: str, keys: Keys, redis_binary: RedisBinary, tmp_path: Path, folder: Path
 ) -> None:
-    """Jobs run at once and later, fail and are tried again, and are cancelled by the thread that keeps their leases."""
+    """Every connection of every service uses TLS: jobs run, wait, are retried and are cancelled."""
     with LOCKED[mode](tmp_path / "redis", redis_binary, keys) as address:
         environ = environment_for(address, tmp_path)
         with running_system(tmp_path, environ=environ, workers=1) as system:

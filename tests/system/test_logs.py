@@ -1,4 +1,4 @@
-"""What the services log: a line per attempt that can be searched, and nothing of what users send."""
+"""The services log one searchable line per attempt, and nothing that users send."""
 
 import json
 
@@ -12,18 +12,18 @@ SECRET = "canary-4711"
 
 
 def lines(system: System) -> list[dict]:
-    """Return what the services have logged."""
+    """Return the log lines of the services."""
     said = (line.split(" | ", 1) for line in whole_lines(system.log))
     return [json.loads(line) for _, line in said if line.startswith("{")]
 
 
 def attempts(system: System, job_id: str) -> list[dict]:
-    """Return the lines about a job's finished attempts."""
+    """Return the lines about the finished attempts of a job."""
     return [line for line in lines(system) if line["event"] == ATTEMPT_FINISHED and line["job_id"] == job_id]
 
 
 async def test_every_attempt_leaves_one_line_of_the_documented_fields(system, client):
-    """With it one finds the job, its trace, and what it came to."""
+    """Every attempt leaves one line with the documented fields."""
     job = await client.submit("chore.retried")
     await job.result(60)
     await wait_until(lambda: len(attempts(system, job.id)) == 2, "both attempts are logged")
@@ -38,7 +38,7 @@ async def test_every_attempt_leaves_one_line_of_the_documented_fields(system, cl
 
 
 async def test_nothing_that_users_send_is_logged(system, client, http):
-    """No log line holds a payload, an error message made of one, a tag or a bad request: they may be confidential."""
+    """No log line contains a payload, an error message, a tag or a bad request."""
     job = await client.submit("chore.hopeless", SECRET, tags={"customer": SECRET})
     await client.wait(job.id, 60)
     await http.post("/v1/jobs", json={"type": "chore.count", "payload": {SECRET: SECRET}})

@@ -1,4 +1,4 @@
-"""What every process shows on `/metrics`, as a Prometheus would scrape it."""
+"""Every process exports its metrics on `/metrics`, as Prometheus scrapes them."""
 
 import shutil
 from collections import Counter
@@ -17,7 +17,7 @@ EVERY_PROCESS = ("ingest", "dispatcher", "reaper", "worker-1", "worker-2")
 
 
 async def scrape(system: System) -> dict[str, str]:
-    """Return what each process shows."""
+    """Return the metrics of each process."""
     async with httpx2.AsyncClient(trust_env=False, timeout=30) as http:
         answers = {name: await http.get(f"{url}/metrics") for name, url in system.admin_urls.items()}
     for answer in answers.values():
@@ -27,7 +27,7 @@ async def scrape(system: System) -> dict[str, str]:
 
 
 def families(text: str) -> dict[str, tuple[str, dict[tuple, float]]]:
-    """Return kind and samples of each of our metrics; samples by their name and labels."""
+    """Return kind and samples of each of our metrics; samples by name and labels."""
     return {
         family.name: (
             family.type,
@@ -40,7 +40,7 @@ def families(text: str) -> dict[str, tuple[str, dict[tuple, float]]]:
 
 @pytest.fixture
 async def shown(system, client, folder) -> dict[str, str]:
-    """Return what is shown after a job that ended, one that was retried and one that died."""
+    """Return the metrics after a job that ended, one that was retried and one that died."""
     await system.wait_all_ready()
     for job_type, payload in (
         ("chore.count", {"folder": str(folder)}),
@@ -53,13 +53,13 @@ async def shown(system, client, folder) -> dict[str, str]:
 
 
 async def has_measured(system: System) -> bool:
-    """Whether the dispatcher shows a dead job of this type."""
+    """Return whether the dispatcher shows a dead job of this type."""
     found = families((await scrape(system))["dispatcher"])
     return bool(found["millstream_dead_jobs"][1].get(("millstream_dead_jobs", ("type", "chore.closed"))))
 
 
 async def test_all_metrics_are_shown_and_no_others(shown):
-    """Those of names.py, each of its kind, by one process at least."""
+    """The processes together export exactly the metrics of names.py, each of its kind."""
     assert shown.keys() == set(EVERY_PROCESS)
     kinds: dict[str, str] = {}
     for text in shown.values():
@@ -69,7 +69,7 @@ async def test_all_metrics_are_shown_and_no_others(shown):
 
 
 async def test_every_process_shows_how_it_talks_to_redis_and_what_its_duties_do(shown):
-    """Ingest has no duties."""
+    """Every process exports its calls to Redis, and each except ingest its duties."""
     for name, text in shown.items():
         found = families(text)
         assert found["millstream_redis_seconds"][1], name
@@ -78,7 +78,7 @@ async def test_every_process_shows_how_it_talks_to_redis_and_what_its_duties_do(
 
 
 async def test_retried_job_counts_as_two_attempts_and_ends_once(system, client, shown):
-    """Whichever workers it was that ran it."""
+    """A retried job counts two attempts and one end over all workers."""
     before = counts(shown)
     job = await client.submit("chore.retried")
     await job.result(60)
@@ -91,7 +91,7 @@ async def test_retried_job_counts_as_two_attempts_and_ends_once(system, client, 
 
 
 def counts(shown: Mapping[str, str]) -> Counter[str]:
-    """Return the attempts of `chore.retried` by outcome, and how many of it succeeded."""
+    """Return the attempts of `chore.retried` by outcome, and the number that succeeded."""
     found: Counter[str] = Counter()
     for text in shown.values():
         ours = families(text)
@@ -105,7 +105,7 @@ def counts(shown: Mapping[str, str]) -> Counter[str]:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on PATH")
 async def test_promtool_finds_nothing_to_object_to(shown):
-    """What Prometheus itself thinks of names, kinds and help texts."""
+    """The metrics pass promtool, which checks names, kinds and help texts."""
     for name, text in shown.items():
         checked = await anyio.run_process(["promtool", "check", "metrics"], input=text.encode(), check=False)
         assert (checked.returncode, checked.stderr) == (0, b""), name

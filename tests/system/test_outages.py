@@ -1,4 +1,4 @@
-"""One fault of Redis after the other under the whole system, in the processes that users run: it outlasts them all."""
+"""The whole system, as processes that users run, outlasts one fault of Redis after the other."""
 
 import signal
 import subprocess
@@ -26,7 +26,10 @@ from millstream_contracts import JobState
 
 
 class Link:
-    """The way to a Redis of this test's own, which can be broken. It runs in a thread: starting a system blocks."""
+    """A proxy for a Redis of this test's own, which can be broken.
+
+    It runs in a thread, because starting a system blocks.
+    """
 
     def __init__(self, portal: BlockingPortal, proxy: FaultProxy, server: EmbeddedRedis) -> None:
         self.url = proxy.url
@@ -43,12 +46,12 @@ class Link:
         self._portal.call(self._proxy.swallow)
 
     def heal(self) -> None:
-        """Let new connections pass; old ones end."""
+        """Let new connections pass; old ones are closed."""
         self._portal.call(self._proxy.cut)
         self._portal.call(self._proxy.heal)
 
     def lead_to(self, server: EmbeddedRedis) -> None:
-        """Let new connections lead to this server. Old ones go on as they are."""
+        """Lead new connections to this server. Old ones stay as they are."""
         self._proxy.redis = ("127.0.0.1", server.port)
 
 
@@ -64,19 +67,19 @@ def link(own_redis: EmbeddedRedis) -> Iterator[Link]:
 
 @contextmanager
 def direct(server: EmbeddedRedis) -> Iterator[redis.Redis]:
-    """Yield a connection to a server that no fault of the link concerns."""
+    """Yield a connection to a server that does not go through the link."""
     with redis.Redis(port=server.port, protocol=2, decode_responses=True) as client:
         yield client
 
 
 def forbid(link: Link, rule: str) -> None:
-    """Change what services may do, also over connections that they have."""
+    """Change the rights of services, also on existing connections."""
     with direct(link.server) as client:
         client.acl_setuser("default", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", rule])
 
 
 def demand_replicas(link: Link, count: int) -> None:
-    """Take writes only while so many replicas follow."""
+    """Accept writes only while this many replicas follow."""
     with direct(link.server) as client:
         client.config_set("min-replicas-to-write", count)
 
@@ -93,9 +96,9 @@ FAULTS: dict[str, tuple[Callable[[Link], None], Callable[[Link], None]]] = {
 async def test_system_outlasts_every_fault_of_redis_without_a_restart(
     link: Link, redis_binary: RedisBinary, tmp_path: Path, folder: Path
 ) -> None:
-    """503 meanwhile, with a word on when to come back; probes keep every service alive; a long job is charged nothing.
+    """The system outlasts every fault of Redis: 503 with Retry-After meanwhile, no restart, no charge to a long job.
 
-    At the end a failover behind one address: the old primary stays up, as a replica.
+    The last fault is a failover behind one address, at which the old primary stays up as a replica.
     """
     payload = {"folder": str(folder)}
     with ExitStack() as servers, running_system(tmp_path, redis_url=link.url) as system:
@@ -120,7 +123,7 @@ async def test_system_outlasts_every_fault_of_redis_without_a_restart(
 
 
 async def is_refused(http: httpx2.AsyncClient) -> bool:
-    """Whether a submission is refused; it must not be answered in any third way."""
+    """Return whether a submission is refused; any third response fails the test."""
     answer = await http.post("/v1/jobs", json={"type": "chore.retried"})
     if answer.status_code == 202:
         return False
@@ -130,7 +133,7 @@ async def is_refused(http: httpx2.AsyncClient) -> bool:
 
 
 async def check_live(system: System) -> None:
-    """Check that no probe asks for a restart."""
+    """Check that no liveness probe fails."""
     async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
         for name, url in system.admin_urls.items():
             answer = await http.get(f"{url}/livez")
@@ -138,14 +141,14 @@ async def check_live(system: System) -> None:
 
 
 async def runs_on(system: System, client: Client, payload: dict[str, str]) -> None:
-    """Return when every service is ready, and jobs that are due at once and later have run."""
+    """Return once every service is ready, and jobs that are due at once and later have run."""
     await system.wait_all_ready()
     ids = [(await client.submit("chore.count", payload, delay=delay)).id for delay in (None, 0.2)]
     assert {job.state for job in await settled(client, ids)} == {JobState.SUCCEEDED}
 
 
 def fail_over(link: Link, server: EmbeddedRedis) -> None:
-    """Promote a replica, and let the old primary follow it."""
+    """Promote a replica, and make the old primary follow it."""
     with direct(link.server) as old, direct(server) as new:
         old.config_set("repl-diskless-sync-delay", 0)
         new.replicaof("127.0.0.1", link.server.port)
@@ -160,7 +163,7 @@ SERVICES = {"worker": ["system.chores:app"], "dispatcher": [], "reaper": []}
 
 
 async def test_services_that_wait_for_redis_say_so_and_leave_when_told(tmp_path: Path) -> None:
-    """Live, unready, and why. The first process of a container that ignores SIGTERM ends by SIGKILL only."""
+    """A service that waits for Redis is live and unready, says why, and ends at SIGTERM."""
     [dead_port] = reserve_ports(1)
     with ExitStack() as stack:
         processes = {
@@ -184,13 +187,13 @@ async def test_services_that_wait_for_redis_say_so_and_leave_when_told(tmp_path:
 
 
 def error_output(folder: Path, name: str) -> list[str]:
-    """Return the lines that a service has written."""
+    """Return the lines of a service on standard error."""
     return whole_lines(folder / f"{name}.err")
 
 
 @contextmanager
 def service(folder: Path, name: str, *words: str, **settings: object) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run one service for as long as the block lasts."""
+    """Run one service while the block lasts."""
     variables = {f"MILLSTREAM_{key.upper()}": str(value) for key, value in settings.items()}
     with (
         (folder / f"{name}.err").open("wb") as log,
@@ -209,7 +212,7 @@ def service(folder: Path, name: str, *words: str, **settings: object) -> Iterato
 
 
 async def says_unready(http: httpx2.AsyncClient, log: Path) -> bool:
-    """Whether a readiness probe fails and names Redis."""
+    """Return whether a readiness probe fails and names Redis."""
     if (url := announced_url(log, "admin")) is None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Redis dies under the running system and comes back: no restart is needed, and nothing accepted is lost."""
+"""After a kill and restart of Redis the running system goes on, and no accepted job is lost."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from millstream_contracts import JobState
 async def test_system_recovers_by_itself_when_redis_was_killed_and_is_started_again(
     own_redis, redis_binary, tmp_path, folder
 ):
-    """503 meanwhile; then what ran, what waited and what was not due yet comes to its end, by the same processes."""
+    """The system answers 503 without Redis; afterwards running, ready and scheduled jobs end in the same processes."""
     payload = {"folder": str(folder)}
     with ExitStack() as servers, running_system(tmp_path, redis_url=own_redis.url) as system:
         async with system.http() as http, system.client() as client, anyio.create_task_group() as tasks:
@@ -46,12 +46,12 @@ async def test_system_recovers_by_itself_when_redis_was_killed_and_is_started_ag
 
 
 async def submit_patiently(found: list, client, payload: dict) -> None:
-    """Submit a job, however often that takes."""
+    """Submit a job, again until it is accepted."""
     found.append(await client.submit("chore.count", payload))
 
 
 async def is_refused(http: httpx2.AsyncClient) -> bool:
-    """Whether a submission is refused, with a word on when to come back."""
+    """Return whether a submission is refused with Retry-After."""
     answer = await http.post("/v1/jobs", json={"type": "chore.retried"})
     if answer.status_code == 202:
         return False
@@ -62,5 +62,5 @@ async def is_refused(http: httpx2.AsyncClient) -> bool:
 
 
 async def is_unready(http: httpx2.AsyncClient) -> bool:
-    """Whether the readiness probe fails."""
+    """Return whether the readiness probe fails."""
     return (await http.get("/readyz")).status_code == 503

@@ -1,4 +1,4 @@
-"""The whole system on every server that this machine has: each way that a job can go, once."""
+"""The whole system runs a job of each kind on every server of this machine."""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 async def clean_namespace(redis_url: str, namespace: str) -> AsyncIterator[str]:
-    """Yield a prefix of keys under which only the Redis model may be found afterwards."""
+    """Yield a key prefix below which only keys of the Redis model may be left."""
     yield namespace
     async with open_broker(redis_url, namespace=namespace) as broker:
         leaks = await find_leaks(broker.client, namespace)
@@ -28,7 +28,7 @@ async def clean_namespace(redis_url: str, namespace: str) -> AsyncIterator[str]:
 
 
 async def test_jobs_go_every_way_on_every_server(redis_url, clean_namespace, tmp_path):
-    """At once, later, with retries and to the dead letters, from there once more, and cancelled."""
+    """Jobs run at once and delayed, are retried, buried, redriven and cancelled."""
     environ = {"MILLSTREAM_NAMESPACE": clean_namespace}
     with running_system(tmp_path, redis_url=redis_url, environ=environ, workers=1) as system:
         async with system.client() as client:

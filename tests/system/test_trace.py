@@ -1,4 +1,4 @@
-"""One trace follows a job from its caller through every process that touches it."""
+"""One trace follows a job from its caller through every process."""
 
 import os
 import signal
@@ -17,13 +17,13 @@ def shape(node: SpanNode) -> tuple:
 
 
 def one(spans: list[ReceivedSpan], name: str) -> ReceivedSpan:
-    """Return the one span of this name."""
+    """Return the only span of this name."""
     [found] = [span for span in spans if span.name == name]
     return found
 
 
 async def submit(http, traceparent: str, job_type: str, payload: object = None) -> dict:
-    """Submit a job as a caller does that is in a trace of its own."""
+    """Submit a job as a caller with a trace of its own."""
     body = {"type": job_type, "payload": payload}
     answer = await http.post("/v1/jobs", json=body, headers={"traceparent": traceparent})
     assert answer.status_code == 202, answer.text
@@ -31,7 +31,7 @@ async def submit(http, traceparent: str, job_type: str, payload: object = None) 
 
 
 async def test_trace_of_a_retried_job_is_the_documented_tree(client, http, receiver: OtlpReceiver, traceparent):
-    """SERVER, PRODUCER, and both attempts under it as siblings, each with its handler."""
+    """The trace of a retried job is SERVER, PRODUCER, and below it both attempts, each with its handler."""
     _, trace_id, caller, _ = traceparent.split("-")
     job = await submit(http, traceparent, "chore.retried")
     assert job["trace_id"] == trace_id
@@ -63,7 +63,7 @@ async def test_trace_of_a_retried_job_is_the_documented_tree(client, http, recei
 async def test_attempts_of_a_trace_are_numbered_linked_and_say_why_they_failed(
     client, http, receiver, trace_id, traceparent
 ):
-    """The second links to the first, and the first says when it is tried again."""
+    """Attempts are numbered, the second links to the first, and the first names its error and next attempt."""
     job = await submit(http, traceparent, "chore.retried")
     await client.result(job["id"], 60)
     receiver.wait_until(lambda: len(receiver.trace(trace_id)) == 6, "the spans of a job with two attempts", 60)
@@ -84,9 +84,10 @@ async def test_attempts_of_a_trace_are_numbered_linked_and_say_why_they_failed(
 async def test_trace_shows_that_a_job_was_taken_back_from_a_killed_worker(
     client, http, receiver, folder, trace_id, traceparent
 ):
-    """A span `recover` of the reaper stands beside the attempts: the one that was killed left none."""
+    """The span `recover` names the killed worker, and links like the next attempt to the delivery that left no span."""
     job = await submit(http, traceparent, "chore.gate", {"folder": str(folder)})
     [first] = await started(folder)
+    [killed] = [worker.name for worker in await client.workers() if f":{first['pid']}:" in worker.name]
     os.kill(first["pid"], signal.SIGKILL)
     await started(folder, 2)
     (folder / "go").touch()
@@ -97,13 +98,16 @@ async def test_trace_shows_that_a_job_was_taken_back_from_a_killed_worker(
     assert (recover.service, recover.kind, recover.parent_id) == (REAPER, "INTERNAL", send.span_id)
     assert recover.attributes["messaging.message.id"] == job["id"]
     assert recover.attributes["millstream.job.reason"] == "lease_expired"
+    assert recover.attributes["messaging.client.id"] == killed
+    assert recover.attributes["millstream.job.delivery"] == 1
+    assert attempt.links == recover.links == [(trace_id, recover.links[0][1])]
     assert attempt.parent_id == send.span_id
     assert attempt.attributes["millstream.job.attempt"] == 1
     assert attempt.attributes["millstream.job.delivery"] == 2
 
 
 async def test_child_job_continues_the_trace_of_its_parent(client, http, receiver, folder, trace_id, traceparent):
-    """It is sent by the handler, so its PRODUCER stands under the handler's span."""
+    """The PRODUCER span of a child is below the span of its parent's handler."""
     job = await submit(http, traceparent, "chore.parent", {"folder": str(folder)})
     child = await client.result(job["id"], 60)
     await client.result(child, 60)
@@ -116,7 +120,7 @@ async def test_child_job_continues_the_trace_of_its_parent(client, http, receive
 
 
 async def test_redriven_job_goes_on_in_its_trace(client, http, receiver, trace_id, traceparent):
-    """What an operator does with a job later stands in the job's trace, linked to the attempt it concerns."""
+    """A redrive is a span in the trace of its job, with links to the attempt and, both ways, to the request."""
     job = await submit(http, traceparent, "chore.closed")
     await client.wait(job["id"], 60)
     assert (await client.redrive(ids=[job["id"]])).done == 1
@@ -126,12 +130,16 @@ async def test_redriven_job_goes_on_in_its_trace(client, http, receiver, trace_i
     redrive, send = one(spans, "redrive"), one(spans, "send chore.closed")
     first, second = [span for span in spans if span.kind == "CONSUMER"]
     assert (redrive.service, redrive.kind, redrive.parent_id) == (INGEST, "INTERNAL", send.span_id)
-    assert redrive.links == [(trace_id, first.span_id)]
+    last, (asked_in, asked_by) = redrive.links
+    assert last == (trace_id, first.span_id)
+    receiver.wait_until(lambda: receiver.trace(asked_in), "the request of the operator", 60)
+    request = one(receiver.trace(asked_in), "POST /v1/dead/redrive")
+    assert (request.span_id, request.links) == (asked_by, [(trace_id, redrive.span_id)])
     assert second.links == [(trace_id, first.span_id)]
 
 
 async def test_probes_and_metrics_make_no_spans(http, receiver, trace_id, traceparent):
-    """They would be most of what is recorded, and say nothing."""
+    """Probes and scrapes make no spans."""
     headers = {"traceparent": traceparent}
     for path in ("/health", "/livez", "/readyz", "/metrics", "/v1/queues"):
         assert (await http.get(path, headers=headers)).status_code == 200
@@ -141,7 +149,7 @@ async def test_probes_and_metrics_make_no_spans(http, receiver, trace_id, tracep
 
 
 async def test_polling_and_heartbeats_make_no_spans(system, receiver, client, folder):
-    """Whatever the services do by themselves: every span belongs to a request or to a job."""
+    """Every span belongs to a request or a job, and periodic work makes none."""
     job = await client.submit("chore.count", {"folder": str(folder)})
     await job.result(60)
     await wait_until(lambda: notes(folder, "done"), "the job has run")

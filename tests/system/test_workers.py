@@ -1,4 +1,4 @@
-"""A worker that is killed, and one that is told to go: what becomes of their jobs."""
+"""The jobs of a killed or stopping worker run on other workers."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ KINDS = ("chore.gate", "chore.thread", "chore.process")
 
 
 async def occupy_workers(client: Client, folder: Path, *kinds: str) -> dict[int, set[JobId]]:
-    """Submit jobs that wait for the word, until each of two workers runs one of each kind. Returns: ids by process."""
+    """Submit jobs that wait for `go`, until each of two workers runs one of each kind. Returns: ids by process."""
     taken: dict[int, set[JobId]] = {}
     seen: set[tuple[int, str]] = set()
     for count, kind in enumerate(cycle(kinds), 1):
@@ -32,7 +32,7 @@ async def occupy_workers(client: Client, folder: Path, *kinds: str) -> dict[int,
 
 
 async def test_jobs_of_a_killed_worker_run_again_and_all_that_was_accepted_ends(system, client, folder):
-    """Effects at least once; the crash is counted to the jobs that were in it, and costs no attempt."""
+    """The jobs of a killed worker run again, with a crash and no attempt charged, and every accepted job ends."""
     await system.wait_all_ready()
     taken = await occupy_workers(client, folder, "chore.gate")
     victim = next(iter(taken))
@@ -53,7 +53,7 @@ async def test_jobs_of_a_killed_worker_run_again_and_all_that_was_accepted_ends(
 
 
 async def test_killed_worker_leaves_the_list_of_workers(system, client, folder):
-    """A killed worker cannot sign off: the reaper takes it off the list once it has been silent for long enough."""
+    """The reaper takes a killed worker off the list once it has been silent for long enough."""
     await system.wait_all_ready()
     [victim, *_] = await occupy_workers(client, folder, "chore.gate")
     os.kill(victim, signal.SIGKILL)
@@ -65,12 +65,12 @@ async def test_killed_worker_leaves_the_list_of_workers(system, client, folder):
 
 
 async def has_left(system, pid: int) -> bool:
-    """Whether no worker with this process is listed."""
+    """Return whether no worker with this process is listed."""
     return pid not in await system.worker_pids()
 
 
 async def test_worker_told_to_stop_hands_its_jobs_back_and_burns_no_attempt(system, client, folder):
-    """Whatever the handlers run in, another worker has the jobs at once and counts them as first attempts."""
+    """A stopping worker hands its jobs back, and another runs them at once as first attempts."""
     await system.wait_all_ready()
     taken = await occupy_workers(client, folder, *KINDS)
     victim, others = next(iter(taken)), set().union(*taken.values())

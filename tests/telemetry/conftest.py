@@ -5,6 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+
+from millstream_telemetry import JobTracer
 
 
 @pytest.fixture
@@ -15,7 +21,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def clean_logging() -> Iterator[None]:
-    """Put back what `configure_logs` changes for the whole process."""
+    """Restore what `configure_logs` changes for the whole process."""
     root, make_record = logging.getLogger(), logging.getLogRecordFactory()
     handlers, level = root.handlers[:], root.level
     yield
@@ -24,3 +30,24 @@ def clean_logging() -> Iterator[None]:
     root.setLevel(level)
     logging.setLogRecordFactory(make_record)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def exported() -> InMemorySpanExporter:
+    """Return the exporter that keeps the ended spans."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def provider(exported: InMemorySpanExporter) -> Iterator[TracerProvider]:
+    """Yield a provider that records unless the caller's context forbids it."""
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    yield provider
+    provider.shutdown()
+
+
+@pytest.fixture
+def tracer(provider: TracerProvider) -> JobTracer:
+    """Return the tracer under test."""
+    return JobTracer(provider)

@@ -1,4 +1,4 @@
-"""Observations that are counted together are shown as if they had been counted one by one, and none is missed."""
+"""The histogram counts many observations at once, and exports what the client library would have counted one by one."""
 
 import random
 import threading
@@ -27,13 +27,13 @@ def both(labels: tuple[str, ...] = ()) -> tuple[CollectorRegistry, Histogram, Co
 
 
 def lines_of(registry: CollectorRegistry) -> list[str]:
-    """Return what is exported, without what we leave out."""
+    """Return the exported lines, without those that our exposition leaves out."""
     return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
 
 
 @pytest.mark.parametrize("count", [0, 1, FULL - 1, FULL, 2 * FULL + 7])
 def test_what_is_exported_is_what_the_client_library_would_export(count: int) -> None:
-    """Also on a bound, below the first and above the last one; and the sum is right."""
+    """Buckets and sum equal those of the client library, also on a bound and beyond the first and last."""
     ours, histogram, theirs, single = both()
     rng = random.Random(4)
     amounts = [*BOUNDS, 0.0, 2.0, *(rng.uniform(0, 2) for _ in range(count))] if count else []
@@ -47,7 +47,7 @@ def test_what_is_exported_is_what_the_client_library_would_export(count: int) ->
 
 
 def test_each_series_has_its_own_counts_and_exemplars() -> None:
-    """What is exported to a client that reads OpenMetrics is the same, exemplars and labels included."""
+    """Each series has its own counts, exemplars and labels in OpenMetrics."""
     ours, histogram, theirs, single = both(("type", "outcome"))
     for type_, amount in (("a", 0.05), ("b", 0.05), ("a", 5.0)):
         histogram.labels(type_, "ok").observe(amount)
@@ -64,14 +64,14 @@ def test_each_series_has_its_own_counts_and_exemplars() -> None:
 
 
 def test_a_wrong_number_of_labels_is_refused() -> None:
-    """A series that stands under another's labels would be found by no query."""
+    """A wrong number of labels is refused."""
     _, histogram, _, _ = both(("type",))
     with pytest.raises(ValueError, match="run_seconds"):
         histogram.labels("a", "b")
 
 
 def test_a_scrape_finds_what_has_just_come() -> None:
-    """It does not have to wait until a hundred are together."""
+    """A scrape contains the latest observation."""
     registry = MetricRegistry()
     registry.register_types(["email.send"])
     WorkerMetrics(registry).observe_run("email.send", 0.5)
@@ -102,7 +102,7 @@ def count_while_scraped(count: Callable[[], None]) -> MetricRegistry:
 
 
 def test_nothing_is_lost_or_counted_twice_between_threads() -> None:
-    """Scrapes come from threads of their own, and so may what is counted."""
+    """No observation is lost or counted twice while two threads count and two scrape."""
     times = 20 * FULL + 7
 
     def count(worker: WorkerMetrics, ingest: IngestMetrics) -> None:

@@ -1,4 +1,4 @@
-"""A log line never fails who writes it: not by what it holds, not by how it is called, not by where it goes."""
+"""A log call never raises in its caller, whatever its values, its arguments or its stream."""
 
 import contextvars
 import errno
@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return True, as a terminal does."""
         return True
 
 
@@ -42,7 +42,7 @@ def json_lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 @pytest.fixture(params=["json", "terminal"])
 def stream(request: pytest.FixtureRequest) -> io.StringIO:
-    """Return a stream of each kind, on which lines are logged."""
+    """Return a stream of each kind for the log lines."""
     made = io.StringIO() if request.param == "json" else Terminal()
     configure_logs("worker", "info", made)
     return made
@@ -54,12 +54,12 @@ def made(fields: dict[str, Recipe]) -> dict[str, Any]:
 
 
 def fail(cause: BaseException | None) -> None:
-    """Raise an exception that cannot be looked at."""
+    """Raise an exception whose text cannot be read."""
     raise OddError from cause
 
 
 def said(stream: io.StringIO, word: str) -> bool:
-    """Whether the stream has this word, and lines of a bearable length."""
+    """Return whether the stream contains this word, in lines of a bounded length."""
     text = stream.getvalue()
     assert all(len(line) < LONGEST for line in text.split("\n"))
     return word in text
@@ -69,7 +69,7 @@ def said(stream: io.StringIO, word: str) -> bool:
 def test_a_field_that_cannot_be_rendered_costs_neither_the_caller_nor_the_other_fields(
     stream: io.StringIO, name: str
 ) -> None:
-    """The line is there, with what could be said."""
+    """A field that cannot be rendered raises nothing, and the line has the other fields."""
     structlog.get_logger().bind(bound=HOSTILE[name]()).info("looked at", thing=HOSTILE[name](), other="fine")
 
     assert said(stream, "looked at")
@@ -79,7 +79,7 @@ def test_a_field_that_cannot_be_rendered_costs_neither_the_caller_nor_the_other_
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
 def test_a_library_can_log_anything(stream: io.StringIO, name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """As message, as argument, and in the wrong number; nothing is printed beside the log."""
+    """A library may log any message and arguments, also in the wrong number, without output beside the log."""
     log = logging.getLogger("some.library")
     log.info(HOSTILE[name]())
     log.info("about %s", HOSTILE[name]())
@@ -96,7 +96,7 @@ def test_a_library_can_log_anything(stream: io.StringIO, name: str, capfd: pytes
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(fields=st.dictionaries(st.text(max_size=8), recipes(), max_size=5), event=recipes())
 def test_every_line_of_json_is_one_object(fields: dict[str, Recipe], event: Recipe) -> None:
-    """Whatever is logged: machines can read the log."""
+    """Every line of a JSON log is one object, whatever is logged."""
     stream = io.StringIO()
     configure_logs("worker", "info", stream)
     log = structlog.get_logger()
@@ -115,7 +115,7 @@ def test_every_line_of_json_is_one_object(fields: dict[str, Recipe], event: Reci
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(fields=st.dictionaries(st.text(max_size=8), recipes(), max_size=3), event=recipes())
 def test_a_terminal_shows_whatever_is_logged(fields: dict[str, Recipe], event: Recipe) -> None:
-    """People get a line as well."""
+    """A terminal gets a line for whatever is logged."""
     stream = Terminal()
     configure_logs("worker", "info", stream)
 
@@ -128,7 +128,7 @@ def test_a_terminal_shows_whatever_is_logged(fields: dict[str, Recipe], event: R
 
 @pytest.mark.parametrize("make", [OddError, circle, lambda: Raising(Panic()), lambda: ExceptionGroup("g", [circle()])])
 def test_an_exception_is_logged_whatever_its_text_does(stream: io.StringIO, make: Callable[[], Any]) -> None:
-    """Its traceback, or that it has none."""
+    """An exception is logged with its traceback, or with a note that it has none, whatever its text does."""
     logging.getLogger().handlers[:] = logging.getLogger().handlers[:1]  # those of pytest cannot cope
     error = make()
     for asked in (error, (type(error), error, None)):
@@ -144,7 +144,7 @@ def test_an_exception_is_logged_whatever_its_text_does(stream: io.StringIO, make
 
 
 def test_a_line_that_is_too_long_is_cut_and_keeps_what_finds_it(stream: io.StringIO) -> None:
-    """A megabyte in a field, or a thousand fields, are no line that a collector takes."""
+    """A line that is too long is cut, and keeps the fields by which it is found."""
     log = structlog.get_logger()
     log.info("long", job_id="x_001", thing="y" * 1_000_000)
     log.info("wide", job_id="x_002", **{f"field_{number}": "z" * 1_000 for number in range(1_000)})
@@ -176,14 +176,14 @@ def test_a_line_that_is_too_long_is_cut_and_keeps_what_finds_it(stream: io.Strin
 def test_a_call_with_the_wrong_arguments_is_a_line_all_the_same(
     stream: io.StringIO, call: Callable[[Any], None]
 ) -> None:
-    """A typo in a log call is found in the log, not in the dead letters."""
+    """A log call with the wrong arguments is a line, and no error."""
     call(structlog.get_logger())
 
     assert len(stream.getvalue().split("\n")[:-1]) >= 1
 
 
 async def test_the_coroutines_of_a_logger_write_as_well(stream: io.StringIO) -> None:
-    """`ainfo` and its like are no way around."""
+    """`ainfo` and its like write a line for values and arguments of any kind, too."""
     log = structlog.get_logger()
     await log.ainfo("said %d", "x", thing=HOSTILE["panics"]())
     try:
@@ -196,7 +196,7 @@ async def test_the_coroutines_of_a_logger_write_as_well(stream: io.StringIO) -> 
 
 
 def test_a_line_below_the_level_is_not_rendered() -> None:
-    """The fields of a line that is not written are not even looked at."""
+    """The fields of a line below the level are not rendered."""
     stream = io.StringIO()
     configure_logs("worker", "warning", stream)
     log = structlog.get_logger()
@@ -209,7 +209,7 @@ def test_a_line_below_the_level_is_not_rendered() -> None:
 
 
 def test_a_span_that_cannot_be_asked_costs_its_ids_only(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor of ours stumbles: the line says so, and what the caller said."""
+    """A processor of ours that fails costs the line its own fields only, and the line says so."""
 
     def fail() -> Any:
         raise Panic
@@ -224,13 +224,13 @@ def test_a_span_that_cannot_be_asked_costs_its_ids_only(stream: io.StringIO, mon
 
 
 def test_a_keyboard_interrupt_gets_through(stream: io.StringIO) -> None:
-    """Ctrl-C ends a program also while it writes its log."""
+    """A KeyboardInterrupt ends a program also while it writes its log."""
     with pytest.raises(KeyboardInterrupt):
         structlog.get_logger().info("x", thing=Raising(KeyboardInterrupt()))
 
 
 def test_warnings_of_any_kind_are_lines(stream: io.StringIO) -> None:
-    """They come through `logging`."""
+    """Warnings of any kind become lines through `logging`."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(capture=False)
@@ -241,14 +241,14 @@ def test_warnings_of_any_kind_are_lines(stream: io.StringIO) -> None:
 
 
 class Broken(io.StringIO):
-    """A stream that takes nothing for a while."""
+    """A stream that raises on each write while it is broken."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
         self.error: BaseException | None = error
 
     def flush(self) -> None:
-        """Fail, for as long as it is broken."""
+        """Raise while the stream is broken."""
         if self.error is not None:
             self.truncate(0)
             self.seek(0)
@@ -267,7 +267,7 @@ class Broken(io.StringIO):
     ],
 )
 def test_a_stream_that_takes_nothing_loses_lines_and_later_says_how_many(error: BaseException) -> None:
-    """Neither kind of logger raises, and the gap can be seen."""
+    """A stream that takes nothing loses lines without an error, and their number is logged later."""
     stream = Broken(error)
     configure_logs("worker", "info", stream)
     log = structlog.get_logger()
@@ -283,7 +283,7 @@ def test_a_stream_that_takes_nothing_loses_lines_and_later_says_how_many(error: 
 
 
 def test_a_closed_file_descriptor_fails_no_line() -> None:
-    """A handler may close what is not its own."""
+    """A closed file descriptor, as a handler may leave it, raises no error."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
@@ -298,7 +298,7 @@ def test_a_closed_file_descriptor_fails_no_line() -> None:
 
 @pytest.mark.parametrize("errors", ["strict", "backslashreplace"])
 def test_a_stream_that_knows_few_letters_gets_the_others_escaped(errors: str) -> None:
-    """The terminal of a machine without a locale takes ASCII only."""
+    """A stream of ASCII gets other characters escaped."""
     raw = io.BytesIO()
     configure_logs("worker", "info", io.TextIOWrapper(raw, encoding="ascii", errors=errors))
 
@@ -329,12 +329,12 @@ sys.exit(os.waitpid(child, 0)[1])
 
 
 def test_a_forked_process_can_log_though_another_thread_was_writing() -> None:
-    """The thread that holds the lock does not exist in the child."""
+    """A forked process can log although another thread held the lock of the log."""
     assert subprocess.run([sys.executable, "-Wignore", "-c", FORKING], timeout=60, check=False).returncode == 0
 
 
 def test_bindings_of_the_context_are_rendered_like_any_field(stream: io.StringIO) -> None:
-    """What a handler binds for its lines may be anything too."""
+    """Bindings of the context are rendered like any field, whatever a handler has bound."""
 
     def bound() -> None:
         structlog.contextvars.bind_contextvars(customer=HOSTILE["panics"](), city="Bonn")
@@ -348,14 +348,14 @@ def test_bindings_of_the_context_are_rendered_like_any_field(stream: io.StringIO
 
 
 def test_a_payload_is_struck_also_from_a_line_that_cannot_be_rendered(stream: io.StringIO) -> None:
-    """The way around is no way out."""
+    """A payload is removed also from a line that cannot be rendered."""
     structlog.get_logger().info("x", payload={"card": "4111"}, thing=HOSTILE["panics"]())
 
     assert not said(stream, "4111")
 
 
 def test_a_number_of_an_odd_length_is_told_by_its_length() -> None:
-    """Python refuses to print it; the refusal must not be the line."""
+    """An integer that Python refuses to print is logged by its length."""
     stream = io.StringIO()
     configure_logs("worker", "info", stream)
     structlog.get_logger().info("x", huge=10**5000, big=2**80, small=7)

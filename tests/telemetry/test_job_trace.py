@@ -1,4 +1,4 @@
-"""The trace of one job, over real OTLP."""
+"""The trace of one job is exported over real OTLP."""
 
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -22,7 +22,7 @@ def receiver():
 
 @pytest.fixture
 def exporting(receiver):
-    """Return a function that makes a provider as a service of this name would have it."""
+    """Return a function that makes the tracer provider of a service."""
     providers = []
 
     def make(service):
@@ -38,22 +38,24 @@ def exporting(receiver):
 
 
 def test_trace_of_a_retried_job_is_one_tree(receiver, exporting):
-    """One trace holds the request, the job and all its attempts; attempt 2 links to attempt 1."""
+    """One trace holds the request, the job and all its attempts, and attempt 2 links to attempt 1."""
     ingest, worker = exporting("millstream-ingest"), exporting("millstream-worker")
     at_ingest, at_worker = JobTracer(ingest), JobTracer(worker)
 
     with at_ingest.server("POST", "/v1/jobs", CALLER, "vendor=1") as server:
-        stored = at_ingest.send("email.send", "email.send_001", server.context, tenant="acme")
+        send = at_ingest.send("email.send", "email.send_001", server.context, tenant="acme")
+        send.stored()
+        stored = send.context
         server.answered(202)
 
     with at_worker.attempt("email.send", "email.send_001", stored, attempt=1, delivery=1) as first:
         with pytest.raises(ConnectionError), first.handler("send_email"):
             raise ConnectionError("smtp is away")
-        first.fail("ConnectionError", "smtp is away", retry_in_s=1.5)
+        first.conclude("error", error_type="ConnectionError", message="smtp is away", delay_s=1.5)
 
     with (
         at_worker.attempt(
-            "email.send", "email.send_001", stored, attempt=2, delivery=2, previous=first.traceparent
+            "email.send", "email.send_001", stored, attempt=2, delivery=2, failed=first.traceparent
         ) as second,
         second.handler("send_email"),
         worker.get_tracer("user").start_as_current_span("smtp"),

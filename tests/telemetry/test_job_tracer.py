@@ -1,57 +1,29 @@
-"""The spans of a job, one by one."""
+"""The job tracer makes the spans of a job."""
 
+import asyncio
 import contextvars
 from contextlib import suppress
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
+from telemetry.jobs import SAMPLED, TRACE, UNSAMPLED, attempt_of
 
 from millstream_telemetry import NO_TRACE, JobTracer, TraceContext, current_trace_context, names
 
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-SAMPLED = TraceContext(f"00-{TRACE}-{SPAN}-01", "vendor=1")
-UNSAMPLED = TraceContext(f"00-{TRACE}-{SPAN}-00", "vendor=1")
-
-
-@pytest.fixture
-def exported():
-    """Return what keeps the spans that were ended."""
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def provider(exported):
-    """Yield a provider that records whatever its caller does not forbid."""
-    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exported))
-    yield provider
-    provider.shutdown()
-
-
-@pytest.fixture
-def tracer(provider):
-    """Return the tracer under test."""
-    return JobTracer(provider)
-
-
-def attempt_of(tracer, stored=SAMPLED, **more):
-    """Return the first attempt of a job."""
-    return tracer.attempt("email.send", "email.send_001", stored, attempt=1, delivery=1, **more)
-
 
 def test_off_tracer_passes_the_callers_context_on():
-    """With tracing off, a caller's trace still travels with the job, and nothing claims to be a span."""
+    """Without tracing the caller's trace context still travels with the job, and no span is made."""
     tracer = JobTracer(None)
 
     with tracer.server("POST", "/v1/jobs", SAMPLED.traceparent, SAMPLED.tracestate) as server:
-        stored = tracer.send("email.send", "email.send_001", server.context)
+        send = tracer.send("email.send", "email.send_001", server.context)
+        send.stored()
+        stored = send.context
     with attempt_of(tracer, stored) as attempt, attempt.handler("send_email"):
-        attempt.fail("ValueError", "no", retry_in_s=1.0)
+        attempt.conclude("error", error_type="ValueError", message="no", delay_s=1.0)
         is_current = trace.get_current_span().get_span_context().is_valid
 
     assert not tracer.is_on
@@ -61,7 +33,7 @@ def test_off_tracer_passes_the_callers_context_on():
 
 
 def test_attempt_makes_no_span_when_the_stored_context_is_not_sampled(tracer, exported):
-    """The decision was taken when the job was accepted; user code inside inherits it."""
+    """An attempt whose stored context is not sampled makes no span, and user code inherits that."""
     with attempt_of(tracer, UNSAMPLED) as attempt, attempt.handler("send_email"):
         inside = current_trace_context()
         with trace.get_tracer("user", tracer_provider=None).start_as_current_span("user"):
@@ -75,7 +47,7 @@ def test_attempt_makes_no_span_when_the_stored_context_is_not_sampled(tracer, ex
 
 
 def test_user_spans_stay_out_of_an_unsampled_trace(tracer, provider, exported):
-    """A span that a handler makes does not become a trace of its own when the job is not recorded."""
+    """A span that a handler makes is not recorded when its job is not."""
     with attempt_of(tracer, UNSAMPLED), provider.get_tracer("user").start_as_current_span("query"):
         pass
 
@@ -83,7 +55,7 @@ def test_user_spans_stay_out_of_an_unsampled_trace(tracer, provider, exported):
 
 
 def test_attempt_decides_anew_when_the_job_has_no_context(tracer, exported):
-    """A job accepted by an ingest without tracing is still traced by workers with it."""
+    """An attempt without a stored context makes its own sampling decision, as behind an ingest without tracing."""
     with attempt_of(tracer, NO_TRACE) as attempt:
         pass
 
@@ -93,22 +65,22 @@ def test_attempt_decides_anew_when_the_job_has_no_context(tracer, exported):
 
 
 def test_attempt_is_cheap_and_safe_when_the_provider_does_nothing():
-    """OpenTelemetry's own no-op provider is taken like none at all."""
+    """OpenTelemetry's no-op provider is treated like none."""
     tracer = JobTracer(trace.NoOpTracerProvider())
 
     with attempt_of(tracer, NO_TRACE) as attempt, attempt.handler("send_email"):
         pass
 
     assert attempt.traceparent == ""
-    assert tracer.send("email.send", "email.send_001", SAMPLED) == SAMPLED
+    assert tracer.send("email.send", "email.send_001", SAMPLED).context == SAMPLED
 
 
 def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
-    """Dashboards for messaging systems find what they look for."""
-    with tracer.attempt(
+    """The span of an attempt has the attributes of the messaging conventions."""
+    with tracer.of_client("host:7:ab").attempt(
         "email.send", "email.send_001", SAMPLED, attempt=2, delivery=5, queue_wait_ms=12.5, tenant="acme"
-    ):
-        pass
+    ) as attempt:
+        attempt.conclude("ok")
 
     (span,) = exported.get_finished_spans()
     assert (span.name, span.kind) == ("process email.send", SpanKind.CONSUMER)
@@ -119,20 +91,22 @@ def test_attempt_carries_the_conventions_of_messaging(tracer, exported):
         "messaging.destination.name": "email.send",
         "messaging.message.id": "email.send_001",
         "messaging.consumer.group.name": "workers",
+        "messaging.client.id": "host:7:ab",
         "millstream.job.attempt": 2,
         "millstream.job.delivery": 5,
         "millstream.job.queue_wait_ms": 12.5,
         "millstream.job.tenant": "acme",
+        "millstream.job.outcome": "ok",
     }
     assert set(span.attributes) <= {field.name for field in names.ATTRIBUTES}
 
 
 def test_handler_span_records_the_exception_that_passes_through_it(tracer, exported):
-    """The handler's span holds the traceback; the exception itself goes on."""
+    """The handler's span records the exception with its traceback, and the exception goes on."""
     with attempt_of(tracer) as attempt:
         with pytest.raises(ValueError, match="no such user"), attempt.handler("send_email"):
             raise ValueError("no such user")
-        attempt.fail("ValueError", "no such user", retry_in_s=2.5)
+        attempt.conclude("error", error_type="ValueError", message="no such user", delay_s=2.5)
 
     handler, process = exported.get_finished_spans()
     assert handler.parent.span_id == process.context.span_id
@@ -143,7 +117,7 @@ def test_handler_span_records_the_exception_that_passes_through_it(tracer, expor
 
 
 def test_handler_span_is_a_child_of_its_attempt_wherever_it_is_entered(tracer, exported):
-    """A handler may run in a task or thread that does not know what is current in the worker's."""
+    """The handler's span is a child of its attempt, also in a task or thread without its context."""
     with attempt_of(tracer) as attempt:
 
         def elsewhere():
@@ -157,7 +131,7 @@ def test_handler_span_is_a_child_of_its_attempt_wherever_it_is_entered(tracer, e
 
 
 def test_steering_exception_is_no_error(provider, exported):
-    """A handler that snoozes has not failed, and its spans do not say so."""
+    """An outcome request, such as a snooze, marks no span as failed."""
     tracer = JobTracer(provider, not_errors=(KeyError,))
 
     with pytest.raises(KeyError), attempt_of(tracer) as attempt, attempt.handler("send_email"):
@@ -167,7 +141,7 @@ def test_steering_exception_is_no_error(provider, exported):
 
 
 def test_cancelled_handler_ends_its_span_without_an_error(tracer, exported):
-    """What cancelled it decides what it means: a timeout fails the attempt, a drain does not."""
+    """A cancelled handler ends its span without an error."""
     with pytest.raises(KeyboardInterrupt), attempt_of(tracer) as attempt, attempt.handler("send_email"):
         raise KeyboardInterrupt
 
@@ -175,47 +149,85 @@ def test_cancelled_handler_ends_its_span_without_an_error(tracer, exported):
 
 
 def test_exception_that_leaves_the_attempt_marks_it_as_failed(tracer, exported):
-    """A fault of the worker itself shows on the attempt."""
+    """An exception that leaves the attempt marks its span as failed, since it is a defect of the worker."""
     with pytest.raises(RuntimeError), attempt_of(tracer):
         raise RuntimeError("worker bug")
 
     (span,) = exported.get_finished_spans()
     assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes["millstream.job.outcome"] == "error"
 
 
-def test_send_carries_the_conventions_of_messaging(tracer, exported):
-    """The span that a job continues for life says which job it is, and has ended before the job is stored."""
-    for tenant in ({}, {"tenant": "acme"}):
-        tracer.send("email.send", "email.send_001", NO_TRACE, **tenant)
+def test_attempt_of_a_worker_that_is_ended_is_lost(tracer, exported):
+    """The outcome of an attempt whose worker is cancelled is `lost`."""
+    with pytest.raises(asyncio.CancelledError), attempt_of(tracer):
+        raise asyncio.CancelledError
 
-    spans = exported.get_finished_spans()
-    assert [(span.name, span.kind) for span in spans] == [("send email.send", SpanKind.PRODUCER)] * 2
-    assert [span.attributes["millstream.job.tenant"] for span in spans] == ["default", "acme"]
-    assert dict(spans[1].attributes) == {
-        "messaging.system": "millstream",
-        "messaging.operation.name": "send",
-        "messaging.operation.type": "send",
-        "messaging.destination.name": "email.send",
-        "messaging.message.id": "email.send_001",
-        "millstream.job.tenant": "acme",
-    }
+    (span,) = exported.get_finished_spans()
+    assert span.attributes["millstream.job.outcome"] == "lost"
+    assert span.status.status_code is StatusCode.UNSET
 
 
-def test_an_attempt_links_to_the_one_before_it(tracer, exported):
-    """The next attempt of a job leads to the last one; the first leads nowhere."""
-    with attempt_of(tracer) as first:
+@pytest.mark.parametrize(
+    ("told", "status", "event"),
+    [
+        ({"outcome": "ok"}, StatusCode.UNSET, None),
+        ({"outcome": "handed_back"}, StatusCode.UNSET, None),
+        ({"outcome": "snoozed", "delay_s": 30.0}, StatusCode.UNSET, ("snoozed", {"delay_s": 30.0})),
+        (
+            {"outcome": "timeout", "error_type": "timeout", "delay_s": 0.0},
+            StatusCode.ERROR,
+            ("retry scheduled", {"delay_s": 0.0}),
+        ),
+        (
+            {"outcome": "dead", "error_type": "ValueError", "reason": "attempts"},
+            StatusCode.ERROR,
+            ("dead", {"millstream.job.reason": "attempts"}),
+        ),
+        ({"outcome": "lost", "error_type": "lost"}, StatusCode.ERROR, None),
+    ],
+)
+def test_attempt_says_what_became_of_the_delivery(tracer, exported, told, status, event):
+    """The span of a delivery has its outcome as an attribute, and an event where the job goes on or is dead."""
+    with attempt_of(tracer) as attempt:
+        attempt.conclude(**told)
+
+    (span,) = exported.get_finished_spans()
+    assert span.attributes["millstream.job.outcome"] == told["outcome"]
+    assert (span.status.status_code, span.attributes.get("error.type")) == (status, told.get("error_type"))
+    assert [(one.name, dict(one.attributes)) for one in span.events] == ([event] if event else [])
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), ConnectionError("closed")])
+@pytest.mark.parametrize(("reason", "expected"), [("timeout", "timeout"), ("lost", "lost"), ("", None)])
+def test_handler_that_was_stopped_says_why(tracer, exported, error, reason, expected):
+    """The `error.type` of a stopped handler is the reason of the stop, whatever exception it ended with."""
+    with (
+        attempt_of(tracer) as attempt,
+        suppress(type(error)),
+        attempt.handler("send_email", stop_reason=lambda: reason),
+    ):
+        raise error
+
+    handler, _ = exported.get_finished_spans()
+    assert handler.attributes.get("error.type") == expected
+    assert (handler.status.status_code is StatusCode.ERROR) is (expected is not None)
+    assert [event.name for event in handler.events] == ["exception"] * isinstance(error, ConnectionError)
+
+
+def test_handler_span_names_its_function(tracer, exported):
+    """The span of a handler has the qualified name of its function."""
+    with attempt_of(tracer) as attempt, attempt.handler("send_email", attempt_of):
         pass
-    with attempt_of(tracer, previous=first.traceparent):
-        pass
 
-    spans = exported.get_finished_spans()
-    assert [[link.context.span_id for link in span.links] for span in spans] == [[], [spans[0].context.span_id]]
+    handler, _ = exported.get_finished_spans()
+    assert dict(handler.attributes) == {"code.function.name": "telemetry.jobs.attempt_of"}
 
 
 @pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
 @pytest.mark.parametrize("context", [SAMPLED, UNSAMPLED, NO_TRACE], ids=["sampled", "unsampled", "none"])
 def test_every_span_is_current_inside_and_what_was_current_is_back_after_it(provider, context, is_on):
-    """The next job of the same task, and the lines that are logged between two, belong to no trace of the last one."""
+    """A span is current inside of its block, and the one before it is current again afterwards."""
     tracer = JobTracer(provider if is_on else None)
     around = TraceContext("00-" + "c" * 32 + "-" + "d" * 16 + "-01")
     with trace.use_span(around.as_span()):
@@ -230,16 +242,17 @@ def test_every_span_is_current_inside_and_what_was_current_is_back_after_it(prov
 
 
 def test_an_exception_is_told_in_full_and_within_bounds(tracer, exported):
-    """The end of a traceback names the cause, so it is the beginning that goes."""
+    """A recorded exception is bounded, and its traceback keeps the end."""
 
     def fail(depth):
         if depth:
             fail(depth - 1)
         raise ValueError("x" * 10_000)
 
-    with pytest.raises(ValueError, match="xxx"), attempt_of(tracer) as attempt, attempt.handler("send_email"):
-        fail(2)
-    attempt.fail("ValueError", "y" * 10_000)
+    with attempt_of(tracer) as attempt:
+        with pytest.raises(ValueError, match="xxx"), attempt.handler("send_email"):
+            fail(2)
+        attempt.conclude("error", error_type="ValueError", message="y" * 10_000)
 
     handler, process = exported.get_finished_spans()
     (event,) = handler.events
@@ -251,7 +264,7 @@ def test_an_exception_is_told_in_full_and_within_bounds(tracer, exported):
 
 
 def test_a_traceback_stands_on_the_span_of_the_handler(tracer, exported):
-    """It names the functions on the way to the error."""
+    """The handler's span has the traceback."""
 
     def look_up_the_user():
         raise LookupError("no such user")
@@ -264,7 +277,7 @@ def test_a_traceback_stands_on_the_span_of_the_handler(tracer, exported):
 
 
 def test_an_exception_that_leaves_a_request_marks_it_as_failed(tracer, exported):
-    """A fault of ingest itself shows on the request; a client that hangs up is no fault."""
+    """An exception that leaves a request marks its span as failed, and a disconnected client does not."""
     for error in (RuntimeError("bug"), KeyboardInterrupt()):
         with pytest.raises(type(error)), tracer.server("POST", "/v1/jobs"):
             raise error
@@ -277,58 +290,15 @@ def test_an_exception_that_leaves_a_request_marks_it_as_failed(tracer, exported)
 
 @pytest.mark.parametrize(("status", "code"), [(499, StatusCode.UNSET), (500, StatusCode.ERROR)])
 def test_an_answer_of_500_is_the_first_that_is_an_error(tracer, exported, status, code):
-    """What a client did wrong is no failure of the server."""
+    """A status from 500 on marks the span of a request as failed."""
     with tracer.server("POST", "/v1/jobs") as server:
         server.answered(status)
 
     assert exported.get_finished_spans()[0].status.status_code is code
 
 
-@pytest.mark.parametrize(
-    ("propagation", "options", "links"),
-    [
-        ("auto", {}, False),
-        ("auto", {"delay_s": 300.0}, False),
-        ("auto", {"delay_s": 300.1}, True),
-        ("auto", {"is_batch_item": True}, True),
-        ("child", {"delay_s": 3600.0, "is_batch_item": True}, False),
-        ("link", {}, True),
-    ],
-)
-def test_send_links_or_continues_as_propagation_says(provider, exported, propagation, options, links):
-    """A long delay or a batch item starts a trace that links to the caller's, unless told otherwise."""
-    tracer = JobTracer(provider, propagation=propagation)
-
-    stored = tracer.send("email.send", "email.send_001", SAMPLED, **options)
-
-    (span,) = exported.get_finished_spans()
-    assert (stored.trace_id != TRACE) is links
-    assert [f"{link.context.span_id:016x}" for link in span.links] == ([SPAN] if links else [])
-    assert (span.parent is None) is links
-    assert stored.traceparent[36:52] == f"{span.context.span_id:016x}"
-
-
-def test_send_keeps_tracestate_when_it_continues_the_trace(tracer):
-    """Other vendors' state stays with the trace."""
-    assert tracer.send("email.send", "email.send_001", SAMPLED).tracestate == "vendor=1"
-
-
-def test_send_passes_an_unsampled_caller_on_unchanged(tracer, exported):
-    """Nothing is made for a trace that is not recorded."""
-    assert tracer.send("email.send", "email.send_001", UNSAMPLED) == UNSAMPLED
-    assert exported.get_finished_spans() == ()
-
-
-def test_send_of_a_linked_job_that_is_not_recorded_stores_an_unsampled_context(exported):
-    """Its attempts must not each decide anew, or pieces of traces would come of it."""
-    provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
-    tracer = JobTracer(provider)
-
-    assert tracer.send("email.send", "email.send_001", SAMPLED, is_batch_item=True) == UNSAMPLED
-
-
 def test_server_asks_a_sampler_that_ignores_callers(exported):
-    """`always_on` records a request whose caller does not; a parent-based sampler follows the caller."""
+    """A sampler that ignores callers decides by itself, and a parent-based one follows the caller."""
     always = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
     follows = TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
 
@@ -339,10 +309,22 @@ def test_server_asks_a_sampler_that_ignores_callers(exported):
         assert current_trace_context() == UNSAMPLED
 
 
+@pytest.mark.parametrize("provided", [None, ParentBased(ALWAYS_ON)], ids=["off", "on"])
+def test_request_of_which_no_span_is_made_is_not_described(provided):
+    """The attributes of a request are read only when it has a span."""
+    tracer = JobTracer(provided and TracerProvider(sampler=provided, shutdown_on_exit=False))
+
+    with tracer.server("POST", "/v1/jobs", UNSAMPLED.traceparent, describe=lambda: pytest.fail("it was described")):
+        pass
+
+
 def test_server_says_how_it_answered(tracer, exported):
-    """A 5xx is an error of the server, a 4xx is not."""
+    """A 5xx marks the span of a request as failed, and a 4xx does not."""
+    about = {"url.path": "/v1/jobs/batch"}
     for status in (202, 422, 503):
-        with tracer.server("POST", "/v1/jobs/batch", SAMPLED.traceparent, SAMPLED.tracestate) as server:
+        with tracer.server(
+            "POST", "/v1/jobs/batch", SAMPLED.traceparent, SAMPLED.tracestate, describe=lambda: about
+        ) as server:
             server.carries(3)
             server.answered(status)
 
@@ -355,34 +337,8 @@ def test_server_says_how_it_answered(tracer, exported):
     assert dict(spans[2].attributes) == {
         "http.request.method": "POST",
         "http.route": "/v1/jobs/batch",
+        "url.path": "/v1/jobs/batch",
         "messaging.batch.message_count": 3,
         "http.response.status_code": 503,
         "error.type": "503",
     }
-
-
-def test_recover_bury_and_redrive_link_to_the_attempt_they_concern(tracer, exported):
-    """What reapers and operators did stands in the job's trace, beside its attempts."""
-    with attempt_of(tracer) as attempt:
-        pass
-    last = attempt.traceparent
-    tracer.recover("email.send", "email.send_001", SAMPLED, attempt=last, reason="crashed")
-    tracer.bury("email.send", "email.send_001", SAMPLED, attempt=last, reason="crashed")
-    tracer.redrive("email.send", "email.send_001", SAMPLED, attempt=last)
-
-    _, *notes = exported.get_finished_spans()
-    assert [(span.name, span.kind) for span in notes] == [
-        (name, SpanKind.INTERNAL) for name in ("recover", "bury", "redrive")
-    ]
-    for span in notes:
-        assert f"{span.parent.span_id:016x}" == SPAN
-        assert [f"{link.context.span_id:016x}" for link in span.links] == [last[36:52]]
-    assert notes[0].attributes["millstream.job.reason"] == "crashed"
-
-
-@pytest.mark.parametrize("stored", [NO_TRACE, UNSAMPLED])
-def test_recover_makes_no_span_when_the_job_is_not_recorded(tracer, exported, stored):
-    """A lone `recover` without the job around it explains nothing."""
-    tracer.recover("email.send", "email.send_001", stored, reason="crashed")
-
-    assert exported.get_finished_spans() == ()

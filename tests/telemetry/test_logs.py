@@ -1,4 +1,4 @@
-"""What log lines look like and what they never hold."""
+"""Log lines have one format, and never contain a payload."""
 
 import io
 import json
@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
     def isatty(self):
-        """Say so."""
+        """Return True, as a terminal does."""
         return True
 
 
@@ -38,7 +38,7 @@ def lines(stream):
 
 
 def test_line_is_one_json_object_when_the_stream_is_no_terminal(stream):
-    """Machines read one object a line, with fixed words for the event and fields beside it."""
+    """A line is one JSON object with the event and its fields when the stream is no terminal."""
     configure_logs("worker", "info", stream)
 
     structlog.get_logger().info(names.ATTEMPT_FINISHED, job_id="x_001", attempt=2, outcome="ok")
@@ -57,7 +57,7 @@ def test_line_is_one_json_object_when_the_stream_is_no_terminal(stream):
 
 
 def test_line_is_for_eyes_when_the_stream_is_a_terminal():
-    """People get words, not JSON."""
+    """A line is readable text on a terminal."""
     stream = Terminal()
     configure_logs("worker", "info", stream)
 
@@ -69,7 +69,7 @@ def test_line_is_for_eyes_when_the_stream_is_a_terminal():
 
 @pytest.mark.parametrize("logger", ["structlog", "stdlib"])
 def test_library_lines_look_the_same(stream, logger):
-    """What granian, litestar or user code logs through `logging` lands in the same stream and shape."""
+    """Lines that libraries log through `logging` have the same stream and format."""
     configure_logs("ingest", "info", stream)
 
     if logger == "stdlib":
@@ -83,7 +83,7 @@ def test_library_lines_look_the_same(stream, logger):
 
 
 def test_level_holds_for_both_kinds_of_loggers(stream):
-    """Below the level no line is written, by us or by a library."""
+    """No line below the level is written, by us or by a library."""
     configure_logs("ingest", "warning", stream)
 
     structlog.get_logger().info("quiet")
@@ -96,7 +96,7 @@ def test_level_holds_for_both_kinds_of_loggers(stream):
 
 @pytest.mark.parametrize("library", ["httpx2", "httpcore2", "httpx", "httpcore"])
 def test_request_lines_of_the_http_client_are_left_out(stream, library):
-    """The client logs each request at `info`; that would double the log of every program that calls the API."""
+    """The lines of the HTTP client about each request are left out at `info`."""
     configure_logs("worker", "info", stream)
 
     logging.getLogger(library).info("HTTP Request: GET ...")
@@ -106,7 +106,7 @@ def test_request_lines_of_the_http_client_are_left_out(stream, library):
 
 @pytest.mark.parametrize("field", ["payload", "result", "body", "spec"])
 def test_payload_is_struck_from_a_line(stream, field):
-    """Payloads are never in logs, not even by mistake."""
+    """A payload is removed from a line."""
     configure_logs("worker", "info", stream)
 
     structlog.get_logger().info("submitted", **{field: {"card": "4111"}})
@@ -116,7 +116,7 @@ def test_payload_is_struck_from_a_line(stream, field):
 
 @pytest.mark.parametrize("make_stream", [io.StringIO, Terminal])
 def test_traceback_shows_no_local_variables(make_stream):
-    """Local variables of a handler are its payload."""
+    """A traceback shows no local variables, which may be a payload."""
     stream = make_stream()
     configure_logs("worker", "info", stream)
 
@@ -133,7 +133,7 @@ def test_traceback_shows_no_local_variables(make_stream):
 
 
 def test_line_carries_the_current_span(stream):
-    """Inside an attempt every line says to which trace it belongs, recorded or not."""
+    """A line has the ids of the current span, recorded or not."""
     configure_logs("worker", "info", stream)
     provider = TracerProvider(shutdown_on_exit=False)
     stored = TraceContext(f"00-{TRACE}-{SPAN}-00")
@@ -150,7 +150,7 @@ def test_line_carries_the_current_span(stream):
 
 
 def test_odd_values_never_fail_the_caller(stream):
-    """A log line is written somehow, whatever is put into it."""
+    """A value that cannot be encoded fails no log call."""
     configure_logs("worker", "info", stream)
 
     structlog.get_logger().info("odd", thing=object(), lone="\ud800", pair={("a", 1): 2}, big=1 << 80)
@@ -160,7 +160,7 @@ def test_odd_values_never_fail_the_caller(stream):
 
 
 def test_lines_of_many_threads_stay_whole(stream):
-    """Handlers in threads log at the same time."""
+    """The lines of many threads do not mix."""
     configure_logs("worker", "info", stream)
 
     def log(number):
@@ -178,7 +178,7 @@ def test_lines_of_many_threads_stay_whole(stream):
 
 
 def test_request_lines_of_the_http_client_are_written_at_debug(stream):
-    """Debugging a client is what they are for."""
+    """The lines of the HTTP client about each request are written at `debug`."""
     configure_logs("worker", "debug", stream)
 
     logging.getLogger("httpcore").info("connected")
@@ -187,7 +187,7 @@ def test_request_lines_of_the_http_client_are_written_at_debug(stream):
 
 
 def test_a_warning_of_python_is_a_line(stream):
-    """A deprecation must not be text between lines of JSON."""
+    """A warning of Python is a line of the log."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         configure_logs("worker", "info", stream)
@@ -198,7 +198,7 @@ def test_a_warning_of_python_is_a_line(stream):
 
 
 def test_a_second_configuration_replaces_the_first(stream):
-    """Each line is written once, however often a process configures its log."""
+    """A second configuration of the log replaces the first, so that each line is written once."""
     configure_logs("worker", "info", stream)
     configure_logs("worker", "info", stream)
     logging.getLogger("lib").info("once")
@@ -208,11 +208,11 @@ def test_a_second_configuration_replaces_the_first(stream):
 
 @pytest.mark.parametrize("value", [list(range(5_000)), {n: n for n in range(5_000)}, [[n] * 10 for n in range(5_000)]])
 def test_a_copy_has_a_bounded_number_of_members(value):
-    """A line of thousands of members would be cut in the middle of them."""
+    """The copy of a value for the log has a bounded number of members."""
     assert count_members(PlainCopy().of(value)) <= MAX_MEMBERS
 
 
 def count_members(value):
-    """Return how many members a value has, with those of its members."""
+    """Return the number of members of a value, those of its members included."""
     members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return len(members) + sum(map(count_members, members))

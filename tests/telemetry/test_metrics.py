@@ -1,4 +1,4 @@
-"""What the groups of metrics record and export."""
+"""The groups of metrics record and export what the services do."""
 
 import pytest
 from prometheus_client import generate_latest
@@ -35,7 +35,7 @@ def queue(job_type="email.send", **more):
 
 
 def test_counters_count_by_type_and_outcome(registry):
-    """A batch is counted in one call."""
+    """Counters count by type and outcome, and a batch in one call."""
     worker, ingest = WorkerMetrics(registry), IngestMetrics(registry)
 
     worker.count_attempts("email.send", "ok", 7)
@@ -51,7 +51,7 @@ def test_counters_count_by_type_and_outcome(registry):
 
 
 def test_groups_share_a_metric_that_both_record(registry):
-    """In one process a finished job is counted in one series, whichever component finished it."""
+    """Two groups of one process share the metric that both record."""
     WorkerMetrics(registry).count_finished("email.send", JobState.DEAD)
     ReaperMetrics(registry).count_finished("email.send", JobState.DEAD)
 
@@ -60,7 +60,7 @@ def test_groups_share_a_metric_that_both_record(registry):
 
 
 def test_made_up_type_never_becomes_a_label(registry):
-    """A thousand invented types do not make a thousand time series."""
+    """An invented type never becomes a label."""
     ingest = IngestMetrics(registry)
 
     for number in range(1000):
@@ -72,7 +72,7 @@ def test_made_up_type_never_becomes_a_label(registry):
 
 
 def test_type_counts_under_its_name_once_it_is_registered(registry):
-    """A worker that starts later brings new types with it."""
+    """A type counts under its own name once it is registered."""
     ingest = IngestMetrics(registry)
     ingest.count_submitted("sms.send", "accepted")
     registry.register_types(["sms.send"])
@@ -82,8 +82,43 @@ def test_type_counts_under_its_name_once_it_is_registered(registry):
     assert value("millstream_jobs_submitted_total", {"type": "sms.send", "outcome": "accepted"}) == 1
 
 
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        (IngestMetrics, {"jobs_submitted": names.SUBMISSION_OUTCOMES, "jobs_finished": ["cancelled"]}),
+        (
+            WorkerMetrics,
+            {"job_attempts": names.ATTEMPT_OUTCOMES, "jobs_finished": ["succeeded", "cancelled", "expired", "dead"]},
+        ),
+        (DispatcherMetrics, {"jobs_finished": ["expired"]}),
+        (ReaperMetrics, {"recovered": names.RECOVERY_REASONS, "jobs_finished": ["cancelled", "dead"]}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_series_of_counters_begin_at_0_with_their_type(registry, group, expected):
+    """Each series of a counter exists at 0 before its first event, so that `increase()` counts that event.
+
+    This holds for types that were registered before, for later ones, and for unknown ones.
+    """
+    group(registry)
+    registry.register_types(["sms.send"])
+    shown = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total") and sample.labels
+    }
+    types = ("email.send", "sms.send", names.OTHER_TYPE)
+    assert shown == {
+        (f"millstream_{name}_total", one, value): 0
+        for name, values in expected.items()
+        for value in values
+        for one in types
+    }
+
+
 def test_job_histograms_carry_the_trace_as_exemplar(registry):
-    """From a slow bucket one click leads to a slow job."""
+    """The histograms of jobs carry the trace id as an exemplar."""
     worker = WorkerMetrics(registry)
 
     worker.observe_run("email.send", 0.2, exemplar=TRACE)
@@ -97,12 +132,12 @@ def test_job_histograms_carry_the_trace_as_exemplar(registry):
 
 
 def test_queue_wait_buckets_span_five_milliseconds_to_thirty_minutes():
-    """The histogram tells an idle system from a backlog of half an hour."""
+    """The buckets of the queue wait go from 5 ms to 30 minutes."""
     assert (names.JOB_QUEUE_WAIT.buckets[0], names.JOB_QUEUE_WAIT.buckets[-1]) == (0.005, 1800.0)
 
 
 def test_publish_shows_each_queue_by_state_and_priority(registry):
-    """Only queued jobs have a priority; dead ones have a gauge of their own."""
+    """Gauges show queues by state, ready jobs by priority, and dead jobs in a gauge of their own."""
     DispatcherMetrics(registry).publish([queue(paused=True, oldest_ready_age_s=1.5, oldest_dead_age_s=9.0)])
 
     def jobs(state, priority):
@@ -119,7 +154,7 @@ def test_publish_shows_each_queue_by_state_and_priority(registry):
 
 
 def test_publish_takes_tenants_of_one_type_together(registry):
-    """There is no tenant label, so counts add up and ages are the worst."""
+    """The tenants of a type are summed, and its ages are the oldest, because there is no tenant label."""
     DispatcherMetrics(registry).publish([queue(oldest_ready_age_s=1.0), queue(oldest_ready_age_s=3.0, dead=1)])
 
     of_type = {"type": "email.send"}
@@ -128,7 +163,7 @@ def test_publish_takes_tenants_of_one_type_together(registry):
 
 
 def test_publish_removes_queues_that_are_gone(registry):
-    """A queue that was removed must not alert for ever."""
+    """The gauges of a queue that is gone are removed."""
     dispatcher = DispatcherMetrics(registry)
 
     dispatcher.publish([queue("email.send"), queue("sms.send")])
@@ -140,7 +175,7 @@ def test_publish_removes_queues_that_are_gone(registry):
 
 
 def test_worker_shows_slots_and_memory_as_they_are_when_scraped(registry):
-    """Gauges of the process are read at the scrape."""
+    """Gauges of slots and memory are read at the scrape."""
     busy = [0]
     WorkerMetrics(registry).watch_slots(8, lambda: busy[0])
     busy[0] = 5
@@ -152,7 +187,7 @@ def test_worker_shows_slots_and_memory_as_they_are_when_scraped(registry):
 
 
 def test_calls_to_redis_are_timed_by_script(registry):
-    """The script is the label; a reconnect is counted."""
+    """Calls to Redis are timed with the script as label, and reconnects are counted."""
     redis = RedisMetrics(registry)
     redis.observe_call("claim", 0.002)
     redis.observe_call("claim", 0.004)
@@ -163,7 +198,7 @@ def test_calls_to_redis_are_timed_by_script(registry):
 
 
 def test_enqueue_is_timed_by_outcome(registry):
-    """Batch size and time of the group commits tell when ingest is at its limit."""
+    """Group commits are timed by outcome, with their batch size."""
     IngestMetrics(registry).observe_enqueue("ok", 0.01, 64)
 
     assert registry.get_sample_value("millstream_enqueue_seconds_sum", {"outcome": "ok"}) == 0.01
@@ -171,22 +206,23 @@ def test_enqueue_is_timed_by_outcome(registry):
 
 
 def test_failed_pass_does_not_count_as_success(registry):
-    """The alert on a silent duty looks at the last success."""
+    """A failed pass does not change the time of the last success."""
     duties = DutyMetrics(registry, "reaper")
-    labels = {"service": "reaper", "duty": "recover"}
+    labels = {"component": "reaper", "duty": "recover"}
 
+    duties.begin("recover")
     duties.observe_pass("recover", 0.1, ok=False)
     before = registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
     duties.observe_pass("recover", 0.1, ok=True)
     after = registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
 
-    assert before is None
+    assert before == 0
     assert after > 1e9
     assert registry.get_sample_value("millstream_duty_seconds_count", {"duty": "recover"}) == 2
 
 
 def test_reaper_counts_what_it_recovers_and_what_was_lost(registry):
-    """By type and reason; lost events without a label."""
+    """Recovered jobs are counted by type and reason, and lost events without a label."""
     reaper = ReaperMetrics(registry)
     reaper.count_recovered("email.send", "crashed", 3)
     reaper.count_events_lost(10)
@@ -197,7 +233,7 @@ def test_reaper_counts_what_it_recovers_and_what_was_lost(registry):
 
 
 def test_exposition_has_only_listed_names(registry):
-    """Nothing but what the docs list is exported; `_created` series are left out."""
+    """The exposition has only listed names, and no `_created` series."""
     IngestMetrics(registry).count_submitted("email.send", "accepted")
     WorkerMetrics(registry).observe_run("email.send", 0.1)
 

@@ -1,10 +1,11 @@
-"""The list of names, the page that shows it and the code that uses it."""
+"""The list of names agrees with its page in the documentation and with the code."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from millstream_contracts import Demand
 from millstream_telemetry import (
     DispatcherMetrics,
     DutyMetrics,
@@ -13,6 +14,7 @@ from millstream_telemetry import (
     MetricRegistry,
     ReaperMetrics,
     RedisMetrics,
+    ServiceMetrics,
     WorkerMetrics,
     names,
 )
@@ -42,16 +44,19 @@ def quoted(words: tuple[str, ...]) -> str:
     ],
 )
 def test_page_equals_names_in_every_table(heading, rows):
-    """The page for operators lists exactly the names in the code, in the same words and order."""
+    """The tables of the page list exactly the names of the code, in the same words and order."""
     assert table_under(heading) == rows
 
 
 def test_metric_groups_make_all_metrics_and_no_others():
-    """Every metric in the list belongs to some service, and no service has one that is not listed."""
+    """The groups of metrics make exactly the listed metrics."""
     registry = MetricRegistry()
     for group in (IngestMetrics, WorkerMetrics, DispatcherMetrics, HistoryMetrics, ReaperMetrics, RedisMetrics):
         group(registry)
     DutyMetrics(registry, "reaper")
+    ServiceMetrics(registry, "reaper", version="1")
+    nothing = Demand(queued=0, running=0, due_soon=0, oldest_ready_age_s=0.0, slots=0, wanted_workers=0)
+    DispatcherMetrics(registry).publish_demand({}, nothing, 0)
 
     assert set(registry.made) == set(names.METRICS)
     made: dict[names.MetricSpec, Any] = dict(registry.made)
@@ -64,7 +69,7 @@ def test_metric_groups_make_all_metrics_and_no_others():
 
 
 def test_metric_names_carry_the_prefix_and_a_unit_or_total():
-    """Counters end in `_total`, and whatever has a unit names the base unit last."""
+    """A metric name has the prefix, and ends in its base unit or in `_total` for a counter."""
     for spec in names.METRICS:
         assert spec.name.startswith("millstream_")
         assert (spec.kind == "counter") == spec.name.endswith("_total")

@@ -1,11 +1,11 @@
-"""What every group of metrics shows is what happened: a recount of all samples, in the unit of each name."""
+"""The samples of every group of metrics agree with a recount of what happened, in the unit of each name."""
 
 import math
 import time
 
 import pytest
 
-from millstream_contracts import JobState, JobType, QueueStatus
+from millstream_contracts import Demand, JobState, JobType, QueueStatus
 from millstream_telemetry import (
     DispatcherMetrics,
     DutyMetrics,
@@ -14,6 +14,7 @@ from millstream_telemetry import (
     MetricRegistry,
     ReaperMetrics,
     RedisMetrics,
+    ServiceMetrics,
     WorkerMetrics,
 )
 
@@ -29,22 +30,22 @@ def registry():
 
 
 def shown(registry):
-    """Return the value of each sample by its name and label values, without the buckets."""
+    """Return the value of each sample by its name and label values, without buckets and counters that are still 0."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in registry.collect()
         for sample in family.samples
-        if not sample.name.endswith("_bucket")
+        if not sample.name.endswith("_bucket") and (sample.value or not sample.name.endswith("_total"))
     }
 
 
 def histogram(name, labels, *observed):
-    """Return the two samples of a histogram after these observations."""
+    """Return the count and the sum of a histogram after these observations."""
     return {(f"{name}_sum", *labels): pytest.approx(sum(observed)), (f"{name}_count", *labels): len(observed)}
 
 
 def test_ingest_shows_what_was_submitted(registry):
-    """Each count stands under its own type and outcome, and each time is in seconds."""
+    """Submissions are counted under their type and outcome, and timed in seconds."""
     ingest = IngestMetrics(registry)
     ingest.count_submitted("email.send", "accepted", 5)
     ingest.count_submitted("email.send", "accepted", 2)
@@ -67,7 +68,7 @@ def test_ingest_shows_what_was_submitted(registry):
 
 
 def test_a_worker_shows_what_it_ran(registry):
-    """A hundred observations at once are counted like those that come one by one or with an exemplar."""
+    """A hundred observations at once count like those that come one by one or with an exemplar."""
     worker = WorkerMetrics(registry)
     worker.count_attempts("email.send", "ok", 7)
     worker.count_attempts("report", "error", 2)
@@ -95,13 +96,13 @@ def test_a_worker_shows_what_it_ran(registry):
 
 
 def status(job_type, n, **more):
-    """Return a queue of which each count is another one."""
+    """Return the status of a queue in which each count is different."""
     counts = {"queued": {"high": n, "normal": 2 * n, "low": 3 * n}, "running": 4 * n, "scheduled": 5 * n}
     return QueueStatus(type=JobType(job_type), partitions=1, **counts, blocked=6 * n, dead=7 * n, **more)
 
 
 def test_a_dispatcher_shows_what_the_queues_hold(registry):
-    """Counts of one type add up, its ages are the worst, whichever tenant comes first; nothing else is shown later."""
+    """The counts of a type are summed and its ages are the oldest, in any order, and gone queues are removed."""
     dispatcher = DispatcherMetrics(registry)
     dispatcher.count_finished("report", JobState.EXPIRED, 9)
     worst, other = (
@@ -126,6 +127,30 @@ def test_a_dispatcher_shows_what_the_queues_hold(registry):
         assert shown(registry) == {("millstream_jobs_finished_total", "report", "expired"): 9}
 
 
+def test_a_dispatcher_shows_how_many_workers_are_wanted(registry):
+    """The demand is shown by type and for all types, and not before it is known."""
+    dispatcher = DispatcherMetrics(registry)
+    assert shown(registry) == {}
+
+    def demand(n):
+        return Demand(
+            queued=n, running=2 * n, due_soon=3 * n, oldest_ready_age_s=1.0, slots=4 * n, wanted_workers=5 * n
+        )
+
+    dispatcher.publish_demand({"gone": demand(9)}, demand(9), 9)
+    dispatcher.publish_demand({"email.send": demand(1)}, demand(10), 6)
+    assert shown(registry) == {
+        ("millstream_demand_jobs", "email.send", "queued"): 1,
+        ("millstream_demand_jobs", "email.send", "running"): 2,
+        ("millstream_demand_jobs", "email.send", "due_soon"): 3,
+        ("millstream_demand_slots", "email.send"): 4,
+        ("millstream_wanted_workers", "email.send"): 5,
+        ("millstream_fleet_workers",): 6,
+        ("millstream_fleet_slots",): 40,
+        ("millstream_fleet_wanted_workers",): 50,
+    }
+
+
 def counts_of(job_type, n):
     """Return the gauges of a type whose queues have these counts."""
     return {
@@ -137,7 +162,7 @@ def counts_of(job_type, n):
 
 
 def test_a_reaper_shows_what_it_took_back(registry):
-    """Each reason and each kind of end is counted on its own."""
+    """Each reason of a recovery and each kind of end is counted by itself."""
     reaper = ReaperMetrics(registry)
     reaper.count_recovered("email.send", "lease_expired", 3)
     reaper.count_recovered("report", "buried", 2)
@@ -153,7 +178,7 @@ def test_a_reaper_shows_what_it_took_back(registry):
 
 
 def test_calls_to_redis_are_shown_in_seconds_by_script(registry):
-    """The second call of a script adds to the first, and other scripts have series of their own."""
+    """Each script has its own series, in seconds, to which each call adds."""
     redis = RedisMetrics(registry)
     for script, seconds in (("claim", 0.25), ("commit", 4.0), ("claim", 0.5)):
         redis.observe_call(script, seconds)
@@ -165,8 +190,23 @@ def test_calls_to_redis_are_shown_in_seconds_by_script(registry):
     }
 
 
+def test_a_service_shows_who_it_is_and_which_checks_pass_at_the_scrape(registry):
+    """A service shows its release and the present results of its readiness checks at each scrape."""
+    service, checks = ServiceMetrics(registry, "reaper", version="1.2"), {"redis": False}
+    service.watch_checks(lambda: checks)
+    who = {("millstream_build_info", "reaper", "1.2"): 1}
+    assert shown(registry) == who | {("millstream_ready", "reaper", "redis"): 0}
+    checks = {"redis": True, "recoverer": False}
+    assert shown(registry) == who | {
+        ("millstream_ready", "reaper", "redis"): 1,
+        ("millstream_ready", "reaper", "recoverer"): 0,
+    }
+    checks = {"serving": True}
+    assert shown(registry) == who | {("millstream_ready", "reaper", "serving"): 1}
+
+
 def test_passes_of_duties_are_shown_in_seconds_and_their_last_success_as_unix_time(registry):
-    """A failed pass takes its time like a good one, and is no success of its own or of another duty."""
+    """Passes are shown in seconds, and the last success of each duty as Unix time."""
     duties = DutyMetrics(registry, "reaper")
     duties.observe_pass("recoverer", 0.25, ok=True)
     duties.observe_pass("recoverer", 0.5, ok=False)
@@ -179,7 +219,7 @@ def test_passes_of_duties_are_shown_in_seconds_and_their_last_success_as_unix_ti
 
 
 def test_the_lag_of_the_history_is_shown_in_seconds_once_it_is_known(registry):
-    """Until then it is NaN, which no alert takes for zero."""
+    """The lag of the history is NaN until it is known, and then in seconds."""
     history = HistoryMetrics(registry)
     assert math.isnan(shown(registry)["millstream_history_lag_seconds",])
     history.show_lag(12.5)

@@ -1,4 +1,4 @@
-"""A new trace is sampled before the SDK makes a span, and the SDK makes one only for a trace that is recorded."""
+"""A new trace is sampled before the SDK makes any span for it."""
 
 import itertools
 import random
@@ -6,7 +6,6 @@ import random
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, ParentBasedTraceIdRatio, TraceIdRatioBased
 
@@ -18,14 +17,8 @@ CALLER = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
 
 
 @pytest.fixture
-def exported():
-    """Return what keeps the spans that were ended."""
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
 def tracer_of(exported):
-    """Return a maker of tracers with a sampler."""
+    """Return a function that makes tracers with a given sampler."""
 
     def make(sampler, ids=None):
         provider = TracerProvider(sampler=sampler, id_generator=ids or RootIds(), shutdown_on_exit=False)
@@ -36,7 +29,7 @@ def tracer_of(exported):
 
 
 def requests(tracer, count=400):
-    """Return the contexts of requests without a caller's."""
+    """Return the contexts of requests without a caller's trace."""
     contexts = []
     for _ in range(count):
         with tracer.server("POST", "/v1/jobs") as server:
@@ -50,7 +43,7 @@ def traces_of(exported):
 
 
 def test_a_request_is_recorded_when_the_sampler_would_record_its_trace(tracer_of, exported):
-    """The same id is decided about in the same way by every service that samples by it."""
+    """A request is recorded exactly when the sampler would record its trace id."""
     random.seed(4711)
     contexts = requests(tracer_of(ParentBasedTraceIdRatio(SHARE)))
 
@@ -63,7 +56,7 @@ def test_a_request_is_recorded_when_the_sampler_would_record_its_trace(tracer_of
 
 
 def test_a_trace_that_is_not_recorded_says_that_its_id_is_random(tracer_of):
-    """As the SDK says of its own."""
+    """The context of an unrecorded trace has the flag of a random id, as that of the SDK."""
     drawn = requests(tracer_of(ParentBasedTraceIdRatio(0.0)), 1)
     made = requests(tracer_of(ParentBasedTraceIdRatio(0.0), RandomIdGenerator()), 1)
 
@@ -71,19 +64,22 @@ def test_a_trace_that_is_not_recorded_says_that_its_id_is_random(tracer_of):
 
 
 def test_items_of_a_batch_are_recorded_one_by_one(tracer_of, exported):
-    """Each item is a trace of its own; those that are not recorded keep the caller's, so that no attempt decides."""
+    """Each item of a batch is sampled by itself, and an unrecorded one keeps the caller's unsampled context."""
     random.seed(4711)
     tracer = tracer_of(ParentBasedTraceIdRatio(SHARE))
 
-    stored = [tracer.send("email.send", f"email.send_{n}", CALLER, is_batch_item=True) for n in range(400)]
+    sent = [tracer.send("email.send", f"email.send_{n}", CALLER, is_batch_item=True) for n in range(400)]
+    for send in sent:
+        send.stored()
 
+    stored = [send.context for send in sent]
     assert [context.trace_id for context in stored if context.is_sampled] == traces_of(exported)
     assert {context for context in stored if not context.is_sampled} == {CALLER}
     assert len(traces_of(exported)) == pytest.approx(SHARE * len(stored), rel=0.3)
 
 
 def test_the_sdk_is_asked_where_the_sampler_or_the_ids_are_others(tracer_of, exported):
-    """A provider with another sampler or other ids decides by itself."""
+    """With a custom sampler or id generator the SDK decides."""
     for tracer in (
         tracer_of(ParentBased(ALWAYS_ON)),
         tracer_of(TraceIdRatioBased(1.0)),
@@ -95,7 +91,7 @@ def test_the_sdk_is_asked_where_the_sampler_or_the_ids_are_others(tracer_of, exp
 
 
 def test_a_request_that_is_not_recorded_is_the_current_trace(tracer_of):
-    """Log lines name it, and spans that other libraries make inside of it stay unrecorded."""
+    """The context of an unrecorded request is current, for log lines and for spans of libraries."""
     tracer = tracer_of(ParentBasedTraceIdRatio(0.0))
 
     with tracer.server("POST", "/v1/jobs") as server:
@@ -106,7 +102,7 @@ def test_a_request_that_is_not_recorded_is_the_current_trace(tracer_of):
 
 
 def test_ids_that_are_all_zero_are_drawn_again(monkeypatch):
-    """To every tracing system such an id means that there is no trace."""
+    """Ids of zeros only are drawn again, because they stand for no trace."""
     drawn = itertools.chain([1, 1 << 64, 0], itertools.count(1 << 64 | 1))
     monkeypatch.setattr(random, "getrandbits", lambda _bits: next(drawn))
     ids = RootIds()
@@ -115,7 +111,7 @@ def test_ids_that_are_all_zero_are_drawn_again(monkeypatch):
 
 
 def test_an_id_that_was_put_back_is_drawn_once_more_and_only_once():
-    """The SDK decides about the very trace that the draw left to it."""
+    """A trace id that was put back is the next one that is drawn, once."""
     ids = RootIds()
     trace_id, _ = ids.draw()
     ids.put_back(trace_id)

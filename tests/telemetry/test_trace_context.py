@@ -1,4 +1,4 @@
-"""Trace contexts as strings."""
+"""A trace context is stored as strings."""
 
 import pytest
 from hypothesis import given
@@ -26,24 +26,24 @@ SAMPLED = f"00-{TRACE}-{SPAN}-01"
     ],
 )
 def test_read_refuses_what_is_no_traceparent(text):
-    """A malformed traceparent counts as none: nothing of it is stored."""
+    """A malformed traceparent counts as none."""
     assert read_trace_context(text, "a=b") == NO_TRACE
 
 
 def test_read_keeps_the_known_part_when_the_version_is_newer():
-    """A later version may have more fields and flags; what version 00 knows is kept, the rest is not."""
+    """Of a traceparent of a later version the known part is kept."""
     assert read_trace_context(f"01-{TRACE}-{SPAN}-ff-extra") == TraceContext(f"00-{TRACE}-{SPAN}-03")
 
 
 def test_read_keeps_tracestate_as_it_came():
-    """Other vendors' state passes through unchanged."""
+    """The tracestate is kept unchanged."""
     assert read_trace_context(SAMPLED, "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE").tracestate == (
         "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
     )
 
 
 def test_read_drops_tracestate_that_is_too_long():
-    """Every job stores its tracestate, so an endless one is dropped, and the traceparent is kept."""
+    """A tracestate that is too long is dropped, and the traceparent is kept."""
     state = f"a={'x' * 200},b={'x' * 200},c={'x' * 200}"
 
     assert len(state) > MAX_TRACESTATE_CHARS
@@ -52,18 +52,18 @@ def test_read_drops_tracestate_that_is_too_long():
 
 @pytest.mark.parametrize(("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("03", True)])
 def test_is_sampled_reads_the_lowest_bit_of_the_flags(flags, sampled):
-    """The flag for random ids beside it changes nothing."""
+    """The sampled flag is the lowest bit, whatever the others are."""
     assert TraceContext(f"00-{TRACE}-{SPAN}-{flags}").is_sampled is sampled
 
 
 def test_unsampled_takes_off_the_flag_alone():
-    """The ids stay, so that log lines still name the trace."""
+    """An unsampled context keeps its ids."""
     assert TraceContext(SAMPLED, "a=b").unsampled() == TraceContext(f"00-{TRACE}-{SPAN}-00", "a=b")
 
 
 @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 3))
 def test_context_survives_the_way_through_a_span(trace_id, span_id, flags):
-    """Strings to span context and back are the same strings, so nothing is lost between processes."""
+    """A context that becomes a span context and back is the same strings."""
     context = TraceContext(f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}", "a=b")
 
     assert read_trace_context(context.traceparent, context.tracestate) == context

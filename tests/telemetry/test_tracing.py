@@ -1,8 +1,9 @@
-"""The set-up of tracing is for a whole process, so each test here has one of its own."""
+"""Tracing is set up for a whole process, so each test here runs in a process of its own."""
 
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from otlp_receiver import OtlpReceiver
@@ -13,7 +14,7 @@ SEND = f"""
 from millstream_telemetry import JobTracer, configure_tracing
 tracer = JobTracer(configure_tracing("ingest"))
 with tracer.server("POST", "/v1/jobs", "00-{TRACE}-{SPAN}-01") as server:
-    tracer.send("email.send", "email.send_001", server.context)
+    tracer.send("email.send", "email.send_001", server.context).stored()
 """
 
 DESCRIBE = """
@@ -22,14 +23,15 @@ from opentelemetry import trace
 from millstream_telemetry import configure_tracing
 provider = configure_tracing("ingest")
 is_global = provider is trace.get_tracer_provider()
-print(provider and (provider.sampler.get_description(), provider.resource.attributes["service.name"], is_global))
+told = provider and provider.resource.attributes
+print(provider and (provider.sampler.get_description(), told["service.name"], told["service.version"], is_global))
 print("grpc" in sys.modules)
 print(type(getattr(provider, "id_generator", None)).__name__)
 """
 
 
 def run(script, **environment):
-    """Run a script in a process without any OTEL_* variable but these, and return what it printed."""
+    """Run a script in a process with only these OTEL_* variables, and return what it printed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
@@ -45,7 +47,7 @@ def run(script, **environment):
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_spans_of_another_process_arrive_when_it_exits(protocol):
-    """The process flushes on its way out: its last spans are the ones people look for."""
+    """A process exports its last spans when it exits."""
     with OtlpReceiver(protocol) as receiver:
         run(SEND, **receiver.environment() | {"OTEL_BSP_SCHEDULE_DELAY": "60000"})
 
@@ -64,34 +66,35 @@ def test_spans_of_another_process_arrive_when_it_exits(protocol):
     ],
 )
 def test_nothing_is_set_up_unless_traces_are_asked_for(environment):
-    """Without an endpoint or an exporter there is no provider, and gRPC is not even imported."""
+    """Without an endpoint or an exporter there is no provider, and gRPC is not imported."""
     assert run(DESCRIBE, **environment) == ["None", "False", "NoneType"]
 
 
 def test_one_percent_is_recorded_when_no_sampler_is_named():
-    """The default is ours, not OpenTelemetry's: a busy system cannot pay for a span per attempt."""
+    """Without a sampler in the variables one percent of the traces is recorded."""
     described, _, ids = run(DESCRIBE, OTEL_TRACES_EXPORTER="console")
 
     assert "ParentBased{root:TraceIdRatioBased{0.01}" in described
-    assert "'millstream-ingest', True" in described
+    assert f"'millstream-ingest', '{version('millstream')}', True" in described
     assert ids == "RootIds", "without it every trace goes through the SDK"
 
 
 def test_standard_variables_win_over_our_defaults():
-    """Who knows OpenTelemetry needs to learn nothing."""
+    """The standard variables of OpenTelemetry win over our defaults."""
     described, *_ = run(
         DESCRIBE,
         OTEL_TRACES_EXPORTER="console",
         OTEL_TRACES_SAMPLER="traceidratio",
         OTEL_TRACES_SAMPLER_ARG="0.5",
         OTEL_SERVICE_NAME="shop",
+        OTEL_RESOURCE_ATTRIBUTES="service.version=4.2",
     )
 
-    assert described == "('TraceIdRatioBased{0.5}', 'shop', True)"
+    assert described == "('TraceIdRatioBased{0.5}', 'shop', '4.2', True)"
 
 
 def test_provider_of_an_agent_is_kept():
-    """A process that was started under an OpenTelemetry agent exports as the agent says."""
+    """The provider of an OpenTelemetry agent is kept."""
     script = """
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -123,7 +126,7 @@ print(configure_tracing("ingest") is theirs)
     ],
 )
 def test_wrong_value_stops_the_start_with_one_sentence(environment, sentence):
-    """A misspelt variable is said, not ignored."""
+    """A wrong value of an OTEL_* variable stops the start with one sentence."""
     script = """
 from millstream_telemetry import TracingConfigError, configure_tracing
 try:

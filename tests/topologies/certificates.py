@@ -1,4 +1,4 @@
-"""Certificates made on the spot by the `openssl` of this machine, of an authority that clients may trust or not."""
+"""Makes certificates with the `openssl` of this machine, by an authority that clients may trust or not."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ class Pair(Struct, frozen=True):
 
 
 class Authority:
-    """An authority of its own: it signs certificates and takes them back."""
+    """A certificate authority, which signs and revokes certificates."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder = folder
@@ -32,11 +32,11 @@ class Authority:
 
     @property
     def certificate(self) -> Path:
-        """Return what clients have that trust this authority."""
+        """Return the certificate with which clients trust this authority."""
         return self._own.certificate
 
     def issue(self, name: str, *alternatives: str, password: str = "") -> Pair:
-        """Return a certificate for a common name and others, such as `IP:127.0.0.1`; its key under a password."""
+        """Return a certificate for a common name and others, such as `IP:127.0.0.1`, its key perhaps encrypted."""
         extensions = [f"subjectAltName={','.join(alternatives)}"] if alternatives else []
         pair = self._request(name, "basicConstraints=CA:FALSE", *extensions, signer=self._own)
         if password:
@@ -44,7 +44,7 @@ class Authority:
         return pair
 
     def revoke(self, *pairs: Pair) -> Path:
-        """Return the list of what this authority has taken back, with these certificates on it."""
+        """Return the revocation list with these certificates on it."""
         signer = ("-config", self._folder / "list.cnf", "-cert", self._own.certificate, "-keyfile", self._own.key)
         for pair in pairs:
             self._run("ca", *signer, "-revoke", pair.certificate)

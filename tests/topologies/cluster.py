@@ -1,4 +1,4 @@
-"""A Redis Cluster of three primaries on loopback, whose slots can be moved step by step."""
+"""Runs a Redis Cluster of three primaries on loopback, whose slots can be moved step by step."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,7 +16,7 @@ _KEYS_AT_ONCE = 100
 
 
 class Cluster:
-    """Three primaries without replicas. Where a call takes a slot it takes a key as well."""
+    """Three primaries without replicas. A method that takes a slot also takes a key."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
@@ -27,7 +27,7 @@ class Cluster:
         return "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in self.nodes)
 
     def node_of(self, slot: int | str | bytes) -> Node:
-        """Return the node that serves a slot, by the word of the cluster. Raises: LookupError, when none does."""
+        """Return the node that serves a slot, as the cluster says. Raises: LookupError, when none does."""
         number = _slot(slot)
         for row in self._living().ask("CLUSTER SLOTS"):
             if row[0] <= number <= row[1]:
@@ -35,11 +35,11 @@ class Cluster:
         raise LookupError(f"no node serves slot {number}")
 
     def others(self, node: Node) -> list[Node]:
-        """Return the other two."""
+        """Return the other two nodes."""
         return [one for one in self.nodes if one is not node]
 
     def begin_move(self, slot: int | str | bytes, to: Node) -> "SlotMove":
-        """Open a slot for its move, and move no key yet. From now on both nodes answer for a part of it."""
+        """Begin to move a slot, without its keys. From now on both nodes answer for a part of it."""
         move = SlotMove(self, _slot(slot), self.node_of(slot), to)
         move.target.ask("CLUSTER SETSLOT", move.slot, "IMPORTING", _id_of(move.source))
         move.source.ask("CLUSTER SETSLOT", move.slot, "MIGRATING", _id_of(move.target))
@@ -52,7 +52,7 @@ class Cluster:
         move.finish()
 
     def follow(self, replica: Node, primary: Node) -> None:
-        """Take a node that runs already in, as a replica of a primary, and return once all know it."""
+        """Add a running node as a replica of a primary, and return once all nodes know it."""
         replica.ask("CLUSTER MEET", HOST, primary.port)
         wait_for(lambda: _knows(replica, primary), f"{replica} knows {primary}")
         replica.ask("CLUSTER REPLICATE", _id_of(primary))
@@ -63,7 +63,7 @@ class Cluster:
             wait_for(lambda node=node: _lists(node, replica), f"{node} lists {replica}")
 
     def kill(self, node: Node) -> None:
-        """End a node with SIGKILL: a third of the slots is away, and the others refuse writes once they notice."""
+        """Kill a node with SIGKILL: a third of the slots is away, and the others refuse writes once they notice."""
         node.kill()
 
     def revive(self, node: Node) -> None:
@@ -88,7 +88,7 @@ class Cluster:
 
 
 class SlotMove:
-    """A slot on its way from one node to another: half of its keys may be here and half there."""
+    """A slot that moves from one node to another, with keys on both."""
 
     def __init__(self, cluster: Cluster, slot: int, source: Node, target: Node) -> None:
         self.cluster = cluster
@@ -102,7 +102,7 @@ class SlotMove:
         return found
 
     def move_keys(self, limit: int | None = None) -> int:
-        """Move that many keys, or all that are there; return how many were moved."""
+        """Move this many keys, or all; return how many were moved."""
         moved = 0
         while wanted := min(_KEYS_AT_ONCE, _KEYS_AT_ONCE if limit is None else limit - moved):
             keys = self.keys(self.source, wanted)
@@ -113,7 +113,7 @@ class SlotMove:
         return moved
 
     def move_these(self, keys: list[bytes]) -> None:
-        """Move the named keys; one that has vanished meanwhile is no error."""
+        """Move the named keys; a key that is gone is no error."""
         if keys:
             self.source.ask("MIGRATE", HOST, self.target.port, "", 0, _MIGRATE_MS, "KEYS", *keys)
 
@@ -128,7 +128,7 @@ class SlotMove:
 def three_primaries(
     folder: Path, binary: RedisBinary, options: Mapping[str, str | int] = {}, *, access: Access = OPEN
 ) -> Iterator[Cluster]:
-    """Yield a cluster that serves every slot. `options` are settings of each node beside those of a cluster."""
+    """Yield a cluster that serves every slot. `options` are further settings of each node."""
     settings = {"cluster-enabled": "yes", "cluster-node-timeout": 2_000, "appendonly": "no", **options}
     with ExitStack() as undo:
         nodes = [Node(binary, folder / f"node-{number}", settings, access=access) for number in range(3)]
@@ -149,7 +149,7 @@ def _knows(node: Node, other: Node) -> bool:
 
 
 def _lists(node: Node, replica: Node) -> bool:
-    """Whether a node offers a replica to clients."""
+    """Return whether a node offers a replica to clients."""
     return any(place[1] == replica.port for row in node.ask("CLUSTER SLOTS") for place in row[3:])
 
 

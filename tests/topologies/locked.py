@@ -1,6 +1,6 @@
-"""Redis behind TLS and passwords: one server, Sentinels, a cluster. No port speaks anything else.
+"""Runs Redis behind TLS and passwords: one server, Sentinels, or a cluster, without any plain port.
 
-What connects without it, on whichever hop, gets nowhere: so a system that runs on these encrypts every hop.
+A client without TLS reaches none of them, so a system that works on them encrypts every connection.
 """
 
 import subprocess
@@ -27,7 +27,7 @@ _SILENT_MS = 30_000
 
 
 class Keys(Struct, frozen=True):
-    """The keys of each side, and the authorities that they trust."""
+    """The certificates of each side, and the authorities that they trust."""
 
     authority: Authority
     server: Pair
@@ -35,12 +35,12 @@ class Keys(Struct, frozen=True):
 
     @property
     def files(self) -> TlsFiles:
-        """Return what a client needs."""
+        """Return the files that a client needs."""
         return TlsFiles(self.authority.certificate, self.client.certificate, self.client.key)
 
     @property
     def files_of_servers(self) -> dict[str, str]:
-        """Return the settings of every server and Sentinel. The second address is in no certificate."""
+        """Return the TLS settings of every server and Sentinel. The second address is in no certificate."""
         return {**_tls_settings(self.authority, self.server), "bind": f"{HOST} {UNNAMED_HOST}"}
 
     @property
@@ -50,12 +50,12 @@ class Keys(Struct, frozen=True):
 
     @property
     def access(self) -> Access:
-        """Return how the tests get into a server."""
+        """Return how the tests connect to a server."""
         return Access(self.authority.certificate, self.client, password=PASSWORD)
 
 
 def make_keys(folder: Path) -> Keys:
-    """Return an authority with a certificate for servers on 127.0.0.1 and localhost, and one for clients."""
+    """Return an authority with one certificate for servers on 127.0.0.1 and localhost, and one for clients."""
     authority = Authority(folder)
     return Keys(authority, authority.issue("server", f"IP:{HOST}", "DNS:localhost"), authority.issue("client"))
 
@@ -73,7 +73,7 @@ def locked_single(folder: Path, binary: RedisBinary, keys: Keys) -> Iterator[Red
 
 @contextmanager
 def locked_sentinels(folder: Path, binary: RedisBinary, keys: Keys) -> Iterator[RedisAddress]:
-    """Yield the address of three Sentinels, which have a user of their own, over a primary and a replica."""
+    """Yield the address of three Sentinels, with a user of their own, and a primary and a replica."""
     own = {**keys.files_of_servers, "user default": "off"}
     users = {
         f"user {SENTINEL_USER}": f"on >{SENTINEL_PASSWORD} allchannels +@all",
@@ -96,7 +96,7 @@ def locked_sentinels(folder: Path, binary: RedisBinary, keys: Keys) -> Iterator[
 
 @contextmanager
 def locked_cluster(folder: Path, binary: RedisBinary, keys: Keys) -> Iterator[RedisAddress]:
-    """Yield the address of one node of three, so that the others have to be found."""
+    """Yield the address of one node of three, so that a client has to find the others."""
     options = {**keys.options, "tls-cluster": "yes", "cluster-node-timeout": _SILENT_MS}
     with three_primaries(folder, binary, options, access=keys.access) as cluster:
         yield _address(f"rediss+cluster://{HOST}:{cluster.nodes[0].port}", keys)
@@ -121,7 +121,7 @@ def require_tls(binary: RedisBinary) -> None:
 
 
 def _tls_settings(authority: Authority, server: Pair) -> dict[str, str]:
-    """Return the settings of a server that speaks TLS alone, to itself as well, and wants a certificate of all."""
+    """Return the settings of a server that speaks TLS alone, also to other servers, and asks for certificates."""
     return {
         "tls-cert-file": str(server.certificate),
         "tls-key-file": str(server.key),

@@ -1,4 +1,4 @@
-"""A server process of a topology: what a test can do to it, and how it comes back."""
+"""Runs a server process of a topology, which a test can kill, freeze and start again."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ _LOOK_EVERY_S = 0.02
 
 
 class Access(Struct, frozen=True):
-    """How the test itself gets into a server."""
+    """How the test connects to a server."""
 
     ca: Path | None = None
     """The certificate of the authority that signs its own; None is a server without TLS."""
@@ -35,7 +35,7 @@ class Access(Struct, frozen=True):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return it as redis-py wants it."""
+        """Return the access as options of redis-py."""
         login = {"username": self.username, "password": self.password}
         if self.ca is None or self.own is None:
             return login
@@ -54,8 +54,8 @@ OPEN = Access()
 class Node:
     """A server on a port and in a folder of its own, which it keeps when it is started again.
 
-    It ends with the process that started it, however that ends. Calls block for a moment: from async code, make
-    them in a thread where that matters.
+    It ends with the process that started it. Calls block for a moment: from async code, call them in a thread where
+    that matters.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Node:
         sentinel: bool = False,
         access: Access = OPEN,
     ) -> None:
-        """Take `settings` as lines of a settings file: what stands before the value, and the value.
+        """Take `settings` as lines of a settings file, each with name and value.
 
         With TLS in its `access` it listens to nothing else.
         """
@@ -90,18 +90,18 @@ class Node:
 
     @property
     def pid(self) -> int:
-        """Return the process id of the server itself. Raises: RuntimeError, when it was never started."""
+        """Return the process id of the server. Raises: RuntimeError, when it was never started."""
         if self._process is None:
             raise RuntimeError(f"{self} was never started")
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is there, frozen or not."""
+        """Return whether the process exists, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, or start it again after a kill, and return once it answers. Raises: TimeoutError."""
+        """Start the server, also after a kill, and return once it responds. Raises: TimeoutError."""
         settings = self.folder / "server.conf"
         if not settings.exists():  # the server writes into it who its primary is
             self.folder.mkdir(parents=True)
@@ -113,7 +113,7 @@ class Node:
         wait_for(self.answers, f"{self} answers")
 
     def answers(self) -> bool:
-        """Return whether it answers now."""
+        """Return whether the server responds now."""
         with suppress(redis.RedisError):
             return bool(self.ask("PING"))
         return False
@@ -128,25 +128,25 @@ class Node:
             return client.execute_command(*command)
 
     def info(self, section: str) -> dict[str, Any]:
-        """Return a section of what it tells of itself. Raises: redis.RedisError."""
+        """Return a section of INFO. Raises: redis.RedisError."""
         answer: dict[str, Any] = self.ask("INFO", section)
         return answer
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a power cut does to its process; what it had written to files stays."""
+        """Kill the server with SIGKILL, as a power cut does; its files stay."""
         self._signal(signal.SIGKILL)
         self._collect()
 
     def freeze(self) -> None:
-        """Stop it with SIGSTOP: its connections stay open, and nothing is answered."""
+        """Stop the server with SIGSTOP: its connections stay open, and it does not respond."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen one go on, as if no time had passed."""
+        """Let a frozen server go on."""
         self._signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """End it, frozen or not. Idempotent."""
+        """End the server, frozen or not. Idempotent."""
         if self.is_running:
             self._signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)
@@ -168,7 +168,7 @@ class Node:
 
 
 def wait_for(predicate: Callable[[], object], description: str, timeout_s: float = _PATIENCE_S) -> None:
-    """Return once the predicate says yes; an error of Redis is a no. Raises: TimeoutError."""
+    """Return once the predicate is true; an error of Redis counts as false. Raises: TimeoutError."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with suppress(redis.RedisError):

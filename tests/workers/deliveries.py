@@ -1,4 +1,4 @@
-"""Handlers that say what has come to them."""
+"""Handlers that return the payload that they received."""
 
 import datetime as dt
 import uuid
@@ -13,7 +13,7 @@ app = App("payloads")
 
 
 class Delivery(Struct, forbid_unknown_fields=True):
-    """A field of each kind that surprises."""
+    """A payload with one field of each kind that encoders treat in their own way."""
 
     file: Annotated[bytes, Meta(max_length=4)] = b""
     at: Annotated[dt.datetime, Meta(tz=True)] | None = None
@@ -30,11 +30,11 @@ class Delivery(Struct, forbid_unknown_fields=True):
 
 @app.job("delivery.send")
 async def send(payload: Delivery) -> str:
-    """Say what has come."""
+    """Return the payload as the handler received it."""
     return repr(payload)
 
 
 @app.job("delivery.apart", isolation="process")
 def send_apart(payload: Delivery) -> str:
-    """Say it in a process of its own."""
+    """Return the payload as a handler in a process of its own received it."""
     return repr(payload)

@@ -1,4 +1,4 @@
-"""A shop floor: workers inside of a test, and jobs for them."""
+"""Runs workers inside a test, and submits jobs for them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,7 +27,7 @@ from millstream_runtime import StopOrders
 from millstream_streams import Broker, NewJob, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry
 from millstream_workers.assembly import Assembly
-from millstream_workers.service import select_handlers
+from millstream_workers.service import opened_states, select_handlers
 from millstream_workers.settings import WorkerSettings
 from millstream_workers.worker import Worker
 
@@ -38,7 +38,7 @@ def queue_of_type(job_type: str, partition: int = 0) -> Queue:
 
 
 class Hired:
-    """A worker that runs in this test."""
+    """A worker that runs inside this test."""
 
     def __init__(self, worker: Worker, metrics: MetricRegistry) -> None:
         self.worker = worker
@@ -53,7 +53,7 @@ class Hired:
         self.scope = anyio.CancelScope()
 
     async def run(self) -> None:
-        """Run it until it stops, or this test has no more use for it."""
+        """Run the worker until it stops or the test ends it."""
         try:
             with self.scope:
                 await self.worker.run(self.orders)
@@ -66,7 +66,7 @@ class Hired:
             await self.worker.parts.processes.close()
 
     def attempts(self, job_type: str, outcome: str) -> float:
-        """Return how many deliveries it has counted by this outcome."""
+        """Return how many deliveries the worker has counted with this outcome."""
         labels = {"type": job_type, "outcome": outcome}
         return self.metrics.get_sample_value("millstream_job_attempts_total", labels) or 0.0
 
@@ -80,9 +80,9 @@ class Floor:
         self._redis_url = redis_url
         self._tasks = tasks
 
-    async def hire(self, app: App, **settings: Any) -> Hired:
-        """Start a worker, as `launch` does; return once it is on the list."""
-        hired = await self.launch(app, **settings)
+    async def hire(self, app: App, **chosen: Any) -> Hired:
+        """Start a worker, as `launch` does, and return once it is on the list of workers."""
+        hired = await self.launch(app, **chosen)
 
         async def is_listed() -> bool:
             return hired.name in {worker.name for worker in await self.broker.registry.workers()}
@@ -96,38 +96,37 @@ class Floor:
         *,
         tracer: JobTracer | None = None,
         abandon: Callable[[], None] | None = None,
-        **settings: Any,
+        **chosen: Any,
     ) -> Hired:
-        """Start a worker with these settings, and do not wait for it."""
-        config = WorkerSettings(
+        """Start a worker with the settings `chosen` for it, and do not wait until it is ready."""
+        settings = WorkerSettings(
             **{
                 "redis_url": self._redis_url,
                 "namespace": self.broker.keys.namespace,
                 "concurrency": 10,
-                **settings,
+                **chosen,
             }
         )
-        hired: Hired = await self._tasks.start(self._run, app, config, tracer or JobTracer(None), abandon)
+        hired: Hired = await self._tasks.start(self._run, app, settings, tracer or JobTracer(None), abandon)
         return hired
 
     async def _run(
         self,
         app: App,
-        config: WorkerSettings,
+        settings: WorkerSettings,
         tracer: JobTracer,
         abandon: Callable[[], None] | None,
         *,
         task_status: TaskStatus[Hired],
     ) -> None:
-        handlers = select_handlers(app, config.types)
+        handlers = select_handlers(app, settings.types)
         metrics = MetricRegistry()
         metrics.register_types(handlers)
         async with AsyncExitStack() as stack:
-            broker = await stack.enter_async_context(open_broker(config.redis, namespace=config.namespace))
-            apps = {handler.app for handler in handlers.values()}
-            states = {one: await stack.enter_async_context(one.running()) for one in apps}
+            broker = await stack.enter_async_context(open_broker(settings.redis, namespace=settings.namespace))
+            states = await stack.enter_async_context(opened_states(app, handlers))
             assembly = Assembly(
-                settings=config,
+                settings=settings,
                 handlers=handlers,
                 broker=broker,
                 registry=metrics,
@@ -135,7 +134,7 @@ class Floor:
                 states=states,
                 release="1.2.3",
             )
-            worker = Worker(config, assembly.build(), abandon=abandon)
+            worker = Worker(settings, assembly.build(), abandon=abandon)
             hired = Hired(worker, metrics)
             self.hired.append(hired)
             task_status.started(hired)
@@ -143,13 +142,13 @@ class Floor:
         hired.is_gone.set()
 
     def check(self) -> None:
-        """Fail when a worker has crashed: nothing that a handler does may do that."""
+        """Fail when a worker has crashed, because no handler may crash its worker."""
         for hired in self.hired:
             if hired.crash is not None:
                 raise hired.crash
 
     def recount(self) -> None:
-        """Fail when a worker holds what it has no more use for: leases, slots or claims that nothing accounts for."""
+        """Fail when a worker still holds a lease, a slot or a claim that no job accounts for."""
         for hired in (one for one in self.hired if one.crash is None and not one.orders.abandon.is_set()):
             parts = hired.worker.parts
             assert len(parts.executor.running) <= parts.slots.busy <= 2 * parts.slots.limit
@@ -160,7 +159,7 @@ class Floor:
                 assert (parts.slots.busy, parts.slots.claims) == (0, 0), "a slot was not given back"
 
     async def close(self) -> None:
-        """Send all workers away, without a good-bye. What each of them holds by then must be accounted for."""
+        """End all workers without a drain, and check that the jobs they held are accounted for."""
         self.recount()
         for hired in self.hired:
             hired.scope.cancel()
@@ -168,7 +167,7 @@ class Floor:
             await wait_until(hired.is_gone.is_set, f"{hired.name} is gone")
 
     async def submit(self, job_type: str, payload: Any = None, **options: Any) -> JobId:
-        """Store one job. Takes the options of a spec, and `priority`, `partition` and `delay_ms`."""
+        """Store one job. The options are those of a spec, and `priority`, `partition` and `delay_ms`."""
         (job_id,) = await self.submit_many(job_type, [payload], **options)
         return job_id
 
@@ -187,11 +186,11 @@ class Floor:
         return [job.id for job in jobs]
 
     async def job(self, job_id: JobId) -> Job:
-        """Return a job as it is now."""
+        """Return a job as it is stored now."""
         return await job_of(self.broker, queue_of_id(job_id), job_id)
 
     async def settled(self, job_id: JobId) -> Job:
-        """Return a job once nothing happens to it any more. What is scheduled meanwhile is released in time."""
+        """Return a job once it has settled; jobs that are scheduled are released when they are due."""
         await self.until(job_id, *(state for state in JobState if state.is_settled))
         return await self.job(job_id)
 
@@ -214,13 +213,13 @@ class Floor:
         await self.broker.store.cancel(queue_of_id(job_id), [job_id])
 
     async def take_back(self, job_id: JobId) -> None:
-        """Do what a reaper does when a lease has run out."""
+        """Recover the jobs of a queue whose lease ran out, as the reaper does."""
         recovery = await self.broker.store.recover(queue_of_id(job_id), lease_ms=0, max_crashes=100)
         assert job_id in {one.id for one in recovery.requeued}
 
 
 def queue_of_id(job_id: JobId) -> Queue:
-    """Return where a job of the default tenant lives."""
+    """Return the queue of a job of the default tenant."""
     head, _, tail = job_id.rpartition("_")
     return queue_of_type(head, int(tail[:2], 16))
 
@@ -234,7 +233,7 @@ def _spec(payload: Any, **options: Any) -> bytes:
 
 @asynccontextmanager
 async def open_floor(broker: Broker, redis_url: str) -> AsyncIterator[Floor]:
-    """Yield a floor on the namespace of this broker. All of its workers are gone when it is closed."""
+    """Yield a floor on the namespace of this broker, and end all of its workers when it closes."""
     async with anyio.create_task_group() as tasks:
         floor = Floor(broker, redis_url, tasks)
         try:

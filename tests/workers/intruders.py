@@ -1,4 +1,4 @@
-"""An app whose handlers do to their processes what they should not, and some of what they may."""
+"""An app whose handlers misuse the process that runs them, and others that use it as they may."""
 
 import asyncio
 import decimal
@@ -24,6 +24,8 @@ from typing import Any
 import anyio
 import structlog
 from hostile_values import Panic, Raising, circle
+from opentelemetry import baggage
+from opentelemetry.context import attach
 from opentelemetry.trace import get_current_span
 from workers.shop import Work
 
@@ -35,8 +37,9 @@ who: ContextVar[str] = ContextVar("who", default="no tenant")
 
 @asynccontextmanager
 async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
-    """Yield the loop that it runs on, and a task that counts its turns."""
+    """Yield the event loop that the lifespan runs on and a count of its turns, and attach baggage for every job."""
     turns = [0]
+    attach(baggage.set_baggage("opened_by", "lifespan"))
 
     async def count() -> None:
         while True:
@@ -60,11 +63,11 @@ async def _broken_lifespan() -> AsyncIterator[None]:
 
 @fragile.job("fragile", isolation="process")
 def fragile_job() -> None:
-    """Never run: its lifespan fails."""
+    """Belong to an app whose lifespan fails, and so never run."""
 
 
 def spawn(work: Work, *, session: bool = False) -> int:
-    """Start a program that runs for long, and note its process."""
+    """Start a program that runs for long, and note its process id."""
     process = subprocess.Popen(["sleep", str(FOREVER_S)], start_new_session=session)
     with Path(work.folder, "spawned").open("a") as spawned:
         spawned.write(f"{process.pid}\n")
@@ -120,14 +123,14 @@ def _deaf() -> None:
 
 @app.job("spawn", isolation="process", retry=Retry(max_attempts=1))
 def spawning(work: Work, ctx: Context) -> None:
-    """Start something, and go on for long."""
+    """Start programs in the way that the payload names, and keep running."""
     work.note(ctx, "started")
     SPAWNING[work.what](work)
 
 
 @app.job("spawn.end", isolation="process", retry=Retry(max_attempts=1))
 def spawning_and_ending(work: Work, ctx: Context) -> None:
-    """Start something, and end in some way while it runs."""
+    """Start a program, and end in the way that the payload names while it runs."""
     work.note(ctx, "started")
     _daemon(work)
     spawn(work)
@@ -146,7 +149,7 @@ ENDINGS: dict[str, Callable[[], Any]] = {
 
 @app.job("where", isolation="process", retry=Retry(max_attempts=1))
 def where() -> dict[str, Any]:
-    """Tell about the process and its state."""
+    """Return facts about the process and its state."""
     return {
         "pid": os.getpid(),
         "folder": str(Path.cwd()),
@@ -213,14 +216,14 @@ CHANGES: dict[str, Callable[[], Any]] = {
 
 @app.job("change", isolation="process", retry=Retry(max_attempts=1))
 def change(work: Work) -> int:
-    """Change something about the process, and leave it so."""
+    """Change the state of the process that the payload names, and do not restore it."""
     CHANGES[work.what]()
     return os.getpid()
 
 
 @app.job("change.async", isolation="process", retry=Retry(max_attempts=1))
 async def change_async(work: Work) -> int:
-    """Change something about the process, or its loop, and leave it so."""
+    """Change the state of the process or of its loop that the payload names, and do not restore it."""
     if work.what == "tasks":
         asyncio.get_running_loop().left = asyncio.create_task(asyncio.sleep(FOREVER_S))  # type: ignore[attr-defined]
     else:
@@ -230,7 +233,7 @@ async def change_async(work: Work) -> int:
 
 @app.job("taint", isolation="process")
 def taint() -> int:
-    """Leave context variables behind."""
+    """Set context variables, and do not reset them."""
     who.set("another")
     structlog.contextvars.bind_contextvars(customer="another")
     decimal.getcontext().prec = 3
@@ -239,19 +242,19 @@ def taint() -> int:
 
 @app.job("taint.async", isolation="process")
 async def taint_async() -> int:
-    """Leave context variables behind."""
+    """Set context variables, and do not reset them."""
     return taint()
 
 
 @app.job("worker.change")
 async def worker_change(work: Work) -> None:
-    """Change something about the worker, on its loop."""
+    """Change the state of the worker, from a handler on its loop."""
     CHANGES[work.what]()
 
 
 @app.job("worker.change.thread")
 def worker_change_thread(work: Work) -> None:
-    """Change something about the worker, in a thread of it."""
+    """Change the state of the worker, from a handler in one of its threads."""
     CHANGES[work.what]()
 
 
@@ -326,13 +329,13 @@ SCRIPTS: dict[str, Callable[[], int]] = {
 
 @app.job("script", isolation="process", retry=Retry(max_attempts=1))
 def script(work: Work) -> int:
-    """Do what scripts do."""
+    """Use what scripts use: signals, a loop of their own, a process pool."""
     return SCRIPTS[work.what]()
 
 
 @app.job("bound", isolation="process")
 async def bound(ctx: Context) -> list[bool]:
-    """Tell whether this is the loop and the thread of the lifespan, whose task goes on."""
+    """Return whether this is the loop and the thread of the lifespan, and its task still runs."""
     before = ctx.state["turns"][0]
     await asyncio.sleep(0.05)
     same = (ctx.state["loop"] is asyncio.get_running_loop(), ctx.state["thread"] == threading.get_ident())
@@ -340,25 +343,25 @@ async def bound(ctx: Context) -> list[bool]:
 
 
 class OddDiscard(Discard):
-    """A request that does not set what a request has."""
+    """A Discard whose constructor does not set what a Discard has."""
 
     def __init__(self) -> None:
         pass
 
 
 class OddSnooze(Snooze):
-    """A request with seconds that are none."""
+    """A Snooze whose delay is no number."""
 
     def __init__(self, delay_s: Any) -> None:
         self.delay_s = delay_s
 
 
 class OddReason(Dead):
-    """A request whose reason cannot be had."""
+    """A Discard whose reason cannot be read."""
 
     @property
     def reason(self) -> Any:
-        """Fail."""
+        """Raise an error."""
         raise Panic
 
     def __init__(self) -> None:
@@ -366,7 +369,7 @@ class OddReason(Dead):
 
 
 class Own(BaseException):
-    """An exception that is no Exception."""
+    """An exception that is a BaseException and no Exception."""
 
 
 def _raise(error: Any) -> Any:
@@ -399,7 +402,10 @@ def _closed_channel() -> str:
 
 
 def _replaced_channel() -> str:
-    """Close all files and give their numbers to others; a worker with many open files has high ones."""
+    """Close all files and give their numbers to others.
+
+    A worker with many open files has high file numbers.
+    """
     highest = max(int(file.name) for file in Path("/dev/fd").iterdir())
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     kept = [os.open(os.devnull, os.O_RDWR) for _ in range(3, highest + 1)]
@@ -456,14 +462,14 @@ RAISES: dict[str, Callable[[], Any]] = {
 
 @app.job("raise", isolation="process", retry=Retry(max_attempts=1))
 def raising(work: Work, ctx: Context) -> Any:
-    """Say something, and end in an odd way."""
+    """Write to the log, and end in the way that the payload names."""
     ctx.progress(99, "nearly")
     return RAISES[work.what]()
 
 
 @app.job("raise.async", isolation="process", retry=Retry(max_attempts=1))
 async def raising_async(work: Work, ctx: Context) -> Any:
-    """Say something, and end in an odd way."""
+    """Write to the log, and end in the way that the payload names."""
     ctx.progress(99, "nearly")
     if work.what.startswith("task "):
         return await _child_task({"task exit": SystemExit(3), "task own": Own("x")}[work.what])
@@ -472,7 +478,7 @@ async def raising_async(work: Work, ctx: Context) -> Any:
 
 @app.job("clean", isolation="process", retry=Retry(max_attempts=1))
 def cleaning(work: Work, ctx: Context) -> str:
-    """Wait, and clean up when it is stopped, in the way that it is told."""
+    """Wait, and clean up when the handler is stopped, in the way that the payload names."""
     work.note(ctx, "started")
     try:
         WAITS[work.what.partition(" ")[0]]()
@@ -518,7 +524,7 @@ WAITS: dict[str, Callable[[], Any]] = {
 
 @app.job("clean.async", isolation="process", retry=Retry(max_attempts=1))
 async def cleaning_async(work: Work, ctx: Context) -> str:
-    """Wait, and clean up when it is stopped."""
+    """Wait, and clean up when the handler is stopped."""
     work.note(ctx, "started")
     try:
         await asyncio.sleep(FOREVER_S)
@@ -534,24 +540,24 @@ async def cleaning_async(work: Work, ctx: Context) -> str:
 
 @app.job("say", isolation="process")
 def saying(ctx: Context) -> None:
-    """Log in every way there is."""
+    """Log through each kind of logger."""
     say(ctx)
 
 
 @app.job("say.async", isolation="process")
 async def saying_async(ctx: Context) -> None:
-    """Log in every way there is."""
+    """Log through each kind of logger."""
     say(ctx)
 
 
 @app.job("say.loop")
 async def saying_on_the_loop(ctx: Context) -> None:
-    """Log in every way there is, on the worker's loop."""
+    """Log through each kind of logger, on the worker's loop."""
     say(ctx)
 
 
 def say(ctx: Context) -> None:
-    """Log in every way there is."""
+    """Log through `ctx.log`, structlog, a library's logger, a warning and `print`."""
     ctx.log.debug("said quietly")
     ctx.log.info("said by ctx", payload={"card": "4111"})
     structlog.get_logger().info("said by structlog")
@@ -561,7 +567,12 @@ def say(ctx: Context) -> None:
 
 
 @app.job("traced", isolation="process")
-def traced() -> dict[str, str]:
-    """Tell which span is current."""
+def traced() -> dict[str, Any]:
+    """Return which span is current, with its trace state and the baggage beside it."""
     span = get_current_span().get_span_context()
-    return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+    return {
+        "trace_id": f"{span.trace_id:032x}",
+        "span_id": f"{span.span_id:016x}",
+        "tracestate": span.trace_state.to_header(),
+        "baggage": dict(baggage.get_all()),
+    }

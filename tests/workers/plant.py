@@ -1,4 +1,4 @@
-"""Workers as processes, for what cannot be done to a worker inside of a test: signals, freezing, sudden death."""
+"""Runs workers as processes, for tests that send signals to a worker, freeze it or kill it."""
 
 import json
 import os
@@ -23,13 +23,13 @@ def python_path() -> str:
 
 
 def notes(folder: Path, event: str = "") -> list[dict[str, Any]]:
-    """Return what the handlers of `workers.shop` have noted, of one kind or all."""
+    """Return the notes that the handlers of `workers.shop` wrote, of one kind or of all."""
     found = [json.loads(line) for line in whole_lines(folder / "notes")]
     return [note for note in found if event in {"", note["event"]}]
 
 
 def runs(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not collected yet does not."""
+    """Return whether a process runs; a process that has ended and was not collected does not count."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -38,7 +38,7 @@ def runs(pid: int) -> bool:
 
 
 class Machine:
-    """A worker process."""
+    """A worker that runs as a process."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process = process
@@ -51,30 +51,30 @@ class Machine:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """Return what it has logged."""
+        """Return the lines that the worker has logged."""
         return [json.loads(line) for line in whole_lines(self._log) if line.startswith("{")]
 
     @property
     def text(self) -> str:
-        """Return all that it and its handlers have written."""
+        """Return all that the worker and its handlers have written."""
         return self._log.read_text()
 
     def has_logged(self, event: str) -> bool:
-        """Whether it has logged this."""
+        """Return whether the worker has logged this event."""
         return any(line["event"] == event for line in self.log)
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send the worker a signal."""
         self.process.send_signal(number)
 
     async def ended(self) -> int:
-        """Return its exit status once it has ended."""
+        """Return the exit status of the worker once it has ended."""
         await wait_until(lambda: self.process.poll() is not None, "the worker process ends")
         return self.process.returncode
 
 
 class Plant:
-    """Starts worker processes; ends those that are left when it is closed."""
+    """Starts worker processes, and ends those that still run when it is closed."""
 
     def __init__(self, floor: Floor, redis_url: str, folder: Path) -> None:
         self.floor = floor
@@ -88,11 +88,11 @@ class Plant:
         return {"folder": str(self.folder)}
 
     def let_go(self) -> None:
-        """Let the handlers end that wait for the word."""
+        """Write the `go` file, at which the waiting handlers end."""
         (self.folder / "go").touch()
 
     def launch(self, **settings: Any) -> Machine:
-        """Start a worker with these settings, and do not wait for it; `app_ref` names its app."""
+        """Start a worker with these settings, and do not wait until it works; `app_ref` names its app."""
         app_ref = settings.pop("app_ref", "workers.shop:app")
         settings = {
             "redis_url": self._redis_url,
@@ -132,7 +132,7 @@ class Plant:
         return notes(self.folder, "started")
 
     def close(self) -> None:
-        """End what still runs."""
+        """End the workers that still run."""
         for machine in self._machines:
             if machine.process.poll() is None:
                 machine.send(signal.SIGCONT)

@@ -1,6 +1,6 @@
-"""An app for workers and handler processes that tests start: what its handlers do shows in files.
+"""An app for the workers and handler processes that tests start; its handlers write to files what they do.
 
-`folder` in a payload is where a handler notes what it does, and looks for `go`, the word that it may end.
+`folder` in a payload is where a handler writes its notes, and where it looks for the file `go`, at which it ends.
 """
 
 import json
@@ -25,7 +25,7 @@ LOOK_EVERY_S = 0.01
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What a handler is to do, and where it says so."""
+    """What a handler is to do, and the folder in which it writes notes."""
 
     folder: str = ""
     what: str = ""
@@ -33,11 +33,11 @@ class Work(msgspec.Struct, frozen=True):
 
     @property
     def may_end(self) -> bool:
-        """Whether the test has said so."""
+        """Return whether the test has written the `go` file."""
         return Path(self.folder, "go").exists()
 
     async def until_it_may_end(self) -> None:
-        """Wait for the test's word."""
+        """Wait for the `go` file of the test."""
         while not self.may_end:  # noqa: ASYNC110 - the test is another process
             await anyio.sleep(LOOK_EVERY_S)
 
@@ -49,12 +49,12 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class AccountClosed(Dead):
-    """A request with a name of the user's own."""
+    """A Discard under a name of the user's own."""
 
 
 @asynccontextmanager
 async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
-    """Yield what the handlers share; note its end where SHOP_FOLDER says."""
+    """Yield what the handlers share, and note its end in the folder that SHOP_FOLDER names."""
     yield {"app": app.name, "pid": os.getpid()}
     folder = os.environ.get("SHOP_FOLDER")
     if folder:
@@ -84,7 +84,7 @@ async def defiant(work: Work, ctx: Context) -> int:
 
 @app.job("stubborn")
 def stubborn(work: Work, ctx: Context) -> int:
-    """Run in a thread until it may end, also when it is stopped."""
+    """Run in a thread until the handler may end, even when it is stopped."""
     work.note(ctx, "started")
     while not work.may_end:
         time.sleep(LOOK_EVERY_S)
@@ -93,14 +93,14 @@ def stubborn(work: Work, ctx: Context) -> int:
 
 @app.job("poison")
 async def poison(work: Work, ctx: Context) -> None:
-    """Take the whole worker along."""
+    """Kill the whole worker."""
     work.note(ctx, "started")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.job("parent")
 async def parent(work: Work, ctx: Context) -> str:
-    """Wait for the word, then submit a child."""
+    """Wait for the `go` file, then submit a child."""
     work.note(ctx, "started")
     await work.until_it_may_end()
     child = await ctx.submit("gate", work)
@@ -109,7 +109,7 @@ async def parent(work: Work, ctx: Context) -> str:
 
 @app.job("process.gate", isolation="process")
 def process_gate(work: Work, ctx: Context) -> int:
-    """Run in a process until it may end, having shown some progress."""
+    """Run in a process until the handler may end, after some progress."""
     work.note(ctx, "started")
     ctx.progress(40, "nearly half")
     while not work.may_end:
@@ -119,7 +119,7 @@ def process_gate(work: Work, ctx: Context) -> int:
 
 @app.job("process.spin", isolation="process", timeout=0.3, retry=Retry(max_attempts=1))
 def process_spin(work: Work, ctx: Context) -> None:
-    """Compute for ever."""
+    """Compute without an end."""
     work.note(ctx, "started")
     while True:
         pass
@@ -127,19 +127,19 @@ def process_spin(work: Work, ctx: Context) -> None:
 
 @app.job("process.pid", isolation="process")
 def process_pid() -> int:
-    """Tell where it runs."""
+    """Return the process id."""
     return os.getpid()
 
 
 @app.job("process.state", isolation="process")
 async def process_state(ctx: Context) -> dict[str, Any]:
-    """Tell what its app's lifespan gave it."""
+    """Return the state that the lifespan of the app has yielded."""
     return {**ctx.state, "here": os.getpid(), "attempt": ctx.attempt, "fence": ctx.fence, "tags": ctx.tags}
 
 
 @app.job("process.print", isolation="process")
 def process_print(work: Work, ctx: Context) -> int:
-    """Write to standard output in every way there is."""
+    """Write to standard output through each layer that can write to it."""
     print("printed", work.n, flush=True)  # noqa: T201
     os.write(1, b"\x00\x00\x00\x05junk!")
     sys.stdout.buffer.write(b"\xff" * 5000)
@@ -177,5 +177,5 @@ ENDINGS: dict[str, Callable[[], Any]] = {
 
 @app.job("process.steer", isolation="process", retry=Retry(max_attempts=2, base=0.0))
 def process_steer(work: Work, ctx: Context) -> Any:
-    """End in the way that it is told to; at the second delivery, well."""
+    """End in the way that the payload names at the first delivery, and succeed at the second."""
     return "well" if ctx.fence > 1 else ENDINGS[work.what]()

@@ -1,7 +1,8 @@
-"""Finding the apps that users name."""
+"""The app loader finds the app that a user names."""
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from millstream_workers.errors import AppLoadError
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Yield the folder that a user stands in; what is imported from it is forgotten at the end."""
+    """Yield a folder as the current one, and forget at the end the modules that were imported from it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
     before = set(sys.modules)
@@ -23,14 +24,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def write(folder: Path, name: str, text: str) -> None:
-    """Write a module."""
+    """Write a module file."""
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
 
 
 def test_an_app_is_found_by_module_and_attribute(folder: Path) -> None:
-    """Also in a package, and also where the package is called like one of ours without the brand."""
+    """The loader finds an app in a module, in a package, and in a module named like one of our packages."""
     write(folder, "shop_a.py", "from millstream import App\napp = App('shop')\n")
     write(folder, "workers_b/jobs.py", "from millstream import App\nother = App('b')\n")
     assert load_app("shop_a:app").name == "shop"
@@ -38,7 +39,7 @@ def test_an_app_is_found_by_module_and_attribute(folder: Path) -> None:
 
 
 def test_user_code_comes_last_on_the_path(folder: Path) -> None:
-    """A user's `queue.py` or `redis/` must not hide a package that we import."""
+    """A user's `queue.py` or `redis/` hides none of our imports, because user code comes last on the path."""
     write(folder, "shop_c.py", "from millstream import App\napp = App('shop')\n")
     before = sys.path[:]
     load_app("shop_c:app")
@@ -64,7 +65,7 @@ def test_user_code_comes_last_on_the_path(folder: Path) -> None:
     ],
 )
 def test_a_wrong_reference_is_told_in_one_line(folder: Path, ref: str, hint: str) -> None:
-    """It is read in a terminal."""
+    """The error about a wrong reference to an app is one line, because it is read in a terminal."""
     write(folder, "shop_d.py", "from millstream import App\napp = App('shop')\nnumber = 1\n")
     with pytest.raises(AppLoadError) as caught:
         load_app(ref)
@@ -73,7 +74,7 @@ def test_a_wrong_reference_is_told_in_one_line(folder: Path, ref: str, hint: str
 
 
 def test_a_handler_that_cannot_be_registered_is_told_with_its_module(folder: Path) -> None:
-    """The mistake is the user's, and its place matters."""
+    """The error about a handler that cannot be registered names the module, where the user has to mend it."""
     write(
         folder,
         "shop_e.py",
@@ -84,15 +85,15 @@ def test_a_handler_that_cannot_be_registered_is_told_with_its_module(folder: Pat
 
 
 def test_an_import_that_fails_inside_of_the_module_names_what_is_missing(folder: Path) -> None:
-    """Not the app is missing but what it imports."""
+    """When an import inside the user's module fails, the error names the missing import and not the app."""
     write(folder, "shop_f.py", "import a_package_that_is_missing\n")
     with pytest.raises(AppLoadError, match="a_package_that_is_missing"):
         load_app("shop_f:app")
 
 
 def test_merged_apps_keep_their_handlers_and_refuse_a_type_twice() -> None:
-    """Each handler still belongs to the app whose lifespan it needs."""
-    one, two = App("one"), App("two")
+    """Merged apps keep each handler with the app whose lifespan it needs, and refuse a type that two of them handle."""
+    one, two = App("one", lifespan=nullcontext), App("two", lifespan=nullcontext)
 
     @one.job("a")
     async def a() -> None: ...
@@ -101,7 +102,7 @@ def test_merged_apps_keep_their_handlers_and_refuse_a_type_twice() -> None:
     async def b() -> None: ...
 
     merged = merge_apps([one, two])
-    assert {name: handler.app for name, handler in merged.handlers.items()} == {"a": one, "b": two}
+    assert {name: merged.state_app(name) for name in merged.handlers} == {"a": one, "b": two}
 
     @two.job("a")
     async def again() -> None: ...

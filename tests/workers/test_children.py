@@ -1,6 +1,7 @@
-"""Jobs that handlers submit while they run."""
+"""Handlers submit jobs, their children, while they run."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from streams.seeds import fields_of
 from workers.floor import Floor, queue_of_id
 
-from millstream import App, Context
+from millstream import App, Context, NotBoundError, SyncContext
 from millstream_contracts import (
     DEFAULT_TENANT,
     JobId,
@@ -33,13 +34,13 @@ TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
 
 
 class Order(msgspec.Struct):
-    """A payload of the user's own type."""
+    """A payload that the user defined."""
 
     n: int
 
 
 def family() -> App:
-    """Return an app whose parents have children in every way there is."""
+    """Return an app whose handlers submit children in each way that the SDK has."""
     app = App("family")
 
     @app.job("child")
@@ -58,6 +59,15 @@ def family() -> App:
     def from_thread(ctx: Context) -> str:
         return str(anyio.from_thread.run(ctx.submit, "child", Order(3)).id)
 
+    @app.job("by-sync-context")
+    def by_sync_context(ctx: SyncContext) -> str:
+        return ctx.submit(child, Order(6), priority="high", tags={"from": "context"}).id
+
+    @app.job("from-own-thread")
+    def from_own_thread(ctx: SyncContext) -> str:
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(ctx.submit, child, Order(7)).result().id
+
     @app.job("delayed")
     async def delayed(ctx: Context) -> str:
         return str((await ctx.submit("child", Order(4), delay=3600)).id)
@@ -70,14 +80,17 @@ def family() -> App:
 
 
 async def spec_of(floor: Floor, job_id: JobId) -> JobSpec:
-    """Return what is stored of a submission."""
+    """Return the stored spec of a submission."""
     fields = await fields_of(floor.broker, queue_of_id(job_id), job_id)
     return msgspec.msgpack.decode(fields["spec"], type=JobSpec)
 
 
-@pytest.mark.parametrize(("parent", "n"), [("by-context", 1), ("by-handler", 2), ("from-thread", 3)])
+@pytest.mark.parametrize(
+    ("parent", "n"),
+    [("by-context", 1), ("by-handler", 2), ("from-thread", 3), ("by-sync-context", 6), ("from-own-thread", 7)],
+)
 async def test_a_child_runs_as_any_other_job(floor: Floor, parent: str, n: int) -> None:
-    """Through the context, through its own handler, or from a thread: `submit` needs no client inside of a handler."""
+    """A child runs as any other job: submitted through a context, its own handler, or from a thread."""
     await floor.hire(family())
     job = await floor.run(parent)
     assert job.state is JobState.SUCCEEDED, job.error
@@ -86,10 +99,11 @@ async def test_a_child_runs_as_any_other_job(floor: Floor, parent: str, n: int) 
 
 
 async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) -> None:
-    """Those of `Client.submit`."""
+    """A child takes the options of `Client.submit`, and each of them is stored."""
     await floor.hire(family())
-    child = await floor.settled(JobId((await floor.run("by-context")).result))
-    assert (child.priority, child.tags) == (Priority.HIGH, {"from": "context"})
+    for parent in ("by-context", "by-sync-context"):
+        child = await floor.settled(JobId((await floor.run(parent)).result))
+        assert (child.priority, child.tags) == (Priority.HIGH, {"from": "context"})
     delayed = await floor.job(JobId((await floor.run("delayed")).result))
     assert delayed.state is JobState.SCHEDULED
     assert delayed.run_at is not None
@@ -97,17 +111,17 @@ async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) 
 
 
 async def test_a_child_of_an_unknown_type_is_refused(floor: Floor) -> None:
-    """As over HTTP: it would wait for ever in a queue without a worker, and no error would be seen."""
+    """A child of an unknown type is refused, as over HTTP, because no worker would ever run it."""
     await floor.hire(family())
     job = await floor.run("stranger", max_attempts=1)
     assert job.state is JobState.DEAD
     assert job.error is not None
-    assert "/type: no worker has registered this job type" in job.error.message
+    assert "/type: no worker has registered the job type `unhandled.type`" in job.error.message
     assert "unhandled.type" not in {queue.type for queue in await floor.broker.registry.queues()}
 
 
 async def test_a_child_of_an_unknown_type_waits_where_unknown_types_are_accepted(floor: Floor) -> None:
-    """Its queue is known, so that it is looked after: it can expire, and be seen."""
+    """Where unknown types are accepted, the queue of such a child is registered, so that the child can expire."""
     await floor.hire(family(), unknown_types="accept")
     child = JobId((await floor.run("stranger")).result)
     assert (await floor.job(child)).state is JobState.QUEUED
@@ -115,7 +129,7 @@ async def test_a_child_of_an_unknown_type_waits_where_unknown_types_are_accepted
 
 
 async def test_a_child_is_spread_over_the_partitions_that_its_type_has_registered(floor: Floor) -> None:
-    """Workers elsewhere handle the type: their registration says how many partitions it has."""
+    """A child goes to one of the registered partitions of its type, also when other workers handle the type."""
     policy = TypePolicy(partitions=64)
     await floor.broker.registry.add_types(DEFAULT_TENANT, [TypeRegistration(type=JobType("elsewhere"), policy=policy)])
     app = App("test")
@@ -132,8 +146,50 @@ async def test_a_child_is_spread_over_the_partitions_that_its_type_has_registere
     assert max(partitions) < 64
 
 
+async def test_many_children_of_a_handler_have_a_receipt_as_over_http(floor: Floor) -> None:
+    """`submit_many` of a handler returns the same receipt within a handler as through a client."""
+    app = App("test")
+
+    @app.job("child")
+    async def child(payload: int) -> None: ...
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> list[Any]:
+        receipt = await child.submit_many([1, 2])
+        return [receipt.accepted, receipt.rejected, [item.id for item in receipt.items]]
+
+    await floor.hire(app)
+    accepted, rejected, ids = (await floor.run("parent")).result
+    assert (accepted, rejected) == (2, 0)
+    assert [(await floor.job(JobId(child_id))).payload for child_id in ids] == [1, 2]
+
+
+async def test_a_handler_cannot_wait_for_its_child(floor: Floor) -> None:
+    """A handler that waits for its child fails with an error that says why: it would hold its slot."""
+    app = App("test")
+
+    @app.job("child")
+    async def child() -> int:
+        return 1
+
+    @app.job("waits")
+    async def waits(ctx: Context) -> int:
+        return await (await ctx.submit(child)).result()
+
+    @app.job("blocks")
+    def blocks(ctx: SyncContext) -> int:
+        return ctx.submit(child).result()
+
+    await floor.hire(app)
+    for parent in ("waits", "blocks"):
+        job = await floor.run(parent, max_attempts=1)
+        assert job.error is not None
+        assert job.error.type.endswith(NotBoundError.__qualname__)
+        assert "does not follow its children" in job.error.message
+
+
 async def test_every_child_is_stored_however_many_there_are(floor: Floor) -> None:
-    """More than one call of a script takes: each is there, in the order in which it was submitted."""
+    """Children beyond what one script call takes are all stored, in the order of their submission."""
     app, count = App("test"), 2 * limits.MAX_SCRIPT_JOBS + 5
 
     @app.job("child")
@@ -161,7 +217,10 @@ async def test_every_child_is_stored_however_many_there_are(floor: Floor) -> Non
 async def test_a_child_that_waits_for_long_has_a_trace_of_its_own(
     floor: Floor, options: dict[str, Any], is_linked: bool
 ) -> None:
-    """A trace that is open for a day is one that no backend keeps together; it is linked to its parent."""
+    """A child that waits for long has a trace of its own with a link to its parent.
+
+    No backend keeps a trace together that is open for a day.
+    """
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     app = App("test")
@@ -184,7 +243,7 @@ async def test_a_child_that_waits_for_long_has_a_trace_of_its_own(
 async def test_a_child_whose_queue_could_not_be_made_known_is_looked_after_when_it_is_submitted_again(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A registration that failed is made up for: what is not known is not looked after."""
+    """When the registration of a child's queue failed, the next submission of the child repeats it."""
     hired = await floor.hire(family())
     registry = hired.worker.parts.executor._submitter._queues._registry
     add_queues, failed = registry.add_queues, list[object]()
@@ -202,9 +261,9 @@ async def test_a_child_whose_queue_could_not_be_made_known_is_looked_after_when_
     assert queue_of_id(JobId(job.result)) in await floor.broker.registry.queues()
 
 
-@pytest.mark.parametrize("parent", ["by-context", "by-handler", "from-thread"])
+@pytest.mark.parametrize("parent", ["by-context", "by-handler", "from-thread", "by-sync-context"])
 async def test_a_child_continues_the_trace_of_its_parent_also_without_a_recorder(floor: Floor, parent: str) -> None:
-    """A worker that records nothing still passes the context on: the next one may record."""
+    """A worker that records no spans still passes the trace context on to a child, whose worker may record."""
     await floor.hire(family())
     job = await floor.run(parent, traceparent=TRACEPARENT, tracestate="a=b")
     spec = await spec_of(floor, JobId(job.result))
@@ -212,7 +271,7 @@ async def test_a_child_continues_the_trace_of_its_parent_also_without_a_recorder
 
 
 async def test_parents_that_run_at_once_do_not_mix_their_traces(floor: Floor) -> None:
-    """Each handler has a submitter of its own, on one loop."""
+    """Parents that run on one loop at once give each child the trace of its own parent."""
     app, together = App("test"), anyio.Event()
     running: list[Context] = []
 
@@ -255,7 +314,7 @@ async def test_parents_that_run_at_once_do_not_mix_their_traces(floor: Floor) ->
 async def test_a_child_that_the_api_would_refuse_is_an_error_of_the_handler(
     floor: Floor, type: str, payload: Any, options: dict[str, Any]
 ) -> None:
-    """It is raised where the mistake is, and nothing is stored."""
+    """A child that the API would refuse raises an error in the handler that submits it, and nothing is stored."""
     app, raised = App("test"), list[Exception]()
 
     @app.job("parent")
@@ -277,7 +336,7 @@ async def test_a_child_that_the_api_would_refuse_is_an_error_of_the_handler(
 async def test_a_child_is_created_when_redis_says_so(
     floor: Floor, monkeypatch: pytest.MonkeyPatch, skew_s: int
 ) -> None:
-    """Also by a worker whose machine is wrong: in what is stored of it, and in its id."""
+    """The creation time and the id of a child come from the clock of Redis, also when the worker's clock is wrong."""
     wall, nanoseconds = time.time, time.time_ns
     monkeypatch.setattr(time, "time", lambda: wall() + skew_s)
     monkeypatch.setattr(time, "time_ns", lambda: nanoseconds() + skew_s * 10**9)

@@ -22,22 +22,22 @@ ONCE = Retry(max_attempts=1)
 
 
 async def pause() -> None:
-    """Wait as a clean-up does that talks to a server: several turns of the loop, and some time."""
+    """Wait for several turns of the loop and some time, as a clean-up does that talks to a server."""
     for _ in range(3):
         await asyncio.sleep(0.01)
 
 
 async def by_timeout(floor: Floor, hired: Hired, job_id: JobId) -> None:
-    """Let its time run out."""
+    """Stop the handler by its timeout."""
 
 
 async def by_cancel(floor: Floor, hired: Hired, job_id: JobId) -> None:
-    """Cancel it."""
+    """Stop the handler by a cancellation of its job."""
     await lose_hint_and_cancel(floor, job_id)
 
 
 async def by_hand_back(floor: Floor, hired: Hired, job_id: JobId) -> None:
-    """Send its worker away."""
+    """Stop the handler by a drain of its worker."""
     hired.orders.stop.set()
 
 
@@ -51,7 +51,7 @@ def options(stop: Callable[..., Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def transaction(told: list[str]) -> AsyncIterator[None]:
-    """Roll back what fails, over a connection that takes its time."""
+    """Roll back when the body fails, over a slow connection."""
     try:
         yield
     except BaseException:
@@ -65,7 +65,7 @@ async def transaction(told: list[str]) -> AsyncIterator[None]:
 
 @STOPS
 async def test_clean_up_gets_to_end(floor: Floor, stop: Callable[..., Any]) -> None:
-    """`finally`, `async with` and `except CancelledError` may await, whatever stopped the handler."""
+    """A handler's `finally`, `async with` and `except CancelledError` run to their end, whatever stopped it."""
     app, told, started = App("test"), [], anyio.Event()
 
     @app.job("one", **options(stop))
@@ -100,7 +100,7 @@ async def test_clean_up_gets_to_end(floor: Floor, stop: Callable[..., Any]) -> N
 
 @STOPS
 async def test_clean_up_that_takes_too_long_is_cancelled_for_good(floor: Floor, stop: Callable[..., Any]) -> None:
-    """However often it waits again: every later await is cancelled."""
+    """Once the time for clean-up is over, every later await of the handler is cancelled."""
     app, cancelled, started = App("test"), [], anyio.Event()
 
     @app.job("one", **options(stop))
@@ -123,7 +123,7 @@ async def test_clean_up_that_takes_too_long_is_cancelled_for_good(floor: Floor, 
 
 
 async def test_a_handler_in_clean_up_is_not_cancelled_a_second_time_before_its_time_is_over(floor: Floor) -> None:
-    """Not by its worker's second look either."""
+    """A handler in clean-up is not cancelled again before its time is over, not even when its worker drains."""
     app, cancelled, started, go = App("test"), [], anyio.Event(), anyio.Event()
 
     @app.job("one", retry=ONCE)
@@ -151,7 +151,7 @@ async def test_a_handler_in_clean_up_is_not_cancelled_a_second_time_before_its_t
 
 @STOPS
 async def test_what_a_handler_shields_is_not_cut(floor: Floor, stop: Callable[..., Any]) -> None:
-    """It is cancelled when it leaves its shield, once."""
+    """A handler is not cancelled inside a shield, and is cancelled once when it leaves it."""
     app, told = App("test"), []
     started, go = anyio.Event(), anyio.Event()
 
@@ -179,7 +179,7 @@ async def test_what_a_handler_shields_is_not_cut(floor: Floor, stop: Callable[..
 
 
 async def test_tasks_of_a_handler_are_stopped_with_it(floor: Floor) -> None:
-    """Of asyncio's task groups and of anyio's; none is left behind."""
+    """The tasks of a handler, in task groups of asyncio and of anyio, end with it."""
     app, told, started = App("test"), [], []
 
     async def child(name: str) -> None:
@@ -203,7 +203,7 @@ async def test_tasks_of_a_handler_are_stopped_with_it(floor: Floor) -> None:
 
 
 async def test_a_thread_that_is_told_to_stop_gets_its_time(floor: Floor) -> None:
-    """Its job does not start elsewhere while it cleans up: it has ended before the outcome is committed."""
+    """A thread that is told to stop ends before its outcome is committed, so that its job runs only once."""
     app, told = App("test"), []
 
     @app.job("one", timeout=0.05, retry=ONCE)
@@ -222,7 +222,7 @@ async def test_a_thread_that_is_told_to_stop_gets_its_time(floor: Floor) -> None
 
 
 async def test_a_thread_that_does_not_end_in_its_time_is_left_behind(floor: Floor) -> None:
-    """Its slot is free again, and its job may be tried again."""
+    """A thread that does not end in its time is left behind: its slot is free again, and its job may be tried again."""
     app, go = App("test"), threading.Event()
 
     @app.job("one", timeout=0.05, retry=ONCE)
@@ -239,7 +239,7 @@ async def test_a_thread_that_does_not_end_in_its_time_is_left_behind(floor: Floo
 
 @pytest.mark.parametrize("kind", ["loop", "thread"])
 async def test_the_last_progress_is_committed_with_the_outcome(floor: Floor, kind: str) -> None:
-    """No renewal comes between it and the end of the handler."""
+    """The last progress of a handler is committed with its outcome, also when no renewal comes between."""
     app = App("test")
 
     @app.job("loop")
@@ -259,7 +259,7 @@ async def test_the_last_progress_is_committed_with_the_outcome(floor: Floor, kin
 
 
 async def test_the_progress_of_an_attempt_that_failed_is_kept_with_it(floor: Floor) -> None:
-    """How far it came is what one wants to know of a job that is dead."""
+    """The progress of a failed attempt is kept, because it shows how far a dead job came."""
     app = App("test")
 
     @app.job("one", retry=ONCE)
@@ -274,7 +274,7 @@ async def test_the_progress_of_an_attempt_that_failed_is_kept_with_it(floor: Flo
 
 
 async def test_progress_beside_other_jobs_is_the_job_s_own(floor: Floor) -> None:
-    """Outcomes are committed many in a call: each keeps its own note, and those without have none."""
+    """Each outcome of a batched commit keeps the progress of its own job, and a job without progress gets none."""
     app = App("test")
 
     @app.job("one")

@@ -1,4 +1,4 @@
-"""The committer counts every outcome once, lets its lease go, and keeps what was done until Redis has it."""
+"""The committer counts every outcome once, lets its lease go, and keeps it until Redis has stored it."""
 
 from collections.abc import Iterator
 from typing import get_args
@@ -42,11 +42,11 @@ ENDS: dict[str, tuple[Outcome, str, JobState | None]] = {
     "snoozed": (Snoozed(0), "snoozed", None),
     "handed back": (HandedBack(), "handed_back", None),
 }
-"""By kind: an outcome, the word by which its attempt is counted, and the state in which its job comes to rest."""
+"""By kind: an outcome, the label under which its attempt is counted, and the state that it settles its job in."""
 
 
 class Counter:
-    """A committer, and what it has counted."""
+    """A committer, and the counters that it increments."""
 
     def __init__(self, broker: Broker, lease_s: float = FAR_S) -> None:
         self.let_go_of: list[Delivery] = []
@@ -61,14 +61,14 @@ class Counter:
         self.committer.put(Finished(delivery, outcome, 60_000))
 
     async def finish(self) -> None:
-        """Run the committer until it has committed everything."""
+        """Run the committer until it has committed every outcome."""
         with anyio.fail_after(20.0):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.committer.run)
                 self.committer.finish()
 
     def counted(self, name: str) -> dict[tuple[str, ...], float]:
-        """Return what a counter has, by its labels."""
+        """Return the value of a counter, by its labels."""
         return {
             tuple(sample.labels.values()): sample.value
             for family in self._metrics.collect()
@@ -86,19 +86,19 @@ async def claimed(floor: Floor, job_type: str = "one", count: int = 1) -> list[D
 
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let a committer that finds no Redis look again an hour later."""
+    """Give a committer that cannot reach Redis a pause of an hour."""
     monkeypatch.setattr("millstream_workers.keeping.committer.backoff_s", lambda _: FAR_S)
     return None
 
 
 def test_every_kind_of_outcome_is_counted_here() -> None:
-    """A new kind needs a word for its attempts, and a state if it ends its job."""
+    """Every kind of outcome has a label for its attempts, and a state if it settles its job."""
     assert {type(outcome) for outcome, _, _ in ENDS.values()} == set(get_args(Outcome))
 
 
 @pytest.mark.parametrize("kind", ENDS)
 async def test_each_outcome_is_counted_and_lets_its_lease_go(floor: Floor, kind: str) -> None:
-    """However many travel in one call, the counters agree with a recount."""
+    """Each outcome is counted once and its lease is let go, however many outcomes travel in one call."""
     outcome, word, state = ENDS[kind]
     desk, deliveries = Counter(floor.broker), await claimed(floor, count=3)
     for delivery in deliveries:
@@ -110,11 +110,21 @@ async def test_each_outcome_is_counted_and_lets_its_lease_go(floor: Floor, kind:
     assert desk.committer.backlog == 0
 
 
+async def test_a_job_that_is_cancelled_by_its_hand_back_is_counted_as_cancelled(floor: Floor) -> None:
+    """A hand-back of a job whose cancellation was asked for is counted as the end of that job."""
+    desk, (delivery,) = Counter(floor.broker), await claimed(floor)
+    await floor.broker.store.cancel(delivery.queue, [delivery.id])
+    desk.put(delivery, HandedBack())
+    await desk.finish()
+    assert desk.counted("millstream_job_attempts_total") == {("one", "cancelled"): 1}
+    assert desk.counted("millstream_jobs_finished_total") == {("one", "cancelled"): 1}
+
+
 @pytest.mark.parametrize("kind", ENDS)
 async def test_an_outcome_that_comes_too_late_is_counted_as_stale_and_lets_its_lease_go(
     floor: Floor, kind: str
 ) -> None:
-    """The job is another worker's by then: nothing of it may be renewed here, and it did not come to rest here."""
+    """An outcome that Redis refuses is counted as stale and not as settled, and its lease is let go."""
     desk, (delivery,) = Counter(floor.broker), await claimed(floor)
     await floor.take_back(delivery.id)
     desk.put(delivery, ENDS[kind][0])
@@ -128,7 +138,10 @@ async def test_an_outcome_that_comes_too_late_is_counted_as_stale_and_lets_its_l
 async def test_a_leaving_worker_keeps_what_was_done_beyond_a_lease_and_drops_what_goes_back(
     floor: Floor, link: FaultProxy
 ) -> None:
-    """What goes back a reaper has returned by then; what was done would be done twice."""
+    """After the length of a lease a leaving worker drops hand-backs and keeps results.
+
+    A reaper has recovered the jobs of the former by then, and the jobs of the latter would run twice.
+    """
     done, unrun = await claimed(floor, count=2)
     async with open_broker(link.url, namespace=floor.broker.keys.namespace, patience_s=0.0) as remote:
         desk = Counter(remote, lease_s=0.0)
@@ -146,7 +159,7 @@ async def test_a_leaving_worker_keeps_what_was_done_beyond_a_lease_and_drops_wha
 
 
 async def test_a_leaving_worker_goes_on_handing_back_within_a_lease(floor: Floor, link: FaultProxy) -> None:
-    """Redis may be back in a moment, and then the job starts elsewhere at once and at no cost."""
+    """A leaving worker tries to hand back for the length of a lease, so that its jobs start elsewhere at no cost."""
     (unrun,) = await claimed(floor)
     async with open_broker(link.url, namespace=floor.broker.keys.namespace, patience_s=0.0) as remote:
         desk = Counter(remote, lease_s=FAR_S)
@@ -164,7 +177,7 @@ async def test_a_leaving_worker_goes_on_handing_back_within_a_lease(floor: Floor
 
 
 async def test_a_worker_that_begins_to_leave_tries_again_at_once(floor: Floor, link: FaultProxy, away: None) -> None:
-    """The pause after a failure may be long by then, and the machine is wanted."""
+    """A worker that begins to leave ends the pause after a failed commit and tries again at once."""
     (done,) = await claimed(floor)
     async with open_broker(link.url, namespace=floor.broker.keys.namespace, patience_s=0.0) as remote:
         with capture_logs() as lines, anyio.fail_after(20.0):
@@ -182,7 +195,7 @@ async def test_a_worker_that_begins_to_leave_tries_again_at_once(floor: Floor, l
 async def test_a_queue_that_refuses_outcomes_loses_them_when_its_worker_leaves_and_no_other_does(
     floor: Floor,
 ) -> None:
-    """Both what was done and what goes back, each named in the log: Redis is there and will never take them."""
+    """A leaving worker drops and logs the outcomes that one queue refuses, and commits those of the others."""
     broken, sound = await claimed(floor, "broken", 2), await claimed(floor, "sound")
     client, stream = floor.broker.client, floor.broker.keys.of(queue_of_type("broken")).ready[1]
     await client.rename(stream, f"{stream}:aside")

@@ -24,22 +24,22 @@ JOBS = 400
 
 
 async def pause() -> None:
-    """Let the others run, as a handler that waits for something does."""
+    """Let other tasks run, as a handler does that awaits."""
     await asyncio.sleep(0)
 
 
 def bind_variable() -> None:
-    """Do what ORMs do that keep a tenant."""
+    """Set a context variable and never reset it, as an ORM does that stores its tenant."""
     WHO.set("another customer")
 
 
 def bind_log() -> None:
-    """Bind to the log lines of this context."""
+    """Bind values to the log lines of this context."""
     structlog.contextvars.bind_contextvars(customer="another")
 
 
 def attach_baggage() -> None:
-    """Attach and never detach."""
+    """Attach baggage and never detach it."""
     attach(baggage.set_baggage("customer", "another"))
 
 
@@ -49,7 +49,7 @@ def set_precision() -> None:
 
 
 def see() -> dict[str, Any]:
-    """Return what a job finds."""
+    """Return the context that a job finds."""
     return {
         "who": WHO.get(),
         "log": structlog.contextvars.get_contextvars(),
@@ -64,7 +64,7 @@ CLEAN = {"who": "no tenant", "log": {}, "baggage": {}, "third": "0." + "3" * 28}
 @pytest.mark.parametrize("leave", [bind_variable, bind_log, attach_baggage, set_precision])
 @pytest.mark.parametrize("kind", ["loop", "thread"])
 async def test_no_job_sees_what_others_leave_under_load(floor: Floor, kind: str, leave: Callable[[], None]) -> None:
-    """Every 40th of 400 jobs leaves something, at eight side by side."""
+    """No job sees the context of another while eight run side by side and every 40th of 400 leaves something behind."""
     app, seen = App("test"), []
 
     @app.job("loop")
@@ -92,7 +92,7 @@ async def test_no_job_sees_what_others_leave_under_load(floor: Floor, kind: str,
 async def test_the_line_about_an_attempt_has_no_bindings_of_any_handler(
     floor: Floor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It tells of the job by fields of its own, and never in the name of what a handler has bound."""
+    """The worker's line about an attempt carries the fields of its job and no values that a handler has bound."""
     app = App("test")
 
     @app.job("bind")
@@ -116,7 +116,7 @@ async def test_the_line_about_an_attempt_has_no_bindings_of_any_handler(
 
 
 def test_what_an_app_sets_before_the_first_job_is_there_for_all() -> None:
-    """A lifespan or an import may set what all handlers are to find."""
+    """Context variables that an import or a lifespan sets are visible to every handler."""
 
     def start_twice() -> list[str]:
         WHO.set("the app")
@@ -128,7 +128,7 @@ def test_what_an_app_sets_before_the_first_job_is_there_for_all() -> None:
 
 
 class Agrees:
-    """A value that says it equals everything."""
+    """A value that claims to equal every other."""
 
     def __eq__(self, _: object) -> bool:
         return True
@@ -149,7 +149,7 @@ class Objects:
 
 @pytest.mark.parametrize("value", [Agrees(), Objects()], ids=["agrees", "objects"])
 def test_a_context_is_held_against_the_clean_one_by_identity(value: object) -> None:
-    """The values are of users' classes, whose comparison may say or raise anything."""
+    """Contexts are compared by the identity of their values, because a user's `__eq__` may raise or lie."""
 
     def compare() -> tuple[bool, bool]:
         holder: ContextVar[object] = ContextVar("holder")
@@ -163,7 +163,7 @@ def test_a_context_is_held_against_the_clean_one_by_identity(value: object) -> N
 
 
 def test_a_context_with_a_variable_more_or_less_is_not_the_clean_one() -> None:
-    """What a job adds counts like what it changes."""
+    """A context with one variable more or less than the clean one counts as changed."""
 
     def compare() -> list[bool]:
         one: ContextVar[None] = ContextVar("one")
@@ -181,7 +181,7 @@ def test_a_context_with_a_variable_more_or_less_is_not_the_clean_one() -> None:
 
 
 def test_settings_that_an_app_has_made_to_decimal_hold_for_its_jobs() -> None:
-    """Each job begins with them, in a context of its own."""
+    """Each job begins with the decimal settings that the app has made, in a decimal context of its own."""
 
     def compare() -> tuple[str, str]:
         decimal.getcontext().prec = 7
@@ -197,7 +197,7 @@ def test_settings_that_an_app_has_made_to_decimal_hold_for_its_jobs() -> None:
 
 
 async def test_a_task_made_in_the_clean_context_starts_with_a_copy_of_it() -> None:
-    """What the starter has bound is not in it, and what it binds is not in the next."""
+    """A task made in the clean context starts with a copy: it sees no bindings of its starter, and passes none on."""
     clean, seen = CleanContext(), []
 
     async def look() -> None:

@@ -1,4 +1,4 @@
-"""The decision: what happened, under which policy, and what becomes of the job."""
+"""The decision maps the result of an attempt and the policy of the job to the outcome of the job."""
 
 import math
 from collections.abc import Callable
@@ -37,14 +37,14 @@ TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
 class UnspeakableError(Exception):
-    """An exception that cannot even be put into words."""
+    """An exception whose text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
 
 
 class Point(msgspec.Struct):
-    """A result of the user's own type."""
+    """A result of a type that the user defined."""
 
     x: int
     at: datetime
@@ -63,7 +63,7 @@ class Point(msgspec.Struct):
     ],
 )
 def test_a_return_succeeds_whatever_the_attempt(value: Any, stored: Any, policy: AttemptPolicy) -> None:
-    """The result is stored as plain data that any language reads."""
+    """A return succeeds at any attempt, and its result is stored as plain data that any language reads."""
     outcome = decide(Returned(value), policy)
     assert isinstance(outcome, Succeeded)
     assert msgspec.msgpack.decode(outcome.result) == stored
@@ -93,7 +93,7 @@ def _ring() -> list[Any]:
 )
 @pytest.mark.parametrize("policy", [FIRST, LAST])
 def test_a_result_that_cannot_be_stored_buries_the_job_at_once(value: Any, policy: AttemptPolicy) -> None:
-    """To run again would repeat what the handler did. JSON has to be able to say it too: that is how jobs are read."""
+    """A result that JSON cannot express buries the job at once. Another run would repeat what the handler did."""
     outcome = decide(Returned(value), policy)
     assert isinstance(outcome, Dead)
     assert outcome.reason == "invalid_result"
@@ -101,7 +101,7 @@ def test_a_result_that_cannot_be_stored_buries_the_job_at_once(value: Any, polic
 
 
 def test_a_result_that_is_too_large_buries_the_job_and_says_by_how_much() -> None:
-    """The limit is the one that the API documents, met exactly or exceeded by one byte."""
+    """A result of the documented limit is stored; one more byte buries the job with an error that names the size."""
     overhead = len(msgspec.msgpack.encode("x" * (1 << 17))) - (1 << 17)
     fits = "x" * (limits.MAX_RESULT_BYTES - overhead)
     assert isinstance(decide(Returned(fits), FIRST), Succeeded)
@@ -112,7 +112,7 @@ def test_a_result_that_is_too_large_buries_the_job_and_says_by_how_much() -> Non
 
 
 def test_an_error_is_tried_again_after_the_backoff_while_attempts_are_left() -> None:
-    """The delay is the backoff's, in milliseconds; the failure knows its attempt and its span."""
+    """A failed attempt is retried after the backoff in milliseconds, and the failure names its attempt and its span."""
     outcome = decide(Raised(ValueError("no such address")), FIRST, TRACEPARENT)
     assert isinstance(outcome, RetryAt)
     assert outcome.after_ms == 2500
@@ -122,14 +122,14 @@ def test_an_error_is_tried_again_after_the_backoff_while_attempts_are_left() -> 
 
 @pytest.mark.parametrize("policy", [LAST, BEYOND])
 def test_an_error_of_the_last_attempt_buries_the_job(policy: AttemptPolicy) -> None:
-    """The reason is one that operators can search for."""
+    """An error at the last attempt buries the job with a reason that operators can search for."""
     outcome = decide(Raised(ValueError("no")), policy)
     assert isinstance(outcome, Dead)
     assert (outcome.reason, outcome.error.type) == ("attempts", "ValueError")
 
 
 def test_the_backoff_grows_with_the_attempts() -> None:
-    """The attempt's number is what the backoff is asked with."""
+    """The backoff is computed from the number of the attempt."""
     growing = Backoff(kind="exponential", base_s=1.0, cap_s=5.0, jitter=False)
     delays = []
     for attempt in (1, 2, 3, 4):
@@ -140,7 +140,7 @@ def test_the_backoff_grows_with_the_attempts() -> None:
 
 
 def test_a_timeout_is_an_attempt_that_failed() -> None:
-    """It has a type and a fingerprint of its own, and no traceback to show."""
+    """A timeout is a failed attempt with a type and a fingerprint of its own and without a traceback."""
     outcome = decide(TimedOut(1.5), FIRST)
     assert isinstance(outcome, RetryAt)
     assert outcome.error.type == "timeout"
@@ -153,7 +153,7 @@ def test_a_timeout_is_an_attempt_that_failed() -> None:
 
 @pytest.mark.parametrize("policy", [FIRST, LAST])
 def test_an_unreadable_payload_buries_the_job_at_once(policy: AttemptPolicy) -> None:
-    """No other attempt would read it better."""
+    """A payload that cannot be read buries the job at once, because no other attempt would read it."""
     outcome = decide(Unreadable(msgspec.ValidationError("Expected `int` - at `$.n`")), policy)
     assert isinstance(outcome, Dead)
     assert outcome.reason == "invalid_payload"
@@ -162,7 +162,7 @@ def test_an_unreadable_payload_buries_the_job_at_once(policy: AttemptPolicy) -> 
 
 @pytest.mark.parametrize("policy", [FIRST, LAST, BEYOND])
 def test_an_unreadable_payload_that_another_release_may_read_waits_at_no_cost(policy: AttemptPolicy) -> None:
-    """An attempt is a run of the handler, and there was none."""
+    """A payload that another release may read sends the job back without an attempt, because no handler ran."""
     assert decide(Unreadable(ValueError("old"), 1.5), policy) == Snoozed(1500)
 
 
@@ -176,38 +176,38 @@ def test_an_unreadable_payload_that_another_release_may_read_waits_at_no_cost(po
     ],
 )
 def test_an_interruption_costs_no_attempt(why: Interruption, outcome: Any, policy: AttemptPolicy) -> None:
-    """A drain hands back at the last attempt too; this worker decides nothing about a lost delivery."""
+    """An interruption costs no attempt, not even the last one; a lost delivery gets no outcome at all."""
     assert decide(Interrupted(why), policy) == outcome
 
 
 def test_every_interruption_has_an_outcome() -> None:
-    """A new reason to interrupt cannot be forgotten here."""
+    """Every reason to interrupt a handler has an outcome."""
     for why in Interruption:
         decide(Interrupted(why), FIRST)
 
 
 @pytest.mark.parametrize("policy", [FIRST, LAST, BEYOND])
 def test_a_snooze_costs_no_attempt(policy: AttemptPolicy) -> None:
-    """It may be asked for at any attempt, also the last."""
+    """A snooze costs no attempt, also when a handler asks for it at the last one."""
     assert decide(Raised(Snooze(30)), policy) == Snoozed(30_000)
 
 
 @pytest.mark.parametrize("policy", [FIRST, LAST])
 def test_a_discard_ends_the_job_without_a_dead_letter(policy: AttemptPolicy) -> None:
-    """The handler's reason is kept."""
+    """A discard ends the job without a dead letter, and the handler's reason is kept."""
     assert decide(Raised(Discard("no longer wanted")), policy) == Cancelled("discarded: no longer wanted")
 
 
 @pytest.mark.parametrize("policy", [FIRST, LAST])
 def test_a_wish_to_die_buries_the_job_with_the_reason_of_the_handler(policy: AttemptPolicy) -> None:
-    """Attempts that are left do not matter."""
+    """`Dead` buries the job with the handler's reason, however many attempts are left."""
     outcome = decide(Raised(DeadRequest("no such account")), policy)
     assert isinstance(outcome, Dead)
     assert outcome.reason == "no such account"
 
 
 def test_retry_after_takes_the_delay_of_the_handler_and_costs_an_attempt() -> None:
-    """It is an attempt that failed, with a better idea of when."""
+    """`RetryAfter` is a failed attempt whose retry comes after the handler's delay instead of the backoff."""
     outcome = decide(Raised(Retry.after(0.25)), FIRST)
     assert isinstance(outcome, RetryAt)
     assert outcome.after_ms == 250
@@ -217,7 +217,7 @@ def test_retry_after_takes_the_delay_of_the_handler_and_costs_an_attempt() -> No
 
 
 def test_a_subclass_of_a_wish_is_that_wish() -> None:
-    """Users give their requests names of their own."""
+    """A user's subclass of an outcome request has the effect of its base class."""
 
     class AccountClosed(DeadRequest):
         pass
@@ -230,7 +230,7 @@ def test_a_subclass_of_a_wish_is_that_wish() -> None:
 @pytest.mark.parametrize("delay_s", [-5.0, 0.0, math.nan, 1e300, math.inf, -math.inf])
 @pytest.mark.parametrize("make", [Snooze, Retry.after])
 def test_an_absurd_delay_is_bounded(make: Callable[[float], Exception], delay_s: float) -> None:
-    """Never in the past, never beyond ten years, never an error: a handler must not end its worker by a number."""
+    """A handler's delay is bounded to between now and ten years, and no number raises an error in the worker."""
     outcome = decide(Raised(make(delay_s)), FIRST)
     assert isinstance(outcome, Snoozed | RetryAt)
     assert 0 <= outcome.after_ms <= limits.MAX_DELAY_S * 1000
@@ -239,7 +239,7 @@ def test_an_absurd_delay_is_bounded(make: Callable[[float], Exception], delay_s:
 @pytest.mark.parametrize("reason", ["\ud800", ValueError("an object"), None, 7, "a\0b"])
 @pytest.mark.parametrize("make", [DeadRequest, Discard])
 def test_an_odd_reason_is_stored_as_text(make: Callable[[Any], Exception], reason: Any) -> None:
-    """`raise Dead(error)` is easily written; what is stored is text that Redis and PostgreSQL take."""
+    """A reason of any type, as in `raise Dead(error)`, is stored as text that Redis and PostgreSQL accept."""
     outcome = decide(Raised(make(reason)), FIRST)
     assert isinstance(outcome, Dead | Cancelled)
     assert isinstance(outcome.reason, str)
@@ -249,14 +249,14 @@ def test_an_odd_reason_is_stored_as_text(make: Callable[[Any], Exception], reaso
 
 @pytest.mark.parametrize("make", [DeadRequest, Discard])
 def test_an_endless_reason_is_cut(make: Callable[[Any], Exception]) -> None:
-    """It is shown in every list of dead letters, and stands in an event."""
+    """A very long reason is cut, because every list of dead letters and an event carry it."""
     outcome = decide(Raised(make("x" * 10_000_000)), FIRST)
     assert isinstance(outcome, Dead | Cancelled)
     assert len(outcome.reason) <= limits.MAX_ERROR_CHARS + 20
 
 
 def test_an_error_that_cannot_be_put_into_words_is_still_a_failed_attempt() -> None:
-    """Its `__str__` is user code as well."""
+    """An error whose `__str__` raises is still a failed attempt."""
     outcome = decide(Raised(UnspeakableError()), FIRST)
     assert isinstance(outcome, RetryAt)
     assert outcome.error.type.endswith("UnspeakableError")
@@ -264,7 +264,7 @@ def test_an_error_that_cannot_be_put_into_words_is_still_a_failed_attempt() -> N
 
 @given(st.integers(0, 50), st.none() | st.integers(1, 50), st.integers(1, 50))
 def test_a_job_is_tried_exactly_as_often_as_it_may_be(earlier: int, asked: int | None, of_type: int) -> None:
-    """Another attempt follows if and only if the number of runs is below the limit."""
+    """Another attempt follows if and only if the number of attempts is below `max_attempts`."""
     spec = JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=0, max_attempts=asked)
     policy = AttemptPolicy.of(spec, TypePolicy(max_attempts=of_type), earlier)
     outcome = decide(Raised(ValueError()), policy)
@@ -272,7 +272,7 @@ def test_a_job_is_tried_exactly_as_often_as_it_may_be(earlier: int, asked: int |
 
 
 def test_the_submission_has_its_way_over_the_policy() -> None:
-    """Field by field: what it leaves out follows the type."""
+    """A field of the submission wins over the policy of the type, and a field that it lacks follows the type."""
     policy = TypePolicy(max_attempts=5, timeout_s=60.0, backoff=Backoff(base_s=1.0))
     bare = JobSpec(payload=msgspec.Raw(b"\xc0"), created_at_ms=0)
     assert AttemptPolicy.of(bare, policy, 2) == AttemptPolicy(3, 5, Backoff(base_s=1.0), 60.0)

@@ -1,4 +1,4 @@
-"""What goes wrong in a worker itself, outside of any handler, costs as little as it can."""
+"""A defect inside the worker itself costs as little as it can."""
 
 import asyncio
 import signal
@@ -37,7 +37,7 @@ def open_files() -> dict[int, str]:
 async def test_a_defect_of_the_worker_fails_one_attempt_and_gives_its_slot_back(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the worker nor a neighbour pays for it; the job is tried again, with the error on record."""
+    """A defect of the worker fails one attempt and frees its slot, and the job is retried."""
     app, execute, failed = App("test"), Executor.execute, list[object]()
 
     @app.job("one")
@@ -61,7 +61,7 @@ async def test_a_defect_of_the_worker_fails_one_attempt_and_gives_its_slot_back(
 async def test_an_idle_worker_leaves_without_waiting_for_its_read(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its blocking read is ended from outside: it would go on for seconds, and here for an hour."""
+    """An idle worker unblocks its own blocking read when it leaves, however long that read would go on."""
     monkeypatch.setattr("millstream_workers.fetching.fetcher.MAX_BLOCK_S", FAR_S)
     monkeypatch.setattr("millstream_streams.reading.ready_reader.MAX_BLOCK_S", FAR_S)
     app = App("test")
@@ -78,7 +78,7 @@ async def test_an_idle_worker_leaves_without_waiting_for_its_read(
 async def test_a_worker_that_cannot_register_hears_the_order_to_stop(
     floor: Floor, link: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis may be away for long, and the pauses be as long."""
+    """A worker that cannot register during an outage hears the order to stop during its pause."""
     monkeypatch.setattr("millstream_workers.worker.backoff_s", lambda _: FAR_S)
     app = App("test")
 
@@ -93,7 +93,7 @@ async def test_a_worker_that_cannot_register_hears_the_order_to_stop(
 
 
 async def test_a_worker_leaves_beside_a_handler_that_does_not_end_and_hands_its_job_back(floor: Floor) -> None:
-    """It shields itself for ever: when its time for clean-up is over, its job is free to start elsewhere at once."""
+    """A worker hands a job back whose handler does not end within the time for clean-up, and leaves."""
     app, inside, ended = App("test"), anyio.Event(), list[str]()
     may_end = anyio.Event()
 
@@ -121,7 +121,7 @@ async def test_a_worker_leaves_beside_a_handler_that_does_not_end_and_hands_its_
 
 
 async def test_a_handler_process_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a file nor a signal that is held back: its worker would run out of files, or be deaf to SIGTERM."""
+    """A handler process that fails to start leaves neither an open file nor a blocked signal in its worker."""
     launcher = Launcher(["workers.shop:app"])
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     files, mask = open_files(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -136,7 +136,7 @@ async def test_a_handler_process_that_cannot_be_started_leaves_nothing_open(monk
 
 
 async def test_a_thread_that_never_began_is_not_waited_for() -> None:
-    """It is stopped while it waits for another to end: nothing will tell of its end."""
+    """A thread that was stopped before it began is not waited for, because it will report no end."""
     limiter = anyio.CapacityLimiter(1)
     async with limiter:
         task = asyncio.ensure_future(ThreadCall(lambda: None).run(limiter))
@@ -147,7 +147,7 @@ async def test_a_thread_that_never_began_is_not_waited_for() -> None:
 
 
 async def test_a_thread_that_has_ended_already_is_not_waited_for() -> None:
-    """It ends while its task is being stopped: the word of its end has been given and will not come again."""
+    """A thread that has ended before its task is stopped is not waited for, because it reports its end only once."""
     begun, may_end = threading.Event(), threading.Event()
 
     def function() -> None:

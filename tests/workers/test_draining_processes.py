@@ -1,4 +1,4 @@
-"""How worker processes leave when it does not go smoothly: many signals, many jobs, no Redis, refused outcomes."""
+"""Worker processes leave with many signals, with many jobs, without Redis, and with outcomes that Redis refuses."""
 
 import signal
 from collections import Counter
@@ -18,25 +18,26 @@ from millstream_telemetry import configure_logs
 
 FAR_S = 3600.0
 LEASE = {"lease_s": FAR_S, "renew_every_s": 0.5}
-"""So long a lease cannot be what brought a job to another worker."""
+"""A lease so long that it cannot be what brought a job to another worker."""
 
 
 @pytest.fixture
 def remote(floor: Floor, link: FaultProxy, tmp_path: Path) -> Plant:
-    """Yield a plant whose way to Redis can be broken."""
+    """Yield a plant whose connection to Redis a test can break."""
     with open_plant(floor, link.url, tmp_path) as plant:
         yield plant
 
 
 async def logs(machine: Machine, event: str) -> None:
-    """Return when a worker has logged something."""
+    """Return once a worker has logged this event."""
     await wait_until(lambda: machine.has_logged(event), f"the worker says `{event}`")
 
 
 async def test_hundreds_of_running_jobs_start_elsewhere_without_waiting_for_a_lease(plant: Plant) -> None:
-    """Whatever kind of handler: each is handed back, no attempt is burned, and an idle worker takes them all.
+    """A leaving worker hands hundreds of running jobs back at once, at no attempt, and an idle worker takes them.
 
-    A read of the leaving worker that outlasts the grace may bring one again: that goes back too, and does not begin.
+    A read of the leaving worker that outlasts the grace may deliver a job to it once more: that job goes back again and
+    does not begin.
     """
     leaving = await plant.start(concurrency=300, grace_s=0.2, **LEASE)
     sizes = {"gate": 120, "defiant": 40, "parent": 30, "stubborn": 10}
@@ -60,7 +61,7 @@ async def test_hundreds_of_running_jobs_start_elsewhere_without_waiting_for_a_le
 async def test_a_worker_that_leaves_while_redis_is_away_keeps_what_was_done_until_it_is_told(
     remote: Plant, link: FaultProxy
 ) -> None:
-    """What ended in the drain does not run again when Redis comes back in time; then the worker leaves the list."""
+    """A worker that leaves during an outage commits what ended in the drain once Redis is back, and then ends."""
     machine = await remote.start(grace_s=FAR_S, **LEASE)
     job_id = await remote.floor.submit("gate", remote.payload)
     await remote.started(1)
@@ -78,7 +79,7 @@ async def test_a_worker_that_leaves_while_redis_is_away_keeps_what_was_done_unti
 
 
 async def test_a_worker_told_three_times_leaves_also_without_redis(remote: Plant, link: FaultProxy) -> None:
-    """The jobs are left to their leases, by name: an operator who insists is not kept waiting."""
+    """At the third signal a worker leaves also without Redis, and logs which jobs it leaves to their leases."""
     machine = await remote.start(grace_s=FAR_S, **LEASE)
     job_id = await remote.floor.submit("gate", remote.payload)
     await remote.started(1)
@@ -95,7 +96,7 @@ async def test_a_worker_told_three_times_leaves_also_without_redis(remote: Plant
 
 
 async def test_a_worker_told_three_times_waits_for_no_outcome_of_handlers_that_still_end(floor: Floor) -> None:
-    """They may end after the order to abandon, when no outcome is taken any more: that is no crash."""
+    """A handler that ends after the third signal is no crash of the worker, which takes no outcome any more."""
     app, runs, cleaning, may_end = App("test"), anyio.Event(), anyio.Event(), anyio.Event()
 
     @app.job("slow")
@@ -123,7 +124,7 @@ async def test_a_worker_told_three_times_waits_for_no_outcome_of_handlers_that_s
 
 
 async def test_a_worker_gives_up_handing_back_when_the_leases_are_over(floor: Floor, link: FaultProxy) -> None:
-    """By then reapers have taken the jobs: to try for longer would keep a machine for nothing."""
+    """A worker gives up handing back when the leases are over, because by then reapers have recovered the jobs."""
     # As in a worker process: what structlog makes of an exception in a terminal takes seconds.
     configure_logs("workers", "info", StringIO())
     app, runs = App("test"), anyio.Event()
@@ -145,7 +146,7 @@ async def test_a_worker_gives_up_handing_back_when_the_leases_are_over(floor: Fl
 
 
 async def test_an_outcome_that_redis_never_takes_does_not_keep_a_worker_from_leaving(plant: Plant) -> None:
-    """A string stands where a stream was: the worker names the job whose outcome it drops, and ends."""
+    """A worker drops an outcome that Redis refuses for good, names its job in the log, and leaves."""
     machine = await plant.start(**LEASE)
     broken, sound = [await plant.floor.submit(kind, plant.payload) for kind in ("gate", "stubborn")]
     await plant.started(2)
@@ -164,7 +165,7 @@ async def test_an_outcome_that_redis_never_takes_does_not_keep_a_worker_from_lea
 
 
 async def test_a_second_signal_to_several_processes_hands_back_at_once(plant: Plant) -> None:
-    """The one who watches over them passes it on: to kill them would leave their jobs to a lease and charge a crash."""
+    """The supervisor passes a second signal on to its worker processes, which hand back at once instead of crashing."""
     pool = plant.launch(processes=2, grace_s=FAR_S, **LEASE)
     ids = await plant.floor.submit_many("gate", [plant.payload] * 6, max_attempts=1)
     first = await plant.started(len(ids))

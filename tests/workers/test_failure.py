@@ -1,4 +1,4 @@
-"""A failure as text, and by what equal failures are known."""
+"""A failure is described as text, and its fingerprint groups it with equal ones."""
 
 import re
 
@@ -19,23 +19,23 @@ from millstream_workers.isolation.pooled_process import NotBegunError
 
 
 class ApiError(Exception):
-    """An error of the user's own."""
+    """An error class that the user defined."""
 
 
 def look_up(key: str) -> None:
-    """Fail, with a message that names the key."""
+    """Raise an error whose message names the key."""
     if key:
         raise ApiError(f"no {key}")
     raise ApiError("no key at all")
 
 
 def other_place() -> None:
-    """Fail in another function."""
+    """Raise an error in another function."""
     raise ApiError("no")
 
 
 def caught(call, *args) -> Exception:
-    """Return what a call raises."""
+    """Return the exception that a call raises."""
     try:
         call(*args)
     except Exception as error:  # noqa: BLE001 - that is what is wanted
@@ -44,12 +44,15 @@ def caught(call, *args) -> Exception:
 
 
 def test_fingerprint_is_equal_for_one_type_in_one_function() -> None:
-    """Neither the message nor the line tells failures apart: both differ between jobs and releases."""
+    """Failures of one type in one function share a fingerprint.
+
+    Message and line do not count, because they differ between jobs and releases.
+    """
     assert fingerprint(caught(look_up, "a")) == fingerprint(caught(look_up, "b")) == fingerprint(caught(look_up, ""))
 
 
 def test_fingerprint_differs_by_type_and_by_function() -> None:
-    """Otherwise two defects would be shown as one."""
+    """A failure of another type or in another function has another fingerprint, so that two defects stay apart."""
     prints = {
         fingerprint(caught(look_up, "a")),
         fingerprint(caught(other_place)),
@@ -61,12 +64,12 @@ def test_fingerprint_differs_by_type_and_by_function() -> None:
 
 
 def test_fingerprint_is_the_same_in_every_process_and_release() -> None:
-    """It groups the dead letters of all workers: no hash seed, no address, and no change unnoticed."""
+    """The fingerprint depends on no hash seed and no address, because it groups the dead letters of all workers."""
     assert fingerprint(ValueError()) == "47da6a277c185331"
 
 
 def test_description_keeps_the_end_of_a_long_traceback() -> None:
-    """There is the cause."""
+    """A long traceback keeps its end, where the cause is."""
 
     def deep(n: int) -> None:
         if n:
@@ -84,7 +87,7 @@ def test_description_keeps_the_end_of_a_long_traceback() -> None:
 
 
 def test_description_shows_the_cause_of_an_error() -> None:
-    """`raise … from …` is how people say why."""
+    """The description shows the cause that `raise … from …` names."""
 
     def wrap() -> None:
         try:
@@ -99,7 +102,7 @@ def test_description_shows_the_cause_of_an_error() -> None:
 
 @pytest.mark.parametrize("message", ["\ud800 half a pair", "a\0b", "x" * 1_000_000, "é" * 20_000, ""])
 def test_description_is_text_that_every_store_takes(message: str) -> None:
-    """No NUL, no lone surrogate, no endless message."""
+    """The description has no NUL and no lone surrogate, and its message is bounded."""
     described = describe_failure(caught(look_up, message), 1)
     for text in (described.message, described.traceback, described.type):
         text.encode()
@@ -108,7 +111,7 @@ def test_description_is_text_that_every_store_takes(message: str) -> None:
 
 
 def test_description_survives_an_error_that_cannot_be_put_into_words() -> None:
-    """`__str__` is user code, and user code fails."""
+    """An error whose `__str__` raises still has a description."""
 
     class MuteError(Exception):
         def __str__(self) -> str:
@@ -119,7 +122,7 @@ def test_description_survives_an_error_that_cannot_be_put_into_words() -> None:
 
 
 def test_description_of_a_remote_failure_is_the_one_that_was_sent() -> None:
-    """The handler's process has described it where the traceback was; attempt and span are known here."""
+    """A failure in a handler process keeps the description from there; the worker adds attempt and span."""
     sent = JobError("ValueError", "nine", "f00d", "Traceback …", 0)
     described = describe_failure(RemoteError(sent), 4, "00-trace")
     assert described == JobError("ValueError", "nine", "f00d", "Traceback …", 4, "00-trace")
@@ -138,6 +141,6 @@ def test_description_of_a_remote_failure_is_the_one_that_was_sent() -> None:
     ],
 )
 def test_an_error_of_the_worker_is_stored_under_the_name_that_it_has_had(error: type[Exception], name: str) -> None:
-    """Users search for these names and alert on them, wherever the module lies that raises the error."""
+    """An error of the worker keeps its stored name wherever its module lies, because users search and alert by it."""
     stored = describe_failure(error.__new__(error), 1)
     assert stored.type == name

@@ -1,4 +1,4 @@
-"""Taking jobs in: never too many, none forgotten, cheap when there is nothing to do."""
+"""The fetcher claims no more jobs than there are slots, loses none, and asks little when there are none."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from streams.cutting_proxy import cutting_proxy
-from streams.seeds import job_of
+from streams.seeds import LONG_AGO_MS, job_of, seed
 from waiting import wait_until
 from workers.floor import Floor, open_floor, queue_of_id, queue_of_type
 
@@ -62,7 +62,7 @@ def fetcher_of(
     deliver: Callable[[Delivery], None] = lambda _: None,
     decline: Callable[[Delivery], None] = lambda _: None,
 ) -> Fetcher:
-    """Return what takes jobs from these queues into these slots, with parts of the test's own."""
+    """Return a fetcher for these queues and slots whose other parts may be the test's own."""
 
     def accept(delivery: Delivery) -> None:
         slots.take()
@@ -78,6 +78,7 @@ def fetcher_of(
         pulse=Pulse("intake", 60.0),
         accept=accept,
         decline=decline,
+        count_expired=lambda *_: None,
     )
 
 
@@ -85,7 +86,10 @@ def fetcher_of(
 async def test_never_more_handlers_run_than_there_are_slots(
     floor: Floor, types: int, concurrency: int, jobs: int
 ) -> None:
-    """Whatever the queues hold: a blocking read may bring one job per stream. Each job runs once, and all do."""
+    """Handlers never outnumber the slots, though a blocking read may bring one job per stream.
+
+    Each job runs, and once.
+    """
     counting = Counting(types)
     hired = await floor.hire(counting.app, concurrency=concurrency)
     ids = [await floor.submit(f"type-{number % types}") for number in range(jobs)]
@@ -98,8 +102,20 @@ async def test_never_more_handlers_run_than_there_are_slots(
     assert hired.worker.parts.slots.busy == 0
 
 
+async def test_late_jobs_that_a_claim_ends_are_counted_as_expired(floor: Floor) -> None:
+    """A job that expires by the claim of a worker is counted by that worker, though it never gets it."""
+    await seed(floor.broker, queue_of_type("type-0"), 2, expires_at_ms=LONG_AGO_MS)
+    hired = await floor.hire(Counting().app)
+    labels = {"type": "type-0", "state": "expired"}
+
+    def are_counted() -> bool:
+        return hired.metrics.get_sample_value("millstream_jobs_finished_total", labels) == 2
+
+    await wait_until(are_counted, "both are counted")
+
+
 async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker expected its jobs to end soon, and they do not: another one may have room."""
+    """Jobs that were taken ahead go back at no cost when the jobs before them run for long."""
     all_here = False
 
     def look_ahead(slots: Slots) -> None:
@@ -130,7 +146,7 @@ async def test_jobs_taken_ahead_of_long_ones_go_back_at_no_cost(floor: Floor, mo
     ids=["weighted", "strict", "only low"],
 )
 async def test_priorities_are_shared_out_by_weight(floor: Floor, priority: str, shares: dict[str, int]) -> None:
-    """A claim of ten, half of the slots, is split exactly, and so `low` starves only where its weight is 0."""
+    """A claim of ten, half of the slots, is split exactly by weight, and `low` gets none only where its weight is 0."""
     counting = Counting()
     ids = {
         job_id: priority.value
@@ -146,7 +162,7 @@ async def test_priorities_are_shared_out_by_weight(floor: Floor, priority: str, 
 
 
 async def test_slots_that_no_priority_needs_go_to_the_others(floor: Floor) -> None:
-    """A share is a promise, not a reservation."""
+    """The share of a priority without jobs goes to the other priorities."""
     counting = Counting()
     await floor.submit_many("type-0", [None] * 20, priority=Priority.LOW)
     await floor.hire(counting.app, concurrency=10)
@@ -154,7 +170,7 @@ async def test_slots_that_no_priority_needs_go_to_the_others(floor: Floor) -> No
 
 
 async def test_one_queue_that_is_full_does_not_starve_the_others(floor: Floor) -> None:
-    """With a single slot and a long queue, a job of another type still gets its turn."""
+    """With a single slot and one long queue, a job of another type still gets its turn."""
     app, order = App("test"), list[str]()
 
     @app.job("busy")
@@ -174,7 +190,7 @@ async def test_one_queue_that_is_full_does_not_starve_the_others(floor: Floor) -
 
 
 async def test_workers_share_the_jobs_of_a_queue(floor: Floor) -> None:
-    """None takes more than its slots, and no job runs twice."""
+    """Workers share the jobs of a queue: none takes more than its slots, and no job runs twice."""
     counting = Counting(3)
     hired = [await floor.hire(counting.app, concurrency=2) for _ in range(2)]
     ids = [await floor.submit(f"type-{number % 3}") for number in range(60)]
@@ -188,7 +204,7 @@ async def test_workers_share_the_jobs_of_a_queue(floor: Floor) -> None:
 
 
 async def test_a_worker_serves_all_partitions_of_a_type(floor: Floor) -> None:
-    """A job in any of them runs."""
+    """A worker runs the jobs of every partition of its types."""
     app = App("test")
 
     @app.job("wide", partitions=4)
@@ -200,7 +216,7 @@ async def test_a_worker_serves_all_partitions_of_a_type(floor: Floor) -> None:
 
 
 async def test_a_paused_queue_is_not_claimed_and_resumes(floor: Floor) -> None:
-    """The other queues of the worker go on; it takes no restart to resume."""
+    """A worker claims nothing from a paused queue, serves its other queues, and resumes without a restart."""
     counting = Counting(2)
     counting.go.set()
     settings = floor.broker.keys.of(queue_of_type("type-0")).settings
@@ -218,7 +234,7 @@ async def test_a_paused_queue_is_not_claimed_and_resumes(floor: Floor) -> None:
 
 
 async def test_a_queue_that_is_paused_under_a_waiting_worker_loses_one_job_to_it_at_most(floor: Floor) -> None:
-    """A blocking read that is under way may still bring one; then the worker keeps away."""
+    """A queue that is paused during a worker's blocking read loses at most one job to that worker."""
     counting = Counting(2)
     counting.go.set()
     await floor.hire(counting.app)
@@ -232,7 +248,7 @@ async def test_a_queue_that_is_paused_under_a_waiting_worker_loses_one_job_to_it
 
 
 async def test_an_idle_worker_asks_one_question_for_all_its_queues(own_redis: EmbeddedRedis) -> None:
-    """Fifty types cost Redis as little as one: a blocking read every two seconds, and heartbeats."""
+    """An idle worker of fifty types sends Redis one blocking read for all of them, and its heartbeats."""
     app = App("test")
 
     def handler(number: int) -> None:
@@ -269,7 +285,7 @@ async def test_an_idle_worker_asks_one_question_for_all_its_queues(own_redis: Em
 
 
 async def test_a_worker_survives_the_loss_of_everything_in_redis(own_redis: EmbeddedRedis) -> None:
-    """After FLUSHALL the groups are gone: it makes them anew, and its heart brings the registry back."""
+    """After FLUSHALL a worker makes the consumer groups anew, and its heartbeat brings the registry back."""
     app = App("test")
 
     @app.job("one")
@@ -291,7 +307,7 @@ async def test_a_worker_survives_the_loss_of_everything_in_redis(own_redis: Embe
 
 @pytest.mark.parametrize("command", ["EVALSHA", "XREADGROUP"])
 async def test_a_lost_answer_strands_no_job(own_redis: EmbeddedRedis, command: str) -> None:
-    """Redis has given the jobs, and the worker never heard of it: it asks again, and each runs once."""
+    """When the response to a claim is lost, the worker claims again, and each job runs once."""
     app, ran = App("test"), list[str]()
 
     @app.job("one")
@@ -317,7 +333,10 @@ async def test_a_lost_answer_strands_no_job(own_redis: EmbeddedRedis, command: s
 
 
 async def test_a_claim_whose_answer_was_lost_beyond_patience_is_asked_for_again(own_redis: EmbeddedRedis) -> None:
-    """It is repeated by its nonce: else its jobs would wait for the end of their lease, and count as crashes."""
+    """A claim whose response was lost is repeated by its nonce.
+
+    Its jobs would otherwise wait for the end of their lease and count as crashes.
+    """
     queue = queue_of_type("one")
     async with (
         cutting_proxy((HOST, own_redis.port)) as proxy,
@@ -350,7 +369,7 @@ async def test_a_claim_whose_answer_was_lost_beyond_patience_is_asked_for_again(
 
 
 async def test_a_stopped_intake_takes_nothing_more(floor: Floor, redis_url: str) -> None:
-    """Not even when its last slot comes free after the word to stop: what waits is left to others."""
+    """A stopped fetcher claims nothing more, not even when its last slot becomes free after the order to stop."""
     queues = [queue_of_type("one"), queue_of_type("two")]
     slots, reader = Slots(1), floor.broker.reader()
     delivered: list[str] = []
@@ -376,7 +395,7 @@ async def test_a_stopped_intake_takes_nothing_more(floor: Floor, redis_url: str)
 
 
 async def test_jobs_beyond_the_free_slots_are_declined_and_not_kept(floor: Floor) -> None:
-    """A blocking read takes one job per stream: what finds no slot goes back, none is forgotten or run twice."""
+    """Jobs of a blocking read that find no free slot are declined, and none is lost or run twice."""
     queues = [queue_of_type(f"type-{number}") for number in range(6)]
     for queue in queues:
         await floor.broker.registry.add_queues([queue])
@@ -419,7 +438,7 @@ async def test_jobs_beyond_the_free_slots_are_declined_and_not_kept(floor: Floor
 
 
 class WatchedStore:
-    """The store, and what happens between its answer to a claim and its being heard."""
+    """A store that runs code of the test between the claim and its response."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
@@ -427,7 +446,7 @@ class WatchedStore:
         self.before_answer: Callable[[], object] = lambda: None
 
     async def claim(self, queue: Queue, *, limit: int, **options: Any) -> Claim:
-        """Claim, and do what the test wants before the answer is here."""
+        """Claim, then run the test's code, and only then respond."""
         self.limits.append(limit)
         claim = await self._store.claim(queue, limit=limit, **options)
         self.before_answer()
@@ -435,7 +454,7 @@ class WatchedStore:
 
 
 class Scripted:
-    """A store and a reader that answer as they are told: by an error, a claim, or nothing."""
+    """A store and a reader that respond as the test has laid out: with an error, a claim, or nothing."""
 
     def __init__(self, *answers: StoreError | Claim | None) -> None:
         self.answers = list(answers)
@@ -445,12 +464,12 @@ class Scripted:
         self.when_done: Callable[[], object] = lambda: None
 
     async def claim(self, queue: Queue, **_: Any) -> Claim:
-        """Answer a claim."""
+        """Respond to a claim."""
         self.asked.append("claim")
         return self._answer() or Claim([])
 
     async def wait(self, queues: Sequence[Queue], *, consumer: str, block_ms: int) -> list[ReadEntry]:
-        """Answer a blocking read."""
+        """Respond to a blocking read."""
         self.asked.append("read")
         self.blocked_ms.append(block_ms)
         self._answer()
@@ -466,7 +485,7 @@ class Scripted:
 
 
 async def test_what_a_claim_brings_after_the_order_to_stop_is_declined(floor: Floor) -> None:
-    """The claim was under way: its jobs do not begin in a worker that leaves, though slots are free."""
+    """Jobs of a claim that was under way at the order to stop are declined, though slots are free."""
     ids = await floor.submit_many("one", [None] * 3)
     store, slots = WatchedStore(floor.broker.store), Slots(10)
     delivered: list[Delivery] = []
@@ -490,7 +509,7 @@ async def test_what_a_claim_brings_after_the_order_to_stop_is_declined(floor: Fl
 
 
 async def test_a_claim_after_the_order_to_stop_asks_for_no_further_job(floor: Floor) -> None:
-    """It only asks again for what a lost answer may have delivered: that has to go back."""
+    """After the order to stop, a claim has the limit 0: it only asks again for what a lost response delivered."""
     store = WatchedStore(floor.broker.store)
     lost = Scripted(StoreUnavailableError("away"), None)
     both = [queue_of_type("one"), queue_of_type("two")]
@@ -513,7 +532,7 @@ async def test_a_claim_after_the_order_to_stop_asks_for_no_further_job(floor: Fl
 
 
 async def test_failures_that_are_over_lengthen_no_later_pause(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pauses grow within one outage; after it the worker is ready again, and the next begins with short ones."""
+    """The pauses grow within one outage, and the next outage begins with short ones again."""
     counted: list[int] = []
     troubles: list[str] = []
     monkeypatch.setattr("millstream_workers.fetching.fetcher.backoff_s", lambda n: counted.append(n) or 0.0)
@@ -535,7 +554,7 @@ async def test_failures_that_are_over_lengthen_no_later_pause(floor: Floor, monk
 
 
 async def test_the_order_to_stop_is_heard_during_a_pause(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis may be away for long, and the pauses be as long."""
+    """The order to stop ends a pause of the fetcher, however long the pause is."""
     monkeypatch.setattr("millstream_workers.fetching.fetcher.backoff_s", lambda _: 3600.0)
     script = Scripted(StoreUnavailableError("away"))
     fetcher = fetcher_of(floor, [queue_of_type("one")], Slots(10), store=script, reader=script)
@@ -547,7 +566,7 @@ async def test_the_order_to_stop_is_heard_during_a_pause(floor: Floor, monkeypat
 
 
 async def test_a_read_blocks_no_longer_than_a_paused_queue_is_to_be_left_alone(floor: Floor) -> None:
-    """Else a queue that is resumed would be looked at only when the read of the others ends."""
+    """A blocking read ends when a paused queue is due for its next check, so that a resumed queue is seen in time."""
     script = Scripted(Claim([], ask_again_ms=40), None, None, None, None)
     fetcher = fetcher_of(
         floor, [queue_of_type("paused"), queue_of_type("other")], Slots(10), store=script, reader=script
@@ -560,7 +579,10 @@ async def test_a_read_blocks_no_longer_than_a_paused_queue_is_to_be_left_alone(f
 
 
 async def test_a_queue_that_fills_every_claim_is_claimed_from_without_a_read_between(floor: Floor) -> None:
-    """A read brings one job of each queue: a full queue would be worked off by a job for each two calls."""
+    """A queue that fills every claim is claimed from again at once.
+
+    A read between the claims would bring only one job of each queue.
+    """
     store, slots, reader = WatchedStore(floor.broker.store), Slots(10), floor.broker.reader()
     ids, delivered, read = await floor.submit_many("one", [None] * 40), list[Delivery](), list[int]()
     wait = reader.wait

@@ -1,4 +1,4 @@
-"""What a worker and its handler processes say to each other."""
+"""A worker and its handler processes exchange frames: a length, a tag and a message."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ ERROR = JobError("ValueError", "no", "f00d", "Traceback", 2)
 
 
 def body(frame: bytes) -> bytes:
-    """Return what stands behind the length, having checked that."""
+    """Return what follows the length of a frame, having checked the length."""
     (length,) = HEADER.unpack(frame[: HEADER.size])
     assert len(frame) == HEADER.size + length
     return frame[HEADER.size :]
@@ -36,7 +36,7 @@ def body(frame: bytes) -> bytes:
 
 @given(st.binary(max_size=1000))
 def test_a_result_arrives_as_it_was_encoded(result: bytes) -> None:
-    """It is encoded once, in the handler's process, and stored as it is."""
+    """A result arrives as the bytes that the handler's process encoded, which are stored as they are."""
     assert decode_report(body(encode_frame(ReturnReport(1, result)))) == ReturnReport(1, result)
 
 
@@ -57,13 +57,13 @@ def test_a_result_arrives_as_it_was_encoded(result: bytes) -> None:
     ],
 )
 def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
-    """Each kind is told apart by its tag."""
+    """A report of each kind arrives as it was sent, told apart by its tag."""
     assert decode_report(body(encode_frame(report))) == report
 
 
 @given(st.binary(max_size=1000), st.none() | st.floats(0.1, 1e6))
 def test_an_order_arrives_as_it_was_sent(spec: bytes, timeout_s: float | None) -> None:
-    """The spec travels as the bytes that are stored."""
+    """An order arrives as it was sent, with the spec in the bytes that are stored."""
     order = Order(5, "email.send", "email.send_00X", 2, 7, spec, timeout_s, "00-ab", "c=d")
     assert decode_order(body(encode_frame(order))) == order
     assert decode_order(body(encode_frame(StopOrder(5)))) == StopOrder(5)
@@ -71,7 +71,7 @@ def test_an_order_arrives_as_it_was_sent(spec: bytes, timeout_s: float | None) -
 
 @given(st.lists(st.binary(max_size=50), max_size=10), st.integers(1, 20))
 def test_frames_are_found_however_they_are_cut(results: list[bytes], step: int) -> None:
-    """A socket brings as much at a time as it likes."""
+    """Frames are found in whatever pieces a socket delivers."""
     sent = b"".join(encode_frame(ReturnReport(1, result)) for result in results)
     buffer, found = FrameBuffer(), []
     for start in range(0, len(sent), step):
@@ -82,7 +82,7 @@ def test_frames_are_found_however_they_are_cut(results: list[bytes], step: int) 
 
 
 def test_a_length_that_nobody_sends_is_refused() -> None:
-    """What a handler writes into the channel is not waited for as a frame of gigabytes."""
+    """A length beyond the largest frame is refused, because a handler may write into the channel."""
     buffer = FrameBuffer()
     buffer.feed(HEADER.pack(MAX_FRAME_BYTES + 1))
     with pytest.raises(ValueError, match="frame of"):

@@ -1,4 +1,4 @@
-"""Whatever a handler returns or raises, the outcome is an outcome, and neither its worker nor its neighbours notice."""
+"""Whatever a handler returns or raises has an outcome, and affects neither its worker nor the jobs beside it."""
 
 import asyncio
 import sys
@@ -46,7 +46,7 @@ def check(outcome: Outcome | None) -> None:
 @EXAMPLES
 @given(hostile_errors.exceptions)
 def test_every_exception_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
-    """A class may make anything of its names, texts, attributes, causes and members."""
+    """Every exception has an outcome that can be stored, whatever its class does with its attributes and causes."""
     error = hostile_errors.build(recipe)
     check(decide(Raised(error), FIRST))
     check(decide(Unreadable(error), FIRST))
@@ -54,7 +54,7 @@ def test_every_exception_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
 
 @pytest.mark.parametrize("error", list(hostile_errors.endless()), ids=["ring", "chain", "nest"])
 def test_an_endless_chain_of_causes_has_an_outcome(error: BaseException) -> None:
-    """A traceback is shown as far as it can be."""
+    """An endless chain of causes has an outcome, whose traceback is cut."""
     outcome = decide(Raised(error), FIRST)
     check(outcome)
     assert isinstance(outcome, RetryAt)
@@ -64,52 +64,52 @@ def test_an_endless_chain_of_causes_has_an_outcome(error: BaseException) -> None
 @EXAMPLES
 @given(hostile_errors.results)
 def test_every_result_has_an_outcome_that_can_be_stored(recipe: Any) -> None:
-    """A result is read through hooks of its class; what they raise is said and not passed on."""
+    """Every result has an outcome that can be stored, also when a hook of its class raises."""
     check(decide(Returned(hostile_errors.build_result(recipe)), FIRST))
 
 
 class OwnDiscard(Discard):
-    """A request with a constructor of its own, which does not call that of its base."""
+    """A Discard with a constructor that does not call that of its base."""
 
     def __init__(self, sku: str) -> None:
         self.sku = sku
 
 
 class OwnDead(Dead):
-    """The same for the other request with a reason."""
+    """A Dead with a constructor that does not call that of its base."""
 
     def __init__(self, *, sku: str) -> None:
         self.sku = sku
 
 
 class OwnSnooze(Snooze):
-    """A request whose delay nothing tells."""
+    """A Snooze without a delay."""
 
     def __init__(self, until: str) -> None:
         self.until = until
 
 
 class OwnRetry(RetryAfter):
-    """The same for a failed attempt."""
+    """A RetryAfter without a delay."""
 
     def __init__(self) -> None:
         pass
 
 
 def test_a_discard_without_its_base_constructor_discards() -> None:
-    """What it asks for can be told, and Python has kept what it was called with."""
+    """A Discard that did not call its base constructor discards, with the arguments that Python has kept as reason."""
     assert decide(Raised(OwnDiscard("A1")), FIRST) == CancelledOutcome("discarded: A1")
 
 
 @pytest.mark.parametrize("surprise", ["raises ValueError", "raises a panic"])
 def test_a_discard_whose_reason_cannot_be_read_discards(surprise: str) -> None:
-    """That it asks for its end can be told; the reason is what Python has kept."""
+    """A Discard whose reason cannot be read discards, with the arguments that Python has kept as reason."""
     error = hostile_errors.make_exception(Discard, {"reason": hostile_errors.SURPRISES[surprise]})
     assert decide(Raised(error), FIRST) == CancelledOutcome("discarded: what it was called with")
 
 
 def test_a_dead_without_its_base_constructor_buries_and_names_its_class() -> None:
-    """Where there is no text at all, the name of the class says most."""
+    """A Dead without any text buries the job, with the name of its class as reason."""
     outcome = decide(Raised(OwnDead(sku="A1")), FIRST)
     assert isinstance(outcome, DeadOutcome)
     assert outcome.reason.endswith("OwnDead")
@@ -117,7 +117,10 @@ def test_a_dead_without_its_base_constructor_buries_and_names_its_class() -> Non
 
 @pytest.mark.parametrize("error", [OwnSnooze("noon"), OwnRetry()], ids=["snooze", "retry"])
 def test_a_wish_for_a_delay_that_cannot_be_read_is_a_failed_attempt_that_says_so(error: BaseException) -> None:
-    """To snooze for a time that was not meant could go on for ever; the type's backoff cannot."""
+    """A Snooze or RetryAfter whose delay cannot be read is a failed attempt that says so.
+
+    A snooze for a delay that was not meant could repeat for ever; retries end.
+    """
     outcome = decide(Raised(error), FIRST)
     assert isinstance(outcome, RetryAt)
     assert outcome.after_ms == 2_500
@@ -126,7 +129,7 @@ def test_a_wish_for_a_delay_that_cannot_be_read_is_a_failed_attempt_that_says_so
 
 
 def test_a_wish_that_a_task_group_has_wrapped_is_still_a_wish() -> None:
-    """Task groups raise what one of their tasks raised in a group of one."""
+    """An outcome request in an exception group of one, as task groups raise it, still counts."""
     wrapped = ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("inner", [Discard("not wanted")])])
     assert decide(Raised(wrapped), FIRST) == CancelledOutcome("discarded: not wanted")
     several = ExceptionGroup("two", [Discard("not wanted"), ValueError("and this")])
@@ -134,7 +137,7 @@ def test_a_wish_that_a_task_group_has_wrapped_is_still_a_wish() -> None:
 
 
 class Raiser:
-    """An app whose jobs raise what the test has laid out, beside neighbours that run for as long."""
+    """An app whose jobs raise what the test has laid out, and whose other jobs run for as long."""
 
     def __init__(self) -> None:
         self.app = App("test")
@@ -160,7 +163,7 @@ class Raiser:
 
 @both
 async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(floor: Floor, kind: str) -> None:
-    """The neighbours run on through all of it, and none is charged a crash."""
+    """The jobs beside one that raises anything run on, and none is charged a crash."""
     raiser = Raiser()
     errors = [
         OwnDiscard("A1"),
@@ -197,7 +200,7 @@ async def test_a_worker_and_the_neighbours_of_a_job_outlive_whatever_it_raises(f
 
 
 def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
-    """Return `count` recipes: a worker is started once for all of them."""
+    """Return `count` recipes, for all of which one worker is started."""
     recipes: list[Any] = []
 
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -211,7 +214,7 @@ def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
 
 @both
 async def test_a_worker_outlives_all_exceptions_and_results_that_can_be_thought_of(floor: Floor, kind: str) -> None:
-    """Every job of hundreds ends, or waits to be tried again, and a neighbour runs through it all."""
+    """Each of hundreds of jobs with drawn exceptions and results is settled or retried, while a neighbour runs on."""
     app, gate = App("test"), anyio.Event()
     raised, returned = drawn(hostile_errors.exceptions, 150), drawn(hostile_errors.results, 150)
 
@@ -250,7 +253,7 @@ async def test_a_worker_outlives_all_exceptions_and_results_that_can_be_thought_
 
 @pytest.mark.parametrize("spawn", ["asyncio", "anyio", "forgotten"])
 async def test_a_task_of_a_handler_that_wants_to_exit_ends_no_worker(floor: Floor, spawn: str) -> None:
-    """Asyncio lets SystemExit out of its loop from any task; here it is a failed attempt, or the task's own affair."""
+    """A SystemExit in a task of a handler fails that attempt at most, and never ends the worker."""
     app = App("test")
 
     async def leave() -> None:
@@ -281,7 +284,7 @@ async def test_a_task_of_a_handler_that_wants_to_exit_ends_no_worker(floor: Floo
 
 
 async def test_a_handler_that_cancels_its_own_task_fails_alone(floor: Floor) -> None:
-    """Its job is settled, and the worker is not taken for one that is being cancelled."""
+    """A handler that cancels its own task settles its job, and its worker does not take itself for cancelled."""
     app = App("test")
 
     @app.job("one", retry=Retry(max_attempts=1))
@@ -305,7 +308,7 @@ async def test_a_handler_that_cancels_its_own_task_fails_alone(floor: Floor) -> 
 
 
 async def test_a_task_that_a_handler_has_kept_cannot_be_used_to_cancel_a_later_job(floor: Floor) -> None:
-    """Such as in a table of running jobs that was not tidied up: the next job runs in another task."""
+    """A task that a handler has kept cannot be used to cancel a later job, which runs in another task."""
     app, kept = App("test"), []
     inside, go = anyio.Event(), anyio.Event()
 
@@ -331,7 +334,7 @@ async def test_a_task_that_a_handler_has_kept_cannot_be_used_to_cancel_a_later_j
 
 
 async def test_a_thread_that_outlives_its_worker_ends_in_no_error(floor: Floor) -> None:
-    """It is left behind by the worker, whose loop goes on without it."""
+    """A thread that its worker has left behind may raise late without an error in the worker."""
     app, go, inside = App("test"), threading.Event(), threading.Event()
 
     @app.job("one", timeout=0.05, retry=Retry(max_attempts=1))
@@ -352,5 +355,5 @@ async def test_a_thread_that_outlives_its_worker_ends_in_no_error(floor: Floor) 
 @EXAMPLES
 @given(st.sampled_from([RetryAfter, Snooze]), st.sampled_from(sorted(hostile_errors.SURPRISES)))
 def test_a_delay_is_a_delay_or_a_failed_attempt(kind: type[Any], surprise: str) -> None:
-    """An attribute of the right name may still be anything."""
+    """A delay attribute of any type gives an outcome that can be stored."""
     check(decide(Raised(hostile_errors.make_exception(kind, {"delay_s": hostile_errors.SURPRISES[surprise]})), FIRST))

@@ -1,4 +1,4 @@
-"""Handlers are stopped by a timeout, by a cancellation, or because their lease is lost; and by nothing else."""
+"""A handler is stopped by a timeout, a cancellation, or the loss of its lease, and by nothing else."""
 
 import threading
 import time
@@ -15,11 +15,11 @@ from millstream_contracts import JobId, JobState
 from millstream_streams import open_broker
 
 FAR_S = 600.0
-"""So long that it cannot be what made something happen within a test."""
+"""A time so long that it cannot be what made something happen within a test."""
 
 
 class Gate:
-    """A handler on the loop that runs until it is let go, and tells what it went through."""
+    """A handler on the loop that runs until the test lets it end, and records what happened to it."""
 
     def __init__(self, **options: Any) -> None:
         self.app = App("test")
@@ -39,7 +39,7 @@ class Gate:
 
 
 class ThreadGate:
-    """The same in a thread, which cannot be stopped: it looks at `cancelled` by itself."""
+    """A handler in a thread, which cannot be stopped and looks at `cancelled` by itself."""
 
     def __init__(self, **options: Any) -> None:
         self.app = App("test")
@@ -62,13 +62,13 @@ gates = pytest.mark.parametrize("make", [Gate, ThreadGate])
 
 
 async def lose_hint_and_cancel(floor: Floor, job_id: JobId) -> None:
-    """Ask for a job's end when the message to its worker gets lost."""
+    """Cancel a job while the hint to its worker is lost."""
     await floor.broker.client.hset(floor.broker.keys.of(queue_of_id(job_id)).job(job_id), "cancel", 1)
 
 
 @gates
 async def test_a_timeout_stops_the_handler_and_is_a_failed_attempt(floor: Floor, make: type[Gate]) -> None:
-    """The limit of the submission over that of the type; the slot is free again."""
+    """A timeout, of the submission before that of the type, stops the handler, fails the attempt and frees the slot."""
     gate = make(timeout=FAR_S, retry=Retry(max_attempts=2, base=0.0))
     hired = await floor.hire(gate.app, concurrency=1)
     job = await floor.run("gate", timeout_s=0.05, backoff=None)
@@ -82,7 +82,7 @@ async def test_a_timeout_stops_the_handler_and_is_a_failed_attempt(floor: Floor,
 
 
 async def test_a_handler_knows_its_deadline(floor: Floor) -> None:
-    """On the clock of `time.monotonic`, so that it can pass on what is left."""
+    """A handler can read its deadline on the clock of `time.monotonic`, to pass on what is left."""
     gate = Gate(timeout=60.0)
     gate.go.set()
     await floor.hire(gate.app)
@@ -94,7 +94,7 @@ async def test_a_handler_knows_its_deadline(floor: Floor) -> None:
 
 @gates
 async def test_a_hint_cancels_a_running_job_before_its_next_renewal(floor: Floor, make: type[Gate]) -> None:
-    """The renewal is minutes away: only the hint can have told."""
+    """A hint cancels a running job at once, while the next renewal is minutes away."""
     gate = make()
     hired = await floor.hire(gate.app, renew_every_s=FAR_S, lease_s=10 * FAR_S)
     job_id = await floor.submit("gate")
@@ -109,14 +109,14 @@ async def test_a_hint_cancels_a_running_job_before_its_next_renewal(floor: Floor
 
 
 async def is_heard(floor: Floor, worker: str) -> bool:
-    """Whether a worker listens for cancellations."""
+    """Return whether a worker listens for cancellations."""
     channel = floor.broker.keys.hint_cancel(worker)
     return bool((await floor.broker.client.pubsub_numsub(channel))[0][1])
 
 
 @gates
 async def test_a_renewal_cancels_a_running_job_when_the_hint_was_lost(floor: Floor, make: type[Gate]) -> None:
-    """A hint may be lost, and then the job is cancelled a little later."""
+    """A job whose cancellation hint was lost is cancelled at its next renewal."""
     gate = make()
     await floor.hire(gate.app, renew_every_s=0.1)
     job_id = await floor.submit("gate")
@@ -126,7 +126,7 @@ async def test_a_renewal_cancels_a_running_job_when_the_hint_was_lost(floor: Flo
 
 
 async def test_a_cancellation_stops_only_the_job_it_names(floor: Floor) -> None:
-    """Its neighbours on the same loop go on."""
+    """A cancellation stops the job that it names, and the other jobs on the same loop go on."""
     gate = Gate()
     await floor.hire(gate.app, renew_every_s=0.1)
     ids = await floor.submit_many("gate", [None] * 5)
@@ -140,7 +140,7 @@ async def test_a_cancellation_stops_only_the_job_it_names(floor: Floor) -> None:
 
 
 async def test_a_handler_that_fails_while_it_is_cancelled_is_not_tried_again(floor: Floor) -> None:
-    """Its clean-up may go wrong; its end was asked for all the same."""
+    """A job whose handler fails in its clean-up after a cancellation is cancelled, and is not tried again."""
     app, started = App("test"), anyio.Event()
 
     @app.job("one")
@@ -160,7 +160,7 @@ async def test_a_handler_that_fails_while_it_is_cancelled_is_not_tried_again(flo
 
 
 async def test_a_handler_that_ends_well_in_spite_of_its_cancellation_has_succeeded(floor: Floor) -> None:
-    """What is done is done: the request came too late."""
+    """A handler that returns in spite of its cancellation has succeeded, because its effects are there."""
     app, started = App("test"), anyio.Event()
 
     @app.job("one")
@@ -180,7 +180,7 @@ async def test_a_handler_that_ends_well_in_spite_of_its_cancellation_has_succeed
 
 
 async def test_progress_is_seen_while_the_handler_runs(floor: Floor) -> None:
-    """The newest note travels with the next renewal, also in the shape that people write it: awaited or not."""
+    """Progress that a handler sets, awaited or not, is visible after the next renewal."""
     app, go = App("test"), anyio.Event()
 
     @app.job("one")
@@ -202,7 +202,7 @@ async def test_progress_is_seen_while_the_handler_runs(floor: Floor) -> None:
 
 
 async def test_a_lease_is_kept_while_a_handler_blocks_the_event_loop(floor: Floor, redis_url: str) -> None:
-    """For longer than the lease, with a reaper at work: neither that job nor its neighbour is taken back."""
+    """A handler may block the loop for longer than a lease, and the reaper recovers neither its job nor another."""
     app, blocked, may_end = App("test"), threading.Event(), threading.Event()
     neighbour = anyio.Event()
     lease_s = 0.6
@@ -222,7 +222,7 @@ async def test_a_lease_is_kept_while_a_handler_blocks_the_event_loop(floor: Floo
     namespace = floor.broker.keys.namespace
 
     async def reap() -> None:
-        """Take back what is idle, until the loop has been blocked for three leases by the clock of Redis."""
+        """Recover what is idle, until the loop has been blocked for three leases by the clock of Redis."""
         async with open_broker(redis_url, namespace=namespace) as broker:
             begun = await now_s(broker.client)
             while await now_s(broker.client) < begun + 3 * lease_s:
@@ -259,7 +259,7 @@ async def now_s(client: Any) -> float:
 
 @gates
 async def test_a_handler_whose_lease_is_lost_is_stopped(floor: Floor, make: type[Gate]) -> None:
-    """By then the job may run elsewhere; this delivery is counted as lost and commits nothing."""
+    """A handler whose lease is lost is stopped; its delivery is counted as lost and commits nothing."""
     gate = make()
     hired = await floor.hire(gate.app, renew_every_s=0.1)
     job_id = await floor.submit("gate")
@@ -275,7 +275,7 @@ async def test_a_handler_whose_lease_is_lost_is_stopped(floor: Floor, make: type
 
 
 async def test_a_job_that_returns_while_its_first_handler_still_stops_runs_beside_it(floor: Floor) -> None:
-    """One worker, two deliveries of one job: each keeps its own lease, and the end of one is not the other's."""
+    """Two deliveries of one job on one worker keep a lease each, and the end of one does not end the other."""
     app, runs = App("test"), {1: anyio.Event(), 2: anyio.Event()}
     told, release_first = anyio.Event(), anyio.Event()
 
@@ -309,7 +309,7 @@ async def test_a_job_that_returns_while_its_first_handler_still_stops_runs_besid
 
 
 async def test_the_outcome_of_a_lost_delivery_is_refused(floor: Floor) -> None:
-    """A handler that does not let itself be stopped is a zombie: it may end, and its word counts for nothing."""
+    """The outcome of a handler that ran on after its lease was lost is refused."""
     app, go = App("test"), {1: anyio.Event(), 2: anyio.Event()}
     started: list[int] = []
 
@@ -339,7 +339,7 @@ async def test_the_outcome_of_a_lost_delivery_is_refused(floor: Floor) -> None:
 
 
 async def test_a_lease_is_renewed_for_as_long_as_a_job_runs(floor: Floor) -> None:
-    """A lease is about crash detection, never about the length of a job."""
+    """A lease is renewed for as long as its job runs, however many times its length that is."""
     gate = Gate()
     lease_s = 0.5
     await floor.hire(gate.app, lease_s=lease_s, renew_every_s=0.05)

@@ -1,4 +1,4 @@
-"""What a handler in a process of its own does to that process stays there, and ends with it."""
+"""What a handler does to the process of its own stays there, and ends with it."""
 
 import os
 import resource
@@ -29,13 +29,13 @@ HANDED_BACK = JobState.QUEUED
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let handler processes find the app."""
+    """Let handler processes import the app."""
     monkeypatch.setenv("PYTHONPATH", python_path())
 
 
 @pytest.fixture
 def own_surroundings() -> Iterator[None]:
-    """Put back what handlers change for this process, which is their worker."""
+    """Restore what handlers change in this process, which is their worker."""
     folder, environment, umask = Path.cwd(), dict(os.environ), os.umask(0o022)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -55,7 +55,7 @@ def own_surroundings() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 async def lasting(redis_url: str) -> AsyncIterator[Floor]:
-    """Yield a floor with one worker for many jobs, and one process at a time."""
+    """Yield a floor with one worker and one handler process, for the jobs of many tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", python_path())
         async with open_broker(redis_url, namespace=f"t{secrets.token_hex(6)}") as broker:
@@ -77,7 +77,7 @@ async def begun(folder: Path, count: int = 1) -> list[dict[str, Any]]:
 
 
 async def all_gone(folder: Path, *pids: int) -> None:
-    """Wait until the handlers' processes, and all that they started, have ended."""
+    """Wait until the handler processes, and all that they started, have ended."""
     left = [*spawned(folder), *pids, *(note["pid"] for note in notes(folder, "started"))]
     await wait_until(lambda: not any(runs(pid) for pid in left), f"{left} have ended")
 
@@ -90,7 +90,7 @@ async def all_gone(folder: Path, *pids: int) -> None:
 async def test_what_a_stopped_handler_started_ends_before_its_outcome_is_known(
     floor: Floor, tmp_path: Path, what: str, how: str
 ) -> None:
-    """Programs, shells, daemons in sessions of their own: none works on for a job that is over."""
+    """Every process that a stopped handler started, daemons included, ends before the outcome of its job is stored."""
     await floor.hire(app, apps=REFS, cleanup_s=0.5)
     payload = {"folder": str(tmp_path), "what": what}
     job_id = await floor.submit("spawn", payload, **({"timeout_s": 2.0} if how == "timeout" else {}))
@@ -105,7 +105,7 @@ async def test_what_a_stopped_handler_started_ends_before_its_outcome_is_known(
 
 @pytest.mark.parametrize("ending", sorted(ENDINGS))
 async def test_what_a_handler_left_behind_ends_with_it(floor: Floor, tmp_path: Path, ending: str) -> None:
-    """Whether it returned, raised or died; the worker waits for none of it."""
+    """What a handler left behind ends with it, whether it returned, raised or died, and the worker waits for none."""
     await floor.hire(app, apps=REFS)
     job = await floor.run("spawn.end", {"folder": str(tmp_path), "what": ending})
     assert job.state is (JobState.SUCCEEDED if ending == "return" else JobState.DEAD)
@@ -117,7 +117,7 @@ async def test_what_a_handler_left_behind_ends_with_it(floor: Floor, tmp_path: P
 
 @pytest.mark.parametrize("what", ["daemon", "left and slept", "deaf"])
 async def test_a_killed_worker_takes_along_what_its_handlers_started(plant: Plant, tmp_path: Path, what: str) -> None:
-    """SIGKILL, or the kernel's out-of-memory killer: the job may run again elsewhere in a moment."""
+    """A worker that is killed by SIGKILL takes along what its handlers started."""
     machine = await plant.start(app_ref="workers.intruders:app")
     await plant.floor.submit("spawn", {**plant.payload, "what": what})
     await wait_until(lambda: spawned(tmp_path), "something was started")
@@ -126,7 +126,7 @@ async def test_a_killed_worker_takes_along_what_its_handlers_started(plant: Plan
 
 
 async def test_a_worker_that_leaves_takes_along_what_its_handlers_started(plant: Plant, tmp_path: Path) -> None:
-    """The job is handed back, and nothing of it goes on here."""
+    """A worker that leaves hands its job back and ends what the handler of that job started."""
     machine = await plant.start(app_ref="workers.intruders:app", grace_s=0.1)
     job_id = await plant.floor.submit("spawn", {**plant.payload, "what": "daemon"})
     await wait_until(lambda: spawned(tmp_path), "something was started")
@@ -142,7 +142,7 @@ async def test_a_worker_that_leaves_takes_along_what_its_handlers_started(plant:
 
 @pytest.mark.parametrize("wait", ["sleep", "spin", "lock", "program", "socket", "loop", "log"])
 async def test_a_plain_function_is_interrupted_and_cleans_up(floor: Floor, tmp_path: Path, wait: str) -> None:
-    """Wherever it waits: `finally` runs, knows why, and gets to its end."""
+    """A plain function is interrupted wherever it waits, and its `finally` knows why and runs to its end."""
     await floor.hire(app, apps=REFS)
     job_id = await floor.submit("clean", {"folder": str(tmp_path), "what": wait})
     await begun(tmp_path)
@@ -154,7 +154,7 @@ async def test_a_plain_function_is_interrupted_and_cleans_up(floor: Floor, tmp_p
 
 
 async def test_a_coroutine_is_cancelled_once_and_cleans_up(floor: Floor, tmp_path: Path) -> None:
-    """What it awaits while it cleans up is not cancelled again."""
+    """A coroutine is cancelled once, and what it awaits in its clean-up is not cancelled again."""
     await floor.hire(app, apps=REFS)
     job_id = await floor.submit("clean.async", {"folder": str(tmp_path)})
     await begun(tmp_path)
@@ -166,7 +166,7 @@ async def test_a_coroutine_is_cancelled_once_and_cleans_up(floor: Floor, tmp_pat
 
 @pytest.mark.parametrize("kind", ["clean", "clean.async"])
 async def test_a_handler_that_takes_too_long_to_clean_up_is_ended(floor: Floor, tmp_path: Path, kind: str) -> None:
-    """It has its time, and not more."""
+    """A handler that exceeds its time for clean-up is killed."""
     await floor.hire(app, apps=REFS, cleanup_s=0.5)
     job_id = await floor.submit(kind, {"folder": str(tmp_path), "what": "sleep lingering"})
     await begun(tmp_path)
@@ -177,7 +177,7 @@ async def test_a_handler_that_takes_too_long_to_clean_up_is_ended(floor: Floor, 
 
 
 async def test_a_stop_hits_neither_the_next_job_nor_a_neighbour(floor: Floor, tmp_path: Path) -> None:
-    """Each has a process of its own, and one that was interrupted is not used again."""
+    """A stop ends one handler's process, which is not used again, and hits no other job."""
     await floor.hire(app, apps=REFS, concurrency=2)
     other = tmp_path / "other"
     other.mkdir()
@@ -201,13 +201,13 @@ async def test_a_stop_hits_neither_the_next_job_nor_a_neighbour(floor: Floor, tm
 @pytest.mark.parametrize("again", [1, 2])
 @pytest.mark.parametrize("what", sorted(SCRIPTS))
 async def test_a_plain_function_is_called_as_a_script_is(lasting: Floor, what: str, again: int) -> None:
-    """In the main thread, outside of any loop, also when another has been there before."""
+    """A plain function runs in the main thread and outside of any loop, also after another one in its process."""
     job = await lasting.run("script", {"what": what})
     assert (job.state, job.result) == (JobState.SUCCEEDED, 42), job.error
 
 
 async def test_coroutines_run_on_the_loop_of_their_lifespan(lasting: Floor) -> None:
-    """Also after plain functions have run loops of their own: clients are bound to the one they were made on."""
+    """Coroutines run on the loop of their lifespan, also after plain functions of the process ran loops."""
     await lasting.run("script", {"what": "asyncio.run"})
     await lasting.run("script", {"what": "get_event_loop"})
     job = await lasting.run("bound")
@@ -216,7 +216,7 @@ async def test_coroutines_run_on_the_loop_of_their_lifespan(lasting: Floor) -> N
 
 @pytest.mark.parametrize("kind", ["taint", "taint.async"])
 async def test_a_job_begins_in_a_clean_context(lasting: Floor, kind: str) -> None:
-    """What another left in context variables is not seen, though the process is the same."""
+    """A job does not see the context variables that an earlier job set in the same process."""
     pid = (await lasting.run(kind)).result
     state = (await lasting.run("where")).result
     assert (state["pid"], state["who"], state["precision"], state["bound"]) == (pid, "no tenant", 28, None)
@@ -227,7 +227,7 @@ async def test_a_job_begins_in_a_clean_context(lasting: Floor, kind: str) -> Non
 
 @pytest.mark.parametrize("what", [*sorted(CHANGES), "async folder"])
 async def test_a_process_that_a_job_has_changed_is_not_used_again(lasting: Floor, what: str) -> None:
-    """The next job finds everything as it was before."""
+    """A process whose state a job has changed is not used again, so that the next job finds it as it was."""
     before = (await lasting.run("where")).result
     kind, what = ("change.async", "folder") if what == "async folder" else ("change", what)
     changed = await lasting.run(kind, {"what": what})
@@ -239,7 +239,7 @@ async def test_a_process_that_a_job_has_changed_is_not_used_again(lasting: Floor
 
 
 async def test_a_process_with_a_task_left_is_not_used_again(lasting: Floor) -> None:
-    """It would go on beside the next job."""
+    """A process in which a job left a task is not used again, because the task would run beside the next job."""
     pid = (await lasting.run("change.async", {"what": "tasks"})).result
     assert (await lasting.run("where")).result["pid"] != pid
 
@@ -257,7 +257,7 @@ async def test_a_process_with_a_task_left_is_not_used_again(lasting: Floor) -> N
 async def test_what_a_handler_changes_of_its_worker_is_not_what_later_processes_start_with(
     floor: Floor, kind: str, what: str, own_surroundings: None
 ) -> None:
-    """They get what the worker had when it started."""
+    """Handler processes start with the state that the worker had at its start, whatever handlers changed since."""
     await floor.hire(app, apps=REFS, concurrency=1)
     before = (await floor.run("where")).result
     os.kill(before["pid"], signal.SIGKILL)
@@ -305,7 +305,7 @@ FATES: dict[str, tuple[str, str, str]] = {
     ],
 )
 async def test_whatever_a_handler_raises_arrives_as_such(lasting: Floor, kind: str, what: str) -> None:
-    """No worker ends by it, and the next job runs."""
+    """Whatever a handler raises arrives as the outcome of its attempt; the worker goes on and the next job runs."""
     job = await lasting.run(kind, {"what": what})
     state, error_type, message = FATES[what]
     assert job.state == state, job.error
@@ -321,7 +321,7 @@ async def test_whatever_a_handler_raises_arrives_as_such(lasting: Floor, kind: s
 
 @pytest.mark.parametrize(("what", "said"), [("retry", "retry after 7 s"), ("odd retry", "retry after 1.5 s")])
 async def test_a_request_arrives_with_what_can_be_read_of_it(lasting: Floor, what: str, said: str) -> None:
-    """The error is the handler's own, with its type, text and traceback."""
+    """The error of a RetryAfter from a handler process has the handler's own type, text and traceback."""
     job_id = await lasting.submit("raise", {"what": what}, max_attempts=2)
     await lasting.until(job_id, JobState.SCHEDULED)
     job = await lasting.job(job_id)
@@ -332,7 +332,7 @@ async def test_a_request_arrives_with_what_can_be_read_of_it(lasting: Floor, wha
 
 @pytest.mark.parametrize("what", ["task exit", "task own"])
 async def test_a_task_that_a_coroutine_left_ends_neither_process_nor_worker_unsaid(floor: Floor, what: str) -> None:
-    """A loop lets SystemExit out; that is the outcome of the attempt, not an exit status."""
+    """A SystemExit from a task that a coroutine left is the outcome of the attempt, and not an exit status."""
     await floor.hire(app, apps=REFS)
     job = await floor.run("raise.async", {"what": what}, timeout_s=2.0)
     assert job.state is JobState.DEAD
@@ -341,14 +341,14 @@ async def test_a_task_that_a_coroutine_left_ends_neither_process_nor_worker_unsa
 
 
 async def test_a_result_that_cannot_be_looked_at_is_an_invalid_one(lasting: Floor) -> None:
-    """To run again would repeat what the handler did."""
+    """A result whose class raises on inspection is an invalid result, and its job does not run again."""
     for what in ("unstorable", "an error"):
         job = await lasting.run("raise", {"what": what})
         assert (job.state, job.reason) == (JobState.DEAD, "invalid_result"), job.error
 
 
 async def test_a_lifespan_that_fails_is_the_error_of_the_attempt(floor: Floor) -> None:
-    """Not a process that exited with status 1."""
+    """A lifespan that fails is the error of the attempt, and not a process that exited with status 1."""
     await floor.hire(_without_lifespan(), apps=("workers.intruders:fragile",))
     job = await floor.run("fragile", max_attempts=1)
     assert job.error is not None
@@ -362,7 +362,7 @@ def _without_lifespan() -> App:
 
 
 async def test_a_module_that_fails_in_the_process_only_is_the_error_of_the_attempt(floor: Floor) -> None:
-    """The reason is told, not a status."""
+    """A module that fails to import in the handler process only is the error of the attempt."""
     await floor.hire(app, apps=("workers.no_such_module:app",))
     job = await floor.run("where", max_attempts=1)
     assert job.error is not None
@@ -370,7 +370,7 @@ async def test_a_module_that_fails_in_the_process_only_is_the_error_of_the_attem
 
 
 def test_every_ending_is_tried() -> None:
-    """A handler in the app that no test runs would be forgotten."""
+    """Every way in which a handler of the app can end is used by a test."""
     elsewhere = {"retry", "odd retry", "odd discard", "odd snooze", "odd reason", "unstorable", "an error"}
     assert set(RAISES) == set(FATES) | elsewhere
 
@@ -379,7 +379,10 @@ def test_every_ending_is_tried() -> None:
 
 
 async def test_lines_from_a_process_are_like_those_from_the_loop(plant: Plant) -> None:
-    """Format, level, service, bindings and trace; of `ctx.log`, of structlog, of libraries and of warnings."""
+    """A log line from a handler process has the format, level, service, bindings and trace of one from the loop.
+
+    This holds for `ctx.log`, structlog, libraries and warnings.
+    """
     machine = await plant.start(app_ref="workers.intruders:app", log_level="info")
     trace = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-00"}
     kinds = ("say.loop", "say", "say.async")
@@ -409,18 +412,20 @@ async def test_lines_from_a_process_are_like_those_from_the_loop(plant: Plant) -
 async def test_lines_from_a_process_carry_the_trace_of_their_job(
     floor: Floor, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each belongs to the attempt of which the handler is a part."""
+    """A handler process has the trace of its job, trace state included, beside the baggage that a lifespan attached."""
     provider = TracerProvider(shutdown_on_exit=False)
     await floor.hire(app, apps=REFS, tracer=JobTracer(provider))
-    job = await floor.run("traced", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-00")
+    job = await floor.run("traced", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-00", tracestate="vendor=1")
     assert job.result["trace_id"] == "ab" * 16
-    sampled = await floor.run("traced", traceparent=f"00-{'12' * 16}-{'cd' * 8}-01")
+    sampled = await floor.run("traced", traceparent=f"00-{'12' * 16}-{'cd' * 8}-01", tracestate="vendor=1")
     assert sampled.result["trace_id"] == "12" * 16
     assert sampled.result["span_id"] != "cd" * 8
+    for told in (job.result, sampled.result):
+        assert (told["tracestate"], told["baggage"]) == ("vendor=1", {"opened_by": "lifespan"})
 
 
 async def test_the_level_of_the_worker_is_that_of_its_processes(plant: Plant) -> None:
-    """What is not to be said is not said there either, and what is to be said is."""
+    """Handler processes log at the level of their worker."""
     for level, heard in (("debug", True), ("error", False)):
         machine = await plant.start(app_ref="workers.intruders:app", log_level=level, types="say")
         await plant.floor.run("say")

@@ -1,4 +1,4 @@
-"""The lease keeper renews all that it holds, counts a lease from the right moment, and stops handlers in time."""
+"""The lease keeper renews all that it holds, counts a lease from its sending, and stops handlers in time."""
 
 import asyncio
 import time
@@ -22,17 +22,17 @@ from millstream_workers.settings import WorkerSettings
 
 NAME = "host:1:me"
 FAR_S = 600.0
-"""So long that it cannot be what made something happen within a test."""
+"""A time so long that it cannot be what made something happen within a test."""
 
 
 class Renewals:
-    """What lease keepers have asked Redis for; what happens between its answer and the keeper's hearing of it."""
+    """A record of the renewals that lease keepers have sent, with a hook between the response and its processing."""
 
     def __init__(self) -> None:
         self.leases: list[list[Lease]] = []
         self.asked_at: list[float] = []
         self.failures = 0
-        """How many of the next calls find no Redis."""
+        """The number of next calls that fail as if Redis were away."""
         self.before_answer: Callable[[], object] = lambda: None
 
     @property
@@ -41,14 +41,14 @@ class Renewals:
         return [[lease.id for lease in leases] for leases in self.leases]
 
     def progress(self, call: int) -> Progress | None:
-        """Return what one call has told of the progress of its first job."""
+        """Return the progress that one call sent for its first job."""
         blob = self.leases[call][0].progress
         return msgspec.msgpack.decode(blob, type=Progress) if blob else None
 
 
 @pytest.fixture
 def renewals(monkeypatch: pytest.MonkeyPatch) -> Renewals:
-    """Watch the renewals of all lease keepers of this process."""
+    """Record the renewals of all lease keepers of this process."""
     watched, renew = Renewals(), JobStore.renew
 
     async def watch(store: JobStore, *args: Any, leases: list[Lease], **options: Any) -> list[LeaseCode]:
@@ -92,8 +92,8 @@ class Keeping:
 
 @contextmanager
 def keeping(floor: Floor, redis_url: str, **settings: Any) -> Iterator[Keeping]:
-    """Yield a lease keeper that renews often and whose leases are long, but for these settings."""
-    config = WorkerSettings(
+    """Yield a lease keeper that renews often and whose leases are long, unless the parameters say otherwise."""
+    settings = WorkerSettings(
         **{
             "redis_url": redis_url,
             "namespace": floor.broker.keys.namespace,
@@ -102,12 +102,12 @@ def keeping(floor: Floor, redis_url: str, **settings: Any) -> Iterator[Keeping]:
             **settings,
         }
     )
-    with LeaseKeeper(config, NAME, asyncio.get_running_loop()) as keeper:
+    with LeaseKeeper(settings, NAME, asyncio.get_running_loop()) as keeper:
         yield Keeping(floor, keeper)
 
 
 async def test_every_lease_is_renewed_however_many_there_are_in_how_many_queues(floor: Floor, redis_url: str) -> None:
-    """More than one call of a script takes, and more than one queue; here each is due in each round."""
+    """Each round renews every lease, in several queues and in more jobs than one script call takes."""
     with keeping(floor, redis_url, renew_every_s=0.001) as desk:
         held = [*await desk.claim("one", limits.MAX_SCRIPT_JOBS + 5), *await desk.claim("two", 3)]
         for running in held:
@@ -119,7 +119,7 @@ async def test_every_lease_is_renewed_however_many_there_are_in_how_many_queues(
 async def test_a_lease_counts_from_before_its_renewal_was_sent(
     floor: Floor, redis_url: str, renewals: Renewals
 ) -> None:
-    """Redis may have renewed it at the first moment of a long call: counted from the end it would seem too fresh."""
+    """A lease counts from the sending of its renewal, because Redis may have renewed it at once in a long call."""
     counted_from: list[float] = []
     with keeping(floor, redis_url) as desk:
         (running,) = await desk.claim()
@@ -133,7 +133,7 @@ async def test_a_lease_counts_from_before_its_renewal_was_sent(
 async def test_progress_that_is_noted_during_a_renewal_travels_with_the_next(
     floor: Floor, redis_url: str, renewals: Renewals
 ) -> None:
-    """What a call has carried is stored, and no more than that."""
+    """Progress that is set during a renewal is sent with the next one."""
     first, second = Progress(10.0, "begun"), Progress(90.0, "nearly done")
     with keeping(floor, redis_url) as desk:
         (running,) = await desk.claim()
@@ -148,7 +148,7 @@ async def test_progress_that_is_noted_during_a_renewal_travels_with_the_next(
 async def test_progress_whose_renewal_failed_travels_with_the_next(
     floor: Floor, redis_url: str, renewals: Renewals
 ) -> None:
-    """It counts as stored once Redis has answered."""
+    """Progress whose renewal failed is sent with the next one, because it counts as stored only once Redis responds."""
     noted = Progress(10.0, "begun")
     with keeping(floor, redis_url) as desk:
         (running,) = await desk.claim()
@@ -159,14 +159,14 @@ async def test_progress_whose_renewal_failed_travels_with_the_next(
 
 
 async def test_no_lease_is_renewed_for_a_loop_that_hangs(floor: Floor, redis_url: str) -> None:
-    """Its jobs would hang with it for ever: after `stalled_loop_s` without a tick they are left to others."""
+    """After `stalled_loop_s` without a tick of the loop no lease is renewed, so that other workers get the jobs."""
     with keeping(floor, redis_url, stalled_loop_s=0.1, lease_s=0.6) as desk:
         running = await desk.hold()
         await wait_until(lambda: running.interruption is Interruption.LEASE_UNSAFE, "its lease is not renewed any more")
 
 
 async def test_a_loop_that_ticks_again_has_its_leases_renewed_again(floor: Floor, redis_url: str) -> None:
-    """It was only busy for long."""
+    """The leases of a loop that ticks again are renewed again."""
     with keeping(floor, redis_url, stalled_loop_s=0.1) as desk:
         running = await desk.hold()
         await wait_until(lambda: not all(check.ok for check in desk.keeper.checks()), "the loop is taken for dead")
@@ -182,7 +182,10 @@ async def test_a_loop_that_ticks_again_has_its_leases_renewed_again(floor: Floor
 async def test_a_handler_whose_lease_is_unsafe_has_the_rest_of_the_lease_for_its_clean_up(
     floor: Floor, redis_url: str, renewals: Renewals
 ) -> None:
-    """At its end another worker may start the job: a third of the lease is left, and not one moment is added."""
+    """A handler whose lease is unsafe has the rest of the lease for its clean-up, at most.
+
+    At the end of the lease another worker may start the job.
+    """
     lease_s, renewals.failures = 0.9, 1_000_000
     with keeping(floor, redis_url, lease_s=lease_s) as desk:
         (running,) = await desk.claim()
@@ -200,7 +203,7 @@ async def test_a_handler_whose_lease_is_unsafe_has_the_rest_of_the_lease_for_its
 async def test_a_hint_brings_one_renewal_of_the_job_that_it_names(
     floor: Floor, redis_url: str, renewals: Renewals
 ) -> None:
-    """A hint that was heeded is over: else its job would be renewed in each round from then on."""
+    """A hint causes one renewal of the job that it names, and no more in later rounds."""
     with keeping(floor, redis_url, renew_every_s=FAR_S, lease_s=10 * FAR_S) as desk:
         first, second = await desk.claim(count=2)
         for running in (first, second):
@@ -220,7 +223,7 @@ async def test_a_hint_brings_one_renewal_of_the_job_that_it_names(
 async def test_a_delivery_that_was_let_go_during_its_renewal_is_not_stopped(
     floor: Floor, redis_url: str, renewals: Renewals
 ) -> None:
-    """Its outcome is in Redis: that the lease is gone by then means nothing."""
+    """A delivery that was committed during its renewal is not stopped when the renewal finds its lease gone."""
     with keeping(floor, redis_url) as desk:
         (running,) = await desk.claim("one")
         other = await desk.hold("two")

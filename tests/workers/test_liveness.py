@@ -1,4 +1,4 @@
-"""A probe that kills healthy workers is worse than none: what counts is that a worker still does its duty."""
+"""The liveness probe of a worker fails only when a restart would help."""
 
 import anyio
 import pytest
@@ -14,15 +14,15 @@ from millstream_workers.worker import Worker
 
 
 class Stale:
-    """A pulse that is too old, and stays so."""
+    """A pulse that is always too old."""
 
     def check(self) -> HealthCheck:
-        """Answer as a pulse does that is too old."""
+        """Return the check of a pulse that is too old."""
         return HealthCheck("intake", ok=False, detail="too long ago")
 
 
 async def test_a_worker_is_live_while_every_slot_is_busy(floor: Floor) -> None:
-    """A worker full of long jobs asks for nothing, and must not be restarted for that."""
+    """A worker whose slots are all busy claims nothing, and is live."""
     app, gate = App("test"), anyio.Event()
 
     @app.job("long")
@@ -41,7 +41,7 @@ async def test_a_worker_is_live_while_every_slot_is_busy(floor: Floor) -> None:
 
 
 async def test_a_worker_that_asks_in_vain_is_live(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While Redis is away a restart would not help: to ask is enough."""
+    """A worker that claims in vain while Redis is away is live, because a restart would not help."""
     app = App("test")
 
     @app.job("any")
@@ -60,7 +60,7 @@ async def test_a_worker_that_asks_in_vain_is_live(floor: Floor, monkeypatch: pyt
 
 
 async def test_a_worker_that_may_beat_and_claim_nothing_is_unready_and_says_why(own_redis: EmbeddedRedis) -> None:
-    """A heartbeat that gets through proves nothing about jobs."""
+    """A worker with the right to send heartbeats and none to claim is unready, and names the reason."""
     app = App("test")
 
     @app.job("any")

@@ -1,4 +1,4 @@
-"""Workers of two releases side by side: no job is worse off than with the release that would take it alone."""
+"""With workers of two releases side by side, every job fares as well as with the release that accepts it alone."""
 
 from collections import Counter
 from datetime import timedelta
@@ -32,13 +32,13 @@ TYPE = "order.ship"
 
 
 class OldOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """An order as the older release has it."""
+    """An order as the older release defines it."""
 
     number: int
 
 
 class NewOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """An order as the newer release has it."""
+    """An order as the newer release defines it."""
 
     number: str
     country: str
@@ -49,7 +49,7 @@ OLD, NEW = {"number": 7}, {"number": "7", "country": "nl"}
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a job that is left to another release come back soon."""
+    """Shorten the wait of a job that is left to another release."""
     monkeypatch.setattr("millstream_workers.fetching.release_finder.ELSEWHERE_AFTER", Backoff(base_s=0.02, cap_s=0.04))
 
 
@@ -60,7 +60,7 @@ def ran() -> Counter[str]:
 
 
 def app_of(release: str, order: type[msgspec.Struct], ran: Counter[str], *, partitions: int = 1) -> App:
-    """Return a release of an application with one job type."""
+    """Return one release of an application with one job type."""
     app = App(release)
 
     async def ship(payload: msgspec.Struct) -> str:
@@ -89,18 +89,18 @@ async def send_away(floor: Floor, hired: Hired) -> None:
 
 
 async def was_passed_on(floor: Floor, job_id: JobId) -> bool:
-    """Whether a release has given a job up to another one."""
+    """Return whether a worker has left a job to another release."""
     await floor.broker.store.release_due(queue_of_id(job_id))
     return (await floor.job(job_id)).deliveries >= 2
 
 
 def costs(job: Job) -> tuple[JobState, int, int, int]:
-    """Return the state of a job, and what its deliveries have cost it."""
+    """Return the state of a job, and its attempts, crashes and hand-backs."""
     return job.state, job.attempts, job.crashes, job.handbacks
 
 
 async def test_each_release_runs_what_it_can_read(floor: Floor, ran: Counter[str]) -> None:
-    """A job that the wrong one claims costs nothing, and is run once, by the other."""
+    """A job that a worker of the wrong release claims costs nothing, and runs once, on the other release."""
     await hire_old(floor, ran)
     await hire_new(floor, ran)
     ids = await floor.submit_many(TYPE, [OLD, NEW] * 10)
@@ -111,7 +111,7 @@ async def test_each_release_runs_what_it_can_read(floor: Floor, ran: Counter[str
 
 
 async def test_job_waits_for_the_release_that_takes_it(floor: Floor, ran: Counter[str]) -> None:
-    """Its workers may all be busy: it is not buried for that."""
+    """A job waits for the release that can read it, also while all workers of that release are busy."""
     old, new = await hire_old(floor, ran), await hire_new(floor, ran)
     old.worker.parts.fetcher.stop()
     await wait_until(lambda: old.worker.parts.fetcher.has_ended, "the older release takes nothing for now")
@@ -124,7 +124,7 @@ async def test_job_waits_for_the_release_that_takes_it(floor: Floor, ran: Counte
 
 
 async def test_job_that_no_release_can_read_is_dead_once_each_has_tried(floor: Floor, ran: Counter[str]) -> None:
-    """Otherwise it would go round for as long as two releases run side by side."""
+    """A job that no release can read is buried once each release has tried."""
     await hire_old(floor, ran)
     await hire_new(floor, ran)
     job_id = await floor.submit(TYPE, "no order at all")
@@ -138,7 +138,7 @@ async def test_job_that_no_release_can_read_is_dead_once_each_has_tried(floor: F
 async def test_job_is_dead_when_the_release_that_takes_it_is_gone(
     floor: Floor, ran: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing waits for a release that does not come back: a dead letter can be redriven when it does."""
+    """A job whose release has left is buried, and can be redriven when the release comes back."""
     monkeypatch.setattr("millstream_workers.registrar.COUNTS_FOR_AT_LEAST_S", 2.0)
     old = await hire_old(floor, ran)
     await hire_new(floor, ran)
@@ -154,7 +154,7 @@ async def test_job_is_dead_when_the_release_that_takes_it_is_gone(
 
 
 async def test_job_of_a_release_alone_is_dead_at_once(floor: Floor, ran: Counter[str]) -> None:
-    """Where nothing else could read it, to wait would only hide the mistake."""
+    """With one release alone, a job that it cannot read is buried at once."""
     await hire_new(floor, ran)
     await hire_new(floor, ran)
     job_id = await floor.submit(TYPE, OLD)
@@ -170,7 +170,7 @@ UNKNOWN = {"unknown kind of backoff": {"backoff": {"kind": "fibonacci"}}}
 
 
 def spec_of(backoff: object = None, **added: object) -> bytes:
-    """Return the spec of a job as a release would write it that is yet to be written."""
+    """Return the spec of a job as a future release would write it."""
     return msgspec.msgpack.encode([OLD, 1_700_000_000_000, "", "", None, None, backoff, {"a": "b"}, *added.values()])
 
 
@@ -178,7 +178,7 @@ def spec_of(backoff: object = None, **added: object) -> bytes:
 async def test_job_with_settings_of_a_newer_release_is_left_to_it(
     floor: Floor, ran: Counter[str], added: dict[str, object]
 ) -> None:
-    """An older release would run it by other rules than its client asked for."""
+    """A job with settings that only a newer release knows is left to that release."""
     await hire_old(floor, ran)
     await register_newer(floor.broker)
     job = await store(floor, spec_of(**added))
@@ -192,7 +192,7 @@ async def test_job_with_settings_of_a_newer_release_is_left_to_it(
 async def test_job_with_settings_of_a_newer_release_that_is_gone_is_run_without_them(
     floor: Floor, ran: Counter[str], added: dict[str, object]
 ) -> None:
-    """After a rollback no other release is left to run it, and what it had is shown all the same."""
+    """After a rollback the older release runs a job without the newer settings, which stay visible on the job."""
     await hire_old(floor, ran)
     job = await store(floor, spec_of(**added))
     found = await floor.settled(job.id)
@@ -200,7 +200,7 @@ async def test_job_with_settings_of_a_newer_release_that_is_gone_is_run_without_
 
 
 async def test_job_whose_settings_no_release_that_is_left_can_read_is_dead(floor: Floor, ran: Counter[str]) -> None:
-    """The dead letter says that the job is at fault, or too new, and not its payload."""
+    """A job whose settings no remaining release can read is buried with an error that says that the job is at fault."""
     await hire_old(floor, ran)
     await register_newer(floor.broker)
     job = await store(floor, spec_of(**UNKNOWN["unknown kind of backoff"]))
@@ -220,20 +220,20 @@ async def store(floor: Floor, spec: bytes) -> NewJob:
 
 
 async def register_newer(broker: Broker) -> None:
-    """Have a worker of a release on the list that is yet to be written."""
+    """Put a worker of a future release on the list."""
     newer = TypeRegistration(type=JobType(TYPE), policy=TypePolicy(), code_version="3")
     await broker.registry.add_types(queue_of_type(TYPE).tenant, [newer], worker="newer", alive_for=timedelta(minutes=5))
 
 
 async def test_spec_of_an_older_release_has_defaults_for_what_it_lacks(floor: Floor, ran: Counter[str]) -> None:
-    """Jobs that wait for hours outlive the release that stored them."""
+    """A spec of an older release gets defaults for the fields that it lacks."""
     await hire_old(floor, ran)
     job = await store(floor, msgspec.msgpack.encode([OLD, 1_700_000_000_000]))
     assert (await floor.settled(job.id)).result == "old"
 
 
 async def test_job_waits_when_the_registry_cannot_be_asked(floor: Floor, tmp_path: Path, ran: Counter[str]) -> None:
-    """To be dead for want of an answer would be for good."""
+    """A job waits, and is not buried, while the registry cannot be asked for other releases."""
     app = app_of("new", NewOrder, ran)
     queue = queue_of_type(TYPE)
     await floor.broker.registry.add_queues([queue])
@@ -248,7 +248,7 @@ async def test_job_waits_when_the_registry_cannot_be_asked(floor: Floor, tmp_pat
 
 
 class CountedRegistry:
-    """The registry, and how often it was asked for registrations."""
+    """A registry that counts how often it was asked for registrations."""
 
     def __init__(self, broker: Broker) -> None:
         self._registry = broker.registry
@@ -261,7 +261,7 @@ class CountedRegistry:
 
 
 def finder_of(floor: Floor, ran: Counter[str], version: str, registry: object = None) -> ReleaseFinder:
-    """Return what a worker of a release has to find others with."""
+    """Return the finder with which a worker of a release looks for other releases."""
     app = app_of("new", NewOrder, ran)
     return ReleaseFinder(
         floor.broker.store,
@@ -272,7 +272,7 @@ def finder_of(floor: Floor, ran: Counter[str], version: str, registry: object = 
 
 
 async def register(floor: Floor, ran: Counter[str], version: str) -> None:
-    """Have a worker of a release on the list."""
+    """Put a worker of a release on the list."""
     (handler,) = app_of("new", NewOrder, ran).handlers.values()
     await floor.broker.registry.add_types(
         queue_of_type(TYPE).tenant,
@@ -283,7 +283,7 @@ async def register(floor: Floor, ran: Counter[str], version: str) -> None:
 
 
 async def delivery_of(floor: Floor) -> Delivery:
-    """Return the delivery of a job that no release can read, in this test's hands."""
+    """Return the delivery of a job that no release can read, claimed by this test."""
     queue = queue_of_type(TYPE)
     await floor.submit(TYPE, "no order at all")
     (delivery,) = (await floor.broker.store.claim(queue, consumer="w", nonce="n", limit=1)).deliveries
@@ -293,7 +293,7 @@ async def delivery_of(floor: Floor) -> Delivery:
 async def test_job_is_not_buried_by_an_answer_that_a_new_release_has_outdated(
     floor: Floor, ran: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A release may have come since the registry was asked: only a fresh answer says that each has tried."""
+    """A job is buried only after a fresh answer of the registry says that each release has tried it."""
     monkeypatch.setattr("millstream_workers.fetching.release_finder.FRESH_FOR_S", 600.0)
     delivery, error = await delivery_of(floor), ValueError("no order")
     await register(floor, ran, "1")
@@ -310,7 +310,7 @@ async def test_job_is_not_buried_by_an_answer_that_a_new_release_has_outdated(
 async def test_registry_is_asked_once_for_as_long_as_its_answer_is_fresh(
     floor: Floor, ran: Counter[str], monkeypatch: pytest.MonkeyPatch, fresh_for_s: float, asked: int
 ) -> None:
-    """Half of all jobs may be of another release; and an answer is not taken for fresh for ever."""
+    """The registry is asked once for as long as its answer is fresh, and again afterwards."""
     monkeypatch.setattr("millstream_workers.fetching.release_finder.FRESH_FOR_S", fresh_for_s)
     delivery, registry = await delivery_of(floor), CountedRegistry(floor.broker)
     await register(floor, ran, "1")
@@ -323,7 +323,7 @@ async def test_registry_is_asked_once_for_as_long_as_its_answer_is_fresh(
 async def test_jobs_that_wait_for_another_release_do_not_come_back_together(
     floor: Floor, ran: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each comes after a time of its own, between half of the bound and all of it."""
+    """Jobs that wait for another release come back spread between half of the bound and all of it."""
     monkeypatch.setattr("millstream_workers.fetching.release_finder.ELSEWHERE_AFTER", Backoff(base_s=8.0, cap_s=8.0))
     delivery = await delivery_of(floor)
     await register(floor, ran, "1")
@@ -334,7 +334,7 @@ async def test_jobs_that_wait_for_another_release_do_not_come_back_together(
 
 
 async def test_partitions_that_were_found_are_told_once(floor: Floor) -> None:
-    """A worker that was told again would read each of them twice, and once more every ten seconds."""
+    """Partitions that were found are reported once, so that the worker does not read any of them twice."""
     found: list[list[Queue]] = []
     known = queue_of_type(TYPE)
     finder = PartitionFinder(floor.broker.registry, known.tenant, [known.type], known=[known], found=found.append)
@@ -348,7 +348,7 @@ async def test_partitions_that_were_found_are_told_once(floor: Floor) -> None:
 async def test_partitions_of_an_older_release_are_drained_by_a_newer_with_fewer(
     floor: Floor, ran: Counter[str]
 ) -> None:
-    """Jobs that were stored there before the upgrade must not wait for a rollback."""
+    """A newer release with fewer partitions drains the further partitions of an older release."""
     ids = [await floor.submit(TYPE, OLD, partition=partition) for partition in range(4)]
     await floor.hire(app_of("fewer", OldOrder, ran, partitions=1))
     assert {(await floor.settled(job_id)).result for job_id in ids} == {"fewer"}
@@ -357,7 +357,7 @@ async def test_partitions_of_an_older_release_are_drained_by_a_newer_with_fewer(
 async def test_partitions_of_a_newer_release_are_drained_by_an_older_with_fewer(
     floor: Floor, ran: Counter[str], quick_finder: None
 ) -> None:
-    """After a rollback only the older release is left, and it was there before these partitions were."""
+    """After a rollback, an older release with fewer partitions drains the further partitions of the newer one."""
     await floor.hire(app_of("fewer", OldOrder, ran, partitions=1))
     more = await floor.hire(app_of("more", OldOrder, ran, partitions=4))
     await send_away(floor, more)
@@ -367,5 +367,5 @@ async def test_partitions_of_a_newer_release_are_drained_by_an_older_with_fewer(
 
 @pytest.fixture
 def quick_finder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let workers look for further partitions often."""
+    """Shorten the interval at which workers look for further partitions."""
     monkeypatch.setattr("millstream_workers.fetching.partition_finder.PartitionFinder.interval_s", 0.05)

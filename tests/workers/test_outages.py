@@ -1,4 +1,4 @@
-"""What a worker may not do while Redis is away, silent or full: outlive leases, hammer, end, or look dead."""
+"""While Redis is away, silent or full, a worker stops jobs in time, retries with pauses, and stays up."""
 
 import os
 import threading
@@ -24,11 +24,11 @@ from millstream_telemetry import configure_logs
 
 AWAY_S = 4.0
 FAR_S = 600.0
-"""So long that it cannot be what made something happen within a test."""
+"""A time so long that it cannot be what made something happen within a test."""
 
 
 def cpu_s(pid: int) -> float:
-    """Return the seconds that a process has computed for."""
+    """Return the CPU time of a process in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -36,7 +36,7 @@ def cpu_s(pid: int) -> float:
 async def test_a_worker_waits_out_a_redis_that_resets_connections_without_hammering(
     floor: Floor, link: FaultProxy, tmp_path: Path
 ) -> None:
-    """With jobs of four types in its hands it asks now and then, says so now and then, and goes on where it was."""
+    """A worker whose connections are reset retries and logs now and then, and its jobs go on afterwards."""
     with open_plant(floor, link.url, tmp_path) as plant:
         machine = await plant.start()
         kinds = ("gate", "defiant", "stubborn", "parent")
@@ -61,7 +61,7 @@ async def test_a_worker_waits_out_a_redis_that_resets_connections_without_hammer
 
 
 class Types:
-    """An app with handlers of several types that run until they are let go, and what they went through."""
+    """An app with handlers of several types that run until the test lets them end, and a record of their events."""
 
     def __init__(self, count: int) -> None:
         self.app = App("test")
@@ -81,16 +81,17 @@ class Types:
         return ctx.fence
 
     def count(self, event: str, fence: int) -> int:
-        """Return to how many deliveries of this number something has happened."""
+        """Return in how many deliveries of this number the event has happened."""
         return sum((event, fence) == (one, number) for one, _, number in self.story)
 
 
 async def test_handlers_are_stopped_before_their_leases_end_when_redis_says_nothing(
     floor: Floor, link: FaultProxy
 ) -> None:
-    """Whose link alone is dead learns of nothing, while a reaper gives its jobs to others: none may run twice at once.
+    """Handlers of a worker whose Redis does not respond are stopped before their leases end.
 
-    The more types it runs, the more renewals wait for an answer; that must not make it late.
+    A reaper with a working link would give their jobs to other workers. The time does not depend on the number of
+    types, whose renewals all wait for a response.
     """
     # As in a worker process: what structlog makes of an exception in a terminal takes seconds.
     configure_logs("workers", "info", StringIO())
@@ -116,7 +117,7 @@ async def test_handlers_are_stopped_before_their_leases_end_when_redis_says_noth
 
 
 async def test_a_worker_that_starts_while_redis_is_full_empties_it(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
-    """Workers that are started to drain a full Redis must not end because there is no room for their names."""
+    """A worker that starts while Redis is full runs its jobs, though there is no room for its registration."""
     async with (
         open_broker(own_redis.url, namespace="full") as broker,
         open_floor(broker, own_redis.url) as floor,
@@ -137,7 +138,7 @@ async def test_a_worker_that_starts_while_redis_is_full_empties_it(own_redis: Em
 async def test_a_queue_that_refuses_outcomes_does_not_delay_those_of_others(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A string stands where a stream was: each queue waits for its own next try, here an hour away."""
+    """A queue that refuses outcomes has a pause of its own, and the outcomes of other queues are committed."""
     monkeypatch.setattr("millstream_workers.keeping.committer.backoff_s", lambda _: 3600.0)
     types = Types(2)
     hired = await floor.hire(types.app)
@@ -157,7 +158,7 @@ async def test_a_queue_that_refuses_outcomes_does_not_delay_those_of_others(
 
 @pytest.mark.parametrize("note", ["\ud800", "nul \0 and a cut emoji \ud83d", 4711], ids=["surrogate", "nul", "number"])
 async def test_no_progress_note_ends_a_worker(floor: Floor, note: Any) -> None:
-    """It travels with the renewal of all leases: one that cannot be stored as it is must not cost them."""
+    """A progress note that cannot be stored as it is costs neither its worker nor a lease."""
     app, go = App("test"), anyio.Event()
 
     @app.job("one")
@@ -179,12 +180,12 @@ async def test_no_progress_note_ends_a_worker(floor: Floor, note: Any) -> None:
 
 
 def failing(hired: Hired) -> list[str]:
-    """Return the names of the checks by which a worker is not live."""
+    """Return the names of the checks that make a worker not live."""
     return [check.name for check in hired.worker.live().checks if not check.ok]
 
 
 async def test_a_worker_is_not_live_while_a_handler_blocks_its_loop(floor: Floor) -> None:
-    """The probe is answered by another thread, and tells; it is well again when the loop goes on."""
+    """While a handler blocks the loop, the probe, which another thread answers, reports the worker as not live."""
     app, blocked, may_end = App("test"), threading.Event(), threading.Event()
     seen: list[list[str]] = []
 
@@ -212,7 +213,7 @@ async def test_a_worker_is_not_live_while_a_handler_blocks_its_loop(floor: Floor
 
 
 class OddLease:
-    """What stands in for a delivery: something happens whenever the lease keeper looks at it."""
+    """A delivery in the lease keeper's list that runs code of the test whenever the lease keeper reads it."""
 
     def __init__(self, look: Callable[[], object]) -> None:
         self.delivery = SimpleNamespace(key=("odd", ""))
@@ -221,7 +222,7 @@ class OddLease:
 
     @property
     def renewed_at(self) -> float:
-        """Return that it was just renewed."""
+        """Return the present time, as if the lease were just renewed."""
         self._look()
         return time.monotonic()
 
@@ -232,7 +233,7 @@ class OddLease:
 
 
 async def test_a_worker_is_not_live_when_its_lease_keeper_hangs(floor: Floor) -> None:
-    """Its leases run out unseen: after three of their lengths the probe fails."""
+    """A worker whose lease keeper has been hanging for three lease lengths is not live."""
     app, may_go_on = App("test"), threading.Event()
 
     @app.job("any")
@@ -250,7 +251,7 @@ async def test_a_worker_is_not_live_when_its_lease_keeper_hangs(floor: Floor) ->
 
 
 async def test_a_worker_ends_when_its_lease_keeper_dies(floor: Floor) -> None:
-    """And says of what: a worker that went on would run jobs that others run as well."""
+    """A worker whose lease keeper dies ends with the cause, because its jobs would soon run elsewhere as well."""
     app = App("test")
 
     @app.job("any")
@@ -273,7 +274,7 @@ async def test_a_worker_ends_when_its_lease_keeper_dies(floor: Floor) -> None:
 async def test_a_worker_is_not_live_when_it_neither_claims_nor_asks(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With free slots and nothing asked for in three lease lengths it is a process that is up, and no more."""
+    """A worker with free slots that has sent no claim in three lease lengths is not live."""
     monkeypatch.setattr("millstream_workers.assembly.SILENT_READ_S", 0.0)
     app = App("test")
 
@@ -289,7 +290,7 @@ async def test_a_worker_is_not_live_when_it_neither_claims_nor_asks(
 
 
 async def test_a_worker_that_drains_for_long_is_live(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It asks no more because it was told so: to kill it for that would cost the jobs that it still runs."""
+    """A worker that drains for long is live, though it claims nothing, because it still runs jobs."""
     monkeypatch.setattr("millstream_workers.assembly.SILENT_READ_S", 0.0)
     types = Types(1)
     hired = await floor.hire(types.app, lease_s=0.3, renew_every_s=0.1, grace_s=FAR_S)

@@ -1,4 +1,4 @@
-"""Payloads that JSON says in its own way, from an HTTP request to the handler of a worker."""
+"""Payloads travel from an HTTP request through JSON or MessagePack to the handler of a worker."""
 
 import datetime as dt
 import uuid
@@ -26,8 +26,8 @@ async def ingest(
     """Yield an ingest beside a worker that has registered its types."""
     monkeypatch.setenv("PYTHONPATH", python_path())
     await floor.hire(app, apps=("workers.deliveries:app",))
-    config = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
-    async with running_ingest(config) as running:
+    settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
+    async with running_ingest(settings) as running:
         assert await floor.broker.registry.types(DEFAULT_TENANT)
         yield running
 
@@ -72,7 +72,7 @@ REFUSED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("content_type", ["application/json", MSGPACK])
 async def test_accepted_payloads_reach_the_handler(ingest: Ingest, floor: Floor, content_type: str) -> None:
-    """Each value arrives as the type that the handler names, whatever the encoding of the request."""
+    """Each value arrives as the type that the handler declares, whatever the encoding of the request."""
     for payload, wanted in ACCEPTED:
         document = {"type": "delivery.send", "payload": payload}
         body = packed(document) if content_type == MSGPACK else msgspec.json.encode(document)
@@ -84,7 +84,7 @@ async def test_accepted_payloads_reach_the_handler(ingest: Ingest, floor: Floor,
 
 @pytest.mark.parametrize("content_type", ["application/json", MSGPACK])
 async def test_payloads_that_no_worker_could_read_are_refused(ingest: Ingest, content_type: str) -> None:
-    """The answer is 422 with the place, and nothing is stored that would only die."""
+    """A payload that no worker could read is answered with 422 and its place, and no job is stored."""
     for payload in REFUSED:
         document = {"type": "delivery.send", "payload": payload}
         body = packed(document) if content_type == MSGPACK else msgspec.json.encode(document)
@@ -95,7 +95,7 @@ async def test_payloads_that_no_worker_could_read_are_refused(ingest: Ingest, co
 
 
 async def test_binary_data_reaches_the_handler_and_is_shown_as_base64(ingest: Ingest) -> None:
-    """MessagePack sends bytes as they are; a reader of the job in JSON sees their base64."""
+    """Bytes in MessagePack reach the handler as they are, and a reader of the job in JSON gets their base64."""
     body = packed({"type": "delivery.send", "payload": {"file": b"\0\xff"}})
     headers = {"content-type": MSGPACK, "accept": "application/json", "prefer": "wait=30"}
     response = await ingest.http.post("/v1/jobs", content=body, headers=headers)
@@ -105,7 +105,7 @@ async def test_binary_data_reaches_the_handler_and_is_shown_as_base64(ingest: In
 
 
 async def test_a_handler_in_a_process_of_its_own_reads_the_same(ingest: Ingest) -> None:
-    """Where a handler runs has no part in what it is given."""
+    """A handler in a process of its own reads the same payload as one on the loop."""
     payload, headers = {"file": "aGk=", "copies": 2.0}, {"prefer": "wait=30"}
     job = await ingest.submit("delivery.apart", payload, headers=headers)
     assert job["result"] == repr(Delivery(file=b"hi", copies=2))

@@ -1,4 +1,4 @@
-"""Handlers in processes of their own: what they say arrives, and they end when they must."""
+"""Handlers in processes of their own report what they do, and end when they must."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ REFS = ("workers.shop:app",)
 
 @pytest.fixture(scope="module", autouse=True)
 def importable() -> Iterator[None]:
-    """Let handler processes find the app."""
+    """Let handler processes import the app."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", python_path())
         yield
@@ -31,7 +31,7 @@ def importable() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 async def shared_floor(redis_url: str, importable: None) -> AsyncIterator[Floor]:
-    """Yield a floor with one worker for many jobs: to start a process for each would take long."""
+    """Yield a floor with one worker for many tests, because each handler process takes long to start."""
     async with open_broker(redis_url, namespace=f"t{secrets.token_hex(6)}") as broker:
         async with open_floor(broker, redis_url) as floor:
             await floor.hire(app, apps=REFS, concurrency=2)
@@ -40,7 +40,7 @@ async def shared_floor(redis_url: str, importable: None) -> AsyncIterator[Floor]
 
 
 async def test_a_process_runs_one_job_after_another(floor: Floor) -> None:
-    """It is not started anew for each: loading an app takes long."""
+    """A handler process runs one job after another, because loading an app takes long."""
     await floor.hire(app, apps=REFS, concurrency=1)
     first, second = await floor.run("process.pid"), await floor.run("process.pid")
     assert first.state is JobState.SUCCEEDED
@@ -48,7 +48,7 @@ async def test_a_process_runs_one_job_after_another(floor: Floor) -> None:
 
 
 async def test_a_process_has_the_lifespan_and_the_context_of_its_job(floor: Floor) -> None:
-    """What an app opens is opened in the process that runs its handlers; an async handler runs there as well."""
+    """A handler process opens the lifespan of its app, and gives sync and async handlers the context of their job."""
     await floor.hire(app, apps=REFS)
     job = await floor.run("process.state", tags={"a": "b"})
     assert job.state is JobState.SUCCEEDED, job.error
@@ -66,7 +66,7 @@ async def test_a_process_has_the_lifespan_and_the_context_of_its_job(floor: Floo
 async def test_an_idle_process_closes_what_its_app_opened(
     floor: Floor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When its worker stops: connections are closed, files are flushed."""
+    """An idle handler process closes the lifespan of its app when its worker stops."""
     monkeypatch.setenv("SHOP_FOLDER", str(tmp_path))
     await floor.hire(app, apps=REFS)
     pid = (await floor.run("process.pid")).result
@@ -78,7 +78,7 @@ async def test_an_idle_process_closes_what_its_app_opened(
 
 @pytest.mark.parametrize("kind", ["process.print", "process.stdin"])
 async def test_what_a_handler_prints_or_reads_is_not_the_workers_business(floor: Floor, kind: str) -> None:
-    """Neither its own output nor a program that it runs may touch the pipes between worker and process."""
+    """What a handler or its programs print or read does not touch the channel between worker and process."""
     await floor.hire(app, apps=REFS, concurrency=1)
     for number in range(3):
         job = await floor.run(kind, {"n": number})
@@ -108,7 +108,7 @@ async def test_what_a_handler_prints_or_reads_is_not_the_workers_business(floor:
 async def test_the_end_of_a_handler_means_the_same_as_on_the_loop(
     shared_floor: Floor, tmp_path: Path, what: str, state: str, reason: str | None, attempts: int, deliveries: int
 ) -> None:
-    """Requests, errors and odd results travel; a process that dies is an attempt that failed."""
+    """The end of a handler process means what it means on the loop, and its death is a failed attempt."""
     job = await shared_floor.run("process.steer", {"folder": str(tmp_path), "what": what}, backoff=None)
     assert (job.state, job.reason, job.attempts, job.deliveries) == (state, reason, attempts, deliveries)
     if what == "raise":
@@ -121,7 +121,7 @@ async def test_the_end_of_a_handler_means_the_same_as_on_the_loop(
 
 
 async def test_a_timeout_really_ends_the_process(floor: Floor, tmp_path: Path) -> None:
-    """It computes without ever looking up; the next job has a process all the same."""
+    """A timeout ends a process that computes without a pause, and the next job gets another process."""
     await floor.hire(app, apps=REFS, concurrency=1)
     job = await floor.run("process.spin", {"folder": str(tmp_path)})
     assert (job.state, job.reason, job.attempts) == (JobState.DEAD, "attempts", 1)
@@ -133,7 +133,7 @@ async def test_a_timeout_really_ends_the_process(floor: Floor, tmp_path: Path) -
 
 
 async def test_a_cancelled_job_ends_its_process_and_no_other(floor: Floor, tmp_path: Path) -> None:
-    """The neighbour in another process does not notice."""
+    """A cancelled job ends its own process, and the job in another process goes on."""
     await floor.hire(app, apps=REFS)
     folder = {"folder": str(tmp_path)}
     ids = [await floor.submit("process.gate", folder), await floor.submit("process.gate", folder)]
@@ -148,7 +148,7 @@ async def test_a_cancelled_job_ends_its_process_and_no_other(floor: Floor, tmp_p
 
 
 async def test_progress_is_seen_while_the_process_runs(floor: Floor, tmp_path: Path) -> None:
-    """It travels through the worker with the next renewal."""
+    """Progress of a handler process is visible after the next renewal of its worker."""
     await floor.hire(app, apps=REFS, renew_every_s=0.1)
     job_id = await floor.submit("process.gate", {"folder": str(tmp_path)})
 
@@ -163,7 +163,7 @@ async def test_progress_is_seen_while_the_process_runs(floor: Floor, tmp_path: P
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a child of ours has ended with all of its threads; it stays to be collected."""
+    """Return whether a child of ours has ended with all of its threads; it stays to be collected."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
@@ -171,7 +171,7 @@ def has_ended(pid: int) -> bool:
 
 
 async def test_a_process_that_died_while_idle_costs_no_attempt(floor: Floor) -> None:
-    """The next job has nothing to do with what killed it."""
+    """A handler process that died while it was idle costs the next job no attempt."""
     await floor.hire(app, apps=REFS, concurrency=1)
     pid = (await floor.run("process.pid")).result
     os.kill(pid, signal.SIGKILL)
@@ -182,7 +182,7 @@ async def test_a_process_that_died_while_idle_costs_no_attempt(floor: Floor) -> 
 
 
 async def test_signals_for_the_whole_group_do_not_end_a_handler(floor: Floor, tmp_path: Path) -> None:
-    """Ctrl-C and `systemctl stop` reach every process: the worker drains, so its handlers have to go on."""
+    """SIGINT and SIGTERM to the whole process group drain the worker and do not end its handlers."""
     await floor.hire(app, apps=REFS)
     job_id = await floor.submit("process.gate", {"folder": str(tmp_path)}, max_attempts=1)
     await wait_until(lambda: notes(tmp_path), "it runs")
@@ -197,7 +197,7 @@ async def test_signals_for_the_whole_group_do_not_end_a_handler(floor: Floor, tm
 async def test_the_current_folder_does_not_hide_our_imports(
     floor: Floor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user's `queue.py` beside the app is harmless: what users bring comes last on the path."""
+    """A user's `queue.py` beside the app hides none of our imports in a handler process."""
     monkeypatch.chdir(tmp_path)
     for name in ("queue", "redis", "structlog", "contracts"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('a module of the user')\n")

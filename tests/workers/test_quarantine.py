@@ -1,4 +1,4 @@
-"""A job that has one crash left runs alone: no other job pays for what it does to its worker."""
+"""A job that has one crash left runs alone, so that no other job is charged for its crash."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ MAX_CRASHES = 3
 
 
 class Bench:
-    """An app whose jobs run until they are let go, each by its name."""
+    """An app whose jobs, each with a name, run until the test lets them end."""
 
     def __init__(self) -> None:
         self.app = App("test")
@@ -54,7 +54,7 @@ class Bench:
 
 
 async def crash(floor: Floor, job_id: JobId, times: int = MAX_CRASHES - 1) -> None:
-    """Let workers vanish with this job, the only one of its queue, and take it back each time."""
+    """Let workers die with this job, the only one of its queue, and recover it each time, until one crash is left."""
     queue = queue_of_id(job_id)
     for turn in range(times):
         await floor.broker.store.claim(queue, consumer="gone", nonce=f"{job_id}.{turn}", limit=1)
@@ -68,12 +68,12 @@ async def fields(floor: Floor, job_id: JobId) -> dict[str, Any]:
 
 
 async def is_apart(floor: Floor, job_id: JobId) -> bool:
-    """Return whether Redis knows that a job waits to run alone."""
+    """Return whether Redis has noted that a job waits to run alone."""
     return "apart" in await fields(floor, job_id)
 
 
 async def test_a_job_on_its_last_crash_waits_for_its_neighbours_and_then_runs_alone(floor: Floor) -> None:
-    """What has started goes on; nothing else starts until the suspect has ended."""
+    """A job on its last crash waits for the running jobs, and nothing else starts until it has ended."""
     bench = Bench()
     suspect = await floor.submit("gate", "suspect")
     await crash(floor, suspect)
@@ -94,7 +94,7 @@ async def test_a_job_on_its_last_crash_waits_for_its_neighbours_and_then_runs_al
 
 
 async def test_jobs_on_their_last_crash_run_one_after_the_other(floor: Floor) -> None:
-    """Only one of them can be to blame for the next crash."""
+    """Jobs on their last crash run one after the other, so that one of them alone is to blame for a crash."""
     bench = Bench()
     suspects = []
     for name in ("a", "b", "c"):
@@ -115,7 +115,7 @@ async def test_jobs_on_their_last_crash_run_one_after_the_other(floor: Floor) ->
 
 
 async def test_what_ended_before_a_job_on_its_last_crash_is_committed_before_it_runs(floor: Floor) -> None:
-    """Until then it would be charged the crash as well, and could be buried although it has succeeded."""
+    """Ended jobs are committed before a job on its last crash runs, so that its crash is not charged to them."""
     app, begun, uncommitted = App("test"), [], []
 
     @app.job("quick")
@@ -135,7 +135,7 @@ async def test_what_ended_before_a_job_on_its_last_crash_is_committed_before_it_
 
 
 async def test_a_job_with_crashes_to_spare_runs_beside_others(floor: Floor) -> None:
-    """A worker that vanishes is mostly the fault of no job: one crash slows nothing down."""
+    """A job with crashes to spare runs beside others, because a lost worker is mostly the fault of no job."""
     bench = Bench()
     once = await floor.submit("gate", "once")
     await crash(floor, once, times=1)
@@ -149,7 +149,7 @@ async def test_a_job_with_crashes_to_spare_runs_beside_others(floor: Floor) -> N
 async def test_a_worker_that_does_not_become_free_gives_the_job_up_at_no_cost(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A neighbour may run for hours: the others must not wait for it."""
+    """A worker whose other jobs do not end in time hands a waiting job back at no cost."""
     monkeypatch.setattr("millstream_workers.running.quarantine.PATIENCE_S", 0.05)
     bench = Bench()
     suspect = await floor.submit("gate", "suspect")
@@ -175,7 +175,10 @@ async def test_a_worker_that_does_not_become_free_gives_the_job_up_at_no_cost(
 async def test_a_waiting_job_whose_note_redis_does_not_take_is_handed_back_and_does_not_run(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the note it could be charged a crash of its neighbours, or its own be charged to none."""
+    """A waiting job that Redis does not mark as isolated is handed back and does not run.
+
+    Without the mark, crashes could be charged to the wrong job.
+    """
     bench = Bench()
     suspect = await floor.submit("gate", "suspect")
     await crash(floor, suspect)
@@ -199,7 +202,7 @@ async def test_a_waiting_job_whose_note_redis_does_not_take_is_handed_back_and_d
 
 
 async def test_a_job_that_is_cancelled_while_it_waits_to_run_alone_does_not_run(floor: Floor) -> None:
-    """What was asked for while it waited holds when its turn comes."""
+    """A job that is cancelled while it waits to run alone does not run."""
     bench = Bench()
     suspect = await floor.submit("gate", "suspect")
     await crash(floor, suspect)
@@ -221,7 +224,7 @@ async def test_a_job_that_is_cancelled_while_it_waits_to_run_alone_does_not_run(
 
 
 async def test_a_job_on_its_last_crash_waits_for_the_answer_to_a_claim(floor: Floor) -> None:
-    """What the claim brings is this worker's in Redis already, and would be charged as well."""
+    """A job on its last crash waits for the response to a claim, whose jobs belong to this worker already."""
     queue = queue_of_type("gate")
     suspect = await floor.submit("gate", "suspect")
     (delivery,) = (await floor.broker.store.claim(queue, consumer="me", nonce="n", limit=1)).deliveries
@@ -247,10 +250,10 @@ async def test_a_job_on_its_last_crash_waits_for_the_answer_to_a_claim(floor: Fl
 
 
 async def test_a_waiting_job_is_handed_back_at_once_when_its_worker_leaves(plant: Plant) -> None:
-    """It has not begun, so there is nothing to wait for, and it costs the job nothing.
+    """A worker that leaves hands a job that waits to run alone back at once and at no cost.
 
-    Not for the read of its worker either, that may be under way and bring the very job again: on a cluster, or without
-    the right to end that read, this would take seconds. Such a job goes back once more and does not begin.
+    The hand-back does not wait for the end of a blocking read that is under way, which takes seconds on a cluster or
+    without the right to unblock it. The read may deliver the very job again: it goes back once more and does not begin.
     """
     floor = plant.floor
     suspect = await floor.submit("gate", plant.payload)
@@ -275,7 +278,7 @@ async def test_a_waiting_job_is_handed_back_at_once_when_its_worker_leaves(plant
 
 
 async def test_the_neighbours_of_a_poisonous_job_survive_it(plant: Plant) -> None:
-    """It kills three workers and is buried; those beside it lose time, and nothing else."""
+    """A job that kills three workers is buried, and the jobs beside it lose only time."""
     floor = plant.floor
     poison = await floor.submit("poison", plant.payload)
     neighbours = await floor.submit_many("gate", [plant.payload] * 5)

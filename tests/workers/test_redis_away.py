@@ -1,4 +1,4 @@
-"""Redis goes away while jobs run: what has been done is kept and committed, and the worker goes on by itself."""
+"""When Redis goes away while jobs run, outcomes are kept and committed later, and the worker goes on by itself."""
 
 import os
 import signal
@@ -24,11 +24,11 @@ class Outage:
         self._binary = server.binary
 
     def begin(self) -> None:
-        """Stop it."""
+        """Stop the server."""
         self.server.close()
 
     def end(self) -> None:
-        """Start it again."""
+        """Start the server again."""
         self.server = start_embedded_redis(self.server.folder, self.server.port)
 
 
@@ -51,7 +51,7 @@ async def island(outage: Outage) -> AsyncIterator[Floor]:
 
 
 class Gate:
-    """A handler that runs until it is let go."""
+    """A handler that runs until the test lets it end."""
 
     def __init__(self) -> None:
         self.app = App("test")
@@ -73,7 +73,7 @@ class Gate:
 
 
 async def test_outcomes_of_jobs_that_end_during_an_outage_are_committed_after_it(island: Floor, outage: Outage) -> None:
-    """They are kept until Redis has answered for each; nothing runs twice, and new jobs run again."""
+    """Outcomes of an outage are kept and committed after it; no job runs twice, and new jobs run again."""
     gate = Gate()
     hired = await island.hire(gate.app)
     ids = await island.submit_many("gate", [None] * 5)
@@ -92,7 +92,7 @@ async def test_outcomes_of_jobs_that_end_during_an_outage_are_committed_after_it
 
 
 async def test_an_outage_costs_a_job_nothing(island: Floor, outage: Outage) -> None:
-    """A handler whose lease cannot be renewed is stopped; its job goes back as soon as Redis answers: no crash."""
+    """A handler whose lease cannot be renewed is stopped, and its job goes back without a crash once Redis responds."""
     gate = Gate()
     await island.hire(gate.app, lease_s=1.5, renew_every_s=0.1)
     job_id = await island.submit("gate")
@@ -107,7 +107,7 @@ async def test_an_outage_costs_a_job_nothing(island: Floor, outage: Outage) -> N
 
 
 async def test_jobs_run_again_when_redis_was_frozen(island: Floor, outage: Outage) -> None:
-    """A server that does not answer for a while, and then all at once, is no reason to run anything twice."""
+    """After a freeze of Redis new jobs run again, and no job has run twice."""
     gate = Gate()
     await island.hire(gate.app)
     first = await island.submit("gate")

@@ -1,4 +1,4 @@
-"""What a worker tells the others about itself."""
+"""A worker registers its types, and its heartbeat tells what it runs."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,14 +18,14 @@ from millstream_workers.registrar import REGISTER_EVERY_BEATS, Registrar
 
 
 class Invoice(msgspec.Struct):
-    """What is to be sent."""
+    """A payload with a required field."""
 
     invoice_id: int
     email: str = ""
 
 
 def careless() -> App:
-    """Return an app whose handler says nothing about its payload."""
+    """Return an app whose handler does not declare its payload."""
     app = App("careless")
 
     @app.job("anything")
@@ -42,7 +42,7 @@ async def info_of(floor: Floor, name: str) -> WorkerInfo:
 
 
 async def test_a_worker_registers_its_types_as_ingest_needs_them(floor: Floor) -> None:
-    """Schemas, policy, and where the code is."""
+    """A worker registers each type with its schemas, its policy, its description and the place of its code."""
     app = App("shop")
 
     @app.job("invoice.send", timeout=30.0, retry=Retry(max_attempts=7, base=2.0), result_ttl=60.0, partitions=2)
@@ -65,14 +65,14 @@ async def test_a_worker_registers_its_types_as_ingest_needs_them(floor: Floor) -
 
 
 async def test_a_handler_that_takes_anything_has_no_schema(floor: Floor) -> None:
-    """Then ingest has nothing to refuse."""
+    """A handler that does not declare its payload registers no schema, and ingest refuses nothing."""
     await floor.hire(careless())
     found = (await floor.broker.registry.types(DEFAULT_TENANT))["anything"]
     assert (found.payload_schema, found.result_schema) == (None, None)
 
 
 async def test_a_worker_is_on_the_list_with_what_it_runs(floor: Floor) -> None:
-    """Name, room, version, and the jobs in its hands with their begin."""
+    """A worker is on the list with its name, slots, version, and its running jobs with their start times."""
     app, go = App("test"), anyio.Event()
 
     @app.job("one")
@@ -103,7 +103,7 @@ async def test_a_worker_is_on_the_list_with_what_it_runs(floor: Floor) -> None:
 
 
 async def test_a_worker_shows_only_the_jobs_that_run_longest(floor: Floor) -> None:
-    """A heartbeat stays small; the number is told in full."""
+    """A heartbeat lists only the longest-running jobs, and the number of all."""
     app, go = App("test"), anyio.Event()
 
     @app.job("one")
@@ -138,7 +138,7 @@ def release(job_type: str = "one") -> App:
 async def test_an_older_worker_takes_nothing_back_by_registering_again(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every worker registers now and then; only a newer start has the last word."""
+    """The registration of the worker that started last counts, however often an older one registers again."""
     monkeypatch.setattr("millstream_workers.registrar.REGISTER_EVERY_BEATS", 1)
     old = await floor.hire(release(), code_version="old", beat_every_s=0.02)
     await floor.hire(release(), code_version="new", beat_every_s=0.02)
@@ -152,7 +152,7 @@ async def test_an_older_worker_takes_nothing_back_by_registering_again(
 
 
 async def test_the_registration_of_a_killed_worker_ends(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A canary that crashed says no good-bye: the older release is the newest again all the same."""
+    """After a killed canary, the registration of the older release counts again."""
     monkeypatch.setattr("millstream_workers.registrar.COUNTS_FOR_AT_LEAST_S", 2.0)
     await floor.hire(release(), code_version="old", beat_every_s=0.05)
     canary = await floor.hire(release(), code_version="new", beat_every_s=0.05)
@@ -167,7 +167,7 @@ async def test_the_registration_of_a_killed_worker_ends(floor: Floor, monkeypatc
 async def test_a_registry_that_was_lost_is_back_at_the_next_heartbeat(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it was: a worker has one start, or two releases would take turns at being the newest."""
+    """A lost registry is back at the next heartbeat, with the start time that each worker had."""
     monkeypatch.setattr("millstream_workers.registrar.REGISTER_EVERY_BEATS", 1_000_000)
     hired = await floor.hire(release(), beat_every_s=0.05)
     first = await info_of(floor, hired.name)
@@ -182,7 +182,7 @@ async def test_a_registry_that_was_lost_is_back_at_the_next_heartbeat(
 
 
 class WatchedRegistry:
-    """The registry, and how often and with what it was called."""
+    """A registry that records how often and with what it was called."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -190,7 +190,7 @@ class WatchedRegistry:
         self.beats: list[tuple[timedelta, bool]] = []
 
     async def add_queues(self, queues: Sequence[Queue]) -> None:
-        """Make queues known."""
+        """Register queues."""
         await self._registry.add_queues(queues)
 
     async def add_types(self, *args: Any, **options: Any) -> Start:
@@ -199,13 +199,13 @@ class WatchedRegistry:
         return await self._registry.add_types(*args, **options)
 
     async def beat(self, worker: WorkerInfo, start: Start, *, alive_for: timedelta, is_leaving: bool) -> bool:
-        """Note that a worker is alive."""
+        """Record the heartbeat of a worker."""
         self.beats.append((alive_for, is_leaving))
         return await self._registry.beat(worker, start, alive_for=alive_for, is_leaving=is_leaving)
 
 
 def registrar_of(floor: Floor, registry: Any, *, interval_s: float = 2.0) -> Registrar:
-    """Return the heart of a worker that is not there."""
+    """Return a registrar without its worker."""
     return Registrar(
         registry,
         name="host:1:me",
@@ -221,7 +221,7 @@ def registrar_of(floor: Floor, registry: Any, *, interval_s: float = 2.0) -> Reg
 
 
 async def test_a_worker_registers_again_now_and_then(floor: Floor) -> None:
-    """What a newer worker has taken with it comes back."""
+    """A worker registers again every few beats, which restores what a newer worker took with it."""
     watched = WatchedRegistry(floor.broker.registry)
     heart = registrar_of(floor, watched)
     for _ in range(2 * REGISTER_EVERY_BEATS + 1):
@@ -230,7 +230,7 @@ async def test_a_worker_registers_again_now_and_then(floor: Floor) -> None:
 
 
 async def test_a_worker_that_drains_registers_nothing_any_more(floor: Floor) -> None:
-    """It takes no jobs: ingest is to accept for it no longer than its last registration counts."""
+    """A worker that drains does not register again, so that ingest accepts nothing new for it."""
     watched = WatchedRegistry(floor.broker.registry)
     heart = registrar_of(floor, watched)
     await heart.run_once()
@@ -246,7 +246,7 @@ async def test_a_worker_that_drains_registers_nothing_any_more(floor: Floor) -> 
 async def test_a_registration_counts_for_some_beats_and_for_seconds_at_least(
     floor: Floor, interval_s: float, alive_s: float, leaving_s: float
 ) -> None:
-    """For fewer beats once its worker drains, and never for so short that a pause of the machine ends it."""
+    """A registration counts for some beats, for fewer once its worker drains, and for some seconds at the least."""
     watched = WatchedRegistry(floor.broker.registry)
     heart = registrar_of(floor, watched, interval_s=interval_s)
     await heart.run_once()
@@ -256,7 +256,7 @@ async def test_a_registration_counts_for_some_beats_and_for_seconds_at_least(
 
 
 async def test_a_worker_says_at_once_that_it_drains(floor: Floor) -> None:
-    """Its next heartbeat may be minutes away, and until then jobs would be accepted that only it can run."""
+    """A worker that begins to drain sends a heartbeat at once, also when the next one is minutes away."""
     app, go = App("test"), anyio.Event()
 
     @app.job("one")
@@ -278,7 +278,7 @@ async def test_a_worker_says_at_once_that_it_drains(floor: Floor) -> None:
 async def test_a_worker_that_leaves_waits_for_no_registry_that_says_nothing(
     floor: Floor, link: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reaper takes it off the list: its machine may go."""
+    """A worker that leaves does not wait for a registry that does not respond; a reaper takes it off the list."""
     monkeypatch.setattr("millstream_workers.registrar.LEAVE_WITHIN_S", 0.05)
     async with open_broker(link.url, namespace=floor.broker.keys.namespace) as remote:
         heart = registrar_of(floor, remote.registry)

@@ -1,4 +1,4 @@
-"""A rolling upgrade and its rollback, with clients of both releases that never stop submitting."""
+"""Clients of two releases submit throughout a rolling upgrade and its rollback."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -21,13 +21,13 @@ TYPE = "invoice.send"
 
 
 class OldInvoice(Struct, forbid_unknown_fields=True):
-    """An invoice as the older release has it."""
+    """An invoice as the older release defines it."""
 
     number: int
 
 
 class NewInvoice(Struct, forbid_unknown_fields=True):
-    """An invoice as the newer release has it."""
+    """An invoice as the newer release defines it."""
 
     number: str
     currency: str
@@ -40,7 +40,7 @@ FORMS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 
 class Clients:
-    """Clients of both releases. Each submits its own form of payload for as long as it is told to."""
+    """Clients of both releases, each of which submits its own form of payload until it is stopped."""
 
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
@@ -64,7 +64,7 @@ class Clients:
             await anyio.sleep(0.01)
 
     async def stop(self, form: str) -> None:
-        """Let the clients of one release submit no more; return once none of their requests is under way."""
+        """Stop the clients of one release, and return once none of their requests is under way."""
         self.active.discard(form)
         rounds = self._rounds
         await wait_until(lambda: self._rounds > rounds + 1, "the requests under way are answered")
@@ -76,7 +76,7 @@ class Fleet:
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self.effects: Counter[tuple[str, str]] = Counter()
-        """How often a release has done the work of a job."""
+        """How often each release has run the handler of a job."""
 
     async def start(self, release: str) -> Hired:
         """Start a worker."""
@@ -114,7 +114,7 @@ class Fleet:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all who look now and then look more often."""
+    """Shorten all periodic intervals."""
     monkeypatch.setattr("millstream_submission.type_catalogue.FRESH_FOR_S", 0.02)
     monkeypatch.setattr("millstream_workers.fetching.release_finder.ELSEWHERE_AFTER", Backoff(base_s=0.05, cap_s=0.2))
     monkeypatch.setattr("millstream_workers.fetching.partition_finder.PartitionFinder.interval_s", 0.1)
@@ -122,7 +122,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def promoting(floor: Floor) -> AsyncIterator[None]:
-    """Release what is due, as a dispatcher does."""
+    """Release due jobs, as the dispatcher does."""
 
     async def promote() -> None:
         while True:
@@ -137,19 +137,19 @@ async def promoting(floor: Floor) -> AsyncIterator[None]:
 
 
 async def is_shown(ingest: Ingest, release: str) -> bool:
-    """Whether the API shows the registration of this release."""
+    """Return whether the API shows the registration of this release."""
     return (await ingest.get(f"/v1/types/{TYPE}"))["code_version"] == release
 
 
 async def takes(ingest: Ingest, form: str) -> bool:
-    """Whether ingest takes a payload of this form; what it takes is a job like any other."""
+    """Return whether ingest accepts a payload of this form, by submitting a job with it."""
     strict = [{"type": TYPE, "payload": FORMS[form](0)}, {"type": "no.such.type"}]
     response = await ingest.http.post("/v1/jobs/batch", json={"jobs": strict}, headers={"prefer": "handling=strict"})
     return not any(error["pointer"].startswith("/jobs/0/") for error in response.json()["errors"])
 
 
 async def all_done(floor: Floor, clients: Clients, form: str) -> bool:
-    """Whether all that clients of one release submitted has settled."""
+    """Return whether all that clients of one release submitted has settled."""
     floor.check()
     for job_id in [job_id for job_id, its_form in clients.accepted.items() if its_form == form]:
         if not (await floor.job(job_id)).state.is_settled:  # type: ignore[arg-type]
@@ -160,9 +160,9 @@ async def all_done(floor: Floor, clients: Clients, form: str) -> bool:
 async def test_a_rolling_upgrade_and_its_rollback_cost_no_job_and_no_submission_anything(
     floor: Floor, redis_url: str, namespace: str
 ) -> None:
-    """No payload that a live release takes is refused; every job succeeds, with its effect once and at no cost."""
-    config = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
-    async with running_ingest(config) as ingest, promoting(floor), anyio.create_task_group() as tasks:
+    """Throughout an upgrade and its rollback no readable payload is refused, and every job succeeds once at no cost."""
+    settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
+    async with running_ingest(settings) as ingest, promoting(floor), anyio.create_task_group() as tasks:
         fleet, clients = Fleet(floor), Clients(ingest)
         workers = [await fleet.start("old") for _ in range(3)]
         await wait_until(lambda: takes(ingest, "old"), "the older release is known")
@@ -198,5 +198,5 @@ async def test_a_rolling_upgrade_and_its_rollback_cost_no_job_and_no_submission_
 
 
 async def refuses(ingest: Ingest, form: str) -> bool:
-    """Whether ingest refuses a payload of this form."""
+    """Return whether ingest refuses a payload of this form."""
     return not await takes(ingest, form)

@@ -1,4 +1,4 @@
-"""A job runs: whatever its handler does is an outcome, and never ends the worker."""
+"""Whatever a handler does is an outcome of its job, and never ends the worker."""
 
 import asyncio
 import math
@@ -23,14 +23,14 @@ from millstream_streams import open_broker
 
 
 class UnspeakableError(Exception):
-    """An exception that cannot even be put into words."""
+    """An exception whose text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
 
 
 class Picky(msgspec.Struct):
-    """A payload whose own check fails in a way that msgspec does not expect."""
+    """A payload whose own check raises an error that msgspec does not expect."""
 
     n: int = 0
 
@@ -58,7 +58,7 @@ def app_with(kind: str, behave: Callable[[Context], Any], **options: Any) -> App
 
 
 def raising(error: BaseException) -> Callable[[Context], Any]:
-    """Return a behaviour that raises at the first delivery, and is well after it."""
+    """Return a behaviour that raises at the first delivery, and returns at later ones."""
 
     def behave(ctx: Context) -> Any:
         if ctx.fence == 1:
@@ -69,7 +69,7 @@ def raising(error: BaseException) -> Callable[[Context], Any]:
 
 
 class Stage:
-    """A worker for many tests, whose two handlers behave as each test wants."""
+    """A worker for many tests, whose two handlers behave as each test asks."""
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
@@ -102,7 +102,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 async def stage(redis_url: str) -> AsyncIterator[Stage]:
-    """Yield a stage. To start a worker for each small test would take long."""
+    """Yield a stage, which saves each small test the start of a worker."""
     async with open_broker(redis_url, namespace=f"t{secrets.token_hex(6)}") as broker:
         async with open_floor(broker, redis_url) as floor:
             stage = Stage(floor)
@@ -118,7 +118,7 @@ both = pytest.mark.parametrize("kind", ["loop", "thread"])
 
 @both
 async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind: str) -> None:
-    """One delivery, one attempt, its place and time noted; then nothing is left to do."""
+    """A job succeeds with its handler's result after one attempt, knows its worker and times, and leaves no work."""
     app = App("test")
     seen: list[Any] = []
     if kind == "loop":
@@ -176,7 +176,7 @@ async def test_a_job_succeeds_with_the_result_of_its_handler(floor: Floor, kind:
 async def test_what_a_handler_raises_is_an_outcome(
     stage: Stage, kind: str, error: BaseException, state: str, reason: str | None, attempts: int, deliveries: int
 ) -> None:
-    """A request, an error, or what should never be raised: the job goes its way and the worker stays."""
+    """Whatever a handler raises is an outcome of its job, and the worker goes on."""
     job = await stage.run(kind, raising(error))
     assert (job.state, job.reason, job.attempts, job.deliveries) == (state, reason, attempts, deliveries)
     # The worker is still there for the next one.
@@ -184,7 +184,7 @@ async def test_what_a_handler_raises_is_an_outcome(
 
 
 async def test_a_handler_that_awaits_a_task_which_was_cancelled_has_failed(floor: Floor) -> None:
-    """The handler cancelled that task itself: the job was not cancelled."""
+    """A handler that awaits a task that it cancelled itself has failed, and its job was not cancelled."""
     app = App("test")
 
     @app.job("one", retry=Retry(max_attempts=1))
@@ -201,7 +201,7 @@ async def test_a_handler_that_awaits_a_task_which_was_cancelled_has_failed(floor
 
 @both
 async def test_a_job_is_buried_with_its_last_error_when_its_attempts_are_used_up(floor: Floor, kind: str) -> None:
-    """Every attempt counts once; the dead letter tells which it was, and the fingerprint is that of all of them."""
+    """A job whose attempts are used up is buried with the error of its last attempt and the number of attempts."""
 
     def fail(ctx: Context) -> None:
         raise ValueError(f"attempt {ctx.attempt}")
@@ -216,7 +216,7 @@ async def test_a_job_is_buried_with_its_last_error_when_its_attempts_are_used_up
 
 
 async def test_the_submission_decides_over_the_policy(floor: Floor) -> None:
-    """Attempts and backoff of the job itself come first."""
+    """The attempts and the backoff of a submission win over those of its type."""
 
     def fail(ctx: Context) -> None:
         raise ValueError
@@ -227,7 +227,7 @@ async def test_the_submission_decides_over_the_policy(floor: Floor) -> None:
 
 
 async def test_a_retry_waits_for_its_backoff(floor: Floor) -> None:
-    """Until then it is scheduled, held by no worker, with the error that it met."""
+    """A job that waits for its retry is scheduled, with the error of its last attempt and without a worker."""
     await floor.hire(app_with("loop", raising(ValueError("no")), retry=Retry(base=600.0, jitter=False)))
     job_id = await floor.submit("one", backoff=None)
     await floor.until(job_id, JobState.SCHEDULED)
@@ -255,7 +255,7 @@ async def test_a_retry_waits_for_its_backoff(floor: Floor) -> None:
 )
 @both
 async def test_a_payload_that_no_handler_can_read_is_buried_at_once(stage: Stage, payload: Any, kind: str) -> None:
-    """The handler is never called, and the next job runs."""
+    """A job with an unreadable payload is buried without a call of its handler, and the next job runs."""
     floor, job_type = stage.floor, f"picky.{kind}"
     stage.picked.clear()
     job_id = await floor.submit(job_type, payload)
@@ -273,7 +273,7 @@ async def test_a_payload_that_no_handler_can_read_is_buried_at_once(stage: Stage
 
 
 async def test_a_handler_without_a_payload_runs_whatever_was_sent(floor: Floor) -> None:
-    """It does not care; only what is no MessagePack at all is refused."""
+    """A handler without a payload runs with any payload that is valid MessagePack."""
     await floor.hire(app_with("loop", lambda ctx: "ran"))
     for payload in (None, {"n": 1}, [1, 2]):
         assert (await floor.run("one", payload)).result == "ran"
@@ -284,7 +284,7 @@ async def test_a_handler_without_a_payload_runs_whatever_was_sent(floor: Floor) 
     "value", [object(), 2**64, "\ud800", {None: 1}, "x" * (limits.MAX_RESULT_BYTES + 1)], ids=lambda one: str(one)[:10]
 )
 async def test_a_result_that_cannot_be_stored_is_buried_and_not_run_again(stage: Stage, kind: str, value: Any) -> None:
-    """The handler has had its effects."""
+    """A job whose result cannot be stored is buried and not run again, because its handler has had its effects."""
     runs: list[int] = []
 
     def behave(ctx: Context) -> Any:
@@ -297,7 +297,7 @@ async def test_a_result_that_cannot_be_stored_is_buried_and_not_run_again(stage:
 
 
 async def test_a_finished_job_is_kept_for_the_time_of_its_type(floor: Floor) -> None:
-    """`result_ttl` is in seconds."""
+    """A succeeded job is kept for the `result_ttl` of its type, in seconds."""
     await floor.hire(app_with("loop", lambda ctx: None, result_ttl=120.0))
     job = await floor.run("one")
     ttl_ms = await floor.broker.client.pttl(floor.broker.keys.of(queue_of_id(job.id)).job(job.id))
@@ -305,7 +305,7 @@ async def test_a_finished_job_is_kept_for_the_time_of_its_type(floor: Floor) -> 
 
 
 async def test_handlers_of_one_app_share_what_its_lifespan_opened(floor: Floor) -> None:
-    """It is opened once for the worker, and each handler gets that of its own app."""
+    """A lifespan is opened once for a worker, and each handler gets the state of its own app."""
     opened: list[str] = []
 
     def make(name: str) -> App:
@@ -338,7 +338,7 @@ async def test_handlers_of_one_app_share_what_its_lifespan_opened(floor: Floor) 
 
 
 async def test_recursion_without_end_is_a_failed_attempt(floor: Floor) -> None:
-    """Its traceback is long, and is cut."""
+    """A recursion without end is a failed attempt, and its long traceback is cut."""
 
     def sink(ctx: Context) -> Any:
         return sink(ctx)

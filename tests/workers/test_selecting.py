@@ -1,4 +1,4 @@
-"""Which handlers and queues a worker takes, and what it is called."""
+"""A worker selects handlers and queues, and gets a name."""
 
 import os
 
@@ -39,25 +39,25 @@ def app() -> App:
     ],
 )
 def test_handlers_are_selected_by_shell_patterns(app: App, patterns: list[str], types: set[str]) -> None:
-    """A type that any pattern matches is taken, once."""
+    """A type that any of the shell patterns matches is selected once."""
     assert set(select_handlers(app, patterns)) == types
 
 
 @pytest.mark.parametrize("patterns", [["male"], ["*", "male"], ["mail", "invoice.x*"]])
 def test_a_pattern_without_a_handler_is_refused(app: App, patterns: list[str]) -> None:
-    """Otherwise no worker would handle a misspelt type, and nothing would say so."""
+    """A pattern that matches no handler is refused, because a misspelt type would have no worker."""
     with pytest.raises(NoHandlersError):
         select_handlers(app, patterns)
 
 
 def test_a_misspelt_type_gets_a_suggestion(app: App) -> None:
-    """As everywhere."""
+    """The error about a misspelt type suggests the right one."""
     with pytest.raises(NoHandlersError, match="did you mean `mail`"):
         select_handlers(app, ["mial"])
 
 
 def test_a_worker_serves_every_partition_of_its_types(app: App) -> None:
-    """In its own tenant only."""
+    """A worker serves every partition of its types, in its own tenant only."""
     queues = queues_of(Tenant("acme"), select_handlers(app, ["invoice.*"]))
     assert {queue.tag for queue in queues} == {
         "acme/invoice.send/00",
@@ -68,7 +68,7 @@ def test_a_worker_serves_every_partition_of_its_types(app: App) -> None:
 
 
 def test_a_worker_has_a_new_name_at_each_start() -> None:
-    """A name that came back, as a pod's does, would confuse recovery."""
+    """A worker has a new name at each start. A name that comes back, as that of a pod, would confuse recovery."""
     first, second = consumer_name(), consumer_name()
     assert first != second
     assert first.split(":")[-2] == str(os.getpid())

@@ -1,4 +1,4 @@
-"""How a claim is split between high, normal and low."""
+"""A claim is split between the priorities high, normal and low."""
 
 import random
 
@@ -13,7 +13,7 @@ weights_of_three = st.tuples(*[st.integers(0, 1000)] * 3).filter(any)
 
 @given(st.integers(0, 200), weights_of_three, st.integers())
 def test_shares_sum_to_the_limit(limit: int, weights: tuple[int, int, int], seed: int) -> None:
-    """Never more than is asked for, never a slot wasted."""
+    """The shares sum to the limit of the claim, and none is negative."""
     random.seed(seed)
     shares = share_out(limit, weights)
     assert sum(shares) == limit
@@ -22,7 +22,7 @@ def test_shares_sum_to_the_limit(limit: int, weights: tuple[int, int, int], seed
 
 @given(st.integers(0, 200), weights_of_three, st.integers())
 def test_each_priority_gets_its_whole_part(limit: int, weights: tuple[int, int, int], seed: int) -> None:
-    """Only the remainder of the division, at most two jobs, is left to chance, and a weight of 0 gets nothing."""
+    """Each priority gets the whole part of its share, at most two jobs more by chance, and none at weight 0."""
     random.seed(seed)
     shares = share_out(limit, weights)
     for share, weight in zip(shares, weights, strict=True):
@@ -32,13 +32,13 @@ def test_each_priority_gets_its_whole_part(limit: int, weights: tuple[int, int, 
 
 
 def test_shares_that_divide_evenly_are_exact() -> None:
-    """Nothing is drawn where nothing is left over."""
+    """Shares that divide evenly are exact."""
     assert share_out(100, (70, 20, 10)) == (70, 20, 10)
     assert share_out(10, (70, 20, 10)) == (7, 2, 1)
 
 
 def test_claims_of_one_job_serve_low_by_its_weight() -> None:
-    """A worker with one free slot must not starve `low`: over many claims each priority gets its part."""
+    """Over many claims of one job each priority gets its share, so that a single slot does not starve `low`."""
     random.seed(20260101)
     drawn = [share_out(1, (70, 20, 10)) for _ in range(10_000)]
     high, normal, low = (sum(column) for column in zip(*drawn, strict=True))
@@ -51,5 +51,5 @@ def test_claims_of_one_job_serve_low_by_its_weight() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 100])
 def test_strict_order_reserves_nothing(limit: int) -> None:
-    """The claim then fills up from high to low."""
+    """Strict order reserves no share, and the claim fills up from high to low."""
     assert share_out(limit, None) == STRICT == (0, 0, 0)

@@ -1,4 +1,4 @@
-"""Slots: how many handlers may run."""
+"""Slots bound how many handlers run at once."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from millstream_workers.fetching.slots import Slots
 
 
 async def test_wait_free_returns_at_once_while_a_slot_is_free() -> None:
-    """It says how many there are."""
+    """`wait_free` returns the number of free slots at once while there is one."""
     slots = Slots(3)
     slots.take()
     assert await slots.wait_free() == 2
@@ -21,7 +21,7 @@ async def test_wait_free_returns_at_once_while_a_slot_is_free() -> None:
 
 
 async def test_every_waiter_is_woken_by_what_it_waits_for() -> None:
-    """The intake waits for a free slot while the drain waits for all: neither may steal the other's wake-up."""
+    """A released slot wakes every waiter for a free slot, and only the last one wakes those that wait for all."""
     slots = Slots(2)
     slots.take()
     slots.take()
@@ -45,7 +45,7 @@ async def test_every_waiter_is_woken_by_what_it_waits_for() -> None:
 
 
 async def test_a_waiter_that_comes_late_is_woken_as_well() -> None:
-    """A handler that ended before must not count as the one that will end next."""
+    """A waiter that comes after a release is woken by the next one."""
     slots = Slots(1)
     for _ in range(3):
         slots.take()
@@ -60,19 +60,19 @@ async def test_a_waiter_that_comes_late_is_woken_as_well() -> None:
 
 
 class Watched(Slots):
-    """Slots that count how often they are looked at."""
+    """Slots that count how often `free` is read."""
 
     looks = 0
 
     @property
     def free(self) -> int:
-        """Count, and answer."""
+        """Count, and return the number of free slots."""
         self.looks += 1
         return super().free
 
 
 def look_ahead_after_many(slots: Slots, leave: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let many jobs come and leave in this way, and reckon with that."""
+    """Take and release many slots in this way, and then compute how many jobs to take ahead."""
     monkeypatch.setattr("millstream_workers.fetching.slots.RECKON_EVERY_S", 0.0)
     for _ in range(10_000):
         slots.take()
@@ -81,7 +81,7 @@ def look_ahead_after_many(slots: Slots, leave: Callable[[], None], monkeypatch: 
 
 
 async def test_jobs_are_taken_ahead_while_others_end_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as will have a slot within milliseconds, and fewer than run."""
+    """While jobs end quickly, as many are taken ahead as will have a slot within milliseconds, and fewer than run."""
     slots = Slots(10)
     look_ahead_after_many(slots, slots.release, monkeypatch)
     assert (slots.free, slots.is_full) == (19, False)
@@ -91,21 +91,21 @@ async def test_jobs_are_taken_ahead_while_others_end_quickly(monkeypatch: pytest
 
 
 async def test_no_job_is_taken_ahead_of_others_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would wait here for hours; and what was returned unrun is no sign of haste."""
+    """No job is taken ahead when none has ended; a slot that was released without a run does not count."""
     slots = Slots(10)
     look_ahead_after_many(slots, slots.release_unrun, monkeypatch)
     assert slots.free == 10
 
 
 async def test_a_single_slot_takes_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks for one job at a time gets one at a time."""
+    """A worker with a single slot takes no job ahead."""
     slots = Slots(1)
     look_ahead_after_many(slots, slots.release, monkeypatch)
     assert slots.free == 1
 
 
 async def test_a_waiter_sleeps_between_two_ends() -> None:
-    """An end that is over must not keep it awake: it would spin for as long as the slots are taken."""
+    """A waiter sleeps until the next release and is not woken by one that is over."""
     slots = Watched(1)
     slots.take()
     slots.release()
@@ -119,7 +119,7 @@ async def test_a_waiter_sleeps_between_two_ends() -> None:
 
 
 async def test_a_slot_that_is_taken_again_at_once_lets_nobody_through() -> None:
-    """Who wakes looks again, and waits on."""
+    """A waiter that wakes and finds the slot taken again keeps waiting."""
     slots = Slots(1)
     slots.take()
     got: list[int] = []
@@ -140,7 +140,7 @@ async def test_a_slot_that_is_taken_again_at_once_lets_nobody_through() -> None:
 
 
 async def test_a_claim_that_fails_is_no_longer_under_way() -> None:
-    """Else a job that is to run alone would wait for its answer for ever, after a single outage."""
+    """A claim that fails no longer counts as under way, or a job that is to run alone would wait for it for ever."""
     slots = Slots(1)
     with suppress(ConnectionError), slots.claiming():
         assert slots.claims == 1
@@ -149,7 +149,7 @@ async def test_a_claim_that_fails_is_no_longer_under_way() -> None:
 
 
 async def test_slots_that_were_closed_for_a_job_open_again_however_it_ends() -> None:
-    """Else the worker would take nothing in any more."""
+    """Slots that were closed for a job open again, also when that job ends in an error."""
     slots = Slots(1)
     with suppress(ConnectionError), slots.closed():
         assert (slots.free, slots.is_full) == (0, True)
@@ -158,7 +158,7 @@ async def test_slots_that_were_closed_for_a_job_open_again_however_it_ends() -> 
 
 
 async def test_the_end_of_a_claim_wakes_those_who_wait_for_a_change() -> None:
-    """A job that is to run alone waits for it, and nothing else may happen on this worker meanwhile."""
+    """The end of a claim wakes a job that waits to run alone."""
     slots = Slots(1)
     with anyio.fail_after(20.0):
         async with anyio.create_task_group() as tasks:
@@ -168,7 +168,7 @@ async def test_the_end_of_a_claim_wakes_those_who_wait_for_a_change() -> None:
 
 
 async def test_what_has_ended_is_reckoned_with_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rush that is over is no reason to take jobs ahead of long ones."""
+    """Jobs that ended count in one computation only, so that a past rush takes no job ahead of long ones."""
     slots = Slots(10)
     look_ahead_after_many(slots, slots.release, monkeypatch)
     slots.look_ahead()
@@ -176,7 +176,7 @@ async def test_what_has_ended_is_reckoned_with_once(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_waiter_for_few_slots_is_woken_though_another_waits_for_many() -> None:
-    """Whichever of them came first."""
+    """A waiter for few slots is woken while another waits for many, in whichever order they came."""
     for first, second in ((5, 1), (1, 5)):
         slots, woken = Slots(5), list[int]()
         for _ in range(5):
@@ -202,7 +202,7 @@ async def test_a_waiter_for_few_slots_is_woken_though_another_waits_for_many() -
 
 
 async def test_as_many_jobs_are_taken_ahead_as_end_while_a_claim_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 400 ends a second and a claim of five milliseconds these are two."""
+    """As many jobs are taken ahead as end during a claim: two at 400 ends a second and 5 ms a claim."""
     slots = Slots(100)
     for _ in range(40):
         slots.take()

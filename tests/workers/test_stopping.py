@@ -1,4 +1,4 @@
-"""How a worker stops: told to, killed, or frozen. No attempt is burned by a deploy, no job is lost by a crash."""
+"""A worker stops by an order, by a kill or in a freeze: no deploy costs an attempt, and no crash loses a job."""
 
 import signal
 from pathlib import Path
@@ -32,7 +32,7 @@ def recoverer(plant: Plant, **settings: Any) -> Recoverer:
 
 
 async def recover(plant: Plant, job_id: JobId, duty: Recoverer, crashes: int = 1) -> None:
-    """Let a reaper pass until the job has `crashes` crashes."""
+    """Run the reaper's duty until the job has `crashes` crashes."""
 
     async def is_taken_back() -> bool:
         await duty.run_once()
@@ -42,12 +42,12 @@ async def recover(plant: Plant, job_id: JobId, duty: Recoverer, crashes: int = 1
 
 
 async def drains(machine: Machine) -> None:
-    """Return when a worker has begun to drain."""
+    """Return once a worker has begun to drain."""
     await wait_until(lambda: machine.has_logged("draining"), "the worker drains")
 
 
 async def test_a_worker_that_is_told_to_stop_lets_running_jobs_finish(plant: Plant) -> None:
-    """It claims no more; what runs ends well within the grace, and may still submit; then it exits with 0."""
+    """A stopping worker claims no more, lets its jobs end and submit within the grace, and exits with 0."""
     machine = await plant.start()
     kinds = ("gate", "stubborn", "process.gate", "parent")
     running = [await plant.floor.submit(kind, plant.payload) for kind in kinds]
@@ -69,7 +69,7 @@ async def test_a_worker_that_is_told_to_stop_lets_running_jobs_finish(plant: Pla
 
 
 async def test_jobs_that_outlast_the_grace_start_elsewhere_at_once(plant: Plant) -> None:
-    """Handed back without waiting for a lease, without an attempt: whatever kind of handler it is."""
+    """A job of any kind of handler that outlasts the grace starts elsewhere at once, without a lease or an attempt."""
     machine = await plant.start(grace_s=0.1)
     kinds = ("gate", "defiant", "stubborn", "process.gate")
     ids = [await plant.floor.submit(kind, plant.payload, max_attempts=1) for kind in kinds]
@@ -96,7 +96,7 @@ async def test_jobs_that_outlast_the_grace_start_elsewhere_at_once(plant: Plant)
 
 
 async def test_a_second_signal_hands_back_at_once(plant: Plant) -> None:
-    """The grace is ten minutes: only the second signal, of whatever kind, can have ended it."""
+    """A second signal of either kind ends the grace of ten minutes and hands the jobs back at once."""
     machine = await plant.start(grace_s=600.0)
     job_id = await plant.floor.submit("gate", plant.payload)
     await plant.started(1)
@@ -109,7 +109,7 @@ async def test_a_second_signal_hands_back_at_once(plant: Plant) -> None:
 
 
 async def test_jobs_of_a_killed_worker_run_again_and_count_a_crash(plant: Plant) -> None:
-    """After the lease, elsewhere, with a crash and no attempt charged; its handler processes have died with it."""
+    """A job of a killed worker runs elsewhere after its lease, with a crash and no attempt; its processes are gone."""
     machine = await plant.start(**SHORT)
     kinds = ("gate", "stubborn", "process.gate")
     ids = [await plant.floor.submit(kind, plant.payload, max_attempts=1) for kind in kinds]
@@ -130,7 +130,7 @@ async def test_jobs_of_a_killed_worker_run_again_and_count_a_crash(plant: Plant)
 
 
 async def test_a_job_that_kills_its_worker_is_buried_in_the_end(plant: Plant) -> None:
-    """Three crashes, whatever attempts it has left: then it brings down no further worker."""
+    """A job that kills its worker is buried after three crashes, whatever attempts it has left."""
     job_id = await plant.floor.submit("poison", plant.payload, max_attempts=100)
     duty = recoverer(plant, lease_s=0.05)  # no other lease is held here
     for crash in (1, 2, 3):
@@ -143,7 +143,7 @@ async def test_a_job_that_kills_its_worker_is_buried_in_the_end(plant: Plant) ->
 
 
 async def test_a_frozen_worker_finds_its_job_done_by_another(plant: Plant) -> None:
-    """Frozen past its lease, it wakes as a zombie: what it commits is refused, and the job has one result."""
+    """A worker that was frozen for longer than its lease cannot commit, and the job has one result."""
     frozen = await plant.start(**SHORT)
     job_id = await plant.floor.submit("gate", plant.payload)
     await plant.started(1)
@@ -182,7 +182,7 @@ async def test_a_frozen_worker_finds_its_job_done_by_another(plant: Plant) -> No
 async def test_a_worker_with_few_rights_works_and_stops_as_any_other(
     own_redis: EmbeddedRedis, tmp_path: Path, rights: tuple[str, ...]
 ) -> None:
-    """What Redis forbids it is a convenience: it renews, finishes what runs, and leaves."""
+    """A worker without the optional rights in Redis renews its leases, finishes its jobs, and leaves."""
     url = own_redis.url.replace("redis://", "redis://few:secret@")
     async with open_broker(own_redis.url, namespace="few") as broker, open_floor(broker, own_redis.url) as floor:
         await broker.client.execute_command("ACL", "SETUSER", "few", "on", ">secret", "~*", *rights)

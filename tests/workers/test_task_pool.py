@@ -1,4 +1,4 @@
-"""Tasks are used again, and no job notices."""
+"""The task pool runs many jobs in one task, and no job can observe another."""
 
 import asyncio
 import contextvars
@@ -34,7 +34,7 @@ _numbers: WeakKeyDictionary[asyncio.Task, int] = WeakKeyDictionary()
 
 
 def task_number() -> int:
-    """Return a number of the current task. A test that kept the task itself would keep it from being used again."""
+    """Return a number of the current task. A reference to the task would keep it from being used again."""
     task = asyncio.current_task()
     if task not in _numbers:
         _numbers[task] = next(_new_numbers)
@@ -50,7 +50,7 @@ class Work:
 
 
 class Desk:
-    """TaskPool whose jobs are plain functions, and what is known of the tasks they ran in."""
+    """A task pool whose jobs are plain functions, and a record of the tasks that they ran in."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.runners = TaskPool(
@@ -84,7 +84,7 @@ class Desk:
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    """Yield a desk that is closed at the end, which has to end all of its tasks."""
+    """Yield a desk, and check at the end that all of its tasks end."""
     opened = Desk()
     async with anyio.create_task_group() as tasks:
         opened.runners.open(tasks)
@@ -97,7 +97,7 @@ async def nothing() -> None:
 
 
 async def test_jobs_that_never_wait_share_one_task(desk: Desk) -> None:
-    """That is what makes short jobs cheap."""
+    """Jobs that never wait share one task, which makes short jobs cheap."""
     for _ in range(50):
         desk.start(nothing)
     await desk.all_ended(50)
@@ -105,7 +105,7 @@ async def test_jobs_that_never_wait_share_one_task(desk: Desk) -> None:
 
 
 async def test_jobs_that_wait_run_side_by_side(desk: Desk) -> None:
-    """None waits for another, and a later round finds tasks that are there already."""
+    """Jobs that wait run side by side, and a later round uses the same tasks."""
     for _ in range(2):
         inside, go = [], anyio.Event()
 
@@ -124,7 +124,7 @@ async def test_jobs_that_wait_run_side_by_side(desk: Desk) -> None:
 
 
 async def test_a_job_beyond_the_limit_begins_when_one_has_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was taken ahead so that the slot does not stand idle; never do more run than were asked for."""
+    """A job beyond the limit begins when another has ended, and never do more run than the limit."""
     monkeypatch.setattr("millstream_workers.running.task_pool.KEPT_S", 600.0)
     inside, most = [], 0
 
@@ -145,7 +145,7 @@ async def test_a_job_beyond_the_limit_begins_when_one_has_ended(desk: Desk, monk
 
 
 async def test_a_job_beyond_the_limit_is_put_back_when_none_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind long jobs it would wait for hours, while another worker may have room."""
+    """A job beyond the limit is handed back when no other ends, because another worker may have room."""
     monkeypatch.setattr("millstream_workers.running.task_pool.KEPT_S", 0.005)
     go = anyio.Event()
 
@@ -163,7 +163,7 @@ async def test_a_job_beyond_the_limit_is_put_back_when_none_ends(desk: Desk, mon
 
 
 async def test_all_that_have_not_begun_can_be_put_back_at_once(desk: Desk) -> None:
-    """A worker that was told to stop begins nothing more."""
+    """A worker that stops hands all jobs back at once that have not begun."""
     go = anyio.Event()
     for _ in range(LIMIT):
         desk.start(go.wait)
@@ -177,7 +177,7 @@ async def test_all_that_have_not_begun_can_be_put_back_at_once(desk: Desk) -> No
 
 
 async def test_a_job_never_sees_the_context_of_an_earlier_one(desk: Desk) -> None:
-    """A request id that a handler binds must not end up in the next job's logs."""
+    """A job never sees the context of an earlier one, such as a request id in its log lines."""
     seen = []
 
     async def bind() -> None:
@@ -192,7 +192,7 @@ async def test_a_job_never_sees_the_context_of_an_earlier_one(desk: Desk) -> Non
 
 
 async def test_a_job_that_puts_its_context_back_leaves_no_trace(desk: Desk) -> None:
-    """Well-behaved libraries do so, and then the task is as good as new."""
+    """The task of a job that resets its context variables is used again."""
 
     async def bind_for_a_while() -> None:
         token = NOTE.set("mine")
@@ -205,7 +205,7 @@ async def test_a_job_that_puts_its_context_back_leaves_no_trace(desk: Desk) -> N
 
 
 async def test_a_job_is_not_hit_by_the_cancellation_of_an_earlier_one(desk: Desk) -> None:
-    """A handler may cancel its own task and catch that: the next job does not run in what is left of it."""
+    """A job is not affected when an earlier one cancelled its own task and caught that."""
 
     async def cancel_oneself() -> None:
         asyncio.current_task().cancel()
@@ -223,7 +223,7 @@ async def test_a_job_is_not_hit_by_the_cancellation_of_an_earlier_one(desk: Desk
 
 
 async def test_a_job_is_not_hit_by_the_stopping_of_an_earlier_one(desk: Desk) -> None:
-    """To stop a job is to spend the scope of its task: nothing else may run in that."""
+    """A job is not affected when an earlier one was stopped, because the scope of that task is not used again."""
     stopped, inside = [], anyio.Event()
 
     async def be_stopped() -> None:
@@ -248,7 +248,7 @@ async def test_a_job_is_not_hit_by_the_stopping_of_an_earlier_one(desk: Desk) ->
 
 
 async def test_a_job_that_waits_begins_though_the_task_before_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a single slot nothing else could call it."""
+    """A job that waits for the single slot begins when the task before it ends without being used again."""
     monkeypatch.setattr("millstream_workers.running.task_pool.KEPT_S", FAR_S)
     desk, inside, go = Desk(limit=1), anyio.Event(), anyio.Event()
 
@@ -270,7 +270,7 @@ async def test_a_job_that_waits_begins_though_the_task_before_it_is_given_up(mon
 
 
 async def test_a_task_is_given_up_by_what_its_last_job_left_and_by_no_earlier_one(floor: Floor) -> None:
-    """A job that leaves the context as it was says nothing of the next one in its task."""
+    """A task is not used again only if its last job changed the context, whatever earlier jobs did."""
     app, seen = App("test"), []
 
     @app.job("one")
@@ -286,7 +286,7 @@ async def test_a_task_is_given_up_by_what_its_last_job_left_and_by_no_earlier_on
 
 
 async def test_the_time_of_a_job_ends_with_it_and_not_with_the_next_in_its_task(floor: Floor) -> None:
-    """A job without a timeout runs in the task of one that had one and is over."""
+    """The timeout of a job ends with that job, and does not apply to the next one in its task."""
     app, tasks = App("test"), []
 
     @app.job("timed", timeout=0.2)
@@ -307,7 +307,7 @@ async def test_the_time_of_a_job_ends_with_it_and_not_with_the_next_in_its_task(
 
 
 async def test_a_delivery_whose_handler_has_ended_cannot_stop_the_next_job_of_its_task(floor: Floor) -> None:
-    """Its lease may be lost while its outcome is on its way: by then the scope of its task is another job's."""
+    """A delivery whose handler has ended cannot stop the next job of its task, even when its lease is lost."""
     (running,) = await claimed(floor)
     with StopScope(FAR_S) as scope:
         running.begin(scope, FAR_S)
@@ -317,7 +317,7 @@ async def test_a_delivery_whose_handler_has_ended_cannot_stop_the_next_job_of_it
 
 
 async def test_the_first_reason_to_stop_a_handler_stands(floor: Floor) -> None:
-    """What becomes of its job hangs on it: a handler whose job was cancelled is not handed back."""
+    """The first reason to stop a handler decides its outcome: a cancelled job is not handed back."""
     (running,) = await claimed(floor)
     running.interrupt(Interruption.CANCELLED)
     running.interrupt(Interruption.DRAINING)
@@ -326,7 +326,7 @@ async def test_the_first_reason_to_stop_a_handler_stands(floor: Floor) -> None:
 
 @pytest.mark.parametrize(("asked_s", "given_s"), [(None, 5.0), (1.0, 1.0), (FAR_S, 5.0)])
 async def test_the_time_for_clean_up_can_only_be_shortened(floor: Floor, asked_s: float | None, given_s: float) -> None:
-    """`MILLSTREAM_CLEANUP_S` is what a handler may count on at the most."""
+    """A reason to stop may shorten the time for clean-up, and never extends it beyond `MILLSTREAM_CLEANUP_S`."""
     (running,) = await claimed(floor)
     with StopScope(5.0) as scope:
         running.begin(scope, None)
@@ -339,14 +339,14 @@ async def test_the_time_for_clean_up_can_only_be_shortened(floor: Floor, asked_s
 
 
 async def claimed(floor: Floor) -> list[Running]:
-    """Return the delivery of a new job, in this test's hands."""
+    """Return the delivery of a new job, claimed by this test."""
     await floor.submit("one")
     claim = await floor.broker.store.claim(queue_of_type("one"), consumer="me", nonce=str(next(_new_numbers)), limit=1)
     return [Running(delivery) for delivery in claim.deliveries]
 
 
 async def test_context_of_a_handler_stays_with_its_job(floor: Floor) -> None:
-    """The same in a real worker, whose own parts change the context as well and put it back."""
+    """In a real worker the context of a handler stays with its job, and tasks are used again."""
     app, seen, tasks = App("test"), [], set()
 
     @app.job("bind")
@@ -367,7 +367,7 @@ async def test_context_of_a_handler_stays_with_its_job(floor: Floor) -> None:
 
 
 async def test_a_worker_that_is_cancelled_may_still_be_given_jobs() -> None:
-    """Its intake delivers what a read brings while its idle tasks are cancelled already: that ends in no error."""
+    """A worker that is cancelled may still be given the jobs of a read without an error."""
     desk = Desk()
     async with anyio.create_task_group() as tasks:
         desk.runners.open(tasks)

@@ -1,60 +1,39 @@
-"""What a worker tells of an attempt: span, metrics and line agree, each in its own unit."""
+"""Span, metrics and log line of an attempt agree, each in its own unit."""
 
 import time
 
 import anyio
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 from waiting import wait_until
 from workers.floor import Floor, Hired
+from workers.spans import TRACEPARENT, attempts, named, told
 
 from millstream import App, Retry
 from millstream_contracts import Backoff, JobState
 from millstream_telemetry import JobTracer
-from millstream_telemetry.names import DELAY_S, RETRY_SCHEDULED
+from millstream_telemetry.names import DELAY_S, ERROR_TYPE, JOB_OUTCOME, RETRY_SCHEDULED
 
 WAITED_S = 1.5
 RUN_S = 0.05
-TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
-
-
-@pytest.fixture
-def exporter() -> InMemorySpanExporter:
-    """Return where the spans of the test end up."""
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def tracer(exporter: InMemorySpanExporter) -> JobTracer:
-    """Return a tracer whose spans the test can read."""
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return JobTracer(provider)
 
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every job have been ready for WAITED_S before it was claimed."""
+    """Set the wait of every job before its claim to WAITED_S."""
     monkeypatch.setattr("millstream_workers.running.execution.queue_wait_s", lambda _: WAITED_S)
 
 
-def attempts(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
-    """Return the spans of attempts, in the order in which they ended."""
-    return [span for span in exporter.get_finished_spans() if span.name.startswith("process ")]
-
-
 def value_of(hired: Hired, name: str, **labels: str) -> float:
-    """Return what a metric of a worker has."""
+    """Return the value of a metric of a worker."""
     return hired.metrics.get_sample_value(name, labels) or 0.0
 
 
 async def test_a_wait_and_a_run_are_told_in_the_unit_of_their_names(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer, waited: None
 ) -> None:
-    """Milliseconds in the span and in the line, seconds in the metrics."""
+    """Waits and runs are milliseconds in the span and the log line, and seconds in the metrics."""
     app = App("test")
 
     @app.job("one")
@@ -78,7 +57,7 @@ async def test_a_wait_and_a_run_are_told_in_the_unit_of_their_names(
 async def test_an_attempt_that_failed_tells_why_and_when_the_next_one_is(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """The delay in seconds, in the line and in the span; the next attempt is linked to this one."""
+    """Line and span of a failed attempt have the error and the delay in seconds, and the next attempt links to it."""
     app = App("test")
 
     @app.job("one", retry=Retry(max_attempts=2))
@@ -104,7 +83,7 @@ async def test_an_attempt_that_failed_tells_why_and_when_the_next_one_is(
 async def test_an_attempt_whose_lease_was_lost_is_marked_as_failed(
     floor: Floor, exporter: InMemorySpanExporter, tracer: JobTracer
 ) -> None:
-    """Its job runs elsewhere by then, and its trace tells why there are two attempts."""
+    """The span of an attempt whose lease was lost is marked as failed, since its job runs elsewhere by then."""
     app, fences = App("test"), list[int]()
 
     @app.job("one")
@@ -115,19 +94,21 @@ async def test_an_attempt_whose_lease_was_lost_is_marked_as_failed(
 
     with capture_logs() as lines:
         await floor.hire(app, tracer=tracer, renew_every_s=0.1)
-        job_id = await floor.submit("one")
+        job_id = await floor.submit("one", traceparent=TRACEPARENT)
         await wait_until(lambda: fences, "it runs")
         await floor.take_back(job_id)
         await floor.settled(job_id)
         await wait_until(lambda: len(attempts(exporter)) == 2, "both attempts are exported")
     by_status = {span.status.is_ok: span for span in attempts(exporter)}
     assert set(by_status) == {True, False}
+    assert told(by_status[False])[JOB_OUTCOME] == told(by_status[False])[ERROR_TYPE] == "lost"
+    assert {told(span).get(ERROR_TYPE) for span in named(exporter, "one")} == {"lost", None}
     lost = [line for line in lines if line["event"] == "attempt finished" and line["outcome"] == "lost"]
     assert [line["log_level"] for line in lost] == ["warning"]
 
 
 async def test_the_lateness_of_the_loop_is_told_in_seconds(floor: Floor) -> None:
-    """A handler that blocks the loop is found by it."""
+    """The lateness of the loop, which reveals a blocking handler, is measured in seconds."""
     app, blocked_s = App("test"), 0.7
 
     @app.job("block")
@@ -142,7 +123,7 @@ async def test_the_lateness_of_the_loop_is_told_in_seconds(floor: Floor) -> None
 
 
 async def test_a_worker_shows_no_more_busy_slots_than_it_has(floor: Floor) -> None:
-    """Jobs that were taken ahead are here and do not run."""
+    """A worker reports no more busy slots than it has, because jobs taken ahead do not run."""
     app = App("test")
 
     @app.job("one")

@@ -1,4 +1,4 @@
-"""What is the same for every system measured: the payload, the wait, and where the driver said that things are.
+"""The parts that all measured systems share: the payload, the wait, and the environment that the driver sets.
 
 Runs in the peers' own environments: standard library only.
 """
@@ -10,10 +10,10 @@ PAYLOAD = "x" * 198
 
 IO_S = 0.01
 BULK = 1_000
-"""Jobs in one call, where a system takes many and documents no number."""
+"""The jobs in one call of a system that takes many and documents no number."""
 
 ENQUEUERS = 32
-"""Calls under way at a time, where a system takes one job a call; streaQ's benchmark does so for all of its rivals."""
+"""The concurrent calls of a system that takes one job a call; streaQ's benchmark does so for all of its rivals."""
 
 
 def redis_url() -> str:
@@ -27,5 +27,5 @@ def concurrency() -> int:
 
 
 def stores_results() -> bool:
-    """Return whether results are to be kept, for a system that is measured both ways."""
+    """Return whether results are kept, for a system that is measured both ways."""
     return os.environ.get("BENCH_RESULTS") == "1"

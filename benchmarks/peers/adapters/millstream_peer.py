@@ -1,4 +1,4 @@
-"""Millstream itself, measured as its peers are: through the store, as ingest submits, with the worker as it ships."""
+"""Millstream itself, measured as its peers are: it submits through the store, as ingest does, and runs its worker."""
 
 import asyncio
 import sys

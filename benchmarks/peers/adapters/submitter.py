@@ -1,4 +1,4 @@
-"""The submitting process of a system: does what the driver says on its standard input, and says what it took.
+"""The submitting process of a system: it carries out the driver's orders on standard input, and prints the times.
 
 Runs in the peers' own environments: standard library only.
 """
@@ -27,7 +27,7 @@ def obey(fill: Callable[[str, int], None], submit: Callable[[int], None]) -> Non
 
 
 async def obey_async(fill: Callable[[str, int], Awaitable[None]], submit: Callable[[int], Awaitable[object]]) -> None:
-    """Do the same on an event loop."""
+    """Carry out orders as `obey` does, on an event loop."""
     _answer()
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -41,7 +41,7 @@ async def obey_async(fill: Callable[[str, int], Awaitable[None]], submit: Callab
 
 
 async def in_parallel(call: Callable[[], Awaitable[object]], count: int, at_a_time: int) -> None:
-    """Make `count` calls, with a limit on those at the same time."""
+    """Make `count` calls, of which a bounded number run at once."""
     left = iter(range(count))
 
     async def caller() -> None:

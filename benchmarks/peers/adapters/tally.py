@@ -1,4 +1,4 @@
-"""A worker process's line to the driver: it waits at the turnstile, counts what it completed, reports latencies.
+"""A worker process's link to the driver: it waits at the turnstile, counts completions and reports latencies.
 
 Runs in the peers' own environments: standard library only.
 """
@@ -15,7 +15,10 @@ _GATE_S = 120.0
 
 
 class Tally:
-    """One per worker process. The count is in a mapped file: a completion costs no system call, and asks no Redis."""
+    """One per worker process.
+
+    The count is in a mapped file, so that a completion costs no system call and no command.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,7 +27,7 @@ class Tally:
         self._line: socket.socket | None = None
 
     def enter(self) -> None:
-        """Tell the driver that this process could begin, and wait until it lets all of them begin at once.
+        """Report that this process is ready, and wait until the driver lets all processes begin at once.
 
         Raises: TimeoutError, when the driver does not.
         """
@@ -47,7 +50,7 @@ class Tally:
             self._slots[0] += 1
 
     def stamped(self, sent_ns: int) -> None:
-        """Report that the handler of a job begins that was submitted at `sent_ns` of the monotonic clock."""
+        """Report that the handler of a job begins, which was submitted at `sent_ns` of the monotonic clock."""
         took_ns = time.monotonic_ns() - sent_ns
         if self._line:
             self._line.sendall(took_ns.to_bytes(8, "little"))

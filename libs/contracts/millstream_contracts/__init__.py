@@ -9,11 +9,12 @@ from millstream_contracts.dead import (
 )
 from millstream_contracts.decoding import UNDECODABLE
 from millstream_contracts.event import Event, EventKind, JobTransition, QueueEvents
-from millstream_contracts.fleet import QueueStatus, RunningJob, WorkerInfo
+from millstream_contracts.fleet import Demand, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
 from millstream_contracts.foreseen import ForeseenError
 from millstream_contracts.ids import (
     DEFAULT_TENANT,
     NAME_PATTERN,
+    PUBLISHED_NAME_PATTERN,
     JobId,
     JobType,
     Queue,
@@ -44,7 +45,7 @@ from millstream_contracts.outcome import (
     Succeeded,
 )
 from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
-from millstream_contracts.problem import FieldError, Problem
+from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
@@ -55,6 +56,7 @@ __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_TENANT",
     "NAME_PATTERN",
+    "PUBLISHED_NAME_PATTERN",
     "TERMINAL_STATES",
     "TEXT_FORMATS",
     "UNDECODABLE",
@@ -70,6 +72,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterAction",
     "DeadLetterPage",
+    "Demand",
     "Event",
     "EventKind",
     "FieldError",
@@ -92,6 +95,7 @@ __all__ = [
     "QueueStatus",
     "RetryAt",
     "RunningJob",
+    "ServiceInfo",
     "Snoozed",
     "Submission",
     "Succeeded",
@@ -105,4 +109,5 @@ __all__ = [
     "new_job_id",
     "one_line",
     "queue_of",
+    "told",
 ]

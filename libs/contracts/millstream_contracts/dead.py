@@ -1,10 +1,12 @@
 """Jobs that wait for a decision."""
 
 from datetime import datetime
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from millstream_contracts.ids import JobId, JobType
+from millstream_contracts import limits
+from millstream_contracts.ids import NAME_PATTERN, JobId, JobType
 from millstream_contracts.job import JobError
 
 
@@ -32,9 +34,9 @@ class DeadLetterPage(Struct, frozen=True):
 class DeadLetterAction(Struct, frozen=True, forbid_unknown_fields=True):
     """Which dead letters to redrive or discard: by id, or all of a type."""
 
-    ids: list[str] | None = None
-    type: str | None = None
-    limit: int = 1000
+    ids: Annotated[list[str], Meta(min_length=1, max_length=limits.MAX_BATCH_JOBS)] | None = None
+    type: Annotated[str, Meta(pattern=NAME_PATTERN)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=limits.MAX_BATCH_JOBS)] = 1000
 
 
 class ActionResult(Struct, frozen=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""What decoding bytes that another program wrote may raise."""
+"""The exceptions of decoding bytes that another program wrote."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""One transition of the jobs of one script call, as it stands in a queue's event stream."""
+"""One transition of the jobs of one script call, as it is stored in a queue's event stream."""
 
 from enum import StrEnum
 

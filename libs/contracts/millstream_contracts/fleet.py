@@ -1,4 +1,4 @@
-"""Queues and workers as operators see them."""
+"""Queues, workers and the processes of services as operators see them."""
 
 from datetime import datetime
 
@@ -22,6 +22,23 @@ class QueueStatus(Struct, kw_only=True, frozen=True):
     oldest_ready_age_s: float = 0.0
     """How long the longest-waiting ready job has been ready; 0 when none waits."""
     oldest_dead_age_s: float = 0.0
+
+
+class Demand(Struct, kw_only=True, frozen=True):
+    """How many workers there should be for some job types, or for all. Of paused queues only `running` counts."""
+
+    queued: int
+    """Ready jobs."""
+    running: int
+    """Jobs that a worker has, also one that has died: a reaper makes those ready again when their lease is over."""
+    due_soon: int
+    """Jobs that wait for a time, and are due within `MILLSTREAM_DUE_SOON_S`."""
+    oldest_ready_age_s: float
+    """How long the longest-waiting ready job has been ready; 0 when none waits."""
+    slots: int
+    """Jobs that the live workers of these types can run at once."""
+    wanted_workers: int
+    """Worker processes that have a slot for each of these jobs; 1 where none lives that tells how many slots it has."""
 
 
 class RunningJob(Struct, frozen=True):
@@ -48,3 +65,22 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     version: str = ""
     state: str = "active"
     """`active`, or `draining` after an order to stop."""
+
+
+class ServiceInfo(Struct, kw_only=True, frozen=True):
+    """A process of any service, as its last heartbeat described it."""
+
+    name: str
+    """`host:pid:nonce`, new at each start."""
+    service: str
+    """`ingest`, `workers`, `dispatcher` or `reaper`."""
+    version: str
+    """The release of Millstream."""
+    settings: dict[str, float | str] = {}
+    """By variable, those of its settings on which processes have to agree."""
+    started_at: datetime
+    """By the clock of the process."""
+    sent_at: datetime
+    """When it sent its last heartbeat, by the clock of the process."""
+    seen_at: datetime
+    """When Redis took its last heartbeat, by the clock of Redis."""

@@ -1,10 +1,10 @@
-"""The root of errors that are no defects: the world is not as it has to be, and the error says how."""
+"""The root of errors that are no defects: something outside the program is wrong, and the error names it."""
 
 from millstream_contracts.one_line import one_line
 
 
 class ForeseenError(Exception):
-    """An error whose text, one line without a secret, says all there is to say: no traceback is needed beside it."""
+    """An error whose text, one line without a secret, is complete without a traceback."""
 
     reason: str = "refused"
     """Why, in one of few fixed words, for logs and alerts."""

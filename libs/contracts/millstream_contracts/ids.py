@@ -22,8 +22,11 @@ DEFAULT_TENANT = Tenant("default")
 
 # One pattern for tenants and job types. It has no `_`, `/`, `{` or `}`: those separate the parts of ids and
 # keys, and a brace would move the hash slot of a Redis Cluster.
-# In Python `$` also matches before a last newline; the lookahead forbids that and means the same in ECMAScript.
-NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,63}$(?!\n)"
+PUBLISHED_NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,63}$"
+"""For the readers of schemas, whose `$` is the very end. RE2 and Rust know no look-ahead."""
+
+# In Python `$` also matches before a last newline, which the look-ahead forbids.
+NAME_PATTERN = PUBLISHED_NAME_PATTERN + r"(?!\n)"
 
 _ID_PATTERN = re.compile(r"([a-z0-9][a-z0-9.-]{0,63})_([0-9a-f]{2})[0-7][0-9A-HJKMNP-TV-Z]{25}")
 

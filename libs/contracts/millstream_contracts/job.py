@@ -1,4 +1,4 @@
-"""A job as it is stored and as it is shown."""
+"""A job as it is stored and as the API shows it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ class Priority(StrEnum):
 
 
 class JobState(StrEnum):
-    """Where a job is. The state diagram is in docs/internals.md."""
+    """The state of a job. The state diagram is in docs/internals.md."""
 
     BLOCKED = "blocked"
     SCHEDULED = "scheduled"
@@ -42,7 +42,7 @@ class JobState(StrEnum):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing happens to the job by itself any more: terminal, or dead."""
+        """Whether nothing moves the job by itself any more: terminal, or dead."""
         return self in TERMINAL_STATES or self is JobState.DEAD
 
 
@@ -84,7 +84,7 @@ class JobError(Struct, frozen=True, omit_defaults=True):
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
-    """How far a running handler says it is."""
+    """How far a running handler reports to be."""
 
     percent: float
     note: str = ""

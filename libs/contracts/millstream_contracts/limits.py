@@ -19,6 +19,8 @@ MAX_ATTEMPTS = 1_000
 MAX_PARTITIONS = 256
 MAX_DELAY_S = 10 * 366 * 86_400.0
 """Ten years: far enough for any plan, near enough that a millisecond mistaken for a second is refused."""
+MIN_DURATION_S = 0.001
+"""Of what has to be longer than nothing: times are kept in milliseconds."""
 MAX_TIMEOUT_S = 7 * 86_400.0
 MIN_RESULT_TTL_S = 10.0
 """A client that waits for a job, and a commit whose answer was lost, still find it."""

@@ -1,4 +1,4 @@
-"""Text of others, made fit for one line of a log, a terminal or a probe."""
+"""Makes foreign text fit one line of a log, a terminal or a probe."""
 
 MAX_LINE_CHARS = 300
 

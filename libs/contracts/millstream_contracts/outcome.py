@@ -1,4 +1,4 @@
-"""What became of one delivery: a tagged union, decided in the worker and matched where it is committed."""
+"""The outcome of one delivery: a tagged union, which the worker decides and the committer matches."""
 
 from msgspec import Raw, Struct
 

@@ -1,4 +1,4 @@
-"""How often and when a job is tried again, and what a worker tells the others about a job type."""
+"""The retry policy of a job type, and its registration by workers."""
 
 import random
 from typing import Annotated, Any, Literal
@@ -50,7 +50,7 @@ class BackoffOptions(Backoff, frozen=True, forbid_unknown_fields=True):
 
 
 class TypePolicy(Struct, frozen=True):
-    """What holds for every job of a type, unless its submission says otherwise."""
+    """The policy of every job of a type, unless its submission says otherwise."""
 
     max_attempts: Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)] = DEFAULT_MAX_ATTEMPTS
     timeout_s: Annotated[float, Meta(gt=0.0, le=limits.MAX_TIMEOUT_S)] | None = None

@@ -3,7 +3,11 @@
 Source: RFC 9457; RFC 6901 for the pointers.
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
+
+MAX_TOLD_ERRORS = 3
 
 
 class FieldError(Struct, frozen=True):
@@ -25,3 +29,11 @@ class Problem(Struct, kw_only=True, frozen=True, omit_defaults=True):
     instance: str = ""
     trace_id: str = ""
     errors: list[FieldError] = []
+
+
+def told(errors: Sequence[FieldError]) -> str:
+    """Return the first errors of a refusal as one line, for clients that show nothing else."""
+    shown = [": ".join(filter(None, (error.pointer, error.detail))) for error in errors[:MAX_TOLD_ERRORS]]
+    if more := len(errors) - len(shown):
+        shown.append(f"and {more} more")
+    return "; ".join(shown)

@@ -1,4 +1,4 @@
-"""Answers to submissions of many jobs."""
+"""Responses to submissions of many jobs."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ from millstream_contracts.problem import Problem
 
 
 class BatchItem(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What became of one submission of a batch."""
+    """The result of one submission of a batch."""
 
     index: int
     status: int
@@ -18,7 +18,7 @@ class BatchItem(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class BatchReceipt(Struct, frozen=True):
-    """What became of a batch, item by item, in the order of the request."""
+    """The results of a batch, item by item, in the order of the request."""
 
     accepted: int
     rejected: int

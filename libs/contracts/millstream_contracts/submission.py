@@ -28,9 +28,9 @@ class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_u
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     delay_s: Seconds | None = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
-    expires_in_s: Annotated[float, Meta(gt=0.0, le=limits.MAX_DELAY_S)] | None = None
+    expires_in_s: Annotated[float, Meta(ge=limits.MIN_DURATION_S, le=limits.MAX_DELAY_S)] | None = None
     max_attempts: Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)] | None = None
-    timeout_s: Annotated[float, Meta(gt=0.0, le=limits.MAX_TIMEOUT_S)] | None = None
+    timeout_s: Annotated[float, Meta(ge=limits.MIN_DURATION_S, le=limits.MAX_TIMEOUT_S)] | None = None
     backoff: BackoffOptions | None = None
     tags: Annotated[dict[TagKey, TagValue], Meta(max_length=limits.MAX_TAGS)] | None = None
 

@@ -1,4 +1,4 @@
-"""Finds what a user probably meant."""
+"""Suggests the name that a user probably meant."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,8 +1,8 @@
-"""The texts that stand for values which JSON has no type for, by the name of their format in JSON Schema.
+"""The texts for values which JSON has no type for, by the name of their format in JSON Schema.
 
-ingest asks these functions when it validates a submission, and workers read the same texts with the same
-parser: what is accepted can be decoded. Where the parser knows less than the standard (leap seconds, the year
-0000, durations in months), the text is refused at submission.
+Ingest calls these functions when it validates a submission, and workers read the same texts with the same parser: what
+is accepted can be decoded. Where the parser knows less than the standard (leap seconds, the year 0000, durations in
+months), the text is refused at submission.
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ import msgspec
 
 
 def _read(text: str, kind: type) -> Any:
-    """Return the value that a text stands for; None when it stands for none."""
+    """Return the value of a text; None for a text of another format."""
     try:
         return msgspec.convert(text, kind)
     except msgspec.ValidationError:

@@ -1,7 +1,7 @@
-"""The columns of the tables, each with how its value is written and read back: rows go both ways by this one list.
+"""The columns of the tables, each with how its value is written and read: one list for both directions.
 
-What handlers and clients write may hold what PostgreSQL has no room for. It is made to fit: one such job must not stop
-those beside it.
+Handlers and clients may write values that PostgreSQL cannot hold. These are made to fit, because one such job must not
+stop the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ _NUL, _UNKNOWN = "\0", "\ufffd"
 
 
 class Transition(Struct, frozen=True):
-    """One step of a job, as the table `transitions` has it. Its fields are the columns."""
+    """One transition of a job, as the table `transitions` has it. Its fields are the columns."""
 
     tenant: str
     job_id: str
@@ -42,14 +42,14 @@ class Transition(Struct, frozen=True):
 
 
 class StoredJob(Struct, frozen=True):
-    """A job and where it lives, as the table `jobs` has it."""
+    """A job and its queue, as the table `jobs` has it."""
 
     queue: Queue
     job: Job
 
 
 class ForgottenJob(Struct, frozen=True):
-    """What the last event tells of a job that Redis has forgotten. Its fields are columns of `jobs`."""
+    """A job that Redis has deleted, as its last event shows it. Its fields are columns of `jobs`."""
 
     tenant: str
     id: str
@@ -65,7 +65,7 @@ class ForgottenJob(Struct, frozen=True):
 
 
 class Column(Struct, frozen=True):
-    """One column: where its value comes from, and what becomes of it on the way in and out."""
+    """One column: the source of its value, and its conversion in both directions."""
 
     name: str
     source: str
@@ -82,7 +82,7 @@ def write_text(text: str) -> str:
 
 
 def _write_json(value: Any) -> str | None:
-    """Return a value as JSON; None for what JSON cannot say."""
+    """Return a value as JSON; None for a value that JSON cannot express."""
     try:
         encoded = msgspec.json.encode(value)
         if rb"\u0000" in encoded:
@@ -93,7 +93,7 @@ def _write_json(value: Any) -> str | None:
 
 
 def _write_int(bits: int) -> Callable[[int], int]:
-    """Return what brings a number to the nearest one that fits."""
+    """Return a function that clips a number to the range of its column."""
     largest: int = 2 ** (bits - 1) - 1
     smallest = -largest - 1
 
@@ -186,7 +186,7 @@ class RowFormat:
     """Turns records into rows, and rows into the values of records, by a list of columns."""
 
     def __init__(self, columns: Sequence[Column], **records: type[Struct]) -> None:
-        """Take the columns, and by the names that their sources have for them the Structs that make up a row."""
+        """Take the columns, and by the names of their sources the Structs that make up a row."""
         self.names = tuple(column.name for column in columns)
         self._columns = columns
         fields = [f"{name}.{field}" for name, kind in records.items() for field in kind.__struct_fields__]
@@ -203,7 +203,7 @@ class RowFormat:
         return tuple(values)
 
     def values(self, record: str, row: Sequence[Any]) -> dict[str, Any]:
-        """Return the fields of one record that a row has a value for, which NULL is not."""
+        """Return the fields of one record that are not NULL in a row."""
         head = f"{record}."
         return {
             column.source.removeprefix(head): column.read(value) if column.read else value
@@ -224,5 +224,5 @@ def stored_job(row: Sequence[Any]) -> StoredJob:
 
 
 def stored_transition(row: Sequence[Any]) -> Transition:
-    """Return the step of a row of `transitions`."""
+    """Return the transition of a row of `transitions`."""
     return Transition(**TRANSITION_ROWS.values("step", row))

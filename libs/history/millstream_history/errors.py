@@ -18,7 +18,7 @@ Reason = Literal["away", "refused", "full", "schema"]
 
 
 class HistoryError(ForeseenError):
-    """Anything that goes wrong between us and the history database."""
+    """Any failure between the process and the history database."""
 
     reason: Reason
 
@@ -32,14 +32,14 @@ class HistoryUnavailableError(HistoryError):
 
 
 class HistorySchemaError(HistoryError):
-    """The tables are not such as this release can write."""
+    """The tables are not those that this release can write."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "schema")
 
 
 class HistoryFileError(HistoryError):
-    """A file that the URL of the history database names cannot be used; another may lie there later."""
+    """A file that the URL of the history database names cannot be used; it may be replaced later."""
 
 
 class HistoryUrlError(HistoryError):

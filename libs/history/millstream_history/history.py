@@ -1,6 +1,6 @@
-"""What the history database remembers: written in batches by dispatchers, any number at once, and read job by job.
+"""The history database: dispatchers write it in batches, any number at once, and jobs are read one by one.
 
-The same batch written twice leaves what it left the first time, and an older version of a job never replaces a newer.
+A batch that is written twice changes nothing the second time, and an older version of a job never replaces a newer.
 """
 
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ class History:
         """That which was found; None when it has to be looked at."""
 
     async def store(self, rows: Rows) -> Schema:
-        """Store a batch in one transaction. Returns: the tables that it went into. Raises: HistoryError."""
+        """Store a batch in one transaction. Returns: the schema that it was written to. Raises: HistoryError."""
         schema = self._schema or await self._look()
         try:
             async with self._writing(schema) as connection:
@@ -41,17 +41,17 @@ class History:
         return schema
 
     async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:
-        """Return what is known of a job; None where nothing is. Raises: HistoryError."""
+        """Return the known state of a job; None for an unknown one. Raises: HistoryError."""
         async with transaction(self._engine) as connection:
             return await find_job(connection, tenant, job_id)
 
     async def transitions(self, tenant: Tenant, job_id: JobId) -> list[Transition]:
-        """Return all steps of a job that are known, in their order. Raises: HistoryError."""
+        """Return the known transitions of a job, in order. Raises: HistoryError."""
         async with transaction(self._engine) as connection:
             return await find_transitions(connection, tenant, job_id)
 
     async def look(self) -> Schema:
-        """Return which tables there are, once the database has shown that it takes rows. Raises: HistoryError."""
+        """Return the schema, once the database has shown that it accepts rows. Raises: HistoryError."""
         self._schema = None
         schema = await self._look()
         async with self._writing(schema) as connection:

@@ -1,6 +1,6 @@
-"""How batches of rows get into the tables: by COPY into a temporary table, and from there in one statement.
+"""Loads batches of rows into the tables: by COPY into a temporary table, and from there in one statement.
 
-COPY takes no conflicts, but it takes rows at a third of the cost that parameters have, in Python and on the wire.
+COPY handles no conflicts, but loads rows at a third of the cost of parameters, in Python and on the wire.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ class Loader:
     """Loads rows into a table, with values in the order of `columns`."""
 
     def __init__(self, table: Table, columns: Iterable[str], *, staging: str, on_conflict: str) -> None:
-        """`staging` is the name of a temporary table that no other loader has."""
+        """Take `staging`, the name of a temporary table that no other loader has."""
         self._columns = tuple(columns)
         self._staging = staging
         names = ", ".join(self._columns)
@@ -41,7 +41,7 @@ class Loader:
         await connection.execute(self._insert)
 
     async def load_nothing(self, connection: AsyncConnection) -> None:
-        """Do all but send rows: where rows could not be loaded, this fails as they would."""
+        """Run all statements without rows: this fails where rows could not be loaded."""
         await connection.execute(self._prepare)
         await connection.execute(self._insert)
 

@@ -1,7 +1,7 @@
-"""Brings the tables of a history database to those of this release, and leaves those of a newer one as they are.
+"""Migrates the tables of a history database to this release, and leaves those of a newer one as they are.
 
-Releases run side by side in a rolling upgrade and after a rollback, so a newer release's tables still take what an
-older one writes; docs/adr/0019 says what each migration must leave.
+Releases run side by side in a rolling upgrade and after a rollback, so a newer release's tables still accept the rows
+of an older one; docs/adr/0019 has the rules for a migration.
 """
 
 import re
@@ -24,7 +24,7 @@ _REVISION = re.compile(r"\d{4}")
 
 
 class Schema(Struct, frozen=True):
-    """Which tables there are."""
+    """The revision of the tables."""
 
     revision: str
     newer: bool = False
@@ -32,9 +32,9 @@ class Schema(Struct, frozen=True):
 
 
 async def migrate(url: str) -> Schema:
-    """Make the tables, or change them, in one transaction; who comes second waits, and finds it done.
+    """Make or change the tables, in one transaction; a concurrent migration waits, and finds it done.
 
-    A database of a newer release is left as it is. Returns: the tables that there are now. Raises: HistoryError.
+    A database of a newer release is left as it is. Returns: the present schema. Raises: HistoryError.
     """
     # A change of a large table takes as long as it takes, and so does waiting for another's.
     async with open_engine(url, answer_within_s=None) as engine, transaction(engine) as connection:
@@ -47,7 +47,7 @@ async def migrate(url: str) -> Schema:
 
 
 def schema_of(connection: Connection) -> Schema | None:
-    """Return which tables there are; None when there are none. Raises: HistorySchemaError, when they are another's."""
+    """Return the schema; None without tables. Raises: HistorySchemaError, when they are those of another program."""
     found = MigrationContext.configure(connection).get_current_heads()
     if not found:
         return None
@@ -61,7 +61,7 @@ def schema_of(connection: Connection) -> Schema | None:
 
 
 def require_usable(connection: Connection) -> Schema:
-    """Return which tables there are, and refuse those of an older release. Raises: HistorySchemaError."""
+    """Return the schema, and refuse tables of an older release. Raises: HistorySchemaError."""
     found = schema_of(connection)
     if found is None or found.revision < current_revision():
         revision = found.revision if found else "none"
@@ -88,7 +88,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 def alembic_config() -> Config:
-    """Return what alembic has to know; the connection goes into its attributes."""
+    """Return the configuration of alembic; the connection goes into its attributes."""
     config = Config()
     config.set_main_option("script_location", "millstream_history:migrations")
     return config

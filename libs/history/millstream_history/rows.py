@@ -1,4 +1,4 @@
-"""A batch of events, and what their jobs are by now, as rows of the tables."""
+"""A batch of events, and the present state of their jobs, as rows of the tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -45,9 +45,9 @@ class Rows(Struct, frozen=True):
 
 
 def rows_of(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, Job]]) -> Rows:
-    """Return events, and what their jobs are by now, as a batch to store.
+    """Return events, and the present state of their jobs, as a batch to store.
 
-    A job that is not among `jobs` is one that Redis has forgotten: of it only that is stored which the events say.
+    A job that is not among `jobs` was deleted by Redis, and is stored from its events alone.
     """
     # Always in the order of the primary keys: writers of the same rows in two orders would wait for each other.
     return Rows(
@@ -61,7 +61,7 @@ def rows_of(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, 
 
 
 def _forgotten_rows(batches: Sequence[QueueEvents], jobs: Mapping[Queue, Mapping[JobId, Job]]) -> list[Row]:
-    """Return rows of the jobs of which only the events still tell, by the last of them."""
+    """Return rows of the jobs that Redis has deleted, by the last event of each."""
     last: dict[tuple[Queue, JobId], tuple[JobTransition, Event]] = {}
     for batch in batches:
         known = jobs.get(batch.queue, {})
@@ -104,7 +104,7 @@ def _transition_rows(batch: QueueEvents, known: Mapping[JobId, Job]) -> Iterator
 
 
 def _transitions(queue: Queue, event: Event, errors: dict[JobId, JobError]) -> Iterator[Transition]:
-    """Yield an event as one step of each of its jobs. One that tells of failures takes its errors out of `errors`."""
+    """Yield an event as one transition of each of its jobs. One about failures takes its errors out of `errors`."""
     at, failed = moment(event.at_ms), event.kind in _FAILURES
     # Once an event: they are those of all its jobs.
     kind, worker = write_text(str(event.kind)), write_text(event.worker) or None

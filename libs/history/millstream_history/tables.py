@@ -1,6 +1,6 @@
-"""The tables of the history database. Changes go into a migration beside this; a test holds the two against each other.
+"""The tables of the history database. Changes go into a migration beside this; a test compares the two.
 
-`jobs` has the last that is known of each job, `transitions` all that happened to it.
+`jobs` has the last known state of each job, and `transitions` has each transition.
 """
 
 from sqlalchemy import BigInteger, Column, DateTime, Double, Index, Integer, MetaData, SmallInteger, Table, Text

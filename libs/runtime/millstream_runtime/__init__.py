@@ -7,6 +7,7 @@ from millstream_runtime.duty_service import run_duties
 from millstream_runtime.errors import AdminBindError, ServiceStartError, SettingsError
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
+from millstream_runtime.heartbeat import ALIVE_FOR, beating
 from millstream_runtime.service import (
     Service,
     StoppedEarlyError,
@@ -20,7 +21,13 @@ from millstream_runtime.settings.fields import DAY_S, HOUR_S, HistoryUrl, Listen
 from millstream_runtime.settings.masking import NO_ADDRESS, mask_path, mask_text, mask_url
 from millstream_runtime.settings.reader import read_settings, variables_of
 from millstream_runtime.settings.secret import Secret
-from millstream_runtime.settings.service_settings import LeaseSettings, RedisSettings, ServiceSettings, Settings
+from millstream_runtime.settings.service_settings import (
+    DemandSettings,
+    LeaseSettings,
+    RedisSettings,
+    ServiceSettings,
+    Settings,
+)
 from millstream_runtime.standard_streams import hold_standard_streams
 from millstream_runtime.stopping import (
     STACK_SIGNALS,
@@ -34,6 +41,7 @@ from millstream_runtime.unwrapping import single_error, unwrapped
 from millstream_runtime.wake import Wake
 
 __all__ = [
+    "ALIVE_FOR",
     "DAY_S",
     "HOUR_S",
     "NO_ADDRESS",
@@ -41,6 +49,7 @@ __all__ = [
     "AdminBindError",
     "AdminServer",
     "Announcement",
+    "DemandSettings",
     "Duty",
     "DutyResult",
     "DutyRunner",
@@ -69,6 +78,7 @@ __all__ = [
     "Url",
     "Wake",
     "announce",
+    "beating",
     "heed_stop_signals",
     "hold_standard_streams",
     "ignore_late_signals",

@@ -16,7 +16,7 @@ from millstream_contracts import Backoff
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, Pulse
 from millstream_runtime.wake import Wake
-from millstream_telemetry.metrics.groups import DutyMetrics
+from millstream_telemetry.metrics.every_service import DutyMetrics
 
 # Factors of the interval, never above 1: guarantees are stated in intervals, such as "lease plus one reaper pass".
 _JITTER = (0.8, 1.0)
@@ -129,6 +129,7 @@ class DutyKeeper:
         self._retry = retry
         self.failures = FailureLog(duty.name)
         self._has_passed = False
+        metrics.begin(duty.name)
 
     async def run(self, stop: anyio.Event) -> None:
         """Run the duty, at once and then at its interval, until `stop` is set."""

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 from typing import Generic, NoReturn, TypeVar
 
 import anyio
@@ -13,6 +14,7 @@ from msgspec import Struct
 from millstream_runtime.admin import serve_admin
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import HealthReport
+from millstream_runtime.heartbeat import beating
 from millstream_runtime.settings.service_settings import ServiceSettings
 from millstream_runtime.standard_streams import hold_standard_streams
 from millstream_runtime.stopping import StopOrders, heed_stop_signals, ignore_late_signals, prepare_signals
@@ -22,6 +24,7 @@ from millstream_telemetry import (
     JobTracer,
     MetricRegistry,
     RedisMetrics,
+    ServiceMetrics,
     configure_logs,
     configure_tracing,
     end_tracing,
@@ -33,6 +36,8 @@ S = TypeVar("S", bound=ServiceSettings)
 class Service(Struct, Generic[S], frozen=True, kw_only=True):
     """What a running service is given."""
 
+    name: str
+    """As logs, traces, health and heartbeats call it."""
     settings: S
     tracer: JobTracer
     metrics: MetricRegistry
@@ -111,9 +116,12 @@ async def open_service(
     """Serve the admin routes and turn signals into orders while the block lasts. Raises: AdminBindError."""
     metrics, failures = MetricRegistry(), FailureLog("connection to Redis")
     report = HealthReport.waiting_for(name, "redis", lambda: failures.last_error)
+    shown = ServiceMetrics(metrics, name, version=version("millstream"))
+    shown.watch_checks(lambda: {check.name: check.ok for check in report.ready().checks})
     with serve_admin(settings.admin_host, settings.admin_port, registry=metrics, report=report):
         async with heed_stop_signals() as orders:
             yield Service(
+                name=name,
                 settings=settings,
                 tracer=tracer,
                 metrics=metrics,
@@ -129,7 +137,7 @@ async def suitable_redis(service: Service[S], needs: Needs, *, patience_s: float
     """Wait without limit for Redis and for the rights to use it, yield it, and close it at the end.
 
     The order to stop ends the wait and the service. Meanwhile the health report names the last failure. The broker
-    repeats a call that Redis does not answer for `patience_s`.
+    repeats a call that Redis does not answer for `patience_s`. Heartbeats are sent while the block lasts.
 
     Raises: UnsuitableRedisError, RedisTlsError, RedisUrlError, SettingsError; StoppedEarlyError, which `run_service`
     takes for an end in order.
@@ -144,7 +152,8 @@ async def suitable_redis(service: Service[S], needs: Needs, *, patience_s: float
             raise StoppedEarlyError
         was_waited_for = failures.failures > 0
         failures.succeeded()
-        yield SuitableRedis(broker, was_waited_for, found.uptime_s)
+        async with beating(service.name, settings, broker.registry):
+            yield SuitableRedis(broker, was_waited_for, found.uptime_s)
 
 
 def _has_threads_left() -> bool:

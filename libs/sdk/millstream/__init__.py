@@ -1,12 +1,12 @@
 """Millstream: write handlers, submit jobs.
 
-`App` and its decorator register handlers; `Client` and `SyncClient` submit jobs. Everything that users import is here;
-`millstream.handlers` has the built-in handlers.
+`App` and its decorator register handlers; `Client` and `SyncClient` submit jobs of them. Everything that users import
+is here; `millstream.handlers` has the built-in handlers.
 """
 
 from millstream.app import App
-from millstream.client import Client, JobHandle, NewJob, SubmitOptions, SyncClient, SyncJobHandle
-from millstream.context import Context
+from millstream.client import Client, SyncClient
+from millstream.context import Context, SyncContext
 from millstream.errors import (
     ApiError,
     ConflictError,
@@ -16,9 +16,13 @@ from millstream.errors import (
     JobNotFoundError,
     MillstreamError,
     NotBoundError,
+    ResultError,
     UnavailableError,
     WaitTimeoutError,
 )
+from millstream.handler import Handler
+from millstream.job_options import JobOptions
+from millstream.jobs import JobHandle, JobRef, NewJob, SubmitOptions, SyncJobHandle, contract
 from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze
 
 __all__ = [
@@ -29,20 +33,26 @@ __all__ = [
     "Context",
     "Dead",
     "Discard",
+    "Handler",
     "HandlerError",
     "InvalidError",
     "JobFailedError",
     "JobHandle",
     "JobNotFoundError",
+    "JobOptions",
+    "JobRef",
     "MillstreamError",
     "NewJob",
     "NotBoundError",
+    "ResultError",
     "Retry",
     "RetryAfter",
     "Snooze",
     "SubmitOptions",
     "SyncClient",
+    "SyncContext",
     "SyncJobHandle",
     "UnavailableError",
     "WaitTimeoutError",
+    "contract",
 ]

@@ -1,154 +1,105 @@
-"""Apps and handlers: what users write their jobs on, and what a worker runs."""
+"""Apps: the sets of handlers that users write, and that a worker runs."""
 
 import inspect
-import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Unpack, cast, overload
 
-import msgspec
+from typing_extensions import TypeVar
 
-from millstream.context import Context, Submitter, current_submitter
-from millstream.errors import HandlerError, NotBoundError
-from millstream.payloads import unsafe_union
+from millstream.errors import HandlerError
+from millstream.handler import Handler
+from millstream.job_options import JobOptions, check_job_options, isolation_of, policy_of
+from millstream.jobs.annotations import place_of
+from millstream.jobs.job_ref import check_job_type
+from millstream.jobs.submitter import Submitter
+from millstream.registering import Register
 from millstream.signature import inspect_signature
-from millstream.steering import Retry
-from millstream_contracts import NAME_PATTERN, TypePolicy, TypeRegistration, did_you_mean
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-Isolation = Literal["loop", "thread", "process"]
-"""Where a handler runs: on the event loop, in a thread, or in a process that can be killed."""
-
-Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+S = TypeVar("S", default=None)
+T = TypeVar("T")
 
 
-class JobOptions(TypedDict, total=False):
-    """Options of `@app.job`."""
-
-    timeout: float
-    """Seconds after which an attempt is stopped and counts as failed."""
-    retry: Retry
-    isolation: Isolation
-    """By default `loop` for `async def` and `thread` for `def`."""
-    result_ttl: float
-    """Seconds for which a finished job can be read."""
-    partitions: int
-    """Number of queues of the type, so that a busy type can span several nodes of a cluster."""
-
-
-class Handler(Generic[P, R]):
-    """A registered handler. It can be called like the function it wraps, in a test for example."""
-
-    def __init__(
-        self,
-        app: "App",
-        function: Callable[P, R],
-        job_type: str,
-        policy: TypePolicy,
-        isolation: Isolation,
-    ) -> None:
-        self.app = app
-        self.function = function
-        self.type = job_type
-        self.policy = policy
-        self.isolation = isolation
-        self.signature = inspect_signature(function)
-        self.decode = self.signature.payload_type.decode
-        self.__name__ = function.__name__
-        self.__doc__ = function.__doc__
-        self.__wrapped__ = function
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function, here and now."""
-        return self.function(*args, **kwargs)
-
-    async def submit(self, payload: Any = None, **options: Any) -> Any:
-        """Submit a job of this type. Takes the options of `Client.submit`. Raises: NotBoundError, ApiError."""
-        return await self._submitter().submit(self.type, payload, **options)
-
-    async def submit_many(self, payloads: Iterable[Any], **options: Any) -> Any:
-        """Submit a job of this type for each payload. Raises: NotBoundError, ApiError."""
-        return await self._submitter().submit_many(self.type, payloads, **options)
-
-    def _submitter(self) -> Submitter:
-        submitter = current_submitter.get() or self.app.submitter
-        if submitter is None:
-            raise NotBoundError(f"cannot submit `{self.type}`: call app.bind(client) first")
-        return submitter
-
-    def arguments(self, payload: Any, context: Context | None) -> tuple[Any, ...]:
-        """Return the arguments of the function; the context may be None if the function takes none."""
-        given = (payload,) if self.signature.takes_payload else ()
-        return (*given, context) if self.signature.takes_context else given
-
-    def registration(self, code_version: str = "") -> TypeRegistration:
-        """Return the description of this type that workers publish. Raises: HandlerError."""
-        doc = inspect.getdoc(self.function) or ""
-        return msgspec.convert(
-            {
-                "type": self.type,
-                "policy": self.policy,
-                "payload_schema": self.signature.payload_type.schema,
-                "result_schema": self._result_schema(),
-                "description": doc.partition("\n\n")[0].replace("\n", " "),
-                "handler": f"{self.function.__module__}:{self.function.__qualname__}",
-                "code_version": code_version,
-            },
-            TypeRegistration,
-        )
-
-    def _result_schema(self) -> dict[str, Any] | None:
-        annotation = self.signature.result
-        if annotation is Any:
-            return None
-        if unsafe_union(annotation) is not None:
-            raise HandlerError(f"`{self.type}`: the result type {annotation!r} has a union that crashes msgspec")
-        try:
-            return msgspec.json.schema(annotation)
-        except (TypeError, KeyError) as error:
-            raise HandlerError(
-                f"`{self.type}`: the result type {annotation!r} has no schema: {str(error).splitlines()[0]}"
-            ) from error
-
-
-class App:
+class App(Generic[S]):
     """A named set of handlers.
 
-    `lifespan`, if given, is an async context manager function like Starlette's. It opens the resources that handlers
-    share (pools, clients) once per worker process, and yields `ctx.state`.
+    `lifespan`, if given, is an async context manager function, with or without the app as its argument. It opens the
+    resources that handlers share (pools, clients) once per worker process, and yields `ctx.state`. An `App[Pool]` is
+    one whose lifespan yields a `Pool`.
     """
 
-    def __init__(self, name: str, *, lifespan: Lifespan | None = None) -> None:
-        self.name = name
-        self.handlers: dict[str, Handler[..., Any]] = {}
-        self.submitter: Submitter | None = None
-        self._lifespan = lifespan
+    @overload
+    def __init__(self, name: str) -> None: ...
 
-    def job(self, type: str, **options: Unpack[JobOptions]) -> Callable[[Callable[P, R]], Handler[P, R]]:
+    @overload
+    def __init__(self: "App[T]", name: str, *, lifespan: Callable[[], AbstractAsyncContextManager[T]]) -> None: ...
+
+    @overload
+    def __init__(
+        self: "App[T]", name: str, *, lifespan: "Callable[[App[Any]], AbstractAsyncContextManager[T]]"
+    ) -> None: ...
+
+    @overload
+    def __init__(self: "App[T]", name: str, *, state_of: "App[T]") -> None: ...
+
+    def __init__(
+        self, name: str, *, lifespan: Callable[..., Any] | None = None, state_of: "App[Any] | None" = None
+    ) -> None:
+        """`state_of` names another app whose state the handlers share. Raises: HandlerError, when both are given."""
+        if lifespan is not None and state_of is not None:
+            raise HandlerError(f"app `{name}` has a lifespan of its own and the state of `{state_of.name}`: choose one")
+        self.name: str = name
+        self.handlers: dict[str, Handler] = {}
+        self.submitter: Submitter | None = None
+        self.lifespan = lifespan
+        self.state_of: App[Any] = self if state_of is None else state_of.state_of
+        """The app whose lifespan yields the state of the handlers that are registered here."""
+        self._state_apps: dict[str, App[Any]] = {}
+        """The same by job type, for the handlers of included apps too."""
+
+    def job(self, type: str, **options: Unpack[JobOptions]) -> Register[S]:
         """Register a function as the handler of a job type.
 
         Raises: HandlerError, when the type is taken, an option is unknown or wrong, or an annotation is missing.
         """
-        _check_options(type, options)
+        check_job_type(type)
+        check_job_options(type, options)
 
-        def register(function: Callable[P, R]) -> Handler[P, R]:
+        def register(function: Callable[..., Any]) -> Handler:
             if type in self.handlers:
-                other = self.handlers[type].function
-                raise HandlerError(f"`{type}` is already handled by {other.__module__}:{other.__qualname__}")
-            handler = Handler(self, function, type, _policy(type, options), _isolation(function, options))
+                raise HandlerError(f"`{type}` is already handled by {place_of(self.handlers[type].function)}")
+            handler = Handler(
+                type,
+                function,
+                inspect_signature(function),
+                policy=policy_of(type, options),
+                isolation=isolation_of(function, options),
+                bound=lambda: self.submitter,
+            )
             self.handlers[type] = handler
+            self._state_apps[type] = self.state_of
             return handler
 
-        return register
+        return cast("Register[S]", register)
 
-    def include(self, other: "App") -> None:
-        """Add another app's handlers to this one. Raises: HandlerError, when a type is taken."""
-        for job_type, handler in other.handlers.items():
-            if job_type in self.handlers:
-                raise HandlerError(f"`{job_type}` is in both `{self.name}` and `{other.name}`")
-            self.handlers[job_type] = handler
+    def include(self, *others: "App[Any]") -> None:
+        """Add the handlers of other apps to this one. Those of an app without a state share the state of this one.
+
+        Raises: HandlerError, when a type is taken; then nothing is added.
+        """
+        added: dict[str, Handler] = {}
+        for other in others:
+            for job_type, handler in other.handlers.items():
+                if job_type in self.handlers or job_type in added:
+                    raise HandlerError(f"`{job_type}` is in both `{self.name}` and `{other.name}`")
+                added[job_type] = handler
+                state_app = other.state_app(job_type)
+                self._state_apps[job_type] = self.state_of if state_app.lifespan is None else state_app
+        self.handlers |= added
+
+    def state_app(self, job_type: str) -> "App[Any]":
+        """Return the app whose lifespan yields the state for the handler of a type."""
+        return self._state_apps[job_type]
 
     def bind(self, submitter: Submitter) -> None:
         """Set the client that `.submit()` of the handlers uses outside of workers."""
@@ -157,47 +108,12 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Any]:
         """Run the lifespan. Yields: the value of `ctx.state`."""
-        if self._lifespan is None:
+        if self.lifespan is None:
             yield None
             return
-        async with self._lifespan(self) as state:
+        takes_app = bool(inspect.signature(self.lifespan).parameters)
+        async with self.lifespan(self) if takes_app else self.lifespan() as state:
             yield state
 
-    def __iter__(self) -> Iterator[Handler[..., Any]]:
+    def __iter__(self) -> Iterator[Handler]:
         return iter(self.handlers.values())
-
-
-def _check_options(job_type: str, options: JobOptions) -> None:
-    if not re.match(NAME_PATTERN, job_type):
-        raise HandlerError(f"`{job_type}` is no job type: use a-z, 0-9, `.` and `-`, 64 characters at most")
-    known = JobOptions.__annotations__
-    for option in options:
-        if option not in known:
-            raise HandlerError(f"`{job_type}`: unknown option `{option}`{did_you_mean(option, known)}")
-
-
-def _policy(job_type: str, options: JobOptions) -> TypePolicy:
-    retry = options.get("retry", Retry())
-    try:
-        wanted = {
-            "max_attempts": retry.max_attempts,
-            "backoff": msgspec.to_builtins(retry.to_backoff()),
-            "timeout_s": options.get("timeout"),
-            "result_ttl_s": options.get("result_ttl", TypePolicy(max_attempts=1).result_ttl_s),
-            "partitions": options.get("partitions", 1),
-        }
-        return msgspec.convert(wanted, TypePolicy)
-    except msgspec.ValidationError as error:
-        raise HandlerError(f"`{job_type}`: {error}") from error
-
-
-def _isolation(function: Callable[..., Any], options: JobOptions) -> Isolation:
-    is_async = inspect.iscoroutinefunction(function)
-    isolation = options.get("isolation", "loop" if is_async else "thread")
-    if isolation not in {"loop", "thread", "process"}:
-        raise HandlerError(f"isolation is `loop`, `thread` or `process`, not `{isolation}`")
-    if is_async and isolation == "thread":
-        raise HandlerError(f"{function.__qualname__} is async: it runs on the loop or in a process")
-    if not is_async and isolation == "loop":
-        raise HandlerError(f"{function.__qualname__} is not async: on the loop it would stop all others")
-    return isolation

@@ -3,31 +3,26 @@
 import math
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from contextvars import ContextVar
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Generic, Unpack, overload
 
 import structlog
+from typing_extensions import TypeVar
 
 from millstream.errors import NotBoundError
+from millstream.jobs.child_reader import ChildReader
+from millstream.jobs.job_handle import JobHandle
+from millstream.jobs.job_ref import JobRef
+from millstream.jobs.submit_options import SubmitOptions
+from millstream.jobs.submitter import ParentJob
+from millstream.jobs.sync_job_handle import SyncJobHandle
 from millstream_contracts import JobId, JobSpec, Progress
 
+P = TypeVar("P")
+R = TypeVar("R")
+S_co = TypeVar("S_co", covariant=True, default=Any)
+
 MAX_NOTE_CHARS = 200
-
-
-class Submitter(Protocol):
-    """Takes submissions: an HTTP client, or the worker that runs the handler."""
-
-    async def submit(self, type: str, payload: Any = None, *args: Any, **options: Any) -> Any:
-        """Submit one job and return a handle on it."""
-        ...
-
-    async def submit_many(self, type: str, payloads: Iterable[Any], *args: Any, **options: Any) -> Any:
-        """Submit a job for each payload, with the same options."""
-        ...
-
-
-current_submitter: ContextVar[Submitter | None] = ContextVar("current_submitter", default=None)
-"""Set by a worker around each handler, so that `.submit()` within the handler joins its trace."""
 
 
 class _Done:
@@ -38,7 +33,7 @@ class _Done:
         yield
 
 
-class Context:
+class BaseContext(Generic[S_co]):
     """One delivery of one job, as its handler sees it."""
 
     def __init__(
@@ -51,7 +46,7 @@ class Context:
         spec: JobSpec,
         timeout_s: float | None,
         state: Any = None,
-        submitter: Submitter | None = None,
+        submitter: ParentJob | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.job_id = job_id
@@ -61,8 +56,8 @@ class Context:
         """The number of this attempt, from 1. Snoozes, hand-backs and crashes do not count."""
         self.fence = fence
         """The number of the delivery. A resource that remembers the highest number it saw can refuse a lower one."""
-        self.state = state
-        """What the app's `lifespan` yielded."""
+        self.state: S_co = state
+        """What the `lifespan` of the app yielded."""
         self.tags = dict(spec.tags or {})
         self.timeout_s = timeout_s
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -81,6 +76,20 @@ class Context:
             self._log = structlog.stdlib.get_logger().bind(job_id=self.job_id, type=self.type, attempt=self.attempt)
         return self._log
 
+    def _note(self, percent: Any, note: Any) -> None:
+        if self._on_progress is not None:
+            self._percent = _percent(percent, self._percent)
+            self._on_progress(Progress(percent=self._percent, note=_text(note)))
+
+    def _parent(self) -> ParentJob:
+        if self._submitter is None:
+            raise NotBoundError("this handler runs in a process of its own and cannot submit jobs")
+        return self._submitter
+
+
+class Context(BaseContext[S_co]):
+    """What an `async def` handler is given. `Context[Pool]` says that the lifespan of its app yields a `Pool`."""
+
     def progress(self, percent: float, note: str = "") -> Awaitable[None]:
         """Record how far the handler is, from 0 to 100 percent.
 
@@ -88,23 +97,82 @@ class Context:
         needed. It never raises: a percentage that is no number counts as the one before, and a note without a text is
         replaced by one that says so.
         """
-        if self._on_progress is not None:
-            self._percent = _percent(percent, self._percent)
-            self._on_progress(Progress(percent=self._percent, note=_note(note)))
+        self._note(percent, note)
         return _Done()
 
-    async def submit(self, type: str, payload: Any = None, **options: Any) -> Any:
-        """Submit a child job in the same trace. Takes the options of `Client.submit`. Raises: NotBoundError."""
-        return await self._children().submit(type, payload, **options)
+    @overload
+    async def submit(
+        self, job: JobRef[None, R], payload: None = None, **options: Unpack[SubmitOptions]
+    ) -> JobHandle[R]: ...
 
-    async def submit_many(self, type: str, payloads: Iterable[Any], **options: Any) -> Any:
-        """Submit a child job for each payload, in the same trace. Raises: NotBoundError."""
-        return await self._children().submit_many(type, payloads, **options)
+    @overload
+    async def submit(self, job: JobRef[P, R], payload: P, **options: Unpack[SubmitOptions]) -> JobHandle[R]: ...
 
-    def _children(self) -> Submitter:
-        if self._submitter is None:
-            raise NotBoundError("this handler runs in a process of its own and cannot submit jobs")
-        return self._submitter
+    @overload
+    async def submit(self, job: str, payload: Any = None, **options: Unpack[SubmitOptions]) -> JobHandle[Any]: ...
+
+    async def submit(self, job: Any, payload: Any = None, **options: Unpack[SubmitOptions]) -> JobHandle[Any]:
+        """Submit a child job in the same trace. Raises: NotBoundError, TypeError for an unknown option."""
+        handle: JobHandle[Any] = await self._parent().submit(job, payload, **options)
+        return handle
+
+    @overload
+    async def submit_many(
+        self, job: JobRef[P, R], payloads: Iterable[P], **options: Unpack[SubmitOptions]
+    ) -> list[JobHandle[R]]: ...
+
+    @overload
+    async def submit_many(
+        self, job: str, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
+    ) -> list[JobHandle[Any]]: ...
+
+    async def submit_many(
+        self, job: Any, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
+    ) -> list[JobHandle[Any]]:
+        """Submit a child job for each payload, in the same trace; none if one is refused. Raises: as `submit`."""
+        return await self._parent().submit_children(job, payloads, **options)
+
+
+class SyncContext(BaseContext[S_co]):
+    """What a `def` handler is given: its calls block. `SyncContext[Pool]` says what the lifespan of its app yields."""
+
+    def progress(self, percent: float, note: str = "") -> None:
+        """Record how far the handler is, from 0 to 100 percent. Does no I/O and never raises, as `Context.progress`."""
+        self._note(percent, note)
+
+    @overload
+    def submit(
+        self, job: JobRef[None, R], payload: None = None, **options: Unpack[SubmitOptions]
+    ) -> SyncJobHandle[R]: ...
+
+    @overload
+    def submit(self, job: JobRef[P, R], payload: P, **options: Unpack[SubmitOptions]) -> SyncJobHandle[R]: ...
+
+    @overload
+    def submit(self, job: str, payload: Any = None, **options: Unpack[SubmitOptions]) -> SyncJobHandle[Any]: ...
+
+    def submit(self, job: Any, payload: Any = None, **options: Unpack[SubmitOptions]) -> SyncJobHandle[Any]:
+        """Submit a child job in the same trace. Raises: NotBoundError, TypeError for an unknown option."""
+        (handle,) = self.submit_many(job, [payload], **options)
+        return handle
+
+    @overload
+    def submit_many(
+        self, job: JobRef[P, R], payloads: Iterable[P], **options: Unpack[SubmitOptions]
+    ) -> list[SyncJobHandle[R]]: ...
+
+    @overload
+    def submit_many(
+        self, job: str, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
+    ) -> list[SyncJobHandle[Any]]: ...
+
+    def submit_many(
+        self, job: Any, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
+    ) -> list[SyncJobHandle[Any]]:
+        """Submit a child job for each payload, in the same trace; none if one is refused. Raises: as `submit`."""
+        parent = self._parent()
+        handles = parent.run_blocking(partial(parent.submit_children, job, payloads, **options))
+        return [SyncJobHandle(ChildReader(), handle.id) for handle in handles]
 
 
 def _percent(value: Any, before: float) -> float:
@@ -117,7 +185,7 @@ def _percent(value: Any, before: float) -> float:
     return before if math.isnan(percent) else min(100.0, max(0.0, percent))
 
 
-def _note(value: Any) -> str:
+def _text(value: Any) -> str:
     """Return a note that can be stored: a lone surrogate, from a file name or a cut emoji, could not be."""
     try:
         text = str(value)

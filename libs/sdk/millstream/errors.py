@@ -1,7 +1,7 @@
 """Errors of the SDK.
 
 MillstreamError
-├── HandlerError          a handler cannot be registered as it is written
+├── HandlerError          a handler or a contract cannot be used as it is written
 ├── NotBoundError         `.submit()` was called without a client to submit through
 ├── ApiError              the API refused a request; carries the problem document
 │   ├── JobNotFoundError  404
@@ -9,6 +9,7 @@ MillstreamError
 │   ├── ConflictError     409, 412: the job is in the wrong state
 │   └── UnavailableError  429, 502, 503, 504, or no response: try again later
 ├── JobFailedError        the job that was waited for is dead, cancelled or expired
+├── ResultError           the result of a job is not what its reference says
 └── WaitTimeoutError      the job did not end in time; it goes on
 """
 
@@ -20,7 +21,7 @@ class MillstreamError(Exception):
 
 
 class HandlerError(MillstreamError):
-    """A handler cannot be registered as it is written."""
+    """A handler or a contract cannot be used as it is written."""
 
 
 class NotBoundError(MillstreamError):
@@ -62,13 +63,19 @@ class JobFailedError(MillstreamError):
         super().__init__(f"job {job.id} is {job.state}{reason}{cause}")
 
 
+class ResultError(MillstreamError):
+    """The result of a job is not what its handler, its contract or `into` says."""
+
+
 class WaitTimeoutError(MillstreamError, TimeoutError):
     """The job did not end within the timeout of the wait; it goes on."""
 
 
 def describe(problem: Problem) -> str:
     """Return a problem as one line of text."""
-    fields = "; ".join(f"{error.pointer} {error.detail}" for error in problem.errors)
+    # The detail of a Millstream tells the first fields already.
+    untold = (error for error in problem.errors if error.detail not in problem.detail)
+    fields = "; ".join(f"{error.pointer} {error.detail}" for error in untold)
     said = ": ".join(part for part in (problem.title, problem.detail, fields) if part)
     # The text may come from another server than Millstream, and is shown on terminals.
     return "".join(character if character.isprintable() else "\ufffd" for character in said)

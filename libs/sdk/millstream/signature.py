@@ -1,16 +1,16 @@
 """Reads from the annotations of a handler how it is called: its payload, its context, its result."""
 
 import inspect
-import types
 import typing
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
-from millstream.context import Context
+from millstream.context import BaseContext, Context, SyncContext
 from millstream.errors import HandlerError
-from millstream.payloads import PayloadType
+from millstream.jobs.annotations import annotations_of, data_type, place_of, result_annotation
+from millstream.payloads import DataType
 
 
 class Signature(Struct, frozen=True):
@@ -18,53 +18,39 @@ class Signature(Struct, frozen=True):
 
     payload: Any
     """Type of the payload; Any when the handler takes none or does not care."""
-    payload_type: PayloadType
+    payload_type: DataType
     takes_payload: bool
-    takes_context: bool
+    context: type[BaseContext[Any]] | None
+    """The class of the context; None when the handler takes none."""
     result: Any
 
 
 def inspect_signature(function: Callable[..., Any]) -> Signature:
     """Return how a handler is called. Raises: HandlerError."""
-    where = f"{function.__module__}:{function.__qualname__}"
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise HandlerError(f"{where}: an annotation cannot be read: {error}") from error
+    where, hints = place_of(function), annotations_of(function)
     parameters = list(inspect.signature(function).parameters.values())
-    takes_context = bool(parameters) and hints.get(parameters[-1].name) is Context
-    inputs = parameters[:-1] if takes_context else parameters
+    context = _context_class(hints.get(parameters[-1].name)) if parameters else None
+    if context is SyncContext and inspect.iscoroutinefunction(function):
+        raise HandlerError(f"{where} is async: it takes a Context, because the calls of a SyncContext block")
+    inputs = parameters[:-1] if context else parameters
     for parameter in inputs:
         if parameter.name not in hints:
             raise HandlerError(f"{where}: parameter `{parameter.name}` needs a type annotation")
         if parameter.kind in {parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL}:
             raise HandlerError(f"{where}: parameter `{parameter.name}` must be positional")
     if len(inputs) > 1:
-        raise HandlerError(f"{where}: a handler takes one payload and then, if it wants, a Context")
+        raise HandlerError(f"{where}: a handler takes one payload and then, if it wants, a context")
     payload = hints[inputs[0].name] if inputs else Any
     return Signature(
         payload=payload,
-        payload_type=_payload_type(payload, where),
+        payload_type=data_type(payload, where, "payload"),
         takes_payload=bool(inputs),
-        takes_context=takes_context,
-        result=_result_type(hints.get("return", Any)),
+        context=context,
+        result=result_annotation(hints),
     )
 
 
-def _payload_type(annotation: Any, where: str) -> PayloadType:
-    try:
-        return PayloadType(annotation)
-    except HandlerError as error:
-        raise HandlerError(f"{where}: a payload of type {_shown(annotation)} {error}") from error.__cause__
-
-
-def _shown(annotation: Any) -> str:
-    return annotation.__qualname__ if isinstance(annotation, type) else repr(annotation)
-
-
-def _result_type(annotation: Any) -> Any:
-    if annotation is types.NoneType:
-        return None
-    if typing.get_origin(annotation) is Coroutine:
-        return typing.get_args(annotation)[2]
-    return annotation
+def _context_class(annotation: Any) -> type[BaseContext[Any]] | None:
+    """Return the class of a context, of which the annotation may name the state."""
+    cls = typing.get_origin(annotation) or annotation
+    return cls if cls is Context or cls is SyncContext else None

@@ -1,5 +1,7 @@
 """Exceptions by which a handler decides what happens to its job. Any other exception is a failed attempt."""
 
+from typing import Literal
+
 import msgspec
 from msgspec import Struct
 
@@ -50,8 +52,7 @@ class Retry(Struct, frozen=True, kw_only=True):
     """
 
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
-    backoff: str = "exponential"
-    """`exponential`, `linear` or `constant`."""
+    backoff: Literal["exponential", "linear", "constant"] = "exponential"
     base: float = 1.0
     cap: float = 600.0
     jitter: bool = True

@@ -1,4 +1,4 @@
-"""The only code that speaks Redis: keys, scripts, the store over them, connections."""
+"""The only package that speaks Redis: keys, scripts, the store over them, connections."""
 
 from millstream_streams.broker import Broker, open_broker
 from millstream_streams.connection.address import RedisAddress, parse_redis_url
@@ -19,6 +19,7 @@ from millstream_streams.errors import (
     WrongServerError,
 )
 from millstream_streams.reading.consumers import consumer_name
+from millstream_streams.reading.demand import available, demand_of, wanted_workers
 from millstream_streams.reading.event_feed import EventFeed, Snapshots
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
@@ -51,6 +52,7 @@ from millstream_streams.store.deliveries import (
 )
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
 from millstream_streams.suitability.capabilities import Capabilities
+from millstream_streams.suitability.clock_check import ClockReading
 from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
 from millstream_streams.suitability.rights import Rights
 from millstream_streams.suitability.topology import Server, Topology
@@ -66,6 +68,7 @@ __all__ = [
     "Broker",
     "Capabilities",
     "Claim",
+    "ClockReading",
     "Commit",
     "CommitCode",
     "CursorError",
@@ -113,12 +116,15 @@ __all__ = [
     "UnsuitableRedisError",
     "WrongServerError",
     "assemble",
+    "available",
     "backoff_s",
     "consumer_name",
+    "demand_of",
     "digest_of",
     "for_each_queue",
     "open_broker",
     "parse_redis_url",
     "sum_depths",
     "tls_context",
+    "wanted_workers",
 ]

@@ -1,14 +1,15 @@
-"""Everything that a service needs of Redis, opened and closed together."""
+"""Opens and closes everything that a service needs of Redis."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import NoReturn
 
 import anyio
 import structlog
 from msgspec import Struct
 
-from millstream_contracts import Queue
+from millstream_contracts import Queue, moment
 from millstream_streams.connection.address import RedisAddress, parse_redis_url
 from millstream_streams.connection.connections import (
     COMMAND_TIMEOUT_S,
@@ -35,6 +36,7 @@ from millstream_streams.reading.views import JobViews
 from millstream_streams.store.clock import RedisClock
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.store.keys import DEFAULT_NAMESPACE, Keys
+from millstream_streams.suitability.clock_check import ClockReading, read_clock
 from millstream_streams.suitability.needs import Needs
 from millstream_streams.suitability.probing import look_closer
 from millstream_streams.suitability.rights import Rights, tried_queue, try_rights
@@ -42,11 +44,11 @@ from millstream_streams.suitability.topology import Topology, survey
 
 CLOCK_WITHIN_S = 1.0
 MAX_CONFIRMING = 64
-"""Calls that wait for a confirmation at once: each has a connection to itself, for as long as it waits."""
+"""The number of calls that may wait for a confirmation at once, each with a connection of its own."""
 
 
 class Broker(Struct, frozen=True):
-    """An open connection to Redis, by what can be done over it."""
+    """An open connection to Redis, with one part for each use."""
 
     address: RedisAddress
     keys: Keys
@@ -56,7 +58,7 @@ class Broker(Struct, frozen=True):
     registry: Registry
     clock: RedisClock
     client: Client
-    """For this package's own tests and `doctor`; services go through the parts above."""
+    """The client, for this package's own tests and `doctor`; services use the parts above."""
 
     def reader(self) -> ReadyReader:
         """Return a new blocking reader, which the caller closes."""
@@ -87,15 +89,27 @@ class Broker(Struct, frozen=True):
         await listen(self.address, [self.keys.hint_cancel(worker)], on_hint, on_gap)
 
     async def look_at_clock(self) -> None:
-        """Ask Redis what time it is. Without an answer the clock goes on by what it has learned before."""
+        """Update the estimate of the clock of Redis. Without a response the earlier estimate stays."""
         asked_at = self.clock.asking()
         # On a cluster any node answers, and one that is away is no reason for its caller to fail.
         with suppress(StoreUnavailableError), anyio.move_on_after(CLOCK_WITHIN_S):
             seconds, microseconds = await translating(self.client.time)
             self.clock.heard(seconds + microseconds / 1e6, asked_at, step_s=0.0)
 
+    async def read_clock(self) -> ClockReading:
+        """Return the distance of Redis and the difference of its clock; on a cluster of any node.
+
+        Raises: StoreError.
+        """
+        return await read_clock(lambda: translating(self.client.time))
+
+    async def now(self) -> datetime:
+        """Return the time of Redis. Raises: StoreError."""
+        seconds, microseconds = await translating(self.client.time)
+        return moment(seconds * 1000 + microseconds // 1000)
+
     async def ping(self) -> None:
-        """Return when Redis has run a script of ours that writes: a replica answers what only reads.
+        """Return once Redis has run a script of ours that writes, because a replica answers reads too.
 
         Raises: StoreUnavailableError.
         """
@@ -103,10 +117,9 @@ class Broker(Struct, frozen=True):
             raise MissingRightError(f"the user of Redis lacks {Refusal(RightKind.COMMAND, command)}")
 
     async def probe(self, *, thorough: bool = True) -> Topology:
-        """Ask every server behind the address what it is. See :func:`survey`.
+        """Probe every server behind the address. See :func:`survey`.
 
-        Raises: UnsuitableRedisError, when what listens there can never be the Redis that was meant;
-        StoreUnavailableError.
+        Raises: UnsuitableRedisError, when a server can never be the intended Redis; StoreUnavailableError.
         """
         try:
             return await survey(self.client, self.address, thorough=thorough)
@@ -120,15 +133,15 @@ class Broker(Struct, frozen=True):
             raise (error if failure is None else of_failure(await look_closer(failure))) from None
 
     async def try_rights(self, needs: Needs, found: Topology, *, thorough: bool = False) -> Rights:
-        """Try what a service does on the servers that were found. Raises: StoreUnavailableError, StoreError."""
+        """Try the rights of a service on the servers that were found. Raises: StoreUnavailableError, StoreError."""
         away = {server.address for server in found.servers if server.unseen}
         return await try_rights(self.store, self.client, self.address, needs, away=away, thorough=thorough)
 
     async def wait_suitable(self, on_failure: Callable[[StoreUnavailableError], None], needs: Needs) -> Topology:
-        """Wait for Redis, and for the rights to use it, as long as it takes; then refuse one on which jobs get lost.
+        """Wait without limit for Redis and for the rights to use it; then refuse one on which jobs would get lost.
 
-        `on_failure` hears of each failure, refusals among them: a password may be changed on either side. What listens
-        there and can never be the Redis that was meant is not waited for. Raises: UnsuitableRedisError.
+        `on_failure` gets each failure, refusals included, because a password may be changed on either side. A server
+        that can never be the intended Redis is not waited for. Raises: UnsuitableRedisError.
         """
         failures = 0
         while True:
@@ -140,10 +153,10 @@ class Broker(Struct, frozen=True):
             await anyio.sleep(backoff_s(failures))
 
     async def require_suitable(self, needs: Needs | None = None) -> Topology:
-        """Look at every server, and refuse one on which jobs get lost, and what is none; then try what is in `needs`.
+        """Probe every server, refuse one that loses jobs or is no Redis, and then try the rights in `needs`.
 
-        A server that cannot be asked is logged, and is no reason to refuse: it may come back while services run.
-        Raises: UnsuitableRedisError; MissingRightError; StoreUnavailableError, when no primary answers.
+        A server that cannot be probed is logged and prevents no start, because it may come back while services run.
+        Raises: UnsuitableRedisError; MissingRightError; StoreUnavailableError, when no primary responds.
         """
         found = await self.probe(thorough=False)
         if objections := found.objections():
@@ -172,10 +185,10 @@ async def open_broker(
     answer_within_s: float = COMMAND_TIMEOUT_S,
     observer: RedisObserver | None = None,
 ) -> AsyncIterator[Broker]:
-    """Open Redis by its address, or by a URL where that says all. Nothing is sent before the first call.
+    """Open Redis by its address, or by a URL that says all. Nothing is sent before the first call.
 
-    `patience_s` is for how long a call is tried again while Redis is away, `answer_within_s` for how long each try
-    waits for a Redis that says nothing. Raises: RedisUrlError.
+    `patience_s` is for how long a call is repeated while Redis is away, `answer_within_s` for how long each try waits
+    for a response. Raises: RedisUrlError.
     """
     where = parse_redis_url(address) if isinstance(address, str) else address
     keys = Keys(namespace)

@@ -17,36 +17,36 @@ The text of each is one line without a secret, and each has a `reason`.
 
 from typing import Literal
 
-from millstream_contracts import ForeseenError
+from millstream_contracts import ForeseenError, JobId
 
 Reason = Literal["away", "refused", "full"]
 """Why Redis cannot be used: see :class:`StoreUnavailableError`."""
 
 
 class StoreError(ForeseenError):
-    """Anything that goes wrong between us and Redis."""
+    """Any failure between the process and Redis."""
 
     reason: Reason = "refused"
 
 
 class StoreUnavailableError(StoreError):
-    """Redis does not answer now; the same call may succeed later."""
+    """Redis does not respond now; the same call may succeed later."""
 
     others_may_answer = False
-    """Whether it is one node of a cluster, so that calls for other queues may succeed now."""
+    """Whether only one node of a cluster is away, so that calls for other queues may succeed now."""
 
     def __init__(self, message: str, reason: Reason = "away") -> None:
-        """Say why, in one of these words.
+        """Take the reason, one of these words.
 
-        `away`: nothing answers, or it cannot serve yet; that passes by itself. `refused`: what listens there turns us
-        away, until a setting is changed, here or there. `full`: it has no memory left.
+        `away`: Redis does not respond, or cannot serve yet; that passes by itself. `refused`: the server refuses us
+        until a setting is changed on either side. `full`: it has no memory left.
         """
         self.reason = reason
         super().__init__(message)
 
 
 class WrongServerError(StoreUnavailableError):
-    """What listens there can never be the Redis that was meant: another protocol, no such database."""
+    """The server can never be the intended Redis: it speaks another protocol, or lacks the database."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "refused")
@@ -64,18 +64,23 @@ class StoreBusyError(StoreUnavailableError):
 
 
 class MissingRightError(StoreUnavailableError):
-    """The user of Redis may not do what was asked for; rights are given while services run, so it may later."""
+    """The user of Redis lacks a right; it may be granted while services run."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "refused")
 
 
 class NotDurableError(StoreUnavailableError):
-    """Stored by the primary, but not confirmed as durably as was asked for."""
+    """The job is stored by the primary, but not confirmed as durably as the submission asked."""
+
+    def __init__(self, message: str, not_stored: frozenset[JobId] = frozenset()) -> None:
+        self.not_stored = not_stored
+        """The jobs of the call that are known not to be stored, because an earlier request had the same key."""
+        super().__init__(message)
 
 
 class UnsuitableRedisError(StoreError):
-    """This Redis must not be used: jobs would get lost on it, or it is none."""
+    """This Redis must not be used, because jobs would get lost on it, or it is no Redis."""
 
 
 class RedisUrlError(StoreError):
@@ -87,7 +92,7 @@ class RedisTlsError(StoreError):
 
     def __init__(self, field: str, why: str) -> None:
         self.field = field
-        """Of `TlsFiles`."""
+        """The field of `TlsFiles`."""
         self.why = why
         super().__init__(f"the {field.removesuffix('_file')} file for Redis {why}")
 

@@ -16,10 +16,12 @@ from millstream_submission.errors import (
 from millstream_submission.field_errors import MAX_QUOTED_CHARS, TOO_DEEP, decode
 from millstream_submission.group_commit import GroupCommitter
 from millstream_submission.known_queues import KnownQueues
-from millstream_submission.storing import store_jobs
+from millstream_submission.storing import store_jobs, tell_unconfirmed
 from millstream_submission.type_catalogue import KnownType, KnownTypes, TypeCatalogue
+from millstream_submission.wording import A_TYPE_NAME
 
 __all__ = [
+    "A_TYPE_NAME",
     "JSON",
     "MAX_QUOTED_CHARS",
     "MSGPACK",
@@ -46,5 +48,6 @@ __all__ = [
     "malformed",
     "store_jobs",
     "stored_job",
+    "tell_unconfirmed",
     "too_large",
 ]

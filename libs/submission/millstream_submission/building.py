@@ -1,4 +1,4 @@
-"""Makes a job of an admitted submission: its place, its id, its producer span and what is stored of it."""
+"""Makes a job of an admitted submission: its queue, its id, its producer span and its stored form."""
 
 import random
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from millstream_contracts.ids import new_job_id
 from millstream_streams import Enqueued, Idempotency, NewJob, assemble
 from millstream_submission.decoding import Decoded
 from millstream_submission.rules import delay_s
-from millstream_telemetry import JobTracer, TraceContext
+from millstream_telemetry import JobTracer, SendSpan, TraceContext
 
 # To read a member of an enumeration off its class takes 0.1 us.
 _SCHEDULED, _QUEUED = JobState.SCHEDULED, JobState.QUEUED
@@ -22,7 +22,8 @@ class BuiltJob(Struct, frozen=True):
 
     queue: Queue
     job: NewJob
-    trace: TraceContext
+    send: SendSpan
+    """The span of the storing, which the component that stores the job ends."""
     decoded: Decoded
 
 
@@ -39,17 +40,17 @@ def build_job(
     is_batch_item: bool = False,
     clock: Callable[[], float],
 ) -> BuiltJob:
-    """Return the job of a submission. `waited` says that a request wants to hear of its end.
+    """Return the job of a submission. `waited` says that a request waits for its end.
 
-    `seed` chooses the partition, where a repetition has to find the one of the first time; without it the partition
-    is drawn. `clock` gives Unix seconds, by the clock of Redis.
+    `seed` chooses the partition, so that a repetition finds that of the first request; without it the partition is
+    drawn. `clock` gives Unix seconds, by the clock of Redis.
     """
     submission = decoded.submission
     queue = Queue(tenant, JobType(submission.type), _partition(policy, seed))
     now_s = clock()
     now_ms = int(now_s * 1000)
     job_id = new_job_id(queue, now_ms)
-    trace = tracer.send(
+    send = tracer.send(
         queue.type,
         job_id,
         caller,
@@ -62,12 +63,12 @@ def build_job(
         submission,
         decoded.payload,
         created_at_ms=now_ms,
-        traceparent=trace.traceparent,
-        tracestate=trace.tracestate,
+        traceparent=send.context.traceparent,
+        tracestate=send.context.tracestate,
         idempotency=idempotency,
         waited=waited,
     )
-    return BuiltJob(queue, job, trace, decoded)
+    return BuiltJob(queue, job, send, decoded)
 
 
 def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
@@ -89,7 +90,7 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
         payload=built.decoded.value,
         tags=submission.tags,
         timeout_s=submission.timeout_s,
-        trace_id=built.trace.trace_id or None,
+        trace_id=built.send.context.trace_id or None,
     )
 
 

@@ -1,6 +1,6 @@
-"""Bounds a wait for Redis by time, without blaming Redis for what the event loop has slept through.
+"""Bounds a wait for Redis by time, and does not count time in which the event loop was busy.
 
-A loop that was busy for a second finds both at once: the answer, unread, and the end of the time to wait for it.
+A loop that was busy for a second finds both at once: the response, unread, and the end of the wait for it.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 READ_WITHIN_S = 0.01
-"""How much longer to wait once the time is over: the loop reads what has come before it looks at the clock again."""
+"""How much longer to wait once the time is over, in which the loop reads what has arrived."""
 
 
 class Deadline:

@@ -1,6 +1,6 @@
-"""Decodes a submission and checks it under every rule that it can be checked by alone; pure functions.
+"""Decodes a submission and checks every rule that needs no other data; pure functions.
 
-A payload that gets through is one MessagePack value that can also be shown as JSON and stored as `jsonb`.
+An accepted payload is one MessagePack value that can also be shown as JSON and stored as `jsonb`.
 """
 
 import time
@@ -15,6 +15,7 @@ from millstream_submission.errors import InvalidError, too_large
 from millstream_submission.field_errors import decode
 from millstream_submission.payloads import pack_json, pack_msgpack
 from millstream_submission.rules import has_rules, rule_faults
+from millstream_submission.whole_numbers import Mend, mend_json, mend_msgpack
 
 
 class Decoded(Struct, frozen=True):
@@ -22,21 +23,22 @@ class Decoded(Struct, frozen=True):
 
     submission: Submission
     payload: bytes
-    """One MessagePack value: what is stored."""
+    """The payload as one MessagePack value, which is stored."""
     value: Any
-    """What the payload says; it is decoded once."""
+    """The decoded value of the payload."""
 
 
 class Codec(Struct, frozen=True):
-    """How submissions are read that come in one encoding."""
+    """How submissions of one encoding are read."""
 
     submission: Callable[[bytes | Raw], Submission]
     payload: Callable[[Raw, str], tuple[Any, bytes]]
-    """Takes a payload and the pointer to it. Raises: SubmissionError."""
+    """Decodes a payload, given with its pointer. Raises: SubmissionError."""
+    mend: Mend
 
 
-JSON = Codec(msgspec.json.Decoder(Submission).decode, pack_json)
-MSGPACK = Codec(msgspec.msgpack.Decoder(Submission).decode, pack_msgpack)
+JSON = Codec(msgspec.json.Decoder(Submission).decode, pack_json, mend_json)
+MSGPACK = Codec(msgspec.msgpack.Decoder(Submission).decode, pack_msgpack, mend_msgpack)
 
 
 def decode_submission(
@@ -44,12 +46,12 @@ def decode_submission(
 ) -> Decoded:
     """Return one submission and its payload. Raises: SubmissionError.
 
-    `prefix` is the pointer to the submission, where it is only a part of what came. `clock` gives Unix seconds; it
-    is read only when the submission names a time.
+    `prefix` is the pointer to the submission where it is a part of a batch. `clock` gives Unix seconds; it is read only
+    when the submission has a time.
     """
     if len(body) > limits.MAX_BODY_BYTES:
         raise too_large(prefix, "the submission", len(body), limits.MAX_BODY_BYTES)
-    submission = decode(codec.submission, body, Submission, prefix)
+    submission = decode(codec.submission, body, Submission, prefix, codec.mend)
     if has_rules(submission) and (faults := list(rule_faults(submission, prefix, clock))):
         raise InvalidError(faults)
     value, packed = codec.payload(submission.payload, prefix + "/payload")

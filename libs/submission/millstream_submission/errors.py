@@ -10,17 +10,18 @@ BacklogFullError         too many jobs wait to be stored already; carries their 
 
 from collections.abc import Sequence
 
-from millstream_contracts import FieldError
+from millstream_contracts import FieldError, told
+from millstream_submission.wording import in_plain_words
 
 
 class SubmissionError(Exception):
     """A job may not be submitted."""
 
     def __init__(self, errors: Sequence[FieldError], detail: str = "") -> None:
-        super().__init__(detail or "; ".join(f"{error.pointer or '/'}: {error.detail}" for error in errors))
         self.errors = errors
-        self.detail = detail
-        """What is wrong as a whole; empty where the fields say it all."""
+        self.detail = detail or told(errors)
+        """What is wrong as a whole; never empty."""
+        super().__init__(self.detail)
 
 
 class MalformedError(SubmissionError):
@@ -32,11 +33,11 @@ class TooLargeError(SubmissionError):
 
 
 class InvalidError(SubmissionError):
-    """A submission says something that may not be."""
+    """A field of a submission has a value that is not allowed."""
 
 
 class BacklogFullError(Exception):
-    """A submission comes while too many jobs wait to be stored."""
+    """A submission arrives while too many jobs wait to be stored."""
 
     def __init__(self, waiting_jobs: int) -> None:
         super().__init__(f"{waiting_jobs} jobs wait to be stored")
@@ -45,16 +46,16 @@ class BacklogFullError(Exception):
 
 def malformed(error: Exception, prefix: str) -> MalformedError:
     """Return the refusal of bytes that cannot be decoded."""
-    reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-    return MalformedError([FieldError(prefix, reason)] if prefix else (), reason)
+    reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else in_plain_words(str(error))
+    return MalformedError([FieldError(prefix, reason)]) if prefix else MalformedError((), reason)
 
 
 def invalid(*errors: FieldError) -> InvalidError:
-    """Return the refusal of fields that say something that may not be."""
+    """Return the refusal of fields with values that are not allowed."""
     return InvalidError(errors)
 
 
 def too_large(prefix: str, what: str, size: int, limit: int) -> TooLargeError:
-    """Return the refusal of something that has too many bytes."""
-    detail = f"{what} has {size} bytes; the limit is {limit}"
-    return TooLargeError([FieldError(prefix, detail)] if prefix else (), detail)
+    """Return the refusal of a body or payload with too many bytes."""
+    detail = f"{what} has {size:,} bytes; the limit is {limit:,}"
+    return TooLargeError([FieldError(prefix, detail)]) if prefix else TooLargeError((), detail)

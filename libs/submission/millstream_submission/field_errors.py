@@ -1,8 +1,8 @@
-"""Reads msgspec's complaints as errors of fields, each with its RFC 6901 pointer."""
+"""Turns msgspec's errors into errors of fields, each with its RFC 6901 pointer and in the words of `wording`."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,6 +10,8 @@ from msgspec import Raw, inspect
 
 from millstream_contracts import FieldError, did_you_mean
 from millstream_submission.errors import invalid, malformed
+from millstream_submission.whole_numbers import Mend
+from millstream_submission.wording import NO_SUCH_TIME, TEXT_KEYS, in_plain_words
 
 T = TypeVar("T")
 
@@ -19,8 +21,7 @@ TOO_DEEP = "nested too deeply to be read"
 MAX_QUOTED_CHARS = 64
 MAX_POINTER_CHARS = 256
 
-_PATH_PART = r"\.(?P<name>\w+)|\[(?P<index>\d+)\]|(?P<value>\[\.\.\.\])"
-_PART = re.compile(_PATH_PART)
+_PART = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+)\]")
 _MESSAGE = re.compile(
     r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>(?:\.\w+|\[\d+\]|\[\.\.\.\])*)`)?", re.DOTALL
 )
@@ -31,62 +32,83 @@ _OWN = re.compile(r"`(?P<field>\w+)` (?P<detail>.*)", re.DOTALL)
 _ENUM = re.compile(r"Invalid enum value '?(?P<word>.*?)'?", re.DOTALL)
 
 
-def decode(decoder: Callable[[Any], T], body: bytes | Raw, described: Any = Any, prefix: str = "") -> T:
-    """Return what a decoder makes of bytes. Raises: MalformedError, InvalidError.
+def decode(
+    decoder: Callable[[Any], T], body: bytes | Raw, described: Any = Any, prefix: str = "", mend: Mend | None = None
+) -> T:
+    """Return the value of bytes. Raises: MalformedError, InvalidError.
 
-    `described` is the type with whose names errors are described; `prefix` is the pointer to the bytes in the body.
+    `described` is the type with whose names errors are described; `prefix` is the pointer to the bytes in the body;
+    `mend` may correct a body that is refused.
     """
     try:
         return decoder(body)
     except msgspec.ValidationError as error:
+        # What is broken behind the place of the refusal was not decoded yet.
+        if mend and (mended := decode(partial(mend, error), body, prefix=prefix)) is not None:
+            return decode(decoder, mended, described, prefix, mend)
         raise invalid(field_error(error, described, prefix)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise malformed(error, prefix) from None
+        refusal = malformed(error, prefix)
+        # It is MessagePack all right, and no object of JSON.
+        raise invalid(FieldError(prefix, TEXT_KEYS)) if TEXT_KEYS in refusal.detail else refusal from None
     except RecursionError:
         raise invalid(FieldError(prefix, TOO_DEEP)) from None
+    except ValueError:
+        # Of timestamps at the very ends of the calendar, which msgspec takes and `datetime` does not.
+        raise invalid(FieldError(prefix, NO_SUCH_TIME)) from None
+
+
+def missing(name: str) -> str:
+    """Return the detail for a missing required field."""
+    return f"`{name}` is missing"
+
+
+def quoted(text: str) -> str:
+    """Return a text of the client as a refusal may repeat it."""
+    return text if len(text) <= MAX_QUOTED_CHARS else text[:MAX_QUOTED_CHARS] + "…"
 
 
 def pointer(*parts: str | int) -> str:
-    """Return an RFC 6901 pointer to what these keys and indexes lead to, cut when it is very long."""
+    """Return the RFC 6901 pointer of these keys and indexes, cut when it is very long."""
     text = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
     return text if len(text) <= MAX_POINTER_CHARS else text[:MAX_POINTER_CHARS] + "…"
 
 
 def field_error(error: msgspec.ValidationError, model: Any = Any, prefix: str = "") -> FieldError:
-    """Return msgspec's complaint as the error of one field.
+    """Return msgspec's error as the error of one field.
 
-    `model` is the type that was decoded into: it knows which names were possible. `prefix` is the pointer to
-    the decoded value in the body.
+    `model` is the type that was decoded into, which knows the possible names. `prefix` is the pointer to the decoded
+    value in the body.
     """
     message = _MESSAGE.fullmatch(str(error))
     assert message is not None  # the first group matches any text
     what, path = message["what"], message["path"] or ""
-    parts = [part["name"] or int(part["index"]) for part in _PART.finditer(path) if not part["value"]]
+    # The key of a mapping is not known, and so nothing behind it has a pointer.
+    known, is_value, _ = path.partition("[...]")
+    parts = [part["name"] or int(part["index"]) for part in _PART.finditer(known)]
     place = _type_at(_type_info(model), parts)
     if unknown := _UNKNOWN.fullmatch(what):
-        name = _quoted(unknown["field"])
+        name = quoted(unknown["field"])
         return FieldError(prefix + pointer(*parts, name), f"unknown field{did_you_mean(name, _fields(place))}")
-    if missing := _MISSING.fullmatch(what):
-        return FieldError(prefix + pointer(*parts, missing["field"]), "required")
+    if absent := _MISSING.fullmatch(what):
+        return FieldError(prefix + pointer(*parts, absent["field"]), missing(absent["field"]))
     if own := _OWN.fullmatch(what):
         return FieldError(prefix + pointer(*parts, own["field"]), own["detail"])
     if enum := _ENUM.fullmatch(what):
         return FieldError(prefix + pointer(*parts), _enum_detail(enum["word"], _words(place)))
-    where = "key: " if message["key"] else "value: " if path.endswith("[...]") else ""
-    return FieldError(prefix + pointer(*parts), where + what[:1].lower() + what[1:])
+    if message["key"] and what.startswith("Expected `str`, got"):
+        return FieldError(prefix + pointer(*parts), TEXT_KEYS)
+    where = "a key: " if message["key"] else "a value: " if is_value else ""
+    return FieldError(prefix + pointer(*parts), where + in_plain_words(what))
 
 
 # A batch may have the same mistake ten thousand times.
 _type_info = lru_cache(maxsize=64)(inspect.type_info)
 
 
-def _quoted(text: str) -> str:
-    return text if len(text) <= MAX_QUOTED_CHARS else text[:MAX_QUOTED_CHARS] + "…"
-
-
 def _enum_detail(word: str, known: Sequence[str]) -> str:
     choice = ", ".join(f"`{value}`" for value in known)
-    return f"expected one of {choice}, got `{_quoted(word)}`{did_you_mean(_quoted(word), known)}"
+    return f"expected one of {choice}, got `{quoted(word)}`{did_you_mean(quoted(word), known)}"
 
 
 def _type_at(place: inspect.Type, parts: Iterable[str | int]) -> inspect.Type:

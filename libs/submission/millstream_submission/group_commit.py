@@ -1,7 +1,7 @@
-"""Group commit: stores the jobs of concurrent submitters together, one script call per queue at a time.
+"""Group commit: stores the jobs of concurrent submissions together, one script call per queue at a time.
 
-While a call for a queue is in flight the next jobs collect; an idle queue is written to at once. A submitter hears of
-its jobs once they are stored, and a call that fails is the failure of exactly what it carried.
+While a call for a queue is under way the next jobs collect; an idle queue is written to at once. A caller returns once
+its jobs are stored, and a call that fails fails exactly the jobs that it carried.
 """
 
 import asyncio
@@ -31,15 +31,17 @@ from millstream_submission.errors import BacklogFullError
 from millstream_submission.known_queues import KnownQueues
 
 ANSWER_WITHIN_S = 0.9
-"""A request that takes longer is given up, and so is any command: a Redis that accepts connections may say nothing."""
+"""The time after which a request and its command are given up, because Redis may accept connections and stay silent."""
 
 CALL_S = 0.4
-"""What a call is given at least, however long its oldest request has waited: one that is cut short too soon would
-only make the next ones later still."""
+"""The least time of a call, however long its oldest request has waited: a call that is cut short too soon would only
+make the next ones later still.
+"""
 
 MAX_CALLS = 3
-"""Calls in flight for one queue. The second and third start only with a full load: a lone one would just
-make both smaller."""
+"""The number of calls under way for one queue. The second and third start only when they are full, because they would
+otherwise make each other smaller.
+"""
 
 
 class Ticket(Struct, eq=False):
@@ -48,11 +50,11 @@ class Ticket(Struct, eq=False):
     jobs: Sequence[NewJob]
     outcome: "asyncio.Future[list[Enqueued]]"
     since: float
-    """By the monotonic clock."""
+    """The beginning of the request, on the monotonic clock."""
 
 
 class Lane:
-    """What waits for one queue under one durability, and how many calls are in flight for it."""
+    """The waiting jobs of one queue under one durability, and the number of its calls under way."""
 
     def __init__(self, queue: Queue, durability: Durability | None) -> None:
         self.queue = queue
@@ -80,7 +82,7 @@ class Lane:
         return load
 
     def give_up(self) -> list[Ticket]:
-        """Remove all that wait."""
+        """Remove all waiting tickets."""
         waiting, self.jobs = list(self.tickets), 0
         self.tickets.clear()
         return waiting
@@ -94,16 +96,16 @@ class Lane:
 
     @property
     def answer_within_s(self) -> float:
-        """How long a request may take: a confirmation is waited for on purpose."""
+        """How long a request may take, with the time of its confirmation."""
         return ANSWER_WITHIN_S + (CONFIRM_WITHIN_S if self.durability else 0.0)
 
 
 Observe = Callable[[str, float, int], None]
-"""Takes the outcome of a call (`ok`, `full` or `unavailable`), its seconds and how many jobs it carried."""
+"""Receives the outcome of a call (`ok`, `full` or `unavailable`), its seconds and its number of jobs."""
 
 
 class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
-    """Stores jobs for as long as it is open."""
+    """Stores jobs while it is open."""
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         is_away: Callable[[], bool] = lambda: False,
         observe: Observe = lambda *_: None,
     ) -> None:
-        """`is_away` says that Redis is known to take nothing: each call would only make another connection."""
+        """Take `is_away`, which says that Redis is known to be away, so that calls would only make connections."""
         self._store = store
         self._queues = queues
         self._max_backlog_jobs = max_backlog_jobs
@@ -122,7 +124,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         self._observe = observe
         self._lanes: dict[tuple[Queue, Durability | None], Lane] = {}
         self.backlog_jobs = 0
-        """Jobs that wait or are on their way."""
+        """Jobs that wait or are being stored."""
         self._tasks: TaskGroup
         self._loop: asyncio.AbstractEventLoop
 
@@ -145,11 +147,10 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         since: float | None = None,
         durability: Durability | None = None,
     ) -> "asyncio.Future[list[Enqueued]]":
-        """Store jobs, at most `limits.MAX_SCRIPT_JOBS`, all of one queue; to be awaited for their answers, in order.
+        """Store jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`; await the result for their codes, in order.
 
-        `since` is when the request began, on the monotonic clock; now, when nothing has been waited for yet. A caller
-        that is cancelled leaves its jobs to be stored. Raises: BacklogFullError, NotDurableError,
-        StoreFullError, StoreUnavailableError.
+        `since` is when the request began, on the monotonic clock, by default now. A caller that is cancelled leaves its
+        jobs to be stored. Raises: BacklogFullError, NotDurableError, StoreFullError, StoreUnavailableError.
         """
         if self._is_away():
             raise StoreUnavailableError("Redis refused a write a moment ago")
@@ -181,7 +182,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
             del self._lanes[place]
 
     async def _deliver(self, lane: Lane, load: list[Ticket]) -> None:
-        """Store a load and answer its tickets."""
+        """Store some jobs and resolve their tickets."""
         begun = time.monotonic()
         jobs = [job for ticket in load for job in ticket.jobs]
         deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)

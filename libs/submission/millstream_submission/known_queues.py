@@ -1,4 +1,4 @@
-"""Has the other services look after the queues that jobs are put into."""
+"""Registers the queues that jobs are put into, so that the other services check them."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,11 +7,11 @@ from millstream_contracts import Queue
 from millstream_streams import Registry
 
 REMEMBER_QUEUE_S = 60.0
-"""How often a queue in use is made known again, so that a registry that was lost heals."""
+"""How often a queue in use is registered again, so that a lost registry heals."""
 
 
 class KnownQueues:
-    """The queues that one process has made known of late."""
+    """The queues that one process has registered lately."""
 
     def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
@@ -19,7 +19,7 @@ class KnownQueues:
         self._known_until: dict[Queue, float] = {}
 
     async def make_known(self, queues: Iterable[Queue]) -> None:
-        """Make queues known; to be called before a job is put into one. Raises: StoreUnavailableError."""
+        """Register queues; call it before a job is put into one. Raises: StoreUnavailableError."""
         now = self._clock()
         new = [queue for queue in queues if self._known_until.get(queue, 0.0) <= now]
         if not new:

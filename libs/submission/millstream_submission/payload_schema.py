@@ -1,4 +1,4 @@
-"""A job type's JSON Schema, compiled, and what it says of a payload."""
+"""The compiled JSON Schema of a job type, which finds the errors of a payload."""
 
 import math
 from itertools import islice
@@ -9,16 +9,14 @@ import msgspec
 import structlog
 
 from millstream_contracts import TEXT_FORMATS, FieldError, JobType
-from millstream_submission.field_errors import pointer
+from millstream_submission.payload_errors import MAX_DETAIL_CHARS, field_errors
 
 MAX_ERRORS = 20
-"""More than a person reads, and few enough that no answer is larger than its request."""
-
-MAX_DETAIL_CHARS = 300
+"""The most errors of a refusal: enough for a person, and few enough that no response is larger than its request."""
 
 
 class _MultipleOf:
-    """The keyword `multipleOf`, exact for large numbers, and for floats as workers reckon."""
+    """The keyword `multipleOf`, exact for large numbers, and for floats as workers compute it."""
 
     def __init__(self, schema: dict[str, Any], divisor: float, _path: list[str | int]) -> None:
         self._divisor = divisor
@@ -40,7 +38,7 @@ class PayloadSchema:
     """Checks payloads of one job type."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        """Compile a schema, never fetching what it may refer to elsewhere. Raises: ValueError."""
+        """Compile a schema, without fetching references to elsewhere. Raises: ValueError."""
         # A schema comes from a worker: its `$ref` must not make ingest ask other servers.
         # What calls back into Python makes all checks slower, so only what the schema may ask for is given.
         text = msgspec.json.encode(schema)
@@ -53,7 +51,7 @@ class PayloadSchema:
         )
 
     def errors(self, payload: Any) -> list[FieldError]:
-        """Return what is wrong with a decoded payload, at most :data:`MAX_ERRORS`; empty when nothing is."""
+        """Return the errors of a decoded payload, at most :data:`MAX_ERRORS`; none for a valid one."""
         try:
             if self._validator.is_valid(payload):
                 return []
@@ -61,11 +59,11 @@ class PayloadSchema:
             pass  # it has come to binary data, which the validator does not know
         # Binary data is what it is in JSON: its base64.
         subject = msgspec.to_builtins(payload)
-        return [_field_error(error) for error in islice(self._validator.iter_errors(subject), MAX_ERRORS)]
+        return list(islice(field_errors(self._validator.iter_errors(subject)), MAX_ERRORS))
 
 
 def compile_schema(job_type: JobType, schema: dict[str, Any] | None) -> PayloadSchema | None:
-    """Return the checker of a schema; None when there is none, or when it is none that can be used."""
+    """Return the checker of a schema; None without a schema, or for an unusable one."""
     if schema is None:
         return None
     try:
@@ -75,10 +73,3 @@ def compile_schema(job_type: JobType, schema: dict[str, Any] | None) -> PayloadS
         reason = str(error).partition("\n")[0][:MAX_DETAIL_CHARS]
         structlog.get_logger().warning("payload schema cannot be used", type=job_type, reason=reason)
         return None
-
-
-def _field_error(error: jsonschema_rs.ValidationError) -> FieldError:
-    detail = error.message
-    if len(detail) > MAX_DETAIL_CHARS:
-        detail = detail[:MAX_DETAIL_CHARS] + "…"
-    return FieldError("/payload" + pointer(*error.instance_path), detail)

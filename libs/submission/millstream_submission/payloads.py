@@ -1,7 +1,8 @@
-"""Checks the payload of a submission and makes it what is stored: one MessagePack value, also showable as JSON."""
+"""Checks the payload of a submission and packs it as one MessagePack value, which JSON can also show."""
 
 import math
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Raw
 from millstream_contracts import FieldError, limits
 from millstream_submission.errors import invalid, too_large
 from millstream_submission.field_errors import TOO_DEEP, decode, pointer
+from millstream_submission.timestamps import times_as_text
 
 _NIL = b"\xc0"
 
@@ -46,9 +48,10 @@ def pack_json(payload: Raw, prefix: str) -> tuple[Any, bytes]:
 
 
 def pack_msgpack(payload: Raw, prefix: str) -> tuple[Any, bytes]:
-    """Return the value of a payload in MessagePack, and what is stored: the payload as it came.
+    """Return the value of a payload in MessagePack, and the bytes to store, which are those of the payload.
 
-    Of keys that stand twice in one object the last wins, as in JSON. Raises: SubmissionError.
+    Only a payload with timestamps is written anew: they become text. If an object has a key twice, the last one wins,
+    as in JSON. Raises: SubmissionError.
     """
     if not payload:
         return None, _NIL
@@ -56,7 +59,12 @@ def pack_msgpack(payload: Raw, prefix: str) -> tuple[Any, bytes]:
     packed = bytes(payload)
     value = decode(_decode_msgpack, packed, prefix=prefix)
     if fault := value_fault(value, prefix):
-        raise invalid(fault)
+        # Checked only here: payloads without a time pay nothing for those that have one.
+        if fault := value_fault(value, prefix, _HARMLESS | {datetime}):
+            raise invalid(fault)
+        packed = times_as_text(packed, value)
+        _check_size(prefix, "the payload, with its times as text,", len(packed))
+        value = _decode_msgpack(packed)
     return value, packed
 
 
@@ -66,9 +74,9 @@ def _check_size(prefix: str, what: str, size: int) -> None:
 
 
 def _is_plain(json: bytes) -> bool:
-    """Whether a look at the bytes of JSON proves what :func:`value_fault` would have to walk its value for.
+    """Whether the bytes of JSON prove all that :func:`value_fault` checks by walking the value.
 
-    False says nothing: then the value has to be walked.
+    False proves nothing: then the value has to be walked.
     """
     return (
         json.count(b"[") + json.count(b"{") <= limits.MAX_PAYLOAD_DEPTH
@@ -78,12 +86,12 @@ def _is_plain(json: bytes) -> bool:
 
 
 def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) -> FieldError | None:
-    """Return the first thing that keeps a value from being a payload, with its pointer; None when nothing does.
+    """Return the first fault of a value as a payload, with its pointer; None without one.
 
-    Scalars of `harmless` types are not looked at. The walk goes level by level: no depth of nesting can end it early.
+    Scalars of `harmless` types are not checked. The walk goes level by level: no depth of nesting can end it early.
     """
     if type(value) not in _CONTAINERS:
-        fault = _scalar_fault(value)
+        fault = _fault_of(value, harmless)
         return FieldError(prefix, fault) if fault else None
     level: list[Any] = [value]
     levels: list[list[Any]] = []
@@ -95,7 +103,7 @@ def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) 
         found: list[Any] = []
         for container in level:
             if not _is_sound(container, found, harmless):
-                key, detail = next(_faults(container))
+                key, detail = next(_faults(container, harmless))
                 return FieldError(prefix + pointer(*_path(levels, container), *key), detail)
         if not found:
             return None
@@ -106,7 +114,7 @@ def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) 
 
 
 def _is_sound(container: Any, found: list[Any], harmless: frozenset[type]) -> bool:
-    """Whether the keys and scalars of a container may be; what it contains of others is added to `found`."""
+    """Whether the keys and scalars of a container are valid; its containers are added to `found`."""
     members = container
     if type(container) is dict:
         if not _are_keys(container):
@@ -121,12 +129,12 @@ def _is_sound(container: Any, found: list[Any], harmless: frozenset[type]) -> bo
     return True
 
 
-def _faults(container: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield what :func:`_is_sound` objects to, each with the key at fault; with none where the keys are no text."""
+def _faults(container: Any, harmless: frozenset[type]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the faults that :func:`_is_sound` finds, each with its key; without keys where these are no text."""
     for key, member in _members(container):
         if type(container) is dict and not _are_keys([key]):
             yield (), "a key contains the character NUL" if type(key) is str else "the keys of a map have to be strings"
-        elif type(member) not in _CONTAINERS and (fault := _scalar_fault(member)):
+        elif type(member) not in _CONTAINERS and (fault := _fault_of(member, harmless)):
             yield (key,), fault
 
 
@@ -152,6 +160,11 @@ def _are_keys(keys: Iterable[Any]) -> bool:
         return False
 
 
+def _fault_of(value: Any, harmless: frozenset[type]) -> str:
+    kind = type(value)
+    return _scalar_fault(value) if kind is str or kind not in harmless else ""
+
+
 def _scalar_fault(value: Any) -> str:
     kind = type(value)
     if kind is str:
@@ -161,7 +174,11 @@ def _scalar_fault(value: Any) -> str:
         return "" if -(1 << 63) <= value < 1 << 64 else "an integer beyond 64 bits"
     if kind is float:
         return "" if math.isfinite(value) else "NaN and Infinity cannot be shown as JSON"
-    # Binary data is shown as base64. Every other extension, timestamps too, would have no one form in JSON.
+    # Binary data is shown as base64.
     if value is None or kind is bool or kind is bytes:
         return ""
-    return "MessagePack extension types are not supported; write times as text, by RFC 3339"
+    if kind is datetime:
+        return "a timestamp"
+    return (
+        f"the MessagePack extension {value.code} has no form in JSON; of extensions only timestamps, -1, are accepted"
+    )

@@ -1,4 +1,4 @@
-"""What no single field of a submission can tell: the rules of its times, and what history could not keep."""
+"""The rules for several fields of a submission together: its times, and values that history cannot store."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -11,13 +11,13 @@ _NO_TIMES = (None, None, None, None)
 
 
 def has_rules(submission: Submission) -> bool:
-    """Whether a submission has any of the fields that :func:`rule_faults` looks at."""
+    """Whether a submission has any of the fields that :func:`rule_faults` checks."""
     fields = (submission.run_at, submission.delay_s, submission.expires_at, submission.expires_in_s)
     return submission.tags is not None or fields != _NO_TIMES
 
 
 def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float]) -> Iterator[FieldError]:
-    """Yield what is wrong with a submission, with pointers that begin with `prefix`; `clock` gives Unix seconds."""
+    """Yield the faults of a submission, with pointers that begin with `prefix`; `clock` gives Unix seconds."""
     if submission.tags and any("\0" in key + value for key, value in submission.tags.items()):
         yield FieldError(prefix + "/tags", "contains the character NUL")
     run = (submission.run_at, submission.delay_s)
@@ -46,5 +46,5 @@ def _offset_s(at: datetime | None, in_s: float | None, now_s: float) -> float | 
 
 
 def delay_s(submission: Submission, now_s: float) -> float:
-    """Return in how many seconds a job shall run at the earliest; 0 or less for at once."""
+    """Return the earliest time of a job as seconds from now; 0 or less for at once."""
     return _offset_s(submission.run_at, submission.delay_s, now_s) or 0.0

@@ -1,7 +1,7 @@
-"""The job types that workers have registered, kept close by so that a submission need not ask Redis.
+"""A cache of the registered job types, so that a submission need not ask Redis.
 
-It is read again when a request comes and it is older than a second, or when one would be refused by it: an idle ingest
-asks nothing. While Redis is away the last known types hold.
+It is read again when a request arrives and it is older than a second, or before a refusal; an idle ingest sends
+nothing. While Redis is away the last known types count.
 """
 
 import math
@@ -20,18 +20,18 @@ from millstream_telemetry import MetricRegistry
 FRESH_FOR_S = 1.0
 ANSWER_WITHIN_S = 0.5
 READ_AGAIN_AFTER_S = 0.05
-"""At most so often types are read again for what would be refused, so that a flood of refusals costs Redis little."""
+"""The least time between two reads of types before a refusal, so that a flood of refusals costs Redis little."""
 
 
 class KnownType(Struct, frozen=True):
-    """A registered type and what its payloads are checked against."""
+    """A registered type, and the schemas for its payloads."""
 
     registration: TypeRegistration
     schema: PayloadSchema | None
     digest: str
-    """Of the registration."""
+    """The digest of the registration."""
     others: tuple["KnownType", ...] = ()
-    """The same type as older releases have it that run beside the newest: the newest of them first."""
+    """The same type in the other live releases, the newest first."""
 
 
 KnownTypes = Mapping[JobType, KnownType]
@@ -41,7 +41,7 @@ class TypeCatalogue:
     """The registered types of each tenant."""
 
     def __init__(self, registry: Registry, metrics: MetricRegistry, *, own: Iterable[TypeRegistration] = ()) -> None:
-        """`own` are types that are known even where the registry does not have them: this process handles them."""
+        """Take `own`, the types that are known without a registration, because this process handles them."""
         self._registry = registry
         self._own: KnownTypes = {one.type: _known(one, digest_of(one)) for one in own}
         self._metrics = metrics
@@ -51,7 +51,7 @@ class TypeCatalogue:
         self._reading = anyio.Lock()
 
     def fresh(self, tenant: Tenant) -> KnownTypes | None:
-        """Return the types of a tenant where they need not be read again; None where :meth:`of` is to be asked."""
+        """Return the types of a tenant if they need not be read again; None where :meth:`of` has to be called."""
         return None if self._is_stale(tenant) else self._known.get(tenant, self._own)
 
     async def of(self, tenant: Tenant) -> KnownTypes:
@@ -63,9 +63,9 @@ class TypeCatalogue:
         return self._known.get(tenant, self._own)
 
     async def newest(self, tenant: Tenant) -> KnownTypes:
-        """Return the types of a tenant as they are now, for a submission that would be refused by older ones.
+        """Return the types of a tenant as they are now, for a submission that older ones would refuse.
 
-        A worker may have registered since, and to be refused is final for a client.
+        A worker may have registered since, and a refusal is final for a client.
         """
         async with self._reading:
             if time.monotonic() > self._read_at.get(tenant, -math.inf) + READ_AGAIN_AFTER_S:
@@ -96,7 +96,7 @@ class TypeCatalogue:
 
 
 def _learn(ranked: Sequence[Registered], known: KnownType | None) -> KnownType:
-    """Return what is known of a type; a schema is compiled only when it is new."""
+    """Return the known type of a registration; only a new schema is compiled."""
     before = (known, *known.others) if known else ()
     if known is not None and [one.digest for one in before] == [one.digest for one in ranked]:
         return known

@@ -3,30 +3,33 @@
 from millstream_telemetry.error_text import origin, storable, text_of, traceback_of, type_name
 from millstream_telemetry.errors import TelemetryError, TracingConfigError
 from millstream_telemetry.logs.setup import Level, LogSettings, configure_logs, configured_logs
+from millstream_telemetry.metrics.every_service import DutyMetrics, RedisMetrics, ServiceMetrics
 from millstream_telemetry.metrics.groups import (
     DispatcherMetrics,
-    DutyMetrics,
     HistoryMetrics,
     IngestMetrics,
     ReaperMetrics,
-    RedisMetrics,
     WorkerMetrics,
 )
 from millstream_telemetry.metrics.registry import MetricRegistry
 from millstream_telemetry.tracing.attempt_span import Attempt
+from millstream_telemetry.tracing.delivery_spans import Attributes, PastDelivery
 from millstream_telemetry.tracing.job_tracer import JobTracer, Propagation
 from millstream_telemetry.tracing.request_span import ServerSpan
+from millstream_telemetry.tracing.send_span import SendSpan
 from millstream_telemetry.tracing.setup import configure_tracing, end_tracing
 from millstream_telemetry.tracing.trace_context import (
     NO_TRACE,
     TraceContext,
     current_trace_context,
     read_trace_context,
+    trace_field,
 )
 
 __all__ = [
     "NO_TRACE",
     "Attempt",
+    "Attributes",
     "DispatcherMetrics",
     "DutyMetrics",
     "HistoryMetrics",
@@ -35,10 +38,13 @@ __all__ = [
     "Level",
     "LogSettings",
     "MetricRegistry",
+    "PastDelivery",
     "Propagation",
     "ReaperMetrics",
     "RedisMetrics",
+    "SendSpan",
     "ServerSpan",
+    "ServiceMetrics",
     "TelemetryError",
     "TraceContext",
     "TracingConfigError",
@@ -52,6 +58,7 @@ __all__ = [
     "read_trace_context",
     "storable",
     "text_of",
+    "trace_field",
     "traceback_of",
     "type_name",
 ]

@@ -42,12 +42,31 @@ class MetricSpec(Struct, frozen=True):
 
 SPANS = (
     SpanSpec("{method} {route}", "SERVER", "ingest", "a request, such as `POST /v1/jobs`"),
-    SpanSpec("send {type}", "PRODUCER", "ingest, workers", "a job was accepted; the parent of its attempts"),
-    SpanSpec("process {type}", "CONSUMER", "workers", "one attempt; links to the attempt before it"),
+    SpanSpec(
+        "send {type}",
+        "PRODUCER",
+        "ingest, workers",
+        "a job was stored, and how long that took; the parent of what follows",
+    ),
+    SpanSpec(
+        "process {type}", "CONSUMER", "workers", "one delivery, most often an attempt; links to the one before it"
+    ),
     SpanSpec("{handler}", "INTERNAL", "workers", "the handler function; the spans of user code nest here"),
-    SpanSpec("recover", "INTERNAL", "reaper", "a job was taken back from a worker that vanished"),
-    SpanSpec("bury", "INTERNAL", "reaper", "a job went to the dead letters without an attempt of its own"),
-    SpanSpec("redrive", "INTERNAL", "ingest", "an operator sent a dead job back to its queue"),
+    SpanSpec(
+        "recover",
+        "INTERNAL",
+        "reaper",
+        "a job was taken back from a worker that vanished; links to the delivery it had",
+    ),
+    SpanSpec(
+        "bury", "INTERNAL", "reaper", "a job is dead because its worker vanished too often; links to the last delivery"
+    ),
+    SpanSpec(
+        "redrive",
+        "INTERNAL",
+        "ingest",
+        "an operator redrove a dead job; links to its last delivery and, both ways, to the request",
+    ),
 )
 
 RECOVER = "recover"
@@ -73,23 +92,39 @@ def process_span(job_type: str) -> str:
 RETRY_SCHEDULED = "retry scheduled"
 """Event on a failed attempt that will be tried again, with the attribute :data:`DELAY_S`."""
 
-# Attributes. Source: OpenTelemetry semantic conventions for messaging, HTTP and errors.
+SNOOZED = "snoozed"
+"""Event on a delivery that was snoozed, with the attribute :data:`DELAY_S`."""
+
+DEAD = "dead"
+"""Event on the last delivery of a dead job, and on `bury`, with the attribute :data:`JOB_REASON`."""
+
+# Attributes. Source: OpenTelemetry semantic conventions for messaging, HTTP, code and errors.
 
 HTTP_METHOD = "http.request.method"
 HTTP_ROUTE = "http.route"
 HTTP_STATUS = "http.response.status_code"
+URL_PATH = "url.path"
+URL_QUERY = "url.query"
+URL_SCHEME = "url.scheme"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+PROTOCOL_VERSION = "network.protocol.version"
+USER_AGENT = "user_agent.original"
 SYSTEM = "messaging.system"
 OPERATION_NAME = "messaging.operation.name"
 OPERATION_TYPE = "messaging.operation.type"
 DESTINATION = "messaging.destination.name"
 MESSAGE_ID = "messaging.message.id"
 CONSUMER_GROUP = "messaging.consumer.group.name"
+CLIENT_ID = "messaging.client.id"
 BATCH_COUNT = "messaging.batch.message_count"
+CODE_FUNCTION = "code.function.name"
 ERROR_TYPE = "error.type"
 JOB_ATTEMPT = "millstream.job.attempt"
 JOB_DELIVERY = "millstream.job.delivery"
 JOB_QUEUE_WAIT_MS = "millstream.job.queue_wait_ms"
 JOB_TENANT = "millstream.job.tenant"
+JOB_OUTCOME = "millstream.job.outcome"
 JOB_REASON = "millstream.job.reason"
 DELAY_S = "delay_s"
 
@@ -97,20 +132,40 @@ ATTRIBUTES = (
     FieldSpec(HTTP_METHOD, "method of the request"),
     FieldSpec(HTTP_ROUTE, "route template of the request"),
     FieldSpec(HTTP_STATUS, "status of the answer"),
+    FieldSpec(URL_PATH, "path of the request, at most 256 characters of it"),
+    FieldSpec(URL_QUERY, "query of the request, at most 256 characters of it"),
+    FieldSpec(URL_SCHEME, "`http` or `https`, as ingest was reached"),
+    FieldSpec(SERVER_ADDRESS, "host that the client named"),
+    FieldSpec(SERVER_PORT, "port that the client named"),
+    FieldSpec(PROTOCOL_VERSION, "version of HTTP, such as `1.1`"),
+    FieldSpec(USER_AGENT, "what the client calls itself, at most 256 characters of it"),
     FieldSpec(SYSTEM, "`millstream`"),
     FieldSpec(OPERATION_NAME, "`send` or `process`"),
     FieldSpec(OPERATION_TYPE, "`send` or `process`"),
     FieldSpec(DESTINATION, "job type"),
     FieldSpec(MESSAGE_ID, "job id"),
     FieldSpec(CONSUMER_GROUP, "`workers`"),
+    FieldSpec(
+        CLIENT_ID,
+        "name of the worker that has the job, or had it, as `GET /v1/workers` shows it; on `send`, of the worker whose "
+        "handler submits",
+    ),
     FieldSpec(BATCH_COUNT, "number of jobs in a batch request"),
-    FieldSpec(ERROR_TYPE, "what failed: the type of an exception, `timeout`, `lost`, or a status of 500 or more"),
-    FieldSpec(JOB_ATTEMPT, "number of the attempt, from 1"),
+    FieldSpec(CODE_FUNCTION, "qualified name of the handler function"),
+    FieldSpec(
+        ERROR_TYPE, "what failed: the type of an exception, `timeout`, `lost`, `crashed`, or a status of 500 or more"
+    ),
+    FieldSpec(JOB_ATTEMPT, "number of the attempt, from 1; a delivery that is none has that of the next one"),
     FieldSpec(JOB_DELIVERY, "number of the delivery, from 1; the fencing token"),
     FieldSpec(JOB_QUEUE_WAIT_MS, "milliseconds the job was ready before this delivery"),
     FieldSpec(JOB_TENANT, "tenant of the job"),
-    FieldSpec(JOB_REASON, "why a job was recovered or buried"),
-    FieldSpec(DELAY_S, "seconds until the next attempt, on the event `retry scheduled`"),
+    FieldSpec(
+        JOB_OUTCOME,
+        "what became of the delivery: `ok`, `error`, `timeout`, `snoozed`, `cancelled`, `handed_back`, `lost`, or "
+        "`dead` when the job died of it",
+    ),
+    FieldSpec(JOB_REASON, "why a job was recovered or is dead"),
+    FieldSpec(DELAY_S, "seconds until the next delivery, on the events `retry scheduled` and `snoozed`"),
 )
 
 # Metrics. Base units; no ids and no free text as labels.
@@ -127,10 +182,22 @@ BATCH_JOBS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 10_000.0)
 SUBMISSION_OUTCOMES = ("accepted", "replayed", "rejected", "unavailable")
 ENQUEUE_OUTCOMES = ("ok", "full", "unavailable")
 ATTEMPT_OUTCOMES = ("ok", "error", "timeout", "lost", "snoozed", "cancelled", "handed_back", "stale")
+RECOVERY_REASONS = ("lease_expired", "never_started", "buried", "stray")
+
+DEMAND_STATES = ("queued", "running", "due_soon")
 
 OTHER_TYPE = "_other"
 """Label for a job type that no worker has registered. No job type can be spelt like this."""
 
+BUILD_INFO = MetricSpec(
+    "millstream_build_info", "gauge", ("component", "version"), "1: this process is a component of this release"
+)
+READY = MetricSpec(
+    "millstream_ready",
+    "gauge",
+    ("component", "check"),
+    "1 while a check of `/readyz` passes, else 0; `redis` is one of each component",
+)
 JOBS_SUBMITTED = MetricSpec(
     "millstream_jobs_submitted_total",
     "counter",
@@ -181,6 +248,21 @@ DEAD_JOBS = MetricSpec("millstream_dead_jobs", "gauge", ("type",), "Dead jobs th
 DEAD_OLDEST = MetricSpec(
     "millstream_dead_oldest_age_seconds", "gauge", ("type",), "How long the oldest dead job has waited"
 )
+DEMAND_JOBS = MetricSpec(
+    "millstream_demand_jobs",
+    "gauge",
+    ("type", "state"),
+    f"Jobs that need a slot of a worker now or soon: {', '.join(DEMAND_STATES)}; of a paused queue only those that run",
+)
+DEMAND_SLOTS = MetricSpec("millstream_demand_slots", "gauge", ("type",), "Slots of the live workers that take the type")
+WANTED_WORKERS = MetricSpec(
+    "millstream_wanted_workers", "gauge", ("type",), "Workers that there should be, if they took this type alone"
+)
+FLEET_WORKERS = MetricSpec("millstream_fleet_workers", "gauge", (), "Live workers, those that are stopping left out")
+FLEET_SLOTS = MetricSpec("millstream_fleet_slots", "gauge", (), "Slots of all live workers")
+FLEET_WANTED_WORKERS = MetricSpec(
+    "millstream_fleet_wanted_workers", "gauge", (), "Workers that there should be, where each takes every type"
+)
 WORKER_SLOTS = MetricSpec("millstream_worker_slots", "gauge", (), "Jobs this worker may run at once")
 WORKER_SLOTS_BUSY = MetricSpec("millstream_worker_slots_busy", "gauge", (), "Jobs this worker runs now")
 WORKER_RSS = MetricSpec("millstream_worker_rss_bytes", "gauge", (), "Resident memory of this worker")
@@ -192,13 +274,16 @@ WORKER_LOOP_LAG = MetricSpec(
     CALL_SECONDS,
 )
 RECOVERED = MetricSpec(
-    "millstream_recovered_total", "counter", ("type", "reason"), "Deliveries taken back from workers that vanished"
+    "millstream_recovered_total",
+    "counter",
+    ("type", "reason"),
+    f"Deliveries taken back from workers that vanished, by reason: {', '.join(RECOVERY_REASONS)}",
 )
 DUTY_LAST_SUCCESS = MetricSpec(
     "millstream_duty_last_success_timestamp_seconds",
     "gauge",
-    ("service", "duty"),
-    "Unix time at which the duty last ended without an error",
+    ("component", "duty"),
+    "Unix time at which the duty last ended without an error; 0 until it has",
 )
 DUTY = MetricSpec("millstream_duty_seconds", "histogram", ("duty",), "Time of one pass of a duty", PASS_SECONDS)
 EVENTS_LOST = MetricSpec(
@@ -219,6 +304,8 @@ REDIS_RECONNECTS = MetricSpec(
 )
 
 METRICS = (
+    BUILD_INFO,
+    READY,
     JOBS_SUBMITTED,
     JOBS_FINISHED,
     JOB_ATTEMPTS,
@@ -231,6 +318,12 @@ METRICS = (
     QUEUE_PAUSED,
     DEAD_JOBS,
     DEAD_OLDEST,
+    DEMAND_JOBS,
+    DEMAND_SLOTS,
+    WANTED_WORKERS,
+    FLEET_WORKERS,
+    FLEET_SLOTS,
+    FLEET_WANTED_WORKERS,
     WORKER_SLOTS,
     WORKER_SLOTS_BUSY,
     WORKER_RSS,

@@ -1,6 +1,7 @@
 """Loads the apps of a worker, and gives the built-in app its settings."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from millstream import App
 from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings, builtin_app
@@ -8,7 +9,7 @@ from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.settings import BUILTIN, WorkerSettings
 
 
-def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App:
+def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App[Any]:
     """Return one app with the handlers of all; without names, the built-in app.
 
     Raises: AppLoadError, HandlerError.
@@ -17,7 +18,7 @@ def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App:
     return merge_apps(apps)
 
 
-def _builtin(settings: WorkerSettings) -> App:
+def _builtin(settings: WorkerSettings) -> App[Any]:
     app = builtin_app(handler_settings(settings))
     if settings.smtp_host is None:
         # Without a mail server the handler can only fail; another worker may have one.

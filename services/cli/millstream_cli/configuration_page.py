@@ -4,7 +4,7 @@ from millstream_cli.settings import ClientSettings, HistorySettings
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import LeaseSettings, RedisSettings, ServiceSettings
+from millstream_runtime import DemandSettings, LeaseSettings, RedisSettings, ServiceSettings
 from millstream_runtime.settings.page import Section, settings_page
 from millstream_workers.settings import WorkerSettings
 
@@ -40,12 +40,22 @@ SECTIONS = (
         "that live.",
         LeaseSettings,
     ),
+    Section(
+        "Demand",
+        "Of `ingest` and `dispatcher`, and the same for both: they tell how many workers are wanted.",
+        DemandSettings,
+    ),
     Section("ingest", "Of the HTTP API.", IngestSettings),
     Section("worker", "Of workers, and of the built-in handlers `email.send` and `report.generate`.", WorkerSettings),
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),
     Section("reaper", "Of reapers.", ReaperSettings),
-    Section("migrate", "Of `millstream migrate`.", HistorySettings),
-    Section("Clients", "Of the commands that talk to the HTTP API: `submit`, `job`, `dead`, `queues`.", ClientSettings),
+    Section("migrate", "Of `millstream migrate` and `doctor`.", HistorySettings),
+    Section(
+        "Clients",
+        "Of the commands that talk to the HTTP API: `submit`, `job`, `jobs`, `dead`, `queues`, `workers`, `types`, "
+        "`demand`.",
+        ClientSettings,
+    ),
 )
 
 

@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
 
 from millstream_cli.errors import PortInUseError, RedisStartError
 from millstream_cli.folder_lock import lock_folder, write_holder
@@ -48,6 +51,22 @@ class _Answer(Enum):
     READY = 1
     LOADING = 2
     NONE = 3
+
+
+class _ServerLog(Struct, frozen=True):
+    """The log of a server."""
+
+    path: Path
+    start: int
+    """Where the lines of this start begin."""
+
+    @property
+    def end(self) -> str:
+        """Return its last lines in a sentence."""
+        with self.path.open("rb") as written:
+            written.seek(self.start)
+            lines = written.read().decode(errors="replace").strip().splitlines()
+        return f"its log ({self.path}) ends:\n" + "\n".join(lines[-_LOG_LINES:])
 
 
 class EmbeddedRedis:
@@ -103,11 +122,12 @@ def start_embedded_redis(
     *,
     binary: RedisBinary | None = None,
     pick_port: Callable[[], int] = lambda: free_ports(1)[0],
+    look_up: Callable[[], None] = lambda: None,
 ) -> EmbeddedRedis:
     """Start a server on this data folder and return once it answers, its data loaded.
 
     Without a port it takes one that `pick_port` returns, and the next when that was taken meanwhile. Its log is
-    `redis.log` in the folder.
+    `redis.log` in the folder. While it waits it calls `look_up` again and again, and gives up when that raises.
 
     Raises: NoRedisError; RedisStartError, with the end of the server's log; FolderInUseError; PortInUseError.
     """
@@ -115,23 +135,22 @@ def start_embedded_redis(
     try:
         folder = folder.resolve()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # payloads are private to the user
-        with lock_folder(folder) as lock:
-            if port is None:
-                return _start_on_free_port(chosen, folder, pick_port, lock)
-            return _start(chosen, folder, port, lock)
+        with lock_folder(folder, look_up) as lock:
+            start = partial(_start, chosen, folder, lock=lock, look_up=look_up)
+            return _start_on_free_port(start, pick_port) if port is None else start(port=port)
     except OSError as error:
         raise RedisStartError(f"cannot keep Redis data in {folder}: {error.strerror}") from error
 
 
-def _start_on_free_port(binary: RedisBinary, folder: Path, pick: Callable[[], int], lock: int) -> EmbeddedRedis:
+def _start_on_free_port(start: Callable[..., EmbeddedRedis], pick_port: Callable[[], int]) -> EmbeddedRedis:
     # For Redis, port 0 means "do not listen". So a free port is picked here, and another process may take it first.
     for _ in range(_PORT_TRIES - 1):
         with suppress(PortInUseError):
-            return _start(binary, folder, pick(), lock)
-    return _start(binary, folder, pick(), lock)
+            return start(port=pick_port())
+    return start(port=pick_port())
 
 
-def _start(binary: RedisBinary, folder: Path, port: int, lock: int) -> EmbeddedRedis:
+def _start(binary: RedisBinary, folder: Path, port: int, *, lock: int, look_up: Callable[[], None]) -> EmbeddedRedis:
     log = folder / LOG_NAME
     log_start = log.stat().st_size if log.exists() else 0
     with ExitStack() as undo:
@@ -145,7 +164,7 @@ def _start(binary: RedisBinary, folder: Path, port: int, lock: int) -> EmbeddedR
             )
         undo.callback(_end, process)
         write_holder(lock, process.pid)
-        _wait_until_ready(process, port, log, log_start)
+        _wait_until_ready(process, port, _ServerLog(log, log_start), look_up)
         undo.pop_all()
     return EmbeddedRedis(process, binary, folder, port)
 
@@ -155,7 +174,9 @@ def _command(binary: RedisBinary, folder: Path, port: int) -> list[str]:
     return [str(binary.path), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path, log_start: int) -> None:
+def _wait_until_ready(
+    process: "subprocess.Popen[bytes]", port: int, log: _ServerLog, look_up: Callable[[], None]
+) -> None:
     deadline = time.monotonic() + _START_S
     while process.poll() is None:
         answer = _ask(port, process.pid)
@@ -164,12 +185,12 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path, 
         if answer is _Answer.LOADING:  # loading takes time in proportion to the data
             deadline = time.monotonic() + _START_S
         elif time.monotonic() > deadline:
-            raise RedisStartError(f"Redis does not answer on port {port}; {_log_end(log, log_start)}")
+            raise RedisStartError(f"Redis does not answer on port {port}; {log.end}")
+        look_up()
         time.sleep(0.01)
-    reason = _log_end(log, log_start)
-    if "Address already in use" in reason:
+    if "Address already in use" in log.end:
         raise PortInUseError(port)
-    raise RedisStartError(f"Redis ended at its start with code {process.returncode}; {reason}")
+    raise RedisStartError(f"Redis ended at its start with code {process.returncode}; {log.end}")
 
 
 def _ask(port: int, pid: int) -> _Answer:
@@ -189,13 +210,6 @@ def _ask(port: int, pid: int) -> _Answer:
     if pong.startswith(b"-LOADING"):
         return _Answer.LOADING
     return _Answer.READY if pong == b"+PONG\r\n" else _Answer.NONE
-
-
-def _log_end(log: Path, log_start: int) -> str:
-    with log.open("rb") as written:
-        written.seek(log_start)
-        lines = written.read().decode(errors="replace").strip().splitlines()
-    return f"its log ({log}) ends:\n" + "\n".join(lines[-_LOG_LINES:])
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -5,6 +5,7 @@ CliError                      printed as one line; the process exits with `exit_
 ├── RedisStartError           a Redis server was found and does not start
 │   ├── FolderInUseError      another process works on the same data folder
 │   └── PortInUseError        another process listens on the port
+├── StoppedEarlyError         a signal came before the system was up
 ├── ChildEndedError           a supervised process ended, and starting it again did not help
 └── NotReadyError             supervised processes run and do not get ready
 """
@@ -52,6 +53,15 @@ class PortInUseError(RedisStartError):
     def __init__(self, port: int) -> None:
         self.port = port
         super().__init__(f"port {port} on 127.0.0.1 is in use: stop what listens there, or choose another port")
+
+
+class StoppedEarlyError(CliError):
+    """A signal came before the system was up, or the reader of its output has left."""
+
+    def __init__(self, signal_names: Sequence[str]) -> None:
+        self.signal_names = tuple(signal_names)
+        cause = signal_names[0] if signal_names else "nothing reads its output"
+        super().__init__(f"{cause}: stopped before it was up")
 
 
 class ChildEndedError(CliError):

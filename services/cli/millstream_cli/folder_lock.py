@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,9 +15,10 @@ _WAIT_S = 2.0
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[int]:
+def lock_folder(folder: Path, look_up: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Lock the folder while the block lasts. Yields: the descriptor of the lock, which the server inherits.
 
+    `look_up` is called again and again while the lock is waited for, and gives up by raising.
     The lock lasts while any process has the descriptor. So the server holds it until it has ended, even when the
     process that started it was killed before.
 
@@ -25,7 +26,7 @@ def lock_folder(folder: Path) -> Iterator[int]:
     """
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _lock(descriptor, folder)
+        _lock(descriptor, folder, look_up)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -37,7 +38,7 @@ def write_holder(descriptor: int, pid: int) -> None:
     os.pwrite(descriptor, str(pid).encode(), 0)
 
 
-def _lock(descriptor: int, folder: Path) -> None:
+def _lock(descriptor: int, folder: Path, look_up: Callable[[], None]) -> None:
     # A server whose parent was killed takes a moment to end, and its successor may start within that moment.
     deadline = time.monotonic() + _WAIT_S
     while True:
@@ -46,6 +47,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise FolderInUseError(folder, _holder(descriptor)) from None
+            look_up()
             time.sleep(0.05)
         else:
             return

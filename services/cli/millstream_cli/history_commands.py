@@ -25,7 +25,9 @@ ASK_EVERY_S = 1.0
 @json_option
 @one_line_errors(HistoryError)
 def migrate(*, wait_s: float, as_json: bool) -> None:
-    """Make the tables of the history database, or bring them to this release. Safe to run again, and at every start.
+    """Make or upgrade the tables of the history database.
+
+    Safe to run again, and at every start.
 
     Tables of a newer release are left as they are: an older one may run beside it, or come back after it.
     """

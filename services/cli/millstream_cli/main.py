@@ -9,6 +9,8 @@ from typing import cast
 
 import click
 
+from millstream_cli.command_group import CommandGroup
+
 MODULES = {
     "up": "millstream_cli.up",
     "demo": "millstream_cli.demo.command",
@@ -16,12 +18,16 @@ MODULES = {
     "dispatcher": "millstream_cli.serving.dispatcher",
     "worker": "millstream_cli.serving.worker",
     "reaper": "millstream_cli.serving.reaper",
-    "submit": "millstream_cli.client_commands",
-    "job": "millstream_cli.client_commands",
-    "dead": "millstream_cli.client_commands",
-    "queues": "millstream_cli.client_commands",
-    "doctor": "millstream_cli.check_commands",
-    "check": "millstream_cli.check_commands",
+    "submit": "millstream_cli.client.job_commands",
+    "job": "millstream_cli.client.job_commands",
+    "jobs": "millstream_cli.client.job_commands",
+    "dead": "millstream_cli.client.dead_commands",
+    "queues": "millstream_cli.client.fleet_commands",
+    "workers": "millstream_cli.client.fleet_commands",
+    "types": "millstream_cli.client.fleet_commands",
+    "demand": "millstream_cli.client.fleet_commands",
+    "doctor": "millstream_cli.doctor.command",
+    "check": "millstream_cli.check_command",
     "migrate": "millstream_cli.history_commands",
 }
 """The module of each command."""
@@ -31,7 +37,13 @@ class Commands(Mapping[str, click.Command]):
     """The commands by name. Looking one up imports it."""
 
     def __getitem__(self, name: str) -> click.Command:
-        command: click.Command = getattr(import_module(MODULES[name]), name)
+        path = MODULES[name]
+        try:
+            command: click.Command = getattr(import_module(path), name)
+        except ModuleNotFoundError as error:
+            if not error.name or error.name.startswith("millstream"):
+                raise
+            return _not_installed(name, error.name)
         return command
 
     def __iter__(self) -> Iterator[str]:
@@ -41,8 +53,26 @@ class Commands(Mapping[str, click.Command]):
         return len(MODULES)
 
 
+def _not_installed(name: str, package: str) -> click.Command:
+    """Return what stands for a command of which a package is missing, as `demo` in an image for services."""
+
+    def refuse(**_: object) -> None:
+        raise click.ClickException(
+            f"`{name}` needs the package {package}, which is not installed: pip install 'millstream[all]'; the image "
+            "with it is built with `--target demo`"
+        )
+
+    # Whatever its options are: the reason is the same.
+    words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
+    context = {"ignore_unknown_options": True, "help_option_names": list[str]()}
+    return click.Command(
+        name, callback=refuse, params=[words], help=f"Not installed: it needs {package}.", context_settings=context
+    )
+
+
 # click only reads it.
 @click.group(
+    cls=CommandGroup,
     commands=cast("MutableMapping[str, click.Command]", Commands()),
     context_settings={"help_option_names": ["-h", "--help"]},
 )

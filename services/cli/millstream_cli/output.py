@@ -6,16 +6,23 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 import msgspec
-from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from millstream_cli.errors import CliError
+from millstream_cli.exit_codes import exit_code_of
+from millstream_contracts import one_line
 from millstream_runtime import ServiceStartError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_ENDLESS = 100_000
+"""Columns of a line that nothing cuts."""
+_LEAST_SHOWN = 16
+"""Columns of a cell that is cut."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -26,50 +33,68 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Print rows under a heading, numbers aligned to the right; without rows, print `empty`."""
+    """Print rows under a heading, numbers aligned to the right; without rows, print `empty`.
+
+    A row is one line, and a cell is whole, so that an id can be copied. Only the last column is cut where the terminal
+    ends; in a pipe nothing is.
+    """
     if not rows:
         click.echo(empty)
         return
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, column in enumerate(columns):
         is_number = all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         # As Text: rich would read brackets in the text of users as markup.
         table.add_row(*(Text(_cell(value)) for value in row))
-    Console().print(table)
+    console = Console()
+    _fit(table, console)
+    console.print(table, soft_wrap=True)
 
 
-def print_fields(value: msgspec.Struct) -> None:
-    """Print a Struct field by field, leaving out what has its default."""
-    for field in msgspec.structs.fields(value):
-        shown = getattr(value, field.name)
-        if shown != field.default:
-            text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode().strip('"')
-            click.echo(f"{field.name:>16}  {text}")
+def _fit(table: Table, console: Console) -> None:
+    """Cut the last column where the terminal ends, and let a table that is too wide all the same run over."""
+    last = table.columns[-1]
+    widest = max(cell_len(str(cell)) for cell in [last.header, *last.cells])
+    natural = table.__rich_measure__(console, console.options.update_width(_ENDLESS)).maximum
+    if console.is_terminal and natural > console.width:
+        last.overflow = "ellipsis"
+        last.max_width = max(_LEAST_SHOWN, widest - (natural - console.width))
+    console.width = max(console.width, natural)
 
 
-def one_line_errors(*kinds: type[Exception]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Turn errors of a command into one line and the exit status that the error names, or 1.
+def one_line_errors(
+    *kinds: type[Exception], code_of: Callable[[Exception], int] = exit_code_of
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Turn errors of a command into one line and the exit status that `code_of` gives.
 
     Of these kinds, and of those that every command has: CliError, ServiceStartError.
     """
-    one_line: tuple[type[Exception], ...] = (CliError, ServiceStartError, *kinds)
+    foreseen: tuple[type[Exception], ...] = (CliError, ServiceStartError, *kinds)
 
     def decorate(command: Callable[P, R]) -> Callable[P, R]:
         @wraps(command)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return command(*args, **kwargs)
-            except one_line as error:
-                for line in str(error).splitlines():
-                    click.echo(f"millstream: {line}", err=True)
-                raise click.exceptions.Exit(getattr(error, "exit_code", 1)) from None
+            except BrokenPipeError:  # the reader has left, as in `millstream jobs | head`: click ends quietly
+                raise
+            except foreseen as error:
+                tell_error(str(error))
+                raise click.exceptions.Exit(code_of(error)) from None
 
         return run
 
     return decorate
 
 
+def tell_error(text: str) -> None:
+    """Print each line of an error under the name of the program."""
+    for line in text.splitlines():
+        click.echo(f"millstream: {line}", err=True)
+
+
 def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    # Nothing that users wrote moves the cursor or changes the terminal.
+    return f"{value:,}" if isinstance(value, int) else one_line(value, _ENDLESS)

@@ -11,7 +11,7 @@ import msgspec
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import HistoryUrl, Settings, Url, read_settings
+from millstream_runtime import HistoryUrl, RedisSettings, Settings, Url, read_settings
 from millstream_workers.settings import WorkerSettings
 
 
@@ -20,6 +20,13 @@ class HistorySettings(Settings, frozen=True, kw_only=True):
 
     history_url: HistoryUrl | None = None
     """The database to migrate, as for the dispatcher."""
+
+
+class DoctorSettings(RedisSettings, frozen=True, kw_only=True):
+    """Settings of `doctor`."""
+
+    history_url: HistoryUrl | None = None
+    """The database to look at, as for the dispatcher."""
 
 
 class ClientSettings(Settings, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from itertools import groupby
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 from msgspec.structs import replace
 
 from millstream_cli.child import Child, ChildSpec, Sink, describe_exit
@@ -41,17 +41,16 @@ async def supervise(
     runs; a third one kills. SIGHUP is never a second one, and none where it was ignored from the start. SIGUSR1 and
     SIGQUIT go on to the children, which show their stacks. Each child has `grace_s` to end by itself. `overhear` gets
     the lines of the children too, and goes on when the sink takes no more. Run it in the main thread: signals are heard
-    only there.
+    only there. The block may start further children.
 
     Raises: ChildEndedError, after all are stopped, when a child could not be kept running.
     """
-    supervisor = Supervisor(specs, sink, grace_s, overhear)
     with unwrapped():
         async with anyio.create_task_group() as tasks:
+            supervisor = Supervisor(tasks, sink, grace_s, overhear)
             await tasks.start(supervisor.heed_signals)
             try:
-                for child in supervisor.children.values():
-                    tasks.start_soon(supervisor.keep, child)
+                supervisor.start(specs)
                 with supervisor.block:
                     yield supervisor
             finally:
@@ -65,16 +64,23 @@ async def supervise(
 class Supervisor:
     """What the block of `supervise` talks to."""
 
-    def __init__(self, specs: Iterable[ChildSpec], sink: Sink, grace_s: float, overhear: Sink | None = None) -> None:
+    def __init__(self, tasks: TaskGroup, sink: Sink, grace_s: float, overhear: Sink | None = None) -> None:
         self.block = anyio.CancelScope()
         """The block of `supervise`; cancelling it stops the children."""
         self.failure: ChildEndedError | None = None
         self.signals: list[signal.Signals] = []
         """Stop signals so far, in order."""
-        self.children = {spec.name: Child(spec, self._hear) for spec in specs}
+        self.children: dict[str, Child] = {}
+        self._tasks = tasks
         self._overhear = overhear
         self._sink: Sink | None = sink
         self._grace_s = grace_s
+
+    def start(self, specs: Iterable[ChildSpec]) -> None:
+        """Start further children. They are stopped with the others."""
+        for spec in specs:
+            child = self.children[spec.name] = Child(spec, self._hear)
+            self._tasks.start_soon(self.keep, child)
 
     def pid(self, name: str) -> int | None:
         """Return a child's process id, or None while it does not run. Raises: KeyError."""
@@ -130,7 +136,8 @@ class Supervisor:
         self.signals.append(number)
         match len(self.signals):
             case 1:
-                self._show(SPEAKER, f"{number.name}: stopping; a second one hurries, a third one kills")
+                if self.children:
+                    self._show(SPEAKER, f"{number.name}: stopping; a second one hurries, a third one kills")
                 self.block.cancel()
             case 2:
                 self._hurry()

@@ -7,8 +7,10 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+import anyio.from_thread
 import anyio.to_thread
 import msgspec
 from msgspec import Struct
@@ -16,7 +18,8 @@ from msgspec import Struct
 from millstream_cli.addresses import Addresses
 from millstream_cli.child import ChildSpec, Sink
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
-from millstream_cli.errors import PortInUseError
+from millstream_cli.errors import PortInUseError, StoppedEarlyError
+from millstream_cli.redis_look import look_at_redis
 from millstream_cli.supervisor import Supervisor, supervise
 from millstream_runtime import RedisSettings, variables_of
 from millstream_streams import RedisAddress
@@ -24,6 +27,8 @@ from millstream_streams import RedisAddress
 HOST = "127.0.0.1"
 READY_WITHIN_S = 60.0
 STOP_GRACE_S = 30.0
+ANNOUNCEMENTS = frozenset({"admin", "listening"})
+"""Log lines by which addresses are learnt. They need not be shown: `RunningSystem` has the addresses."""
 
 _OURS = {"host", "port", "admin_port", "processes"}
 """Settings that this module decides."""
@@ -45,6 +50,13 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
     apps: tuple[str, ...] = ()
     environ: Mapping[str, str]
     """The environment of all services. Variables that this module decides are removed."""
+    namespace: str = RedisSettings().namespace
+    """The namespace of the keys in an existing Redis."""
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the processes."""
+        return ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(self.workers))]
 
 
 class RunningSystem(Struct, frozen=True):
@@ -63,27 +75,43 @@ class RunningSystem(Struct, frozen=True):
 async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSystem]:
     """Run the system while the block lasts. The block begins when every service is ready.
 
-    Raises: PortInUseError, NoRedisError, RedisStartError, ChildEndedError, NotReadyError.
+    Raises: PortInUseError, NoRedisError, RedisStartError, ChildEndedError, NotReadyError, StoreError;
+    StoppedEarlyError, when a signal comes before the block.
     """
     _check_port(plan.port)
+    addresses, was_up = Addresses(plan.names), False
     with ExitStack() as stack:
-        embedded = None
-        if plan.redis is None:
-            embedded = await anyio.to_thread.run_sync(start_embedded_redis, plan.folder)
-            stack.enter_context(embedded)
-        names = ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(plan.workers))]
-        environ = _environ(plan.environ, embedded)
-        specs = [_spec(name, plan, environ) for name in names]
-        addresses = Addresses(names)
-        async with supervise(specs, sink, grace_s=STOP_GRACE_S, overhear=addresses.hear) as supervisor:
-            found = await addresses.wait(within_s=READY_WITHIN_S)
-            for name, address in found.items():
-                # A restarted process takes the same port again: people and scrapers know it.
-                supervisor.set_variable(name, _port_variable(name), str(address.port))
-            urls = {name: address.url for name, address in found.items()}
-            await supervisor.wait_ready(*(f"{url}/readyz" for url in urls.values()), timeout_s=READY_WITHIN_S)
+        # It hears signals from here on, also while nothing runs yet.
+        async with supervise((), sink, grace_s=STOP_GRACE_S, overhear=addresses.hear) as supervisor:
+            embedded = await _redis(plan, stack)
+            environ = _environ(plan.environ, embedded)
+            supervisor.start(_spec(name, plan, environ) for name in plan.names)
+            urls = await _wait_ready(supervisor, addresses)
             redis_url = embedded.url if embedded else plan.redis.text if plan.redis else ""
+            was_up = True
             yield RunningSystem(supervisor, urls["ingest"], redis_url, urls)
+    if not was_up:
+        raise StoppedEarlyError([number.name for number in supervisor.signals])
+
+
+async def _redis(plan: SystemPlan, stack: ExitStack) -> EmbeddedRedis | None:
+    """Start the embedded Redis, which the stack ends; or look at the user's own."""
+    if plan.redis is not None:
+        await look_at_redis(plan.redis, plan.namespace)
+        return None
+    start = partial(start_embedded_redis, plan.folder, look_up=anyio.from_thread.check_cancelled)
+    return stack.enter_context(await anyio.to_thread.run_sync(start))
+
+
+async def _wait_ready(supervisor: Supervisor, addresses: Addresses) -> Mapping[str, str]:
+    """Return the addresses by process, once all are ready. Raises: NotReadyError."""
+    found = await addresses.wait(within_s=READY_WITHIN_S)
+    for name, address in found.items():
+        # A restarted process takes the same port again: people and scrapers know it.
+        supervisor.set_variable(name, _port_variable(name), str(address.port))
+    urls = {name: found[name].url for name in supervisor.children}
+    await supervisor.wait_ready(*(f"{url}/readyz" for url in urls.values()), timeout_s=READY_WITHIN_S)
+    return urls
 
 
 def _environ(environ: Mapping[str, str], embedded: EmbeddedRedis | None) -> dict[str, str]:

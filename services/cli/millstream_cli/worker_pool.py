@@ -4,10 +4,8 @@ import os
 import sys
 from collections.abc import Mapping
 
-import anyio
-
 from millstream_cli.child import ChildSpec
-from millstream_cli.line_printer import LinePrinter
+from millstream_cli.console.choosing import printer_for, show_until_cancelled
 from millstream_cli.supervisor import supervise
 from millstream_workers.settings import WorkerSettings
 
@@ -17,9 +15,9 @@ LONGER_THAN_GRACE_S = 5.0
 async def run_worker_pool(settings: WorkerSettings) -> None:
     """Run the processes until the order to stop, and restart those that end. Raises: ChildEndedError."""
     specs = pool_specs(settings, os.environ)
-    printer = LinePrinter(sys.stderr, [spec.name for spec in specs])
+    printer = printer_for(sys.stderr, [spec.name for spec in specs])
     async with supervise(specs, printer, grace_s=settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S):
-        await anyio.sleep_forever()
+        await show_until_cancelled(printer)
 
 
 def pool_specs(settings: WorkerSettings, environ: Mapping[str, str]) -> list[ChildSpec]:

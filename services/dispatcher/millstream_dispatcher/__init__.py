@@ -1,1 +1,1 @@
-"""The dispatcher service: releases due jobs, expires late ones, shows what the queues hold. Every replica does all."""
+"""The dispatcher service: releases due jobs, expires late ones, and publishes gauges. Every replica runs all duties."""

@@ -27,15 +27,15 @@ class CheckSchedule:
         self._registry = registry
         self._interval_s = interval_s
         self._due_at: dict[Queue, float] = {}
-        """When something falls due in a queue; absent when nothing is known to."""
+        """The time at which something falls due in a queue; absent when nothing is known."""
         self._checked_at: dict[Queue, float] = {}
-        """When a queue was last checked; absent when it was not checked since it is known."""
+        """The time of the last check of a queue; absent when there was none since the queue is known."""
         self._checked_from = -math.inf
-        """Earlier checks do not count."""
+        """The time before which checks do not count."""
         self._survey_at = 0.0
-        """When to search all queues for those whose last check is too old."""
+        """The time to search all queues for those whose last check is too old."""
         self._back_at = 0.0
-        """When the duty comes back by itself."""
+        """The time at which the duty returns by itself."""
 
     def check_now(self, queue: Queue) -> None:
         """Have this queue checked now."""

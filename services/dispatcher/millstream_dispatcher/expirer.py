@@ -8,7 +8,7 @@ from millstream_telemetry import DispatcherMetrics
 
 
 class Expiries(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     expired: int = 0
 
@@ -28,7 +28,7 @@ class Expirer:
         self._metrics = metrics
 
     async def run_once(self) -> Expiries:
-        """End what is late. Returns: when to come back."""
+        """Expire late jobs. Returns: when to come back."""
         total = 0
 
         async def expire(queue: Queue) -> None:
@@ -40,5 +40,7 @@ class Expirer:
                 self._metrics.count_finished(queue.type, JobState.EXPIRED, found.expired)
             total += found.expired
 
-        await for_each_queue(await self._schedule.due(), expire)
+        queues = await self._schedule.due()
+        self._metrics.know_types(queue.type for queue in queues)
+        await for_each_queue(queues, expire)
         return Expiries(next_in_s=self._schedule.sleep_s(), expired=total)

@@ -21,23 +21,23 @@ GROUP = "history"
 NEED = "history"
 """Name of the database in the list of readiness checks."""
 ENTRIES_AT_ONCE = 400
-"""Read at once, of all queues together, but no fewer than :data:`ENTRIES_AT_LEAST` of each."""
+"""The number of entries in one read of all queues together, but at least :data:`ENTRIES_AT_LEAST` of each."""
 ENTRIES_AT_LEAST = 4
 MOST_MOVES_AT_ONCE = 4_000
-"""Stored in one transaction; beyond this its own cost no longer shows beside that of the rows."""
+"""The most transitions in one transaction; beyond this its own cost no longer shows beside that of the rows."""
 FEWEST_MOVES_AT_ONCE = 100
 LARGE_BYTES, SMALL_BYTES = 16 << 20, 4 << 20
 """Payloads may be large: a transaction that holds less than SMALL_BYTES grows, one above LARGE_BYTES shrinks."""
 QUEUES_EVERY_S = 1.0
 TAKE_OVER_EVERY_S = 30.0
 PROBE_EVERY_S = 15.0
-"""How often the database is probed while there is nothing to store: readiness tells its last answer."""
+"""How often the database is probed while there is nothing to store, for readiness."""
 ABANDONED_S = 60.0
 """Idle time after which another dispatcher takes over events that were read and not acknowledged."""
 
 
 class Projection(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     stored: int = 0
 
@@ -65,13 +65,13 @@ class Projector:
         self._queues: list[Queue] = []
         self._queues_at = self._taken_at = self._probed_at = float("-inf")
         self._database = HealthCheck(NEED, ok=False, detail="not asked yet")
-        """Whether the database took the last write or probe."""
+        """Whether the database accepted the last write or probe."""
         self._is_newer = False
         self._log = structlog.get_logger().bind(duty=self.name)
         self._held: list[tuple[Queue, Event]] = []
-        """Read and not acknowledged yet."""
+        """Events that were read and not acknowledged yet."""
         self._next: Batch | None = None
-        """The oldest of them, if composed already."""
+        """The batch of the oldest held events, if it is composed already."""
         self._moves_at_once = FEWEST_MOVES_AT_ONCE
 
     async def run_once(self) -> Projection:

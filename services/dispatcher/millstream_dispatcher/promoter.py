@@ -5,14 +5,15 @@ It sleeps until the next job is due, and is woken by a hint when an earlier one 
 
 import structlog
 
-from millstream_contracts import Queue
+from millstream_contracts import JobState, Queue
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_runtime import DutyResult
 from millstream_streams import JobStore, for_each_queue
+from millstream_telemetry import DispatcherMetrics
 
 
 class Promotion(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     released: int = 0
     expired: int = 0
@@ -23,15 +24,18 @@ class Promoter:
 
     name = "promoter"
 
-    def __init__(self, store: JobStore, schedule: CheckSchedule, *, interval_s: float) -> None:
+    def __init__(
+        self, store: JobStore, schedule: CheckSchedule, metrics: DispatcherMetrics, *, interval_s: float
+    ) -> None:
         self.interval_s = interval_s
         self.wake = schedule.wake
         self._store = store
         self._schedule = schedule
+        self._metrics = metrics
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Promotion:
-        """Release what is due. Returns: when to come back."""
+        """Release due jobs. Returns: when to come back."""
         released = expired = 0
 
         async def release(queue: Queue) -> None:
@@ -39,10 +43,14 @@ class Promoter:
             with self._schedule.checking(queue) as checked_at:
                 found = await self._store.release_due(queue)
             self._schedule.record(queue, checked_at=checked_at, next_in_ms=found.next_in_ms)
+            if found.expired:
+                self._metrics.count_finished(queue.type, JobState.EXPIRED, found.expired)
             released += found.released
             expired += found.expired
 
-        await for_each_queue(await self._schedule.due(), release)
+        queues = await self._schedule.due()
+        self._metrics.know_types(queue.type for queue in queues)
+        await for_each_queue(queues, release)
         if released or expired:
             self._log.debug("released", released=released, expired=expired)
         return Promotion(next_in_s=self._schedule.sleep_s(), released=released, expired=expired)

@@ -1,16 +1,29 @@
-"""Publishes what the queues hold as gauges. Run by every dispatcher: all show the same, from the same counters.
+"""Publishes what the queues hold, and how many workers that takes, as gauges.
 
-It measures every queue anyway, so it records in the schedules of promoter and expirer when something falls due there.
+Run by every dispatcher: all show the same, from the same counters. It measures every queue anyway, so it records in the
+schedules of promoter and expirer when something falls due there.
 """
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-from millstream_contracts import JobType, Queue
+from millstream_contracts import JobType, Queue, WorkerInfo
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_runtime import DutyResult
-from millstream_streams import Depths, JobStore, Registry, for_each_queue, sum_depths
-from millstream_telemetry import DispatcherMetrics, MetricRegistry
+from millstream_streams import (
+    Depths,
+    JobStore,
+    RedisClock,
+    Registry,
+    StoreError,
+    StoreUnavailableError,
+    available,
+    demand_of,
+    for_each_queue,
+    sum_depths,
+)
+from millstream_telemetry import DispatcherMetrics
 
 REMEASURED_AT = 0.9
 """Share of the interval after which queues are measured again. Promoter and expirer skip their own check while a
@@ -26,36 +39,61 @@ class QueueMetrics:
         self,
         store: JobStore,
         registry: Registry,
+        clock: RedisClock,
         metrics: DispatcherMetrics,
-        known: MetricRegistry,
         *,
         due: CheckSchedule,
         expiring: CheckSchedule,
+        due_soon_s: float,
         interval_s: float,
     ) -> None:
         self.interval_s = interval_s
         self._store = store
         self._registry = registry
+        self._clock = clock
         self._metrics = metrics
-        self._known = known
         self._due = due
         self._expiring = expiring
+        self._due_soon_s = due_soon_s
 
     async def run_once(self) -> DutyResult:
         """Measure every queue and publish the sums by type. Returns: when to come back."""
-        queues = await self._registry.queues()
-        self._known.register_types(queue.type for queue in queues)
         depths: defaultdict[JobType, list[Depths]] = defaultdict(list)
+        try:
+            await self._measure(depths)
+        except StoreError as error:
+            # Without Redis the last demand stays: a part would be taken for the whole, and workers be stopped.
+            if not isinstance(error, StoreUnavailableError):
+                await self._publish_demand(depths)
+            raise
+        finally:
+            self._metrics.publish(sum_depths(job_type, some) for job_type, some in depths.items())
+        await self._publish_demand(depths)
+        return DutyResult(next_in_s=REMEASURED_AT * self.interval_s)
+
+    async def _measure(self, depths: defaultdict[JobType, list[Depths]]) -> None:
+        """Measure every queue, and add what each holds to `depths`."""
+        queues = await self._registry.queues()
+        self._metrics.know_types(queue.type for queue in queues)
 
         async def measure(queue: Queue) -> None:
             checked_at = time.monotonic()
-            found = await self._store.measure(queue)
+            found = await self._store.measure(queue, due_soon_s=self._due_soon_s)
             self._due.record(queue, checked_at=checked_at, next_in_ms=found.next_due_in_ms)
             self._expiring.record(queue, checked_at=checked_at, next_in_ms=found.next_expiry_in_ms)
             depths[queue.type].append(found)
 
-        try:
-            await for_each_queue(queues, measure)
-        finally:
-            self._metrics.publish(sum_depths(job_type, some) for job_type, some in depths.items())
-        return DutyResult(next_in_s=REMEASURED_AT * self.interval_s)
+        await for_each_queue(queues, measure)
+
+    async def _publish_demand(self, depths: Mapping[JobType, Sequence[Depths]]) -> None:
+        """Publish how many workers there should be. The measurements have just told what time it is on Redis."""
+        workers = available(await self._registry.workers(), self._clock.now_ms())
+        of_type: defaultdict[str, list[WorkerInfo]] = defaultdict(list)
+        for worker in workers:
+            for job_type in worker.types:
+                of_type[job_type].append(worker)
+        self._metrics.publish_demand(
+            {job_type: demand_of(some, of_type[job_type]) for job_type, some in depths.items()},
+            demand_of((one for some in depths.values() for one in some), workers),
+            len(workers),
+        )

@@ -1,4 +1,4 @@
-"""Composes a dispatcher: a list of duties, and the ear for hints."""
+"""Composes a dispatcher: a list of duties, and a listener for hints."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -15,11 +15,12 @@ from millstream_streams import NEEDS, Broker, StoreUnavailableError, consumer_na
 from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry
 
 PATIENCE_S = 1.0
-"""A duty comes again by itself, so no call has to last: on a cluster the other nodes wait for it."""
+"""How long a call is repeated: shortly, because a duty returns by itself, and on a cluster the other nodes wait for it.
+"""
 
 
 def run_dispatcher(settings: DispatcherSettings) -> None:
-    """Run a dispatcher until it is told to stop.
+    """Run a dispatcher until the order to stop.
 
     Raises: UnsuitableRedisError, RedisTlsError, HistoryUrlError, AdminBindError, TracingConfigError.
     """
@@ -47,19 +48,28 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
 
 
 def duties_of(settings: DispatcherSettings, broker: Broker, metrics: MetricRegistry, due: CheckSchedule) -> list[Duty]:
-    """Return what a dispatcher does. Hints of jobs that wait for a time go to `due`."""
+    """Return the duties of a dispatcher. Hints of scheduled jobs go to `due`."""
     store, registry = broker.store, broker.registry
     expiring = CheckSchedule(registry, settings.expire_every_s)
     shown = DispatcherMetrics(metrics)
     return [
-        Promoter(store, due, interval_s=settings.release_every_s),
+        Promoter(store, due, shown, interval_s=settings.release_every_s),
         Expirer(store, expiring, shown, interval_s=settings.expire_every_s),
-        QueueMetrics(store, registry, shown, metrics, due=due, expiring=expiring, interval_s=settings.gauges_every_s),
+        QueueMetrics(
+            store,
+            registry,
+            broker.clock,
+            shown,
+            due=due,
+            expiring=expiring,
+            due_soon_s=settings.due_soon_s,
+            interval_s=settings.gauges_every_s,
+        ),
     ]
 
 
 @asynccontextmanager
 async def open_projector(history: History, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Projector]:
-    """Yield the duty that remembers, and close what it has opened."""
+    """Yield the duty that writes the history, and close what it has opened."""
     async with aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed:
         yield Projector(feed, broker, history, HistoryMetrics(metrics))

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from millstream_runtime import HOUR_S, HistoryUrl, ServiceSettings
+from millstream_runtime import HOUR_S, DemandSettings, HistoryUrl
 
 Interval = Annotated[float, Meta(ge=0.5, le=HOUR_S)]
 
 
-class DispatcherSettings(ServiceSettings, frozen=True, kw_only=True):
+class DispatcherSettings(DemandSettings, frozen=True, kw_only=True):
     """Settings of the dispatcher."""
 
     release_every_s: Interval = 5.0

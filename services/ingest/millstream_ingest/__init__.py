@@ -1,1 +1,1 @@
-"""The HTTP API: validates, admits and stores submissions, and shows what became of them."""
+"""The HTTP API: validates, admits and stores submissions, and shows the jobs."""

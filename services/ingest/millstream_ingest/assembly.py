@@ -1,4 +1,4 @@
-"""Makes what the routes work with, once, and what runs behind them."""
+"""Builds the services that the routes use, and the tasks that run behind them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,15 +23,14 @@ from millstream_submission.group_commit import ANSWER_WITHIN_S
 from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
 
 MAX_CONNECTIONS = 16
-"""To Redis. Group commit needs a few; reads, waits and lists share the rest."""
+"""The number of connections to Redis. Group commit needs a few; reads, waits and lists share the rest."""
 
 PATIENCE_S = 0.5
-"""For how long a call is repeated that Redis has refused or cut off: within a second a client shall know where it
-stands."""
+"""How long a call is repeated that Redis has refused or cut off, so that a client has a response within a second."""
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What the routes of one ingest process work with."""
+    """The services that the routes of one ingest process use."""
 
     settings: IngestSettings
     broker: Broker
@@ -56,7 +55,7 @@ class Services(Struct, frozen=True, kw_only=True):
 async def open_services(
     settings: IngestSettings, *, tracer: JobTracer, registry: MetricRegistry | None = None
 ) -> AsyncIterator[Services]:
-    """Open the services, and what runs behind them. Redis may be away; then every request is refused.
+    """Open the services, and the tasks behind them. Redis may be away; then every request is refused.
 
     Raises: RedisTlsError, UnsuitableRedisError.
     """
@@ -115,7 +114,7 @@ def _assemble(
         committer=committer,
         lister=lister,
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
-        queue_stats=QueueStats(broker, catalogue),
+        queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,
         waiter=SettledWaiter(broker),
         watch=watch,

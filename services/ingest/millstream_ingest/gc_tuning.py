@@ -1,17 +1,18 @@
-"""Paces Python's collector of reference cycles: what start-up has left behind is never looked at again."""
+"""Tunes Python's garbage collector, so that it never walks over the objects of the start-up."""
 
 import gc
 
 YOUNG_OBJECTS = 5_000
-"""How many new objects make the collector look at them. Python's own 700 is reached by
-16 requests, of which most are still in hand."""
+"""The number of new objects that makes the collector run. Python's own 700 are reached by 16 requests, of which most
+are still in hand.
+"""
 
 
 def tune_gc() -> None:
-    """Take all objects that there are out of the collector's sight, and have it look less often at new ones.
+    """Freeze all present objects, and let the collector run less often for new ones.
 
-    To be called once, when a process has started. Otherwise the collector walks over the modules, routes and documents
-    every few thousand requests: 65 ms, in which nothing is answered.
+    Call it once, when a process has started. Otherwise the collector walks over the modules, routes and documents every
+    few thousand requests: 65 ms, in which nothing is answered.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Asks Redis once a second whether it is there, so that probes can be answered without asking."""
+"""Checks Redis once a second, so that probes can be answered without a request to it."""
 
 import asyncio
 from typing import NoReturn
@@ -13,21 +13,20 @@ ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5
 ANSWER_WITHIN_S = 1.0
 FIRST_ANSWER_WITHIN_S = 10.0
-"""For the first question, before which everything is connected, Sentinels, TLS and a distance: it goes to every server,
-and silent replicas and Sentinels are waited for."""
+"""The time of the first check, which connects to every server, through Sentinels and TLS, and waits for silent ones."""
 
 _DETAILS = {
     "away": "does not answer",
     "refused": "refuses this service; its log says why",
     "full": "is full",
 }
-"""What readiness says, by reason. It may stand on the public port, so it names no address."""
+"""The texts of readiness, by reason. They may appear on the public port, so they name no address."""
 
 LOOP_WITHIN_S = 10.0
 
 
 class RedisWatch:
-    """Knows whether this process can accept submissions."""
+    """Records whether this process can accept submissions."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -35,7 +34,8 @@ class RedisWatch:
         self._redis = HealthCheck("redis", ok=False, detail="not asked yet")
         self._loop = Pulse("event loop", LOOP_WITHIN_S)
         self.is_away = False
-        """Whether Redis has refused the last question. To be silent for a moment is not enough: it may just be busy."""
+        """Whether Redis has refused the last check. A moment of silence does not count, because Redis may just be busy.
+        """
         self._is_leaving = False
         self._failures = FailureLog("connection to Redis")
 
@@ -47,9 +47,9 @@ class RedisWatch:
             await anyio.sleep(ASK_EVERY_S if self._redis.ok else ASK_AWAY_EVERY_S)
 
     async def look(self, within_s: float = ANSWER_WITHIN_S) -> None:
-        """Ask once.
+        """Check Redis once.
 
-        Raises: UnsuitableRedisError, when Redis answers for the first time and loses jobs, or is none.
+        Raises: UnsuitableRedisError, when Redis responds for the first time and loses jobs, or is none.
         """
         try:
             async with Deadline(asyncio.get_running_loop(), within_s):
@@ -77,11 +77,11 @@ class RedisWatch:
             self._is_suitable = True
 
     def leave(self) -> None:
-        """Be unready from now on: the service was told to stop."""
+        """Be unready from now on, because the service was told to stop."""
         self._is_leaving = True
 
     def live(self) -> Health:
-        """Return whether the event loop turns. No I/O; any thread may call it."""
+        """Return whether the event loop runs. No I/O; any thread may call it."""
         return Health.of([self._loop.check()])
 
     def ready(self) -> Health:
@@ -91,5 +91,5 @@ class RedisWatch:
 
 
 def _detail(error: StoreUnavailableError) -> str:
-    """Return what a probe may tell everyone: which right is missing is for people to mend, all else is for the log."""
+    """Return what a probe may tell everyone: a missing right, which an operator can grant; all else is for the log."""
     return str(error) if isinstance(error, MissingRightError) else _DETAILS[error.reason]

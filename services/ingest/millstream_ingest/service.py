@@ -1,4 +1,4 @@
-"""Runs ingest: opens its services, serves until it is told to stop, leaves in order. The command line calls `run`."""
+"""Runs ingest: opens its services, serves until the order to stop, and leaves in order."""
 
 from collections.abc import Callable
 
@@ -10,19 +10,19 @@ from millstream_ingest.assembly import Services, open_services
 from millstream_ingest.gc_tuning import tune_gc
 from millstream_ingest.http.server import HttpServer
 from millstream_ingest.settings import IngestSettings
-from millstream_runtime import Service, announce, run_service, unwrapped
+from millstream_runtime import Service, announce, beating, run_service, unwrapped
 
 GRACE_S = 20.0
-"""Once the port is closed, for how long requests in hand may take to end."""
+"""How long requests in hand may take once the port is closed."""
 
 Listening = Callable[[str, int], None]
 
 
 def run_ingest(settings: IngestSettings) -> None:
-    """Run ingest until it is told to stop.
+    """Run ingest until the order to stop.
 
-    It serves from its first moment: while Redis is away it refuses, so that clients know where they stand.
-    Raises: BindError, AdminBindError, RedisTlsError, UnsuitableRedisError, TracingConfigError.
+    It serves from its first moment: while Redis is away it answers with refusals. Raises: BindError, AdminBindError,
+    RedisTlsError, UnsuitableRedisError, TracingConfigError.
     """
     run_service("ingest", settings, _ingest)
 
@@ -31,7 +31,8 @@ async def _ingest(service: Service[IngestSettings]) -> None:
     orders = service.orders
     async with open_services(service.settings, tracer=service.tracer, registry=service.metrics) as services:
         service.report.take_over(live=services.health.live, ready=services.health.ready)
-        await serve(services, orders.stop, orders.hurry, on_listening=lambda *_: tune_gc())
+        async with beating(service.name, service.settings, services.broker.registry):
+            await serve(services, orders.stop, orders.hurry, on_listening=lambda *_: tune_gc())
 
 
 async def serve(
@@ -42,7 +43,7 @@ async def serve(
     on_listening: Listening | None = None,
     grace_s: float = GRACE_S,
 ) -> None:
-    """Serve until `stop` is set; `hurry` cuts the leaving short. Raises: BindError.
+    """Serve until `stop` is set; `hurry` skips the drain. Raises: BindError.
 
     `on_listening` is called with host and port once requests are answered.
     """

@@ -1,1 +1,1 @@
-"""The reaper service: recovers what got stuck, buries what is beyond help, sweeps up. Every replica does all of it."""
+"""The reaper service: recovers jobs of lost workers, buries those that keep crashing, and removes leftovers."""

@@ -12,11 +12,12 @@ from millstream_telemetry import ReaperMetrics
 
 SKIPPED_INTERVALS = 2
 """How long a stream that had nothing to trim is skipped. Meanwhile it may grow by some 170 bytes a job. That is little
-beside the job's hash where results are kept for an hour, but not where they are kept for seconds: so it is no more."""
+beside the job's hash if results are kept for an hour, but not if they are kept for seconds.
+"""
 
 
 class Trimmings(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     removed: int = 0
     lost: int = 0
@@ -47,7 +48,7 @@ class EventTrimmer:
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Trimmings:
-        """Trim the stream of every queue, but for those that are skipped."""
+        """Trim the stream of every queue, except those that are skipped."""
         removed = lost = 0
 
         async def trim(queue: Queue) -> None:
@@ -68,7 +69,7 @@ class EventTrimmer:
     async def _trim(self, queue: Queue) -> tuple[int, int]:
         """Trim one stream until a call finds nothing. Returns: how many were removed, and how many of them unseen.
 
-        A call frees no more than a hundred nodes: a stream that gets more between two passes would only grow.
+        A call frees at most a hundred nodes, so a stream that gets more between two passes would grow without end.
         """
         removed = lost = 0
         while True:

@@ -1,6 +1,6 @@
-"""Which queues a duty may skip for a while, because its last pass found nothing to do there.
+"""The queues that a duty may skip for a while, because its last pass found nothing to do there.
 
-Kept in memory: a new reaper looks at all of them.
+They are kept in memory: a new reaper checks every queue.
 """
 
 import time
@@ -10,7 +10,7 @@ from millstream_contracts import Queue
 
 
 class IdleQueues:
-    """Until when each queue may be skipped, in seconds of the monotonic clock."""
+    """The time until which each queue may be skipped, in seconds of the monotonic clock."""
 
     def __init__(self) -> None:
         self._skipped_until: dict[Queue, float] = {}
@@ -20,7 +20,7 @@ class IdleQueues:
         self._skipped_until[queue] = until
 
     def others(self, known: Sequence[Queue]) -> list[Queue]:
-        """Return the known queues that are not to be skipped now. What is known no more is forgotten."""
+        """Return the known queues that are not skipped now, and forget queues that are known no more."""
         now = time.monotonic()
         self._skipped_until = {
             queue: self._skipped_until[queue] for queue in known if self._skipped_until.get(queue, now) > now

@@ -9,11 +9,13 @@ from millstream_streams import NEEDS, Broker, StoreUnavailableError
 from millstream_telemetry import DutyMetrics, JobTracer, ReaperMetrics
 
 PATIENCE_S = 1.0
-"""A duty comes again by itself, so no call has to last: on a cluster the other nodes wait for it."""
+"""How long a call is repeated: shortly, because a duty returns by itself, and on a cluster the other nodes wait for it.
+"""
 
 EVENTS_KEPT_UNREAD = 1_000
-"""Entries of a queue's event stream that are kept when no consumer group reads it. One may tell of a hundred jobs and
-take 5 KB."""
+"""Entries of a queue's event stream that are kept when no consumer group reads it. One entry may have a hundred jobs
+and take 5 KB.
+"""
 
 
 def run_reaper(settings: ReaperSettings) -> None:
@@ -28,8 +30,14 @@ async def reap(service: Service[ReaperSettings]) -> None:
     """Wait for Redis, and reap until the orders of the service say so."""
     settings, metrics = service.settings, service.metrics
     async with suitable_redis(service, NEEDS["reaper"], patience_s=PATIENCE_S) as redis:
-        was_away = redis.was_waited_for or redis.uptime_s < settings.lease_s
-        duties = duties_of(settings, redis.broker, ReaperMetrics(metrics), service.tracer, was_away=was_away)
+        duties = duties_of(
+            settings,
+            redis.broker,
+            ReaperMetrics(metrics),
+            service.tracer,
+            was_away=redis.was_waited_for,
+            has_just_started=redis.uptime_s < settings.lease_s,
+        )
         runner = DutyRunner(duties, DutyMetrics(metrics, "reaper"), needs={"redis": StoreUnavailableError})
         service.report.take_over(live=runner.live, ready=runner.ready)
         await run_duties(runner, service.orders)
@@ -42,9 +50,13 @@ def duties_of(
     tracer: JobTracer,
     *,
     was_away: bool = False,
+    has_just_started: bool = False,
     events_kept_unread: int = EVENTS_KEPT_UNREAD,
 ) -> list[Duty]:
-    """Return what a reaper does. `was_away` says that workers may not have been able to renew until just now."""
+    """Return what a reaper does.
+
+    Workers may not have been able to renew until just now when Redis `was_away` or `has_just_started`.
+    """
     store, registry = broker.store, broker.registry
     return [
         Recoverer(
@@ -56,6 +68,7 @@ def duties_of(
             max_crashes=settings.max_crashes,
             interval_s=settings.interval_s,
             was_away=was_away,
+            has_just_started=has_just_started,
         ),
         EventTrimmer(
             store,

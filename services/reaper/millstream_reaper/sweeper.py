@@ -1,4 +1,4 @@
-"""Removes what dead workers leave behind: their empty consumers, and their lines in the list of workers."""
+"""Removes what dead processes leave behind: empty consumers, and their entries in the lists of workers and services."""
 
 from datetime import timedelta
 
@@ -10,14 +10,14 @@ from millstream_streams import JobStore, Registry, for_each_queue
 
 
 class Sweep(DutyResult, frozen=True):
-    """What one pass did."""
+    """The result of one pass."""
 
     consumers: int = 0
     workers: int = 0
 
 
 class Sweeper:
-    """A duty. A consumer that still holds jobs is never removed: with it the jobs would be forgotten."""
+    """A duty. A consumer that still holds jobs is never removed, because its pending jobs would be lost with it."""
 
     name = "sweeper"
 
@@ -38,8 +38,9 @@ class Sweeper:
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Sweep:
-        """Sweep every queue, and the list of workers."""
+        """Sweep every queue, and the lists of workers and of services."""
         gone = await self._registry.forget_workers(self._worker_silent)
+        await self._registry.forget_services(self._worker_silent)
         for worker in gone:
             self._log.warning("worker is gone", worker=worker)
         consumers = 0

@@ -1,1 +1,1 @@
-"""The worker service: claims jobs, runs their handlers, keeps their leases, commits what became of them."""
+"""The worker service: claims jobs, runs their handlers, keeps their leases, and commits the outcomes."""

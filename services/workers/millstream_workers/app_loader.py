@@ -4,13 +4,14 @@ import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from millstream import App, MillstreamError
 from millstream_telemetry import type_name
 from millstream_workers.errors import AppLoadError
 
 
-def load_app(ref: str) -> App:
+def load_app(ref: str) -> App[Any]:
     """Import an app. Raises: AppLoadError."""
     module_name, _, attribute = ref.partition(":")
     if not attribute or not all(part.isidentifier() for part in module_name.split(".")):
@@ -29,12 +30,11 @@ def load_app(ref: str) -> App:
     return found
 
 
-def merge_apps(apps: Iterable[App]) -> App:
+def merge_apps(apps: Iterable[App[Any]]) -> App[Any]:
     """Return one app with the handlers of all, each keeping its own lifespan. Raises: HandlerError."""
     listed = list(apps)
-    merged = App(" + ".join(app.name for app in listed))
-    for app in listed:
-        merged.include(app)
+    merged: App[Any] = App(" + ".join(app.name for app in listed))
+    merged.include(*listed)
     return merged
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from millstream import App
-from millstream.app import Handler
-from millstream_contracts import DEFAULT_TENANT, JobType, Queue, Tenant
+from millstream.handler import Handler
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
@@ -28,19 +27,19 @@ from millstream_workers.running.executor import Executor
 from millstream_workers.settings import WorkerSettings
 
 SILENT_READ_S = 15.0
-"""A blocking read that a silent Redis never answers ends well within this: no reason to be taken for dead."""
+"""A blocking read that a silent Redis never answers ends well within this time, and leaves the worker live."""
 
-Handlers = Mapping[JobType, Handler[..., Any]]
+Handlers = Mapping[JobType, Handler]
 
 
 class WorkerParts(Struct, frozen=True, kw_only=True):
-    """What a worker is made of."""
+    """The parts of a worker."""
 
     name: str
-    """Under which Redis knows this worker."""
+    """The name of this worker in Redis."""
     slots: Slots
     pulse: Pulse
-    """Beats whenever jobs are asked for."""
+    """Beats whenever the worker claims."""
     reader: ReadyReader
     fetcher: Fetcher
     leases: LeaseKeeper
@@ -62,24 +61,24 @@ def queues_of(tenant: Tenant, handlers: Handlers) -> list[Queue]:
 
 
 class Assembly(Struct, frozen=True, kw_only=True):
-    """What the parts of a worker are built from."""
+    """The values from which the parts of a worker are built."""
 
     settings: WorkerSettings
     handlers: Handlers
     broker: Broker
     registry: MetricRegistry
     tracer: JobTracer
-    states: Mapping[App, Any]
-    """What the lifespan of each app has yielded."""
+    states: Mapping[JobType, Any]
+    """The state for the handler of each type, as a lifespan has yielded it."""
     release: str
 
     def build(self) -> WorkerParts:
-        """Return the parts, of which none works yet. To be called on the event loop, before any job runs."""
+        """Return the parts, none of which is started. Call it on the event loop, before any job runs."""
         settings, store, name = self.settings, self.broker.store, consumer_name()
         clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
         metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))
         leases, processes = LeaseKeeper(settings, name, asyncio.get_running_loop()), ProcessPool(settings.app_refs)
-        executor = self._executor(processes, metrics, clean)
+        executor = self._executor(processes, metrics, clean, self.tracer.of_client(name))
         pipeline = Pipeline(
             settings, store, worker=name, slots=slots, leases=leases, executor=executor, metrics=metrics, clean=clean
         )
@@ -95,6 +94,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             pulse=pulse,
             accept=pipeline.accept,
             decline=pipeline.decline,
+            count_expired=lambda queue, n: metrics.count_finished(queue.type, JobState.EXPIRED, n),
         )
         registrar = self._registrar(name, queues, pipeline)
         return WorkerParts(
@@ -112,20 +112,22 @@ class Assembly(Struct, frozen=True, kw_only=True):
             metrics=metrics,
         )
 
-    def _executor(self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext) -> Executor:
+    def _executor(
+        self, processes: ProcessPool, metrics: WorkerMetrics, clean: CleanContext, tracer: JobTracer
+    ) -> Executor:
         settings, broker = self.settings, self.broker
         return Executor(
             self.handlers,
             caller=Caller(settings.concurrency, processes),
             metrics=metrics,
-            tracer=self.tracer,
-            submitter=self._submitter(),
+            tracer=tracer,
+            submitter=self._submitter(tracer),
             states=self.states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
         )
 
-    def _submitter(self) -> ChildSubmitter:
+    def _submitter(self, tracer: JobTracer) -> ChildSubmitter:
         settings, broker = self.settings, self.broker
         own = [handler.registration(settings.code_version) for handler in self.handlers.values()]
         return ChildSubmitter(
@@ -133,7 +135,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             KnownQueues(broker.registry),
             TypeCatalogue(broker.registry, self.registry, own=own),
             Admission(settings.unknown_types),
-            self.tracer,
+            tracer,
             DEFAULT_TENANT,
             clock=broker.clock.now_s,
         )

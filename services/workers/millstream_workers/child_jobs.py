@@ -1,12 +1,14 @@
-"""Jobs that handlers submit: straight into Redis, under the rules of the API, in the trace of their parent."""
+"""Submits the children of handlers: straight into Redis, by the rules of the API, in the trace of their parent."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
-from msgspec import Struct
+import anyio.from_thread
+from anyio.lowlevel import current_token
 
-from millstream import MillstreamError, NewJob
-from millstream_contracts import FieldError, JobId, Tenant
+from millstream import JobHandle, MillstreamError, NewJob
+from millstream.jobs.child_reader import ChildReader
+from millstream_contracts import BatchItem, BatchReceipt, FieldError, JobId, Tenant
 from millstream_streams import JobStore
 from millstream_submission import (
     MSGPACK,
@@ -22,22 +24,16 @@ from millstream_submission import (
 )
 from millstream_telemetry import JobTracer, TraceContext, current_trace_context
 
+T = TypeVar("T")
+
 
 class InvalidChildError(MillstreamError):
-    """A handler wants to submit what the API would refuse."""
+    """A handler submits a job that the API would refuse."""
 
     def __init__(self, error: SubmissionError) -> None:
-        faults = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in error.errors)
-        said = ": ".join(filter(None, (error.detail, faults)))
-        super().__init__(f"a child job cannot be submitted: {said}")
+        super().__init__(f"a child job cannot be submitted: {error}")
         self.errors: list[FieldError] = list(error.errors)
-        """The fields at fault, as the API would name them."""
-
-
-class ChildJob(Struct, frozen=True):
-    """A job that a handler submitted. To wait for it inside of a handler would hold a slot: read it over HTTP."""
-
-    id: JobId
+        """The wrong fields, as the API would name them."""
 
 
 class ChildSubmitter:
@@ -54,6 +50,8 @@ class ChildSubmitter:
         *,
         clock: Callable[[], float],
     ) -> None:
+        """To be made on the event loop."""
+        self.loop = current_token()
         self._store = store
         self._queues = queues
         self._catalogue = catalogue
@@ -66,14 +64,14 @@ class ChildSubmitter:
         """Return a submitter for one running job, whose children continue its trace."""
         return JobSubmitter(self, parent)
 
-    async def submit(self, parent: TraceContext, contents: Iterable[tuple[str, bytes]]) -> list[ChildJob]:
-        """Store submissions in MessagePack, each with the pointer to it; return their jobs in the same order.
+    async def submit(self, parent: TraceContext, contents: Iterable[tuple[str, bytes]]) -> list[JobId]:
+        """Store submissions in MessagePack, each with its pointer; return their ids in the same order.
 
         Raises: InvalidChildError, before anything is stored; StoreUnavailableError.
         """
         known = await self._catalogue.of(self._tenant)
         children = [await self._child(parent, content, known, pointer) for pointer, content in contents]
-        return [ChildJob(job_id) for job_id in await store_jobs(self._store, self._queues, children)]
+        return await store_jobs(self._store, self._queues, children)
 
     async def _child(self, parent: TraceContext, content: bytes, known: KnownTypes, pointer: str) -> BuiltJob:
         try:
@@ -93,17 +91,30 @@ class JobSubmitter:
         self._submitter = submitter
         self._parent = parent
 
-    async def submit(self, type: str, payload: Any = None, *args: Any, **options: Any) -> ChildJob:
+    async def submit(self, job: Any, payload: Any = None, *args: Any, **options: Any) -> JobHandle[Any]:
         """Store a job. Raises: TypeError, InvalidChildError, StoreUnavailableError."""
-        [child] = await self._submit([("", NewJob(type, payload, *args, **options).content)])
-        return child
+        (job_id,) = await self._submit([("", NewJob(job, payload, *args, **options).content)])
+        return JobHandle(ChildReader(), job_id)
 
-    async def submit_many(self, type: str, payloads: Iterable[Any], *args: Any, **options: Any) -> list[ChildJob]:
-        """Store a job for each payload, or none where one may not be. Raises: as :meth:`submit`."""
-        jobs = (NewJob(type, payload, *args, **options) for payload in payloads)
-        return await self._submit([(f"/{index}", job.content) for index, job in enumerate(jobs)])
+    async def submit_many(self, jobs: Any, payloads: Iterable[Any], *args: Any, **options: Any) -> BatchReceipt:
+        """Store a job for each payload, or none if one is refused. Raises: as :meth:`submit`."""
+        handles = await self.submit_children(jobs, payloads, *args, **options)
+        items = [BatchItem(index=index, status=202, id=handle.id) for index, handle in enumerate(handles)]
+        return BatchReceipt(accepted=len(items), rejected=0, items=items)
 
-    async def _submit(self, contents: list[tuple[str, bytes]]) -> list[ChildJob]:
+    async def submit_children(
+        self, job: Any, payloads: Iterable[Any], *args: Any, **options: Any
+    ) -> list[JobHandle[Any]]:
+        """Store a job for each payload, or none if one is refused. Raises: as :meth:`submit`."""
+        jobs = (NewJob(job, payload, *args, **options) for payload in payloads)
+        ids = await self._submit([(f"/{index}", new_job.content) for index, new_job in enumerate(jobs)])
+        return [JobHandle(ChildReader(), job_id) for job_id in ids]
+
+    def run_blocking(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run one of the calls above from a thread, and wait for it."""
+        return anyio.from_thread.run(call, token=self._submitter.loop)
+
+    async def _submit(self, contents: list[tuple[str, bytes]]) -> list[JobId]:
         # A span of the handler's own is nearer; without a recorder there is none, and the job's trace goes on.
         current = current_trace_context()
         return await self._submitter.submit(current if current.traceparent else self._parent, contents)

@@ -15,13 +15,13 @@ from functools import partial
 import structlog
 from anyio.abc import TaskGroup
 
-from millstream_contracts import HandedBack
+from millstream_contracts import HandedBack, Outcome
 from millstream_streams import Delivery, JobStore
 from millstream_telemetry import WorkerMetrics
 from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.fetching.slots import Slots
-from millstream_workers.keeping.committer import Committer, Finished
+from millstream_workers.keeping.committer import Committer, Finished, job_fields
 from millstream_workers.keeping.lease_keeper import LeaseKeeper
 from millstream_workers.running.clean_context import CleanContext
 from millstream_workers.running.execution import Execution
@@ -52,7 +52,7 @@ class Pipeline:
         self._executor = executor
         self._metrics = metrics
         self.committer = Committer(store, metrics, worker, lease_s=settings.lease_s, concluded=leases.let_go)
-        """Where outcomes wait for Redis. What it has concluded needs its lease no longer."""
+        """Keeps the outcomes until Redis has concluded them; then their leases are let go."""
         self._quarantine = Quarantine(store, slots, self.committer, worker=worker, max_crashes=settings.max_crashes)
         self._task_pool = TaskPool(
             self._execute,
@@ -89,7 +89,7 @@ class Pipeline:
 
     def decline(self, delivery: Delivery) -> None:
         """Return a delivery that was not accepted, or whose handler is left behind with the process."""
-        self.committer.put(Finished(delivery, HandedBack(), 0))
+        self._put_unrun(delivery, HandedBack())
 
     def _hand_back(self, running: Running) -> None:
         """Return a delivery that was accepted and not executed. Its lease is kept until Redis has taken it back."""
@@ -103,16 +103,21 @@ class Pipeline:
             if not self._quarantine.suspects(delivery):
                 await self._executor.execute(execution)
             elif refusal := await self._quarantine.run(running, partial(self._executor.execute, execution)):
-                self.committer.put(Finished(delivery, refusal, 0))
+                self._put_unrun(delivery, refusal)
                 return
             self._hand_over(execution)
             self._executor.record(execution)
         except Exception as error:  # noqa: BLE001 - a defect of this worker must not cost a job's neighbours their runs
-            self._log.error("job not executed", job_id=delivery.id, type=delivery.queue.type, exc_info=True)
+            self._log.error("job not executed", **job_fields(delivery), exc_info=True)
             self._executor.fail(execution, error)
             self._hand_over(execution)
         finally:
             self._slots.release()
+
+    def _put_unrun(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Record and commit the outcome of a delivery that was not run."""
+        self._executor.skip(delivery, outcome)
+        self.committer.put(Finished(delivery, outcome, 0))
 
     def _hand_over(self, execution: Execution) -> None:
         """Have the outcome committed; let go of a delivery that was lost."""

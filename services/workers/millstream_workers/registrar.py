@@ -1,17 +1,16 @@
-"""Registers this worker: which types it handles, how it describes them, and that it is alive.
+"""Registers this worker: its types, their descriptions, and its heartbeat.
 
-Releases of an application run side by side while one takes the place of another. What each has registered counts for
-as long as one of its workers beats and takes jobs, and for a while after that: it may only be restarting (ADR 16).
+Releases of an application run side by side while one replaces another. The registrations of a release count while one
+of its workers sends heartbeats and claims jobs, and for a while after that, because it may only be restarting (ADR 16).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 import anyio
 
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import Registry, Start, StoreError
@@ -36,7 +35,7 @@ COUNTS_FOR_AT_LEAST_S = 5.0
 
 
 class Registrar:
-    """A duty: registers at the first pass, then beats."""
+    """A duty: registers in the first pass, then sends heartbeats."""
 
     name = "heartbeat"
 
@@ -46,7 +45,7 @@ class Registrar:
         *,
         name: str,
         tenant: Tenant,
-        handlers: Mapping[JobType, Handler[..., Any]],
+        handlers: Mapping[JobType, Handler],
         queues: Sequence[Queue],
         concurrency: int,
         running: Callable[[], list[Running]],
@@ -66,14 +65,14 @@ class Registrar:
         self._alive_for = _beats(ALIVE_FOR_BEATS, interval_s)
         self._leaving_for = _beats(LEAVING_FOR_BEATS, interval_s)
         self._start: Start | None = None
-        """None before the first registration; what is registered again keeps its start."""
+        """The start of this worker, which stays the same; None before the first registration."""
         self._beats = 1
         """Heartbeats since the last registration. 1 at first, because the worker registers before it takes a job."""
         self._is_draining = False
         self.wake = Wake()
 
     async def run_once(self) -> DutyResult:
-        """Register if that is due, and say that this worker is alive."""
+        """Register if that is due, and send a heartbeat."""
         start = self._start
         if start is None or (self._beats % REGISTER_EVERY_BEATS == 0 and not self._is_draining):
             start = await self.register()
@@ -100,12 +99,12 @@ class Registrar:
         return self._start
 
     def drain(self) -> None:
-        """Say at once that this worker takes no more jobs, so that ingest soon refuses what only it could run."""
+        """Announce at once that this worker claims no more, so that ingest soon refuses jobs of its release."""
         self._is_draining = True
         self.wake.set()
 
     async def leave(self) -> None:
-        """Take this worker off the list; when Redis is away, a reaper will."""
+        """Take this worker off the list; while Redis is away, a reaper does it later."""
         with suppress(StoreError), anyio.move_on_after(LEAVE_WITHIN_S):
             await self._registry.leave(self._worker, self._leaving_for)
 

@@ -1,13 +1,12 @@
-"""Runs a worker for the handlers of some apps, from its first moment until it is told to stop."""
+"""Runs a worker for the handlers of some apps, from its first moment until the order to stop."""
 
 import fnmatch
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
 from millstream import App, Discard, Snooze
-from millstream.app import Handler
 from millstream_contracts import JobType, did_you_mean
 from millstream_runtime import Service, run_service, suitable_redis
 from millstream_streams import NEEDS
@@ -20,7 +19,7 @@ PATIENCE_S = 5.0
 """How long a call that Redis does not answer is repeated."""
 
 
-def select_handlers(app: App, patterns: Sequence[str]) -> Handlers:
+def select_handlers(app: App[Any], patterns: Sequence[str]) -> Handlers:
     """Return the handlers whose types match one of the shell patterns, all without any. Raises: NoHandlersError."""
     patterns = patterns or ("*",)
     for pattern in patterns:
@@ -33,8 +32,8 @@ def select_handlers(app: App, patterns: Sequence[str]) -> Handlers:
     }
 
 
-def run_worker(settings: WorkerSettings, app: App, *, release: str = "") -> None:
-    """Run a worker until it is told to stop; an order to abandon ends the process beside handlers that do not end.
+def run_worker(settings: WorkerSettings, app: App[Any], *, release: str = "") -> None:
+    """Run a worker until the order to stop; an order to abandon ends the process beside handlers that do not end.
 
     Raises: NoHandlersError, UnsuitableRedisError, RedisTlsError, AdminBindError, TracingConfigError.
     """
@@ -42,17 +41,17 @@ def run_worker(settings: WorkerSettings, app: App, *, release: str = "") -> None
     run_service(
         "workers",
         settings,
-        partial(_work, handlers=handlers, release=release),
+        partial(_work, app=app, handlers=handlers, release=release),
         # How a handler says what becomes of its job.
         not_errors=(Snooze, Discard),
     )
 
 
-async def _work(service: Service[WorkerSettings], *, handlers: Handlers, release: str) -> None:
+async def _work(service: Service[WorkerSettings], *, app: App[Any], handlers: Handlers, release: str) -> None:
     service.metrics.register_types(handlers)
     async with (
         suitable_redis(service, NEEDS["worker"], patience_s=PATIENCE_S) as redis,
-        _opened_apps(handlers.values()) as states,
+        opened_states(app, handlers) as states,
     ):
         assembly = Assembly(
             settings=service.settings,
@@ -69,11 +68,14 @@ async def _work(service: Service[WorkerSettings], *, handlers: Handlers, release
 
 
 @asynccontextmanager
-async def _opened_apps(handlers: Iterable[Handler[..., Any]]) -> AsyncIterator[dict[App, Any]]:
-    """Open what the handlers of each app share."""
+async def opened_states(app: App[Any], handlers: Handlers) -> AsyncIterator[dict[JobType, Any]]:
+    """Open the lifespans that these handlers need. Yields: the state for each type."""
     async with AsyncExitStack() as stack:
-        states: dict[App, Any] = {}
-        for handler in handlers:
-            if handler.app not in states:
-                states[handler.app] = await stack.enter_async_context(handler.app.running())
+        opened: dict[App[Any], Any] = {}
+        states: dict[JobType, Any] = {}
+        for job_type in handlers:
+            owner = app.state_app(job_type)
+            if owner not in opened:
+                opened[owner] = await stack.enter_async_context(owner.running())
+            states[job_type] = opened[owner]
         yield states

@@ -1,4 +1,4 @@
-"""One worker process: how it starts, drains and leaves, and whether it is well."""
+"""One worker process: its start, its drain, its end, and its health."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ INTERRUPT_EVERY_S = 0.05
 
 
 class Worker:
-    """Runs the parts of a worker until it is told to stop."""
+    """Runs the parts of a worker until the order to stop."""
 
     def __init__(
         self, settings: WorkerSettings, parts: WorkerParts, *, abandon: Callable[[], None] | None = None
@@ -33,7 +33,7 @@ class Worker:
         self._log = structlog.get_logger().bind(worker=parts.name)
 
     async def run(self, orders: StopOrders) -> None:
-        """Work until told to stop, then drain."""
+        """Work until the order to stop, then drain."""
         parts = self.parts
         guard_tasks(asyncio.get_running_loop())
         # Before the first job is taken: a reaper looks only after jobs of workers and queues that are known.
@@ -48,7 +48,7 @@ class Worker:
         self._log.info("worker stopped")
 
     async def _register(self, orders: StopOrders) -> None:
-        """Make this worker's types known. A full Redis is no reason to wait: workers are what empties it."""
+        """Register this worker's types. A full Redis is no reason to wait, because workers empty it."""
         failures = 0
         while not orders.stop.is_set():
             try:
@@ -65,7 +65,7 @@ class Worker:
                 await orders.stop.wait()
 
     async def _work(self, orders: StopOrders) -> None:
-        """Run the parts: what keeps and measures ends last, the committer before it, fetcher and handlers first."""
+        """Run the parts, which end in order: fetcher and handlers, the committer, then those that keep and measure."""
         parts, stop = self.parts, anyio.Event()
         async with anyio.create_task_group() as background:
             background.start_soon(self._tick)
@@ -105,7 +105,7 @@ class Worker:
             self._abandon()
 
     async def _leave_without(self, stubborn: list[Running]) -> None:
-        """End the process beside handlers that do not end; their jobs go back."""
+        """End the process beside handlers that do not end; their jobs are handed back."""
         self._log.error("handlers do not end", jobs=[running.id for running in stubborn[:SHOWN_JOBS]])
         if self._abandon is None:
             return
@@ -133,7 +133,7 @@ class Worker:
             self.parts.leases.tick()
 
     def live(self) -> Health:
-        """Return whether this worker does its duty. Any thread may call it."""
+        """Return whether this worker makes progress. Any thread may call it."""
         parts = self.parts
         if parts.fetcher.is_stopping:
             intake = HealthCheck("intake", ok=True, detail="draining")
@@ -145,7 +145,7 @@ class Worker:
         return Health.of([intake, *parts.leases.checks()])
 
     def ready(self) -> Health:
-        """Return whether what this worker needs is there. Any thread may call it."""
+        """Return whether the dependencies of this worker are there. Any thread may call it."""
         # A worker whose heartbeat gets through may still be refused every job.
         trouble = self.parts.fetcher.trouble
         intake = HealthCheck("intake", ok=not trouble, detail=trouble)

@@ -1,4 +1,4 @@
-"""Every route with its wrong inputs: a clear 4xx that points to the fault, nothing stored, never a 500."""
+"""Every route answers wrong input with a 4xx that points to the fault, stores nothing, and never answers 500."""
 
 import gzip
 import json
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.usefixtures("stores_nothing")
 
 @pytest.fixture(scope="module", params=DOORS)
 async def ingest(redis_url, request):
-    """Yield one ingest by each door for all tests here: none of them may leave anything that another could see."""
-    config = IngestSettings(redis_url=redis_url, namespace=f"bad{secrets.token_hex(6)}", port=0)
-    async with running_ingest(config, door=request.param) as running:
+    """Yield one ingest for all tests of a door, since none of them leaves anything behind."""
+    settings = IngestSettings(redis_url=redis_url, namespace=f"bad{secrets.token_hex(6)}", port=0)
+    async with running_ingest(settings, door=request.param) as running:
         yield running
 
 
 @pytest.fixture
 async def stores_nothing(ingest):
-    """Fail the test when anything was written."""
+    """Fail the test when a key was written."""
     yield
     broker = ingest.services.broker
     assert [key async for key in broker.client.scan_iter(match=f"{broker.keys.namespace}:*")] == []
@@ -41,7 +41,7 @@ def job(**fields: Any) -> bytes:
 
 
 def nested(levels: int) -> bytes:
-    """Return a submission whose payload is a list in a list in a list."""
+    """Return a submission whose payload is nested lists of this depth."""
     return b'{"type":"email.send","payload":' + b"[" * levels + b"]" * levels + b"}"
 
 
@@ -118,7 +118,7 @@ INVALID_MSGPACK = {
 
 
 def cases(table: dict[str, Any]) -> pytest.MarkDecorator:
-    """Return a parametrisation with readable names."""
+    """Return a parametrization with readable names."""
     values = [value if isinstance(value, tuple) else (value,) for value in table.values()]
     names = ("content", "pointer")[: len(values[0])]
     return pytest.mark.parametrize(names, values, ids=list(table))
@@ -126,21 +126,21 @@ def cases(table: dict[str, Any]) -> pytest.MarkDecorator:
 
 @cases(MALFORMED_JSON)
 async def test_submission_that_is_no_json_is_malformed(ingest, content):
-    """What cannot be decoded is 400, whatever the bytes are."""
+    """A body that is no JSON is answered with 400, whatever its bytes are."""
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": JSON})
     problem(response, 400, "malformed-body")
 
 
 @cases(MALFORMED_MSGPACK)
 async def test_submission_that_is_no_messagepack_is_malformed(ingest, content):
-    """So it is in the other encoding; the refusal is JSON all the same."""
+    """A body that is no MessagePack is answered with 400, as a problem in JSON."""
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": MSGPACK})
     problem(response, 400, "malformed-body")
 
 
 @cases(INVALID_JSON)
 async def test_invalid_submission_is_refused_with_a_pointer_to_the_field(ingest, content, pointer):
-    """422 says which field is wrong."""
+    """An invalid submission is answered with 422 and a pointer to the field."""
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": JSON})
     document = problem(response, 422, "invalid-request")
     assert pointer in pointers(document)
@@ -149,14 +149,14 @@ async def test_invalid_submission_is_refused_with_a_pointer_to_the_field(ingest,
 
 @cases(INVALID_MSGPACK)
 async def test_invalid_messagepack_submission_is_refused_with_a_pointer(ingest, content, pointer):
-    """Both encodings have the same rules."""
+    """An invalid submission in MessagePack is answered with 422 and a pointer, by the same rules."""
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": MSGPACK})
     assert pointer in pointers(problem(response, 422, "invalid-request"))
 
 
 @cases(INVALID_JSON)
 async def test_invalid_item_of_a_batch_has_its_problem_with_a_pointer_into_the_batch(ingest, content, pointer):
-    """An item is refused as it would be alone, and a strict batch with it as a whole."""
+    """An invalid item of a batch has the problem that it has alone, and a strict batch is refused as a whole."""
     body = b'{"jobs":[' + content + b"]}"
     response = await ingest.http.post("/v1/jobs/batch", content=body, headers={"content-type": JSON})
     assert response.status_code == 207, response.text
@@ -173,7 +173,7 @@ async def test_invalid_item_of_a_batch_has_its_problem_with_a_pointer_into_the_b
     [({"payloads": 1}, "`payload`"), ({"priority": "hihg"}, "`high`"), ({"backoff": {"base": 1}}, "`base_s`")],
 )
 async def test_refusal_says_what_was_probably_meant(ingest, fields, near):
-    """A typo costs its author no search."""
+    """The refusal of a misspelt field suggests the right one."""
     response = await ingest.http.post("/v1/jobs", content=job(**fields), headers={"content-type": JSON})
     assert f"did you mean {near}" in problem(response, 422, "invalid-request")["errors"][0]["detail"]
 
@@ -181,7 +181,7 @@ async def test_refusal_says_what_was_probably_meant(ingest, fields, near):
 @pytest.mark.parametrize("levels", [limits.MAX_PAYLOAD_DEPTH + 1, 2_000, 100_000])
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/dead/redrive"])
 async def test_deep_nesting_is_refused_and_breaks_nothing(ingest, path, levels):
-    """No depth ends in a RecursionError."""
+    """Deep nesting is refused at any depth, without a RecursionError."""
     response = await ingest.http.post(path, content=nested(levels), headers={"content-type": JSON})
     problem(response, 422, "invalid-request")
 
@@ -197,7 +197,7 @@ async def test_deep_nesting_is_refused_and_breaks_nothing(ingest, path, levels):
 )
 @pytest.mark.parametrize("is_announced", [True, False])
 async def test_body_over_its_limit_is_too_large(ingest, path, size, is_announced):
-    """413, by the announced length or by what really comes."""
+    """A body over its limit is answered with 413, by its announced length or by the bytes that arrive."""
 
     async def chunks():
         for start in range(0, size, 1 << 16):
@@ -209,7 +209,7 @@ async def test_body_over_its_limit_is_too_large(ingest, path, size, is_announced
 
 
 async def test_payload_over_its_limit_is_too_large(ingest):
-    """A payload has a limit of its own, with a pointer."""
+    """A payload over its own limit is answered with 413 and a pointer."""
     content = job(payload="x" * limits.MAX_PAYLOAD_BYTES)
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": JSON})
     assert pointers(problem(response, 413, "too-large")) == ["/payload"]
@@ -221,7 +221,7 @@ CONTENT_TYPES = [None, "", "text/plain", "application/x-www-form-urlencoded", "a
 @pytest.mark.parametrize("content_type", CONTENT_TYPES)
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/batch", "/v1/dead/redrive", "/v1/dead/discard"])
 async def test_unknown_content_type_is_unsupported(ingest, path, content_type):
-    """415 names what is taken."""
+    """An unknown content type is answered with 415 and the supported types."""
     headers = {} if content_type is None else {"content-type": content_type}
     response = await ingest.http.post(path, content=job(), headers=headers)
     assert "application/vnd.msgpack" in problem(response, 415, "unsupported-media-type")["detail"]
@@ -229,7 +229,7 @@ async def test_unknown_content_type_is_unsupported(ingest, path, content_type):
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/batch", "/v1/dead/redrive"])
 async def test_compressed_body_is_unsupported(ingest, path):
-    """A few kilobytes of gzip can be 100 MB."""
+    """A compressed body is answered with 415, because a few kilobytes of gzip can be 100 MB."""
     headers = {"content-type": JSON, "content-encoding": "gzip"}
     response = await ingest.http.post(path, content=gzip.compress(job()), headers=headers)
     assert "Content-Encoding" in problem(response, 415, "unsupported-media-type")["detail"]
@@ -249,36 +249,43 @@ async def test_compressed_body_is_unsupported(ingest, path):
     ],
 )
 async def test_header_with_a_wrong_value_is_a_bad_request(ingest, header, value):
-    """The pointer names the header."""
+    """A header with a wrong value is answered with 400, and the problem names the header."""
     headers = {"content-type": JSON, header: value}
     response = await ingest.http.post("/v1/jobs", content=job(), headers=headers)
     assert pointers(problem(response, 400, "bad-request")) == [f"{header}:"]
 
 
 async def test_idempotency_key_given_twice_is_a_bad_request(ingest):
-    """Which of two keys counts is nothing to guess."""
+    """An idempotency key that is given twice is answered with 400."""
     headers = [("content-type", JSON), ("idempotency-key", "a"), ("idempotency-key", "b")]
     response = await ingest.http.post("/v1/jobs", content=job(), headers=headers)
     problem(response, 400, "bad-request")
 
 
 LISTS = ["/v1/jobs", "/v1/dead", "/v1/queues", "/v1/types", "/v1/workers"]
-NO_LIMITS = ["0", "501", "-1", "abc", "1e2", "", "٣", "9" * 5000, "1.0"]
+NO_LIMITS = ["0", "501", "-1", "abc", "1e2", "", "٣", "9" * 5000, "1.5", "501.0", "+1"]
 NO_CURSORS = ["x", "!!!", "queued.!!!", "queued.AAAA", "dead.", "succeeded.x", "%00", "💥", "a" * 5000]
 
 
 @pytest.mark.parametrize("limit", NO_LIMITS, ids=range(len(NO_LIMITS)))
 @pytest.mark.parametrize("path", LISTS)
 async def test_wrong_limit_is_a_bad_request(ingest, path, limit):
-    """A page has 1 to 500 items."""
+    """A limit outside of 1 to 500 is answered with 400."""
     response = await ingest.http.get(path, params={"limit": limit})
     assert pointers(problem(response, 400, "bad-request")) == ["?limit"]
+
+
+@pytest.mark.parametrize("limit", ["3", "3.0", "500.000"])
+@pytest.mark.parametrize("path", LISTS)
+async def test_limit_without_a_fraction_is_an_integer(ingest, path, limit):
+    """A limit such as `3.0`, of a client whose numbers are floats, is accepted."""
+    assert (await ingest.http.get(path, params={"limit": limit})).status_code == 200
 
 
 @pytest.mark.parametrize("cursor", ["x", "!!!", "%00", "💥", "=", "a" * 5001])
 @pytest.mark.parametrize("path", LISTS)
 async def test_wrong_cursor_is_a_bad_request(ingest, path, cursor):
-    """A cursor is what the list gave out, and nothing else."""
+    """A cursor that no list gave out is answered with 400."""
     response = await ingest.http.get(path, params={"cursor": cursor})
     assert pointers(problem(response, 400, "bad-request")) == ["?cursor"]
 
@@ -304,26 +311,26 @@ async def test_wrong_cursor_is_a_bad_request(ingest, path, cursor):
     ],
 )
 async def test_wrong_query_is_a_bad_request(ingest, path, query, pointer):
-    """An unknown parameter is refused: ignored, it would show the wrong list."""
+    """A wrong or unknown parameter is answered with 400, because a list without it would be the wrong one."""
     response = await ingest.http.get(f"{path}?{query}")
     assert pointers(problem(response, 400, "bad-request")) == [pointer]
 
 
 async def test_unknown_parameter_says_what_was_probably_meant(ingest):
-    """`lmit` is `limit`."""
+    """The refusal of an unknown parameter suggests the right one."""
     response = await ingest.http.get("/v1/jobs?lmit=1")
     assert "did you mean `limit`" in problem(response, 400, "bad-request")["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("query", ["%ff=1", "limit=%ff", "&".join(f"a{n}=1" for n in range(100))])
 async def test_query_that_cannot_be_read_is_a_bad_request(ingest, query):
-    """Bytes that are no text, and parameters without end."""
+    """A query of bytes that are no text, or of too many parameters, is answered with 400."""
     problem(await ingest.http.get(f"/v1/jobs?{query}"), 400, "bad-request")
 
 
 @pytest.mark.parametrize("state", ["succeeded", "cancelled", "expired", "blocked"])
 async def test_state_that_is_not_listed_is_refused_and_says_where_to_look(ingest, state):
-    """Finished jobs are searched in history."""
+    """A state that cannot be listed is answered with 422, and the problem refers to the history."""
     response = await ingest.http.get("/v1/jobs", params={"state": state})
     document = problem(response, 422, "invalid-request")
     assert pointers(document) == ["?state"]
@@ -348,13 +355,13 @@ BAD_IDS = [
 @pytest.mark.parametrize("job_id", BAD_IDS, ids=range(len(BAD_IDS)))
 @pytest.mark.parametrize(("method", "action"), [("GET", ""), ("POST", "/cancel"), ("POST", "/retry")])
 async def test_id_of_no_job_is_not_found(ingest, job_id, method, action):
-    """What is no id, and an id of nothing, are alike."""
+    """A text that is no id and an id without a job are both answered with 404."""
     problem(await ingest.http.request(method, f"/v1/jobs/{job_id}{action}"), 404, "job-not-found")
 
 
 @pytest.mark.parametrize("path", ["/v1/queues/nothing", "/v1/types/nothing", "/v1/queues/%ff", "/v1/types/{}"])
 async def test_unknown_name_is_not_found(ingest, path):
-    """A queue that never was, and a type that no worker handles, are not found."""
+    """An unknown queue or type is answered with 404."""
     problem(await ingest.http.get(path), 404, "not-found")
 
 
@@ -377,7 +384,7 @@ DEAD_ACTIONS = {
 @pytest.mark.parametrize(("wish", "pointer"), DEAD_ACTIONS.values(), ids=list(DEAD_ACTIONS))
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 async def test_wrong_action_on_dead_letters_is_refused(ingest, action, wish, pointer):
-    """What to act on has to be said, and said once."""
+    """An action on dead letters is refused unless it names its jobs in exactly one way."""
     for content, content_type in ((json.dumps(wish).encode(), JSON), (packed(wish), MSGPACK)):
         response = await ingest.http.post(f"/v1/dead/{action}", content=content, headers={"content-type": content_type})
         assert pointers(problem(response, 422, "invalid-request")) == [pointer]
@@ -385,7 +392,7 @@ async def test_wrong_action_on_dead_letters_is_refused(ingest, action, wish, poi
 
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 async def test_action_on_ids_of_no_jobs_reports_each(ingest, action):
-    """A bulk action answers for every id, however wrong it is."""
+    """A bulk action reports on every id, however wrong it is."""
     ids = [JOB_ID, "nope", "", "💥"]
     response = await ingest.http.post(f"/v1/dead/{action}", json={"ids": ids})
     report = response.json()
@@ -407,7 +414,7 @@ BATCHES = {
 
 @pytest.mark.parametrize(("content", "status", "pointer"), BATCHES.values(), ids=list(BATCHES))
 async def test_batch_that_is_wrong_as_a_whole_is_refused_as_a_whole(ingest, content, status, pointer):
-    """Before its items are looked at, a batch has to be one."""
+    """A body that is no batch is refused before any item is read."""
     response = await ingest.http.post("/v1/jobs/batch", content=content, headers={"content-type": JSON})
     document = problem(response, status, "invalid-request" if status == 422 else "malformed-body")
     assert pointer is None or pointers(document) == [pointer]
@@ -415,7 +422,7 @@ async def test_batch_that_is_wrong_as_a_whole_is_refused_as_a_whole(ingest, cont
 
 @pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/vnd.msgpack-seq"])
 async def test_sequence_with_a_bad_item_points_to_it_by_its_number(ingest, content_type):
-    """A sequence has no `jobs`, so its pointers begin with the index."""
+    """The pointer to a bad item of a sequence begins with the index, since a sequence has no `jobs`."""
     ndjson = b'{"typ":"a"}\n[]\n'
     sequence = packed({"typ": "a"}) + packed([])
     content = ndjson if "json" in content_type else sequence
@@ -425,11 +432,9 @@ async def test_sequence_with_a_bad_item_points_to_it_by_its_number(ingest, conte
     assert [pointers(item["problem"])[0][:2] for item in items] == ["/0", "/1"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/nothing", "/v1/jobs/a/b/c", "/v2/jobs", "/docs/nothing", "/%00", "/💥"]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/v1/jobs/a/b/c", "/v2/jobs", "/docs/nothing", "/%00", "/💥"])
 async def test_unknown_path_is_not_found(ingest, path):
-    """Every 404 is a problem document."""
+    """An unknown path is answered with 404 and a problem document."""
     problem(await ingest.http.get(path), 404, "not-found")
 
 
@@ -447,7 +452,7 @@ async def test_unknown_path_is_not_found(ingest, path):
     ],
 )
 async def test_wrong_method_is_not_allowed_and_says_which_are(ingest, method, path, allowed):
-    """405 comes with `Allow`, and OPTIONS says the same."""
+    """A wrong method is answered with 405 and `Allow`, and OPTIONS names the same methods."""
     response = await ingest.http.request(method, path)
     problem(response, 405, "method-not-allowed")
     assert response.headers["allow"] == allowed
@@ -457,7 +462,7 @@ async def test_wrong_method_is_not_allowed_and_says_which_are(ingest, method, pa
 
 @pytest.mark.parametrize("slug", CATALOGUE)
 async def test_type_of_every_problem_leads_to_a_page(ingest, slug):
-    """The URL in `type` leads to a page that explains the problem."""
+    """The URL in `type` of every problem leads to a page that explains it."""
     response = await ingest.http.get(f"/problems/{slug}")
     assert response.status_code == 200
     assert slug in response.text

@@ -1,4 +1,4 @@
-"""The pages for people, and that they load nothing from elsewhere."""
+"""The documentation pages load nothing from other origins."""
 
 import hashlib
 import re
@@ -30,7 +30,7 @@ def client() -> Iterator[TestClient[Litestar]]:
 
 
 class References(HTMLParser):
-    """Collects what a page loads, and the scripts that stand in it."""
+    """A parser that collects the URLs that a page loads, and its inline scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,14 +38,14 @@ class References(HTMLParser):
         self.inline_scripts = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the URLs of an element."""
+        """Collect the URLs of an element."""
         values = dict(attrs)
         self.urls += [value for name, value in attrs if name in {"src", "href"} and value]
         self.inline_scripts += tag == "script" and not values.get("src")
 
 
 def test_page_loads_only_files_of_this_origin(client):
-    """The page, its styles, scripts and icon come from here, and no script stands in the page."""
+    """The page loads its styles, scripts and icon from this origin, and has no inline script."""
     page = client.get("/docs")
     assert page.status_code == 200
     found = References()
@@ -58,7 +58,7 @@ def test_page_loads_only_files_of_this_origin(client):
 
 
 def test_page_forbids_other_origins_by_its_policy(client):
-    """Were something to slip into the page, the browser would not load it."""
+    """The content security policy of the page forbids other origins."""
     policy = client.get("/docs").headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
@@ -66,14 +66,14 @@ def test_page_forbids_other_origins_by_its_policy(client):
 
 
 def test_assets_have_the_type_that_browsers_insist_on(client):
-    """A script that is sent as text would not run."""
+    """Each asset has the content type that browsers require."""
     assert client.get("/docs/assets/start.js").headers["content-type"].startswith("text/javascript")
     assert client.get("/docs/assets/swagger-ui.css").headers["content-type"].startswith("text/css")
     assert client.get("/docs/assets/favicon.svg").headers["content-type"].startswith("image/svg+xml")
 
 
 def test_vendored_files_are_those_that_the_readme_names():
-    """A vendored file is never edited, and the README says which release it is."""
+    """Each vendored file is unchanged from the release that its README names."""
     listed = re.findall(r"^([0-9a-f]{64})  (\S+)$", (ASSETS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(listed) == 2
     for digest, name in listed:
@@ -81,13 +81,13 @@ def test_vendored_files_are_those_that_the_readme_names():
 
 
 def test_assets_are_all_that_can_be_read(client):
-    """No path leads out of the folder."""
+    """No path leads out of the folder of assets."""
     assert client.get("/docs/assets/../docs_page.py").status_code == 404
     assert client.get("/docs/assets/%2e%2e/docs_page.py").status_code == 404
     assert client.get("/docs/assets//etc/passwd").status_code == 404
 
 
 def test_problem_page_explains_the_problem(client):
-    """The `type` of a problem can be opened."""
+    """The `type` of each problem leads to its page."""
     assert client.get("/problems/too-large").text.startswith("## too-large")
     assert client.get("/problems/nothing").status_code == 404

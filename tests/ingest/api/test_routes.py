@@ -24,10 +24,12 @@ SCOPES = {
     ("/v1/dead/discard", "POST"): "jobs:manage",
     ("/v1/queues", "GET"): "jobs:read",
     ("/v1/queues/{job_type}", "GET"): "jobs:read",
+    ("/v1/demand", "GET"): "jobs:read",
     ("/v1/types", "GET"): "jobs:read",
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
     ("/openapi.json", "GET"): "public",
+    ("/", "GET"): "public",
     ("/docs", "GET"): "public",
     ("/docs/assets/{file_path}", "GET"): "public",
     ("/problems/{slug}", "GET"): "public",
@@ -36,11 +38,11 @@ SCOPES = {
     ("/readyz", "GET"): "public",
     ("/metrics", "GET"): "public",
 }
-"""Written down a second time on purpose: who adds a route decides here too."""
+"""The scopes of all routes, listed a second time on purpose: a new route needs a decision here too."""
 
 
 async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: Ingest):
-    """HEAD needs what GET needs, and OPTIONS, which names methods only, is public."""
+    """Every route needs the scope that this test lists: HEAD that of GET, and OPTIONS none."""
     scopes = require_scopes(create_app(ingest.services).routes)
     assert {place: scope for place, scope in scopes.items() if place[1] not in {"HEAD", "OPTIONS"}} == SCOPES
     for (path, method), scope in scopes.items():
@@ -48,8 +50,30 @@ async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: I
         assert scope == expected, (path, method)
 
 
+async def test_head_is_answered_wherever_get_is(ingest: Ingest):
+    """HEAD has the status and the headers of GET, of routes, pages and files, and no body."""
+    job = await ingest.submit()
+    values = {"job_id": job["id"], "job_type": "email.send", "slug": "not-found", "file_path": "start.js"}
+    paths = [path.format(**values) for path, method in SCOPES if method == "GET" and path != "/v1/types/{job_type}"]
+    for path in paths:
+        get, head = await ingest.http.get(path), await ingest.http.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert get.status_code in {200, 307}, path
+        if path not in {"/health", "/metrics", "/v1/queues", "/v1/queues/email.send", "/v1/demand"}:  # ages move on
+            assert head.headers.get("content-length") == get.headers["content-length"], path
+        if not path.startswith("/docs/assets"):  # the framework answers for files, and leaves it out
+            assert head.headers["content-type"] == get.headers["content-type"], path
+
+
+async def test_address_without_a_path_leads_to_the_page_of_the_api(ingest: Ingest):
+    """The address without a path redirects to the page of the API."""
+    response = await ingest.http.get("/", follow_redirects=True)
+    assert (response.status_code, response.url.path) == (200, "/docs")
+    assert response.headers["content-type"].startswith("text/html")
+
+
 async def test_route_without_a_scope_keeps_ingest_from_starting(ingest: Ingest, monkeypatch: pytest.MonkeyPatch):
-    """The error names the route: to forget a scope must not open a route to everyone."""
+    """A route without a scope stops the start of ingest, with an error that names it."""
 
     async def handler(_: Any) -> Response:
         return Response()
@@ -61,7 +85,7 @@ async def test_route_without_a_scope_keeps_ingest_from_starting(ingest: Ingest, 
 
 
 def test_principal_may_do_everything_until_there_are_credentials():
-    """Every scope is allowed, on behalf of the tenant `default`, whatever the headers say."""
+    """Until there are credentials, the principal is the tenant `default` with every scope, whatever the headers say."""
     principal = principal_of({b"authorization": b"Bearer x", b"x-tenant": b"other"})
     assert principal.tenant == DEFAULT_TENANT
     assert all(principal.may(scope) for scope in Scope)
@@ -79,7 +103,7 @@ def test_principal_may_do_everything_until_there_are_credentials():
     ],
 )
 async def test_only_single_submissions_pass_by_the_router(changes: dict[str, str], expected: str):
-    """Everything else, of any protocol, goes to the application."""
+    """The fast path takes only single submissions, and everything else goes to the application."""
     called: list[str] = []
 
     def noting(name: str) -> Any:

@@ -1,53 +1,28 @@
-"""The trace of a submission: request, then producer, whose context the job carries."""
-
-from typing import Any
+"""The trace of a submission has a span of the request and a producer span, whose context the job carries."""
 
 import msgspec
 import pytest
-from ingest.serving import DOORS, problem, running_ingest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from ingest.serving import problem, spans
 from opentelemetry.trace import SpanKind, StatusCode
 from streams.seeds import ERROR, commit, take_one
 
 from millstream_contracts import Dead, JobSpec
 from millstream_streams import ActionCode
-from millstream_telemetry import JobTracer
+from millstream_telemetry import TraceContext, names
+from millstream_telemetry.tracing.delivery_spans import delivery_span
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
-@pytest.fixture
-def exporter():
-    """Return where spans end."""
-    return InMemorySpanExporter()
-
-
-@pytest.fixture(params=DOORS)
-async def ingest(broker, config, exporter, request):
-    """Yield an ingest that traces everything."""
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    async with running_ingest(config, JobTracer(provider), door=request.param) as running:
-        yield running
-    provider.shutdown()
-
-
-def spans(exporter) -> dict[str, Any]:
-    """Return the finished spans by name."""
-    return {span.name: span for span in exporter.get_finished_spans()}
-
-
 async def spec_of(broker, queue, job_id) -> JobSpec:
-    """Return what a job carries."""
+    """Return the stored spec of a job."""
     return msgspec.msgpack.decode(await broker.client.hget(broker.keys.of(queue).job(job_id), "spec"), type=JobSpec)
 
 
-async def test_job_continues_the_trace_of_its_request(ingest, broker, queue, exporter):
-    """SERVER under the caller, PRODUCER under it, and the producer's context in the job."""
-    job = await ingest.submit(headers={"traceparent": TRACEPARENT, "tracestate": "vendor=1"})
+async def test_job_continues_the_trace_of_its_request(traced, broker, queue, exporter):
+    """The SERVER span is below the caller's, the PRODUCER span below that, and the job carries its context."""
+    job = await traced.submit(headers={"traceparent": TRACEPARENT, "tracestate": "vendor=1"})
     found = spans(exporter)
     server, send = found["POST /v1/jobs"], found["send email.send"]
     assert (server.kind, send.kind) == (SpanKind.SERVER, SpanKind.PRODUCER)
@@ -62,9 +37,9 @@ async def test_job_continues_the_trace_of_its_request(ingest, broker, queue, exp
     assert job["trace_id"] == TRACE_ID
 
 
-async def test_items_of_a_batch_have_traces_of_their_own(ingest, exporter):
-    """Each is linked to the request: thousands of jobs in one trace are of no use."""
-    await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}] * 2})
+async def test_items_of_a_batch_have_traces_of_their_own(traced, exporter):
+    """Each item of a batch has a trace of its own with a link to the request."""
+    await traced.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}] * 2})
     server = spans(exporter)["POST /v1/jobs/batch"]
     sends = [span for span in exporter.get_finished_spans() if span.name == "send email.send"]
     assert server.attributes["messaging.batch.message_count"] == 2
@@ -72,58 +47,87 @@ async def test_items_of_a_batch_have_traces_of_their_own(ingest, exporter):
     assert all(span.links[0].context.span_id == server.context.span_id for span in sends)
 
 
-async def test_span_is_named_after_the_route_and_not_the_path(ingest, exporter):
-    """An id in the name would make every request a kind of its own."""
-    job = await ingest.submit()
-    await ingest.get(f"/v1/jobs/{job['id']}")
+async def test_span_is_named_after_the_route_and_not_the_path(traced, exporter):
+    """A span is named after the route and not the path, which contains ids."""
+    job = await traced.submit()
+    await traced.get(f"/v1/jobs/{job['id']}")
     assert "GET /v1/jobs/{job_id}" in {name.replace(":str", "") for name in spans(exporter)}
 
 
-async def test_problem_names_its_trace(ingest, exporter):
-    """A refusal that a client reports can be found in the traces."""
-    response = await ingest.http.post("/v1/jobs", json={}, headers={"traceparent": TRACEPARENT})
+async def test_request_is_described_by_the_conventions_of_http(traced, exporter):
+    """The span of a request has the attributes of the HTTP conventions."""
+    await traced.http.get("/v1/jobs?limit=2", headers={"host": "jobs.example:8080", "user-agent": "curl/8"})
+    assert dict(spans(exporter)["GET /v1/jobs"].attributes) == {
+        "http.request.method": "GET",
+        "http.route": "/v1/jobs",
+        "http.response.status_code": 200,
+        "url.path": "/v1/jobs",
+        "url.query": "limit=2",
+        "url.scheme": "http",
+        "server.address": "jobs.example",
+        "server.port": 8080,
+        "network.protocol.version": "1.1",
+        "user_agent.original": "curl/8",
+    }
+
+
+async def test_problem_names_its_trace(traced, exporter):
+    """A problem document names its trace, by which an operator finds it."""
+    response = await traced.http.post("/v1/jobs", json={}, headers={"traceparent": TRACEPARENT})
     assert problem(response, 422, "invalid-request")["trace_id"] == TRACE_ID
     assert spans(exporter)["POST /v1/jobs"].status.status_code is StatusCode.UNSET
-    response = await ingest.http.get("/v1/nothing", headers={"traceparent": TRACEPARENT})
+    response = await traced.http.get("/v1/nothing", headers={"traceparent": TRACEPARENT})
     assert problem(response, 404, "not-found")["trace_id"] == TRACE_ID
 
 
-async def test_probes_and_pages_make_no_spans(ingest, exporter):
-    """They come every few seconds and would drown everything else."""
+async def test_probes_and_pages_make_no_spans(traced, exporter):
+    """Probes and documentation pages make no spans."""
     for path in ("/health", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json"):
-        await ingest.http.get(path)
+        await traced.http.get(path)
     assert spans(exporter) == {}
 
 
 @pytest.mark.parametrize("traceparent", ["", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "x" * 5000])
-async def test_malformed_trace_context_is_ignored(ingest, traceparent):
-    """By the specification: a broken header starts a new trace and refuses nothing."""
-    await ingest.submit(headers={"traceparent": traceparent, "tracestate": "a=" + "b" * 5000})
+async def test_malformed_trace_context_is_ignored(traced, traceparent):
+    """A malformed trace context starts a new trace and refuses nothing, by its specification."""
+    await traced.submit(headers={"traceparent": traceparent, "tracestate": "a=" + "b" * 5000})
 
 
-async def test_redrive_is_noted_in_the_trace_of_the_job(ingest, broker, queue, exporter):
-    """An operator's decision is a part of the job's story, linked to the attempt that failed."""
-    await ingest.http.post("/v1/jobs", json={"type": queue.type}, headers={"traceparent": TRACEPARENT})
-    delivery = await take_one(broker, queue)
+@pytest.mark.parametrize("route", ["/v1/dead/redrive", "/v1/jobs/{job_id}/retry"])
+async def test_redrive_is_noted_in_the_trace_of_the_job(traced, broker, queue, exporter, route):
+    """The span `redrive` links to the last delivery, to the failed attempt and, both ways, to the request."""
+    await traced.http.post("/v1/jobs", json={"type": queue.type}, headers={"traceparent": TRACEPARENT})
+    delivery = await take_one(broker, queue, "w1")
     attempt = f"00-{TRACE_ID}-{'ab' * 8}-01"
     await commit(broker, delivery, Dead("attempts", msgspec.structs.replace(ERROR, traceparent=attempt)))
-    await ingest.http.post("/v1/dead/redrive", json={"ids": [delivery.id]})
-    note, send = spans(exporter)["redrive"], spans(exporter)[f"send {queue.type}"]
+    await traced.http.post(route.format(job_id=delivery.id), json={"ids": [delivery.id]})
+    note, send, request = (spans(exporter)[name] for name in ("redrive", f"send {queue.type}", f"POST {route}"))
     assert note.parent.span_id == send.context.span_id
-    assert f"{note.links[0].context.span_id:016x}" == "ab" * 8
+    last = delivery_span(TraceContext(TRACEPARENT), delivery.id, 1).traceparent[36:52]
+    assert [f"{link.context.span_id:016x}" for link in note.links] == [
+        last,
+        "ab" * 8,
+        f"{request.context.span_id:016x}",
+    ]
+    assert [link.context.span_id for link in request.links] == [note.context.span_id]
+    assert {name: note.attributes[name] for name in (names.JOB_DELIVERY, names.CLIENT_ID, names.JOB_TENANT)} == {
+        names.JOB_DELIVERY: 1,
+        names.CLIENT_ID: "w1",
+        names.JOB_TENANT: queue.tenant,
+    }
     assert (await take_one(broker, queue)).id == delivery.id
 
 
-async def test_redrive_that_was_refused_leaves_no_note(ingest, broker, queue, exporter, monkeypatch):
-    """A job that another request has redriven meanwhile has one note of it in its trace, and not two."""
-    await ingest.http.post("/v1/jobs", json={"type": queue.type}, headers={"traceparent": TRACEPARENT})
+async def test_redrive_that_was_refused_leaves_no_note(traced, broker, queue, exporter, monkeypatch):
+    """A redrive that was refused makes no span in the trace of the job."""
+    await traced.http.post("/v1/jobs", json={"type": queue.type}, headers={"traceparent": TRACEPARENT})
     delivery = await take_one(broker, queue)
     await commit(broker, delivery, Dead("attempts", ERROR))
 
     async def refuse(_, ids):
         return [ActionCode.WRONG_STATE] * len(ids)
 
-    monkeypatch.setattr(ingest.services.broker.store, "redrive", refuse)
-    report = (await ingest.http.post("/v1/dead/redrive", json={"ids": [delivery.id]})).json()
+    monkeypatch.setattr(traced.services.broker.store, "redrive", refuse)
+    report = (await traced.http.post("/v1/dead/redrive", json={"ids": [delivery.id]})).json()
     assert report["refused"] == 1
     assert "redrive" not in spans(exporter)

@@ -1,4 +1,4 @@
-"""Clients that hang up while they wait cost the others nothing: no answer, no connection to Redis."""
+"""Clients that disconnect while they wait cost the others neither a response nor a connection to Redis."""
 
 import json
 from collections import Counter
@@ -38,7 +38,7 @@ async def ingest(link: FaultProxy, config: IngestSettings, monkeypatch: pytest.M
 
 
 class Client:
-    """One client with a connection of its own, which can hang up."""
+    """A client with a connection of its own, which can disconnect."""
 
     def __init__(self, stream: SocketStream) -> None:
         self.stream = stream
@@ -52,7 +52,7 @@ class Client:
         return cls(stream)
 
     async def status(self) -> int:
-        """Return the status of the answer, and hang up."""
+        """Return the status of the response, and disconnect."""
         answer = await self.stream.receive()
         await self.stream.aclose()
         return int(answer.split()[1])
@@ -81,7 +81,7 @@ async def hang_up(clients: list[Client]) -> None:
 async def test_those_who_hang_up_while_reads_are_under_way_cost_the_others_nothing(
     ingest: Ingest, link: FaultProxy, primary: Broker, queue: Queue
 ) -> None:
-    """Their reads end unheard: the others hear of the end of their job, over the connections that there were."""
+    """When waiting clients disconnect, the others still learn the end of their job, over the same connections."""
     job = await ingest.submit()
     clients = [await Client.asking(ingest, "GET", f"/v1/jobs/{job['id']}?wait=30") for _ in range(CLIENTS)]
     await wait_until(lambda: ingest.services.waiter.waiting == CLIENTS, "all wait")
@@ -115,7 +115,7 @@ async def test_those_who_hang_up_while_reads_are_under_way_cost_the_others_nothi
 async def test_crowd_is_answered_while_redis_is_slow_and_well(
     ingest: Ingest, link: FaultProxy, method: str, path: str, body: bytes, prefer: str, status: int
 ) -> None:
-    """However many come at once and however many of them leave, the others are not told that Redis is away."""
+    """While Redis is slow, many clients are answered and not told that it is away, though others disconnect."""
     job = await ingest.submit()
     await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")
     await ingest.submit("other")

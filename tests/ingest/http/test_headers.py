@@ -1,4 +1,4 @@
-"""The headers of a request, read once."""
+"""The headers of a request are read once."""
 
 import pytest
 
@@ -10,7 +10,7 @@ TWICE = [*ONCE, (b"prefer", b"durability=fsynced"), (b"tracestate", "é".encode(
 
 @pytest.mark.parametrize("raw", [ONCE, TWICE])
 def test_a_header_that_stands_once_is_found_beside_any_others(raw: list[tuple[bytes, bytes]]):
-    """A header is found whether or not some other header stands twice."""
+    """A header is found whether or not another one stands twice."""
     headers = read_headers(raw)
 
     assert headers[b"accept"] == b"text/html"
@@ -20,7 +20,7 @@ def test_a_header_that_stands_once_is_found_beside_any_others(raw: list[tuple[by
 
 
 def test_a_header_that_stands_twice_keeps_both_values_in_order():
-    """Neither value is lost, and neither is taken for that of another header."""
+    """A header that stands twice keeps both values in order."""
     headers = read_headers(TWICE)
 
     assert header_text(headers, b"prefer") == "wait=1, durability=fsynced"
@@ -36,5 +36,5 @@ def test_a_header_that_stands_twice_keeps_both_values_in_order():
     ],
 )
 def test_a_length_that_stands_twice_is_no_number(raw: list[tuple[bytes, bytes]], value: bytes):
-    """The reader of the body trusts no length that came twice, and any that came once."""
+    """A content length counts if it stands once, and not if it stands twice."""
     assert read_headers(raw)[b"content-length"] == value

@@ -1,4 +1,4 @@
-"""Which encoding a body is in and which one its answer takes."""
+"""Negotiation finds the encoding of a request body and of its response."""
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,7 @@ JSON, MSGPACK = Encoding.JSON, Encoding.MSGPACK
     ],
 )
 def test_content_type_names_the_encoding(content_type, encoding):
-    """Case, space and parameters that change nothing are allowed."""
+    """A content type names the encoding, whatever its case, spaces and neutral parameters."""
     assert request_encoding(content_type) is encoding
 
 
@@ -57,7 +57,7 @@ def test_content_type_names_the_encoding(content_type, encoding):
     ],
 )
 def test_content_type_is_refused_when_it_is_not_supported(content_type):
-    """Anything else is 415 and says what would be taken."""
+    """An unsupported content type is answered with 415 and the supported types."""
     with pytest.raises(BodyError, match=r"application/vnd\.msgpack") as caught:
         request_encoding(content_type)
     assert caught.value.status == 415
@@ -73,12 +73,12 @@ def test_content_type_is_refused_when_it_is_not_supported(content_type):
     ],
 )
 def test_content_type_of_a_batch_tells_how_it_is_written(content_type, expected):
-    """A batch is one object or a sequence, and only the media type says which."""
+    """The content type says whether a batch is one object or a sequence."""
     assert batch_format(content_type) == BatchFormat(*expected)
 
 
 def test_content_type_of_a_batch_is_refused_when_it_is_not_supported():
-    """The refusal names the sequence types too."""
+    """The refusal of a batch's content type names the sequence types too."""
     with pytest.raises(BodyError, match="x-ndjson"):
         batch_format("text/csv")
 
@@ -116,13 +116,13 @@ def test_content_type_of_a_batch_is_refused_when_it_is_not_supported():
     ],
 )
 def test_answer_is_in_the_encoding_that_the_client_likes_best(accept, request_is, expected):
-    """The most specific range decides, a tie goes to the request's encoding, nothing acceptable means JSON."""
+    """The most specific range of `Accept` decides, a tie goes to the request's encoding, and no match means JSON."""
     assert response_encoding(accept, request_is) is expected
 
 
 @pytest.mark.parametrize("parameter", ['x="1,2;q=0"', 'x="application/json"', "charset=utf-8", 'x="a\\"b,c"'])
 def test_parameters_of_a_range_change_nothing(parameter):
-    """A quoted parameter may hold the separators of the list, and a range with a parameter is a range like others."""
+    """A range with parameters counts as one without, also when a quoted parameter holds separators."""
     assert response_encoding(f"application/msgpack;{parameter};q=0.25, application/json;q=0.2", JSON) is MSGPACK
     assert response_encoding(f"application/msgpack;{parameter};q=0.25, application/json;q=0.3", MSGPACK) is JSON
 
@@ -139,13 +139,13 @@ def test_parameters_of_a_range_change_nothing(parameter):
     ],
 )
 def test_response_without_a_wish_is_in_the_encoding_that_was_sent(content_type, encoding):
-    """A client that sent MessagePack, alone or in sequence, reads it; any other type says nothing."""
+    """Without `Accept` a response is in MessagePack if the request was, and in JSON otherwise."""
     assert sent_encoding(content_type) is encoding
 
 
 @given(st.text(alphabet='ab/*,;=q01." \t\\x', max_size=60))
 def test_headers_are_read_or_refused_when_they_are_random(header):
-    """No header at all ends in anything but an encoding or a 415."""
+    """Any header leads to an encoding or to 415."""
     assert response_encoding(header, MSGPACK) in Encoding
     with pytest.raises(BodyError):
         request_encoding(header)

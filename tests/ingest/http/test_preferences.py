@@ -1,4 +1,4 @@
-"""The `Prefer` header."""
+"""The `Prefer` header names what the client would like of the response."""
 
 from contextlib import suppress
 
@@ -34,20 +34,20 @@ from millstream_streams import Durability
     ],
 )
 def test_preferences_are_read_and_unknown_ones_ignored(values, expected):
-    """An unknown preference is no error, by RFC 7240."""
+    """An unknown preference is ignored, by RFC 7240."""
     assert parse_preferences(", ".join(values)) == expected
 
 
 @pytest.mark.parametrize("value", ["wait", "wait=", "wait=x", "wait=-1", "wait=1e3", "wait=nan"])
 def test_wait_that_is_no_number_is_refused(value):
-    """What we do understand has to make sense."""
+    """A `wait` that is no number is refused."""
     with pytest.raises(IngestError) as caught:
         parse_preferences(value)
     assert caught.value.status == 400
 
 
 def test_durability_that_we_cannot_give_is_refused():
-    """A client that asks for it must not get `accepted` with less."""
+    """An unknown durability is refused, because the client must not get a weaker one."""
     with pytest.raises(IngestError) as caught:
         parse_preferences("durability=eternal")
     assert caught.value.status == 400
@@ -55,6 +55,6 @@ def test_durability_that_we_cannot_give_is_refused():
 
 @given(st.lists(st.text(st.characters(codec="latin-1"), max_size=60), max_size=3))
 def test_no_header_breaks_the_reading(values):
-    """Whatever bytes a client sends, they are read or refused."""
+    """Any bytes in `Prefer` are read or refused."""
     with suppress(IngestError):
         assert 0.0 <= parse_preferences(", ".join(values)).wait_s <= limits.MAX_WAIT_S

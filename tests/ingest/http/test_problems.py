@@ -1,4 +1,4 @@
-"""The catalogue of problems and its page in the documentation."""
+"""The catalogue of problems agrees with its page in the documentation."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "problems.md"
 
 
 def test_page_has_one_section_per_problem_in_the_words_of_the_catalogue():
-    """docs/problems.md and the catalogue say the same, so that neither can be changed alone."""
+    """docs/problems.md has one section for each problem, with the words of the catalogue."""
     _, *sections = PAGE.read_text(encoding="utf-8").split("\n## ")
     assert ["## " + section.rstrip("\n") + "\n" for section in sections] == [
         problems.page_of(kind) for kind in problems.CATALOGUE.values()
@@ -19,13 +19,13 @@ def test_page_has_one_section_per_problem_in_the_words_of_the_catalogue():
 
 
 def test_catalogue_has_every_kind_that_the_module_names():
-    """A kind that is left out of the catalogue would have no page."""
+    """Every kind of problem is in the catalogue."""
     named = [kind for kind in vars(problems).values() if isinstance(kind, problems.ProblemKind)]
     assert named == list(problems.CATALOGUE.values())
 
 
 def test_problem_says_what_its_kind_and_its_occurrence_say():
-    """The document carries the page's URL, the status, and what is particular to this request."""
+    """A problem document has the URL and status of its kind, and the details of this request."""
     error = FieldError("/type", "required")
     problem = problems.INVALID_REQUEST.problem("no", instance="/v1/jobs", trace_id="ab", errors=[error])
     assert problem == Problem(
@@ -55,5 +55,5 @@ def test_problem_says_what_its_kind_and_its_occurrence_say():
     ],
 )
 def test_status_has_a_kind(status, slug):
-    """An error of the web framework, which has only a status, becomes a problem too."""
+    """An error of the web framework, which has only a status, becomes a problem of a known kind."""
     assert problems.kind_of_status(status).slug == slug

@@ -1,4 +1,4 @@
-"""Waits that last too long are ended, each by its own time, with one timer."""
+"""Each read that stalls is ended after its own time, with one timer for all."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ LIMIT = 100
 
 
 def dripping(parts: int, every_s: float) -> Callable[[], Awaitable[dict[str, Any]]]:
-    """Return a client that sends a byte at a time."""
+    """Return a `receive` that sends a byte at a time."""
     left = parts
 
     async def receive() -> dict[str, Any]:
@@ -37,14 +37,14 @@ async def never() -> dict[str, Any]:
 
 
 async def test_a_slow_body_is_read_as_long_as_something_comes(monkeypatch: pytest.MonkeyPatch):
-    """The bound is between two parts, however long the whole takes."""
+    """A slow body is read as long as parts arrive, because the bound is on the time between two parts."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.5)
 
     assert await BodyReader(LIMIT).read({}, dripping(10, 0.06), LIMIT) == b"a" * 10
 
 
 async def test_each_stalled_body_is_refused_beside_one_that_moves(monkeypatch: pytest.MonkeyPatch):
-    """The timer looks at all that wait, and looks again."""
+    """Each stalled body is refused beside one that moves."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.3)
     reader = BodyReader(LIMIT)
     async with anyio.create_task_group() as tasks:
@@ -56,7 +56,7 @@ async def test_each_stalled_body_is_refused_beside_one_that_moves(monkeypatch: p
 
 
 async def test_a_body_that_stalls_later_than_another_is_refused_too(monkeypatch: pytest.MonkeyPatch):
-    """Each body has its own time, and no further request is needed for the last of them to be refused."""
+    """A body that stalls later than another is refused after its own time, without a further request."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.2)
     reader, refusals, drip = BodyReader(LIMIT), [], dripping(LIMIT, 0.1)
 
@@ -86,7 +86,7 @@ async def test_a_caller_that_is_cancelled_while_it_waits_is_cancelled():
 
 
 async def test_a_request_whose_body_has_come_is_not_cancelled_later(monkeypatch: pytest.MonkeyPatch):
-    """The bound is on the body alone: what the request does afterwards may take longer."""
+    """A request whose body is complete is not cancelled, however long it takes."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.05)
     reader = BodyReader(LIMIT)
     assert await reader.read({}, dripping(1, 0.0), LIMIT) == b"a"
@@ -96,7 +96,7 @@ async def test_a_request_whose_body_has_come_is_not_cancelled_later(monkeypatch:
 
 
 async def test_a_body_that_stalled_says_nothing_of_the_next_one(monkeypatch: pytest.MonkeyPatch):
-    """A task that is cancelled at its second body is cancelled, though its first one had stalled."""
+    """A task that is cancelled at its second body ends as cancelled, though its first one had stalled."""
     monkeypatch.setattr(body_reader, "STALLED_AFTER_S", 0.3)
     reader, statuses = BodyReader(LIMIT), list[int]()
 
@@ -114,7 +114,7 @@ async def test_a_body_that_stalled_says_nothing_of_the_next_one(monkeypatch: pyt
 
 
 async def test_a_cancellation_that_comes_with_the_timeout_is_not_lost():
-    """A task that is cancelled for another reason too ends as cancelled, and does not answer 408."""
+    """A task that is cancelled at the moment of the timeout ends as cancelled, and not with 408."""
     timeouts = ReadTimeouts(0.01)
     verdicts: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""Each 5xx is logged with its cause, and an outage does not flood the log."""
+"""The log has each 5xx with its cause, and is not flooded by an outage."""
 
 import time
 from collections.abc import AsyncIterator
@@ -22,14 +22,14 @@ BATCH = {"jobs": [{"type": "email.send"}, {"type": "sms.send"}]}
 
 
 @pytest.fixture
-async def ingest(own_redis: EmbeddedRedis, config: IngestSettings) -> AsyncIterator[Ingest]:
-    """Yield an ingest over a Redis that the test may break."""
-    async with running_ingest(replace(config, redis_url=own_redis.url)) as running:
+async def ingest(own_redis: EmbeddedRedis, settings: IngestSettings) -> AsyncIterator[Ingest]:
+    """Yield an ingest on a Redis that the test may break."""
+    async with running_ingest(replace(settings, redis_url=own_redis.url)) as running:
         yield running
 
 
 def refusals(lines: list[dict]) -> list[dict]:
-    """Return the lines about refused requests, without what is not told of the cause."""
+    """Return the log lines about refused requests."""
     return [line for line in lines if line["event"] == "request refused"]
 
 
@@ -43,7 +43,7 @@ def refusals(lines: list[dict]) -> list[dict]:
     ],
 )
 async def test_refusal_for_want_of_redis_is_logged_with_its_cause(ingest, own_redis, method, path, body, route):
-    """One line says which problem, which dependency and what it said, whichever door the request came through."""
+    """One line names the problem, the dependency, its error and the route, through the fast path and the router."""
     own_redis.close()
     with capture_logs() as lines:
         problem(await ingest.http.request(method, path, json=body), 503, "store-unreachable")
@@ -55,7 +55,7 @@ async def test_refusal_for_want_of_redis_is_logged_with_its_cause(ingest, own_re
 
 
 async def test_refusals_of_one_kind_are_counted_in_one_line(monkeypatch):
-    """The first refusal is logged at once; the others when the time is over, with their number."""
+    """The first refusal of a kind is logged at once, and the others in one line with their number."""
     monkeypatch.setattr(refusal_log, "LOG_EVERY_S", 0.05)
     with capture_logs() as lines:
         log = RefusalLog()
@@ -70,7 +70,7 @@ async def test_refusals_of_one_kind_are_counted_in_one_line(monkeypatch):
 
 
 async def test_defects_are_logged_each_with_their_traceback():
-    """A 500 has a cause of its own, and what is the client's doing is no line."""
+    """Each 500 is logged with its own traceback, and no 4xx is logged."""
     with capture_logs() as lines:
         log = RefusalLog()
         for _ in range(2):
@@ -81,7 +81,7 @@ async def test_defects_are_logged_each_with_their_traceback():
 
 
 async def test_busy_connections_are_ingest_s_overload_and_not_redis_away():
-    """The error says what is short, and names the dependency that is waited for."""
+    """Busy connections are logged as overload, with Redis as the dependency that is waited for."""
     with capture_logs() as lines:
         error = StoreBusyError("all 16 connections to Redis are in use")
         RefusalLog().note(error, IngestError(OVERLOADED), method="GET", route="/v1/jobs")
@@ -102,7 +102,7 @@ async def test_items_of_a_batch_that_are_refused_are_logged(ingest, own_redis):
 
 
 async def test_submission_is_accepted_when_the_event_loop_itself_was_late(ingest, monkeypatch):
-    """The answer of Redis lies there unread when the time is over: it is read first, and Redis not blamed."""
+    """A response of Redis that the late event loop has not read yet is read before the call counts as failed."""
     await ingest.submit()
     monkeypatch.setattr("millstream_submission.group_commit.ANSWER_WITHIN_S", 0.1)
     monkeypatch.setattr("millstream_submission.group_commit.CALL_S", 0.1)

@@ -1,4 +1,4 @@
-"""Responses as they are sent."""
+"""Responses are sent with their headers and bodies."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from millstream_ingest.http.response import EncodedResponse, Response, encode_pr
 
 
 async def sent(response: EncodedResponse, *, is_head: bool = False) -> tuple[dict[bytes, bytes], bytes]:
-    """Return the headers and the body that a server is given."""
+    """Return the headers and the body that the server receives."""
     messages: list[dict] = []
 
     async def send(message: dict) -> None:
@@ -21,14 +21,14 @@ async def sent(response: EncodedResponse, *, is_head: bool = False) -> tuple[dic
 
 
 def test_clients_that_are_turned_away_are_spread():
-    """`Retry-After` is one to three seconds, drawn anew for each refusal, and stands on a 503 only."""
+    """A 503, and no other status, has a `Retry-After` of one to three seconds, drawn for each refusal."""
     drawn = {dict(encode_problem(OVERLOADED.problem()).fields)[b"retry-after"] for _ in range(200)}
     assert drawn == {b"1", b"2", b"3"}
     assert b"retry-after" not in dict(encode_problem(BAD_REQUEST.problem()).fields)
 
 
 async def test_head_is_answered_with_the_length_of_the_body_that_get_has():
-    """HEAD has the headers of GET and no body."""
+    """HEAD has the headers of GET, its length included, and no body."""
     encoded = encode_response(Response({"a": 1}), {})
     headers, body = await sent(encoded)
     assert (body, headers[b"content-length"]) == (b'{"a":1}', b"7")
@@ -37,13 +37,13 @@ async def test_head_is_answered_with_the_length_of_the_body_that_get_has():
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_response_without_content_describes_none(status: int):
-    """No type, no length, no body: only what the route itself says."""
+    """A response without content has no type, no length and no body."""
     headers, body = await sent(encode_response(Response(status=status, headers={"ETag": '"1"'}), {}))
     assert (headers, body) == ({b"etag": b'"1"'}, b"")
 
 
 async def test_content_that_is_bytes_is_sent_as_it_is():
-    """A page or the metrics have a type of their own, whatever the client accepts."""
+    """Content that is bytes, such as a page, is sent with its own type, whatever the client accepts."""
     page = Response(b"<p>", headers={"X-A": "b"}, media_type="text/html")
     headers, body = await sent(encode_response(page, {b"accept": b"application/msgpack"}))
     assert body == b"<p>"

@@ -1,4 +1,4 @@
-"""What operators do to jobs: cancel, retry, redrive, discard."""
+"""Operators cancel, retry, redrive and discard jobs over HTTP."""
 
 import pytest
 from ingest.serving import MSGPACK, packed, problem, unpacked
@@ -9,7 +9,7 @@ from millstream_streams import Commit, StoreUnavailableError
 
 
 async def test_waiting_job_is_cancelled_at_once(ingest, broker, queue):
-    """Queued or scheduled, it ends."""
+    """A queued or scheduled job is cancelled at once."""
     for job in (await ingest.submit(), await ingest.submit(delay_s=60)):
         response = await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")
         assert response.status_code == 202
@@ -18,7 +18,7 @@ async def test_waiting_job_is_cancelled_at_once(ingest, broker, queue):
 
 
 async def test_running_job_is_asked_to_stop(ingest, broker, queue):
-    """Its worker ends it; until then the job says what is wanted, however often one asks."""
+    """A cancellation of a running job is shown on the job until its worker has ended it, and may be repeated."""
     delivery = await seed_running(broker, queue)
     for _ in range(2):
         response = await ingest.http.post(f"/v1/jobs/{delivery.id}/cancel")
@@ -28,7 +28,7 @@ async def test_running_job_is_asked_to_stop(ingest, broker, queue):
 
 @pytest.mark.parametrize("action", ["cancel", "retry"])
 async def test_finished_job_can_neither_be_cancelled_nor_retried(ingest, broker, queue, action):
-    """409 names the state."""
+    """A cancel or retry of a finished job is answered with 409 and its state."""
     delivery = await seed_running(broker, queue)
     await commit(broker, delivery)
     response = await ingest.http.post(f"/v1/jobs/{delivery.id}/{action}")
@@ -36,7 +36,7 @@ async def test_finished_job_can_neither_be_cancelled_nor_retried(ingest, broker,
 
 
 async def test_dead_job_is_retried(ingest, broker, queue):
-    """It is queued again, counted from zero."""
+    """A retry makes a dead job ready, counted from zero."""
     job_id = await seed_dead(broker, queue)
     response = await ingest.http.post(f"/v1/jobs/{job_id}/retry")
     assert response.status_code == 202
@@ -47,7 +47,7 @@ async def test_dead_job_is_retried(ingest, broker, queue):
 
 @pytest.mark.parametrize(("action", "state"), [("redrive", "queued"), ("discard", "cancelled")])
 async def test_dead_letters_are_acted_on_by_id(ingest, broker, queue, action, state):
-    """Each id has its answer, in order; what is not dead is left alone."""
+    """An action by ids reports on each in order, and changes only dead jobs."""
     dead = [await seed_dead(broker, queue) for _ in range(3)]
     other = await seed_dead(broker, Queue(DEFAULT_TENANT, JobType("sms.send")))
     (alive,) = await seed(broker, queue)
@@ -64,7 +64,7 @@ async def test_dead_letters_are_acted_on_by_id(ingest, broker, queue, action, st
 
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 async def test_dead_letters_are_acted_on_by_type(ingest, broker, queue, action):
-    """The newest of a type, as many as the limit says, and none of another type."""
+    """An action by type changes the newest dead letters of that type, up to the limit."""
     ids = [await seed_dead(broker, queue) for _ in range(5)]
     other = await seed_dead(broker, Queue(DEFAULT_TENANT, JobType("sms.send")))
     await broker.registry.add_queues([queue, Queue(DEFAULT_TENANT, JobType("sms.send"))])
@@ -77,7 +77,7 @@ async def test_dead_letters_are_acted_on_by_type(ingest, broker, queue, action):
 
 
 async def test_many_dead_letters_are_redriven_in_one_request(ingest, broker, queue):
-    """More than fit into one script call and one page."""
+    """One request redrives more dead letters than one script call or page holds."""
     ids = await bury_many(broker, queue, 620)
     await broker.registry.add_queues([queue])
     report = (await ingest.http.post("/v1/dead/redrive", json={"type": "email.send"})).json()
@@ -99,14 +99,14 @@ async def bury_many(broker, queue, count) -> list[JobId]:
 
 
 async def test_repeated_id_is_answered_once(ingest, broker, queue):
-    """To name a job twice is to name it once."""
+    """An id that is repeated in an action is reported once."""
     job_id = await seed_dead(broker, queue)
     report = (await ingest.http.post("/v1/dead/discard", json={"ids": [job_id, job_id]})).json()
     assert [(item["id"], item["status"]) for item in report["items"]] == [(job_id, 202)]
 
 
 async def test_jobs_that_a_request_ended_are_counted(ingest, broker, queue, registered):
-    """Cancelled and discarded jobs are finished jobs, also when it is the API that ended them."""
+    """Jobs that the API has cancelled or discarded count as finished jobs."""
     for _ in range(2):
         await seed_dead(broker, queue)
     await broker.registry.add_queues([queue])
@@ -127,7 +127,7 @@ async def test_jobs_that_a_request_ended_are_counted(ingest, broker, queue, regi
 async def test_redis_that_goes_away_in_the_middle_leaves_a_report_of_what_was_done(
     ingest, broker, queue, monkeypatch, action
 ):
-    """The jobs of the calls before are done, those of the others can be sent again: none is left out of the report."""
+    """When Redis goes away in the middle of an action, the report says for each id whether it was done."""
     ids = await bury_many(broker, queue, 150)
     store, calls = ingest.services.broker.store, []
     act = getattr(store, action)

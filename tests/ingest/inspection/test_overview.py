@@ -1,4 +1,4 @@
-"""Queues, types and workers as operators see them."""
+"""Operators read queues, types and workers over HTTP."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ HOT = [Queue(DEFAULT_TENANT, JobType("hot.type"), partition) for partition in ra
 
 
 async def test_queue_is_counted_over_its_partitions(ingest, broker):
-    """A hot type is one queue to its operator."""
+    """A queue is shown with the counts of all its partitions."""
     for queue in HOT:
         await seed_dead(broker, queue)
         await seed_running(broker, queue)
@@ -32,13 +32,13 @@ async def test_queue_is_counted_over_its_partitions(ingest, broker):
 
 
 async def test_registered_type_has_a_queue_before_its_first_job(ingest, registered):
-    """A type that a worker handles is there, with nothing in it."""
+    """A registered type has an empty queue before its first job."""
     status = await ingest.get("/v1/queues/email.send")
     assert (status["partitions"], status["running"], status["queued"]["normal"]) == (0, 0, 0)
 
 
 async def test_queues_are_listed_page_by_page(ingest, broker):
-    """By name, each once."""
+    """Queues are listed by name, each once, in pages."""
     names = [f"type.{n:02}" for n in range(7)]
     await broker.registry.add_queues([Queue(DEFAULT_TENANT, JobType(name)) for name in names])
     found, cursor = [], None
@@ -52,7 +52,7 @@ async def test_queues_are_listed_page_by_page(ingest, broker):
 
 
 async def test_types_are_shown_as_registered(ingest, registered):
-    """The schema and the policy, for clients in every language."""
+    """A type is shown with its registered schema and policy."""
     one = await ingest.get("/v1/types/email.send")
     assert one["payload_schema"] == registered.payload_schema
     assert one["policy"]["max_attempts"] == 7
@@ -60,7 +60,7 @@ async def test_types_are_shown_as_registered(ingest, registered):
 
 
 async def test_types_are_listed_page_by_page(ingest, broker):
-    """By name."""
+    """Types are listed by name, in pages."""
     registrations = [TypeRegistration(type=JobType(name), policy=TypePolicy()) for name in ("a", "b", "c")]
     await broker.registry.add_types(DEFAULT_TENANT, registrations)
     first = await ingest.get("/v1/types", limit=2)
@@ -70,7 +70,7 @@ async def test_types_are_listed_page_by_page(ingest, broker):
 
 
 async def test_workers_are_shown_with_what_they_run(ingest, broker):
-    """Who is alive, by name, and when Redis heard of each."""
+    """Live workers are listed by name, with their slots and the time of the last heartbeat by the clock of Redis."""
     late = datetime.now(UTC) - timedelta(hours=1)
     worker = WorkerInfo(name="w:1:x", types=["email.send"], concurrency=4, busy=1, started_at=late, seen_at=late)
     await broker.registry.beat(worker)
@@ -80,7 +80,7 @@ async def test_workers_are_shown_with_what_they_run(ingest, broker):
 
 
 async def test_other_tenants_are_not_seen(ingest, broker):
-    """A tenant comes from credentials, and sees its own queues and jobs only."""
+    """A tenant sees its own queues and jobs only."""
     theirs = Queue("other", JobType("email.send"))
     (job_id,) = await seed(broker, theirs)
     await broker.registry.add_queues([theirs])
@@ -92,17 +92,17 @@ async def test_other_tenants_are_not_seen(ingest, broker):
 
 
 async def test_queues_are_measured_a_few_at_a_time(ingest, broker, monkeypatch):
-    """A tenant with many queues leaves connections to the other requests."""
+    """The queues of a tenant are measured a few at a time, so that connections are left for other requests."""
     await broker.registry.add_queues([Queue(DEFAULT_TENANT, JobType(f"type.{n}")) for n in range(30)])
     store, under_way, most = ingest.services.broker.store, 0, 0
     measure = store.measure
 
-    async def counting(queue):
+    async def counting(queue, **options):
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
         try:
-            return await measure(queue)
+            return await measure(queue, **options)
         finally:
             under_way -= 1
 
@@ -112,15 +112,15 @@ async def test_queues_are_measured_a_few_at_a_time(ingest, broker, monkeypatch):
 
 
 async def test_queue_that_redis_did_not_measure_is_no_empty_queue(ingest, broker, monkeypatch):
-    """When Redis goes away in the middle the request is refused: a part of the counts would be taken for the whole."""
+    """When Redis goes away during a count the request is refused, because a part is not the whole."""
     await broker.registry.add_queues([Queue(DEFAULT_TENANT, JobType(f"type.{n}")) for n in range(3)])
     store = ingest.services.broker.store
     measure = store.measure
 
-    async def failing(queue):
+    async def failing(queue, **options):
         if queue.type == "type.1":
             raise StoreUnavailableError("away")
-        return await measure(queue)
+        return await measure(queue, **options)
 
     monkeypatch.setattr(store, "measure", failing)
     problem(await ingest.http.get("/v1/queues"), 503, "store-unreachable")

@@ -1,4 +1,4 @@
-"""Jobs and lists as clients read them."""
+"""Clients read jobs and lists over HTTP."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,7 +23,7 @@ async def seed_states(broker, queue) -> dict[str, str]:
 
 
 async def test_unchanged_job_is_answered_304(ingest, broker, queue):
-    """A client that has the job as it is gets no second copy."""
+    """An unchanged job is answered with 304."""
     job = await ingest.submit()
     path = f"/v1/jobs/{job['id']}"
     etag = (await ingest.http.get(path)).headers["etag"]
@@ -34,7 +34,7 @@ async def test_unchanged_job_is_answered_304(ingest, broker, queue):
 
 
 async def test_changed_job_has_another_etag(ingest, broker, queue):
-    """Every transition shows, and so does progress."""
+    """Every transition and every progress changes the ETag of a job."""
     job = await ingest.submit()
     path = f"/v1/jobs/{job['id']}"
     tags = [(await ingest.http.get(path)).headers["etag"]]
@@ -51,7 +51,7 @@ async def test_changed_job_has_another_etag(ingest, broker, queue):
 
 
 async def test_etag_of_a_submission_is_that_of_the_job(ingest):
-    """What was answered need not be read again."""
+    """The response to a submission has the ETag of the job."""
     response = await ingest.http.post("/v1/jobs", json={"type": "email.send"})
     again = await ingest.http.get(response.headers["location"], headers={"if-none-match": response.headers["etag"]})
     assert again.status_code == 304
@@ -69,7 +69,7 @@ async def test_etag_of_a_submission_is_that_of_the_job(ingest):
     ids=["extension", "nested extension", "key a number", "NaN", "Infinity"],
 )
 async def test_result_that_json_has_no_word_for_can_be_read_all_the_same(ingest, broker, queue, result):
-    """What a handler returned is shown as well as can be, and never answered with a 500."""
+    """A result that JSON cannot express is shown as well as possible, and never leads to a 500."""
     delivery = await seed_running(broker, queue)
     await commit(broker, delivery, Succeeded(msgspec.Raw(msgspec.msgpack.encode(result))))
     for accept in ("application/json", MSGPACK):
@@ -79,7 +79,7 @@ async def test_result_that_json_has_no_word_for_can_be_read_all_the_same(ingest,
 
 @pytest.mark.parametrize("state", STATES)
 async def test_list_by_state_shows_the_jobs_in_it(ingest, broker, queue, state):
-    """Each of the states that Redis can list."""
+    """A list by state shows the jobs of each state that Redis can list."""
     ids = await seed_states(broker, queue)
     page = await ingest.get("/v1/jobs", state=state)
     assert [(job["id"], job["state"]) for job in page["items"]] == [(ids[state], state)]
@@ -88,13 +88,13 @@ async def test_list_by_state_shows_the_jobs_in_it(ingest, broker, queue, state):
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 500])
 async def test_list_of_all_states_goes_on_page_by_page(ingest, broker, queue, limit):
-    """Following the links shows every job once, whatever the size of a page."""
+    """The pages of a list of all states show every job once, at any page size."""
     ids = await seed_states(broker, queue)
     assert await walk(ingest, f"/v1/jobs?limit={limit}") == [ids[state] for state in STATES]
 
 
 async def test_list_of_all_states_begins_each_state_with_the_first_queue(ingest, broker, queue):
-    """Where one state ended says nothing about where the next one begins."""
+    """A list of all states begins each state with the first queue, wherever the one before ended."""
     later = Queue(DEFAULT_TENANT, JobType("sms.send"))
     queued = await seed(broker, later, 2)
     scheduled = await seed(broker, queue, 2, delay_ms=3_600_000)
@@ -116,7 +116,7 @@ async def walk(ingest, url: str) -> list[str]:
 
 
 async def test_link_keeps_what_the_client_filtered_by(ingest, broker, queue):
-    """The next page is of the same list."""
+    """The link to the next page keeps the filters."""
     other = Queue(DEFAULT_TENANT, JobType("sms.send"))
     wanted = await seed(broker, queue, 5)
     await seed(broker, other, 5)
@@ -130,7 +130,7 @@ async def test_link_keeps_what_the_client_filtered_by(ingest, broker, queue):
 
 
 async def test_cursor_of_another_list_is_refused(ingest, broker, queue):
-    """A cursor of queued jobs means nothing among the dead."""
+    """A cursor of another list is refused."""
     await seed(broker, queue, 3)
     await broker.registry.add_queues([queue])
     cursor = (await ingest.get("/v1/jobs", state="queued", limit=1))["next_cursor"]
@@ -139,12 +139,12 @@ async def test_cursor_of_another_list_is_refused(ingest, broker, queue):
 
 
 async def test_list_of_a_type_that_was_never_submitted_is_empty(ingest):
-    """A filter that nothing passes is no error."""
+    """A list of a type that was never submitted is empty, and is no error."""
     assert await ingest.get("/v1/jobs", type="never.seen") == {"items": [], "next_cursor": None}
 
 
 async def test_dead_letters_are_listed_newest_first(ingest, broker, queue):
-    """With the reason and the error, and without payloads."""
+    """Dead letters are listed newest first, with reason and error and without payloads."""
     ids = [await seed_dead(broker, queue, payload="secret") for _ in range(5)]
     await broker.registry.add_queues([queue])
     assert await walk(ingest, "/v1/dead?limit=2&type=email.send") == ids[::-1]
@@ -155,7 +155,7 @@ async def test_dead_letters_are_listed_newest_first(ingest, broker, queue):
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/dead", "/v1/queues", "/v1/types", "/v1/workers", "/health"])
 async def test_every_list_is_answered_in_messagepack_too(ingest, path):
-    """Both encodings on every route."""
+    """Every list is answered in MessagePack too."""
     response = await ingest.http.get(path, headers={"accept": MSGPACK})
     assert response.status_code == 200
     assert unpacked(response).keys() == (await ingest.get(path)).keys()
@@ -163,7 +163,7 @@ async def test_every_list_is_answered_in_messagepack_too(ingest, path):
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/queues", "/health", "/metrics", "/openapi.json"])
 async def test_head_is_get_without_the_body(ingest, path):
-    """HEAD tells type and length of what GET would have sent."""
+    """HEAD has the type and length of GET without the body."""
     response = await ingest.http.head(path)
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-type"] == (await ingest.http.get(path)).headers["content-type"]

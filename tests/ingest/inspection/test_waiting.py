@@ -1,4 +1,4 @@
-"""Answers that are held back until the job has ended."""
+"""A response may be held back until its job has settled."""
 
 import anyio
 import httpx2
@@ -14,18 +14,18 @@ from millstream_streams import StoreUnavailableError
 
 
 async def run_one(broker, queue, outcome=None):
-    """Be the worker: take the next job and commit an outcome."""
+    """Claim the next job and commit an outcome, as a worker does."""
     await wait_until(lambda: is_waiting(broker, queue), "a job is queued")
     return await commit(broker, await take_one(broker, queue), outcome)
 
 
 async def is_waiting(broker, queue) -> bool:
-    """Whether a job is queued."""
+    """Return whether a job is queued."""
     return sum((await broker.store.measure(queue)).queued) > 0
 
 
 async def test_prefer_wait_answers_with_the_finished_job(ingest, broker, queue):
-    """200 and the result, in place of a second request."""
+    """`Prefer: wait` answers with 200 and the result once the job has ended."""
     async with anyio.create_task_group() as tasks:
         result = Succeeded(msgspec.Raw(msgspec.msgpack.encode({"sent": True})))
         tasks.start_soon(run_one, broker, queue, result)
@@ -37,14 +37,14 @@ async def test_prefer_wait_answers_with_the_finished_job(ingest, broker, queue):
 
 
 async def test_prefer_wait_answers_202_when_the_time_is_over(ingest):
-    """A job that takes longer goes on; its client asks again."""
+    """A wait whose time is over answers with 202, and the job goes on."""
     response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers={"prefer": "wait=0.05"})
     assert response.status_code == 202
     assert response.json()["state"] == "queued"
 
 
 async def test_wait_is_cut_to_its_limit_and_says_so(ingest, broker, queue):
-    """`Preference-Applied` tells what was granted."""
+    """A wait is cut to its limit, and `Preference-Applied` names the granted time."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_one, broker, queue)
         response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers={"prefer": "wait=100000"})
@@ -52,7 +52,7 @@ async def test_wait_is_cut_to_its_limit_and_says_so(ingest, broker, queue):
 
 
 async def test_get_with_wait_returns_when_the_job_has_ended(ingest, broker, queue):
-    """The same for a job that was submitted before."""
+    """GET with `wait` returns once an earlier job has ended."""
     job = await ingest.submit()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_one, broker, queue)
@@ -61,7 +61,7 @@ async def test_get_with_wait_returns_when_the_job_has_ended(ingest, broker, queu
 
 
 async def test_dead_job_ends_the_waiting(ingest, broker, queue):
-    """Nothing happens to a dead job by itself any more."""
+    """A dead job ends the wait, because it is settled."""
     job = await ingest.submit()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_one, broker, queue, Dead("no use", ERROR))
@@ -70,7 +70,7 @@ async def test_dead_job_ends_the_waiting(ingest, broker, queue):
 
 
 async def test_job_that_has_ended_before_is_answered_at_once(ingest, broker, queue):
-    """A job that has ended is not waited for."""
+    """A wait for a job that has ended is answered at once."""
     job = await ingest.submit()
     await run_one(broker, queue)
     assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "succeeded"
@@ -98,7 +98,7 @@ async def test_hint_ends_the_waiting_before_the_next_look(ingest, broker, queue,
 
 
 async def test_client_that_goes_away_is_no_longer_waited_for(ingest):
-    """A waiter costs memory and reads: it ends with its client."""
+    """A wait ends when its client disconnects."""
     job = await ingest.submit()
     with pytest.raises(httpx2.ReadTimeout):
         await ingest.http.get(f"/v1/jobs/{job['id']}", params={"wait": 30}, timeout=0.2)
@@ -107,7 +107,7 @@ async def test_client_that_goes_away_is_no_longer_waited_for(ingest):
 
 
 async def test_waits_leave_nothing_behind_however_they_end(ingest, broker, queue, monkeypatch):
-    """A wait that is answered, ends with its time, is cancelled, fails, or looks several times keeps no memory."""
+    """A wait keeps no memory, whether it is answered, timed out, cancelled or failed, or has looked several times."""
     waiter, views = ingest.services.waiter, ingest.services.broker.views
     ended, waiting = [await ingest.submit() for _ in range(2)]
     await commit(broker, await take_one(broker, queue))
@@ -141,14 +141,14 @@ async def _unavailable(*_) -> bool:
 
 
 async def test_wait_above_the_number_of_waiters_is_answered_at_once(ingest, monkeypatch):
-    """Waiting is a preference: a service with too many waits answers what it knows."""
+    """A wait beyond the bound on waits is answered at once with the present state."""
     monkeypatch.setattr(settled_waiter, "MAX_WAITERS", 0)
     job = await ingest.submit()
     assert (await ingest.get(f"/v1/jobs/{job['id']}", wait=30))["state"] == "queued"
 
 
 async def test_stopping_service_ends_every_wait(ingest, monkeypatch):
-    """A restart does not hold its last requests for 30 seconds, whatever job they wait for and whenever they come."""
+    """A stopping service ends every wait, also one that begins meanwhile."""
     monkeypatch.setattr(settled_waiter, "LOOK_EVERY_S", 1000.0)
     jobs = [await ingest.submit(), await ingest.submit()]
     answers = []
@@ -169,7 +169,7 @@ async def test_stopping_service_ends_every_wait(ingest, monkeypatch):
 
 
 async def test_looks_of_waits_are_spread(ingest, queue, monkeypatch):
-    """Waits that begin together do not look together: each draws its time from the last fifth."""
+    """Each wait draws the time of its looks from the last fifth of the interval, so that they are spread."""
     asked = []
 
     def uniform(low: float, high: float) -> float:
@@ -184,7 +184,7 @@ async def test_looks_of_waits_are_spread(ingest, queue, monkeypatch):
 
 
 async def test_job_that_was_stored_as_waited_for_is_not_marked_again(ingest, queue, monkeypatch):
-    """A submission with `Prefer: wait` costs one write; a repeated one marks the job of the first."""
+    """A submission with `Prefer: wait` is stored as watched in one write, and a repetition marks the first job."""
     watched, store = [], ingest.services.broker.store
     watch = store.watch
 
@@ -201,6 +201,6 @@ async def test_job_that_was_stored_as_waited_for_is_not_marked_again(ingest, que
 
 
 async def test_waiting_for_a_job_that_is_not_there_is_not_found(ingest):
-    """A job that is not there is answered 404 at once, and not waited for."""
+    """A wait for a job that does not exist is answered with 404 at once."""
     path = "/v1/jobs/email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA?wait=30"
     problem(await ingest.http.get(path), 404, "job-not-found")

@@ -1,4 +1,4 @@
-"""Each submission is tried by both doors."""
+"""Runs each test of submissions through both doors, the fast path and the router."""
 
 import pytest
 from ingest.serving import DOORS
@@ -6,5 +6,5 @@ from ingest.serving import DOORS
 
 @pytest.fixture(params=DOORS)
 def door(request: pytest.FixtureRequest) -> str:
-    """Return the door that submissions take."""
+    """Return the door that submissions go through."""
     return request.param

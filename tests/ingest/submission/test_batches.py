@@ -1,4 +1,4 @@
-"""Many jobs in one request: each for itself, in order, or all or nothing."""
+"""A batch submits many jobs in one request, each for itself or all or nothing."""
 
 import json
 
@@ -18,7 +18,7 @@ BAD = {"type": "email.send", "priority": "urgent"}
 
 @pytest.fixture
 def door() -> str:
-    """Return the door of single submissions: batches have one way in, the router."""
+    """Return the router, which alone takes batches."""
     return DOORS[0]
 
 
@@ -28,7 +28,7 @@ async def post(ingest, jobs, **headers):
 
 
 async def test_receipt_has_every_item_in_the_order_of_the_request(ingest, broker):
-    """The index of an item is its place, whatever queue it went to."""
+    """The receipt lists every item in the order of the request, whatever queue it went to."""
     jobs = [{"type": f"type.{n % 3}", "payload": n} for n in range(250)]
     response = await post(ingest, jobs)
     assert response.status_code == 207
@@ -41,7 +41,7 @@ async def test_receipt_has_every_item_in_the_order_of_the_request(ingest, broker
 
 
 async def test_bad_item_does_not_spoil_the_others(ingest, broker, queue):
-    """Each is accepted or refused for itself."""
+    """A bad item is refused, and the others are accepted."""
     receipt = (await post(ingest, [GOOD, BAD, GOOD])).json()
     assert [item["status"] for item in receipt["items"]] == [202, 422, 202]
     assert (receipt["accepted"], receipt["rejected"]) == (2, 1)
@@ -50,14 +50,14 @@ async def test_bad_item_does_not_spoil_the_others(ingest, broker, queue):
 
 
 async def test_strict_batch_with_a_bad_item_stores_nothing(ingest, broker, queue):
-    """All or nothing, decided before anything is stored."""
+    """A strict batch with a bad item stores nothing."""
     document = problem(await post(ingest, [GOOD, BAD, GOOD, {}], prefer="handling=strict"), 422, "invalid-request")
     assert pointers(document) == ["/jobs/1/priority", "/jobs/3/type"]
     assert await broker.registry.queues() == []
 
 
 async def test_strict_batch_names_at_most_fifty_errors(ingest):
-    """A refusal is not larger than what it answers: the number of bad items is whole, their list is cut."""
+    """The refusal of a strict batch has the number of bad items and lists at most fifty."""
     document = problem(await post(ingest, [BAD] * 60, prefer="handling=strict"), 422, "invalid-request")
     assert pointers(document) == [f"/jobs/{n}/priority" for n in range(50)]
     assert document["detail"].startswith("60 of 60 jobs are refused")
@@ -72,7 +72,7 @@ async def test_strict_batch_of_good_items_is_stored(ingest, broker, queue):
 
 
 async def test_batch_in_messagepack_is_answered_in_messagepack(ingest):
-    """Batches have both encodings too."""
+    """A batch in MessagePack is answered in MessagePack."""
     response = await ingest.http.post(
         "/v1/jobs/batch", content=packed({"jobs": [GOOD, BAD]}), headers={"content-type": MSGPACK}
     )
@@ -88,7 +88,7 @@ async def test_batch_in_messagepack_is_answered_in_messagepack(ingest):
     ],
 )
 async def test_sequence_is_a_batch(ingest, content_type, content):
-    """One job after the other, without a list around them."""
+    """A sequence of jobs without a list around them is a batch."""
     headers = {"content-type": content_type, "accept": JSON}
     response = await ingest.http.post("/v1/jobs/batch", content=content, headers=headers)
     assert [item["status"] for item in response.json()["items"]] == [202, 422, 202]
@@ -96,7 +96,7 @@ async def test_sequence_is_a_batch(ingest, content_type, content):
 
 
 async def test_largest_batch_is_stored(ingest, broker, queue):
-    """Ten thousand jobs in one request, a hundred per call."""
+    """A batch of ten thousand jobs is stored, a hundred per call."""
     content = packed({"jobs": [GOOD] * limits.MAX_BATCH_JOBS})
     response = await ingest.http.post("/v1/jobs/batch", content=content, headers={"content-type": MSGPACK})
     assert unpacked(response)["accepted"] == limits.MAX_BATCH_JOBS
@@ -106,7 +106,7 @@ async def test_largest_batch_is_stored(ingest, broker, queue):
 
 
 async def test_others_are_answered_while_a_batch_is_checked(ingest):
-    """A batch gives way every hundred items: other requests do not wait for all of it."""
+    """Other requests are answered while a large batch is checked, which yields every hundred items."""
     order = []
 
     async def submit_many() -> None:
@@ -149,7 +149,7 @@ async def test_batch_gives_way_after_so_many_bytes_or_items(ingest, monkeypatch,
 
 
 async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, broker, queue, monkeypatch):
-    """The receipt says what was stored; what was not can be sent again."""
+    """When Redis fails in the middle of a batch, the receipt says which items were stored."""
     store = ingest.services.broker.store
     enqueue = store.enqueue
 
@@ -167,9 +167,9 @@ async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, brok
     assert sum((await broker.store.measure(Queue(DEFAULT_TENANT, JobType("sms.send")))).queued) == 1
 
 
-async def test_load_that_finds_the_backlog_full_fails_only_its_own_items(broker, config, queue):
-    """A batch that is refused in part says so item by item: the others are stored, and none is lost."""
-    async with running_ingest(replace(config, max_backlog_jobs=2)) as ingest:
+async def test_load_that_finds_the_backlog_full_fails_only_its_own_items(broker, settings, queue):
+    """Items beyond the backlog limit are refused one by one, and the others are stored."""
+    async with running_ingest(replace(settings, max_backlog_jobs=2)) as ingest:
         response = await post(ingest, [GOOD, {"type": "sms.send"}, {"type": "sms.send"}, GOOD])
         assert response.status_code == 207, response.text
         receipt = response.json()

@@ -1,15 +1,17 @@
-"""What ingest takes for a submission, and how it refuses the rest."""
+"""The bodies of submissions are decoded, or refused with the reason."""
 
 import math
 import struct
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.msgpack import Ext
+from plain_words import python_in
 
 from millstream_contracts import Priority, limits
 from millstream_ingest.http.negotiation import BatchFormat, Encoding
@@ -28,7 +30,7 @@ FORMATS = [BatchFormat(encoding, is_sequence) for encoding in Encoding for is_se
 
 
 def decode_item(job, encoding, prefix):
-    """Return one job of a batch, or why it is refused."""
+    """Return one job of a batch, or its refusal."""
     try:
         return decode_submission(job, encoding, prefix)
     except SubmissionError as error:
@@ -36,20 +38,20 @@ def decode_item(job, encoding, prefix):
 
 
 def decode_batch(body, batch):
-    """Return for each job of a batch what it is or why it is refused."""
+    """Return each job of a batch, or its refusal."""
     start = "/" if batch.is_sequence else "/jobs/"
     return [decode_item(job, batch.encoding, f"{start}{index}") for index, job in enumerate(split_batch(body, batch))]
 
 
 def refusal(body: bytes, encoding: Encoding = JSON) -> SubmissionError:
-    """Return why a submission is refused."""
+    """Return the refusal of a submission."""
     with pytest.raises(SubmissionError) as caught:
         decode_submission(body, encoding, clock=lambda: NOW_S)
     return caught.value
 
 
 def only_error(body: bytes, encoding: Encoding = JSON) -> tuple[str, str]:
-    """Return pointer and detail of the one field for which a submission is refused as invalid."""
+    """Return pointer and detail of the only wrong field of a submission."""
     error = refusal(body, encoding)
     assert refusal_of(error).status == 422
     (field,) = error.errors
@@ -64,11 +66,11 @@ def payload_body(payload: bytes, encoding: Encoding) -> bytes:
 
 
 class TestSubmission:
-    """What is taken."""
+    """Submissions that are accepted."""
 
     @BOTH
     def test_submission_is_decoded_with_its_payload_as_messagepack(self, encoding):
-        """Both encodings of a submission come to the same value and the same stored payload."""
+        """Both encodings of a submission decode to the same value and the same stored payload."""
         payload = {"to": "ann@example.org", "n": [1, -2, 2.5, None, True, "ü", 2**64 - 1]}
         decoded = decode_submission(
             ENCODE[encoding]({"type": "email.send", "payload": payload, "priority": "high"}), encoding
@@ -83,11 +85,11 @@ class TestSubmission:
         assert (decoded.payload, decoded.value) == (b"\xc0", None)
 
     def test_messagepack_payload_is_stored_as_it_came(self):
-        """A MessagePack payload is not encoded again: an integer keeps the width its sender chose."""
+        """A MessagePack payload is stored with its bytes unchanged, integer widths included."""
         assert decode_submission(payload_body(b"\xcd\x00\x01", MSGPACK), MSGPACK).payload == b"\xcd\x00\x01"
 
     def test_decode_as_serves_every_struct(self):
-        """Other bodies are read under the same rules."""
+        """`decode_as` decodes other structs by the same rules."""
 
         class Point(msgspec.Struct, forbid_unknown_fields=True):
             x: int
@@ -99,15 +101,15 @@ class TestSubmission:
 
 
 class TestFieldErrors:
-    """Fields of the submission itself."""
+    """Wrong fields of the submission itself."""
 
     @pytest.mark.parametrize(
         ("body", "expected"),
         [
-            (b"{}", ("/type", "required")),
-            (b"[]", ("", "expected `object`, got `array`")),
-            (b"null", ("", "expected `object`, got `null`")),
-            (b'{"type":1}', ("/type", "expected `str`, got `int`")),
+            (b"{}", ("/type", "`type` is missing")),
+            (b"[]", ("", "expected an object, got an array")),
+            (b"null", ("", "expected an object, got null")),
+            (b'{"type":1}', ("/type", "expected a string, got an integer")),
             (b'{"type":"a","payloda":1}', ("/payloda", "unknown field; did you mean `payload`?")),
             (b'{"type":"a","zzz":1}', ("/zzz", "unknown field")),
             (b'{"type":"a","a/~b":1}', ("/a~1~0b", "unknown field")),
@@ -124,35 +126,38 @@ class TestFieldErrors:
                 b'{"type":"a","backoff":{"kind":"x"}}',
                 ("/backoff/kind", "expected one of `constant`, `exponential`, `linear`, got `x`"),
             ),
-            (b'{"type":"a","tags":{"a":1}}', ("/tags", "value: expected `str`, got `int`")),
-            (b'{"type":"a","tags":{"":"x"}}', ("/tags", "key: expected `str` of length >= 1")),
-            (b'{"type":"a","max_attempts":0}', ("/max_attempts", "expected `int` >= 1")),
-            (b'{"type":"a","max_attempts":' + b"9" * 5000 + b"}", ("/max_attempts", "integer value out of range")),
-            (b'{"type":"a","delay_s":1e999}', ("/delay_s", "number out of range")),
-            (b'{"type":"a","run_at":"x"}', ("/run_at", "invalid RFC3339 encoded datetime")),
+            (b'{"type":"a","tags":{"a":1}}', ("/tags", "a value: expected a string, got an integer")),
+            (b'{"type":"a","tags":{"":"x"}}', ("/tags", "a key: expected at least 1 character")),
+            (b'{"type":"a","max_attempts":0}', ("/max_attempts", "expected an integer of at least 1")),
+            (b'{"type":"a","max_attempts":' + b"9" * 5000 + b"}", ("/max_attempts", "an integer beyond 64 bits")),
+            (b'{"type":"a","delay_s":1e999}', ("/delay_s", "a number beyond what 64 bits can hold")),
+            (
+                b'{"type":"a","run_at":"x"}',
+                ("/run_at", "expected a time such as `2026-11-26T15:00:00Z`, by RFC 3339"),
+            ),
         ],
     )
     def test_refusal_points_at_the_field(self, body, expected):
-        """Every wrong field is named by an RFC 6901 pointer, with what was expected of it."""
+        """A refusal names every wrong field by an RFC 6901 pointer and says what was expected."""
         assert only_error(body) == expected
 
     def test_unknown_name_is_cut_when_it_is_long(self):
-        """An answer does not repeat a megabyte of a key."""
+        """The name of an unknown field is cut in the refusal when it is long."""
         place, _ = only_error(b'{"type":"a","' + b"x" * 100_000 + b'":1}')
         assert len(place) < 100
 
     @pytest.mark.parametrize("job_type", ["A", "", "a/b", "a{b}", "a" * 65, "a\\n", "a\\u0000", "-a"])
     def test_type_is_refused_when_it_is_no_name(self, job_type):
-        """A job type becomes a part of keys and ids, so no other character may get in."""
+        """A job type with other characters than those of a name is refused, because it becomes a part of keys."""
         assert only_error(f'{{"type":"{job_type}"}}'.encode())[0] == "/type"
 
     def test_tags_are_refused_when_they_contain_nul(self):
-        """History could not store them."""
+        """A tag with NUL is refused, because the history could not store it."""
         assert only_error(b'{"type":"a","tags":{"a":"\\u0000"}}') == ("/tags", "contains the character NUL")
 
 
 class TestTimes:
-    """Fields that have to agree."""
+    """Times of a submission, which must agree with each other."""
 
     @pytest.mark.parametrize(
         ("fields", "expected"),
@@ -167,7 +172,7 @@ class TestTimes:
         ],
     )
     def test_times_are_refused_when_they_contradict_each_other(self, fields, expected):
-        """Two fields that say the same or the impossible are the client's mistake, not ours to resolve."""
+        """Two times that repeat or contradict each other are refused."""
         assert only_error(self.body(fields)) == expected
 
     @pytest.mark.parametrize(
@@ -180,17 +185,17 @@ class TestTimes:
         ],
     )
     def test_times_are_taken_when_they_agree(self, fields):
-        """A time in the past is fine: the job is due at once, or expires."""
+        """A time in the past is accepted: the job is due at once, or expires."""
         assert decode_submission(self.body(fields), JSON, clock=lambda: NOW_S)
 
     @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
     def test_time_is_refused_when_utc_could_not_hold_it(self, at):
-        """The ends of the calendar overflow in another time zone, and they are refused before they are converted."""
+        """A time at the end of the calendar that overflows in UTC is refused."""
         assert only_error(f'{{"type":"a","run_at":"{at}"}}'.encode())[0] == "/run_at"
 
     @staticmethod
     def body(fields: dict[str, float]) -> bytes:
-        """Return a submission with these fields, Unix seconds written as RFC 3339."""
+        """Return a submission with these fields, with Unix seconds written as RFC 3339."""
         texts = {
             name: datetime.fromtimestamp(value, UTC) if name.endswith("_at") else value
             for name, value in fields.items()
@@ -199,15 +204,15 @@ class TestTimes:
 
 
 class TestPayload:
-    """Values that may not be."""
+    """Payloads and their limits."""
 
     @pytest.mark.parametrize(
         ("payload", "expected"),
         [
             (b"[{},[18446744073709551616]]", ("/payload/1/0", "an integer beyond 64 bits")),
             (b'{"a/b":-9223372036854775809}', ("/payload/a~1b", "an integer beyond 64 bits")),
-            (b"9" * 5000, ("/payload", "integer value out of range")),
-            (b"[1e999]", ("/payload/0", "number out of range")),
+            (b"9" * 5000, ("/payload", "an integer beyond 64 bits")),
+            (b"[1e999]", ("/payload/0", "a number beyond what 64 bits can hold")),
             (b'{"a":"x\\u0000"}', ("/payload/a", "contains the character NUL")),
             (b'{"\\u0000":1}', ("/payload", "a key contains the character NUL")),
             (b"[" * 65 + b"]" * 65, ("/payload" + "/0" * 64, "nested more than 64 levels deep")),
@@ -216,7 +221,7 @@ class TestPayload:
         ],
     )
     def test_json_payload_is_refused_when_it_could_not_be_kept(self, payload, expected):
-        """What history or MessagePack cannot hold is refused with a pointer to it."""
+        """A JSON payload that history or MessagePack cannot hold is refused with a pointer."""
         assert only_error(payload_body(payload, JSON)) == expected
 
     @pytest.mark.parametrize(
@@ -229,7 +234,6 @@ class TestPayload:
             (b"\x81\xc0\x01", "keys of a map"),
             (b"\x81\xc4\x01a\x01", "keys of a map"),
             (msgspec.msgpack.encode(Ext(5, b"x")), "extension"),
-            (msgspec.msgpack.encode(datetime(2026, 1, 1, tzinfo=UTC)), "extension"),
             (b"\xc7\x0c\xff" + b"\xff" * 12, "timestamp"),
             (msgspec.msgpack.encode(["\0"]), "NUL"),
             (msgspec.msgpack.encode({"\0": 1}), "NUL"),
@@ -239,14 +243,14 @@ class TestPayload:
         ],
     )
     def test_messagepack_payload_is_refused_when_json_could_not_show_it(self, payload, expected):
-        """Every stored payload can be shown as JSON, whatever it was sent as."""
+        """A MessagePack payload that JSON cannot express is refused."""
         place, detail = only_error(payload_body(payload, MSGPACK), MSGPACK)
         assert expected in detail
         assert place.startswith("/payload") or "nested" in detail
 
     @pytest.mark.parametrize("depth", [1, 63, 64])
     def test_payload_is_taken_when_it_is_as_deep_as_allowed(self, depth):
-        """64 levels are allowed, in both encodings and whether or not something is inside."""
+        """A payload of 64 levels is accepted in both encodings, empty or not."""
         assert decode_submission(payload_body(b"[" * depth + b"]" * depth, JSON), JSON)
         assert decode_submission(payload_body(b"[" * depth + b"1" + b"]" * depth, JSON), JSON)
         assert decode_submission(payload_body(b'"' + b"[" * 99 + b'"', JSON), JSON)
@@ -255,7 +259,7 @@ class TestPayload:
     @pytest.mark.parametrize("encoding", [JSON, MSGPACK])
     @pytest.mark.parametrize("item", [0, []])
     def test_payload_is_refused_when_it_holds_too_many_values(self, encoding, item):
-        """A few bytes of text can be many times their size once decoded; what is just allowed gets through."""
+        """A payload with too many values is refused, because decoded values are larger than their bytes."""
         encode = msgspec.json.encode if encoding is JSON else msgspec.msgpack.encode
         half = limits.MAX_PAYLOAD_VALUES // 2 - 1
         allowed = {"a": [item] * half, "b": [item] * half}
@@ -264,7 +268,7 @@ class TestPayload:
         assert (place, detail) == ("/payload", "more than 50,000 values in its objects and arrays")
 
     def test_binary_data_is_taken_and_shown_as_base64(self):
-        """MessagePack can carry bytes; JSON shows them as text."""
+        """Bytes in MessagePack are accepted and shown as base64 in JSON."""
         packed = decode_submission(msgspec.msgpack.encode({"type": "a", "payload": b"\0\xff"}), MSGPACK).payload
         assert msgspec.json.encode(msgspec.msgpack.decode(packed)) == b'"AP8="'
 
@@ -278,14 +282,14 @@ class TestPayload:
         ],
     )
     def test_payload_is_refused_when_it_is_too_large(self, body, encoding):
-        """The bound holds for the payload as it was sent and as it is stored."""
+        """The limit holds for the payload as it was sent and as it is stored."""
         error = refusal(body, encoding)
         assert refusal_of(error).status == 413
         assert "limit" in error.detail
 
 
 class TestMalformed:
-    """Bytes that are no value at all."""
+    """Bodies that decode to no value."""
 
     @pytest.mark.parametrize(
         "body",
@@ -305,7 +309,7 @@ class TestMalformed:
         ],
     )
     def test_json_is_malformed(self, body):
-        """What cannot be decoded is 400, and says so without a traceback."""
+        """A body that is no JSON is answered with 400 and without a traceback."""
         assert refusal_of(refusal(body)).status == 400
 
     @pytest.mark.parametrize(
@@ -323,7 +327,7 @@ class TestMalformed:
         ],
     )
     def test_messagepack_is_malformed(self, body):
-        """A length that nothing follows, a bad byte and a surrogate are 400."""
+        """A truncated length, a bad byte and a surrogate in MessagePack are answered with 400."""
         assert refusal_of(refusal(body, MSGPACK)).status == 400
 
 
@@ -337,11 +341,11 @@ def batch_of(jobs: list[bytes], batch: BatchFormat) -> bytes:
 
 
 class TestBatch:
-    """Many jobs in one body."""
+    """Batches of many jobs in one body."""
 
     @pytest.mark.parametrize("batch", FORMATS)
     def test_bad_job_does_not_spoil_the_others(self, batch):
-        """Each job of a batch is decoded or refused by itself, in order, whatever the batch is written in."""
+        """Each job of a batch is decoded or refused by itself, in order, in every form of batch."""
         encode = ENCODE[batch.encoding]
         jobs = [encode({"type": "a", "payload": 1}), encode(5), encode({"type": "B"}), encode({"type": "b"})]
         first, number, name, last = decode_batch(batch_of(jobs, batch), batch)
@@ -356,7 +360,7 @@ class TestBatch:
 
     @pytest.mark.parametrize("batch", FORMATS)
     def test_batch_is_refused_when_it_has_too_many_jobs(self, batch):
-        """10,000 jobs are taken and 10,001 are not, before any of them is looked at."""
+        """A batch of 10,000 jobs is accepted, and one of 10,001 is refused before any job is decoded."""
         job = ENCODE[batch.encoding](1)
         assert len(split_batch(batch_of([job] * limits.MAX_BATCH_JOBS, batch), batch)) == limits.MAX_BATCH_JOBS
         with pytest.raises(SubmissionError) as caught:
@@ -365,14 +369,14 @@ class TestBatch:
 
     @pytest.mark.parametrize("batch", FORMATS)
     def test_batch_is_refused_when_it_is_empty(self, batch):
-        """A batch of nothing is a mistake."""
+        """An empty batch is refused."""
         with pytest.raises(SubmissionError) as caught:
             split_batch(batch_of([], batch), batch)
         assert refusal_of(caught.value).status == 422
 
     @pytest.mark.parametrize("batch", FORMATS)
     def test_batch_is_refused_when_it_is_too_large(self, batch):
-        """The bound of the whole body holds before anything is decoded."""
+        """A batch over the limit of its body is refused before it is decoded."""
         with pytest.raises(SubmissionError) as caught:
             split_batch(b" " * (limits.MAX_BATCH_BODY_BYTES + 1), batch)
         assert refusal_of(caught.value).status == 413
@@ -381,27 +385,27 @@ class TestBatch:
         ("body", "expected"),
         [
             (b'{"jbos":[]}', ("/jbos", "unknown field; did you mean `jobs`?")),
-            (b"{}", ("/jobs", "required")),
-            (b'{"jobs":5}', ("/jobs", "expected `array`, got `int`")),
+            (b"{}", ("/jobs", "`jobs` is missing")),
+            (b'{"jobs":5}', ("/jobs", "expected an array, got an integer")),
             (b'{"jobs":[[],' + b"[" * 200_000 + b"]" * 200_000 + b"]}", ("", "nested too deeply to be read")),
         ],
     )
     def test_batch_is_refused_as_a_whole_when_its_frame_is_wrong(self, body, expected):
-        """Nothing of a batch is taken when it is not clear what its jobs are."""
+        """A batch whose frame is wrong is refused as a whole."""
         with pytest.raises(SubmissionError) as caught:
             split_batch(body, BatchFormat(JSON, is_sequence=False))
         (field,) = caught.value.errors
         assert (field.pointer, field.detail) == expected
 
     def test_lines_may_end_as_they_like(self):
-        """NDJSON with CRLF, blank lines and a last newline is read as it is meant."""
+        """NDJSON may have CRLF, blank lines and a last newline."""
         body = b'{"type":"a"}\r\n\n{"type":"b"}\n'
         decoded = decode_batch(body, BatchFormat(JSON, is_sequence=True))
         assert [item.submission.type for item in decoded if isinstance(item, Decoded)] == ["a", "b"]
 
     @pytest.mark.parametrize("tail", [b"\xc1", b"\x82\xa4type", b"\xdf\xff\xff\xff\xff"])
     def test_sequence_is_refused_as_a_whole_when_its_end_is_broken(self, tail):
-        """After a broken object it is unknown where the next one begins."""
+        """A sequence with a broken object is refused as a whole, because the next object cannot be found."""
         body = msgspec.msgpack.encode({"type": "a"}) + tail
         with pytest.raises(SubmissionError) as caught:
             split_batch(body, BatchFormat(MSGPACK, is_sequence=True))
@@ -412,7 +416,7 @@ class TestBatch:
 @pytest.mark.parametrize("byte", [b"\x90", b"\x91", b"\x81", b"\x00", b"[", b"{", b"1,", b'"', b"\n"])
 @pytest.mark.parametrize("encoding", [JSON, MSGPACK])
 def test_body_of_one_repeated_byte_is_refused(byte, encoding):
-    """A megabyte made to open as many containers as it can ends in a refusal."""
+    """A megabyte of one byte that opens a container each time is refused."""
     body = byte * (limits.MAX_BODY_BYTES // len(byte))
     assert refusal_of(refusal(body, encoding)).status in {400, 422}
     check_any(body, encoding)
@@ -439,7 +443,7 @@ SUBMISSIONS = st.fixed_dictionaries(
         "run_at": st.datetimes(timezones=st.just(UTC)) | st.text(max_size=4),
         "delay_s": st.floats(),
         "expires_in_s": st.floats(),
-        "max_attempts": st.integers(-1, 2000),
+        "max_attempts": st.integers(-1, 2000) | st.sampled_from([3.0, 3.5]),
         "backoff": st.fixed_dictionaries(
             {}, optional={"kind": st.sampled_from(["linear", "x"]), "base_s": st.floats()}
         ),
@@ -451,7 +455,7 @@ SUBMISSIONS = st.fixed_dictionaries(
 
 @st.composite
 def mutated_bodies(draw: st.DrawFn) -> tuple[bytes, Encoding]:
-    """Make a submission in some encoding, with a few of its bytes changed, dropped or doubled."""
+    """Return submissions of some encoding with a few bytes changed, dropped or doubled."""
     encoding = draw(st.sampled_from(Encoding))
     try:
         body = bytearray(ENCODE[encoding](draw(SUBMISSIONS)))
@@ -465,7 +469,7 @@ def mutated_bodies(draw: st.DrawFn) -> tuple[bytes, Encoding]:
 
 
 def check_any(body: bytes, encoding: Encoding) -> None:
-    """Check what holds for any bytes: a value that JSON can show, or a refusal that can be answered."""
+    """Check that any bytes are a value that JSON can express, or a refusal that can be answered."""
     decoded = decode_item(body, encoding, "")
     if isinstance(decoded, SubmissionError):
         check_refusal(decoded)
@@ -483,9 +487,12 @@ def check_any(body: bytes, encoding: Encoding) -> None:
 
 
 def check_refusal(error: SubmissionError) -> None:
-    """Check that a refusal is the client's fault and can be sent."""
+    """Check that a refusal has a 4xx status and can be encoded."""
     assert refusal_of(error).status in {400, 413, 422}
-    assert len(msgspec.json.encode(refusal_of(error).problem())) < 10_000
+    problem = refusal_of(error).problem()
+    assert len(msgspec.json.encode(problem)) < 10_000
+    assert problem.detail
+    assert not python_in(problem.detail)
 
 
 @given(mutated_bodies())
@@ -493,19 +500,31 @@ def check_refusal(error: SubmissionError) -> None:
 @example((payload_body(b"\x81\x92\x01\x80\x01", MSGPACK), MSGPACK))
 @example((payload_body(b"\xcb" + struct.pack(">d", -0.0), MSGPACK), MSGPACK))
 def test_submission_is_decoded_or_refused_when_it_is_mutated(case):
-    """Only a SubmissionError ever escapes, and what is accepted can be shown as JSON."""
+    """A mutated submission raises SubmissionError, or decodes to what JSON can express."""
     check_any(*case)
 
 
 @given(st.binary(max_size=64), st.sampled_from(Encoding))
 def test_submission_is_decoded_or_refused_when_it_is_random(body, encoding):
-    """No bytes at all make anything but a value or a SubmissionError."""
+    """Random bytes raise SubmissionError or decode to a value."""
     check_any(body, encoding)
+
+
+def same_moments(kept: Any, sent: Any) -> bool:
+    """Whether a value was kept as it was sent, each time as the text of its moment."""
+    match sent:
+        case datetime():
+            return isinstance(kept, str) and datetime.fromisoformat(kept) == sent
+        case dict():
+            return kept.keys() == sent.keys() and all(same_moments(kept[key], one) for key, one in sent.items())
+        case list():
+            return len(kept) == len(sent) and all(map(same_moments, kept, sent))
+    return bool(kept == sent)
 
 
 @given(VALUES)
 def test_payload_is_taken_exactly_when_it_survives_json(value):
-    """A payload of plain values is kept unchanged, and any other is refused with a pointer."""
+    """A payload is kept if it survives JSON, unchanged but for its times, and is refused with a pointer otherwise."""
     try:
         body = msgspec.msgpack.encode({"type": "a", "payload": value})
     except (OverflowError, UnicodeEncodeError):
@@ -514,4 +533,6 @@ def test_payload_is_taken_exactly_when_it_survives_json(value):
     if isinstance(decoded, SubmissionError):
         assert decoded.errors[0].pointer.startswith("/payload")
     else:
-        assert msgspec.msgpack.decode(decoded.payload) == value
+        kept = msgspec.msgpack.decode(decoded.payload)
+        assert kept == decoded.value
+        assert same_moments(kept, value)

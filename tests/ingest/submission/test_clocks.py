@@ -1,4 +1,4 @@
-"""An ingest whose machine is two hours ahead or behind: it refuses and stores by the clock of Redis."""
+"""An ingest whose machine is two hours ahead or behind uses the clock of Redis."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,13 +15,13 @@ from millstream_streams import Broker
 HOUR = timedelta(hours=1)
 SOON = timedelta(minutes=10)
 NEAR = timedelta(seconds=5)
-"""More than an answer can take on a busy machine, and nothing beside the two hours."""
+"""More than a response takes on a busy machine, and far less than the two hours."""
 Skew = Callable[[float], None]
 
 
 @pytest.fixture(params=[-2, 2], ids=["behind", "ahead"])
 def skew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> timedelta:
-    """Have this machine's clock be wrong from here on. Return by how much."""
+    """Shift the clock of this machine from here on. Return by how much."""
     by = timedelta(hours=request.param)
     wall, nanoseconds = time.time, time.time_ns
     monkeypatch.setattr(time, "time", lambda: wall() + by.total_seconds())
@@ -30,27 +30,27 @@ def skew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tim
 
 
 @pytest.fixture
-async def wrong(skew: timedelta, broker: Broker, config: IngestSettings) -> AsyncIterator[Ingest]:
-    """Yield an ingest on that machine."""
-    async with running_ingest(config) as running:
+async def wrong(skew: timedelta, broker: Broker, settings: IngestSettings) -> AsyncIterator[Ingest]:
+    """Yield an ingest on a machine with a shifted clock."""
+    async with running_ingest(settings) as running:
         yield running
 
 
 async def redis_now(broker: Broker) -> datetime:
-    """Return what time it is on Redis."""
+    """Return the time of Redis."""
     seconds, microseconds = await broker.client.time()
     return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
 
 
 async def submit(ingest: Ingest, **fields: object) -> tuple[int, dict]:
-    """Submit a job. Return the status and the answer."""
+    """Submit a job. Return the status and the response."""
     answer = await ingest.http.post("/v1/jobs", json={"type": "email.send", **fields})
     return answer.status_code, answer.json()
 
 
 @pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
 async def test_times_are_refused_and_taken_by_the_clock_of_redis(wrong: Ingest, broker: Broker, batch: bool) -> None:
-    """An expiry that is an hour away is no time in the past, whatever this machine thinks."""
+    """Times of a submission are checked against the clock of Redis."""
     now = await redis_now(broker)
 
     async def problems(**fields: object) -> list[str]:
@@ -72,7 +72,7 @@ async def test_times_are_refused_and_taken_by_the_clock_of_redis(wrong: Ingest, 
 
 
 async def test_a_job_is_created_when_redis_says_so(wrong: Ingest, broker: Broker, queue: Queue) -> None:
-    """In the answer, in what is stored, and in the id, by which jobs are sorted."""
+    """The creation time is that of Redis in the response, in the stored job, and in its id."""
     earliest = await redis_now(broker)
     status, answer = await submit(wrong)
     latest = await redis_now(broker)
@@ -97,7 +97,7 @@ async def test_a_job_is_created_when_redis_says_so(wrong: Ingest, broker: Broker
 async def test_what_the_answer_says_of_times_is_what_redis_has_decided(
     wrong: Ingest, broker: Broker, fields: dict, shown: dict[str, timedelta]
 ) -> None:
-    """It is put together without asking Redis, and shows the same as a question later."""
+    """The response, which is made without a read, shows the times that a later read shows."""
     now = await redis_now(broker)
     given = {name: (now + at).isoformat() if isinstance(at, timedelta) else at for name, at in fields.items()}
     status, answer = await submit(wrong, **given)
@@ -110,7 +110,7 @@ async def test_what_the_answer_says_of_times_is_what_redis_has_decided(
 
 
 async def test_a_job_whose_time_has_come_runs_at_once(wrong: Ingest, broker: Broker) -> None:
-    """And one whose time has not waits, by the same clock."""
+    """A job is ready or scheduled by the clock of Redis."""
     now = await redis_now(broker)
     _, due = await submit(wrong, run_at=(now - SOON).isoformat())
     _, early = await submit(wrong, run_at=(now + SOON).isoformat())
@@ -118,7 +118,7 @@ async def test_a_job_whose_time_has_come_runs_at_once(wrong: Ingest, broker: Bro
 
 
 async def test_a_key_is_remembered_for_a_day_by_the_clock_of_redis(wrong: Ingest, broker: Broker) -> None:
-    """Its time to live is that of a key in Redis."""
+    """An idempotency key lives for a day by the clock of Redis."""
     headers = {"Idempotency-Key": "k"}
     body = {"type": "email.send"}
     first = await wrong.http.post("/v1/jobs", json=body, headers=headers)
@@ -129,7 +129,7 @@ async def test_a_key_is_remembered_for_a_day_by_the_clock_of_redis(wrong: Ingest
 
 
 async def test_a_clock_of_redis_that_moves_is_followed(ingest: Ingest, broker: Broker) -> None:
-    """A failover may lead to a machine with another time: the watch sees it within a second."""
+    """A change of the clock of Redis, as in a failover, is followed without a restart."""
     clock = ingest.services.broker.clock
     clock._offset_s += 7_200
 

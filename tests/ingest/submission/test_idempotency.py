@@ -1,4 +1,4 @@
-"""A repeated request with the same key makes no second job."""
+"""A repeated request with the same idempotency key makes no second job."""
 
 import json
 import os
@@ -23,7 +23,7 @@ async def post(ingest, body=None, key="k1", **headers):
 
 
 async def test_repetition_returns_the_same_job_and_says_so(ingest, broker, queue):
-    """However often a request is repeated, there is one job."""
+    """A repetition returns the first job and says so, however often it is sent."""
     first = await post(ingest)
     again = await post(ingest)
     assert first.status_code == again.status_code == 202
@@ -35,7 +35,7 @@ async def test_repetition_returns_the_same_job_and_says_so(ingest, broker, queue
 
 
 async def test_repetition_shows_the_job_as_it_is_now(ingest, broker, queue):
-    """What ran meanwhile is not shown as queued."""
+    """A repetition shows the present state of the job."""
     await post(ingest)
     await commit(broker, await take_one(broker, queue))
     assert (await post(ingest)).json()["state"] == "succeeded"
@@ -49,14 +49,14 @@ async def test_repetition_shows_the_job_as_it_is_now(ingest, broker, queue):
     ],
 )
 async def test_layout_of_the_body_makes_no_difference(ingest, content):
-    """The same request is the same, however its client wrote it down."""
+    """The layout of the JSON makes no difference to the fingerprint of a request."""
     first = await post(ingest)
     again = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": JSON, "idempotency-key": "k1"})
     assert again.json()["id"] == first.json()["id"]
 
 
 async def test_encoding_of_the_body_makes_no_difference(ingest):
-    """A client that changes to MessagePack in between is still the same."""
+    """The encoding of the body makes no difference to the fingerprint of a request."""
     first = await post(ingest)
     again = await ingest.http.post(
         "/v1/jobs", content=packed(BODY), headers={"content-type": MSGPACK, "idempotency-key": "k1"}
@@ -66,20 +66,20 @@ async def test_encoding_of_the_body_makes_no_difference(ingest):
 
 @pytest.mark.parametrize("change", [{"payload": {"to": "b", "n": 1}}, {"priority": "low"}, {"max_attempts": 2}])
 async def test_key_with_another_body_is_refused(ingest, broker, queue, change):
-    """A key that stands for two requests is a client's mistake, and must not lose one of them."""
+    """A known key with another body is refused."""
     await post(ingest)
     problem(await post(ingest, BODY | change), 422, "idempotency-key-reused")
     assert sum((await broker.store.measure(queue)).queued) == 1
 
 
 async def test_quoted_key_is_the_key_without_its_quotes(ingest):
-    """The draft writes keys as structured strings, many clients do not."""
+    """A quoted key, as the draft standard writes it, equals the key without quotes."""
     first = await post(ingest, key="order-1")
     assert (await post(ingest, key='"order-1"')).json()["id"] == first.json()["id"]
 
 
 async def test_same_key_for_another_type_is_another_request(ingest):
-    """Keys are scoped to tenant and type: the record lives beside the job."""
+    """Keys are scoped to tenant and type."""
     first = await post(ingest)
     other = await post(ingest, {"type": "sms.send"})
     assert other.status_code == 202
@@ -87,7 +87,7 @@ async def test_same_key_for_another_type_is_another_request(ingest):
 
 
 async def test_repetition_after_the_job_was_forgotten_names_it(ingest, broker, queue):
-    """The work was done; to do it again because the record outlives the job would be wrong."""
+    """A repetition after its job was removed is answered with 410 and the id, and runs nothing again."""
     job_id = (await post(ingest)).json()["id"]
     await commit(broker, await take_one(broker, queue), ttl_ms=1)
     await broker.client.delete(broker.keys.of(queue).job(job_id))
@@ -95,7 +95,7 @@ async def test_repetition_after_the_job_was_forgotten_names_it(ingest, broker, q
 
 
 async def test_repetition_finds_its_partition(ingest, broker):
-    """The key decides where a keyed job goes: the record is in the job's own slot."""
+    """A job with a key goes to the partition that the key determines, where its record is."""
     registration = TypeRegistration(type=JobType("hot.type"), policy=TypePolicy(partitions=16))
     await broker.registry.add_types(DEFAULT_TENANT, [registration])
     first = {key: (await post(ingest, {"type": "hot.type"}, key)).json()["id"] for key in map(str, range(20))}
@@ -105,7 +105,7 @@ async def test_repetition_finds_its_partition(ingest, broker):
 
 
 async def test_batch_is_repeated_item_by_item(ingest, broker, queue):
-    """Each item has the key and its index; what the first try did not store, the second does."""
+    """Each item of a repeated batch is stored or found by itself."""
     jobs = [{"type": "email.send", "payload": n} for n in range(3)]
     headers = {"idempotency-key": "import-1"}
     part = await ingest.http.post("/v1/jobs/batch", json={"jobs": jobs[:2]}, headers=headers)
@@ -119,7 +119,7 @@ async def test_batch_is_repeated_item_by_item(ingest, broker, queue):
 
 
 async def test_item_of_a_repeated_batch_that_has_changed_is_refused(ingest):
-    """A batch that was edited and sent again says which items are not those of before."""
+    """A changed item of a repeated batch is refused by itself."""
     headers = {"idempotency-key": "import-1"}
     jobs = [{"type": "email.send", "payload": n} for n in range(2)]
     await ingest.http.post("/v1/jobs/batch", json={"jobs": jobs}, headers=headers)
@@ -130,13 +130,13 @@ async def test_item_of_a_repeated_batch_that_has_changed_is_refused(ingest):
 
 
 async def test_batch_and_single_submission_do_not_share_keys(ingest):
-    """`k#0` of a client is not item 0 of a batch with key `k`: a different route is a different request."""
+    """The key `k#0` of a single submission is not that of item 0 of a batch with key `k`."""
     await ingest.http.post("/v1/jobs/batch", json={"jobs": [BODY]}, headers={"idempotency-key": "k"})
     problem(await post(ingest, key="k#0"), 422, "idempotency-key-reused")
 
 
 def test_key_is_digested_per_tenant():
-    """No tenant can meet another's keys, and no key text stands in Redis."""
+    """A key is digested with its tenant, and its text is not stored in Redis."""
     keys = [parse_key(tenant, ["k"], "POST /v1/jobs") for tenant in ("a", "b")]
     decoded = decode_submission(json.dumps(BODY).encode(), Encoding.JSON)
     digests = {key.of(decoded).key for key in keys}
@@ -158,7 +158,7 @@ print(key.partition_seed, key.item(1).partition_seed, stored.key.hex(), stored.f
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_every_replica_and_every_release_makes_the_same_of_a_key(hash_seed):
-    """A repetition that reaches another ingest looks into the same partition and compares the same fingerprint."""
+    """Every replica and release derives the same partition and fingerprint from a key."""
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=60, check=True

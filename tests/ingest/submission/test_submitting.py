@@ -1,4 +1,4 @@
-"""One job over HTTP: what is answered is what is stored."""
+"""A submission over HTTP is answered with the job that is stored."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ PAYLOAD = {"to": "ada@example.org", "copies": 2, "ratio": 0.5, "tags": ["ä", No
 
 
 async def test_submission_is_answered_with_the_job_that_is_stored(ingest):
-    """202 means stored: the job can be read at once, and reads as it was answered."""
+    """The response 202 means that the job is stored, and shows it as a read does."""
     response = await ingest.http.post("/v1/jobs", json={"type": "email.send", "payload": PAYLOAD})
     assert response.status_code == 202
     job = response.json()
@@ -26,7 +26,7 @@ async def test_submission_is_answered_with_the_job_that_is_stored(ingest):
 
 
 async def test_submission_in_messagepack_is_answered_in_messagepack(ingest):
-    """Without `Accept` the answer has the encoding of the request, with times as text."""
+    """Without `Accept` the response has the encoding of the request, with times as text."""
     body = packed({"type": "email.send", "payload": PAYLOAD})
     response = await ingest.http.post(
         "/v1/jobs", content=body, headers={"content-type": "application/msgpack", "accept": ""}
@@ -39,7 +39,7 @@ async def test_submission_in_messagepack_is_answered_in_messagepack(ingest):
 
 @pytest.mark.parametrize(("sent", "accepted"), [(JSON, MSGPACK), (MSGPACK, JSON)])
 async def test_accept_decides_over_the_encoding_of_the_answer(ingest, sent, accepted):
-    """A client may send one encoding and read the other."""
+    """`Accept` decides the encoding of the response."""
     value = {"type": "email.send", "payload": PAYLOAD}
     content = packed(value) if sent == MSGPACK else b'{"type":"email.send","payload":{"to":"ada@example.org"}}'
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": sent, "accept": accepted})
@@ -48,7 +48,7 @@ async def test_accept_decides_over_the_encoding_of_the_answer(ingest, sent, acce
 
 
 async def test_payload_is_stored_as_messagepack_whatever_it_came_in(ingest, broker, queue):
-    """Workers read one encoding."""
+    """A payload of either encoding is stored as MessagePack."""
     by_json = await ingest.submit(payload=PAYLOAD)
     response = await ingest.http.post(
         "/v1/jobs", content=packed({"type": "email.send", "payload": PAYLOAD}), headers={"content-type": MSGPACK}
@@ -60,13 +60,13 @@ async def test_payload_is_stored_as_messagepack_whatever_it_came_in(ingest, brok
 
 
 async def test_missing_payload_is_null(ingest):
-    """A job without data needs no payload."""
+    """A missing payload is null."""
     response = await ingest.http.post("/v1/jobs", json={"type": "email.send"})
     assert (await ingest.get(response.headers["location"])).get("payload") is None
 
 
 async def test_binary_payload_is_kept_and_shown_as_base64_in_json(ingest, broker, queue):
-    """MessagePack has bytes, JSON has not."""
+    """Bytes of a MessagePack payload are kept, and shown as base64 in JSON."""
     body = packed({"type": "email.send", "payload": {"data": b"\x00\xff"}})
     response = await ingest.http.post("/v1/jobs", content=body, headers={"content-type": MSGPACK, "accept": MSGPACK})
     job = unpacked(response)
@@ -77,7 +77,7 @@ async def test_binary_payload_is_kept_and_shown_as_base64_in_json(ingest, broker
 
 
 async def test_options_are_stored_with_the_job(ingest, broker, queue):
-    """What a submission says beside its payload reaches the worker and the reader."""
+    """The options of a submission are stored and shown."""
     job = await ingest.submit(
         priority="high",
         max_attempts=9,
@@ -93,7 +93,7 @@ async def test_options_are_stored_with_the_job(ingest, broker, queue):
 
 
 async def test_delayed_job_waits_for_its_time(ingest, broker, queue):
-    """`delay_s` and `run_at` make a job scheduled, and both answers say until when."""
+    """`delay_s` and `run_at` schedule a job, and the response and a read show its time."""
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     delayed = await ingest.submit(delay_s=3600, expires_in_s=7200)
     planned = await ingest.submit(run_at=at.isoformat(), expires_at=(at + timedelta(hours=1)).isoformat())
@@ -105,20 +105,20 @@ async def test_delayed_job_waits_for_its_time(ingest, broker, queue):
 
 
 async def test_time_that_is_past_makes_a_job_ready_at_once(ingest):
-    """A clock that is late by a second must not be an error."""
+    """A `run_at` in the past makes a job ready at once."""
     past = (datetime.now(UTC) - timedelta(seconds=5)).isoformat()
     assert (await ingest.submit(run_at=past))["state"] == "queued"
     assert (await ingest.submit(delay_s=0))["state"] == "queued"
 
 
 async def test_first_job_of_a_queue_makes_the_queue_known(ingest, broker, queue):
-    """The other services look only after queues that they know."""
+    """The first job of a queue registers the queue."""
     await ingest.submit()
     assert await broker.registry.queues() == [queue]
 
 
 async def test_jobs_of_a_type_spread_over_its_partitions(ingest, broker):
-    """One hot type can span several cluster slots."""
+    """The jobs of a type are spread over its partitions."""
     registration = TypeRegistration(type=JobType("hot.type"), policy=TypePolicy(partitions=4))
     await broker.registry.add_types(DEFAULT_TENANT, [registration])
     ids = [(await ingest.submit("hot.type"))["id"] for _ in range(64)]
@@ -128,7 +128,7 @@ async def test_jobs_of_a_type_spread_over_its_partitions(ingest, broker):
 
 
 async def test_submission_that_cannot_be_made_durable_says_so_and_makes_one_job(ingest, monkeypatch):
-    """There is no replica here: the answer is no, and asking again by the same key makes no second job."""
+    """Without a replica a replicated submission is answered with 503, and its repetition by key makes no second job."""
     monkeypatch.setitem(job_store._CONFIRMATIONS, Durability.REPLICATED, ("WAIT", 1, 50))
     headers = {"prefer": "durability=replicated", "idempotency-key": "k1"}
     for _ in range(2):
@@ -141,7 +141,7 @@ async def test_submission_that_cannot_be_made_durable_says_so_and_makes_one_job(
 
 
 async def test_concurrent_requests_share_calls_to_redis(ingest, broker, queue):
-    """Over HTTP too: Redis sees fewer enqueues than there are submissions."""
+    """Concurrent requests share calls to Redis."""
     count = 100
 
     async def submit() -> None:

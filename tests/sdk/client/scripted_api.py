@@ -1,5 +1,6 @@
-"""An HTTP server on loopback that answers as the API does, or as a script says."""
+"""An HTTP server on loopback that responds as the API does, or as a script says."""
 
+import inspect
 import ssl
 import threading
 from collections import deque
@@ -23,7 +24,7 @@ def job_body(
 
 
 class Received(Struct, frozen=True):
-    """A request as the server got it."""
+    """A request as the server received it."""
 
     method: str
     path: str
@@ -33,12 +34,12 @@ class Received(Struct, frozen=True):
 
     @property
     def body(self) -> Any:
-        """The body, decoded."""
+        """The decoded body."""
         return msgspec.msgpack.decode(self.content)
 
 
 class Reply(Struct, frozen=True):
-    """What the server sends."""
+    """A response that the server sends."""
 
     status: int = 200
     body: Any = None
@@ -46,7 +47,7 @@ class Reply(Struct, frozen=True):
     headers: dict[str, str] = {}
 
     def encoded(self) -> bytes:
-        """Return the body as its content type says."""
+        """Return the body in the encoding of its content type."""
         if isinstance(self.body, bytes):
             return self.body
         return (
@@ -55,7 +56,7 @@ class Reply(Struct, frozen=True):
 
 
 class Lost(Struct, frozen=True):
-    """The request is carried out, and the connection breaks before the answer."""
+    """A step in which the request is executed and the connection breaks before the response."""
 
 
 Step = Reply | Lost | Callable[[Received], Reply]
@@ -69,7 +70,7 @@ def problem(status: int, title: str, **more: Any) -> Reply:
 
 
 class ScriptedApi:
-    """Takes submissions as the real API does, unless its script has a step for the request."""
+    """Handles submissions as the real API does, unless its script has a step for the request."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
@@ -105,7 +106,7 @@ class ScriptedApi:
         self.thread.join()
 
     def handle(self, http: BaseHTTPRequestHandler) -> None:
-        """Do what the script says of the next request."""
+        """Carry out the step of the script for the next request."""
         parts = urlsplit(http.path)
         headers = {name.lower(): value for name, value in http.headers.items()}
         content = http.rfile.read(int(headers.get("content-length", 0)))
@@ -119,14 +120,14 @@ class ScriptedApi:
         self.send(http, step if isinstance(step, Reply) else step(request))
 
     def take(self, request: Received) -> Reply:
-        """Take a submission; the same key is the same job."""
+        """Handle a submission; the same key makes the same job."""
         key = request.headers.get("idempotency-key", str(len(self.stored)))
         job = self.stored.setdefault(key, job_body(f"email.send_00018900000000000000{len(self.stored):06d}"))
         return Reply(202, job)
 
     @staticmethod
     def send(http: BaseHTTPRequestHandler, reply: Reply) -> None:
-        """Write a reply to the connection."""
+        """Write a response to the connection."""
         content = reply.encoded()
         http.send_response(reply.status)
         if reply.content_type:
@@ -139,7 +140,7 @@ class ScriptedApi:
 
 
 class Either:
-    """Makes the methods of both clients, and of their handles, awaitable, so that one test is for both."""
+    """Makes the methods of both clients and of their handles awaitable, so that one test covers both."""
 
     def __init__(self, inner: Any, is_sync: bool) -> None:
         self.inner = inner
@@ -154,7 +155,8 @@ class Either:
             if self.is_sync:
                 result = await anyio.to_thread.run_sync(lambda: attribute(*args, **kwargs))
             else:
-                result = await attribute(*args, **kwargs)
+                result = attribute(*args, **kwargs)
+                result = await result if inspect.isawaitable(result) else result
             return Either(result, self.is_sync) if type(result).__name__.endswith("JobHandle") else result
 
         return call

@@ -1,16 +1,17 @@
-"""Reading, waiting and acting, over a real connection, with both clients."""
+"""Both clients read jobs, wait for them and act on them over a real connection."""
 
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from sdk.client.scripted_api import Connect, Reply, ScriptedApi, job_body, problem
 
-from millstream import ApiError, JobFailedError, WaitTimeoutError
+from millstream import ApiError, JobFailedError, JobRef, ResultError, WaitTimeoutError
 
 
 async def test_get_reads_a_job_in_either_encoding(connect: Connect, api: ScriptedApi) -> None:
-    """The answer is decoded by its content type, whatever was asked for."""
+    """A response is decoded by its content type, whatever the client asked for."""
     for content_type in (
         "application/vnd.msgpack",
         "application/msgpack",
@@ -33,9 +34,62 @@ async def test_result_returns_what_the_handler_returned(connect: Connect, api: S
     assert 11 < float(api.received[-1].query["wait"][0]) <= 12
 
 
+class Receipt(msgspec.Struct):
+    """A result."""
+
+    order_id: int
+    at: datetime
+
+
+RECEIPT = {"order_id": 7, "at": "2026-01-02T03:04:05Z"}
+charge = JobRef("order.charge", takes=dict[str, int], gives=Receipt)
+
+
+async def test_result_is_what_the_reference_gives(connect: Connect, api: ScriptedApi) -> None:
+    """The result of a job is decoded into the type of its reference, by a handle or the client, in both encodings."""
+    client, expected = connect(), Receipt(7, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    handle = await client.submit(charge, {"id": 7})
+    assert api.received[-1].body == {"type": "order.charge", "payload": {"id": 7}}
+    for content_type in ("application/vnd.msgpack", "application/json"):
+        api.script.extend([Reply(200, job_body(handle.id, "succeeded", result=RECEIPT), content_type)] * 3)
+        assert await handle.result() == expected
+        assert await client.result(charge, handle.id) == expected
+        assert await (await client.job(charge, handle.id)).result() == expected
+
+
+async def test_result_of_a_type_by_its_name_is_what_is_asked_for(connect: Connect, api: ScriptedApi) -> None:
+    """The result of a job that was submitted by name is plain data, or decoded into what `into` says."""
+    client = connect()
+    handle = await client.submit("order.charge", {"id": 7})
+    api.script.extend([Reply(200, job_body(handle.id, "succeeded", result=RECEIPT))] * 5)
+    assert await handle.result() == RECEIPT
+    assert (await handle.result(into=Receipt)).order_id == 7
+    assert await client.result(handle.id, 5) == RECEIPT
+    assert (await client.result(handle.id, timeout=5, into=Receipt)).order_id == 7
+    assert await client.result(job_id=handle.id) == RECEIPT
+
+
+async def test_result_raises_when_it_is_of_another_type(connect: Connect, api: ScriptedApi) -> None:
+    """A result that does not fit the type of its reference raises an error with the job, the type and the field."""
+    handle = await connect().submit(charge, {"id": 7})
+    api.script.append(Reply(200, job_body(handle.id, "succeeded", result={**RECEIPT, "order_id": "x"})))
+    with pytest.raises(ResultError, match=rf"the result of {handle.id} is no Receipt: .*`\$\.order_id`"):
+        await handle.result()
+
+
+async def test_handle_of_an_id_knows_nothing_else_of_the_job(connect: Connect, api: ScriptedApi) -> None:
+    """A handle that was made of an id reads, waits for and cancels its job, and has no job as it was submitted."""
+    handle = await connect().job("order.charge", "order.charge_1")
+    with pytest.raises(LookupError, match=r"nothing is known of order\.charge_1"):
+        _ = handle.job
+    api.script.append(Reply(200, job_body("order.charge_1", "running")))
+    assert (await handle.status()).state == "running"
+    assert (await connect().submit("x")).job.state == "queued"
+
+
 @pytest.mark.parametrize("state", ["dead", "cancelled", "expired"])
 async def test_result_raises_when_the_job_ended_without_success(connect: Connect, api: ScriptedApi, state: str) -> None:
-    """A job that failed for good is a JobFailedError that carries the job and says why."""
+    """A job that ended without success raises JobFailedError, which carries the job and its reason."""
     handle = await connect().submit("x")
     error = {"type": "ValueError", "message": "no stock"}
     api.script.append(Reply(200, job_body(handle.id, state, reason="attempts", error=error)))
@@ -45,7 +99,7 @@ async def test_result_raises_when_the_job_ended_without_success(connect: Connect
 
 
 async def test_result_raises_when_the_job_takes_longer(connect: Connect, api: ScriptedApi) -> None:
-    """A wait of zero looks once."""
+    """A wait of zero seconds asks once, and raises when the job has not ended."""
     handle = await connect().submit("x")
     api.script.append(Reply(200, job_body(handle.id, "running")))
     with pytest.raises(WaitTimeoutError, match="is running"):
@@ -63,20 +117,20 @@ async def test_handle_reads_and_cancels_its_job(connect: Connect, api: ScriptedA
 
 
 async def test_wait_returns_the_job_when_it_is_settled(connect: Connect, api: ScriptedApi) -> None:
-    """Waiting ends with the job, also when it is dead."""
+    """A wait returns the job once it is settled, also when it is dead."""
     api.script.append(Reply(200, job_body("x_1", "dead")))
     assert (await connect().wait("x_1", 5)).state == "dead"
 
 
 async def test_retry_posts_to_the_job(connect: Connect, api: ScriptedApi) -> None:
-    """A retry is an action on the job."""
+    """A retry is a POST to the job."""
     api.script.append(Reply(202, job_body("x_1")))
     await connect().retry("x_1")
     assert (api.received[0].method, api.received[0].path) == ("POST", "/v1/jobs/x_1/retry")
 
 
 async def test_jobs_asks_for_what_is_given_and_returns_the_page(connect: Connect, api: ScriptedApi) -> None:
-    """Filters that are left out are not sent."""
+    """A list sends the filters that were given and no others, and returns the page."""
     api.script.append(Reply(200, {"items": [job_body()], "next_cursor": "c2"}))
     page = await connect().jobs(type="email.send", state="queued", limit=1)
     assert api.received[0].query == {"type": ["email.send"], "state": ["queued"], "limit": ["1"]}
@@ -90,7 +144,7 @@ FILTERS = {"jobs": ("type", "state", "cursor", "limit"), "dead": ("type", "curso
 async def test_every_filter_of_a_page_is_sent(
     connect: Connect, api: ScriptedApi, method: str, names: tuple[str, ...]
 ) -> None:
-    """Each filter reaches the API under its own name, with its own value."""
+    """Each filter is sent under its own name with its own value."""
     values: dict[str, Any] = {name: 7 if name == "limit" else f"the-{name}" for name in names}
     api.script.append(Reply(200, {"items": [], "next_cursor": None}))
     await getattr(connect(), method)(**values)
@@ -100,7 +154,7 @@ async def test_every_filter_of_a_page_is_sent(
 
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 async def test_action_by_type_has_a_limit(connect: Connect, api: ScriptedApi, action: str) -> None:
-    """An action by type says how many dead letters it takes at most, 1,000 by default."""
+    """An action by type sends a limit, by default 1,000."""
     report = Reply(200, {"done": 0, "refused": 0, "items": []})
     api.script.extend([report, report])
     client = connect()
@@ -113,7 +167,7 @@ async def test_action_by_type_has_a_limit(connect: Connect, api: ScriptedApi, ac
 
 
 async def test_dead_returns_a_page_of_dead_letters(connect: Connect, api: ScriptedApi) -> None:
-    """Dead letters come in pages, too."""
+    """`dead` returns a page of dead letters."""
     letter = {"id": "x_1", "type": "x", "reason": "attempts", "died_at": "2026-01-02T03:04:05Z"}
     api.script.append(Reply(200, {"items": [letter], "next_cursor": None}))
     page = await connect().dead(type="x", cursor="c")
@@ -123,7 +177,7 @@ async def test_dead_returns_a_page_of_dead_letters(connect: Connect, api: Script
 
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 async def test_action_names_the_dead_letters_it_is_for(connect: Connect, api: ScriptedApi, action: str) -> None:
-    """An action is by ids or by type, and the report tells each job's fate."""
+    """An action is by ids or by type, and its report has the result for each job."""
     api.script.append(Reply(200, {"done": 0, "refused": 1, "items": [{"id": "x_1", "status": 404}]}))
     report = await getattr(connect(), action)(ids=["x_1"])
     assert api.received[0].path == f"/v1/dead/{action}"
@@ -135,7 +189,7 @@ async def test_action_names_the_dead_letters_it_is_for(connect: Connect, api: Sc
 async def test_action_raises_type_error_when_the_choice_is_unclear(
     connect: Connect, api: ScriptedApi, chosen: dict[str, Any]
 ) -> None:
-    """A call with neither ids nor a type, or with both, is a mistake of the caller."""
+    """An action with neither ids nor a type, or with both, raises TypeError."""
     with pytest.raises(TypeError, match="either ids or a type"):
         await connect().redrive(**chosen)
     assert not api.received
@@ -156,7 +210,7 @@ async def test_action_raises_type_error_when_the_choice_is_unclear(
 async def test_list_is_read_to_its_last_page(
     connect: Connect, api: ScriptedApi, method: str, item: dict[str, Any]
 ) -> None:
-    """Lists of the fleet are short, so they are returned whole, however they are paged."""
+    """A list of the fleet is read to its last page and returned whole."""
     pages = [{"items": [item], "next_cursor": "c2"}, {"items": [item], "next_cursor": None}]
     api.script.extend(Reply(200, page) for page in pages)
     client = connect()
@@ -167,16 +221,35 @@ async def test_list_is_read_to_its_last_page(
     assert api.received[0].path == f"/v1/{method}"
 
 
+@pytest.mark.parametrize(("types", "query"), [(None, {}), (["a", "b.*"], {"types": ["a,b.*"]})])
+async def test_demand_is_asked_for_some_types_or_for_all(
+    connect: Connect, api: ScriptedApi, types: list[str] | None, query: dict[str, list[str]]
+) -> None:
+    """The types of a demand are sent as one list, and left out where all are meant."""
+    fields = {"queued": 1, "running": 2, "due_soon": 3, "oldest_ready_age_s": 0.5, "slots": 4, "wanted_workers": 2}
+    api.script.append(Reply(200, fields))
+    found = await connect().demand(types)
+    assert (found.queued, found.slots, found.wanted_workers) == (1, 4, 2)
+    assert (api.received[0].path, api.received[0].query) == ("/v1/demand", query)
+
+
+async def test_demand_of_one_text_raises_type_error(connect: Connect, api: ScriptedApi) -> None:
+    """One text is refused where a list of types is expected, before anything is sent."""
+    with pytest.raises(TypeError, match="a list"):
+        await connect().demand("email.send")
+    assert not api.received
+
+
 @pytest.mark.parametrize("status", [200, 503])
 async def test_health_returns_the_document_also_when_unwell(connect: Connect, api: ScriptedApi, status: int) -> None:
-    """An unwell service has been asked and has answered: that is no error of the call."""
+    """The health of an unwell service is returned, and raises no error."""
     api.script.append(Reply(status, {"status": "whatever"}, "application/json"))
     assert await connect().health() == {"status": "whatever"}
     assert len(api.received) == 1
 
 
 async def test_health_raises_when_there_is_no_such_page(connect: Connect, api: ScriptedApi) -> None:
-    """Any status but 200 and 503 is an error of the call."""
+    """The health call raises on any status except 200 and 503."""
     api.script.append(problem(404, "No such page"))
     with pytest.raises(ApiError, match="No such page"):
         await connect().health()

@@ -1,4 +1,4 @@
-"""Reading refusals."""
+"""The client reads refusals of the API, and of other servers."""
 
 import re
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
-    """Both forms of RFC 9110 are understood, a date in the past means now, and nonsense means nothing."""
+    """`Retry-After` is read as seconds or a date, by RFC 9110; a past date means now, and other texts mean none."""
     assert retry_after_s({"retry-after": header}, NOW) == seconds
 
 
@@ -38,7 +38,7 @@ def test_retry_after_is_counted_from_the_date_of_the_answer(date: str) -> None:
 
 
 def test_explain_fills_in_a_problem_when_members_are_missing() -> None:
-    """All members of a problem document are optional; the status line fills the gaps."""
+    """Missing members of a problem document are filled in from the status line."""
     answer = Response(503, {"content-type": "application/problem+json"}, b'{"detail": "later"}')
     error = explain(answer, "http://h/v1/jobs")
     assert isinstance(error, UnavailableError)
@@ -76,14 +76,14 @@ def test_explain_makes_the_error_of_each_status(status: int, error: type[ApiErro
 
 @pytest.mark.parametrize("status", ERRORS)
 def test_explain_takes_a_stranger_at_its_word_only_where_it_is_unavailable(status: int) -> None:
-    """A page that is no problem document says nothing about a job, and may say that another try helps, and when."""
+    """A response that is no problem document becomes no error about a job, and may say when to retry."""
     made = explain(Response(status, {"content-type": "text/html", "retry-after": "7"}, b"<html>"), "http://h")
     assert type(made) is (UnavailableError if status in {429, 502, 503, 504} else ApiError)
     assert (made.problem.status, made.retry_after_s) == (status, 7.0)
 
 
 def test_explain_shows_the_beginning_of_a_long_page_and_no_secret_of_the_url() -> None:
-    """The text of a page is cut after 160 characters; a short one is whole; user and password are left out."""
+    """The error shows 160 characters of a page, and neither user nor password of the URL."""
     url = "http://user:password@h/v1/jobs?token=1"
     text = str(explain(Response(500, {}, b"x" * 161), url))
     assert text.endswith("x" * 160 + "\u2026")
@@ -94,7 +94,7 @@ def test_explain_shows_the_beginning_of_a_long_page_and_no_secret_of_the_url() -
 
 @pytest.mark.parametrize("maybe_done", [False, True])
 def test_explain_says_whether_a_request_without_an_answer_may_have_been_carried_out(maybe_done: bool) -> None:
-    """Without an answer the error has the cause, and warns only where the request was sent."""
+    """The error of a request without a response has the cause, and says whether the request may have been executed."""
     text = str(explain(NoResponse("refused", maybe_done=maybe_done), "http://h/x"))
     assert "http://h/x: refused" in text
     assert ("may have been carried out" in text) is maybe_done

@@ -1,4 +1,4 @@
-"""The retry policy, as pure decisions on a clock that the test moves."""
+"""The retry policy makes pure decisions by a clock that the test moves."""
 
 import random
 
@@ -16,7 +16,7 @@ LOST = NoResponse("cut", maybe_done=True)
 
 
 class Clock:
-    """Stands still unless it is moved."""
+    """A clock that stands still unless the test moves it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -26,23 +26,23 @@ class Clock:
         return self.now
 
     def pass_over(self, request: Request, served_s: float = 0.0) -> None:
-        """Let the time pass that a request waits and takes."""
+        """Advance the clock by the time that a request waits and takes."""
         self.now += request.delay_s + served_s
 
 
 def keep_failing(flow: ApiFlow[Job], clock: Clock) -> None:
-    """Lose every answer after half a second."""
+    """Lose every response after half a second."""
     while True:
         clock.pass_over(flow.send(LOST), served_s=0.5)
 
 
 def make_retrier(clock: Clock, retry_for_s: float = 30.0) -> Retrier:
-    """Return a retrier that looks at this clock."""
+    """Return a retrier that uses this clock."""
     return Retrier("http://h", retry_for_s=retry_for_s, timeout_s=10, headers={}, clock=clock)
 
 
 def answer(body: object, status: int = 200, **headers: str) -> Response:
-    """Return an answer in MessagePack."""
+    """Return a response in MessagePack."""
     return Response(status, {"content-type": MSGPACK, **headers}, Reply(body=body).encoded())
 
 
@@ -55,7 +55,7 @@ def test_flow_waits_at_least_retry_after_when_told() -> None:
 
 
 def test_flow_adds_the_drawn_pause_to_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients that were told the same Retry-After do not come back together: the drawn pause comes on top of it."""
+    """A random pause is added to Retry-After, so that clients with the same Retry-After come back apart."""
     monkeypatch.setattr(random, "uniform", lambda _, upper: upper)
     flow = make_retrier(Clock()).flow(Call(path="/x", returns=Job))
     next(flow)
@@ -74,7 +74,7 @@ def test_flow_pauses_within_a_growing_bound_when_failing() -> None:
 
 
 def test_flow_draws_each_pause_from_the_whole_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the upper end of what is drawn, the pauses are 0.1, 0.2, 0.4 s and so on, and 5 s from the seventh on."""
+    """The largest pauses are 0.1, 0.2, 0.4 s and so on, and 5 s from the seventh on."""
     monkeypatch.setattr(random, "uniform", lambda _, upper: upper)
     flow = make_retrier(Clock(), retry_for_s=1000).flow(Call(path="/x", returns=Job))
     next(flow)
@@ -83,7 +83,7 @@ def test_flow_draws_each_pause_from_the_whole_bound(monkeypatch: pytest.MonkeyPa
 
 
 def test_flow_makes_no_call_after_the_moment_until_which_it_is_of_use() -> None:
-    """A retry window that is open for longer does not help a call that is of use only until a moment."""
+    """A call with a deadline is not repeated after it, though the retry window is longer."""
     clock = Clock()
     flow = make_retrier(clock, retry_for_s=100).flow(Call(path="/x", returns=Job), until=clock.now + 2)
     clock.pass_over(next(flow))
@@ -93,7 +93,7 @@ def test_flow_makes_no_call_after_the_moment_until_which_it_is_of_use() -> None:
 
 
 def test_flow_puts_the_headers_of_a_call_before_those_of_the_client() -> None:
-    """A client's own headers go with each request, may ask for another encoding, and replace no key of a call."""
+    """The headers of the client are sent with each request, and those of the call, such as its key, win over them."""
     headers = {"accept": "application/json", "idempotency-key": "mine", "x-mine": "yes"}
     retrier = Retrier("http://h", retry_for_s=1, timeout_s=1, headers=headers)
     request = next(retrier.flow(Call(path="/x", returns=Job, headers={"idempotency-key": "k"})))
@@ -101,7 +101,7 @@ def test_flow_puts_the_headers_of_a_call_before_those_of_the_client() -> None:
 
 
 def test_flow_gives_up_when_the_window_after_the_first_failure_is_over() -> None:
-    """However long the first request took, the retry window opens with its failure, and then it closes."""
+    """The retry window begins with the first failure, however long the first request took."""
     clock = Clock()
     flow = make_retrier(clock, retry_for_s=3.0).flow(Call(path="/x", returns=Job))
     clock.pass_over(next(flow), served_s=100)
@@ -112,7 +112,7 @@ def test_flow_gives_up_when_the_window_after_the_first_failure_is_over() -> None
 
 
 def test_flow_repeats_an_unrepeatable_call_only_when_it_was_not_sent() -> None:
-    """A call that must not be done twice is sent again after a refused connection, not after a lost answer."""
+    """A call that must not be made twice is repeated after a refused connection, and not after a lost response."""
     call = Call(path="/x", returns=Job, repeatable=False)
     flow = make_retrier(Clock()).flow(call)
     next(flow)
@@ -123,7 +123,7 @@ def test_flow_repeats_an_unrepeatable_call_only_when_it_was_not_sent() -> None:
 
 @pytest.mark.parametrize("status", [502, 504])
 def test_flow_does_not_repeat_an_unrepeatable_call_when_a_proxy_lost_it(status: int) -> None:
-    """A gateway's error leaves open whether the service acted."""
+    """A call that must not be made twice is not repeated after the error of a gateway."""
     flow = make_retrier(Clock()).flow(Call(path="/x", returns=Job, repeatable=False))
     next(flow)
     with pytest.raises(ApiError):
@@ -131,7 +131,7 @@ def test_flow_does_not_repeat_an_unrepeatable_call_when_a_proxy_lost_it(status: 
 
 
 def test_wait_polls_until_settled() -> None:
-    """A wait longer than the API allows is made of several long polls."""
+    """A wait that is longer than the API allows consists of several long polls."""
     clock = Clock()
     flow = Api(make_retrier(clock)).wait("x_1", 45.0)
     first = next(flow)
@@ -147,7 +147,7 @@ def test_wait_polls_until_settled() -> None:
 
 
 def test_wait_raises_when_the_time_is_over() -> None:
-    """A job that does not end in time is a WaitTimeoutError, which says what the job does."""
+    """A wait whose time is over raises WaitTimeoutError, which has the state of the job."""
     clock = Clock()
     flow = Api(make_retrier(clock)).wait("x_1", 2.5)
     request = next(flow)
@@ -158,7 +158,7 @@ def test_wait_raises_when_the_time_is_over() -> None:
 
 
 def test_wait_asks_at_most_once_a_second_when_answered_at_once() -> None:
-    """A server that does not hold its answers is not asked in a busy loop."""
+    """A server that answers long polls at once is asked at most once a second."""
     clock = Clock()
     flow = Api(make_retrier(clock)).wait("x_1", 10)
     clock.pass_over(next(flow), served_s=0.25)
@@ -173,7 +173,7 @@ def test_wait_asks_at_most_once_a_second_when_answered_at_once() -> None:
 
 
 def test_wait_looks_once_more_at_the_end_of_its_time() -> None:
-    """The pause before the last look is cut short, so that it comes when the time is over and not later."""
+    """The pause before the last poll is shortened, so that the poll comes at the end of the wait."""
     clock = Clock()
     flow = Api(make_retrier(clock)).wait("x_1", 0.7)
     clock.pass_over(next(flow), served_s=0.25)
@@ -187,7 +187,7 @@ def test_wait_looks_once_more_at_the_end_of_its_time() -> None:
 
 @pytest.mark.parametrize("timeout_s", [0, -1])
 def test_wait_holds_no_answer_back_when_there_is_no_time(timeout_s: float) -> None:
-    """A wait of no time, or of less, looks once and at once."""
+    """A wait of no time asks once and at once."""
     clock = Clock()
     flow = Api(make_retrier(clock)).wait("x_1", timeout_s)
     request = next(flow)
@@ -198,7 +198,7 @@ def test_wait_holds_no_answer_back_when_there_is_no_time(timeout_s: float) -> No
 
 
 def test_wait_gives_up_with_its_time_when_the_service_is_away() -> None:
-    """A lost long poll is repeated only until the wait is over, though the retry window is longer."""
+    """A lost long poll is repeated only until the end of the wait, though the retry window is longer."""
     clock = Clock()
     flow = Api(make_retrier(clock, retry_for_s=100)).wait("x_1", 3)
     clock.pass_over(next(flow), served_s=0.5)
@@ -208,7 +208,7 @@ def test_wait_gives_up_with_its_time_when_the_service_is_away() -> None:
 
 
 def test_wait_asks_for_what_is_left_when_a_poll_is_lost() -> None:
-    """A repeated long poll does not start the time anew."""
+    """A repeated long poll asks for the time that is left."""
     clock = Clock()
     flow = Api(make_retrier(clock)).wait("x_1", 20)
     clock.pass_over(next(flow), served_s=15)
@@ -219,7 +219,7 @@ def test_wait_asks_for_what_is_left_when_a_poll_is_lost() -> None:
 
 @pytest.mark.parametrize("job_id", ["../health", "a?b", "a#b", "a/b"])
 def test_get_keeps_an_id_in_its_place_when_it_is_odd(job_id: str) -> None:
-    """An id from elsewhere cannot turn the request into another one."""
+    """An id with any characters stays one part of the path."""
     url = next(Api(make_retrier(Clock())).get(job_id)).url
     assert url.startswith("http://h/v1/jobs/")
     assert not set("/?#") & set(url.removeprefix("http://h/v1/jobs/"))

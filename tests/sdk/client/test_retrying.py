@@ -1,4 +1,4 @@
-"""What the clients repeat, over a real connection."""
+"""The clients repeat some failed calls over a real connection."""
 
 from types import ModuleType
 
@@ -13,7 +13,7 @@ FULL = problem(503, "Redis is full", headers={"Retry-After": "0"})
 
 
 async def test_submit_makes_one_job_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
-    """A repetition after a lost answer carries the same key, so it finds the job and makes no second."""
+    """A submission that is repeated after a lost response carries the same key, and makes one job."""
     api.script.append(Lost())
     handle = await connect().submit("email.send", {"n": 1})
     first, second = api.received
@@ -50,7 +50,7 @@ async def test_submit_is_not_repeated_when_the_window_is_zero(connect: Connect, 
 
 
 async def test_submit_raises_unavailable_without_a_server(connect: Connect, free_tcp_port: int) -> None:
-    """Without a service the error says where it looked."""
+    """The error of a client without a server names the address."""
     client = connect(f"http://127.0.0.1:{free_tcp_port}", retry_for_s=0)
     with pytest.raises(UnavailableError, match=f"No answer: http://127.0.0.1:{free_tcp_port}/v1/jobs") as caught:
         await client.submit("x")
@@ -59,7 +59,7 @@ async def test_submit_raises_unavailable_without_a_server(connect: Connect, free
 
 @pytest.mark.parametrize("method", ["redrive", "discard"])
 async def test_action_is_not_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi, method: str) -> None:
-    """A bulk action has no key: doing it again could take the next thousand as well."""
+    """A bulk action is not repeated after a lost response, because it has no key."""
     api.script.append(Lost())
     with pytest.raises(UnavailableError, match="may have been carried out"):
         await getattr(connect(), method)(type="x")
@@ -67,7 +67,7 @@ async def test_action_is_not_repeated_when_the_answer_is_lost(connect: Connect, 
 
 
 async def test_retry_is_not_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
-    """The job may have run and failed since: doing it again would be another retry."""
+    """A retry is not repeated after a lost response, because the job may have run and failed since."""
     api.script.append(Lost())
     with pytest.raises(UnavailableError, match="may have been carried out"):
         await connect().retry("x_1")
@@ -82,7 +82,7 @@ async def test_cancel_is_repeated_when_the_answer_is_lost(connect: Connect, api:
 
 
 async def test_action_is_repeated_when_surely_not_done(connect: Connect, api: ScriptedApi) -> None:
-    """503 promises that nothing was done, so even a bulk action is sent again."""
+    """A bulk action is repeated after 503, which means that nothing was done."""
     api.script.extend([FULL, Reply(200, {"done": 1, "refused": 0, "items": []})])
     report = await connect().redrive(type="x")
     assert report.done == 1
@@ -90,7 +90,7 @@ async def test_action_is_repeated_when_surely_not_done(connect: Connect, api: Sc
 
 
 async def test_read_is_repeated_when_the_answer_is_lost(connect: Connect, api: ScriptedApi) -> None:
-    """A read is repeated after a lost answer."""
+    """A read is repeated after a lost response."""
     api.script.append(Lost())
     await connect().get("x_1")
     assert len(api.received) == 2
@@ -103,7 +103,7 @@ async def test_read_is_repeated_when_the_answer_is_lost(connect: Connect, api: S
 async def test_call_raises_its_error_when_refused_for_good(
     connect: Connect, api: ScriptedApi, status: int, error: type[ApiError]
 ) -> None:
-    """A refusal that would come again is raised at once, as the class of its status."""
+    """A final refusal is raised at once, as the error class of its status."""
     api.script.append(problem(status, "No", detail="because"))
     with pytest.raises(ApiError, match="No: because") as caught:
         await connect().cancel("x_1")
@@ -112,7 +112,7 @@ async def test_call_raises_its_error_when_refused_for_good(
 
 
 async def test_call_raises_clear_error_when_a_proxy_answers_in_html(connect: Connect, api: ScriptedApi) -> None:
-    """A page that is no problem document is shown in part, and its 404 says nothing about the job."""
+    """The error about an HTML page shows its beginning, and a 404 with one is no missing job."""
     api.script.append(Reply(404, b"<html>\n  <h1>nginx: no such site</h1>", "text/html"))
     with pytest.raises(ApiError, match=r"404 Not Found: .* no answer of a Millstream API: .*nginx: no such") as caught:
         await connect().get("x_1")
@@ -131,7 +131,7 @@ async def test_call_raises_clear_error_when_a_proxy_answers_in_html(connect: Con
 async def test_call_raises_api_error_when_a_good_answer_cannot_be_read(
     connect: Connect, api: ScriptedApi, reply: Reply
 ) -> None:
-    """An answer of 200 that is not what the API answers is an ApiError and no decoding error."""
+    """A 200 whose body is not that of the API raises ApiError."""
     api.script.append(reply)
     with pytest.raises(ApiError, match="cannot be read"):
         await connect().get("x_1")
@@ -157,7 +157,7 @@ async def test_client_uses_the_http_client_that_is_given_and_leaves_it_open(
 async def test_errors_of_a_given_http_client_mean_the_same_in_either_library(
     api: ScriptedApi, free_tcp_port: int, library: ModuleType
 ) -> None:
-    """A refused connection and a lost answer of a caller's own HTTP client are told apart, in httpx2 and in httpx."""
+    """A refused connection and a lost response are distinguished with a given client of httpx2 and of httpx."""
     with library.Client() as http:
         with pytest.raises(UnavailableError) as refused:
             SyncClient(f"http://127.0.0.1:{free_tcp_port}", http=http, retry_for_s=0).redrive(type="x")
@@ -171,7 +171,7 @@ async def test_errors_of_a_given_http_client_mean_the_same_in_either_library(
 
 @pytest.mark.parametrize("is_sync", [False, True])
 async def test_client_closes_the_connections_that_it_made(api: ScriptedApi, is_sync: bool) -> None:
-    """A client that was given no HTTP client closes its own, so that no call can be made any more."""
+    """A client closes the HTTP client that it made, after which no call is possible."""
     if is_sync:
         with SyncClient(api.url) as sync_client:
             sync_client.submit("x")
@@ -186,13 +186,13 @@ async def test_client_closes_the_connections_that_it_made(api: ScriptedApi, is_s
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "http://[::1"])
 async def test_client_raises_value_error_when_url_is_none(connect: Connect, url: str) -> None:
-    """A mistyped address is refused when the client is made."""
+    """A client refuses a wrong URL when it is made."""
     with pytest.raises(ValueError, match="is no"):
         connect(url)
 
 
 async def test_client_keeps_the_path_of_its_url(connect: Connect, api: ScriptedApi) -> None:
-    """A service behind a path prefix is reached under it, with the caller's headers."""
+    """A client keeps the path prefix of its URL, and sends the caller's headers."""
     await connect(f"{api.url}/jobs-api/", headers={"authorization": "Bearer t"}).submit("x")
     assert api.received[0].path == "/jobs-api/v1/jobs"
     assert api.received[0].headers["authorization"] == "Bearer t"

@@ -1,4 +1,4 @@
-"""Submitting jobs, over a real connection, with both clients."""
+"""Both clients submit jobs over a real connection."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from opentelemetry import context, trace
 from sdk.client.scripted_api import Connect, Received, Reply, ScriptedApi, problem
 
 from millstream import InvalidError, SyncClient, UnavailableError
-from millstream.client.new_job import NewJob
+from millstream.jobs.new_job import NewJob
 from millstream_contracts import Backoff, limits
 
 
@@ -42,7 +42,7 @@ def accept_batch(request: Received) -> Reply:
 
 
 async def test_submit_sends_msgpack_and_returns_a_handle(connect: Connect, api: ScriptedApi) -> None:
-    """A submission is one MessagePack POST, and its answer becomes a handle on the job."""
+    """A submission is one MessagePack POST, and its response becomes a handle."""
     handle = await connect().submit("email.send", {"a": 1})
     (request,) = api.received
     assert (request.method, request.path) == ("POST", "/v1/jobs")
@@ -52,7 +52,7 @@ async def test_submit_sends_msgpack_and_returns_a_handle(connect: Connect, api: 
 
 
 async def test_submit_names_options_as_the_api_does_when_given(connect: Connect, api: ScriptedApi) -> None:
-    """Options reach the API under its own names, with units; those left out are not sent."""
+    """Options are sent under the names and in the units of the API, and those left out are not sent."""
     when = datetime(2030, 1, 2, tzinfo=UTC)
     backoff = Backoff(kind="constant", base_s=3.0)
     await connect().submit(
@@ -165,7 +165,7 @@ async def test_submit_raises_when_key_cannot_be_a_header(connect: Connect, api: 
 
 
 async def test_submit_sends_traceparent_when_a_span_is_current(api: ScriptedApi) -> None:
-    """The job joins the trace in which it is submitted."""
+    """A submission sends the traceparent of the current span."""
     ids = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=trace.TraceFlags(1))
     token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids)))
     try:
@@ -177,7 +177,7 @@ async def test_submit_sends_traceparent_when_a_span_is_current(api: ScriptedApi)
 
 
 async def test_submit_raises_invalid_error_when_refused(connect: Connect, api: ScriptedApi) -> None:
-    """A refusal carries the problem document, and its text names the fields."""
+    """A refusal raises InvalidError, which has the problem document and names the fields."""
     api.script.append(problem(422, "Unprocessable", errors=[{"pointer": "/payload/to", "detail": "is missing"}]))
     with pytest.raises(InvalidError, match="Unprocessable: /payload/to is missing") as caught:
         await connect().submit("x")
@@ -186,7 +186,7 @@ async def test_submit_raises_invalid_error_when_refused(connect: Connect, api: S
 
 
 async def test_submit_many_sends_one_request_when_jobs_fit(connect: Connect, api: ScriptedApi) -> None:
-    """Payloads of one type share the options, and go in one request."""
+    """Payloads of one type share their options and are sent in one request."""
     api.script.append(accept_batch)
     receipt = await connect().submit_many("x", [1, 2], priority="low")
     assert api.received[0].path == "/v1/jobs/batch"
@@ -215,12 +215,12 @@ async def test_submit_many_sends_nothing_when_empty(connect: Connect, api: Scrip
 
 @pytest.fixture
 def two_jobs_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a request of several jobs take two of them."""
+    """Make a request of several jobs hold two of them."""
     monkeypatch.setattr(limits, "MAX_BATCH_JOBS", 2)
 
 
 async def test_submit_many_splits_when_over_the_batch_limit(connect: Connect, api: ScriptedApi) -> None:
-    """Above 10,000 jobs there are more requests, and the receipt numbers the jobs through."""
+    """More than 10,000 jobs are sent in several requests, and the receipt numbers the jobs consecutively."""
     api.script.extend([accept_batch, accept_batch])
     receipt = await connect().submit_many("x", range(10_001), idempotency_key="k")
     assert [len(request.body["jobs"]) for request in api.received] == [10_000, 1]
@@ -230,7 +230,7 @@ async def test_submit_many_splits_when_over_the_batch_limit(connect: Connect, ap
 
 @pytest.mark.usefixtures("two_jobs_a_request")
 async def test_submit_many_has_one_key_for_each_request_and_keeps_it(connect: Connect, api: ScriptedApi) -> None:
-    """The requests of one call have a fresh key in common, numbered from the second on, also when repeated."""
+    """The requests of one call share a fresh key, numbered from the second on, and repetitions keep it."""
     full = problem(503, "Full", headers={"Retry-After": "0"})
     api.script.extend([accept_batch, full, accept_batch, accept_batch])
     client = connect()
@@ -247,7 +247,7 @@ async def test_submit_many_has_one_key_for_each_request_and_keeps_it(connect: Co
 async def test_submit_many_keeps_what_was_stored_when_a_later_request_is_refused(
     connect: Connect, api: ScriptedApi, status: int
 ) -> None:
-    """A refusal after the first request is the problem of its jobs: no exception hides ids, and the rest is sent."""
+    """A refusal after the first request becomes the problem of its jobs, and the rest is sent."""
     api.script.extend([accept_batch, problem(status, "No", headers={"Retry-After": "3600"}), accept_batch])
     receipt = await connect().submit_many("x", range(5))
     assert (receipt.accepted, receipt.rejected) == (3, 2)
@@ -257,7 +257,7 @@ async def test_submit_many_keeps_what_was_stored_when_a_later_request_is_refused
 
 
 async def test_submit_many_counts_the_jobs_that_were_refused(connect: Connect, api: ScriptedApi) -> None:
-    """The receipt counts what was accepted and what was not, whatever the service counts."""
+    """The receipt counts accepted and refused jobs by itself, whatever the service counts."""
     refused = {"type": "about:blank", "title": "No", "status": 422}
     items = [{"index": 0, "status": 202, "id": "x_0"}, {"index": 1, "status": 422, "problem": refused}]
     api.script.append(Reply(207, {"accepted": 1, "rejected": 1, "items": items}))
@@ -266,7 +266,7 @@ async def test_submit_many_counts_the_jobs_that_were_refused(connect: Connect, a
 
 
 async def test_submit_many_raises_when_the_first_request_is_refused(connect: Connect, api: ScriptedApi) -> None:
-    """When nothing was stored, the refusal is raised."""
+    """A refusal of the first request is raised, because nothing was stored."""
     api.script.append(problem(503, "Full", headers={"Retry-After": "3600"}))
     with pytest.raises(UnavailableError, match="Full"):
         await connect().submit_many("x", range(3))
@@ -283,7 +283,7 @@ async def test_submit_many_raises_when_the_first_request_is_refused(connect: Con
 async def test_submit_many_raises_type_error_when_forms_are_mixed(
     connect: Connect, api: ScriptedApi, call: Callable[[Any], Any], message: str
 ) -> None:
-    """The two forms do not mix, and the message says what is missing or too much."""
+    """A mix of both forms of arguments raises TypeError, which says what is missing or too much."""
     with pytest.raises(TypeError, match=message):
         await call(connect())
     assert not api.received

@@ -1,4 +1,4 @@
-"""What the transports do with the HTTP client that carries their requests."""
+"""The transports send requests over the HTTP client that they are given or make."""
 
 import ssl
 import time
@@ -19,14 +19,14 @@ NOTHING = httpx2.Response(200, headers={"content-type": "application/json"}, jso
 
 
 class AsyncRecorder:
-    """An HTTP client that keeps what it is asked for, and answers from a list; an exception in it is raised."""
+    """An HTTP client that records its requests and responds from a list; an exception in it is raised."""
 
     def __init__(self, *answers: httpx2.Response | Exception) -> None:
         self.asked: list[dict[str, Any]] = []
         self.answers = list(answers)
 
     def answer(self, asked: dict[str, Any]) -> httpx2.Response:
-        """Return or raise the next answer, and the last one for ever."""
+        """Return or raise the next response, and the last one without an end."""
         self.asked.append(asked)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
@@ -34,39 +34,39 @@ class AsyncRecorder:
         return answer
 
     async def request(self, **asked: Any) -> httpx2.Response:
-        """Answer one request."""
+        """Respond to one request."""
         return self.answer(asked)
 
     async def aclose(self) -> None:
-        """Have nothing to close."""
+        """Close nothing."""
 
 
 class SyncRecorder(AsyncRecorder):
-    """The same for the client without an event loop."""
+    """The recorder without an event loop."""
 
     def request(self, **asked: Any) -> httpx2.Response:  # type: ignore[override]
-        """Answer one request."""
+        """Respond to one request."""
         return self.answer(asked)
 
     def close(self) -> None:
-        """Have nothing to close."""
+        """Close nothing."""
 
 
 @pytest.fixture(params=["async", "sync"])
 def is_sync(request: pytest.FixtureRequest) -> bool:
-    """Have a test run with either client."""
+    """Run a test with either client."""
     return request.param == "sync"
 
 
 def recorded(is_sync: bool, *answers: httpx2.Response | Exception, **options: Any) -> tuple[Either, AsyncRecorder]:
-    """Return a client, and the recorder that carries its requests."""
+    """Return a client, and the recorder that receives its requests."""
     http = (SyncRecorder if is_sync else AsyncRecorder)(*answers)
     client: Any = (SyncClient if is_sync else Client)("http://h", http=http, **options)
     return Either(client, is_sync), http
 
 
 def all_errors(kind: type[httpx2.RequestError]) -> Iterator[type[httpx2.RequestError]]:
-    """Yield the errors of a request that have no kinds below them."""
+    """Yield the error classes of a request that have no subclass."""
     below = kind.__subclasses__()
     for one in below:
         yield from all_errors(one)
@@ -82,7 +82,7 @@ MISTAKES = {httpx2.LocalProtocolError, httpx2.UnsupportedProtocol}
 async def test_only_a_request_that_was_surely_not_sent_counts_as_not_done(
     is_sync: bool, error: type[httpx2.RequestError]
 ) -> None:
-    """Each error of httpx2 but four leaves open whether the server acted, so an action is not repeated after it."""
+    """All errors of httpx2 except four leave open whether the server acted, so that an action is not repeated."""
     client, http = recorded(is_sync, error("broken"), NOTHING, retry_for_s=0)
     with pytest.raises(error if error in MISTAKES else UnavailableError, match="broken") as caught:
         await client.redrive(type="x")
@@ -92,7 +92,7 @@ async def test_only_a_request_that_was_surely_not_sent_counts_as_not_done(
 
 
 async def test_a_lost_socket_of_uvloop_counts_as_not_sent() -> None:
-    """On uvloop anyio fails with an AttributeError when the connection is lost before its first use."""
+    """The AttributeError of anyio on uvloop, for a connection that is lost before its first use, counts as not sent."""
     lost = AttributeError("'NoneType' object has no attribute 'getpeername'", name="getpeername")
     client, http = recorded(False, lost, httpx2.Response(200, json={"done": 1, "refused": 0, "items": []}))
     assert (await client.redrive(type="x")).done == 1
@@ -104,7 +104,7 @@ async def test_a_lost_socket_of_uvloop_counts_as_not_sent() -> None:
 
 @asynccontextmanager
 async def closing_after(count: int) -> AsyncIterator[tuple[str, list[int]]]:
-    """Serve connections that are closed once this many bytes came in. Yields: URL, bytes read of each connection."""
+    """Serve connections that close after this many bytes. Yields: URL, bytes read of each connection."""
     read: list[int] = []
 
     async def serve(stream: anyio.abc.SocketStream) -> None:
@@ -123,7 +123,7 @@ async def closing_after(count: int) -> AsyncIterator[tuple[str, list[int]]]:
 
 
 async def test_action_is_not_repeated_when_the_server_closes_after_half_of_its_body(connect: Connect) -> None:
-    """A server that hangs up in the middle of a request may have acted on what it read."""
+    """An action is not repeated when the server closes in the middle of its body."""
     ids = [f"email.send_{number:026d}" for number in range(40_000)]
     async with closing_after(700_000) as (url, read):
         with pytest.raises(UnavailableError, match="may have been carried out"):
@@ -133,7 +133,7 @@ async def test_action_is_not_repeated_when_the_server_closes_after_half_of_its_b
 
 
 async def test_submission_is_repeated_when_the_server_closes_after_half_of_its_body(connect: Connect) -> None:
-    """A submission has a key, so it is sent again, within the retry window."""
+    """A submission is repeated by its key when the server closes in the middle of its body."""
     async with closing_after(700_000) as (url, read):
         with pytest.raises(UnavailableError):
             await connect(url, retry_for_s=0.3).submit("x", "y" * 1_400_000)
@@ -141,7 +141,7 @@ async def test_submission_is_repeated_when_the_server_closes_after_half_of_its_b
 
 
 async def test_pauses_are_slept_and_in_seconds(is_sync: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client sleeps for `Retry-After` and a random part of at most 0.1 s, before it repeats the request."""
+    """The client sleeps for `Retry-After` seconds and at most 0.1 s more before it repeats a request."""
     slept: list[float] = []
 
     async def note(seconds: float) -> None:
@@ -159,7 +159,7 @@ async def test_pauses_are_slept_and_in_seconds(is_sync: bool, monkeypatch: pytes
 
 
 async def test_every_request_has_its_limits_of_time(is_sync: bool) -> None:
-    """A connection is given 5 s, an answer `timeout_s` and what the server may hold it back, the pool any time."""
+    """A connection may take 5 s, a response `timeout_s` and the time of its long poll, and the pool any time."""
     job = httpx2.Response(200, json=job_body(state="succeeded"))
     client, http = recorded(is_sync, NOTHING, job)
     await client.queues()
@@ -177,7 +177,7 @@ async def test_every_request_has_its_limits_of_time(is_sync: bool) -> None:
 async def test_a_service_of_this_machine_is_not_behind_the_proxy(
     connect: Connect, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    """The proxy that `HTTP_PROXY` names is for other machines."""
+    """A client of a service on this machine ignores `HTTP_PROXY`."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -197,7 +197,7 @@ async def test_a_service_elsewhere_is_reached_through_the_proxy(
 
 
 async def test_client_leaves_the_query_of_its_url_out(connect: Connect, api: ScriptedApi) -> None:
-    """The query and the fragment of the URL are no part of any address of the API."""
+    """Query and fragment of the client's URL are left out of requests."""
     await connect(f"{api.url}/base?token=1#top").submit("x")
     assert (api.received[0].path, api.received[0].query) == ("/base/v1/jobs", {})
 
@@ -205,7 +205,7 @@ async def test_client_leaves_the_query_of_its_url_out(connect: Connect, api: Scr
 async def test_certificates_of_a_service_are_checked(
     connect: Connect, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service by `https` needs a certificate of an authority that the system or the given HTTP client trusts."""
+    """An `https` service needs a certificate of an authority that the system or the given HTTP client trusts."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
     api = ScriptedApi(tls)
@@ -222,7 +222,7 @@ async def test_certificates_of_a_service_are_checked(
 
 
 async def test_submission_keeps_its_own_key_in_every_request(connect: Connect, api: ScriptedApi) -> None:
-    """A key that is given goes with each repetition."""
+    """A given key is sent with each repetition."""
     api.script.extend([problem(503, "Full", headers={"Retry-After": "0"}), Reply(202, job_body())])
     await connect().submit("x", idempotency_key="order-7")
     assert [request.headers["idempotency-key"] for request in api.received] == ["order-7", "order-7"]

@@ -1,4 +1,4 @@
-"""A mail server on loopback that keeps what it gets."""
+"""A mail server on loopback that keeps the mails that it receives."""
 
 import asyncio
 import ssl
@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, Envelope
 
 
 class SmtpSink:
-    """Keeps the mails it gets, and refuses what it is told to."""
+    """Keeps mails, and refuses what the test says."""
 
     def __init__(self) -> None:
         self.mails: list[Envelope] = []
@@ -29,7 +29,7 @@ class SmtpSink:
         self.before_quit: Callable[[], Awaitable[None]] | None = None
 
     async def handle_MAIL(self, _s: Any, session: Any, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd looks for this name
-        """Answer MAIL FROM."""
+        """Respond to MAIL FROM."""
         self.names.add(session.host_name)
         if self.mail_answer.startswith("2"):
             envelope.mail_from = address
@@ -37,21 +37,21 @@ class SmtpSink:
         return self.mail_answer
 
     async def handle_QUIT(self, *_: Any) -> str:  # noqa: N802 - aiosmtpd looks for this name
-        """Answer QUIT."""
+        """Respond to QUIT."""
         self.quits += 1
         if self.before_quit is not None:
             await self.before_quit()
         return "221 Bye"
 
     async def handle_RCPT(self, _s: Any, _c: Any, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd looks for this name
-        """Answer RCPT."""
+        """Respond to RCPT."""
         if address in self.refusals:
             return self.refusals[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, _s: Any, _c: Any, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd looks for this name
-        """Answer DATA."""
+        """Respond to DATA."""
         if self.before_data is not None:
             await self.before_data()
         if self.data_answer.startswith("2"):
@@ -72,15 +72,15 @@ class SmtpSink:
 
 
 class _Connection(SMTP):
-    """A connection that the sink can see."""
+    """A connection that the sink counts."""
 
     def connection_made(self, transport: Any) -> None:
-        """Count as open."""
+        """Count this connection as open."""
         self.event_handler.open.add(transport)
         self.seen = transport
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Count as open no more."""
+        """Count this connection as closed."""
         self.event_handler.open.discard(self.seen)
         super().connection_lost(error)

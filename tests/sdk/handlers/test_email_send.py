@@ -1,4 +1,4 @@
-"""`email.send`, against a real mail server on loopback."""
+"""`email.send` delivers mails to a real mail server on loopback."""
 
 import base64
 import email
@@ -34,7 +34,7 @@ from millstream.handlers.mailer import KEEP_IDLE_S, Mailer
 
 @asynccontextmanager
 async def context_for(smtp: SmtpSettings) -> AsyncIterator[Context]:
-    """Make a context whose state leads to this server."""
+    """Return a context whose state leads to this server."""
     async with opened(HandlerSettings(smtp=smtp)) as state:
         yield make_context("email.send", state)
 
@@ -46,12 +46,12 @@ def parsed(envelope: Envelope) -> EmailMessage:
 
 
 def mail(**fields: Any) -> Email:
-    """Return a mail that is all right but for the fields."""
+    """Return a valid mail, changed by these fields."""
     return Email(**({"to": "a@example.org", "subject": "Hi", "text": "Hello"} | fields))
 
 
 async def test_send_email_delivers_every_part(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """Each field of the payload arrives where mail programs look for it."""
+    """Each field of the payload is delivered where mail programs look for it."""
     async with context_for(smtp) as ctx:
         receipt = await send_email(
             mail(
@@ -144,7 +144,7 @@ async def test_send_email_fails_when_one_of_the_refusals_may_pass(sink: SmtpSink
 
 
 async def test_send_email_reports_who_was_refused_when_others_were_not(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """A mail that one recipient got is not sent again; the result names the others."""
+    """A mail that one recipient received is not sent again, and the result names the refused ones."""
     sink.refusals["b@example.org"] = "550 no such user"
     async with context_for(smtp) as ctx:
         receipt = await send_email(mail(to=["a@example.org", "b@example.org"]), ctx)
@@ -164,7 +164,7 @@ async def test_send_email_is_dead_when_the_content_is_refused_for_good(sink: Smt
 async def test_send_email_is_dead_when_the_sender_is_refused_for_good(
     sink: SmtpSink, smtp: SmtpSettings, answer: str, error: type[Exception]
 ) -> None:
-    """A server that refuses the sender means the mail: 5xx is final, 4xx is worth another attempt."""
+    """A mail whose sender is refused is dead at 5xx, and fails the attempt at 4xx."""
     sink.mail_answer = answer
     async with context_for(smtp) as ctx:
         with pytest.raises(error, match=answer[4:]):
@@ -172,7 +172,7 @@ async def test_send_email_is_dead_when_the_sender_is_refused_for_good(
 
 
 async def test_send_email_is_dead_when_the_server_cannot_take_the_address(sink: SmtpSink) -> None:
-    """An address beyond ASCII needs SMTPUTF8, and a server without it will never take the mail."""
+    """A mail to an address beyond ASCII is dead on a server without SMTPUTF8."""
     async with sink.serving(enable_SMTPUTF8=False) as port, context_for(SmtpSettings(port=port)) as ctx:
         with pytest.raises(Dead, match="cannot take the mail"):
             await send_email(mail(to="jürgen@example.org"), ctx)
@@ -181,7 +181,7 @@ async def test_send_email_is_dead_when_the_server_cannot_take_the_address(sink: 
 async def test_mailer_uses_a_connection_again_only_when_it_was_idle_for_a_short_time(
     sink: SmtpSink, smtp: SmtpSettings
 ) -> None:
-    """A connection that was idle for `KEEP_IDLE_S` is closed, and the next mail has a fresh one."""
+    """A connection that was idle for `KEEP_IDLE_S` is closed, and the next mail uses a fresh one."""
     now = 1000.0
     mailer = Mailer(smtp, clock=lambda: now)
     envelope = write_mail(mail(), make_context("email.send").job_id, smtp.sender)
@@ -195,7 +195,7 @@ async def test_mailer_uses_a_connection_again_only_when_it_was_idle_for_a_short_
 
 
 async def test_mailer_takes_leave_on_every_connection_when_it_closes(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """Closing says QUIT on each idle connection, calls itself by the name of this machine, and leaves none open."""
+    """Closing the mailer sends QUIT on each idle connection, and leaves none open."""
     all_are_there = anyio.Event()
 
     async def meet() -> None:
@@ -214,7 +214,7 @@ async def test_mailer_takes_leave_on_every_connection_when_it_closes(sink: SmtpS
 async def test_mailer_closes_although_the_server_answers_no_quit(
     sink: SmtpSink, smtp: SmtpSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that does not answer QUIT is left after `QUIT_WITHIN_S`."""
+    """Closing the mailer waits at most `QUIT_WITHIN_S` for the response to QUIT."""
     monkeypatch.setattr(mailer_module, "QUIT_WITHIN_S", 0.05)
     sink.before_quit = anyio.sleep_forever
     with anyio.fail_after(5):
@@ -224,7 +224,7 @@ async def test_mailer_closes_although_the_server_answers_no_quit(
 
 
 async def test_mailer_closes_although_the_server_is_gone(sink: SmtpSink) -> None:
-    """A connection that the server has closed, or breaks over QUIT, is no error at the end of a worker."""
+    """Closing the mailer raises no error when the server has closed or breaks the connection."""
 
     async def hang_up() -> None:
         for transport in sink.open:
@@ -237,7 +237,7 @@ async def test_mailer_closes_although_the_server_is_gone(sink: SmtpSink) -> None
 
 
 async def test_send_email_fails_when_the_server_says_nothing() -> None:
-    """A server that accepts and does not greet costs an attempt `timeout_s`, and is not dead."""
+    """A server that does not greet fails the attempt after `timeout_s`."""
     with speaker(None) as port:
         async with context_for(SmtpSettings(port=port, timeout_s=0.1)) as ctx:
             with anyio.fail_after(5), pytest.raises(aiosmtplib.SMTPTimeoutError):
@@ -245,7 +245,7 @@ async def test_send_email_fails_when_the_server_says_nothing() -> None:
 
 
 async def test_sending_has_a_span_that_names_the_server(smtp: SmtpSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The span of a mail is a client's, and has the host and the port of the server."""
+    """The client span of a mail has the host and the port of the server."""
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -258,7 +258,7 @@ async def test_sending_has_a_span_that_names_the_server(smtp: SmtpSettings, monk
 
 
 async def test_send_email_fails_and_then_succeeds_when_refused_for_now(sink: SmtpSink, smtp: SmtpSettings) -> None:
-    """A 4xx to the content is an ordinary failure; the next attempt has a fresh connection."""
+    """A mail whose content is refused with 4xx fails the attempt, and succeeds at the next on a fresh connection."""
     sink.data_answer = "451 try later"
     async with context_for(smtp) as ctx:
         with pytest.raises(aiosmtplib.SMTPDataError):
@@ -270,7 +270,7 @@ async def test_send_email_fails_and_then_succeeds_when_refused_for_now(sink: Smt
 
 
 async def test_send_email_fails_without_a_server(free_tcp_port: int) -> None:
-    """Without a server the attempt fails, and is not dead."""
+    """A mail without a server fails the attempt, and is not dead."""
     async with context_for(SmtpSettings(port=free_tcp_port, timeout_s=5)) as ctx:
         with pytest.raises(aiosmtplib.SMTPConnectError):
             await send_email(mail(), ctx)
@@ -335,7 +335,7 @@ OWN_HEADERS = (
 async def test_send_email_is_dead_when_the_mail_is_wrong(
     sink: SmtpSink, smtp: SmtpSettings, fields: dict[str, Any], message: str
 ) -> None:
-    """A mail that would be wrong again is dead at once, and the server never hears of it."""
+    """A mail that is wrong by itself is dead at once, without a connection to the server."""
     async with context_for(smtp) as ctx:
         with pytest.raises(Dead, match=message):
             await send_email(mail(**fields), ctx)
@@ -343,13 +343,13 @@ async def test_send_email_is_dead_when_the_mail_is_wrong(
 
 
 async def test_send_email_raises_when_the_state_is_not_ours() -> None:
-    """In an app without the lifespan of `builtin_app`, the handler says what is missing."""
+    """The handler without the lifespan of `builtin_app` raises an error that says what is missing."""
     with pytest.raises(HandlerError, match="builtin_app"):
         await send_email(mail(), make_context("email.send"))
 
 
 def check_login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
-    """Let a client in that knows the password."""
+    """Accept a client that knows the password."""
     return AuthResult(success=data.password == b"right", handled=False)
 
 
@@ -396,14 +396,14 @@ async def test_send_email_logs_in_over_tls(sink: SmtpSink, certificate: Path) ->
 
 
 def test_settings_refuse_credentials_in_clear() -> None:
-    """A password is not sent over a connection without encryption, nor shown in a log."""
+    """Settings with a password and without encryption are refused, and show no password."""
     with pytest.raises(ValueError, match="in clear"):
         SmtpSettings(username="u", password="secret")
     assert "secret" not in repr(HandlerSettings(smtp=SmtpSettings(username="u", password="secret", tls="tls")))
 
 
 def test_builtin_app_registers_both_handlers_with_schemas() -> None:
-    """A worker can publish what the built-in handlers take, and ingest refuses unknown fields by it."""
+    """The built-in app registers both handlers with strict schemas."""
     registrations = {handler.type: handler.registration() for handler in builtin_app(HandlerSettings())}
     assert set(registrations) == {"email.send", "report.generate"}
     schema = registrations["email.send"].payload_schema

@@ -1,4 +1,4 @@
-"""`report.generate`, by reading back what it wrote."""
+"""`report.generate` writes files that the tests read back."""
 
 import csv
 import hashlib
@@ -33,7 +33,7 @@ from millstream_contracts import JobId, Progress
 
 
 class ReportContext(NamedTuple):
-    """A context whose reports go to a folder that does not exist yet, and the progress that it was told."""
+    """A context whose reports go to a folder that does not exist yet, and that records the progress."""
 
     ctx: Context
     folder: Path
@@ -42,7 +42,7 @@ class ReportContext(NamedTuple):
 
 @pytest.fixture
 def reporting(tmp_path: Path) -> ReportContext:
-    """Make a context as a worker makes it."""
+    """Return a context as a worker makes it."""
     folder = tmp_path / "out" / "reports"
     state = Shared(mailer=Mailer(SmtpSettings()), reports=ReportSettings(folder=str(folder)))
     noted: list[Progress] = []
@@ -51,7 +51,7 @@ def reporting(tmp_path: Path) -> ReportContext:
 
 @pytest.fixture
 def ctx(reporting: ReportContext) -> Context:
-    """Return only the context."""
+    """Return the context of `reporting`."""
     return reporting.ctx
 
 
@@ -70,7 +70,7 @@ def read_xlsx(file: ReportFile) -> list[list[Any]]:
 
 
 def test_report_writes_both_formats_when_asked_for(ctx: Context) -> None:
-    """One job may write several files, and the result describes each as it is on disk."""
+    """One job may write several files, and the result describes each."""
     report = Report(name="Q1", rows=[{"a": 1, "b": "x"}, {"b": None, "c": 2.5}], formats=["csv", "xlsx", "csv"])
     as_csv, as_xlsx = generate_report(report, ctx)
     assert read_csv(as_csv) == [["a", "b", "c"], ["1", "x", ""], ["", "", "2.5"]]
@@ -83,7 +83,7 @@ def test_report_writes_both_formats_when_asked_for(ctx: Context) -> None:
 
 
 def test_report_writes_equal_files_when_redelivered(ctx: Context) -> None:
-    """The same job writes the same bytes to the same place, and leaves nothing else."""
+    """A redelivered job writes the same bytes to the same files, and leaves no others."""
     report = Report(rows=[{"a": 1}], formats=["csv", "xlsx"])
     first, second = generate_report(report, ctx), generate_report(report, ctx)
     assert first == second
@@ -94,13 +94,13 @@ def test_report_writes_equal_files_when_redelivered(ctx: Context) -> None:
 
 
 def test_report_takes_lists_in_the_order_of_the_columns(ctx: Context) -> None:
-    """Rows may be lists, with one cell for each column."""
+    """A row may be a list with one cell for each column."""
     (file,) = generate_report(Report(columns=["a", "b"], rows=[[1, True], ["ü", False]]), ctx)
     assert read_csv(file) == [["a", "b"], ["1", "true"], ["ü", "false"]]
 
 
 def test_report_picks_and_orders_columns_of_objects(ctx: Context) -> None:
-    """With `columns`, an object's other keys are left out."""
+    """`columns` selects and orders the keys of objects."""
     (file,) = generate_report(Report(columns=["c", "a"], rows=[{"a": 1, "b": 2, "c": 3}]), ctx)
     assert read_csv(file) == [["c", "a"], ["3", "1"]]
 
@@ -116,7 +116,7 @@ HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_report_makes_no_formula_when_text_looks_like_one(ctx: Context, text: str) -> None:
-    """A text that looks like a formula stays a text, in CSV behind an apostrophe and in XLSX as a string cell."""
+    """A text that looks like a formula stays a text, with an apostrophe in CSV and as a string cell in XLSX."""
     as_csv, as_xlsx = generate_report(Report(rows=[{text: text}], formats=["csv", "xlsx"]), ctx)
     assert read_csv(as_csv) == [[f"'{text}"], [f"'{text}"]]
     book = openpyxl.load_workbook(as_xlsx.path)
@@ -127,14 +127,14 @@ def test_report_makes_no_formula_when_text_looks_like_one(ctx: Context, text: st
 
 
 def test_report_leaves_numbers_alone_when_signed(ctx: Context) -> None:
-    """A negative number is no formula, also when it is written as text."""
+    """A negative number is written unchanged, also when it is a text."""
     (file,) = generate_report(Report(rows=[{"a": -1, "b": "-1.5", "c": "+33", "d": "-1e3"}]), ctx)
     assert read_csv(file)[1] == ["-1", "-1.5", "+33", "-1e3"]
 
 
 @given(st.text(st.characters(codec="utf-8")))
 def test_csv_cell_never_starts_a_formula(text: str) -> None:
-    """Whatever the text, the cell starts with nothing that a spreadsheet runs, or it is a number."""
+    """A CSV cell of any text starts no formula, unless it is a number."""
     cell = table_writer._csv_cell(text)
     assert cell in {text, f"'{text}"}
     if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
@@ -142,7 +142,7 @@ def test_csv_cell_never_starts_a_formula(text: str) -> None:
 
 
 def test_xlsx_keeps_all_digits_when_a_number_is_long(ctx: Context) -> None:
-    """A sheet holds 15 digits; a longer number is kept as text rather than rounded."""
+    """A number beyond 15 digits is written to a sheet as text."""
     rows = [{"a": 12345678901234567, "b": 999, "c": float("inf"), "d": 1e300}]
     (file,) = generate_report(Report(rows=rows, format="xlsx"), ctx)
     assert read_xlsx(file)[1] == ["12345678901234567", 999, "inf", "1e+300"]
@@ -160,7 +160,7 @@ def test_xlsx_keeps_all_digits_when_a_number_is_long(ctx: Context) -> None:
     ],
 )
 def test_report_is_dead_when_rows_make_no_table(ctx: Context, fields: dict[str, Any], message: str) -> None:
-    """Rows that would be wrong again are dead at once, and leave no file."""
+    """Rows that make no table are dead at once, and leave no file."""
     with pytest.raises(Dead, match=message):
         generate_report(Report(**fields), ctx)
     folder = Path(ctx.state.reports.folder)
@@ -178,7 +178,7 @@ def test_report_says_how_far_it_is(reporting: ReportContext) -> None:
 
 
 def test_report_stops_and_leaves_nothing_when_cancelled(ctx: Context) -> None:
-    """A cancelled report stops by itself, as its thread cannot be stopped, and leaves no file."""
+    """A cancelled report stops by itself and leaves no file."""
     ctx.cancelled = True
     with pytest.raises(Discard, match="cancelled"):
         generate_report(Report(rows=[{"a": 1}], format="xlsx"), ctx)
@@ -188,7 +188,7 @@ def test_report_stops_and_leaves_nothing_when_cancelled(ctx: Context) -> None:
 @given(st.text(st.characters(codec="utf-8")))
 @example("é" * 300)
 def test_file_name_stays_in_its_folder(name: str) -> None:
-    """Whatever the name, the file is one component, visible, and short enough for any file system."""
+    """A file name is one visible path component that every file system accepts."""
     made = file_name(name, JobId("report.generate_0001890000000000000000000000"), "csv")
     assert Path(made).name == made
     assert not made.startswith((".", "-"))
@@ -205,7 +205,7 @@ def test_report_stays_in_its_folder_when_the_name_climbs(ctx: Context, name: str
 
 
 def test_keep_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
-    """A file is replaced whole or not at all, and a draft does not stay."""
+    """A file is replaced whole or not at all, and no draft is left."""
     keep(str(tmp_path), "a", lambda file: file.write(b"old") and None)
 
     def fail(file: Any) -> None:
@@ -219,7 +219,7 @@ def test_keep_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
 
 
 def test_keep_makes_files_that_others_may_read(tmp_path: Path) -> None:
-    """A report has the permissions of any new file, so that others may read it."""
+    """A report has the permissions of any new file."""
     keep(str(tmp_path), "a", lambda file: file.write(b"x") and None)
     umask = os.umask(0)
     os.umask(umask)
@@ -227,7 +227,7 @@ def test_keep_makes_files_that_others_may_read(tmp_path: Path) -> None:
 
 
 def test_keep_takes_two_drafts_of_one_file_at_the_same_time(tmp_path: Path) -> None:
-    """A delivery that lost its lease may still be writing when the next one does: the last to end is kept whole."""
+    """Of two deliveries that write the same file at once, the last to end is kept whole."""
 
     def write_beside_another(file: BinaryIO) -> None:
         file.write(b"outer ")
@@ -241,13 +241,13 @@ def test_keep_takes_two_drafts_of_one_file_at_the_same_time(tmp_path: Path) -> N
 
 
 def open_descriptors() -> int:
-    """Return how many files this process has open, where the system tells."""
+    """Return the number of open files of this process, where the system reports it."""
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 def test_keep_moves_a_file_only_when_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The content is synced before the file gets its name, and the folder after it: a power cut leaves no half."""
+    """The content is synced before the file is renamed, and the folder after it."""
     steps: list[tuple[str, bool, int]] = []
     place = tmp_path / "a"
 
@@ -267,32 +267,32 @@ def test_keep_moves_a_file_only_when_it_is_on_the_disk(tmp_path: Path, monkeypat
     [("Q1 2026", "Q1-2026"), ("", "report"), ("..", "report"), ("-a-", "a"), (".hidden", "hidden"), ("ü/ö", "ü-ö")],
 )
 def test_file_name_keeps_what_it_may(name: str, start: str) -> None:
-    """What a file name cannot have becomes a dash, and a name of nothing else is `report`."""
+    """A character that a file name cannot have becomes a dash, and a name of nothing else is `report`."""
     assert file_name(name, JobId("r_1"), "csv") == f"{start}-r_1.csv"
 
 
 def test_report_writes_one_file_for_a_format_that_is_named_alone_or_twice(ctx: Context) -> None:
-    """`format` is for one, `formats` for several in its place, each of them once."""
+    """Each format of `format` or `formats` makes one file, also when it is named twice."""
     one = generate_report(Report(rows=[{"a": 1}], format="xlsx"), ctx)
     several = generate_report(Report(rows=[{"a": 1}], format="xlsx", formats=["csv", "csv"]), ctx)
     assert [file.format for file in (*one, *several)] == ["xlsx", "csv"]
 
 
 def test_report_is_done_at_a_hundred_when_it_has_no_rows(reporting: ReportContext) -> None:
-    """The last progress is always 100."""
+    """A report without rows ends at a progress of 100."""
     generate_report(Report(columns=["a"], rows=[]), reporting.ctx)
     assert reporting.noted == [Progress(100, "done")]
 
 
 @pytest.mark.parametrize("cells", [1, 3])
 def test_report_is_dead_when_a_row_has_too_few_or_too_many_cells(ctx: Context, cells: int) -> None:
-    """A list has one cell for each column."""
+    """A row with too few or too many cells is dead."""
     with pytest.raises(Dead, match=rf"`rows\[1\]` has {cells} cells for 2 columns"):
         generate_report(Report(columns=["a", "b"], rows=[[1, 2], [1] * cells]), ctx)
 
 
 def test_workbook_has_its_header_frozen(ctx: Context) -> None:
-    """The column names stay in sight when the sheet is scrolled."""
+    """The header of a sheet stays visible while it is scrolled."""
     (file,) = generate_report(Report(rows=[{"a": 1}], format="xlsx"), ctx)
     book = openpyxl.load_workbook(file.path)
     assert book["Report"].freeze_panes == "A2"
@@ -301,14 +301,14 @@ def test_workbook_has_its_header_frozen(ctx: Context) -> None:
 
 @pytest.mark.parametrize(("columns", "rows", "fits"), [(1, 1_048_576, False), (16_385, 0, False), (16_384, 0, True)])
 def test_workbook_is_dead_beyond_what_a_sheet_can_hold(columns: int, rows: int, fits: bool) -> None:
-    """A sheet has 1,048,576 rows with the header, and 16,384 columns."""
+    """A report beyond 1,048,576 rows with the header, or 16,384 columns, is dead."""
     table = Table([f"c{number}" for number in range(columns)], [[None] * columns] * rows)
     with nullcontext() if fits else pytest.raises(Dead, match="a sheet holds 1048575 rows"):
         table_writer.write_xlsx(table, lambda _: None, BytesIO())
 
 
 def test_workbook_refuses_one_row_too_many_and_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The header counts as a row: 1,048,575 rows fit under it, shown with a sheet that holds three rows."""
+    """The header counts as a row, so that a sheet of three rows holds two below it."""
     monkeypatch.setattr(table_writer, "XLSX_MAX_ROWS", 3)
     table_writer.write_xlsx(Table(["a"], [[1], [2]]), lambda _: None, BytesIO())
     with pytest.raises(Dead, match="a sheet holds 2 rows"):

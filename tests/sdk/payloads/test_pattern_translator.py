@@ -1,4 +1,4 @@
-"""Patterns are published in the subset that means the same in every engine."""
+"""Patterns are published in the subset that means the same in every regex engine."""
 
 import re
 
@@ -26,19 +26,19 @@ TRANSLATED = {
 
 @pytest.mark.parametrize("pattern", TRANSLATED)
 def test_translation_has_only_what_all_engines_know(pattern: str) -> None:
-    """Shorthands are written out, names and flags are gone, and special characters are escaped."""
+    """Shorthands are expanded, names and flags removed, and special characters escaped."""
     assert translate(pattern).pattern == TRANSLATED[pattern]
 
 
 @pytest.mark.parametrize("pattern", ["a", r"^[a-z]+\Z", r"\s", r"[^\s]", "(?a)\\d"])
 def test_a_pattern_that_reads_the_same_needs_no_second_look(pattern: str) -> None:
-    """The worker checks by itself only where Python's pattern would take more than was published."""
+    """The worker checks a pattern itself only where Python's would match more than the published one."""
     assert translate(pattern).strict is None
 
 
 @pytest.mark.parametrize("pattern", ["[^a]{1000}[^b]{1000}", r"\S{1000}", "(?:[^ab]{40}){25}"])
 def test_largest_patterns_can_be_compiled(pattern: str) -> None:
-    """The engine of ingest compiles every pattern that the translator allows."""
+    """The regex engine of ingest compiles every pattern that the translator allows."""
     jsonschema_rs.validator_for({"pattern": translate(pattern).pattern})
 
 
@@ -65,7 +65,7 @@ _TEXTS = st.text(st.sampled_from("ab-&~._ é\n\r\t\u00a0\u0663\u2028\x1c\u0085c1
 @hypothesis.settings(max_examples=500)
 @given(_PATTERNS, st.lists(_TEXTS, min_size=1, max_size=8))
 def test_a_translated_pattern_is_read_alike_and_never_matches_more(pattern: str, texts: list[str]) -> None:
-    """The engine of ingest and the worker's own check agree on each text, and Python's pattern takes it too."""
+    """The engine of ingest and the worker's own check agree on each text, and Python's pattern matches it too."""
     translation = translate(pattern)
     published = jsonschema_rs.validator_for({"pattern": translation.pattern})
     mine = re.compile(translation.strict or pattern)

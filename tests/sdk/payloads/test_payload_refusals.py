@@ -1,4 +1,4 @@
-"""Types of payloads that are refused when a handler is registered, and what the others publish."""
+"""Some payload types are refused when a handler is registered, and the schemas of the others are published."""
 
 import dataclasses
 import datetime as dt
@@ -15,13 +15,13 @@ from msgspec import Meta, Struct
 from payload_route import Route
 
 from millstream import App, HandlerError
-from millstream.payloads import unsafe_union
+from millstream.payloads.union_guard import unsafe_union
 
 T = TypeVar("T")
 
 
 class Loose(Struct):
-    """A Struct that has no hash."""
+    """A Struct without a hash."""
 
     a: int
 
@@ -33,20 +33,20 @@ class Frozen(Struct, frozen=True):
 
 
 class Single(Struct, eq=False):
-    """A Struct that is hashed by its identity, whatever its fields are."""
+    """A Struct that is hashed by its identity."""
 
     a: list[int]
 
 
 @dataclasses.dataclass
 class Unhashed:
-    """A dataclass that has no hash."""
+    """A dataclass without a hash."""
 
     a: int
 
 
 class Upload(Struct):
-    """A Struct with a field that no JSON can become."""
+    """A Struct with a field that JSON cannot express."""
 
     target: pathlib.Path
 
@@ -64,13 +64,13 @@ class Box(Struct, Generic[T]):
 
 
 class Nested(Struct):
-    """A Struct with such a field further down."""
+    """A Struct with such a field in a nested one."""
 
     boxes: dict[str, Box[set[Loose]]]
 
 
 class Pairs(Struct):
-    """A Struct with a fault behind a class that has none."""
+    """A Struct with such a field behind a valid class."""
 
     both: tuple[Single, complex]
 
@@ -142,7 +142,7 @@ def text(pattern: str) -> Any:
     ],
 )
 def test_type_that_cannot_be_checked_is_refused_in_one_line(annotation: Any, message: str) -> None:
-    """A type that no payload can become, or that some language cannot check, is refused with field and reason."""
+    """A type that no payload can become, or that a schema cannot express, is refused with field and reason."""
     with pytest.raises(HandlerError, match=message) as caught:
         Route(annotation)
     assert "\n" not in str(caught.value)
@@ -151,7 +151,7 @@ def test_type_that_cannot_be_checked_is_refused_in_one_line(annotation: Any, mes
 
 @pytest.mark.parametrize("item", [Single, tuple[int, str], frozenset[int], int | str, Point, enum.Enum("One", ["A"])])
 def test_set_of_what_has_a_hash_is_allowed(item: Any) -> None:
-    """A set may have items of any type whose values can be hashed."""
+    """A set is allowed to have items of any hashable type."""
     assert Route(set[item]).registration.payload_schema is not None
 
 
@@ -166,14 +166,14 @@ UNSAFE = [
 
 @pytest.mark.parametrize("annotation", UNSAFE)
 def test_union_that_crashes_the_decoder_is_refused_before_it_sees_it(annotation: Any) -> None:
-    """Msgspec 0.22 ends the process over such unions, so a worker must not give them to it."""
+    """A union over which msgspec 0.22 ends the process is refused before msgspec reads it."""
     with pytest.raises(HandlerError, match="crashes msgspec"):
         Route(annotation)
 
 
 @pytest.mark.parametrize("annotation", [tuple[int, str] | int, text("a") | None, text("a") | Point, text("a") | Loose])
 def test_union_that_the_decoder_can_keep_apart_is_taken(annotation: Any) -> None:
-    """Unions that do not crash msgspec are allowed."""
+    """A union that does not crash msgspec is accepted."""
     Route(annotation)
 
 
@@ -184,14 +184,14 @@ EITHER = Union[PAIR, BOUNDED]  # noqa: UP007 - a union of either kind
 
 
 class Optional(TypedDict):
-    """An object whose key may be missing."""
+    """An object with an optional key."""
 
     key: NotRequired[PAIR | BOUNDED]
 
 
 @pytest.mark.parametrize("bound", [{"ge": 1}, {"gt": 1}, {"le": 1}, {"lt": 1}, {"multiple_of": 2}])
 def test_each_bound_of_a_number_beside_a_fixed_tuple_is_unsafe(bound: dict[str, int]) -> None:
-    """A union of a fixed tuple with a number that has any bound is found."""
+    """A union of a fixed tuple with a number that has any bound is found unsafe."""
     assert unsafe_union(PAIR | Annotated[int, Meta(**bound)]) is not None
 
 
@@ -208,18 +208,18 @@ def test_each_bound_of_a_number_beside_a_fixed_tuple_is_unsafe(bound: dict[str, 
     ],
 )
 def test_unsafe_union_is_found_wherever_it_is(annotation: Any) -> None:
-    """Wrappers, nested unions, new types and containers hide no unsafe union."""
+    """An unsafe union is found inside of wrappers, unions, new types and containers."""
     assert unsafe_union(annotation) is not None
 
 
 @pytest.mark.parametrize("annotation", [tuple[int, ...] | BOUNDED, tuple[()] | int, list[int] | BOUNDED, PAIR | int])
 def test_union_without_a_fixed_tuple_beside_a_bound_is_safe(annotation: Any) -> None:
-    """Only a tuple of a fixed length beside a bound is unsafe."""
+    """A union is safe without a tuple of fixed length beside a bound."""
     assert unsafe_union(annotation) is None
 
 
 def test_refusal_of_unsafe_unions_is_still_needed() -> None:
-    """The guard against these unions can go once msgspec survives them, and then this test fails."""
+    """Msgspec still crashes on unsafe unions; when this test fails, the guard can be removed."""
     script = """
 import msgspec, typing
 union = tuple[int, str] | typing.Annotated[int, msgspec.Meta(ge=1)]
@@ -230,7 +230,7 @@ for _ in range(1000): msgspec.msgpack.Decoder(union)
 
 
 def test_two_classes_of_one_name_are_both_described() -> None:
-    """Names of definitions are made unique, also where module and name are the same."""
+    """Two classes of one name have two definitions in the schema, also from one module."""
 
     def make(kind: type) -> type:
         class Part(Struct):
@@ -279,7 +279,7 @@ def test_schema_says_what_others_need() -> None:
 
 @pytest.mark.parametrize("default", [object(), float("nan"), 2**70, "\ud800", {1: float("inf")}])
 def test_default_that_json_cannot_say_is_left_out(default: Any) -> None:
-    """A default never leaves the worker, so it must not keep a handler from being registered."""
+    """A default that JSON cannot express is left out of the schema."""
     kind = msgspec.defstruct("Defaulted", [("a", Any, msgspec.field(default_factory=lambda: default)), ("b", int, 0)])
     other = msgspec.defstruct("Given", [("a", Any, default)]) if not isinstance(default, dict) else kind
     assert Route(kind).json("{}").b == 0
@@ -288,10 +288,10 @@ def test_default_that_json_cannot_say_is_left_out(default: Any) -> None:
 
 
 def test_refusal_comes_when_the_handler_is_decorated() -> None:
-    """A module with such a handler cannot be imported: `check`, a worker and a test all say so at once."""
+    """A handler with such a type is refused when it is decorated, so that its module cannot be imported."""
     register: Callable[..., Any] = App("x").job("a")
     with pytest.raises(HandlerError, match="test_payload_refusals:"):
 
         @register
         def handle(payload: Upload) -> None:
-            """Take what cannot arrive."""
+            """Declare a payload that cannot arrive."""

@@ -1,4 +1,4 @@
-"""How a value that came as JSON, or as MessagePack, becomes what a handler takes."""
+"""A value from JSON or MessagePack becomes what a handler declares."""
 
 import base64
 import dataclasses
@@ -15,21 +15,21 @@ from payload_route import Refused, Route
 
 UTC = dt.UTC
 REFUSED = object()
-"""Stands for an answer of 422."""
+"""A marker for a response of 422."""
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)
 
 
 class Level(enum.IntEnum):
-    """Members by number."""
+    """An enumeration by number."""
 
     LOW = 1
     HIGH = 7
 
 
 class Colour(enum.Enum):
-    """Members by text, and a way of its own to find others."""
+    """An enumeration by text, with a `_missing_` of its own."""
 
     RED = "red"
 
@@ -39,7 +39,7 @@ class Colour(enum.Enum):
 
 
 class Rights(enum.Flag):
-    """Members that combine."""
+    """A flag enumeration."""
 
     READ = 1
     WRITE = 4
@@ -53,19 +53,19 @@ class File(Struct, rename="camel"):
 
 
 class Closed(Struct, forbid_unknown_fields=True, tag="closed"):
-    """A Struct with a tag that knows its fields."""
+    """A tagged Struct that forbids unknown fields."""
 
     a: int = 0
 
 
 class First(Struct, tag=1):
-    """A member of a union that numbers tell apart."""
+    """A member of a union with numeric tags."""
 
     a: int
 
 
 class Second(Struct, tag=2):
-    """The other member."""
+    """The other member of that union."""
 
     a: bytes
 
@@ -78,7 +78,7 @@ class Row(Struct, array_like=True):
 
 
 class ClosedRow(Struct, array_like=True, forbid_unknown_fields=True):
-    """A Struct that is an array, and takes no item more."""
+    """A Struct as an array that forbids further items."""
 
     number: int
     data: bytes = b""
@@ -92,7 +92,7 @@ class Point(NamedTuple):
 
 
 class Entry(TypedDict):
-    """A TypedDict with a key that may be missing."""
+    """A TypedDict with an optional key."""
 
     at: dt.datetime
     size: NotRequired[int]
@@ -120,7 +120,7 @@ class Node(Struct):
 
 
 class Patch(Struct):
-    """A Struct whose fields may be missing."""
+    """A Struct with optional fields."""
 
     name: str | UnsetType | None = UNSET
 
@@ -284,7 +284,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("annotation", "json", "wanted"), [*NUMBERS, *ARRAYS, *TIMES, *TEXTS])
 def test_json_becomes_the_type_that_the_handler_names(annotation: Any, json: str, wanted: Any) -> None:
-    """A payload is either refused at submission or decoded to exactly this value, as JSON and as MessagePack."""
+    """A payload is either refused at submission or decoded to this value, from JSON and from MessagePack."""
     route = Route(annotation)
     for found in (route.json(json), route.message_pack(msgspec.json.decode(json))):
         if wanted is REFUSED:
@@ -295,7 +295,7 @@ def test_json_becomes_the_type_that_the_handler_names(annotation: Any, json: str
 
 @pytest.mark.parametrize("annotation", [bytes, bytearray, memoryview, list[bytes], dict[str, bytes], Box[bytes]])
 def test_binary_data_is_the_same_as_its_base64(annotation: Any) -> None:
-    """A client of MessagePack sends bytes as they are, one of JSON as text: the handler sees no difference."""
+    """The handler gets the same value from bytes in MessagePack and from base64 in JSON."""
     data = {list[bytes]: [b"\0\xff"], dict[str, bytes]: {"a": b"\0\xff"}, Box[bytes]: {"content": b"\0\xff"}}
     native = data.get(annotation, b"\0\xff")
     route = Route(annotation)
@@ -306,7 +306,7 @@ def test_binary_data_is_the_same_as_its_base64(annotation: Any) -> None:
 @pytest.mark.parametrize("length", range(10))
 @pytest.mark.parametrize("bounds", [(None, 4), (None, 5), (None, 6), (4, None), (5, None), (6, None), (2, 7), (0, 0)])
 def test_bounds_of_binary_data_count_its_bytes(length: int, bounds: tuple[int | None, int | None]) -> None:
-    """The published schema speaks of the base64, and allows neither a byte more nor a byte less."""
+    """Bounds of binary data count its bytes, and the published schema those of the base64."""
     least, most = bounds
     route = Route(Annotated[bytes, Meta(min_length=least, max_length=most)])
     data = bytes(length)
@@ -316,20 +316,20 @@ def test_bounds_of_binary_data_count_its_bytes(length: int, bounds: tuple[int | 
 
 
 def test_binary_data_for_a_text_is_the_base64_that_the_api_shows() -> None:
-    """A payload has one value in both encodings, so a handler of text gets what a reader of the job sees."""
+    """A handler of text gets binary data as the base64 that the API shows."""
     assert Route(str).message_pack(b"hi") == "aGk="
     assert isinstance(Route(Annotated[str, Meta(max_length=2)]).message_pack(b"hi"), Refused)
 
 
 def test_sixteen_bytes_are_no_uuid() -> None:
-    """The schema of a UUID is its text, whatever the decoder could make of binary data."""
+    """Sixteen bytes are refused as a UUID, which is a text."""
     assert isinstance(Route(uuid.UUID).message_pack(KEY.bytes), Refused)
     with pytest.raises(msgspec.ValidationError):
         Route(uuid.UUID).handler.decode(msgspec.msgpack.encode(KEY.bytes))
 
 
 def test_binary_data_in_an_array_that_is_too_short_is_refused() -> None:
-    """A keyword that the validator does not know does not end the request, wherever it is."""
+    """Binary data in an array that is too short is refused, and does not crash the request."""
     route = Route(Annotated[list[bytes], Meta(min_length=2)])
     assert isinstance(route.message_pack([b""]), Refused)
 
@@ -351,7 +351,7 @@ def test_any_gets_a_payload_as_it_came() -> None:
 
 
 def test_what_the_sdk_submits_arrives_as_it_was() -> None:
-    """A producer may submit the very objects that the handler takes."""
+    """An object that the SDK submits arrives equal at the handler."""
 
     class Everything(Struct):
         data: bytes = b"\0"
@@ -371,7 +371,7 @@ def test_what_the_sdk_submits_arrives_as_it_was() -> None:
 
 
 def test_a_fault_that_only_the_worker_sees_names_its_place() -> None:
-    """A job that did not come through the API ends with an error that names the field."""
+    """A fault that only the worker finds names the field."""
 
     class Lines(Struct):
         codes: list[DIGITS]
@@ -384,7 +384,7 @@ def test_a_fault_that_only_the_worker_sees_names_its_place() -> None:
 
 
 def test_a_value_that_only_an_enumeration_itself_would_take_is_refused_by_the_worker() -> None:
-    """The published schema lists the members, so `_missing_` has no say, neither in a value nor in a key."""
+    """A value that only `_missing_` of an enumeration would accept is refused, as a value and as a key."""
     for annotation, payload in ((Colour, "blue"), (dict[Colour, int], {"blue": 1})):
         with pytest.raises(msgspec.ValidationError):
             Route(annotation).handler.decode(msgspec.msgpack.encode(payload))
@@ -393,5 +393,5 @@ def test_a_value_that_only_an_enumeration_itself_would_take_is_refused_by_the_wo
 
 @pytest.mark.parametrize("annotation", [Any, object])
 def test_a_payload_of_any_type_has_no_schema(annotation: Any) -> None:
-    """A handler that takes anything publishes no schema."""
+    """A handler that declares no payload type publishes no schema."""
     assert Route(annotation).registration.payload_schema is None

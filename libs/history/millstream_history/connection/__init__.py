@@ -1,1 +1,1 @@
-"""How PostgreSQL is reached: addresses and libpq's parameters, connections, and what their failures mean."""
+"""Connects to PostgreSQL: addresses and libpq's parameters, connections, and the meaning of their failures."""

@@ -1,6 +1,6 @@
 """Reads the address of a history database: a PostgreSQL URI by the rules of libpq.
 
-An error names the part that is wrong and never shows what it holds: that may be a password.
+An error names the part that is wrong and never shows its value, which may be a password.
 
 Source: https://www.postgresql.org/docs/current/libpq-connect.html (Connection URIs, Parameter Key Words).
 """
@@ -23,7 +23,7 @@ _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::([^:]*))?")
 
 
 class Address(Struct, frozen=True):
-    """Where a PostgreSQL is and how to connect to it; what is absent has libpq's default."""
+    """The address of a PostgreSQL and the parameters of its connection; an absent one has libpq's default."""
 
     hosts: tuple[tuple[str | None, int | None], ...]
     """Each with its port, to be tried in this order; a host that begins with `/` is the folder of a Unix socket."""
@@ -35,7 +35,7 @@ class Address(Struct, frozen=True):
         return self.parameters.get(name)
 
     def __repr__(self) -> str:
-        """Leave out what may be secret: this ends in logs."""
+        """Return a text without secrets, because it ends in logs."""
         hosts = ",".join(f"{host or ''}:{port or ''}" for host, port in self.hosts)
         return f"Address({hosts})"
 
@@ -86,7 +86,7 @@ def _query_parameters(query: str) -> Iterator[tuple[str, str]]:
 
 
 def _decoded(what: str, text: str) -> str:
-    """Return a text with its percent-encoding undone. A `+` stays one, as with libpq."""
+    """Return a text with its percent-encoding decoded. A `+` stays a `+`, as with libpq."""
     if _BAD_PERCENT.search(text):
         raise HistoryUrlError(f"{what} in the history URL has a `%` that begins no percent-encoding; {_ESCAPES}")
     try:

@@ -34,7 +34,7 @@ _KEEPALIVE_OPTIONS: Mapping[str, str] = {
 
 
 async def connect(address: Address, *, answer_within_s: float | None = ANSWER_WITHIN_S) -> "asyncpg.Connection[Any]":
-    """Return a connection to the first host that takes one. Raises: HistoryFileError, and all that asyncpg raises."""
+    """Return a connection to the first host that accepts one. Raises: HistoryFileError, and all that asyncpg raises."""
     _check_files(address)
     failure: Exception | None = None
     for attributes in _wanted_servers(address):
@@ -73,7 +73,7 @@ async def _connect_to(
 
 
 def _wanted_servers(address: Address) -> tuple[str | None, ...]:
-    """Return which servers will do, in the order of preference."""
+    """Return the kinds of servers that are accepted, in the order of preference."""
     wanted = address.get("target_session_attrs")
     return ("standby", "any") if wanted == "prefer-standby" else (wanted,)
 
@@ -114,7 +114,7 @@ def _load_certificate(context: ssl.SSLContext, address: Address) -> None:
 
 
 def _check_files(address: Address) -> None:
-    """Try the files that the address names, so that the one is named that will not do. Raises: HistoryFileError."""
+    """Try the files that the address names, so that an error names the unusable one. Raises: HistoryFileError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for name in ("sslrootcert", "sslcrl"):
         path = address.get(name)
@@ -139,7 +139,7 @@ def _try_file(name: str, paths: list[str], load: Callable[[], None]) -> None:
 
 
 def _set_socket_options(address: Address, connection: "asyncpg.Connection[Any]") -> None:
-    """Have the system notice that the other side has gone, which libpq does unless told otherwise."""
+    """Enable keepalive, by which the system notices a dead peer, unless the address says otherwise as for libpq."""
     # The driver neither hands out its socket nor takes one.
     found = connection._transport.get_extra_info("socket")  # noqa: SLF001
     if found is None or found.family == socket.AF_UNIX:

@@ -43,7 +43,7 @@ async def open_engine(url: str, *, answer_within_s: float | None = ANSWER_WITHIN
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine, *, newer_revision: str | None = None) -> AsyncIterator[AsyncConnection]:
-    """Yield a connection in a transaction, committed at the end. Raises: HistoryError, whatever goes wrong with it.
+    """Yield a connection in a transaction, committed at the end. Raises: HistoryError for every failure.
 
     `newer_revision` is that of tables which a newer release has made, if one has.
     """

@@ -1,6 +1,6 @@
-"""What the errors of SQLAlchemy, asyncpg and the system mean: one line each, without a word of what was to be stored.
+"""Translates errors of SQLAlchemy, asyncpg and the system to one line each, without a word of the rows.
 
-The text of a server's error may hold values of a row, so it is shown only where it can name nothing but objects.
+The text of a server's error may contain values of a row, so it is shown only where it can name nothing but objects.
 """
 
 import socket
@@ -31,7 +31,7 @@ ERRORS = (
 
 
 class Meaning(Struct, frozen=True):
-    """What an error means."""
+    """The meaning of an error."""
 
     reason: Reason
     words: str
@@ -84,7 +84,7 @@ _ON_THIS_SIDE: Sequence[tuple[tuple[type[BaseException], ...], Meaning]] = (
 
 
 def translate(error: Exception, *, newer_revision: str | None = None) -> HistoryError:
-    """Return what an error means. `newer_revision` is that of tables which a newer release has made, if one has."""
+    """Return the meaning of an error. `newer_revision` is that of tables which a newer release has made, if one has."""
     cause = (error.orig and error.orig.__cause__) or error if isinstance(error, DBAPIError) else error
     code = str(getattr(cause, "sqlstate", None) or "")
     what = " ".join(filter(None, [type(cause).__name__, code]))
@@ -104,7 +104,7 @@ def translate(error: Exception, *, newer_revision: str | None = None) -> History
 
 
 def _may_pass(cause: BaseException) -> bool:
-    """Whether an error without a code says that there is no connection, and not that such a value cannot be sent."""
+    """Whether an error without a code is about the connection, and not about a value that cannot be sent."""
     return isinstance(cause, UnicodeError) or not isinstance(cause, ValueError | TypeError)
 
 

@@ -1,6 +1,7 @@
-"""Which of libpq's parameters the address of a history database may have, and with what values.
+"""The libpq parameters that the address of a history database may have, and their values.
 
-What the driver cannot keep is refused: a connection that is less safe than the one asked for is worse than none.
+A parameter that the driver cannot honour is refused, because a connection that is less safe than the one asked for is
+worse than none.
 """
 
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ def _is_number(text: str) -> bool:
 
 
 def _check_tls(parameters: dict[str, str]) -> None:
-    """Hold the parameters of TLS against each other, as libpq does."""
+    """Check the TLS parameters against each other, as libpq does."""
     by_system = parameters.get("sslrootcert") == "system"
     mode = parameters.get("sslmode", "verify-full" if by_system else "prefer")
     # The authorities of the system vouch for every server on the internet: only its name tells whose it is.

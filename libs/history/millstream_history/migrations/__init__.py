@@ -1,5 +1,5 @@
-"""How the tables came to be: one module per change, in order.
+"""The migrations: one module per change, in order.
 
-A revision is four digits and one more than the one before it: by that an older release tells that tables are newer.
-What a change must leave to the release before it stands in docs/adr/0019.
+A revision has four digits and is one more than the one before it, so an older release recognises newer tables. The
+rules for a change are in docs/adr/0019.
 """

@@ -1,4 +1,4 @@
-"""What alembic runs to change the tables; `migrating.py` gives it the connection."""
+"""The script that alembic runs to change the tables; `migrating.py` gives it the connection."""
 
 from alembic import context
 

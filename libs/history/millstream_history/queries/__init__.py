@@ -1,1 +1,1 @@
-"""What is asked of the history. Every query is a function over a connection; lists and searches join those of jobs."""
+"""Queries of the history, each a function over a connection."""

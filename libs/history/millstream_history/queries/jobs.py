@@ -1,4 +1,4 @@
-"""Reads jobs and their steps back."""
+"""Reads jobs and their transitions."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,7 +9,7 @@ from millstream_history.tables import JOBS, TRANSITIONS
 
 
 async def find_job(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -> StoredJob | None:
-    """Return what is known of a job; None where nothing is."""
+    """Return the known state of a job; None for an unknown one."""
     columns = JOBS.c
     query = select(*(columns[name] for name in JOB_ROWS.names)).where(columns.tenant == tenant, columns.id == job_id)
     row = (await connection.execute(query)).one_or_none()
@@ -17,7 +17,7 @@ async def find_job(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -
 
 
 async def find_transitions(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -> list[Transition]:
-    """Return all steps of a job that are known, in their order."""
+    """Return the known transitions of a job, in order."""
     columns = TRANSITIONS.c
     query = (
         select(*(columns[name] for name in TRANSITION_ROWS.names))

@@ -72,7 +72,8 @@ class ServiceSettings(RedisSettings, frozen=True, kw_only=True):
     admin_host: str = "127.0.0.1"
     """The address of the health and metrics routes."""
     admin_port: ListenPort | None = None
-    """The port of the health and metrics routes. Unset: `ingest` has them on its API port, other services have none."""
+    """The port of the health and metrics routes. Unset: `ingest` has the metrics on its API port, other services have
+    neither. The API port of `ingest` answers probes in any case."""
 
 
 class LeaseSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -82,6 +83,14 @@ class LeaseSettings(ServiceSettings, frozen=True, kw_only=True):
     """How long a worker may be silent before other workers get its jobs. It does not limit how long a job runs."""
     max_crashes: Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)] = 3
     """How many workers may vanish while they run a job before the job is dead."""
+
+
+class DemandSettings(ServiceSettings, frozen=True, kw_only=True):
+    """Settings that ingest and dispatchers must agree on."""
+
+    due_soon_s: Annotated[float, Meta(ge=0.0, le=HOUR_S)] = 60.0
+    """How long before its time a delayed job counts as demand for workers: the time that a worker takes to be started.
+    See [scaling.md](scaling.md)."""
 
 
 def _shown(name: str, value: object) -> str:

@@ -5,8 +5,7 @@ has a flow for each call of the API, `retrier.py` repeats requests, `response_re
 clients run the flows over HTTP (`transport.py`); `sync_client.py` is generated from `async_client.py`.
 """
 
-from millstream.client.async_client import Client, JobHandle
-from millstream.client.new_job import NewJob, SubmitOptions
-from millstream.client.sync_client import SyncClient, SyncJobHandle
+from millstream.client.async_client import Client
+from millstream.client.sync_client import SyncClient
 
-__all__ = ["Client", "JobHandle", "NewJob", "SubmitOptions", "SyncClient", "SyncJobHandle"]
+__all__ = ["Client", "SyncClient"]

@@ -12,15 +12,16 @@ import msgspec
 from msgspec import Struct
 
 from millstream.client.flow import ApiFlow
-from millstream.client.new_job import NewJob, batches
 from millstream.client.retrier import Call, Retrier
 from millstream.errors import ApiError, JobFailedError, WaitTimeoutError
+from millstream.jobs.new_job import NewJob, batches
 from millstream_contracts import (
     ActionReport,
     BatchItem,
     BatchReceipt,
     DeadLetterAction,
     DeadLetterPage,
+    Demand,
     Job,
     JobState,
     Page,
@@ -143,6 +144,13 @@ class Api:
     def queues(self) -> ApiFlow[list[QueueStatus]]:
         """Read the counts of every job type."""
         return self._listing("/v1/queues", ListPage[QueueStatus])
+
+    def demand(self, types: Iterable[str] | None) -> ApiFlow[Demand]:
+        """Read how many workers there should be."""
+        if isinstance(types, str):
+            raise TypeError("types are a list; one text would be taken for a list of letters")
+        query = {"types": None if types is None else ",".join(types)}
+        return self._retrier.flow(Call(path="/v1/demand", returns=Demand, query=query))
 
     def types(self) -> ApiFlow[list[TypeRegistration]]:
         """Read what workers have registered of the types they handle."""

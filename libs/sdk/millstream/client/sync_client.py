@@ -1,16 +1,22 @@
 """The client for programs without an event loop, generated from `async_client.py` by `make generate`."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Self, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from millstream.client.api import Api
-from millstream.client.new_job import NewJob, SubmitOptions, new_jobs
 from millstream.client.retrier import Retrier
 from millstream.client.transport import HttpClient, SyncTransport, checked_url
+from millstream.jobs.job_ref import JobRef
+from millstream.jobs.new_job import NewJob, new_jobs
+from millstream.jobs.result_reader import read_result
+from millstream.jobs.submit_options import SubmitOptions
+from millstream.jobs.sync_job_handle import SyncJobHandle
+from millstream.payloads import ANYTHING, DataType
 from millstream_contracts import (
     ActionReport,
     BatchReceipt,
     DeadLetterPage,
+    Demand,
     Job,
     JobId,
     Page,
@@ -19,30 +25,9 @@ from millstream_contracts import (
     WorkerInfo,
 )
 
-
-class SyncJobHandle:
-    """A job that was submitted."""
-
-    def __init__(self, client: "SyncClient", job: Job) -> None:
-        self.id: JobId = job.id
-        self.job = job
-        """The job as it was when it was submitted."""
-        self._client = client
-
-    def __repr__(self) -> str:
-        return f"<SyncJobHandle {self.id}>"
-
-    def result(self, timeout: float = 30.0) -> Any:
-        """Wait for the result, at most `timeout` seconds. Raises: JobFailedError, WaitTimeoutError, ApiError."""
-        return self._client.result(self.id, timeout)
-
-    def status(self) -> Job:
-        """Return the job as it is now. Raises: ApiError."""
-        return self._client.get(self.id)
-
-    def cancel(self) -> Job:
-        """Cancel the job. Raises: ConflictError when it has ended, ApiError."""
-        return self._client.cancel(self.id)
+P = TypeVar("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 class SyncClient:
@@ -81,25 +66,55 @@ class SyncClient:
         """Close the connections."""
         self._transport.close()
 
+    @overload
     def submit(
         self,
-        type: str,
+        job: JobRef[None, R],
+        payload: None = None,
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> SyncJobHandle[R]: ...
+
+    @overload
+    def submit(
+        self, job: JobRef[P, R], payload: P, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> SyncJobHandle[R]: ...
+
+    @overload
+    def submit(
+        self, job: str, payload: Any = None, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> SyncJobHandle[Any]: ...
+
+    def submit(
+        self,
+        job: str | JobRef[Any, Any],
         payload: Any = None,
         *,
         idempotency_key: str | None = None,
         **options: Unpack[SubmitOptions],
-    ) -> SyncJobHandle:
-        """Submit one job. The payload is anything that msgspec encodes.
+    ) -> SyncJobHandle[Any]:
+        """Submit one job of a handler, a contract, or a type by its name, whose result can then be anything.
 
         With an `idempotency_key` of your own, a later call with the same key and job returns the same job, for 24
         hours. Raises: TypeError for an unknown option, InvalidError, UnavailableError, ApiError.
         """
-        new_job = NewJob(type, payload, **options)
-        job = self._transport.run(self._api.submit(new_job, idempotency_key))
-        return SyncJobHandle(self, job)
+        new_job = NewJob(job, payload, **options)
+        stored = self._transport.run(self._api.submit(new_job, idempotency_key))
+        return SyncJobHandle(self, stored, _gives(job))
 
     @overload
     def submit_many(self, jobs: Iterable[NewJob], *, idempotency_key: str | None = None) -> BatchReceipt: ...
+
+    @overload
+    def submit_many(
+        self,
+        jobs: JobRef[P, Any],
+        payloads: Iterable[P],
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> BatchReceipt: ...
 
     @overload
     def submit_many(
@@ -113,13 +128,13 @@ class SyncClient:
 
     def submit_many(
         self,
-        jobs: str | Iterable[NewJob],
+        jobs: str | JobRef[Any, Any] | Iterable[NewJob],
         payloads: Iterable[Any] | None = None,
         *,
         idempotency_key: str | None = None,
         **options: Unpack[SubmitOptions],
     ) -> BatchReceipt:
-        """Submit many jobs: `submit_many("email.send", payloads, priority="low")`, or a list of `NewJob`.
+        """Submit many jobs: `submit_many(send, payloads, priority="low")`, or a list of `NewJob`.
 
         A request takes up to 10,000 jobs or 32 MiB; more jobs need more requests. The receipt has, for each job in
         order, its id or its problem: a bad job leaves the others as they are. Raises: TypeError, and ApiError when the
@@ -139,12 +154,33 @@ class SyncClient:
         """
         return self._transport.run(self._api.wait(job_id, timeout))
 
-    def result(self, job_id: str, timeout: float = 30.0) -> Any:
+    @overload
+    def job(self, job: JobRef[Any, R], job_id: str) -> SyncJobHandle[R]: ...
+
+    @overload
+    def job(self, job: str, job_id: str) -> SyncJobHandle[Any]: ...
+
+    def job(self, job: str | JobRef[Any, Any], job_id: str) -> SyncJobHandle[Any]:
+        """Return a handle on a job whose id is known, and whose handler, contract or type. Makes no request."""
+        return SyncJobHandle(self, JobId(job_id), _gives(job))
+
+    @overload
+    def result(self, job_id: str, timeout: float = 30.0) -> Any: ...
+
+    @overload
+    def result(self, job_id: str, timeout: float = 30.0, *, into: type[T]) -> T: ...
+
+    @overload
+    def result(self, job: JobRef[Any, R], job_id: str, /, timeout: float = 30.0) -> R: ...
+
+    def result(self, *args: Any, **options: Any) -> Any:
         """Return what a job's handler returned, waiting at most `timeout` seconds for it.
 
-        Raises: JobFailedError, WaitTimeoutError, ApiError.
+        `result(charge, job_id)` returns it as the type that `charge` gives; `result(job_id)` as plain data, or as what
+        `into` says. Raises: JobFailedError, WaitTimeoutError, ResultError, ApiError.
         """
-        return self._transport.run(self._api.result(job_id, timeout))
+        job, *rest = args if args and isinstance(args[0], JobRef) else ("", *args)
+        return self._result(job, *rest, **options)
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job: a waiting one ends at once, a running one is asked to stop. Raises: ConflictError, ApiError."""
@@ -181,6 +217,13 @@ class SyncClient:
         """Return the counts of every job type. Raises: ApiError."""
         return self._transport.run(self._api.queues())
 
+    def demand(self, types: Iterable[str] | None = None) -> Demand:
+        """Return how many workers there should be for some job types, which may be patterns, or for all.
+
+        Raises: TypeError, ApiError.
+        """
+        return self._transport.run(self._api.demand(types))
+
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
         return self._transport.run(self._api.types())
@@ -192,3 +235,18 @@ class SyncClient:
     def health(self) -> dict[str, Any]:
         """Return the health of the service, also when it is bad. Raises: ApiError."""
         return self._transport.run(self._api.health())
+
+    def _result(
+        self,
+        job: str | JobRef[Any, Any],
+        job_id: str,
+        timeout: float = 30.0,
+        *,
+        into: Any = None,
+    ) -> Any:
+        value = self._transport.run(self._api.result(job_id, timeout))
+        return read_result(value, _gives(job) if into is None else DataType(into), job_id)
+
+
+def _gives(job: str | JobRef[Any, Any]) -> DataType:
+    return job.result_type if isinstance(job, JobRef) else ANYTHING

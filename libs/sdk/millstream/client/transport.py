@@ -67,7 +67,7 @@ class AsyncTransport:
 
     def __init__(self, base_url: str, http: AsyncHttpClient | None) -> None:
         self._owned = http is None
-        self._http = http or httpx2.AsyncClient(**_settings(base_url))
+        self._http = http or httpx2.AsyncClient(**http_settings(base_url))
         self._errors = _Errors(self._http)
 
     async def run(self, flow: ApiFlow[T]) -> T:
@@ -103,7 +103,7 @@ class SyncTransport:
 
     def __init__(self, base_url: str, http: HttpClient | None) -> None:
         self._owned = http is None
-        self._http = http or httpx2.Client(**_settings(base_url))
+        self._http = http or httpx2.Client(**http_settings(base_url))
         self._errors = _Errors(self._http)
 
     def run(self, flow: ApiFlow[T]) -> T:
@@ -140,7 +140,8 @@ def checked_url(url: str) -> str:
     return str(parsed.copy_with(query=None, fragment=None))
 
 
-def _settings(base_url: str) -> dict[str, Any]:
+def http_settings(base_url: str) -> dict[str, Any]:
+    """Return the arguments with which the clients make an HTTP client of their own."""
     url = httpx2.URL(base_url)
     return {
         # Reading the certificates takes time; redirects are not followed, so plain http never needs them.

@@ -32,10 +32,10 @@ __all__ = [
 ]
 
 
-def builtin_app(settings: HandlerSettings) -> App:
+def builtin_app(settings: HandlerSettings) -> App[Shared]:
     """Return an app of the built-in handlers with these settings."""
 
-    def lifespan(_: App) -> AbstractAsyncContextManager[Shared]:
+    def lifespan() -> AbstractAsyncContextManager[Shared]:
         return opened(settings)
 
     built_in = App("builtin", lifespan=lifespan)

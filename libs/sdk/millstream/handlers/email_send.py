@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from millstream.context import Context
 from millstream.handlers.mail_writer import Email, write_mail
-from millstream.handlers.shared import shared
+from millstream.handlers.shared import Shared, shared
 from millstream.steering import Dead
 
 # Refusals of the mail itself: a repetition gets the same answer. Refusals of the connection, the greeting or the login
@@ -28,7 +28,7 @@ class EmailReceipt(Struct, frozen=True):
     """Refused recipients, with the answer of the server, while others were accepted."""
 
 
-async def send_email(mail: Email, ctx: Context) -> EmailReceipt:
+async def send_email(mail: Email, ctx: Context[Shared]) -> EmailReceipt:
     """Send one mail over SMTP.
 
     Raises: Dead, when the mail is wrong or refused for good; aiosmtplib.SMTPException, OSError otherwise.

@@ -6,9 +6,9 @@ from typing import Annotated, BinaryIO, Literal
 
 from msgspec import Meta, Struct
 
-from millstream.context import Context
+from millstream.context import SyncContext
 from millstream.handlers.file_keeper import file_name, keep
-from millstream.handlers.shared import shared
+from millstream.handlers.shared import Shared, shared
 from millstream.handlers.table import Row, Table, build_table
 from millstream.handlers.table_writer import OnRow, write_csv, write_xlsx
 from millstream.steering import Discard
@@ -44,7 +44,7 @@ class ReportFile(Struct, frozen=True):
     sha256: str
 
 
-def generate_report(report: Report, ctx: Context) -> list[ReportFile]:
+def generate_report(report: Report, ctx: SyncContext[Shared]) -> list[ReportFile]:
     """Write supplied rows as CSV and XLSX files. Raises: Dead, when the rows make no table; OSError."""
     folder = shared(ctx).reports.folder
     table = build_table(report.columns, report.rows)
@@ -59,7 +59,9 @@ def generate_report(report: Report, ctx: Context) -> list[ReportFile]:
     return files
 
 
-def _report_progress(ctx: Context, format_: Format, done: int, formats: int, rows: int, written: int) -> None:
+def _report_progress(
+    ctx: SyncContext[Shared], format_: Format, done: int, formats: int, rows: int, written: int
+) -> None:
     if written % _REPORT_EVERY_ROWS and written != rows:
         return
     if ctx.cancelled:

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from millstream.context import Context
+from millstream.context import BaseContext
 from millstream.errors import HandlerError
 from millstream.handlers.mailer import Mailer
 from millstream.handlers.settings import HandlerSettings, ReportSettings
@@ -28,7 +29,7 @@ async def opened(settings: HandlerSettings) -> AsyncIterator[Shared]:
         await mailer.aclose()
 
 
-def shared(ctx: Context) -> Shared:
+def shared(ctx: BaseContext[Any]) -> Shared:
     """Return the shared resources. Raises: HandlerError, when the app was made without the lifespan that opens them."""
     if not isinstance(ctx.state, Shared):
         raise HandlerError(f"`{ctx.type}` needs the state of `millstream.handlers.builtin_app(settings)`")

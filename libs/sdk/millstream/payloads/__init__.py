@@ -1,6 +1,5 @@
-"""Types of payloads: the schema that a handler publishes, and the decoder of what arrives (ADR 15)."""
+"""Types of payloads and results: the schema that a handler publishes, and the decoder of what arrives (ADR 15)."""
 
-from millstream.payloads.payload_type import PayloadType
-from millstream.payloads.union_guard import unsafe_union
+from millstream.payloads.data_type import ANYTHING, DataType
 
-__all__ = ["PayloadType", "unsafe_union"]
+__all__ = ["ANYTHING", "DataType"]

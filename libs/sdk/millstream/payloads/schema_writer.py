@@ -133,7 +133,7 @@ class _Writer:
             case mi.AnyType():
                 return {}
             case mi.IntType() if not bounds(plain):
-                return {"pattern": "^-?(?:0|[1-9][0-9]*)$", "maxLength": MAX_KEY_DIGITS}
+                return {"pattern": "^-?(0|[1-9][0-9]*)$", "maxLength": MAX_KEY_DIGITS}
             case mi.EnumType() | mi.LiteralType():
                 if names := key_names(plain):
                     return {"enum": names}

@@ -1,1 +1,1 @@
-"""How Redis is reached: addresses, TLS, connections of each topology, and what their failures mean."""
+"""Connects to Redis: addresses, TLS, connections of each topology, and the meaning of their failures."""

@@ -1,6 +1,6 @@
-"""Where Redis is and how to get in: one value, made once, that every connection of a process is made from.
+"""The access to Redis as one value, from which every connection of a process is made.
 
-Neither the text of an address nor an error about one has a user name or a password in it: both end in logs.
+Neither the text of an address nor an error about one contains a user name or a password, because both end in logs.
 """
 
 import re
@@ -23,7 +23,7 @@ _FORM = (
 
 
 class RedisAddress(Struct, frozen=True):
-    """One server, Sentinel or Cluster, with the credentials and certificates for every hop."""
+    """One server, Sentinel or Cluster, with the credentials and certificates for every connection."""
 
     mode: str
     """`single`, `sentinel` or `cluster`."""
@@ -36,7 +36,7 @@ class RedisAddress(Struct, frozen=True):
     password: str | None = None
     sentinel_username: str | None = None
     sentinel_password: str | None = None
-    """What Sentinels ask for; the servers behind them have credentials of their own."""
+    """The password of the Sentinels; the servers behind them have credentials of their own."""
     tls_files: TlsFiles = TlsFiles()
 
     @property
@@ -54,11 +54,11 @@ class RedisAddress(Struct, frozen=True):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no text may repeat."""
+        """The texts that no message may repeat."""
         return tuple(filter(None, (self.password, self.sentinel_password)))
 
     def __repr__(self) -> str:
-        """Leave the credentials out: this ends in logs."""
+        """Return a text without credentials, because it ends in logs."""
         return f"{type(self).__name__}({self.text})"
 
 

@@ -1,6 +1,6 @@
-"""Connections of redis-py as we use them: each says in our words why it could not be made.
+"""The connections of redis-py that the product uses; each explains why it could not be made.
 
-All of them come through here: those of pools, of the pipelined client, of Sentinels, and of every node of a cluster.
+All connections are made here: those of pools, of the pipelined client, of Sentinels, and of every node of a cluster.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from millstream_streams.connection.tls import TlsContext
 
 
 class _Explained(Connection):
-    """A connection that was not made raises NotConnectedError, without a secret in it or behind it."""
+    """A connection whose failure raises NotConnectedError, without a secret in it or behind it."""
 
     tls: TlsContext | None = None
     _is_reached = False
@@ -42,7 +42,7 @@ class _Explained(Connection):
         self._transport = self._writer.transport if self._writer else None
 
     async def _cut(self) -> None:
-        """Close what was not made ready at once: under TLS a farewell may be waited for until long after."""
+        """Close a connection that was not made ready at once, because a TLS farewell may wait for long."""
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -50,7 +50,7 @@ class _Explained(Connection):
 
     @property
     def peer(self) -> Peer:
-        """The server that it is made with."""
+        """The server at the other end."""
         return Peer(
             host=self.host,
             port=self.port,
@@ -64,7 +64,7 @@ class _Explained(Connection):
 
 
 class _Encrypted(_Explained):
-    """A connection over TLS, to a server whose name and certificate are verified."""
+    """A connection over TLS to a server whose name and certificate are verified."""
 
     def __init__(self, *, tls: TlsContext, **options: Any) -> None:
         super().__init__(**options)
@@ -75,7 +75,7 @@ class _Encrypted(_Explained):
 
 
 class _LeavesReplicas(_Explained):
-    """A connection that is given up when its server turns out to be a replica by now."""
+    """A connection that is closed when its server turns out to have become a replica."""
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -87,24 +87,24 @@ class _LeavesReplicas(_Explained):
 
 
 class PlainConnection(_LeavesReplicas):
-    """To one server at a fixed address."""
+    """A connection to one server at a fixed address."""
 
 
 class TlsConnection(_LeavesReplicas, _Encrypted):
-    """The same over TLS."""
+    """A TLS connection to one server at a fixed address."""
 
 
 class PlainNodeConnection(_Explained):
-    """To a Sentinel or to a node of a cluster, whose clients find the primary themselves."""
+    """A connection to a Sentinel or to a node of a cluster, whose clients find the primary themselves."""
 
 
 class TlsNodeConnection(_Encrypted):
-    """The same over TLS."""
+    """A TLS connection to a Sentinel or to a node of a cluster."""
 
 
 class PlainManagedConnection(SentinelManagedConnection, _Explained):
-    """To the server that the Sentinels name."""
+    """A connection to the server that the Sentinels name."""
 
 
 class TlsManagedConnection(SentinelManagedConnection, _Encrypted):
-    """The same over TLS."""
+    """A TLS connection to the server that the Sentinels name."""

@@ -1,7 +1,7 @@
-"""Connections to Redis: one server, Sentinel or Cluster, by address.
+"""Makes clients of Redis by address: one server, Sentinel or Cluster.
 
-Every blocking read has a client of its own, with a read timeout above the time it blocks; commands never wait
-behind one.
+Every blocking read has a client of its own, with a read timeout above the time it blocks; commands never wait behind
+one.
 """
 
 from collections.abc import Callable
@@ -32,12 +32,12 @@ Client = Any
 """`redis.asyncio.Redis` or `RedirectingCluster`: they share no base class that types would know."""
 
 Options = dict[str, Any]
-"""What redis-py makes a connection with."""
+"""The options with which redis-py makes a connection."""
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 5.0
 BLOCKING_MARGIN_S = 5.0
-"""What a read timeout has above the time that the read blocks. redis-py does not add it by itself."""
+"""The difference of a read timeout to the time that the read blocks. Redis-py does not add it by itself."""
 HEALTH_CHECK_S = 15
 
 
@@ -52,7 +52,7 @@ def connect(
     """Return a client that connects when it is first used.
 
     `blocks_for_s` is the longest that one of its commands blocks on purpose: 0 for a client of commands. Any other
-    command fails that is not answered within `answer_within_s`. `name` is what CLIENT LIST shows.
+    command fails without a response within `answer_within_s`. `name` is what CLIENT LIST shows.
 
     Raises: RedisTlsError.
     """
@@ -79,7 +79,7 @@ def connect(
 
 
 def pipelined(client: Client, *, answer_within_s: float) -> Client:
-    """Return a client for the hot path beside one of :func:`connect`. On a cluster that one itself."""
+    """Return a client for the hot path beside one of :func:`connect`. On a cluster, return that one itself."""
     if isinstance(client, RedirectingCluster):
         return client
     return PipelinedClient(client.connection_pool, answer_within_s=answer_within_s)
@@ -97,7 +97,7 @@ def pipelined_commands(client: Client, *, answer_within_s: float) -> Client:
 
 
 async def close(*clients: Client) -> None:
-    """Close clients, each once, with all connections, those to the Sentinels too, which redis-py leaves open."""
+    """Close clients, each once, with all connections, also those to the Sentinels, which redis-py leaves open."""
     for client in dict.fromkeys(clients):
         await client.aclose()
         pool = getattr(client, "connection_pool", None)

@@ -1,7 +1,7 @@
-"""Says why a connection to Redis could not be made or made ready, in one line and in words that help.
+"""Explains in one line why a connection to Redis could not be made or made ready.
 
-redis-py reports the same mistake in five ways, with or without the address, and one of a server's answers repeats
-the password. What was meant by an address shows here, so this is where it is put into words.
+Redis-py reports the same mistake in five ways, with or without the address, and one response of a server repeats the
+password. The failures of all addresses are put into words here.
 """
 
 import socket
@@ -18,23 +18,23 @@ _SAID_CHARS = 240
 
 
 class Verdict(StrEnum):
-    """What is to be done about it."""
+    """What can mend a failure to connect."""
 
     AWAY = "away"
-    """Wait: nothing answers, or it cannot serve yet."""
+    """Wait: the server does not respond, or cannot serve yet."""
     REFUSED = "refused"
-    """Change a setting, here or there: what listens there turns us away."""
+    """Change a setting on either side: the server refuses us."""
     WRONG = "wrong"
-    """Change the address: what listens there can never be the Redis that was meant."""
+    """Change the address: the server can never be the intended Redis."""
 
 
 class Diagnosis(Struct, frozen=True):
-    """Why there is no connection, as the end of a sentence that begins with the address."""
+    """The reason for a missing connection, as the end of a sentence that begins with the address."""
 
     verdict: Verdict
     why: str
     is_guess: bool = False
-    """Whether it may be that one of us speaks TLS and the other does not, which a look at the port would tell."""
+    """Whether perhaps only one side speaks TLS, which a probe of the port would show."""
 
 
 HAS_NO_TLS = Diagnosis(Verdict.REFUSED, "does not speak TLS: write the address without it, or another port")
@@ -43,14 +43,14 @@ WANTS_TLS = Diagnosis(Verdict.REFUSED, "speaks TLS only: write an address that b
 
 
 class Peer(Struct, frozen=True):
-    """The server that a connection was to be made with, as far as that explains a failure."""
+    """The server that a connection was to be made with, as far as it explains a failure."""
 
     host: str
     port: int
     db: int | str = 0
     tls: bool = False
     has_certificate: bool = False
-    """Whether we have a certificate of our own to show."""
+    """Whether there is a client certificate."""
     connect_within_s: float = 0.0
     answer_within_s: float = 0.0
     secrets: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Peer(Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __repr__(self) -> str:
-        """Leave the secrets out: errors carry this."""
+        """Return a text without secrets, because errors contain it."""
         return f"{type(self).__name__}({self})"
 
 
@@ -76,7 +76,7 @@ class NoPrimaryError(NotConnectedError):
     """No Sentinel names the primary."""
 
     def __init__(self, failures: Sequence[NotConnectedError]) -> None:
-        """Take what each of them has said, or why it has said nothing."""
+        """Take the answer of each Sentinel, or the reason why it gave none."""
         self.failures = tuple(failures)
         verdicts = {failure.diagnosis.verdict for failure in failures}
         # A Sentinel that is away may be the one that knows; a refusal is reported first, because it does not pass.
@@ -103,7 +103,7 @@ _REPLIES = (
     ("Invalid Username or Password", Verdict.WRONG, "is no Redis: it answers as none does"),
     ("Invalid Database", Verdict.WRONG, "is no Redis: it answers as none does"),
 )
-"""What servers answer to a greeting, by a part of it."""
+"""Responses of servers to a greeting, by a part of the text."""
 
 _ALERTS = (
     ("CERTIFICATE_REQUIRED", "wants a client certificate, and is given none"),
@@ -113,17 +113,17 @@ _ALERTS = (
     ("HANDSHAKE_FAILURE", "refuses the TLS handshake: it may want a client certificate, or other ciphers"),
     ("CERTIFICATE", "refuses our client certificate"),
 )
-"""What servers say of a TLS handshake before they hang up, by a part of OpenSSL's name for it."""
+"""TLS alerts of servers before they close, by a part of OpenSSL's name."""
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 _NAME_MISMATCH = (62, 64)
-"""What X509_verify_cert says of a certificate that is good, and another's."""
+"""The code of X509_verify_cert for a valid certificate of another name."""
 
 _FIRST_BYTES = {"H": " (HTTP?)", "<": " (HTTP?)", "S": " (SSH?)", "2": " (SMTP or FTP?)", "\\x15": " (TLS?)"}
 
 
 def diagnose(error: Exception, peer: Peer, *, connected: bool) -> Diagnosis:
-    """Return why there is no connection. `connected` says that there was one, which was not greeted in return."""
+    """Return why there is no connection. `connected` says that there was one, which got no greeting."""
     for cause in causes(error):
         if isinstance(cause, ssl.SSLError):
             return _of_tls(cause)
@@ -138,7 +138,7 @@ def diagnose(error: Exception, peer: Peer, *, connected: bool) -> Diagnosis:
 
 
 def scrubbed(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Return what a server has said without what it may repeat of us."""
+    """Return the text of a server without our secrets, which it may repeat."""
     text = text.partition(", with args")[0]
     for secret in secrets:
         text = text.replace(secret, "***")
@@ -146,7 +146,7 @@ def scrubbed(text: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what is behind it, the last first."""
+    """Yield an error and its causes, the last first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

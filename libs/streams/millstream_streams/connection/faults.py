@@ -1,8 +1,8 @@
-"""What an error of redis-py means, and the one loop that tries again.
+"""Translates errors of redis-py, and repeats calls while Redis is away.
 
-redis-py's own retries are off: from version 6 on it re-sends any command after a broken connection, which
-applies an XADD twice and strands what an XREADGROUP took. Here whole scripts are sent again, and each is
-idempotent by job id or token.
+Redis-py's own retries are off: from version 6 on it sends any command again after a broken connection, which applies an
+XADD twice and strands the entries of an XREADGROUP. Here whole scripts are sent again, and each is idempotent by job id
+or token.
 """
 
 import random
@@ -44,7 +44,7 @@ _UNAVAILABLE = (
     OSError,
 )
 REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
-"""What redis-py raises. The error of a cluster that is away is, unlike all others, no RedisError."""
+"""The exceptions of redis-py. That of a cluster that is away is, unlike all others, no RedisError."""
 
 # Errors that redis-py has no class for. Each of them passes, or is repaired, without a change on our side.
 _PASSING_CODES = "NOREPLICAS|MISCONF|BUSY|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|READONLY|TRYAGAIN|DENIED|NOPERM"
@@ -59,7 +59,7 @@ _REFUSALS = (
     redis_errors.AuthorizationError,
     redis_errors.ReadOnlyError,
 )
-"""What does not pass by itself. A replica may be on its way to be primary, but an address may name one for ever."""
+"""Errors that do not pass by themselves. A replica may become a primary, but an address may name one for ever."""
 
 _CONFIRMING = {"wait", "waitaof"}
 
@@ -74,14 +74,14 @@ LONGEST_DELAY_S = 5.0
 
 
 class RedisObserver(Protocol):
-    """Counts calls and failures between us and Redis. The metrics of the telemetry package are one."""
+    """Counts calls to Redis and their failures. The metrics of the telemetry package are one."""
 
     def observe_call(self, script: str, seconds: float) -> None:
-        """Note that a script took this long, as its caller saw it."""
+        """Record the time of a script call, as its caller saw it."""
         ...
 
     def count_reconnect(self) -> None:
-        """Note that a call failed for want of Redis, and the next one will connect anew."""
+        """Count a call that failed because Redis was away; the next one will connect anew."""
         ...
 
 
@@ -96,7 +96,7 @@ class NoObserver:
 
 
 def translate(error: Exception) -> StoreError | None:
-    """Return what an exception from redis-py means, or None when it is a defect of ours."""
+    """Return our error for an exception of redis-py, or None when it is a defect of ours."""
     text = str(error)
     found = _CODE.search(text)
     code = found[1] if found else ""
@@ -111,7 +111,7 @@ def translate(error: Exception) -> StoreError | None:
 
 
 def _of_limits(error: Exception, text: str, code: str) -> StoreError | None:
-    """Return what a server cannot do that is well otherwise, if that is what an error says."""
+    """Return the error for a healthy server that cannot do something, if the exception says that."""
     if "WAITAOF" in text:
         return NotDurableError("this server cannot say what is on its disk: it is older than 7.2 or has no AOF")
     if isinstance(error, redis_errors.MaxConnectionsError):
@@ -122,7 +122,7 @@ def _of_limits(error: Exception, text: str, code: str) -> StoreError | None:
 
 
 def _of_rights(error: Exception) -> StoreUnavailableError | None:
-    """Return which right is missing, if that is what an error says: it may be given while services run."""
+    """Return the error for a missing right, which may be granted later, if the exception says that."""
     refusal = refusal_behind(error)
     if refusal is None:
         return None
@@ -133,7 +133,7 @@ def _of_rights(error: Exception) -> StoreUnavailableError | None:
 
 
 def _of_address(error: Exception) -> StoreUnavailableError | None:
-    """Return what is wrong with where we turned to, if that is what an error says."""
+    """Return the error for a wrong address, if the exception says that."""
     if isinstance(error, redis_errors.MovedError):  # the client of a cluster follows it
         return WrongServerError(_wrong(_A_CLUSTER_NODE))
     if failure := not_connected(error):
@@ -155,7 +155,7 @@ def not_connected(error: Exception) -> NotConnectedError | None:
 
 
 def of_failure(error: NotConnectedError) -> StoreUnavailableError:
-    """Return what a failure to connect means."""
+    """Return our error for a failure to connect."""
     match error.diagnosis.verdict:
         case Verdict.WRONG:
             return WrongServerError(_wrong(str(error)))
@@ -170,7 +170,7 @@ def _wrong(why: str) -> str:
 
 
 def require_mode(found: str, meant: str) -> None:
-    """Refuse a server of another kind than its address says, by what it calls its mode. Raises: WrongServerError."""
+    """Refuse a server whose mode is another than its address says. Raises: WrongServerError."""
     if found == "sentinel":
         raise WrongServerError(_wrong(_A_SENTINEL))
     if found == "cluster" and meant != "cluster":
@@ -178,10 +178,10 @@ def require_mode(found: str, meant: str) -> None:
 
 
 def is_of_replica(error: Exception) -> bool:
-    """Return whether a server says so that it is a replica by now.
+    """Return whether an error says that the server has become a replica.
 
-    After a failover behind one address, as managed services and Kubernetes do it, the old primary may stay up: a client
-    that keeps the connection talks to it for ever. redis-py leaves it with Sentinel only.
+    After a failover behind one address, as in managed services and Kubernetes, the old primary may stay up, and a
+    client that keeps its connection would use it for ever. Redis-py closes it with Sentinel only.
     """
     # In the text, where Redis 6.2 wraps what fails inside of a script.
     return isinstance(error, redis_errors.ReadOnlyError | redis_errors.MasterDownError) or "READONLY" in str(error)
@@ -194,7 +194,7 @@ def backoff_s(failures: int) -> float:
 
 
 async def translating(call: Callable[[], Awaitable[T]]) -> T:
-    """Make one call. Raises: StoreError, for what redis-py says of Redis; any other error goes through."""
+    """Make one call. Raises: StoreError for errors of redis-py; any other error goes through."""
     try:
         return await call()
     except AttributeError as error:
@@ -216,10 +216,10 @@ async def translating(call: Callable[[], Awaitable[T]]) -> T:
 
 
 async def with_retries(call: Callable[[int], Awaitable[T]], patience_s: float, on_fault: Callable[[], None]) -> T:
-    """Make a call, and again while Redis is away, for about `patience_s`.
+    """Make a call, and repeat it while Redis is away, for about `patience_s`.
 
-    `call` is given the number of earlier failures. Raises: StoreUnavailableError once patience has run out;
-    StoreFullError and NotDurableError at once, because to wait helps with neither.
+    `call` gets the number of earlier failures. Raises: StoreUnavailableError once patience has run out; StoreFullError
+    and NotDurableError at once, because a wait helps with neither.
     """
     give_up_at = time.monotonic() + patience_s
     failures = 0

@@ -1,6 +1,6 @@
-"""A client for the hot path: every command goes out at once over one connection, and replies come in that order.
+"""A client for the hot path: it sends every command at once over one connection, and replies arrive in that order.
 
-redis-py packs each command in Python, takes a connection from a pool, sets up a timer and waits for a reader. Here
+Redis-py packs each command in Python, takes a connection from a pool, sets up a timer and waits for a reader. Here
 redis-py only makes the connection: address, TLS, authentication, Sentinel.
 """
 
@@ -22,7 +22,7 @@ from millstream_streams.connection.faults import is_of_replica
 _NOTHING_YET = object()
 
 Keep = Callable[[Exception], bool]
-"""Says of an error whether it stands in place of its reply, so that the replies to the other commands are not lost."""
+"""Decides whether an error takes the place of its reply, so that the replies to the other commands are not lost."""
 
 
 def _nothing(_: Exception) -> bool:
@@ -30,13 +30,13 @@ def _nothing(_: Exception) -> bool:
 
 
 class PipelinedClient:
-    """Sends commands to one server; connects when it is first used, and anew after a failure.
+    """Sends commands to one server; connects when it is first used, and again after a failure.
 
-    A command under way when the connection fails may have been carried out or not, as with any client.
+    A command under way when the connection fails may have been executed or not, as with any client.
     """
 
     def __init__(self, pool: ConnectionPool, *, answer_within_s: float) -> None:
-        """Connect as a pool of redis-py would. Commands fail when nothing comes for `answer_within_s`."""
+        """Connect as a pool of redis-py would. Commands fail when no byte arrives for `answer_within_s`."""
         self._pool = pool
         self._answer_within_s = answer_within_s
         self._link: _Link | None = None
@@ -47,15 +47,15 @@ class PipelinedClient:
         return await (await self._connected()).send(hiredis.pack_command(command))
 
     async def execute_many(self, commands: Iterable[tuple[Any, ...]], *, keep: Keep = _nothing) -> list[Any]:
-        """Send commands one behind the other and return their replies. Raises: redis.RedisError, the first one.
+        """Send commands together and return their replies. Raises: redis.RedisError, the first one.
 
-        An error of which `keep` says so is returned in place of its reply, and the replies to the others with it.
+        An error for which `keep` is true is returned in place of its reply, with the replies to the others.
         """
         packed = [hiredis.pack_command(command) for command in commands]
         return await (await self._connected()).send_many(packed, keep)
 
     def abort(self) -> None:
-        """Give up the connection with all that is under way on it; the next command makes a new one."""
+        """Close the connection with all commands under way; the next command makes a new one."""
         if self._link is not None:
             self._link.end(RedisConnectionError("the client has given up the connection"))
 
@@ -85,7 +85,7 @@ class PipelinedClient:
 
     @property
     def _address(self) -> object:
-        """Where the Sentinels say the primary is, as last heard; None without Sentinel."""
+        """The address of the primary as the Sentinels last named it; None without Sentinel."""
         return getattr(self._pool, "master_address", None)
 
     def _note_connected(self, connecting: "asyncio.Task[_Link]") -> None:
@@ -99,10 +99,10 @@ class PipelinedCommands(AsyncCoreCommands):
     """The commands of redis-py, with its forms of replies, over a client of this module."""
 
     _event_dispatcher: Any = None
-    """What redis-py's commands tell its own clients."""
+    """The attribute that redis-py's commands read of its own clients."""
 
     def __init__(self, client: PipelinedClient, callbacks: Mapping[str, Callable[..., Any]]) -> None:
-        """`callbacks` bring the replies of a client of redis-py into their forms."""
+        """Take the `callbacks` of a client of redis-py, which bring replies into their forms."""
         self._client = client
         self._callbacks = callbacks
 
@@ -116,7 +116,7 @@ class PipelinedCommands(AsyncCoreCommands):
         return callback(reply, **options) if callback else reply
 
     async def execute_many(self, commands: Iterable[tuple[Any, ...]], *, keep: Keep = _nothing) -> list[Any]:
-        """Send commands one behind the other, as :meth:`PipelinedClient.execute_many` does."""
+        """Send commands together, as :meth:`PipelinedClient.execute_many` does."""
         return await self._client.execute_many(commands, keep=keep)
 
     async def aclose(self) -> None:
@@ -125,7 +125,7 @@ class PipelinedCommands(AsyncCoreCommands):
 
 
 class _Replies:
-    """The replies to commands that were sent together, as one; to the link it is like the future of one reply."""
+    """The replies to commands that were sent together; the link uses it like the future of one reply."""
 
     def __init__(self, all_replies: "asyncio.Future[list[Any]]", count: int, keep: Keep = _nothing) -> None:
         self.all = all_replies
@@ -151,15 +151,15 @@ class _Replies:
 
 
 class _Waiting(NamedTuple):
-    """A command on its way."""
+    """A command under way."""
 
     reply: "asyncio.Future[Any] | _Replies"
     since: float
-    """On the clock of the loop."""
+    """The time of sending, on the clock of the loop."""
 
 
 class _Link(asyncio.Protocol):
-    """One connection, from when it is ready for commands to its end."""
+    """One connection, from the time when it is ready for commands to its end."""
 
     def __init__(self, connection: AbstractConnection, address: object, answer_within_s: float) -> None:
         """Take the transport over from a connection of redis-py, which has been greeted and has nothing to read."""
@@ -174,7 +174,7 @@ class _Link(asyncio.Protocol):
         self._waiting: deque[_Waiting] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._heard_at = self._loop.time()
-        """When something came last."""
+        """The time at which the last byte arrived."""
         self._parser = hiredis.Reader(
             protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING_YET
         )
@@ -211,7 +211,7 @@ class _Link(asyncio.Protocol):
             self._watch = self._loop.call_later(self._answer_within_s, self._look)
 
     def data_received(self, data: bytes) -> None:
-        """Hand out what has come."""
+        """Give each complete reply to its command."""
         self._heard_at = self._loop.time()
         self._parser.feed(data)
         try:
@@ -249,7 +249,7 @@ class _Link(asyncio.Protocol):
             self.end(RedisConnectionError(f"this connection is of no use any more: {reply}"))
 
     def _look(self) -> None:
-        """Give up when a command waits and nothing has come for too long; one timer serves them all."""
+        """Close the connection when a command waits and no byte has arrived for too long; one timer serves all."""
         self._watch = None
         if not self._waiting:
             return

@@ -17,17 +17,17 @@ from millstream_streams.connection.turns import Turns
 
 Command = tuple[Any, ...]
 Options = Mapping[str, Any]
-"""What redis-py has to know to read the reply."""
+"""The options by which redis-py reads the reply."""
 
 
 class RedirectingCluster(RedisCluster):
-    """RedisCluster, with ASK followed, and with `then`: a command to be sent behind another on its connection.
+    """A RedisCluster that follows ASK, and takes with `then` a command to send behind another on its connection.
 
-    With `then` a command answers both replies. Calls to a node take their turn where redis-py would refuse them.
+    With `then` a command returns both replies. Calls to a node wait in turn where redis-py would refuse them.
     """
 
     def __init__(self, *, connection_class: type[Connection], connection_options: Options, **options: Any) -> None:
-        """Make every connection of this class with these options beside redis-py's own, to nodes found later too."""
+        """Use these options for every connection, beside redis-py's own, also to nodes found later."""
         super().__init__(**options)
         # redis-py takes neither; each node copies what it is made with.
         self.nodes_manager.connection_kwargs |= {"connection_class": connection_class, **connection_options}
@@ -47,7 +47,7 @@ class RedirectingCluster(RedisCluster):
 
 
 class RedirectingNode:
-    """One node, for the length of one command; what it does not do differently is the node's."""
+    """One node, for one command; all other behaviour is that of the node."""
 
     def __init__(self, node: ClusterNode, cluster: RedirectingCluster) -> None:
         self._node = node
@@ -57,7 +57,7 @@ class RedirectingNode:
         return getattr(self._node, name)
 
     async def execute_command(self, *args: Any, then: Command = (), asking: bool = False, **kwargs: Any) -> Any:
-        """Send a command, to the node that this one names if the key is on its way there."""
+        """Send a command, and send it on to the node that a reply names when the key is moving there."""
         rest: list[tuple[Command, Options]] = [(then, {})] if then else []
         try:
             async with self._cluster.turns_of(self._node).one():
@@ -83,7 +83,7 @@ class RedirectingNode:
 
 
 async def _converse(node: ClusterNode, commands: Sequence[tuple[Command, Options]]) -> list[Any]:
-    """Send commands over one connection, each when the one before was answered. Returns: their replies."""
+    """Send commands over one connection, each after the reply to the one before. Returns: their replies."""
     connection = node.acquire_connection()
     try:
         await node.disconnect_if_needed(connection)

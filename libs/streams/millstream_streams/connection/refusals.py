@@ -1,4 +1,4 @@
-"""Reads what Redis says when its user may not do something. Every version has words of its own.
+"""Reads the errors of Redis about a missing right. Every version words them differently.
 
 Source: acl.c, script.c and scripting.c of Redis 6.2, 7.0, 8.2 and Valkey 9.
 """
@@ -12,7 +12,7 @@ from millstream_streams.connection.diagnosis import causes
 
 
 class RightKind(StrEnum):
-    """What a rule of an ACL is about."""
+    """The kinds of ACL rules."""
 
     COMMAND = "command"
     KEY = "key"
@@ -20,14 +20,14 @@ class RightKind(StrEnum):
 
 
 class Refusal(Struct, frozen=True):
-    """What was refused."""
+    """A command, key or channel that was refused."""
 
     kind: RightKind
     command: str = ""
-    """Its name, such as `xgroup|create`; empty where Redis does not say it: 6.2 and 7.0 within scripts."""
+    """The name of the command, such as `xgroup|create`; empty where Redis omits it: 6.2 and 7.0 within scripts."""
 
     def __str__(self) -> str:
-        """Say what its user lacks."""
+        """Return the missing right."""
         if self.command:
             return f"the right `+{self.command}`"
         return _UNNAMED[self.kind]
@@ -44,15 +44,15 @@ _SIGNS = re.compile(r"no permissions to (?:run|access)|No permissions to access|
 
 
 def refusal_behind(error: Exception) -> Refusal | None:
-    """Return what Redis refuses of a call that has failed with this error, or None when it failed for another reason.
+    """Return the refusal behind this error, or None when the call failed for another reason.
 
-    The client of a cluster puts what a node has answered behind an error of its own.
+    The client of a cluster puts the response of a node behind an error of its own.
     """
     return next((refusal for cause in causes(error) if (refusal := read_refusal(str(cause)))), None)
 
 
 def read_refusal(text: str) -> Refusal | None:
-    """Return what an error of Redis refuses, or None when it is about something else."""
+    """Return the refusal in an error of Redis, or None when it is about something else."""
     if not _SIGNS.search(text):
         return None
     if named := _NAMED.search(text):

@@ -1,4 +1,4 @@
-"""Replies in one form, whichever client has read them."""
+"""Brings replies into one form, whichever client has read them."""
 
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def streams_of(reply: Any) -> list[tuple[bytes, list[Any]]]:
-    """Return what XREADGROUP found: for each stream that has any, its key and entries."""
+    """Return the result of XREADGROUP: for each stream with entries, its key and the entries."""
     if not reply:
         return []
     return list(reply.items()) if isinstance(reply, dict) else reply
@@ -26,12 +26,12 @@ def fields_of(fields: Any) -> dict[bytes, bytes]:
 
 
 def is_of_wrong_type(error: Exception) -> bool:
-    """Return whether a key is of another type than ours are: something else has written it."""
+    """Return whether an error says that a key has a type other than ours, because another program wrote it."""
     return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 
 async def unless_wrong_type(reply: Awaitable[T], instead: T) -> T:
-    """Return a reply, or something instead when the key is of another type than ours are. Raises: redis.RedisError."""
+    """Return a reply, or a substitute when the key has a type other than ours. Raises: redis.RedisError."""
     try:
         return await reply
     except ResponseError as error:
@@ -41,7 +41,7 @@ async def unless_wrong_type(reply: Awaitable[T], instead: T) -> T:
 
 
 async def ask_many(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Return the replies to several commands, in one trip; None for a key of another type than ours are.
+    """Return the replies to several commands in one round trip; None for a key with a type other than ours.
 
     Raises: redis.RedisError, the first one.
     """

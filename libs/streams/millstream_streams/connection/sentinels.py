@@ -1,6 +1,6 @@
-"""Asks the Sentinels of an address for the primary, and says why none of them names one.
+"""Asks the Sentinels of an address for the primary, and explains why none of them names one.
 
-redis-py asks in the same way, and then says "No master found": whether they are away, want a password, or do not
+Redis-py asks in the same way, and then says "No master found", whether they are away, require a password, or do not
 know the service.
 """
 
@@ -29,7 +29,7 @@ class Sentinels(Sentinel):
         self.sentinels = list(clients)
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
-        """Return where the primary is. Raises: NoPrimaryError, with what each of them has said."""
+        """Return the address of the primary. Raises: NoPrimaryError, with the answer of each Sentinel."""
         failures: list[NotConnectedError] = []
         for number, sentinel in enumerate(self.sentinels):
             found = await self._ask(sentinel, service_name)

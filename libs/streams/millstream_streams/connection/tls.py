@@ -1,6 +1,6 @@
-"""The TLS of connections to Redis: which certificates are trusted and shown, read again when their files change.
+"""The TLS of connections to Redis: trusted and own certificates, which are read again when their files change.
 
-Names are always verified, and nothing older than TLS 1.2 is spoken.
+Host names are always verified, and TLS 1.2 is the lowest version.
 """
 
 import ssl
@@ -18,9 +18,9 @@ class TlsFiles(Struct, frozen=True):
     ca_file: Path | None = None
     """The authorities that sign the certificates of servers. None trusts those of the system."""
     cert_file: Path | None = None
-    """The client's own certificate, for servers that want one."""
+    """The client's own certificate, for servers that ask for one."""
     key_file: Path | None = None
-    """Its key; None when it is in the file of the certificate."""
+    """The key of the certificate; None when it is in the same file."""
 
     @property
     def given(self) -> list[tuple[str, Path]]:
@@ -30,7 +30,7 @@ class TlsFiles(Struct, frozen=True):
 
 
 class TlsContext:
-    """What connections are encrypted with. Any thread may ask it. Raises: RedisTlsError, when it is made."""
+    """The TLS context of connections, for any thread. Raises: RedisTlsError, when it is made."""
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
@@ -39,14 +39,14 @@ class TlsContext:
 
     @property
     def has_certificate(self) -> bool:
-        """Whether we show a certificate of our own."""
+        """Whether there is a client certificate."""
         return self._files.cert_file is not None
 
     def get(self) -> ssl.SSLContext:
         """Return the context for the next connection.
 
-        Certificates are replaced while services run. Files that cannot be read, as when they are just being
-        written, leave the last good ones in place.
+        Certificates are replaced while services run. If the files cannot be read, as while they are being written, the
+        last good ones stay in use.
         """
         stamps = _stamps(self._files)
         if stamps != self._stamps:
@@ -59,7 +59,7 @@ class TlsContext:
 
 @cache
 def tls_context(files: TlsFiles) -> TlsContext:
-    """Return the one context of these files. Raises: RedisTlsError, with the field that cannot be used."""
+    """Return the one context of these files. Raises: RedisTlsError, which names the unusable field."""
     return TlsContext(files)
 
 

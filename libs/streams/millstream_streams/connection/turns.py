@@ -1,7 +1,7 @@
-"""Connections of a pool are taken in turn: a call waits for a free one, first come, first served.
+"""Lets calls take the connections of a pool in turn: first come, first served.
 
-redis-py's own pools raise where none is free, or let new calls overtake waiting ones; after some seconds they say
-that there is no connection, which reads as if Redis were away.
+Redis-py's own pools raise where no connection is free, or let new calls overtake waiting ones; after some seconds they
+say that there is no connection, which reads as if Redis were away.
 """
 
 from collections.abc import AsyncIterator
@@ -19,14 +19,14 @@ WAIT_FOR_TURN_S = 5.0
 
 
 class Turns:
-    """At most `count` calls are under way at once, first come, first served."""
+    """Lets at most `count` calls run at once, first come, first served."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._free = anyio.Semaphore(count, fast_acquire=True)
 
     async def take(self) -> None:
-        """Wait for a turn, to be given back by :meth:`give_back`. Raises: StoreBusyError."""
+        """Wait for a turn, which :meth:`give_back` returns. Raises: StoreBusyError."""
         try:
             self._free.acquire_nowait()
         except anyio.WouldBlock:
@@ -58,7 +58,7 @@ class _InTurn:
         self._taken: set[AbstractConnection] = set()
 
     async def get_connection(self, *arguments: Any, **options: Any) -> AbstractConnection:
-        """Return a connection that nothing else uses. Raises: StoreBusyError, redis.RedisError."""
+        """Return a connection that no other call uses. Raises: StoreBusyError, redis.RedisError."""
         await self._turns.take()
         try:
             connection: AbstractConnection = await super().get_connection(*arguments, **options)  # type: ignore[misc]
@@ -83,8 +83,8 @@ class _InTurn:
 
 
 class InTurnPool(_InTurn, ConnectionPool):
-    """Connections to one server."""
+    """A pool of connections to one server."""
 
 
 class InTurnSentinelPool(_InTurn, SentinelConnectionPool):
-    """Connections to the primary that Sentinels name."""
+    """A pool of connections to the primary that Sentinels name."""

@@ -1,1 +1,1 @@
-"""What is read beside the transitions: jobs, lists, events, hints, and the registry of queues, types and workers."""
+"""Reads everything except the transitions: jobs, lists, events, hints, and the registry."""

@@ -1,4 +1,4 @@
-"""Consumer groups: how they come to be, and what a process is called in them."""
+"""Makes consumer groups, and the names of processes in them."""
 
 import os
 import secrets
@@ -18,7 +18,10 @@ def consumer_name() -> str:
 
 
 async def make_group(client: Client, stream: str, group: str) -> None:
-    """Have a group read a stream from its oldest entry, unless it does. Raises: StoreUnavailableError, StoreError."""
+    """Make a group that reads a stream from its oldest entry, unless it exists.
+
+    Raises: StoreUnavailableError, StoreError.
+    """
     try:
         # From 0, not from $, or what already waits would never be delivered.
         await translating(partial(client.xgroup_create, stream, group, id="0", mkstream=True))

@@ -1,6 +1,6 @@
-"""One consumer group's way through the event streams: every event reaches one of its consumers, at least once.
+"""The event feed of a consumer group: every event reaches one of its consumers, at least once.
 
-What was read stays pending until it is acknowledged; what a consumer that has died held goes to another.
+An event that was read stays pending until it is acknowledged; the events of a dead consumer go to another.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -28,7 +28,7 @@ LONGEST_WAIT_S = 1.0
 """How long a read blocks. A stop waits for the read under way, and a new queue for the next one."""
 
 CLUSTER_LOOK_EVERY_S = 0.5
-"""A cluster is asked queue by queue, without blocking: two reads a second and queue."""
+"""The pause between reads on a cluster, which go queue by queue without blocking: two reads a second and queue."""
 
 _JOBS_AT_ONCE = 100
 _TAKEN_AT_ONCE = 100
@@ -39,14 +39,14 @@ class Snapshots(Struct, frozen=True):
 
     jobs: dict[JobId, Job]
     size_bytes: int
-    """Of all that is stored of them."""
+    """The size of all stored fields of the jobs."""
 
 
 class EventFeed:
     """A consumer of one group. Every method may raise StoreUnavailableError and StoreError."""
 
     def __init__(self, address: RedisAddress, keys: Keys, client: Client, *, group: str, consumer: str) -> None:
-        """`group` names the use of the events, `consumer` this process: no other may ever have had that name."""
+        """Take `group`, the name of the use of the events, and `consumer`, a name that no process ever had."""
         self._is_cluster = address.is_cluster
         self._blocking = connect(address, max_connections=2, blocks_for_s=LONGEST_WAIT_S, name="millstream-events")
         self._reading = pipelined(self._blocking, answer_within_s=LONGEST_WAIT_S + BLOCKING_MARGIN_S)
@@ -59,7 +59,7 @@ class EventFeed:
     async def read(self, queues: Sequence[Queue], *, entries: int) -> list[QueueEvents]:
         """Return events of these queues that the group has not read yet, oldest first; wait if there are none.
 
-        `entries` is the most to take of each queue; an entry has up to a hundred jobs.
+        `entries` is the most that is read of each queue; an entry has up to a hundred jobs.
         """
         if not queues:
             await anyio.sleep(LONGEST_WAIT_S)
@@ -78,7 +78,7 @@ class EventFeed:
         return found
 
     async def jobs_of(self, batch: QueueEvents) -> Snapshots:
-        """Return what the jobs of these events are by now; those that Redis has forgotten are absent."""
+        """Return the present state of the jobs of these events, without those that Redis has deleted."""
         ids = list({job.id: None for event in batch.events for job in event.jobs})
         keys = self._keys.of(batch.queue)
         jobs: dict[JobId, Job] = {}
@@ -94,7 +94,7 @@ class EventFeed:
         return Snapshots(jobs, size_bytes)
 
     async def acknowledge(self, batches: Iterable[QueueEvents]) -> None:
-        """Let events be trimmed: they need not be read again."""
+        """Acknowledge events, which may be trimmed from now on."""
         for batch in batches:
             entries = [event.entry for event in batch.events]
             if entries:
@@ -129,9 +129,9 @@ class EventFeed:
     async def _gather(
         self, queues: Sequence[Queue], ask: Callable[[Queue], Awaitable[list[QueueEvents]]]
     ) -> list[QueueEvents]:
-        """Return what was found in any queue; raise what went wrong in one only where there is nothing to return.
+        """Return the results of all queues; raise the error of one only if there is no result.
 
-        What was read is in this consumer's hands: thrown away, it would come again a minute later.
+        The results are pending with this consumer: if they were dropped, they would come back a minute later.
         """
         found: list[QueueEvents] = []
 
@@ -168,7 +168,10 @@ class EventFeed:
         return [batch for batch in batches if batch.events]
 
     async def _batch(self, queue: Queue, entries: Iterable[Any]) -> QueueEvents:
-        """Return entries as events. What this release cannot read is acknowledged, or it would come back for ever."""
+        """Return entries as events.
+
+        An entry that this release cannot read is acknowledged, or it would come back for ever.
+        """
         events: list[Event] = []
         unreadable: list[bytes] = []
         for entry in entries:

@@ -1,4 +1,4 @@
-"""Hints: messages that say it is worth looking now. They may be lost: every listener also looks by itself."""
+"""Hints: messages that say where it is worth looking now. They may be lost, so every listener also looks by itself."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,8 +22,8 @@ async def listen(
 ) -> NoReturn:
     """Listen until cancelled, reconnecting by itself.
 
-    `on_gap` is called once it listens, and after each reconnection: hints may have been missed, so look at
-    everything. Neither callback may block.
+    `on_gap` is called once the subscription works, and after each reconnection, because hints may have been lost.
+    Neither callback may block.
     """
     failures = 0
 
@@ -42,7 +42,7 @@ async def listen(
 
 
 async def hear_once(address: RedisAddress, channel: str) -> None:
-    """Return when a server has let us subscribe. Raises: StoreUnavailableError."""
+    """Return once a server has accepted a subscription. Raises: StoreUnavailableError."""
     async with _subscribed(await _any_node(address), [channel]) as pubsub:
         if await translating(lambda: pubsub.get_message(timeout=COMMAND_TIMEOUT_S)) is None:
             raise StoreUnavailableError("Redis does not answer a subscription")
@@ -77,14 +77,17 @@ async def _subscribed(address: RedisAddress, channels: Sequence[str]) -> AsyncIt
 
 
 async def _ping(pubsub: Any) -> None:
-    """Ask whether the server still knows us: the other end of a silent connection may be gone. Raises: TimeoutError."""
+    """Check that the server still has the subscription, because a silent connection may be dead.
+
+    Raises: TimeoutError.
+    """
     await pubsub.ping()
     if await pubsub.get_message(timeout=COMMAND_TIMEOUT_S) is None:
         raise TimeoutError("the subscription is not answered")
 
 
 async def _any_node(address: RedisAddress) -> RedisAddress:
-    """Return a single server that passes on every message: a cluster sends PUBLISH to all of its nodes."""
+    """Return one server that passes on every message: a cluster sends PUBLISH to all of its nodes."""
     if not address.is_cluster:
         return address
     client = connect(address)

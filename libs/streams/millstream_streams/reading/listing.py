@@ -1,7 +1,7 @@
-"""Pages of jobs by state, from what Redis holds. The history searches by anything else.
+"""Pages of jobs by state, from the contents of Redis. Other searches are those of the history.
 
-A list walks places one after the other: a place is one stream or sorted set of one queue. The cursor names the
-place and the position in it, so that nothing is skipped or shown twice while jobs come and go behind it.
+A list walks places one after the other: a place is one stream or sorted set of one queue. The cursor names the place
+and the position in it, so that nothing is skipped or shown twice while jobs come and go behind it.
 """
 
 import base64
@@ -47,18 +47,21 @@ _PLACES = {
 
 
 class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where a list goes on."""
+    """The position at which a list continues."""
 
     tag: str
     """The queue."""
     place: int
-    """Which of the queue's streams or sets: a number of :data:`_PLACES`."""
+    """The number of the stream or set of the queue in :data:`_PLACES`."""
     after: str
     """The last entry id, or score and member, that was shown; empty for the beginning."""
 
     @property
     def position(self) -> tuple[Queue, int]:
-        """The queue and the place in it, in the order of the list. Not the tag: as text, `-` sorts before `/`."""
+        """The queue and the place in it, in the order of the list.
+
+        The tag is not used: as text, `-` sorts before `/`.
+        """
         return Queue.from_tag(self.tag), self.place
 
     def encode(self) -> str:
@@ -81,7 +84,7 @@ class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 
 class Found(Struct, frozen=True):
-    """Ids at one place, and where to go on in it; None when nothing comes after them."""
+    """Ids at one place, and the position behind them; None when nothing follows."""
 
     ids: list[JobId]
     after: str | None
@@ -203,13 +206,13 @@ def _found(entries: list[tuple[bytes, Any]], count: int) -> Found:
 
 
 def _ids(entries: Iterable[Any]) -> list[JobId]:
-    """Return the ids in entries of a stream; what has none was written by something else."""
+    """Return the ids in entries of a stream; an entry without an id was written by another program."""
     ids = (_text(fields_of(fields).get(b"id", b"")) for fields in entries)
     return [JobId(job_id) for job_id in ids if job_id]
 
 
 def _text(raw: bytes) -> str:
-    """Return what may be a job's id; empty for what is no text."""
+    """Return the text of a possible job id, or an empty one."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -40,19 +40,18 @@ class ReadyReader:
         self._reading = pipelined(self._client, answer_within_s=MAX_BLOCK_S + BLOCKING_MARGIN_S)
         self._keys = keys
         self._control = control
-        """Another client, since this one's connections are blocked."""
+        """A second client, because the connections of this one are blocked."""
         self.is_blocked = False
-        """Whether a read is under way that waits for something to come."""
+        """Whether a read that blocks is under way."""
         self.failed: set[Queue] = set()
         """Queues that the last wait could not read while it read others: nodes of a cluster fail one by one."""
 
     async def wait(self, queues: Sequence[Queue], *, consumer: str, block_ms: int) -> list[ReadEntry]:
-        """Return what became ready, or an empty list after `block_ms`, at once when that is 0.
+        """Return the entries that became ready, or none after `block_ms`, which may be 0.
 
-        The entries are then pending with this consumer.
-        Each stream is asked for one entry, so that a job wakes one worker. When the call fails, entries may still
-        have been delivered: the next claim of these queues, or of those in `failed`, must `resume`.
-        Raises: StoreUnavailableError, StoreError.
+        The entries are then pending with this consumer. The read takes one entry of each stream, so that a job wakes
+        one worker. When the call fails, entries may still have been delivered: the next claim of these queues, or of
+        those in `failed`, must `resume`. Raises: StoreUnavailableError, StoreError.
         """
         self.is_blocked = block_ms > 0
         try:
@@ -83,10 +82,10 @@ class ReadyReader:
         return found
 
     async def interrupt(self) -> bool:
-        """End the read that is under way, without loss: what it might have been given stays in its stream.
+        """End the read that is under way, without loss: the jobs that it would have returned stay in their streams.
 
-        Returns: False when that cannot be done, on a cluster or without the right to; then the read ends by itself,
-        within :data:`MAX_BLOCK_S`.
+        Returns: False where that is impossible, on a cluster or without the right; then the read ends by itself, within
+        :data:`MAX_BLOCK_S`.
         """
         if self._is_cluster:
             return False
@@ -133,7 +132,7 @@ class ReadyReader:
         return [_entry(*places[stream], entry) for stream, entries in streams_of(reply) for entry in entries]
 
     async def _node(self, keys: Iterable[bytes]) -> dict[str, Any]:
-        """Return where to send a command with these keys: redis-py would have to ask the server for them first."""
+        """Return the node for a command with these keys, which redis-py would have to ask the server for."""
         if not self._is_cluster:
             return {}
         await self._client.initialize()

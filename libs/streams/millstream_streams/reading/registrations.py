@@ -1,4 +1,4 @@
-"""Reads what workers have registered, also what a newer release wrote: one type must not hide the others."""
+"""Reads the registrations of workers, also of a newer release: one type must not hide the others."""
 
 import hashlib
 import re
@@ -20,11 +20,11 @@ _HELD = re.compile(rb"(\d+) \S* (.*)", re.DOTALL)
 
 
 class Start(Struct, frozen=True):
-    """One life of a worker, as the registry knows it."""
+    """One life of a worker, as the registry records it."""
 
     worker: str
     release: str
-    """Digest of all that it registers."""
+    """The digest of all that it registers."""
     at_ms: int
     """Unix ms by the clock of Redis."""
 
@@ -34,22 +34,22 @@ class Registered(Struct, frozen=True):
 
     registration: TypeRegistration
     digest: str
-    """Of the registration as it is stored: two releases that describe a type in the same way share it."""
+    """The digest of the stored registration; two releases that describe a type in the same way share it."""
     started_at_ms: int
     """The newest start of a worker that registered it, by the clock of Redis."""
 
 
 Registrations = Mapping[JobType, list[Registered]]
-"""Of each type the registrations of all live releases, the newest first; without any, the last that counted."""
+"""The registrations of all live releases by type, the newest first; without any, the last that counted."""
 
 
 def digest_of(registration: TypeRegistration) -> str:
-    """Return what names a registration of this release."""
+    """Return the digest of a registration of this release."""
     return digest(_encode(registration))
 
 
 def digest(stored: bytes) -> str:
-    """Return what names a registration, or all of a release, as it is stored."""
+    """Return the digest of a stored registration, or of all those of a release."""
     return hashlib.blake2b(stored, digest_size=8).hexdigest()
 
 
@@ -85,7 +85,7 @@ def _read_release(tenant: Tenant, blob: bytes, at_ms: int) -> list[Registered]:
 
 
 def _read_held(value: bytes) -> Registered | None:
-    """Return the registration of a type's own field; one that stands there without a start counts as the oldest."""
+    """Return the registration of a type's own field; one without a start counts as the oldest."""
     match = _HELD.fullmatch(value)
     return _read(match[2], int(match[1])) if match else _read(value, 0)
 
@@ -96,9 +96,9 @@ def _read(blob: bytes, at_ms: int) -> Registered | None:
 
 
 def salvage(model: type[S], blob: bytes) -> S | None:
-    """Return a value that a newer release may have written, with the default for what this one cannot read in it.
+    """Return a value that a newer release may have written, with defaults for the fields that this one cannot read.
 
-    None for what is no such value at all.
+    Return None for a value of another kind.
     """
     try:
         return msgspec.msgpack.decode(blob, type=model)

@@ -1,14 +1,14 @@
-"""What exists: queues, job types, workers. Rewritten by every worker that lives, so that a loss heals."""
+"""The registry of queues, job types, workers and services, which is written again and again, so that a loss heals."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from millstream_contracts import UNDECODABLE, JobType, Queue, Tenant, TypeRegistration, WorkerInfo, moment
+from millstream_contracts import UNDECODABLE, JobType, Queue, ServiceInfo, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import REDIS_ERRORS, with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
@@ -24,14 +24,14 @@ from millstream_streams.store.keys import Keys
 from millstream_streams.store.scripting import FLEET, Argument, load_script, run_script
 
 T = TypeVar("T")
+Process = TypeVar("Process", WorkerInfo, ServiceInfo)
 
 _encode = msgspec.msgpack.encode
-_decode_worker = msgspec.msgpack.Decoder(WorkerInfo).decode
 _SEEN = re.compile(rb"(\d+) (.*)", re.DOTALL)
 
 
 class Registry:
-    """Reads and writes what exists. Every method may raise StoreUnavailableError."""
+    """Reads and writes the registry. Every method may raise StoreUnavailableError."""
 
     def __init__(self, client: Client, keys: Keys, *, patience_s: float = 5.0) -> None:
         self._client = client
@@ -39,13 +39,13 @@ class Registry:
         self._patience_s = patience_s
 
     async def add_queues(self, queues: Iterable[Queue]) -> None:
-        """Make queues known, before their first job is stored: dispatcher and reaper look after known queues only."""
+        """Register queues before their first job is stored: dispatcher and reaper check registered queues only."""
         tags = [queue.tag for queue in queues]
         if tags:
             await self._call(lambda: self._client.sadd(self._keys.queues, *tags))
 
     async def queues(self, tenant: Tenant | None = None) -> list[Queue]:
-        """Return all known queues, or those of one tenant, sorted."""
+        """Return all registered queues, or those of one tenant, sorted."""
         tags = await self._call(lambda: unless_wrong_type(self._client.smembers(self._keys.queues), set()))
         found = (_queue(tag) for tag in tags)
         return sorted(queue for queue in found if queue and (tenant is None or queue.tenant == tenant))
@@ -61,8 +61,9 @@ class Registry:
     ) -> Start:
         """Publish how a worker handles job types; the registration of the newest live start counts.
 
-        `started_at_ms` is of the start that an earlier call returned, None for a start that begins now. `alive_for` is
-        how long the worker counts as alive until its next heartbeat. A registration without worker yields to any other.
+        `started_at_ms` is the start that an earlier call returned, or None for a start that begins now. `alive_for` is
+        how long the worker counts as alive until its next heartbeat. A registration without a worker yields to any
+        other.
         """
         encoded = {f"{tenant}/{one.type}": _encode(one) for one in registrations}
         everything = encode_release(tenant, encoded.values())
@@ -78,7 +79,7 @@ class Registry:
         return {job_type: ranked[0].registration for job_type, ranked in found.items()}
 
     async def registrations(self, tenant: Tenant) -> Registrations:
-        """Return what the live releases of a tenant's workers have registered, by type, the newest first."""
+        """Return the registrations of a tenant's live releases, by type, the newest first."""
         commands = [("ZRANGE", self._keys.starts, 0, -1), ("HGETALL", self._keys.types)]
         starts, stored = await self._call(lambda: ask_many(self._client, commands))
         return read_registrations(tenant, starts or [], fields_of(stored or {}))
@@ -91,34 +92,50 @@ class Registry:
         alive_for: timedelta = timedelta(),
         is_leaving: bool = False,
     ) -> bool:
-        """Note that a worker is alive. Its `seen_at` is set by the clock of Redis, not by the worker's.
+        """Record a heartbeat of a worker. Its `seen_at` is set by the clock of Redis, not by the worker's.
 
-        What it has registered counts for `alive_for` from now; when it is leaving, no longer than it does already.
-        Returns: whether the registry has it; False when it has to be registered again.
+        The registrations of the worker count for `alive_for` from now; those of a leaving one, no longer than before.
+        Returns: whether the registry has them; False when the worker has to register again.
         """
         at_ms, release = (start.at_ms, start.release) if start else ("", "")
         arguments = [worker.name, _encode(worker), at_ms, release, _ms(alive_for), "1" if is_leaving else ""]
         return bool(await self._run("beat", arguments))
 
     async def leave(self, name: str, counts_for: timedelta = timedelta()) -> None:
-        """Take a worker that has stopped off the list. What it has registered counts for `counts_for` at most."""
+        """Take a worker that has stopped off the list. Its registrations count for `counts_for` at most."""
         await self._run("leave", [name, _ms(counts_for)])
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that have not been forgotten yet, by name."""
-        fields = await self._hash(self._keys.workers)
-        read = (_worker(value) for value in fields.values())
-        return sorted((worker for worker in read if worker), key=lambda worker: worker.name)
+        return _read_all(WorkerInfo, await self._hash(self._keys.workers))
 
     async def forget_workers(self, silent_for: timedelta) -> list[str]:
-        """Forget workers without a heartbeat for `silent_for`, and entries that are none. Returns: their names."""
+        """Remove workers without a heartbeat for `silent_for`, and unreadable entries. Returns: their names."""
         gone = await self._run("forget_workers", [_ms(silent_for)])
         return [name.decode(errors="replace") for name in gone]
 
-    async def _run(self, name: str, arguments: list[Argument]) -> Any:
+    async def note_service(self, process: ServiceInfo) -> None:
+        """Record a heartbeat of a service process. Its `seen_at` is set by the clock of Redis."""
+        await self._run("note_service", [process.name, _encode(process)], self._keys.services)
+
+    async def leave_service(self, name: str) -> None:
+        """Take a process that ends off the list of services."""
+        await self._run("note_service", [name, ""], self._keys.services)
+
+    async def services(self) -> list[ServiceInfo]:
+        """Return the processes of all services that have not been forgotten yet, by name."""
+        return _read_all(ServiceInfo, await self._hash(self._keys.services))
+
+    async def forget_services(self, silent_for: timedelta) -> list[str]:
+        """Remove processes without a heartbeat for `silent_for`, and unreadable entries. Returns: their names."""
+        gone = await self._run("forget_services", [_ms(silent_for)], self._keys.services)
+        return [name.decode(errors="replace") for name in gone]
+
+    async def _run(self, name: str, arguments: list[Argument], *keys: str) -> Any:
+        """Run a script on these keys, by default on those of the part `fleet`."""
         script = load_script(FLEET + name)
         try:
-            return await self._call(lambda: run_script(self._client, script, self._keys.fleet_keys, arguments))
+            return await self._call(lambda: run_script(self._client, script, keys or self._keys.fleet_keys, arguments))
         except REDIS_ERRORS as error:
             # A defect, or a key that another program wrote. Its text may hold arguments: only the code is passed on.
             raise StoreError(f"{name} failed: {str(error).partition(' ')[0]}") from error
@@ -130,18 +147,25 @@ class Registry:
         return await with_retries(lambda _: call(), self._patience_s, lambda: None)
 
 
-def _worker(value: bytes) -> WorkerInfo | None:
-    """Return a worker; None for an entry that this release cannot read, for the others must go on."""
+def _read_all(kind: type[Process], fields: Mapping[bytes, bytes]) -> list[Process]:
+    """Return the processes that a hash has, by name."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+    read = (_read(decode, value) for value in fields.values())
+    return sorted((one for one in read if one), key=lambda one: one.name)
+
+
+def _read(decode: Callable[[bytes], Process], value: bytes) -> Process | None:
+    """Return a process, or None for an entry that this release cannot read, because the others must go on."""
     seen = _SEEN.fullmatch(value)
     try:
-        worker = _decode_worker(seen[2] if seen else value)
-        return replace(worker, seen_at=moment(int(seen[1]))) if seen else worker
+        process = decode(seen[2] if seen else value)
+        return replace(process, seen_at=moment(int(seen[1]))) if seen else process
     except (*UNDECODABLE, ValueError, OverflowError, OSError):
         return None
 
 
 def _queue(tag: bytes) -> Queue | None:
-    """Return the queue of a tag; None when another program wrote it, for the other queues must go on."""
+    """Return the queue of a tag, or None for a tag of another program, because the other queues must go on."""
     try:
         return Queue.from_tag(tag.decode())
     except ValueError:

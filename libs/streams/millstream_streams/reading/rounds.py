@@ -1,4 +1,4 @@
-"""One action on every queue, such that one bad queue does not keep the others waiting."""
+"""Runs one action on every queue, so that one bad queue does not delay the others."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -8,15 +8,15 @@ from millstream_contracts import Queue
 from millstream_streams.errors import StoreError, StoreUnavailableError
 
 AT_ONCE = 16
-"""Calls under way at the same time: enough for a distant Redis, and too few to keep one from its other clients."""
+"""The number of calls under way at once: enough for a distant Redis, and few enough to leave room for others."""
 
 
 async def for_each_queue(queues: Iterable[Queue], action: Callable[[Queue], Awaitable[None]]) -> None:
-    """Do something on each queue, begun in their order, on at most :data:`AT_ONCE` of them at the same time.
+    """Run an action on each queue, in their order, on at most :data:`AT_ONCE` of them at the same time.
 
-    An action that adds something up reads the sum after it has waited, not before.
-    Raises: StoreUnavailableError once what is under way has ended, for without Redis there is no point in going on,
-    unless it is one node of several; any other StoreError at the end, the first one; what is none, at once.
+    An action that adds something up reads the sum after it has waited, not before. Raises: StoreUnavailableError once
+    the actions under way have ended, because the rest is pointless without Redis, unless it is one node of several; the
+    first other StoreError at the end; any other exception at once.
     """
     waiting = list(queues)[::-1]
     failures: list[StoreError] = []

@@ -1,4 +1,4 @@
-"""Sums what the partitions of a job type hold."""
+"""Sums the counts of the partitions of a job type."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Jobs as people read them: hashes turned into `Job` values. Reads only."""
+"""Reads jobs as the API shows them: hashes become `Job` values."""
 
 from collections.abc import Iterable, Sequence
 
@@ -40,7 +40,7 @@ class JobViews:
         return job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED)
 
     async def is_settled(self, queue: Queue, job_id: JobId) -> bool:
-        """Return whether nothing happens to a job by itself any more, also because it is not there."""
+        """Return whether a job is settled, or gone."""
         key = self._keys.of(queue).job(job_id)
 
         async def read(_: int) -> bytes | None:
@@ -60,7 +60,7 @@ class JobViews:
         return [job for job in jobs if job]
 
     async def specs(self, queue: Queue, ids: Sequence[JobId]) -> list[JobSpec]:
-        """Return what was submitted as these jobs, in this order; an unreadable one for a job that is gone."""
+        """Return the specs of these jobs, in this order; an unreadable one for a job that is gone."""
         if not ids:
             return []
         return [read_spec(fields.get(b"spec")) for fields in await self._hashes(queue, ids)]
@@ -84,7 +84,7 @@ class JobViews:
 
 
 async def read_hashes(client: Client, keys: Sequence[str]) -> list[Fields]:
-    """Return hashes in one trip, empty ones for those that are none. Raises: redis.RedisError."""
+    """Return hashes in one round trip, empty ones for keys without one. Raises: redis.RedisError."""
     return [fields_of(reply or {}) for reply in await ask_many(client, [("HGETALL", key) for key in keys])]
 
 
@@ -93,8 +93,8 @@ def job_from_fields(
 ) -> Job | None:
     """Return a job from its hash, or None when that holds no job. A brief one leaves out payload and result.
 
-    What cannot be read is shown as absent: one broken job must not hide those beside it. A job in a state that this
-    release does not know is shown in state `unknown`; without one there is no such job.
+    A field that cannot be read is absent: one broken job must not hide the others. A job in a state that this release
+    does not know is shown in the state `unknown`; without that argument it is no job.
     """
     state = _STATES.get(fields.get(b"state", b""), unknown if fields.keys() >= {b"state", b"spec"} else None)
     if state is None:

@@ -44,6 +44,7 @@ local forms = {
   ['xtrim'] = {'XTRIM', stream, 'MAXLEN', '0'},
   ['zadd'] = {'ZADD', due, 'XX', '0', 'none'},
   ['zcard'] = {'ZCARD', due},
+  ['zcount'] = {'ZCOUNT', due, '0', '0'},
   ['zrange'] = {'ZRANGE', due, '0', '0'},
   ['zrangebyscore'] = {'ZRANGEBYSCORE', due, '0', '0'},
   ['zrem'] = {'ZREM', due, 'none'},

@@ -1,1 +1,1 @@
-"""How jobs change: keys, scripts, and one method for each transition."""
+"""Changes jobs: keys, scripts, and one method for each transition."""

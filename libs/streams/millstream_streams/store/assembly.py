@@ -1,4 +1,4 @@
-"""From a checked submission to what the store keeps: one place, for ingest and for workers that submit children."""
+"""Turns a checked submission into the stored form, for ingest and for workers that submit children."""
 
 import time
 
@@ -23,7 +23,7 @@ def assemble(
 ) -> NewJob:
     """Return a job of this id, ready to be stored. `payload` is one MessagePack value, checked by the caller.
 
-    `created_at_ms` is by the clock of Redis; by that of this machine when it is left out.
+    `created_at_ms` is by the clock of Redis, and by default by that of this machine.
     """
     spec = JobSpec(
         payload=msgspec.Raw(payload),

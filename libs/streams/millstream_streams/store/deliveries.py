@@ -1,4 +1,4 @@
-"""What goes into and comes out of the transitions: plain values, no Redis."""
+"""The arguments and results of the transitions: plain values, without Redis."""
 
 from enum import IntEnum, StrEnum
 
@@ -15,39 +15,39 @@ class NewJob(Struct, frozen=True, kw_only=True):
     spec: bytes
     """A JobSpec in MessagePack."""
     created_at_ms: int = 0
-    """As in the spec."""
+    """The creation time, as in the spec."""
     priority: Priority = Priority.NORMAL
     delay_ms: int | None = None
-    """Counted from the clock of Redis. Not together with `run_at_ms`."""
+    """The delay by the clock of Redis. It excludes `run_at_ms`."""
     run_at_ms: int | None = None
     expires_in_ms: int | None = None
-    """Counted from the clock of Redis. Not together with `expires_at_ms`."""
+    """The time until the expiry by the clock of Redis. It excludes `expires_at_ms`."""
     expires_at_ms: int | None = None
     idempotency: "Idempotency | None" = None
     waited: bool = False
-    """Whether a client wants a hint when it settles."""
+    """Whether a client waits for a hint when the job settles."""
 
 
 class Idempotency(Struct, frozen=True):
-    """What makes two requests the same."""
+    """The identity of a request: two requests with it are one."""
 
     key: bytes
-    """Digest of the client's key."""
+    """A digest of the client's key."""
     fingerprint: str
-    """Hexadecimal digest of the request."""
+    """A hexadecimal digest of the request."""
 
 
 class Durability(StrEnum):
-    """What has to be confirmed before a submission counts as stored; without one, that the primary has it in memory."""
+    """The confirmation that a submission asks for; without one, it is stored in the memory of the primary."""
 
     REPLICATED = "replicated"
-    """A replica has it too (WAIT)."""
+    """A replica has the job too (WAIT)."""
     FSYNCED = "fsynced"
-    """It is on the primary's disk (WAITAOF, from Redis and Valkey 7.2 on)."""
+    """The job is on the primary's disk (WAITAOF, from Redis and Valkey 7.2 on)."""
 
 
 class EnqueueCode(IntEnum):
-    """What became of a new job. The numbers are those of enqueue.lua."""
+    """The result for a new job. The numbers are those of enqueue.lua."""
 
     STORED = 1
     STORED_BEFORE = 0
@@ -56,13 +56,13 @@ class EnqueueCode(IntEnum):
 
 
 class Enqueued(Struct, frozen=True):
-    """The answer to a new job."""
+    """The response for a new job."""
 
     code: EnqueueCode
     id: JobId
-    """Of the earlier job, when the idempotency key was known."""
+    """The id of the earlier job, when the idempotency key was known."""
     at_ms: int
-    """When it was made ready, or is due; 0 when it was stored by an earlier call."""
+    """The time at which the job became ready, or is due; 0 when an earlier call stored it."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -77,9 +77,9 @@ class Delivery(Struct, frozen=True, kw_only=True):
     token: str
     """The fence: `<deliveries>:<nonce of the claim>`."""
     attempts: int
-    """Earlier runs that counted."""
+    """Earlier attempts."""
     deliveries: int
-    """This one included."""
+    """The number of deliveries, this one included."""
     crashes: int
     ready_at_ms: int
     claimed_at_ms: int
@@ -88,16 +88,18 @@ class Delivery(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[JobId, str]:
-        """What tells this delivery from another of the same job, also within one worker."""
+        """The key that distinguishes this delivery from another of the same job, also within one worker."""
         return self.id, self.token
 
 
 class Claim(Struct, frozen=True):
-    """What one call took."""
+    """The result of one claim."""
 
     deliveries: list[Delivery]
     ask_again_ms: int = 0
     """Not 0 when the queue is paused or limited: it must not be read with a blocking call until then."""
+    expired: int = 0
+    """Jobs that had not started in time, and have expired by this claim."""
 
 
 class ReadEntry(Struct, frozen=True):
@@ -110,7 +112,7 @@ class ReadEntry(Struct, frozen=True):
 
 
 class Lease(Struct, frozen=True):
-    """What renews one delivery."""
+    """The arguments that renew one delivery."""
 
     id: JobId
     priority_index: int
@@ -121,7 +123,7 @@ class Lease(Struct, frozen=True):
 
 
 class LeaseCode(IntEnum):
-    """What became of a lease. The numbers are those of renew.lua."""
+    """The result for a lease. The numbers are those of renew.lua."""
 
     RENEWED = 1
     CANCEL_REQUESTED = 2
@@ -134,22 +136,24 @@ class Commit(Struct, frozen=True):
     delivery: Delivery
     outcome: Outcome
     ttl_ms: int
-    """How long a job that this ends can be read."""
+    """How long the job can be read if this outcome ends it."""
     progress: Progress | None = None
-    """The last that the handler noted, when no renewal has stored it."""
+    """The last progress of the handler, if no renewal has stored it."""
 
 
 class CommitCode(IntEnum):
-    """What became of an outcome. The numbers are those of commit.lua and hand_back.lua."""
+    """The result for an outcome. The numbers are those of commit.lua and hand_back.lua."""
 
     COMMITTED = 1
     COMMITTED_BEFORE = 2
+    CANCELLED = 3
+    """Instead of a hand-back: the cancellation of the job had been asked for."""
     STALE = -1
     UNKNOWN_JOB = -2
 
 
 class ActionCode(IntEnum):
-    """What became of an action on a job. The numbers are those of cancel, redrive, discard and watch.lua."""
+    """The result for an action on a job. The numbers are those of cancel, redrive, discard and watch.lua."""
 
     DONE = 1
     REQUESTED = 2
@@ -159,7 +163,7 @@ class ActionCode(IntEnum):
 
 
 class Release(Struct, frozen=True):
-    """What one pass over the due jobs did."""
+    """The result of one pass over the due jobs."""
 
     released: int
     expired: int
@@ -168,7 +172,7 @@ class Release(Struct, frozen=True):
 
 
 class Expiry(Struct, frozen=True):
-    """What one pass over the unstarted jobs did."""
+    """The result of one pass over the unstarted jobs."""
 
     expired: int
     next_in_ms: int | None
@@ -176,18 +180,20 @@ class Expiry(Struct, frozen=True):
 
 
 class RecoveredJob(Struct, frozen=True):
-    """A delivery taken back from a worker that let its lease run out."""
+    """A delivery that was recovered because its lease ran out."""
 
     id: JobId
     spec: JobSpec
     worker: str
-    deliveries: int
+    """Name of the worker that had the job; empty when the job was read and not claimed."""
+    delivery: int
+    """Number of the delivery; 0 when the job was read and not claimed."""
     crash_charged: bool
-    """False when the job had been read but its handler had not begun."""
+    """False when the handler had not begun."""
 
 
 class Recovery(Struct, frozen=True):
-    """What one pass over the expired leases did."""
+    """The result of one pass over the expired leases."""
 
     cursors: tuple[str, str, str]
     """Where the next call goes on in each stream; empty for a stream of which all has been looked at."""
@@ -195,13 +201,15 @@ class Recovery(Struct, frozen=True):
     buried: list[RecoveredJob]
     strays: int
     """Entries without a job behind them."""
+    cancelled: int
+    """Jobs that are cancelled now, as had been asked for while their workers lived."""
 
 
 class Depths(Struct, frozen=True):
-    """How much a queue holds."""
+    """The counts of a queue."""
 
     queued: tuple[int, int, int]
-    """In the order of `keys.PRIORITIES`."""
+    """Ready jobs in the order of `keys.PRIORITIES`."""
     running: int
     scheduled: int
     dead: int
@@ -213,6 +221,8 @@ class Depths(Struct, frozen=True):
     """0 when a job is due now, None when no job waits for a time."""
     next_expiry_in_ms: int | None = None
     """0 when a job is late now, None when no unstarted job has an expiry."""
+    due_soon: int = 0
+    """Jobs of `scheduled` that are due already, or within the time that was asked about."""
 
     def queued_of(self, priority: Priority) -> int:
         """Return how many jobs of a priority are ready."""

@@ -1,7 +1,7 @@
 """The transitions of jobs: one method, one script, one atomic step. See scripts/*.lua for what each does."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -60,6 +60,8 @@ _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
 _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
 # Decode tables for the hot path: calling an enumeration takes longer than the rest of an answer.
 _ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
+_OTHERS = (EnqueueCode.REPLAYED, EnqueueCode.KEY_REUSED)
+"""The codes of new jobs that Redis did not store."""
 _COMMIT_CODES = {code.value: code for code in CommitCode}
 _NO_TIMES = (None, None, None, None)
 _NO_HISTORY = (None, None, None)
@@ -88,13 +90,13 @@ class JobStore:
         self.keys = keys
         self._client = client
         self._confirming = confirming or client
-        """For calls that wait for a confirmation: they take longer than others."""
+        """A client for calls that wait for a confirmation, which take longer than others."""
         self._patience_s = patience_s
         self._retention_ms = round(retention_s * 1000)
         """How long a job can be read that no commit ended: cancelled, expired or discarded."""
         self._observer = observer or NoObserver()
         self._clock = clock or RedisClock()
-        """Learns from each claim: a worker may submit jobs."""
+        """The estimate of the clock of Redis, which each claim updates, because a worker may submit jobs."""
 
     async def enqueue(
         self, queue: Queue, jobs: Sequence[NewJob], durability: Durability | None = None
@@ -108,14 +110,17 @@ class JobStore:
         arguments: list[Argument] = [limits.IDEMPOTENCY_TTL_S * 1000]
         for job in jobs:
             arguments += (job.id, job.spec, _options(job, prefix))
+        confirmed: int | list[int] = 1
         if durability is None:
             replies = await self._run("enqueue", queue, arguments)
         else:
             replies, confirmed = await self._run("enqueue", queue, arguments, then=_CONFIRMATIONS[durability])
-            if not _is_confirmed(confirmed):
-                raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s")
         now_ms = int(replies.pop(0))
-        return [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
+        enqueued = [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
+        if not _is_confirmed(confirmed):
+            others = (job.id for job, one in zip(jobs, enqueued, strict=True) if one.code in _OTHERS)
+            raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s", frozenset(others))
+        return enqueued
 
     async def claim(
         self,
@@ -129,12 +134,12 @@ class JobStore:
         resume: bool = False,
         patience_s: float | None = None,
     ) -> Claim:
-        """Take up to `limit` ready jobs.
+        """Claim up to `limit` ready jobs.
 
         `shares` says how many to take from high, normal and low before filling up in that order. `read` are entries
-        that a blocking read returned; they are adopted beyond the limit. `resume` looks through what this consumer
-        already holds, as is right after any lost answer. `nonce` must be new for each call, and the same when a call is
-        made again whose answer was lost. `patience_s` is this call's own.
+        that a blocking read returned; they are adopted beyond the limit. `resume` also returns what this consumer holds
+        from an earlier claim whose response was lost. `nonce` must be new for each call, and the same when a call is
+        repeated after a lost response. `patience_s` is this call's own.
         """
         tail: list[Argument] = [limit, *shares, self._retention_ms]
         for entry in read:
@@ -144,12 +149,12 @@ class JobStore:
             return [consumer, nonce, "1" if resume or failures else "", *tail]
 
         asked_at = self._clock.asking()
-        ask_again_ms, now, fresh, history = await self._run("claim", queue, arguments, patience_s)
+        ask_again_ms, now, fresh, history, expired = await self._run("claim", queue, arguments, patience_s)
         self._clock.heard(int(now) / 1000, asked_at)
-        return Claim(deliveries_of_claim(queue, nonce, int(now), fresh, history), int(ask_again_ms))
+        return Claim(deliveries_of_claim(queue, nonce, int(now), fresh, history), int(ask_again_ms), int(expired))
 
     async def renew(self, queue: Queue, *, consumer: str, leases: Sequence[Lease]) -> list[LeaseCode]:
-        """Renew the leases that this worker still has, and note progress."""
+        """Renew the leases that this worker still has, and store progress."""
         _check_size(leases)
         arguments: list[Argument] = [consumer]
         for lease in leases:
@@ -157,7 +162,7 @@ class JobStore:
         return [LeaseCode(int(code)) for code in await self._run("renew", queue, arguments)]
 
     async def commit(self, queue: Queue, *, worker: str, commits: Sequence[Commit]) -> list[CommitCode]:
-        """Commit outcomes other than HandedBack. A stale delivery is refused, and says so."""
+        """Commit outcomes other than HandedBack. A stale delivery is refused, and its code says so."""
         _check_size(commits)
         arguments: list[Argument] = [worker, len(commits)]
         unstored_progress: list[Argument] = []
@@ -170,7 +175,7 @@ class JobStore:
         return [_COMMIT_CODES[code] for code in await self._run("commit", queue, arguments)]
 
     async def hand_back(self, queue: Queue, *, worker: str, deliveries: Sequence[Delivery]) -> list[CommitCode]:
-        """Return deliveries at once, at no cost to the jobs."""
+        """Hand deliveries back at once, at no cost to the jobs."""
         _check_size(deliveries)
         arguments: list[Argument] = [worker, self._retention_ms]
         for job in deliveries:
@@ -178,9 +183,9 @@ class JobStore:
         return [CommitCode(int(code)) for code in await self._run("hand_back", queue, arguments)]
 
     async def mark_isolated(self, queue: Queue, tokens: Sequence[tuple[JobId, str]], *, waits: bool) -> list[bool]:
-        """Mark deliveries that wait to run alone, or take the mark off: one that waits is charged no crash.
+        """Mark deliveries as waiting to run alone, or remove the mark: a marked one is charged no crash.
 
-        Returns: for each, whether it is still the caller's.
+        Returns: for each, whether the caller still has it.
         """
         _check_size(tokens)
         arguments: list[Argument] = ["1" if waits else ""]
@@ -189,7 +194,7 @@ class JobStore:
         return [code == 1 for code in await self._run("mark_isolated", queue, arguments)]
 
     async def note_unreadable(self, queue: Queue, job_id: JobId, token: str, digest: str) -> set[str]:
-        """Note that the release with this registration cannot read a job.
+        """Record that the release with this registration cannot read a job.
 
         Returns: the digests of all registrations whose releases could not; empty when the delivery is stale.
         """
@@ -197,7 +202,7 @@ class JobStore:
         return set(reply.decode().split())
 
     async def release_due(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Release:
-        """Make ready what is due."""
+        """Release due jobs."""
         released, expired, next_in_ms = await self._run("release_due", queue, [limit, self._retention_ms])
         return Release(int(released), int(expired), _wait(next_in_ms))
 
@@ -210,24 +215,25 @@ class JobStore:
         cursors: tuple[str, str, str] = FROM_THE_START,
         limit: int = limits.MAX_SCRIPT_JOBS,
     ) -> Recovery:
-        """Take back deliveries whose lease has run out; bury the jobs that crashed too often."""
+        """Recover deliveries whose lease has run out; bury the jobs that crashed too often."""
         arguments: list[Argument] = [lease_ms, max_crashes, limit, self._retention_ms, *cursors]
-        next_cursors, requeued, buried, strays = await self._run("recover", queue, arguments)
+        next_cursors, requeued, buried, strays, cancelled = await self._run("recover", queue, arguments)
         high, normal, low = (cursor.decode() for cursor in next_cursors)
         return Recovery(
             cursors=(high, normal, low),
             requeued=[_recovered(row) for row in requeued],
             buried=[_recovered(row) for row in buried],
             strays=int(strays),
+            cancelled=int(cancelled),
         )
 
     async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Expiry:
-        """End the jobs that have not started in time."""
+        """Expire the jobs that have not started in time."""
         expired, next_in_ms = await self._run("expire", queue, [limit, self._retention_ms])
         return Expiry(int(expired), _wait(next_in_ms))
 
     async def cancel(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
-        """Cancel jobs: at once where they wait, by asking their worker where they run."""
+        """Cancel jobs: waiting ones at once, running ones through their worker."""
         _check_size(ids)
         return _codes(await self._run("cancel", queue, [self._retention_ms, *ids]))
 
@@ -237,7 +243,7 @@ class JobStore:
         return _codes(await self._run("redrive", queue, list(ids)))
 
     async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
-        """Let dead jobs go."""
+        """Discard dead jobs."""
         _check_size(ids)
         return _codes(await self._run("discard", queue, [self._retention_ms, *ids]))
 
@@ -245,12 +251,16 @@ class JobStore:
         """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
         return ActionCode(int(await self._run("watch", queue, [job_id])))
 
-    async def measure(self, queue: Queue) -> Depths:
-        """Count what the queue holds."""
-        return _depths(await self._run("measure", queue, []))
+    async def measure(self, queue: Queue, *, due_soon_s: float = 0.0) -> Depths:
+        """Count what the queue holds. Jobs that are due within `due_soon_s` count as due soon."""
+        asked_at = self._clock.asking()
+        reply = await self._run("measure", queue, [round(due_soon_s * 1000)])
+        found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+        self._clock.heard(found["now_ms"] / 1000, asked_at)
+        return _depths(found)
 
     async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
-        """Forget acknowledged events, some thousands at most: there may be more until a call removes none.
+        """Remove acknowledged events, some thousands at most; repeat until a call removes none.
 
         Returns: how many were removed, and how many of them no group had seen.
         """
@@ -262,7 +272,7 @@ class JobStore:
         return int(await self._run("sweep_consumers", queue, [idle_ms]))
 
     async def try_rights(self, queue: Queue, commands: Sequence[str] = ()) -> list[str]:
-        """Run a script that writes, on a queue without jobs. Returns: which of the commands the user may not call.
+        """Run a script that writes, on a queue without jobs. Returns: the commands that the user may not call.
 
         `xack` is always tried. Commands are named as an ACL names them; see the script for those that it knows.
         """
@@ -279,7 +289,7 @@ class JobStore:
         """Run a script until it is answered or patience runs out.
 
         `arguments` is a list, or a function of the number of earlier failures that returns one. `then` is sent behind
-        the script on the same connection, and answered beside it.
+        the script on the same connection, and answered with it.
         """
         keys = self.keys.of(queue)
         script = load_script(name)
@@ -304,7 +314,7 @@ class JobStore:
 
 
 def _is_confirmed(reply: int | list[int]) -> bool:
-    """Return whether WAIT, which answers a number of replicas, or WAITAOF, disks here and there, says yes."""
+    """Return whether the reply of WAIT (a number of replicas) or WAITAOF (local and replicated) is a confirmation."""
     return (reply[0] if isinstance(reply, list) else reply) > 0
 
 
@@ -314,7 +324,7 @@ def _check_size(items: Sequence[object]) -> None:
 
 
 def _options(job: NewJob, prefix: bytes) -> bytes:
-    """Return all of a new job but id and spec, as enqueue.lua wants it; nothing for most jobs."""
+    """Return all fields of a new job except id and spec, in the form of enqueue.lua; nothing for most jobs."""
     known = job.idempotency
     times = (job.delay_ms, job.run_at_ms, job.expires_in_ms, job.expires_at_ms)
     if times == _NO_TIMES and job.priority is Priority.NORMAL and not (known or job.waited):
@@ -340,7 +350,7 @@ def _moment(relative_ms: int | None, absolute_ms: int | None) -> str:
 
 
 def _encode_outcome(outcome: Outcome) -> tuple[str, bytes]:
-    """Return an outcome as commit.lua reads it, and its result or error."""
+    """Return an outcome in the form of commit.lua, and its result or error."""
     if isinstance(outcome, Succeeded):  # most are, and the match takes three times as long to see it
         return "succeeded", bytes(outcome.result)
     match outcome:
@@ -386,9 +396,8 @@ def _rows(values: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
     return zip(*[iter(values)] * width, strict=True)
 
 
-def _depths(reply: list[Any]) -> Depths:
-    """Return what measure.lua counted: names and numbers in turn."""
-    found = {name.decode(): int(number) for name, number in _rows(reply, 2)}
+def _depths(found: Mapping[str, int]) -> Depths:
+    """Return the counts of measure.lua by their names."""
     return Depths(
         queued=(found["queued_high"], found["queued_normal"], found["queued_low"]),
         running=found["running"],
@@ -400,16 +409,17 @@ def _depths(reply: list[Any]) -> Depths:
         events=found["events"],
         next_due_in_ms=_wait(found["next_due_in_ms"]),
         next_expiry_in_ms=_wait(found["next_expiry_in_ms"]),
+        due_soon=found["due_soon"],
     )
 
 
 def _recovered(row: list[Any]) -> RecoveredJob:
-    job_id, spec, worker, deliveries, charged = row
-    return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), deliveries, bool(charged))
+    job_id, spec, worker, delivery, charged = row
+    return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), delivery, bool(charged))
 
 
 def _wait(reply: Any) -> int | None:
-    """Return for how many ms there is nothing to do; None when nothing is waited for."""
+    """Return the ms until something is due; None when nothing waits."""
     wait_ms = int(reply)
     return None if wait_ms < 0 else wait_ms
 

@@ -1,8 +1,8 @@
 """Every Redis key, built here and nowhere else.
 
-All keys of a queue share the hash tag `{tenant/type/partition}`, so that a script is one slot's business.
-What users choose stands inside the tag or at the end, never before a literal part: a job type that is called
-like one of our keys is harmless.
+All keys of a queue share the hash tag `{tenant/type/partition}`, so that each script runs in one slot. Names that users
+choose are inside the tag or at the end, never before a literal part: a job type that is named like one of our keys is
+harmless.
 """
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ from millstream_contracts import JobId, Priority, Queue
 DEFAULT_NAMESPACE = "ms"
 
 PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
-"""Scripts know a priority by its place here, counted from 1."""
+"""The priorities in the order of scripts, which number them from 1."""
 
 GROUP = "workers"
 """The consumer group of every ready stream."""
@@ -45,7 +45,7 @@ class QueueKeys(Struct, frozen=True):
 
 
 class Keys:
-    """Keys under one namespace, `ms` unless a test wants its own."""
+    """Keys under one namespace, by default `ms`."""
 
     def __init__(self, namespace: str = DEFAULT_NAMESPACE) -> None:
         self.namespace = namespace
@@ -59,7 +59,9 @@ class Keys:
         self.workers = f"{namespace}:{{fleet}}:workers"
         """hash: worker name to its last heartbeat"""
         self.fleet_keys = (self.types, self.starts, self.workers)
-        """KEYS of every script of the registry, in the order that scripts/_fleet.lua names."""
+        """KEYS of every script with the part `fleet`, in the order that scripts/_fleet.lua names."""
+        self.services = f"{namespace}:{{fleet}}:services"
+        """hash: name of a process to its last heartbeat"""
         self.hint_due = self.hint("due")
         """channel: tag of a queue whose next due time moved closer"""
         self.hint_settled = self.hint("settled")
@@ -67,11 +69,11 @@ class Keys:
         self.of = lru_cache(maxsize=65_536)(self._of)
 
     def hint_cancel(self, worker: str) -> str:
-        """Return the channel of ids that this worker should stop."""
+        """Return the channel of the ids that this worker should stop."""
         return self.hint(f"cancel:{worker}")
 
     def hint(self, topic: str) -> str:
-        """Return a channel by what scripts call it."""
+        """Return the channel of a hint by its name in scripts."""
         return f"{self.namespace}:hints:{topic}"
 
     def _of(self, queue: Queue) -> QueueKeys:

@@ -1,4 +1,4 @@
-"""What the hash of a job without a past leaves out: the rule of scripts/_past.lua, for those who read hashes.
+"""Derives the fields that the hash of a job without a past leaves out: the rule of scripts/_past.lua in Python.
 
 A job has a past when its hash has a `version`. Of any other, version, deliveries and attempts follow from its state.
 """
@@ -24,5 +24,5 @@ def deliveries_of(fields: Fields) -> int:
 
 
 def attempts_of(fields: Fields, state: JobState) -> int:
-    """Return how many runs of a job's handler have counted."""
+    """Return how many attempts of a job have counted."""
     return read_int(fields.get(b"attempts")) or int(state is JobState.SUCCEEDED)

@@ -1,7 +1,7 @@
-"""The Lua scripts: loaded once, sent by content hash, one state transition each.
+"""Loads the Lua scripts once, and sends them by content hash; each is one transition.
 
 The header of a script names the parts that it needs, files of scripts/ whose names begin with `_`; they are put before
-it. So a script carries only what it uses, and a feature adds a part of its own.
+it. So a script contains only what it uses, and a feature adds a part of its own.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ Argument = str | bytes | int
 _FOLDER = files("millstream_streams") / "scripts"
 
 FLEET = "fleet/"
-"""What the names of the registry's scripts begin with."""
+"""The prefix of the names of the registry's scripts."""
 
 
 _NEEDS = re.compile(r"^-- Needs +(\w+(?: \w+)*)$", re.MULTILINE)
 
 
 class Script(Struct, frozen=True):
-    """A script behind the parts that it needs."""
+    """A script with the parts that it needs in front of it."""
 
     name: str
     text: str
     sha: str
-    """What EVALSHA calls it. Two releases side by side each find their own."""
+    """The hash for EVALSHA. Two releases side by side each call their own."""
 
 
 @cache
@@ -43,12 +43,12 @@ def load_script(name: str) -> Script:
 
 
 def script_of(name: str, text: str) -> Script:
-    """Return a script of this text."""
+    """Return a script with this text."""
     return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def parts_of(source: str) -> list[str]:
-    """Return the parts that a script names in the line `-- Needs` of its header, in the order in which they stand."""
+    """Return the parts that a script names in the line `-- Needs` of its header, in their order."""
     found = _NEEDS.search(source)
     return found[1].split() if found else []
 
@@ -68,10 +68,10 @@ def script_names(folder: str = "") -> list[str]:
 async def run_script(
     client: Any, script: Script, keys: tuple[str, ...], arguments: list[Argument], *, then: tuple[Argument, ...] = ()
 ) -> Any:
-    """Run a script, sending its text only when this server does not know it.
+    """Run a script, and send its text only when the server does not know it.
 
-    A server forgets scripts at a restart or a failover. EVALSHA goes alone, never in a pipeline: there a NOSCRIPT
-    would come while its neighbours are applied, and redis-py's cluster client refuses it.
+    A server forgets scripts at a restart or a failover. EVALSHA is sent alone, never in a pipeline: there a NOSCRIPT
+    would arrive while the commands beside it are applied, and redis-py's cluster client refuses it.
 
     `then` is a command to be sent behind the script on the same connection; both are answered then, as a list.
     """

@@ -1,4 +1,4 @@
-"""Reads what is stored of a job, also what this release cannot read: one such job must not stop those beside it."""
+"""Reads the stored fields of a job, also unreadable ones: one such job must not stop the others."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,7 +31,7 @@ class KnownSpec(JobSpec, frozen=True, array_like=True, forbid_unknown_fields=Tru
 
 
 class NewerSpec(JobSpec, frozen=True, array_like=True):
-    """A spec to which a newer release has added what this one does not know, and what may change how the job is run."""
+    """A spec with fields of a newer release, which may change how the job is run."""
 
 
 _decode_known = msgspec.msgpack.Decoder(KnownSpec).decode
@@ -43,7 +43,7 @@ _decode_transitions = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 def read_spec(blob: bytes | None) -> JobSpec:
-    """Return a job's spec, or :data:`UNREADABLE`; a :class:`NewerSpec` where this release does not know all of it."""
+    """Return a job's spec, or :data:`UNREADABLE`; a :class:`NewerSpec` if this release does not know every field."""
     try:
         return _decode_known(blob or b"")
     except UNDECODABLE:
@@ -55,7 +55,7 @@ def read_spec(blob: bytes | None) -> JobSpec:
 
 
 def read_error(blob: bytes | None) -> JobError | None:
-    """Return the error of a failed attempt; None when there is none, or none that can be read."""
+    """Return the error of a failed attempt; None without one, or for an unreadable one."""
     try:
         return _decode_error(blob) if blob else None
     except UNDECODABLE:
@@ -63,7 +63,7 @@ def read_error(blob: bytes | None) -> JobError | None:
 
 
 def read_progress(blob: bytes | None) -> Progress | None:
-    """Return how far a handler says it is; None when it has not said, or not in a way that can be read."""
+    """Return the progress of a handler; None without one, or for an unreadable one."""
     try:
         return _decode_progress(blob) if blob else None
     except UNDECODABLE:
@@ -92,7 +92,7 @@ def _check_transitions(rows: list[Any]) -> list[tuple[str, int, int]]:
 
 
 def read_int(text: bytes | int | None) -> int:
-    """Return a stored number; 0 for what is none, or none that 64 bits hold, as in any answer that shows it."""
+    """Return a stored number; 0 for a text that is none, or is beyond 64 bits, as responses could not show it."""
     try:
         number = int(text or 0)
     except ValueError:
@@ -101,7 +101,7 @@ def read_int(text: bytes | int | None) -> int:
 
 
 def read_time(text: bytes | int | None) -> datetime | None:
-    """Return stored Unix milliseconds as a time in UTC; None for what is none, or lies beyond the calendar."""
+    """Return stored Unix milliseconds as a time in UTC; None for other texts and times beyond the calendar."""
     try:
         return moment(int(text)) if text else None
     except (ValueError, OverflowError, OSError):
@@ -109,12 +109,12 @@ def read_time(text: bytes | int | None) -> datetime | None:
 
 
 def read_text(text: bytes | None) -> str | None:
-    """Return a stored text, with a mark in place of what is no UTF-8; None for none."""
+    """Return a stored text, with a mark in place of bytes that are no UTF-8; None for none."""
     return text.decode(errors="replace") if text else None
 
 
 def read_value(blob: bytes | msgspec.Raw) -> Any:
-    """Return a stored payload or result for people to look at; None when it cannot be read."""
+    """Return a stored payload or result for display; None when it cannot be read."""
     try:
         return msgspec.msgpack.decode(blob)
     except UNDECODABLE:

@@ -1,1 +1,1 @@
-"""Whether jobs are safe on a Redis, and whether its user may do what a service does: asked before the first job."""
+"""Checks before the first job whether jobs are safe on a Redis, and whether its user has all rights."""

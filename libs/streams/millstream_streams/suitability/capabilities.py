@@ -1,4 +1,4 @@
-"""What one server is, what it lacks, and whether jobs are safe on it. `topology.py` asks all that belong together."""
+"""The capabilities of one server: what it is, what it lacks, and whether jobs are safe on it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -11,6 +11,7 @@ from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import require_mode, translating
 from millstream_streams.connection.refusals import refusal_behind
 from millstream_streams.errors import MissingRightError
+from millstream_streams.suitability.vitals import VITAL_SETTINGS, Vitals, vitals_of
 
 MINIMUM_REDIS = (6, 2)
 MINIMUM_VALKEY = (7, 2)
@@ -24,7 +25,7 @@ with 100, 1.3 with 16)."""
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):
-    """A server as its answers describe it. What it hides, as managed services do, is None."""
+    """A server as it describes itself. What it hides, as managed services do, is None."""
 
     server: str
     """`redis` or `valkey`."""
@@ -32,14 +33,16 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """Empty when it is hidden."""
     role: Literal["primary", "replica"] | None
     uptime_s: int | None
-    """Since the server started."""
+    """The time since the server started."""
     waitaof: bool | None
     maxmemory_policy: str | None
     appendonly: bool | None
     listpack_value: int | None
     node_entries: int | None
     replicas: tuple[str, ...] = ()
-    """Addresses of those that follow this server."""
+    """The addresses of the replicas of this server."""
+    vitals: Vitals | None = None
+    """The state of the server; None where only its suitability was probed."""
 
     def objections(self) -> list[str]:
         """Return the reasons for which jobs would not be safe here."""
@@ -56,7 +59,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
         return found
 
     def advice(self) -> list[str]:
-        """Return what could be better and is no danger to what is stored."""
+        """Return what could be better without being a danger to stored jobs."""
         found = []
         if self.maxmemory_policy is None:
             found.append("this server hides its configuration: make sure that maxmemory-policy is noeviction")
@@ -85,11 +88,11 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
 
 async def examine(client: Client, mode: str, *, thorough: bool) -> Capabilities:
-    """Ask the server of a client that is no cluster's what it is. `mode` is that of the address that led to it.
+    """Probe the server of a client that is no cluster's. `mode` is that of the address.
 
-    INFO says all that decides whether jobs are safe, and a user needs no right to CONFIG for it, with which passwords
-    can be read. A `thorough` look asks CONFIG as well, for what INFO does not say.
-    Raises: StoreUnavailableError; WrongServerError, when it is of another kind than the address says.
+    INFO has everything that decides whether jobs are safe, and needs no right to CONFIG, by which passwords can be
+    read. A `thorough` probe reads CONFIG as well, for settings that INFO lacks. Raises: StoreUnavailableError;
+    WrongServerError, when the server is of another kind than the address says.
     """
     info = await _unless_refused("info", client.info) or await _greeting(client)
     require_mode(str(info.get("redis_mode", "")), mode)
@@ -109,6 +112,7 @@ async def examine(client: Client, mode: str, *, thorough: bool) -> Capabilities:
         listpack_value=_number(listpack),
         node_entries=_number(settings.get("stream-node-max-entries")),
         replicas=tuple(_replicas(info)),
+        vitals=vitals_of(info, settings) if thorough else None,
     )
 
 
@@ -121,7 +125,7 @@ _ROLES: dict[str, Literal["primary", "replica"]] = {
 
 
 async def _greeting(client: Client) -> Mapping[str, Any]:
-    """Return what HELLO says, for which no right is needed, in the words of INFO."""
+    """Return the response of HELLO, for which no right is needed, in the terms of INFO."""
     reply = await _unless_refused("hello", partial(client.execute_command, "HELLO", 2)) or []
     words = dict(zip(map(_text, reply[::2]), map(_text, reply[1::2]), strict=False))
     known = {f"{words['server']}_version": words["version"]} if {"server", "version"} <= words.keys() else {}
@@ -131,7 +135,7 @@ async def _greeting(client: Client) -> Mapping[str, Any]:
 
 async def _settings(client: Client) -> dict[str, str]:
     answers: dict[str, str] = {}
-    for pattern in ("maxmemory-policy", "appendonly", "hash-max-*", "stream-node-max-entries"):
+    for pattern in ("maxmemory-policy", "appendonly", "hash-max-*", "stream-node-max-entries", *VITAL_SETTINGS):
         reply = await _unless_refused("config", partial(client.config_get, pattern))
         if reply is None:
             return {}
@@ -140,7 +144,7 @@ async def _settings(client: Client) -> dict[str, str]:
 
 
 async def _unless_refused(command: str, call: Callable[[], Awaitable[Any]]) -> Any:
-    """Return the answer to a question, or None where the server does not let us ask, as managed ones do."""
+    """Return the response to a command, or None where the server refuses it, as managed ones do."""
     try:
         return await translating(call)
     except ResponseError:

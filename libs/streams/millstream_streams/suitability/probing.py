@@ -1,7 +1,7 @@
-"""Tells a port that wants TLS from one that does not, for an error that says more than "closed" or "silent".
+"""Distinguishes a port that speaks TLS from one that does not, for an error that says more than "closed".
 
-A process that has not used Redis yet probes once per try; one that has used it does not, for then Redis has gone.
-A probe sends nothing of ours, and its answer only names the mistake.
+A process that has not used Redis yet probes once per try. One that has used it does not, because then Redis has gone. A
+probe sends no data of ours, and its result only names the mistake.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ PROBE_WITHIN_S = 1.0
 
 
 async def look_closer(error: NotConnectedError) -> NotConnectedError:
-    """Return what a failure looks like once the ports were asked whether they speak TLS, where that was a guess."""
+    """Return a failure with the mode of the ports, TLS or not, where the diagnosis was a guess."""
     if isinstance(error, NoPrimaryError):
         return NoPrimaryError([await look_closer(failure) for failure in error.failures])
     peer = error.where
@@ -56,7 +56,7 @@ async def speaks_plain_redis(host: str, port: int) -> bool:
 
 
 async def _end(writer: asyncio.StreamWriter) -> None:
-    """Close a connection without a farewell: the other end may not answer one."""
+    """Close a connection without a farewell, which the other end may not answer."""
     writer.transport.abort()
     with suppress(OSError):
         await writer.wait_closed()

@@ -1,6 +1,6 @@
-"""Tries what a service does on Redis, and says which rights its user lacks.
+"""Tries the rights of a service on Redis, and names those that its user lacks.
 
-Redis says so only where a right is used: in the middle of a script, when half of a job has been moved.
+Redis reports a missing right only where it is used, which may be in the middle of a script.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -31,29 +31,29 @@ _TAGS = 1_000
 
 
 class Rights(Struct, frozen=True):
-    """What a user lacks, in the words of an ACL: `+xadd`, `~ms:queues`, `&ms:hints:due`."""
+    """The rights that a user lacks, in the words of an ACL: `+xadd`, `~ms:queues`, `&ms:hints:due`."""
 
     user: str
     needed: list[str]
-    """Without these jobs do not get on."""
+    """Missing rights without which jobs do not move."""
     hints: list[str]
-    """Without these they do, but wait for the next look instead of a hint."""
+    """Missing rights without which jobs wait for the next look instead of a hint."""
     extras: list[str]
-    """Without these a part is missing; each says which."""
+    """Missing rights of optional parts, each with the part."""
 
     @property
     def objection(self) -> str:
-        """What is needed, in one line; empty when nothing is."""
+        """The needed rights in one line; empty when none is missing."""
         return f"{self._lacks(self.needed)}: see deploy/redis/users.acl" if self.needed else ""
 
     @property
     def warning(self) -> str:
-        """Which hints are lost, in one line; empty when none is."""
+        """The hints that are lost, in one line; empty when none is."""
         return f"{self._lacks(self.hints)}: hints are lost, and what waits for one waits longer" if self.hints else ""
 
     @property
     def advice(self) -> list[str]:
-        """What is missing beside that, a line for each."""
+        """The other missing rights, a line for each."""
         return [f"the Redis user `{self.user}` lacks {one}" for one in self.extras]
 
     def _lacks(self, lacking: Sequence[str]) -> str:
@@ -69,10 +69,10 @@ async def try_rights(
     away: Collection[str] = (),
     thorough: bool = False,
 ) -> Rights:
-    """Try what a service does, on keys of ours and without a trace; extras when `thorough`.
+    """Try the rights of a service on keys of ours, without leaving any; those of extras when `thorough`.
 
-    On a cluster it is tried on every primary but those that are known to be `away`, by address.
-    Raises: StoreUnavailableError, StoreError.
+    On a cluster every primary is tried, except those that are `away`, by address. Raises: StoreUnavailableError,
+    StoreError.
     """
     if address.is_cluster:
         await translating(client.initialize)
@@ -90,16 +90,16 @@ async def try_rights(
 
 
 def tried_queue(number: int = 0) -> Queue:
-    """Return a queue to try things on; each number has a place of its own in a cluster."""
+    """Return a queue for trying rights; each number has a place of its own in a cluster."""
     return Queue(DEFAULT_TENANT, JobType(f"{TRIED}.{number}"))
 
 
 class _Place(Struct, frozen=True):
-    """A server to which can be sent what is about no key."""
+    """A server for commands that are about no key."""
 
     address: RedisAddress
     options: dict[str, Any]
-    """What tells the client of a cluster to send a command there."""
+    """The options by which the client of a cluster sends a command there."""
 
 
 def _anywhere(client: Client, address: RedisAddress, away: Collection[str]) -> _Place:
@@ -112,7 +112,7 @@ def _anywhere(client: Client, address: RedisAddress, away: Collection[str]) -> _
 
 
 async def _lacking_ping(client: Client, place: _Place) -> list[str]:
-    """Return the right to PING, which goes out over connections that were idle."""
+    """Return the right to PING, which is sent over connections that were idle."""
     return ["+ping"] if await _refusal(partial(client.execute_command, "PING", **place.options)) else []
 
 
@@ -128,7 +128,7 @@ async def _lacking_for_queues(
 
 
 async def _where_it_answers(address: RedisAddress, ask: Callable[[], Awaitable[list[str]]]) -> list[str]:
-    """Ask, and take it for a yes where a node of a cluster is away: others serve, and it may be back when needed."""
+    """Try a right, and count it as present where a node of a cluster is away and others serve."""
     try:
         return await ask()
     except StoreUnavailableError:
@@ -138,7 +138,7 @@ async def _where_it_answers(address: RedisAddress, ask: Callable[[], Awaitable[l
 
 
 def _queues_to_try(keys: Keys, client: Client, address: RedisAddress) -> Iterator[tuple[str, Queue]]:
-    """Yield an address and a queue that lives there, for each primary."""
+    """Yield an address and a queue that belongs to it, for each primary."""
     if not address.is_cluster:
         yield "", tried_queue()
         return
@@ -217,7 +217,7 @@ _HARMLESS: Mapping[str, tuple[str | int, ...]] = {
 
 
 async def _refusal(call: Callable[[], Awaitable[object]]) -> Refusal | None:
-    """Make a call. Returns: what Redis refuses of it to its user; None when that is nothing, whatever else fails."""
+    """Make a call. Returns: what Redis refuses of it, or None, whatever other error occurs."""
     try:
         await translating(call)
     except StoreUnavailableError as error:

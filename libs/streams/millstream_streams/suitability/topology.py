@@ -1,6 +1,6 @@
-"""The servers behind one address: all of a cluster, or a primary with its replicas, and the Sentinels that watch it.
+"""Probes the servers behind one address: a cluster, or a primary with its replicas, and their Sentinels.
 
-Each is asked for itself, because each may be configured in its own way, and any replica may be the primary tomorrow.
+Each is probed itself, because each may be configured in its own way, and any replica may become the primary.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -31,48 +31,61 @@ T = TypeVar("T")
 
 
 class Server(Struct, frozen=True):
-    """One server, as it answered or did not."""
+    """One server, as its probe found it."""
 
     address: str
     role: str
-    """`primary`, `replica` or `sentinel`, as those say that know it."""
+    """`primary`, `replica` or `sentinel`, as other nodes report it."""
     found: Capabilities | None = None
-    """None for a Sentinel, and for a server that could not be asked."""
+    """The capabilities; None for a Sentinel, and for a server that could not be probed."""
     unseen: str = ""
-    """Why it could not be asked."""
+    """The reason why the server could not be probed."""
 
 
 class Topology(Struct, frozen=True):
-    """What is behind one address. At least one primary has answered."""
+    """The servers behind one address. At least one primary has responded."""
 
     mode: str
     """`single`, `sentinel` or `cluster`."""
     servers: list[Server]
     sentinels: int | None = None
-    """How many Sentinels watch the primary, those included that the address does not name."""
+    """The number of Sentinels that watch the primary, those included that the address does not name."""
 
     @property
     def worst(self) -> Capabilities:
-        """What the server is to which there are most objections; of equals the first primary."""
+        """The server with the most objections; of equals the first primary."""
         seen = [server.found for server in self.servers if server.found]
         return max(seen, key=lambda found: (len(found.objections()), len(found.advice())))
 
     @property
     def uptime_s(self) -> int:
-        """For how long all primaries have been up: 0 when one hides it, or could not be asked."""
+        """The time for which all primaries have been up: 0 when one hides it, or was not probed."""
         primaries = [server for server in self.servers if server.role == "primary"]
         return min((server.found.uptime_s or 0 if server.found else 0 for server in primaries), default=0)
 
+    @property
+    def can_be_used(self) -> bool:
+        """Whether a client can begin: that of a cluster cannot while a node is silent."""
+        return self.mode != "cluster" or not any(server.unseen for server in self.servers)
+
     def objections(self) -> list[str]:
-        """Return the reasons for which jobs would not be safe here, each with the servers that it is about."""
+        """Return the reasons for which jobs would not be safe here, each with its servers."""
         return self._told(Capabilities.objections)
 
     def advice(self) -> list[str]:
-        """Return what could be better and is no danger to what is stored, and what could not be looked at."""
+        """Return what could be better without being a danger to stored jobs, and what could not be probed."""
         unseen = [
             f"the {one.role} {one.address} could not be asked: {one.unseen}" for one in self.servers if one.unseen
         ]
         return [*self._told(Capabilities.advice), *unseen, *self._about_sentinels()]
+
+    def dangers(self) -> list[str]:
+        """Return what stops jobs now or soon, each with its servers, after a thorough probe."""
+        return self._told(lambda found: found.vitals.objections() if found.vitals else [])
+
+    def warnings(self) -> list[str]:
+        """Return what may stop jobs later, or lose them, each with its servers, after a thorough probe."""
+        return self._told(lambda found: found.vitals.advice() if found.vitals else [])
 
     def _told(self, ask: Callable[[Capabilities], list[str]]) -> list[str]:
         by_text: dict[str, list[str]] = {}
@@ -91,10 +104,10 @@ class Topology(Struct, frozen=True):
 
 
 async def survey(client: Client, address: RedisAddress, *, thorough: bool) -> Topology:
-    """Ask every server behind an address what it is. `thorough` as in :func:`examine`.
+    """Probe every server behind an address. `thorough` as in :func:`examine`.
 
-    One that cannot be asked is named, and does not fail the call. Raises: StoreUnavailableError, when there is no
-    primary to be asked; WrongServerError, when it is of another kind than the address says.
+    A server that cannot be probed is named, and does not fail the call. Raises: StoreUnavailableError, when no primary
+    responds; WrongServerError, when it is of another kind than the address says.
     """
     surveyors = {"single": _survey_single, "sentinel": _survey_sentinel, "cluster": _survey_cluster}
     found = await surveyors[address.mode](client, address, thorough)
@@ -140,7 +153,7 @@ async def _survey_cluster(_: Client, address: RedisAddress, thorough: bool) -> T
 
 
 def _worth_telling(failures: Sequence[StoreUnavailableError]) -> StoreUnavailableError:
-    """Return one of the failures: a refusal, or it would never be mended; a wrong server when all of them are."""
+    """Return one of the failures: a refusal first, which needs mending; a wrong server if all are wrong."""
     # One that is away may be the one that was meant, beside one that never will be.
     may_pass = [failure for failure in failures if not isinstance(failure, WrongServerError)]
     refusals = [failure for failure in may_pass if failure.reason == "refused"]
@@ -148,10 +161,9 @@ def _worth_telling(failures: Sequence[StoreUnavailableError]) -> StoreUnavailabl
 
 
 async def _members_known_to(address: RedisAddress, host: Place) -> dict[str, tuple[Place, str]]:
-    """Ask a node which nodes there are. Returns: address and role of each, by its id. Raises: StoreUnavailableError.
+    """Return the members that a node knows: address and role of each, by its id. Raises: StoreUnavailableError.
 
-    CLUSTER NODES has all of them, CLUSTER SLOTS the addresses that clients are meant to use: of those that serve and
-    have not failed.
+    CLUSTER NODES has all members; CLUSTER SLOTS has the addresses for clients, of those that serve and have not failed.
     """
     client = connect(_only(address, host), max_connections=1, answer_within_s=ANSWER_WITHIN_S)
     try:
@@ -206,7 +218,7 @@ async def _ask_sentinels(client: Client, address: RedisAddress) -> tuple[list[Se
 
 
 async def _ask_each(address: RedisAddress, places: Iterable[tuple[Place, str]], thorough: bool) -> list[Server]:
-    """Ask servers side by side, each over a connection of its own. Returns: primaries first."""
+    """Probe servers side by side, each over a connection of its own. Returns: primaries first."""
     servers: list[Server] = []
 
     async def ask(known: tuple[Place, str]) -> None:
@@ -229,7 +241,7 @@ async def _ask_each(address: RedisAddress, places: Iterable[tuple[Place, str]], 
 
 
 async def _why_unseen(look: Callable[[], Awaitable[None]]) -> str:
-    """Look at a server. Returns: why that was not possible, in one line, or nothing."""
+    """Probe a server. Returns: why that was impossible, in one line, or nothing."""
     try:
         with anyio.fail_after(ANSWER_WITHIN_S):
             await look()

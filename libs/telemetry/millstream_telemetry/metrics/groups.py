@@ -1,18 +1,18 @@
-"""What each service measures, grouped by service. Names, labels and buckets come from `names.py`."""
+"""What each service measures, grouped by service; `every_service.py` has what all of them do.
+
+Names, labels and buckets come from `names.py`.
+"""
 
 import math
 import os
 import resource
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from prometheus_client import Gauge
-
-from millstream_contracts import JobState, QueueStatus
+from millstream_contracts import Demand, JobState, QueueStatus
 from millstream_telemetry import names
-from millstream_telemetry.metrics.histogram import Series
+from millstream_telemetry.metrics.gauge_table import GaugeTable
 from millstream_telemetry.metrics.registry import ByType, MetricRegistry
 
 _STATM = Path("/proc/self/statm")
@@ -23,8 +23,8 @@ class IngestMetrics:
     """Submissions."""
 
     def __init__(self, registry: MetricRegistry) -> None:
-        self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry)
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry, values=names.SUBMISSION_OUTCOMES)
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.CANCELLED,))
         self._enqueue = registry.histogram(names.ENQUEUE)
         self._batch_size = registry.histogram(names.ENQUEUE_BATCH)
 
@@ -46,8 +46,12 @@ class WorkerMetrics:
     """Attempts, and the state of the worker process."""
 
     def __init__(self, registry: MetricRegistry) -> None:
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
-        self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry)
+        self._finished = ByType(
+            registry.counter(names.JOBS_FINISHED),
+            registry,
+            values=(JobState.SUCCEEDED, JobState.CANCELLED, JobState.EXPIRED, JobState.DEAD),
+        )
+        self._attempts = ByType(registry.counter(names.JOB_ATTEMPTS), registry, values=names.ATTEMPT_OUTCOMES)
         self._queue_waits = ByType(registry.histogram(names.JOB_QUEUE_WAIT), registry)
         self._runs = ByType(registry.histogram(names.JOB_RUN), registry)
         self._slots = registry.gauge(names.WORKER_SLOTS)
@@ -88,12 +92,18 @@ class DispatcherMetrics:
     """
 
     def __init__(self, registry: MetricRegistry) -> None:
+        self._registry = registry
         self._jobs = GaugeTable(registry.gauge(names.QUEUE_JOBS))
         self._oldest_ready = GaugeTable(registry.gauge(names.QUEUE_OLDEST_READY))
         self._paused = GaugeTable(registry.gauge(names.QUEUE_PAUSED))
         self._dead = GaugeTable(registry.gauge(names.DEAD_JOBS))
         self._oldest_dead = GaugeTable(registry.gauge(names.DEAD_OLDEST))
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._demand = DemandGauges(registry)
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.EXPIRED,))
+
+    def know_types(self, job_types: Iterable[str]) -> None:
+        """Show these types under their own names from now on."""
+        self._registry.register_types(job_types)
 
     def count_finished(self, job_type: str, state: JobState, n: int = 1) -> None:
         """Count n jobs that the dispatcher brought to rest."""
@@ -120,6 +130,32 @@ class DispatcherMetrics:
         self._dead.replace(dead)
         self._oldest_dead.replace(oldest_dead)
 
+    def publish_demand(self, by_type: Mapping[str, Demand], fleet: Demand, workers: int) -> None:
+        """Show the demand of these types and no others, that of all together, and how many workers there are."""
+        self._demand.show(by_type, fleet, workers)
+
+
+class DemandGauges:
+    """How many workers there should be, of each type and of all types together."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._registry = registry
+        self._jobs = GaugeTable(registry.gauge(names.DEMAND_JOBS))
+        self._slots = GaugeTable(registry.gauge(names.DEMAND_SLOTS))
+        self._wanted = GaugeTable(registry.gauge(names.WANTED_WORKERS))
+
+    def show(self, by_type: Mapping[str, Demand], fleet: Demand, workers: int) -> None:
+        """Show this demand and no other."""
+        self._jobs.replace(
+            {(one, state): getattr(demand, state) for one, demand in by_type.items() for state in names.DEMAND_STATES}
+        )
+        self._slots.replace({(one,): demand.slots for one, demand in by_type.items()})
+        self._wanted.replace({(one,): demand.wanted_workers for one, demand in by_type.items()})
+        # Made now and not before: a gauge without labels begins at 0, and an autoscaler would take that for the demand.
+        self._registry.gauge(names.FLEET_WORKERS).set(workers)
+        self._registry.gauge(names.FLEET_SLOTS).set(fleet.slots)
+        self._registry.gauge(names.FLEET_WANTED_WORKERS).set(fleet.wanted_workers)
+
 
 class HistoryMetrics:
     """How far the history database is behind."""
@@ -138,8 +174,10 @@ class ReaperMetrics:
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._registry = registry
-        self._recovered = ByType(registry.counter(names.RECOVERED), registry)
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry)
+        self._recovered = ByType(registry.counter(names.RECOVERED), registry, values=names.RECOVERY_REASONS)
+        self._finished = ByType(
+            registry.counter(names.JOBS_FINISHED), registry, values=(JobState.CANCELLED, JobState.DEAD)
+        )
         self._events_lost = registry.counter(names.EVENTS_LOST)
 
     def know_types(self, job_types: Iterable[str]) -> None:
@@ -157,57 +195,6 @@ class ReaperMetrics:
     def count_events_lost(self, n: int) -> None:
         """Count n events that were trimmed before every consumer had read them."""
         self._events_lost.inc(n)
-
-
-class RedisMetrics:
-    """Calls to Redis, in every service."""
-
-    def __init__(self, registry: MetricRegistry) -> None:
-        self._seconds = registry.histogram(names.REDIS)
-        self._by_script: dict[str, Series] = {}
-        self._reconnects = registry.counter(names.REDIS_RECONNECTS)
-
-    def observe_call(self, script: str, seconds: float) -> None:
-        """Observe one round trip of a script, or of a command in lower case."""
-        child = self._by_script.get(script)
-        if child is None:
-            child = self._by_script[script] = self._seconds.labels(script)
-        child.observe(seconds)
-
-    def count_reconnect(self) -> None:
-        """Count a connection that was made anew after an error."""
-        self._reconnects.inc()
-
-
-class DutyMetrics:
-    """Passes of duties."""
-
-    def __init__(self, registry: MetricRegistry, service: str) -> None:
-        self._service = service
-        self._last_success = registry.gauge(names.DUTY_LAST_SUCCESS)
-        self._seconds = registry.histogram(names.DUTY)
-
-    def observe_pass(self, duty: str, seconds: float, *, ok: bool) -> None:
-        """Observe one pass, and that it ended now without an error if it did."""
-        self._seconds.labels(duty).observe(seconds)
-        if ok:
-            self._last_success.labels(self._service, duty).set(time.time())
-
-
-class GaugeTable:
-    """A gauge whose series are replaced as a whole, so that a queue which is gone does not linger."""
-
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._shown: set[tuple[str, ...]] = set()
-
-    def replace(self, values: dict[tuple[str, ...], float]) -> None:
-        """Show these values, by their labels, and no others."""
-        for labels, value in values.items():
-            self._gauge.labels(*labels).set(value)
-        for labels in self._shown - values.keys():
-            self._gauge.remove(*labels)
-        self._shown = set(values)
 
 
 def rss_bytes() -> float:

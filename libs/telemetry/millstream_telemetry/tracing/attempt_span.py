@@ -1,32 +1,38 @@
-"""One attempt in the trace of its job: what a worker holds while it runs a handler.
+"""One delivery in the trace of its job: what a worker holds while it runs a handler.
 
 `Attempt` is the one that is not recorded; the two below add what their case needs, so that the common case
 stays cheap.
 """
 
-import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Token
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Span, StatusCode, Tracer, set_span_in_context
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import Span, Tracer, set_span_in_context
 
 from millstream_telemetry import names
-from millstream_telemetry.error_text import text_of, traceback_of, type_name
+from millstream_telemetry.error_text import text_of, type_name
+from millstream_telemetry.tracing.handler_span import (
+    MAX_DESCRIPTION_CHARS,
+    HandlerSpan,
+    StopReason,
+    is_failure,
+    mark_failed,
+)
 from millstream_telemetry.tracing.trace_context import TraceContext, UnreadSpan, trace_context_of
 
 _NOTHING = nullcontext()
-_MAX_DESCRIPTION_CHARS = 512
-_MAX_STACK_CHARS = 8_192
 
-_ORDERS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Exceptions that end a handler without saying that it failed; what ordered them decides what they mean."""
+
+def _not_stopped() -> None:
+    """Return that the handler was not stopped."""
 
 
 class Attempt:
-    """An attempt of which no span is made, because tracing is off."""
+    """A delivery of which no span is made, because tracing is off."""
 
     __slots__ = ("context",)
 
@@ -58,16 +64,36 @@ class Attempt:
     ) -> None:
         """End the attempt's span."""
 
-    def handler(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002 - needed when recorded
-        """Return the handler's own span, to be entered around its call. An exception passes through it."""
+    def handler(
+        self,
+        name: str,  # noqa: ARG002 - this and the others are needed when recorded
+        function: Callable[..., Any] | None = None,  # noqa: ARG002
+        stop_reason: StopReason = _not_stopped,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """Return the handler's own span, to be entered around its call. An exception passes through it.
+
+        `stop_reason` is asked when one does: the span of a handler that was stopped says why.
+        """
         return _NOTHING
 
-    def fail(self, error_type: str, message: str = "", retry_in_s: float | None = None) -> None:
-        """Note that the attempt failed, and in how many seconds it will be tried again, if it will be."""
+    def conclude(
+        self,
+        outcome: str,
+        *,
+        error_type: str = "",
+        message: str = "",
+        reason: str = "",
+        delay_s: float | None = None,
+    ) -> None:
+        """Record the outcome of the delivery, in the words of :data:`names.JOB_OUTCOME`.
+
+        An `error_type` marks the span as failed. `delay_s` is the time until the next delivery. `reason` says why the
+        job is dead.
+        """
 
 
 class UnsampledAttempt(Attempt):
-    """An attempt of a trace that is not recorded. It keeps the spans of user code out of other traces."""
+    """A delivery of a trace that is not recorded. It keeps the spans of user code out of other traces."""
 
     __slots__ = ("_token",)
 
@@ -86,9 +112,9 @@ class UnsampledAttempt(Attempt):
 
 
 class RecordedAttempt(Attempt):
-    """An attempt with a span, already started; leaving it ends the span."""
+    """A delivery with a span, already started; leaving it ends the span."""
 
-    __slots__ = ("_not_errors", "_span", "_token", "_tracer")
+    __slots__ = ("_inside", "_is_concluded", "_not_errors", "_span", "_token", "_tracer")
 
     _token: Token[Context]
 
@@ -97,6 +123,9 @@ class RecordedAttempt(Attempt):
         self._tracer = tracer
         self._span = span
         self._not_errors = not_errors
+        self._is_concluded = False
+        self._inside: Context | None = None
+        """The context that this has made the current one."""
 
     @property
     def traceparent(self) -> str:
@@ -110,75 +139,50 @@ class RecordedAttempt(Attempt):
 
     def __enter__(self) -> Self:
         """Make the attempt's span the current one."""
-        self._token = attach(set_span_in_context(self._span))
+        self._inside = set_span_in_context(self._span)
+        self._token = attach(self._inside)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the attempt's span; an exception that leaves it marks it as failed."""
+        """End the span of the delivery; an exception that leaves it is a defect of the worker, or the worker's end."""
         detach(self._token)
         if error is not None and is_failure(error, self._not_errors):
-            mark_failed(self._span, type_name(error), text_of(error, _MAX_DESCRIPTION_CHARS))
+            self.conclude("error", error_type=type_name(error), message=text_of(error, MAX_DESCRIPTION_CHARS))
+        elif error is not None and not self._is_concluded:
+            self.conclude("lost")
         self._span.end()
 
-    def handler(self, name: str) -> AbstractContextManager[None]:
+    def handler(
+        self, name: str, function: Callable[..., Any] | None = None, stop_reason: StopReason = _not_stopped
+    ) -> AbstractContextManager[None]:
         """Return the handler's own span, to be entered around its call. An exception passes through it."""
-        # Parent is the attempt by name, not by what is current: the handler may run in another task or thread.
-        span = self._tracer.start_span(name, set_span_in_context(self._span))
-        return _HandlerSpan(span, self._not_errors)
+        # The parent is the attempt and not what is current, for the handler may run in another task or thread.
+        current = get_current()
+        parent = current if current is self._inside else set_span_in_context(self._span)
+        span = self._tracer.start_span(name, parent)
+        if function is not None:
+            span.set_attribute(names.CODE_FUNCTION, f"{function.__module__}.{function.__qualname__}")
+        return HandlerSpan(span, self._not_errors, stop_reason)
 
-    def fail(self, error_type: str, message: str = "", retry_in_s: float | None = None) -> None:
-        """Mark the span as failed, with an event when the attempt will be tried again."""
-        mark_failed(self._span, error_type, message)
-        if retry_in_s is not None:
-            self._span.add_event(names.RETRY_SCHEDULED, {names.DELAY_S: retry_in_s})
-
-
-class _HandlerSpan:
-    """The span of a handler. A class, since a generator's context manager would touch the exception's attributes."""
-
-    __slots__ = ("_not_errors", "_span", "_token")
-
-    _token: Token[Context]
-
-    def __init__(self, span: Span, not_errors: tuple[type[BaseException], ...]) -> None:
-        self._span = span
-        self._not_errors = not_errors
-
-    def __enter__(self) -> None:
-        self._token = attach(set_span_in_context(self._span))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def conclude(
+        self,
+        outcome: str,
+        *,
+        error_type: str = "",
+        message: str = "",
+        reason: str = "",
+        delay_s: float | None = None,
     ) -> None:
-        detach(self._token)
-        if error is not None and is_failure(error, self._not_errors):
-            _record(self._span, error)
-        self._span.end()
-
-
-def is_failure(error: BaseException, not_errors: tuple[type[BaseException], ...]) -> bool:
-    """Return whether an exception says that a handler failed; by its true type, whatever its `__class__` says."""
-    return not issubclass(type(error), (*_ORDERS, *not_errors))
-
-
-def _record(span: Span, error: BaseException) -> None:
-    # `Span.record_exception` calls `str` on the exception, which is user code.
-    # Source: OpenTelemetry semantic conventions for exceptions on spans.
-    name, message = type_name(error), text_of(error, _MAX_DESCRIPTION_CHARS)
-    span.add_event(
-        "exception",
-        {
-            "exception.type": name,
-            "exception.message": message,
-            "exception.stacktrace": traceback_of(error, _MAX_STACK_CHARS),
-        },
-    )
-    mark_failed(span, name, message)
-
-
-def mark_failed(span: Span, error_type: str, message: str) -> None:
-    """Set a span's status to ERROR and say of what type."""
-    span.set_attribute(names.ERROR_TYPE, error_type)
-    span.set_status(StatusCode.ERROR, message[:_MAX_DESCRIPTION_CHARS] or None)
+        """Record the outcome as an attribute, and as an event where the job goes on or is dead."""
+        self._is_concluded = True
+        span = self._span
+        span.set_attribute(names.JOB_OUTCOME, outcome)
+        if error_type:
+            mark_failed(span, error_type, message)
+        if outcome == names.DEAD:
+            span.add_event(names.DEAD, {names.JOB_REASON: reason})
+        elif delay_s is not None:
+            event = names.SNOOZED if outcome == names.SNOOZED else names.RETRY_SCHEDULED
+            span.add_event(event, {names.DELAY_S: delay_s})

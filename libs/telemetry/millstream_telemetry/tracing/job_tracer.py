@@ -4,17 +4,21 @@ The decision to record a trace is taken once, when the job is accepted, and trav
 context that is not sampled never costs more than a look at its last digit.
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, Self
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import ParentBased
-from opentelemetry.trace import Link, SpanKind, TracerProvider
+from opentelemetry.trace import Span, SpanKind, TracerProvider
 
 from millstream_contracts import DEFAULT_TENANT
 from millstream_telemetry import names
 from millstream_telemetry.tracing.attempt_span import Attempt, RecordedAttempt, UnsampledAttempt
+from millstream_telemetry.tracing.delivery_spans import Attributes, DeliverySpanStarter, PastDelivery, links_to
+from millstream_telemetry.tracing.handler_span import mark_failed
 from millstream_telemetry.tracing.request_span import ServerSpan, TracedServerSpan, UnsampledServerSpan
 from millstream_telemetry.tracing.sampling import RootSampler
+from millstream_telemetry.tracing.send_span import RecordedSendSpan, SendSpan
 from millstream_telemetry.tracing.trace_context import NO_TRACE, TraceContext, read_trace_context, trace_context_of
 
 Propagation = Literal["auto", "child", "link"]
@@ -36,22 +40,43 @@ class JobTracer:
         *,
         propagation: Propagation = "auto",
         not_errors: tuple[type[BaseException], ...] = (),
+        client: str = "",
     ) -> None:
-        """Trace with a provider; `not_errors` are exceptions by which a handler steers without failing."""
+        """Trace with a provider; `not_errors` are exceptions by which a handler steers without failing.
+
+        `client` is the name of the worker that makes the spans.
+        """
+        self._provider = provider
         self._tracer = None if provider is None else provider.get_tracer(names.SCOPE)
+        self._deliveries = None if self._tracer is None else DeliverySpanStarter(self._tracer)
         self._roots = RootSampler(provider)
         # With such a sampler a caller that does not sample decides, and the sampler is not asked.
         self._follows_caller = isinstance(getattr(provider, "sampler", None), ParentBased)
         self._propagation = propagation
         self._not_errors = not_errors
+        self._client = client
+
+    def of_client(self, name: str) -> Self:
+        """Return the same tracer with the name of a worker on its messaging spans."""
+        return type(self)(self._provider, propagation=self._propagation, not_errors=self._not_errors, client=name)
 
     @property
     def is_on(self) -> bool:
         """Whether spans are made at all."""
         return self._tracer is not None
 
-    def server(self, method: str, route: str, traceparent: str = "", tracestate: str = "") -> ServerSpan:
-        """Return the span of a request, to be entered, as a child of what the caller's headers say."""
+    def server(
+        self,
+        method: str,
+        route: str,
+        traceparent: str = "",
+        tracestate: str = "",
+        describe: Callable[[], Attributes] = dict,
+    ) -> ServerSpan:
+        """Return the span of a request, to be entered, as a child of what the caller's headers say.
+
+        `describe` returns further attributes of the request; it is called only when a span is made.
+        """
         caller = read_trace_context(traceparent, tracestate) if traceparent else NO_TRACE
         if self._tracer is None:
             return ServerSpan(caller)
@@ -60,7 +85,7 @@ class JobTracer:
                 return UnsampledServerSpan(caller)
         elif (unrecorded := self._roots.unrecorded()).traceparent:
             return UnsampledServerSpan(unrecorded)
-        attributes = {names.HTTP_METHOD: method, names.HTTP_ROUTE: route}
+        attributes = {names.HTTP_METHOD: method, names.HTTP_ROUTE: route, **describe()}
         return TracedServerSpan(
             self._tracer.start_span(names.server_span(method, route), caller.as_parent(), SpanKind.SERVER, attributes)
         )
@@ -74,31 +99,32 @@ class JobTracer:
         tenant: str = DEFAULT_TENANT,
         delay_s: float = 0.0,
         is_batch_item: bool = False,
-    ) -> TraceContext:
-        """Make the span `send <type>` and return its context, to be stored in the job and never changed.
+    ) -> SendSpan:
+        """Start the span `send <type>` and return it. Its caller ends it by `stored` once the job is stored, if it is.
 
         `caller` is the context of the request, or of the attempt that submits a child job. It is passed on as
         it is when tracing is off.
         """
         if self._tracer is None:
-            return caller
+            return SendSpan(caller)
         is_linked = bool(caller.traceparent) and self._starts_a_trace(delay_s, is_batch_item)
         if caller.traceparent and not is_linked and not caller.is_sampled:
-            return caller
+            return SendSpan(caller)
         if is_linked and self._roots.is_unrecorded():
-            return caller.unsampled()
+            return SendSpan(caller.unsampled())
         if not caller.traceparent and (unrecorded := self._roots.unrecorded()).traceparent:
-            return unrecorded
-        parent = Context() if is_linked else caller.as_parent()
-        span = self._tracer.start_span(names.send_span(job_type), parent, SpanKind.PRODUCER)
+            return SendSpan(unrecorded)
+        span = self._tracer.start_span(
+            names.send_span(job_type),
+            Context() if is_linked else caller.as_parent(),
+            SpanKind.PRODUCER,
+            links=links_to(caller) if is_linked else (),
+        )
         if not span.is_recording():
-            return caller.unsampled() if is_linked else trace_context_of(span.get_span_context())
-        # Set after sampling: about 1 % of spans are recorded.
-        span.set_attributes(_messaging("send", job_type, job_id, tenant))
-        if is_linked:
-            span.add_link(caller.as_span().get_span_context())
-        span.end()
-        return trace_context_of(span.get_span_context())
+            return SendSpan(caller.unsampled() if is_linked else trace_context_of(span.get_span_context()))
+        # Set after sampling: about 1 % of spans are recorded, and the SDK takes longer with attributes at the start.
+        span.set_attributes(self._messaging("send", job_type, job_id, tenant))
+        return RecordedSendSpan(span)
 
     def attempt(
         self,
@@ -110,77 +136,85 @@ class JobTracer:
         delivery: int,
         queue_wait_ms: float = 0.0,
         tenant: str = DEFAULT_TENANT,
-        previous: str = "",
+        failed: str = "",
     ) -> Attempt:
         """Return the span `process <type>`, to be entered, as a child of the context stored in the job.
 
-        `previous` is the traceparent of the attempt before, as its error holds it.
+        It links to the delivery before it, and to the attempt that failed last: `failed` is the traceparent of that
+        one, as its error holds it.
         """
-        if self._tracer is None:
+        if self._tracer is None or self._deliveries is None:
             return Attempt(stored)
         if stored.traceparent:
             if not stored.is_sampled:
                 return UnsampledAttempt(stored)
         elif (unrecorded := self._roots.unrecorded()).traceparent:
             return UnsampledAttempt(unrecorded)
-        span = self._tracer.start_span(
-            names.process_span(job_type), stored.as_parent(), SpanKind.CONSUMER, links=_links(previous)
+        span = self._deliveries.start(
+            names.process_span(job_type), stored, job_id=job_id, delivery=delivery, failed=failed
         )
         if not span.is_recording():
             unsampled = trace_context_of(span.get_span_context())
             return UnsampledAttempt(unsampled) if unsampled.traceparent else Attempt(stored)
         # Set after sampling, as above.
-        span.set_attributes(_messaging("process", job_type, job_id, tenant))
-        span.set_attributes(
-            {
-                names.CONSUMER_GROUP: CONSUMER_GROUP,
-                names.JOB_ATTEMPT: attempt,
-                names.JOB_DELIVERY: delivery,
-                names.JOB_QUEUE_WAIT_MS: queue_wait_ms,
-            }
-        )
+        attributes = self._messaging("process", job_type, job_id, tenant)
+        attributes[names.CONSUMER_GROUP] = CONSUMER_GROUP
+        attributes[names.JOB_ATTEMPT] = attempt
+        attributes[names.JOB_DELIVERY] = delivery
+        attributes[names.JOB_QUEUE_WAIT_MS] = queue_wait_ms
+        span.set_attributes(attributes)
         return RecordedAttempt(self._tracer, span, self._not_errors)
 
-    def recover(self, job_type: str, job_id: str, stored: TraceContext, *, attempt: str = "", reason: str) -> None:
-        """Note in the job's trace that it was taken back from a worker that vanished.
+    def recover(self, lost: PastDelivery, *, reason: str) -> None:
+        """Record in the job's trace that the reaper took the job back from a worker that vanished."""
+        attributes = {names.JOB_OUTCOME: "lost", names.JOB_REASON: reason}
+        if span := self._note(names.RECOVER, lost, attributes):
+            span.end()
 
-        `attempt` is the traceparent of the attempt concerned, as far as it is known; so below.
+    def bury(self, lost: PastDelivery, *, reason: str, message: str = "") -> None:
+        """Record in the job's trace that the job is dead without a failed attempt. `reason` is the `error.type` too."""
+        attributes = {names.JOB_OUTCOME: names.DEAD, names.JOB_REASON: reason}
+        if span := self._note(names.BURY, lost, attributes):
+            span.add_event(names.DEAD, {names.JOB_REASON: reason})
+            mark_failed(span, reason, message)
+            span.end()
+
+    def redrive(self, last: PastDelivery, *, failed: str = "", request: ServerSpan) -> None:
+        """Record in the job's trace that an operator redrove it, and link that span and the operator's request.
+
+        `failed` is the traceparent of the attempt that failed last, as far as it is known.
         """
-        self._note(names.RECOVER, job_type, job_id, stored, attempt, reason)
+        asked = request.context if request.context.is_sampled else NO_TRACE
+        if span := self._note(names.REDRIVE, last, {}, TraceContext(failed), asked):
+            span.end()
+            request.leads_to(trace_context_of(span.get_span_context()))
 
-    def bury(self, job_type: str, job_id: str, stored: TraceContext, *, attempt: str = "", reason: str) -> None:
-        """Note in the job's trace that it went to the dead letters."""
-        self._note(names.BURY, job_type, job_id, stored, attempt, reason)
+    def _note(self, name: str, past: PastDelivery, attributes: Attributes, *linked: TraceContext) -> Span | None:
+        """Start a span in the trace of a job that links to a delivery of it; None if the trace is not recorded."""
+        if self._tracer is None or not past.stored.is_sampled:
+            return None
+        return self._tracer.start_span(
+            name,
+            past.stored.as_parent(),
+            SpanKind.INTERNAL,
+            {**past.attributes(), **attributes},
+            links_to(past.span, *linked),
+        )
 
-    def redrive(self, job_type: str, job_id: str, stored: TraceContext, *, attempt: str = "") -> None:
-        """Note in the job's trace that an operator sent it back to its queue."""
-        self._note(names.REDRIVE, job_type, job_id, stored, attempt, "")
-
-    def _note(self, name: str, job_type: str, job_id: str, stored: TraceContext, attempt: str, reason: str) -> None:
-        """Make a span without duration, if the job's trace is recorded."""
-        if self._tracer is None or not stored.is_sampled:
-            return
-        attributes: dict[str, str] = {names.DESTINATION: job_type, names.MESSAGE_ID: job_id}
-        if reason:
-            attributes[names.JOB_REASON] = reason
-        self._tracer.start_span(name, stored.as_parent(), SpanKind.INTERNAL, attributes, _links(attempt)).end()
+    def _messaging(self, operation: str, job_type: str, job_id: str, tenant: str) -> dict[str, str | int | float]:
+        attributes: dict[str, str | int | float] = {
+            names.SYSTEM: "millstream",
+            names.OPERATION_NAME: operation,
+            names.OPERATION_TYPE: operation,
+            names.DESTINATION: job_type,
+            names.MESSAGE_ID: job_id,
+            names.JOB_TENANT: tenant,
+        }
+        if self._client:
+            attributes[names.CLIENT_ID] = self._client
+        return attributes
 
     def _starts_a_trace(self, delay_s: float, is_batch_item: bool) -> bool:
         if self._propagation == "auto":
             return is_batch_item or delay_s > LINK_ABOVE_DELAY_S
         return self._propagation == "link"
-
-
-def _links(traceparent: str) -> list[Link]:
-    return [Link(TraceContext(traceparent).as_span().get_span_context())] if traceparent else []
-
-
-def _messaging(operation: str, job_type: str, job_id: str, tenant: str) -> dict[str, str | int | float]:
-    return {
-        names.SYSTEM: "millstream",
-        names.OPERATION_NAME: operation,
-        names.OPERATION_TYPE: operation,
-        names.DESTINATION: job_type,
-        names.MESSAGE_ID: job_id,
-        names.JOB_TENANT: tenant,
-    }

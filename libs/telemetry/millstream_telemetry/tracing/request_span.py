@@ -12,8 +12,8 @@ from opentelemetry.trace import Span, set_span_in_context
 
 from millstream_telemetry import names
 from millstream_telemetry.error_text import type_name
-from millstream_telemetry.tracing.attempt_span import mark_failed
-from millstream_telemetry.tracing.trace_context import TraceContext, trace_context_of, unrecorded_root
+from millstream_telemetry.tracing.handler_span import mark_failed
+from millstream_telemetry.tracing.trace_context import TraceContext, trace_context_of, unrecorded_in_current
 
 _SERVER_ERROR = 500
 
@@ -44,6 +44,9 @@ class ServerSpan:
     def carries(self, jobs: int) -> None:
         """Note how many jobs the request holds."""
 
+    def leads_to(self, span: TraceContext) -> None:
+        """Link to a span that the request caused in another trace."""
+
     def answered(self, status: int) -> None:
         """Note the status of the answer; 500 and above is an error of ours."""
 
@@ -57,7 +60,7 @@ class UnsampledServerSpan(ServerSpan):
 
     def __enter__(self) -> Self:
         """Make the context the current one, for log lines and for the spans of other libraries."""
-        self._token = attach(unrecorded_root(self.context))
+        self._token = attach(unrecorded_in_current(self.context))
         return self
 
     def __exit__(
@@ -95,6 +98,10 @@ class TracedServerSpan(ServerSpan):
     def carries(self, jobs: int) -> None:
         """Note how many jobs the request holds."""
         self._span.set_attribute(names.BATCH_COUNT, jobs)
+
+    def leads_to(self, span: TraceContext) -> None:
+        """Link to a span that the request caused in another trace. The SDK keeps the last 128 links."""
+        self._span.add_link(span.as_span().get_span_context())
 
     def answered(self, status: int) -> None:
         """Note the status of the answer; 500 and above is an error of ours."""

@@ -5,7 +5,7 @@ is set up, and every span in Millstream costs next to nothing.
 """
 
 import os
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 
 from opentelemetry import trace
 from opentelemetry.environment_variables import OTEL_TRACES_EXPORTER
@@ -17,7 +17,7 @@ from opentelemetry.sdk.environment_variables import (
     OTEL_SDK_DISABLED,
     OTEL_TRACES_SAMPLER,
 )
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio, Sampler
@@ -99,7 +99,8 @@ def _sampler() -> Sampler | None:
 
 def _resource(service: str) -> Resource:
     resource = Resource.create()
-    # What we pass to `create` would win over OTEL_SERVICE_NAME, so ours is added only when there is no other.
+    # What we pass to `create` would win over OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
+    resource = Resource({SERVICE_VERSION: version("millstream")}).merge(resource)
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         return resource.merge(Resource({SERVICE_NAME: f"millstream-{service}"}))
     return resource

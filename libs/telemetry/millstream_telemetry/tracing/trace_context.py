@@ -8,7 +8,7 @@ Source: W3C Trace Context, https://www.w3.org/TR/trace-context/.
 import re
 
 from msgspec import Struct
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -56,6 +56,10 @@ class TraceContext(Struct, frozen=True):
         """Return the context to start a child in; an empty one, which makes a root, when there is no trace."""
         return set_span_in_context(self.as_span(), Context()) if self.traceparent else Context()
 
+    def make_current(self) -> None:
+        """Make this the current span, and keep the rest of the current context. There must be a trace."""
+        attach(set_span_in_context(self.as_span()))
+
 
 NO_TRACE = TraceContext()
 
@@ -78,10 +82,11 @@ class UnreadSpan(NonRecordingSpan):
 [_SPAN_KEY] = set_span_in_context(UnreadSpan(NO_TRACE), Context())
 
 
-def unrecorded_root(context: TraceContext) -> Context:
-    """Return the context in which an unrecorded span is current and nothing else is."""
-    # `set_span_in_context` copies what is there twice, to the same end.
-    return Context({_SPAN_KEY: UnreadSpan(context)})
+def unrecorded_in_current(context: TraceContext) -> Context:
+    """Return the current context, with an unrecorded span as the current one."""
+    span = UnreadSpan(context)
+    # Most often there is nothing to keep, and `set_span_in_context` copies that twice.
+    return set_span_in_context(span) if get_current() else Context({_SPAN_KEY: span})
 
 
 def trace_context_of(span: SpanContext) -> TraceContext:
@@ -90,6 +95,11 @@ def trace_context_of(span: SpanContext) -> TraceContext:
         return NO_TRACE
     traceparent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
     return TraceContext(traceparent, span.trace_state.to_header() if span.trace_state else "")
+
+
+def trace_field(traceparent: str) -> dict[str, str]:
+    """Return the field `trace_id` for a log line about a job outside of its trace; no field without a trace."""
+    return {"trace_id": TraceContext(traceparent).trace_id} if traceparent else {}
 
 
 def current_trace_context() -> TraceContext:

@@ -14,16 +14,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from millstream import Client, MillstreamError
 from millstream_cli.child import Sink
+from millstream_cli.console.line_printer import LinePrinter
 from millstream_cli.demo.mail_sink import HOST, mail_sink, message_ids
 from millstream_cli.demo.summary import print_summary
 from millstream_cli.demo.work import MAILS, POISON, Verdict, plan_work, submit_all
 from millstream_cli.errors import CliError
-from millstream_cli.line_printer import LinePrinter
 from millstream_cli.output import one_line_errors
+from millstream_cli.program_name import command_line
+from millstream_cli.settings import ClientSettings
 from millstream_cli.system import RunningSystem, SystemPlan, run_system
 from millstream_contracts import Job, JobId
 from millstream_workers.settings import BUILTIN
 
+INTERNALS = Path("docs/internals.md")
 FOLDER = Path(".millstream/demo")
 LOG_NAME = "services.log"
 APPS = (BUILTIN, "millstream_cli.demo.jobs:app")
@@ -38,10 +41,19 @@ READERS = 16
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), default=FOLDER, show_default=True, help="Emptied first.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=FOLDER,
+    show_default=True,
+    help="Folder for all that it leaves; emptied first.",
+)
 @one_line_errors(MillstreamError, OSError)
 def demo(data: Path) -> None:
-    """Run the whole system here, give it real work, kill a worker, and show what becomes of it."""
+    """Show the whole system at work, and check it.
+
+    It runs here, gets real work, loses a worker on the way, and every job has to end as it should.
+    """
     console = Console()
     _empty(data)
     (data / "mails").mkdir(parents=True)
@@ -160,8 +172,11 @@ def _point_around(console: Console, folder: Path) -> None:
     console.print(f"  mails             {folder / 'mails'}", highlight=False)
     console.print(f"  reports           {folder / 'reports'}", highlight=False)
     console.print(f"  logs              {folder / LOG_NAME}", highlight=False)
-    console.print("  the same to stay  make up, then http://127.0.0.1:8080/docs", highlight=False)
-    console.print("  how it works      docs/internals.md", highlight=False)
+    console.print(
+        f"  the same to stay  {command_line('up')}, then {ClientSettings().url}/docs", highlight=False, soft_wrap=True
+    )
+    if INTERNALS.exists():  # an installation has no docs
+        console.print(f"  how it works      {INTERNALS}", highlight=False)
 
 
 @contextmanager

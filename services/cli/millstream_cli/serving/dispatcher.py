@@ -11,5 +11,8 @@ from millstream_history import HistoryError
 @click.command()
 @service_command(HistoryError)
 def dispatcher() -> None:
-    """Release due jobs, expire late ones, publish the gauges of the queues, write history."""
+    """Release due jobs, measure queues, write history.
+
+    It also expires the jobs that are late. Run as many as you like.
+    """
     run_dispatcher(load_settings(DispatcherSettings))

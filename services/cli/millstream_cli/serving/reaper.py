@@ -10,5 +10,8 @@ from millstream_reaper.settings import ReaperSettings
 @click.command()
 @service_command()
 def reaper() -> None:
-    """Recover what got stuck, bury what is beyond help, sweep up."""
+    """Recover the jobs of lost workers, and clean up.
+
+    A job that its worker was lost with too often is buried. Run as many as you like.
+    """
     run_reaper(load_settings(ReaperSettings))

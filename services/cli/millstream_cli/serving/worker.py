@@ -19,10 +19,13 @@ from millstream_workers.settings import WorkerSettings
 @click.argument("apps", nargs=-1)
 @click.option("--types", multiple=True, help="Job types to take, such as 'invoice.*'; may be given again.")
 @click.option("--concurrency", type=int, help="Jobs that one process runs at a time.")
-@click.option("--processes", type=int, help="Processes to run.")
+@click.option("--processes", type=int, help="How many processes to run; 1 by default.")
 @service_command(WorkerError, MillstreamError)
 def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | None, processes: int | None) -> None:
-    """Run the handlers of APPS, each `module:name`; the built-in handlers when none is named."""
+    """Run the handlers of APPS.
+
+    Each is `module:name`. Without APPS these are the built-in handlers.
+    """
     settings = load_settings(
         WorkerSettings,
         apps=apps or None,

@@ -17,7 +17,7 @@ from millstream_ingest.api.endpoint import endpoint, refuse, trace_headers
 from millstream_ingest.api.fast_path import Asgi, fast_path
 from millstream_ingest.api.options import options_routes
 from millstream_ingest.api.route import Route, require_scopes
-from millstream_ingest.api.routes import batches, dead, docs, health, jobs, queues, submission, types, workers
+from millstream_ingest.api.routes import batches, dead, demand, docs, health, jobs, queues, submission, types, workers
 from millstream_ingest.assembly import Services
 from millstream_ingest.http.headers import read_headers
 from millstream_ingest.http.response import EncodedResponse
@@ -31,6 +31,7 @@ API_ROUTES: Sequence[Route] = (
     *batches.ROUTES,
     *dead.ROUTES,
     *queues.ROUTES,
+    *demand.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
 )
@@ -44,10 +45,13 @@ def create_asgi(services: Services) -> Asgi:
 def create_app(services: Services) -> Litestar:
     """Return the application over working services. Raises: UndeclaredScopeError.
 
-    With an admin port the health and metrics routes are served there, and not here.
+    With an admin port the metrics are served there, and not here. Probes are answered by both: a load balancer asks
+    the port that it sends requests to.
     """
     document: dict[str, Any] = {}
-    routes = [*API_ROUTES, *docs.routes_of(document), *(health.ROUTES if services.settings.admin_port is None else ())]
+    routes = [*API_ROUTES, *docs.routes_of(document), *health.PROBES]
+    if services.settings.admin_port is None:
+        routes.append(health.get_metrics)
     document |= api_document(routes)
 
     def refuse_unrouted(request: Request[Any, Any, Any], error: Exception) -> _Refusal:

@@ -41,6 +41,12 @@ _PAGE = b"""<!doctype html>
 """
 
 
+@page("/")
+async def front_page(_: ApiRequest) -> Response:
+    """Lead to the page of the API: what a person opens first is the address without a path."""
+    return Response(b"", 307, {"Location": "/docs"}, "text/plain; charset=utf-8")
+
+
 @page("/docs")
 async def api_page(_: ApiRequest) -> Response:
     """Return the page that shows `/openapi.json`. Litestar's own has an inline script and an icon from elsewhere."""

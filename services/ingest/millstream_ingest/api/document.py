@@ -4,32 +4,60 @@ Source: https://spec.openapis.org/oas/v3.1.1.html.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
 from millstream_contracts import Problem
-from millstream_ingest.api.operation import Content, Operation, Parameter
+from millstream_ingest.api.operation import JOB_TYPE, Content, Example, Operation, Parameter
+from millstream_ingest.api.portable_schemas import Schema
+from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.route import Route
-from millstream_ingest.api.schemas import Schema, schemas_of
+from millstream_ingest.api.routes.examples import REPORT_TYPE
+from millstream_ingest.api.schemas import schemas_of
 from millstream_ingest.http.problems import PROBLEM_MEDIA_TYPE, ProblemKind
 
 Document = dict[str, Any]
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_PATH_PARAMETERS = {"job_id": "Id of the job", "job_type": "Job type", "slug": "Name of the problem"}
+_PATH_PARAMETERS = {
+    "job_id": Parameter("job_id", "Id of the job"),
+    "job_type": Parameter("job_type", "Job type", JOB_TYPE, REPORT_TYPE),
+}
+_TAGS = {
+    "Jobs": "Submit jobs and follow them.",
+    "Dead letters": "Decide about jobs that failed for good.",
+    "Queues": "How much of each job type waits and runs.",
+    "Types": "What the workers handle.",
+    "Workers": "Who runs the jobs.",
+    "Documentation": "The API as a document.",
+    "Health": "For probes, scrapers and people.",
+}
+_BEARER = "bearer"
+_SECURITY_SCHEMES = {
+    _BEARER: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Each operation names the scope that it needs. This release asks for no credentials: a request "
+        "without any may do everything, on behalf of the tenant `default`.",
+    }
+}
 
 
 def api_document(routes: Iterable[Route]) -> Document:
     """Return the document of some routes; those that declare no operation do not stand in it."""
     declared = list(_declared(routes))
-    contents = [content for _, _, operation in declared for content in _contents(operation)]
+    contents = [content for _, operation in declared for content in _contents(operation)]
     schemas, components = schemas_of([Problem, *(content.model for content in contents if content.model)])
+    tags = dict.fromkeys(operation.tag for _, operation in declared)
     paths: dict[str, Document] = {}
-    for path, method, operation in declared:
-        paths.setdefault(path, {})[method] = _operation(path, operation, schemas)
+    for route, operation in declared:
+        # HEAD is GET without the body, and is not worth an entry of its own.
+        method = "get" if "GET" in route.methods else "post"
+        described = _operation(route.path, operation, schemas)
+        paths.setdefault(route.path, {})[method] = described | {"security": _security(route.scope)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -40,17 +68,21 @@ def api_document(routes: Iterable[Route]) -> Document:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for _, _, operation in declared)],
+        "tags": [{"name": tag, "description": _TAGS[tag]} for tag in tags],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _SECURITY_SCHEMES},
     }
 
 
-def _declared(routes: Iterable[Route]) -> Iterator[tuple[str, str, Operation]]:
+def _declared(routes: Iterable[Route]) -> Iterator[tuple[Route, Operation]]:
     for route in routes:
         if route.operation is not None:
-            # HEAD is GET without the body, and is not worth an entry of its own.
-            yield route.path, "get" if "GET" in route.methods else "post", route.operation
+            yield route, route.operation
+
+
+def _security(scope: Scope | None) -> list[Document]:
+    """Return which credentials a route takes: none, or one with its scope. One without a scope is public."""
+    return [] if scope in {None, Scope.PUBLIC} else [{}, {_BEARER: [scope]}]
 
 
 def _contents(operation: Operation) -> list[Content]:
@@ -58,7 +90,7 @@ def _contents(operation: Operation) -> list[Content]:
 
 
 def _operation(path: str, operation: Operation, schemas: dict[Any, Schema]) -> Document:
-    parameters = [_parameter("path", Parameter(name, _PATH_PARAMETERS[name])) for name in _PARAMETER.findall(path)]
+    parameters = [_parameter("path", _PATH_PARAMETERS[name]) for name in _PARAMETER.findall(path)]
     parameters += [_parameter("query", one) for one in operation.query]
     parameters += [_parameter("header", one) for one in operation.headers]
     answers = {str(status): _answer(content, schemas) for status, content in operation.answers.items()}
@@ -66,7 +98,7 @@ def _operation(path: str, operation: Operation, schemas: dict[Any, Schema]) -> D
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "responses": answers | _refusals(operation.all_problems, schemas[Problem]),
+        "responses": _merged(answers, _refusals(operation.all_problems, schemas[Problem])),
     }
     if operation.description:
         document["description"] = operation.description
@@ -104,10 +136,21 @@ def _answer(content: Content, schemas: dict[Any, Schema]) -> Document:
 
 
 def _content(content: Content, schemas: dict[Any, Schema]) -> Document:
-    media: Document = {"schema": schemas[content.model] if content.model else {"type": "string"}}
-    if content.example is not None:
-        media["example"] = msgspec.to_builtins(content.example)
-    return dict.fromkeys(content.media_types, media)
+    schema = schemas[content.model] if content.model else {"type": "string"}
+    described: Document = {name: {"schema": schema, **_examples(content.examples)} for name in content.media_types}
+    # Without a schema: a second one beside that of JSON makes clients of a union that no `fetch` can send.
+    described |= {name: _examples(examples) for name, examples in content.sequences.items()}
+    return described
+
+
+def _examples(examples: Mapping[str, Example]) -> Document:
+    shown = {name: msgspec.to_builtins(example) for name, example in examples.items()}
+    return {"examples": shown} if shown else {}
+
+
+def _merged(answers: Document, refusals: Document) -> Document:
+    """Return all responses by status; one status may be an answer and a refusal."""
+    return answers | {status: refusal for status, refusal in refusals.items() if status not in answers}
 
 
 def _refusals(kinds: Iterable[ProblemKind], schema: Schema) -> Document:
@@ -119,11 +162,14 @@ def _refusals(kinds: Iterable[ProblemKind], schema: Schema) -> Document:
 
 
 def _refusal(kinds: list[ProblemKind], schema: Schema) -> Document:
-    examples = {kind.slug: {"value": msgspec.to_builtins(kind.problem())} for kind in kinds}
+    examples = {
+        kind.slug: {"summary": kind.title, "value": msgspec.to_builtins(kind.problem(kind.advice))} for kind in kinds
+    }
     document: Document = {
         "description": "; ".join(kind.title for kind in kinds),
         "content": {PROBLEM_MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }
     if kinds[0].status == 503:
-        document["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+        seconds = {"type": "integer", "format": "int64"}
+        document["headers"] = {"Retry-After": {"description": "When to try again, in seconds", "schema": seconds}}
     return document

@@ -13,6 +13,7 @@ from millstream_ingest.assembly import Services
 from millstream_ingest.http.client_watch import Receive
 from millstream_ingest.http.headers import Headers, header_text, read_headers
 from millstream_ingest.http.refusals import refusal_of
+from millstream_ingest.http.request_attributes import request_attributes
 from millstream_ingest.http.response import NO_HEADERS, EncodedResponse, Send, encode_problem, encode_response
 from millstream_telemetry import JobTracer
 
@@ -33,7 +34,8 @@ def endpoint(services: Services, route: Route) -> "partial[Any]":
 async def serve(services: Services, route: Route, tracer: JobTracer, scope: Any, receive: Receive, send: Send) -> None:
     """Answer a request to a route."""
     headers, method = read_headers(scope["headers"]), scope["method"]
-    with tracer.server(method, route.path, *trace_headers(headers)) as span:
+    about = partial(request_attributes, scope, headers)
+    with tracer.server(method, route.path, *trace_headers(headers), about) as span:
         try:
             # Enforcement of `route.scope` belongs here, before anything of the body is read.
             request = ApiRequest(services, scope, receive, headers, principal_of(headers), span)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from millstream_contracts import PUBLISHED_NAME_PATTERN, limits
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.problems import (
     BAD_REQUEST,
@@ -17,8 +18,12 @@ from millstream_ingest.http.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     ProblemKind,
 )
+from millstream_ingest.http.query import DEFAULT_LIMIT
 
 BOTH_ENCODINGS = (Encoding.JSON.value, Encoding.MSGPACK.value)
+
+JOB_TYPE = {"type": "string", "pattern": PUBLISHED_NAME_PATTERN}
+"""Schema of a parameter that is the name of a job type."""
 
 BODY_PROBLEMS = (MALFORMED_BODY, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 
@@ -32,14 +37,24 @@ class Parameter(Struct, frozen=True):
     example: Any = None
 
 
+class Example(Struct, frozen=True):
+    """A value that the document shows."""
+
+    summary: str
+    value: Any
+
+
 class Content(Struct, frozen=True, kw_only=True):
     """A body, of a request or an answer."""
 
     model: Any = None
     """Type that its schema is made of; None for a body without one."""
     description: str = ""
-    example: Any = None
+    examples: Mapping[str, Example] = {}
+    """By name, which is a word in lower case."""
     media_types: tuple[str, ...] = BOTH_ENCODINGS
+    sequences: Mapping[str, Mapping[str, Example]] = {}
+    """Media types of one value after the other, which no schema describes, with their examples."""
     headers: Mapping[str, str] = {}
     """Headers of an answer: name and description."""
 
@@ -57,22 +72,23 @@ class Operation(Struct, frozen=True, kw_only=True):
     body: Content | None = None
     answers: Mapping[int, Content] = {}
     problems: tuple[ProblemKind, ...] = ()
+    asks_redis: bool = True
 
     @property
     def all_problems(self) -> tuple[ProblemKind, ...]:
         """Return the refusals of this operation, with those that every one has."""
-        common = (BAD_REQUEST, INTERNAL_ERROR, STORE_UNREACHABLE)
+        common = (BAD_REQUEST, INTERNAL_ERROR, STORE_UNREACHABLE) if self.asks_redis else (INTERNAL_ERROR,)
         return tuple(dict.fromkeys((*self.problems, *(BODY_PROBLEMS if self.body else ()), *common)))
 
 
 def seconds(description: str, name: str = "wait") -> Parameter:
     """Return a parameter that takes seconds."""
-    return Parameter(name, description, {"type": "number", "minimum": 0, "maximum": 30}, 10)
+    return Parameter(name, description, {"type": "number", "format": "double", "minimum": 0, "maximum": 30}, 10)
 
 
 def listing(*extra: Parameter) -> tuple[Parameter, ...]:
     """Return the parameters of a list."""
-    limit = {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
+    limit = {"type": "integer", "format": "int64", "minimum": 1, "maximum": limits.MAX_PAGE, "default": DEFAULT_LIMIT}
     return (
         *extra,
         Parameter("cursor", "`next_cursor` of the page before; opaque"),

@@ -31,7 +31,7 @@ class Principal(Struct, frozen=True):
     """Who makes a request."""
 
     tenant: Tenant
-    """On whose behalf: it comes from the credential alone, never from a body, a path or another header."""
+    """The tenant of the request. It comes from the credential alone, never from a body, a path or another header."""
     scopes: frozenset[Scope]
 
     def may(self, scope: Scope) -> bool:

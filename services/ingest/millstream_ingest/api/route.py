@@ -55,8 +55,8 @@ def act(path: str, operation: Operation, scope: Scope | None = None) -> Callable
 
 
 def page(path: str) -> Callable[[Handler], Route]:
-    """Route GET to a function that answers with a public page for people."""
-    return _declare(path, ("GET",), None, Scope.PUBLIC)
+    """Route GET, and HEAD, to a function that answers with a public page for people."""
+    return _declare(path, ("GET", "HEAD"), None, Scope.PUBLIC)
 
 
 def _declare(

@@ -1,53 +1,20 @@
-"""JSON Schemas of what crosses the API, made of the very types that are decoded and encoded."""
+"""JSON Schemas of what crosses the API, made of the very types that are decoded and encoded.
 
-from collections.abc import Iterable, Mapping
+They are written so that generators of clients read them alike: docs/adr/0028-document-for-generators.md has the rules.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, inspect
 
 from millstream_contracts import Batch, Submission, limits
+from millstream_ingest.api.descriptions import MODELS
+from millstream_ingest.api.portable_schemas import REF_TEMPLATE, Schema, component_name, portable, without_null
 
-Schema = dict[str, Any]
-
-REF_TEMPLATE = "#/components/schemas/{name}"
-
-FIELD_DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
-    "Submission": {
-        "type": "Job type: which handler runs it",
-        "payload": "Any value, at most 256 KiB, 64 levels and 50,000 members of objects and arrays; checked against "
-        "the type's schema when a worker has registered one",
-        "priority": "Of the jobs of a type, those of a higher priority are taken more often",
-        "run_at": "Not before this time. Excludes `delay_s`",
-        "delay_s": "Not before so many seconds from now. Excludes `run_at`",
-        "expires_at": "Not after this time: an unstarted job then becomes `expired`. Excludes `expires_in_s`",
-        "expires_in_s": "Not after so many seconds from now. Excludes `expires_at`",
-        "max_attempts": "Instead of what the type's policy says",
-        "timeout_s": "Seconds for one attempt, instead of what the type's policy says",
-        "backoff": "Delays between attempts, instead of what the type's policy says",
-        "tags": "Up to 16 short texts by name",
-    },
-    "Job": {
-        "version": "Grows with every transition; the `ETag`",
-        "attempts": "Runs of the handler that ended in success or failure",
-        "deliveries": "Hand-overs to a worker, whatever came of them",
-        "crashes": "Deliveries whose worker vanished",
-        "handbacks": "Deliveries returned at a shutdown; they cost the job nothing",
-        "error": "Of the last failed attempt, also after a later success",
-        "reason": "Why it was cancelled or is dead",
-        "worker": "Who runs it now, or ran it last",
-    },
-    "DeadLetterAction": {
-        "ids": "Job ids, at most 10,000. Excludes `type`",
-        "type": "A job type: the newest `limit` of its dead letters. Excludes `ids`",
-        "limit": "1 to 10,000",
-    },
-    "Problem": {
-        "type": "Where the problem is explained",
-        "instance": "Path of the request",
-        "trace_id": "Finds the request in traces and logs",
-    },
-}
+_ALWAYS_SENT: Mapping[str, frozenset[str]] = {"Problem": frozenset({"detail"})}
+"""Fields that have a default and are never left out all the same."""
 
 
 def schemas_of(models: Iterable[Any]) -> tuple[dict[Any, Schema], dict[str, Schema]]:
@@ -55,12 +22,68 @@ def schemas_of(models: Iterable[Any]) -> tuple[dict[Any, Schema], dict[str, Sche
     wanted = list(dict.fromkeys(models))
     shapes = [_SHAPES.get(model, model) for model in wanted]
     found, components = msgspec.json.schema_components(shapes, ref_template=REF_TEMPLATE)
-    for name, descriptions in FIELD_DESCRIPTIONS.items():
-        for field, description in descriptions.items():
-            properties = components.get(name, {}).get("properties", {})
-            if field in properties:
-                properties[field] = {**properties[field], "description": description}
-    return dict(zip(wanted, found, strict=True)), components
+    structs = {_title(info.cls): info for shape in shapes for info in _structs(inspect.type_info(shape))}
+    written = {
+        component_name(name): _component(component_name(name), schema, structs.get(schema.get("title", "")))
+        for name, schema in components.items()
+    }
+    return {model: portable(schema) for model, schema in zip(wanted, found, strict=True)}, written
+
+
+def _component(name: str, schema: Schema, info: inspect.StructType | None) -> Schema:
+    """Return a component; `info` describes it where it is an object, and no enumeration."""
+    model = MODELS[name]
+    if info is None:
+        return {**portable(schema), "description": model.text}
+    is_request = info.forbid_unknown_fields
+    written = portable(schema, is_request=is_request)
+    required = list(schema["required"])
+    if not is_request:
+        omits = getattr(info.cls, "__origin__", info.cls).__struct_config__.omit_defaults
+        required = [field.encode_name for field in info.fields if field.required or not omits or _is_sent(name, field)]
+    for field in info.fields:
+        shown = written["properties"][field.encode_name]
+        if _holds_moment(field.type):
+            shown["format"] = "date-time"
+        if not is_request and field.encode_name not in required:
+            shown = without_null(shown)
+        written["properties"][field.encode_name] = {**shown, "description": model.fields[field.encode_name]}
+    return {**written, "description": model.text, "required": required}
+
+
+def _is_sent(name: str, field: inspect.Field) -> bool:
+    return field.encode_name in _ALWAYS_SENT.get(name, ())
+
+
+def _structs(info: inspect.Type) -> Iterator[inspect.StructType]:
+    """Yield the Structs that a type is made of, itself included. None of them contains itself."""
+    match info:
+        case inspect.StructType():
+            yield info
+            for field in info.fields:
+                yield from _structs(field.type)
+        case inspect.Metadata():
+            yield from _structs(info.type)
+        case inspect.UnionType():
+            for member in info.types:
+                yield from _structs(member)
+        case inspect.ListType():
+            yield from _structs(info.item_type)
+
+
+def _holds_moment(info: inspect.Type) -> bool:
+    match info:
+        case inspect.Metadata():
+            return _holds_moment(info.type)
+        case inspect.UnionType():
+            return any(_holds_moment(member) for member in info.types)
+    return isinstance(info, inspect.DateTimeType)
+
+
+def _title(cls: Any) -> str:
+    """Return the title that msgspec gives the schema of a class."""
+    arguments = ", ".join(argument.__name__ for argument in getattr(cls, "__args__", ()))
+    return f"{cls.__name__}[{arguments}]" if arguments else str(cls.__name__)
 
 
 def _submission_shape() -> type[Struct]:
@@ -72,15 +95,12 @@ def _submission_shape() -> type[Struct]:
         else (field.name, hints[field.name], None if field.name == "payload" else field.default)
         for field in msgspec.structs.fields(Submission)
     ]
-    namespace = {"__doc__": Submission.__doc__}
-    return msgspec.defstruct("Submission", fields, kw_only=True, forbid_unknown_fields=True, namespace=namespace)
+    return msgspec.defstruct("Submission", fields, kw_only=True, forbid_unknown_fields=True)
 
 
 def _batch_shape(item: type[Struct]) -> type[Struct]:
     jobs = Annotated[list[item], Meta(min_length=1, max_length=limits.MAX_BATCH_JOBS)]  # type: ignore[valid-type]
-    return msgspec.defstruct(
-        "Batch", [("jobs", jobs)], forbid_unknown_fields=True, namespace={"__doc__": "Many submissions in one request."}
-    )
+    return msgspec.defstruct("Batch", [("jobs", jobs)], forbid_unknown_fields=True)
 
 
 _SUBMISSION = _submission_shape()

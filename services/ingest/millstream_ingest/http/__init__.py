@@ -1,1 +1,1 @@
-"""HTTP as ingest speaks it: bodies, headers, encodings, refusals. Nothing here knows a job or a route."""
+"""HTTP as ingest speaks it: bodies, headers, encodings, refusals. No module here knows a job or a route."""

@@ -1,4 +1,4 @@
-"""Reads request bodies within bounds: of size, of time between two parts, and of all that is in hand at once.
+"""Reads request bodies within bounds of size, of time between two parts, and of all bodies together.
 
 A body that exceeds a bound is refused before work is done for it, and no client can fill the memory by never ending.
 """
@@ -18,7 +18,7 @@ STALLED_AFTER_S = 10.0
 """Longest time between two parts of a body."""
 
 BODIES_IN_HAND = 4
-"""How many bodies of the largest kind may be on their way at once; any number of smaller ones that take no more."""
+"""The number of bodies of the largest kind that may be read at once; any number of smaller ones that take no more."""
 
 
 class BodyReader:
@@ -73,7 +73,7 @@ class BodyReader:
 
 
 def gone() -> IngestError:
-    """Return the error for a client that has gone and cannot be answered."""
+    """Return the error for a client that has disconnected and cannot be answered."""
     return IngestError(BAD_REQUEST, "the client went away")
 
 
@@ -86,7 +86,7 @@ def _check_coding(headers: Headers) -> None:
 
 
 def _check_announced(headers: Headers, max_bytes: int) -> int | None:
-    """Refuse at once what says that it is too large, unless it is on its way already and soon here.
+    """Refuse a body whose announced length is too large at once, unless it is small enough to be read to its end.
 
     Returns: how long the body is; None when that is not known before its end.
     """

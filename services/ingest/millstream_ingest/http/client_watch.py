@@ -1,4 +1,4 @@
-"""Waits on behalf of a client for as long as the client is there."""
+"""Waits for a result while the client is connected."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -14,9 +14,9 @@ Receive = Callable[[], Awaitable[Any]]
 
 
 async def unless_gone(receive: Receive, wait: Callable[[], Awaitable[T]]) -> T:
-    """Return what `wait` returns; stop it when the client goes away. The body has to be read before.
+    """Return what `wait` returns; stop it when the client disconnects. The body has to be read before.
 
-    Raises: StoreError, and IngestError when the client has gone.
+    Raises: StoreError, and IngestError when the client has disconnected.
     """
     outcome: list[T] = []
     failure: StoreError | None = None

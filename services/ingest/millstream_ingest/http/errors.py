@@ -10,7 +10,7 @@ What is wrong with a body is a `millstream_submission.SubmissionError`; `refusal
 
 from collections.abc import Sequence
 
-from millstream_contracts import FieldError, Problem
+from millstream_contracts import FieldError, Problem, told
 from millstream_ingest.http.problems import ProblemKind
 
 
@@ -18,10 +18,11 @@ class IngestError(Exception):
     """A request is refused."""
 
     def __init__(self, kind: ProblemKind, detail: str = "", errors: Sequence[FieldError] = ()) -> None:
-        super().__init__(detail or kind.title)
         self.kind = kind
-        self.detail = detail
         self.errors = list(errors)
+        self.detail = detail or told(self.errors) or kind.advice
+        """The fault of this request in words; never empty."""
+        super().__init__(self.detail)
 
     @property
     def status(self) -> int:

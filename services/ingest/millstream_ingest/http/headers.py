@@ -1,12 +1,12 @@
-"""The headers of a request, read once for everything that looks at them."""
+"""The headers of a request, read once for all of its parts."""
 
 from collections.abc import Mapping, Sequence
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
-"""As ASGI has them: names in lower case, a header that is repeated more than once."""
+"""Headers as ASGI has them: names in lower case, and a repeated header more than once."""
 
 Headers = Mapping[bytes, bytes]
-"""By name in lower case; the values of a header that is repeated are joined by commas, in their order."""
+"""Headers by name in lower case; the values of a repeated header are joined by commas, in their order."""
 
 
 def read_headers(raw: RawHeaders) -> Headers:
@@ -21,6 +21,6 @@ def read_headers(raw: RawHeaders) -> Headers:
 
 
 def header_text(headers: Headers, name: bytes) -> str:
-    """Return a header as text; empty without it."""
+    """Return a header as text, or an empty text without it."""
     value = headers.get(name)
     return "" if value is None else value.decode("latin-1")

@@ -1,4 +1,4 @@
-"""Which encoding a body is in and which one its response takes, by `Content-Type` and `Accept`.
+"""Finds the encoding of a body and of its response, by `Content-Type` and `Accept`.
 
 Source: RFC 9110 sections 5.6, 8.3.1 and 12.5.1.
 """
@@ -17,7 +17,7 @@ from millstream_submission import MAX_QUOTED_CHARS
 
 
 class Encoding(StrEnum):
-    """An encoding, by the media type that answers in it carry."""
+    """An encoding, and the media type of its responses."""
 
     JSON = "application/json"
     MSGPACK = "application/vnd.msgpack"
@@ -75,7 +75,7 @@ def batch_format(content_type: str | None) -> BatchFormat:
 
 
 def sent_encoding(content_type: str) -> Encoding:
-    """Return the encoding of a request by its content type; JSON where that says nothing that is known."""
+    """Return the encoding of a request by its content type; JSON for an unknown one."""
     known = _MEDIA_TYPES.get(content_type)
     if known is not None:
         return known
@@ -84,10 +84,10 @@ def sent_encoding(content_type: str) -> Encoding:
 
 
 def response_encoding(accept: str | None, request: Encoding = Encoding.JSON) -> Encoding:
-    """Return the encoding that the client likes best; the one of its request where it likes both equally.
+    """Return the encoding that the client prefers; of equals that of its request.
 
-    JSON when it accepts neither or the header is broken: a response that a person can read is more use than
-    a 406. Several `Accept` headers are to be joined by commas.
+    It is JSON when the client accepts neither or the header is broken: a response that a person can read is more useful
+    than a 406. Several `Accept` headers are to be joined by commas.
     """
     if not accept:
         return request
@@ -124,7 +124,7 @@ def _media_type(content_type: str | None) -> str:
 def _essence(content_type: str) -> str:
     """Return `type/subtype` in lower case, or an empty string when it is broken or not in UTF-8.
 
-    Werkzeug reads what is broken as well as it can. A body is decoded by this header, which must not be guessed at.
+    Werkzeug repairs a broken one. A body is decoded by this header, which must not be guessed.
     """
     parsed = _MEDIA_TYPE.match(content_type)
     if parsed is None:

@@ -1,4 +1,4 @@
-"""What a client would like, by the `Prefer` header: given, of which the unknown ones are ignored.
+"""Reads the `Prefer` header, and ignores unknown preferences.
 
 Source: RFC 7240.
 """
@@ -11,6 +11,7 @@ from millstream_contracts import FieldError, limits
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import BAD_REQUEST
 from millstream_streams import Durability
+from millstream_submission import MAX_QUOTED_CHARS
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 9110
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
@@ -27,7 +28,7 @@ class Preferences(Struct, frozen=True):
     """Whether a batch with one bad item shall be refused as a whole."""
 
     durability: Durability | None = None
-    """What has to be confirmed before a submission is answered as accepted."""
+    """The confirmation that a submission asks for before it is answered as accepted."""
 
     def applied(self, *names: str) -> dict[str, str]:
         """Return the header `Preference-Applied`, where one of these preferences was given."""
@@ -46,9 +47,9 @@ NO_PREFERENCES = Preferences()
 
 
 def parse_preferences(header: str) -> Preferences:
-    """Read the `Prefer` header of a request, several joined by commas; of a preference given twice the first counts.
+    """Read the `Prefer` header of a request, several joined by commas; of a repeated preference the first counts.
 
-    Raises: IngestError, when a preference that we understand has a value that we do not.
+    Raises: IngestError, when a known preference has a value that is not.
     """
     given: dict[str, str] = {}
     for name, value in _pairs(header):
@@ -61,10 +62,9 @@ def parse_preferences(header: str) -> Preferences:
 
 
 def parse_wait(text: str, pointer: str) -> float:
-    """Return a number of seconds to wait, cut to what is allowed. Raises: IngestError (400)."""
+    """Return a number of seconds to wait, cut to the limit. Raises: IngestError (400)."""
     if not _SECONDS.fullmatch(text):
-        detail = f"expected seconds from 0 to {limits.MAX_WAIT_S:g}"
-        raise IngestError(BAD_REQUEST, "`wait` is no number of seconds", [FieldError(pointer, detail)])
+        raise _refused(pointer, f"expected `wait` to be seconds from 0 to {limits.MAX_WAIT_S:g}", text)
     return min(float(text), limits.MAX_WAIT_S)
 
 
@@ -73,11 +73,16 @@ def _durability(text: str) -> Durability:
         return Durability(text)
     except ValueError:
         known = " or ".join(f"`{one}`" for one in Durability)
-        raise IngestError(BAD_REQUEST, "no such durability", [FieldError("Prefer:", f"expected {known}")]) from None
+        raise _refused("Prefer:", f"expected `durability` to be {known}", text) from None
+
+
+def _refused(pointer: str, expected: str, text: str) -> IngestError:
+    got = f"{expected}, got `{text[:MAX_QUOTED_CHARS]}`"
+    return IngestError(BAD_REQUEST, errors=[FieldError(pointer, got)])
 
 
 def _pairs(header: str) -> list[tuple[str, str]]:
-    """Return names in lower case and values; what is malformed ends the list."""
+    """Return names in lower case and values; a malformed part ends the list."""
     pairs = []
     at = 0
     while at < len(header) and (match := _PREFERENCE.match(header, at)):

@@ -1,7 +1,7 @@
-"""The problems that ingest answers with: one catalogue for the answers, the pages and docs/problems.md.
+"""The problems that ingest answers with: one catalogue for the responses, the pages and docs/problems.md.
 
-Every refusal is an RFC 9457 document whose `type` is `/problems/<slug>`, a relative reference that ingest
-serves itself. A slug is a promise to clients: it is never renamed.
+Every refusal is an RFC 9457 document whose `type` is `/problems/<slug>`, a relative reference that ingest serves
+itself. Clients rely on a slug: it is never renamed.
 """
 
 import textwrap
@@ -16,7 +16,7 @@ PROBLEMS_PATH = "/problems"
 
 
 class ProblemKind(Struct, frozen=True):
-    """One way to be refused."""
+    """One kind of refusal."""
 
     slug: str
     title: str
@@ -32,7 +32,7 @@ class ProblemKind(Struct, frozen=True):
     def problem(
         self, detail: str = "", *, instance: str = "", trace_id: str = "", errors: Iterable[FieldError] = ()
     ) -> Problem:
-        """Return the answer for one occurrence. `instance` is the path of the request."""
+        """Return the document for one occurrence. `instance` is the path of the request."""
         return Problem(
             type=self.type,
             title=self.title,

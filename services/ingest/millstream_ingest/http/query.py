@@ -1,4 +1,4 @@
-"""Reads query strings: every parameter is known, stands once and has a value that makes sense, or it is a 400."""
+"""Reads query strings: every parameter is known, stands once and has a valid value, or the response is 400."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,16 @@ from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.preferences import parse_wait
 from millstream_ingest.http.problems import BAD_REQUEST, INVALID_REQUEST
 from millstream_streams import LISTABLE_STATES
-from millstream_submission import MAX_QUOTED_CHARS
+from millstream_submission import A_TYPE_NAME, MAX_QUOTED_CHARS
 
 DEFAULT_LIMIT = 50
 MAX_PARAMETERS = 32
+MAX_TYPES = 100
 
-_NAME = re.compile(NAME_PATTERN.rstrip("$"))
+_NAME = re.compile(NAME_PATTERN)
+_TYPE_PATTERN = re.compile(r"[a-z0-9.*?-]{1,64}")
+# With a fraction of zeros: in many languages every number is a float. Four digits, for `int` reads thousands of them.
+_WHOLE_NUMBER = re.compile(r"([0-9]{1,4})(?:\.0*)?")
 
 
 class Query(Struct, frozen=True):
@@ -27,7 +31,7 @@ class Query(Struct, frozen=True):
 
     @property
     def cursor(self) -> str | None:
-        """Return where the list goes on, or None for its beginning."""
+        """Return the cursor of the list, or None for its beginning."""
         return self.values.get("cursor") or None
 
     @property
@@ -36,28 +40,48 @@ class Query(Struct, frozen=True):
         text = self.values.get("limit")
         if text is None:
             return DEFAULT_LIMIT
-        # `isdecimal` alone takes the digits of every script, and `int` thousands of them.
-        if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= limits.MAX_PAGE):
-            raise _refused("limit", f"expected a number from 1 to {limits.MAX_PAGE}, got `{_cut(text)}`")
-        return int(text)
+        whole = _WHOLE_NUMBER.fullmatch(text)
+        if whole is None or not 1 <= int(whole[1]) <= limits.MAX_PAGE:
+            raise _refused("limit", f"expected an integer from 1 to {limits.MAX_PAGE}, got `{_cut(text)}`")
+        return int(whole[1])
 
     @property
     def type(self) -> JobType | None:
-        """Return the job type to show, if only one. Raises: IngestError (400)."""
+        """Return the job type to show, or None for all. Raises: IngestError (400)."""
         text = self.values.get("type")
         if text is not None and not is_job_type(text):
-            raise _refused("type", f"`{_cut(text)}` is no name of a job type")
+            raise _refused("type", f"expected {A_TYPE_NAME}; got `{_cut(text)}`")
         return None if text is None else JobType(text)
 
     @property
+    def types(self) -> tuple[str, ...]:
+        """Return the job types to count, as names and patterns such as `invoice.*`; `*` when none is given.
+
+        Raises: IngestError (400).
+        """
+        text = self.values.get("types")
+        if text is None:
+            return ("*",)
+        types = tuple(text.split(","))
+        for one in types:
+            if not _TYPE_PATTERN.fullmatch(one):
+                detail = f"expected job types, or patterns such as invoice.*, separated by commas; got `{_cut(one)}`"
+                raise _refused("types", detail)
+        if len(types) > MAX_TYPES:
+            raise _refused("types", f"expected at most {MAX_TYPES} of them, got {len(types)}")
+        return types
+
+    @property
     def state(self) -> JobState | None:
-        """Return the state to show, if only one. Raises: IngestError (400; 422 for one that is not listed)."""
+        """Return the state to show, or None for all. Raises: IngestError (400; 422 for one that is not listed)."""
         text = self.values.get("state")
         if text is None:
             return None
         known = [state.value for state in JobState]
         if text not in known:
-            raise _refused("state", f"`{_cut(text)}` is no state{did_you_mean(_cut(text), known)}")
+            choice = ", ".join(f"`{one}`" for one in LISTABLE_STATES)
+            detail = f"expected one of {choice}, got `{_cut(text)}`{did_you_mean(_cut(text), known)}"
+            raise _refused("state", detail)
         if (state := JobState(text)) not in LISTABLE_STATES:
             listed = ", ".join(LISTABLE_STATES)
             detail = f"listed are {listed}; finished jobs are searched in history, which is not part of this release"
@@ -66,7 +90,7 @@ class Query(Struct, frozen=True):
 
     @property
     def wait_s(self) -> float:
-        """Return how long to hold the answer back. Raises: IngestError (400)."""
+        """Return how long to hold the response back. Raises: IngestError (400)."""
         text = self.values.get("wait")
         return 0.0 if text is None else parse_wait(text, "?wait")
 
@@ -75,12 +99,12 @@ _NO_QUERY = Query(MappingProxyType({}))
 
 
 def is_job_type(text: str) -> bool:
-    """Whether a text could be the name of a job type."""
+    """Whether a text is a valid name of a job type."""
     return _NAME.fullmatch(text) is not None
 
 
 def parse_query(raw: bytes, known: Sequence[str]) -> Query:
-    """Read a query string in which only `known` parameters may stand. Raises: IngestError (400)."""
+    """Read a query string that may have `known` parameters only. Raises: IngestError (400)."""
     if not raw:
         return _NO_QUERY
     try:

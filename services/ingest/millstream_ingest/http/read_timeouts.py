@@ -1,6 +1,6 @@
-"""Ends waits in which nothing has come for too long, all of a process with one timer.
+"""Ends reads in which nothing has arrived for too long, all of a process with one timer.
 
-A timeout of asyncio for each body took an eighth of the CPU of a submission, whose body is there at once.
+A timeout of asyncio for each body would take an eighth of the CPU of a submission, whose body is there at once.
 """
 
 import asyncio
@@ -8,19 +8,19 @@ from typing import Any
 
 
 class ReadTimeouts:
-    """The reads of one event loop, each of which may take `patience_s` until something comes."""
+    """The reads of one event loop, each of which may wait for `patience_s` until something arrives."""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
         self._since: dict[asyncio.Task[Any], float] = {}
-        """Since when a task waits; the oldest first."""
+        """The time since which each task waits; the oldest first."""
         self._stalled: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        """Kept from the first wait on: asking for the running loop is a system call."""
+        """The running loop, kept from the first wait on, because asking for it is a system call."""
 
     def begin(self) -> asyncio.Task[Any]:
-        """Watch the current task, which has to `end` it. Returns: the task."""
+        """Watch the current task, which has to call `end` with it. Returns: the task."""
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
@@ -32,22 +32,22 @@ class ReadTimeouts:
         return task
 
     def renew(self, task: asyncio.Task[Any]) -> None:
-        """Note that something has come."""
+        """Record that something has arrived."""
         if self._since.pop(task, None) is not None:
             self._since[task] = asyncio.get_running_loop().time()
 
     def end(self, task: asyncio.Task[Any]) -> None:
-        """Watch a task no longer."""
+        """Stop watching a task."""
         self._since.pop(task, None)
         if self._stalled:
             self._stalled.discard(task)
 
     def is_stalled(self, task: asyncio.Task[Any]) -> bool:
-        """Return whether a cancellation that the task has just caught came from here and from nowhere else."""
+        """Return whether a cancellation that the task has just caught came from here alone."""
         return task in self._stalled and task.uncancel() == 0
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cancel the tasks that have waited for too long, and look again when the next one could have."""
+        """Cancel the tasks that have waited for too long, and check again when the next one could have."""
         self._timer = None
         before = loop.time() - self._patience_s
         for task, since in list(self._since.items()):

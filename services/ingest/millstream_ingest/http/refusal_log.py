@@ -18,7 +18,7 @@ MAX_ERROR_CHARS = 300
 
 
 class Refused(Struct):
-    """Refusals of one kind since the last line about them; what is shown is of the last one."""
+    """Refusals of one kind since the last line about them, with the last of them as an example."""
 
     count: int = 0
     method: str = ""
@@ -27,14 +27,17 @@ class Refused(Struct):
 
 
 class RefusalLog:
-    """Writes for one process. Two refusals are of a kind when their problem and the type of their error are."""
+    """Logs the refusals of one process.
+
+    Two refusals are of a kind when their problem and the type of their error are.
+    """
 
     def __init__(self) -> None:
         self._log = structlog.get_logger()
         self._kinds: dict[tuple[str, str, str], Refused] = {}
 
     def note(self, error: Exception, refusal: IngestError, *, method: str, route: str, count: int = 1) -> None:
-        """Note that requests, or so many items of one, were refused; nothing is written of those below 500."""
+        """Record that requests, or this many items of one, were refused; a status below 500 is not logged."""
         if refusal.kind is INTERNAL_ERROR:
             # A defect: each is logged, with its traceback.
             self._log.error("request crashed", method=method, route=route, status=refusal.status, exc_info=error)
@@ -69,7 +72,7 @@ class RefusalLog:
         refused.count = 0
 
     def _write_again(self, kind: tuple[str, str, str]) -> None:
-        """Write what has come since the last line; after nothing has, the next of the kind is written at once."""
+        """Log the refusals since the last line; when there were none, the next of the kind is logged at once."""
         if not self._kinds[kind].count:
             del self._kinds[kind]
             return

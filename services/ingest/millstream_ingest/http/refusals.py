@@ -1,4 +1,4 @@
-"""What errors of the layers below mean to a client."""
+"""Maps errors of the layers below to refusals for clients."""
 
 from litestar.exceptions import HTTPException
 
@@ -23,7 +23,7 @@ _BODY_KINDS = {MalformedError: MALFORMED_BODY, TooLargeError: TOO_LARGE, Invalid
 
 
 def refusal_of(error: Exception) -> IngestError:
-    """Return the refusal that an exception stands for; what we do not know is a defect of ours."""
+    """Return the refusal for an exception; an unknown exception is a defect of ours."""
     match error:
         case IngestError():
             return error
@@ -32,7 +32,7 @@ def refusal_of(error: Exception) -> IngestError:
         case StoreUnavailableError() | BacklogFullError():
             return _unavailable(error)
         case CursorError():
-            return IngestError(BAD_REQUEST, "the cursor is wrong", [FieldError("?cursor", str(error))])
+            return IngestError(BAD_REQUEST, errors=[FieldError("?cursor", str(error))])
         case HTTPException(status_code=status, detail=detail) if status < 500:
             kind = kind_of_status(status)
             # Of a path or method that is not there Litestar only says the status again.

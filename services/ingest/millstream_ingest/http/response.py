@@ -1,4 +1,4 @@
-"""Responses: a value in the encoding that the client takes, or a problem document; and how both are sent."""
+"""Responses: a value in the encoding that the client accepts, or a problem document; and how both are sent."""
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,13 +29,13 @@ _VARY = (b"vary", b"Accept")
 
 
 class Response(Struct):
-    """What a route answers: a value, encoded only when it is known what the client takes."""
+    """The response of a route: a value, which is encoded once it is known what the client accepts."""
 
     content: Any = None
     status: int = 200
     headers: Mapping[str, str] = NO_HEADERS
     media_type: str = ""
-    """Of content that is bytes already and sent as it is."""
+    """The media type of content that is sent as the bytes that it is."""
 
 
 class EncodedResponse(Struct):
@@ -46,7 +46,7 @@ class EncodedResponse(Struct):
     body: bytes
 
     async def send(self, send: Send, *, is_head: bool) -> None:
-        """Send it; to HEAD without the body, and with the length that the body would have."""
+        """Send the response; to HEAD without the body, and with the length that the body would have."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.fields})
         await send({"type": "http.response.body", "body": b"" if is_head else self.body})
 
@@ -66,7 +66,7 @@ def encode_response(response: Response, request: Headers) -> EncodedResponse:
 
 
 def encode_problem(problem: Problem, headers: Mapping[str, str] = NO_HEADERS) -> EncodedResponse:
-    """Return a problem document. It is JSON whatever the client takes: a person has to read it."""
+    """Return a problem document. It is JSON whatever the client accepts, because a person has to read it."""
     fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     fields.append((b"content-type", PROBLEM_MEDIA_TYPE.encode()))
     if problem.status == _UNAVAILABLE:
@@ -81,7 +81,7 @@ def _whole(status: int, fields: Fields, body: bytes) -> EncodedResponse:
 
 
 def _strange(value: Any) -> Any:
-    """Return what a handler's result may hold and JSON cannot: MessagePack extensions, as their bytes."""
+    """Return the bytes of a MessagePack extension, which a handler's result may hold and JSON cannot."""
     if isinstance(value, msgspec.msgpack.Ext):
         return bytes(value.data)
     raise NotImplementedError

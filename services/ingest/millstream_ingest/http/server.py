@@ -1,6 +1,6 @@
 """The HTTP server under the application: granian, on the event loop of the service.
 
-It is held by a few lines here so that nothing else knows which server it is.
+No other module knows which server it is.
 """
 
 import socket
@@ -16,11 +16,13 @@ from millstream_ingest.http.errors import BindError
 from millstream_runtime import reachable
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
-"""An application, by ASGI."""
+"""An ASGI application."""
 
 BACKLOG = 1024
 MAX_HEADER_BYTES = 64 << 10
-"""Of all headers of a request together; each is parsed, and 400 KB of one could hold all requests up for a second."""
+"""The size of all headers of a request together; each is parsed, and 400 KB of one could delay all requests by a
+second.
+"""
 _LOOK_EVERY_S = 0.005
 
 
@@ -71,7 +73,7 @@ class HttpServer:
             await self._ended.wait()
 
     def stop(self) -> None:
-        """Take no more requests."""
+        """Accept no more requests."""
         # Connections that came to the reserved socket would wait there for ever.
         self._reserved.close()
         self._server.stop()  # type: ignore[no-untyped-call]

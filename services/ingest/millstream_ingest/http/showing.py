@@ -1,4 +1,4 @@
-"""Makes whatever is stored showable: what a handler, or something else, has written is never a reason for a 500."""
+"""Makes every stored value showable, so that no value of a handler or another program leads to a 500."""
 
 import base64
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 
 MAX_SHOWN_DEPTH = 128
-"""Twice as deep as a payload may be; results, and what was written past the API, may be deeper."""
+"""Twice the depth of a payload; results, and values that were written past the API, may be deeper."""
 
 
 def showable(value: Any, depth: int = 0) -> Any:
-    """Return a value as JSON can say it: keys are text, extensions are bytes, and what is nested deeper is null.
+    """Return a value in the types of JSON: keys are text, extensions are bytes, and deeper nesting is null.
 
-    It is slow, and only for what an encoder has refused.
+    It is slow, and only for values that an encoder has refused.
     """
     if depth > MAX_SHOWN_DEPTH:
         return None

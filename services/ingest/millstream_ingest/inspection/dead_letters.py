@@ -3,12 +3,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from itertools import chain
 
 from millstream_contracts import (
     ActionReport,
     ActionResult,
-    DeadLetter,
+    Job,
     JobId,
     JobSpec,
     JobState,
@@ -22,7 +23,7 @@ from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.inspection.jobs import JobLister
 from millstream_streams import ActionCode, Broker, StoreUnavailableError
-from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
+from millstream_telemetry import IngestMetrics, JobTracer, PastDelivery, ServerSpan, TraceContext
 
 
 class DeadAction(StrEnum):
@@ -53,7 +54,7 @@ class DeadLetters:
         self._metrics = metrics
         self._refusals = refusals
 
-    async def act(self, action: DeadAction, tenant: Tenant, ids: Sequence[str]) -> ActionReport:
+    async def act(self, action: DeadAction, tenant: Tenant, ids: Sequence[str], request: ServerSpan) -> ActionReport:
         """Act on the jobs of these ids; the report is in their order, a repeated id answered once.
 
         Raises: StoreUnavailableError, when Redis was away from the beginning. When it goes away later the
@@ -64,7 +65,7 @@ class DeadLetters:
         for text in results:
             if queue := queue_of(tenant, text):
                 by_queue[queue].append(JobId(text))
-        act = self.redrive if action is DeadAction.REDRIVE else self.discard
+        act = partial(self.redrive, request=request) if action is DeadAction.REDRIVE else self.discard
         is_begun = False
         for queue, load in chain.from_iterable(_loads(queue, known) for queue, known in by_queue.items()):
             try:
@@ -82,7 +83,9 @@ class DeadLetters:
         done = sum(item.status == 202 for item in items)
         return ActionReport(done=done, refused=len(items) - done, items=items)
 
-    async def act_on_type(self, action: DeadAction, tenant: Tenant, job_type: JobType, limit: int) -> ActionReport:
+    async def act_on_type(
+        self, action: DeadAction, tenant: Tenant, job_type: JobType, limit: int, request: ServerSpan
+    ) -> ActionReport:
         """Act on the newest dead letters of a type, at most `limit`. Raises: StoreUnavailableError."""
         ids: list[str] = []
         cursor: str | None = None
@@ -93,18 +96,18 @@ class DeadLetters:
             cursor = page.next_cursor
             if cursor is None:
                 break
-        return await self.act(action, tenant, ids)
+        return await self.act(action, tenant, ids, request)
 
-    async def redrive(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+    async def redrive(self, queue: Queue, ids: Sequence[JobId], *, request: ServerSpan) -> list[ActionCode]:
         """Redrive jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError."""
-        # Read before they are redriven: afterwards they are no dead letters.
-        letters = await self._views.dead_letters(queue, ids) if self._tracer.is_on else []
-        specs = await self._views.specs(queue, [letter.id for letter in letters])
+        # Read before they are redriven: afterwards they may run already.
+        jobs = await self._views.jobs(queue, ids) if self._tracer.is_on else []
+        specs = await self._views.specs(queue, [job.id for job in jobs])
         codes = await self._store.redrive(queue, ids)
         redriven = {job_id for job_id, code in zip(ids, codes, strict=True) if code is ActionCode.DONE}
-        for letter, spec in zip(letters, specs, strict=True):
-            if letter.id in redriven:
-                self._note(letter, spec)
+        for job, spec in zip(jobs, specs, strict=True):
+            if job.id in redriven:
+                self._note(queue, job, spec, request)
         return codes
 
     async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
@@ -113,10 +116,17 @@ class DeadLetters:
         self._metrics.count_finished(queue.type, JobState.CANCELLED, codes.count(ActionCode.DONE))
         return codes
 
-    def _note(self, letter: DeadLetter, spec: JobSpec) -> None:
-        """Leave a span in the trace of a redriven job, linked to the attempt that failed last."""
-        attempt = letter.error.traceparent if letter.error else ""
-        self._tracer.redrive(letter.type, letter.id, TraceContext(spec.traceparent, spec.tracestate), attempt=attempt)
+    def _note(self, queue: Queue, job: Job, spec: JobSpec, request: ServerSpan) -> None:
+        """Make a span in the trace of a redriven job that links to its last delivery and to the request."""
+        last = PastDelivery(
+            job_type=job.type,
+            job_id=job.id,
+            tenant=queue.tenant,
+            stored=TraceContext(spec.traceparent, spec.tracestate),
+            delivery=job.deliveries,
+            worker=job.worker or "",
+        )
+        self._tracer.redrive(last, failed=job.error.traceparent if job.error else "", request=request)
 
 
 def _loads(queue: Queue, ids: Sequence[JobId]) -> list[tuple[Queue, Sequence[JobId]]]:

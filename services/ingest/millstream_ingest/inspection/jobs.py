@@ -1,7 +1,6 @@
 """Lists jobs and dead letters page by page, over the queues of a tenant.
 
-A cursor names the state it stands in, so that a list of all states can go on in the middle, and a cursor of
-another list is refused.
+A cursor names its state, so that a list of all states can go on in the middle, and a cursor of another list is refused.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from millstream_contracts import DeadLetterPage, Job, JobState, JobType, Page, Q
 from millstream_streams import Broker, CursorError
 
 STATES = (JobState.RUNNING, JobState.QUEUED, JobState.SCHEDULED, JobState.DEAD)
-"""In the order in which a list of all states shows them."""
+"""The states in the order of a list of all states."""
 
 
 class JobLister:
@@ -23,7 +22,7 @@ class JobLister:
     async def jobs(
         self, tenant: Tenant, job_type: JobType | None, state: JobState | None, *, cursor: str | None, limit: int
     ) -> Page:
-        """Return jobs without payload and result: of one type or all, in one state or all that are listed."""
+        """Return jobs without payload and result: of one type or all, in one state or all listed states."""
         queues = await self._queues(tenant, job_type)
         states = STATES if state is None else (state,)
         at, inner = _read_cursor(cursor, states)
@@ -55,7 +54,7 @@ def _cursor(state: JobState, inner: str | None) -> str:
 
 
 def _read_cursor(cursor: str | None, states: Sequence[JobState]) -> tuple[int, str | None]:
-    """Return which of the states the cursor stands in, and where there."""
+    """Return the state of a cursor, and its position there."""
     if cursor is None:
         return 0, None
     state, dot, inner = cursor.partition(".")

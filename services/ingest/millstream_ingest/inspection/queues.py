@@ -1,13 +1,14 @@
-"""Counts what the queues hold, type by type, each summed over its partitions."""
+"""Counts the jobs of the queues by type, each summed over its partitions, and the workers that these jobs want."""
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 
 import anyio
 import structlog
 
-from millstream_contracts import JobType, Queue, QueueStatus, Tenant
+from millstream_contracts import Demand, JobType, Queue, QueueStatus, Tenant
 from millstream_ingest.inspection.name_pages import page_of
-from millstream_streams import Broker, Depths, StoreError, StoreUnavailableError, sum_depths
+from millstream_streams import Broker, Depths, StoreError, StoreUnavailableError, available, demand_of, sum_depths
 from millstream_submission import TypeCatalogue
 
 ASK_AT_ONCE = 6
@@ -17,10 +18,12 @@ ASK_AT_ONCE = 6
 class QueueStats:
     """Measures queues. Every method may raise StoreUnavailableError."""
 
-    def __init__(self, broker: Broker, catalogue: TypeCatalogue) -> None:
+    def __init__(self, broker: Broker, catalogue: TypeCatalogue, *, due_soon_s: float) -> None:
+        self._clock = broker.clock
         self._store = broker.store
         self._registry = broker.registry
         self._catalogue = catalogue
+        self._due_soon_s = due_soon_s
         self._log = structlog.get_logger()
 
     async def page(self, tenant: Tenant, *, cursor: str | None, limit: int) -> tuple[list[QueueStatus], str | None]:
@@ -37,6 +40,13 @@ class QueueStats:
         [status] = await self._measure({job_type: by_type[job_type]})
         return status
 
+    async def demand(self, tenant: Tenant, takes: Callable[[str], bool]) -> Demand:
+        """Return what the jobs of some types ask of the workers that take one of these types."""
+        queues = [queue for queue in await self._registry.queues(tenant) if takes(queue.type)]
+        depths = await self._depths(queues)
+        workers = available(await self._registry.workers(), self._clock.now_ms())
+        return demand_of(depths.values(), [worker for worker in workers if any(map(takes, worker.types))])
+
     async def _queues(self, tenant: Tenant) -> dict[JobType, list[Queue]]:
         """Return the queues of each type; a type that was registered and never used has none yet."""
         by_type: defaultdict[JobType, list[Queue]] = defaultdict(list)
@@ -47,6 +57,13 @@ class QueueStats:
         return by_type
 
     async def _measure(self, by_type: dict[JobType, list[Queue]]) -> list[QueueStatus]:
+        depths = await self._depths(queue for queues in by_type.values() for queue in queues)
+        return [
+            sum_depths(job_type, [depths[queue] for queue in queues if queue in depths])
+            for job_type, queues in by_type.items()
+        ]
+
+    async def _depths(self, queues: Iterable[Queue]) -> dict[Queue, Depths]:
         depths: dict[Queue, Depths] = {}
         failures: list[StoreUnavailableError] = []
         turns = anyio.Semaphore(ASK_AT_ONCE)
@@ -55,7 +72,7 @@ class QueueStats:
             try:
                 async with turns:
                     if not failures:
-                        depths[queue] = await self._store.measure(queue)
+                        depths[queue] = await self._store.measure(queue, due_soon_s=self._due_soon_s)
             except StoreUnavailableError as error:
                 failures.append(error)
             except StoreError as error:
@@ -63,12 +80,8 @@ class QueueStats:
                 self._log.warning("queue cannot be measured", error=str(error))
 
         async with anyio.create_task_group() as tasks:
-            for queues in by_type.values():
-                for queue in queues:
-                    tasks.start_soon(measure, queue)
+            for queue in queues:
+                tasks.start_soon(measure, queue)
         if failures:
             raise failures[0]
-        return [
-            sum_depths(job_type, [depths[queue] for queue in queues if queue in depths])
-            for job_type, queues in by_type.items()
-        ]
+        return depths

@@ -1,6 +1,6 @@
-"""Holds answers back until a job has ended: one listener for all requests, a hint for each.
+"""Holds responses back until a job has ended: one listener for all requests, a hint for each.
 
-Hints may get lost, so a wait also looks every LOOK_EVERY_S.
+Hints may get lost, so a wait also reads the job every LOOK_EVERY_S.
 """
 
 import random
@@ -14,14 +14,16 @@ from millstream_contracts import Job, JobId, Queue
 from millstream_streams import ActionCode, Broker
 
 LOOK_EVERY_S = 2.0
-"""Longest time between two looks; drawn from its last fifth, so that waits that begin together do not look together."""
+"""The longest time between two reads of a wait; drawn from its last fifth, so that waits that begin together are
+spread.
+"""
 
 MAX_WAITERS = 2_000
-"""Requests above it are answered at once: waiting is a preference, and each wait costs a read every LOOK_EVERY_S."""
+"""The number of waits; requests beyond it are answered at once, because each wait costs a read every LOOK_EVERY_S."""
 
 
 class SettledWaiter:
-    """Knows which requests wait for which jobs."""
+    """Holds the requests that wait, by job."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -35,12 +37,12 @@ class SettledWaiter:
         await self._broker.listen_settled(self._wake, self._wake_all)
 
     def close(self) -> None:
-        """End every wait, now and from now on: the service is leaving."""
+        """End every wait, now and from now on, because the service is leaving."""
         self._is_closing = True
         self._wake_all()
 
     async def wait(self, queue: Queue, job_id: JobId, wait_s: float, *, is_watched: bool = False) -> Job | None:
-        """Return a job once it has ended or is dead, or as it is after `wait_s`; None when there is no such job.
+        """Return a job once it has settled, or as it is after `wait_s`; None when there is no such job.
 
         `is_watched` says that the job was stored with `waited`. Raises: StoreUnavailableError.
         """

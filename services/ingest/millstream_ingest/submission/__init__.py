@@ -1,1 +1,1 @@
-"""Makes jobs of what clients submit, one at a time or in batches."""
+"""Turns submissions of clients into jobs, one at a time or in batches."""

@@ -16,7 +16,7 @@ from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.submission.bodies import decode_submission
 from millstream_ingest.submission.idempotency import IdempotencyKey, reused
 from millstream_ingest.submission.single import outcome_of
-from millstream_streams import Durability, EnqueueCode, Enqueued, RedisClock, StoreUnavailableError
+from millstream_streams import Durability, EnqueueCode, Enqueued, NotDurableError, RedisClock, StoreUnavailableError
 from millstream_submission import (
     Admission,
     BacklogFullError,
@@ -26,6 +26,7 @@ from millstream_submission import (
     SubmissionError,
     TypeCatalogue,
     build_job,
+    tell_unconfirmed,
 )
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
@@ -33,7 +34,7 @@ PATH = "/v1/jobs/batch"
 
 BREATHE_EVERY = 100
 BREATHE_EVERY_BYTES = 64 << 10
-"""After so many items, or so much of their text, other requests get their turn: a batch can take half a minute."""
+"""The text after which, like after a number of items, other requests get their turn: a batch can take half a minute."""
 
 MAX_STRICT_ERRORS = 50
 
@@ -74,7 +75,7 @@ class Draft:
         """How many items of a job type had an outcome."""
         self.refusals: dict[int, IngestError] = {}
         self.failures: list[tuple[Exception, int]] = []
-        """Why items could not be stored though nothing is wrong with them, and how many of them."""
+        """The reasons why valid items could not be stored, and the number of items for each."""
 
     def accept(self, job_type: str, stored: Sequence[tuple[int, Enqueued]]) -> None:
         """Note that items are stored."""
@@ -210,14 +211,18 @@ class BatchSubmitter:
         try:
             answers = await self._committer.enqueue(queue, [built.job for _, built in load], durability=durability)
         except (StoreUnavailableError, BacklogFullError) as error:
+            if isinstance(error, NotDurableError):
+                tell_unconfirmed((built for _, built in load), error)
             draft.fail([index for index, _ in load], queue.type, error)
             return
         stored = []
-        for (index, _), enqueued in zip(load, answers, strict=True):
+        for (index, built), enqueued in zip(load, answers, strict=True):
             if enqueued.code is EnqueueCode.KEY_REUSED:
                 draft.refuse(index, queue.type, reused())
-            else:
-                stored.append((index, enqueued))
+                continue
+            if enqueued.code is not EnqueueCode.REPLAYED:
+                built.send.stored()
+            stored.append((index, enqueued))
         draft.accept(queue.type, stored)
 
 

@@ -1,4 +1,4 @@
-"""Splits the body of a batch into its jobs, each undecoded, so that a bad one does not spoil the others."""
+"""Splits the body of a batch into its jobs, each undecoded, so that a bad one does not affect the others."""
 
 import re
 

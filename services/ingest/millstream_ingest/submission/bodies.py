@@ -1,6 +1,6 @@
-"""Decodes request bodies under every bound that stands in `millstream_contracts.limits`; called by the routes.
+"""Decodes request bodies within the limits of `millstream_contracts.limits`; the routes call it.
 
-Pure functions. Whatever the bytes are, the outcome is a value or a SubmissionError.
+These are pure functions. Whatever the bytes are, the outcome is a value or a SubmissionError.
 """
 
 import time
@@ -32,7 +32,8 @@ def decode_as(model: type[T], body: bytes, encoding: Encoding, described: type[S
 
     `described` is the type with whose names errors are described, when it is another one.
     """
-    return decode(decoder_of(model, encoding), body, described or model)  # type: ignore[arg-type, no-any-return]
+    decoder: Callable[[Any], T] = decoder_of(model, encoding)  # type: ignore[arg-type]
+    return decode(decoder, body, described or model, mend=_CODECS[encoding].mend)
 
 
 def decode_submission(

@@ -1,7 +1,7 @@
-"""The `Idempotency-Key` of a request: what makes two requests the same, as it is stored beside the job.
+"""The `Idempotency-Key` of a request, and the fingerprint of the request, as they are stored beside the job.
 
-A key is scoped to the tenant and the job type, because its record has to be written in the same atomic step, and
-so in the same cluster slot, as the job. docs/adr/0003-idempotency-keys.md has the reasons.
+A key is scoped to the tenant and the job type, because its record has to be written in the same atomic step, and so in
+the same cluster slot, as the job. docs/adr/0003-idempotency-keys.md has the reasons.
 
 Source: draft-ietf-httpapi-idempotency-key-header; RFC 8941 section 3.3.3 for the quoted form.
 """
@@ -40,7 +40,7 @@ class IdempotencyKey(Struct, frozen=True):
 
     @property
     def partition_seed(self) -> int:
-        """Return the number that chooses the partition: a repetition has to look where the first one stored."""
+        """Return the number that chooses the partition, so that a repetition finds that of the first request."""
         return int.from_bytes(self._digest(self.text)[:4], "big")
 
     def item(self, index: int) -> "IdempotencyKey":
@@ -48,7 +48,7 @@ class IdempotencyKey(Struct, frozen=True):
         return IdempotencyKey(self.tenant, f"{self.text}#{index}", self.route)
 
     def of(self, decoded: Decoded) -> Idempotency:
-        """Return what is stored with a submission. How its body was encoded and laid out makes no difference."""
+        """Return the record of a submission. The encoding and the layout of its body make no difference."""
         submission = msgspec.structs.replace(decoded.submission, payload=msgspec.Raw(b"\xc0"))
         request = _encode((self.route, submission, _decode(decoded.payload)))
         return Idempotency(self._digest(self.text), hashlib.blake2b(request, digest_size=_DIGEST_BYTES).hexdigest())
@@ -58,7 +58,7 @@ class IdempotencyKey(Struct, frozen=True):
 
 
 def parse_key(tenant: Tenant, values: Sequence[str], route: str) -> IdempotencyKey | None:
-    """Read the header of a request; None when it has none. Raises: IngestError (400)."""
+    """Read the header of a request; None without one. Raises: IngestError (400)."""
     if not values:
         return None
     text = values[0].strip(" \t")
@@ -88,5 +88,5 @@ def reused() -> IngestError:
 
 
 def forgotten(job_id: JobId) -> IngestError:
-    """Return the refusal of a repetition that came after its job had ended and was forgotten."""
+    """Return the refusal of a repetition whose job has ended and was deleted."""
     return IngestError(JOB_FORGOTTEN, f"this key made the job {job_id}, which has ended and can be read no longer")

@@ -10,7 +10,15 @@ from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.submission.bodies import decode_submission
 from millstream_ingest.submission.idempotency import IdempotencyKey, forgotten, reused
-from millstream_streams import Durability, EnqueueCode, Enqueued, JobViews, RedisClock, StoreUnavailableError
+from millstream_streams import (
+    Durability,
+    EnqueueCode,
+    Enqueued,
+    JobViews,
+    NotDurableError,
+    RedisClock,
+    StoreUnavailableError,
+)
 from millstream_submission import (
     Admission,
     BacklogFullError,
@@ -20,6 +28,7 @@ from millstream_submission import (
     TypeCatalogue,
     build_job,
     stored_job,
+    tell_unconfirmed,
 )
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
@@ -33,7 +42,7 @@ class Accepted(Struct, frozen=True):
     queue: Queue
     job: Job
     replayed: bool = False
-    """Whether an earlier request with the same key had made it."""
+    """Whether an earlier request with the same key made the job."""
 
 
 class Submitter:
@@ -93,7 +102,7 @@ class Submitter:
                 waited=waited,
                 clock=self._clock.now_s,
             )
-            [enqueued] = await self._committer.enqueue(built.queue, [built.job], begun, durability)
+            enqueued = await self._store(built, begun, durability)
             if enqueued.code is _STORED:
                 accepted = Accepted(built.queue, stored_job(built, enqueued))
             else:
@@ -106,6 +115,16 @@ class Submitter:
             raise
         self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
         return accepted
+
+    async def _store(self, built: BuiltJob, begun: float, durability: Durability | None) -> Enqueued:
+        try:
+            [enqueued] = await self._committer.enqueue(built.queue, [built.job], begun, durability)
+        except NotDurableError as error:
+            tell_unconfirmed([built], error)
+            raise
+        if enqueued.code is _STORED or enqueued.code is EnqueueCode.STORED_BEFORE:
+            built.send.stored()
+        return enqueued
 
     async def _stored_before(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
         if enqueued.code is EnqueueCode.KEY_REUSED:

@@ -1,1 +1,1 @@
-"""One attempt as values: the delivery in hand, how its handler is stopped, what it did, asked for or failed of."""
+"""One attempt as values: the running delivery, its stop scope, its result, and a failure as it is stored."""

@@ -1,4 +1,4 @@
-"""The result of an attempt: what the handler did, or why it was stopped. The input of the decision."""
+"""The result of an attempt: what the handler returned or raised, or why it was stopped. `decide` reads it."""
 
 from enum import Enum
 from typing import Any
@@ -7,18 +7,26 @@ from msgspec import Struct
 
 
 class Interruption(Enum):
-    """Why a handler was stopped."""
+    """The reason why a handler was stopped."""
 
     CANCELLED = "cancelled"
     """A client cancelled the job."""
     LEASE_LOST = "lease_lost"
-    """Redis says that the delivery is no longer this worker's."""
+    """Redis has given the delivery to another worker."""
     LEASE_UNSAFE = "lease_unsafe"
     """The lease could not be renewed for two thirds of its length: another worker may soon have the job."""
     DRAINING = "draining"
     """The worker is leaving, and its grace is over."""
     TIMED_OUT = "timed_out"
-    """The attempt has taken as long as it may."""
+    """The attempt has reached its timeout."""
+
+    @property
+    def error_type(self) -> str:
+        """The `error.type` of a handler that was stopped for this; empty when that is no failure of the handler."""
+        return _ERROR_TYPES.get(self, "")
+
+
+_ERROR_TYPES = {Interruption.TIMED_OUT: "timeout", Interruption.LEASE_LOST: "lost"}
 
 
 class Returned(Struct, frozen=True):
@@ -34,13 +42,13 @@ class Raised(Struct, frozen=True):
 
 
 class TimedOut(Struct, frozen=True):
-    """The handler was stopped after its time."""
+    """The handler was stopped by its timeout."""
 
     timeout_s: float
 
 
 class Interrupted(Struct, frozen=True):
-    """The handler was stopped for a reason other than its time."""
+    """The handler was stopped for a reason other than its timeout."""
 
     why: Interruption
 
@@ -50,7 +58,7 @@ class Unreadable(Struct, frozen=True):
 
     error: BaseException
     elsewhere_after_s: float | None = None
-    """When to have it tried by another release that runs beside this one; None when each has tried."""
+    """When to let another live release try the job; None when each has tried."""
 
 
 AttemptResult = Returned | Raised | TimedOut | Interrupted | Unreadable

@@ -1,7 +1,7 @@
-"""What a handler asks for by an exception: Snooze, RetryAfter, Discard or Dead.
+"""Reads an outcome request of a handler: Snooze, RetryAfter, Discard or Dead, raised as an exception.
 
 Users subclass these. A subclass of `Discard` with an `__init__` of its own may have no `reason`, and a property may
-raise: what can be read of the request holds, and `unread` says what cannot.
+raise: the readable parts of the request hold, and `unread` names the others.
 """
 
 import math
@@ -23,19 +23,19 @@ _exceptions_of = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
 class HandlerRequest(Struct, frozen=True):
-    """What a handler asks for."""
+    """The outcome that a handler requests."""
 
     kind: Literal["retry_after", "snooze", "discard", "dead"]
     delay_ms: int | None = None
-    """Of retry_after and snooze; None when it cannot be read."""
+    """The delay of retry_after and snooze; None when it cannot be read."""
     reason: str = ""
-    """Of discard and dead."""
+    """The reason of discard and dead."""
     unread: str = ""
-    """What could not be read, and why."""
+    """The unreadable parts, and why."""
 
 
 class RemoteRequest(RemoteError):  # noqa: N818 - a request
-    """A handler with `isolation="process"` asked for something by an exception."""
+    """An outcome request of a handler with `isolation="process"`."""
 
     def __init__(self, request: HandlerRequest, error: JobError) -> None:
         super().__init__(error)
@@ -43,7 +43,7 @@ class RemoteRequest(RemoteError):  # noqa: N818 - a request
 
 
 def read_request(error: BaseException) -> HandlerRequest | None:
-    """Return what a handler asks for by an exception; None when that is just a failure. Never raises."""
+    """Return the outcome request in an exception; None when the exception is just a failure. Never raises."""
     error = innermost(error)
     if type(error) is RemoteRequest:
         return error.request
@@ -60,7 +60,7 @@ def read_request(error: BaseException) -> HandlerRequest | None:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """Return the one exception in groups of one; the group itself where there are several."""
+    """Return the only exception in groups of one; a group of several as it is."""
     inner = error
     for _ in range(_MAX_NESTED):
         if not issubclass(type(inner), BaseExceptionGroup):

@@ -1,4 +1,4 @@
-"""Results of handlers: converted to plain data and encoded once, where the handler ran."""
+"""Converts results of handlers to plain data and encodes them once, where the handler ran."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ class EncodedResult(Struct, frozen=True):
 
 
 def encode_result(value: Any) -> bytes:
-    """Return a result in MessagePack, such that it can be shown as JSON too.
+    """Return a result in MessagePack that JSON can show too.
 
-    Raises: ValueError, TypeError, OverflowError or RecursionError, when it cannot be stored; anything, when it is of a
-    user's class whose attributes raise.
+    Raises: ValueError, TypeError, OverflowError or RecursionError, when it cannot be stored; any exception that an
+    attribute of a user's class raises.
     """
     if value is None:
         return b"\xc0"

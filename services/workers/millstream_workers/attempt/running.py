@@ -1,11 +1,12 @@
-"""One delivery in this worker's hands, from the claim to the confirmed commit."""
+"""One delivery on this worker, from the claim to the confirmed commit."""
 
 import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from millstream import Context
+from millstream.context import BaseContext
 from millstream_contracts import JobId, Progress
 from millstream_streams import Delivery
 from millstream_workers.attempt.attempt_result import Interruption
@@ -32,13 +33,13 @@ class Running:
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
-        self.context: Context | None = None
-        """What the handler was given, if it takes a context."""
+        self.context: BaseContext[Any] | None = None
+        """The context of the handler, if it takes one."""
         self.interruption: Interruption | None = None
         self.progress: Progress | None = None
-        """The newest that the handler has noted."""
+        """The newest progress of the handler."""
         self.stored_progress: Progress | None = None
-        """The newest that Redis has. A field of its own: progress that is noted during a renewal must not be lost."""
+        """The newest progress in Redis. It is a field of its own so that progress set during a renewal is not lost."""
         self.begun_at = self.renewed_at = time.monotonic()
         self._scope: StopScope | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -50,24 +51,28 @@ class Running:
 
     @property
     def unstored_progress(self) -> Progress | None:
-        """The newest progress, when Redis has not got it yet."""
+        """The newest progress, if Redis has not stored it yet."""
         return None if self.progress is self.stored_progress else self.progress
 
     @property
     def cleanup_left_s(self) -> float:
-        """What is left of the time for clean-up; 0 for a handler that is cancelled with its worker and not stopped."""
+        """The rest of the time for clean-up; 0 for a handler that is cancelled with its worker and not stopped."""
         if self._scope is None or not self._scope.is_spent:
             return 0.0
         return max(0.0, self._scope.gives_up_at - asyncio.get_running_loop().time())
 
+    def stop_reason(self) -> str | None:
+        """Return the `error.type` of the stop, empty when that is no failure; None when the handler was not stopped."""
+        return None if self.interruption is None else self.interruption.error_type
+
     def begin(self, scope: StopScope, timeout_s: float | None) -> None:
-        """Note that the handler runs: it can be stopped through this scope, and is when its time is over."""
+        """Begin the handler, which this scope can stop, and its timeout."""
         self._scope = scope
         if timeout_s is not None:
             self._run_until(asyncio.get_running_loop().time() + timeout_s)
 
     def end(self) -> None:
-        """Note that the handler has ended."""
+        """End the handler."""
         if self._timer is not None:
             self._timer.cancel()
         if self._scope is not None and self._scope.is_spent:
@@ -76,7 +81,7 @@ class Running:
 
     @contextmanager
     def untimed(self) -> Iterator[None]:
-        """Stop the clock of the timeout for a block: what the worker has to do before the handler begins."""
+        """Pause the timeout for a block, which the worker needs before the handler begins."""
         if self._timer is None:
             yield
             return
@@ -89,7 +94,7 @@ class Running:
             self._run_until(loop.time() + left_s)
 
     def interrupt(self, why: Interruption, cleanup_s: float | None = None) -> None:
-        """Stop the handler, if it still runs. To be called on the event loop; the first reason stands.
+        """Stop the handler, if it still runs. Call it on the event loop; the first reason stands.
 
         `cleanup_s` shortens its time for clean-up.
         """

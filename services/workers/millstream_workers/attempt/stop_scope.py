@@ -1,8 +1,8 @@
-"""How a handler is stopped: one cancellation, then its time for clean-up, then cancelled for good.
+"""Stops a handler: by one cancellation, then its time for clean-up, then a cancellation for good.
 
 A cancelled scope of anyio cancels each later await too, so that nothing that a `finally` awaits would end. Here an
 inner scope shields the handler from the cancelled outer one, except for the moment in which the one cancellation is
-delivered. Shields of the handler's own hold: the handler is cancelled when it leaves them.
+delivered. Shields of the handler itself hold: it is cancelled when it leaves them.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ class StopScope:
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.is_spent = False
-        """Whether a job was stopped: its task runs no other."""
+        """Whether a job was stopped, so that its task runs no other."""
         self.is_clean = False
-        """Whether the job that has just run is known to have left the context as it was."""
+        """Whether the last job is known to have left the context as it was."""
         self.gives_up_at = math.inf
-        """When the time for clean-up is over, on the loop's clock."""
+        """The end of the time for clean-up, on the loop's clock."""
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -62,7 +62,7 @@ class StopScope:
         self._cancel_once()
 
     def end(self) -> None:
-        """Note that the handler has ended: its task is not cancelled any more."""
+        """End the handler's part: its task is not cancelled any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

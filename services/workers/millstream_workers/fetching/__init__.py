@@ -1,1 +1,1 @@
-"""Takes jobs in: how many, from which queues and partitions, and which release is to run what this one cannot."""
+"""Fetches jobs: how many, from which queues and partitions, and for which release."""

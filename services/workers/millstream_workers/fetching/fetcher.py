@@ -1,7 +1,7 @@
-"""Fetches jobs: claims where there is work, blocks where there is none.
+"""Fetches jobs: it claims from queues with work, and blocks on the others.
 
-A queue is hot while its last claim came back full. One blocking read over all other queues finds everything else, so
-that neither the cost of an idle worker nor its latency depends on the number of job types.
+A queue is hot while its last claim was full. One blocking read over all other queues finds everything else, so that
+neither the cost of an idle worker nor its latency depends on the number of job types.
 """
 
 import math
@@ -56,6 +56,7 @@ class Fetcher:
         pulse: Pulse,
         accept: Callable[[Delivery], None],
         decline: Callable[[Delivery], None],
+        count_expired: Callable[[Queue, int], None],
     ) -> None:
         self._store = store
         self._reader = reader
@@ -69,19 +70,20 @@ class Fetcher:
         self._pulse = pulse
         self._accept = accept
         self._decline = decline
+        self._count_expired = count_expired
         self._hot = dict.fromkeys(self._queues)
-        """Queues whose last claim came back full, in turn. A dict, used as a set that keeps its order."""
+        """Queues whose last claim was full, in turn. A dict, used as a set that keeps its order."""
         self._reopens_at: dict[Queue, float] = {}
-        """Paused queues, and when to look at them again: a blocking read must not include them."""
+        """Paused queues, and when to check them again: a blocking read must not include them."""
         self._uncertain: dict[Queue, str] = {}
-        """Queues whose last answer was lost, and the nonce by which the next claim asks for the same jobs."""
+        """Queues with a lost response, and the nonce by which the next claim asks for the same jobs."""
         self._looked_elsewhere_at = 0.0
         self._nonces = count()
         self._stopped = anyio.Event()
         self.has_ended = False
-        """Whether nothing is read any more."""
+        """Whether the fetcher reads no more."""
         self.trouble = ""
-        """Why the last round failed; empty when it went well."""
+        """The reason why the last round failed; empty when it went well."""
         self._log = structlog.get_logger().bind(worker=consumer)
 
     def add(self, queues: Iterable[Queue]) -> None:
@@ -155,7 +157,7 @@ class Fetcher:
             await self._claim(queue)
 
     async def _look_elsewhere(self) -> None:
-        """Wait for work on the queues that are not hot; while others are hot, only look."""
+        """Wait for work on the queues that are not hot; while others are hot, do not block."""
         if self.is_stopping:
             return
         self._looked_elsewhere_at = time.monotonic()
@@ -176,7 +178,7 @@ class Fetcher:
             await self._claim(queue, [entry for entry in found if entry.queue == queue])
 
     def _patience_ms(self) -> int:
-        """Return how long to block: until the first paused queue is worth another look."""
+        """Return how long to block: until the first paused queue is due for its next check."""
         soonest = min(self._reopens_at.values(), default=math.inf) - time.monotonic()
         return max(1, round(min(MAX_BLOCK_S, soonest) * 1000))
 
@@ -220,6 +222,8 @@ class Fetcher:
             del self._uncertain[queue]
             return
         del self._uncertain[queue]
+        if claim.expired:
+            self._count_expired(queue, claim.expired)
         if claim.ask_again_ms:
             self._reopens_at[queue] = time.monotonic() + claim.ask_again_ms / 1000
         elif limit and len(claim.deliveries) >= limit:
@@ -230,9 +234,9 @@ class Fetcher:
         return f"{self._consumer.rpartition(':')[2]}.{next(self._nonces):x}"
 
     def _pass_on(self, deliveries: list[Delivery]) -> None:
-        """Accept what there is room for and decline the rest.
+        """Accept the jobs that there is room for, and decline the rest.
 
-        A blocking read may bring more than there is room for: it takes one job per stream.
+        A blocking read may return more jobs than there is room for, one per stream.
         """
         room = 0 if self.is_stopping else max(0, self._slots.free)
         for delivery in deliveries[:room]:

@@ -28,7 +28,7 @@ class PartitionFinder:
         known: Collection[Queue],
         found: Callable[[list[Queue]], None],
     ) -> None:
-        """`known` are the queues that the worker reads already; `found` is called with further ones."""
+        """Take `known`, the queues that the worker reads already; `found` is called with further ones."""
         self._registry = registry
         self._tenant = tenant
         self._types = types
@@ -37,7 +37,7 @@ class PartitionFinder:
         self._log = structlog.get_logger().bind()
 
     async def run_once(self) -> DutyResult:
-        """Look for partitions that have become known."""
+        """Look for new partitions."""
         queues = await self._registry.queues(self._tenant)
         further = [queue for queue in queues if queue.type in self._types and queue not in self._known]
         if further:

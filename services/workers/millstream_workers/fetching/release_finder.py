@@ -9,11 +9,10 @@ import math
 import random
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import structlog
 
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import Backoff, JobType, Queue
 from millstream_streams import Delivery, JobStore, Registry, StoreError, digest_of
 from millstream_streams.store.specs import UNREADABLE
@@ -21,10 +20,12 @@ from millstream_workers.attempt.attempt_result import Unreadable
 from millstream_workers.errors import UnreadableJobError
 
 ELSEWHERE_AFTER = Backoff(kind="exponential", base_s=0.125, cap_s=5.0)
-"""When to try again: soon at first, for every second worker may be of the other release, and then more seldom."""
+"""The delay of a job for another release: short at first, since every second worker may be of that release, and then
+longer.
+"""
 
 FRESH_FOR_S = 1.0
-"""How long an answer of the registry may be used again: half of all jobs may be of the other release."""
+"""How long an answer of the registry is used: half of all jobs may be of the other release."""
 
 
 class ReleaseFinder:
@@ -34,7 +35,7 @@ class ReleaseFinder:
         self,
         store: JobStore,
         registry: Registry,
-        handlers: Mapping[JobType, Handler[..., Any]],
+        handlers: Mapping[JobType, Handler],
         *,
         code_version: str,
     ) -> None:
@@ -43,9 +44,9 @@ class ReleaseFinder:
         self._handlers = handlers
         self._code_version = code_version
         self._digests: dict[JobType, str] = {}
-        """Of what this release registers, once it was asked for."""
+        """The digests of this release's registrations, once they are computed."""
         self._asked: dict[JobType, tuple[float, set[str]]] = {}
-        """When the registry was asked last, and its answer."""
+        """The time of the last question to the registry, and its answer."""
         self._log = structlog.get_logger().bind()
 
     async def look(self, delivery: Delivery, error: BaseException) -> Unreadable:

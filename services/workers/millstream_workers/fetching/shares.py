@@ -1,4 +1,4 @@
-"""How many of the next jobs to take from each priority, so that `low` is never starved."""
+"""Splits the next claim between the priorities, so that `low` is never starved."""
 
 import random
 
@@ -9,7 +9,7 @@ STRICT: Shares = (0, 0, 0)
 
 
 def share_out(limit: int, weights: Shares | None) -> Shares:
-    """Split `limit` by weight. What does not divide evenly is drawn by lot, so that a claim of 1 is fair as well."""
+    """Split `limit` by weight. A remainder is drawn by lot, so that a claim of 1 is fair as well."""
     if weights is None:
         return STRICT
     total = sum(weights)

@@ -1,9 +1,8 @@
-"""How many more jobs this worker may take.
+"""The slots of a worker, which bound how many jobs it may take.
 
-While jobs end quickly the worker takes some ahead, before there is a slot for them. Without that a slot would stand
-idle from the end of one job until a claim has brought the next: a quarter of the time, with jobs of 10 ms. The number
-follows from the jobs that have just ended, so that each job taken ahead begins within AHEAD_S. Beside long jobs it is
-0.
+While jobs end quickly the worker takes some ahead, before there is a slot for them. Otherwise a slot would be idle from
+the end of one job until a claim has returned the next: a quarter of the time, with jobs of 10 ms. The number follows
+from the jobs that have just ended, so that each job taken ahead begins within AHEAD_S. Beside long jobs it is 0.
 """
 
 import time
@@ -24,15 +23,15 @@ class Slots:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        """Handlers that run at once, at most."""
+        """The most handlers that run at once."""
         self.busy = 0
-        """Jobs that are here: those that run, and those that were taken ahead."""
+        """The jobs of the worker: those that run, and those that were taken ahead."""
         self.ahead = 0
         """Jobs that may be taken before there is a slot for them."""
         self._ended = 0
         self._counted_since = time.monotonic()
         self.claims = 0
-        """Claims under way. In Redis their jobs are this worker's already."""
+        """Claims under way. In Redis their jobs belong to this worker already."""
         self._closures = 0
         self._changed = anyio.Event()
         self._enough = anyio.Event()
@@ -73,7 +72,7 @@ class Slots:
 
     @contextmanager
     def claiming(self) -> Iterator[None]:
-        """Count a claim as under way, until what it brought has been accepted or declined."""
+        """Count a claim as under way, until its jobs have been accepted or declined."""
         self.claims += 1
         try:
             yield
@@ -92,7 +91,7 @@ class Slots:
             self.tell()
 
     def tell(self) -> None:
-        """Wake all waiters: something that they look at has changed."""
+        """Wake all waiters after a change that they wait for."""
         self._changed.set()
         if self.free >= self._wanted:
             self._enough.set()
@@ -107,7 +106,7 @@ class Slots:
         return self.free
 
     async def wait_idle(self) -> None:
-        """Wait until no job is here."""
+        """Wait until the worker has no job."""
         while self.busy:
             await self.wait_change()
 

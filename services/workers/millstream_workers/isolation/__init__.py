@@ -1,1 +1,1 @@
-"""Handlers in processes of their own: what starts, guards, stops and reuses them, and what is said across."""
+"""Handlers in processes of their own: starting, guarding, stopping and reusing them, and the messages between."""

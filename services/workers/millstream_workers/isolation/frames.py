@@ -1,7 +1,7 @@
-"""What a worker and its handler processes say to each other: length-prefixed MessagePack over a socket.
+"""The messages between a worker and its handler processes: length-prefixed MessagePack over a socket.
 
-Both ends are this package, in one release, on one machine; still nothing but plain data crosses. Everything about a
-job carries the number of its order, so that nothing late is taken for the next one's.
+Both ends are this package, in one release, on one machine; still only plain data crosses. Every message about a job has
+the number of its order, so that a late one is never taken for that of the next job.
 """
 
 import struct
@@ -46,7 +46,7 @@ class ReadyReport(Struct, frozen=True, tag="ready"):
 
 
 class ProgressReport(Struct, frozen=True, tag="progress"):
-    """The handler says how far it is."""
+    """The handler reports its progress."""
 
     number: int
     progress: Progress
@@ -62,7 +62,7 @@ class ReturnReport(Struct, frozen=True, tag="returned"):
 
 
 class RequestReport(Struct, frozen=True, tag="request"):
-    """The handler asked for something by an exception, which is described too."""
+    """The handler raised an outcome request; the report describes the exception too."""
 
     number: int
     request: HandlerRequest
@@ -71,7 +71,7 @@ class RequestReport(Struct, frozen=True, tag="request"):
 
 
 class FailureReport(Struct, frozen=True, tag="failed"):
-    """The handler raised, or returned what cannot be stored; or the process cannot run handlers (number 0)."""
+    """The handler raised, or returned a result that cannot be stored; or the process cannot run handlers (number 0)."""
 
     number: int
     error: JobError
@@ -80,14 +80,14 @@ class FailureReport(Struct, frozen=True, tag="failed"):
 
 
 class StoppedReport(Struct, frozen=True, tag="stopped"):
-    """The handler was stopped, and has ended by that."""
+    """The handler was stopped, and has ended."""
 
     number: int
     changed: tuple[str, ...] = ()
 
 
 EndReport = ReturnReport | RequestReport | FailureReport | StoppedReport
-"""How a job ended."""
+"""The report about the end of a job."""
 
 Report = ReadyReport | ProgressReport | EndReport
 
@@ -102,17 +102,17 @@ def encode_frame(message: Order | StopOrder | Report) -> bytes:
 
 
 class FrameBuffer:
-    """Puts together the bodies of frames out of what arrives."""
+    """Assembles the bodies of frames from the bytes that arrive."""
 
     def __init__(self) -> None:
         self._received = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Add what has arrived."""
+        """Add bytes that have arrived."""
         self._received += data
 
     def take(self) -> bytes | None:
-        """Return the next whole body; None when there is none yet. Raises: ValueError, for what is no frame."""
+        """Return the next whole body; None when there is none yet. Raises: ValueError, for bytes that are no frame."""
         if len(self._received) < HEADER.size:
             return None
         (length,) = HEADER.unpack_from(self._received)

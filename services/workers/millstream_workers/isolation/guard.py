@@ -1,11 +1,12 @@
-"""The guard of a handler process: sees to it that the process ends when it must, with all that it started.
+"""The guard of a handler process, which ends the process with all that it started.
 
-Worker, guard and handler process are parent, child and grandchild. The guard forks the handler process, which leads
-a session and a process group of its own, and adopts what it leaves behind, daemons too (Linux). It ends all of them
-when the handler process has ended, when the worker says so, and when the worker has died; then it ends itself with
-the status of the handler process. Processes tell when they have ended, no pipe does: those may be held open by others.
+Worker, guard and handler process are parent, child and grandchild. The guard forks the handler process, which leads a
+session and a process group of its own, and adopts the processes that it leaves behind, daemons too (Linux). It ends all
+of them when the handler process has ended, when the worker orders it, and when the worker has died; then it ends itself
+with the status of the handler process. The ends of processes are watched directly and not by pipes, which other
+processes may hold open.
 
-It imports the standard library only: it is started for each handler process, and stays as small as it is then.
+It imports the standard library only: it is started for each handler process, and has to stay small.
 """
 
 import ctypes
@@ -23,13 +24,13 @@ LEAVE, KILL = b"l", b"k"
 """What a worker may write to the guard: give the process some time to end by itself; end it now."""
 
 SIZE_BYTES = 4
-"""Length of the length of the settings, which the worker writes before all orders."""
+"""The size of the length of the settings, which the worker writes before all orders."""
 
 LEAVE_WITHIN_S = 2.0
-"""Between the order to leave, or the death of the worker, and the end of a process that has not left."""
+"""The time that a process has to end after the order to leave, or the death of the worker."""
 
 _LOOK_EVERY_S = 1.0
-"""How often to look whether the worker lives where no file descriptor tells."""
+"""How often to check whether the worker lives, where no file descriptor shows it."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 FOR_THE_WORKER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -53,14 +54,14 @@ def main() -> None:
 
 
 def _receive_settings() -> dict[str, Any]:
-    """Read what the worker says first: JSON behind its length."""
+    """Read the first message of the worker: JSON behind its length."""
     with os.fdopen(0, "rb", buffering=0, closefd=False) as orders:
         settings: dict[str, Any] = json.loads(orders.read(int.from_bytes(orders.read(SIZE_BYTES))))
     return settings
 
 
 def _restore(settings: dict[str, Any]) -> None:
-    """Take over what the worker had when it started, whatever its state is now."""
+    """Restore the surroundings that the worker had when it started, whatever its state is now."""
     for number in signal.valid_signals() - _UNCATCHABLE:
         if number in settings["ignored"]:
             signal.signal(number, signal.SIG_IGN)
@@ -74,7 +75,7 @@ def _restore(settings: dict[str, Any]) -> None:
 
 
 def _run_handlers(settings: dict[str, Any], guard: int) -> None:
-    """Become the handler process. The launcher still holds back the signals that are for the worker."""
+    """Become the handler process. The launcher still blocks the signals that are for the worker."""
     os.setsid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guard:
@@ -101,7 +102,7 @@ class _Guard:
         self._poll = select.poll()
 
     def run(self) -> None:
-        """Wait until the handler process, the worker or its order ends this; then end what is left."""
+        """Wait until the handler process or the worker ends, or the worker orders the end; then end the rest."""
         self._prepare()
         while self._status is None:
             for descriptor, _ in self._poll.poll(self._wait_ms()):
@@ -168,7 +169,7 @@ class _Guard:
             os.killpg(self._handler_process, signal.SIGKILL)
 
     def _reap(self) -> None:
-        """Collect what has ended. The number of a group stays its own for as long as there is a process in it."""
+        """Collect ended processes. The number of a group stays its own while it has a process."""
         with suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -180,7 +181,7 @@ class _Guard:
 
 
 def _watch(pid: int) -> list[int]:
-    """Return a file descriptor that can be read when a process has ended; none where the system has no such thing."""
+    """Return a file descriptor that is readable once a process has ended; None where the system has no such thing."""
     try:
         return [os.pidfd_open(pid)]
     except (AttributeError, OSError):
@@ -188,7 +189,7 @@ def _watch(pid: int) -> list[int]:
 
 
 def _end_children() -> None:
-    """End whatever the handler process left, until nothing is left."""
+    """End the processes that the handler process left, until none is left."""
     pause_s = 0.001
     while True:
         try:
@@ -215,7 +216,7 @@ def _children() -> list[int]:
 
 
 def _end_as(status: int) -> None:
-    """End as the handler process did: the worker reads the status."""
+    """End in the way that the handler process did, because the worker reads the status."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         _prctl(_PR_SET_DUMPABLE, 0)  # it has dumped its core already

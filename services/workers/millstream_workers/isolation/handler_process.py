@@ -1,6 +1,6 @@
-"""The program of a handler process: takes orders from its worker, runs handlers, reports back.
+"""The program of a handler process: receives orders from its worker, runs handlers, and reports back.
 
-It is forked by its guard. It runs one job at a time, and says of each what the job has changed in this process.
+Its guard forks it. It runs one job at a time, and reports for each what the job has changed in this process.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec.structs import replace
-from opentelemetry.context import attach
 
-from millstream import App, Context
-from millstream.app import Handler
+from millstream import App
+from millstream.context import BaseContext, Context
+from millstream.handler import Handler
 from millstream_contracts import JobId, JobSpec, Progress
 from millstream_telemetry import LogSettings, TraceContext, configure_logs
 from millstream_workers.app_loader import load_app, merge_apps
@@ -72,11 +72,11 @@ def _configure_logs(logs: LogSettings | None) -> None:
 class HandlerProcess:
     """Runs the handlers of an app in this process."""
 
-    def __init__(self, app: App, channel: socket.socket, writer: ReportWriter) -> None:
+    def __init__(self, app: App[Any], channel: socket.socket, writer: ReportWriter) -> None:
         self._app = app
         self._writer = writer
         self._known_state: ProcessState | None = None
-        """As the last job left it."""
+        """The state as the last job left it."""
         self._loop = JobLoop()
         self._interrupter = Interrupter(self._loop.loop)
         self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)
@@ -98,9 +98,10 @@ class HandlerProcess:
         """Run a job. Returns: whether this process can run another."""
         try:
             handler = self._handler(order.job_type)
-            if not self._loop.is_open(handler.app):
+            state_app = self._app.state_app(order.job_type)
+            if not self._loop.is_open(state_app):
                 self._known_state = None  # what a lifespan changes is not the job's doing
-            state = self._loop.state_of(handler.app)
+            state = self._loop.state_of(state_app)
         except BaseException as error:  # noqa: BLE001 - a lifespan may raise anything
             self._writer.send(
                 FailureReport(order.number, describe_failure(error, order.attempt), changed=("lifespan",))
@@ -117,18 +118,18 @@ class HandlerProcess:
         self._writer.send(replace(report, changed=changed))
         return True
 
-    def _handler(self, job_type: str) -> Handler[..., Any]:
+    def _handler(self, job_type: str) -> Handler:
         handler = self._app.handlers.get(job_type)
         if handler is None:
             raise AppLoadError(f"there is no handler for `{job_type}` any more: its code was changed under the worker")
         return handler
 
-    def _attempt(self, handler: Handler[..., Any], order: Order, state: Any) -> EndReport:
+    def _attempt(self, handler: Handler, order: Order, state: Any) -> EndReport:
         """Read the order and call the handler. Returns: what became of it, whatever that is."""
         attempt: RunningAttempt | None = None
         try:
             spec = _decode_spec(order.spec)
-            attempt = RunningAttempt(order.number, self._context(order, spec, state))
+            attempt = RunningAttempt(order.number, self._context(handler, order, spec, state))
             self._interrupter.begin(attempt)
             arguments = handler.arguments(handler.decode(spec.payload), attempt.context)
             value = self._call(handler, arguments, attempt, self._fresh_context(order))
@@ -144,7 +145,7 @@ class HandlerProcess:
 
     def _call(
         self,
-        handler: Handler[..., Any],
+        handler: Handler,
         arguments: tuple[Any, ...],
         attempt: RunningAttempt,
         context: contextvars.Context,
@@ -190,17 +191,18 @@ class HandlerProcess:
         """Return the context for a job: its trace is current, and its log lines say whose they are."""
         context, trace = self._loop.fresh_context(), TraceContext(order.traceparent, order.tracestate)
         if order.traceparent:
-            context.run(attach, trace.as_parent())
+            context.run(trace.make_current)
         bindings = {"job_id": order.job_id, "type": order.job_type, "attempt": order.attempt}
         context.run(structlog.contextvars.bind_contextvars, **bindings)
         return context
 
-    def _context(self, order: Order, spec: JobSpec, state: Any) -> Context:
+    def _context(self, handler: Handler, order: Order, spec: JobSpec, state: Any) -> BaseContext[Any]:
         def note_progress(progress: Progress) -> None:
             with suppress(OSError):  # the outcome will find no way either
                 self._writer.send(ProgressReport(order.number, progress))
 
-        return Context(
+        kind = handler.signature.context or Context
+        return kind(
             job_id=JobId(order.job_id),
             job_type=order.job_type,
             attempt=order.attempt,

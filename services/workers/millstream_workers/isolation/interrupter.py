@@ -1,7 +1,7 @@
-"""Stops the attempt that runs in a handler process, once, when the worker says so.
+"""Stops the attempt that runs in a handler process, once, at the order of the worker.
 
-A coroutine is cancelled by its loop. A plain function runs in the main thread, outside of any loop; a signal makes
-CancelledError rise there, as Celery's soft time limit does with its own exception, so that its `finally` blocks run.
+A coroutine is cancelled by its loop. A plain function runs in the main thread, outside of any loop; a signal raises
+CancelledError there, as Celery's soft time limit does with its own exception, so that its `finally` blocks run.
 """
 
 import asyncio
@@ -11,11 +11,12 @@ import threading
 import time
 from functools import partial
 from types import FrameType
+from typing import Any
 
-from millstream import Context
+from millstream.context import BaseContext
 
 SIGNAL = signal.SIGURG
-"""Ignored by default: one that comes late, or to a program that took the handler's place, does no harm."""
+"""A signal that is ignored by default: a late one, or one to a program that took the handler's place, does no harm."""
 
 _AGAIN_S = 0.01
 _DELICATE_MODULES = (
@@ -25,17 +26,17 @@ _DELICATE_MODULES = (
     "millstream_workers.isolation.report_writer",
     "millstream_workers.isolation.frames",
 )
-"""An exception that rises in these would leave a lock held, or half of a frame sent."""
+"""Modules in which an exception would leave a lock held, or half of a frame sent."""
 
 
 class RunningAttempt:
-    """The attempt that runs, as far as it is to be stopped."""
+    """The running attempt, and how to stop it."""
 
-    def __init__(self, number: int, context: Context) -> None:
+    def __init__(self, number: int, context: BaseContext[Any]) -> None:
         self.number = number
         self.context = context
         self.task: asyncio.Task[object] | None = None
-        """What runs it, if it is a coroutine."""
+        """The task that runs it, if it is a coroutine."""
         self.is_plain = False
         """Whether a plain function runs now."""
         self.is_stopping = False
@@ -43,7 +44,7 @@ class RunningAttempt:
         """Whether a plain function has been interrupted."""
 
     def check(self) -> None:
-        """Raise CancelledError when it was stopped before it has begun."""
+        """Raise CancelledError if it was stopped before it has begun."""
         if self.is_stopping:
             raise asyncio.CancelledError("stopped before it had begun")
 
@@ -52,26 +53,26 @@ class Interrupter:
     """Stops attempts by the number of their order, so that none is taken for the next."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """To be made in the main thread."""
+        """Create it in the main thread."""
         self._loop = loop
         self._current: RunningAttempt | None = None
         self._stopped = 0
-        """Number of the last attempt that was to stop; it may not have begun."""
+        """The number of the last attempt that was to stop; it may not have begun."""
         self._main_thread = threading.main_thread().ident or 0
         signal.signal(SIGNAL, self._interrupt)
 
     def begin(self, attempt: RunningAttempt) -> None:
-        """Stop this attempt when the worker says so, until :meth:`end`."""
+        """Let orders stop this attempt, until :meth:`end`."""
         self._current = attempt
         if attempt.number == self._stopped:
             self._mark(attempt)
 
     def end(self) -> None:
-        """Leave the attempt alone from now on."""
+        """Let orders no longer stop the attempt."""
         self._current = None
 
     def stop(self, number: int) -> None:
-        """Stop the attempt of this number. To be called in another thread than the main one."""
+        """Stop the attempt of this number. Call it in a thread other than the main one."""
         self._stopped = number
         attempt = self._current
         if attempt is not None and attempt.number == number and not attempt.is_stopping:
@@ -87,7 +88,7 @@ class Interrupter:
             attempt.task.cancel()
 
     def _ring(self, attempt: RunningAttempt) -> None:
-        """Send the signal until it has been heard: it may find the main thread beside the handler."""
+        """Send the signal until it takes effect, because it may find the main thread outside of the handler."""
         while attempt is self._current and not attempt.is_stopped:
             if attempt.is_plain:
                 signal.pthread_kill(self._main_thread, SIGNAL)

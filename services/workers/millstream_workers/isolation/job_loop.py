@@ -1,8 +1,8 @@
-"""The event loop of a handler process: lifespans live on it, and `async def` handlers run on it.
+"""The event loop of a handler process, on which lifespans live and `async def` handlers run.
 
-There is one, in the main thread, for the life of the process, because clients are bound to the loop that they were
-made on. It turns while the process waits for an order and while a coroutine runs, and stands still while a plain
-function runs: that one is called outside of any loop, in the main thread, as a script would be.
+There is one, in the main thread, for the life of the process, because clients are bound to the loop that they were made
+on. It runs while the process waits for an order and while a coroutine runs, and stands still while a plain function
+runs, which is called outside of any loop, in the main thread, as a script is.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class JobLoop:
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix=f"{OWN_THREADS}executor"))
         self._context = contextvars.copy_context()
-        self._lifespans: dict[App, _Lifespan] = {}
+        self._lifespans: dict[App[Any], _Lifespan] = {}
         self._policy = type(asyncio.get_event_loop_policy())
 
     def run(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> T:
@@ -36,27 +36,28 @@ class JobLoop:
 
     def task(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> "asyncio.Task[T]":
         """Return the task that will run a coroutine."""
-        return self.loop.create_task(coroutine, context=context or self._context.copy())
+        # Not `context or`: a context without variables is false, and the lifespan sets its own in this very object.
+        return self.loop.create_task(coroutine, context=self._context.copy() if context is None else context)
 
     def tasks(self) -> set["asyncio.Task[Any]"]:
-        """Return what has not ended."""
+        """Return the tasks that have not ended."""
         return asyncio.all_tasks(self.loop)
 
     def fresh_context(self) -> contextvars.Context:
-        """Return a context for one job, with what lifespans have set and no job."""
+        """Return a context for one job, with the variables that lifespans have set and those of no other job."""
         return self._context.copy()
 
     def forget_loops(self) -> None:
-        """Make `asyncio.get_event_loop()` what it is at the start of a script, whatever a job before has left."""
+        """Reset `asyncio.get_event_loop()` to its state at the start of a script."""
         with suppress(Exception):
             asyncio.set_event_loop_policy(self._policy())
 
-    def is_open(self, app: App) -> bool:
+    def is_open(self, app: App[Any]) -> bool:
         """Whether an app's lifespan has been entered."""
         return app in self._lifespans
 
-    def state_of(self, app: App) -> Any:
-        """Return what an app's lifespan yielded, entering it if need be. Raises: what the lifespan raises."""
+    def state_of(self, app: App[Any]) -> Any:
+        """Return the state of an app's lifespan, which is entered if need be. Raises: what the lifespan raises."""
         if app not in self._lifespans:
             lifespan = _Lifespan(app)
             lifespan.task = self.task(lifespan.live(), self._context)
@@ -78,11 +79,11 @@ class JobLoop:
 
 
 class _Lifespan:
-    """The lifespan of one app, in a task of its own: it has to be left where it was entered."""
+    """The lifespan of one app, in a task of its own, because it has to be left in the task that entered it."""
 
     task: "asyncio.Task[None]"
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App[Any]) -> None:
         self.state: Any = None
         self._app = app
         self._error: BaseException | None = None
@@ -90,7 +91,7 @@ class _Lifespan:
         self._is_closing = asyncio.Event()
 
     async def live(self) -> None:
-        """Keep it open until it is closed."""
+        """Keep the lifespan open until it is closed."""
         try:
             async with self._app.running() as self.state:
                 self._is_open.set()
@@ -109,6 +110,6 @@ class _Lifespan:
             raise self._error
 
     async def close(self) -> None:
-        """Leave it."""
+        """Leave the lifespan."""
         self._is_closing.set()
         await asyncio.wait([self.task])

@@ -1,4 +1,4 @@
-"""Starts handler processes under their guards, in the surroundings that the worker had when it started."""
+"""Starts handler processes under their guards, with the surroundings that the worker had when it started."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from millstream_workers.isolation.surroundings import Surroundings
 
 
 class Launcher:
-    """Knows how to start a handler process for some apps."""
+    """Starts handler processes for some apps."""
 
     def __init__(self, app_refs: Sequence[str]) -> None:
         self._app_refs = tuple(app_refs)
@@ -67,7 +67,7 @@ class Launcher:
         return msgspec.json.encode(settings)
 
     def close(self) -> None:
-        """Let go of the error output; nothing can be launched afterwards."""
+        """Close the error output; nothing can be launched afterwards."""
         if not self._is_closed:
             self._is_closed = True
             os.close(self._surroundings.error_output)
@@ -81,7 +81,7 @@ def _instruct(guard: "subprocess.Popen[bytes]", settings: bytes) -> None:
 
 @contextmanager
 def _left_alone() -> Iterator[None]:
-    """Hold back the signals that are for the worker: a process that is started in this block is not ready for them."""
+    """Block the signals that are for the worker, for which a process that is started in this block is not ready."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_WORKER)
     try:
         yield

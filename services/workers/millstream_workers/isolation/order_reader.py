@@ -1,4 +1,4 @@
-"""Reads the orders of the worker, in a thread of its own: a handler may compute while the order to stop comes."""
+"""Reads the orders of the worker in a thread of its own, because a handler may compute when one arrives."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ THREAD_NAME = "millstream-orders"
 class OrderReader:
     """Hands orders to the loop, and orders to stop to `stop`, which is called in the reader's thread.
 
-    The end of the channel is the end of a process that is busy: its worker has died.
+    The end of the channel ends a busy process, because its worker has died.
     """
 
     def __init__(self, channel: socket.socket, loop: asyncio.AbstractEventLoop, stop: Callable[[int], None]) -> None:
@@ -23,12 +23,12 @@ class OrderReader:
         self._loop = loop
         self._stop = stop
         self.is_busy = False
-        """Whether a job is in hand. The report of its end resets it."""
+        """Whether a job runs. The report of its end resets it."""
         self._orders: asyncio.Queue[Order | None] = asyncio.Queue()
         threading.Thread(target=self._read, name=THREAD_NAME, daemon=True).start()
 
     async def next(self) -> Order | None:
-        """Wait for the next order. Returns: None when the worker wants no more."""
+        """Wait for the next order. Returns: None when there will be none."""
         return await self._orders.get()
 
     def _read(self) -> None:

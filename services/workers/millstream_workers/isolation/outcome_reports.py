@@ -1,4 +1,4 @@
-"""How a handler's outcome crosses from its process to the worker: exceptions as reports, and back."""
+"""Turns a handler's outcome into a report for its worker, and back."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def report_raise(number: int, error: BaseException, attempt: int) -> EndReport:
 
 
 def result_of(report: EndReport) -> EncodedResult:
-    """Return the result that a report brings. Raises: RemoteError, InvalidResultError; what the handler asked for."""
+    """Return the result in a report. Raises: RemoteError, InvalidResultError; the outcome request of the handler."""
     match report:
         case ReturnReport(result=result):
             return EncodedResult(result)

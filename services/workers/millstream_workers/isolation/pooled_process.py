@@ -1,4 +1,4 @@
-"""One handler process, as its worker sees it."""
+"""One handler process, from the side of its worker."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ DEAF_S = 5.0
 """How long a process that can no longer report may go on: it may be another program by now, about to end."""
 
 END_WITHIN_S = 5.0
-"""How long a guard may take to end what it guards, before the worker goes on without it."""
+"""How long a guard may take to end its process, before the worker goes on without it."""
 
 _READ_BYTES = 65_536
 
@@ -65,10 +65,10 @@ class PooledProcess:
         """Whether the channel is closed at the other end."""
         self._has_ended = asyncio.Event()
         self._has_lost_status = False
-        """Whether nothing but the end of the process is known."""
+        """Whether only the end of the process is known, and not its status."""
         self._pid = 0
         self._number = 0
-        """Of the order in hand."""
+        """The number of the current order."""
         self._loop.add_reader(channel.fileno(), self._read)
         threading.Thread(target=self._watch, name="process-watch", daemon=True).start()
 
@@ -90,7 +90,7 @@ class PooledProcess:
         return self._has_ended.is_set()
 
     async def begin(self, order: Order) -> None:
-        """Give it a job; return when its handler is about to be called. Raises: NotBegunError, RemoteError."""
+        """Send it a job; return when its handler is about to be called. Raises: NotBegunError, RemoteError."""
         self._number = order.number
         self._send(order)
         try:
@@ -110,11 +110,11 @@ class PooledProcess:
                     return report
 
     def stop(self) -> None:
-        """Have it stop its job, which then ends in its own way."""
+        """Order it to stop its job, which then ends in its own way."""
         self._send(StopOrder(self._number))
 
     def dismiss(self) -> None:
-        """Have the process close what its apps opened, and end; its guard sees to it that it does."""
+        """Order the process to close the lifespans of its apps, and to end, which its guard enforces."""
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
         self._tell(LEAVE)
@@ -177,7 +177,7 @@ class PooledProcess:
                 raise _garbled()
 
     async def _receive(self) -> Report:
-        """Return the next report about the order in hand. Raises: ProcessDiedError."""
+        """Return the next report about the current order. Raises: ProcessDiedError."""
         while True:
             try:
                 body = self._frames.take()
@@ -262,5 +262,5 @@ def _signal_name(number: int) -> str:
 
 
 def _garbled() -> ProcessDiedError:
-    """Return the error for bytes that are no report. What follows them means nothing: the process is killed."""
+    """Return the error for bytes that are no report. Since what follows has no meaning, the process is killed."""
     return ProcessDiedError("the handler's process sent what is no report")

@@ -1,4 +1,4 @@
-"""Processes for handlers with `isolation="process"`: one job at a time each, ended when the job has to stop."""
+"""Processes for handlers with `isolation="process"`: each runs one job at a time, and ends when a job has to stop."""
 
 import itertools
 import math
@@ -32,8 +32,8 @@ class ProcessPool:
     async def call(self, job_type: str, running: Running, timeout_s: float | None) -> EncodedResult:
         """Run a job's handler in a process. A cancellation stops the handler, and then gives it time to clean up.
 
-        Raises: what the handler asked for, RemoteError, ProcessDiedError; CancelledError, unless the handler returned
-        or raised something else while it cleaned up.
+        Raises: the outcome request of the handler, RemoteError, ProcessDiedError; CancelledError, unless the handler
+        returned or raised something else while it cleaned up.
         """
         with ExitStack() as untimed:  # until the handler begins
             untimed.enter_context(running.untimed())

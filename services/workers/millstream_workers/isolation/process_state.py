@@ -1,4 +1,4 @@
-"""What a job may change in its process for later jobs: compared before and after each job."""
+"""The state of a process that a job may change for later jobs: compared before and after each job."""
 
 import asyncio
 import gc
@@ -21,13 +21,13 @@ import structlog
 from millstream_workers.isolation.surroundings import current_umask
 
 OWN_THREADS = "millstream-"
-"""What the names of our own threads begin with."""
+"""The prefixes of the names of our own threads."""
 
 _SIGNALS = sorted(signal.valid_signals())
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 _READ_BYTES = 65_536
 _ENDING_S = 0.05
-"""Time in which a thread that is about to end has to end."""
+"""The time in which a thread that is about to end has to end."""
 
 
 def _files() -> list[tuple[int, int]]:
@@ -58,10 +58,10 @@ _LOOKS: dict[str, Callable[[], Any]] = {
 
 
 class ProcessState:
-    """A look at the state of this process."""
+    """A snapshot of the state of this process."""
 
     def __init__(self, tasks: Iterable[asyncio.Task[Any]] = ()) -> None:
-        """`tasks` are those of the process's own loop."""
+        """Take the snapshot; `tasks` are those of the process's own loop."""
         self.values = {name: _look(look) for name, look in _LOOKS.items()}
         self.threads = {thread for thread in threading.enumerate() if not thread.name.startswith(OWN_THREADS)}
         self.processes = _processes()
@@ -95,7 +95,7 @@ def _left(threads: set[threading.Thread]) -> bool:
 
 
 def _processes() -> set[int]:
-    """Return what runs below this process or was left to its guard (Linux)."""
+    """Return the processes below this one, and those that were left to its guard (Linux)."""
     if sys.platform != "linux":
         return set()
     guard = os.getppid()

@@ -8,10 +8,10 @@ from millstream_workers.isolation.frames import Report, encode_frame
 
 
 class ReportWriter:
-    """Sends all that this process reports. Any thread may call it.
+    """Sends all reports of this process. Any thread may call it.
 
-    What a handler forks has the channel as well, and what it opens after it closed all files may have the channel's
-    number: neither must be taken for the other.
+    A process that a handler forks has the channel as well, and a file that it opens after it closed all files may have
+    the channel's number: neither must be taken for the channel.
     """
 
     def __init__(self, channel: socket.socket) -> None:
@@ -26,7 +26,7 @@ class ReportWriter:
         return os.getpid() != self._pid
 
     def send(self, report: Report) -> None:
-        """Send a report; nothing when this is a fork. Raises: OSError, when the channel is no longer ours."""
+        """Send a report, or nothing from a fork. Raises: OSError, when the channel is no longer ours."""
         if self.is_fork:
             return
         frame = encode_frame(report)

@@ -1,7 +1,7 @@
-"""What a handler process does about signals that a service manager sends to every process of a service: nothing.
+"""Makes a handler process ignore the signals that a service manager sends to every process of a service.
 
-The worker drains, and ends its handler processes when it is done. What a handler forks heeds them again, as a script's
-children do: `Process.terminate()` of multiprocessing relies on that.
+The worker drains, and ends its handler processes when it is done. A process that a handler forks handles these signals
+again, as a script's children do: `Process.terminate()` of multiprocessing relies on that.
 """
 
 import os
@@ -24,7 +24,7 @@ def leave_signals_to_the_worker(blocked: Iterable[int]) -> None:
 
 
 def _heed_not(*_: object) -> None:
-    """Do nothing about a signal."""
+    """Ignore a signal."""
 
 
 def _hold_back() -> None:

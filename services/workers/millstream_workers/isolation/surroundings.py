@@ -1,4 +1,4 @@
-"""What a new process inherits from a worker, as it was when the worker started.
+"""The surroundings that a new process inherits from a worker, as they were when the worker started.
 
 A handler on the loop or in a thread may change the working directory, the environment, the file mode mask, signals,
 limits or the error output of its worker; the handler processes that are started later have none of that.
@@ -14,13 +14,13 @@ _LIMITS = [name for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
 class Surroundings(Struct, frozen=True):
-    """Where and as what a process runs. The error output is a file descriptor that the holder closes."""
+    """The surroundings of a process. The error output is a file descriptor that the holder closes."""
 
     folder: str | None
     environment: dict[str, str]
     umask: int
     ignored: list[int]
-    """Signals."""
+    """The ignored signals."""
     blocked: list[int]
     limits: dict[str, tuple[int, int]]
     nice: int
@@ -28,7 +28,7 @@ class Surroundings(Struct, frozen=True):
 
     @classmethod
     def capture(cls) -> "Surroundings":
-        """Return those of this process."""
+        """Return the surroundings of this process."""
         return cls(
             folder=_folder(),
             environment=dict(os.environ),

@@ -1,1 +1,1 @@
-"""Keeps what runs and what ended: leases, outcomes until Redis has them, jobs until a worker leaves."""
+"""Keeps the leases of running jobs, outcomes until Redis has stored them, and jobs until a worker leaves."""

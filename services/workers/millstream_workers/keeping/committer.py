@@ -24,7 +24,7 @@ from millstream_contracts import (
     limits,
 )
 from millstream_streams import Commit, CommitCode, Delivery, JobStore, StoreError, StoreUnavailableError, backoff_s
-from millstream_telemetry import WorkerMetrics
+from millstream_telemetry import WorkerMetrics, trace_field
 
 _FINAL_STATES: dict[type[Outcome], JobState] = {
     Succeeded: JobState.SUCCEEDED,
@@ -36,7 +36,7 @@ _COMMIT_EVERY_S = 0.002
 
 _REFUSED = frozenset({CommitCode.STALE, CommitCode.UNKNOWN_JOB})
 SHOWN_JOBS = 20
-"""Ids that a log line names, at most."""
+"""The most ids in one log line."""
 
 
 class Finished(NamedTuple):
@@ -55,11 +55,11 @@ class Lane:
     def __init__(self) -> None:
         self.ended: list[Finished] = []
         self.returned: list[Finished] = []
-        """Hand-backs: another script takes those."""
+        """Hand-backs, which have a script of their own."""
         self.is_moving = False
-        """Whether a task is emptying it."""
+        """Whether a task commits the outcomes of this lane."""
         self.not_before = 0.0
-        """When its next batch may go, on the loop's clock."""
+        """The earliest time of the next batch, on the loop's clock."""
 
     def put(self, finished: Finished) -> None:
         """Add an outcome at the end."""
@@ -93,11 +93,11 @@ class Committer:
         self._finishing_since = 0.0
         self._is_abandoned = False
         self._empty = anyio.Event()
-        """Replaced when something waits again."""
+        """Set while no outcome waits, and replaced by a new event when one does."""
         self._empty.set()
         self._log = structlog.get_logger().bind(worker=worker)
         self.backlog = 0
-        """Outcomes that Redis has not answered for."""
+        """The number of outcomes that Redis has not confirmed."""
 
     def put(self, finished: Finished) -> None:
         """Take an outcome; after :meth:`abandon` it is too late for any."""
@@ -215,7 +215,11 @@ class Committer:
             self._concluded(one.delivery)
             if code in _REFUSED:
                 ends["stale"] += 1
-                self._log.warning("outcome refused", job_id=one.delivery.id, type=queue.type, code=code.name.lower())
+                self._log.warning("outcome refused", **job_fields(one.delivery), code=code.name.lower())
+                continue
+            if code is CommitCode.CANCELLED:
+                ends["cancelled"] += 1
+                states[JobState.CANCELLED] += 1
                 continue
             ends[attempt_outcome(one.outcome)] += 1
             if state := _FINAL_STATES.get(type(one.outcome)):
@@ -224,6 +228,11 @@ class Committer:
             self._metrics.count_attempts(queue.type, end, n)
         for state, n in states.items():
             self._metrics.count_finished(queue.type, state, n)
+
+
+def job_fields(delivery: Delivery) -> dict[str, str]:
+    """Return the fields that identify the job in a log line outside of its attempt."""
+    return {"job_id": delivery.id, "type": delivery.queue.type, **trace_field(delivery.spec.traceparent)}
 
 
 def attempt_outcome(outcome: Outcome) -> str:

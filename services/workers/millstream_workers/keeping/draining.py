@@ -1,4 +1,4 @@
-"""How a worker stops: it takes no new jobs, running ones end within the grace, the rest are handed back."""
+"""Stops a worker: it claims no new jobs, running ones end within the grace, and the rest are handed back."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,7 +1,7 @@
 """Keeps the leases of running jobs, from a thread and a connection of its own.
 
-A handler that blocks the event loop must not cost its neighbours their leases. A loop that hangs for good must not keep
-its jobs for ever: the keeper stops renewing when the loop has not ticked for `stalled_loop_s`.
+A handler that blocks the event loop must not cost the jobs beside it their leases. A loop that hangs for good must not
+keep its jobs for ever: the keeper stops renewing when the loop has not ticked for `stalled_loop_s`.
 """
 
 import asyncio
@@ -43,16 +43,16 @@ class LeaseKeeper:
     - A handler is stopped on the loop: `call_soon_threadsafe` carries the order over.
     """
 
-    def __init__(self, config: WorkerSettings, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._config = config
+    def __init__(self, settings: WorkerSettings, consumer: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
         self._consumer = consumer
         self._loop = loop
         self._held: dict[tuple[JobId, str], Running] = {}
         self._hinted: set[JobId] = set()
         self._closing = threading.Event()
-        self._step_s = min(POLL_S, config.renew_every_s / 2)
-        self._loop_pulse = Pulse("event loop", config.stalled_loop_s)
-        self._own_pulse = Pulse("lease keeper", 3 * config.lease_s)
+        self._step_s = min(POLL_S, settings.renew_every_s / 2)
+        self._loop_pulse = Pulse("event loop", settings.stalled_loop_s)
+        self._own_pulse = Pulse("lease keeper", 3 * settings.lease_s)
         self._log = structlog.get_logger().bind(worker=consumer)
         self._death: BaseException | None = None
         self._dead = anyio.Event()
@@ -75,7 +75,7 @@ class LeaseKeeper:
         self._held.pop(delivery.key, None)
 
     def tick(self) -> None:
-        """Note that the event loop is alive."""
+        """Record that the event loop is alive."""
         self._loop_pulse.beat()
 
     def checks(self) -> list[HealthCheck]:
@@ -98,14 +98,14 @@ class LeaseKeeper:
             self._loop.call_soon_threadsafe(self._dead.set)
 
     async def _main(self) -> None:
-        config = self._config
+        settings = self._settings
         async with (
             open_broker(
-                config.redis,
-                namespace=config.namespace,
+                settings.redis,
+                namespace=settings.namespace,
                 patience_s=0.0,
                 max_connections=2,
-                answer_within_s=min(5.0, config.lease_s / 6),
+                answer_within_s=min(5.0, settings.lease_s / 6),
             ) as broker,
             anyio.create_task_group() as tasks,
         ):
@@ -134,7 +134,7 @@ class LeaseKeeper:
                     failures.succeeded()
                 except StoreError as error:
                     failures.failed(error)
-                    pause_s = min(backoff_s(failures.failures), self._config.renew_every_s)
+                    pause_s = min(backoff_s(failures.failures), self._settings.renew_every_s)
             # In short steps: hints arrive on this loop meanwhile, and the other thread may close the keeper.
             await self._rest(pause_s)
 
@@ -149,11 +149,14 @@ class LeaseKeeper:
         return [
             running
             for running in list(self._held.values())
-            if now - running.renewed_at >= self._config.renew_every_s or running.id in hinted
+            if now - running.renewed_at >= self._settings.renew_every_s or running.id in hinted
         ]
 
     async def _renew(self, broker: Broker, due: Iterable[Running]) -> None:
-        """Renew all that is due. Raises: StoreUnavailableError at the first call, other errors after all of them."""
+        """Renew all leases that are due.
+
+        Raises: StoreUnavailableError at the first call, other errors after all of them.
+        """
         by_queue: dict[Queue, list[Running]] = defaultdict(list)
         for running in due:
             by_queue[running.delivery.queue].append(running)
@@ -181,7 +184,7 @@ class LeaseKeeper:
                 self._interrupt(running, Interruption.CANCELLED)
 
     def _give_up_unsafe(self) -> None:
-        now, lease_s = time.monotonic(), self._config.lease_s
+        now, lease_s = time.monotonic(), self._settings.lease_s
         for running in list(self._held.values()):
             if running.renewed_at < now - SAFE_SHARE_OF_LEASE * lease_s:
                 # The handler has the rest of the lease for its clean-up: then another may start.

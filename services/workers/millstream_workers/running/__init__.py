@@ -1,1 +1,1 @@
-"""Runs what was taken in: in which task, alone or beside others, how a handler is called, what becomes of its job."""
+"""Runs deliveries: their tasks, alone or beside others, the call of the handler, and the decision."""

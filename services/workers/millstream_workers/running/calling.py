@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_streams import Delivery
 from millstream_workers.attempt.running import Running
 from millstream_workers.isolation.process_pool import ProcessPool
@@ -13,7 +13,7 @@ from millstream_workers.running.thread_call import ThreadCall
 
 
 class Caller:
-    """Calls handlers. What a handler raises comes out as it is."""
+    """Calls handlers, and lets their exceptions through."""
 
     def __init__(self, concurrency: int, processes: ProcessPool) -> None:
         # Its own: the default limiter of anyio has 40 places and is shared with everything else.
@@ -21,9 +21,9 @@ class Caller:
         self._processes = processes
 
     async def call(
-        self, handler: Handler[..., Any], arguments: tuple[Any, ...], running: Running, timeout_s: float | None
+        self, handler: Handler, arguments: tuple[Any, ...], running: Running, timeout_s: float | None
     ) -> Any:
-        """Call a handler and return what it returns. A cancelled call stops it as far as that can be."""
+        """Call a handler and return its result. A cancellation stops the handler as far as that is possible."""
         match handler.isolation:
             case "loop":
                 return await handler.function(*arguments)

@@ -1,7 +1,7 @@
-"""The context in which every job of a worker starts: what stood in the context variables before the first job.
+"""The context in which every job of a worker starts: the context variables as they were before the first job.
 
-What a handler leaves in context variables, such as bindings of a log, a tenant, a span that stays attached or the
-precision of `decimal`, must never be seen by another job.
+The context variables that a handler leaves, such as log bindings, a tenant, a span that stays attached or the precision
+of `decimal`, must never be seen by another job.
 """
 
 import decimal
@@ -17,7 +17,7 @@ _DECIMAL_SETTINGS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp", "t
 
 
 class CleanContext:
-    """A snapshot of the current context: jobs start in it, and what a job leaves behind is compared with it."""
+    """A snapshot of the current context: jobs start in it, and the context after a job is compared with it."""
 
     def __init__(self) -> None:
         self._context = Context()
@@ -37,7 +37,7 @@ class CleanContext:
     def is_current(self) -> bool:
         """Whether the current context has the same variables, with the very same values.
 
-        Compared by identity: the values are of users' classes, whose `__eq__` may say or raise anything.
+        Values are compared by identity, because the `__eq__` of a user's class may return or raise anything.
         """
         current = copy_context()
         if len(current) != len(self._known):
@@ -50,6 +50,6 @@ class CleanContext:
 
 
 def _make_default(context: decimal.Context) -> None:
-    """Have new decimal contexts begin with what an app has set while it was imported or opened."""
+    """Make the decimal settings that an app has set at import or in its lifespan those of new contexts."""
     for name in _DECIMAL_SETTINGS:
         setattr(decimal.DefaultContext, name, getattr(context, name))

@@ -1,4 +1,4 @@
-"""The decision: from the result of an attempt to what becomes of the job. Pure, but for the jitter of a backoff."""
+"""The decision: from the result of an attempt to the outcome of the job. Pure, except for the jitter of a backoff."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ _INTERRUPTED: dict[Interruption, Outcome | None] = {
 
 
 class AttemptPolicy(Struct, frozen=True):
-    """What holds for one attempt: the options of the submission before the policy of the type."""
+    """The policy of one attempt: the options of the submission before those of the type."""
 
     attempt: int
     """1 for the first run that counts."""
@@ -53,7 +53,7 @@ class AttemptPolicy(Struct, frozen=True):
 
     @classmethod
     def of(cls, spec: JobSpec, of_type: TypePolicy, earlier_attempts: int) -> "AttemptPolicy":
-        """Return what holds for the attempt after `earlier_attempts`."""
+        """Return the policy of the attempt after `earlier_attempts`."""
         return cls(
             attempt=earlier_attempts + 1,
             max_attempts=spec.max_attempts or of_type.max_attempts,
@@ -63,9 +63,9 @@ class AttemptPolicy(Struct, frozen=True):
 
 
 def decide(result: AttemptResult, policy: AttemptPolicy, traceparent: str = "") -> Outcome | None:
-    """Return what becomes of the job; None when it is no longer this worker's to decide. Never raises.
+    """Return the outcome of a delivery; None when it is no longer this worker's to decide. Never raises.
 
-    What the handler returned or raised is read here, and reading it calls code of users' classes.
+    It reads the values that the handler returned or raised, which calls code of users' classes.
     """
     if isinstance(result, Returned):  # most are
         return _succeed(result.value, policy, traceparent)
@@ -94,7 +94,7 @@ def _decide(
 
 
 def _succeed(value: Any, policy: AttemptPolicy, traceparent: str) -> Outcome:
-    """Return success, or death when the result cannot be stored: to run again would repeat the handler's effects."""
+    """Return success, or death when the result cannot be stored, because another run would repeat the effects."""
     try:
         return Succeeded(msgspec.Raw(encode_result(value)))
     except BaseException as error:  # noqa: BLE001 - a result is read through properties and iterators of users' classes

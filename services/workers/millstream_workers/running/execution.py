@@ -1,9 +1,8 @@
-"""One execution of a delivery: what the executor's steps read, and what each of them adds."""
+"""One execution of a delivery: the values that the steps of the executor read and add."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from millstream.app import Handler
+from millstream.handler import Handler
 from millstream_contracts import JobType, Outcome
 from millstream_telemetry import Attempt
 from millstream_workers.attempt.attempt_result import AttemptResult
@@ -33,13 +32,13 @@ class Execution:
     )
 
     span: Attempt
-    """From :meth:`Executor.execute` on."""
+    """The span, from :meth:`Executor.execute` on."""
     result: AttemptResult
-    """What the handler did, once it has ended."""
+    """The result of the attempt, once the handler has ended."""
     outcome: Outcome | None
-    """What becomes of the job, once that is decided; None when the delivery is no longer this worker's to decide."""
+    """The outcome of the job, once it is decided; None when the delivery is no longer this worker's."""
 
-    def __init__(self, running: Running, handlers: Mapping[JobType, Handler[..., Any]], scope: StopScope) -> None:
+    def __init__(self, running: Running, handlers: Mapping[JobType, Handler], scope: StopScope) -> None:
         """`scope` surrounds the current task; the handler is stopped through it."""
         delivery = running.delivery
         self.running = running
@@ -49,4 +48,4 @@ class Execution:
         self.policy = AttemptPolicy.of(delivery.spec, self.handler.policy, delivery.attempts)
         self.queue_wait_s = queue_wait_s(delivery)
         self.run_s = 0.0
-        """How long the handler took, its decoding included."""
+        """The time that the handler took, with its decoding."""

@@ -13,13 +13,14 @@ from typing import Any
 import anyio
 import structlog
 
-from millstream import App, Context
-from millstream.app import Handler
-from millstream.context import Submitter, current_submitter
+from millstream.context import BaseContext
+from millstream.handler import Handler
+from millstream.jobs.submitter import ParentJob, current_submitter
 from millstream_contracts import Dead as DeadOutcome
-from millstream_contracts import JobType, Outcome, Progress, RetryAt
+from millstream_contracts import JobType, Outcome, Progress, RetryAt, Snoozed, Succeeded
+from millstream_streams import Delivery
 from millstream_streams.store.specs import NewerSpec
-from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics
+from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics, names
 from millstream_workers.attempt.attempt_result import (
     AttemptResult,
     Interrupted,
@@ -34,24 +35,24 @@ from millstream_workers.child_jobs import ChildSubmitter
 from millstream_workers.errors import SelfCancelledError
 from millstream_workers.fetching.release_finder import ReleaseFinder
 from millstream_workers.keeping.committer import attempt_outcome
-from millstream_workers.running.calling import Caller
+from millstream_workers.running.calling import Caller, queue_wait_s
 from millstream_workers.running.clean_context import CleanContext
 from millstream_workers.running.decision import decide
 from millstream_workers.running.execution import Execution
 
 
 class Executor:
-    """Executes deliveries; holds what all of them share."""
+    """Executes deliveries, with the parts that all of them share."""
 
     def __init__(
         self,
-        handlers: Mapping[JobType, Handler[..., Any]],
+        handlers: Mapping[JobType, Handler],
         *,
         caller: Caller,
         metrics: WorkerMetrics,
         tracer: JobTracer,
         submitter: ChildSubmitter,
-        states: Mapping[App, Any],
+        states: Mapping[JobType, Any],
         clean: CleanContext,
         releases: ReleaseFinder,
     ) -> None:
@@ -74,10 +75,13 @@ class Executor:
 
     async def execute(self, execution: Execution) -> None:
         """Run a delivery up to its outcome. Whatever the handler does is an outcome and is not raised."""
-        running = execution.running
+        running, delivery = execution.running, execution.delivery
         self.running.add(running)
         try:
-            with self._start_span(execution) as execution.span:
+            execution.span = self._span_of(
+                delivery, _stored_trace(delivery), execution.policy.attempt, execution.queue_wait_s
+            )
+            with execution.span:
                 begun = time.perf_counter()
                 execution.result = await self._decode_and_call(execution)
                 execution.run_s = time.perf_counter() - begun
@@ -86,13 +90,21 @@ class Executor:
         finally:
             self.running.discard(running)
 
+    def skip(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Record the outcome of a delivery that was not run in the trace of its job."""
+        stored = _stored_trace(delivery)
+        if not stored.is_sampled:
+            return
+        with self._span_of(delivery, stored, delivery.attempts + 1, queue_wait_s(delivery)) as span:
+            _mark(span, outcome)
+
     def fail(self, execution: Execution, error: Exception) -> None:
-        """Decide about a delivery that a defect of this worker kept from being executed: the attempt has failed."""
+        """Decide about a delivery that a defect of this worker kept from being executed: its attempt has failed."""
         execution.result = Raised(error)
         execution.outcome = decide(execution.result, execution.policy)
 
     def record(self, execution: Execution) -> None:
-        """Measure the attempt and write its line, outside of the context that the handler has left behind."""
+        """Measure the attempt and write its log line, outside of the context that the handler has left behind."""
         if self._clean.is_current():
             execution.scope.is_clean = True
             self._record(execution)
@@ -100,17 +112,16 @@ class Executor:
             # What the handler has left in context variables belongs to no line but its own.
             self._clean.run(self._record, execution)
 
-    def _start_span(self, execution: Execution) -> Attempt:
-        delivery = execution.delivery
+    def _span_of(self, delivery: Delivery, stored: TraceContext, attempt: int, wait_s: float) -> Attempt:
         return self._tracer.attempt(
             delivery.queue.type,
             delivery.id,
-            TraceContext(delivery.spec.traceparent, delivery.spec.tracestate),
-            attempt=execution.policy.attempt,
+            stored,
+            attempt=attempt,
             delivery=delivery.deliveries,
-            queue_wait_ms=execution.queue_wait_s * 1000,
+            queue_wait_ms=wait_s * 1000,
             tenant=delivery.queue.tenant,
-            previous=delivery.last_error.traceparent if delivery.last_error else "",
+            failed=delivery.last_error.traceparent if delivery.last_error else "",
         )
 
     async def _decode_and_call(self, execution: Execution) -> AttemptResult:
@@ -125,8 +136,8 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
             return await self._releases.look(delivery, error)
         submitter = self._submitter.within(execution.span.context)
-        if handler.signature.takes_context:
-            running.context = self._context(execution, submitter)
+        if (kind := handler.signature.context) is not None:
+            running.context = self._context(kind, execution, submitter)
         token = current_submitter.set(submitter)
         try:
             return await self._call(execution, handler.arguments(payload, running.context))
@@ -134,11 +145,12 @@ class Executor:
             current_submitter.reset(token)
 
     async def _call(self, execution: Execution, arguments: tuple[Any, ...]) -> AttemptResult:
-        """Call the handler, which can be stopped for as long as it runs."""
+        """Call the handler, which can be stopped while it runs."""
         running, timeout_s = execution.running, execution.policy.timeout_s
         running.begin(execution.scope, timeout_s)
         try:
-            with execution.span.handler(execution.handler.__name__):
+            handler = execution.handler
+            with execution.span.handler(handler.__name__, handler.function, running.stop_reason):
                 return Returned(await self._caller.call(execution.handler, arguments, running, timeout_s))
         except asyncio.CancelledError:
             if running.interruption is None:
@@ -155,20 +167,20 @@ class Executor:
             return TimedOut(timeout_s or 0.0)
         return Interrupted(running.interruption)
 
-    def _context(self, execution: Execution, submitter: Submitter) -> Context:
+    def _context(self, kind: type[BaseContext[Any]], execution: Execution, submitter: ParentJob) -> BaseContext[Any]:
         running, delivery = execution.running, execution.delivery
 
         def note_progress(progress: Progress) -> None:
             running.progress = progress
 
-        return Context(
+        return kind(
             job_id=delivery.id,
             job_type=execution.handler.type,
             attempt=execution.policy.attempt,
             fence=delivery.deliveries,
             spec=delivery.spec,
             timeout_s=execution.policy.timeout_s,
-            state=self._states.get(execution.handler.app),
+            state=self._states.get(delivery.queue.type),
             submitter=submitter,
             on_progress=note_progress,
         )
@@ -203,13 +215,23 @@ def _is_worker_cancelled() -> bool:
     return anyio.current_effective_deadline() == -math.inf
 
 
+def _stored_trace(delivery: Delivery) -> TraceContext:
+    return TraceContext(delivery.spec.traceparent, delivery.spec.tracestate)
+
+
 def _mark(span: Attempt, outcome: Outcome | None) -> None:
+    if isinstance(outcome, Succeeded):  # most are
+        span.conclude("ok")
+        return
     match outcome:
         case RetryAt(after_ms, error):
-            span.fail(error.type, error.message, after_ms / 1000)
-        case DeadOutcome(_, error):
-            span.fail(error.type, error.message)
+            word, delay_s = attempt_outcome(outcome), after_ms / 1000
+            span.conclude(word, error_type=error.type, message=error.message, delay_s=delay_s)
+        case DeadOutcome(reason, error):
+            span.conclude(names.DEAD, error_type=error.type, message=error.message, reason=reason)
+        case Snoozed(after_ms):
+            span.conclude(names.SNOOZED, delay_s=after_ms / 1000)
         case None:
-            span.fail(Interruption.LEASE_LOST.value)
+            span.conclude("lost", error_type="lost")
         case _:
-            return
+            span.conclude(attempt_outcome(outcome))

@@ -1,8 +1,8 @@
-"""Runs a job in isolation when one more crash would bury it.
+"""Runs a job alone when one more crash would bury it.
 
-When a worker dies, every job that Redis knows as running on it is charged a crash: which of them was to blame is not
-known. Without isolation a job that kills its worker would take its neighbours into the dead letters: those that run,
-those that have ended and are not committed yet, and those that a claim has just brought.
+When a worker dies, every job that Redis counts as running on it is charged a crash, because the culprit is not known. A
+job that kills its worker could so bury others: those that run beside it, those that have ended and are not committed
+yet, and those that a claim has just returned.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from millstream_contracts import HandedBack, Outcome, Snoozed
 from millstream_streams import Delivery, JobStore, StoreError
 from millstream_workers.attempt.running import Running
 from millstream_workers.fetching.slots import Slots
-from millstream_workers.keeping.committer import Committer
+from millstream_workers.keeping.committer import Committer, job_fields
 
 PATIENCE_S = 5.0
 """How long a worker takes no other jobs while it waits for those that run to end. Long ones may outlast it."""
@@ -42,12 +42,12 @@ class Quarantine:
         return delivery.crashes >= self._suspect_from
 
     def close(self) -> None:
-        """Let no suspect wait any more: the worker is leaving."""
+        """End the wait of all suspects, because the worker is leaving."""
         self._is_closed = True
         self._slots.tell()
 
     async def run(self, running: Running, execute: Callable[[], Awaitable[None]]) -> Outcome | None:
-        """Execute a suspect once it is alone. Returns: None, or what becomes of it when that would take too long."""
+        """Execute a suspect once it is alone. Returns: None, or its outcome when that would take too long."""
         self._present += 1
         try:
             with self._slots.closed():
@@ -61,10 +61,11 @@ class Quarantine:
                 self._occupant = None
 
     async def _wait_alone(self, running: Running) -> Outcome | None:
-        """Wait for this job's turn. Returns: what becomes of the job when its turn does not come."""
+        """Wait for this job's turn. Returns: the outcome of the job when its turn does not come."""
         if self._occupy(running) and not self._committer.backlog:
             return None
-        self._log.info("job waits to run alone", job_id=running.id, crashes=running.delivery.crashes)
+        about = job_fields(running.delivery)
+        self._log.info("job waits to run alone", **about, crashes=running.delivery.crashes)
         try:
             await self._note(running, waits=True)
             with anyio.move_on_after(PATIENCE_S):
@@ -78,12 +79,12 @@ class Quarantine:
                 return None
         except StoreError as error:
             # Without the note an innocent job could be charged, or a guilty one never be.
-            self._log.warning("job not run alone", job_id=running.id, **error.fields)
+            self._log.warning("job not run alone", **about, **error.fields)
             return HandedBack()
         return HandedBack() if self._is_closed else Snoozed(round(ELSEWHERE_AFTER_S * 1000))
 
     def _occupy(self, running: Running) -> bool:
-        """Take the worker for this job, if there is nothing on it but suspects that wait."""
+        """Take the worker for this job, if it holds nothing but suspects that wait."""
         if self._occupant is None and self._slots.busy == self._present and not self._slots.claims:
             self._occupant = running
         return self._occupant is running

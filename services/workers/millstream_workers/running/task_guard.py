@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from millstream.context import current_submitter
+from millstream.jobs.submitter import current_submitter
 from millstream_telemetry import text_of, type_name
 from millstream_workers.errors import HandlerExitError
 
@@ -16,7 +16,7 @@ _MAX_CHARS = 200
 
 
 def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Have the tasks that handlers start on this loop raise HandlerExitError instead."""
+    """Make the tasks that handlers start on this loop raise HandlerExitError instead."""
     loop.set_task_factory(_make_task)
 
 

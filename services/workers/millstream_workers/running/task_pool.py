@@ -1,9 +1,9 @@
-"""Tasks in which jobs run one after the other: a task per job would cost more than a short job itself.
+"""Tasks in which jobs run one after the other, because a task per job would cost more than a short job itself.
 
 A task and its cancel scopes are used again only when the last job has left no trace in them: no context variable, no
-cancellation, no reference to the task. So no job sees what an earlier one did.
+cancellation, no reference to the task. So no job sees the state of an earlier one.
 
-Jobs beyond the limit wait here until a job ends. They do not wait for long: another worker may have room.
+Jobs beyond the limit wait here until a job ends, for a short time only, because another worker may have room.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ class TaskPool:
         clean: CleanContext,
         give_up: Callable[[Running], None],
     ) -> None:
-        """`execute` is given a job and the scope by which it can be stopped.
+        """Take `execute`, which is called with a job and the scope by which it can be stopped.
 
-        One that is stopped has `cleanup_s` seconds to clean up. Each starts in the context `clean`. `give_up` is given
-        a job that will not be executed here.
+        A job that is stopped has `cleanup_s` seconds to clean up. Each starts in the context `clean`. `give_up` is
+        called with a job that will not be executed here.
         """
         self._execute = execute
         self._limit = limit
@@ -50,16 +50,16 @@ class TaskPool:
         self._clean = clean
         self._give_up = give_up
         self._busy = 0
-        """Jobs that are being executed."""
+        """The number of jobs that are being executed."""
         self._watch: asyncio.TimerHandle | None = None
         self._ready: deque[Running] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._is_waking = False
-        """Whether a task is on its way to look for jobs. It calls the next task when it finds more than one."""
+        """Whether a task was woken to look for jobs. It calls the next task when it finds more than one."""
         self._tasks: TaskGroup | None = None
 
     def open(self, tasks: TaskGroup) -> None:
-        """Run in this group from now on, until :meth:`close`."""
+        """Run in this task group from now on, until :meth:`close`."""
         self._tasks = tasks
 
     def start(self, running: Running) -> None:
@@ -68,12 +68,12 @@ class TaskPool:
         self._call_next()
 
     def give_up_waiting(self, since: float = math.inf) -> None:
-        """Give up the jobs that have not begun: all, or those that came by `since` (`time.monotonic`)."""
+        """Give up the jobs that have not begun: all, or those that arrived by `since` (`time.monotonic`)."""
         while self._ready and self._ready[0].begun_at <= since:
             self._give_up(self._ready.popleft())
 
     def close(self) -> None:
-        """End the tasks that have nothing to do; no job may be started afterwards."""
+        """End the idle tasks; no job may be started afterwards."""
         self._tasks = None
         if self._watch is not None:
             self._watch.cancel()
@@ -81,7 +81,7 @@ class TaskPool:
             pass
 
     def _call_next(self) -> None:
-        """Have a task execute the next job; when all are busy, watch that the job does not wait for long."""
+        """Let a task execute the next job; when all are busy, watch that the job does not wait for long."""
         if not self._ready:
             return
         if self._busy < self._limit:
@@ -90,7 +90,7 @@ class TaskPool:
             self._watch_waiting()
 
     def _watch_waiting(self) -> None:
-        """Give up jobs that have waited for KEPT_S, and look again while others wait."""
+        """Give up jobs that have waited for KEPT_S, and check again while others wait."""
         self._watch = None
         self.give_up_waiting(time.monotonic() - KEPT_S)
         if self._ready:
@@ -105,7 +105,7 @@ class TaskPool:
             self._clean.run(self._tasks.start_soon, self._run)
 
     def _call_idle(self) -> bool:
-        """Call a task that waits. Returns: whether there was one."""
+        """Wake an idle task. Returns: whether there was one."""
         while self._idle:
             waiter = self._idle.pop()
             if not waiter.done():  # else its task is being cancelled

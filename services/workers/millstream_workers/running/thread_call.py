@@ -1,6 +1,6 @@
-"""One call of a handler in a thread: when it is stopped it has its time for clean-up, and is then left behind.
+"""One call of a handler in a thread: once stopped, it has its time for clean-up, and is then left behind.
 
-A thread cannot be cancelled: `Context.cancelled` tells the handler to end. What it returns or raises after that is
+A thread cannot be cancelled: `Context.cancelled` asks the handler to end. What it returns or raises after that is
 dropped.
 """
 

@@ -1,4 +1,4 @@
-"""Jobs, and what happened to them."""
+"""The tables of jobs and their transitions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -64,6 +64,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back, and with it all that was remembered."""
+    """Drop the tables, with all of their rows."""
     op.drop_table("transitions")
     op.drop_table("jobs")

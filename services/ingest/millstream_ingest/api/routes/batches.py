@@ -1,7 +1,7 @@
 """Many jobs in one request."""
 
 from millstream_contracts import Batch, BatchReceipt
-from millstream_ingest.api.operation import BOTH_ENCODINGS, Content, Operation, Parameter
+from millstream_ingest.api.operation import Content, Operation, Parameter
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act
@@ -22,7 +22,7 @@ SUBMIT_MANY = Operation(
         "a line each (`application/x-ndjson`), or one MessagePack object each (`application/vnd.msgpack-seq`)."
     ),
     headers=(
-        Parameter(HEADER, "Makes the batch safe to repeat: each job by this key and its index", example="import-42"),
+        Parameter(HEADER, "Makes the batch safe to repeat: each job by this key and its index"),
         Parameter(
             "Prefer",
             "`handling=strict`: all jobs, or none when one is refused. "
@@ -34,14 +34,14 @@ SUBMIT_MANY = Operation(
     ),
     body=Content(
         model=Batch,
-        example=examples.BATCH,
-        media_types=(*BOTH_ENCODINGS, "application/x-ndjson", "application/vnd.msgpack-seq"),
+        examples=examples.BATCHES,
+        sequences={"application/x-ndjson": examples.LINES, "application/vnd.msgpack-seq": {}},
     ),
     answers={
         207: Content(
             model=BatchReceipt,
             description="What became of each job, in the order of the request",
-            example=examples.RECEIPT,
+            examples=examples.RECEIPT,
             headers={
                 "Preference-Applied": "`handling=strict`, `durability=…`",
                 "Idempotency-Replayed": "`true` when an earlier request had made all of the jobs",

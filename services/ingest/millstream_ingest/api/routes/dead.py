@@ -1,16 +1,8 @@
 """Dead letters: list them, redrive or discard them."""
 
-from millstream_contracts import (
-    NAME_PATTERN,
-    ActionReport,
-    DeadLetterAction,
-    DeadLetterPage,
-    FieldError,
-    JobType,
-    limits,
-)
+from millstream_contracts import ActionReport, DeadLetterAction, DeadLetterPage, FieldError, JobType, limits
 from millstream_ingest.api.listing import listing_response
-from millstream_ingest.api.operation import Content, Operation, Parameter, listing
+from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
@@ -18,28 +10,28 @@ from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.problems import INVALID_REQUEST
-from millstream_ingest.http.query import is_job_type
 from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.dead_letters import DeadAction
 from millstream_ingest.submission.bodies import decode_as
 
 _TAG = "Dead letters"
-_REPORT = Content(model=ActionReport, description="What became of each job", example=examples.ACTION_REPORT)
+_NEITHER_NOR_BOTH = FieldError("", "expected either `ids` or `type`")
+_REPORT = Content(model=ActionReport, description="What became of each job", examples=examples.ACTION_REPORT)
 
 LIST = Operation(
     id="listDeadLetters",
     tag=_TAG,
     summary="List dead letters",
     description="By queue, newest first.",
-    query=listing(Parameter("type", "Only those of this type", {"type": "string", "pattern": NAME_PATTERN})),
-    answers={200: Content(model=DeadLetterPage, description="A page", example=examples.DEAD_PAGE)},
+    query=listing(Parameter("type", "Only those of this type", JOB_TYPE)),
+    answers={200: Content(model=DeadLetterPage, description="A page", examples=examples.DEAD_PAGE)},
 )
 REDRIVE = Operation(
     id="redriveDeadLetters",
     tag=_TAG,
     summary="Run dead jobs again",
     description="Those of `ids`, or the newest `limit` of a `type`. Their attempts are counted from zero.",
-    body=Content(model=DeadLetterAction, example=examples.DEAD_ACTION),
+    body=Content(model=DeadLetterAction, examples=examples.DEAD_ACTIONS),
     answers={200: _REPORT},
     problems=(INVALID_REQUEST,),
 )
@@ -48,7 +40,7 @@ DISCARD = Operation(
     tag=_TAG,
     summary="Give dead jobs up",
     description="Those of `ids`, or the newest `limit` of a `type`. They end as cancelled.",
-    body=Content(model=DeadLetterAction, example=examples.DEAD_ACTION),
+    body=Content(model=DeadLetterAction, examples=examples.DEAD_ACTIONS),
     answers={200: _REPORT},
     problems=(INVALID_REQUEST,),
 )
@@ -79,30 +71,14 @@ async def _act(request: ApiRequest, action: DeadAction) -> Response:
     encoding = request_encoding(request.body_type)
     asked = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
     dead_letters = request.services.dead_letters
-    match _checked(asked):
-        case DeadLetterAction(ids=list(ids)):
-            report = await dead_letters.act(action, request.tenant, ids)
-        case DeadLetterAction(type=str(job_type), limit=limit):
-            report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit)
+    match asked:
+        case DeadLetterAction(ids=list(ids), type=None):
+            report = await dead_letters.act(action, request.tenant, ids, request.span)
+        case DeadLetterAction(ids=None, type=str(job_type), limit=limit):
+            report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit, request.span)
+        case _:
+            raise IngestError(INVALID_REQUEST, errors=[_NEITHER_NOR_BOTH])
     return Response(report)
-
-
-def _checked(asked: DeadLetterAction) -> DeadLetterAction:
-    """Return an action that makes sense. Raises: IngestError (422)."""
-    most = limits.MAX_BATCH_JOBS
-    if (asked.ids is None) == (asked.type is None):
-        raise _wrong("", "expected either `ids` or `type`")
-    if asked.ids is not None and not 1 <= len(asked.ids) <= most:
-        raise _wrong("/ids", f"expected 1 to {most} ids, got {len(asked.ids)}")
-    if asked.type is not None and not is_job_type(asked.type):
-        raise _wrong("/type", "no name of a job type")
-    if not 1 <= asked.limit <= most:
-        raise _wrong("/limit", f"expected a number from 1 to {most}")
-    return asked
-
-
-def _wrong(pointer: str, detail: str) -> IngestError:
-    return IngestError(INVALID_REQUEST, errors=[FieldError(pointer, detail)])
 
 
 ROUTES = (list_dead, redrive_dead, discard_dead)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from millstream_ingest.api.docs_page import api_page, problem_page
+from millstream_ingest.api.docs_page import api_page, front_page, problem_page
 from millstream_ingest.api.operation import Content, Operation
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
@@ -14,6 +14,8 @@ DOCUMENT = Operation(
     id="getApiDocument",
     tag="Documentation",
     summary="Read this document",
+    description="Generators of clients take it as it is: docs/clients.md.",
+    asks_redis=False,
     answers={200: Content(model=dict[str, Any], description="OpenAPI 3.1")},
 )
 
@@ -25,4 +27,4 @@ def routes_of(document: Mapping[str, Any]) -> tuple[Route, ...]:
     async def get_document(_: ApiRequest) -> Response:
         return Response(document)
 
-    return get_document, api_page, problem_page
+    return get_document, front_page, api_page, problem_page

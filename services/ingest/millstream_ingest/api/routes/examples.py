@@ -1,6 +1,7 @@
-"""Values that the API document shows, made of the types that are really sent."""
+"""Values that the API document shows. The requests are of job types that `make up` runs as it comes."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from millstream_contracts import (
     ActionReport,
@@ -9,6 +10,7 @@ from millstream_contracts import (
     BatchReceipt,
     DeadLetter,
     DeadLetterPage,
+    Demand,
     FieldError,
     Job,
     JobError,
@@ -17,7 +19,6 @@ from millstream_contracts import (
     JobType,
     Page,
     Priority,
-    Problem,
     Progress,
     QueueStatus,
     RunningJob,
@@ -25,82 +26,127 @@ from millstream_contracts import (
     TypeRegistration,
     WorkerInfo,
 )
+from millstream_ingest.api.listing import Listing
+from millstream_ingest.api.operation import Example
+from millstream_ingest.http.problems import INVALID_REQUEST
+from millstream_runtime import Health, HealthCheck, HealthOverview
 
-_ID = JobId("email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA")
-_OTHER_ID = JobId("email.send_0001JD3YQ8Z8B1C9QW2N6KFH3RTE")
-_TYPE = JobType("email.send")
-_CREATED_AT = datetime(2026, 11, 23, 20, 45, 0, tzinfo=UTC)
-_STARTED_AT = datetime(2026, 11, 23, 20, 45, 1, tzinfo=UTC)
-_PAYLOAD = {"to": "ada@example.org", "subject": "Hello"}
-_ERROR = JobError(type="smtplib.SMTPServerDisconnected", message="Connection unexpectedly closed", attempt=5)
+REPORT_TYPE = JobType("report.generate")
+_DEAD_TYPE = JobType("demo.poison")
+_ID = JobId("report.generate_0001JD3YQ8Z7M4T6V0RXKBN5C2WA")
+_DEAD_ID = JobId("demo.poison_0001JD3YQ8Z8B1C9QW2N6KFH3RTE")
+_OTHER_ID = JobId("demo.poison_0001JD3YQ8Z9X2D4GF7H8JKM5PQS")
+_CREATED_AT = datetime(2026, 11, 26, 15, 0, 0, tzinfo=UTC)
+_STARTED_AT = datetime(2026, 11, 26, 15, 0, 1, tzinfo=UTC)
+_FINISHED_AT = datetime(2026, 11, 26, 15, 0, 2, tzinfo=UTC)
+_PAYLOAD = {"name": "sales", "rows": [{"city": "Oslo", "sold": 3}], "format": "csv"}
+_TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+_ERROR = JobError(type="PoisonError", message="this job cannot succeed", fingerprint="5f1c2d", attempt=3)
 
-SUBMISSION = {"type": _TYPE, "payload": _PAYLOAD, "priority": Priority.HIGH, "delay_s": 30}
-BATCH = {"jobs": [SUBMISSION, {"type": _TYPE, "payload": {"to": "alan@example.org"}}]}
+_REPORT = {"type": REPORT_TYPE, "payload": _PAYLOAD}
+_FLAKY = {"type": "demo.flaky", "priority": "high", "tags": {"source": "docs"}}
+_DELAYED = {"type": "demo.delayed", "delay_s": 5, "expires_in_s": 3600}
+_POISON = {"type": _DEAD_TYPE, "max_attempts": 2, "backoff": {"kind": "constant", "base_s": 0.5}}
 
-QUEUED_JOB = Job(id=_ID, type=_TYPE, state=JobState.QUEUED, version=1, created_at=_CREATED_AT, payload=_PAYLOAD)
-RUNNING_JOB = Job(
-    id=_ID,
-    type=_TYPE,
-    state=JobState.RUNNING,
-    version=2,
-    deliveries=1,
-    created_at=_CREATED_AT,
-    started_at=_STARTED_AT,
-    worker="mail-1:17:9f3c",
-    progress=Progress(40.0, "connected"),
-    payload=_PAYLOAD,
-)
-DONE_JOB = Job(
-    id=_ID,
-    type=_TYPE,
-    state=JobState.SUCCEEDED,
-    version=3,
-    attempts=1,
-    deliveries=1,
-    created_at=_CREATED_AT,
-    started_at=_STARTED_AT,
-    finished_at=datetime(2026, 11, 23, 20, 45, 2, tzinfo=UTC),
-    worker="mail-1:17:9f3c",
-    payload=_PAYLOAD,
-    result="250 2.0.0 Ok",
-)
-JOB_PAGE = Page([QUEUED_JOB], "queued.k7RlbWFpbC5zZW5k")
-RECEIPT = BatchReceipt(
-    accepted=1,
-    rejected=1,
-    items=[
-        BatchItem(index=0, status=202, id=_ID),
-        BatchItem(
-            index=1,
-            status=422,
-            problem=Problem(
-                type="/problems/invalid-request",
-                title="The request is well-formed but wrong",
-                status=422,
-                errors=[FieldError("/jobs/1/payload/subject", '"subject" is a required property')],
-            ),
+
+def _job(state: JobState, **fields: Any) -> Job:
+    return Job(id=_ID, type=REPORT_TYPE, state=state, created_at=_CREATED_AT, payload=_PAYLOAD, **fields)
+
+
+SUBMISSIONS = {
+    "report": Example("Write a report", _REPORT),
+    "flaky": Example("Fail twice, then succeed, before other jobs of the type", _FLAKY),
+    "delayed": Example("Run in five seconds", _DELAYED),
+    "poison": Example("Fail always, and wait as a dead letter", _POISON),
+}
+BATCHES = {"two-jobs": Example("Two jobs", {"jobs": [_REPORT, _DELAYED]})}
+_LINES = '{"type": "demo.delayed", "delay_s": 5}\n{"type": "demo.flaky", "priority": "high"}\n'
+LINES = {"two-lines": Example("Two jobs, a line each", _LINES)}
+
+QUEUED_JOB = {"queued": Example("It waits for a worker", _job(JobState.QUEUED, version=1))}
+RUNNING_JOB = {
+    "running": Example(
+        "A worker runs it",
+        _job(
+            JobState.RUNNING,
+            version=2,
+            deliveries=1,
+            started_at=_STARTED_AT,
+            worker="host:17:9f3c",
+            progress=Progress(40.0, "csv"),
+            priority=Priority.HIGH,
+            trace_id=_TRACE_ID,
         ),
-    ],
-)
-DEAD_PAGE = DeadLetterPage(
-    [
-        DeadLetter(
-            id=_ID,
-            type=_TYPE,
-            reason="attempts",
-            fingerprint="5f1c2d",
-            died_at=_STARTED_AT,
-            attempts=5,
-            error=_ERROR,
-        )
-    ]
-)
-DEAD_ACTION = {"ids": [_ID, _OTHER_ID]}
-ACTION_REPORT = ActionReport(
-    done=1, refused=1, items=[ActionResult(_ID, 202), ActionResult(_OTHER_ID, 404, "there is no such job")]
-)
-QUEUE = QueueStatus(
-    type=_TYPE,
+    )
+}
+DONE_JOB = {
+    "succeeded": Example(
+        "It has succeeded",
+        _job(
+            JobState.SUCCEEDED,
+            version=3,
+            attempts=1,
+            deliveries=1,
+            started_at=_STARTED_AT,
+            finished_at=_FINISHED_AT,
+            worker="host:17:9f3c",
+            result=[{"path": "reports/sales.csv", "format": "csv", "rows": 1, "bytes": 17, "sha256": "9c1f"}],
+        ),
+    )
+}
+JOB_PAGE = {"page": Example("A page, and where the next begins", Page([QUEUED_JOB["queued"].value], "queued.k7RlbWFp"))}
+RECEIPT = {
+    "one-refused": Example(
+        "One of two is refused",
+        BatchReceipt(
+            accepted=1,
+            rejected=1,
+            items=[
+                BatchItem(index=0, status=202, id=_ID),
+                BatchItem(
+                    index=1,
+                    status=422,
+                    problem=INVALID_REQUEST.problem(
+                        "/jobs/1/payload/rows: `rows` is missing",
+                        errors=[FieldError("/jobs/1/payload/rows", "`rows` is missing")],
+                    ),
+                ),
+            ],
+        ),
+    )
+}
+DEAD_PAGE = {
+    "page": Example(
+        "The only page",
+        DeadLetterPage(
+            [
+                DeadLetter(
+                    id=_DEAD_ID,
+                    type=_DEAD_TYPE,
+                    reason="attempts",
+                    fingerprint="5f1c2d",
+                    died_at=_STARTED_AT,
+                    attempts=3,
+                    error=_ERROR,
+                )
+            ]
+        ),
+    )
+}
+DEAD_ACTIONS = {
+    "by-type": Example("The newest ten of a type", {"type": _DEAD_TYPE, "limit": 10}),
+    "by-id": Example("These two", {"ids": [_DEAD_ID, _OTHER_ID]}),
+}
+ACTION_REPORT = {
+    "one-done": Example(
+        "One of two was there",
+        ActionReport(
+            done=1, refused=1, items=[ActionResult(_DEAD_ID, 202), ActionResult(_OTHER_ID, 404, "there is no such job")]
+        ),
+    )
+}
+_QUEUE = QueueStatus(
+    type=REPORT_TYPE,
     partitions=1,
     queued={"high": 0, "normal": 12, "low": 3},
     running=4,
@@ -110,16 +156,20 @@ QUEUE = QueueStatus(
     oldest_ready_age_s=0.4,
     oldest_dead_age_s=3600.0,
 )
-TYPE = TypeRegistration(
-    type=_TYPE,
-    policy=TypePolicy(max_attempts=5, timeout_s=30.0),
-    payload_schema={"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]},
-    description="Sends one message by SMTP.",
-    handler="shop.mail:send",
+_REGISTRATION = TypeRegistration(
+    type=REPORT_TYPE,
+    policy=TypePolicy(max_attempts=5, timeout_s=900.0),
+    payload_schema={
+        "type": "object",
+        "properties": {"rows": {"type": "array", "items": {"type": "object"}}},
+        "required": ["rows"],
+    },
+    description="Write supplied rows as CSV and XLSX files.",
+    handler="millstream.handlers.report_generate:generate_report",
 )
-WORKER = WorkerInfo(
-    name="mail-1:17:9f3c",
-    types=[_TYPE],
+_WORKER = WorkerInfo(
+    name="host:17:9f3c",
+    types=[REPORT_TYPE],
     concurrency=100,
     running=[RunningJob(_ID, _STARTED_AT)],
     busy=1,
@@ -127,3 +177,26 @@ WORKER = WorkerInfo(
     seen_at=_STARTED_AT,
     version="0.1.0",
 )
+QUEUE = {"queue": Example("Some jobs wait", _QUEUE)}
+QUEUES = {"page": Example("The only page", Listing([_QUEUE]))}
+DEMAND = {
+    "demand": Example(
+        "Twenty jobs want a slot, and the one worker has ten",
+        Demand(queued=15, running=4, due_soon=1, oldest_ready_age_s=0.4, slots=10, wanted_workers=2),
+    )
+}
+TYPE = {"type": Example("A built-in handler", _REGISTRATION)}
+TYPES = {"page": Example("The only page", Listing([_REGISTRATION]))}
+WORKERS = {"page": Example("The only page", Listing([_WORKER]))}
+
+_WELL = [HealthCheck("redis", ok=True)]
+_UNWELL = [HealthCheck("redis", ok=False, detail="does not answer")]
+_LIVE = [HealthCheck("event loop", ok=True, detail="0.2 s ago, 10 s allowed")]
+HEALTH = {
+    True: {"well": Example("All is well", HealthOverview("ingest", True, 61.5, _LIVE, _WELL))},
+    False: {"unwell": Example("Redis is away", HealthOverview("ingest", False, 61.5, _LIVE, _UNWELL))},
+}
+PROBE = {
+    True: {"well": Example("All is well", Health(True, _WELL))},
+    False: {"unwell": Example("Redis is away", Health(False, _UNWELL))},
+}

@@ -5,7 +5,7 @@ from werkzeug.http import parse_etags, unquote_etag
 from millstream_contracts import Job, JobId, Page, Queue, queue_of
 from millstream_ingest.api.entity_tag import etag_of
 from millstream_ingest.api.listing import listing_response
-from millstream_ingest.api.operation import Content, Operation, Parameter, listing, seconds
+from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing, seconds
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
@@ -18,10 +18,10 @@ from millstream_ingest.http.problems import (
     WRONG_STATE,
 )
 from millstream_ingest.http.response import Response
-from millstream_streams import ActionCode
+from millstream_streams import LISTABLE_STATES, ActionCode
 
 _TAG = "Jobs"
-JOB_HEADERS = {"ETag": "The job's version", "Location": "Path of the job"}
+ETAG = {"ETag": "The job as it is now: for `If-None-Match`"}
 
 LIST = Operation(
     id="listJobs",
@@ -29,21 +29,22 @@ LIST = Operation(
     summary="List jobs that have not ended",
     description="By state, queue, priority and age, without payloads and results. Finished jobs are not listed.",
     query=listing(
-        Parameter("type", "Only jobs of this type", example="email.send"),
-        Parameter("state", "Only jobs in this state", {"enum": ["running", "queued", "scheduled", "dead"]}, "queued"),
+        Parameter("type", "Only jobs of this type", JOB_TYPE, examples.REPORT_TYPE),
+        Parameter("state", "Only jobs in this state", {"type": "string", "enum": list(LISTABLE_STATES)}, "queued"),
     ),
-    answers={200: Content(model=Page, description="A page", example=examples.JOB_PAGE, headers={"Link": "Next page"})},
+    answers={200: Content(model=Page, description="A page", examples=examples.JOB_PAGE, headers={"Link": "Next page"})},
     problems=(INVALID_REQUEST,),
 )
 GET = Operation(
     id="getJob",
     tag=_TAG,
     summary="Read a job",
+    description="With `wait` the response is held back until the job has ended or is dead, or the time is over.",
     query=(seconds("Hold the answer back until the job has ended or is dead, at most so many seconds"),),
-    headers=(Parameter("If-None-Match", "An `ETag` that the client has", example='"3"'),),
+    headers=(Parameter("If-None-Match", "An `ETag` that the client has: 304 while the job is as it was then"),),
     answers={
-        200: Content(model=Job, description="The job", example=examples.RUNNING_JOB, headers=JOB_HEADERS),
-        304: Content(description="It is as the client knows it", media_types=()),
+        200: Content(model=Job, description="The job", examples=examples.RUNNING_JOB, headers=ETAG),
+        304: Content(description="It is as the client knows it", media_types=(), headers=ETAG),
     },
     problems=(JOB_NOT_FOUND,),
 )
@@ -52,7 +53,9 @@ CANCEL = Operation(
     tag=_TAG,
     summary="Cancel a job",
     description="A waiting job ends at once; the worker of a running one is asked to stop it.",
-    answers={202: Content(model=Job, description="Cancelled, or asked for", example=examples.RUNNING_JOB)},
+    answers={
+        202: Content(model=Job, description="Cancelled, or asked for", examples=examples.RUNNING_JOB, headers=ETAG)
+    },
     problems=(JOB_NOT_FOUND, WRONG_STATE),
 )
 RETRY = Operation(
@@ -60,7 +63,7 @@ RETRY = Operation(
     tag=_TAG,
     summary="Run a dead job again",
     description="Its attempts and crashes are counted from zero.",
-    answers={202: Content(model=Job, description="It is queued", example=examples.QUEUED_JOB)},
+    answers={202: Content(model=Job, description="It is queued", examples=examples.QUEUED_JOB, headers=ETAG)},
     problems=(JOB_NOT_FOUND, WRONG_STATE),
 )
 
@@ -107,7 +110,7 @@ async def retry_job(request: ApiRequest, job_id: str) -> Response:
     """Run a dead job again."""
     request.read_query()
     queue = _queue(request, job_id)
-    [code] = await request.services.dead_letters.redrive(queue, [JobId(job_id)])
+    [code] = await request.services.dead_letters.redrive(queue, [JobId(job_id)], request=request.span)
     return _job_response(await _acted_on(request, queue, job_id, code, "retried, only a dead one"), 202)
 
 

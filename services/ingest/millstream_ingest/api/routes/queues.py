@@ -20,14 +20,15 @@ LIST = Operation(
     description="One item per job type, summed over its partitions, by name.",
     query=listing(),
     answers={
-        200: Content(model=Listing[QueueStatus], description="A page", example=Listing([examples.QUEUE])),
+        200: Content(model=Listing[QueueStatus], description="A page", examples=examples.QUEUES),
     },
 )
 GET = Operation(
     id="getQueue",
     tag=_TAG,
     summary="Count what the queue of one job type holds",
-    answers={200: Content(model=QueueStatus, description="The counts", example=examples.QUEUE)},
+    description="Summed over its partitions.",
+    answers={200: Content(model=QueueStatus, description="The counts", examples=examples.QUEUE)},
     problems=(NOT_FOUND,),
 )
 

@@ -10,7 +10,7 @@ from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act
 from millstream_ingest.api.routes import examples
-from millstream_ingest.api.routes.jobs import JOB_HEADERS
+from millstream_ingest.api.routes.jobs import ETAG
 from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.problems import (
     IDEMPOTENCY_KEY_REUSED,
@@ -25,13 +25,20 @@ from millstream_ingest.submission.idempotency import HEADER
 from millstream_ingest.submission.single import Accepted
 from millstream_streams import StoreUnavailableError
 
+_HEADERS = {
+    **ETAG,
+    "Location": "Path of the job",
+    "Idempotency-Replayed": "`true` when an earlier request had made the job",
+    "Preference-Applied": "`wait=N`, `durability=…`",
+}
+
 SUBMIT = Operation(
     id="submitJob",
     tag="Jobs",
     summary="Submit a job",
     description="Answers when the job is stored. Nothing is accepted that is not.",
     headers=(
-        Parameter(HEADER, "The same key and body within 24 hours return the same job", example="order-4711"),
+        Parameter(HEADER, "The same key and body within 24 hours return the same job"),
         Parameter(
             "Prefer",
             "`wait=N` holds the answer back until the job has ended, at most 30 s. "
@@ -41,19 +48,19 @@ SUBMIT = Operation(
         Parameter("traceparent", "The trace that the job continues (W3C Trace Context)"),
         Parameter("tracestate", "Goes with `traceparent`"),
     ),
-    body=Content(model=Submission, example=examples.SUBMISSION),
+    body=Content(model=Submission, examples=examples.SUBMISSIONS),
     answers={
         202: Content(
             model=Job,
             description="Stored. Without the payload's schema the handler may still refuse it later",
-            example=examples.QUEUED_JOB,
-            headers=JOB_HEADERS | {"Idempotency-Replayed": "`true` when an earlier request had made the job"},
+            examples=examples.QUEUED_JOB,
+            headers=_HEADERS,
         ),
         200: Content(
             model=Job,
             description="It has ended within the time that `Prefer: wait` gave it",
-            example=examples.DONE_JOB,
-            headers=JOB_HEADERS | {"Preference-Applied": "`wait=N`, `durability=…`"},
+            examples=examples.DONE_JOB,
+            headers=_HEADERS,
         ),
     },
     problems=(INVALID_REQUEST, IDEMPOTENCY_KEY_REUSED, JOB_FORGOTTEN, STORE_FULL, NOT_DURABLE, OVERLOADED),

@@ -19,16 +19,18 @@ LIST = Operation(
     id="listTypes",
     tag=_TAG,
     summary="List the job types that workers handle",
+    description="By name, as the newest release describes them.",
     query=listing(),
     answers={
-        200: Content(model=Listing[TypeRegistration], description="A page", example=Listing([examples.TYPE])),
+        200: Content(model=Listing[TypeRegistration], description="A page", examples=examples.TYPES),
     },
 )
 GET = Operation(
     id="getType",
     tag=_TAG,
     summary="Read what a job type takes and how it is tried again",
-    answers={200: Content(model=TypeRegistration, description="The type", example=examples.TYPE)},
+    description="As the newest release of its workers describes it.",
+    answers={200: Content(model=TypeRegistration, description="The type", examples=examples.TYPE)},
     problems=(NOT_FOUND,),
 )
 

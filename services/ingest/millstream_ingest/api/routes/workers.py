@@ -14,8 +14,9 @@ LIST = Operation(
     id="listWorkers",
     tag="Workers",
     summary="List the workers that are alive",
+    description="By name, each as its last heartbeat described it.",
     query=listing(),
-    answers={200: Content(model=Listing[WorkerInfo], description="A page", example=Listing([examples.WORKER]))},
+    answers={200: Content(model=Listing[WorkerInfo], description="A page", examples=examples.WORKERS)},
 )
 
 

@@ -1,0 +1,85 @@
+"""A registered handler: what a worker runs, and what others submit."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic
+
+import msgspec
+from typing_extensions import TypeVar
+
+from millstream.context import BaseContext
+from millstream.errors import NotBoundError
+from millstream.job_options import Isolation
+from millstream.jobs.annotations import place_of
+from millstream.jobs.job_ref import JobRef
+from millstream.jobs.submitter import Submitter, current_submitter
+from millstream.signature import Signature
+from millstream_contracts import TypePolicy, TypeRegistration
+
+P_contra = TypeVar("P_contra", contravariant=True, default=Any)
+R_co = TypeVar("R_co", covariant=True, default=Any)
+F = TypeVar("F", default=Any)
+
+
+class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
+    """A registered handler: `Handler[Order, Receipt]` takes an `Order` and gives a `Receipt`.
+
+    It can be called like the function it wraps, in a test for example.
+    """
+
+    def __init__(
+        self,
+        job_type: str,
+        function: F,
+        signature: Signature,
+        *,
+        policy: TypePolicy,
+        isolation: Isolation,
+        bound: Callable[[], Submitter | None],
+    ) -> None:
+        """`bound` returns what submits jobs outside of handlers. Raises: HandlerError."""
+        takes: Any = signature.payload if signature.takes_payload else None
+        super().__init__(job_type, takes=takes, gives=signature.result)
+        plain: Any = function
+        self.function = plain
+        self.policy = policy
+        self.isolation = isolation
+        self.signature = signature
+        self.decode = signature.payload_type.decode
+        self._bound = bound
+        self.__name__: str = plain.__name__
+        self.__doc__ = plain.__doc__
+        self.__wrapped__ = plain
+
+    @property
+    def __call__(self) -> F:
+        """Call the function, here and now, with the function's own arguments."""
+        function: F = self.function
+        return function
+
+    def _submitter(self) -> Submitter:
+        submitter = current_submitter.get() or self._bound()
+        if submitter is None:
+            raise NotBoundError(f"cannot submit `{self.type}`: call app.bind(client) first")
+        return submitter
+
+    def arguments(self, payload: Any, context: BaseContext[Any] | None) -> tuple[Any, ...]:
+        """Return the arguments of the function; the context may be None if the function takes none."""
+        given = (payload,) if self.signature.takes_payload else ()
+        return (*given, context) if self.signature.context is not None else given
+
+    def registration(self, code_version: str = "") -> TypeRegistration:
+        """Return the description of this type that workers publish."""
+        doc = inspect.getdoc(self.function) or ""
+        return msgspec.convert(
+            {
+                "type": self.type,
+                "policy": self.policy,
+                "payload_schema": self.signature.payload_type.schema,
+                "result_schema": self.result_type.schema,
+                "description": doc.partition("\n\n")[0].replace("\n", " "),
+                "handler": place_of(self.function),
+                "code_version": code_version,
+            },
+            TypeRegistration,
+        )

@@ -1,0 +1,71 @@
+"""A handle on a job, for programs that run on an event loop. `sync_job_handle.py` is generated from this module."""
+
+from typing import Any, Generic, Protocol, overload
+
+from typing_extensions import TypeVar
+
+from millstream.jobs.result_reader import read_result
+from millstream.payloads import ANYTHING, DataType
+from millstream_contracts import Job, JobId
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True, default=Any)
+
+
+class JobReader(Protocol):
+    """What a handle asks about its job: a client."""
+
+    async def result(self, job_id: str, timeout: float = ..., /) -> Any:  # noqa: ASYNC109 - the server holds the answer
+        """Return a job's result, waiting for it."""
+        ...
+
+    async def get(self, job_id: str, /) -> Job:
+        """Return a job."""
+        ...
+
+    async def cancel(self, job_id: str, /) -> Job:
+        """Cancel a job."""
+        ...
+
+
+class JobHandle(Generic[R_co]):
+    """A job, and what its result is decoded to."""
+
+    def __init__(self, reader: JobReader, job: Job | JobId, gives: DataType = ANYTHING) -> None:
+        """`job` is what is known of it: the whole job, or its id alone."""
+        self.id: JobId = job.id if isinstance(job, Job) else job
+        self._reader = reader
+        self._job = job
+        self._gives = gives
+
+    def __repr__(self) -> str:
+        return f"<JobHandle {self.id}>"
+
+    @property
+    def job(self) -> Job:
+        """The job as it was when it was submitted. Raises: LookupError, for a handle that was made of an id."""
+        if isinstance(self._job, Job):
+            return self._job
+        raise LookupError(f"nothing is known of {self.id} but its id: ask for its `status()`")
+
+    @overload
+    async def result(self, timeout: float = 30.0) -> R_co: ...  # noqa: ASYNC109 - as above
+
+    @overload
+    async def result(self, timeout: float = 30.0, *, into: type[T]) -> T: ...  # noqa: ASYNC109
+
+    async def result(self, timeout: float = 30.0, *, into: Any = None) -> Any:  # noqa: ASYNC109 - as above
+        """Wait for the result, at most `timeout` seconds, and return it as what its job type gives, or as `into`.
+
+        Raises: JobFailedError, WaitTimeoutError, ResultError, ApiError.
+        """
+        value = await self._reader.result(self.id, timeout)
+        return read_result(value, self._gives if into is None else DataType(into), self.id)
+
+    async def status(self) -> Job:
+        """Return the job as it is now. Raises: ApiError."""
+        return await self._reader.get(self.id)
+
+    async def cancel(self) -> Job:
+        """Cancel the job. Raises: ConflictError when it has ended, ApiError."""
+        return await self._reader.cancel(self.id)

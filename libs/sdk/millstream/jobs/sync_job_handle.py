@@ -1,0 +1,71 @@
+"""The handle on a job for programs without an event loop, generated from `job_handle.py` by `make generate`."""
+
+from typing import Any, Generic, Protocol, overload
+
+from typing_extensions import TypeVar
+
+from millstream.jobs.result_reader import read_result
+from millstream.payloads import ANYTHING, DataType
+from millstream_contracts import Job, JobId
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True, default=Any)
+
+
+class SyncJobReader(Protocol):
+    """What a handle asks about its job: a client."""
+
+    def result(self, job_id: str, timeout: float = ..., /) -> Any:
+        """Return a job's result, waiting for it."""
+        ...
+
+    def get(self, job_id: str, /) -> Job:
+        """Return a job."""
+        ...
+
+    def cancel(self, job_id: str, /) -> Job:
+        """Cancel a job."""
+        ...
+
+
+class SyncJobHandle(Generic[R_co]):
+    """A job, and what its result is decoded to."""
+
+    def __init__(self, reader: SyncJobReader, job: Job | JobId, gives: DataType = ANYTHING) -> None:
+        """`job` is what is known of it: the whole job, or its id alone."""
+        self.id: JobId = job.id if isinstance(job, Job) else job
+        self._reader = reader
+        self._job = job
+        self._gives = gives
+
+    def __repr__(self) -> str:
+        return f"<SyncJobHandle {self.id}>"
+
+    @property
+    def job(self) -> Job:
+        """The job as it was when it was submitted. Raises: LookupError, for a handle that was made of an id."""
+        if isinstance(self._job, Job):
+            return self._job
+        raise LookupError(f"nothing is known of {self.id} but its id: ask for its `status()`")
+
+    @overload
+    def result(self, timeout: float = 30.0) -> R_co: ...
+
+    @overload
+    def result(self, timeout: float = 30.0, *, into: type[T]) -> T: ...
+
+    def result(self, timeout: float = 30.0, *, into: Any = None) -> Any:
+        """Wait for the result, at most `timeout` seconds, and return it as what its job type gives, or as `into`.
+
+        Raises: JobFailedError, WaitTimeoutError, ResultError, ApiError.
+        """
+        value = self._reader.result(self.id, timeout)
+        return read_result(value, self._gives if into is None else DataType(into), self.id)
+
+    def status(self) -> Job:
+        """Return the job as it is now. Raises: ApiError."""
+        return self._reader.get(self.id)
+
+    def cancel(self) -> Job:
+        """Cancel the job. Raises: ConflictError when it has ended, ApiError."""
+        return self._reader.cancel(self.id)

@@ -1,0 +1,125 @@
+"""The commands about dead letters: `dead`, `dead redrive`, `dead discard`."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import click
+
+from millstream import SyncClient
+from millstream_cli.client.connection import client_errors, connect, url_option
+from millstream_cli.client.next_page import tell_next_page
+from millstream_cli.command_group import CommandGroup
+from millstream_cli.exit_codes import ExitCode
+from millstream_cli.output import json_option, print_json, print_table
+from millstream_cli.wording import ago, short_error
+from millstream_contracts import ActionReport
+
+
+def chosen_letters(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the arguments and options that all commands on dead letters share."""
+    for decorate in (
+        client_errors,
+        json_option,
+        url_option,
+        click.option("--yes", is_flag=True, help="Do not ask; needed where no terminal is."),
+        click.option("--limit", type=int, default=1000, show_default=True, help="How many of the type at most."),
+        click.option("--type", "type_", help="The newest of one job type."),
+        click.argument("ids", nargs=-1),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(cls=CommandGroup, invoke_without_command=True)
+@click.option("--type", "type_", help="Only those of one job type.")
+@click.option("--limit", type=int, default=50, show_default=True, help="How many at most.")
+@click.option("--cursor", help="Go on where an earlier list ended.")
+@url_option
+@json_option
+@click.pass_context
+@client_errors
+def dead(
+    context: click.Context, *, type_: str | None, limit: int, cursor: str | None, url: str | None, as_json: bool
+) -> None:
+    """List the dead letters, redrive or discard them."""
+    if context.invoked_subcommand:
+        _refuse_options(context)
+        return
+    with connect(url) as client:
+        page = client.dead(type=type_, limit=limit, cursor=cursor)
+    if as_json:
+        print_json(page)
+        return
+    now = datetime.now(UTC)
+    rows = [(one.id, ago(one.died_at, now), one.reason, short_error(one.error)) for one in page.items]
+    print_table("dead letters", ("id", "died", "reason", "error"), rows, "no dead letters")
+    tell_next_page(page.next_cursor)
+
+
+@dead.command()
+@chosen_letters
+def redrive(ids: tuple[str, ...], *, type_: str | None, limit: int, yes: bool, url: str | None, as_json: bool) -> None:
+    """Run dead jobs again, by IDS or by --type. By --type it asks first."""
+    with connect(url) as client:
+        if type_ is not None and not ids and not yes:
+            _ask("redrive", lambda: _question(client, type_, limit, "Run {} again?"))
+        _print_report(client.redrive(ids=ids or None, type=type_, limit=limit), "redriven", as_json=as_json)
+
+
+@dead.command()
+@chosen_letters
+def discard(ids: tuple[str, ...], *, type_: str | None, limit: int, yes: bool, url: str | None, as_json: bool) -> None:
+    """Cancel dead jobs for good, by IDS or by --type. It asks first."""
+    with connect(url) as client:
+        if not yes and type_ is not None and not ids:
+            _ask("discard", lambda: _question(client, type_, limit, "Cancel {} for good?"))
+        elif not yes and ids:
+            _ask("discard", lambda: f"Cancel {_jobs(len(ids))} for good?")
+        _print_report(client.discard(ids=ids or None, type=type_, limit=limit), "discarded", as_json=as_json)
+
+
+def _ask(action: str, question: Callable[[], str]) -> None:
+    """Ask before an action on many jobs, or one without a way back. Any answer but yes ends the command.
+
+    An empty question, about no job at all, is not asked.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"`dead {action}` asks first, and no terminal is there to answer on: add --yes")
+    asked = question()
+    if asked and not click.confirm(asked, err=True):
+        click.echo("millstream: nothing was done", err=True)
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _question(client: SyncClient, job_type: str, limit: int, question: str) -> str:
+    """Return a question with the number of jobs that an action on a type is about; empty when there are none."""
+    count = sum(queue.dead for queue in client.queues() if queue.type == job_type)
+    newest = f"the newest {limit:,} of " if count > limit else ""
+    return question.format(f"{newest}{_jobs(count)} of type {job_type}") if count else ""
+
+
+def _jobs(count: int) -> str:
+    return "1 dead job" if count == 1 else f"{count:,} dead jobs"
+
+
+def _refuse_options(context: click.Context) -> None:
+    """Refuse options before a subcommand, which would be ignored silently."""
+    given = [
+        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        option = given[0].rstrip("_").replace("as_json", "json")
+        raise click.UsageError(f"write --{option} after `{context.invoked_subcommand}`")
+
+
+def _print_report(report: ActionReport, done: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(f"{report.done} {done}, {report.refused} refused")
+        for item in report.items:
+            if item.detail:
+                click.echo(f"  {item.id}: {item.detail}", err=True)
+    if report.refused:
+        raise click.exceptions.Exit(ExitCode.REFUSED)

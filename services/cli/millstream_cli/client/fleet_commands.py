@@ -1,0 +1,151 @@
+"""The commands about queues, workers and job types: `queues`, `workers`, `types`, `demand`."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import click
+
+from millstream_cli.client.connection import client_errors, connect, url_option
+from millstream_cli.client.payload_sample import sample_words
+from millstream_cli.client.schema_outline import outline
+from millstream_cli.exit_codes import ExitCode
+from millstream_cli.output import json_option, print_json, print_table, tell_error
+from millstream_cli.program_name import command_line
+from millstream_cli.wording import ago, lasting, printable
+from millstream_contracts import Backoff, TypeRegistration, WorkerInfo, did_you_mean
+
+
+@click.command()
+@url_option
+@json_option
+@client_errors
+def queues(*, url: str | None, as_json: bool) -> None:
+    """Show what the queues hold."""
+    with connect(url) as client:
+        found = client.queues()
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one.type,
+            *(one.queued.get(priority, 0) for priority in ("high", "normal", "low")),
+            one.running,
+            one.scheduled,
+            one.dead,
+            lasting(one.oldest_ready_age_s) if one.oldest_ready_age_s else "",
+            "paused" if one.paused else "",
+        )
+        for one in found
+    ]
+    columns = ("type", "high", "normal", "low", "running", "scheduled", "dead", "oldest", "")
+    print_table("queues", columns, rows, "no queues: nothing was submitted yet, and no worker has registered a type")
+
+
+@click.command()
+@url_option
+@json_option
+@client_errors
+def workers(*, url: str | None, as_json: bool) -> None:
+    """List the workers that are alive."""
+    with connect(url) as client:
+        found = client.workers()
+    if as_json:
+        print_json(found)
+        return
+    now = datetime.now(UTC)
+    columns = ("worker", "state", "busy", "started", "seen", "types")
+    print_table("workers", columns, [_worker_row(one, now) for one in found], "no workers")
+
+
+def _worker_row(one: WorkerInfo, now: datetime) -> Sequence[object]:
+    busy = f"{one.busy} of {one.concurrency}"
+    return one.name, one.state, busy, ago(one.started_at, now), ago(one.seen_at, now), ", ".join(sorted(one.types))
+
+
+@click.command()
+@click.argument("type", required=False)
+@url_option
+@json_option
+@client_errors
+def types(type: str | None, *, url: str | None, as_json: bool) -> None:
+    """List the job types that workers handle, or show what TYPE takes and gives."""
+    with connect(url) as client:
+        found = client.types()
+    if type is None:
+        if as_json:
+            print_json(found)
+        else:
+            columns = ("type", "attempts", "timeout", "description")
+            print_table("types", columns, [_type_row(one) for one in found], "no types: no worker has registered any")
+        return
+    one = next((one for one in found if one.type == type), None)
+    if one is None:
+        near = did_you_mean(type, [one.type for one in found])
+        tell_error(f"no worker has registered this job type{near}")
+        raise click.exceptions.Exit(ExitCode.REFUSED)
+    print_json(one) if as_json else _print_type(one, ["--url", url] if url else [])
+
+
+def _type_row(one: TypeRegistration) -> Sequence[object]:
+    return one.type, one.policy.max_attempts, _timeout(one), one.description
+
+
+def _timeout(one: TypeRegistration) -> str:
+    return "none" if one.policy.timeout_s is None else lasting(one.policy.timeout_s)
+
+
+def _print_type(one: TypeRegistration, address: Sequence[str]) -> None:
+    for label, text in _facts(one):
+        click.echo(f"{label:>12}  {printable(text)}")
+    for title, schema in (("payload", one.payload_schema), ("result", one.result_schema)):
+        if schema:
+            click.echo(f"\n{title}")
+            for line in outline(schema):
+                click.echo(f"  {printable(line)}")
+    words = sample_words(one.payload_schema)
+    if words is not None:
+        click.echo(f"\nTry: {command_line('submit', one.type, *words, '--wait', '5', *address)}")
+
+
+def _facts(one: TypeRegistration) -> Iterator[tuple[str, str]]:
+    policy = one.policy
+    yield "type", one.type
+    yield "description", one.description or "none"
+    yield "handler", one.handler
+    yield "attempts", str(policy.max_attempts)
+    yield "backoff", _backoff(policy.backoff)
+    yield "timeout", _timeout(one)
+    yield "result kept", lasting(policy.result_ttl_s)
+    if policy.partitions > 1:
+        yield "partitions", str(policy.partitions)
+    if one.code_version:
+        yield "version", one.code_version
+
+
+def _backoff(backoff: Backoff) -> str:
+    jitter = "random up to this" if backoff.jitter else "without jitter"
+    return f"{backoff.kind}, from {lasting(backoff.base_s)} up to {lasting(backoff.cap_s)}, {jitter}"
+
+
+@click.command()
+@click.argument("types", nargs=-1)
+@url_option
+@json_option
+@client_errors
+def demand(types: tuple[str, ...], *, url: str | None, as_json: bool) -> None:
+    """Show how many workers there should be for TYPES, such as 'invoice.*'; without any, for all."""
+    with connect(url) as client:
+        found = client.demand(types or None)
+    if as_json:
+        print_json(found)
+        return
+    for label, value in (
+        ("queued", found.queued),
+        ("running", found.running),
+        ("due soon", found.due_soon),
+        ("oldest", lasting(found.oldest_ready_age_s) if found.queued else "none waits"),
+        ("slots", found.slots),
+        ("wanted", f"{found.wanted_workers:,} worker{'' if found.wanted_workers == 1 else 's'}"),
+    ):
+        click.echo(f"{label:>12}  {value}")

@@ -1,0 +1,1 @@
+"""What `up` and `worker --processes` show of their processes: log lines as they are, or rendered for people."""

@@ -1,0 +1,267 @@
+"""What the API document says of each object and each of its fields. A test holds that none is left out."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+
+class Model(Struct, frozen=True):
+    """The words about one object of the API."""
+
+    text: str
+    fields: Mapping[str, str] = {}
+
+
+def _page(of: str) -> Model:
+    cursor = "Where the list goes on: the parameter `cursor` of the next request. Null at the end"
+    return Model(f"A page of a list of {of}.", {"items": f"The {of} of this page", "next_cursor": cursor})
+
+
+_ID = "Id of the job"
+_TYPE = "Job type: which handler runs it"
+_CHECKS = "Each check by its name"
+
+MODELS: Mapping[str, Model] = {
+    "Submission": Model(
+        "A job to be run. Only `type` is required; what is left out, or null, follows the policy of the type.",
+        {
+            "type": _TYPE,
+            "payload": "Any value, at most 256 KiB, 64 levels and 50,000 members of objects and arrays; checked by the "
+            "type's schema when a worker has registered one",
+            "priority": "Of the jobs of a type, those of a higher priority are taken more often. `normal` if left out",
+            "run_at": "Not before this time. Excludes `delay_s`",
+            "delay_s": "Not before so many seconds from now. Excludes `run_at`",
+            "expires_at": "Not after this time: an unstarted job then becomes `expired`. Excludes `expires_in_s`",
+            "expires_in_s": "Not after so many seconds from now. Excludes `expires_at`",
+            "max_attempts": "Instead of what the type's policy says",
+            "timeout_s": "Seconds for one attempt, instead of what the type's policy says",
+            "backoff": "Delays between attempts, instead of what the type's policy says",
+            "tags": "Up to 16 short texts by name",
+        },
+    ),
+    "BackoffOptions": Model(
+        "How long to wait before the next attempt: `base_s`, grown with each attempt by `kind`, at most `cap_s`.",
+        {
+            "kind": "How the delay grows. `exponential` when left out",
+            "base_s": "Seconds before the second attempt. 1 when left out",
+            "cap_s": "The longest delay in seconds. 600 when left out",
+            "jitter": "Whether the delay is drawn between zero and the one computed. True when left out",
+        },
+    ),
+    "Batch": Model("Many submissions in one request.", {"jobs": "The submissions; each is checked for itself"}),
+    "Priority": Model("Which jobs of a type are taken more often."),
+    "JobState": Model(
+        "Where a job is. `succeeded`, `cancelled` and `expired` are ends; a `dead` job waits for a decision."
+    ),
+    "Job": Model(
+        "A job. All fields are always there; times are RFC 3339 in UTC.",
+        {
+            "id": _ID,
+            "type": _TYPE,
+            "state": "Where the job is",
+            "priority": "As it was submitted",
+            "version": "Grows with every transition; the `ETag`",
+            "attempts": "Runs of the handler that ended in success or failure",
+            "max_attempts": "What the submission asked for; null when the type's policy decides",
+            "deliveries": "Hand-overs to a worker, whatever came of them",
+            "crashes": "Deliveries whose worker vanished",
+            "handbacks": "Deliveries returned at a shutdown; they cost the job nothing",
+            "created_at": "When it was submitted",
+            "run_at": "When it is due next; null when it is not waiting for a time",
+            "expires_at": "Until when it has to have started",
+            "started_at": "When the last delivery began",
+            "finished_at": "When it ended",
+            "worker": "The worker that runs it now, or ran it last",
+            "cancel_requested": "Whether a running job has been asked to stop",
+            "progress": "How far its handler says it is",
+            "payload": "What was submitted; null in lists",
+            "result": "What its handler returned; null in lists, and before it has succeeded",
+            "error": "Of the last failed attempt, also after a later success",
+            "reason": "Why it was cancelled or is dead",
+            "tags": "As they were submitted",
+            "timeout_s": "What the submission asked for; null when the type's policy decides",
+            "trace_id": "Finds the job in traces and logs; null when it is not traced",
+        },
+    ),
+    "Progress": Model(
+        "How far a running handler says it is.", {"percent": "From 0 to 100", "note": "What it is doing, in its words"}
+    ),
+    "JobError": Model(
+        "Why an attempt failed.",
+        {
+            "type": "Name of the error, or what stood in for one: `timeout`, `crashed`, `lost`",
+            "message": "What the error says",
+            "fingerprint": "Equal for errors of the same type raised at the same place, whatever their message",
+            "traceback": "Where it was raised",
+            "attempt": "Number of the attempt that failed",
+            "traceparent": "The attempt's span (W3C Trace Context)",
+        },
+    ),
+    "JobPage": _page("jobs"),
+    "DeadLetterPage": _page("dead letters"),
+    "QueueStatusPage": _page("queues"),
+    "TypeRegistrationPage": _page("job types"),
+    "WorkerInfoPage": _page("workers"),
+    "BatchReceipt": Model(
+        "What became of a batch.",
+        {
+            "accepted": "How many of the jobs are stored",
+            "rejected": "How many are not",
+            "items": "What became of each, in the order of the request",
+        },
+    ),
+    "BatchItem": Model(
+        "What became of one submission of a batch.",
+        {
+            "index": "Its place in the batch, from 0",
+            "status": "As if it had been a request of its own: 202 accepted, 422 refused, 503 not stored",
+            "id": "Id of its job; left out when it is refused",
+            "replayed": "True when an earlier request with this `Idempotency-Key` had made the job",
+            "problem": "Why it is refused",
+        },
+    ),
+    "DeadLetter": Model(
+        "A job whose attempts or crashes are used up.",
+        {
+            "id": _ID,
+            "type": _TYPE,
+            "reason": "`attempts`, `crashed`, or what its handler said",
+            "fingerprint": "Of the last error: equal for errors raised at the same place",
+            "died_at": "When it died",
+            "attempts": "Runs of the handler that ended in success or failure",
+            "crashes": "Deliveries whose worker vanished",
+            "error": "Of the last failed attempt",
+        },
+    ),
+    "DeadLetterAction": Model(
+        "Which dead letters to act on: either `ids` or `type`.",
+        {
+            "ids": "Job ids. Excludes `type`",
+            "type": "A job type: the newest `limit` of its dead letters. Excludes `ids`",
+            "limit": "Most dead letters of the `type` to act on. 1,000 when left out",
+        },
+    ),
+    "ActionReport": Model(
+        "What became of dead letters.",
+        {
+            "done": "How many were acted on",
+            "refused": "How many were not",
+            "items": "What became of each, in the order of `ids`",
+        },
+    ),
+    "ActionResult": Model(
+        "What became of one dead letter.",
+        {
+            "id": _ID,
+            "status": "As if it had been a request of its own: 202 done, 404 no such job, 409 wrong state",
+            "detail": "Why it was not acted on",
+        },
+    ),
+    "QueueStatus": Model(
+        "How much of a job type waits, runs and is dead.",
+        {
+            "type": _TYPE,
+            "partitions": "Over how many queues the jobs are spread",
+            "queued": "Ready jobs by priority",
+            "running": "Jobs that workers run now",
+            "scheduled": "Jobs that wait for a time",
+            "blocked": "Jobs in a state that this release does not know",
+            "dead": "Dead letters",
+            "paused": "Whether workers take no jobs of the type",
+            "oldest_ready_age_s": "For how long the longest-waiting ready job has been ready; 0 when none waits",
+            "oldest_dead_age_s": "Age of the oldest dead letter; 0 when there is none",
+        },
+    ),
+    "Demand": Model(
+        "How many workers there should be for some job types, and why.",
+        {
+            "queued": "Ready jobs; those of paused queues are left out",
+            "running": "Jobs that a worker has, also one that has died: they become ready when their lease is over",
+            "due_soon": "Delayed jobs and retries that are due within a minute (`MILLSTREAM_DUE_SOON_S`)",
+            "oldest_ready_age_s": "How long the longest-waiting ready job has been ready, in seconds",
+            "slots": "Jobs that the live workers of these types can run at once",
+            "wanted_workers": "Workers that have a slot for each of these jobs; 1, however many jobs there are, while "
+            "no worker lives",
+        },
+    ),
+    "TypeRegistration": Model(
+        "A job type as the workers that handle it describe it.",
+        {
+            "type": "The job type",
+            "policy": "What holds for its jobs unless their submission says otherwise",
+            "payload_schema": "JSON Schema 2020-12 of the payload; null when the handler takes anything",
+            "result_schema": "JSON Schema 2020-12 of the result; null when it is not known",
+            "description": "What the handler does, in its words",
+            "handler": "Where the handler is, for people",
+            "code_version": "Release of the workers",
+        },
+    ),
+    "TypePolicy": Model(
+        "How jobs of a type are tried and kept.",
+        {
+            "max_attempts": "After how many failed attempts a job is dead",
+            "timeout_s": "Seconds for one attempt; null when there is no limit",
+            "backoff": "Delays between attempts",
+            "result_ttl_s": "For how many seconds a finished job can be read",
+            "partitions": "Over how many queues the jobs are spread",
+        },
+    ),
+    "Backoff": Model(
+        "How long to wait before the next attempt: `base_s`, grown with each attempt by `kind`, at most `cap_s`.",
+        {
+            "kind": "How the delay grows",
+            "base_s": "Seconds before the second attempt",
+            "cap_s": "The longest delay in seconds",
+            "jitter": "Whether the delay is drawn between zero and the one computed",
+        },
+    ),
+    "WorkerInfo": Model(
+        "A worker, as its last heartbeat described it.",
+        {
+            "name": "New at each start",
+            "types": "The job types that it handles",
+            "concurrency": "How many jobs it runs at once",
+            "running": "What it runs: at most the 100 that have run longest",
+            "busy": "How many jobs it runs",
+            "started_at": "When it first registered",
+            "seen_at": "When its last heartbeat came",
+            "version": "Its release",
+            "state": "`active`, or `draining` after an order to stop",
+        },
+    ),
+    "RunningJob": Model("A job in a worker's hands.", {"id": _ID, "started_at": "When the delivery began"}),
+    "Problem": Model(
+        "Why a request was refused (RFC 9457).",
+        {
+            "type": "Where the problem is explained, relative to the address of the API",
+            "title": "The kind of problem",
+            "status": "The HTTP status",
+            "detail": "What is wrong with this request",
+            "instance": "Path of the request",
+            "trace_id": "Finds the request in traces and logs",
+            "errors": "The fields at fault",
+        },
+    ),
+    "FieldError": Model(
+        "What is wrong with one field of a request.",
+        {
+            "pointer": "JSON Pointer into the body, `?name` for a query parameter, or `Name:` for a header",
+            "detail": "What is wrong with it",
+        },
+    ),
+    "HealthOverview": Model(
+        "All checks of the service.",
+        {
+            "service": "Name of the service",
+            "ok": "Whether all checks passed",
+            "uptime_s": "Seconds since its start",
+            "live": "Whether it makes progress, check by check",
+            "ready": "Whether it can take requests, check by check",
+        },
+    ),
+    "Health": Model("The answer of a probe.", {"ok": "Whether all checks passed", "checks": _CHECKS}),
+    "HealthCheck": Model(
+        "The result of one check.",
+        {"name": "What was looked at", "ok": "Whether it is well", "detail": "What is wrong with it"},
+    ),
+}

@@ -1,0 +1,40 @@
+"""The examples run: each file of `examples/` that has a page does what its page says."""
+
+import importlib.util
+from types import ModuleType
+from typing import Any
+
+import anyio.to_thread
+import pytest
+from msgspec import to_builtins
+from system.running import EXAMPLES_FOLDER, System
+
+from millstream import Client, SyncClient
+
+DOES: dict[str, Any] = {
+    "first_handler": {"order_id": 7, "amount": 19.9},
+    "shared_state": ["tea of db://shop", "tea: open", "audit of tea of db://shop"],
+}
+"""What the program of each example returns."""
+
+
+def example(name: str) -> ModuleType:
+    """Import an example."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES_FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", DOES)
+async def test_an_example_does_what_its_page_says(client: Client, name: str) -> None:
+    """The program of an example gets from its handlers what its page promises."""
+    assert to_builtins(await example(name).main(client)) == DOES[name]
+
+
+async def test_contracts_of_another_code_base_lead_to_the_handlers(system: System) -> None:
+    """A program that has only the contracts submits jobs, and gets results of the types that it declares."""
+    with SyncClient(system.url) as client:
+        assert await anyio.to_thread.run_sync(example("elsewhere").main, client) == [2.5, 2.5, 2.5]

@@ -1,0 +1,176 @@
+"""Uses of the SDK that type checkers have to accept, with the types that they have to find; it is never run."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, assert_type
+
+from millstream import (
+    App,
+    Client,
+    Context,
+    Handler,
+    JobHandle,
+    JobRef,
+    NewJob,
+    Retry,
+    SyncClient,
+    SyncContext,
+    SyncJobHandle,
+    contract,
+)
+
+
+@dataclass
+class Order:
+    """A payload."""
+
+    id: int
+
+
+@dataclass
+class Receipt:
+    """A result."""
+
+    order_id: int
+    total: float
+
+
+class Pool:
+    """A state."""
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncGenerator[Pool]:
+    """Open the state."""
+    yield Pool()
+
+
+@asynccontextmanager
+async def lifespan_of_app(app: App[Any]) -> AsyncGenerator[Pool]:
+    """Open the state of an app."""
+    yield Pool()
+
+
+app = App("shop", lifespan=lifespan)
+assert_type(app, App[Pool])
+assert_type(App("shop", lifespan=lifespan_of_app), App[Pool])
+mail = App("mail", state_of=app)
+assert_type(mail, App[Pool])
+assert_type(App("bare"), App[None])
+library: App[Pool] = App("library")
+app.include(mail, library)
+
+
+@app.job("order.charge", timeout=timedelta(seconds=30), retry=Retry(max_attempts=3))
+async def charge(order: Order, ctx: Context[Pool]) -> Receipt:
+    """Take a payload and the context."""
+    assert_type(ctx.state, Pool)
+    assert_type(await ctx.submit(archive, order, delay=timedelta(minutes=1)), JobHandle[int])
+    assert_type(await ctx.submit(ping), JobHandle[str])
+    assert_type(await ctx.submit("any.type", {"x": 1}), JobHandle[Any])
+    assert_type(await ctx.submit_many(archive, [order]), list[JobHandle[int]])
+    return Receipt(order.id, 1.0)
+
+
+@mail.job("order.archive")
+def archive(order: Order, ctx: SyncContext[Pool]) -> int:
+    """Block."""
+    assert_type(ctx.submit(charge, order), SyncJobHandle[Receipt])
+    assert_type(ctx.submit(ping), SyncJobHandle[str])
+    ctx.progress(50, "half")
+    return order.id
+
+
+@library.job("ping")
+async def ping() -> str:
+    """Take nothing."""
+    return "pong"
+
+
+@app.job("double")
+def double(number: int) -> int:
+    """Take no context."""
+    return 2 * number
+
+
+@app.job("any.payload")
+async def anything(payload: Any, ctx: Context) -> dict[str, Any]:
+    """Take anything."""
+    return {"payload": payload, "state": ctx.state}
+
+
+@app.job("only.context")
+async def only_context(_: None, ctx: Context[Pool]) -> None:
+    """Take no payload, but the context."""
+
+
+@app.job("of.two")
+async def of_two(payload: int | str) -> None:
+    """Take either of two types."""
+
+
+charging: Handler[Order, Receipt] = charge
+reference: JobRef[Order, Receipt] = charge
+pinging: JobRef[None, str] = ping
+doubling: JobRef[int, int] = double
+
+
+@contract("order.charge")
+def charge_elsewhere(order: Order) -> Receipt:
+    """Say what another code base handles."""
+    raise NotImplementedError
+
+
+@contract("ping")
+def ping_elsewhere() -> str:
+    """Say what another code base handles, without a payload."""
+    raise NotImplementedError
+
+
+assert_type(charge_elsewhere, JobRef[Order, Receipt])
+assert_type(ping_elsewhere, JobRef[None, str])
+assert_type(JobRef("order.charge", takes=Order, gives=Receipt), JobRef[Order, Receipt])
+assert_type(JobRef("ping", gives=str), JobRef[None, str])
+assert_type(JobRef("order.forget", takes=Order), JobRef[Order, None])
+
+
+async def submit(client: Client, order: Order) -> None:
+    """Submit what fits."""
+    handle = await client.submit(charge, order, delay=60, priority="high", idempotency_key="order-1")
+    assert_type(handle, JobHandle[Receipt])
+    assert_type(await handle.result(), Receipt)
+    assert_type(await client.submit(charge_elsewhere, order), JobHandle[Receipt])
+    assert_type(await client.submit(ping), JobHandle[str])
+    assert_type(await client.submit(only_context), JobHandle[None])
+    assert_type(await client.submit(anything, {"x": 1}), JobHandle[dict[str, Any]])
+    await client.submit(of_two, 3)
+    await client.submit(of_two, "x")
+    assert_type(await (await client.submit("any.type", {"x": 1})).result(), Any)
+    assert_type(await (await client.submit("any.type", {"x": 1})).result(into=Receipt), Receipt)
+    await client.submit_many(charge, [order], priority="low")
+    await client.submit_many([NewJob(charge, order), NewJob("any.type", 3)])
+    assert_type(await (await charge.submit(order)).result(), Receipt)
+    assert_type(await ping.submit(), JobHandle[str])
+    await charge.submit_many([order], tags={"from": "test"})
+    assert_type(client.job(charge, "order.charge_00"), JobHandle[Receipt])
+    assert_type(await client.result(charge, "order.charge_00"), Receipt)
+    assert_type(await client.result("order.charge_00"), Any)
+    assert_type(await client.result("order.charge_00", 5, into=Receipt), Receipt)
+    app.bind(client)
+
+
+def submit_sync(client: SyncClient, order: Order) -> None:
+    """Submit what fits, without a loop."""
+    assert_type(client.submit(charge, order), SyncJobHandle[Receipt])
+    assert_type(client.submit(charge, order).result(), Receipt)
+    assert_type(client.job(ping, "ping_00").result(), str)
+    assert_type(client.result(charge, "order.charge_00"), Receipt)
+
+
+async def call(order: Order, ctx: Context[Pool]) -> None:
+    """Call handlers as the functions that they are."""
+    assert_type(await charge(order, ctx), Receipt)
+    assert_type(double(3), int)
+    assert_type(await ping(), str)
