@@ -124,10 +124,10 @@ async def test_a_service_lives_while_its_event_loop_turns(distant: Broker, monke
 
 
 async def test_a_redis_that_is_away_is_not_asked_by_each_submission(
-    link: FaultProxy, config: IngestSettings, monkeypatch: pytest.MonkeyPatch
+    link: FaultProxy, settings: IngestSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each would make a connection for nothing, a thousand times a second."""
-    async with running_ingest(replace(config, redis_url=link.url)) as ingest:
+    async with running_ingest(replace(settings, redis_url=link.url)) as ingest:
         link.refuse()
         await wait_until(lambda: ingest.services.watch.is_away, "Redis is known to be away")
         monkeypatch.setattr(redis_watch, "ASK_AWAY_EVERY_S", 600.0)
