@@ -28,12 +28,12 @@ FAR_S = 60.0
 
 
 @pytest.fixture
-async def ingest(link: FaultProxy, config: IngestSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ingest]:
+async def ingest(link: FaultProxy, settings: IngestSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it."""
     monkeypatch.setattr("millstream_ingest.assembly.MAX_CONNECTIONS", CONNECTIONS)
     for module in ("ingest.assembly", "ingest.redis_watch", "submission.group_commit", "submission.type_catalogue"):
         monkeypatch.setattr(f"millstream_{module}.ANSWER_WITHIN_S", FAR_S)
-    async with running_ingest(replace(config, redis_url=link.url)) as running:
+    async with running_ingest(replace(settings, redis_url=link.url)) as running:
         yield running
 
 
