@@ -50,14 +50,8 @@ def build_job(
     now_s = clock()
     now_ms = int(now_s * 1000)
     job_id = new_job_id(queue, now_ms)
-    send = tracer.send(
-        queue.type,
-        job_id,
-        caller,
-        tenant=tenant,
-        delay_s=delay_s(submission, now_s),
-        is_batch_item=is_batch_item,
-    )
+    delayed_s = delay_s(submission, now_s)
+    send = tracer.send(queue.type, job_id, caller, tenant=tenant, delay_s=delayed_s, is_batch_item=is_batch_item)
     job = assemble(
         job_id,
         submission,
