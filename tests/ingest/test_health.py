@@ -100,6 +100,34 @@ async def test_port_that_is_taken_is_refused(broker, settings):
                 pass
 
 
+@pytest.mark.parametrize("is_chosen", [True, False])
+async def test_port_that_the_service_chose_is_announced_as_such(settings, free_tcp_port, monkeypatch, is_chosen):
+    """A supervisor learns the port from the log at every level, where no setting says which one it is."""
+    said = []
+    monkeypatch.setattr("millstream_ingest.service.announce", lambda *place, **how: said.append((*place, how)))
+    port = 0 if is_chosen else free_tcp_port
+    async with running_ingest(replace(settings, port=port)) as ingest:
+        assert said == [("listening", "127.0.0.1", ingest.http.base_url.port, {"was_chosen": is_chosen})]
+
+
+async def test_request_that_does_not_end_keeps_a_service_for_its_grace_and_no_longer(settings, monkeypatch):
+    """A process that is told to stop leaves, whatever a request of it waits for."""
+    monkeypatch.setattr("ingest.serving.GRACE_S", 0.05)
+    begun = anyio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(30.0):
+        async with running_ingest(settings) as ingest:
+            monkeypatch.setattr(type(ingest.services.lister), "jobs", hang)
+            stream = await anyio.connect_tcp("127.0.0.1", ingest.http.base_url.port)
+            await stream.send(b"GET /v1/jobs HTTP/1.1\r\nhost: a\r\n\r\n")
+            await begun.wait()
+    await stream.aclose()
+
+
 async def test_redis_that_would_lose_jobs_is_refused(own_redis, settings):
     """A Redis that evicts stops the start, with the reason."""
     async with open_broker(own_redis.url) as broker:

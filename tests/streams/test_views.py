@@ -24,7 +24,8 @@ async def test_job_shows_what_the_spec_holds(broker: Broker, queue: Queue) -> No
     assert (seen.type, seen.payload, seen.max_attempts) == ("email.send", {"to": ["ann"]}, 7)
     assert (seen.tags, seen.timeout_s, seen.created_at) == ({"customer": "42"}, 1.5, moment(1_700_000_000_123))
     assert seen.trace_id == "0af7651916cd43dd8448eb211c80319c"
-    assert seen.run_at == moment(stored.at_ms)
+    assert stored.due_ms is not None
+    assert seen.run_at == moment(stored.due_ms)
 
 
 async def test_job_is_none_when_there_is_no_such_job(broker: Broker, queue: Queue) -> None:

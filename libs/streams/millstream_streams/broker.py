@@ -191,32 +191,51 @@ async def open_broker(
     for a response. Raises: RedisUrlError.
     """
     where = parse_redis_url(address) if isinstance(address, str) else address
-    keys = Keys(namespace)
-    client = connect(where, max_connections=max_connections, answer_within_s=answer_within_s)
-    confirming = connect(where, max_connections=MAX_CONFIRMING, blocks_for_s=CONFIRM_WITHIN_S)
-    scripting = pipelined(client, answer_within_s=answer_within_s)
-    reading = pipelined_commands(client, answer_within_s=answer_within_s)
-    # A page may be large, and what comes behind it on its connection waits.
-    paging = pipelined_commands(client, answer_within_s=answer_within_s)
-    clock = RedisClock()
+    keys, clock = Keys(namespace), RedisClock()
+    clients = _open_clients(where, max_connections=max_connections, answer_within_s=answer_within_s)
     try:
         yield Broker(
             address=where,
             keys=keys,
             store=JobStore(
-                scripting,
+                clients.scripting,
                 keys,
                 patience_s=patience_s,
                 retention_s=retention_s,
                 observer=observer,
-                confirming=confirming,
+                confirming=clients.confirming,
                 clock=clock,
             ),
-            views=JobViews(reading, keys, patience_s=patience_s),
-            listing=Listing(paging, keys, JobViews(paging, keys, patience_s=patience_s), patience_s=patience_s),
-            registry=Registry(reading, keys, patience_s=patience_s),
+            views=JobViews(clients.reading, keys, patience_s=patience_s),
+            listing=Listing(
+                clients.paging, keys, JobViews(clients.paging, keys, patience_s=patience_s), patience_s=patience_s
+            ),
+            registry=Registry(clients.reading, keys, patience_s=patience_s),
             clock=clock,
-            client=client,
+            client=clients.ordinary,
         )
     finally:
-        await close(scripting, reading, paging, client, confirming)
+        await close(clients.scripting, clients.reading, clients.paging, clients.ordinary, clients.confirming)
+
+
+class _Clients(Struct, frozen=True, kw_only=True):
+    """The clients of one broker, each for calls of one kind."""
+
+    ordinary: Client
+    confirming: Client
+    """For calls that wait for a confirmation."""
+    scripting: Client
+    reading: Client
+    paging: Client
+    """For pages: one may be large, and what comes behind it on its connection waits."""
+
+
+def _open_clients(where: RedisAddress, *, max_connections: int, answer_within_s: float) -> _Clients:
+    ordinary = connect(where, max_connections=max_connections, answer_within_s=answer_within_s)
+    return _Clients(
+        ordinary=ordinary,
+        confirming=connect(where, max_connections=MAX_CONFIRMING, blocks_for_s=CONFIRM_WITHIN_S),
+        scripting=pipelined(ordinary, answer_within_s=answer_within_s),
+        reading=pipelined_commands(ordinary, answer_within_s=answer_within_s),
+        paging=pipelined_commands(ordinary, answer_within_s=answer_within_s),
+    )

@@ -50,14 +50,8 @@ def build_job(
     now_s = clock()
     now_ms = int(now_s * 1000)
     job_id = new_job_id(queue, now_ms)
-    send = tracer.send(
-        queue.type,
-        job_id,
-        caller,
-        tenant=tenant,
-        delay_s=delay_s(submission, now_s),
-        is_batch_item=is_batch_item,
-    )
+    delayed_s = delay_s(submission, now_s)
+    send = tracer.send(queue.type, job_id, caller, tenant=tenant, delay_s=delayed_s, is_batch_item=is_batch_item)
     job = assemble(
         job_id,
         submission,
@@ -73,19 +67,17 @@ def build_job(
 
 def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
     """Return a job as it is right after it was stored, without asking Redis."""
-    job, submission = built.job, built.decoded.submission
-    is_scheduled = bool(job.delay_ms) or (job.run_at_ms is not None and job.run_at_ms == enqueued.at_ms)
-    now_ms = job.created_at_ms if job.run_at_ms else enqueued.at_ms - (job.delay_ms or 0)
-    expires_at_ms = now_ms + job.expires_in_ms if job.expires_in_ms is not None else job.expires_at_ms
+    job, submission, due_ms = built.job, built.decoded.submission, enqueued.due_ms
+    expires_at_ms = job.expires_at_ms if job.expires_in_ms is None else enqueued.now_ms + job.expires_in_ms
     return Job(
         id=job.id,
         type=built.queue.type,
-        state=_SCHEDULED if is_scheduled else _QUEUED,
+        state=_QUEUED if due_ms is None else _SCHEDULED,
         priority=job.priority,
         version=1,
         max_attempts=submission.max_attempts,
         created_at=_recent_moment(job.created_at_ms),
-        run_at=moment(enqueued.at_ms) if is_scheduled else None,
+        run_at=None if due_ms is None else moment(due_ms),
         expires_at=None if expires_at_ms is None else moment(expires_at_ms),
         payload=built.decoded.value,
         tags=submission.tags,

@@ -114,7 +114,10 @@ def value_fault(value: Any, prefix: str, harmless: frozenset[type] = _HARMLESS) 
 
 
 def _is_sound(container: Any, found: list[Any], harmless: frozenset[type]) -> bool:
-    """Whether the keys and scalars of a container are valid; its containers are added to `found`."""
+    """Whether the keys and scalars of a container are valid; its containers are added to `found`.
+
+    It is asked of every container of every payload, so it says no more than that; :func:`_faults` says what, once.
+    """
     members = container
     if type(container) is dict:
         if not _are_keys(container):

@@ -207,6 +207,7 @@ async def test_type_that_only_an_older_release_handles_is_known(mixed, ingest):
 
 async def test_payload_of_a_release_that_is_gone_is_refused(mixed, ingest, broker):
     """A payload that only a departed release could read is refused."""
+    await ingest.submit("a", payload="text")
     await broker.registry.leave("w1")
 
     async def is_refused_now():

@@ -61,8 +61,10 @@ class Enqueued(Struct, frozen=True):
     code: EnqueueCode
     id: JobId
     """The id of the earlier job, when the idempotency key was known."""
-    at_ms: int
-    """The time at which the job became ready, or is due; 0 when an earlier call stored it."""
+    now_ms: int
+    """The time of the call by the clock of Redis, at which a job without a time became ready."""
+    due_ms: int | None = None
+    """The time at which a job that was scheduled is due; None for all others."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

@@ -345,10 +345,10 @@ def _options(job: NewJob, prefix: bytes) -> bytes:
 
 def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:
     if isinstance(reply, int):
-        code = _ENQUEUE_CODES[reply]
-        return Enqueued(code, job.id, now_ms if code is EnqueueCode.STORED else 0)
-    number, job_id, at_ms = reply
-    return Enqueued(_ENQUEUE_CODES[number], JobId(job_id.decode()), int(at_ms))
+        return Enqueued(_ENQUEUE_CODES[reply], job.id, now_ms)
+    number, job_id, due_ms = reply
+    code = _ENQUEUE_CODES[number]
+    return Enqueued(code, JobId(job_id.decode()), now_ms, int(due_ms) if code is EnqueueCode.STORED else None)
 
 
 def _moment(relative_ms: int | None, absolute_ms: int | None) -> str:

@@ -4,7 +4,7 @@ import time
 
 from msgspec import Struct
 
-from millstream_contracts import Job, JobId, Queue, Tenant
+from millstream_contracts import Job, JobId, Queue, Tenant, TypePolicy
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.refusals import refusal_of
@@ -23,6 +23,7 @@ from millstream_submission import (
     Admission,
     BacklogFullError,
     BuiltJob,
+    Decoded,
     GroupCommitter,
     SubmissionError,
     TypeCatalogue,
@@ -91,17 +92,7 @@ class Submitter:
             if known is None:
                 known = await self._catalogue.of(tenant)
             policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, tenant)
-            built = build_job(
-                self._tracer,
-                tenant,
-                decoded,
-                policy,
-                caller=caller,
-                seed=key.partition_seed if key else None,
-                idempotency=key.of(decoded) if key else None,
-                waited=waited,
-                clock=self._clock.now_s,
-            )
+            built = self._build(tenant, decoded, policy, caller, key, waited)
             enqueued = await self._store(built, begun, durability)
             if enqueued.code is _STORED:
                 accepted = Accepted(built.queue, stored_job(built, enqueued))
@@ -115,6 +106,27 @@ class Submitter:
             raise
         self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
         return accepted
+
+    def _build(
+        self,
+        tenant: Tenant,
+        decoded: Decoded,
+        policy: TypePolicy,
+        caller: TraceContext,
+        key: IdempotencyKey | None,
+        waited: bool,
+    ) -> BuiltJob:
+        return build_job(
+            self._tracer,
+            tenant,
+            decoded,
+            policy,
+            caller=caller,
+            seed=key.partition_seed if key else None,
+            idempotency=key.of(decoded) if key else None,
+            waited=waited,
+            clock=self._clock.now_s,
+        )
 
     async def _store(self, built: BuiltJob, begun: float, durability: Durability | None) -> Enqueued:
         try:
