@@ -10,7 +10,8 @@ INSTALLED := $(VENV)/.installed
 IMAGE ?= millstream
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # tests/sharding.py says what runs in one process, and how many there are.
-SIDE_BY_SIDE := -n auto --dist loadgroup
+# A process that ends ends the run: with a process in its place, xdist waits for ever for the groups of the first.
+SIDE_BY_SIDE := -n auto --dist loadgroup --max-worker-restart=0
 # What benchmarks have measured, a line of JSON each.
 MEASURED ?= benchmarks/measured.jsonl
 # The tool that writes the pins has its own environment, and is pinned too.
