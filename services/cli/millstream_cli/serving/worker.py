@@ -33,8 +33,10 @@ def worker(apps: tuple[str, ...], types: tuple[str, ...], concurrency: int | Non
         concurrency=concurrency,
         processes=processes,
     )
+    app = load_apps(settings.apps, settings)
     if settings.processes > 1:
+        # Loaded here too: a mistake is told once, and not by each process of the pool.
         anyio.run(run_worker_pool, settings)
         ignore_late_signals()
         return
-    run_worker(settings, load_apps(settings.apps, settings), release=version("millstream"))
+    run_worker(settings, app, release=version("millstream"))

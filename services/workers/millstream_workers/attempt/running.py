@@ -75,8 +75,8 @@ class Running:
         """Return the `error.type` of the stop, empty when that is no failure; None when the handler was not stopped."""
         return None if self.interruption is None else self.interruption.error_type
 
-    def note_thread(self, thread: int) -> None:
-        """Note in which thread the handler runs, or NO_THREAD."""
+    def note_thread(self, thread: int | None) -> None:
+        """Note in which thread the handler runs, NO_THREAD, or None for the loop."""
         self.thread = thread
 
     @property

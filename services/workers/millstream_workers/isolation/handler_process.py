@@ -5,7 +5,6 @@ Its guard forks it. It runs one job at a time, and reports for each what the job
 
 import asyncio
 import contextvars
-import inspect
 import os
 import socket
 import sys
@@ -20,6 +19,7 @@ from msgspec.structs import replace
 
 from millstream import App
 from millstream.context import BaseContext, Context
+from millstream.function_reader import is_awaitable, is_coroutine_function
 from millstream.handler import Handler
 from millstream_contracts import JobId, JobSpec, Progress
 from millstream_telemetry import LogSettings, TraceContext, configure_logs
@@ -158,7 +158,7 @@ class HandlerProcess:
         context: contextvars.Context,
     ) -> Any:
         """Call the handler: a coroutine on the loop, a plain function outside of it."""
-        if inspect.iscoroutinefunction(handler.function):
+        if is_coroutine_function(handler.function):
             return self._await(partial(handler.function, *arguments), attempt, context)
         self._loop.forget_loops()
         try:
@@ -167,7 +167,7 @@ class HandlerProcess:
             value = context.run(handler.function, *arguments)
         finally:
             attempt.is_plain = False
-        return self._await(lambda: value, attempt, context) if hasattr(type(value), "__await__") else value
+        return self._await(lambda: value, attempt, context) if is_awaitable(value) else value
 
     def _await(self, start: Callable[[], Any], attempt: RunningAttempt, context: contextvars.Context) -> Any:
         value, error = self._loop.run(self._outcome(start, attempt), context)

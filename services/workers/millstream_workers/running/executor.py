@@ -160,7 +160,7 @@ class Executor:
         running.begin(execution.scope, timeout_s)
         try:
             handler = execution.handler
-            with execution.span.handler(handler.__name__, handler.function, running.stop_reason):
+            with execution.span.handler(handler.__name__, handler.code, running.stop_reason):
                 return Returned(await self._caller.call(execution.handler, arguments, running, timeout_s))
         except asyncio.CancelledError:
             if running.interruption is None:
