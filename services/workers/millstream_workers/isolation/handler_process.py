@@ -22,7 +22,7 @@ from millstream.context import BaseContext, Context
 from millstream.function_reader import is_awaitable, is_coroutine_function
 from millstream.handler import Handler
 from millstream_contracts import JobId, JobSpec, Progress
-from millstream_telemetry import LogSettings, TraceContext, configure_logs
+from millstream_telemetry import JobFields, LogSettings, TraceContext, configure_logs, current_job
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.attempt.failure import describe_failure
 from millstream_workers.errors import AppLoadError
@@ -199,8 +199,7 @@ class HandlerProcess:
         context, trace = self._loop.fresh_context(), TraceContext(order.traceparent, order.tracestate)
         if order.traceparent:
             context.run(trace.make_current)
-        bindings = {"job_id": order.job_id, "type": order.job_type, "attempt": order.attempt}
-        context.run(structlog.contextvars.bind_contextvars, **bindings)
+        context.run(current_job.set, JobFields(order.job_id, order.job_type, order.attempt, order.trace_id))
         return context
 
     def _context(self, handler: Handler, order: Order, spec: JobSpec, state: Any) -> BaseContext[Any]:

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 import structlog
 
-from millstream_telemetry import current_trace_context
+from millstream_telemetry import current_job, current_trace_context
 from millstream_workers.attempt.results import EncodedResult
 from millstream_workers.attempt.running import NO_THREAD, Running
 from millstream_workers.isolation.frames import EndReport, Order, StoppedReport
@@ -114,7 +114,7 @@ class ProcessPool:
 
 
 def _order(number: int, job_type: str, running: Running, timeout_s: float | None) -> Order:
-    delivery, trace = running.delivery, current_trace_context()
+    delivery, trace, job = running.delivery, current_trace_context(), current_job.get()
     return Order(
         number=number,
         job_type=job_type,
@@ -125,4 +125,5 @@ def _order(number: int, job_type: str, running: Running, timeout_s: float | None
         timeout_s=timeout_s,
         traceparent=trace.traceparent,
         tracestate=trace.tracestate,
+        trace_id=job.trace_id if job else "",
     )
