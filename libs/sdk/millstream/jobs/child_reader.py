@@ -16,6 +16,10 @@ class ChildReader:
         """Raise NotBoundError."""
         raise _unfollowed(job_id)
 
+    def stack(self, job_id: str, /) -> NoReturn:
+        """Raise NotBoundError."""
+        raise _unfollowed(job_id)
+
     def cancel(self, job_id: str, /) -> NoReturn:
         """Raise NotBoundError."""
         raise _unfollowed(job_id)

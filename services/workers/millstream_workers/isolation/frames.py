@@ -40,6 +40,12 @@ class StopOrder(Struct, frozen=True, tag="stop"):
     number: int
 
 
+class StackOrder(Struct, frozen=True, tag="where"):
+    """Report where the handler of this order is."""
+
+    number: int
+
+
 class ReadyReport(Struct, frozen=True, tag="ready"):
     """The apps are loaded (number 0), or the handler is about to be called."""
 
@@ -85,10 +91,11 @@ class FailureReport(Struct, frozen=True, tag="failed"):
 
 
 class StackReport(Struct, frozen=True, tag="stack"):
-    """The stack of the handler when it was told to stop."""
+    """The stack of the handler when it was told to stop, or when it was asked for."""
 
     number: int
     stack: str
+    is_asked: bool = False
 
 
 class StoppedReport(Struct, frozen=True, tag="stopped"):
@@ -101,13 +108,15 @@ class StoppedReport(Struct, frozen=True, tag="stopped"):
 EndReport = ReturnReport | RequestReport | FailureReport | StoppedReport
 """The report about the end of a job."""
 
+AnyOrder = Order | StopOrder | StackOrder
+
 Report = ReadyReport | ProgressReport | StackReport | EndReport
 
-decode_order = msgspec.msgpack.Decoder(Order | StopOrder).decode
+decode_order = msgspec.msgpack.Decoder(AnyOrder).decode
 decode_report = msgspec.msgpack.Decoder(Report).decode
 
 
-def encode_frame(message: Order | StopOrder | Report) -> bytes:
+def encode_frame(message: AnyOrder | Report) -> bytes:
     """Return a message with its length before it."""
     body = msgspec.msgpack.encode(message)
     return HEADER.pack(len(body)) + body

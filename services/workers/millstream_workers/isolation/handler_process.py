@@ -82,7 +82,7 @@ class HandlerProcess:
         """The state as the last job left it."""
         self._loop = JobLoop()
         self._interrupter = Interrupter(self._loop.loop, self._tell_stack)
-        self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)
+        self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop, self._answer_stack)
 
     def serve(self) -> None:
         """Run jobs until there are no more orders, or this process can run no more."""
@@ -100,6 +100,10 @@ class HandlerProcess:
     def _tell_stack(self, number: int, stack: str) -> None:
         with suppress(OSError):  # the outcome will find no way either
             self._writer.send(StackReport(number, stack))
+
+    def _answer_stack(self, number: int) -> None:
+        with suppress(OSError):
+            self._writer.send(StackReport(number, self._interrupter.whereabouts(number), is_asked=True))
 
     def _serve_one(self, order: Order) -> bool:
         """Run a job. Returns: whether this process can run another."""
