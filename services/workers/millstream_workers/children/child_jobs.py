@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+from anyio.lowlevel import checkpoint
+
 from millstream_contracts import JobId, Tenant
 from millstream_streams import JobStore
 from millstream_submission import (
@@ -20,6 +22,9 @@ from millstream_submission import (
 from millstream_telemetry import JobTracer, TraceContext
 from millstream_workers.children.child_keys import ChildKeys
 from millstream_workers.children.refusals import InvalidChildError, problem
+
+BREATHE_EVERY = 100
+"""The number of children after which the other jobs of the worker get their turn."""
 
 
 class ChildSubmitter:
@@ -53,7 +58,11 @@ class ChildSubmitter:
         before anything is stored; StoreUnavailableError.
         """
         known = await self._catalogue.of(self._tenant)
-        children = [await self._child(parent, content, known, pointer, keys) for pointer, content in contents]
+        children: list[BuiltJob] = []
+        for pointer, content in contents:
+            children.append(await self._child(parent, content, known, pointer, keys))
+            if len(children) % BREATHE_EVERY == 0:
+                await checkpoint()
         return await store_jobs(self._store, self._queues, children)
 
     async def _child(
