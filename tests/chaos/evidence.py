@@ -94,3 +94,7 @@ class Evidence(Struct, kw_only=True):
     def runs_of(self, job_id: str, event: str) -> list[Effect]:
         """Return the effects of a job, of one kind."""
         return [effect for effect in self.effects.get(job_id, ()) if effect.event == event]
+
+    def has_run(self, begun: Step) -> bool:
+        """Return whether the handler of a delivery has begun."""
+        return any(effect.fence == begun.deliveries for effect in self.runs_of(begun.id, "started"))

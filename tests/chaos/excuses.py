@@ -19,7 +19,7 @@ def unexcused(evidence: Evidence) -> Iterator[str]:
         for begun, ended in deliveries(steps):
             if ended is None or not _is_interrupted(ended) or _is_excused(evidence, begun, ended):
                 continue
-            if ended.kind is EventKind.HANDED_BACK and not _has_run(evidence, begun):
+            if ended.kind is EventKind.HANDED_BACK and not evidence.has_run(begun):
                 continue  # a blocking read brought more than there was room for: no handler knows of it
             yield (
                 f"{job_id}: delivery {begun.deliveries} to process {begun.pid} was {ended.kind} after "
@@ -29,10 +29,6 @@ def unexcused(evidence: Evidence) -> Iterator[str]:
 
 def _is_interrupted(ended: Step) -> bool:
     return ended.kind in _INTERRUPTIONS or (ended.kind is EventKind.DEAD and ended.detail == "crashed")
-
-
-def _has_run(evidence: Evidence, begun: Step) -> bool:
-    return any(effect.fence == begun.deliveries for effect in evidence.runs_of(begun.id, "started"))
 
 
 def _is_excused(evidence: Evidence, begun: Step, ended: Step) -> bool:

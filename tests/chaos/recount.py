@@ -5,12 +5,13 @@ fault met may have lost the response of Redis: it may have counted less, and nev
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from chaos.counters import samples_of
-from chaos.evidence import Evidence
+from chaos.evidence import Evidence, Step
 from chaos.journal import EVERYTHING, STALL
+from chaos.story import deliveries
 
 from millstream_contracts import EventKind
 from millstream_telemetry import names
@@ -33,6 +34,9 @@ _STATES = {
     EventKind.CANCELLED: "cancelled",
     EventKind.EXPIRED: "expired",
 }
+_UNRUN = {EventKind.HANDED_BACK, EventKind.SNOOZED}
+"""What becomes of a delivery that a worker does not run."""
+
 _STORED = {"accepted", "replayed"}
 
 
@@ -109,14 +113,23 @@ def ingests_count_what_they_answer(evidence: Evidence) -> Iterator[str]:
 
 
 def _waits(evidence: Evidence, pid: int) -> tuple[int, float]:
-    """Return how many deliveries a worker had, and the sum of the waits of their jobs."""
+    """Return how many deliveries a worker has executed, and the sum of the waits of their jobs."""
     count, waited_ms = 0, 0
     for steps in evidence.steps.values():
-        for before, step in pairwise(steps):
-            if step.kind is EventKind.STARTED and step.pid == pid:
+        for before, (begun, ended) in zip(_before_deliveries(steps), deliveries(steps), strict=True):
+            if begun.pid == pid and not _was_declined(evidence, begun, ended):
                 count += 1
-                waited_ms += max(0, step.at_ms - before.at_ms)
+                waited_ms += max(0, begun.at_ms - before.at_ms)
     return count, waited_ms / 1000
+
+
+def _before_deliveries(steps: Sequence[Step]) -> Iterator[Step]:
+    return (before for before, step in pairwise(steps) if step.kind is EventKind.STARTED)
+
+
+def _was_declined(evidence: Evidence, begun: Step, ended: Step | None) -> bool:
+    """Return whether a worker that had no room for a delivery, or could not run it alone, gave it back unrun."""
+    return ended is not None and ended.kind in _UNRUN and not evidence.has_run(begun)
 
 
 def _processes(evidence: Evidence, kind: str) -> list[int]:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from millstream_streams import CursorError
 from millstream_streams.reading.listing import Cursor
 from millstream_streams.store.specs import UNREADABLE, read_spec, read_value
 from millstream_workers.errors import ProcessDiedError
+from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.frames import (
     HEADER,
     FailureReport,
@@ -169,10 +170,10 @@ def started_process() -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]))
         launcher = Launcher(["fuzz.processes:app"])
-    guard, channel = launcher.launch()
+    guard, channel, crashes = launcher.launch()
     launcher.close()
     channel.settimeout(60)
-    with guard, channel:
+    with guard, channel, closing(crashes):
         try:
             assert next(received(channel)).number == 0
             yield guard, channel
@@ -218,7 +219,7 @@ class LyingLauncher:
     def __init__(self, data: Path, stays_s: float) -> None:
         self._words = (str(data), str(stays_s))
 
-    def launch(self) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+    def launch(self) -> tuple["subprocess.Popen[bytes]", socket.socket, CrashFile]:
         """Start the program."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -226,7 +227,7 @@ class LyingLauncher:
             command = [sys.executable, "-c", LIAR, str(number), *self._words]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(number,), bufsize=0)
         ours.setblocking(False)
-        return process, ours
+        return process, ours, CrashFile()
 
 
 async def gives_up(folder: Path, data: bytes, *, stays: bool = False) -> None:

@@ -3,6 +3,7 @@
 No other module knows which server it is.
 """
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -49,8 +50,10 @@ class HttpServer:
 
     async def run(self) -> None:
         """Serve until :meth:`stop` was called and the requests in hand have been answered."""
+        serving = asyncio.ensure_future(self._server.serve())
         try:
-            await self._server.serve()
+            # Shielded: granian reports its end to a future that a cancellation would have ended.
+            await asyncio.shield(serving)
         finally:
             self._reserved.close()
             self._ended.set()
