@@ -25,6 +25,7 @@ from millstream import (
     SyncJobHandle,
     contract,
 )
+from millstream_contracts import BatchReceipt, Job
 
 
 @dataclass
@@ -76,6 +77,12 @@ async def charge(order: Order, ctx: Context[Pool]) -> Receipt:
     assert_type(await ctx.submit(ping), JobHandle[str])
     assert_type(await ctx.submit("any.type", {"x": 1}), JobHandle[Any])
     assert_type(await ctx.submit_many(archive, [order]), list[JobHandle[int]])
+    child = await ctx.submit(archive, order, idempotency_key="archive")
+    assert_type(await child.result(), int)
+    assert_type(await child.status(), Job)
+    assert_type(await child.cancel(), Job)
+    assert_type(await ctx.submit_many(archive, [order], idempotency_key="all", priority="low"), list[JobHandle[int]])
+    assert_type(await archive.submit_many([order], idempotency_key="all"), BatchReceipt)
     return Receipt(order.id, 1.0)
 
 
@@ -84,6 +91,10 @@ def archive(order: Order, ctx: SyncContext[Pool]) -> int:
     """Block."""
     assert_type(ctx.submit(charge, order), SyncJobHandle[Receipt])
     assert_type(ctx.submit(ping), SyncJobHandle[str])
+    assert_type(ctx.submit(charge, order, idempotency_key="charge").result(timeout=5), Receipt)
+    assert_type(ctx.submit(charge, order).status(), Job)
+    assert_type(ctx.submit_many(charge, [order], idempotency_key="all"), list[SyncJobHandle[Receipt]])
+    assert_type(ctx.submit("any.type").result(), Any)
     ctx.progress(50, "half")
     return order.id
 

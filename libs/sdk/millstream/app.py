@@ -125,7 +125,15 @@ class App(Generic[S]):
         return self._state_apps[job_type]
 
     def bind(self, submitter: Submitter) -> None:
-        """Set the client that `.submit()` of the handlers uses outside of workers."""
+        """Set the client that `.submit()` of the handlers uses outside of workers. Raises: TypeError, for a SyncClient.
+
+        `.submit()` is awaited. A program without an event loop calls `client.submit(handler, ...)` of its SyncClient.
+        """
+        if not inspect.iscoroutinefunction(submitter.submit):
+            raise TypeError(
+                f"app.bind takes a Client, because `.submit()` of handlers is awaited, and not a "
+                f"{type(submitter).__name__}: without an event loop call `client.submit(handler, ...)`"
+            )
         self.submitter = submitter
 
     def testing(
