@@ -1,6 +1,5 @@
 """Apps: the sets of handlers that users write, and that a worker runs."""
 
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Unpack, cast, overload
 from typing_extensions import TypeVar
 
 from millstream.errors import HandlerError, LifespanError
-from millstream.function_reader import checked_function, place_of
+from millstream.function_reader import checked_function, is_coroutine_function, place_of
 from millstream.handler import Handler
 from millstream.job_options import JobOptions, check_job_options, isolation_of, policy_of
 from millstream.jobs.job_ref import check_job_type
@@ -143,7 +142,7 @@ class App(Generic[S]):
 
         `.submit()` is awaited. A program without an event loop calls `client.submit(handler, ...)` of its SyncClient.
         """
-        if not inspect.iscoroutinefunction(submitter.submit):
+        if not is_coroutine_function(submitter.submit):
             raise TypeError(
                 f"app.bind takes a Client, because `.submit()` of handlers is awaited, and not a "
                 f"{type(submitter).__name__}: without an event loop call `client.submit(handler, ...)`"
