@@ -2,7 +2,7 @@
 
 import anyio
 import msgspec
-from streams.seeds import FAR_MS, commit, new_job, recover_all, seed, seed_dead, seed_running
+from streams.seeds import FAR_MS, commit, new_job, recover_all, seed, seed_dead, seed_running, take_one
 from waiting import wait_until
 
 from millstream_contracts import JobId, JobStack, Queue
@@ -64,5 +64,7 @@ async def test_a_worker_that_has_lost_the_job_answers_nothing(broker: Broker, qu
     """The answer of a worker whose delivery is not current any more is refused."""
     delivery = await seed_running(broker, queue)
     await recover_all(broker, queue)
+    assert not await broker.store.tell_stack(queue, delivery.id, delivery.token, "1", ANSWER)
+    assert (await take_one(broker, queue, "w2")).id == delivery.id
     assert not await broker.store.tell_stack(queue, delivery.id, delivery.token, "1", ANSWER)
     assert await broker.stack_answers.answer(queue, "1") is None
