@@ -14,6 +14,7 @@ from workers.plant import python_path
 from millstream_contracts import JobId, JobState, Priority, limits
 from millstream_streams import open_broker
 
+TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
 REFS = ("workers.family:app",)
 
 in_each_isolation = pytest.mark.parametrize("isolation", ISOLATIONS)
@@ -85,6 +86,14 @@ async def scheduled(floor: Floor) -> int:
     """Return how many children wait for their time."""
     depths = [await floor.broker.store.measure(queue_of_type(job_type)) for job_type in ("child", "sibling")]
     return sum(depth.scheduled for depth in depths)
+
+
+@in_each_isolation
+async def test_a_child_is_in_the_trace_of_its_parent(floor: Floor, isolation: str) -> None:
+    """A child continues the trace of the job that submits it, wherever the handler of that runs."""
+    job = await floor.run(f"{isolation}.follow", {"n": 1}, traceparent=TRACEPARENT, tracestate="a=b")
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert (await floor.job(JobId(job.result[0]))).trace_id == job.trace_id == TRACEPARENT.split("-")[1]
 
 
 @in_each_isolation
