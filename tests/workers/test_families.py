@@ -51,11 +51,19 @@ async def test_a_handle_on_a_child_tells_what_that_of_a_client_tells(floor: Floo
 @in_each_isolation
 async def test_a_handle_on_a_child_raises_what_that_of_a_client_raises(floor: Floor, isolation: str) -> None:
     """A child that failed, is late, was cancelled or has ended raises in its parent what it raises in a client."""
+    before = cancelled_children(floor)
     failed, late, state, cancelled = await result_of(floor, f"{isolation}.trouble")
     assert failed.startswith("JobFailedError: job failing_")
     assert failed.endswith("is dead (attempts): ValueError: no 2")
     assert late == "WaitTimeoutError: job it is scheduled after 0.01 s; it goes on"
     assert (state, cancelled) == ("cancelled", "JobFailedError: job it is cancelled (cancelled)")
+    assert cancelled_children(floor) == before + 1
+
+
+def cancelled_children(floor: Floor) -> float:
+    """Return how many children the worker has counted as cancelled."""
+    labels = {"type": "child", "state": "cancelled"}
+    return floor.hired[0].metrics.get_sample_value("millstream_jobs_finished_total", labels) or 0.0
 
 
 @in_each_isolation

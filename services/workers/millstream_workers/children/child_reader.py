@@ -8,6 +8,7 @@ import anyio
 from millstream import ConflictError, JobNotFoundError, WaitTimeoutError
 from millstream_contracts import Job, JobId, Queue, Tenant, queue_of
 from millstream_streams import ActionCode, JobStore, JobViews
+from millstream_telemetry import WorkerMetrics
 from millstream_workers.attempt.running import Running
 from millstream_workers.children.refusals import as_unavailable, problem
 from millstream_workers.children.wait_limit import WaitLimit
@@ -23,11 +24,14 @@ _SHARE = 0.1
 class ChildReader:
     """Answers what handles on children ask. Lives on the event loop."""
 
-    def __init__(self, store: JobStore, views: JobViews, tenant: Tenant, limit: WaitLimit) -> None:
+    def __init__(
+        self, store: JobStore, views: JobViews, tenant: Tenant, limit: WaitLimit, metrics: WorkerMetrics
+    ) -> None:
         self._store = store
         self._views = views
         self._tenant = tenant
         self._limit = limit
+        self._metrics = metrics
 
     async def get(self, job_id: str) -> Job:
         """Return a job. Raises: JobNotFoundError, UnavailableError."""
@@ -46,6 +50,8 @@ class ChildReader:
         job = await self.get(job_id)
         if code is ActionCode.WRONG_STATE:
             raise ConflictError(problem(409, f"the job is {job.state}: it cannot be cancelled", job_id))
+        if code is ActionCode.DONE:
+            self._metrics.count_finished(job.type, job.state)
         return job
 
     async def settled(self, job_id: str, timeout_s: float, running: Running) -> Job:
