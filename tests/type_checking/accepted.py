@@ -234,3 +234,29 @@ async def call(order: Order, ctx: Context[Pool]) -> None:
     assert_type(await charge(order, ctx), Receipt)
     assert_type(double(3), int)
     assert_type(await ping(), str)
+
+
+async def test_handlers(order: Order) -> None:
+    """Use the test kit."""
+    async with app.testing(state=Pool()) as t:
+        assert_type(t.context(), Context[Pool])
+        assert_type(t.sync_context(attempt=2), SyncContext[Pool])
+        assert_type(await charge(order, t.context()), Receipt)
+        assert_type(await t.run(charge, order, delay=3), Receipt)
+        assert_type(await t.run(ping), str)
+        assert_type(await (await t.start(charge, order)).result(), Receipt)
+        assert_type(t.submitted(charge)[0].payload, Order)
+        t.stub(charge).raises(ValueError, times=2).returns(Receipt(1, 2.0))
+        t.stub(charge).calls(lambda order: Receipt(order.id, 1.0))
+        assert_type(t.state, Pool)
+    async with App("bare").testing() as plain:
+        assert_type(plain.state, None)
+
+
+def test_handlers_sync(order: Order) -> None:
+    """Use the test kit without a loop."""
+    with app.testing_sync() as t:
+        assert_type(t.run(charge, order), Receipt)
+        assert_type(t.start(charge, order).result(), Receipt)
+        assert_type(t.submitted(charge)[0].payload, Order)
+        assert_type(t.client, SyncClient)

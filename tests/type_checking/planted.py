@@ -192,3 +192,18 @@ async def parent(order: Order, ctx: Context[Pool]) -> None:
     _ = (text,)
     rows: list[str] = await ctx.state.fetch()  # refused
     _ = (rows,)
+
+
+async def test_handlers(order: Order) -> None:
+    """Misuse the test kit."""
+    app.testing(state=3)  # refused
+    app.testing(allow_deed=True)  # refused
+    async with app.testing() as t:
+        await t.run(charge)  # refused
+        await t.run(charge, 3)  # refused
+        await t.run(charge, order, dealy=3)  # refused
+        t.context(attempts=3)  # refused
+        t.stub(charge).returns(3)  # refused
+        t.stub(charge).calls(lambda order: order.id)  # refused
+        t.crash(charge, at="step")  # refused
+        await t.advance(weeks=3)  # refused

@@ -147,6 +147,13 @@ def process_print(work: Work, ctx: Context) -> int:
     return work.n
 
 
+@app.job("process.breakpoint", isolation="process", timeout=10.0)
+def process_breakpoint() -> int:
+    """Stop in a debugger, where there is a terminal for one."""
+    breakpoint()
+    return 0
+
+
 @app.job("process.stdin", isolation="process", timeout=10.0)
 def process_stdin() -> int:
     """Run a program that reads all of its standard input, as ffmpeg does."""

@@ -76,6 +76,16 @@ async def test_an_idle_process_closes_what_its_app_opened(
     await wait_until(lambda: not runs(pid), "the process is gone")
 
 
+async def test_a_breakpoint_is_passed_over_where_there_is_no_terminal(floor: Floor, capfd) -> None:
+    """A debugger would read the end of an empty input and fail the job, so the log says where the breakpoint is."""
+    await floor.hire(app, apps=REFS, concurrency=1)
+    job = await floor.run("process.breakpoint")
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1), job.error
+    said = capfd.readouterr().err
+    assert "breakpoint passed over" in said
+    assert "shop.py:" in said
+
+
 @pytest.mark.parametrize("kind", ["process.print", "process.stdin"])
 async def test_what_a_handler_prints_or_reads_is_not_the_workers_business(floor: Floor, kind: str) -> None:
     """What a handler or its programs print or read does not touch the channel between worker and process."""

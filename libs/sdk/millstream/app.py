@@ -1,24 +1,40 @@
 """Apps: the sets of handlers that users write, and that a worker runs."""
 
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, Generic, Unpack, cast, overload
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
 from millstream.errors import HandlerError, LifespanError
+from millstream.function_reader import checked_function, is_coroutine_function, place_of
 from millstream.handler import Handler
 from millstream.job_options import JobOptions, check_job_options, isolation_of, policy_of
-from millstream.jobs.annotations import place_of
 from millstream.jobs.job_ref import check_job_type
 from millstream.jobs.submitter import Submitter
+from millstream.lifespan_check import check_lifespan, takes_app
 from millstream.registering import Register
 from millstream.signature import inspect_signature
 from millstream.steering import Retry
 
+if TYPE_CHECKING:
+    from millstream_testing.kit import Testing
+    from millstream_testing.sync_kit import SyncTesting
+
 S = TypeVar("S", default=None)
 T = TypeVar("T")
+
+
+class _FromLifespan:
+    """The class of what says that the state is the one of the lifespan."""
+
+    def __repr__(self) -> str:
+        return "FROM_LIFESPAN"
+
+
+FROM_LIFESPAN: Any = _FromLifespan()
+"""In place of a state: what the lifespan yields."""
 
 
 class App(Generic[S]):
@@ -46,15 +62,22 @@ class App(Generic[S]):
     def __init__(
         self, name: str, *, lifespan: Callable[..., Any] | None = None, state_of: "App[Any] | None" = None
     ) -> None:
-        """`state_of` names another app whose state the handlers share. Raises: HandlerError, when both are given."""
+        """`state_of` names another app whose state the handlers share.
+
+        Raises: HandlerError, when both are given, or the lifespan is none.
+        """
         if lifespan is not None and state_of is not None:
             raise HandlerError(f"app `{name}` has a lifespan of its own and the state of `{state_of.name}`: choose one")
+        if lifespan is not None:
+            check_lifespan(name, lifespan)
         self.name: str = name
         self.handlers: dict[str, Handler] = {}
         self.submitter: Submitter | None = None
         self.lifespan = lifespan
         self.state_of: App[Any] = self if state_of is None else state_of.state_of
         """The app whose lifespan yields the state of the handlers that are registered here."""
+        self.included: list[App[Any]] = []
+        """The apps whose handlers were added."""
         self._state_apps: dict[str, App[Any]] = {}
         """The same by job type, for the handlers of included apps too."""
 
@@ -63,10 +86,14 @@ class App(Generic[S]):
 
         Raises: HandlerError, when the type is taken, an option is unknown or wrong, or an annotation is missing.
         """
+        if callable(type):
+            raise HandlerError('`@app.job` needs the name of a job type: write `@app.job("order.charge")`')
         check_job_type(type)
         check_job_options(type, options)
 
-        def register(function: Callable[..., Any]) -> Handler:
+        def register(decorated: Callable[..., Any]) -> Handler:
+            # A function may handle several types.
+            function = checked_function(decorated.function if isinstance(decorated, Handler) else decorated)
             if type in self.handlers:
                 raise HandlerError(f"`{type}` is already handled by {place_of(self.handlers[type].function)}")
             handler = Handler(
@@ -94,12 +121,17 @@ class App(Generic[S]):
         for other in others:
             for job_type, handler in other.handlers.items():
                 if job_type in self.handlers or job_type in added:
-                    raise HandlerError(f"`{job_type}` is in both `{self.name}` and `{other.name}`")
+                    first = self.handlers.get(job_type) or added[job_type]
+                    raise HandlerError(
+                        f"`{job_type}` is in both `{self.name}` and `{other.name}`: it is handled by "
+                        f"{place_of(first.function)} and by {place_of(handler.function)}"
+                    )
                 added[job_type] = handler
                 state_app = other.state_app(job_type)
                 states[job_type] = self.state_of if state_app.lifespan is None else state_app
         self.handlers |= added
         self._state_apps |= states
+        self.included += others
 
     def state_app(self, job_type: str) -> "App[Any]":
         """Return the app whose lifespan yields the state for the handler of a type."""
@@ -110,12 +142,32 @@ class App(Generic[S]):
 
         `.submit()` is awaited. A program without an event loop calls `client.submit(handler, ...)` of its SyncClient.
         """
-        if not inspect.iscoroutinefunction(submitter.submit):
+        if not is_coroutine_function(submitter.submit):
             raise TypeError(
                 f"app.bind takes a Client, because `.submit()` of handlers is awaited, and not a "
                 f"{type(submitter).__name__}: without an event loop call `client.submit(handler, ...)`"
             )
         self.submitter = submitter
+
+    def testing(
+        self, *, state: S = FROM_LIFESPAN, allow_dead: bool = False, now: datetime | None = None
+    ) -> "Testing[S]":
+        """Return the test kit: `async with app.testing() as t` runs jobs of this app in memory.
+
+        `state` is given to handlers in place of what the lifespan yields. `allow_dead` lets a test end with dead jobs.
+        The clock of the test begins at `now`. Needs the extra `testing`. See `docs/handlers/testing.md`.
+        """
+        from millstream_testing.kit import Testing  # noqa: PLC0415 - services do without it
+
+        return Testing(self, state=state, allow_dead=allow_dead, now=now)
+
+    def testing_sync(
+        self, *, state: S = FROM_LIFESPAN, allow_dead: bool = False, now: datetime | None = None
+    ) -> "SyncTesting[S]":
+        """Return the test kit for tests without an event loop: `with app.testing_sync() as t`. See `testing`."""
+        from millstream_testing.sync_kit import SyncTesting  # noqa: PLC0415 - as above
+
+        return SyncTesting(self, state=state, allow_dead=allow_dead, now=now)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Any]:
@@ -124,8 +176,7 @@ class App(Generic[S]):
             yield None
             return
         with self._told("to open"):
-            takes_app = bool(inspect.signature(self.lifespan).parameters)
-            opened = self.lifespan(self) if takes_app else self.lifespan()
+            opened = self.lifespan(self) if takes_app(self.lifespan) else self.lifespan()
             if not hasattr(opened, "__aenter__"):
                 raise TypeError("it is no async context manager: put @asynccontextmanager over it")
             state = await opened.__aenter__()

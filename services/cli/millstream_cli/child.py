@@ -30,6 +30,8 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     """How often in a row it is restarted when it ends without an order; with 0 its first end is an error."""
     healthy_after_s: float = 30.0
     """A child that ran for this long started well: its earlier ends no longer count."""
+    waits_for_change: bool = False
+    """Whether a child that was restarted in vain waits for `Supervisor.replace`, and is no error."""
 
 
 class Child:
@@ -44,6 +46,10 @@ class Child:
         """Set when it has ended for good."""
         self.next_start = anyio.Event()
         """Set at the next start; each start has an event of its own."""
+        self.next_order = anyio.Event()
+        """Set by the next order to leave or to be replaced; each order has an event of its own."""
+        self.is_replaced = False
+        """Whether its process was told to end for a new one, which has not been started yet."""
         self._sink = sink
         self._process: Process | None = None
 
@@ -67,13 +73,24 @@ class Child:
 
     def leave(self) -> None:
         """End it without a restart. Idempotent: it gets one SIGTERM."""
-        if not self.leaving.is_set():
-            self.leaving.set()
+        if self.leaving.is_set():
+            return
+        self.leaving.set()
+        if not self.is_replaced:
             self._signal(signal.SIGTERM)
+        self._tell()
+
+    def replace(self) -> None:
+        """End its process for a new one, which starts at once. Idempotent: it gets one SIGTERM."""
+        if self.leaving.is_set() or self.is_replaced:
+            return
+        self.is_replaced = True
+        self._signal(signal.SIGTERM)
+        self._tell()
 
     def hurry(self) -> None:
         """Send a second SIGTERM, if it was told to end before."""
-        if self.leaving.is_set():
+        if self.leaving.is_set() or self.is_replaced:
             self._signal(signal.SIGTERM)
 
     def show_stacks(self) -> None:
@@ -87,10 +104,15 @@ class Child:
     def _announce(self, process: Process) -> None:
         self._process = process
         self.starts += 1
+        self.is_replaced = False
         if self.leaving.is_set():  # told while the process was being started
             self._signal(signal.SIGTERM)
         self.next_start.set()
         self.next_start = anyio.Event()
+
+    def _tell(self) -> None:
+        self.next_order.set()
+        self.next_order = anyio.Event()
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process and self._process.returncode is None:

@@ -5,6 +5,7 @@ CliError                      printed as one line; the process exits with `exit_
 ├── RedisStartError           a Redis server was found and does not start
 │   ├── FolderInUseError      another process works on the same data folder
 │   └── PortInUseError        another process listens on the port
+├── ProjectError              a project cannot be written under this name, or into this folder
 ├── StoppedEarlyError         a signal came before the system was up
 ├── ChildEndedError           a supervised process ended, and starting it again did not help
 └── NotReadyError             supervised processes run and do not get ready
@@ -53,6 +54,12 @@ class PortInUseError(RedisStartError):
     def __init__(self, port: int) -> None:
         self.port = port
         super().__init__(f"port {port} on 127.0.0.1 is in use: stop what listens there, or choose another port")
+
+
+class ProjectError(CliError):
+    """A project cannot be written under this name, or into this folder."""
+
+    exit_code = 2
 
 
 class StoppedEarlyError(CliError):

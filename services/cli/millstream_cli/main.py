@@ -14,6 +14,7 @@ from millstream_cli.command_group import CommandGroup
 MODULES = {
     "up": "millstream_cli.up",
     "demo": "millstream_cli.demo.command",
+    "new": "millstream_cli.new_project.command",
     "ingest": "millstream_cli.serving.ingest",
     "dispatcher": "millstream_cli.serving.dispatcher",
     "worker": "millstream_cli.serving.worker",

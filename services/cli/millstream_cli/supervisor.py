@@ -5,6 +5,7 @@ not when it is killed.
 """
 
 import errno
+import math
 import os
 import signal
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -90,6 +91,11 @@ class Supervisor:
         inherited = os.environ if child.spec.env is None else child.spec.env
         child.spec = replace(child.spec, env={**inherited, variable: value})
 
+    def let_wait(self, name: str, *, restarts: int) -> None:
+        """Have a child that was restarted so often in vain wait for `replace`, and be no error. Raises: KeyError."""
+        child = self.children[name]
+        child.spec = replace(child.spec, restarts=restarts, waits_for_change=True)
+
     async def wait_ready(self, *urls: str, timeout_s: float = 60.0) -> None:
         """Wait until every address answers 200. Raises: NotReadyError."""
         await wait_until_ready(urls, timeout_s=timeout_s)
@@ -110,6 +116,25 @@ class Supervisor:
         await again.wait()
         return child.pid
 
+    async def replace(self, *names: str, hurry_after_s: float) -> None:
+        """Replace the processes of children, side by side, and wait until the new ones have been started.
+
+        Each gets a SIGTERM, after `hurry_after_s` a second one, and is killed after `grace_s`. Raises: KeyError.
+        """
+        async with anyio.create_task_group() as tasks:
+            for name in names:
+                tasks.start_soon(self._replace, self.children[name], hurry_after_s)
+
+    async def _replace(self, child: Child, hurry_after_s: float) -> None:
+        again = child.next_start
+        child.replace()
+        for patience_s, insist in ((hurry_after_s, child.hurry), (self._grace_s, child.kill)):
+            with anyio.move_on_after(patience_s):
+                await again.wait()
+                return
+            insist()
+        await again.wait()
+
     async def stop(self) -> None:
         """End all children, the lowest stage first. Idempotent."""
         ordered = sorted(self.children.values(), key=_stage)
@@ -125,7 +150,7 @@ class Supervisor:
                     for child in self.children.values():
                         child.show_stacks()
                 elif number in _IDLE_SIGNALS:
-                    self._show(SPEAKER, f"{number.name} is ignored")
+                    self.show(SPEAKER, f"{number.name} is ignored")
                 # A terminal that closes sends several SIGHUP; only the first counts.
                 elif number is not signal.SIGHUP or not self.signals:
                     self._heed_order(number)
@@ -135,7 +160,7 @@ class Supervisor:
         match len(self.signals):
             case 1:
                 if self.children:
-                    self._show(SPEAKER, f"{number.name}: stopping; a second one hurries, a third one kills")
+                    self.show(SPEAKER, f"{number.name}: stopping; a second one hurries, a third one kills")
                 self.block.cancel()
             case 2:
                 self._hurry()
@@ -158,18 +183,26 @@ class Supervisor:
             code = await child.run()
             if child.leaving.is_set():
                 return
+            if child.is_replaced:
+                ends_in_a_row = 0
+                continue
             was_healthy = anyio.current_time() - started_at >= child.spec.healthy_after_s
             ends_in_a_row = 1 if was_healthy else ends_in_a_row + 1
-            if ends_in_a_row > child.spec.restarts:
+            if ends_in_a_row > child.spec.restarts and not child.spec.waits_for_change:
                 self._fail(ChildEndedError(child.spec.name, describe_exit(code), child.starts))
                 return
-            await self._back_off(child, code, ends_in_a_row)
+            await self._pause(child, code, ends_in_a_row)
+            if child.is_replaced:
+                ends_in_a_row = 0
 
-    async def _back_off(self, child: Child, code: int, ends_in_a_row: int) -> None:
-        delay_s = backoff_s(ends_in_a_row)
-        self._show(SPEAKER, f"{child.spec.name} ended with {describe_exit(code)}; again in {delay_s:g} s")
+    async def _pause(self, child: Child, code: int, ends_in_a_row: int) -> None:
+        """Wait for as long as a child that ended is not to be started again, but for no order."""
+        is_hopeless = ends_in_a_row > child.spec.restarts
+        delay_s = math.inf if is_hopeless else backoff_s(ends_in_a_row)
+        then = "the next change starts it again" if is_hopeless else f"again in {delay_s:g} s"
+        self.show(SPEAKER, f"{child.spec.name} ended with {describe_exit(code)}; {then}")
         with anyio.move_on_after(delay_s):
-            await child.leaving.wait()
+            await child.next_order.wait()
 
     async def _stop_stage(self, children: list[Child]) -> None:
         for child in children:
@@ -178,7 +211,7 @@ class Supervisor:
             await _all_gone(children)
         for child in children:
             if not child.gone.is_set():
-                self._show(SPEAKER, f"{child.spec.name} did not end within {self._grace_s:g} s: killed")
+                self.show(SPEAKER, f"{child.spec.name} did not end within {self._grace_s:g} s: killed")
                 child.kill()
         await _all_gone(children)
 
@@ -198,9 +231,10 @@ class Supervisor:
     def _hear(self, name: str, line: str) -> None:
         if self._overhear is not None:
             self._overhear(name, line)
-        self._show(name, line)
+        self.show(name, line)
 
-    def _show(self, name: str, line: str) -> None:
+    def show(self, name: str, line: str) -> None:
+        """Give the sink a line, if it still takes some."""
         if self._sink is None:
             return
         try:

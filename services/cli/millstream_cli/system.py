@@ -56,7 +56,12 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
     @property
     def names(self) -> list[str]:
         """Return the names of the processes."""
-        return ["ingest", "dispatcher", "reaper", *(f"worker-{index + 1}" for index in range(self.workers))]
+        return ["ingest", "dispatcher", "reaper", *self.worker_names]
+
+    @property
+    def worker_names(self) -> list[str]:
+        """Return the names of the workers."""
+        return [f"worker-{index + 1}" for index in range(self.workers)]
 
 
 class RunningSystem(Struct, frozen=True):

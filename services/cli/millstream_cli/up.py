@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -14,6 +14,8 @@ from millstream_cli.console.banner import banner
 from millstream_cli.console.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.errors import StoppedEarlyError
 from millstream_cli.output import one_line_errors, tell_error
+from millstream_cli.reloading.options import reload_options
+from millstream_cli.reloading.reloader import reloadable, reloader_of
 from millstream_cli.settings import load
 from millstream_cli.system import ANNOUNCEMENTS, SystemPlan, run_system
 from millstream_ingest.settings import IngestSettings
@@ -36,8 +38,17 @@ DEFAULT_FOLDER = Path(".millstream")
     show_default=True,
     help="Folder of the embedded Redis.",
 )
+@reload_options
 @one_line_errors(StoreError, WorkerError, MillstreamError, OSError)
-def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> None:
+def up(
+    apps: tuple[str, ...],
+    *,
+    port: int | None,
+    workers: int,
+    data: Path,
+    reload: bool,
+    reload_include: tuple[str, ...],
+) -> None:
     """Run the whole system here until Ctrl-C.
 
     Its workers have the handlers of APPS, each `module:name`. Without APPS they have the built-in handlers and those
@@ -50,6 +61,7 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
     refs = worker_settings.apps or (BUILTIN, "millstream_cli.demo.jobs:app")
     # Loaded here first: a mistake is one line, and not the failure of six processes.
     app = load_apps(refs, worker_settings)
+    environ = environ_for(sys.stderr, os.environ)
     plan = SystemPlan(
         folder=data / "redis",
         redis=settings.redis if _names_redis(os.environ) else None,
@@ -57,20 +69,23 @@ def up(apps: tuple[str, ...], *, port: int | None, workers: int, data: Path) -> 
         port=settings.port,
         workers=workers,
         apps=refs,
-        environ=environ_for(sys.stderr, os.environ),
+        environ=reloadable(environ) if reload else environ,
     )
-    anyio.run(_stay, plan, app)
+    anyio.run(_stay, plan, app, reload_include if reload else None)
 
 
 def _names_redis(environ: Mapping[str, str]) -> bool:
     return any(environ.get(variable) for variable in variables_of("redis_url"))
 
 
-async def _stay(plan: SystemPlan, app: App) -> None:
+async def _stay(plan: SystemPlan, app: App, reload_include: Sequence[str] | None) -> None:
     printer = printer_for(sys.stderr, plan.names, hidden=ANNOUNCEMENTS)
     try:
-        async with run_system(plan, printer) as system:
+        async with run_system(plan, printer) as system, anyio.create_task_group() as tasks:
             click.echo("\n" + "\n".join(banner(system, app)) + "\n")
+            if reload_include is not None:
+                reloader = reloader_of(plan.apps, plan.worker_names, plan.environ, include=reload_include)
+                tasks.start_soon(reloader.run, system.supervisor)
             await show_until_cancelled(printer)
     except StoppedEarlyError as stopped:
         # An end in order, as that of a service that is stopped while it waits.

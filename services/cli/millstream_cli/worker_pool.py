@@ -1,22 +1,36 @@
-"""Runs several processes of one worker: `millstream worker --processes N`."""
+"""Runs several processes of one worker, `millstream worker --processes N`, or one that `--reload` starts anew."""
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import anyio
 
 from millstream_cli.child import ChildSpec
 from millstream_cli.console.choosing import environ_for, printer_for, show_until_cancelled
+from millstream_cli.reloading.reloader import reloadable, reloader_of
 from millstream_cli.supervisor import supervise
-from millstream_workers.settings import WorkerSettings
+from millstream_workers.settings import BUILTIN, WorkerSettings
 
 LONGER_THAN_GRACE_S = 5.0
 
 
-async def run_worker_pool(settings: WorkerSettings) -> None:
-    """Run the processes until the order to stop, and restart those that end. Raises: ChildEndedError."""
-    specs = pool_specs(settings, environ_for(sys.stderr, os.environ))
-    printer = printer_for(sys.stderr, [spec.name for spec in specs])
-    async with supervise(specs, printer, grace_s=settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S):
+async def run_worker_pool(settings: WorkerSettings, reload_include: Sequence[str] | None = None) -> None:
+    """Run the processes until the order to stop, and restart those that end. Raises: ChildEndedError.
+
+    With `reload_include`, names of files besides Python's, also when the source of the apps changes.
+    """
+    environ = environ_for(sys.stderr, os.environ)
+    if reload_include is not None:
+        environ = reloadable(environ)
+    specs = pool_specs(settings, environ)
+    names = [spec.name for spec in specs]
+    printer = printer_for(sys.stderr, names)
+    grace_s = settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S
+    async with supervise(specs, printer, grace_s=grace_s) as supervisor, anyio.create_task_group() as tasks:
+        if reload_include is not None:
+            reloader = reloader_of(settings.apps or (BUILTIN,), names, environ, include=reload_include)
+            tasks.start_soon(reloader.run, supervisor)
         await show_until_cancelled(printer)
 
 

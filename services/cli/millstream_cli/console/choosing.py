@@ -8,6 +8,7 @@ import anyio
 
 from millstream_cli.console.line_printer import LinePrinter
 from millstream_cli.console.people_printer import PeoplePrinter
+from millstream_runtime.breakpoint_hook import SUPERVISED, breakpoint_environ
 
 MESSAGES_VARIABLE = "MILLSTREAM_LOG_ERROR_MESSAGES"
 
@@ -25,9 +26,10 @@ def printer_for(stream: TextIO, names: Sequence[str], *, hidden: Container[str] 
 def environ_for(stream: TextIO, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for processes whose lines are printed there: for people with the messages of errors.
 
-    A stored log has them only where its owner says so, because they may quote what users have sent.
+    A stored log has them only where its owner says so, because they may quote what users have sent. The processes have
+    no terminal of their own, so breakpoints are passed over.
     """
-    return {**({MESSAGES_VARIABLE: "true"} if stream.isatty() else {}), **environ}
+    return breakpoint_environ({**({MESSAGES_VARIABLE: "true"} if stream.isatty() else {}), **environ}, SUPERVISED)
 
 
 async def show_until_cancelled(printer: Printer) -> NoReturn:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
+from millstream_runtime.breakpoint_hook import HANDLER_PROCESS, breakpoint_environ
 from millstream_telemetry import configured_logs
 from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.guard import FOR_THE_WORKER, SIZE_BYTES
@@ -50,7 +51,7 @@ class Launcher:
             stdout=around.error_output,
             stderr=around.error_output,
             cwd=around.folder,
-            env=around.environment,
+            env=breakpoint_environ(around.environment, HANDLER_PROCESS),
             umask=around.umask,
             pass_fds=(channel, crashes),
             start_new_session=True,
