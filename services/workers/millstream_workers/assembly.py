@@ -164,7 +164,14 @@ class Assembly(Struct, frozen=True, kw_only=True):
         broker, admission = self.broker, Admission(self.settings.unknown_types)
         clock, limit = broker.clock.now_s, WaitLimit(self.settings.concurrency)
         submitter = ChildSubmitter(broker.store, *submission, admission, tracer, DEFAULT_TENANT, clock=clock)
-        return ParentMaker(submitter, ChildReader(broker.store, broker.views, DEFAULT_TENANT, limit, metrics))
+        reader = ChildReader(
+            broker.store,
+            broker.views,
+            DEFAULT_TENANT,
+            limit,
+            cancelled=lambda job: metrics.count_finished(job.type, job.state),
+        )
+        return ParentMaker(submitter, reader)
 
     def _announcer(
         self, tracer: JobTracer, queues: list[Queue], submission: tuple[KnownQueues, TypeCatalogue]

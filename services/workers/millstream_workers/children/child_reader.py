@@ -2,13 +2,13 @@
 
 import random
 import time
+from collections.abc import Callable
 
 import anyio
 
 from millstream import ConflictError, JobNotFoundError, WaitTimeoutError
 from millstream_contracts import Job, JobId, Queue, Tenant, queue_of
 from millstream_streams import ActionCode, JobStore, JobViews
-from millstream_telemetry import WorkerMetrics
 from millstream_workers.attempt.running import Running
 from millstream_workers.children.refusals import as_unavailable, problem
 from millstream_workers.children.wait_limit import WaitLimit
@@ -25,13 +25,20 @@ class ChildReader:
     """Answers what handles on children ask. Lives on the event loop."""
 
     def __init__(
-        self, store: JobStore, views: JobViews, tenant: Tenant, limit: WaitLimit, metrics: WorkerMetrics
+        self,
+        store: JobStore,
+        views: JobViews,
+        tenant: Tenant,
+        limit: WaitLimit,
+        *,
+        cancelled: Callable[[Job], None] = lambda _: None,
     ) -> None:
+        """Take `cancelled`, which is called with each job that a cancellation has ended at once."""
         self._store = store
         self._views = views
         self._tenant = tenant
         self._limit = limit
-        self._metrics = metrics
+        self._cancelled = cancelled
 
     async def get(self, job_id: str) -> Job:
         """Return a job. Raises: JobNotFoundError, UnavailableError."""
@@ -51,7 +58,7 @@ class ChildReader:
         if code is ActionCode.WRONG_STATE:
             raise ConflictError(problem(409, f"the job is {job.state}: it cannot be cancelled", job_id))
         if code is ActionCode.DONE:
-            self._metrics.count_finished(job.type, job.state)
+            self._cancelled(job)
         return job
 
     async def settled(self, job_id: str, timeout_s: float, running: Running) -> Job:
