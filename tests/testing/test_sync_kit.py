@@ -5,7 +5,18 @@ import threading
 from datetime import timedelta
 
 import pytest
-from testing.store_app import Order, Pool, Receipt, app, archive, charge, send_mail, tax, wait_for_ever
+from testing.store_app import (
+    Order,
+    Pool,
+    Receipt,
+    app,
+    archive,
+    charge,
+    send_mail,
+    tax,
+    wait_for_archive,
+    wait_for_ever,
+)
 
 from millstream import JobFailedError, SyncClient
 from millstream.testing import LeftoverError, SyncTesting, TestingError
@@ -37,6 +48,14 @@ def test_plain_handlers_run_in_the_thread_of_the_test() -> None:
     finally:
         del app.handlers["thread.tell"]
     assert threads == [threading.get_ident()]
+
+
+def test_a_plain_handler_waits_for_a_plain_child() -> None:
+    """A `def` handler that waits for a child does not hold up the child: that runs in another thread."""
+    pool = Pool()
+    with app.testing_sync(state=pool) as t:
+        assert t.run(wait_for_archive, Order(4)) == 4
+        assert pool.rows == ["archived 4 fence 1"]
 
 
 def test_a_failure_is_raised_with_its_cause() -> None:
