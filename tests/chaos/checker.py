@@ -23,6 +23,9 @@ WANTED = {
 }
 """The wanted end of a job, where that is not success."""
 
+CHILD_OF = "child of "
+"""How the key of a child begins; that of its parent follows."""
+
 Rule = Callable[[Evidence], Iterator[str]]
 
 
@@ -110,11 +113,18 @@ def one_key_makes_one_job(evidence: Evidence) -> Iterator[str]:
             yield f"{entry.key} was answered with different jobs: {', '.join(sorted(entry.ids))}"
 
 
+def a_parent_has_one_child(evidence: Evidence) -> Iterator[str]:
+    """Promise 1: a parent that submits its child under a key makes one, however often and wherever it runs."""
+    for key, count in _jobs_by_key(evidence).items():
+        if key.startswith(CHILD_OF) and count > 1:
+            yield f"there are {count} jobs for `{key}`"
+
+
 def every_job_was_submitted(evidence: Evidence) -> Iterator[str]:
     """Promise 1: each job comes from a submission, or is the child of a job that does."""
     keys = {entry.key for entry in evidence.ledger.entries}
     for job in evidence.jobs.values():
-        if job.key.removeprefix("child of ") not in keys:
+        if job.key.removeprefix(CHILD_OF) not in keys:
             yield f"{job.id} is a job that no submission has made"
 
 
@@ -194,6 +204,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         budgets_are_kept,
         refused_jobs_do_not_exist,
         one_key_makes_one_job,
+        a_parent_has_one_child,
         every_job_was_submitted,
     ),
     "2": (success_has_its_effect, the_last_delivery_commits, refused_commits_are_those_of_zombies),

@@ -115,9 +115,9 @@ async def snoozer(task: Task, ctx: Context) -> str:
 
 @app.job("chaos.parent", retry=PATIENTLY)
 async def parent(task: Task, ctx: Context) -> str:
-    """Submit a child, and leave an effect once the child is accepted."""
+    """Submit a child, the same at each attempt, and leave an effect once it is accepted."""
     leave("started", ctx, task.key)
-    child = await ctx.submit("chaos.child", Task(f"child of {task.key}"))
+    child = await ctx.submit("chaos.child", Task(f"child of {task.key}"), idempotency_key="child")
     leave("submitted", ctx, task.key, child=child.id)
     leave("done", ctx, task.key)
     return str(child.id)

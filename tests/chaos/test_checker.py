@@ -61,6 +61,11 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
         "answered with different jobs",
         with_ledger(once(), accepted("a", "b")),
     ),
+    (
+        checker.a_parent_has_one_child,
+        "2 jobs for `child of it`",
+        replace(once(), jobs={name: replace(record(), key="child of it") for name in (JOB, "another")}),
+    ),
     (checker.every_job_was_submitted, "no submission has made", with_job(once(), key="who")),
     (checker.success_has_its_effect, "its work was done by []", replace(once(), effects={})),
     (checker.success_has_its_effect, "delivery 2, and its work was done by [1]", with_job(once(), done_token="2:n")),

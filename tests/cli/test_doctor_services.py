@@ -52,6 +52,11 @@ def test_a_service_of_which_no_process_lives_is_named_with_what_is_lost(service:
     assert section_of(found, must_live=True).objections == [line]
 
 
+def test_live_processes_are_not_asked_for_where_the_rights_of_one_service_are_tried() -> None:
+    """`--for` and `--live` exclude each other: a gate would pass that has not looked at the processes."""
+    refused(run("doctor", "--for", "ingest", "--live"), "--for", "--live", code=2)
+
+
 def test_a_process_that_has_been_silent_does_not_live() -> None:
     """A process that was silent for long does not count as live, though it is still on the list."""
     found = [process("ingest", seen_at=NOW - timedelta(seconds=30)), process("reaper", seen_at=NOW)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sdk.contexts import make_context
 
-from millstream import App, Context, HandlerError, JobRef, LifespanError, NotBoundError, Retry, SyncContext
+from millstream import App, Context, HandlerError, JobRef, LifespanError, NotBoundError, Retry, SyncClient, SyncContext
 from millstream.jobs.submitter import current_submitter
 from millstream_contracts import TypePolicy
 
@@ -337,3 +337,25 @@ def test_arguments_are_what_the_function_takes_in_its_order() -> None:
     app, ctx = App("x"), make_context("a")
     handlers = [app.job(f"a{at}")(one) for at, one in enumerate((both, only_context, only_payload, nothing))]  # type: ignore[var-annotated]
     assert [handler.arguments(7, ctx) for handler in handlers] == [(7, ctx), (ctx,), (7,), ()]
+
+
+def test_reference_raises_at_once_when_no_loop_can_await_it() -> None:
+    """A handler in a place without an event loop submits nothing, and says at once which call does."""
+    app = App("x")
+    handler = app.job("a")(lambda: None)
+    app.bind(Recorder())
+    with pytest.raises(NotBoundError, match=r"`submit` of `a` is awaited, and no event loop runs .* SyncClient"):
+        handler.submit()  # type: ignore[unused-coroutine]
+    with pytest.raises(NotBoundError, match=r"`submit_many` of `a` is awaited"):
+        handler.submit_many([1])  # type: ignore[unused-coroutine]
+
+
+def test_bind_raises_when_the_client_is_a_sync_one() -> None:
+    """A SyncClient is refused when it is bound, because `.submit()` of a handler is awaited."""
+    app = App("x")
+    with (
+        SyncClient("http://127.0.0.1:1") as client,
+        pytest.raises(TypeError, match=r"takes a Client.* not a SyncClient"),
+    ):
+        app.bind(client)
+    assert app.submitter is None

@@ -73,9 +73,17 @@ def test_tags_are_the_handlers_own() -> None:
 
 
 async def test_submit_raises_when_there_is_no_submitter() -> None:
-    """A submission from a handler in a process of its own raises an error that says why."""
-    with pytest.raises(NotBoundError, match="process of its own"):
+    """A submission through a context that a test has made by hand raises an error that says why."""
+    with pytest.raises(NotBoundError, match="belongs to no running job"):
         await make_context("a").submit("b")
+
+
+def test_submit_raises_at_once_when_no_loop_can_await_it() -> None:
+    """A Context in a place without an event loop submits nothing, and says so at once and not by a warning."""
+    with pytest.raises(NotBoundError, match=r"`ctx\.submit` of a Context is awaited, and no event loop runs"):
+        make_context("a").submit("b")  # type: ignore[unused-coroutine]
+    with pytest.raises(NotBoundError, match=r"`ctx\.submit_many` of a Context is awaited"):
+        make_context("a").submit_many("b", [])  # type: ignore[unused-coroutine]
 
 
 class Recorder:

@@ -79,7 +79,7 @@ async def test_a_job_that_runs_soon_is_in_the_trace_of_its_caller(
 
 @pytest.mark.parametrize("waited", [False, True])
 async def test_a_hint_is_sent_for_a_job_whose_submitter_waits(broker: Broker, waited: bool) -> None:
-    """It is asked for with the job itself: without it the submitter hears of the end two seconds late."""
+    """A hint is asked for with the job itself: without it the submitter would hear of the end two seconds late."""
     decoded = decode_submission(b'{"type": "email.send"}', JSON)
     tracer, clock = JobTracer(None), broker.clock.now_s
     built = build_job(tracer, DEFAULT_TENANT, decoded, TypePolicy(), caller=NO_TRACE, waited=waited, clock=clock)

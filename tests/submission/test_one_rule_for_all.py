@@ -16,7 +16,8 @@ from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker, StoreUnavailableError
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, TraceContext
-from millstream_workers.child_jobs import ChildSubmitter, InvalidChildError
+from millstream_workers.children.child_jobs import ChildSubmitter
+from millstream_workers.children.refusals import InvalidChildError
 
 Submit = Callable[[bytes], Awaitable[bool]]
 

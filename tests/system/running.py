@@ -23,6 +23,7 @@ TESTS = Path(__file__).parents[1]
 README = TESTS.parent / "README.md"
 EXAMPLES_FOLDER = TESTS.parent / "examples"
 EXAMPLES = (
+    "children",
     "first_handler",
     "idempotency",
     "payloads_and_results",

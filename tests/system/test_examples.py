@@ -14,6 +14,12 @@ from system.running import EXAMPLES_FOLDER, System, environment
 from millstream import Client, SyncClient
 
 DOES: dict[str, Any] = {
+    "children": [
+        {"payment": "paid order 7", "parcels": 2},
+        6,
+        ["item.pack", "item.pack"],
+        "refused: /type",
+    ],
     "first_handler": {"order_id": 7, "amount": 19.9},
     "idempotency": [1990, True, [True, False]],
     "payloads_and_results": ["card 1234", "due in 14 days", "a.txt", "b.txt", "Hello Ann, who is 40"],

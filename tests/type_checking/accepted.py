@@ -25,6 +25,7 @@ from millstream import (
     SyncJobHandle,
     contract,
 )
+from millstream_contracts import BatchReceipt, Job
 
 
 @dataclass
@@ -76,6 +77,12 @@ async def charge(order: Order, ctx: Context[Pool]) -> Receipt:
     assert_type(await ctx.submit(ping), JobHandle[str])
     assert_type(await ctx.submit("any.type", {"x": 1}), JobHandle[Any])
     assert_type(await ctx.submit_many(archive, [order]), list[JobHandle[int]])
+    child = await ctx.submit(archive, order, idempotency_key="archive")
+    assert_type(await child.result(), int)
+    assert_type(await child.status(), Job)
+    assert_type(await child.cancel(), Job)
+    assert_type(await ctx.submit_many(archive, [order], idempotency_key="all", priority="low"), list[JobHandle[int]])
+    assert_type(await archive.submit_many([order], idempotency_key="all"), BatchReceipt)
     return Receipt(order.id, 1.0)
 
 
@@ -84,6 +91,10 @@ def archive(order: Order, ctx: SyncContext[Pool]) -> int:
     """Block."""
     assert_type(ctx.submit(charge, order), SyncJobHandle[Receipt])
     assert_type(ctx.submit(ping), SyncJobHandle[str])
+    assert_type(ctx.submit(charge, order, idempotency_key="charge").result(timeout=5), Receipt)
+    assert_type(ctx.submit(charge, order).status(), Job)
+    assert_type(ctx.submit_many(charge, [order], idempotency_key="all"), list[SyncJobHandle[Receipt]])
+    assert_type(ctx.submit("any.type").result(), Any)
     ctx.progress(50, "half")
     return order.id
 
@@ -223,3 +234,29 @@ async def call(order: Order, ctx: Context[Pool]) -> None:
     assert_type(await charge(order, ctx), Receipt)
     assert_type(double(3), int)
     assert_type(await ping(), str)
+
+
+async def test_handlers(order: Order) -> None:
+    """Use the test kit."""
+    async with app.testing(state=Pool()) as t:
+        assert_type(t.context(), Context[Pool])
+        assert_type(t.sync_context(attempt=2), SyncContext[Pool])
+        assert_type(await charge(order, t.context()), Receipt)
+        assert_type(await t.run(charge, order, delay=3), Receipt)
+        assert_type(await t.run(ping), str)
+        assert_type(await (await t.start(charge, order)).result(), Receipt)
+        assert_type(t.submitted(charge)[0].payload, Order)
+        t.stub(charge).raises(ValueError, times=2).returns(Receipt(1, 2.0))
+        t.stub(charge).calls(lambda order: Receipt(order.id, 1.0))
+        assert_type(t.state, Pool)
+    async with App("bare").testing() as plain:
+        assert_type(plain.state, None)
+
+
+def test_handlers_sync(order: Order) -> None:
+    """Use the test kit without a loop."""
+    with app.testing_sync() as t:
+        assert_type(t.run(charge, order), Receipt)
+        assert_type(t.start(charge, order).result(), Receipt)
+        assert_type(t.submitted(charge)[0].payload, Order)
+        assert_type(t.client, SyncClient)

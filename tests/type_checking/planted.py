@@ -55,6 +55,10 @@ def archive(order: Order, ctx: SyncContext[Pool]) -> int:
     """Block."""
     ctx.submit(charge, 3)  # refused
     ctx.submit(ping, "x")  # refused
+    ctx.submit(charge, order, idempotency_key=3)  # refused
+    charge.submit(order)  # refused
+    text: str = ctx.submit(charge, order).result()  # refused
+    _ = (text,)
     return order.id
 
 
@@ -181,5 +185,25 @@ async def parent(order: Order, ctx: Context[Pool]) -> None:
     await ctx.submit(charge, 3)  # refused
     await ctx.submit_many(charge, [3])  # refused
     await ctx.submit(charge, order, idempotency=1)  # refused
+    await ctx.submit(charge, order, idempotency_key=1)  # refused
+    await ctx.submit_many(charge, [order], idempotency_key=1)  # refused
+    ctx.submit(charge, order)  # refused
+    text: str = await (await ctx.submit(charge, order)).result()  # refused
+    _ = (text,)
     rows: list[str] = await ctx.state.fetch()  # refused
     _ = (rows,)
+
+
+async def test_handlers(order: Order) -> None:
+    """Misuse the test kit."""
+    app.testing(state=3)  # refused
+    app.testing(allow_deed=True)  # refused
+    async with app.testing() as t:
+        await t.run(charge)  # refused
+        await t.run(charge, 3)  # refused
+        await t.run(charge, order, dealy=3)  # refused
+        t.context(attempts=3)  # refused
+        t.stub(charge).returns(3)  # refused
+        t.stub(charge).calls(lambda order: order.id)  # refused
+        t.crash(charge, at="step")  # refused
+        await t.advance(weeks=3)  # refused

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from streams.seeds import fields_of
 from workers.floor import Floor, queue_of_id
 
-from millstream import App, Context, NotBoundError, SyncContext
+from millstream import App, Context, NotBoundError, Retry, SyncContext, UnavailableError
 from millstream_contracts import (
     DEFAULT_TENANT,
     JobId,
@@ -164,8 +164,9 @@ async def test_many_children_of_a_handler_have_a_receipt_as_over_http(floor: Flo
     assert [(await floor.job(JobId(child_id))).payload for child_id in ids] == [1, 2]
 
 
-async def test_a_handler_cannot_wait_for_its_child(floor: Floor) -> None:
-    """A handler that waits for its child fails with an error that says why: it would hold its slot."""
+@pytest.mark.parametrize("parent", ["waits", "blocks"])
+async def test_a_handler_cannot_wait_in_the_only_slot_of_its_worker(floor: Floor, parent: str) -> None:
+    """A worker with one slot refuses a wait at once, because the child may have to run in that slot."""
     app = App("test")
 
     @app.job("child")
@@ -180,12 +181,70 @@ async def test_a_handler_cannot_wait_for_its_child(floor: Floor) -> None:
     def blocks(ctx: SyncContext) -> int:
         return ctx.submit(child).result()
 
+    await floor.hire(app, concurrency=1)
+    job = await floor.run(parent, max_attempts=1)
+    assert job.error is not None
+    assert job.error.type.endswith(UnavailableError.__qualname__)
+    assert "it would hold the only slot of its worker" in job.error.message
+
+
+async def test_a_child_that_has_ended_is_read_in_the_only_slot(floor: Floor) -> None:
+    """The result of a child that has ended is there at once, so it takes no wait and is never refused."""
+    app = App("test")
+
+    @app.job("child")
+    async def child() -> int:
+        return 1
+
+    @app.job("parent", retry=Retry(base=0.1, jitter=False))
+    async def parent(ctx: Context) -> int:
+        job = await ctx.submit(child, idempotency_key="child")
+        if ctx.attempt == 1:
+            raise ConnectionError
+        return await job.result()
+
+    await floor.hire(app, concurrency=1)
+    job = await floor.run("parent", backoff=None)
+    assert (job.state, job.result, job.attempts) == (JobState.SUCCEEDED, 1, 2)
+
+
+async def test_a_worker_without_redis_is_an_unavailable_service_to_its_handlers(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that Redis does not take raises in its parent what a client raises when the API is away."""
+    hired = await floor.hire(family())
+
+    async def fail(_: object) -> None:
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(hired.worker.parts.executor._parents.submitter._queues._registry, "add_queues", fail)
+    job = await floor.run("by-context", max_attempts=1)
+    assert job.error is not None
+    assert job.error.type.endswith(UnavailableError.__qualname__)
+    assert job.error.message == "Redis cannot be used now: away"
+
+
+async def test_a_blocking_call_on_the_loop_of_the_worker_is_refused(floor: Floor) -> None:
+    """A SyncContext does not block the event loop of its worker, but says that it would."""
+    app, given = App("test"), list[SyncContext]()
+
+    @app.job("child")
+    async def child() -> None: ...
+
+    @app.job("lends")
+    def lends(ctx: SyncContext) -> None:
+        given.append(ctx)
+
+    @app.job("borrows")
+    async def borrows() -> None:
+        given[0].submit(child)
+
     await floor.hire(app)
-    for parent in ("waits", "blocks"):
-        job = await floor.run(parent, max_attempts=1)
-        assert job.error is not None
-        assert job.error.type.endswith(NotBoundError.__qualname__)
-        assert "does not follow its children" in job.error.message
+    await floor.run("lends")
+    job = await floor.run("borrows", max_attempts=1)
+    assert job.error is not None
+    assert job.error.type.endswith(NotBoundError.__qualname__)
+    assert "this is the event loop of the worker" in job.error.message
 
 
 async def test_every_child_is_stored_however_many_there_are(floor: Floor) -> None:
@@ -245,7 +304,7 @@ async def test_a_child_whose_queue_could_not_be_made_known_is_looked_after_when_
 ) -> None:
     """When the registration of a child's queue failed, the next submission of the child repeats it."""
     hired = await floor.hire(family())
-    registry = hired.worker.parts.executor._submitter._queues._registry
+    registry = hired.worker.parts.executor._parents.submitter._queues._registry
     add_queues, failed = registry.add_queues, list[object]()
 
     async def fail_once(queues: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from millstream_contracts import JobError, limits
 from millstream_workers.attempt.failure import describe_failure, fingerprint
-from millstream_workers.child_jobs import InvalidChildError
+from millstream_workers.children.refusals import InvalidChildError
 from millstream_workers.errors import (
     HandlerExitError,
     ProcessDiedError,

@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, Generic, Unpack, cast, overload
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -17,8 +18,23 @@ from millstream.registering import Register
 from millstream.signature import inspect_signature
 from millstream.steering import Retry
 
+if TYPE_CHECKING:
+    from millstream_testing.kit import Testing
+    from millstream_testing.sync_kit import SyncTesting
+
 S = TypeVar("S", default=None)
 T = TypeVar("T")
+
+
+class _FromLifespan:
+    """The class of what says that the state is the one of the lifespan."""
+
+    def __repr__(self) -> str:
+        return "FROM_LIFESPAN"
+
+
+FROM_LIFESPAN: Any = _FromLifespan()
+"""In place of a state: what the lifespan yields."""
 
 
 class App(Generic[S]):
@@ -55,6 +71,8 @@ class App(Generic[S]):
         self.lifespan = lifespan
         self.state_of: App[Any] = self if state_of is None else state_of.state_of
         """The app whose lifespan yields the state of the handlers that are registered here."""
+        self.included: list[App[Any]] = []
+        """The apps whose handlers were added."""
         self._state_apps: dict[str, App[Any]] = {}
         """The same by job type, for the handlers of included apps too."""
 
@@ -100,14 +118,43 @@ class App(Generic[S]):
                 states[job_type] = self.state_of if state_app.lifespan is None else state_app
         self.handlers |= added
         self._state_apps |= states
+        self.included += others
 
     def state_app(self, job_type: str) -> "App[Any]":
         """Return the app whose lifespan yields the state for the handler of a type."""
         return self._state_apps[job_type]
 
     def bind(self, submitter: Submitter) -> None:
-        """Set the client that `.submit()` of the handlers uses outside of workers."""
+        """Set the client that `.submit()` of the handlers uses outside of workers. Raises: TypeError, for a SyncClient.
+
+        `.submit()` is awaited. A program without an event loop calls `client.submit(handler, ...)` of its SyncClient.
+        """
+        if not inspect.iscoroutinefunction(submitter.submit):
+            raise TypeError(
+                f"app.bind takes a Client, because `.submit()` of handlers is awaited, and not a "
+                f"{type(submitter).__name__}: without an event loop call `client.submit(handler, ...)`"
+            )
         self.submitter = submitter
+
+    def testing(
+        self, *, state: S = FROM_LIFESPAN, allow_dead: bool = False, now: datetime | None = None
+    ) -> "Testing[S]":
+        """Return the test kit: `async with app.testing() as t` runs jobs of this app in memory.
+
+        `state` is given to handlers in place of what the lifespan yields. `allow_dead` lets a test end with dead jobs.
+        The clock of the test begins at `now`. Needs the extra `testing`. See `docs/handlers/testing.md`.
+        """
+        from millstream_testing.kit import Testing  # noqa: PLC0415 - services do without it
+
+        return Testing(self, state=state, allow_dead=allow_dead, now=now)
+
+    def testing_sync(
+        self, *, state: S = FROM_LIFESPAN, allow_dead: bool = False, now: datetime | None = None
+    ) -> "SyncTesting[S]":
+        """Return the test kit for tests without an event loop: `with app.testing_sync() as t`. See `testing`."""
+        from millstream_testing.sync_kit import SyncTesting  # noqa: PLC0415 - as above
+
+        return SyncTesting(self, state=state, allow_dead=allow_dead, now=now)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Any]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from functools import partial
 from typing import Any, Generic, Unpack, overload
 
@@ -10,11 +10,11 @@ import structlog
 from typing_extensions import TypeVar
 
 from millstream.errors import NotBoundError
-from millstream.jobs.child_reader import ChildReader
+from millstream.jobs.blocking_reader import BlockingReader
 from millstream.jobs.job_handle import JobHandle
-from millstream.jobs.job_ref import JobRef
+from millstream.jobs.job_ref import JobRef, gives_of
 from millstream.jobs.submit_options import SubmitOptions
-from millstream.jobs.submitter import ParentJob
+from millstream.jobs.submitter import ParentJob, require_loop
 from millstream.jobs.sync_job_handle import SyncJobHandle
 from millstream_contracts import JobId, JobSpec, Progress
 
@@ -83,7 +83,7 @@ class BaseContext(Generic[S_co]):
 
     def _parent(self) -> ParentJob:
         if self._submitter is None:
-            raise NotBoundError("this handler runs in a process of its own and cannot submit jobs")
+            raise NotBoundError("this context belongs to no running job, which could submit others")
         return self._submitter
 
 
@@ -102,35 +102,64 @@ class Context(BaseContext[S_co]):
 
     @overload
     async def submit(
-        self, job: JobRef[None, R], payload: None = None, **options: Unpack[SubmitOptions]
+        self,
+        job: JobRef[None, R],
+        payload: None = None,
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
     ) -> JobHandle[R]: ...
 
     @overload
-    async def submit(self, job: JobRef[P, R], payload: P, **options: Unpack[SubmitOptions]) -> JobHandle[R]: ...
+    async def submit(
+        self, job: JobRef[P, R], payload: P, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> JobHandle[R]: ...
 
     @overload
-    async def submit(self, job: str, payload: Any = None, **options: Unpack[SubmitOptions]) -> JobHandle[Any]: ...
+    async def submit(
+        self, job: str, payload: Any = None, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> JobHandle[Any]: ...
 
-    async def submit(self, job: Any, payload: Any = None, **options: Unpack[SubmitOptions]) -> JobHandle[Any]:
-        """Submit a child job in the same trace. Raises: NotBoundError, TypeError for an unknown option."""
-        handle: JobHandle[Any] = await self._parent().submit(job, payload, **options)
-        return handle
+    def submit(self, job: Any, payload: Any = None, **options: Any) -> Coroutine[Any, Any, JobHandle[Any]]:
+        """Submit a child job in the same trace. It is stored at once, whatever becomes of this job.
+
+        With an `idempotency_key` a later attempt of this job gets the child of the first, for 24 hours. Keys of two
+        jobs have nothing to do with each other. Raises: NotBoundError, TypeError for an unknown option, InvalidError,
+        UnavailableError.
+        """
+        require_loop("`ctx.submit` of a Context")
+        return self._parent().submit(job, payload, **options)
 
     @overload
     async def submit_many(
-        self, job: JobRef[P, R], payloads: Iterable[P], **options: Unpack[SubmitOptions]
+        self,
+        job: JobRef[P, R],
+        payloads: Iterable[P],
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
     ) -> list[JobHandle[R]]: ...
 
     @overload
     async def submit_many(
-        self, job: str, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
+        self,
+        job: str,
+        payloads: Iterable[Any],
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
     ) -> list[JobHandle[Any]]: ...
 
-    async def submit_many(
-        self, job: Any, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
-    ) -> list[JobHandle[Any]]:
-        """Submit a child job for each payload, in the same trace; none if one is refused. Raises: as `submit`."""
-        return await self._parent().submit_children(job, payloads, **options)
+    def submit_many(
+        self, job: Any, payloads: Iterable[Any], **options: Any
+    ) -> Coroutine[Any, Any, list[JobHandle[Any]]]:
+        """Submit a child job for each payload, in the same trace; none if one is refused.
+
+        With an `idempotency_key` a later attempt of this job gets the same child for an equal payload, however the
+        payloads are ordered. Raises: as `submit`.
+        """
+        require_loop("`ctx.submit_many` of a Context")
+        return self._parent().submit_children(job, payloads, **options)
 
 
 class SyncContext(BaseContext[S_co]):
@@ -142,37 +171,56 @@ class SyncContext(BaseContext[S_co]):
 
     @overload
     def submit(
-        self, job: JobRef[None, R], payload: None = None, **options: Unpack[SubmitOptions]
+        self,
+        job: JobRef[None, R],
+        payload: None = None,
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
     ) -> SyncJobHandle[R]: ...
 
     @overload
-    def submit(self, job: JobRef[P, R], payload: P, **options: Unpack[SubmitOptions]) -> SyncJobHandle[R]: ...
+    def submit(
+        self, job: JobRef[P, R], payload: P, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> SyncJobHandle[R]: ...
 
     @overload
-    def submit(self, job: str, payload: Any = None, **options: Unpack[SubmitOptions]) -> SyncJobHandle[Any]: ...
+    def submit(
+        self, job: str, payload: Any = None, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> SyncJobHandle[Any]: ...
 
-    def submit(self, job: Any, payload: Any = None, **options: Unpack[SubmitOptions]) -> SyncJobHandle[Any]:
-        """Submit a child job in the same trace. Raises: NotBoundError, TypeError for an unknown option."""
-        (handle,) = self.submit_many(job, [payload], **options)
-        return handle
+    def submit(self, job: Any, payload: Any = None, **options: Any) -> SyncJobHandle[Any]:
+        """Submit a child job, as `Context.submit`, and return once it is stored. Any thread may call it."""
+        parent = self._parent()
+        handle: JobHandle[Any] = parent.run_blocking(partial(parent.submit, job, payload, **options))
+        return SyncJobHandle(BlockingReader(parent), handle.id, gives_of(job))
 
     @overload
     def submit_many(
-        self, job: JobRef[P, R], payloads: Iterable[P], **options: Unpack[SubmitOptions]
+        self,
+        job: JobRef[P, R],
+        payloads: Iterable[P],
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
     ) -> list[SyncJobHandle[R]]: ...
 
     @overload
     def submit_many(
-        self, job: str, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
+        self,
+        job: str,
+        payloads: Iterable[Any],
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
     ) -> list[SyncJobHandle[Any]]: ...
 
-    def submit_many(
-        self, job: Any, payloads: Iterable[Any], **options: Unpack[SubmitOptions]
-    ) -> list[SyncJobHandle[Any]]:
-        """Submit a child job for each payload, in the same trace; none if one is refused. Raises: as `submit`."""
+    def submit_many(self, job: Any, payloads: Iterable[Any], **options: Any) -> list[SyncJobHandle[Any]]:
+        """Submit a child job for each payload, as `Context.submit_many`, and return once they are stored."""
         parent = self._parent()
         handles = parent.run_blocking(partial(parent.submit_children, job, payloads, **options))
-        return [SyncJobHandle(ChildReader(), handle.id) for handle in handles]
+        reader, gives = BlockingReader(parent), gives_of(job)
+        return [SyncJobHandle(reader, handle.id, gives) for handle in handles]
 
 
 def _percent(value: Any, before: float) -> float:

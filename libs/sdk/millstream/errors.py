@@ -3,7 +3,7 @@
 MillstreamError
 ├── HandlerError          a handler or a contract cannot be used as it is written
 ├── LifespanError         the lifespan of an app failed
-├── NotBoundError         `.submit()` was called without a client to submit through
+├── NotBoundError         `.submit()` was called where it cannot work: without a client, or without an event loop
 ├── ApiError              the API refused a request; carries the problem document
 │   ├── JobNotFoundError  404
 │   ├── InvalidError      400, 413, 415, 422: the request itself is wrong
@@ -38,7 +38,7 @@ class LifespanError(MillstreamError):
 
 
 class NotBoundError(MillstreamError):
-    """There is no client to submit through: call `app.bind(client)`, or submit inside of a handler."""
+    """A submission has no way: no client is bound and no handler runs here, or no event loop that awaits it."""
 
 
 class ApiError(MillstreamError):

@@ -12,7 +12,7 @@ from millstream.errors import NotBoundError
 from millstream.job_options import Isolation
 from millstream.jobs.annotations import place_of
 from millstream.jobs.job_ref import JobRef
-from millstream.jobs.submitter import Submitter, current_submitter
+from millstream.jobs.submitter import Submitter
 from millstream.signature import Signature
 from millstream.steering import Retry
 from millstream_contracts import TypePolicy, TypeRegistration
@@ -49,7 +49,7 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         self.retry = retry
         self.signature = signature
         self.decode = signature.payload_type.decode
-        self._bound = bound
+        self._client = bound
         self.__name__: str = plain.__name__
         self.__doc__ = plain.__doc__
         self.__wrapped__ = plain
@@ -60,11 +60,14 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         function: F = self.function
         return function
 
-    def _submitter(self) -> Submitter:
-        submitter = current_submitter.get() or self._bound()
-        if submitter is None:
-            raise NotBoundError(f"cannot submit `{self.type}`: call app.bind(client) first")
-        return submitter
+    def _bound(self) -> Submitter:
+        client = self._client()
+        if client is None:
+            raise NotBoundError(
+                f"cannot submit `{self.type}`: no handler runs in this thread or task, and no client is bound; "
+                "call app.bind(client) first, or `ctx.submit(...)` in a thread that a handler has started"
+            )
+        return client
 
     def arguments(self, payload: Any, context: BaseContext[Any] | None) -> tuple[Any, ...]:
         """Return the arguments of the function; the context may be None if the function takes none."""

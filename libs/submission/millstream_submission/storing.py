@@ -4,25 +4,31 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from millstream_contracts import JobId, Queue, limits
-from millstream_streams import JobStore, NotDurableError
+from millstream_streams import EnqueueCode, JobStore, NotDurableError
 from millstream_submission.building import BuiltJob
 from millstream_submission.known_queues import KnownQueues
 
+_EARLIER = (EnqueueCode.REPLAYED, EnqueueCode.KEY_REUSED)
+
 
 async def store_jobs(store: JobStore, queues: KnownQueues, built: Iterable[BuiltJob]) -> list[JobId]:
-    """Store jobs and return their ids, in order. Raises: StoreUnavailableError; then some of them may be stored."""
-    ids: list[JobId] = []
-    by_queue: defaultdict[Queue, list[BuiltJob]] = defaultdict(list)
-    for one in built:
-        ids.append(one.job.id)
-        by_queue[one.queue].append(one)
+    """Store jobs and return their ids, in order: that of the earlier job for one whose idempotency key is known.
+
+    Raises: StoreUnavailableError; then some of them may be stored.
+    """
+    jobs = list(built)
+    ids = [one.job.id for one in jobs]
+    by_queue: defaultdict[Queue, list[int]] = defaultdict(list)
+    for at, one in enumerate(jobs):
+        by_queue[one.queue].append(at)
     await queues.make_known(by_queue)
-    for queue, jobs in by_queue.items():
-        for start in range(0, len(jobs), limits.MAX_SCRIPT_JOBS):
-            load = jobs[start : start + limits.MAX_SCRIPT_JOBS]
-            await store.enqueue(queue, [one.job for one in load])
-            for one in load:
-                one.send.stored()
+    for queue, places in by_queue.items():
+        for start in range(0, len(places), limits.MAX_SCRIPT_JOBS):
+            load = places[start : start + limits.MAX_SCRIPT_JOBS]
+            for at, enqueued in zip(load, await store.enqueue(queue, [jobs[at].job for at in load]), strict=True):
+                ids[at] = enqueued.id
+                if enqueued.code not in _EARLIER:
+                    jobs[at].send.stored()
     return ids
 
 

@@ -12,13 +12,14 @@ from functools import cache
 from traceback import FrameSummary, StackSummary, TracebackException
 from types import FrameType
 
-_PARTS = "contracts streams history telemetry submission runtime workers ingest dispatcher reaper cli"
+_PARTS = "contracts streams history telemetry submission runtime workers ingest dispatcher reaper testing cli"
 _PACKAGES = ("millstream", *(f"millstream_{part}" for part in _PARTS.split()))
 _NOT_OURS = ("handlers", "demo")
 """Folders of these packages that count as users' code."""
 
 _CALLERS = re.compile(
-    r"[/\\]millstream_workers[/\\](running[/\\](calling|thread_call)|isolation[/\\]handler_process)\.py$"
+    r"[/\\]millstream_(workers[/\\](running[/\\](calling|thread_call)|isolation[/\\]handler_process)"
+    r"|testing[/\\]running[/\\](kit_caller|waiting_thread))\.py$"
 )
 """The modules that call handlers: frames outside of these are those of loops and threads."""
 

@@ -12,7 +12,10 @@ from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics, configured_logs
-from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.children.child_jobs import ChildSubmitter
+from millstream_workers.children.child_reader import ChildReader
+from millstream_workers.children.running_parent import ParentMaker
+from millstream_workers.children.wait_limit import WaitLimit
 from millstream_workers.death_announcer import DeathAnnouncer
 from millstream_workers.fetching.fetcher import Fetcher
 from millstream_workers.fetching.partition_finder import PartitionFinder
@@ -139,7 +142,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             caller=Caller(settings.concurrency, processes),
             metrics=metrics,
             tracer=tracer,
-            submitter=self._submitter(tracer, submission),
+            parents=self._parents(tracer, submission),
             states=self.states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
@@ -152,10 +155,11 @@ class Assembly(Struct, frozen=True, kw_only=True):
         registry = self.broker.registry
         return KnownQueues(registry), TypeCatalogue(registry, self.registry, own=own)
 
-    def _submitter(self, tracer: JobTracer, submission: tuple[KnownQueues, TypeCatalogue]) -> ChildSubmitter:
-        broker = self.broker
-        admission = Admission(self.settings.unknown_types)
-        return ChildSubmitter(broker.store, *submission, admission, tracer, DEFAULT_TENANT, clock=broker.clock.now_s)
+    def _parents(self, tracer: JobTracer, submission: tuple[KnownQueues, TypeCatalogue]) -> ParentMaker:
+        broker, admission = self.broker, Admission(self.settings.unknown_types)
+        clock, limit = broker.clock.now_s, WaitLimit(self.settings.concurrency)
+        submitter = ChildSubmitter(broker.store, *submission, admission, tracer, DEFAULT_TENANT, clock=clock)
+        return ParentMaker(submitter, ChildReader(broker.store, broker.views, DEFAULT_TENANT, limit))
 
     def _announcer(
         self, tracer: JobTracer, queues: list[Queue], submission: tuple[KnownQueues, TypeCatalogue]

@@ -1,9 +1,10 @@
 """Runs a worker for the handlers of some apps, from its first moment until the order to stop."""
 
 import fnmatch
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from millstream import App, Discard, Snooze
@@ -68,10 +69,15 @@ async def _work(service: Service[WorkerSettings], *, app: App[Any], handlers: Ha
 
 
 @asynccontextmanager
-async def opened_states(app: App[Any], handlers: Handlers) -> AsyncIterator[dict[JobType, Any]]:
-    """Open the lifespans that these handlers need. Yields: the state for each type."""
+async def opened_states(
+    app: App[Any], handlers: Handlers, given: Mapping[App[Any], Any] = MappingProxyType({})
+) -> AsyncIterator[dict[JobType, Any]]:
+    """Open the lifespans that these handlers need, except those of apps whose state is given.
+
+    Yields: the state for each type.
+    """
     async with AsyncExitStack() as stack:
-        opened: dict[App[Any], Any] = {}
+        opened = dict(given)
         states: dict[JobType, Any] = {}
         for job_type in handlers:
             owner = app.state_app(job_type)

@@ -107,7 +107,7 @@ def test_a_line_says_its_event_and_the_fields_that_people_need(terminal, printer
 
 
 def test_the_text_of_an_error_stands_without_its_type(terminal, printer):
-    """It says the same in words."""
+    """A line has the text of an error without its type, because the text says the same in words."""
     printer(
         "ingest", logged("error", event="duty failed", error="Redis is away", error_type="StoreError", reason="away")
     )
@@ -185,7 +185,7 @@ def test_many_successes_in_a_second_become_a_count(terminal, printer, clock):
 
 
 def test_a_count_is_printed_before_the_jobs_of_the_next_second(terminal, printer, clock):
-    """Also when no tick has come in between."""
+    """The count of a second is printed before the jobs of the next one, even when no tick has come in between."""
     for _ in range(SHOWN_SUCCESSES_A_SECOND + 1):
         printer("worker-1", logged(**ATTEMPT, outcome="ok", run_ms=1))
     clock.now += 1

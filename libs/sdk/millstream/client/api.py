@@ -14,6 +14,7 @@ from msgspec import Struct
 from millstream.client.flow import ApiFlow
 from millstream.client.retrier import Call, Retrier
 from millstream.errors import ApiError, JobFailedError, WaitTimeoutError
+from millstream.jobs.idempotency_key import check_idempotency_key
 from millstream.jobs.new_job import NewJob, batches
 from millstream_contracts import (
     ActionReport,
@@ -181,9 +182,7 @@ def checked_key(idempotency_key: str | None) -> str:
     """Return the key, or a fresh one for None. Raises: ValueError, when the key cannot stand in a header."""
     if idempotency_key is None:
         return str(uuid.uuid4())
-    fits = 0 < len(idempotency_key) <= limits.MAX_IDEMPOTENCY_KEY_CHARS
-    if not (fits and idempotency_key.isascii() and idempotency_key.isprintable()):
-        raise ValueError(f"an idempotency key is 1 to {limits.MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII characters")
+    check_idempotency_key(idempotency_key)
     return idempotency_key
 
 

@@ -7,11 +7,11 @@ from millstream.client.api import Api
 from millstream.client.retrier import Retrier
 from millstream.client.transport import AsyncHttpClient, AsyncTransport, checked_url
 from millstream.jobs.job_handle import JobHandle
-from millstream.jobs.job_ref import JobRef
+from millstream.jobs.job_ref import JobRef, gives_of
 from millstream.jobs.new_job import NewJob, new_jobs
 from millstream.jobs.result_reader import read_result
 from millstream.jobs.submit_options import SubmitOptions
-from millstream.payloads import ANYTHING, DataType
+from millstream.payloads import DataType
 from millstream_contracts import (
     ActionReport,
     BatchReceipt,
@@ -101,7 +101,7 @@ class Client:
         """
         new_job = NewJob(job, payload, **options)
         stored = await self._transport.run(self._api.submit(new_job, idempotency_key))
-        return JobHandle(self, stored, _gives(job))
+        return JobHandle(self, stored, gives_of(job))
 
     @overload
     async def submit_many(self, jobs: Iterable[NewJob], *, idempotency_key: str | None = None) -> BatchReceipt: ...
@@ -162,7 +162,7 @@ class Client:
 
     def job(self, job: str | JobRef[Any, Any], job_id: str) -> JobHandle[Any]:
         """Return a handle on a job whose id is known, and whose handler, contract or type. Makes no request."""
-        return JobHandle(self, JobId(job_id), _gives(job))
+        return JobHandle(self, JobId(job_id), gives_of(job))
 
     @overload
     async def result(self, job_id: str, timeout: float = 30.0) -> Any: ...  # noqa: ASYNC109 - as above
@@ -251,8 +251,4 @@ class Client:
         into: Any = None,
     ) -> Any:
         value = await self._transport.run(self._api.result(job_id, timeout))
-        return read_result(value, _gives(job) if into is None else DataType(into, is_result=True), job_id)
-
-
-def _gives(job: str | JobRef[Any, Any]) -> DataType:
-    return job.result_type if isinstance(job, JobRef) else ANYTHING
+        return read_result(value, gives_of(job) if into is None else DataType(into, is_result=True), job_id)

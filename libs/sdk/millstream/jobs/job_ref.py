@@ -4,7 +4,7 @@ import builtins
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, Protocol, Unpack, overload
 
 from typing_extensions import TypeVar
@@ -13,8 +13,8 @@ from millstream.errors import HandlerError, NotBoundError
 from millstream.jobs.annotations import annotations_of, data_type, place_of, result_annotation
 from millstream.jobs.job_handle import JobHandle
 from millstream.jobs.submit_options import SubmitOptions
-from millstream.jobs.submitter import Submitter, current_submitter
-from millstream.payloads import DataType
+from millstream.jobs.submitter import Submitter, current_submitter, require_loop
+from millstream.payloads import ANYTHING, DataType
 from millstream_contracts import NAME_PATTERN, BatchReceipt
 
 P = TypeVar("P")
@@ -71,26 +71,33 @@ class JobRef(Generic[P_contra, R_co]):
         **options: Unpack[SubmitOptions],
     ) -> JobHandle[R]: ...
 
-    async def submit(self, payload: Any = None, **options: Any) -> JobHandle[Any]:
+    def submit(self, payload: Any = None, **options: Any) -> Coroutine[Any, Any, JobHandle[Any]]:
         """Submit a job of this type: within a handler through its worker, elsewhere through the client of `app.bind`.
 
-        Takes the options of `Client.submit`. Raises: NotBoundError, ApiError.
+        Takes the options of `Client.submit`; within a handler an `idempotency_key` belongs to the running job. To be
+        awaited. Raises: NotBoundError, at the call and also where no event loop runs; ApiError.
         """
-        handle: JobHandle[Any] = await self._submitter().submit(self, payload, **options)
-        return handle
+        return self._submitter("submit").submit(self, payload, **options)
 
-    async def submit_many(
-        self: "JobRef[P, R]", payloads: Iterable[P], **options: Unpack[SubmitOptions]
-    ) -> BatchReceipt:
-        """Submit a job of this type for each payload. Raises: NotBoundError, ApiError."""
-        receipt: BatchReceipt = await self._submitter().submit_many(self, payloads, **options)
-        return receipt
+    def submit_many(
+        self: "JobRef[P, R]",
+        payloads: Iterable[P],
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Coroutine[Any, Any, BatchReceipt]:
+        """Submit a job of this type for each payload. To be awaited. Raises: as `submit`."""
+        key = {} if idempotency_key is None else {"idempotency_key": idempotency_key}
+        return self._submitter("submit_many").submit_many(self, payloads, **key, **options)
 
-    def _submitter(self) -> Submitter:
-        submitter = current_submitter.get()
-        if submitter is None:
-            raise NotBoundError(f"`{self.type}` is submitted within a handler, or by `client.submit(...)`")
+    def _submitter(self, method: str) -> Submitter:
+        submitter = current_submitter.get() or self._bound()
+        require_loop(f"`{method}` of `{self.type}`")
         return submitter
+
+    def _bound(self) -> Submitter:
+        """Return what submits outside of handlers. Raises: NotBoundError."""
+        raise NotBoundError(f"`{self.type}` is submitted within a handler, or by `client.submit(...)`")
 
 
 class Contract(Protocol):
@@ -121,6 +128,11 @@ def contract(type: str, /) -> Contract:
         return JobRef(type, takes=takes, gives=result_annotation(annotations))
 
     return typing.cast("Contract", declare)
+
+
+def gives_of(job: str | JobRef[Any, Any] | object) -> DataType:
+    """Return what decodes the results of a job: anything, for a type by its name."""
+    return job.result_type if isinstance(job, JobRef) else ANYTHING
 
 
 def check_job_type(job_type: str) -> None:

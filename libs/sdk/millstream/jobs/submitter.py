@@ -4,6 +4,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
+from anyio.lowlevel import current_token
+
+from millstream.errors import NotBoundError
+from millstream.jobs.job_handle import JobReader
+
 T = TypeVar("T")
 
 
@@ -19,10 +24,10 @@ class Submitter(Protocol):
         ...
 
 
-class ParentJob(Submitter, Protocol):
-    """A running job, as its context submits children of it."""
+class ParentJob(Submitter, JobReader, Protocol):
+    """A running job, as its context submits children of it, and what the handles on them ask."""
 
-    async def submit_children(self, job: Any, payloads: Iterable[Any], **options: Any) -> list[Any]:
+    async def submit_children(self, job: Any, payloads: Iterable[Any], *args: Any, **options: Any) -> list[Any]:
         """Submit a child for each payload, or none if one is refused. Returns: their handles."""
         ...
 
@@ -33,3 +38,14 @@ class ParentJob(Submitter, Protocol):
 
 current_submitter: ContextVar[Submitter | None] = ContextVar("current_submitter", default=None)
 """Set by a worker around each handler, so that `.submit()` within the handler joins its trace."""
+
+
+def require_loop(call: str) -> None:
+    """Raise NotBoundError where a call has to be awaited and cannot: it would be a coroutine that never runs."""
+    try:
+        current_token()
+    except RuntimeError:  # of anyio or asyncio
+        raise NotBoundError(
+            f"{call} is awaited, and no event loop runs in this thread: a `def` handler calls `ctx.submit(...)` of its "
+            "SyncContext, and a program without a loop `client.submit(...)` of a SyncClient"
+        ) from None

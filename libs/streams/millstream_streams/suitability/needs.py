@@ -60,7 +60,7 @@ NEEDS: Mapping[str, Needs] = {
         | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create xpending")
         | _commands("xreadgroup zadd zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services"),
-        tells=("due", "settled"),
+        tells=("due", "settled", "cancel:"),
         hears=("cancel:",),
         extras=dict.fromkeys(("client|list", "client|unblock"), "an idle worker takes up to two seconds to stop"),
     ),

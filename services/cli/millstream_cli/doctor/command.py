@@ -36,6 +36,8 @@ def doctor(service: str | None, *, live: bool, wait_s: float, as_json: bool) -> 
 
     The history is looked at where MILLSTREAM_HISTORY_URL is set.
     """
+    if service and live:
+        raise click.UsageError("--for tries the rights of one service and --live looks at all: give one of the two")
     settings = load(DoctorSettings, os.environ)
     found, report = anyio.run(_examine_within, settings, service, live, wait_s)
     if as_json:

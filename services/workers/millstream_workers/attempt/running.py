@@ -80,6 +80,11 @@ class Running:
         self.thread = thread
 
     @property
+    def is_timed(self) -> bool:
+        """Whether the handler has begun, and has a timeout."""
+        return self._timer is not None
+
+    @property
     def task(self) -> "asyncio.Task[object] | None":
         """The task in which the handler runs."""
         return None if self._scope is None else self._scope.task
@@ -129,9 +134,10 @@ class Running:
                 self._scope.stop(cleanup_s)
 
     def _run_until(self, deadline: float) -> None:
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._time_out)
+        self._timer = asyncio.get_running_loop().call_at(deadline, self.time_out)
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
+        """Stop the handler, because the attempt has reached its timeout. Call it on the event loop."""
         if self.interruption is None:
             self.stack = self.whereabouts()
         self.interrupt(Interruption.TIMED_OUT)

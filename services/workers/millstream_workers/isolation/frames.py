@@ -15,7 +15,7 @@ from millstream_workers.attempt.handler_request import HandlerRequest
 HEADER = struct.Struct("!I")
 
 MAX_FRAME_BYTES = 4 << 20
-"""Far above any order or report: a greater length is no frame."""
+"""Far above any order, report or part: a greater length is no frame."""
 
 
 class Order(Struct, frozen=True, tag="order"):
@@ -38,6 +38,16 @@ class StopOrder(Struct, frozen=True, tag="stop"):
     number: int
 
 
+class AnswerPart(Struct, frozen=True, tag="answer"):
+    """A part of the answer to what the handler has asked."""
+
+    number: int
+    ask: int
+    """The number of what was asked. So in the report below."""
+    data: bytes
+    is_last: bool
+
+
 class ReadyReport(Struct, frozen=True, tag="ready"):
     """The apps are loaded (number 0), or the handler is about to be called."""
 
@@ -50,6 +60,15 @@ class ProgressReport(Struct, frozen=True, tag="progress"):
 
     number: int
     progress: Progress
+
+
+class AskPart(Struct, frozen=True, tag="ask"):
+    """A part of what the handler asks: to store children, or about them."""
+
+    number: int
+    ask: int
+    data: bytes
+    is_last: bool
 
 
 class ReturnReport(Struct, frozen=True, tag="returned"):
@@ -99,13 +118,13 @@ class StoppedReport(Struct, frozen=True, tag="stopped"):
 EndReport = ReturnReport | RequestReport | FailureReport | StoppedReport
 """The report about the end of a job."""
 
-Report = ReadyReport | ProgressReport | StackReport | EndReport
+Report = ReadyReport | ProgressReport | StackReport | AskPart | EndReport
 
-decode_order = msgspec.msgpack.Decoder(Order | StopOrder).decode
+decode_order = msgspec.msgpack.Decoder(Order | StopOrder | AnswerPart).decode
 decode_report = msgspec.msgpack.Decoder(Report).decode
 
 
-def encode_frame(message: Order | StopOrder | Report) -> bytes:
+def encode_frame(message: Order | StopOrder | AnswerPart | Report) -> bytes:
     """Return a message with its length before it."""
     body = msgspec.msgpack.encode(message)
     return HEADER.pack(len(body)) + body

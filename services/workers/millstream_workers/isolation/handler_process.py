@@ -21,13 +21,17 @@ from msgspec.structs import replace
 from millstream import App
 from millstream.context import BaseContext, Context
 from millstream.handler import Handler
+from millstream.jobs.submitter import current_submitter
 from millstream_contracts import JobId, JobSpec, Progress
 from millstream_telemetry import LogSettings, TraceContext, configure_logs
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.attempt.failure import describe_failure
+from millstream_workers.children.remote_parent import RemoteParent
 from millstream_workers.errors import AppLoadError
 from millstream_workers.isolation.crash_file import write_crashes
 from millstream_workers.isolation.frames import (
+    AnswerPart,
+    AskPart,
     EndReport,
     FailureReport,
     Order,
@@ -82,7 +86,9 @@ class HandlerProcess:
         """The state as the last job left it."""
         self._loop = JobLoop()
         self._interrupter = Interrupter(self._loop.loop, self._tell_stack)
-        self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop)
+        self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop, self._take_answer)
+        self._parent: tuple[int, RemoteParent] | None = None
+        """The job that runs, as the parent of those that it submits, by the number of its order."""
 
     def serve(self) -> None:
         """Run jobs until there are no more orders, or this process can run no more."""
@@ -100,6 +106,11 @@ class HandlerProcess:
     def _tell_stack(self, number: int, stack: str) -> None:
         with suppress(OSError):  # the outcome will find no way either
             self._writer.send(StackReport(number, stack))
+
+    def _take_answer(self, part: AnswerPart) -> None:
+        parent = self._parent
+        if parent is not None and parent[0] == part.number:
+            parent[1].take(part.ask, part.data, is_last=part.is_last)
 
     def _serve_one(self, order: Order) -> bool:
         """Run a job. Returns: whether this process can run another."""
@@ -134,12 +145,13 @@ class HandlerProcess:
     def _attempt(self, handler: Handler, order: Order, state: Any) -> EndReport:
         """Read the order and call the handler. Returns: what became of it, whatever that is."""
         attempt: RunningAttempt | None = None
+        parent = self._begin_parent(order.number)
         try:
             spec = _decode_spec(order.spec)
-            attempt = RunningAttempt(order.number, self._context(handler, order, spec, state))
+            attempt = RunningAttempt(order.number, self._context(handler, order, spec, state, parent))
             self._interrupter.begin(attempt)
             arguments = handler.arguments(handler.decode(spec.payload), attempt.context)
-            value = self._call(handler, arguments, attempt, self._fresh_context(order))
+            value = self._call(handler, arguments, attempt, self._fresh_context(order, parent))
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
             self._leave_fork(error)
             if attempt is not None and attempt.is_stopping and issubclass(type(error), asyncio.CancelledError):
@@ -147,8 +159,17 @@ class HandlerProcess:
             return report_raise(order.number, error, order.attempt, handler.retry)
         finally:
             self._interrupter.end()
+            parent.end()
         self._leave_fork(None)
         return report_return(order.number, value, order.attempt, handler.result_type)
+
+    def _begin_parent(self, number: int) -> RemoteParent:
+        def send(ask: int, data: bytes, is_last: bool) -> None:
+            self._writer.send(AskPart(number, ask, data, is_last))
+
+        parent = RemoteParent(send, lambda: self._writer.is_fork)
+        self._parent = number, parent
+        return parent
 
     def _call(
         self,
@@ -194,16 +215,19 @@ class HandlerProcess:
         if self._writer.is_fork:
             os._exit(0 if error is None else 1)
 
-    def _fresh_context(self, order: Order) -> contextvars.Context:
+    def _fresh_context(self, order: Order, parent: RemoteParent) -> contextvars.Context:
         """Return the context for a job: its trace is current, and its log lines say whose they are."""
         context, trace = self._loop.fresh_context(), TraceContext(order.traceparent, order.tracestate)
         if order.traceparent:
             context.run(trace.make_current)
+        context.run(current_submitter.set, parent)
         bindings = {"job_id": order.job_id, "type": order.job_type, "attempt": order.attempt}
         context.run(structlog.contextvars.bind_contextvars, **bindings)
         return context
 
-    def _context(self, handler: Handler, order: Order, spec: JobSpec, state: Any) -> BaseContext[Any]:
+    def _context(
+        self, handler: Handler, order: Order, spec: JobSpec, state: Any, parent: RemoteParent
+    ) -> BaseContext[Any]:
         def note_progress(progress: Progress) -> None:
             with suppress(OSError):  # the outcome will find no way either
                 self._writer.send(ProgressReport(order.number, progress))
@@ -217,5 +241,6 @@ class HandlerProcess:
             spec=spec,
             timeout_s=order.timeout_s,
             state=state,
+            submitter=parent,
             on_progress=note_progress,
         )

@@ -7,21 +7,28 @@ import threading
 from collections.abc import Callable
 
 from millstream_contracts import UNDECODABLE
-from millstream_workers.isolation.frames import FrameBuffer, Order, StopOrder, decode_order
+from millstream_workers.isolation.frames import AnswerPart, FrameBuffer, Order, StopOrder, decode_order
 
 THREAD_NAME = "millstream-orders"
 
 
 class OrderReader:
-    """Hands orders to the loop, and orders to stop to `stop`, which is called in the reader's thread.
+    """Hands orders to the loop, orders to stop to `stop` and answers to `answer`, called in the reader's thread.
 
     The end of the channel ends a busy process, because its worker has died.
     """
 
-    def __init__(self, channel: socket.socket, loop: asyncio.AbstractEventLoop, stop: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        stop: Callable[[int], None],
+        answer: Callable[[AnswerPart], None],
+    ) -> None:
         self._channel = channel
         self._loop = loop
         self._stop = stop
+        self._answer = answer
         self.is_busy = False
         """Whether a job runs. The report of its end resets it."""
         self._orders: asyncio.Queue[Order | None] = asyncio.Queue()
@@ -44,12 +51,15 @@ class OrderReader:
             os._exit(1)
         self._put(None)
 
-    def _take(self, order: Order | StopOrder) -> None:
-        if isinstance(order, StopOrder):
-            self._stop(order.number)
-        else:
-            self.is_busy = True
-            self._put(order)
+    def _take(self, order: Order | StopOrder | AnswerPart) -> None:
+        match order:
+            case AnswerPart():
+                self._answer(order)
+            case StopOrder(number):
+                self._stop(number)
+            case Order():
+                self.is_busy = True
+                self._put(order)
 
     def _put(self, order: Order | None) -> None:
         self._loop.call_soon_threadsafe(self._orders.put_nowait, order)

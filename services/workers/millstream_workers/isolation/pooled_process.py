@@ -8,16 +8,21 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 
 import anyio
 import structlog
 
 from millstream_contracts import UNDECODABLE
 from millstream_workers.attempt.running import Running
+from millstream_workers.children.ask_desk import AskDesk
+from millstream_workers.children.running_parent import RunningParent
 from millstream_workers.errors import ProcessDiedError, RemoteError
 from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.frames import (
     MAX_FRAME_BYTES,
+    AnswerPart,
+    AskPart,
     EndReport,
     FailureReport,
     FrameBuffer,
@@ -74,6 +79,8 @@ class PooledProcess:
         self._pid = 0
         self._number = 0
         """The number of the current order."""
+        self._desk: AskDesk | None = None
+        """What answers its handler."""
         self._loop.add_reader(channel.fileno(), self._read)
         threading.Thread(target=self._watch, name="process-watch", daemon=True).start()
 
@@ -94,9 +101,13 @@ class PooledProcess:
         """Whether the process is gone, with all that it started."""
         return self._has_ended.is_set()
 
-    async def begin(self, order: Order) -> None:
-        """Send it a job; return when its handler is about to be called. Raises: NotBegunError, RemoteError."""
+    async def begin(self, order: Order, parent: RunningParent | None) -> None:
+        """Send it a job; return when its handler is about to be called. Raises: NotBegunError, RemoteError.
+
+        `parent` stands for the job where it submits others.
+        """
         self._number = order.number
+        self._desk = None if parent is None else AskDesk(parent, partial(self._reply, order.number))
         self._send(order)
         try:
             await self._wait_ready()
@@ -106,15 +117,24 @@ class PooledProcess:
     async def end(self, running: Running) -> EndReport:
         """Return how its job has ended. Raises: ProcessDiedError."""
         while True:
-            match await self._receive():
+            report = await self._receive()
+            match report:
                 case ProgressReport(progress=progress):
                     running.progress = progress
                 case StackReport(stack=stack):
                     running.stack = stack
                 case ReadyReport():
                     pass  # of a job that was stopped before its handler was called
-                case report:
+                case AskPart():
+                    self._take(report)
+                case _:
                     return report
+
+    def finish(self) -> None:
+        """End what its handler waits for: the job has ended."""
+        if self._desk is not None:
+            self._desk.close()
+            self._desk = None
 
     def stop(self) -> None:
         """Order it to stop its job, which then ends in its own way."""
@@ -142,7 +162,19 @@ class PooledProcess:
             # It hangs in the kernel, on a disk that does not answer; its guard ends it when it can be ended.
             structlog.get_logger().error("handler process does not end", pid=self._pid)
 
-    def _send(self, order: Order | StopOrder) -> None:
+    def _take(self, part: AskPart) -> None:
+        if self._desk is None:
+            raise _garbled()
+        try:
+            self._desk.take(part.ask, part.data, is_last=part.is_last)
+        except (ValueError, *UNDECODABLE):
+            raise _garbled() from None
+
+    def _reply(self, number: int, ask: int, data: bytes, is_last: bool) -> None:
+        if number == self._number and not self.has_ended:
+            self._send(AnswerPart(number, ask, data, is_last))
+
+    def _send(self, order: Order | StopOrder | AnswerPart) -> None:
         # Not `sock_sendall`, which a cancellation would leave in the middle of an order.
         self._unsent += encode_frame(order)
         self._send_more()

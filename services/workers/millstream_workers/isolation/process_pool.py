@@ -9,9 +9,11 @@ import anyio
 import msgspec
 import structlog
 
+from millstream.jobs.submitter import current_submitter
 from millstream_telemetry import current_trace_context
 from millstream_workers.attempt.results import EncodedResult
 from millstream_workers.attempt.running import NO_THREAD, Running
+from millstream_workers.children.running_parent import RunningParent
 from millstream_workers.isolation.frames import EndReport, Order, StoppedReport
 from millstream_workers.isolation.launcher import Launcher
 from millstream_workers.isolation.outcome_reports import result_of
@@ -52,7 +54,7 @@ class ProcessPool:
         """Have a process run a job, the idle one or a new one. Returns: how the job ended."""
         process = idle or await PooledProcess.start(self._launcher)
         try:
-            await process.begin(order)
+            await process.begin(order, _parent())
             untimed.close()
             report = await process.end(running)
         except anyio.get_cancelled_exc_class():
@@ -66,6 +68,8 @@ class ProcessPool:
             with anyio.CancelScope(shield=True):
                 await process.kill()
             raise
+        finally:
+            process.finish()
         self._keep_or_dismiss(process, report, order)
         return report
 
@@ -111,6 +115,12 @@ class ProcessPool:
         self._idle.clear()
         self._leaving.clear()
         self._launcher.close()
+
+
+def _parent() -> RunningParent | None:
+    """Return the job whose handler is called here, as a parent."""
+    submitter = current_submitter.get()
+    return submitter if isinstance(submitter, RunningParent) else None
 
 
 def _order(number: int, job_type: str, running: Running, timeout_s: float | None) -> Order:

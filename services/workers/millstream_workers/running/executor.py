@@ -32,7 +32,7 @@ from millstream_workers.attempt.attempt_result import (
 from millstream_workers.attempt.failure import whereabouts_of
 from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
-from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.children.running_parent import ParentMaker
 from millstream_workers.errors import SelfCancelledError
 from millstream_workers.fetching.release_finder import ReleaseFinder
 from millstream_workers.keeping.committer import attempt_outcome
@@ -52,7 +52,7 @@ class Executor:
         caller: Caller,
         metrics: WorkerMetrics,
         tracer: JobTracer,
-        submitter: ChildSubmitter,
+        parents: ParentMaker,
         states: Mapping[JobType, Any],
         clean: CleanContext,
         releases: ReleaseFinder,
@@ -63,7 +63,7 @@ class Executor:
         self._caller = caller
         self._metrics = metrics
         self._tracer = tracer
-        self._submitter = submitter
+        self._parents = parents
         self._states = states
         self._clean = clean
         self._releases = releases
@@ -145,10 +145,10 @@ class Executor:
             payload = handler.decode(delivery.spec.payload)
         except BaseException as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
             return await self._releases.look(delivery, error)
-        submitter = self._submitter.within(execution.span.context)
+        parent = self._parents.parent(running, execution.span.context)
         if (kind := handler.signature.context) is not None:
-            running.context = self._context(kind, execution, submitter)
-        token = current_submitter.set(submitter)
+            running.context = self._context(kind, execution, parent)
+        token = current_submitter.set(parent)
         try:
             return await self._call(execution, handler.arguments(payload, running.context))
         finally:
@@ -177,7 +177,7 @@ class Executor:
             return TimedOut(timeout_s or 0.0, running.stack)
         return Interrupted(running.interruption)
 
-    def _context(self, kind: type[BaseContext[Any]], execution: Execution, submitter: ParentJob) -> BaseContext[Any]:
+    def _context(self, kind: type[BaseContext[Any]], execution: Execution, parent: ParentJob) -> BaseContext[Any]:
         running, delivery = execution.running, execution.delivery
 
         def note_progress(progress: Progress) -> None:
@@ -191,7 +191,7 @@ class Executor:
             spec=delivery.spec,
             timeout_s=execution.policy.timeout_s,
             state=self._states.get(delivery.queue.type),
-            submitter=submitter,
+            submitter=parent,
             on_progress=note_progress,
         )
 

@@ -1,0 +1,26 @@
+"""What handles on children ask in threads: what those on an event loop ask, and the thread waits for the answer."""
+
+from functools import partial
+from typing import Any
+
+from millstream.jobs.submitter import ParentJob
+from millstream_contracts import Job
+
+
+class BlockingReader:
+    """Asks the parent of the children."""
+
+    def __init__(self, parent: ParentJob) -> None:
+        self._parent = parent
+
+    def result(self, job_id: str, timeout: float = 30.0, /) -> Any:
+        """Return a job's result, waiting for it. Raises: as `Parent.result`."""
+        return self._parent.run_blocking(partial(self._parent.result, job_id, timeout))
+
+    def get(self, job_id: str, /) -> Job:
+        """Return a job. Raises: as `Parent.get`."""
+        return self._parent.run_blocking(partial(self._parent.get, job_id))
+
+    def cancel(self, job_id: str, /) -> Job:
+        """Cancel a job. Raises: as `Parent.cancel`."""
+        return self._parent.run_blocking(partial(self._parent.cancel, job_id))

@@ -1,0 +1,222 @@
+"""Runs jobs of the ledger, one after the other, as a worker does: claim, execute, commit.
+
+Time passes only here. While a test waits for a job, the clock moves to the next time at which something happens.
+"""
+
+import asyncio
+import secrets
+from contextvars import ContextVar
+
+import anyio
+
+from millstream_contracts import HandedBack, JobId, JobState
+from millstream_streams import ActionCode, Delivery
+from millstream_testing.errors import TestingError
+from millstream_testing.memory.ledger import Ledger
+from millstream_testing.memory.memory_broker import running_job
+from millstream_testing.memory.stored_job import StoredJob
+from millstream_testing.running.faults import Faults
+from millstream_testing.running.parts import RunnerParts
+from millstream_testing.virtual_clock import VirtualClock
+from millstream_workers.attempt.attempt_result import Interruption, Raised, Unreadable
+from millstream_workers.attempt.running import Running
+from millstream_workers.attempt.stop_scope import StopScope
+from millstream_workers.running.execution import Execution
+
+WORKER = "test-kit"
+
+in_background: ContextVar[bool] = ContextVar("in_background", default=False)
+"""Whether a handler runs while the test goes on."""
+
+MAX_DELIVERIES = 1_000
+"""A job that comes back more often waits for what never happens in the test."""
+
+
+class JobRunner:
+    """Runs jobs when a test asks for it. Lives on the event loop of the test."""
+
+    def __init__(self, parts: RunnerParts, ledger: Ledger, clock: VirtualClock, faults: Faults) -> None:
+        self._parts = parts
+        self._ledger = ledger
+        self._clock = clock
+        self._faults = faults
+        self._running: dict[JobId, tuple[Running, int | None]] = {}
+        """The deliveries whose handlers run, each with the time at which its timeout is reached."""
+        self._background: dict[JobId, asyncio.Task[None]] = {}
+        self.errors: dict[JobId, BaseException] = {}
+        """What the handler of a job raised last."""
+
+    async def follow(self, job_id: JobId, until_ms: int | None = None) -> None:
+        """Run a job, and those that it submits, until nothing moves them by itself or the time is over.
+
+        A job that was submitted for later than its parent's end stays scheduled.
+        """
+        while True:
+            if (task := self._background.get(job_id)) is not None:
+                await asyncio.shield(task)
+            elif ready := self._ledger.next_ready(lambda job: self._is_handled(job) and self._is_of(job, job_id)):
+                await self.deliver(ready)
+            elif (at_ms := self._next_of(job_id)) is not None and (until_ms is None or at_ms <= until_ms):
+                await self._pass_to(at_ms)
+            else:
+                break
+        if until_ms is not None and not self._ledger.jobs[job_id].state.is_settled:
+            await self._pass_to(until_ms)
+
+    async def run_ready(self) -> None:
+        """Run jobs until none is ready."""
+        while ready := self._ledger.next_ready(self._is_handled):
+            await self.deliver(ready)
+
+    async def advance(self, by_ms: int) -> None:
+        """Let time pass: run what is ready, and what becomes ready until then, each at its time."""
+        until_ms = self._clock.now_ms + by_ms
+        await self.run_ready()
+        while (at_ms := self._next_moment()) is not None and at_ms <= until_ms:
+            await self._pass_to(at_ms)
+            await self.run_ready()
+        await self._pass_to(until_ms)
+
+    async def begin(self, job_id: JobId) -> None:
+        """Begin a job and let it run while the test goes on."""
+        job = self._ledger.jobs[job_id]
+        if job.state is not JobState.QUEUED or not self._is_handled(job):
+            raise TestingError(f"{job_id} cannot be started: it is {job.state}")
+        task = asyncio.get_running_loop().create_task(self.deliver(job, is_begun=True))
+        self._background[job_id] = task
+        task.add_done_callback(lambda _: self._background.pop(job_id, None))
+        while job_id not in self._running and not task.done():
+            await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+
+    async def cancel(self, job_id: str) -> ActionCode:
+        """Cancel a job, and stop its handler if it runs."""
+        code = self._ledger.cancel(job_id)
+        if code is ActionCode.REQUESTED and (held := self._running.get(JobId(job_id))):
+            held[0].interrupt(Interruption.CANCELLED)
+        return code
+
+    async def close(self) -> None:
+        """Stop the handlers that still run."""
+        tasks = list(self._background.values())
+        for running, _ in self._running.values():
+            running.interrupt(Interruption.DRAINING)
+        for task in tasks:
+            await asyncio.wait([task])
+
+    async def deliver(self, job: StoredJob, *, is_begun: bool = False) -> None:
+        """Hand a ready job to its handler, and commit what becomes of it; `is_begun`: while the test goes on."""
+        if job.deliveries >= MAX_DELIVERIES:
+            raise TestingError(f"{job.id} was delivered {job.deliveries} times and comes back again: see its handler")
+        delivery = self._ledger.claim(job, worker=WORKER, nonce=secrets.token_hex(4))
+        if delivery is None:
+            return
+        fault = self._faults.take(job.queue.type)
+        if fault == "start":
+            await self._lose(job)
+            return
+        execution = await self._execute(delivery, is_begun=is_begun)
+        if fault is not None:
+            await self._lose(job)
+        if fault == "twice" and job.state is JobState.QUEUED:
+            await self.deliver(job)
+        if fault != "end":
+            await self._commit(execution)
+
+    async def _execute(self, delivery: Delivery, *, is_begun: bool) -> Execution:
+        """Execute a delivery in a task of its own, which starts in the context that was there before the first job."""
+        running = Running(delivery)
+        loop = asyncio.get_running_loop()
+        task = self._parts.clean.run(loop.create_task, self._execute_here(running, is_begun=is_begun))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The test is cancelled, not the handler: it ends as it does when its worker leaves.
+            running.interrupt(Interruption.DRAINING)
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([task])
+            raise
+
+    async def _execute_here(self, running: Running, *, is_begun: bool) -> Execution:
+        delivery, executor = running.delivery, self._parts.executor
+        running_job.set(delivery.id)
+        in_background.set(is_begun)
+        with StopScope(self._parts.settings.cleanup_s) as scope:
+            execution = executor.prepare(running, scope)
+            timeout_s = execution.policy.timeout_s
+            overdue_at_ms = None if timeout_s is None else self._clock.now_ms + round(timeout_s * 1000)
+            self._running[delivery.id] = running, overdue_at_ms
+            try:
+                await executor.execute(execution)
+                executor.record(execution)
+            finally:
+                self._running.pop(delivery.id, None)
+        return execution
+
+    async def _commit(self, execution: Execution) -> None:
+        """Commit an outcome, as the pipeline of a worker does it."""
+        delivery, outcome = execution.delivery, execution.outcome
+        if isinstance(execution.result, Raised | Unreadable):
+            self.errors[delivery.id] = execution.result.error
+        if outcome is None:
+            return
+        ttl_ms = round(execution.handler.policy.result_ttl_s * 1000)
+        self._ledger.commit(delivery, outcome, ttl_ms=ttl_ms, progress=execution.running.unstored_progress)
+        if not isinstance(outcome, HandedBack):
+            await self._announce(delivery.id)
+
+    async def _lose(self, job: StoredJob) -> None:
+        """Have the worker of a running job vanish; the job is recovered when the lease is over."""
+        settings = self._parts.settings
+        await self._pass_to(self._clock.now_ms + round(settings.lease_s * 1000))
+        self._ledger.recover(job, max_crashes=settings.max_crashes)
+        await self._announce(job.id)
+
+    async def _announce(self, job_id: JobId) -> None:
+        """Submit the job of `on_dead`, as a child of the job that is dead."""
+        job = self._ledger.jobs[job_id]
+        if job.state is not JobState.DEAD or job.queue.type not in self._parts.announcer.on_dead:
+            return
+        token = running_job.set(job_id)
+        try:
+            while (await self._parts.announcer.run_once()).more:
+                pass
+        finally:
+            running_job.reset(token)
+
+    async def _pass_to(self, at_ms: int) -> None:
+        """Move the clock, and do what is due by then."""
+        self._clock.move_to(at_ms)
+        self._ledger.release_due()
+        self._ledger.expire()
+        for job_id, (running, overdue_at_ms) in list(self._running.items()):
+            if overdue_at_ms is not None and overdue_at_ms <= self._clock.now_ms:
+                self._running[job_id] = running, None
+                running.time_out()
+                if task := self._background.get(job_id):
+                    await asyncio.wait([task])
+
+    def _next_moment(self) -> int | None:
+        overdue = [at_ms for _, at_ms in self._running.values() if at_ms is not None]
+        due = self._ledger.next_moment()
+        return min([*overdue, *([] if due is None else [due])], default=None)
+
+    def _next_of(self, job_id: JobId) -> int | None:
+        """Return when a job, or one that it submitted and that has run, comes back; None when none does."""
+        times = [
+            job.run_at_ms
+            for job in self._ledger.scheduled()
+            if job.run_at_ms is not None and (job.id == job_id or (job.deliveries and self._is_of(job, job_id)))
+        ]
+        return min(times, default=None)
+
+    def _is_handled(self, job: StoredJob) -> bool:
+        return job.queue.type in self._parts.handlers
+
+    def _is_of(self, job: StoredJob, root: JobId) -> bool:
+        """Return whether a job is this one, or was submitted by it or by one of its children."""
+        while job.id != root:
+            if job.parent is None:
+                return False
+            job = self._ledger.jobs[job.parent]
+        return True

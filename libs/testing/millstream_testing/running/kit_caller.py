@@ -1,0 +1,55 @@
+"""Calls handlers in a test: on the loop or in a thread, or calls the stub that stands in for one."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+import anyio
+
+from millstream.handler import Handler
+from millstream_testing.running.stub import Stub
+from millstream_workers.attempt.running import NO_THREAD, Running
+from millstream_workers.isolation.process_pool import ProcessPool
+from millstream_workers.running.calling import Caller
+from millstream_workers.running.thread_call import ThreadCall
+
+THREADS = 40
+
+CallThread = Callable[[Callable[[], Any], Running], Awaitable[Any]]
+"""Calls a function away from the event loop."""
+
+
+class KitCaller(Caller):
+    """Calls handlers. One with `isolation="process"` runs in this process, because a test has to see what it does."""
+
+    def __init__(self, stubs: Mapping[str, Stub[Any, Any]], call_thread: CallThread | None) -> None:
+        """`call_thread` calls plain functions; without it they are called in threads, as a worker does it."""
+        super().__init__(THREADS, ProcessPool(()))
+        self._stubs = stubs
+        self._call_thread = call_thread or call_in_thread(anyio.CapacityLimiter(THREADS))
+
+    async def call(
+        self,
+        handler: Handler,
+        arguments: tuple[Any, ...],
+        running: Running,
+        timeout_s: float | None,  # noqa: ARG002 - `running` knows it
+    ) -> Any:
+        """Call a handler or its stub, and return what it returns."""
+        stub = self._stubs.get(handler.type)
+        if stub is not None and (behave := stub.take()) is not None:
+            return await behave(arguments[0] if handler.signature.takes_payload else None, running)
+        if inspect.iscoroutinefunction(handler.function):
+            return await handler.function(*arguments)
+        return await self._call_thread(partial(handler.function, *arguments), running)
+
+
+def call_in_thread(limiter: anyio.CapacityLimiter) -> CallThread:
+    """Return what calls functions in threads, as a worker does it."""
+
+    async def call(function: Callable[[], Any], running: Running) -> Any:
+        running.note_thread(NO_THREAD)
+        return await ThreadCall(function, running.note_thread).run(limiter)
+
+    return call

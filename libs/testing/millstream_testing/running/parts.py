@@ -1,0 +1,85 @@
+"""Builds the parts of a worker that the kit uses, over the broker in memory."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from millstream.handler import Handler
+from millstream_contracts import DEFAULT_TENANT, JobType
+from millstream_streams import Broker
+from millstream_submission import Admission, KnownQueues, TypeCatalogue
+from millstream_telemetry import JobTracer, MetricRegistry, WorkerMetrics
+from millstream_testing.running.kit_caller import KitCaller
+from millstream_workers.assembly import queues_of
+from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.death_announcer import DeathAnnouncer
+from millstream_workers.fetching.release_finder import ReleaseFinder
+from millstream_workers.running.clean_context import CleanContext
+from millstream_workers.running.executor import Executor
+from millstream_workers.settings import WorkerSettings
+
+
+class RunnerParts(Struct, frozen=True, kw_only=True):
+    """What submits and runs jobs, as in a worker."""
+
+    settings: WorkerSettings
+    handlers: Mapping[JobType, Handler]
+    broker: Broker
+    tracer: JobTracer
+    queues: KnownQueues
+    catalogue: TypeCatalogue
+    admission: Admission
+    submitter: ChildSubmitter
+    executor: Executor
+    announcer: DeathAnnouncer
+    clean: CleanContext
+    """The context in which each handler starts."""
+
+
+def runner_parts(
+    broker: Broker, handlers: Mapping[JobType, Handler], states: Mapping[JobType, Any], caller: KitCaller
+) -> RunnerParts:
+    """Return the parts; to be called on the event loop, once the states are open.
+
+    Types that the app does not handle are accepted: another code base may handle them.
+    """
+    settings, metrics, tracer = WorkerSettings(), MetricRegistry(), JobTracer(None)
+    metrics.register_types(handlers)
+    queues, admission, clean = KnownQueues(broker.registry), Admission("accept"), CleanContext()
+    own = [handler.registration() for handler in handlers.values()]
+    catalogue = TypeCatalogue(broker.registry, metrics, own=own)
+    now_s = broker.clock.now_s
+    submitter = ChildSubmitter(broker.store, queues, catalogue, admission, tracer, DEFAULT_TENANT, clock=now_s)
+    on_dead = {type_: handler.policy.on_dead for type_, handler in handlers.items() if handler.policy.on_dead}
+    return RunnerParts(
+        settings=settings,
+        handlers=handlers,
+        broker=broker,
+        tracer=tracer,
+        queues=queues,
+        catalogue=catalogue,
+        admission=admission,
+        submitter=submitter,
+        executor=Executor(
+            handlers,
+            caller=caller,
+            metrics=WorkerMetrics(metrics),
+            tracer=tracer,
+            submitter=submitter,
+            states=states,
+            clean=clean,
+            releases=ReleaseFinder(broker.store, broker.registry, handlers, code_version=""),
+            logs_messages=True,
+        ),
+        announcer=DeathAnnouncer(
+            broker,
+            queues,
+            catalogue,
+            tracer,
+            DEFAULT_TENANT,
+            on_dead=on_dead,
+            known=queues_of(DEFAULT_TENANT, handlers),
+        ),
+        clean=clean,
+    )

@@ -1,0 +1,69 @@
+"""The clients of a test: `Client` and `SyncClient` whose requests the kit answers."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from millstream import Client, SyncClient
+from millstream.client.api import Api
+from millstream.client.retrier import Retrier
+from millstream_testing.surface.endpoint import Answer, Endpoint
+from millstream_testing.virtual_clock import VirtualClock
+
+URL = "http://test-kit"
+
+
+class _AsyncHttp:
+    """Stands for an HTTP client. Its requests are answered on the loop of the kit, from whichever loop they come."""
+
+    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
+        self._endpoint = endpoint
+        self._loop = loop
+
+    async def request(self, **options: Any) -> Answer:
+        """Have a request answered."""
+        answer = self._endpoint.respond(options["method"], options["url"], options["headers"], options["content"])
+        if asyncio.get_running_loop() is self._loop:
+            return await answer
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answer, self._loop))
+
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
+class _SyncHttp:
+    """Stands for an HTTP client without an event loop."""
+
+    def __init__(self, endpoint: Endpoint, call: Callable[..., Any]) -> None:
+        self._endpoint = endpoint
+        self._call = call
+
+    def request(self, **options: Any) -> Any:
+        """Have a request answered."""
+        arguments = options["method"], options["url"], options["headers"], options["content"]
+        return self._call(lambda: self._endpoint.respond(*arguments))
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class KitClient(Client):
+    """A client whose jobs run in the test. It waits for them by the clock of the kit."""
+
+    def __init__(self, endpoint: Endpoint, clock: VirtualClock) -> None:
+        """To be made on the event loop of the kit."""
+        super().__init__(URL, http=_AsyncHttp(endpoint, asyncio.get_running_loop()))
+        self._api = _api(clock)
+
+
+class KitSyncClient(SyncClient):
+    """The same for programs without an event loop."""
+
+    def __init__(self, endpoint: Endpoint, clock: VirtualClock, call: Callable[..., Any]) -> None:
+        """`call` runs an async function on the event loop of the kit and returns what it returns."""
+        super().__init__(URL, http=_SyncHttp(endpoint, call))
+        self._api = _api(clock)
+
+
+def _api(clock: VirtualClock) -> Api:
+    return Api(Retrier(URL, retry_for_s=0.0, timeout_s=30.0, headers={}, clock=clock.now_s))
