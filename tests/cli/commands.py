@@ -29,12 +29,15 @@ def run(*words: str, stdin: str | bytes | None = None, **environ: str) -> Result
 
 
 def refused(result: Result, *says: str, code: int | None = None) -> str:
-    """Check that a command failed with a clear last line and without a traceback. Return that line."""
+    """Check that a command failed with a clear line and without a traceback. Return that line.
+
+    Frames of the user's own code may stand below it.
+    """
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
     assert result.exit_code in (FAILURES if code is None else {code}), result.output
     assert result.stdout == "", result.stdout
     assert "Traceback" not in result.stderr, result.stderr
-    lines = result.stderr.strip().splitlines()
+    lines = [line for line in result.stderr.strip().splitlines() if not line.startswith("millstream:   ")]
     # What click refuses stands below a line of usage and one about --help.
     assert len(lines) == 1 or lines[0].startswith("Usage: millstream"), result.stderr
     assert lines[-1].startswith(("millstream: ", "Error: ")), lines[-1]

@@ -205,13 +205,8 @@ async def failing(app: App[None]) -> AsyncGenerator[str]:
         raise ConnectionResetError
 
 
-async def never_yields() -> AsyncGenerator[str]:
-    """Be no context manager."""
-    yield "pool"
-
-
 def no_generator() -> None:
-    """Be no context manager either."""
+    """Be no context manager."""
 
 
 @pytest.mark.parametrize(
@@ -225,7 +220,6 @@ def no_generator() -> None:
             App("closes", lifespan=failing),
             r"app `closes` \(.*test_app:failing\) failed to close: ConnectionResetError\n.*\.py:\d+ in failing: raise",
         ),
-        (App("never", lifespan=never_yields), "app `never` .* TypeError: it is no async context manager"),  # type: ignore[arg-type]
         (App("none", lifespan=no_generator), "app `none` .* TypeError: it is no async context manager"),  # type: ignore[arg-type]
     ],
     ids=lambda value: getattr(value, "name", ""),

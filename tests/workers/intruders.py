@@ -556,6 +556,12 @@ async def saying_on_the_loop(ctx: Context) -> None:
     say(ctx)
 
 
+@app.job("say.thread")
+def saying_in_a_thread(ctx: Context) -> None:
+    """Log through each kind of logger, in a thread."""
+    say(ctx)
+
+
 def say(ctx: Context) -> None:
     """Log through `ctx.log`, structlog, a library's logger, a warning and `print`."""
     ctx.log.debug("said quietly")

@@ -380,14 +380,14 @@ def test_every_ending_is_tried() -> None:
 # What a handler logs
 
 
-async def test_lines_from_a_process_are_like_those_from_the_loop(plant: Plant) -> None:
-    """A log line from a handler process has the format, level, service, bindings and trace of one from the loop.
+async def test_lines_of_handlers_are_alike_wherever_they_run(plant: Plant) -> None:
+    """A line of a handler has the same format, level, service, job and trace on the loop, in a thread and a process.
 
-    This holds for `ctx.log`, structlog, libraries and warnings.
+    This holds for `ctx.log`, structlog, libraries and warnings. No other line has the fields of a job.
     """
     machine = await plant.start(app_ref="workers.intruders:app", log_level="info")
     trace = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-00"}
-    kinds = ("say.loop", "say", "say.async")
+    kinds = ("say.loop", "say.thread", "say", "say.async")
     for kind in kinds:
         assert (await plant.floor.run(kind, **trace)).state is JobState.SUCCEEDED
 
@@ -395,20 +395,22 @@ async def test_lines_from_a_process_are_like_those_from_the_loop(plant: Plant) -
         lines = [line for line in machine.log if event in line["event"]]
         return dict(zip(kinds, lines, strict=True))
 
-    await wait_until(lambda: len([line for line in machine.log if "warnings" in line["event"]]) == 3, "all is logged")
+    await wait_until(lambda: len([line for line in machine.log if "warnings" in line["event"]]) == 4, "all is logged")
     for event in ("said by ctx", "said by structlog", "said by logging", "said by warnings"):
         lines = said(event)
         for line in lines.values():
             assert line["service"] == "workers"
             assert line["timestamp"].endswith("Z")
-        for kind in ("say", "say.async"):
+        for kind in kinds:
             assert lines[kind].keys() >= lines["say.loop"].keys()
             assert (lines[kind]["type"], lines[kind]["attempt"], "job_id" in lines[kind]) == (kind, 1, True)
-            assert lines[kind].get("trace_id") == lines["say.loop"].get("trace_id")
+            assert lines[kind]["trace_id"] == "ab" * 16
     assert not [line for line in machine.log if line["event"] == "said quietly"]
+    (outside,) = [line for line in machine.log if line["event"] == "worker started"]
+    assert not outside.keys() & {"job_id", "type", "attempt", "trace_id"}
     text = machine.text
     assert "4111" not in text
-    assert text.count("said by print\n") == 3
+    assert text.count("said by print\n") == 4
 
 
 async def test_lines_from_a_process_carry_the_trace_of_their_job(

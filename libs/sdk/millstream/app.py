@@ -1,6 +1,5 @@
 """Apps: the sets of handlers that users write, and that a worker runs."""
 
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
@@ -9,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, Unpack, cast, overload
 from typing_extensions import TypeVar
 
 from millstream.errors import HandlerError, LifespanError
+from millstream.function_reader import checked_function, is_coroutine_function, place_of
 from millstream.handler import Handler
 from millstream.job_options import JobOptions, check_job_options, isolation_of, policy_of
-from millstream.jobs.annotations import place_of
 from millstream.jobs.job_ref import check_job_type
 from millstream.jobs.submitter import Submitter
+from millstream.lifespan_check import check_lifespan, takes_app
 from millstream.registering import Register
 from millstream.signature import inspect_signature
 from millstream.steering import Retry
@@ -62,9 +62,14 @@ class App(Generic[S]):
     def __init__(
         self, name: str, *, lifespan: Callable[..., Any] | None = None, state_of: "App[Any] | None" = None
     ) -> None:
-        """`state_of` names another app whose state the handlers share. Raises: HandlerError, when both are given."""
+        """`state_of` names another app whose state the handlers share.
+
+        Raises: HandlerError, when both are given, or the lifespan is none.
+        """
         if lifespan is not None and state_of is not None:
             raise HandlerError(f"app `{name}` has a lifespan of its own and the state of `{state_of.name}`: choose one")
+        if lifespan is not None:
+            check_lifespan(name, lifespan)
         self.name: str = name
         self.handlers: dict[str, Handler] = {}
         self.submitter: Submitter | None = None
@@ -81,10 +86,14 @@ class App(Generic[S]):
 
         Raises: HandlerError, when the type is taken, an option is unknown or wrong, or an annotation is missing.
         """
+        if callable(type):
+            raise HandlerError('`@app.job` needs the name of a job type: write `@app.job("order.charge")`')
         check_job_type(type)
         check_job_options(type, options)
 
-        def register(function: Callable[..., Any]) -> Handler:
+        def register(decorated: Callable[..., Any]) -> Handler:
+            # A function may handle several types.
+            function = checked_function(decorated.function if isinstance(decorated, Handler) else decorated)
             if type in self.handlers:
                 raise HandlerError(f"`{type}` is already handled by {place_of(self.handlers[type].function)}")
             handler = Handler(
@@ -112,7 +121,11 @@ class App(Generic[S]):
         for other in others:
             for job_type, handler in other.handlers.items():
                 if job_type in self.handlers or job_type in added:
-                    raise HandlerError(f"`{job_type}` is in both `{self.name}` and `{other.name}`")
+                    first = self.handlers.get(job_type) or added[job_type]
+                    raise HandlerError(
+                        f"`{job_type}` is in both `{self.name}` and `{other.name}`: it is handled by "
+                        f"{place_of(first.function)} and by {place_of(handler.function)}"
+                    )
                 added[job_type] = handler
                 state_app = other.state_app(job_type)
                 states[job_type] = self.state_of if state_app.lifespan is None else state_app
@@ -129,7 +142,7 @@ class App(Generic[S]):
 
         `.submit()` is awaited. A program without an event loop calls `client.submit(handler, ...)` of its SyncClient.
         """
-        if not inspect.iscoroutinefunction(submitter.submit):
+        if not is_coroutine_function(submitter.submit):
             raise TypeError(
                 f"app.bind takes a Client, because `.submit()` of handlers is awaited, and not a "
                 f"{type(submitter).__name__}: without an event loop call `client.submit(handler, ...)`"
@@ -163,8 +176,7 @@ class App(Generic[S]):
             yield None
             return
         with self._told("to open"):
-            takes_app = bool(inspect.signature(self.lifespan).parameters)
-            opened = self.lifespan(self) if takes_app else self.lifespan()
+            opened = self.lifespan(self) if takes_app(self.lifespan) else self.lifespan()
             if not hasattr(opened, "__aenter__"):
                 raise TypeError("it is no async context manager: put @asynccontextmanager over it")
             state = await opened.__aenter__()

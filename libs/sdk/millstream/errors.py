@@ -14,7 +14,7 @@ MillstreamError
 └── WaitTimeoutError      the job did not end in time; it goes on
 """
 
-from millstream.own_frames import own_frames
+from millstream.own_frames import with_own_frames
 from millstream_contracts import Job, Problem
 
 
@@ -32,9 +32,9 @@ class LifespanError(MillstreamError):
     def __init__(self, app: str, place: str, doing: str, error: Exception) -> None:
         self.app = app
         """The name of the app."""
-        frames = "".join(f"\n  {frame}" for frame in own_frames(error))
         said = f": {error}" if str(error) else ""
-        super().__init__(f"the lifespan of app `{app}` ({place}) failed {doing}: {type(error).__name__}{said}{frames}")
+        text = f"the lifespan of app `{app}` ({place}) failed {doing}: {type(error).__name__}{said}"
+        super().__init__(with_own_frames(text, error))
 
 
 class NotBoundError(MillstreamError):

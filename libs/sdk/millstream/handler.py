@@ -9,8 +9,8 @@ from typing_extensions import TypeVar
 
 from millstream.context import BaseContext
 from millstream.errors import NotBoundError
+from millstream.function_reader import code_of, name_of, place_of
 from millstream.job_options import Isolation
-from millstream.jobs.annotations import place_of
 from millstream.jobs.job_ref import JobRef
 from millstream.jobs.submitter import Submitter
 from millstream.signature import Signature
@@ -48,10 +48,12 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         self.isolation = isolation
         self.retry = retry
         self.signature = signature
-        self.decode = signature.payload_type.decode
+        self.decode = signature.decode
+        self.code = code_of(plain)
+        """The function that runs in the end, with a name and a source: that of a partial, of an object's `__call__`."""
         self._client = bound
-        self.__name__: str = plain.__name__
-        self.__doc__ = plain.__doc__
+        self.__name__: str = name_of(plain)
+        self.__doc__ = self.code.__doc__
         self.__wrapped__ = plain
 
     @property
@@ -76,7 +78,7 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
 
     def registration(self, code_version: str = "") -> TypeRegistration:
         """Return the description of this type that workers publish."""
-        doc = inspect.getdoc(self.function) or ""
+        doc = inspect.getdoc(self.code) or ""
         return msgspec.convert(
             {
                 "type": self.type,

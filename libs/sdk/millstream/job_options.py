@@ -1,12 +1,13 @@
 """The options of `@app.job`, and the policy that they make."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypedDict
 
 import msgspec
 
 from millstream.errors import HandlerError
+from millstream.function_reader import is_async, is_coroutine_function, place_of
 from millstream.jobs.job_ref import JobRef
 from millstream.payloads import DataType
 from millstream.seconds import Seconds, in_seconds
@@ -66,6 +67,8 @@ def _check_retry(job_type: str, retry: Any) -> None:
     """Raise HandlerError for what only shows when an attempt has failed."""
     if not isinstance(retry, Retry):
         raise HandlerError(f"`{job_type}`: `retry` is a Retry, such as Retry(max_attempts=3), not {retry!r}")
+    if retry.delays is not None:
+        _check_delays(job_type, retry)
     for name in ("dead_on", "discard_on"):
         kinds: Any = getattr(retry, name)
         if not isinstance(kinds, tuple) or not all(isinstance(kind, type) for kind in kinds):
@@ -75,6 +78,16 @@ def _check_retry(job_type: str, retry: Any) -> None:
                 raise HandlerError(f"`{job_type}`: `{name}` has {kind.__qualname__}, which is no exception")
     if retry.decide is not None and (not callable(retry.decide) or inspect.iscoroutinefunction(retry.decide)):
         raise HandlerError(f"`{job_type}`: `decide` is a function of an exception and an attempt, and not async")
+
+
+def _check_delays(job_type: str, retry: Retry) -> None:
+    """Raise HandlerError for delays beside what computes delays, and for delays that are none."""
+    plain = Retry()
+    for name in ("backoff", "base", "cap"):
+        if getattr(retry, name) != getattr(plain, name):
+            raise HandlerError(f"`{job_type}`: `delays` and `{name}` exclude each other")
+    if isinstance(retry.delays, str) or not isinstance(retry.delays, Sequence):
+        raise HandlerError(f"`{job_type}`: `delays` is a list of times, such as [1, 10, 60], not {retry.delays!r}")
 
 
 def _on_dead(job_type: str, ref: Any) -> str | None:
@@ -103,13 +116,15 @@ _A_DEAD_JOB = DeadJob(
 
 
 def isolation_of(function: Callable[..., Any], options: JobOptions) -> Isolation:
-    """Return where a handler runs. Raises: HandlerError, where its kind of function cannot."""
-    is_async = inspect.iscoroutinefunction(function)
-    isolation = options.get("isolation", "loop" if is_async else "thread")
+    """Return where a handler runs. Raises: HandlerError, where its kind of function cannot.
+
+    A plain function around an async one runs on the loop too, unless the options say otherwise.
+    """
+    isolation = options.get("isolation", "loop" if is_async(function) else "thread")
     if isolation not in {"loop", "thread", "process"}:
         raise HandlerError(f"isolation is `loop`, `thread` or `process`, not `{isolation}`")
-    if is_async and isolation == "thread":
-        raise HandlerError(f"{function.__qualname__} is async: it runs on the loop or in a process")
-    if not is_async and isolation == "loop":
-        raise HandlerError(f"{function.__qualname__} is not async: on the loop it would stop all others")
+    if isolation == "thread" and is_coroutine_function(function):
+        raise HandlerError(f"{place_of(function)} is async: it runs on the loop or in a process")
+    if isolation == "loop" and not is_async(function):
+        raise HandlerError(f"{place_of(function)} is not async: on the loop it would stop all others")
     return isolation

@@ -2,6 +2,7 @@
 
 from millstream_telemetry.error_text import frames_of, origin, storable, text_of, traceback_of, type_name
 from millstream_telemetry.errors import TelemetryError, TracingConfigError
+from millstream_telemetry.logs.job_fields import JobFields, current_job
 from millstream_telemetry.logs.setup import Level, LogSettings, configure_logs, configured_logs
 from millstream_telemetry.metrics.every_service import DutyMetrics, RedisMetrics, ServiceMetrics
 from millstream_telemetry.metrics.groups import (
@@ -35,6 +36,7 @@ __all__ = [
     "DutyMetrics",
     "HistoryMetrics",
     "IngestMetrics",
+    "JobFields",
     "JobTracer",
     "Level",
     "LogSettings",
@@ -54,6 +56,7 @@ __all__ = [
     "configure_logs",
     "configure_tracing",
     "configured_logs",
+    "current_job",
     "current_trace_context",
     "end_tracing",
     "frames_of",

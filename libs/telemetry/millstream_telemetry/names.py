@@ -273,6 +273,12 @@ WORKER_LOOP_LAG = MetricSpec(
     "How late the event loop was; a handler that blocks it shows here",
     CALL_SECONDS,
 )
+LOOP_BLOCKED = MetricSpec(
+    "millstream_loop_blocked_total",
+    "counter",
+    ("type",),
+    "Attempts whose handler has blocked the event loop for longer than MILLSTREAM_BLOCKED_LOOP_S",
+)
 RECOVERED = MetricSpec(
     "millstream_recovered_total",
     "counter",
@@ -328,6 +334,7 @@ METRICS = (
     WORKER_SLOTS_BUSY,
     WORKER_RSS,
     WORKER_LOOP_LAG,
+    LOOP_BLOCKED,
     RECOVERED,
     DUTY_LAST_SUCCESS,
     DUTY,

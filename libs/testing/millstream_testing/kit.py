@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -99,8 +100,10 @@ class Testing(Generic[S]):
         given = {} if self._given is FROM_LIFESPAN else {self._app.state_of: self._given}
         states = await self._stack.enter_async_context(opened_states(self._app, self._handlers, given))
         broker = memory_broker(self._ledger, self._clock)
-        parts = runner_parts(broker, self._handlers, states, KitCaller(self._stubs, self._call_thread))
-        runner = JobRunner(parts, self._ledger, self._clock, self._faults)
+        caller = KitCaller(self._stubs, self._call_thread)
+        make_parts = partial(runner_parts, broker, self._handlers, states, caller)
+        runner = JobRunner(self._ledger, self._clock, self._faults, make_parts)
+        parts = runner.parts
         endpoint = Endpoint(parts, self._ledger, runner, self._clock)
         client = KitClient(endpoint, self._clock)
         self._open = _Open(parts, runner, endpoint, client, states)

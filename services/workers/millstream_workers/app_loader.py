@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from millstream import App, MillstreamError
+from millstream.own_frames import with_own_frames
+from millstream_contracts import one_line
 from millstream_telemetry import type_name
 from millstream_workers.errors import AppLoadError
+
+_MAX_CHARS = 500
 
 
 def load_app(ref: str) -> App[Any]:
@@ -20,10 +24,11 @@ def load_app(ref: str) -> App[Any]:
     try:
         module = importlib.import_module(module_name)
     except MillstreamError as error:
-        raise AppLoadError(f"{module_name}: {error}") from error
+        raise AppLoadError(with_own_frames(f"{module_name}: {error}", error)) from error
     except Exception as error:
-        # A user's module may fail in any way while it is imported; the chained traceback says where.
-        raise AppLoadError(f"cannot import `{module_name}` for `{ref}`: {type_name(error)}: {error}") from error
+        # A user's module may fail in any way while it is imported.
+        said = f"cannot import `{module_name}` for `{ref}`: {type_name(error)}: {one_line(error, _MAX_CHARS)}"
+        raise AppLoadError(with_own_frames(said, error)) from error
     found = getattr(module, attribute, None)
     if not isinstance(found, App):
         raise AppLoadError(f"`{ref}` is no millstream.App" + ("" if found is not None else ": no such attribute"))

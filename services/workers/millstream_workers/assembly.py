@@ -23,6 +23,7 @@ from millstream_workers.fetching.release_finder import ReleaseFinder
 from millstream_workers.fetching.slots import Slots
 from millstream_workers.isolation.process_pool import ProcessPool
 from millstream_workers.keeping.lease_keeper import LeaseKeeper
+from millstream_workers.keeping.loop_watch import LoopWatch
 from millstream_workers.pipeline import Pipeline
 from millstream_workers.registrar import Registrar
 from millstream_workers.running.calling import Caller
@@ -47,6 +48,7 @@ class WorkerParts(Struct, frozen=True, kw_only=True):
     reader: ReadyReader
     fetcher: Fetcher
     leases: LeaseKeeper
+    loop_watch: LoopWatch
     executor: Executor
     pipeline: Pipeline
     processes: ProcessPool
@@ -119,6 +121,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             reader=reader,
             fetcher=fetcher,
             leases=leases,
+            loop_watch=LoopWatch(settings.blocked_loop_s, pipeline.running, metrics),
             executor=executor,
             pipeline=pipeline,
             processes=processes,

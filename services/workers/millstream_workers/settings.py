@@ -46,6 +46,8 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     stalled_loop_s: Annotated[float, Meta(ge=1.0, le=HOUR_S)] = 60.0
     """How long a handler may block the event loop before the worker counts as dead: it renews no lease, and `/livez`
     fails."""
+    blocked_loop_s: Annotated[float, Meta(ge=0.0, le=HOUR_S)] = 1.0
+    """How long a handler may block the event loop before a warning names it, with its stack. 0: no warning."""
     unknown_types: UnknownTypes = "refuse"
     """As for `ingest`, for the jobs that handlers submit."""
     grace_s: Annotated[float, Meta(ge=0.0, le=HOUR_S)] = 20.0

@@ -42,6 +42,7 @@ class Worker:
             stack.push_async_callback(parts.reader.close)
             stack.push_async_callback(parts.processes.close)
             stack.enter_context(parts.leases)
+            stack.enter_context(parts.loop_watch)
             self._log.info("worker started", concurrency=self._settings.concurrency)
             await self._work(orders)
         await parts.registrar.leave()

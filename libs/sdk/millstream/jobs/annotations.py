@@ -6,20 +6,20 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from millstream.errors import HandlerError
+from millstream.function_reader import code_of, place_of
 from millstream.payloads import DataType
-
-
-def place_of(function: Any) -> str:
-    """Return `module:function`, for messages; of a callable without a name that of its class."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}:{named.__qualname__}"
 
 
 def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the annotations of a function as types. Raises: HandlerError."""
     try:
-        return typing.get_type_hints(function, include_extras=True)
+        return typing.get_type_hints(code_of(function), include_extras=True)
     except NameError as error:
+        raise HandlerError(
+            f"{place_of(function)}: an annotation cannot be read: {error}; define or import it in the module, above "
+            "the function and not only for TYPE_CHECKING"
+        ) from error
+    except Exception as error:  # an annotation that is text may be any expression
         raise HandlerError(f"{place_of(function)}: an annotation cannot be read: {error}") from error
 
 

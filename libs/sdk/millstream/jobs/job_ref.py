@@ -10,7 +10,8 @@ from typing import Any, Generic, Protocol, Unpack, overload
 from typing_extensions import TypeVar
 
 from millstream.errors import HandlerError, NotBoundError
-from millstream.jobs.annotations import annotations_of, data_type, place_of, result_annotation
+from millstream.function_reader import place_of
+from millstream.jobs.annotations import annotations_of, data_type, result_annotation
 from millstream.jobs.job_handle import JobHandle
 from millstream.jobs.submit_options import SubmitOptions
 from millstream.jobs.submitter import Submitter, current_submitter, require_loop
@@ -135,7 +136,9 @@ def gives_of(job: str | JobRef[Any, Any] | object) -> DataType:
     return job.result_type if isinstance(job, JobRef) else ANYTHING
 
 
-def check_job_type(job_type: str) -> None:
-    """Raise HandlerError unless a text can be the name of a job type."""
+def check_job_type(job_type: Any) -> None:
+    """Raise HandlerError unless a value can be the name of a job type."""
+    if not isinstance(job_type, str):
+        raise HandlerError(f"a job type is a text such as `order.charge`, not {job_type!r}")
     if not re.match(NAME_PATTERN, job_type):
         raise HandlerError(f"`{job_type}` is no job type: use a-z, 0-9, `.` and `-`, 64 characters at most")

@@ -14,6 +14,7 @@ from opentelemetry.trace import INVALID_SPAN, get_current_span
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from millstream_telemetry.logs.calls import StdlibHandler, logger_class, make_record
+from millstream_telemetry.logs.job_fields import add_job
 from millstream_telemetry.logs.rendering import JsonRenderer, TerminalRenderer
 from millstream_telemetry.logs.stream import LogStream
 
@@ -46,9 +47,9 @@ def configured_logs() -> LogSettings | None:
 def configure_logs(service: str, level: Level, stream: TextIO, *, is_terminal: bool | None = None) -> None:
     """Write log lines of this level and above to a stream, one JSON object a line unless it is a terminal.
 
-    Lines carry the trace and span that are current. A logger that was bound before this call keeps what it
-    was bound to, so call this first; `structlog.get_logger().bind(...)` once per object, because an unbound
-    logger is put together anew at every call.
+    Lines carry the trace and span that are current, and the job whose handler runs. A logger that was bound before
+    this call keeps what it was bound to, so call this first; `structlog.get_logger().bind(...)` once per object,
+    because an unbound logger is put together anew at every call.
     """
     settings = LogSettings(service, level, stream.isatty() if is_terminal is None else is_terminal)
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -58,6 +59,7 @@ def configure_logs(service: str, level: Level, stream: TextIO, *, is_terminal: b
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _ServiceName(service),
         add_trace,
+        add_job,
         drop_payloads,
     ]
     render = TerminalRenderer() if settings.is_terminal else JsonRenderer()

@@ -57,6 +57,7 @@ class WorkerMetrics:
         self._slots = registry.gauge(names.WORKER_SLOTS)
         self._slots_busy = registry.gauge(names.WORKER_SLOTS_BUSY)
         self._loop_lag = registry.histogram(names.WORKER_LOOP_LAG)
+        self._loop_blocked = ByType(registry.counter(names.LOOP_BLOCKED), registry)
         registry.gauge(names.WORKER_RSS).set_function(rss_bytes)
 
     def count_attempts(self, job_type: str, outcome: str, n: int = 1) -> None:
@@ -78,6 +79,10 @@ class WorkerMetrics:
     def observe_loop_lag(self, seconds: float) -> None:
         """Observe how late the event loop ran something."""
         self._loop_lag.observe(seconds)
+
+    def count_blocked(self, job_type: str) -> None:
+        """Count an attempt whose handler has blocked the event loop."""
+        self._loop_blocked.of(job_type).inc()
 
     def watch_slots(self, total: int, busy: Callable[[], float]) -> None:
         """Show how many jobs may run at once, and how many do; `busy` is called at each scrape."""

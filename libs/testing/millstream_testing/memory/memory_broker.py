@@ -5,7 +5,17 @@ from contextvars import ContextVar
 from typing import Any, cast
 
 from millstream_contracts import JobId, JobState, Queue, Tenant
-from millstream_streams import Broker, Durability, Enqueued, JobStore, JobViews, NewJob, RedisClock, Registry
+from millstream_streams import (
+    ActionCode,
+    Broker,
+    Durability,
+    Enqueued,
+    JobStore,
+    JobViews,
+    NewJob,
+    RedisClock,
+    Registry,
+)
 from millstream_streams.reading.registrations import Registrations
 from millstream_streams.store.keys import Keys
 from millstream_testing.memory.ledger import Ledger
@@ -38,6 +48,10 @@ class MemoryStore(JobStore):
     async def note_unreadable(self, queue: Queue, job_id: JobId, token: str, digest: str) -> set[str]:  # noqa: ARG002
         """Return that this release is the only one."""
         return {digest}
+
+    async def cancel(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:  # noqa: ARG002 - ids are enough
+        """Cancel jobs: waiting ones at once, running ones through the kit."""
+        return [self._ledger.cancel(job_id) for job_id in ids]
 
     async def announce(self, queue: Queue, *, upto: str = "", limit: int) -> list[tuple[str, JobId]]:
         """Note that the dead letters up to this entry are announced, and return the next ones, oldest first."""

@@ -5,6 +5,7 @@ Time passes only here. While a test waits for a job, the clock moves to the next
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from contextvars import ContextVar
 
 import anyio
@@ -17,6 +18,7 @@ from millstream_testing.memory.memory_broker import running_job
 from millstream_testing.memory.stored_job import StoredJob
 from millstream_testing.running.faults import Faults
 from millstream_testing.running.parts import RunnerParts
+from millstream_testing.running.running_reader import Follow
 from millstream_testing.virtual_clock import VirtualClock
 from millstream_workers.attempt.attempt_result import Interruption, Raised, Unreadable
 from millstream_workers.attempt.running import Running
@@ -35,8 +37,10 @@ MAX_DELIVERIES = 1_000
 class JobRunner:
     """Runs jobs when a test asks for it. Lives on the event loop of the test."""
 
-    def __init__(self, parts: RunnerParts, ledger: Ledger, clock: VirtualClock, faults: Faults) -> None:
-        self._parts = parts
+    def __init__(
+        self, ledger: Ledger, clock: VirtualClock, faults: Faults, make_parts: Callable[[Follow], RunnerParts]
+    ) -> None:
+        """`make_parts` returns the parts for handlers that wait for jobs of this runner."""
         self._ledger = ledger
         self._clock = clock
         self._faults = faults
@@ -45,6 +49,7 @@ class JobRunner:
         self._background: dict[JobId, asyncio.Task[None]] = {}
         self.errors: dict[JobId, BaseException] = {}
         """What the handler of a job raised last."""
+        self.parts = make_parts(self)
 
     async def follow(self, job_id: JobId, until_ms: int | None = None) -> None:
         """Run a job, and those that it submits, until nothing moves them by itself or the time is over.
@@ -92,9 +97,18 @@ class JobRunner:
     async def cancel(self, job_id: str) -> ActionCode:
         """Cancel a job, and stop its handler if it runs."""
         code = self._ledger.cancel(job_id)
-        if code is ActionCode.REQUESTED and (held := self._running.get(JobId(job_id))):
-            held[0].interrupt(Interruption.CANCELLED)
+        if code is ActionCode.REQUESTED:
+            self.stop(JobId(job_id))
         return code
+
+    def stop(self, job_id: JobId) -> None:
+        """Stop the handler of a job that is cancelled, if it runs."""
+        if held := self._running.get(job_id):
+            held[0].interrupt(Interruption.CANCELLED)
+
+    async def follow_for(self, job_id: JobId, within_s: float) -> None:
+        """Follow a job for a time, for a handler that waits for it."""
+        await self.follow(job_id, self._clock.now_ms + round(within_s * 1000))
 
     async def close(self) -> None:
         """Stop the handlers that still run."""
@@ -127,7 +141,7 @@ class JobRunner:
         """Execute a delivery in a task of its own, which starts in the context that was there before the first job."""
         running = Running(delivery)
         loop = asyncio.get_running_loop()
-        task = self._parts.clean.run(loop.create_task, self._execute_here(running, is_begun=is_begun))
+        task = self.parts.clean.run(loop.create_task, self._execute_here(running, is_begun=is_begun))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -138,10 +152,10 @@ class JobRunner:
             raise
 
     async def _execute_here(self, running: Running, *, is_begun: bool) -> Execution:
-        delivery, executor = running.delivery, self._parts.executor
+        delivery, executor = running.delivery, self.parts.executor
         running_job.set(delivery.id)
         in_background.set(is_begun)
-        with StopScope(self._parts.settings.cleanup_s) as scope:
+        with StopScope(self.parts.settings.cleanup_s) as scope:
             execution = executor.prepare(running, scope)
             timeout_s = execution.policy.timeout_s
             overdue_at_ms = None if timeout_s is None else self._clock.now_ms + round(timeout_s * 1000)
@@ -167,7 +181,7 @@ class JobRunner:
 
     async def _lose(self, job: StoredJob) -> None:
         """Have the worker of a running job vanish; the job is recovered when the lease is over."""
-        settings = self._parts.settings
+        settings = self.parts.settings
         await self._pass_to(self._clock.now_ms + round(settings.lease_s * 1000))
         self._ledger.recover(job, max_crashes=settings.max_crashes)
         await self._announce(job.id)
@@ -175,11 +189,11 @@ class JobRunner:
     async def _announce(self, job_id: JobId) -> None:
         """Submit the job of `on_dead`, as a child of the job that is dead."""
         job = self._ledger.jobs[job_id]
-        if job.state is not JobState.DEAD or job.queue.type not in self._parts.announcer.on_dead:
+        if job.state is not JobState.DEAD or job.queue.type not in self.parts.announcer.on_dead:
             return
         token = running_job.set(job_id)
         try:
-            while (await self._parts.announcer.run_once()).more:
+            while (await self.parts.announcer.run_once()).more:
                 pass
         finally:
             running_job.reset(token)
@@ -211,7 +225,7 @@ class JobRunner:
         return min(times, default=None)
 
     def _is_handled(self, job: StoredJob) -> bool:
-        return job.queue.type in self._parts.handlers
+        return job.queue.type in self.parts.handlers
 
     def _is_of(self, job: StoredJob, root: JobId) -> bool:
         """Return whether a job is this one, or was submitted by it or by one of its children."""

@@ -11,8 +11,10 @@ from millstream_streams import Broker
 from millstream_submission import Admission, KnownQueues, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, WorkerMetrics
 from millstream_testing.running.kit_caller import KitCaller
+from millstream_testing.running.running_reader import Follow, RunningReader
 from millstream_workers.assembly import queues_of
-from millstream_workers.child_jobs import ChildSubmitter
+from millstream_workers.children.child_jobs import ChildSubmitter
+from millstream_workers.children.running_parent import ParentMaker
 from millstream_workers.death_announcer import DeathAnnouncer
 from millstream_workers.fetching.release_finder import ReleaseFinder
 from millstream_workers.running.clean_context import CleanContext
@@ -30,7 +32,7 @@ class RunnerParts(Struct, frozen=True, kw_only=True):
     queues: KnownQueues
     catalogue: TypeCatalogue
     admission: Admission
-    submitter: ChildSubmitter
+    parents: ParentMaker
     executor: Executor
     announcer: DeathAnnouncer
     clean: CleanContext
@@ -38,11 +40,16 @@ class RunnerParts(Struct, frozen=True, kw_only=True):
 
 
 def runner_parts(
-    broker: Broker, handlers: Mapping[JobType, Handler], states: Mapping[JobType, Any], caller: KitCaller
+    broker: Broker,
+    handlers: Mapping[JobType, Handler],
+    states: Mapping[JobType, Any],
+    caller: KitCaller,
+    follow: Follow,
 ) -> RunnerParts:
     """Return the parts; to be called on the event loop, once the states are open.
 
-    Types that the app does not handle are accepted: another code base may handle them.
+    `follow` runs the job that a handler waits for. Types that the app does not handle are accepted: another code base
+    may handle them.
     """
     settings, metrics, tracer = WorkerSettings(), MetricRegistry(), JobTracer(None)
     metrics.register_types(handlers)
@@ -50,7 +57,8 @@ def runner_parts(
     own = [handler.registration() for handler in handlers.values()]
     catalogue = TypeCatalogue(broker.registry, metrics, own=own)
     now_s = broker.clock.now_s
-    submitter = ChildSubmitter(broker.store, queues, catalogue, admission, tracer, DEFAULT_TENANT, clock=now_s)
+    children = ChildSubmitter(broker.store, queues, catalogue, admission, tracer, DEFAULT_TENANT, clock=now_s)
+    parents = ParentMaker(children, RunningReader(broker, follow))
     on_dead = {type_: handler.policy.on_dead for type_, handler in handlers.items() if handler.policy.on_dead}
     return RunnerParts(
         settings=settings,
@@ -60,13 +68,13 @@ def runner_parts(
         queues=queues,
         catalogue=catalogue,
         admission=admission,
-        submitter=submitter,
+        parents=parents,
         executor=Executor(
             handlers,
             caller=caller,
             metrics=WorkerMetrics(metrics),
             tracer=tracer,
-            submitter=submitter,
+            parents=parents,
             states=states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, handlers, code_version=""),

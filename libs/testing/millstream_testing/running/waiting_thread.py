@@ -28,6 +28,8 @@ class WaitingThread:
         self._thread = threading.get_ident()
         self._waits: list[_Orders] = []
         """The waits of the thread that have not ended, the innermost last."""
+        self._is_busy = False
+        """Whether the thread is in a handler, which may wait for another one."""
         self._call_elsewhere = call_in_thread(anyio.CapacityLimiter(THREADS))
 
     def wait_for(self, portal: BlockingPortal, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -49,7 +51,7 @@ class WaitingThread:
 
     async def call_handler(self, function: Callable[[], Any], running: Running) -> Any:
         """Call a function in the thread of the test, or in another if that does not wait. Raises: what it raises."""
-        if in_background.get() or not self._waits:
+        if in_background.get() or self._is_busy or not self._waits:
             return await self._call_elsewhere(function, running)
         loop, context = asyncio.get_running_loop(), copy_context()
         ended: asyncio.Future[Returned | Raised] = loop.create_future()
@@ -59,9 +61,11 @@ class WaitingThread:
                 happened: Returned | Raised = Returned(context.run(function))
             except BaseException as error:  # noqa: BLE001 - a handler may raise anything
                 happened = Raised(error)
+            self._is_busy = False
             loop.call_soon_threadsafe(ended.set_result, happened)
 
         running.note_thread(self._thread)
+        self._is_busy = True
         self._waits[-1].put(call)
         try:
             happened = await asyncio.shield(ended)

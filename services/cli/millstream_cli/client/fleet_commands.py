@@ -1,18 +1,18 @@
 """The commands about queues, workers and job types: `queues`, `workers`, `types`, `demand`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
 
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.payload_sample import sample_words
-from millstream_cli.client.schema_outline import outline
+from millstream_cli.client.type_report import print_type, timeout_of
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table, tell_error
 from millstream_cli.program_name import command_line
-from millstream_cli.wording import ago, lasting, printable
-from millstream_contracts import Backoff, TypeRegistration, WorkerInfo, did_you_mean
+from millstream_cli.wording import ago, lasting
+from millstream_contracts import TypeRegistration, WorkerInfo, did_you_mean
 
 
 @click.command()
@@ -84,53 +84,18 @@ def types(type: str | None, *, url: str | None, as_json: bool) -> None:
         near = did_you_mean(type, [one.type for one in found])
         tell_error(f"no worker has registered this job type{near}")
         raise click.exceptions.Exit(ExitCode.REFUSED)
-    print_json(one) if as_json else _print_type(one, ["--url", url] if url else [])
-
-
-def _type_row(one: TypeRegistration) -> Sequence[object]:
-    return one.type, one.policy.max_attempts, _timeout(one), one.description
-
-
-def _timeout(one: TypeRegistration) -> str:
-    return "none" if one.policy.timeout_s is None else lasting(one.policy.timeout_s)
-
-
-def _print_type(one: TypeRegistration, address: Sequence[str]) -> None:
-    for label, text in _facts(one):
-        click.echo(f"{label:>12}  {printable(text)}")
-    for title, schema in (("payload", one.payload_schema), ("result", one.result_schema)):
-        if schema:
-            click.echo(f"\n{title}")
-            for line in outline(schema):
-                click.echo(f"  {printable(line)}")
+    if as_json:
+        print_json(one)
+        return
+    print_type(one)
     words = sample_words(one.payload_schema)
     if words is not None:
+        address = ["--url", url] if url else []
         click.echo(f"\nTry: {command_line('submit', one.type, *words, '--wait', '5', *address)}")
 
 
-def _facts(one: TypeRegistration) -> Iterator[tuple[str, str]]:
-    policy = one.policy
-    yield "type", one.type
-    yield "description", one.description or "none"
-    yield "handler", one.handler
-    yield "attempts", str(policy.max_attempts)
-    if policy.delays_s:
-        yield "delays", ", ".join(map(lasting, policy.delays_s))
-    else:
-        yield "backoff", _backoff(policy.backoff)
-    if policy.on_dead:
-        yield "on dead", policy.on_dead
-    yield "timeout", _timeout(one)
-    yield "result kept", lasting(policy.result_ttl_s)
-    if policy.partitions > 1:
-        yield "partitions", str(policy.partitions)
-    if one.code_version:
-        yield "version", one.code_version
-
-
-def _backoff(backoff: Backoff) -> str:
-    jitter = "random up to this" if backoff.jitter else "without jitter"
-    return f"{backoff.kind}, from {lasting(backoff.base_s)} up to {lasting(backoff.cap_s)}, {jitter}"
+def _type_row(one: TypeRegistration) -> Sequence[object]:
+    return one.type, one.policy.max_attempts, timeout_of(one), one.description
 
 
 @click.command()

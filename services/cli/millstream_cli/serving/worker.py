@@ -43,8 +43,15 @@ def worker(
         concurrency=concurrency,
         processes=processes,
     )
-    if settings.processes > 1 or reload:
-        anyio.run(run_worker_pool, settings, reload_include if reload else None)
+    if reload:
+        # Its processes load the apps: a mistake is told, and mended in the next moment.
+        anyio.run(run_worker_pool, settings, reload_include)
         ignore_late_signals()
         return
-    run_worker(settings, load_apps(settings.apps, settings), release=version("millstream"))
+    app = load_apps(settings.apps, settings)
+    if settings.processes > 1:
+        # Loaded here too: a mistake is told once, and not by each process of the pool.
+        anyio.run(run_worker_pool, settings)
+        ignore_late_signals()
+        return
+    run_worker(settings, app, release=version("millstream"))

@@ -29,6 +29,7 @@ class Running:
         "begun_at",
         "context",
         "delivery",
+        "has_blocked",
         "interruption",
         "progress",
         "renewed_at",
@@ -48,6 +49,8 @@ class Running:
         """The newest progress in Redis. It is a field of its own so that progress set during a renewal is not lost."""
         self.stack = ""
         """Where the handler was when its time was over, as text."""
+        self.has_blocked = False
+        """Whether it was told that the handler blocks the event loop."""
         self.thread: int | None = None
         """The number of the thread that the handler runs in, NO_THREAD for one in a process; None on the loop."""
         self.begun_at = self.renewed_at = time.monotonic()
@@ -75,8 +78,8 @@ class Running:
         """Return the `error.type` of the stop, empty when that is no failure; None when the handler was not stopped."""
         return None if self.interruption is None else self.interruption.error_type
 
-    def note_thread(self, thread: int) -> None:
-        """Note in which thread the handler runs, or NO_THREAD."""
+    def note_thread(self, thread: int | None) -> None:
+        """Note in which thread the handler runs, NO_THREAD, or None for the loop."""
         self.thread = thread
 
     @property

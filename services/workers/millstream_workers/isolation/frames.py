@@ -30,6 +30,8 @@ class Order(Struct, frozen=True, tag="order"):
     timeout_s: float | None
     traceparent: str = ""
     tracestate: str = ""
+    trace_id: str = ""
+    """For log lines, also of a trace that is not recorded."""
 
 
 class StopOrder(Struct, frozen=True, tag="stop"):

@@ -5,7 +5,6 @@ Its guard forks it. It runs one job at a time, and reports for each what the job
 
 import asyncio
 import contextvars
-import inspect
 import os
 import socket
 import sys
@@ -20,10 +19,11 @@ from msgspec.structs import replace
 
 from millstream import App
 from millstream.context import BaseContext, Context
+from millstream.function_reader import is_awaitable, is_coroutine_function
 from millstream.handler import Handler
 from millstream.jobs.submitter import current_submitter
 from millstream_contracts import JobId, JobSpec, Progress
-from millstream_telemetry import LogSettings, TraceContext, configure_logs
+from millstream_telemetry import JobFields, LogSettings, TraceContext, configure_logs, current_job
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.attempt.failure import describe_failure
 from millstream_workers.children.remote_parent import RemoteParent
@@ -179,7 +179,7 @@ class HandlerProcess:
         context: contextvars.Context,
     ) -> Any:
         """Call the handler: a coroutine on the loop, a plain function outside of it."""
-        if inspect.iscoroutinefunction(handler.function):
+        if is_coroutine_function(handler.function):
             return self._await(partial(handler.function, *arguments), attempt, context)
         self._loop.forget_loops()
         try:
@@ -188,7 +188,7 @@ class HandlerProcess:
             value = context.run(handler.function, *arguments)
         finally:
             attempt.is_plain = False
-        return self._await(lambda: value, attempt, context) if hasattr(type(value), "__await__") else value
+        return self._await(lambda: value, attempt, context) if is_awaitable(value) else value
 
     def _await(self, start: Callable[[], Any], attempt: RunningAttempt, context: contextvars.Context) -> Any:
         value, error = self._loop.run(self._outcome(start, attempt), context)
@@ -221,8 +221,7 @@ class HandlerProcess:
         if order.traceparent:
             context.run(trace.make_current)
         context.run(current_submitter.set, parent)
-        bindings = {"job_id": order.job_id, "type": order.job_type, "attempt": order.attempt}
-        context.run(structlog.contextvars.bind_contextvars, **bindings)
+        context.run(current_job.set, JobFields(order.job_id, order.job_type, order.attempt, order.trace_id))
         return context
 
     def _context(

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from millstream.jobs.submitter import current_submitter
-from millstream_telemetry import current_trace_context
+from millstream_telemetry import current_job, current_trace_context
 from millstream_workers.attempt.results import EncodedResult
 from millstream_workers.attempt.running import NO_THREAD, Running
 from millstream_workers.children.running_parent import RunningParent
@@ -124,7 +124,7 @@ def _parent() -> RunningParent | None:
 
 
 def _order(number: int, job_type: str, running: Running, timeout_s: float | None) -> Order:
-    delivery, trace = running.delivery, current_trace_context()
+    delivery, trace, job = running.delivery, current_trace_context(), current_job.get()
     return Order(
         number=number,
         job_type=job_type,
@@ -135,4 +135,5 @@ def _order(number: int, job_type: str, running: Running, timeout_s: float | None
         timeout_s=timeout_s,
         traceparent=trace.traceparent,
         tracestate=trace.tracestate,
+        trace_id=job.trace_id if job else "",
     )

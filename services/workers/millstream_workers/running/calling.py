@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 
+from millstream.function_reader import is_awaitable
 from millstream.handler import Handler
 from millstream_streams import Delivery
 from millstream_workers.attempt.running import NO_THREAD, Running
@@ -23,14 +24,22 @@ class Caller:
     async def call(
         self, handler: Handler, arguments: tuple[Any, ...], running: Running, timeout_s: float | None
     ) -> Any:
-        """Call a handler and return its result. A cancellation stops the handler as far as that is possible."""
+        """Call a handler and return its result. A cancellation stops the handler as far as that is possible.
+
+        What it returns is awaited where that is possible, wherever it runs: a plain function may wrap an async one.
+        """
         match handler.isolation:
             case "loop":
-                return await handler.function(*arguments)
+                value = handler.function(*arguments)
+                return await value if is_awaitable(value) else value
             case "thread":
                 running.note_thread(NO_THREAD)
                 function = partial(handler.function, *arguments)
-                return await ThreadCall(function, running.note_thread).run(self._threads)
+                value = await ThreadCall(function, running.note_thread).run(self._threads)
+                if not is_awaitable(value):
+                    return value
+                running.note_thread(None)
+                return await value
             case "process":
                 return await self._processes.call(handler.type, running, timeout_s)
 

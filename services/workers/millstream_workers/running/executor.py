@@ -20,7 +20,7 @@ from millstream_contracts import Dead as DeadOutcome
 from millstream_contracts import JobError, JobType, Outcome, Progress, RetryAt, Snoozed, Succeeded
 from millstream_streams import Delivery
 from millstream_streams.store.specs import NewerSpec
-from millstream_telemetry import Attempt, JobTracer, TraceContext, WorkerMetrics, names
+from millstream_telemetry import Attempt, JobFields, JobTracer, TraceContext, WorkerMetrics, current_job, names
 from millstream_workers.attempt.attempt_result import (
     AttemptResult,
     Interrupted,
@@ -86,19 +86,26 @@ class Executor:
                 delivery, _stored_trace(delivery), execution.policy.attempt, execution.queue_wait_s
             )
             with execution.span:
-                begun = time.perf_counter()
-                execution.result = await self._decode_and_call(execution)
-                execution.run_s = time.perf_counter() - begun
-                execution.outcome = decide(
-                    execution.result,
-                    execution.policy,
-                    execution.span.traceparent,
-                    gives=execution.handler.result_type,
-                    retry=execution.handler.retry,
-                )
+                token = current_job.set(_job_fields(execution))
+                try:
+                    await self._run(execution)
+                finally:
+                    current_job.reset(token)
                 _mark(execution.span, execution.outcome)
         finally:
             self.running.discard(running)
+
+    async def _run(self, execution: Execution) -> None:
+        begun = time.perf_counter()
+        execution.result = await self._decode_and_call(execution)
+        execution.run_s = time.perf_counter() - begun
+        execution.outcome = decide(
+            execution.result,
+            execution.policy,
+            execution.span.traceparent,
+            gives=execution.handler.result_type,
+            retry=execution.handler.retry,
+        )
 
     def skip(self, delivery: Delivery, outcome: Outcome) -> None:
         """Record the outcome of a delivery that was not run in the trace of its job."""
@@ -160,7 +167,7 @@ class Executor:
         running.begin(execution.scope, timeout_s)
         try:
             handler = execution.handler
-            with execution.span.handler(handler.__name__, handler.function, running.stop_reason):
+            with execution.span.handler(handler.__name__, handler.code, running.stop_reason):
                 return Returned(await self._caller.call(execution.handler, arguments, running, timeout_s))
         except asyncio.CancelledError:
             if running.interruption is None:
@@ -234,6 +241,11 @@ def _is_worker_cancelled() -> bool:
 
 def _stored_trace(delivery: Delivery) -> TraceContext:
     return TraceContext(delivery.spec.traceparent, delivery.spec.tracestate)
+
+
+def _job_fields(execution: Execution) -> JobFields:
+    delivery = execution.delivery
+    return JobFields(delivery.id, delivery.queue.type, execution.policy.attempt, execution.span.trace_id)
 
 
 def _mark(span: Attempt, outcome: Outcome | None) -> None:
