@@ -43,11 +43,13 @@ lint: $(INSTALLED) ## Check style, spelling and the direction of imports
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 
-# The examples are checked as users check their own code: strictly, and by two type checkers.
+# The examples are checked as users check their own code: strictly, and by two type checkers. Those for web frameworks
+# that are not installed here are left out.
 types: $(INSTALLED) ## Check types, and that tests and benchmarks use no name that is gone
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
-	$(BIN)/mypy --config-file= --strict --cache-dir .mypy_cache/examples examples
+	$(BIN)/mypy --config-file= --strict --cache-dir .mypy_cache/examples \
+		--exclude 'examples/web_(django|fastapi|flask)' examples
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 test: $(INSTALLED) ## Run all tests, side by side; or, in one process, what ARGS="tests/streams -k drain -x" says to pytest
@@ -64,6 +66,7 @@ generate: docs ## Write anew all that is made: SyncClient, pages of docs/, the a
 
 docs: $(INSTALLED) ## Write the pages of docs/ anew that are made from the code
 	$(BIN)/python -m millstream_cli.configuration_page > docs/configuration.md
+	$(BIN)/python -m millstream_cli.options_page > docs/handlers/options.md
 
 bench: $(INSTALLED) ## Measure throughput and latency, and say how far each figure is from its target
 	$(BIN)/python benchmarks --save $(MEASURED) $(ARGS)

@@ -22,7 +22,17 @@ from millstream_contracts import Job
 TESTS = Path(__file__).parents[1]
 README = TESTS.parent / "README.md"
 EXAMPLES_FOLDER = TESTS.parent / "examples"
-EXAMPLES = ("children", "first_handler", "payloads_and_results", "retries", "shared_state")
+EXAMPLES = (
+    "children",
+    "first_handler",
+    "idempotency",
+    "payloads_and_results",
+    "progress_and_logs",
+    "retries",
+    "shared_state",
+    "threads_and_processes",
+    "timeouts_and_cancellation",
+)
 """Modules of `examples/` whose apps run beside the others."""
 
 APPS = ("millstream.handlers:app", "millstream_cli.demo.jobs:app", "system.chores:app")

@@ -1,13 +1,15 @@
 """The examples run: each file of `examples/` that has a page does what its page says."""
 
 import importlib.util
+import sys
 from types import ModuleType
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import pytest
 from msgspec import to_builtins
-from system.running import EXAMPLES_FOLDER, System
+from system.running import EXAMPLES_FOLDER, System, environment
 
 from millstream import Client, SyncClient
 
@@ -19,6 +21,7 @@ DOES: dict[str, Any] = {
         "refused: /type",
     ],
     "first_handler": {"order_id": 7, "amount": 19.9},
+    "idempotency": [1990, True, [True, False]],
     "payloads_and_results": ["card 1234", "due in 14 days", "a.txt", "b.txt", "Hello Ann, who is 40"],
     "retries": [
         "sent to Oslo at attempt 2",
@@ -27,7 +30,14 @@ DOES: dict[str, Any] = {
         "dead after 1: declined with 51",
         "dead after 1: attempts",
     ],
+    "progress_and_logs": (50_000, "all 50,000 rows"),
     "shared_state": ["tea of db://shop", "tea: open", "audit of tea of db://shop"],
+    "threads_and_processes": ["7 on the loop", "7 in a thread", [127, 9721]],
+    "timeouts_and_cancellation": [
+        "dead: the attempt took longer than 0.5 s",
+        "cancelled: cancelled",
+        "how long? 25 s at most",
+    ],
 }
 """What the program of each example returns."""
 
@@ -52,3 +62,11 @@ async def test_contracts_of_another_code_base_lead_to_the_handlers(system: Syste
     """A program that has only the contracts submits jobs, and gets results of the types that it declares."""
     with SyncClient(system.url) as client:
         assert await anyio.to_thread.run_sync(example("elsewhere").main, client) == [2.5, 2.5, 2.5]
+
+
+async def test_a_notebook_runs_from_its_first_cell_to_its_last(system: System) -> None:
+    """The cells run one after the other, in a process without an event loop of its own."""
+    done = await anyio.run_process(
+        [sys.executable, str(EXAMPLES_FOLDER / "notebook.py")], env=environment(MILLSTREAM_URL=system.url)
+    )
+    assert done.stdout.decode().splitlines() == ["Receipt(order_id=7, amount=19.9)", "75.0"]

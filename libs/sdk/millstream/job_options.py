@@ -22,16 +22,17 @@ class JobOptions(TypedDict, total=False):
     """Options of `@app.job`. Times are seconds or a timedelta."""
 
     timeout: Seconds
-    """Time after which an attempt is stopped and counts as failed."""
+    """Time after which an attempt is stopped and counts as failed. Without it an attempt may take for ever."""
     retry: Retry
+    """How often and when a failed job runs again. By default it is `Retry()`."""
     isolation: Isolation
-    """By default `loop` for `async def` and `thread` for `def`."""
+    """Where it runs: `loop`, `thread` or `process`. By default it is `loop` for `async def` and `thread` for `def`."""
     result_ttl: Seconds
-    """Time for which a finished job can be read."""
+    """Time for which a finished job can be read, an hour by default."""
     on_dead: JobRef[DeadJob, Any]
     """The handler, or its contract, of which a job is submitted for each dead letter of this type."""
     partitions: int
-    """Number of queues of the type, so that a busy type can span several nodes of a cluster."""
+    """Number of queues of the type, so that a busy type can span several nodes of a cluster; one by default."""
 
 
 def check_job_options(job_type: str, options: JobOptions) -> None:

@@ -60,17 +60,22 @@ class Retry(Struct, frozen=True, kw_only=True):
     """
 
     max_attempts: int | None = None
-    """By default five, or one more than there are `delays`."""
+    """Runs that end in success or failure; after the last one the job is dead. By default these are five, or one more
+    than there are `delays`."""
     backoff: Literal["exponential", "linear", "constant"] = "exponential"
+    """How the bound of the delay grows from attempt to attempt."""
     base: Seconds = 1.0
+    """The bound of the first delay."""
     cap: Seconds = 600.0
+    """What the bound never exceeds."""
     jitter: bool | None = None
+    """Whether the delay is drawn between zero and its bound. By default it is, but not for `delays`."""
     delays: Sequence[Seconds] | None = None
-    """Before the second attempt, the third and so on; the last one repeats."""
+    """The delays before the second attempt, the third and so on, in place of the backoff; the last one repeats."""
     dead_on: tuple[type[Exception], ...] = ()
-    """Exceptions that send the job to the dead letters at once."""
+    """Exceptions that send the job to the dead letters at once, with their subclasses."""
     discard_on: tuple[type[Exception], ...] = ()
-    """Exceptions that discard the job."""
+    """Exceptions that end the job as cancelled, with their subclasses."""
     decide: Decide | None = None
     """Decides about every other exception: an outcome request to be treated as raised, or None for a failure."""
 

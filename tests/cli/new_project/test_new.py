@@ -54,18 +54,18 @@ def test_its_handlers_pass_check(project: Path) -> None:
 
 
 def test_its_tests_pass(project: Path) -> None:
-    """Its own tests pass, without options and without a server."""
+    """A new project has tests that pass without options and without a server."""
     in_project(project, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
 
 
 def test_its_types_are_clean(project: Path) -> None:
-    """A strict mypy accepts it."""
+    """A strict mypy accepts a new project."""
     assert "strict = true" in (project / "pyproject.toml").read_text()
     in_project(project, sys.executable, "-m", "mypy", "--cache-dir", "/dev/null")
 
 
 def test_its_style_is_clean(project: Path) -> None:
-    """Its code is formatted, and has no unused import."""
+    """The code of a new project is formatted, and has no unused import."""
     in_project(project, sys.executable, "-m", "ruff", "format", "--check", ".")
     in_project(project, sys.executable, "-m", "ruff", "check", "--select", "E,F,I,UP,B", ".")
 

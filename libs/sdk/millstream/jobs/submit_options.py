@@ -18,11 +18,15 @@ class SubmitOptions(TypedDict, total=False):
     expires_in: Seconds | None
     """Let it expire if it has not started after this time."""
     expires_at: datetime | None
+    """Let it expire if it has not started at this moment, which needs a time zone."""
     priority: Literal["high", "normal", "low"] | None
+    """Which jobs of the type start first; `normal` by default."""
     max_attempts: int | None
+    """Runs that end in success or failure, in place of those of the type."""
     timeout: Seconds | None
-    """Time after which an attempt is stopped and counts as failed."""
+    """Time after which an attempt is stopped and counts as failed, in place of that of the type."""
     backoff: Backoff | None
+    """How the delays between attempts grow, in place of the backoff of the type."""
     tags: Mapping[str, str] | None
     """Up to 16 short strings, searchable."""
 
