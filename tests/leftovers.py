@@ -16,6 +16,7 @@ _KNOWN = [
         (r"\{[^{}]+\}:settings", "hash"),
         (r"\{[^{}]+\}:job:[a-z0-9.-]+_[0-9a-f]{2}[0-9A-Z]{26}", "hash"),
         (r"\{[^{}]+\}:idempotency:.+", "string"),
+        (r"\{[^{}]+\}:stack:[0-9a-f]+", "string"),
     )
 ]
 _TERMINAL = {b"succeeded", b"cancelled", b"expired"}
@@ -49,7 +50,7 @@ async def _complaint(client: Any, key: bytes, name: bytes) -> str:
         return f"is a {kind}, not a {wanted}"
     ends = await client.pttl(key) != -1
     if wanted == "string":
-        return "" if ends else "is an idempotency key without an end"
+        return "" if ends else "is a key without an end"
     if b"}:job:" in key:
         return _job_complaint(await client.hget(key, "state"), ends=ends)
     return "has an end, and must not" if ends else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from millstream import Context
+from millstream import Context, SyncContext
 from millstream_contracts import JobId
 
 FOLDER = "CHAOS_EFFECTS"
@@ -36,7 +36,7 @@ class Effect(Struct, frozen=True):
 _decode = msgspec.json.Decoder(Effect).decode
 
 
-def leave(event: str, ctx: Context, key: str, child: str = "") -> None:
+def leave(event: str, ctx: Context | SyncContext, key: str, child: str = "") -> None:
     """Append an effect in one write to a file opened for appending, so that it is neither lost nor torn."""
     line = {
         "event": event,

@@ -11,7 +11,7 @@ from chaos import misdeeds
 from chaos.effects import FOLDER, leave
 from chaos.task import Task
 
-from millstream import App, Context, Retry, Snooze
+from millstream import App, Context, Retry, Snooze, SyncContext
 
 app = App("chaos")
 app.include(misdeeds.app)
@@ -118,6 +118,16 @@ async def parent(task: Task, ctx: Context) -> str:
     """Submit a child, the same at each attempt, and leave an effect once it is accepted."""
     leave("started", ctx, task.key)
     child = await ctx.submit("chaos.child", Task(f"child of {task.key}"), idempotency_key="child")
+    leave("submitted", ctx, task.key, child=child.id)
+    leave("done", ctx, task.key)
+    return str(child.id)
+
+
+@app.job("chaos.process-parent", retry=PATIENTLY, isolation="process")
+def process_parent(task: Task, ctx: SyncContext) -> str:
+    """Do the same in a process, through the worker."""
+    leave("started", ctx, task.key)
+    child = ctx.submit("chaos.child", Task(f"child of {task.key}"), idempotency_key="child")
     leave("submitted", ctx, task.key, child=child.id)
     leave("done", ctx, task.key)
     return str(child.id)

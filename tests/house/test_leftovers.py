@@ -31,8 +31,12 @@ LEAKS: dict[str, tuple[str, Leave]] = {
     "a known key of another type": ("is a string, not a set", lambda broker, ns: broker.client.set(f"{ns}:queues", 1)),
     "a stream that ends": ("has an end, and must not", _ending_stream),
     "an idempotency key that stays": (
-        "is an idempotency key without an end",
+        "is a key without an end",
         lambda broker, ns: broker.client.set(f"{ns}:{{default/email.send/00}}:idempotency:k", 1),
+    ),
+    "a stack that stays": (
+        "is a key without an end",
+        lambda broker, ns: broker.client.set(f"{ns}:{{default/email.send/00}}:stack:0a", 1),
     ),
     "a settled job that stays": (
         "has succeeded and is kept for ever",

@@ -23,6 +23,7 @@ _PARTS = {
     "registry": "registry",
     "views": "views",
     "listing": "listing",
+    "stack_answers": "stack_answers",
     "reader": "ready_reader",
     "feed": "event_feed",
     "store": "job_store",
@@ -52,7 +53,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
             found |= _commands_of_module(_PARTS[method])
         elif part == "store" and method in script_names():
             found |= commands_of(method)
-        elif part in {"registry", "views", "listing"}:
+        elif part in {"registry", "views", "listing", "stack_answers"}:
             found |= _commands_of_method(_PARTS[part], method)
     return found
 

@@ -157,6 +157,24 @@ def test_an_action_on_all_dead_jobs_of_a_type_asks_first(system: System, do, ask
     assert run_on_terminal(*words).lines == ["0 discarded, 0 refused"]
 
 
+async def test_stack_shows_where_a_running_job_is(system: System, do, ask, folder):
+    """`stack` prints where a running job is, or JSON; of one that has ended, and of none, it says so with status 5."""
+    job = ask("submit", "chore.gate", json.dumps({"folder": str(folder)}))
+    await wait_until(lambda: notes(folder, "started"), "the job runs")
+    head, *lines = do("stack", job["id"]).splitlines()
+    worker = ask("job", job["id"])["worker"]
+    assert head == f"{job['id']}, attempt 1, on {worker}"
+    assert lines[0].endswith("in gate")
+    assert lines[1] == "    await anyio.sleep(LOOK_EVERY_S)"
+    assert ask("stack", job["id"])["worker"] == worker
+    (folder / "go").touch()
+    ask("job", job["id"], *WAIT)
+    for job_id, says in ((job["id"], "the job is succeeded: only one that runs has a stack"), ("x_1", "no such job")):
+        result = run("stack", job_id, MILLSTREAM_URL=system.url)
+        assert (result.exit_code, result.stdout) == (5, "")
+        assert says in result.stderr
+
+
 async def test_jobs_lists_what_has_not_ended(do, ask, folder):
     """`jobs` lists jobs by state and type, with the worker of a running one, page by page."""
     payload = json.dumps({"folder": str(folder)})

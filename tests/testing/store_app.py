@@ -69,6 +69,12 @@ def archive(order: Order, ctx: SyncContext[Pool]) -> int:
     return order.id
 
 
+@app.job("order.archive-and-wait")
+def wait_for_archive(order: Order, ctx: SyncContext[Pool]) -> int:
+    """Wait for a child in a thread."""
+    return ctx.submit(archive, order).result()
+
+
 @app.job("death.note")
 async def note_death(dead: DeadJob, ctx: Context[Pool]) -> None:
     """Take dead letters."""

@@ -5,7 +5,18 @@ import threading
 from datetime import timedelta
 
 import pytest
-from testing.store_app import Order, Pool, Receipt, app, archive, charge, send_mail, tax, wait_for_ever
+from testing.store_app import (
+    Order,
+    Pool,
+    Receipt,
+    app,
+    archive,
+    charge,
+    send_mail,
+    tax,
+    wait_for_archive,
+    wait_for_ever,
+)
 
 from millstream import JobFailedError, SyncClient
 from millstream.testing import LeftoverError, SyncTesting, TestingError
@@ -39,6 +50,14 @@ def test_plain_handlers_run_in_the_thread_of_the_test() -> None:
     assert threads == [threading.get_ident()]
 
 
+def test_a_plain_handler_waits_for_a_plain_child() -> None:
+    """A `def` handler that waits for a child does not hold up the child: that runs in another thread."""
+    pool = Pool()
+    with app.testing_sync(state=pool) as t:
+        assert t.run(wait_for_archive, Order(4)) == 4
+        assert pool.rows == ["archived 4 fence 1"]
+
+
 def test_a_failure_is_raised_with_its_cause() -> None:
     """`run` raises JobFailedError, whose cause is what the handler raised."""
     with app.testing_sync(state=Pool()) as t:
@@ -65,7 +84,8 @@ def test_code_on_another_loop_submits_through_the_kit() -> None:
         return await (await archive.submit(Order(6))).result()
 
     with app.testing_sync(state=Pool()) as t:
-        assert asyncio.run(endpoint()) == 6
+        t.stub(archive).calls(lambda _: threading.get_ident())
+        assert asyncio.run(endpoint()) not in {threading.get_ident(), 6}
         assert asyncio.run(t.async_client.get(t.submitted(archive)[0].id)).state is JobState.SUCCEEDED
 
 

@@ -14,6 +14,7 @@ from workers.plant import python_path
 from millstream_contracts import JobId, JobState, Priority, limits
 from millstream_streams import open_broker
 
+TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
 REFS = ("workers.family:app",)
 
 in_each_isolation = pytest.mark.parametrize("isolation", ISOLATIONS)
@@ -50,11 +51,19 @@ async def test_a_handle_on_a_child_tells_what_that_of_a_client_tells(floor: Floo
 @in_each_isolation
 async def test_a_handle_on_a_child_raises_what_that_of_a_client_raises(floor: Floor, isolation: str) -> None:
     """A child that failed, is late, was cancelled or has ended raises in its parent what it raises in a client."""
+    before = cancelled_children(floor)
     failed, late, state, cancelled = await result_of(floor, f"{isolation}.trouble")
     assert failed.startswith("JobFailedError: job failing_")
     assert failed.endswith("is dead (attempts): ValueError: no 2")
     assert late == "WaitTimeoutError: job it is scheduled after 0.01 s; it goes on"
     assert (state, cancelled) == ("cancelled", "JobFailedError: job it is cancelled (cancelled)")
+    assert cancelled_children(floor) == before + 1
+
+
+def cancelled_children(floor: Floor) -> float:
+    """Return how many children the worker has counted as cancelled."""
+    labels = {"type": "child", "state": "cancelled"}
+    return floor.hired[0].metrics.get_sample_value("millstream_jobs_finished_total", labels) or 0.0
 
 
 @in_each_isolation
@@ -85,6 +94,14 @@ async def scheduled(floor: Floor) -> int:
     """Return how many children wait for their time."""
     depths = [await floor.broker.store.measure(queue_of_type(job_type)) for job_type in ("child", "sibling")]
     return sum(depth.scheduled for depth in depths)
+
+
+@in_each_isolation
+async def test_a_child_is_in_the_trace_of_its_parent(floor: Floor, isolation: str) -> None:
+    """A child continues the trace of the job that submits it, wherever the handler of that runs."""
+    job = await floor.run(f"{isolation}.follow", {"n": 1}, traceparent=TRACEPARENT, tracestate="a=b")
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert (await floor.job(JobId(job.result[0]))).trace_id == job.trace_id == TRACEPARENT.split("-")[1]
 
 
 @in_each_isolation

@@ -90,6 +90,20 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     note: str = ""
 
 
+class JobStack(Struct, frozen=True):
+    """Where the handler of a running job was at one moment."""
+
+    id: JobId
+    attempt: int
+    """The number of the attempt that runs, from 1."""
+    worker: str
+    stack: str
+    """The frames of users' code as text, outermost first, without variables; empty when none of it runs."""
+
+    def __str__(self) -> str:
+        return self.stack
+
+
 class Job(Struct, kw_only=True, frozen=True):
     """A job as the API shows it. Times are RFC 3339 in UTC, also in MessagePack."""
 

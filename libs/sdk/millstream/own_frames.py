@@ -9,7 +9,7 @@ from types import FrameType
 
 _LIBRARIES = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
 _PYTHON = (*(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")), "<frozen ")
-_PARTS = "contracts streams history telemetry submission runtime workers ingest dispatcher reaper cli"
+_PARTS = "contracts streams history telemetry submission runtime testing workers ingest dispatcher reaper cli"
 _OURS = {"millstream", *(f"millstream_{part}" for part in _PARTS.split())}
 _NOT_OURS = ("millstream.handlers", "millstream_cli.demo")
 """Packages of ours that count as users' code."""

@@ -49,6 +49,7 @@ from millstream_streams.store.deliveries import (
     RecoveredJob,
     Recovery,
     Release,
+    StackRequest,
 )
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
 from millstream_streams.suitability.capabilities import Capabilities
@@ -107,6 +108,7 @@ __all__ = [
     "Rights",
     "Server",
     "Snapshots",
+    "StackRequest",
     "Start",
     "StoreBusyError",
     "StoreError",

@@ -32,8 +32,10 @@ from millstream_streams.reading.hints import listen
 from millstream_streams.reading.listing import Listing
 from millstream_streams.reading.ready_reader import ReadyReader
 from millstream_streams.reading.registry import Registry
+from millstream_streams.reading.stack_answers import StackAnswers
 from millstream_streams.reading.views import JobViews
 from millstream_streams.store.clock import RedisClock
+from millstream_streams.store.deliveries import StackRequest
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.store.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.suitability.clock_check import ClockReading, read_clock
@@ -56,6 +58,7 @@ class Broker(Struct, frozen=True):
     views: JobViews
     listing: Listing
     registry: Registry
+    stack_answers: StackAnswers
     clock: RedisClock
     client: Client
     """The client, for this package's own tests and `doctor`; services use the parts above."""
@@ -84,9 +87,26 @@ class Broker(Struct, frozen=True):
         """Listen for ids of watched jobs that have settled. See :func:`hints.listen`."""
         await listen(self.address, [self.keys.hint_settled], on_hint, on_gap)
 
-    async def listen_cancel(self, worker: str, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
-        """Listen for ids of jobs that this worker should stop. See :func:`hints.listen`."""
-        await listen(self.address, [self.keys.hint_cancel(worker)], on_hint, on_gap)
+    async def listen_cancel(
+        self,
+        worker: str,
+        on_hint: Callable[[str], None],
+        on_gap: Callable[[], None],
+        on_stack: Callable[[StackRequest], None] = lambda _: None,
+    ) -> NoReturn:
+        """Listen for ids of jobs that this worker should stop, and for requests for stacks.
+
+        See :func:`hints.listen`.
+        """
+
+        def read(message: str) -> None:
+            request = StackRequest.read(message)
+            if request is None:
+                on_hint(message)
+            else:
+                on_stack(request)
+
+        await listen(self.address, [self.keys.hint_cancel(worker)], read, on_gap)
 
     async def look_at_clock(self) -> None:
         """Update the estimate of the clock of Redis. Without a response the earlier estimate stays."""
@@ -211,6 +231,7 @@ async def open_broker(
                 clients.paging, keys, JobViews(clients.paging, keys, patience_s=patience_s), patience_s=patience_s
             ),
             registry=Registry(clients.reading, keys, patience_s=patience_s),
+            stack_answers=StackAnswers(clients.reading, keys, patience_s=patience_s),
             clock=clock,
             client=clients.ordinary,
         )

@@ -22,6 +22,7 @@ MODULES = {
     "submit": "millstream_cli.client.job_commands",
     "job": "millstream_cli.client.job_commands",
     "jobs": "millstream_cli.client.job_commands",
+    "stack": "millstream_cli.client.stack_command",
     "dead": "millstream_cli.client.dead_commands",
     "queues": "millstream_cli.client.fleet_commands",
     "workers": "millstream_cli.client.fleet_commands",

@@ -11,6 +11,7 @@ from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.inspection.dead_letters import DeadLetters
 from millstream_ingest.inspection.jobs import JobLister
 from millstream_ingest.inspection.queues import QueueStats
+from millstream_ingest.inspection.stacks import StackReader
 from millstream_ingest.inspection.waiting import SettledWaiter
 from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.settings import IngestSettings
@@ -43,6 +44,7 @@ class Services(Struct, frozen=True, kw_only=True):
     queue_stats: QueueStats
     catalogue: TypeCatalogue
     waiter: SettledWaiter
+    stacks: StackReader
     watch: RedisWatch
     refusals: RefusalLog
     tracer: JobTracer
@@ -117,6 +119,7 @@ def _assemble(
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,
         waiter=SettledWaiter(broker),
+        stacks=StackReader(broker),
         watch=watch,
         refusals=refusals,
         tracer=tracer,

@@ -145,7 +145,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             caller=Caller(settings.concurrency, processes),
             metrics=metrics,
             tracer=tracer,
-            parents=self._parents(tracer, submission),
+            parents=self._parents(tracer, submission, metrics),
             states=self.states,
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
@@ -158,11 +158,20 @@ class Assembly(Struct, frozen=True, kw_only=True):
         registry = self.broker.registry
         return KnownQueues(registry), TypeCatalogue(registry, self.registry, own=own)
 
-    def _parents(self, tracer: JobTracer, submission: tuple[KnownQueues, TypeCatalogue]) -> ParentMaker:
+    def _parents(
+        self, tracer: JobTracer, submission: tuple[KnownQueues, TypeCatalogue], metrics: WorkerMetrics
+    ) -> ParentMaker:
         broker, admission = self.broker, Admission(self.settings.unknown_types)
         clock, limit = broker.clock.now_s, WaitLimit(self.settings.concurrency)
         submitter = ChildSubmitter(broker.store, *submission, admission, tracer, DEFAULT_TENANT, clock=clock)
-        return ParentMaker(submitter, ChildReader(broker.store, broker.views, DEFAULT_TENANT, limit))
+        reader = ChildReader(
+            broker.store,
+            broker.views,
+            DEFAULT_TENANT,
+            limit,
+            cancelled=lambda job: metrics.count_finished(job.type, job.state),
+        )
+        return ParentMaker(submitter, reader)
 
     def _announcer(
         self, tracer: JobTracer, queues: list[Queue], submission: tuple[KnownQueues, TypeCatalogue]

@@ -34,6 +34,7 @@ COMMANDS = [
     ("dead", "redrive", "--type", "a.b", "--yes"),
     ("dead", "discard", JOB_ID, "--yes"),
     ("jobs", "--running"),
+    ("stack", JOB_ID),
     ("queues",),
     ("workers",),
     ("types",),

@@ -1,10 +1,12 @@
 """Operators cancel, retry, redrive and discard jobs over HTTP."""
 
+import anyio
 import pytest
 from ingest.serving import MSGPACK, packed, problem, unpacked
 from streams.seeds import ERROR, TTL_MS, commit, seed, seed_dead, seed_running, take
+from waiting import wait_until
 
-from millstream_contracts import DEFAULT_TENANT, Dead, JobId, JobType, Queue
+from millstream_contracts import DEFAULT_TENANT, Dead, JobId, JobStack, JobType, Queue
 from millstream_streams import Commit, StoreUnavailableError
 
 
@@ -24,6 +26,42 @@ async def test_running_job_is_asked_to_stop(ingest, broker, queue):
         response = await ingest.http.post(f"/v1/jobs/{delivery.id}/cancel")
         assert response.status_code == 202
         assert (response.json()["state"], response.json()["cancel_requested"]) == ("running", True)
+
+
+async def test_stack_of_a_job_is_what_its_worker_answers(ingest, broker, queue):
+    """The stack of a running job is what its worker answers, in either encoding."""
+    delivery = await seed_running(broker, queue)
+    worker = (await broker.views.job(queue, delivery.id)).worker
+    told = JobStack(delivery.id, 1, worker, "somewhere")
+    listening = []
+
+    async with anyio.create_task_group() as tasks:
+
+        def answer(request):
+            blob = packed(told)
+            tasks.start_soon(broker.store.tell_stack, queue, delivery.id, delivery.token, request.number, blob)
+
+        tasks.start_soon(broker.listen_cancel, worker, lambda _: None, lambda: listening.append(1), answer)
+        await wait_until(lambda: listening, "the worker listens")
+        wanted = {"id": delivery.id, "attempt": 1, "worker": worker, "stack": "somewhere"}
+        assert await ingest.get(f"/v1/jobs/{delivery.id}/stack") == wanted
+        response = await ingest.http.get(f"/v1/jobs/{delivery.id}/stack", headers={"accept": MSGPACK})
+        assert unpacked(response) == wanted
+        tasks.cancel_scope.cancel()
+
+
+async def test_stack_is_refused_where_there_is_none(ingest, broker, queue, monkeypatch):
+    """The stack of an unknown job is a 404, of one that does not run a 409, and of a silent worker a 504."""
+    unknown = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
+    problem(await ingest.http.get(f"/v1/jobs/{unknown}/stack"), 404, "job-not-found")
+    problem(await ingest.http.get("/v1/jobs/nonsense/stack"), 404, "job-not-found")
+    monkeypatch.setattr("millstream_ingest.inspection.stacks.WAIT_S", 0.05)
+    silent = await seed_running(broker, queue)
+    refusal = problem(await ingest.http.get(f"/v1/jobs/{silent.id}/stack"), 504, "worker-silent")
+    assert (await broker.views.job(queue, silent.id)).worker in refusal["detail"]
+    waiting = await ingest.submit()
+    refusal = problem(await ingest.http.get(f"/v1/jobs/{waiting['id']}/stack"), 409, "wrong-state")
+    assert refusal["detail"] == "the job is queued: only one that runs has a stack"
 
 
 @pytest.mark.parametrize("action", ["cancel", "retry"])

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from sdk.client.scripted_api import Connect, Reply, ScriptedApi, job_body, problem
 
-from millstream import ApiError, JobFailedError, JobRef, ResultError, WaitTimeoutError
+from millstream import ApiError, JobFailedError, JobRef, ResultError, UnavailableError, WaitTimeoutError
 
 
 async def test_get_reads_a_job_in_either_encoding(connect: Connect, api: ScriptedApi) -> None:
@@ -114,6 +114,17 @@ async def test_handle_reads_and_cancels_its_job(connect: Connect, api: ScriptedA
     assert (await handle.status()).state == "running"
     assert (await handle.cancel()).state == "cancelled"
     assert (api.received[-1].method, api.received[-1].path) == ("POST", f"/v1/jobs/{handle.id}/cancel")
+
+
+async def test_handle_reads_the_stack_of_its_job(connect: Connect, api: ScriptedApi) -> None:
+    """A handle and its client ask where a job is, whose text is the stack; it is asked for once."""
+    handle = await connect().submit("x")
+    told = {"id": handle.id, "attempt": 2, "worker": "host:1:me", "stack": "in wait"}
+    api.script.extend([Reply(200, told), problem(504, "silent")])
+    assert str(await handle.stack()) == "in wait"
+    with pytest.raises(UnavailableError):
+        await connect().stack(handle.id)
+    assert [one.path for one in api.received[1:]] == [f"/v1/jobs/{handle.id}/stack"] * 2
 
 
 async def test_wait_returns_the_job_when_it_is_settled(connect: Connect, api: ScriptedApi) -> None:

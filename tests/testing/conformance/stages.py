@@ -24,6 +24,8 @@ class Stage(Protocol):
     """A place in which jobs run."""
 
     client: Client
+    slots: int
+    """The number of jobs that run at a time, where that is more than one."""
 
     async def settled(self, job_id: str) -> Job:
         """Return a job once it has settled; its delays pass."""
@@ -48,6 +50,8 @@ class Stage(Protocol):
 
 class KitStage:
     """The test kit."""
+
+    slots = 1
 
     def __init__(self, kit: Testing[None]) -> None:
         self.client = kit.client
@@ -78,6 +82,8 @@ class KitStage:
 
 class RedisStage:
     """A real Redis, a worker and the API. The steps of dispatcher and reaper are taken here; time is moved in Redis."""
+
+    slots = 1
 
     def __init__(self, client: Client, broker: Broker, floor: Floor) -> None:
         self.client = client
@@ -138,7 +144,7 @@ class RedisStage:
     async def _work(self) -> None:
         """Have one worker, which runs one job at a time."""
         if not self._floor.hired:
-            await self._floor.hire(app, concurrency=1, priority="strict")
+            await self._floor.hire(app, concurrency=self.slots, priority="strict")
 
     async def _shift(self, job_id: str, seconds: float) -> None:
         queue = queue_of_id(JobId(job_id))

@@ -18,6 +18,8 @@ from testing.conformance.trade import (
     parent,
     ran,
     steered,
+    wait_in_thread,
+    waits,
     wrong,
 )
 from waiting import wait_until
@@ -195,6 +197,28 @@ async def test_children_of_threads(stage: Stage) -> None:
     assert ran == ["child of 3"]
 
 
+async def test_children_with_keys_are_awaited(stage: Stage) -> None:
+    """A parent that is tried again finds the children of its first attempt, reads their results and cancels them."""
+    stage.slots = 3
+    job = await run(stage, waits, Order(9))
+    assert job.error is not None
+    assert told(job, "result") == {
+        "state": "succeeded",
+        "attempts": 2,
+        "deliveries": 2,
+        "version": 6,
+        "result": f"{job.error.message} 1 cancelled",
+    }
+    waiting = (await stage.client.jobs(type="note")).items
+    assert [one.state for one in waiting] == [JobState.SCHEDULED] * 2
+
+
+async def test_threads_wait_for_children(stage: Stage) -> None:
+    """A handler in a thread waits for a child."""
+    stage.slots = 3
+    assert (await run(stage, wait_in_thread, Order(9))).result == 9
+
+
 async def test_delays_and_priorities(stage: Stage) -> None:
     """Ready jobs run by priority, and first come first served; a delayed one runs when its time has come."""
     client = stage.client
@@ -255,7 +279,7 @@ async def test_redriving_and_discarding(stage: Stage) -> None:
         "version": 18,
         "reason": "attempts",
     }
-    report = await client.discard(ids=[job.id, job.id[:-1] + "0"])
+    report = await client.discard(ids=[job.id, job.id[:-1] + ("1" if job.id.endswith("0") else "0")])
     assert [(item.status) for item in report.items] == [202, 404]
     assert told(await client.get(job.id), "reason")["reason"] == "discarded"
     with pytest.raises(ConflictError, match="retried, only a dead one"):

@@ -103,6 +103,24 @@ async def parent(names: Sequence[str], ctx: Context) -> int:
     return len(handles)
 
 
+@app.job("waits", retry=Retry(delays=[60]))
+async def waits(order: Order, ctx: Context) -> str:
+    """Submit children under keys, wait for one of them and cancel another; do so again in the second attempt."""
+    child = await ctx.submit(echo, order, idempotency_key="child")
+    batch = await ctx.submit_many(note, ["a", "a", "b"], delay=3600, idempotency_key="batch")
+    receipt = await child.result(timeout=20)
+    if ctx.attempt == 1:
+        raise ConnectionError(child.id)
+    cancelled = await batch[0].cancel()
+    return f"{child.id} {receipt.attempt} {cancelled.state}"
+
+
+@app.job("waits.thread")
+def wait_in_thread(order: Order, ctx: SyncContext) -> int:
+    """Wait for a child in a thread."""
+    return ctx.submit(echo, order).result(timeout=20).order_id
+
+
 @app.job("hang", timeout=0.2, retry=Retry(max_attempts=1))
 async def hang() -> None:
     """Reach the timeout."""

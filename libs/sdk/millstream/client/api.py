@@ -24,6 +24,7 @@ from millstream_contracts import (
     DeadLetterPage,
     Demand,
     Job,
+    JobStack,
     JobState,
     Page,
     QueueStatus,
@@ -110,6 +111,10 @@ class Api:
         if job.state is not JobState.SUCCEEDED:
             raise JobFailedError(job)
         return job.result
+
+    def stack(self, job_id: str) -> ApiFlow[JobStack]:
+        """Ask where the handler of a running job is. A worker that does not answer is not asked again."""
+        return self._retrier.flow(Call(path=f"{_job_path(job_id)}/stack", returns=JobStack, repeatable=False))
 
     def cancel(self, job_id: str) -> ApiFlow[Job]:
         """Ask for a job to end. A repetition changes nothing."""

@@ -19,6 +19,7 @@ from millstream_contracts import (
     Demand,
     Job,
     JobId,
+    JobStack,
     Page,
     QueueStatus,
     TypeRegistration,
@@ -181,6 +182,13 @@ class Client:
         """
         job, *rest = args if args and isinstance(args[0], JobRef) else ("", *args)
         return await self._result(job, *rest, **options)
+
+    async def stack(self, job_id: str) -> JobStack:
+        """Return where the handler of a running job is now; `str` of it is the stack.
+
+        Raises: ConflictError when it does not run, UnavailableError when its worker does not answer, ApiError.
+        """
+        return await self._transport.run(self._api.stack(job_id))
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job: a waiting one ends at once, a running one is asked to stop. Raises: ConflictError, ApiError."""

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from millstream.jobs.submitter import ParentJob
-from millstream_contracts import Job
+from millstream_contracts import Job, JobStack
 
 
 class BlockingReader:
@@ -20,6 +20,10 @@ class BlockingReader:
     def get(self, job_id: str, /) -> Job:
         """Return a job. Raises: as `Parent.get`."""
         return self._parent.run_blocking(partial(self._parent.get, job_id))
+
+    def stack(self, job_id: str, /) -> JobStack:
+        """Return where the handler of a job is. Raises: as `Parent.stack`."""
+        return self._parent.run_blocking(partial(self._parent.stack, job_id))
 
     def cancel(self, job_id: str, /) -> Job:
         """Cancel a job. Raises: as `Parent.cancel`."""

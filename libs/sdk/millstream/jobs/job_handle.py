@@ -6,7 +6,7 @@ from typing_extensions import TypeVar
 
 from millstream.jobs.result_reader import read_result
 from millstream.payloads import ANYTHING, DataType
-from millstream_contracts import Job, JobId
+from millstream_contracts import Job, JobId, JobStack
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True, default=Any)
@@ -25,6 +25,10 @@ class JobReader(Protocol):
 
     async def cancel(self, job_id: str, /) -> Job:
         """Cancel a job."""
+        ...
+
+    async def stack(self, job_id: str, /) -> JobStack:
+        """Return where the handler of a job is."""
         ...
 
 
@@ -65,6 +69,10 @@ class JobHandle(Generic[R_co]):
     async def status(self) -> Job:
         """Return the job as it is now. Raises: ApiError."""
         return await self._reader.get(self.id)
+
+    async def stack(self) -> JobStack:
+        """Return where its handler is now. Raises: ConflictError when it does not run, UnavailableError, ApiError."""
+        return await self._reader.stack(self.id)
 
     async def cancel(self) -> Job:
         """Cancel the job. Raises: ConflictError when it has ended, ApiError."""

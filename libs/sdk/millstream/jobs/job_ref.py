@@ -131,7 +131,7 @@ def contract(type: str, /) -> Contract:
     return typing.cast("Contract", declare)
 
 
-def gives_of(job: str | JobRef[Any, Any] | object) -> DataType:
+def gives_of(job: object) -> DataType:
     """Return what decodes the results of a job: anything, for a type by its name."""
     return job.result_type if isinstance(job, JobRef) else ANYTHING
 

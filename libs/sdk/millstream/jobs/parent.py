@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, NoReturn, TypeVar, Unpack
 
-from millstream.errors import JobFailedError, WaitTimeoutError
+from millstream.errors import JobFailedError, NotBoundError, WaitTimeoutError
 from millstream.jobs.blocking import run_blocking
 from millstream.jobs.idempotency_key import check_idempotency_key
 from millstream.jobs.job_handle import JobHandle
@@ -64,6 +64,10 @@ class Parent(ABC):
         if job.state is not JobState.SUCCEEDED:
             raise JobFailedError(job)
         return job.result
+
+    async def stack(self, job_id: str, /) -> NoReturn:
+        """Raise NotBoundError: a worker tells clients where a job is, and no handlers."""
+        raise NotBoundError(f"a handler does not see where {job_id} is: ask a client")
 
     def run_blocking(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run one of the calls above from a thread, and wait for it."""

@@ -46,6 +46,6 @@ def require_loop(call: str) -> None:
         current_token()
     except RuntimeError:  # of anyio or asyncio
         raise NotBoundError(
-            f"{call} is awaited, and no event loop runs in this thread: a `def` handler calls `ctx.submit(...)` of its "
-            "SyncContext, and a program without a loop `client.submit(...)` of a SyncClient"
+            f"{call} is awaited, and no event loop runs in this thread: call it within an `async def`; a `def` handler "
+            "calls `ctx.submit(...)` of its SyncContext, a program without a loop `client.submit(...)` of a SyncClient"
         ) from None

@@ -154,8 +154,24 @@ class CommitCode(IntEnum):
     UNKNOWN_JOB = -2
 
 
+class StackRequest(Struct, frozen=True):
+    """A request to a worker for the stack of a handler, as ask_stack.lua sends it."""
+
+    number: str
+    """Under which the answer is stored."""
+    job_id: JobId
+
+    @classmethod
+    def read(cls, message: str) -> "StackRequest | None":
+        """Return the request of a message; None when that is the id of a job to be stopped."""
+        match message.split(" "):
+            case ["stack", number, job_id]:
+                return cls(number, JobId(job_id))
+        return None
+
+
 class ActionCode(IntEnum):
-    """The result for an action on a job. The numbers are those of cancel, redrive, discard and watch.lua."""
+    """The result for an action on a job. The numbers are those of cancel, redrive, discard, watch and ask_stack.lua."""
 
     DONE = 1
     REQUESTED = 2

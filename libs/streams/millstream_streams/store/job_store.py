@@ -52,6 +52,9 @@ FROM_THE_START = ("0-0", "0-0", "0-0")
 CONFIRM_WITHIN_S = 2.0
 """How long a replica or a disk may take. With `appendfsync everysec` a disk takes up to a second."""
 
+STACK_KEPT_S = 10.0
+"""How long the answer to a request for a stack is kept: longer than any request waits for it."""
+
 _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
     Durability.REPLICATED: ("WAIT", 1, round(CONFIRM_WITHIN_S * 1000)),
     Durability.FSYNCED: ("WAITAOF", 1, 0, round(CONFIRM_WITHIN_S * 1000)),
@@ -258,6 +261,16 @@ class JobStore:
     async def watch(self, queue: Queue, job_id: JobId) -> ActionCode:
         """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
         return ActionCode(int(await self._run("watch", queue, [job_id])))
+
+    async def ask_stack(self, queue: Queue, job_id: JobId, number: str) -> ActionCode:
+        """Ask the worker of a running job where its handler is. `number` is that of the request, new for each."""
+        return ActionCode(int(await self._run("ask_stack", queue, [job_id, number])))
+
+    async def tell_stack(self, queue: Queue, job_id: JobId, token: str, number: str, stack: bytes) -> bool:
+        """Answer such a request, for STACK_KEPT_S. Returns: False, when the delivery is not current any more."""
+        key = self.keys.of(queue).stack_prefix + number
+        told = await self._run("tell_stack", queue, [job_id, token, key, stack, round(STACK_KEPT_S * 1000)])
+        return bool(int(told))
 
     async def measure(self, queue: Queue, *, due_soon_s: float = 0.0) -> Depths:
         """Count what the queue holds. Jobs that are due within `due_soon_s` count as due soon."""

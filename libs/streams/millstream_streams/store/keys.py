@@ -32,6 +32,8 @@ class QueueKeys(Struct, frozen=True):
     expiring: str
     job_prefix: str
     idempotency_prefix: str
+    stack_prefix: str
+    """Of the answers of workers where a handler is, by the number of the request; they expire within seconds."""
     script_keys: tuple[str, ...]
     """KEYS of every script, in the order that scripts/_queue.lua names."""
 
@@ -91,6 +93,7 @@ class Keys:
             expiring=expiring,
             job_prefix=f"{base}:job:",
             idempotency_prefix=f"{base}:idempotency:",
+            stack_prefix=f"{base}:stack:",
             # The last one never exists. While a slot moves, Redis refuses (TRYAGAIN) a script of which one key is
             # missing, at both ends, from the first step to the last; else one could run where a job's hash is not.
             script_keys=(high, normal, low, due, dlq, events, settings, expiring, f"{base}:never"),

@@ -106,6 +106,7 @@ def memory_broker(ledger: Ledger, clock: VirtualClock) -> Broker:
         views=MemoryViews(ledger),
         listing=cast("Any", _NOTHING),
         registry=MemoryRegistry(),
+        stack_answers=cast("Any", _NOTHING),
         clock=RedisClock(clock.now_s, clock.now_s),
         client=_NOTHING,
     )

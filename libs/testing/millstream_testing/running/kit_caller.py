@@ -1,12 +1,12 @@
 """Calls handlers in a test: on the loop or in a thread, or calls the stub that stands in for one."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 import anyio
 
+from millstream.function_reader import is_awaitable, is_coroutine_function
 from millstream.handler import Handler
 from millstream_testing.running.stub import Stub
 from millstream_workers.attempt.running import NO_THREAD, Running
@@ -40,9 +40,12 @@ class KitCaller(Caller):
         stub = self._stubs.get(handler.type)
         if stub is not None and (behave := stub.take()) is not None:
             return await behave(arguments[0] if handler.signature.takes_payload else None, running)
-        if inspect.iscoroutinefunction(handler.function):
-            return await handler.function(*arguments)
-        return await self._call_thread(partial(handler.function, *arguments), running)
+        if handler.isolation == "loop" or is_coroutine_function(handler.function):
+            value = handler.function(*arguments)
+        else:
+            value = await self._call_thread(partial(handler.function, *arguments), running)
+            running.note_thread(None)
+        return await value if is_awaitable(value) else value
 
 
 def call_in_thread(limiter: anyio.CapacityLimiter) -> CallThread:

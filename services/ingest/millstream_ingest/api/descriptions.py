@@ -86,6 +86,15 @@ MODELS: Mapping[str, Model] = {
     "Progress": Model(
         "How far a running handler says it is.", {"percent": "From 0 to 100", "note": "What it is doing, in its words"}
     ),
+    "JobStack": Model(
+        "Where the handler of a running job was at one moment.",
+        {
+            "id": _ID,
+            "attempt": "Number of the attempt that runs, from 1",
+            "worker": "Who runs it",
+            "stack": "The frames of users' code as text, outermost first, without variables; empty when there are none",
+        },
+    ),
     "JobError": Model(
         "Why an attempt failed.",
         {

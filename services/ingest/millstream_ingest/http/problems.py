@@ -152,6 +152,15 @@ OVERLOADED = ProblemKind(
     "well. Nothing was accepted. Repeat the request after the seconds in `Retry-After`.",
 )
 
+WORKER_SILENT = ProblemKind(
+    "worker-silent",
+    "The worker did not answer in time",
+    504,
+    "The worker that runs the job was asked where its handler is, and has not said so within five seconds. It may be "
+    "of an earlier release, cut off from Redis, or run native code that never gives up the interpreter. The job is not "
+    "touched. Ask again.",
+)
+
 CATALOGUE: dict[str, ProblemKind] = {
     kind.slug: kind
     for kind in (
@@ -172,6 +181,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         NOT_DURABLE,
         STORE_FULL,
         OVERLOADED,
+        WORKER_SILENT,
     )
 }
 

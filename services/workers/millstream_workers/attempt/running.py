@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ class Running:
     __slots__ = (
         "_scope",
         "_timer",
+        "ask_process",
         "begun_at",
         "context",
         "delivery",
@@ -53,6 +54,8 @@ class Running:
         """Whether it was told that the handler blocks the event loop."""
         self.thread: int | None = None
         """The number of the thread that the handler runs in, NO_THREAD for one in a process; None on the loop."""
+        self.ask_process: Callable[[], Coroutine[Any, Any, str]] | None = None
+        """Asks the process of the handler where it is, on the loop; None while it has none."""
         self.begun_at = self.renewed_at = time.monotonic()
         self._scope: StopScope | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 
 import anyio
 
@@ -23,11 +24,21 @@ _SHARE = 0.1
 class ChildReader:
     """Answers what handles on children ask. Lives on the event loop."""
 
-    def __init__(self, store: JobStore, views: JobViews, tenant: Tenant, limit: WaitLimit) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        views: JobViews,
+        tenant: Tenant,
+        limit: WaitLimit,
+        *,
+        cancelled: Callable[[Job], None] = lambda _: None,
+    ) -> None:
+        """Take `cancelled`, which is called with each job that a cancellation has ended at once."""
         self._store = store
         self._views = views
         self._tenant = tenant
         self._limit = limit
+        self._cancelled = cancelled
 
     async def get(self, job_id: str) -> Job:
         """Return a job. Raises: JobNotFoundError, UnavailableError."""
@@ -46,6 +57,8 @@ class ChildReader:
         job = await self.get(job_id)
         if code is ActionCode.WRONG_STATE:
             raise ConflictError(problem(409, f"the job is {job.state}: it cannot be cancelled", job_id))
+        if code is ActionCode.DONE:
+            self._cancelled(job)
         return job
 
     async def settled(self, job_id: str, timeout_s: float, running: Running) -> Job:

@@ -40,6 +40,12 @@ class StopOrder(Struct, frozen=True, tag="stop"):
     number: int
 
 
+class StackOrder(Struct, frozen=True, tag="where"):
+    """Report where the handler of this order is."""
+
+    number: int
+
+
 class AnswerPart(Struct, frozen=True, tag="answer"):
     """A part of the answer to what the handler has asked."""
 
@@ -104,10 +110,11 @@ class FailureReport(Struct, frozen=True, tag="failed"):
 
 
 class StackReport(Struct, frozen=True, tag="stack"):
-    """The stack of the handler when it was told to stop."""
+    """The stack of the handler when it was told to stop, or when it was asked for."""
 
     number: int
     stack: str
+    is_asked: bool = False
 
 
 class StoppedReport(Struct, frozen=True, tag="stopped"):
@@ -120,13 +127,15 @@ class StoppedReport(Struct, frozen=True, tag="stopped"):
 EndReport = ReturnReport | RequestReport | FailureReport | StoppedReport
 """The report about the end of a job."""
 
+AnyOrder = Order | StopOrder | StackOrder | AnswerPart
+
 Report = ReadyReport | ProgressReport | StackReport | AskPart | EndReport
 
-decode_order = msgspec.msgpack.Decoder(Order | StopOrder | AnswerPart).decode
+decode_order = msgspec.msgpack.Decoder(AnyOrder).decode
 decode_report = msgspec.msgpack.Decoder(Report).decode
 
 
-def encode_frame(message: Order | StopOrder | AnswerPart | Report) -> bytes:
+def encode_frame(message: AnyOrder | Report) -> bytes:
     """Return a message with its length before it."""
     body = msgspec.msgpack.encode(message)
     return HEADER.pack(len(body)) + body

@@ -86,7 +86,9 @@ class HandlerProcess:
         """The state as the last job left it."""
         self._loop = JobLoop()
         self._interrupter = Interrupter(self._loop.loop, self._tell_stack)
-        self._reader = OrderReader(channel, self._loop.loop, self._interrupter.stop, self._take_answer)
+        self._reader = OrderReader(
+            channel, self._loop.loop, self._interrupter.stop, tell_stack=self._answer_stack, answer=self._take_answer
+        )
         self._parent: tuple[int, RemoteParent] | None = None
         """The job that runs, as the parent of those that it submits, by the number of its order."""
 
@@ -106,6 +108,10 @@ class HandlerProcess:
     def _tell_stack(self, number: int, stack: str) -> None:
         with suppress(OSError):  # the outcome will find no way either
             self._writer.send(StackReport(number, stack))
+
+    def _answer_stack(self, number: int) -> None:
+        with suppress(OSError):
+            self._writer.send(StackReport(number, self._interrupter.whereabouts(number), is_asked=True))
 
     def _take_answer(self, part: AnswerPart) -> None:
         parent = self._parent

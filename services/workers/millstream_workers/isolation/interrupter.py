@@ -85,6 +85,11 @@ class Interrupter:
             self._loop.call_soon_threadsafe(self._cancel, attempt)
             threading.Thread(target=self._ring, args=(attempt,), name="millstream-stopper", daemon=True).start()
 
+    def whereabouts(self, number: int) -> str:
+        """Return where the attempt of this number is; empty when it does not run. Call it as :meth:`stop`."""
+        attempt = self._current
+        return "" if attempt is None or attempt.number != number else self._stack(attempt)
+
     def _stack(self, attempt: RunningAttempt) -> str:
         """Return where the handler is, which is where the main thread is unless its coroutine waits."""
         waiting = "" if attempt.is_plain or attempt.task is None else task_stack(attempt.task)

@@ -7,13 +7,21 @@ import threading
 from collections.abc import Callable
 
 from millstream_contracts import UNDECODABLE
-from millstream_workers.isolation.frames import AnswerPart, FrameBuffer, Order, StopOrder, decode_order
+from millstream_workers.isolation.frames import (
+    AnswerPart,
+    AnyOrder,
+    FrameBuffer,
+    Order,
+    StackOrder,
+    StopOrder,
+    decode_order,
+)
 
 THREAD_NAME = "millstream-orders"
 
 
 class OrderReader:
-    """Hands orders to the loop, orders to stop to `stop` and answers to `answer`, called in the reader's thread.
+    """Hands orders to the loop, and all else to `stop`, `tell_stack` and `answer`, called in the reader's thread.
 
     The end of the channel ends a busy process, because its worker has died.
     """
@@ -23,11 +31,14 @@ class OrderReader:
         channel: socket.socket,
         loop: asyncio.AbstractEventLoop,
         stop: Callable[[int], None],
+        *,
+        tell_stack: Callable[[int], None],
         answer: Callable[[AnswerPart], None],
     ) -> None:
         self._channel = channel
         self._loop = loop
         self._stop = stop
+        self._tell_stack = tell_stack
         self._answer = answer
         self.is_busy = False
         """Whether a job runs. The report of its end resets it."""
@@ -51,12 +62,14 @@ class OrderReader:
             os._exit(1)
         self._put(None)
 
-    def _take(self, order: Order | StopOrder | AnswerPart) -> None:
+    def _take(self, order: AnyOrder) -> None:
         match order:
             case AnswerPart():
                 self._answer(order)
             case StopOrder(number):
                 self._stop(number)
+            case StackOrder(number):
+                self._tell_stack(number)
             case Order():
                 self.is_busy = True
                 self._put(order)

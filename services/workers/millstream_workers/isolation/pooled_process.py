@@ -22,6 +22,7 @@ from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.frames import (
     MAX_FRAME_BYTES,
     AnswerPart,
+    AnyOrder,
     AskPart,
     EndReport,
     FailureReport,
@@ -30,6 +31,7 @@ from millstream_workers.isolation.frames import (
     ProgressReport,
     ReadyReport,
     Report,
+    StackOrder,
     StackReport,
     StopOrder,
     decode_report,
@@ -77,6 +79,7 @@ class PooledProcess:
         self._has_lost_status = False
         """Whether only the end of the process is known, and not its status."""
         self._pid = 0
+        self._stack_waiters: list[asyncio.Future[str]] = []
         self._number = 0
         """The number of the current order."""
         self._desk: AskDesk | None = None
@@ -121,6 +124,8 @@ class PooledProcess:
             match report:
                 case ProgressReport(progress=progress):
                     running.progress = progress
+                case StackReport(stack=stack, is_asked=True):
+                    self._answer_stack(stack)
                 case StackReport(stack=stack):
                     running.stack = stack
                 case ReadyReport():
@@ -139,6 +144,19 @@ class PooledProcess:
     def stop(self) -> None:
         """Order it to stop its job, which then ends in its own way."""
         self._send(StopOrder(self._number))
+
+    async def stack(self) -> str:
+        """Return where its handler is. It may never answer: native code need not give up the interpreter."""
+        waiter: asyncio.Future[str] = self._loop.create_future()
+        self._stack_waiters.append(waiter)
+        self._send(StackOrder(self._number))
+        return await waiter
+
+    def _answer_stack(self, stack: str) -> None:
+        for waiter in self._stack_waiters:
+            if not waiter.done():
+                waiter.set_result(stack)
+        self._stack_waiters.clear()
 
     def dismiss(self) -> None:
         """Order the process to close the lifespans of its apps, and to end, which its guard enforces."""
@@ -174,7 +192,7 @@ class PooledProcess:
         if number == self._number and not self.has_ended:
             self._send(AnswerPart(number, ask, data, is_last))
 
-    def _send(self, order: Order | StopOrder | AnswerPart) -> None:
+    def _send(self, order: AnyOrder) -> None:
         # Not `sock_sendall`, which a cancellation would leave in the middle of an order.
         self._unsent += encode_frame(order)
         self._send_more()

@@ -56,7 +56,9 @@ class ProcessPool:
         try:
             await process.begin(order, _parent())
             untimed.close()
+            running.ask_process = process.stack
             report = await process.end(running)
+            running.ask_process = None
         except anyio.get_cancelled_exc_class():
             # A cancelled scope cancels each await; a task that was cancelled once is so again when it is for good.
             with anyio.CancelScope(shield=anyio.current_effective_deadline() == -math.inf):

@@ -17,10 +17,21 @@ import structlog
 
 from millstream_contracts import JobId, Progress, Queue, limits
 from millstream_runtime import FailureLog, HealthCheck, Pulse
-from millstream_streams import Broker, Delivery, Lease, LeaseCode, StoreError, backoff_s, for_each_queue, open_broker
+from millstream_streams import (
+    Broker,
+    Delivery,
+    Lease,
+    LeaseCode,
+    StackRequest,
+    StoreError,
+    backoff_s,
+    for_each_queue,
+    open_broker,
+)
 from millstream_workers.attempt.attempt_result import Interruption
 from millstream_workers.attempt.running import Running
 from millstream_workers.errors import LeaseKeeperError
+from millstream_workers.keeping.stack_teller import StackTeller
 from millstream_workers.settings import WorkerSettings
 
 SAFE_SHARE_OF_LEASE = 2 / 3
@@ -47,6 +58,7 @@ class LeaseKeeper:
         self._settings = settings
         self._consumer = consumer
         self._loop = loop
+        self._stacks = StackTeller(consumer, loop, threading.get_ident(), self._find)
         self._held: dict[tuple[JobId, str], Running] = {}
         self._hinted: set[JobId] = set()
         self._closing = threading.Event()
@@ -109,10 +121,17 @@ class LeaseKeeper:
             ) as broker,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(broker.listen_cancel, self._consumer, self._note_hint, lambda: None)
+
+            def tell_stack(request: StackRequest) -> None:
+                tasks.start_soon(self._stacks.tell, broker, request)
+
+            tasks.start_soon(broker.listen_cancel, self._consumer, self._note_hint, lambda: None, tell_stack)
             tasks.start_soon(self._watch_safety)
             await self._keep(broker)
             tasks.cancel_scope.cancel()
+
+    def _find(self, job_id: JobId) -> Running | None:
+        return next((running for running in list(self._held.values()) if running.id == job_id), None)
 
     def _note_hint(self, message: str) -> None:
         self._hinted.add(JobId(message))

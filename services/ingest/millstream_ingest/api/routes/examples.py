@@ -15,6 +15,7 @@ from millstream_contracts import (
     Job,
     JobError,
     JobId,
+    JobStack,
     JobState,
     JobType,
     Page,
@@ -76,6 +77,17 @@ RUNNING_JOB = {
             progress=Progress(40.0, "csv"),
             priority=Priority.HIGH,
             trace_id=_TRACE_ID,
+        ),
+    )
+}
+JOB_STACK = {
+    "stack": Example(
+        "It waits for a connection",
+        JobStack(
+            _ID,
+            1,
+            "host:17:9f3c",
+            '  File "/app/shop/reports.py", line 21, in generate\n    rows = await pool.fetch(QUERY)\n',
         ),
     )
 }

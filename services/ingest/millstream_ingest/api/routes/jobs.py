@@ -2,7 +2,7 @@
 
 from werkzeug.http import parse_etags, unquote_etag
 
-from millstream_contracts import Job, JobId, Page, Queue, queue_of
+from millstream_contracts import Job, JobId, JobStack, JobState, Page, Queue, queue_of
 from millstream_ingest.api.entity_tag import etag_of
 from millstream_ingest.api.listing import listing_response
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing, seconds
@@ -15,6 +15,7 @@ from millstream_ingest.http.headers import header_text
 from millstream_ingest.http.problems import (
     INVALID_REQUEST,
     JOB_NOT_FOUND,
+    WORKER_SILENT,
     WRONG_STATE,
 )
 from millstream_ingest.http.response import Response
@@ -58,6 +59,15 @@ CANCEL = Operation(
     },
     problems=(JOB_NOT_FOUND, WRONG_STATE),
 )
+STACK = Operation(
+    id="getJobStack",
+    tag=_TAG,
+    summary="See where a running job is",
+    description="The stack of its handler at this moment, which its worker is asked for: code, without variables and "
+    "payload.",
+    answers={200: Content(model=JobStack, description="Where it is", examples=examples.JOB_STACK)},
+    problems=(JOB_NOT_FOUND, WRONG_STATE, WORKER_SILENT),
+)
 RETRY = Operation(
     id="retryJob",
     tag=_TAG,
@@ -91,6 +101,22 @@ async def get_job(request: ApiRequest, job_id: str) -> Response:
     if _is_known(request, job):
         return Response(status=304, headers={"ETag": etag_of(job)})
     return _job_response(job)
+
+
+@read("/v1/jobs/{job_id}/stack", STACK, Scope.JOBS_READ)
+async def get_job_stack(request: ApiRequest, job_id: str) -> Response:
+    """See where a running job is."""
+    request.read_query()
+    queue, stacks = _queue(request, job_id), request.services.stacks
+    found = await request.unless_gone(lambda: stacks.read(queue, JobId(job_id)))
+    if isinstance(found, JobStack):
+        return Response(found)
+    job = await request.services.broker.views.job(queue, JobId(job_id))
+    if job is None:
+        raise _no_such_job()
+    if job.state is not JobState.RUNNING:
+        raise IngestError(WRONG_STATE, f"the job is {job.state}: only one that runs has a stack")
+    raise IngestError(WORKER_SILENT, f"{job.worker} has not said where the job is")
 
 
 @act("/v1/jobs/{job_id}/cancel", CANCEL, Scope.JOBS_MANAGE)
@@ -152,4 +178,4 @@ def _no_such_job() -> IngestError:
     return IngestError(JOB_NOT_FOUND)
 
 
-ROUTES = (list_jobs, get_job, cancel_job, retry_job)
+ROUTES = (list_jobs, get_job, get_job_stack, cancel_job, retry_job)
