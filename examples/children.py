@@ -14,7 +14,7 @@ from millstream import App, Client, Context, InvalidError, JobRef, Retry, SyncCo
 app = App("shop")
 
 
-class Order(Struct):
+class Basket(Struct):
     """What `basket.order` takes."""
 
     id: int
@@ -29,9 +29,9 @@ class Placed(Struct):
 
 
 @app.job("basket.pay")
-async def pay(order: Order) -> str:
+async def pay(basket: Basket) -> str:
     """Take the money."""
-    return f"paid order {order.id}"
+    return f"paid order {basket.id}"
 
 
 @app.job("item.pack")
@@ -41,10 +41,10 @@ def pack(item: str) -> int:
 
 
 @app.job("basket.order", retry=Retry(delays=[0.1]))
-async def place(order: Order, ctx: Context) -> Placed:
+async def place(basket: Basket, ctx: Context) -> Placed:
     """Have an order paid and packed: once each, however often this handler runs."""
-    payment = await ctx.submit(pay, order, idempotency_key="pay")
-    parcels = await ctx.submit_many(pack, order.items, priority="high", idempotency_key="pack")
+    payment = await ctx.submit(pay, basket, idempotency_key="pay")
+    parcels = await ctx.submit_many(pack, basket.items, priority="high", idempotency_key="pack")
     if ctx.attempt == 1:
         raise ConnectionError("the shop's database does not answer")
     return Placed(await payment.result(timeout=10), len(parcels))
@@ -93,21 +93,21 @@ async def order_report(month: int, ctx: Context) -> str:
 
 
 @app.job("letter.label")
-async def label(order: Order) -> None:
+async def label(basket: Basket) -> None:
     """Print a label, and have the letter sent."""
-    await send.submit(order, delay=1)
+    await send.submit(basket, delay=1)
 
 
 @app.job("letter.send")
-async def send(order: Order) -> str:
+async def send(basket: Basket) -> str:
     """Send a letter."""
-    return f"sent order {order.id}"
+    return f"sent order {basket.id}"
 
 
 async def main(client: Client) -> list[object]:
     """Run each of the handlers above that submit."""
     app.bind(client)
-    placed = await place.submit(Order(7, ["tea", "cup"]))
+    placed = await place.submit(Basket(7, ["tea", "cup"]))
     written = await write_report.submit(["ann", "bob"])
     resized = await resize.submit([320, 640])
     ordered = await order_report.submit(5)

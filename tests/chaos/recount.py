@@ -72,13 +72,14 @@ def workers_time_what_waits(evidence: Evidence) -> Iterator[str]:
     Times are compared in sum. Both are times of Redis, so they differ only by rounding.
     """
     for pid in _processes(evidence, "worker"):
-        count, waited_s = _waits(evidence, pid)
+        executed, declined, waited_s = _waits(evidence, pid)
         counters = evidence.counters[pid]
         shown = sum(samples_of(counters, f"{names.JOB_QUEUE_WAIT.name}_count").values())
         shown_s = sum(samples_of(counters, f"{names.JOB_QUEUE_WAIT.name}_sum").values())
-        if shown > count or (shown < count and not _was_met(evidence, pid)):
-            yield f"{_name(evidence, pid)} counted {shown:g} waits, and events tell of {count}"
-        elif shown == count and abs(shown_s - waited_s) > 0.1 * waited_s + 0.01 * count:
+        if shown > executed + declined or (shown < executed and not _was_met(evidence, pid)):
+            told = f"{executed}" if not declined else f"{executed} to {executed + declined}"
+            yield f"{_name(evidence, pid)} counted {shown:g} waits, and events tell of {told}"
+        elif shown == executed and not declined and abs(shown_s - waited_s) > 0.1 * waited_s + 0.01 * executed:
             yield f"{_name(evidence, pid)} counted waits of {shown_s:.1f} s, and events tell of {waited_s:.1f} s"
 
 
@@ -112,15 +113,19 @@ def ingests_count_what_they_answer(evidence: Evidence) -> Iterator[str]:
             yield f"{_name(evidence, pid)} counted {shown:g} accepted jobs, and answered {told}"
 
 
-def _waits(evidence: Evidence, pid: int) -> tuple[int, float]:
-    """Return how many deliveries a worker has executed, and the sum of the waits of their jobs."""
-    count, waited_ms = 0, 0
+def _waits(evidence: Evidence, pid: int) -> tuple[int, int, float]:
+    """Return how many deliveries a worker has executed, how many it may have given back unrun, and all their waits.
+
+    What it gave back before the handler began may have been executed: its handler process may have been starting.
+    """
+    executed, declined, waited_ms = 0, 0, 0
     for steps in evidence.steps.values():
         for before, (begun, ended) in zip(_before_deliveries(steps), deliveries(steps), strict=True):
-            if begun.pid == pid and not _was_declined(evidence, begun, ended):
-                count += 1
+            if begun.pid == pid:
+                has_declined = _was_declined(evidence, begun, ended)
+                executed, declined = executed + (not has_declined), declined + has_declined
                 waited_ms += max(0, begun.at_ms - before.at_ms)
-    return count, waited_ms / 1000
+    return executed, declined, waited_ms / 1000
 
 
 def _before_deliveries(steps: Sequence[Step]) -> Iterator[Step]:

@@ -58,7 +58,7 @@ WORDS = {
     "reaper": [],
     "up": [],
 }
-"""The arguments of every command that reads settings; `demo` takes none."""
+"""The arguments of every command that reads settings, which neither `demo` nor `new` does."""
 
 SERVICES = {"ingest", "dispatcher", "worker", "reaper"}
 """The commands that wait for Redis and do not end."""
@@ -66,7 +66,7 @@ SERVICES = {"ingest", "dispatcher", "worker", "reaper"}
 
 def test_every_command_and_every_address_is_covered() -> None:
     """Every command and every address of the settings is covered here."""
-    assert WORDS.keys() | {"demo"} == main.commands.keys()
+    assert WORDS.keys() | {"demo", "new"} == main.commands.keys()
     assert {name for kind, name in FIELDS if is_address(kind, name)} == ADDRESSES.keys()
 
 

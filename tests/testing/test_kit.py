@@ -171,6 +171,18 @@ async def test_results_of_a_stub_are_checked_as_those_of_its_handler() -> None:
             await t.run(charge, Order(1))
 
 
+async def test_a_stub_that_cannot_do_what_it_should_ends_the_test() -> None:
+    """A stub that times out needs a timeout, and one of another code base something to do: `run` says so at once."""
+    async with app.testing(state=Pool(), allow_dead=True) as t:
+        t.stub(later).times_out(times=1)
+        with pytest.raises(TestingError, match=r"`order\.later` has no timeout"):
+            await t.run(later, Order(1))
+        t.stub(tax)
+        with pytest.raises(TestingError, match="its stub has nothing more to do"):
+            await t.run(tax, Order(1))
+        t.ignores_leftovers = True
+
+
 async def test_a_type_of_another_code_base_is_stubbed() -> None:
     """Jobs of a contract are accepted; without a stub nothing runs them, which `run` says."""
     async with app.testing(state=Pool()) as t:

@@ -51,6 +51,7 @@ class JobsFixture:
 
             @functools.wraps(test)
             async def opened(*args: Any, **options: Any) -> None:
+                __tracebackhide__ = True
                 async with kit:
                     await test(*args, **options)
 
@@ -58,6 +59,7 @@ class JobsFixture:
 
         @functools.wraps(test)
         def looked_after(*args: Any, **options: Any) -> None:
+            __tracebackhide__ = True
             test(*args, **options)
             if left := kit.leftovers():
                 raise LeftoverError(left)

@@ -4,47 +4,29 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import datetime, timedelta
-from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
-
-from msgspec import Struct
 
 from millstream import App, Client, Context, JobFailedError, JobHandle, JobRef, SubmitOptions, SyncClient, SyncContext
 from millstream.app import FROM_LIFESPAN
 from millstream_contracts import DeadJob, JobId, JobState, JobType
-from millstream_testing.bound_apps import bound_apps
 from millstream_testing.errors import LeftoverError, TestingError
 from millstream_testing.memory.ledger import Ledger
-from millstream_testing.memory.memory_broker import memory_broker
+from millstream_testing.opening import OpenKit, open_kit
 from millstream_testing.running.faults import CrashPoint, Faults
-from millstream_testing.running.job_runner import JobRunner
 from millstream_testing.running.kit_caller import CallThread, KitCaller
-from millstream_testing.running.parts import RunnerParts, runner_parts
 from millstream_testing.running.stub import Stub
 from millstream_testing.surface.context_maker import ContextOptions, make_context
-from millstream_testing.surface.endpoint import Endpoint
-from millstream_testing.surface.kit_clients import KitClient, KitSyncClient
+from millstream_testing.surface.kit_clients import KitSyncClient
 from millstream_testing.surface.leftovers import leftovers
 from millstream_testing.surface.stand_in import stand_in
 from millstream_testing.surface.submitted import Submitted, dead_job, submitted
 from millstream_testing.surface.unawaited import noted_unawaited
 from millstream_testing.virtual_clock import VirtualClock
-from millstream_workers.service import opened_states
 
 P = TypeVar("P")
 R = TypeVar("R")
 S = TypeVar("S")
-
-
-class _Open(Struct, frozen=True):
-    """What there is while the kit is open."""
-
-    parts: RunnerParts
-    runner: JobRunner
-    endpoint: Endpoint
-    client: KitClient
-    states: dict[JobType, Any]
 
 
 class Testing(Generic[S]):
@@ -78,7 +60,7 @@ class Testing(Generic[S]):
         self._looked_at: set[str] = set()
         self._unawaited: list[str] = []
         self._stack = AsyncExitStack()
-        self._open: _Open | None = None
+        self._open: OpenKit | None = None
         self.ignores_leftovers = False
         """Whether the end passes over what is left behind."""
 
@@ -89,28 +71,22 @@ class Testing(Generic[S]):
             raise TestingError(
                 "the kit runs on asyncio, as workers do: let the fixture `anyio_backend` say so"
             ) from None
-        try:
-            await self._enter()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def _enter(self) -> None:
-        given = {} if self._given is FROM_LIFESPAN else {self._app.state_of: self._given}
-        states = await self._stack.enter_async_context(opened_states(self._app, self._handlers, given))
-        broker = memory_broker(self._ledger, self._clock)
         caller = KitCaller(self._stubs, self._call_thread)
-        make_parts = partial(runner_parts, broker, self._handlers, states, caller)
-        runner = JobRunner(self._ledger, self._clock, self._faults, make_parts)
-        parts = runner.parts
-        endpoint = Endpoint(parts, self._ledger, runner, self._clock)
-        client = KitClient(endpoint, self._clock)
-        self._open = _Open(parts, runner, endpoint, client, states)
-        self._stack.push_async_callback(runner.close)
-        self._stack.enter_context(bound_apps(self._app, client))
-        self._stack.enter_context(noted_unawaited(self._unawaited.append))
-        await parts.announcer.begin()
+        async with AsyncExitStack() as stack:
+            self._open = await stack.enter_async_context(
+                open_kit(
+                    self._app,
+                    self._handlers,
+                    caller,
+                    state=self._given,
+                    ledger=self._ledger,
+                    clock=self._clock,
+                    faults=self._faults,
+                )
+            )
+            stack.enter_context(noted_unawaited(self._unawaited.append))
+            self._stack = stack.pop_all()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -143,11 +119,11 @@ class Testing(Generic[S]):
 
     def context(self, **options: Unpack[ContextOptions]) -> Context[S]:
         """Return a context with which a test calls an async handler itself."""
-        return make_context(Context, self._opened.parts, self._clock, state=self._state(), **options)
+        return make_context(Context, self._opened.runner.parts, self._clock, state=self._state(), **options)
 
     def sync_context(self, **options: Unpack[ContextOptions]) -> SyncContext[S]:
         """Return a context with which a test calls a plain handler itself; in a thread, if that submits jobs."""
-        return make_context(SyncContext, self._opened.parts, self._clock, state=self._state(), **options)
+        return make_context(SyncContext, self._opened.runner.parts, self._clock, state=self._state(), **options)
 
     @overload
     async def run(
@@ -219,7 +195,7 @@ class Testing(Generic[S]):
         for one in self._ledger.jobs.values():
             if one.state is JobState.DEAD and (job is None or one.queue.type == job.type):
                 opened.endpoint.read.add(one.id)
-                found.append(await dead_job(one, opened.parts.broker.views))
+                found.append(await dead_job(one, opened.runner.parts.broker.views))
         return found
 
     def stub(self, job: JobRef[P, R]) -> Stub[P, R]:
@@ -252,7 +228,7 @@ class Testing(Generic[S]):
         return [*found, *(f"a call of {name} was never awaited, and has submitted nothing" for name in self._unawaited)]
 
     @property
-    def _opened(self) -> "_Open":
+    def _opened(self) -> OpenKit:
         if self._open is None:
             raise TestingError("the kit is not open yet: async with app.testing() as t")
         return self._open

@@ -65,7 +65,7 @@ class Pair:
         expired, kit = 0, None
         # A claim of one reads one entry of each priority until it has a job that is not late.
         for priority in Priority:
-            job = self.ledger.next_ready(lambda one, priority=priority: one.priority is priority)  # type: ignore[misc]
+            job = self.ledger.waiting.next_ready(lambda one, priority=priority: one.priority is priority)  # type: ignore[misc]
             if kit is None and job is not None:
                 kit = self.ledger.claim(job, worker="w", nonce=str(len(self.deliveries)))
                 expired += kit is None
@@ -98,7 +98,7 @@ class Pair:
 
     async def release(self) -> None:
         """Make one scheduled job due, and release it."""
-        scheduled = list(self.ledger.scheduled())
+        scheduled = list(self.ledger.waiting.scheduled())
         if scheduled:
             job = self.choose.choice(scheduled)
             await make_due(self.broker, QUEUE, [job.id])

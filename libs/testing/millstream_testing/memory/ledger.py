@@ -5,7 +5,6 @@ The rules of the transitions alone are written a second time here, because those
 """
 
 import itertools
-from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -28,6 +27,7 @@ from millstream_contracts import (
 from millstream_streams import ActionCode, CommitCode, Delivery, EnqueueCode, Enqueued, Idempotency, NewJob
 from millstream_streams.store.specs import read_error, read_spec
 from millstream_testing.memory.stored_job import StoredJob
+from millstream_testing.memory.waiting_jobs import WaitingJobs
 from millstream_testing.virtual_clock import VirtualClock
 
 RETENTION_MS = 3_600_000
@@ -42,12 +42,11 @@ class Ledger:
 
     def __init__(self, clock: VirtualClock) -> None:
         self.jobs: dict[JobId, StoredJob] = {}
+        self.waiting = WaitingJobs()
         self.letters: dict[Queue, list[tuple[int, JobId]]] = {}
         """The dead letters of each queue, oldest first, with the number of each."""
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._ready: dict[Priority, dict[JobId, StoredJob]] = {priority: {} for priority in Priority}
-        self._scheduled: dict[JobId, StoredJob] = {}
         self._keys: dict[tuple[Queue, bytes], tuple[str, JobId, int]] = {}
 
     def find(self, job_id: str) -> StoredJob | None:
@@ -56,20 +55,6 @@ class Ledger:
         if job is None or (job.forget_at_ms is not None and job.forget_at_ms <= self._clock.now_ms):
             return None
         return job
-
-    def next_ready(self, wanted: Callable[[StoredJob], bool]) -> StoredJob | None:
-        """Return the first ready job of the highest priority that is wanted."""
-        return next((job for jobs in self._ready.values() for job in jobs.values() if wanted(job)), None)
-
-    def scheduled(self) -> Iterator[StoredJob]:
-        """Yield the jobs that wait for a time."""
-        yield from self._scheduled.values()
-
-    def next_moment(self) -> int | None:
-        """Return the next time, in Unix ms, at which a job is due or expires; None when none waits for one."""
-        due = [job.run_at_ms for job in self._scheduled.values() if job.run_at_ms is not None]
-        late = [job.expires_at_ms for job in self._unstarted() if job.expires_at_ms is not None]
-        return min([*due, *late], default=None)
 
     def enqueue(self, queue: Queue, new: NewJob, parent: JobId | None = None) -> Enqueued:
         """Store a new job; once by its id, and once by its idempotency key for a day."""
@@ -142,8 +127,7 @@ class Ledger:
     def release_due(self) -> None:
         """Make the jobs ready whose time has come."""
         now_ms = self._clock.now_ms
-        due = [job for job in self._scheduled.values() if job.run_at_ms is not None and job.run_at_ms <= now_ms]
-        for job in sorted(due, key=lambda one: one.run_at_ms or 0):
+        for job in self.waiting.due(now_ms):
             if job.expires_at_ms is not None and job.expires_at_ms <= now_ms:
                 self._finish(job, JobState.EXPIRED, RETENTION_MS)
             else:
@@ -151,7 +135,7 @@ class Ledger:
 
     def expire(self) -> None:
         """End the jobs that have not started in time."""
-        for job in [one for one in self._unstarted() if (one.expires_at_ms or 0) <= self._clock.now_ms]:
+        for job in [one for one in self.waiting.unstarted() if (one.expires_at_ms or 0) <= self._clock.now_ms]:
             self._finish(job, JobState.EXPIRED, RETENTION_MS)
 
     def cancel(self, job_id: str) -> ActionCode:
@@ -229,13 +213,13 @@ class Ledger:
 
     def _make_ready(self, job: StoredJob) -> None:
         self._move(job, JobState.QUEUED)
-        job.entry, job.ready_at_ms, job.token = next(self._numbers), self._clock.now_ms, ""
-        self._ready[job.priority][job.id] = job
+        job.ready_at_ms, job.token = self._clock.now_ms, ""
+        self.waiting.add_ready(job)
 
     def _schedule(self, job: StoredJob, run_at_ms: int) -> None:
         self._move(job, JobState.SCHEDULED)
         job.run_at_ms, job.token = run_at_ms, ""
-        self._scheduled[job.id] = job
+        self.waiting.add_scheduled(job)
 
     def _finish(self, job: StoredJob, state: JobState, ttl_ms: int, reason: str = "") -> None:
         self._move(job, state)
@@ -249,8 +233,7 @@ class Ledger:
 
     def _move(self, job: StoredJob, state: JobState) -> None:
         """Take a job from where it waits. Each transition has a version."""
-        self._ready[job.priority].pop(job.id, None)
-        self._scheduled.pop(job.id, None)
+        self.waiting.remove(job)
         job.state = state
         job.version += 1
 
@@ -262,10 +245,6 @@ class Ledger:
         if job is None:
             return ActionCode.UNKNOWN_JOB
         return None if job.state is JobState.DEAD else ActionCode.WRONG_STATE
-
-    def _unstarted(self) -> Iterator[StoredJob]:
-        for jobs in (*self._ready.values(), self._scheduled):
-            yield from (job for job in jobs.values() if job.expires_at_ms is not None and not job.deliveries)
 
     def _moment(self, in_ms: int | None, at_ms: int | None) -> int | None:
         return at_ms if in_ms is None else self._clock.now_ms + in_ms

@@ -59,7 +59,9 @@ class JobRunner:
         while True:
             if (task := self._background.get(job_id)) is not None:
                 await asyncio.shield(task)
-            elif ready := self._ledger.next_ready(lambda job: self._is_handled(job) and self._is_of(job, job_id)):
+            elif ready := self._ledger.waiting.next_ready(
+                lambda job: self._is_handled(job) and self._is_of(job, job_id)
+            ):
                 await self.deliver(ready)
             elif (at_ms := self._next_of(job_id)) is not None and (until_ms is None or at_ms <= until_ms):
                 await self._pass_to(at_ms)
@@ -70,7 +72,7 @@ class JobRunner:
 
     async def run_ready(self) -> None:
         """Run jobs until none is ready."""
-        while ready := self._ledger.next_ready(self._is_handled):
+        while ready := self._ledger.waiting.next_ready(self._is_handled):
             await self.deliver(ready)
 
     async def advance(self, by_ms: int) -> None:
@@ -165,6 +167,8 @@ class JobRunner:
                 executor.record(execution)
             finally:
                 self._running.pop(delivery.id, None)
+        if isinstance(execution.result, Raised) and isinstance(execution.result.error, TestingError):
+            raise execution.result.error  # a stub cannot do what the test wants: no failure of the handler
         return execution
 
     async def _commit(self, execution: Execution) -> None:
@@ -212,14 +216,14 @@ class JobRunner:
 
     def _next_moment(self) -> int | None:
         overdue = [at_ms for _, at_ms in self._running.values() if at_ms is not None]
-        due = self._ledger.next_moment()
+        due = self._ledger.waiting.next_moment()
         return min([*overdue, *([] if due is None else [due])], default=None)
 
     def _next_of(self, job_id: JobId) -> int | None:
         """Return when a job, or one that it submitted and that has run, comes back; None when none does."""
         times = [
             job.run_at_ms
-            for job in self._ledger.scheduled()
+            for job in self._ledger.waiting.scheduled()
             if job.run_at_ms is not None and (job.id == job_id or (job.deliveries and self._is_of(job, job_id)))
         ]
         return min(times, default=None)
