@@ -27,7 +27,7 @@ def pass_over(*_: object, **__: object) -> None:
     _say(
         inspect.currentframe(),
         "it needs a terminal: run `millstream up --workers 0` and, in another terminal, "
-        "`MILLSTREAM_REDIS_URL=... millstream worker APP --concurrency 1` with the address of Redis that it prints",
+        "`MILLSTREAM_REDIS_URL=... millstream worker APP --debug` with the address of Redis that it prints",
     )
 
 

@@ -1,5 +1,6 @@
 """`millstream worker`: runs handlers, in one process or in several."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import anyio
@@ -10,10 +11,19 @@ from millstream_cli.apps import load_apps
 from millstream_cli.reloading.options import reload_options
 from millstream_cli.serving.starting import load_settings, service_command
 from millstream_cli.worker_pool import run_worker_pool
-from millstream_runtime import ignore_late_signals
+from millstream_runtime import HOUR_S, ignore_late_signals
 from millstream_workers.errors import WorkerError
 from millstream_workers.service import run_worker
 from millstream_workers.settings import WorkerSettings
+
+DEBUGGING = {"concurrency": 1, "processes": 1, "stalled_loop_s": HOUR_S, "blocked_loop_s": 0.0}
+"""Settings of a worker whose handlers may stop in a debugger: it keeps the lease of such a job, and says nothing of a
+loop that stands still."""
+
+
+def for_debugging(given: Mapping[str, object]) -> dict[str, object]:
+    """Return the options of a worker on whose terminal handlers are debugged; what is given wins."""
+    return {**DEBUGGING, **{name: value for name, value in given.items() if value is not None}}
 
 
 @click.command()
@@ -21,6 +31,11 @@ from millstream_workers.settings import WorkerSettings
 @click.option("--types", multiple=True, help="Job types to take, such as 'invoice.*'; may be given again.")
 @click.option("--concurrency", type=int, help="Jobs that one process runs at a time.")
 @click.option("--processes", type=int, help="How many processes to run; 1 by default.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Stop at `breakpoint()` on this terminal: one job at a time, which may block the worker for an hour.",
+)
 @reload_options
 @service_command(WorkerError, MillstreamError)
 def worker(
@@ -29,6 +44,7 @@ def worker(
     types: tuple[str, ...],
     concurrency: int | None,
     processes: int | None,
+    debug: bool,
     reload: bool,
     reload_include: tuple[str, ...],
 ) -> None:
@@ -36,13 +52,10 @@ def worker(
 
     Each is `module:name`. Without APPS these are the built-in handlers.
     """
-    settings = load_settings(
-        WorkerSettings,
-        apps=apps or None,
-        types=types or None,
-        concurrency=concurrency,
-        processes=processes,
-    )
+    if debug and (reload or processes):
+        raise click.UsageError("`--debug` has one process on the terminal: leave `--reload` and `--processes` out")
+    given = {"apps": apps or None, "types": types or None, "concurrency": concurrency, "processes": processes}
+    settings = load_settings(WorkerSettings, **(for_debugging(given) if debug else given))
     if reload:
         # Its processes load the apps: a mistake is told, and mended in the next moment.
         anyio.run(run_worker_pool, settings, reload_include)
