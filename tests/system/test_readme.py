@@ -167,7 +167,9 @@ async def test_system_says_where_it_is_as_readme_says(system):
 def test_system_tells_to_try_what_readme_says(folder, monkeypatch, command, apps):
     """The command to try is one of the apps that run, as README prints it."""
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    # Set first, so that the module of this folder is gone afterwards.
+    monkeypatch.setitem(sys.modules, "shop", None)
+    del sys.modules["shop"]
     monkeypatch.delenv("MILLSTREAM_URL", raising=False)
     app: App = load_apps(apps, WorkerSettings())
     last = printed_below(README, command).splitlines()[-1]

@@ -80,29 +80,29 @@ def test_its_compose_file_runs_commands_that_there_are(project: Path) -> None:
 
 def test_what_to_do_next_is_said(tmp_path: Path) -> None:
     """`new` prints the commands that come next."""
-    said = run("new", str(tmp_path / "shop")).stdout.splitlines()
-    assert said[0] == f"shop: 9 files in {tmp_path / 'shop'}"
+    said = run("new", str(tmp_path / "bakery")).stdout.splitlines()
+    assert said[0] == f"bakery: 9 files in {tmp_path / 'bakery'}"
     assert said[2:] == [
-        f"  cd {tmp_path / 'shop'}",
-        "  millstream up shop.jobs:app --reload",
-        "  python -m shop ann 19.90     # in another terminal",
+        f"  cd {tmp_path / 'bakery'}",
+        "  millstream up bakery.jobs:app --reload",
+        "  python -m bakery ann 19.90     # in another terminal",
     ]
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`new .` makes a project of the folder in which it is called."""
-    (tmp_path / "shop").mkdir()
-    monkeypatch.chdir(tmp_path / "shop")
+    (tmp_path / "bakery").mkdir()
+    monkeypatch.chdir(tmp_path / "bakery")
     result = run("new", ".")
     assert result.exit_code == 0, result.output
     assert "cd " not in result.stdout
-    assert (tmp_path / "shop/shop/jobs.py").exists()
+    assert (tmp_path / "bakery/bakery/jobs.py").exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_what_is_there_is_left_alone(tmp_path: Path, kind: str) -> None:
     """A folder that is not empty, and a file, are refused and stay as they are."""
-    place = tmp_path / "shop"
+    place = tmp_path / "bakery"
     kept = place if kind == "file" else place / "kept"
     kept.parent.mkdir(exist_ok=True)
     kept.write_text("mine")
@@ -130,4 +130,4 @@ def test_a_name_under_which_it_could_not_run_is_refused(tmp_path: Path, name: st
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     """An error of the disk is one line."""
     (tmp_path / "file").touch()
-    refused(run("new", str(tmp_path / "file" / "shop")), "file", code=1)
+    refused(run("new", str(tmp_path / "file" / "bakery")), "file", code=1)
