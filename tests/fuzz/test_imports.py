@@ -28,6 +28,18 @@ ALLOWED = {
         "importlib": "asks where the packages of Millstream are, by a tuple that stands in the module; it imports none",
         "find_spec": "as above",
     },
+    "services/cli/millstream_cli/new_project/project_name.py": {
+        "importlib": "asks whether a package of that name is installed; a name without dots imports nothing",
+        "find_spec": "as above",
+    },
+    "services/cli/millstream_cli/reloading/options.py": {
+        "importlib": "asks whether one library is installed, and does not import it",
+        "find_spec": "as above",
+    },
+    "services/cli/millstream_cli/reloading/source_watcher.py": {
+        "importlib": "asks where the package of an app on the command line is; a name without dots imports nothing",
+        "find_spec": "as above",
+    },
     "services/workers/millstream_workers/app_loader.py": {
         "importlib": "imports the apps that stand on the worker's command line, and nothing that stands in a job",
         "import_module": "as above",

@@ -1,7 +1,6 @@
 """`millstream new`: writes a project that runs."""
 
 import shlex
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ from millstream_cli.new_project.project_name import ProjectName, read_project_na
 from millstream_cli.new_project.writer import write_project
 from millstream_cli.output import one_line_errors
 from millstream_cli.program_name import command_line
+from millstream_cli.reloading.options import can_reload
 
 
 @click.command()
@@ -30,7 +30,7 @@ def new(folder: Path) -> None:
 
 def _next_steps(folder: Path, name: ProjectName) -> list[str]:
     app = f"{name.package}.jobs:app"
-    reload = ["--reload"] if find_spec("watchfiles") else []
+    reload = ["--reload"] if can_reload() else []
     return [
         *([] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]),
         command_line("up", app, *reload),

@@ -27,8 +27,13 @@ def reload_options(command: F) -> F:
     )(command)
 
 
+def can_reload() -> bool:
+    """Return whether the library that watches files is installed."""
+    return find_spec("watchfiles") is not None
+
+
 def _refuse_if_missing(_context: click.Context, _option: click.Parameter, is_wanted: bool) -> bool:
-    if is_wanted and find_spec("watchfiles") is None:
+    if is_wanted and not can_reload():
         raise click.ClickException(
             "`--reload` needs the package watchfiles, which is not installed: pip install 'millstream[reload]'"
         )
