@@ -51,6 +51,15 @@ async def main(client: Client) -> Receipt:
     return receipt
 
 
+async def charge_all(client: Client, orders: list[Order]) -> list[str]:
+    """Have many orders charged, and return the ids of their jobs."""
+    receipt = await client.submit_many(charge, orders, priority="low", idempotency_key="orders-of-november")
+    for item in receipt.items:
+        if item.problem is not None:
+            print(f"order {orders[item.index].id} is refused: {item.problem.detail}")
+    return [item.id for item in receipt.items if item.id is not None]
+
+
 async def run() -> None:
     """Run this page's program against a system on this machine."""
     async with Client("http://127.0.0.1:8080") as client:

@@ -58,6 +58,13 @@ async def test_an_example_does_what_its_page_says(client: Client, name: str) -> 
     assert to_builtins(await example(name).main(client)) == DOES[name]
 
 
+async def test_many_orders_are_charged_in_one_call(client: Client) -> None:
+    """The ids that the example makes of a receipt are those of jobs that succeed."""
+    module = example("first_handler")
+    first, last = await module.charge_all(client, [module.Order(8, "ann", 1.5), module.Order(9, "bob", 2.5)])
+    assert [(await client.result(module.charge, job_id)).amount for job_id in (first, last)] == [1.5, 2.5]
+
+
 async def test_contracts_of_another_code_base_lead_to_the_handlers(system: System) -> None:
     """A program that has only the contracts submits jobs, and gets results of the types that it declares."""
     with SyncClient(system.url) as client:

@@ -104,6 +104,13 @@ def test_report_tells_why_a_job_is_dead_and_what_it_cost(report):
     assert report(state=JobState.DEAD, reason="no such customer")[0]["state"] == "dead (no such customer)"
 
 
+def test_report_says_once_that_a_job_is_cancelled(report):
+    """Neither its reason nor its request repeats the state; the reason of a handler stays."""
+    assert report(state=JobState.CANCELLED, reason="cancelled", cancel_requested=True)[0]["state"] == "cancelled"
+    found, _ = report(state=JobState.CANCELLED, reason="discarded: sold out", cancel_requested=True)
+    assert found["state"] == "cancelled (discarded: sold out)"
+
+
 def test_report_prints_values_as_json(report):
     """A short one on one line, a long one on several; a zero is a result."""
     _, texts = report(payload={"rows": list(range(50))}, result=0)

@@ -385,6 +385,21 @@ def test_what_the_sdk_submits_arrives_as_it_was() -> None:
     assert Route(Everything).message_pack(plain) == sent
 
 
+def test_a_raw_payload_may_be_submitted_as_a_handler_got_it() -> None:
+    """What a handler gets as Raw is a payload again, by itself and as a field; what is no MessagePack is refused."""
+
+    class Letter(Struct):
+        to: str
+        rest: Raw
+
+    got = Route(Raw).json('{"a": [1, "b"], "c": null}')
+    for sent, plain in ((got, {"a": [1, "b"], "c": None}), (Letter("ann", got), None)):
+        arrived = msgspec.msgpack.decode(NewJob("x", sent).content)["payload"]
+        assert arrived == (plain or {"to": "ann", "rest": {"a": [1, "b"], "c": None}})
+    with pytest.raises(TypeError, match=r"`x` cannot be encoded: MessagePack data is malformed"):
+        NewJob("x", Raw(b'{"a": 1}'))
+
+
 def test_a_fault_that_only_the_worker_sees_names_its_place() -> None:
     """A fault that only the worker finds names the field."""
 

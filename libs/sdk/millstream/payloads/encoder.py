@@ -11,6 +11,8 @@ from millstream.payloads.models import is_model, write_model
 
 def _of_others(value: Any, *, is_result: bool) -> Any:
     kind = type(value)
+    if kind is msgspec.Raw and not is_result:
+        return msgspec.msgpack.decode(value)
     if issubclass(kind, PurePath):
         return str(value)
     if is_model(kind):

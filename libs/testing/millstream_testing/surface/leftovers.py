@@ -26,7 +26,7 @@ def leftovers(
         elif job.state is JobState.QUEUED and job.queue.type not in looked_at:
             yield f"{job.id} is queued{_why(job, handled)}"
         elif job.state is JobState.DEAD and job.id not in read and not allow_dead:
-            yield f"{job.id} is dead ({job.reason}){_said(job)}: look at it, or say allow_dead=True"
+            yield f"{job.id} is dead ({job.reason}){_said(job)}: look at it by dead(), or say allow_dead=True"
 
 
 def _why(job: StoredJob, handled: Collection[str]) -> str:

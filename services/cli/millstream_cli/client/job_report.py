@@ -59,8 +59,9 @@ def _facts(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _state(job: Job) -> str:
-    reason = f" ({_REASONS.get(job.reason, job.reason)})" if job.reason else ""
-    return f"{job.state}{reason}" + (", its cancellation is asked for" if job.cancel_requested else "")
+    reason = f" ({_REASONS.get(job.reason, job.reason)})" if job.reason and job.reason != job.state else ""
+    asked = ", its cancellation is asked for" if job.cancel_requested and job.state is not JobState.CANCELLED else ""
+    return f"{job.state}{reason}{asked}"
 
 
 def _counts(job: Job) -> Iterator[tuple[str, str]]:
