@@ -153,6 +153,12 @@ async def kinds(broker: Broker, queue: Queue) -> list[str]:
     return [str(event.kind) for event in await events(broker, queue)]
 
 
+async def publish(broker: Broker, queue: Queue, channel: str, message: str) -> None:
+    """Publish from the node of a queue, as scripts do: what one node of a cluster publishes arrives in order."""
+    script = "return redis.call('PUBLISH', ARGV[1], ARGV[2])"
+    await broker.client.eval(script, 1, broker.keys.of(queue).due, channel, message)
+
+
 def nonce() -> str:
     """Return a nonce that no other claim has."""
     return secrets.token_hex(4)

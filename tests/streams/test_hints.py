@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from streams.seeds import ERROR, FAR_MS, commit, make_due, seed, seed_running
+from streams.seeds import ERROR, FAR_MS, commit, make_due, publish, seed, seed_running
 from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
@@ -42,9 +42,9 @@ async def listening(listen: Listen) -> AsyncIterator[Heard]:
         tasks.cancel_scope.cancel()
 
 
-async def flush(broker: Broker, heard: Heard) -> list[Queue]:
-    """Return all hints so far, by waiting for one that is published last."""
-    await broker.client.publish(broker.keys.hint_due, THE_END.tag)
+async def flush(broker: Broker, queue: Queue, heard: Heard) -> list[Queue]:
+    """Return all hints of a queue so far, by waiting for one that is published last."""
+    await publish(broker, queue, broker.keys.hint_due, THE_END.tag)
     await wait_until(lambda: THE_END in heard.hints, "the last hint")
     found = [hint for hint in heard.hints if hint != THE_END]
     heard.hints.clear()
@@ -55,16 +55,16 @@ async def test_due_hints_come_only_when_the_next_due_time_moves_closer(broker: B
     """A due hint is sent only when the next due time moves closer, because a dispatcher sleeps until then."""
     async with listening(broker.listen_due) as heard:
         (first,) = await seed(broker, queue, delay_ms=FAR_MS)
-        assert await flush(broker, heard) == [queue]
+        assert await flush(broker, queue, heard) == [queue]
         await seed(broker, queue, delay_ms=2 * FAR_MS)
-        assert await flush(broker, heard) == []
+        assert await flush(broker, queue, heard) == []
         await seed(broker, queue, delay_ms=FAR_MS // 2)
-        assert await flush(broker, heard) == [queue]
+        assert await flush(broker, queue, heard) == [queue]
         await seed(broker, queue)
-        assert await flush(broker, heard) == []
+        assert await flush(broker, queue, heard) == []
         await make_due(broker, queue, [first])
         await broker.store.release_due(queue)
-        assert await flush(broker, heard) == []
+        assert await flush(broker, queue, heard) == []
 
 
 async def test_due_hints_come_for_retries_and_snoozes(broker: Broker, queue: Queue) -> None:
@@ -72,9 +72,9 @@ async def test_due_hints_come_for_retries_and_snoozes(broker: Broker, queue: Que
     running, other = await seed_running(broker, queue), await seed_running(broker, queue)
     async with listening(broker.listen_due) as heard:
         await commit(broker, running, RetryAt(FAR_MS, ERROR))
-        assert await flush(broker, heard) == [queue]
+        assert await flush(broker, queue, heard) == [queue]
         await commit(broker, other, Snoozed(FAR_MS // 2))
-        assert await flush(broker, heard) == [queue]
+        assert await flush(broker, queue, heard) == [queue]
 
 
 async def test_listening_goes_on_when_its_connection_is_cut(broker: Broker, queue: Queue) -> None:
@@ -84,7 +84,7 @@ async def test_listening_goes_on_when_its_connection_is_cut(broker: Broker, queu
             await broker.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             await wait_until(lambda cuts=cuts: heard.gaps > cuts, "the listener listens again")
         await seed(broker, queue, delay_ms=FAR_MS)
-        assert await flush(broker, heard) == [queue]
+        assert await flush(broker, queue, heard) == [queue]
 
 
 async def test_a_listener_waits_longer_after_each_failure_and_begins_anew_once_it_listens(
@@ -130,7 +130,7 @@ async def test_listeners_hear_only_their_own_namespace(broker: Broker, queue: Qu
     """A listener gets hints of its own namespace only."""
     async with listening(broker.listen_due) as heard:
         await broker.client.publish("ms:hints:due", queue.tag)
-        assert await flush(broker, heard) == []
+        assert await flush(broker, queue, heard) == []
 
 
 async def test_a_gap_is_told_once_the_server_listens(broker: Broker, queue: Queue) -> None:
@@ -139,7 +139,7 @@ async def test_a_gap_is_told_once_the_server_listens(broker: Broker, queue: Queu
         async with listening(broker.listen_due) as heard:
             ((_, count),) = await broker.client.pubsub_numsub(broker.keys.hint_due)
             assert count >= 1
-            assert await flush(broker, heard) == []
+            assert await flush(broker, queue, heard) == []
 
 
 async def test_a_hint_that_names_no_queue_is_no_hint(broker: Broker, queue: Queue) -> None:
@@ -147,5 +147,5 @@ async def test_a_hint_that_names_no_queue_is_no_hint(broker: Broker, queue: Queu
     async with listening(broker.listen_due) as heard:
         for word in ("", "x", "a/b", "a/b/zz", b"\xff\xfe"):
             await broker.client.publish(broker.keys.hint_due, word)
-        assert await flush(broker, heard) == []
+        assert await flush(broker, queue, heard) == []
         assert heard.gaps == 1

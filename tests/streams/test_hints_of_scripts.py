@@ -14,6 +14,7 @@ from streams.seeds import (
     TTL_MS,
     commit,
     make_due,
+    publish,
     recover_all,
     seed,
     seed_dead,
@@ -31,7 +32,6 @@ WATCHED = (True, False, True)
 """Whether each job of a call is watched: two are, and the one between them is not."""
 
 _THE_END = "the end"
-_PUBLISH = "return redis.call('PUBLISH', ARGV[1], ARGV[2])"
 
 
 class Heard:
@@ -57,10 +57,8 @@ class Heard:
 
     async def flush(self) -> dict[str, list[str]]:
         """Return the messages so far, without topics that have none."""
-        due = self._broker.keys.of(self._queue).due
         for topic in self.hints:
-            # From the node of the queue, as scripts do: what one node of a cluster publishes arrives in order.
-            await self._broker.client.eval(_PUBLISH, 1, due, self._broker.keys.hint(topic), _THE_END)
+            await publish(self._broker, self._queue, self._broker.keys.hint(topic), _THE_END)
         await wait_until(lambda: all(_THE_END in hints for hints in self.hints.values()), "the last hints")
         found = {topic: [hint for hint in hints if hint != _THE_END] for topic, hints in self.hints.items()}
         for hints in self.hints.values():
