@@ -34,7 +34,6 @@ def build_job(
     policy: TypePolicy,
     *,
     caller: TraceContext,
-    seed: int | None = None,
     idempotency: Idempotency | None = None,
     waited: bool = False,
     is_batch_item: bool = False,
@@ -42,11 +41,11 @@ def build_job(
 ) -> BuiltJob:
     """Return the job of a submission. `waited` says that a request waits for its end.
 
-    `seed` chooses the partition, so that a repetition finds that of the first request; without it the partition is
-    drawn. `clock` gives Unix seconds, by the clock of Redis.
+    `idempotency` chooses the partition, so that a repetition finds that of the first request; without it the partition
+    is drawn. `clock` gives Unix seconds, by the clock of Redis.
     """
     submission = decoded.submission
-    queue = Queue(tenant, JobType(submission.type), _partition(policy, seed))
+    queue = Queue(tenant, JobType(submission.type), _partition(policy, idempotency))
     now_s = clock()
     now_ms = int(now_s * 1000)
     job_id = new_job_id(queue, now_ms)
@@ -90,7 +89,9 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
 _recent_moment = lru_cache(maxsize=8)(moment)
 
 
-def _partition(policy: TypePolicy, seed: int | None) -> int:
+def _partition(policy: TypePolicy, idempotency: Idempotency | None) -> int:
     if policy.partitions == 1:
         return 0
-    return int(random.random() * policy.partitions) if seed is None else seed % policy.partitions
+    if idempotency is None:
+        return int(random.random() * policy.partitions)
+    return idempotency.partition_seed % policy.partitions

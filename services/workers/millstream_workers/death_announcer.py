@@ -137,7 +137,6 @@ class DeathAnnouncer:
             decoded,
             policy,
             caller=TraceContext(spec.traceparent, spec.tracestate),
-            seed=int.from_bytes(key[:4], "big"),
             # The same fingerprint each time: it is the same death, whatever was read of it.
             idempotency=Idempotency(key, key.hex()),
             clock=self._clock,

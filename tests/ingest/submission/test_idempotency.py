@@ -151,8 +151,9 @@ from millstream_ingest.submission.bodies import decode_submission
 from millstream_ingest.submission.idempotency import parse_key
 from millstream_ingest.http.negotiation import Encoding
 key = parse_key("default", ["order-4711"], "POST /v1/jobs")
-stored = key.of(decode_submission(b'{"type": "email.send", "payload": {"b": 1, "a": [2]}}', Encoding.JSON))
-print(key.partition_seed, key.item(1).partition_seed, stored.key.hex(), stored.fingerprint)
+decoded = decode_submission(b'{"type": "email.send", "payload": {"b": 1, "a": [2]}}', Encoding.JSON)
+stored, item = key.of(decoded), key.item(1).of(decoded)
+print(stored.partition_seed, item.partition_seed, stored.key.hex(), stored.fingerprint)
 """
 
 

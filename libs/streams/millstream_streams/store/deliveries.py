@@ -36,6 +36,11 @@ class Idempotency(Struct, frozen=True):
     fingerprint: str
     """A hexadecimal digest of the request."""
 
+    @property
+    def partition_seed(self) -> int:
+        """The number that chooses the partition, so that a repetition finds that of the first request."""
+        return int.from_bytes(self.key[:4])
+
 
 class Durability(StrEnum):
     """The confirmation that a submission asks for; without one, it is stored in the memory of the primary."""

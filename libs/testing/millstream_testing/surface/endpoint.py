@@ -150,15 +150,13 @@ class Endpoint:
             policy = await parts.admission.admit_by_newest(decoded, known, parts.catalogue, DEFAULT_TENANT, prefix)
         except SubmissionError as error:
             raise _refusal(error) from error
-        digest = _digest(key)
         built = build_job(
             parts.tracer,
             DEFAULT_TENANT,
             decoded,
             policy,
             caller=NO_TRACE,
-            seed=int.from_bytes(digest[:4], "big"),
-            idempotency=Idempotency(digest, _digest(content).hex()),
+            idempotency=Idempotency(_digest(key), _digest(content).hex()),
             clock=self._clock.now_s,
         )
         await parts.queues.make_known([built.queue])

@@ -199,7 +199,6 @@ class BatchSubmitter:
             item.decoded,
             item.policy,
             caller=batch.caller,
-            seed=key.partition_seed if key else None,
             idempotency=key.of(item.decoded) if key else None,
             is_batch_item=True,
             clock=self._clock.now_s,

@@ -38,11 +38,6 @@ class IdempotencyKey(Struct, frozen=True):
     route: str
     """Method and path: a batch and a single submission under one key are different requests."""
 
-    @property
-    def partition_seed(self) -> int:
-        """Return the number that chooses the partition, so that a repetition finds that of the first request."""
-        return int.from_bytes(self._digest(self.text)[:4], "big")
-
     def item(self, index: int) -> "IdempotencyKey":
         """Return the key of one item of a batch."""
         return IdempotencyKey(self.tenant, f"{self.text}#{index}", self.route)
@@ -51,10 +46,8 @@ class IdempotencyKey(Struct, frozen=True):
         """Return the record of a submission. The encoding and the layout of its body make no difference."""
         submission = msgspec.structs.replace(decoded.submission, payload=msgspec.Raw(b"\xc0"))
         request = _encode((self.route, submission, _decode(decoded.payload)))
-        return Idempotency(self._digest(self.text), hashlib.blake2b(request, digest_size=_DIGEST_BYTES).hexdigest())
-
-    def _digest(self, text: str) -> bytes:
-        return hashlib.blake2b(f"{self.tenant}\0{text}".encode(), digest_size=_DIGEST_BYTES).digest()
+        key = hashlib.blake2b(f"{self.tenant}\0{self.text}".encode(), digest_size=_DIGEST_BYTES).digest()
+        return Idempotency(key, hashlib.blake2b(request, digest_size=_DIGEST_BYTES).hexdigest())
 
 
 def parse_key(tenant: Tenant, values: Sequence[str], route: str) -> IdempotencyKey | None:

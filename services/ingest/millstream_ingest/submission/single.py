@@ -122,7 +122,6 @@ class Submitter:
             decoded,
             policy,
             caller=caller,
-            seed=key.partition_seed if key else None,
             idempotency=key.of(decoded) if key else None,
             waited=waited,
             clock=self._clock.now_s,

@@ -80,7 +80,6 @@ class ChildSubmitter:
             decoded,
             policy,
             caller=parent,
-            seed=None if identity is None else int.from_bytes(identity.key[:4]),
             idempotency=identity,
             clock=self._clock,
         )
