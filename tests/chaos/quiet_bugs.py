@@ -17,8 +17,7 @@ from msgspec import Struct
 
 from millstream_cli.main import main
 from millstream_contracts import Queue
-from millstream_ingest.submission.idempotency import IdempotencyKey
-from millstream_streams import JobStore, Registry, Release, parse_redis_url
+from millstream_streams import Idempotency, JobStore, Registry, Release, parse_redis_url
 from millstream_telemetry import DispatcherMetrics, IngestMetrics, ReaperMetrics, WorkerMetrics
 
 Method = Callable[..., Any]
@@ -91,7 +90,7 @@ def _none_before_go(release_due: Method) -> Method:
 
 
 def _of_this_process(_: Method) -> Any:
-    return property(lambda self: hash(self.text) % (1 << 32))
+    return property(lambda self: hash(self.key) % (1 << 32))
 
 
 QUIET_BUGS = {
@@ -108,7 +107,7 @@ QUIET_BUGS = {
     "due jobs are not released": QuietBug(JobStore, "release_due", _none_before_go, "4", "after it was due"),
     "ready jobs are not taken": QuietBug(JobStore, "claim", _not_before_go, "4", "before a worker took it"),
     "keys are looked up elsewhere": QuietBug(
-        IdempotencyKey, "partition_seed", _of_this_process, "1", "was answered with different jobs"
+        Idempotency, "partition_seed", _of_this_process, "1", "was answered with different jobs"
     ),
 }
 """The bugs by name."""
