@@ -25,6 +25,7 @@ from millstream_contracts.ids import (
     queue_of,
 )
 from millstream_contracts.job import (
+    NO_TIME,
     TERMINAL_STATES,
     Job,
     JobError,
@@ -34,6 +35,7 @@ from millstream_contracts.job import (
     Page,
     Priority,
     Progress,
+    made_at,
     moment,
 )
 from millstream_contracts.one_line import one_line
@@ -58,6 +60,7 @@ __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_TENANT",
     "NAME_PATTERN",
+    "NO_TIME",
     "PUBLISHED_NAME_PATTERN",
     "TERMINAL_STATES",
     "TEXT_FORMATS",
@@ -108,6 +111,7 @@ __all__ = [
     "TypeRegistration",
     "WorkerInfo",
     "did_you_mean",
+    "made_at",
     "made_at_ms",
     "moment",
     "new_job_id",
