@@ -18,7 +18,7 @@ from msgspec import inspect
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_cli.main import main
-from millstream_cli.settings import ALL_SETTINGS, HistorySettings, load
+from millstream_cli.settings import ALL_SETTINGS, MigrateSettings, load
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
@@ -28,7 +28,7 @@ from millstream_runtime.settings.reader import variables_of
 from millstream_workers.settings import WorkerSettings
 
 CANARY = "canary4711"
-EVERY_KIND = (RedisSettings, HistorySettings, *ALL_SETTINGS)
+EVERY_KIND = (RedisSettings, MigrateSettings, *ALL_SETTINGS)
 FIELDS = sorted({(kind, field.name) for kind in EVERY_KIND for field in msgspec.structs.fields(kind)}, key=str)
 
 ADDRESSES = {

@@ -28,6 +28,7 @@ from millstream_contracts.job import (
     TERMINAL_STATES,
     Job,
     JobError,
+    JobSource,
     JobSpec,
     JobStack,
     JobState,
@@ -52,6 +53,7 @@ from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
+from millstream_contracts.timeline import Timeline, TimelineAttempt, TimelineItem
 
 __all__ = [
     "BASE64_PATTERN",
@@ -84,6 +86,7 @@ __all__ = [
     "Job",
     "JobError",
     "JobId",
+    "JobSource",
     "JobSpec",
     "JobStack",
     "JobState",
@@ -104,6 +107,9 @@ __all__ = [
     "Submission",
     "Succeeded",
     "Tenant",
+    "Timeline",
+    "TimelineAttempt",
+    "TimelineItem",
     "TypePolicy",
     "TypeRegistration",
     "WorkerInfo",
