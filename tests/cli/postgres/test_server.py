@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import unquote
 
 import anyio
 import anyio.to_thread
@@ -54,12 +53,20 @@ def server(programs: PostgresPrograms, data: Path) -> Iterator[EmbeddedPostgres]
 def test_the_server_is_for_its_account_alone(server: EmbeddedPostgres, data: Path) -> None:
     """The server listens on no port, and what it keeps is in folders that other users cannot enter."""
     assert asked(server.url, "SHOW listen_addresses") == [("",)]
-    socket = Path(unquote(server.url.partition("host=")[2]))
+    socket = Path(parse_history_url(server.url).hosts[0][0] or "")
     account = choose_account()
     for folder in (data / f"pg{server.version.split('.')[0]}", server.folder / "data", socket):
         found = folder.stat()
         assert (found.st_mode & 0o777, found.st_uid) == (0o700, account.uid)
     assert server.returncode is None
+
+
+def test_the_address_leads_to_the_server_whatever_the_environment_says(server, monkeypatch) -> None:
+    """Variables of libpq are for clients of another server."""
+    monkeypatch.setenv("PGPORT", "9")
+    monkeypatch.setenv("PGHOST", "nowhere.example")
+    monkeypatch.setenv("PGDATABASE", "other")
+    assert asked(server.url, "SELECT current_user") == [("millstream",)]
 
 
 def test_close_keeps_the_data_and_waits_for_no_client(

@@ -61,8 +61,8 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """Return the address for a client."""
-        # The host stands for the socket, so that masked addresses look like any other.
-        return f"postgresql://{USER}@localhost:{_PORT}/{DATABASE}?host={quote(str(self._folder.sockets), safe='')}"
+        # With the port, because a variable PGPORT is for another server.
+        return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._folder.sockets), safe='')}&port={_PORT}"
 
     @property
     def pid(self) -> int:
