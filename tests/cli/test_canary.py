@@ -272,7 +272,7 @@ def test_a_system_that_runs_shows_no_secret(own_redis: EmbeddedRedis, tmp_path: 
     (tmp_path / "url").write_text(f"redis://:{CANARY}@127.0.0.1:{own_redis.port}/0")
     environ = {"MILLSTREAM_REDIS_URL_FILE": str(tmp_path / "url"), "MILLSTREAM_LOG_LEVEL": "debug"}
     log = tmp_path / "up.log"
-    with started_program("up", "--port", "0", "--workers", "1", log=log, cwd=tmp_path, **environ):
+    with started_program("up", "--no-history", "--port", "0", "--workers", "1", log=log, cwd=tmp_path, **environ):
         wait_until(lambda: "Try: " in log.read_text(), "the system is up")
         urls = re.findall(r"(http://127.0.0.1:\d+)/metrics", log.read_text())
         assert len(urls) == 4
