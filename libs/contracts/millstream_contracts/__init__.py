@@ -29,6 +29,7 @@ from millstream_contracts.job import (
     TERMINAL_STATES,
     Job,
     JobError,
+    JobSource,
     JobSpec,
     JobStack,
     JobState,
@@ -54,6 +55,7 @@ from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
+from millstream_contracts.timeline import Timeline, TimelineAttempt, TimelineItem
 
 __all__ = [
     "BASE64_PATTERN",
@@ -87,6 +89,7 @@ __all__ = [
     "Job",
     "JobError",
     "JobId",
+    "JobSource",
     "JobSpec",
     "JobStack",
     "JobState",
@@ -107,6 +110,9 @@ __all__ = [
     "Submission",
     "Succeeded",
     "Tenant",
+    "Timeline",
+    "TimelineAttempt",
+    "TimelineItem",
     "TypePolicy",
     "TypeRegistration",
     "WorkerInfo",

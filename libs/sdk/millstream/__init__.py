@@ -89,3 +89,8 @@ __all__ = [
     "WorkerInfo",
     "contract",
 ]
+
+# An error is stored and shown with the name of its type, which is to be the one that users import.
+for _public in [globals()[name] for name in __all__]:
+    if isinstance(_public, type) and issubclass(_public, BaseException):
+        _public.__module__ = __name__

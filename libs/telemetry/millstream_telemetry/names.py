@@ -392,7 +392,7 @@ LOG_FIELDS = (
     FieldSpec("route", "HTTP route, as a pattern"),
     FieldSpec("status", "HTTP status"),
     FieldSpec("problem", "kind of the problem that was answered, as in `/problems`"),
-    FieldSpec("dependency", "what a request wanted of: `redis`, or `ingest` itself"),
+    FieldSpec("dependency", "what a request wanted of: `redis`, `history`, or `ingest` itself"),
     FieldSpec("requests", "requests, or items of a batch, that the line stands for"),
     FieldSpec("host", "address that is listened on"),
     FieldSpec("port", "port that is listened on"),

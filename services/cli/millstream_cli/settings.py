@@ -15,11 +15,11 @@ from millstream_runtime import HistoryUrl, RedisSettings, Settings, Url, read_se
 from millstream_workers.settings import WorkerSettings
 
 
-class HistorySettings(Settings, frozen=True, kw_only=True):
+class MigrateSettings(Settings, frozen=True, kw_only=True):
     """Settings of `migrate`."""
 
     history_url: HistoryUrl | None = None
-    """The database to migrate, as for the dispatcher."""
+    """The database to migrate, as for the services."""
     history_index_payload: bool = True
     """Whether `migrate` makes the index of payloads, by which jobs are found by any value in them. It is a quarter of
     the cost of a job in PostgreSQL. Without it such searches read jobs one by one, the newest first."""
@@ -29,7 +29,7 @@ class DoctorSettings(RedisSettings, frozen=True, kw_only=True):
     """Settings of `doctor`."""
 
     history_url: HistoryUrl | None = None
-    """The database to look at, as for the dispatcher."""
+    """The database to look at, as for the services."""
 
 
 class ClientSettings(Settings, frozen=True, kw_only=True):
