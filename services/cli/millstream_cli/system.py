@@ -21,6 +21,7 @@ from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.errors import PortInUseError, StoppedEarlyError
 from millstream_cli.redis_look import look_at_redis
 from millstream_cli.supervisor import Supervisor, supervise
+from millstream_cli.webhook_key import with_webhook_key
 from millstream_runtime import RedisSettings, variables_of
 from millstream_streams import RedisAddress
 
@@ -89,7 +90,7 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
         # It hears signals from here on, also while nothing runs yet.
         async with supervise((), sink, grace_s=STOP_GRACE_S, overhear=addresses.hear) as supervisor:
             embedded = await _redis(plan, stack)
-            environ = _environ(plan.environ, embedded)
+            environ = with_webhook_key(_environ(plan.environ, embedded), plan.folder.parent)
             supervisor.start(_spec(name, plan, environ) for name in plan.names)
             urls = await _wait_ready(supervisor, addresses)
             redis_url = embedded.url if embedded else plan.redis.text if plan.redis else ""
