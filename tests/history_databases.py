@@ -62,19 +62,20 @@ async def history_url(empty_history_url: str) -> str:
 
 async def query(url: str, statement: str) -> list[tuple]:
     """Return the rows of a query."""
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         return [tuple(row) for row in (await connection.execute(text(statement))).all()]
 
 
 async def execute(url: str, statement: str) -> None:
     """Run a statement without a result, or several with `;` between them."""
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         for one in statement.split(";"):
             await connection.execute(text(one))
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
+async def connected(url: str) -> AsyncIterator[AsyncConnection]:
+    """Yield a connection on which each statement is committed by itself."""
     # Each statement for itself: databases are not made in a transaction.
     engine = make_engine(parse_history_url(url), isolation_level="AUTOCOMMIT")
     try:

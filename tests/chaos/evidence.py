@@ -60,6 +60,15 @@ class Refusal(Struct, frozen=True):
     """Whether the worker made no attempt to commit, because it knew already that it had lost the lease."""
 
 
+class HistoryRecords(Struct, frozen=True):
+    """The contents of the history database at the end."""
+
+    steps: list[tuple[str, int, str, str]]
+    """Job, version, kind and state of each transition."""
+    states: dict[str, str]
+    """The state of each job."""
+
+
 class Evidence(Struct, kw_only=True):
     """All evidence of one run."""
 
@@ -79,6 +88,8 @@ class Evidence(Struct, kw_only=True):
     """What is still under way although nothing should be, and services that ended wrongly."""
     counters: dict[int, Counters] = field(default_factory=dict)
     """The metrics of processes once all had come to rest."""
+    history: HistoryRecords | None = None
+    """What the history holds, in a scenario that has one."""
     lease_ms: int = 3_000
     pass_ms: int = 500
     """The time from one pass of a duty to the next."""

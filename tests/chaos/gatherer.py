@@ -17,6 +17,7 @@ from streams.audit import audit, counts_of
 from streams.seeds import events
 
 from millstream_contracts import Event, JobSpec, Queue
+from millstream_dispatcher.projector import GROUP as HISTORY
 from millstream_streams import Broker
 from millstream_streams.store.keys import GROUP
 
@@ -65,6 +66,19 @@ async def unsettled(broker: Broker) -> list[str]:
         depths = await broker.store.measure(queue)
         counts = {"ready": sum(depths.queued), "running": depths.running, "scheduled": depths.scheduled}
         found += [f"{queue.type}: {count} {name}" for name, count in counts.items() if count]
+    return found
+
+
+async def unwritten(broker: Broker) -> list[str]:
+    """Return which queues have events that the history has not stored, in words."""
+    found = []
+    for queue in await broker.registry.queues():
+        stream = broker.keys.of(queue).events
+        groups = {one["name"]: one for one in await broker.client.xinfo_groups(stream)}
+        group = groups.get(HISTORY.encode(), {"last-delivered-id": b"0-0", "pending": 0})
+        unread = await broker.client.xrange(stream, min="(" + group["last-delivered-id"].decode(), count=1)
+        if unread or group["pending"]:
+            found.append(f"{queue.type}: events that the history lacks, {group['pending']} of them under way")
     return found
 
 

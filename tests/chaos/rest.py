@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from chaos.counters import Counters, samples_of
 from chaos.fleet import NAMESPACE
-from chaos.gatherer import in_hand, unsettled
+from chaos.gatherer import in_hand, unsettled, unwritten
 from chaos.service import Service
 from chaos.stage import Stage
 from leftovers import find_leaks
 from msgspec import Struct, field
 from waiting import wait_until
 
+from millstream_dispatcher.projector import ABANDONED_S
 from millstream_telemetry import names
 
 REST_WITHIN_S = 45.0
@@ -37,6 +38,8 @@ async def come_to_rest(stage: Stage) -> Rest:
     unrest = list(stage.complaints)
     if under_way := await _remaining(lambda: unsettled(stage.broker), REST_WITHIN_S):
         return Rest(unrest + [f"still under way after {REST_WITHIN_S:g} s: {what}" for what in under_way])
+    if stage.history:
+        unrest += await _remaining(lambda: unwritten(stage.broker), ABANDONED_S + REST_WITHIN_S)
     try:
         await stage.fleet.wait_ready()
         unrest += await _remaining(lambda: still_held(stage), _patience_s(stage))

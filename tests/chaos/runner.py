@@ -3,15 +3,16 @@
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import NoReturn
 
 import anyio
 import msgspec
 from chaos.checker import check
-from chaos.fleet import NAMESPACE, open_fleet
+from chaos.fleet import NAMESPACE, Timing, open_fleet
 from chaos.gatherer import gather
+from chaos.history_keeper import HistoryKeeper
 from chaos.journal import EVERYTHING, STALL, Fault, Journal, now_ms
 from chaos.kubelet import Kubelet
 from chaos.redis_keeper import RedisKeeper
@@ -36,7 +37,8 @@ async def run_scenario(
     began = time.monotonic()
     async with (
         scenario.redis(folder / "redis", binary) as redis,
-        open_fleet(folder, _way_to(redis), scenario.shape, scenario.timing, scenario.program) as fleet,
+        _history(scenario) as history,
+        open_fleet(folder, _way_to(redis), scenario.shape, _timing(scenario, history), scenario.program) as fleet,
         open_broker(redis.url, namespace=NAMESPACE, patience_s=10.0) as broker,
         Submitter(fleet.of("ingest"), random.Random(f"load {seed}"), scenario.headers) as submitter,
     ):
@@ -52,6 +54,7 @@ async def run_scenario(
             # Not the one of the load: how fast submissions come must not change which faults do.
             rng=random.Random(f"{scenario.name} {seed}"),
             seconds=seconds,
+            history=history,
         )
         await fleet.start_all()
         await _keep_events(broker)
@@ -68,11 +71,21 @@ async def run_scenario(
             unrest=rest.unrest,
             counters=rest.counters,
         )
+        evidence.history = await history.records() if history else None
         stage.figures |= {name: describe(evidence) for name, describe in scenario.describe.items()}
         complaints = check(evidence, scenario.rules, scenario.waived)
         report = report_of(scenario, stage, evidence, complaints, loaded_ms, time.monotonic() - began)
     (folder / "report.json").write_bytes(msgspec.json.encode(report))
     return report
+
+
+def _history(scenario: Scenario) -> AbstractAsyncContextManager[HistoryKeeper | None]:
+    return scenario.history() if scenario.history else nullcontext()
+
+
+def _timing(scenario: Scenario, history: HistoryKeeper | None) -> Timing:
+    more = {"HISTORY_URL": history.url} if history else {}
+    return msgspec.structs.replace(scenario.timing, more=scenario.timing.more | more)
 
 
 def _way_to(redis: Keeper) -> tuple[str, int] | str:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from chaos.checker import Rule
 from chaos.evidence import Evidence
 from chaos.fleet import Shape, Timing
+from chaos.history_keeper import HistoryKeeper
 from chaos.redis_keeper import RedisKeeper
 from chaos.service import PRODUCT
 from chaos.stage import Keeper, Stage
@@ -34,6 +35,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """Rules that may be broken here, by name, because the docs say so."""
     redis: Callable[..., Keeper] = RedisKeeper
     """Makes the keeper of this scenario's Redis, with a folder and a server program."""
+    history: Callable[[], HistoryKeeper] | None = None
+    """Makes the keeper of its history database; None without one."""
     headers: dict[str, str] = {}
     """The headers of each submission beside its key."""
     program: tuple[str, ...] = PRODUCT

@@ -1,10 +1,11 @@
 """Every scenario by name: the rows of the table of faults in docs/guarantees.md.
 
-Two rows have none yet: there is no history database that could be away, and no cron, so nothing of promise 5.
+One row has none yet: there is no cron, so nothing of promise 5.
 """
 
-from chaos import draining, hostile, kills, links, mixed, moves, outages, poison, redis_faults
+from chaos import draining, history_faults, hostile, kills, links, mixed, moves, outages, poison, redis_faults
 from chaos.fleet import Timing
+from chaos.history_keeper import HistoryKeeper
 from chaos.scenario import Scenario
 from chaos.submitter import EVERYDAY, Wish
 from chaos.topology_keepers import ClusterKeeper, TrioKeeper
@@ -60,6 +61,12 @@ SCENARIOS = {
             headers={"Prefer": "durability=replicated"},
             waived=moves.WAIVED,
             describe={"lost by the failovers": moves.describe_losses},
+        ),
+        Scenario(
+            name="history-away",
+            act=history_faults.history_away,
+            history=HistoryKeeper,
+            rules=(history_faults.every_step_is_remembered, history_faults.every_end_is_remembered),
         ),
         Scenario(name="slot-move", act=moves.slot_move, redis=ClusterKeeper),
         Scenario(name="slow-link", act=links.slow_link, timing=Timing(grace_s=2.0)),

@@ -12,6 +12,7 @@ import anyio.to_thread
 from chaos.fault_proxy import FaultProxy
 from chaos.fleet import Fleet, Timing
 from chaos.gatherer import in_hand
+from chaos.history_keeper import HistoryKeeper
 from chaos.journal import EVERYTHING, Fault, Journal
 from chaos.kubelet import Kubelet
 from chaos.redis_keeper import RedisKeeper
@@ -42,6 +43,7 @@ class Stage:
         timing: Timing,
         rng: random.Random,
         seconds: float,
+        history: HistoryKeeper | None = None,
     ) -> None:
         self.fleet = fleet
         self.redis = redis
@@ -51,6 +53,7 @@ class Stage:
         self.kubelet = kubelet
         self.timing = timing
         self.rng = rng
+        self.history = history
         self.seconds = seconds
         """How long to cause faults."""
         self.figures: dict[str, str] = {}
