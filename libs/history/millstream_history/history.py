@@ -13,9 +13,12 @@ from millstream_history.connection.database import CONNECTIONS, open_engine, tra
 from millstream_history.connection.reading import Reader
 from millstream_history.errors import HistoryError
 from millstream_history.migrating import Schema, require_usable
+from millstream_history.optional_indexes import OptionalIndexes, optional_indexes
+from millstream_history.partitions.days import Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.projection.rows import Rows
+from millstream_history.projection.worker_spans import SPAN_LOADER, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
 
 
@@ -25,6 +28,8 @@ class History:
     def __init__(self, engine: AsyncEngine, reader: Reader) -> None:
         self._engine = engine
         self._reader = reader
+        self.days = Days(engine)
+        self._spans = StoredSpans()
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 
@@ -36,10 +41,14 @@ class History:
                 await JOB_LOADER.load(connection, rows.jobs)
                 await FORGOTTEN_LOADER.load(connection, rows.forgotten)
                 await TRANSITION_LOADER.load(connection, rows.transitions)
+                spans = self._spans.missing(rows.spans)
+                await SPAN_LOADER.load(connection, spans)
         except HistoryError:
             # Whatever was wrong may be another database by now, one that was restored from last week.
             self._schema = None
+            self._spans = StoredSpans()
             raise
+        self._spans.add(spans)
         return schema
 
     async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:
@@ -55,9 +64,14 @@ class History:
         self._schema = None
         schema = await self._look()
         async with self._writing(schema) as connection:
-            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER):
+            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER):
                 await loader.load_nothing(connection)
         return schema
+
+    async def optional_indexes(self) -> OptionalIndexes:
+        """Return which optional indexes the database has. Raises: HistoryError."""
+        async with transaction(self._engine) as connection:
+            return await connection.run_sync(optional_indexes)
 
     async def _look(self) -> Schema:
         async with transaction(self._engine) as connection:

@@ -49,6 +49,7 @@ _BY_CODE: Mapping[str, Meaning] = {
     "40P01": Meaning("away", "another transaction was in the way"),
     "53100": Meaning("full", "its disk is full"),
     "53300": Meaning("full", "it has too many connections"),
+    "55P03": Meaning("away", "its tables are in use"),
     "57014": Meaning("away", "a statement took too long"),
     "57P01": Meaning("away", "it is shutting down"),
     "57P02": Meaning("away", "it is shutting down"),
@@ -59,7 +60,7 @@ _BY_CODE: Mapping[str, Meaning] = {
 }
 # Connections, resources, an operator's word, the system: all of it passes without a change on our side. As do a
 # deadlock, and a server that is read-only for a while.
-_PASSING = ("08", "53", "57", "58", "40", "25006")
+_PASSING = ("08", "53", "57", "58", "40", "25006", "55P03")
 _NO_RIGHTS = "42501"
 _MISSING_TABLES = frozenset({"42P01", "42703"})
 _OTHER_TABLES = _MISSING_TABLES | {"42P10", "42804", "42846", "23502", "23503", "23505", "23514"}
