@@ -120,7 +120,7 @@ async def test_a_dispatcher_stores_what_happens(
         os.kill(process.pid, signal.SIGTERM)
         await wait_until(lambda: process.poll() is not None, "the dispatcher leaves")
     assert process.returncode == 0
-    assert all(json.loads(line)["level"] == "info" for line in whole_lines(tmp_path / "log"))
+    assert [line for line in map(json.loads, whole_lines(tmp_path / "log")) if line["level"] != "info"] == []
 
 
 @pytest.mark.parametrize("command", ["migrate", "dispatcher"])

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 from history_databases import execute, query
 from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from topologies.postgres import find_postgres
+from waiting import wait_until
 
 from millstream_contracts import (
     DEFAULT_TENANT,
@@ -123,6 +125,24 @@ async def test_rows_that_came_before_their_partition_move_into_it(days: Days, hi
     ]
     await store(history_url, replace(early, version=2))
     assert await query(history_url, "SELECT version FROM jobs ORDER BY id") == [(2,), (1,)]
+
+
+async def test_rows_that_wait_for_the_default_partition_while_their_day_is_made_are_stored(
+    days: Days, history_url: str
+) -> None:
+    """A batch for which a day was made while it waited is stored at once, and no error is told."""
+    job = job_of(TODAY)
+    async with open_engine(history_url) as engine, engine.connect() as maker, anyio.create_task_group() as tasks:
+        await maker.execute(text("SELECT history_make_day(:day)"), {"day": TODAY})
+        tasks.start_soon(store, history_url, job)
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'jobs_default'::regclass"
+
+        async def waits() -> bool:
+            return await query(history_url, waiting) == [(1,)]
+
+        await wait_until(waits, "the batch waits")
+        await maker.commit()
+    assert await query(history_url, PLACES) == [(part("jobs", TODAY), job.id)]
 
 
 @asynccontextmanager

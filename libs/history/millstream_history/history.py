@@ -3,7 +3,7 @@
 A batch that is written twice changes nothing the second time, and an older version of a job never replaces a newer.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from millstream_contracts import JobId, Tenant
 from millstream_history.connection.database import CONNECTIONS, open_engine, transaction
 from millstream_history.connection.reading import Reader
-from millstream_history.errors import HistoryError
+from millstream_history.errors import HistoryConflictError, HistoryError
 from millstream_history.migrating import Schema, require_usable
 from millstream_history.optional_indexes import OptionalIndexes, optional_indexes
 from millstream_history.partitions.days import Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.projection.rows import Rows
-from millstream_history.projection.worker_spans import SPAN_LOADER, StoredSpans
+from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
 
 
@@ -36,13 +36,12 @@ class History:
     async def store(self, rows: Rows) -> Schema:
         """Store a batch in one transaction. Returns: the schema that it was written to. Raises: HistoryError."""
         schema = self._schema or await self._look()
+        spans = self._spans.missing(rows.spans)
         try:
-            async with self._writing(schema) as connection:
-                await JOB_LOADER.load(connection, rows.jobs)
-                await FORGOTTEN_LOADER.load(connection, rows.forgotten)
-                await TRANSITION_LOADER.load(connection, rows.transitions)
-                spans = self._spans.missing(rows.spans)
-                await SPAN_LOADER.load(connection, spans)
+            try:
+                await self._write(schema, rows, spans)
+            except HistoryConflictError:
+                await self._write(schema, rows, spans)
         except HistoryError:
             # Whatever was wrong may be another database by now, one that was restored from last week.
             self._schema = None
@@ -50,6 +49,13 @@ class History:
             raise
         self._spans.add(spans)
         return schema
+
+    async def _write(self, schema: Schema, rows: Rows, spans: Sequence[Span]) -> None:
+        async with self._writing(schema) as connection:
+            await JOB_LOADER.load(connection, rows.jobs)
+            await FORGOTTEN_LOADER.load(connection, rows.forgotten)
+            await TRANSITION_LOADER.load(connection, rows.transitions)
+            await SPAN_LOADER.load(connection, spans)
 
     async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:
         """Return the known state of a job; None for an unknown one. Raises: HistoryError."""
