@@ -1,5 +1,6 @@
 """What crosses a process boundary, as msgspec Structs. No I/O happens here."""
 
+from millstream_contracts.callback import ENDS, LAST_EVENTS, MAX_URL_CHARS, Callback, JobEvent
 from millstream_contracts.dead import (
     ActionReport,
     ActionResult,
@@ -57,6 +58,9 @@ __all__ = [
     "BASE64_PATTERN",
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_TENANT",
+    "ENDS",
+    "LAST_EVENTS",
+    "MAX_URL_CHARS",
     "NAME_PATTERN",
     "PUBLISHED_NAME_PATTERN",
     "TERMINAL_STATES",
@@ -69,6 +73,7 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchReceipt",
+    "Callback",
     "Cancelled",
     "Dead",
     "DeadJob",
@@ -83,6 +88,7 @@ __all__ = [
     "HandedBack",
     "Job",
     "JobError",
+    "JobEvent",
     "JobId",
     "JobSpec",
     "JobStack",

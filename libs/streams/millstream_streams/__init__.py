@@ -20,6 +20,7 @@ from millstream_streams.errors import (
 )
 from millstream_streams.reading.consumers import consumer_name
 from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
+from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.event_feed import EventFeed, Snapshots
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
@@ -59,6 +60,8 @@ from millstream_streams.suitability.rights import Rights
 from millstream_streams.suitability.topology import Server, Topology
 
 __all__ = [
+    "WEBHOOKS_GROUP",
+    "Callbacks",
     "ALIVE_FOR",
     "ANY_SERVICE",
     "CONFIRM_WITHIN_S",
