@@ -1,5 +1,5 @@
 # One image for all services, a process each: `docker run millstream ingest`, `... worker shop.jobs:app`.
-# `--target demo` has an embedded Redis too: `docker run millstream-demo demo` needs nothing else.
+# `--target demo` has an embedded Redis and PostgreSQL too: `docker run millstream-demo demo` needs nothing else.
 #
 # Your handlers: FROM millstream, then `COPY shop/ shop/` and, as root, `RUN pip install ...`.
 ARG PYTHON=3.11
@@ -52,6 +52,14 @@ ENTRYPOINT ["millstream"]
 CMD ["--help"]
 
 FROM bare AS demo
+USER 0:0
+# Debian would set up a server that is not used here. libnss-wrapper: PostgreSQL refuses a user id without a name.
+RUN mkdir -p /etc/postgresql-common \
+    && echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf \
+    && apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends postgresql libnss-wrapper \
+    && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
 COPY --from=build-demo /opt/millstream /opt/millstream
 
 FROM bare AS services

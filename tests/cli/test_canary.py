@@ -18,7 +18,7 @@ from msgspec import inspect
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_cli.main import main
-from millstream_cli.settings import ALL_SETTINGS, HistorySettings, load
+from millstream_cli.settings import ALL_SETTINGS, MigrateSettings, load
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
@@ -28,7 +28,7 @@ from millstream_runtime.settings.reader import variables_of
 from millstream_workers.settings import WorkerSettings
 
 CANARY = "canary4711"
-EVERY_KIND = (RedisSettings, HistorySettings, *ALL_SETTINGS)
+EVERY_KIND = (RedisSettings, MigrateSettings, *ALL_SETTINGS)
 FIELDS = sorted({(kind, field.name) for kind in EVERY_KIND for field in msgspec.structs.fields(kind)}, key=str)
 
 ADDRESSES = {
@@ -272,7 +272,7 @@ def test_a_system_that_runs_shows_no_secret(own_redis: EmbeddedRedis, tmp_path: 
     (tmp_path / "url").write_text(f"redis://:{CANARY}@127.0.0.1:{own_redis.port}/0")
     environ = {"MILLSTREAM_REDIS_URL_FILE": str(tmp_path / "url"), "MILLSTREAM_LOG_LEVEL": "debug"}
     log = tmp_path / "up.log"
-    with started_program("up", "--port", "0", "--workers", "1", log=log, cwd=tmp_path, **environ):
+    with started_program("up", "--no-history", "--port", "0", "--workers", "1", log=log, cwd=tmp_path, **environ):
         wait_until(lambda: "Try: " in log.read_text(), "the system is up")
         urls = re.findall(r"(http://127.0.0.1:\d+)/metrics", log.read_text())
         assert len(urls) == 4

@@ -149,6 +149,32 @@ def test_guard_outlives_signals_to_the_group_of_the_command() -> None:
         assert process.wait() == 5
 
 
+def test_guard_ends_the_command_by_the_signal_that_it_is_told() -> None:
+    """A command that takes SIGTERM for something else is ended by another signal when the starter is gone."""
+    code = "import signal\nprint('up', flush=True)\nprint('heard', signal.sigwait({10, 12, 15}), flush=True)"
+    blocked = f"import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {{10, 12, 15}})\n{code}"
+    argv = guarded([sys.executable, "-c", blocked], end_with=signal.SIGUSR2)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.stdin.close()
+        assert process.stdout.read() == f"heard {signal.SIGUSR2.value}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run something as another user")
+def test_guard_runs_the_command_as_another_user() -> None:
+    """The command has the user and the group that it is given, and no other group; the guard still ends it."""
+    command = ["/bin/sh", "-c", "echo $(id -u) $(id -G); exec sleep 600"]
+    argv = guarded(command, account=(54_321, 54_322))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "54321 54322\n"
+        process.stdin.close()
+        assert process.wait() == -signal.SIGTERM
+
+
 def test_guard_holds_no_file_of_the_command_open(tmp_path: Path) -> None:
     """A pipe that the command closes is closed, although the guard lives on."""
     reading, writing = os.pipe()

@@ -302,6 +302,7 @@ async def test_a_service_without_any_stream_runs_and_ends_well(start: Callable[.
 async def test_a_whole_system_that_is_hung_up_leaves_nothing_behind(tmp_path: Path, command: str, closes: bool) -> None:
     """A SIGHUP to `up` ends its services and its Redis in order, without a traceback."""
     words = ["up", "--port", "0", "--data", "data"] if command == "up" else ["demo"]
+    words.append("--no-history")
     log = tmp_path / "log"
     with terminal() as (window, close), _on(window, words, log) as process:
         begun = "Millstream is up" if command == "up" else "jobs submitted"

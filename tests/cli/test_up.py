@@ -38,14 +38,14 @@ def test_up_refuses_wrong_options_and_variables_of_any_service(tmp_path, words, 
 def test_up_says_in_one_line_that_its_folder_is_in_use(tmp_path):
     """`up` says in one line which process uses its folder."""
     with start_embedded_redis(tmp_path / "redis") as server:
-        refused(run("up", "--data", str(tmp_path), "--port", "0"), f"pid {server.pid}", code=1)
+        refused(run("up", "--no-history", "--data", str(tmp_path), "--port", "0"), f"pid {server.pid}", code=1)
 
 
 def test_up_says_in_one_line_that_its_folder_is_none(tmp_path):
     """`up` says in one line that its folder is a file."""
     file = tmp_path / "data"
     file.touch()
-    refused(run("up", "--data", str(file)), str(file), code=1)
+    refused(run("up", "--no-history", "--data", str(file)), str(file), code=1)
 
 
 def test_up_says_in_one_line_that_an_app_cannot_be_imported(tmp_path):
@@ -69,7 +69,7 @@ def test_up_says_in_one_line_that_its_port_is_in_use(tmp_path):
 def test_up_keeps_what_is_meant_for_another_redis_from_its_own(tmp_path, wait_until):
     """`up` does not apply the password for another Redis to the one that it starts."""
     environ = {"MILLSTREAM_REDIS_PASSWORD": "hunter2", "MILLSTREAM_REDIS_USERNAME": "ann"}
-    words = ("up", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
+    words = ("up", "--no-history", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
     with started_program(*words, log=tmp_path / "log", cwd=tmp_path, **environ):
         wait_until(lambda: "Try: " in (tmp_path / "log").read_text(), "the system is up")
 
@@ -95,7 +95,7 @@ def fail() -> None:
 def test_up_on_a_terminal_prints_for_people(tmp_path):
     """A job is one line with its whole id, nothing is JSON, and the command to try works as it stands there."""
     (tmp_path / "shop.py").write_text(SHOP)
-    words = ("up", "shop:app", "--workers", "1", "--port", "0", "--data", str(tmp_path / "data"))
+    words = ("up", "shop:app", "--no-history", "--workers", "1", "--port", "0", "--data", str(tmp_path / "data"))
     with on_terminal(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path)) as up:
         up.read_until("Try: ")
         hint = re.search(r"Try: \S+ (submit .+)\r\n", up.read_until("\r\n\r\n"))[1]
@@ -150,7 +150,9 @@ def test_up_that_is_stopped_while_it_waits_for_its_services_ends_in_one_line(tmp
 
 def up_in(folder: Path, **environ: str) -> AbstractContextManager[Terminal]:
     """Run `up` on a terminal, its data in a folder."""
-    return on_terminal("up", "--workers", "1", "--port", "0", "--data", str(folder), cwd=folder, **environ)
+    return on_terminal(
+        "up", "--no-history", "--workers", "1", "--port", "0", "--data", str(folder), cwd=folder, **environ
+    )
 
 
 def has_open(pid: int, file: Path) -> bool:
@@ -164,7 +166,7 @@ def has_open(pid: int, file: Path) -> bool:
 def test_a_service_that_up_starts_again_is_where_it_was(tmp_path, wait_until):
     """A service that `up` starts again listens on the port that it had."""
     log = tmp_path / "log"
-    words = ("up", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
+    words = ("up", "--no-history", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
     with started_program(*words, log=log, cwd=tmp_path, MILLSTREAM_LOG_LEVEL="error") as up:
         wait_until(lambda: "Try: " in log.read_text(), "the system is up")
         urls = dict(re.findall(r"metrics of (\S+)\s+(http://\S+)/metrics", log.read_text()))

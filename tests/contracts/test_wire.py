@@ -47,6 +47,9 @@ from millstream_contracts import (
     Snoozed,
     Submission,
     Succeeded,
+    Timeline,
+    TimelineAttempt,
+    TimelineItem,
     TypePolicy,
     TypeRegistration,
     WorkerInfo,
@@ -74,6 +77,17 @@ JOB = Job(
 LETTER = DeadLetter(id=ID, type="a", reason="crashed", died_at=NOW, attempts=1, crashes=3, error=ERROR)
 PROBLEM = Problem(type="about:blank", title="No", status=422, errors=[FieldError("/type", "no name")])
 
+STEP = TimelineItem(at=NOW, kind="dead", state=JobState.DEAD, version=3, worker="w", detail="attempts")
+ATTEMPT = TimelineAttempt(n=1, started_at=NOW, waited_ms=5, ran_ms=7, outcome="dead", worker="w", error=ERROR)
+WEBHOOK: dict[str, Any] = {
+    "id": "whep_1",
+    "url": "https://a.example/",
+    "types": ["*"],
+    "events": [contracts.JobEvent.DEAD],
+    "payloads": False,
+    "description": "",
+    "created_at": NOW,
+}
 VALUES: list[Struct] = [
     contracts.ActionReport(1, 1, [contracts.ActionResult(ID, 202), contracts.ActionResult(ID, 409, "not dead")]),
     contracts.ActionResult(ID, 404, "no such job"),
@@ -102,6 +116,15 @@ VALUES: list[Struct] = [
     RetryAt(5, ERROR),
     RunningJob(ID, NOW),
     JobStack(ID, 2, "w", "in wait"),
+    contracts.Callback("https://a.example/", [contracts.JobEvent.DEAD]),
+    contracts.NewWebhook(url="https://a.example/", types=["a.*"], payloads=True),
+    contracts.WebhookChange(events=[contracts.JobEvent.DEAD]),
+    contracts.Webhook(**WEBHOOK),
+    contracts.SecretWebhook(**WEBHOOK, secret="whsec_a"),
+    contracts.WebhookSecret(id="whep_1", secret="whsec_a"),
+    STEP,
+    ATTEMPT,
+    Timeline(id=ID, items=[STEP], attempts=[ATTEMPT], complete=True),
     Snoozed(5),
     TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4, delays_s=(1.0, 10.0), on_dead="b"),
     TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),

@@ -37,6 +37,27 @@ def test_the_job_is_as_confined_as_the_services() -> None:
     assert mount == same_mount
 
 
+@needs_kubectl
+def test_in_kubernetes_ingest_reads_the_history_that_the_dispatchers_write() -> None:
+    """In Kubernetes ingest has the address of the history as the dispatchers have it, and waits for nothing."""
+    found = rendered(Path("deploy/k8s/overlays/history"))
+    ingest, dispatcher = pod_of(found["Deployment", "ingest"]), pod_of(found["Deployment", "dispatcher"])
+    assert "initContainers" not in ingest
+    of_ingest, of_dispatcher = (
+        {str(one) for [container] in [pod["containers"]] for one in (*container["env"], *container["volumeMounts"])}
+        for pod in (ingest, dispatcher)
+    )
+    assert {one for one in of_dispatcher if "history" in one} <= of_ingest
+
+
+def test_in_compose_ingest_reads_the_history_that_the_dispatchers_write() -> None:
+    """In Compose ingest has the address of the history as the dispatchers have it, and does not wait for it."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    urls = {services[name]["environment"]["MILLSTREAM_HISTORY_URL"] for name in ("ingest", "dispatcher", "migrate")}
+    assert len(urls) == 1
+    assert services["ingest"]["depends_on"].keys() == {"redis"}
+
+
 def test_in_compose_the_dispatcher_is_started_whatever_becomes_of_the_migration() -> None:
     """In Compose the dispatcher starts whether the migration succeeds or not."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]

@@ -8,7 +8,7 @@ import pytest
 from deploy.manifests import OVERLAYS, needs_kubectl, pod_of, rendered
 from msgspec.structs import fields
 
-from millstream_cli.settings import ALL_SETTINGS, HistorySettings
+from millstream_cli.settings import ALL_SETTINGS, MigrateSettings
 from millstream_runtime import variables_of
 
 pytestmark = needs_kubectl
@@ -63,7 +63,7 @@ def test_no_secret_is_a_variable(overlay: Path) -> None:
 @every_overlay
 def test_every_variable_of_the_manifests_is_a_setting(overlay: Path) -> None:
     """Every variable in the manifests is a setting, because a service refuses any other."""
-    structs = (*ALL_SETTINGS, HistorySettings)
+    structs = (*ALL_SETTINGS, MigrateSettings)
     known = {name for struct in structs for field in fields(struct) for name in variables_of(field.name)}
     for (kind, _), one in rendered(overlay).items():
         if kind in {"Deployment", "Job"}:

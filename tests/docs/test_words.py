@@ -17,7 +17,8 @@ SUFFIXES = {".py", ".md", ".lua", ".mjs", ".yaml", ".acl"}
 _VAGUE = re.compile(r"\b(who(?:m?ever|m)|some(?:body|one)|(?:no|any|every)body)\b", re.IGNORECASE)
 _CONTINUES = re.compile(r"(Its?|They|Theirs?|And|Or|But|Else|Also|So|Then)\b")
 """What begins a sentence that needs another one before it."""
-_QUOTED = re.compile(r"`[^`]*`")
+# In quotes it is the name of an account of the system.
+_QUOTED = re.compile(r"`[^`]*`|\"nobody\"")
 
 
 def texts(area: str) -> Iterator[Path]:

@@ -6,6 +6,7 @@ import socket
 
 import httpx2
 import pytest
+import structlog.testing
 
 from millstream_runtime import AdminBindError, AdminServer, Health, HealthCheck, HealthReport
 from millstream_runtime.admin import REQUEST_TIMEOUT_S
@@ -129,6 +130,7 @@ def test_head_sends_no_body(server):
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
 
     assert answer.startswith(b"HTTP/1.0 200 ")
+    assert b"\r\nContent-Length: " in answer
     assert answer.endswith(b"\r\n\r\n")
 
 
@@ -155,11 +157,14 @@ async def test_server_answers_while_the_event_loop_is_blocked(server):
 
 
 def test_failing_check_answers_nothing_and_the_server_lives_on(client, patient, monkeypatch):
-    """A check that raises leaves its probe without a response, and the next probe is answered."""
+    """A check that raises leaves its probe without a response and is logged, and the next probe is answered."""
     monkeypatch.setattr(patient, "live", None)
-    with pytest.raises(httpx2.RemoteProtocolError):
+    with structlog.testing.capture_logs() as logs, pytest.raises(httpx2.RemoteProtocolError):
         client.get("/livez")
 
+    assert [(entry["event"], entry["log_level"], entry["exc_info"]) for entry in logs] == [
+        ("admin request failed", "warning", True)
+    ]
     assert client.get("/readyz").status_code == 200
 
 
@@ -167,7 +172,8 @@ def test_taken_port_is_one_clear_sentence(server, registry):
     """The error about a port in use names the port and its purpose."""
     report = HealthReport("worker", live=lambda: WELL, ready=lambda: WELL)
 
-    with pytest.raises(AdminBindError, match=f"127.0.0.1:{server.port} for health and metrics"):
+    words = f"127.0.0.1:{server.port} for health and metrics: Address already in use"
+    with pytest.raises(AdminBindError, match=words):
         AdminServer("127.0.0.1", server.port, registry=registry, report=report)
 
 

@@ -337,7 +337,7 @@ async def test_the_length_of_a_pass_is_measured_in_seconds_and_a_failure_is_no_s
         await settled()
     assert 0.05 <= registry.get_sample_value("millstream_duty_seconds_sum", {"duty": "recover"}) < 10.0
     labels = {"component": "reaper", "duty": "recover"}
-    assert not registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels)
+    assert registry.get_sample_value("millstream_duty_last_success_timestamp_seconds", labels) == 0.0
 
 
 def test_a_service_without_redis_leaves_within_seconds():

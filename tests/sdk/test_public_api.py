@@ -78,5 +78,19 @@ def test_the_clients_offer_the_same_calls() -> None:
     assert calls(millstream.SyncJobHandle) == calls(millstream.JobHandle)
 
 
+def test_errors_are_named_as_users_import_them() -> None:
+    """The full name of each public error, which jobs store, is the name under which `millstream` exports it."""
+    errors = {name: value for name in millstream.__all__ if is_error(value := getattr(millstream, name))}
+    assert {name: f"{error.__module__}.{error.__qualname__}" for name, error in errors.items()} == {
+        name: f"millstream.{name}" for name in errors
+    }
+    assert {"Dead", "InvalidError"} <= errors.keys()
+
+
+def is_error(value: object) -> bool:
+    """Return whether a value is a class of exceptions."""
+    return inspect.isclass(value) and issubclass(value, BaseException)
+
+
 if __name__ == "__main__":
     GOLDEN.write_text(public_api())

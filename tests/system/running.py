@@ -124,7 +124,13 @@ class System:
 
 @contextmanager
 def running_system(
-    folder: Path, *, apps: Sequence[str] = APPS, redis_url: str = "", environ: Mapping[str, str] = {}, workers: int = 2
+    folder: Path,
+    *,
+    apps: Sequence[str] = APPS,
+    redis_url: str = "",
+    environ: Mapping[str, str] = {},
+    workers: int = 2,
+    embeds_history: bool = False,
 ) -> Iterator[System]:
     """Run a system while the block lasts, with its data, reports and log in a folder."""
     banner, log = folder / "banner", folder / "services.log"
@@ -133,11 +139,12 @@ def running_system(
         (folder / "redis-url").write_text(redis_url)
         settings["MILLSTREAM_REDIS_URL_FILE"] = str(folder / "redis-url")
     options = ("--port", "0", "--workers", str(workers), "--data", str(folder / "data"))
+    history = () if embeds_history else ("--no-history",)
     with (
         banner.open("wb") as out,
         log.open("wb") as err,
         subprocess.Popen(
-            guarded(millstream("up", *apps, *options)),
+            guarded(millstream("up", *apps, *options, *history)),
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=err,

@@ -12,36 +12,25 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from msgspec import Struct
-
 from millstream_cli.embedded import free_ports
+from millstream_cli.errors import NoPostgresError
 from millstream_cli.parent_watch import guarded
+from millstream_cli.postgres import finder
+from millstream_cli.postgres.finder import PostgresPrograms
 
-_DEBIAN = Path("/usr/lib/postgresql")
 _START_S = 60
 _ACCEPTS = re.compile(r"database system is ready to accept (read-only )?connections")
 UNSAFE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Settings without durability, for the data of tests."""
 
 
-class PostgresPrograms(Struct, frozen=True):
-    """The PostgreSQL programs of one version."""
-
-    folder: Path
-    version: str
-
-
 @cache
 def find_postgres() -> PostgresPrograms | None:
-    """Return the newest PostgreSQL of this machine, on PATH or where Debian installs it; None without one."""
-    on_path = shutil.which("postgres")
-    folders = [Path(on_path).parent] if on_path else []
-    folders += sorted(_DEBIAN.glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)
-    for folder in folders:
-        if (folder / "initdb").exists():
-            said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
-            return PostgresPrograms(folder, re.findall(r"[\d.]+", said.stdout)[0])
-    return None
+    """Return the PostgreSQL of this machine; None without one."""
+    try:
+        return finder.find_postgres()
+    except NoPostgresError:
+        return None
 
 
 class LocalPostgres:

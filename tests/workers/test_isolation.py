@@ -326,7 +326,7 @@ async def test_a_request_arrives_with_what_can_be_read_of_it(lasting: Floor, wha
     await lasting.until(job_id, JobState.SCHEDULED)
     job = await lasting.job(job_id)
     assert job.error is not None
-    assert f"{job.error.type}: {job.error.message}" == f"millstream.steering.RetryAfter: {said}"
+    assert f"{job.error.type}: {job.error.message}" == f"millstream.RetryAfter: {said}"
     assert "in _raise" in job.error.traceback
 
 
@@ -352,7 +352,7 @@ async def test_a_lifespan_that_fails_is_the_error_of_the_attempt(floor: Floor) -
     await floor.hire(_without_lifespan(), apps=("workers.intruders:fragile",))
     job = await floor.run("fragile", max_attempts=1)
     assert job.error is not None
-    assert job.error.type == "millstream.errors.LifespanError"
+    assert job.error.type == "millstream.LifespanError"
     assert "failed to open: ConnectionError: no database\n" in job.error.message
     assert "intruders.py" in job.error.message
 

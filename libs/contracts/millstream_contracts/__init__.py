@@ -29,6 +29,7 @@ from millstream_contracts.job import (
     TERMINAL_STATES,
     Job,
     JobError,
+    JobSource,
     JobSpec,
     JobStack,
     JobState,
@@ -53,6 +54,8 @@ from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
+from millstream_contracts.timeline import Timeline, TimelineAttempt, TimelineItem
+from millstream_contracts.webhook import NewWebhook, SecretWebhook, Webhook, WebhookChange, WebhookSecret
 
 __all__ = [
     "BASE64_PATTERN",
@@ -90,11 +93,13 @@ __all__ = [
     "JobError",
     "JobEvent",
     "JobId",
+    "JobSource",
     "JobSpec",
     "JobStack",
     "JobState",
     "JobTransition",
     "JobType",
+    "NewWebhook",
     "Outcome",
     "Page",
     "Priority",
@@ -105,13 +110,20 @@ __all__ = [
     "QueueStatus",
     "RetryAt",
     "RunningJob",
+    "SecretWebhook",
     "ServiceInfo",
     "Snoozed",
     "Submission",
     "Succeeded",
     "Tenant",
+    "Timeline",
+    "TimelineAttempt",
+    "TimelineItem",
     "TypePolicy",
     "TypeRegistration",
+    "Webhook",
+    "WebhookChange",
+    "WebhookSecret",
     "WorkerInfo",
     "did_you_mean",
     "made_at_ms",

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from millstream_contracts.event import EventKind
 
@@ -34,4 +34,6 @@ class Callback(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """Which events of one job go to which URL."""
 
     url: Annotated[str, Meta(min_length=1, max_length=MAX_URL_CHARS)]
-    events: Annotated[list[JobEvent], Meta(min_length=1, max_length=len(JobEvent))] = list(ENDS)
+    events: Annotated[list[JobEvent], Meta(min_length=1, max_length=len(JobEvent))] = field(
+        default_factory=lambda: list(ENDS)
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Raw, Struct
 
@@ -104,6 +104,10 @@ class JobStack(Struct, frozen=True):
         return self.stack
 
 
+JobSource = Literal["live", "history"]
+"""Where a job was read: in Redis, or in the history, once Redis has forgotten it."""
+
+
 class Job(Struct, kw_only=True, frozen=True):
     """A job as the API shows it. Times are RFC 3339 in UTC, also in MessagePack."""
 
@@ -141,6 +145,7 @@ class Job(Struct, kw_only=True, frozen=True):
     tags: Mapping[str, str] | None = None
     timeout_s: float | None = None
     trace_id: str | None = None
+    source: JobSource = "live"
 
 
 class Page(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from millstream_contracts.callback import ENDS, MAX_URL_CHARS, JobEvent
 
@@ -21,8 +21,8 @@ class NewWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """An endpoint to be made."""
 
     url: EndpointUrl
-    types: TypePatterns = ["*"]
-    events: Events = list(ENDS)
+    types: TypePatterns = field(default_factory=lambda: ["*"])
+    events: Events = field(default_factory=lambda: list(ENDS))
     payloads: bool = False
     """Whether calls have the payload and the result of the job."""
     description: Description = ""

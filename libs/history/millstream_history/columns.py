@@ -157,7 +157,7 @@ JOB_COLUMNS = (
 )
 """The table `jobs`."""
 
-LIVE_FIELDS = frozenset({"cancel_requested", "progress"})
+LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source"})
 """Fields of a job that matter only while it lives in Redis, and have no column."""
 
 FORGOTTEN_COLUMNS = tuple(

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import JobId, Tenant
 from millstream_history.columns import StoredJob, Transition
-from millstream_history.connection.database import open_engine, transaction
+from millstream_history.connection.database import CONNECTIONS, open_engine, transaction
+from millstream_history.connection.reading import Reader
 from millstream_history.errors import HistoryError
 from millstream_history.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.migrating import Schema, require_usable
@@ -21,8 +22,9 @@ from millstream_history.rows import Rows
 class History:
     """A history database. Every method may raise HistoryError."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, reader: Reader) -> None:
         self._engine = engine
+        self._reader = reader
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 
@@ -42,13 +44,11 @@ class History:
 
     async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:
         """Return the known state of a job; None for an unknown one. Raises: HistoryError."""
-        async with transaction(self._engine) as connection:
-            return await find_job(connection, tenant, job_id)
+        return await self._reader.read(lambda connection: find_job(connection, tenant, job_id))
 
     async def transitions(self, tenant: Tenant, job_id: JobId) -> list[Transition]:
         """Return the known transitions of a job, in order. Raises: HistoryError."""
-        async with transaction(self._engine) as connection:
-            return await find_transitions(connection, tenant, job_id)
+        return await self._reader.read(lambda connection: find_transitions(connection, tenant, job_id))
 
     async def look(self) -> Schema:
         """Return the schema, once the database has shown that it accepts rows. Raises: HistoryError."""
@@ -69,7 +69,16 @@ class History:
 
 
 @asynccontextmanager
-async def open_history(url: str) -> AsyncIterator[History]:
-    """Open a history database by URL. Nothing is sent before the first call. Raises: HistoryUrlError."""
-    async with open_engine(url) as engine:
-        yield History(engine)
+async def open_history(
+    url: str, *, connections: int = CONNECTIONS, read_within_s: float | None = None
+) -> AsyncIterator[History]:
+    """Open a history database by URL. Nothing is sent before the first call.
+
+    A read that takes longer than `read_within_s` ends as HistoryUnavailableError. Raises: HistoryUrlError.
+    """
+    async with open_engine(url, connections=connections, pre_ping=read_within_s is not None) as engine:
+        reader = Reader(engine, within_s=read_within_s)
+        try:
+            yield History(engine, reader)
+        finally:
+            await reader.aclose()

@@ -23,6 +23,7 @@ from millstream_runtime.settings.reader import read_settings, variables_of
 from millstream_runtime.settings.secret import Secret
 from millstream_runtime.settings.service_settings import (
     DemandSettings,
+    HistorySettings,
     LeaseSettings,
     RedisSettings,
     ServiceSettings,
@@ -58,6 +59,7 @@ __all__ = [
     "HealthCheck",
     "HealthOverview",
     "HealthReport",
+    "HistorySettings",
     "HistoryUrl",
     "LeaseSettings",
     "ListenPort",

@@ -28,11 +28,13 @@ from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze, Steeri
 from millstream_contracts import (
     ActionReport,
     BatchReceipt,
+    Callback,
     DeadJob,
     DeadLetter,
     DeadLetterPage,
     Demand,
     Job,
+    JobEvent,
     JobStack,
     JobState,
     Page,
@@ -47,6 +49,7 @@ __all__ = [
     "ApiError",
     "App",
     "BatchReceipt",
+    "Callback",
     "Client",
     "ConflictError",
     "Context",
@@ -60,6 +63,7 @@ __all__ = [
     "HandlerError",
     "InvalidError",
     "Job",
+    "JobEvent",
     "JobFailedError",
     "JobHandle",
     "JobNotFoundError",
@@ -89,3 +93,8 @@ __all__ = [
     "WorkerInfo",
     "contract",
 ]
+
+# An error is stored and shown with the name of its type, which is to be the one that users import.
+for _public in [globals()[name] for name in __all__]:
+    if isinstance(_public, type) and issubclass(_public, BaseException):
+        _public.__module__ = __name__

@@ -302,6 +302,16 @@ HISTORY_LAG = MetricSpec(
     "How old the oldest event was that this dispatcher last stored, or could not store yet; 0 when there was none, NaN "
     "when there was none and the database does not answer",
 )
+WEBHOOK_RECIPIENTS = ("endpoint", "callback")
+WEBHOOK_EVENTS = MetricSpec(
+    "millstream_webhook_events_total",
+    "counter",
+    ("recipient",),
+    "Events for which a delivery was submitted, by recipient: endpoint, callback",
+)
+WEBHOOK_ENDPOINTS = MetricSpec(
+    "millstream_webhook_endpoints", "gauge", ("state",), "Endpoints of webhooks by state: enabled, disabled"
+)
 REDIS = MetricSpec(
     "millstream_redis_seconds", "histogram", ("script",), "Round trip of a script or command", CALL_SECONDS
 )
@@ -340,6 +350,8 @@ METRICS = (
     DUTY,
     EVENTS_LOST,
     HISTORY_LAG,
+    WEBHOOK_EVENTS,
+    WEBHOOK_ENDPOINTS,
     REDIS,
     REDIS_RECONNECTS,
 )
@@ -392,7 +404,7 @@ LOG_FIELDS = (
     FieldSpec("route", "HTTP route, as a pattern"),
     FieldSpec("status", "HTTP status"),
     FieldSpec("problem", "kind of the problem that was answered, as in `/problems`"),
-    FieldSpec("dependency", "what a request wanted of: `redis`, or `ingest` itself"),
+    FieldSpec("dependency", "what a request wanted of: `redis`, `history`, or `ingest` itself"),
     FieldSpec("requests", "requests, or items of a batch, that the line stands for"),
     FieldSpec("host", "address that is listened on"),
     FieldSpec("port", "port that is listened on"),

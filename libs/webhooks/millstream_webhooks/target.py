@@ -20,7 +20,9 @@ def check_form(url: str) -> httpx2.URL:
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise AddressError("the URL is no address of a receiver: write it as https://host/path")
     if parsed.userinfo:
-        raise AddressError("the URL holds credentials, which would be shown with the job: a signature takes their place")
+        raise AddressError(
+            "the URL holds credentials, which would be shown with the job: a signature takes their place"
+        )
     return parsed.copy_with(fragment=None)
 
 

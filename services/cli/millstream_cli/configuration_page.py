@@ -1,10 +1,17 @@
 """Writes docs/configuration.md from the settings: `make docs`."""
 
-from millstream_cli.settings import ClientSettings, HistorySettings
+from millstream_cli.settings import ClientSettings, MigrateSettings
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import DemandSettings, LeaseSettings, RedisSettings, ServiceSettings, WebhookSettings
+from millstream_runtime import (
+    DemandSettings,
+    HistorySettings,
+    LeaseSettings,
+    RedisSettings,
+    ServiceSettings,
+    WebhookSettings,
+)
 from millstream_runtime.settings.page import Section, settings_page
 from millstream_workers.settings import WorkerSettings
 
@@ -50,6 +57,11 @@ SECTIONS = (
         "Of `ingest` and `dispatcher`, and the same for both: they tell how many workers are wanted.",
         DemandSettings,
     ),
+    Section(
+        "History",
+        "Of `ingest`, which searches it, and of `dispatcher`, which writes it; the same for both.",
+        HistorySettings,
+    ),
     Section("ingest", "Of the HTTP API.", IngestSettings),
     Section(
         "worker",
@@ -58,7 +70,7 @@ SECTIONS = (
     ),
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),
     Section("reaper", "Of reapers.", ReaperSettings),
-    Section("migrate", "Of `millstream migrate` and `doctor`.", HistorySettings),
+    Section("migrate", "Of `millstream migrate` and `doctor`.", MigrateSettings),
     Section(
         "Clients",
         "Of the commands that talk to the HTTP API: `submit`, `job`, `jobs`, `dead`, `queues`, `workers`, `types`, "

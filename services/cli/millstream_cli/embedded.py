@@ -15,12 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msgspec import Struct
-
 from millstream_cli.errors import PortInUseError, RedisStartError
 from millstream_cli.folder_lock import lock_folder, write_holder
 from millstream_cli.parent_watch import guarded
 from millstream_cli.redis_finder import RedisBinary, find_redis
+from millstream_cli.server_log import ServerLog
 
 HOST = "127.0.0.1"
 LOG_NAME = "redis.log"
@@ -29,7 +28,6 @@ PATIENCE_S = 20.0
 """How long a server may say nothing at its start, and take to end. Loading takes as long as it takes."""
 
 _PORT_TRIES = 5
-_LOG_LINES = 5
 
 # - everysec loses one second at most, on a power cut; a killed server loses nothing.
 # - noeviction: a full Redis refuses new jobs and never forgets accepted ones.
@@ -52,22 +50,6 @@ class _Answer(Enum):
     READY = 1
     LOADING = 2
     NONE = 3
-
-
-class _ServerLog(Struct, frozen=True):
-    """The log of a server."""
-
-    path: Path
-    start: int
-    """Where the lines of this start begin."""
-
-    @property
-    def end(self) -> str:
-        """Return its last lines in a sentence."""
-        with self.path.open("rb") as written:
-            written.seek(self.start)
-            lines = written.read().decode(errors="replace").strip().splitlines()
-        return f"its log ({self.path}) ends:\n" + "\n".join(lines[-_LOG_LINES:])
 
 
 class EmbeddedRedis:
@@ -158,10 +140,9 @@ def _start_on_free_port(start: Callable[..., EmbeddedRedis], pick_port: Callable
 def _start(
     binary: RedisBinary, folder: Path, port: int, *, lock: int, look_up: Callable[[], None], patience_s: float
 ) -> EmbeddedRedis:
-    log = folder / LOG_NAME
-    log_start = log.stat().st_size if log.exists() else 0
+    log = ServerLog.at_its_end(folder / LOG_NAME)
     with ExitStack() as undo:
-        with log.open("ab") as output:
+        with log.path.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603
                 guarded(_command(binary, folder, port)),
                 stdin=subprocess.PIPE,
@@ -171,7 +152,7 @@ def _start(
             )
         undo.callback(_end, process, patience_s)
         write_holder(lock, process.pid)
-        _wait_until_ready(process, port, _ServerLog(log, log_start), look_up, patience_s)
+        _wait_until_ready(process, port, log, look_up, patience_s)
         undo.pop_all()
     return EmbeddedRedis(process, binary, folder, port, patience_s)
 
@@ -182,7 +163,7 @@ def _command(binary: RedisBinary, folder: Path, port: int) -> list[str]:
 
 
 def _wait_until_ready(
-    process: "subprocess.Popen[bytes]", port: int, log: _ServerLog, look_up: Callable[[], None], patience_s: float
+    process: "subprocess.Popen[bytes]", port: int, log: ServerLog, look_up: Callable[[], None], patience_s: float
 ) -> None:
     deadline = time.monotonic() + patience_s
     while process.poll() is None:

@@ -2,7 +2,10 @@
 
 CliError                      printed as one line; the process exits with `exit_code`
 ├── NoRedisError              no Redis server is installed
-├── RedisStartError           a Redis server was found and does not start
+├── NoPostgresError           no PostgreSQL server is installed that runs under this account
+├── ServerStartError          a server was found and does not start
+│   ├── RedisStartError       it is a Redis
+│   ├── PostgresStartError    it is a PostgreSQL
 │   ├── FolderInUseError      another process works on the same data folder
 │   └── PortInUseError        another process listens on the port
 ├── ProjectError              a project cannot be written under this name, or into this folder
@@ -34,21 +37,37 @@ class NoRedisError(CliError):
         )
 
 
-class RedisStartError(CliError):
+class NoPostgresError(CliError):
+    """No PostgreSQL server is installed that runs under this account."""
+
+    def __init__(self, cause: str, skipped: Sequence[str] = ()) -> None:
+        self.skipped = tuple(skipped)
+        super().__init__(cause + (f" (not usable: {'; '.join(skipped)})" if skipped else ""))
+
+
+class ServerStartError(CliError):
+    """A server was found and does not start."""
+
+
+class RedisStartError(ServerStartError):
     """A Redis server was found and does not start."""
 
 
-class FolderInUseError(RedisStartError):
+class PostgresStartError(ServerStartError):
+    """A PostgreSQL server was found and does not start."""
+
+
+class FolderInUseError(ServerStartError):
     """Another process works on the same data folder."""
 
-    def __init__(self, folder: Path, pid: int | None) -> None:
+    def __init__(self, folder: Path, pid: int | None, server: str = "Redis") -> None:
         self.folder = folder
         self.pid = pid
-        holder = f"the Redis with pid {pid}" if pid else "another Redis"
+        holder = f"the {server} with pid {pid}" if pid else f"another {server}"
         super().__init__(f"the data folder {folder} is in use by {holder}: stop it, or choose another folder")
 
 
-class PortInUseError(RedisStartError):
+class PortInUseError(ServerStartError):
     """Another process listens on the port."""
 
     def __init__(self, port: int) -> None:

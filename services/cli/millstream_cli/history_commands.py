@@ -6,7 +6,7 @@ import anyio
 import click
 
 from millstream_cli.output import json_option, one_line_errors, print_json
-from millstream_cli.settings import HistorySettings, load
+from millstream_cli.settings import MigrateSettings, load
 from millstream_history import HistoryError, HistoryUnavailableError, Schema
 from millstream_history import migrate as migrate_history
 from millstream_runtime.errors import SettingsError
@@ -31,7 +31,7 @@ def migrate(*, wait_s: float, as_json: bool) -> None:
 
     Tables of a newer release are left as they are: an older one may run beside it, or come back after it.
     """
-    settings = load(HistorySettings, os.environ)
+    settings = load(MigrateSettings, os.environ)
     if settings.history_url is None:
         raise SettingsError(["MILLSTREAM_HISTORY_URL is unset: there is no history database"])
     schema = anyio.run(_migrate_within, settings.history_url, wait_s)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 
 GRACE_S = 5.0
-"""From SIGTERM to SIGKILL once the starter is gone."""
+"""From the first signal to SIGKILL once the starter is gone."""
 
 _POLL_S = 1.0
 _MAX_FD = 65_536
@@ -30,8 +30,13 @@ _NOT_FOR_THE_GUARD = (
 )
 
 
-def guarded(argv: Sequence[str]) -> list[str]:
+def guarded(
+    argv: Sequence[str], *, end_with: signal.Signals = signal.SIGTERM, account: tuple[int, int] | None = None
+) -> list[str]:
     """Return the command line that runs `argv` under the guard.
+
+    The guard ends the command by the signal `end_with`. With `account`, the ids of a user and a group, the command runs
+    as that user, which root alone can ask for; the guard does not, so the user need not be able to run Python.
 
     Start it with `stdin=PIPE` and keep that pipe open: closing it ends the command. The process started becomes
     the command: same pid, same exit code, leader of a session of its own (a Ctrl-C on the terminal is for the
@@ -39,14 +44,17 @@ def guarded(argv: Sequence[str]) -> list[str]:
     ends is killed, as soon as the starter has collected its exit code.
     """
     # By path and without site-packages: so the guard starts in 10 ms, in any environment.
-    return [sys.executable, "-I", "-S", __file__, *argv]
+    ids = ":".join(map(str, account or ()))
+    return [sys.executable, "-I", "-S", __file__, str(end_with.value), ids, *argv]
 
 
 def main() -> None:
     """Fork the guard, then become the command."""
-    command = sys.argv[1:]
+    end_with, ids, *command = sys.argv[1:]
     os.setsid()
-    _fork_guard(os.getpid())
+    _fork_guard(os.getpid(), int(end_with))
+    if ids:
+        _become(*map(int, ids.split(":")))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     # The interpreter ignores these, and ignored signals stay ignored across exec.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -60,7 +68,13 @@ def main() -> None:
         os._exit(127)
 
 
-def _fork_guard(command_pid: int) -> None:
+def _become(uid: int, gid: int) -> None:
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+def _fork_guard(command_pid: int, end_with: int) -> None:
     middle = os.fork()
     if middle:
         os.waitpid(middle, 0)
@@ -68,17 +82,17 @@ def _fork_guard(command_pid: int) -> None:
     # Forked twice: else the command would have a child that it never started, and its `wait()` would find it.
     if os.fork():
         os._exit(0)
-    _guard(command_pid)
+    _guard(command_pid, end_with)
 
 
-def _guard(command_pid: int) -> None:
+def _guard(command_pid: int, end_with: int) -> None:
     for number in _NOT_FOR_THE_GUARD:
         signal.signal(number, signal.SIG_IGN)
     _let_go_of_files()
     while _is_running(command_pid):
         starter_is_gone, _, _ = select.select([0], [], [], _POLL_S)
         if starter_is_gone:
-            _end(command_pid)
+            _end(command_pid, end_with)
             break
     # The guard is a member of the group: this ends the guard as well.
     os.killpg(command_pid, signal.SIGKILL)
@@ -101,9 +115,9 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def _end(pid: int) -> None:
+def _end(pid: int, end_with: int) -> None:
     deadline = time.monotonic() + GRACE_S
-    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, end_with)
     while _is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
 

@@ -15,18 +15,18 @@ from millstream_runtime import HistoryUrl, RedisSettings, Settings, Url, read_se
 from millstream_workers.settings import WorkerSettings
 
 
-class HistorySettings(Settings, frozen=True, kw_only=True):
+class MigrateSettings(Settings, frozen=True, kw_only=True):
     """Settings of `migrate`."""
 
     history_url: HistoryUrl | None = None
-    """The database to migrate, as for the dispatcher."""
+    """The database to migrate, as for the services."""
 
 
 class DoctorSettings(RedisSettings, frozen=True, kw_only=True):
     """Settings of `doctor`."""
 
     history_url: HistoryUrl | None = None
-    """The database to look at, as for the dispatcher."""
+    """The database to look at, as for the services."""
 
 
 class ClientSettings(Settings, frozen=True, kw_only=True):

@@ -5,11 +5,12 @@ Both commands run it alike; they differ in what they do with it.
 
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import anyio
 import anyio.from_thread
 import anyio.to_thread
 import msgspec
@@ -19,10 +20,11 @@ from millstream_cli.addresses import Addresses
 from millstream_cli.child import ChildSpec, Sink
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.errors import PortInUseError, StoppedEarlyError
+from millstream_cli.postgres.history_start import start_history
 from millstream_cli.redis_look import look_at_redis
 from millstream_cli.supervisor import Supervisor, supervise
 from millstream_cli.webhook_key import with_webhook_key
-from millstream_runtime import RedisSettings, variables_of
+from millstream_runtime import RedisSettings, unwrapped, variables_of
 from millstream_streams import RedisAddress
 
 HOST = "127.0.0.1"
@@ -43,6 +45,8 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
 
     folder: Path
     """Where the embedded Redis keeps its data."""
+    history: Path | None = None
+    """Where the embedded PostgreSQL keeps its data; None starts none."""
     redis: RedisAddress | None = None
     """An existing Redis, as `environ` names it; None starts the embedded one."""
     port: int = 8080
@@ -73,6 +77,8 @@ class RunningSystem(Struct, frozen=True):
     """The address of the HTTP API."""
     redis_url: str
     """The address of Redis, without credentials."""
+    history_url: str | None
+    """The address of the embedded PostgreSQL; None without one."""
     admin_urls: Mapping[str, str]
     """The addresses of the health and metrics routes, by process."""
 
@@ -81,7 +87,7 @@ class RunningSystem(Struct, frozen=True):
 async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSystem]:
     """Run the system while the block lasts. The block begins when every service is ready.
 
-    Raises: PortInUseError, NoRedisError, RedisStartError, ChildEndedError, NotReadyError, StoreError;
+    Raises: PortInUseError, NoRedisError, ServerStartError, ChildEndedError, NotReadyError, StoreError;
     StoppedEarlyError, when a signal comes before the block.
     """
     _check_port(plan.port)
@@ -89,15 +95,38 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
     with ExitStack() as stack:
         # It hears signals from here on, also while nothing runs yet.
         async with supervise((), sink, grace_s=STOP_GRACE_S, overhear=addresses.hear) as supervisor:
-            embedded = await _redis(plan, stack)
-            environ = with_webhook_key(_environ(plan.environ, embedded), plan.folder.parent)
-            supervisor.start(_spec(name, plan, environ) for name in plan.names)
-            urls = await _wait_ready(supervisor, addresses)
+            embedded, history = await _start(plan, supervisor, stack)
+            urls = await _wait_ready(supervisor, addresses, plan.names)
             redis_url = embedded.url if embedded else plan.redis.text if plan.redis else ""
             was_up = True
-            yield RunningSystem(supervisor, urls["ingest"], redis_url, urls)
+            yield RunningSystem(supervisor, urls["ingest"], redis_url, history, urls)
     if not was_up:
         raise StoppedEarlyError([number.name for number in supervisor.signals])
+
+
+async def _start(plan: SystemPlan, supervisor: Supervisor, stack: ExitStack) -> tuple[EmbeddedRedis | None, str | None]:
+    """Start the servers and the services. Return the embedded Redis, and the address of the embedded PostgreSQL."""
+    history: str | None = None
+
+    async def _open_history(folder: Path) -> None:
+        nonlocal history
+        history = await start_history(folder, stack)
+
+    with unwrapped():
+        async with anyio.create_task_group() as tasks:
+            if plan.history is not None:
+                tasks.start_soon(_open_history, plan.history)
+            embedded = await _redis(plan, stack)
+            environ = with_webhook_key(_environ(plan.environ, embedded), plan.folder.parent)
+            # These have nothing to do with the history, and start while PostgreSQL does.
+            supervisor.start(_specs(plan, environ, {"reaper", *plan.worker_names}))
+    environ |= {"MILLSTREAM_HISTORY_URL": history} if history else {}
+    supervisor.start(_specs(plan, environ, {"ingest", "dispatcher"}))
+    return embedded, history
+
+
+def _specs(plan: SystemPlan, environ: Mapping[str, str], names: set[str]) -> Iterable[ChildSpec]:
+    return [_spec(name, plan, environ) for name in plan.names if name in names]
 
 
 async def _redis(plan: SystemPlan, stack: ExitStack) -> EmbeddedRedis | None:
@@ -109,13 +138,13 @@ async def _redis(plan: SystemPlan, stack: ExitStack) -> EmbeddedRedis | None:
     return stack.enter_context(await anyio.to_thread.run_sync(start))
 
 
-async def _wait_ready(supervisor: Supervisor, addresses: Addresses) -> Mapping[str, str]:
-    """Return the addresses by process, once all are ready. Raises: NotReadyError."""
+async def _wait_ready(supervisor: Supervisor, addresses: Addresses, names: Sequence[str]) -> Mapping[str, str]:
+    """Return the addresses of these processes, once all are ready. Raises: NotReadyError."""
     found = await addresses.wait(within_s=READY_WITHIN_S)
     for name, address in found.items():
         # A restarted process takes the same port again: people and scrapers know it.
         supervisor.set_variable(name, _port_variable(name), str(address.port))
-    urls = {name: found[name].url for name in supervisor.children}
+    urls = {name: found[name].url for name in names}
     await supervisor.wait_ready(*(f"{url}/readyz" for url in urls.values()), timeout_s=READY_WITHIN_S)
     return urls
 

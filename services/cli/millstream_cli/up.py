@@ -36,8 +36,9 @@ DEFAULT_FOLDER = Path(".millstream")
     type=click.Path(path_type=Path),
     default=DEFAULT_FOLDER,
     show_default=True,
-    help="Folder of the embedded Redis.",
+    help="Folder of the embedded Redis and PostgreSQL.",
 )
+@click.option("--no-history", is_flag=True, help="Run without a history of jobs.")
 @reload_options
 @one_line_errors(StoreError, WorkerError, MillstreamError, OSError)
 def up(
@@ -46,6 +47,7 @@ def up(
     port: int | None,
     workers: int,
     data: Path,
+    no_history: bool,
     reload: bool,
     reload_include: tuple[str, ...],
 ) -> None:
@@ -55,16 +57,23 @@ def up(
     of the demo, to try things with.
 
     Redis is embedded, with its data in the folder, unless MILLSTREAM_REDIS_URL names another.
+
+    The history of jobs is in the PostgreSQL that MILLSTREAM_HISTORY_URL names; without one, and on the embedded Redis,
+    in an embedded PostgreSQL, where this machine has its programs.
     """
     settings = load(IngestSettings, os.environ, port=port)
     worker_settings = load(WorkerSettings, os.environ, apps=apps or None)
     refs = worker_settings.apps or (BUILTIN, "millstream_cli.demo.jobs:app")
     # Loaded here first: a mistake is one line, and not the failure of six processes.
     app = load_apps(refs, worker_settings)
-    environ = environ_for(sys.stderr, os.environ)
+    environ = environ_for(sys.stderr, without_history(os.environ) if no_history else os.environ)
+    redis = settings.redis if _names(os.environ, "redis_url") else None
+    # Dispatchers share the events of a Redis. In a second database those of another's Redis would be missed.
+    embeds_history = not (no_history or redis or _names(os.environ, "history_url"))
     plan = SystemPlan(
         folder=data / "redis",
-        redis=settings.redis if _names_redis(os.environ) else None,
+        redis=redis,
+        history=data / "postgres" if embeds_history else None,
         namespace=settings.namespace,
         port=settings.port,
         workers=workers,
@@ -74,8 +83,13 @@ def up(
     anyio.run(_stay, plan, app, reload_include if reload else None)
 
 
-def _names_redis(environ: Mapping[str, str]) -> bool:
-    return any(environ.get(variable) for variable in variables_of("redis_url"))
+def without_history(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables but those that name the history database."""
+    return {name: value for name, value in environ.items() if name not in variables_of("history_url")}
+
+
+def _names(environ: Mapping[str, str], field: str) -> bool:
+    return any(environ.get(variable) for variable in variables_of(field))
 
 
 async def _stay(plan: SystemPlan, app: App, reload_include: Sequence[str] | None) -> None:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from millstream_runtime import HOUR_S, DemandSettings, HistoryUrl
+from millstream_runtime import HOUR_S, HistorySettings
 
 Interval = Annotated[float, Meta(ge=0.5, le=HOUR_S)]
 
 
-class DispatcherSettings(DemandSettings, frozen=True, kw_only=True):
+class DispatcherSettings(HistorySettings, frozen=True, kw_only=True):
     """Settings of the dispatcher."""
 
     release_every_s: Interval = 5.0
@@ -18,6 +18,3 @@ class DispatcherSettings(DemandSettings, frozen=True, kw_only=True):
     """How often each queue is checked for expired jobs. A job is shown as expired late by this much at most."""
     gauges_every_s: Interval = 5.0
     """How often the depth and age of the queues are measured."""
-    history_url: HistoryUrl | None = None
-    """The PostgreSQL that keeps the history of all jobs. Unset: there is no history. Better given as a file, because it
-    holds a password."""

@@ -1,15 +1,17 @@
 """Builds the services that the routes use, and the tasks that run behind them."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import anyio
 from msgspec import Struct
 
+from millstream_history import History, open_history
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.inspection.dead_letters import DeadLetters
 from millstream_ingest.inspection.jobs import JobLister
+from millstream_ingest.inspection.past_jobs import PastJobs
 from millstream_ingest.inspection.queues import QueueStats
 from millstream_ingest.inspection.stacks import StackReader
 from millstream_ingest.inspection.waiting import SettledWaiter
@@ -30,16 +32,26 @@ PATIENCE_S = 0.5
 """How long a call is repeated that Redis has refused or cut off, so that a client has a response within a second."""
 
 
+HISTORY_CONNECTIONS = 8
+"""The number of connections to the history database: searches take some of them, and reads of one job the rest."""
+
+HISTORY_WITHIN_S = 0.8
+"""How long a read of the history may take, so that a client has a response within a second."""
+
+
 class Services(Struct, frozen=True, kw_only=True):
     """The services that the routes of one ingest process use."""
 
     settings: IngestSettings
     broker: Broker
+    history: History | None
+    """None where the settings name no database."""
     body_reader: BodyReader
     submitter: Submitter
     batch_submitter: BatchSubmitter
     committer: GroupCommitter
     lister: JobLister
+    past_jobs: PastJobs
     dead_letters: DeadLetters
     queue_stats: QueueStats
     catalogue: TypeCatalogue
@@ -59,12 +71,13 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Open the services, and the tasks behind them. Redis may be away; then every request is refused.
 
-    Raises: RedisTlsError, UnsuitableRedisError.
+    Raises: HistoryUrlError, RedisTlsError, UnsuitableRedisError.
     """
     registry = registry or MetricRegistry()
     metrics = IngestMetrics(registry)
     async with AsyncExitStack() as stack:
         stack.enter_context(unwrapped())
+        history = await stack.enter_async_context(_open_history(settings.history_url)) if settings.history_url else None
         broker = await stack.enter_async_context(
             open_broker(
                 settings.redis,
@@ -85,13 +98,19 @@ async def open_services(
             observe=metrics.observe_enqueue,
         )
         await stack.enter_async_context(committer)
-        services = _assemble(settings, broker, committer, watch, tracer, registry=registry, metrics=metrics)
+        services = _assemble(
+            settings, broker, committer, watch, tracer, history=history, registry=registry, metrics=metrics
+        )
         await watch.look()
         background.start_soon(watch.run)
         background.start_soon(services.waiter.run)
         # Before the broker is closed and after the last submission is stored.
         stack.callback(background.cancel_scope.cancel)
         yield services
+
+
+def _open_history(url: str) -> AbstractAsyncContextManager[History]:
+    return open_history(url, connections=HISTORY_CONNECTIONS, read_within_s=HISTORY_WITHIN_S)
 
 
 def _assemble(
@@ -101,6 +120,7 @@ def _assemble(
     watch: RedisWatch,
     tracer: JobTracer,
     *,
+    history: History | None,
     registry: MetricRegistry,
     metrics: IngestMetrics,
 ) -> Services:
@@ -110,11 +130,13 @@ def _assemble(
     return Services(
         settings=settings,
         broker=broker,
+        history=history,
         body_reader=BodyReader(settings.max_batch_body_bytes),
         submitter=Submitter(catalogue, admission, tracer, committer, broker.views, metrics, clock=clock),
         batch_submitter=BatchSubmitter(catalogue, admission, tracer, committer, metrics, refusals, clock=clock),
         committer=committer,
         lister=lister,
+        past_jobs=PastJobs(broker, history),
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,

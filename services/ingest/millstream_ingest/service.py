@@ -22,7 +22,7 @@ def run_ingest(settings: IngestSettings) -> None:
     """Run ingest until the order to stop.
 
     It serves from its first moment: while Redis is away it answers with refusals. Raises: BindError, AdminBindError,
-    RedisTlsError, UnsuitableRedisError, TracingConfigError.
+    HistoryUrlError, RedisTlsError, UnsuitableRedisError, TracingConfigError.
     """
     run_service("ingest", settings, _ingest)
 

@@ -5,11 +5,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from millstream_contracts import limits
-from millstream_runtime import DemandSettings, ListenPort
+from millstream_runtime import HistorySettings, ListenPort
 from millstream_submission import UnknownTypes
 
 
-class IngestSettings(DemandSettings, frozen=True, kw_only=True):
+class IngestSettings(HistorySettings, frozen=True, kw_only=True):
     """Settings of the HTTP API."""
 
     host: str = "127.0.0.1"

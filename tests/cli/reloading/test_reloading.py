@@ -82,7 +82,7 @@ def project(tmp_path: Path, wait_until: Callable[..., None]) -> Project:
 
 def test_up_runs_new_source_and_keeps_its_workers_while_it_is_wrong(project: Project) -> None:
     """A change is checked: what is wrong is said, and what is right runs, with the jobs that the old workers ran."""
-    words = ("up", "shop:app", "--reload", "--workers", "1", "--port", "0", "--data", "data")
+    words = ("up", "shop:app", "--reload", "--no-history", "--workers", "1", "--port", "0", "--data", "data")
     with started_program(*words, log=project.log, cwd=project.folder, MILLSTREAM_GRACE_S="600"):
         project.until_said("Try: ")
         with SyncClient(re.search(r"is up at (\S+)", project.said)[1]) as client:

@@ -13,6 +13,9 @@ from millstream_history.connection.faults import ERRORS, translate
 # Of the URL only the name of the driver: where to connect says the address.
 _DRIVER = "postgresql+asyncpg://"
 
+CONNECTIONS = 2
+"""Of one process that writes: one writes, and one looks."""
+
 
 def make_engine(address: Address, *, answer_within_s: float | None = ANSWER_WITHIN_S, **options: Any) -> AsyncEngine:
     """Return an engine for this address. Nothing is sent before the first use."""
@@ -26,12 +29,18 @@ def make_engine(address: Address, *, answer_within_s: float | None = ANSWER_WITH
 
 
 @asynccontextmanager
-async def open_engine(url: str, *, answer_within_s: float | None = ANSWER_WITHIN_S) -> AsyncIterator[AsyncEngine]:
-    """Open a history database by URL. Nothing is sent before the first use. Raises: HistoryUrlError."""
+async def open_engine(
+    url: str, *, answer_within_s: float | None = ANSWER_WITHIN_S, connections: int = CONNECTIONS, pre_ping: bool = False
+) -> AsyncIterator[AsyncEngine]:
+    """Open a history database by URL, with this many connections at most. Nothing is sent before the first use.
+
+    With `pre_ping` a connection that broke while it was idle costs no call. Raises: HistoryUrlError.
+    """
     engine = make_engine(
         parse_history_url(url),
         answer_within_s=answer_within_s,
-        pool_size=2,
+        pool_size=connections,
+        pool_pre_ping=pre_ping,
         max_overflow=0,
         pool_timeout=CONNECT_WITHIN_S,
     )

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from millstream_contracts import limits
-from millstream_runtime.settings.fields import HOUR_S, CidrNetwork, ListenPort, Namespace, RedisUrl
+from millstream_runtime.settings.fields import HOUR_S, CidrNetwork, HistoryUrl, ListenPort, Namespace, RedisUrl
 from millstream_runtime.settings.masking import mask_path, mask_text
 from millstream_runtime.settings.redis_access import address_of
 from millstream_runtime.settings.secret import Secret
@@ -128,6 +128,14 @@ class DemandSettings(WebhookSettings, frozen=True, kw_only=True):
     due_soon_s: Annotated[float, Meta(ge=0.0, le=HOUR_S)] = 60.0
     """How long before its time a delayed job counts as demand for workers: the time that a worker takes to be started.
     See [scaling.md](scaling.md)."""
+
+
+class HistorySettings(DemandSettings, frozen=True, kw_only=True):
+    """Settings of the services that use the history: ingest reads it, and dispatchers write it."""
+
+    history_url: HistoryUrl | None = None
+    """The PostgreSQL that keeps the history of all jobs. Unset: there is no history. Better given as a file, because it
+    holds a password."""
 
 
 def _shown(name: str, value: object) -> str:

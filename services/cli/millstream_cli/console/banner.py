@@ -43,6 +43,8 @@ def _places(system: RunningSystem) -> Iterator[tuple[str, str]]:
     for name, url in system.admin_urls.items():
         yield f"metrics of {name}", f"{url}/metrics"
     yield "Redis", system.redis_url
+    if system.history_url:
+        yield "history (PostgreSQL)", system.history_url
 
 
 def _is_default(url: str) -> bool:

@@ -20,6 +20,7 @@ from millstream_cli.demo.summary import print_summary
 from millstream_cli.demo.work import MAILS, POISON, Verdict, plan_work, submit_all
 from millstream_cli.errors import CliError
 from millstream_cli.output import one_line_errors
+from millstream_cli.postgres.data_folder import substitute_of
 from millstream_cli.program_name import command_line
 from millstream_cli.settings import ClientSettings
 from millstream_cli.system import RunningSystem, SystemPlan, run_system
@@ -29,6 +30,7 @@ from millstream_workers.settings import BUILTIN
 INTERNALS = Path("docs/internals.md")
 FOLDER = Path(".millstream/demo")
 LOG_NAME = "services.log"
+HISTORY = "postgres"
 APPS = (BUILTIN, "millstream_cli.demo.jobs:app")
 VICTIM = "worker-1"
 KILL_AT = 0.3
@@ -48,8 +50,9 @@ READERS = 16
     show_default=True,
     help="Folder for all that it leaves; emptied first.",
 )
+@click.option("--no-history", is_flag=True, help="Run without a history of jobs.")
 @one_line_errors(MillstreamError, OSError)
-def demo(data: Path) -> None:
+def demo(data: Path, *, no_history: bool) -> None:
     """Show the whole system at work, and check it.
 
     It runs here, gets real work, loses a worker on the way, and every job has to end as it should.
@@ -57,7 +60,7 @@ def demo(data: Path) -> None:
     console = Console()
     _empty(data)
     (data / "mails").mkdir(parents=True)
-    complaints = anyio.run(_run, data.resolve(), console)
+    complaints = anyio.run(_run, data.resolve(), console, not no_history)
     if complaints:
         console.print(f"\n[bold red]{len(complaints)} things are not as they should be[/]")
         for complaint in complaints[:20]:
@@ -72,15 +75,21 @@ def _empty(folder: Path) -> None:
         if any(folder.iterdir()) and not (folder / LOG_NAME).exists():
             raise CliError(f"{folder} is not empty and no earlier demo's: choose another folder with --data")
         shutil.rmtree(folder)
+        shutil.rmtree(substitute_of((folder / HISTORY).resolve()), ignore_errors=True)
 
 
-async def _run(folder: Path, console: Console) -> list[str]:
+async def _run(folder: Path, console: Console, has_history: bool) -> list[str]:
     """Run the demo. Returns: what is not as it should be."""
     mails, reports = folder / "mails", folder / "reports"
     with _log(folder) as log:
         async with mail_sink(mails) as smtp_port:
             plan = SystemPlan(
-                folder=folder / "redis", port=0, workers=2, apps=APPS, environ=_environ(smtp_port, reports)
+                folder=folder / "redis",
+                history=folder / HISTORY if has_history else None,
+                port=0,
+                workers=2,
+                apps=APPS,
+                environ=_environ(smtp_port, reports),
             )
             console.print("Starting Redis, ingest, dispatcher, reaper and two workers ...")
             async with run_system(plan, log) as system, Client(system.url) as client:

@@ -3,6 +3,7 @@
 import click
 
 from millstream_cli.serving.starting import load_settings, service_command
+from millstream_history import HistoryError
 from millstream_ingest.http.errors import BindError, IngestError
 from millstream_ingest.service import run_ingest
 from millstream_ingest.settings import IngestSettings
@@ -11,7 +12,7 @@ from millstream_ingest.settings import IngestSettings
 @click.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one, and the log says which.")
-@service_command(IngestError, BindError)
+@service_command(IngestError, BindError, HistoryError)
 def ingest(host: str | None, port: int | None) -> None:
     """Serve the HTTP API."""
     run_ingest(load_settings(IngestSettings, host=host, port=port))

@@ -61,7 +61,7 @@ class DeliveryMaker:
 
 
 def event_id_of(queue: Queue, transition: JobTransition, endpoint: str) -> str:
-    """Return the id of an event for one recipient: the same whenever and by whomever it is delivered."""
+    """Return the id of an event for one recipient: the same at each delivery and from each dispatcher."""
     words = (queue.tenant, transition.id, str(transition.version), endpoint)
     return "evt_" + _digest("\0".join(words)).hex()
 

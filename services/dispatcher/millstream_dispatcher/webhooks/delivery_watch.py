@@ -53,9 +53,7 @@ class DeliveryWatch:
         await self._note(endpoint)
         self._book.replace(endpoint)
         if endpoint.webhook.disabled_at is not None:
-            self._log.warning(
-                "webhook disabled", endpoint=endpoint.webhook.id, reason=endpoint.webhook.disabled_reason
-            )
+            self._log.warning("webhook disabled", endpoint=endpoint.webhook.id, reason=endpoint.webhook.disabled_reason)
 
 
 def judged(endpoint: Endpoint, event: Event, reason: str) -> Endpoint | None:
@@ -69,7 +67,9 @@ def judged(endpoint: Endpoint, event: Event, reason: str) -> Endpoint | None:
         return _with(endpoint, disabled_at=at, disabled_reason=reason) if reason == GONE_REASON else None
     since = webhook.failing_since or at
     if at - since >= FAILING_FOR:
-        return _with(endpoint, disabled_at=at, disabled_reason=f"every delivery has failed since {since:%Y-%m-%d %H:%M}")
+        return _with(
+            endpoint, disabled_at=at, disabled_reason=f"every delivery has failed since {since:%Y-%m-%d %H:%M}"
+        )
     return None if webhook.failing_since is not None else _with(endpoint, failing_since=since)
 
 

@@ -37,15 +37,16 @@ class EventQueues:
         of_endpoints = {queue for queue in known if self._book.wanting(queue)}
         # What becomes of deliveries says whether an endpoint fails.
         of_deliveries = {queue for queue in known if queue.type == CALL_TYPE and queue.tenant in tenants}
-        before = {*self.wanted}
-        self.with_callbacks = frozenset(noted)
-        wanted = of_endpoints | of_deliveries | noted.keys()
-        left = before - wanted
+        ended = await self._forget(
+            queue for queue, at_ms in noted.items() if _is_old(at_ms) and queue not in of_endpoints
+        )
+        self.with_callbacks = frozenset(noted.keys() - ended)
+        wanted = of_endpoints | of_deliveries | self.with_callbacks
+        left = {*self.wanted} - wanted
         if now >= self._sweep_at:
             left = {*known} - wanted
             self._sweep_at = now + SWEEP_EVERY_S
         await self._leave(left)
-        await self._forget(queue for queue, at_ms in noted.items() if _is_old(at_ms) and queue not in of_endpoints)
         self.wanted = sorted(wanted)
         self._look_at = now + LOOK_EVERY_S
         return self.wanted
@@ -54,10 +55,11 @@ class EventQueues:
         for queue in queues:
             await self._broker.store.leave_events(queue)
 
-    async def _forget(self, queues: Iterable[Queue]) -> None:
-        """Forget the notes of queues of which no job has a callback any more."""
-        ended = [queue for queue in queues if await self._broker.store.leave_events(queue)]
+    async def _forget(self, queues: Iterable[Queue]) -> set[Queue]:
+        """Forget the notes of queues of which no job has a callback any more. Returns: these queues."""
+        ended = {queue for queue in queues if await self._broker.store.leave_events(queue)}
         await self._broker.registry.forget_callbacks(ended)
+        return ended
 
 
 def _is_old(noted_ms: int) -> bool:

@@ -1,7 +1,7 @@
 """Submits a job for each event that an endpoint or a callback wants. Run by every dispatcher.
 
 An event is acknowledged once its deliveries are stored, and each has the id of the event as its key: so there is one
-job for an event and a recipient, whoever reads the event and however often.
+job for an event and a recipient, however often and by how many dispatchers the event is read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,7 +67,9 @@ class Herald:
         queues = await self._queues.look()
         self._metrics.show_endpoints(one.webhook.disabled_at is None for one in await self._book.look())
         if not self._held:
-            self._held += await self._feed.take_over(queues, idle_ms=round(ABANDONED_S * 1000)) if self._is_turn() else []
+            self._held += (
+                await self._feed.take_over(queues, idle_ms=round(ABANDONED_S * 1000)) if self._is_turn() else []
+            )
             self._held += await self._feed.read(queues, entries=ENTRIES_AT_ONCE)
         submitted = 0
         while self._held:
@@ -108,9 +110,7 @@ class Herald:
             self._metrics.count_event("callback" if recipient.endpoint == CALLBACKS else "endpoint")
         return len(built)
 
-    async def _build(
-        self, queue: Queue, wanted: Wanted, known: dict[JobId, tuple[Job, JobSpec]]
-    ) -> BuiltJob | None:
+    async def _build(self, queue: Queue, wanted: Wanted, known: dict[JobId, tuple[Job, JobSpec]]) -> BuiltJob | None:
         event, transition, recipient = wanted
         try:
             return await self._maker.build(queue, event, transition, recipient, known.get(transition.id))
@@ -122,9 +122,7 @@ class Herald:
             return None
 
 
-def _wanted(
-    batch: QueueEvents, endpoints: Sequence[Endpoint], callbacks: dict[JobId, Callback]
-) -> Iterator[Wanted]:
+def _wanted(batch: QueueEvents, endpoints: Sequence[Endpoint], callbacks: dict[JobId, Callback]) -> Iterator[Wanted]:
     for event in batch.events:
         for job in event.jobs:
             for recipient in recipients_of(event, endpoints, callbacks.get(job.id), batch.queue.tenant):

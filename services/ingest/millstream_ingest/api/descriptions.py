@@ -90,6 +90,41 @@ MODELS: Mapping[str, Model] = {
             "tags": "As they were submitted",
             "timeout_s": "What the submission asked for; null when the type's policy decides",
             "trace_id": "Finds the job in traces and logs; null when it is not traced",
+            "source": "`live`, or `history` once Redis has forgotten the job: then it can only be read",
+        },
+    ),
+    "Timeline": Model(
+        "What is known of the life of a job.",
+        {
+            "id": _ID,
+            "items": "Its transitions, in order",
+            "attempts": "Its deliveries to workers, in order",
+            "complete": "Whether no transition is missing",
+        },
+    ),
+    "TimelineItem": Model(
+        "One transition of a job.",
+        {
+            "at": "When it happened",
+            "kind": "What happened: `submitted`, `started`, `retrying`, `succeeded` and so on",
+            "state": "The state that it led to",
+            "version": "Number of the transition, from 1",
+            "worker": "The worker that did it",
+            "detail": "Reason of a death or a cancellation",
+        },
+    ),
+    "TimelineAttempt": Model(
+        "One delivery of a job to a worker.",
+        {
+            "n": "Number of the delivery, from 1",
+            "started_at": "When it began",
+            "waited_ms": "Milliseconds from ready to the start; null where that is not known",
+            "ran_ms": "Milliseconds from the start to the end; null while it runs",
+            "outcome": "The transition that ended it, such as `succeeded`, `retrying`, `dead` or `recovered`; "
+            "`running` until then, `unknown` where that transition is missing",
+            "worker": "The worker that ran it",
+            "error": "Why it failed, with the traceback",
+            "trace_id": "Finds the attempt in traces and logs; null when it is not traced",
         },
     ),
     "Progress": Model(

@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from millstream_contracts import Tenant
+from millstream_history import History
 from millstream_ingest.api.principal import Principal
 from millstream_ingest.assembly import Services
 from millstream_ingest.http.client_watch import Receive, unless_gone
+from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import Headers, header_text
 from millstream_ingest.http.preferences import NO_PREFERENCES, Preferences, parse_preferences
+from millstream_ingest.http.problems import NO_HISTORY
 from millstream_ingest.http.query import Query, parse_query
 from millstream_ingest.submission.idempotency import HEADER, IdempotencyKey, parse_key
 from millstream_telemetry import ServerSpan
@@ -46,6 +49,13 @@ class ApiRequest:
         """Return the path that was asked for."""
         path: str = self.scope["path"]
         return path
+
+    @property
+    def history(self) -> History:
+        """Return the history. Raises: IngestError (422), where there is none."""
+        if self.services.history is None:
+            raise IngestError(NO_HISTORY)
+        return self.services.history
 
     @property
     def preferences(self) -> Preferences:

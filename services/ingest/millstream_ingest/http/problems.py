@@ -116,6 +116,14 @@ JOB_FORGOTTEN = ProblemKind(
     "An earlier request with this `Idempotency-Key` made a job that has ended since, and its result is kept no longer. "
     "Nothing was accepted this time. Use a new key if the work is to be done again.",
 )
+NO_HISTORY = ProblemKind(
+    "no-history",
+    "There is no history",
+    422,
+    "The request is about jobs of the past, and this installation keeps no history. Give ingest and the dispatchers "
+    "the address of a PostgreSQL in `MILLSTREAM_HISTORY_URL`, and run `millstream migrate` with it. What waits or runs "
+    "now is listed without it.",
+)
 INTERNAL_ERROR = ProblemKind(
     "internal-error",
     "Ingest failed",
@@ -151,6 +159,14 @@ OVERLOADED = ProblemKind(
     "More is waiting for Redis than this process will hold, or has waited for longer than it should. Redis may be "
     "well. Nothing was accepted. Repeat the request after the seconds in `Retry-After`.",
 )
+HISTORY_UNAVAILABLE = ProblemKind(
+    "history-unavailable",
+    "The history cannot be read now",
+    503,
+    "The PostgreSQL of the history does not answer in time, or cannot be used; the log of ingest says why. Nothing is "
+    "lost: jobs are accepted, run and listed without it, and their events are written later. Repeat the request after "
+    "the seconds in `Retry-After`.",
+)
 
 WORKER_SILENT = ProblemKind(
     "worker-silent",
@@ -176,11 +192,13 @@ CATALOGUE: dict[str, ProblemKind] = {
         INVALID_REQUEST,
         IDEMPOTENCY_KEY_REUSED,
         JOB_FORGOTTEN,
+        NO_HISTORY,
         INTERNAL_ERROR,
         STORE_UNREACHABLE,
         NOT_DURABLE,
         STORE_FULL,
         OVERLOADED,
+        HISTORY_UNAVAILABLE,
         WORKER_SILENT,
     )
 }

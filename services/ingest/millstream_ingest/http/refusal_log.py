@@ -8,6 +8,7 @@ import asyncio
 import structlog
 from msgspec import Struct
 
+from millstream_history import HistoryError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import CATALOGUE, INTERNAL_ERROR
 from millstream_streams import StoreError
@@ -44,7 +45,7 @@ class RefusalLog:
             return
         if refusal.status < INTERNAL_ERROR.status:
             return
-        kind = (refusal.kind.slug, type_name(error), "redis" if isinstance(error, StoreError) else "ingest")
+        kind = (refusal.kind.slug, type_name(error), _dependency(error))
         refused = self._kinds.get(kind)
         is_first = refused is None
         if refused is None:
@@ -78,3 +79,13 @@ class RefusalLog:
             return
         self._write(kind, self._kinds[kind])
         asyncio.get_running_loop().call_later(LOG_EVERY_S, self._write_again, kind)
+
+
+def _dependency(error: Exception) -> str:
+    """Return what a request wanted of, in the word of the log field `dependency`."""
+    match error:
+        case StoreError():
+            return "redis"
+        case HistoryError():
+            return "history"
+    return "ingest"

@@ -3,9 +3,11 @@
 from litestar.exceptions import HTTPException
 
 from millstream_contracts import FieldError
+from millstream_history import HistoryError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import (
     BAD_REQUEST,
+    HISTORY_UNAVAILABLE,
     INTERNAL_ERROR,
     INVALID_REQUEST,
     MALFORMED_BODY,
@@ -29,7 +31,7 @@ def refusal_of(error: Exception) -> IngestError:
             return error
         case SubmissionError():
             return IngestError(_BODY_KINDS[type(error)], error.detail, error.errors)
-        case StoreUnavailableError() | BacklogFullError():
+        case StoreUnavailableError() | BacklogFullError() | HistoryError():
             return _unavailable(error)
         case CursorError():
             return IngestError(BAD_REQUEST, errors=[FieldError("?cursor", str(error))])
@@ -40,8 +42,10 @@ def refusal_of(error: Exception) -> IngestError:
     return IngestError(INTERNAL_ERROR)
 
 
-def _unavailable(error: StoreUnavailableError | BacklogFullError) -> IngestError:
+def _unavailable(error: StoreUnavailableError | BacklogFullError | HistoryError) -> IngestError:
     match error:
+        case HistoryError():
+            return IngestError(HISTORY_UNAVAILABLE)
         case StoreFullError():
             return IngestError(STORE_FULL)
         case StoreBusyError() | BacklogFullError():

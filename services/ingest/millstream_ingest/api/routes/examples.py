@@ -23,6 +23,9 @@ from millstream_contracts import (
     Progress,
     QueueStatus,
     RunningJob,
+    Timeline,
+    TimelineAttempt,
+    TimelineItem,
     TypePolicy,
     TypeRegistration,
     WorkerInfo,
@@ -103,6 +106,33 @@ DONE_JOB = {
             finished_at=_FINISHED_AT,
             worker="host:17:9f3c",
             result=[{"path": "reports/sales.csv", "format": "csv", "rows": 1, "bytes": 17, "sha256": "9c1f"}],
+        ),
+    )
+}
+TIMELINE = {
+    "succeeded": Example(
+        "It has succeeded at once",
+        Timeline(
+            id=_ID,
+            items=[
+                TimelineItem(at=_CREATED_AT, kind="submitted", state=JobState.QUEUED, version=1),
+                TimelineItem(at=_STARTED_AT, kind="started", state=JobState.RUNNING, version=2, worker="host:17:9f3c"),
+                TimelineItem(
+                    at=_FINISHED_AT, kind="succeeded", state=JobState.SUCCEEDED, version=3, worker="host:17:9f3c"
+                ),
+            ],
+            attempts=[
+                TimelineAttempt(
+                    n=1,
+                    started_at=_STARTED_AT,
+                    waited_ms=1000,
+                    ran_ms=1000,
+                    outcome="succeeded",
+                    worker="host:17:9f3c",
+                    trace_id=_TRACE_ID,
+                )
+            ],
+            complete=True,
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 from werkzeug.http import parse_etags, unquote_etag
 
-from millstream_contracts import Job, JobId, JobStack, JobState, Page, Queue, queue_of
+from millstream_contracts import Job, JobId, JobStack, JobState, Page, Queue, Timeline, queue_of
 from millstream_ingest.api.entity_tag import etag_of
 from millstream_ingest.api.listing import listing_response
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing, seconds
@@ -13,8 +13,10 @@ from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import header_text
 from millstream_ingest.http.problems import (
+    HISTORY_UNAVAILABLE,
     INVALID_REQUEST,
     JOB_NOT_FOUND,
+    NO_HISTORY,
     WORKER_SILENT,
     WRONG_STATE,
 )
@@ -40,14 +42,24 @@ GET = Operation(
     id="getJob",
     tag=_TAG,
     summary="Read a job",
-    description="With `wait` the response is held back until the job has ended or is dead, or the time is over.",
+    description="With `wait` the response is held back until the job has ended or is dead, or the time is over. A job "
+    "that Redis has forgotten is read from the history, where there is one.",
     query=(seconds("Hold the answer back until the job has ended or is dead, at most so many seconds"),),
     headers=(Parameter("If-None-Match", "An `ETag` that the client has: 304 while the job is as it was then"),),
     answers={
         200: Content(model=Job, description="The job", examples=examples.RUNNING_JOB, headers=ETAG),
         304: Content(description="It is as the client knows it", media_types=(), headers=ETAG),
     },
-    problems=(JOB_NOT_FOUND,),
+    problems=(JOB_NOT_FOUND, HISTORY_UNAVAILABLE),
+)
+TIMELINE = Operation(
+    id="getJobTimeline",
+    tag=_TAG,
+    summary="Read what happened to a job",
+    description="Every transition, and every attempt with its error and traceback, from the history and from the "
+    "present state of the job.",
+    answers={200: Content(model=Timeline, description="What is known", examples=examples.TIMELINE)},
+    problems=(JOB_NOT_FOUND, NO_HISTORY, HISTORY_UNAVAILABLE),
 )
 CANCEL = Operation(
     id="cancelJob",
@@ -57,7 +69,7 @@ CANCEL = Operation(
     answers={
         202: Content(model=Job, description="Cancelled, or asked for", examples=examples.RUNNING_JOB, headers=ETAG)
     },
-    problems=(JOB_NOT_FOUND, WRONG_STATE),
+    problems=(JOB_NOT_FOUND, WRONG_STATE, HISTORY_UNAVAILABLE),
 )
 STACK = Operation(
     id="getJobStack",
@@ -66,7 +78,7 @@ STACK = Operation(
     description="The stack of its handler at this moment, which its worker is asked for: code, without variables and "
     "payload.",
     answers={200: Content(model=JobStack, description="Where it is", examples=examples.JOB_STACK)},
-    problems=(JOB_NOT_FOUND, WRONG_STATE, WORKER_SILENT),
+    problems=(JOB_NOT_FOUND, WRONG_STATE, WORKER_SILENT, HISTORY_UNAVAILABLE),
 )
 RETRY = Operation(
     id="retryJob",
@@ -74,7 +86,7 @@ RETRY = Operation(
     summary="Run a dead job again",
     description="Its attempts and crashes are counted from zero.",
     answers={202: Content(model=Job, description="It is queued", examples=examples.QUEUED_JOB, headers=ETAG)},
-    problems=(JOB_NOT_FOUND, WRONG_STATE),
+    problems=(JOB_NOT_FOUND, WRONG_STATE, HISTORY_UNAVAILABLE),
 )
 
 
@@ -93,10 +105,8 @@ async def get_job(request: ApiRequest, job_id: str) -> Response:
     """Read a job."""
     wait_s = request.read_query(("wait",)).wait_s
     queue = _queue(request, job_id)
-    job = await request.services.broker.views.job(queue, JobId(job_id))
-    if job is None:
-        raise _no_such_job()
-    if wait_s > 0 and not job.state.is_settled:
+    job = await _read(request, queue, job_id)
+    if wait_s > 0 and job.source == "live" and not job.state.is_settled:
         job = await _settled(request, queue, job, wait_s)
     if _is_known(request, job):
         return Response(status=304, headers={"ETag": etag_of(job)})
@@ -111,12 +121,23 @@ async def get_job_stack(request: ApiRequest, job_id: str) -> Response:
     found = await request.unless_gone(lambda: stacks.read(queue, JobId(job_id)))
     if isinstance(found, JobStack):
         return Response(found)
-    job = await request.services.broker.views.job(queue, JobId(job_id))
-    if job is None:
-        raise _no_such_job()
+    job = await _read(request, queue, job_id)
+    if job.source == "history":
+        raise _is_history(job)
     if job.state is not JobState.RUNNING:
         raise IngestError(WRONG_STATE, f"the job is {job.state}: only one that runs has a stack")
     raise IngestError(WORKER_SILENT, f"{job.worker} has not said where the job is")
+
+
+@read("/v1/jobs/{job_id}/timeline", TIMELINE, Scope.JOBS_READ)
+async def get_job_timeline(request: ApiRequest, job_id: str) -> Response:
+    """Read what happened to a job."""
+    request.read_query()
+    queue = _queue(request, job_id)
+    found = await request.services.past_jobs.timeline(request.history, queue, JobId(job_id))
+    if found is None:
+        raise _no_such_job()
+    return Response(found)
 
 
 @act("/v1/jobs/{job_id}/cancel", CANCEL, Scope.JOBS_MANAGE)
@@ -138,6 +159,15 @@ async def retry_job(request: ApiRequest, job_id: str) -> Response:
     queue = _queue(request, job_id)
     [code] = await request.services.dead_letters.redrive(queue, [JobId(job_id)], request=request.span)
     return _job_response(await _acted_on(request, queue, job_id, code, "retried, only a dead one"), 202)
+
+
+async def _read(request: ApiRequest, queue: Queue, job_id: str) -> Job:
+    """Return a job, from the history if Redis has forgotten it. Raises: IngestError (404)."""
+    services = request.services
+    job = await services.broker.views.job(queue, JobId(job_id)) or await services.past_jobs.job(queue, JobId(job_id))
+    if job is None:
+        raise _no_such_job()
+    return job
 
 
 def _job_response(job: Job, status: int = 200) -> Response:
@@ -166,16 +196,24 @@ def _queue(request: ApiRequest, job_id: str) -> Queue:
 
 async def _acted_on(request: ApiRequest, queue: Queue, job_id: str, code: ActionCode, verb: str) -> Job:
     """Return the job after an action. Raises: IngestError, when the action was refused."""
-    job = None if code is ActionCode.UNKNOWN_JOB else await request.services.broker.views.job(queue, JobId(job_id))
-    if job is None:
+    job = await _read(request, queue, job_id)
+    if job.source == "history":
+        raise _is_history(job)
+    if code is ActionCode.UNKNOWN_JOB:
         raise _no_such_job()
     if code is ActionCode.WRONG_STATE:
         raise IngestError(WRONG_STATE, f"the job is {job.state}: it cannot be {verb}")
     return job
 
 
+def _is_history(job: Job) -> IngestError:
+    return IngestError(
+        WRONG_STATE, f"the job is {job.state} in the history, and no longer in Redis: only reading is left"
+    )
+
+
 def _no_such_job() -> IngestError:
     return IngestError(JOB_NOT_FOUND)
 
 
-ROUTES = (list_jobs, get_job, get_job_stack, cancel_job, retry_job)
+ROUTES = (list_jobs, get_job, get_job_stack, get_job_timeline, cancel_job, retry_job)

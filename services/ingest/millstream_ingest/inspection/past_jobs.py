@@ -1,0 +1,31 @@
+"""Reads jobs that Redis has forgotten, and the timelines of all, from the history."""
+
+from msgspec.structs import replace
+
+from millstream_contracts import Job, JobId, Queue, Timeline
+from millstream_history import History
+from millstream_ingest.inspection.timeline_writer import timeline_of
+from millstream_streams import Broker
+
+
+class PastJobs:
+    """Reads of single jobs. Every method may raise HistoryError and StoreUnavailableError."""
+
+    def __init__(self, broker: Broker, history: History | None) -> None:
+        self._views = broker.views
+        self._history = history
+
+    async def job(self, queue: Queue, job_id: JobId) -> Job | None:
+        """Return a job as the history knows it; None where it knows no such job, and where there is no history."""
+        if self._history is None:
+            return None
+        found = await self._history.job(queue.tenant, job_id)
+        return replace(found.job, source="history") if found else None
+
+    async def timeline(self, history: History, queue: Queue, job_id: JobId) -> Timeline | None:
+        """Return what happened to a job, its present state included; None when there is no such job."""
+        # Redis first: what happens between the two reads is in the second.
+        live = await self._views.job(queue, job_id)
+        transitions = await history.transitions(queue.tenant, job_id)
+        job = live or await self.job(queue, job_id)
+        return timeline_of(job, transitions) if job else None
