@@ -26,6 +26,7 @@ from millstream_contracts.ids import (
     queue_of,
 )
 from millstream_contracts.job import (
+    NO_TIME,
     TERMINAL_STATES,
     Job,
     JobError,
@@ -36,6 +37,7 @@ from millstream_contracts.job import (
     Page,
     Priority,
     Progress,
+    made_at,
     moment,
 )
 from millstream_contracts.one_line import one_line
@@ -65,6 +67,7 @@ __all__ = [
     "LAST_EVENTS",
     "MAX_URL_CHARS",
     "NAME_PATTERN",
+    "NO_TIME",
     "PUBLISHED_NAME_PATTERN",
     "TERMINAL_STATES",
     "TEXT_FORMATS",
@@ -126,6 +129,7 @@ __all__ = [
     "WebhookSecret",
     "WorkerInfo",
     "did_you_mean",
+    "made_at",
     "made_at_ms",
     "moment",
     "new_job_id",

@@ -1,6 +1,5 @@
 """The history database: tables, migrations, and the only code that speaks SQL."""
 
-from millstream_history.columns import StoredJob, Transition
 from millstream_history.errors import (
     HistoryError,
     HistoryFileError,
@@ -10,7 +9,8 @@ from millstream_history.errors import (
 )
 from millstream_history.history import History, open_history
 from millstream_history.migrating import Schema, migrate
-from millstream_history.rows import Rows, rows_of
+from millstream_history.projection.columns import StoredJob, Transition
+from millstream_history.projection.rows import Rows, rows_of
 
 __all__ = [
     "History",

@@ -9,14 +9,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import JobId, Tenant
-from millstream_history.columns import StoredJob, Transition
 from millstream_history.connection.database import CONNECTIONS, open_engine, transaction
 from millstream_history.connection.reading import Reader
 from millstream_history.errors import HistoryError
-from millstream_history.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.migrating import Schema, require_usable
+from millstream_history.projection.columns import StoredJob, Transition
+from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
+from millstream_history.projection.rows import Rows
 from millstream_history.queries.jobs import find_job, find_transitions
-from millstream_history.rows import Rows
 
 
 class History:

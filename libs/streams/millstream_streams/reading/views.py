@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, moment
+from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, made_at, moment
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
@@ -121,7 +121,7 @@ def job_from_fields(
         deliveries=deliveries_of(fields),
         crashes=read_int(fields.get(b"crashes")),
         handbacks=read_int(fields.get(b"handbacks")),
-        created_at=read_time(spec.created_at_ms) or _LONG_AGO,
+        created_at=made_at(job_id),
         run_at=read_time(fields.get(b"run_at")),
         expires_at=read_time(fields.get(b"expires_at")),
         started_at=read_time(fields.get(b"started_at")),

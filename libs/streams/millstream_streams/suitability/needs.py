@@ -57,8 +57,8 @@ NEEDS: Mapping[str, Needs] = {
     "worker": Needs(
         commands=_MOVING
         | _BEATING
-        | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create xpending")
-        | _commands("xreadgroup zadd zrange zrem zremrangebyscore"),
+        | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create")
+        | _commands("xinfo|groups xlen xpending xreadgroup zadd zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services", "callbacks"),
         tells=("due", "settled", "cancel:"),
         hears=("cancel:",),
@@ -80,7 +80,7 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands("exists hdel hgetall smembers xautoclaim xgroup|delconsumer xinfo|consumers xinfo|groups")
-        | _commands("xpending xtrim zrange zrem zremrangebyscore"),
+        | _commands("xlen xpending xtrim zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services"),
         tells=("settled",),
     ),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_history.columns import FORGOTTEN_ROWS, JOB_ROWS, TRANSITION_ROWS, Row
+from millstream_history.projection.columns import FORGOTTEN_ROWS, JOB_ROWS, KEPT, TRANSITION_ROWS, UNCHANGING, Row
 from millstream_history.tables import JOBS, TRANSITIONS
 
 
@@ -47,8 +47,16 @@ class Loader:
 
 
 def _replace_older(columns: Iterable[str]) -> str:
-    assignments = ", ".join(f"{name} = excluded.{name}" for name in columns if not JOBS.c[name].primary_key)
-    return f"(tenant, id) DO UPDATE SET {assignments} WHERE jobs.version < excluded.version"
+    assignments = ", ".join(f"{name} = {_newer(name)}" for name in columns if not JOBS.c[name].primary_key)
+    return f"(tenant, id, created_at) DO UPDATE SET {assignments} WHERE jobs.version < excluded.version"
+
+
+def _newer(name: str) -> str:
+    if name in KEPT:
+        return f"coalesce(excluded.{name}, jobs.{name})"
+    if name in UNCHANGING:
+        return f"CASE WHEN jobs.{name} = excluded.{name} THEN jobs.{name} ELSE excluded.{name} END"
+    return f"excluded.{name}"
 
 
 JOB_LOADER = Loader(JOBS, JOB_ROWS.names, staging="new_jobs", on_conflict=_replace_older(JOB_ROWS.names))
