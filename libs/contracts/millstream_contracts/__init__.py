@@ -1,5 +1,6 @@
 """What crosses a process boundary, as msgspec Structs. No I/O happens here."""
 
+from millstream_contracts.callback import ENDS, LAST_EVENTS, MAX_URL_CHARS, Callback, JobEvent
 from millstream_contracts.dead import (
     ActionReport,
     ActionResult,
@@ -56,11 +57,15 @@ from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
 from millstream_contracts.timeline import Timeline, TimelineAttempt, TimelineItem
+from millstream_contracts.webhook import NewWebhook, SecretWebhook, Webhook, WebhookChange, WebhookSecret
 
 __all__ = [
     "BASE64_PATTERN",
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_TENANT",
+    "ENDS",
+    "LAST_EVENTS",
+    "MAX_URL_CHARS",
     "NAME_PATTERN",
     "NO_TIME",
     "PUBLISHED_NAME_PATTERN",
@@ -74,6 +79,7 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchReceipt",
+    "Callback",
     "Cancelled",
     "Dead",
     "DeadJob",
@@ -88,6 +94,7 @@ __all__ = [
     "HandedBack",
     "Job",
     "JobError",
+    "JobEvent",
     "JobId",
     "JobSource",
     "JobSpec",
@@ -95,6 +102,7 @@ __all__ = [
     "JobState",
     "JobTransition",
     "JobType",
+    "NewWebhook",
     "Outcome",
     "Page",
     "Priority",
@@ -105,6 +113,7 @@ __all__ = [
     "QueueStatus",
     "RetryAt",
     "RunningJob",
+    "SecretWebhook",
     "ServiceInfo",
     "Snoozed",
     "Submission",
@@ -115,6 +124,9 @@ __all__ = [
     "TimelineItem",
     "TypePolicy",
     "TypeRegistration",
+    "Webhook",
+    "WebhookChange",
+    "WebhookSecret",
     "WorkerInfo",
     "did_you_mean",
     "made_at",

@@ -309,6 +309,16 @@ HISTORY_DAYS_AHEAD = MetricSpec(
     "For how many days from tomorrow on the history has partitions, without a gap; -1 when today has none, NaN until a "
     "dispatcher has looked",
 )
+WEBHOOK_RECIPIENTS = ("endpoint", "callback")
+WEBHOOK_EVENTS = MetricSpec(
+    "millstream_webhook_events_total",
+    "counter",
+    ("recipient",),
+    "Events for which a delivery was submitted, by recipient: endpoint, callback",
+)
+WEBHOOK_ENDPOINTS = MetricSpec(
+    "millstream_webhook_endpoints", "gauge", ("state",), "Endpoints of webhooks by state: enabled, disabled"
+)
 REDIS = MetricSpec(
     "millstream_redis_seconds", "histogram", ("script",), "Round trip of a script or command", CALL_SECONDS
 )
@@ -348,6 +358,8 @@ METRICS = (
     EVENTS_LOST,
     HISTORY_DAYS_AHEAD,
     HISTORY_LAG,
+    WEBHOOK_EVENTS,
+    WEBHOOK_ENDPOINTS,
     REDIS,
     REDIS_RECONNECTS,
 )

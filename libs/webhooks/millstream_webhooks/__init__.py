@@ -7,7 +7,7 @@ from millstream_webhooks.errors import AddressError, SealError, WebhookError
 from millstream_webhooks.schedule import GONE_REASON, MAX_PAUSE_S, PAUSES_WITHIN_S, RETRY_DELAYS_S
 from millstream_webhooks.secrets import CALLBACKS, MIN_KEY_CHARS, SECRET_PREFIX, WebhookKeys, new_salt
 from millstream_webhooks.signature import signature_headers
-from millstream_webhooks.target import check_url, refusal
+from millstream_webhooks.target import check_form, check_url, refusal
 
 __all__ = [
     "CALLBACKS",
@@ -28,6 +28,7 @@ __all__ = [
     "WebhookCall",
     "WebhookError",
     "WebhookKeys",
+    "check_form",
     "check_url",
     "cloud_event",
     "judge",

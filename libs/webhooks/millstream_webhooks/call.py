@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
+from millstream_contracts import MAX_URL_CHARS
 from millstream_webhooks.errors import SealError
 from millstream_webhooks.secrets import WebhookKeys
-from millstream_webhooks.target import MAX_URL_CHARS
 
 CALL_TYPE = "webhook.call"
 """The job type whose handler makes the calls."""

@@ -4,10 +4,26 @@ from collections.abc import Sequence
 
 import httpx2
 
+from millstream_contracts import MAX_URL_CHARS
 from millstream_webhooks.addresses import Network, judge, parse_address
 from millstream_webhooks.errors import AddressError
 
-MAX_URL_CHARS = 2_048
+
+def check_form(url: str) -> httpx2.URL:
+    """Return a URL that a call may be made to, wherever it leads. Raises: AddressError."""
+    if len(url) > MAX_URL_CHARS:
+        raise AddressError(f"the URL has {len(url)} characters; the limit is {MAX_URL_CHARS}")
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, TypeError, UnicodeError):
+        raise AddressError("the URL cannot be read: write it as https://host/path") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise AddressError("the URL is no address of a receiver: write it as https://host/path")
+    if parsed.userinfo:
+        raise AddressError(
+            "the URL holds credentials, which would be shown with the job: a signature takes their place"
+        )
+    return parsed.copy_with(fragment=None)
 
 
 def check_url(url: str, allowed: Sequence[Network] = ()) -> httpx2.URL:
@@ -28,7 +44,7 @@ def check_url(url: str, allowed: Sequence[Network] = ()) -> httpx2.URL:
         raise AddressError(refusal(why))
     if parsed.host.rstrip(".") == "localhost" and (why := judge_localhost(allowed)):
         raise AddressError(refusal(why))
-    return parsed.copy_with(fragment=None)
+    return parsed
 
 
 def judge_localhost(allowed: Sequence[Network]) -> str | None:

@@ -65,6 +65,16 @@ class JobViews:
             return []
         return [read_spec(fields.get(b"spec")) for fields in await self._hashes(queue, ids)]
 
+    async def with_specs(self, queue: Queue, ids: Sequence[JobId]) -> dict[JobId, tuple[Job, JobSpec]]:
+        """Return those of these jobs that exist, with payload and result, and the spec of each."""
+        if not ids:
+            return {}
+        found: dict[JobId, tuple[Job, JobSpec]] = {}
+        for job_id, fields in zip(ids, await self._hashes(queue, ids), strict=True):
+            if job := job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED):
+                found[job_id] = job, read_spec(fields.get(b"spec"))
+        return found
+
     async def dead_letters(self, queue: Queue, ids: Sequence[JobId]) -> list[DeadLetter]:
         """Return those of these jobs that are dead, in this order."""
         found = await self._hashes(queue, ids)

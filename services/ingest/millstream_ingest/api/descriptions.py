@@ -37,8 +37,17 @@ MODELS: Mapping[str, Model] = {
             "timeout_s": "Seconds for one attempt, instead of what the type's policy says",
             "backoff": "Delays between attempts, instead of what the type's policy says",
             "tags": "Up to 16 short texts by name",
+            "callback": "Which URL is called when something happens to the job",
         },
     ),
+    "Callback": Model(
+        "Which events of a job go to which URL, as a signed call with a CloudEvent.",
+        {
+            "url": "Where the calls go: https or http, and a public address",
+            "events": "Which events. Those with which a job settles when left out",
+        },
+    ),
+    "JobEvent": Model("What happens to a job."),
     "BackoffOptions": Model(
         "How long to wait before the next attempt: `base_s`, grown with each attempt by `kind`, at most `cap_s`.",
         {
