@@ -12,9 +12,12 @@ from millstream_history.migrating import Schema, migrate
 from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
+from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
 
 __all__ = [
     "DAYS_AHEAD",
+    "HOURS_KEPT",
+    "MINUTES_KEPT",
     "SWEPT_AT_ONCE",
     "Days",
     "History",
@@ -25,6 +28,7 @@ __all__ = [
     "HistoryUrlError",
     "Rows",
     "Schema",
+    "Statistics",
     "StoredJob",
     "Transition",
     "migrate",

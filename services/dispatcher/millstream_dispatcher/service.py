@@ -45,7 +45,7 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         if history:
             shown = HistoryMetrics(metrics)
             projection = await stack.enter_async_context(open_projector(history, broker, shown))
-            duties += [projection, Partitioner(history.days, broker, shown, kept_days=settings.history_days)]
+            duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
             checks.append(projection.check)
         duties.append(await stack.enter_async_context(open_herald(service, broker)))
         runner = DutyRunner(
