@@ -20,6 +20,7 @@ from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, 
 from millstream_history.projection.rows import Rows
 from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
+from millstream_history.search.searcher import Search
 
 
 class History:
@@ -29,6 +30,7 @@ class History:
         self._engine = engine
         self._reader = reader
         self.days = Days(engine)
+        self.search = Search(reader)
         self._spans = StoredSpans()
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
