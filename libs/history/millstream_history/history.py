@@ -21,6 +21,7 @@ from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, 
 from millstream_history.projection.rows import Rows
 from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
+from millstream_history.search.searcher import Search
 from millstream_history.statistics.statistics import Statistics
 from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
 
@@ -34,6 +35,7 @@ class History:
         self.days = Days(engine)
         self.statistics = Statistics(engine, reader)
         self._shard = random.randrange(SHARDS)
+        self.search = Search(reader)
         self._spans = StoredSpans()
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
