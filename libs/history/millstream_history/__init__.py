@@ -12,6 +12,7 @@ from millstream_history.migrating import Schema, migrate
 from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
+from millstream_history.repair.repairer import UNSETTLED_AT_ONCE
 from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "HOURS_KEPT",
     "MINUTES_KEPT",
     "SWEPT_AT_ONCE",
+    "UNSETTLED_AT_ONCE",
     "Days",
     "History",
     "HistoryError",

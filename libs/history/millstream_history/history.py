@@ -21,6 +21,8 @@ from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, 
 from millstream_history.projection.rows import Rows
 from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
+from millstream_history.repair.gaps import Gaps
+from millstream_history.repair.repairer import Repairer
 from millstream_history.search.searcher import Search
 from millstream_history.statistics.statistics import Statistics
 from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
@@ -33,6 +35,8 @@ class History:
         self._engine = engine
         self._reader = reader
         self.days = Days(engine)
+        self.gaps = Gaps(engine, reader)
+        self.repairer = Repairer(engine)
         self.statistics = Statistics(engine, reader)
         self._shard = random.randrange(SHARDS)
         self.search = Search(reader)

@@ -21,12 +21,14 @@ from millstream_streams.errors import (
 from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.consumers import consumer_name
 from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
-from millstream_streams.reading.event_feed import EventFeed, Snapshots
+from millstream_streams.reading.event_feed import EventFeed
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
 from millstream_streams.reading.registrations import Registered, Registrations, Start, digest_of
 from millstream_streams.reading.registry import Registry
 from millstream_streams.reading.rounds import for_each_queue
+from millstream_streams.reading.snapshots import Snapshots
+from millstream_streams.reading.stored_jobs import Gap, StoredJobs
 from millstream_streams.reading.totals import sum_depths
 from millstream_streams.reading.views import JobViews
 from millstream_streams.store.assembly import assemble
@@ -53,7 +55,7 @@ from millstream_streams.store.deliveries import (
     StackRequest,
 )
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
-from millstream_streams.store.keys import WEBHOOKS_GROUP
+from millstream_streams.store.keys import HISTORY_GROUP, WEBHOOKS_GROUP
 from millstream_streams.suitability.capabilities import Capabilities
 from millstream_streams.suitability.clock_check import ClockReading
 from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
@@ -65,6 +67,7 @@ __all__ = [
     "ANY_SERVICE",
     "CONFIRM_WITHIN_S",
     "FROM_THE_START",
+    "HISTORY_GROUP",
     "LISTABLE_STATES",
     "MAX_BLOCK_S",
     "NEEDS",
@@ -85,6 +88,7 @@ __all__ = [
     "Enqueued",
     "EventFeed",
     "Expiry",
+    "Gap",
     "Idempotency",
     "JobStore",
     "JobViews",
@@ -118,6 +122,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreUnavailableError",
+    "StoredJobs",
     "TlsFiles",
     "Topology",
     "UnsuitableRedisError",

@@ -9,6 +9,7 @@ from millstream_dispatcher.partitioner import Partitioner
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.queue_metrics import QueueMetrics
+from millstream_dispatcher.resyncer import Resyncer
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
 from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
@@ -45,7 +46,11 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         if history:
             shown = HistoryMetrics(metrics)
             projection = await stack.enter_async_context(open_projector(history, broker, shown))
-            duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
+            duties += [
+                projection,
+                Partitioner(history, broker, shown, kept_days=settings.history_days),
+                Resyncer(history, broker, shown),
+            ]
             checks.append(projection.check)
         duties.append(await stack.enter_async_context(open_herald(service, broker)))
         runner = DutyRunner(

@@ -60,9 +60,17 @@ def _newer(name: str) -> str:
     return f"excluded.{name}"
 
 
+_REPLACED = ("kind", "state", "at", "worker", "detail", "error", "attempt", "waited_ms", "ran_ms")
+_REPLACE_GUESSES = (
+    "(tenant, job_id, version, created_at) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _REPLACED)
+    + " WHERE transitions.kind = 'resynced' AND excluded.kind <> 'resynced'"
+)
+"""Of a transition that was read from the state of its job only the true one is told, when it comes late."""
+
 JOB_LOADER = Loader(JOBS, JOB_ROWS.names, staging="new_jobs", on_conflict=_replace_older(JOB_ROWS.names))
 FORGOTTEN_LOADER = Loader(
     JOBS, FORGOTTEN_ROWS.names, staging="forgotten_jobs", on_conflict=_replace_older(FORGOTTEN_ROWS.names)
 )
 """Leaves alone what is known of a job in this database only."""
-TRANSITION_LOADER = Loader(TRANSITIONS, TRANSITION_ROWS.names, staging="new_transitions", on_conflict="DO NOTHING")
+TRANSITION_LOADER = Loader(TRANSITIONS, TRANSITION_ROWS.names, staging="new_transitions", on_conflict=_REPLACE_GUESSES)

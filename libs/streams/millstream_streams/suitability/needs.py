@@ -68,7 +68,7 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands(
-            "exists get hget hgetall sadd set smembers xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen"
+            "exists get hget hgetall sadd set scan smembers xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen"
         )
         | _commands("xreadgroup")
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
