@@ -48,6 +48,7 @@ WORDS = {
     "demand": [],
     "types": [],
     "stubs": [],
+    "webhooks": [],
     "workers": [],
     "submit": ["x"],
     "doctor": [],

@@ -11,6 +11,7 @@ from millstream_history.history import History, open_history
 from millstream_history.migrating import Schema, migrate
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
+from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [
     "History",
@@ -22,6 +23,7 @@ __all__ = [
     "Rows",
     "Schema",
     "StoredJob",
+    "TooManyEndpointsError",
     "Transition",
     "migrate",
     "open_history",

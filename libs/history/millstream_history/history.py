@@ -17,6 +17,7 @@ from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.projection.rows import Rows
 from millstream_history.queries.jobs import find_job, find_transitions
+from millstream_history.webhooks import Endpoints
 
 
 class History:
@@ -25,6 +26,7 @@ class History:
     def __init__(self, engine: AsyncEngine, reader: Reader) -> None:
         self._engine = engine
         self._reader = reader
+        self.webhooks = Endpoints(reader)
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 

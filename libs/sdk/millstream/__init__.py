@@ -40,7 +40,10 @@ from millstream_contracts import (
     Page,
     Progress,
     QueueStatus,
+    SecretWebhook,
     TypeRegistration,
+    Webhook,
+    WebhookSecret,
     WorkerInfo,
 )
 
@@ -81,6 +84,7 @@ __all__ = [
     "ResultError",
     "Retry",
     "RetryAfter",
+    "SecretWebhook",
     "Snooze",
     "Steering",
     "SubmitOptions",
@@ -90,6 +94,8 @@ __all__ = [
     "TypeRegistration",
     "UnavailableError",
     "WaitTimeoutError",
+    "Webhook",
+    "WebhookSecret",
     "WorkerInfo",
     "contract",
 ]
