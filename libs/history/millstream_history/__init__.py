@@ -9,11 +9,15 @@ from millstream_history.errors import (
 )
 from millstream_history.history import History, open_history
 from millstream_history.migrating import Schema, migrate
+from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
 from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [
+    "DAYS_AHEAD",
+    "SWEPT_AT_ONCE",
+    "Days",
     "History",
     "HistoryError",
     "HistoryFileError",

@@ -111,6 +111,16 @@ TRANSITIONS = Table(
     postgresql_partition_by=BY_DAY,
 )
 
+WORKER_SPANS = Table(
+    "worker_spans",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("worker", _key(), primary_key=True),
+    Column("first_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False, comment="not before its last transition"),
+    comment="when each worker was seen, so that its jobs are looked for in that time alone",
+)
+
 WEBHOOK_ENDPOINTS = Table(
     "webhook_endpoints",
     METADATA,
