@@ -13,6 +13,7 @@ from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
 from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
+from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [
     "DAYS_AHEAD",
@@ -30,6 +31,7 @@ __all__ = [
     "Schema",
     "Statistics",
     "StoredJob",
+    "TooManyEndpointsError",
     "Transition",
     "migrate",
     "open_history",

@@ -124,6 +124,13 @@ NO_HISTORY = ProblemKind(
     "the address of a PostgreSQL in `MILLSTREAM_HISTORY_URL`, and run `millstream migrate` with it. What waits or runs "
     "now is listed without it.",
 )
+NO_WEBHOOK_KEY = ProblemKind(
+    "no-webhook-key",
+    "Calls cannot be signed",
+    422,
+    "The secrets of webhooks are derived from a key, and this installation has none. Give ingest, the dispatchers and "
+    "the workers the same `MILLSTREAM_WEBHOOK_KEY`: 32 random characters or more.",
+)
 INTERNAL_ERROR = ProblemKind(
     "internal-error",
     "Ingest failed",
@@ -193,6 +200,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         IDEMPOTENCY_KEY_REUSED,
         JOB_FORGOTTEN,
         NO_HISTORY,
+        NO_WEBHOOK_KEY,
         INTERNAL_ERROR,
         STORE_UNREACHABLE,
         NOT_DURABLE,
