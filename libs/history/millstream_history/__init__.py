@@ -6,21 +6,33 @@ from millstream_history.errors import (
     HistorySchemaError,
     HistoryUnavailableError,
     HistoryUrlError,
+    QueryError,
+    SearchCursorError,
 )
 from millstream_history.history import History, open_history
 from millstream_history.migrating import Schema, migrate
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
+from millstream_history.search.cursors import PREFIX as SEARCH_CURSOR_PREFIX
+from millstream_history.search.plan import JobQuery
+from millstream_history.search.searcher import Search, SearchedIds, SearchedJobs
 
 __all__ = [
+    "SEARCH_CURSOR_PREFIX",
     "History",
     "HistoryError",
     "HistoryFileError",
     "HistorySchemaError",
     "HistoryUnavailableError",
     "HistoryUrlError",
+    "JobQuery",
+    "QueryError",
     "Rows",
     "Schema",
+    "Search",
+    "SearchCursorError",
+    "SearchedIds",
+    "SearchedJobs",
     "StoredJob",
     "Transition",
     "migrate",

@@ -10,6 +10,8 @@ from millstream_history import History, open_history
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.inspection.dead_letters import DeadLetters
+from millstream_ingest.inspection.history_lag import HistoryLag
+from millstream_ingest.inspection.job_searcher import JobSearcher
 from millstream_ingest.inspection.jobs import JobLister
 from millstream_ingest.inspection.past_jobs import PastJobs
 from millstream_ingest.inspection.queues import QueueStats
@@ -52,6 +54,8 @@ class Services(Struct, frozen=True, kw_only=True):
     committer: GroupCommitter
     lister: JobLister
     past_jobs: PastJobs
+    searcher: JobSearcher
+    history_lag: HistoryLag
     dead_letters: DeadLetters
     queue_stats: QueueStats
     catalogue: TypeCatalogue
@@ -126,6 +130,7 @@ def _assemble(
 ) -> Services:
     catalogue = TypeCatalogue(broker.registry, registry)
     admission = Admission(settings.unknown_types)
+    lag = HistoryLag(broker)
     lister, refusals, clock = JobLister(broker), RefusalLog(), broker.clock
     return Services(
         settings=settings,
@@ -137,6 +142,8 @@ def _assemble(
         committer=committer,
         lister=lister,
         past_jobs=PastJobs(broker, history),
+        searcher=JobSearcher(broker, lag, tracer, metrics),
+        history_lag=lag,
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,
