@@ -46,6 +46,7 @@ WORDS = {
     "stack": ["x_0001"],
     "queues": [],
     "demand": [],
+    "stats": [],
     "types": [],
     "stubs": [],
     "workers": [],
@@ -201,7 +202,7 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stubs", "submit", "types", "workers"},
+    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stats", "stubs", "submit", "types", "workers"},
 }
 """The commands that use an address; the others ignore it."""
 

@@ -55,6 +55,7 @@ from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOp
 from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.search import DeadGroup, DeadGroups, DeadSample, SearchHint, SearchHints
+from millstream_contracts.statistics import StatGap, StatPoint, Stats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
@@ -125,6 +126,9 @@ __all__ = [
     "SecretWebhook",
     "ServiceInfo",
     "Snoozed",
+    "StatGap",
+    "StatPoint",
+    "Stats",
     "Submission",
     "Succeeded",
     "Tenant",

@@ -2,6 +2,7 @@
 
 HistoryError
 ├── HistoryUnavailableError   it does not answer, is starting or read-only: try again later
+│   └── HistoryConflictError  another transaction was in the way: try again at once
 ├── HistorySchemaError        its tables are older than this release, or a newer release's that this one cannot write
 ├── HistoryFileError          a file that its URL names cannot be used
 └── HistoryUrlError           its URL cannot be read
@@ -32,6 +33,10 @@ class HistoryError(ForeseenError):
 
 class HistoryUnavailableError(HistoryError):
     """The history database does not answer now; the same call may succeed later."""
+
+
+class HistoryConflictError(HistoryUnavailableError):
+    """Another transaction was in the way; the same call may succeed at once."""
 
 
 class HistorySchemaError(HistoryError):

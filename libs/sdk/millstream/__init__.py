@@ -40,6 +40,8 @@ from millstream_contracts import (
     Page,
     Progress,
     QueueStatus,
+    StatPoint,
+    Stats,
     TypeRegistration,
     WorkerInfo,
 )
@@ -82,6 +84,8 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Snooze",
+    "StatPoint",
+    "Stats",
     "Steering",
     "SubmitOptions",
     "SyncClient",

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
+from millstream_dispatcher.partitioner import Partitioner
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.queue_metrics import QueueMetrics
@@ -42,8 +43,9 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         due = CheckSchedule(broker.registry, settings.release_every_s)
         duties, checks = duties_of(settings, broker, metrics, due), []
         if history:
-            projection = await stack.enter_async_context(open_projector(history, broker, metrics))
-            duties.append(projection)
+            shown = HistoryMetrics(metrics)
+            projection = await stack.enter_async_context(open_projector(history, broker, shown))
+            duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
             checks.append(projection.check)
         duties.append(await stack.enter_async_context(open_herald(service, broker)))
         runner = DutyRunner(
@@ -75,10 +77,10 @@ def duties_of(settings: DispatcherSettings, broker: Broker, metrics: MetricRegis
 
 
 @asynccontextmanager
-async def open_projector(history: History, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Projector]:
+async def open_projector(history: History, broker: Broker, metrics: HistoryMetrics) -> AsyncIterator[Projector]:
     """Yield the duty that writes the history, and close what it has opened."""
     async with aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed:
-        yield Projector(feed, broker, history, HistoryMetrics(metrics))
+        yield Projector(feed, broker, history, metrics)
 
 
 @asynccontextmanager

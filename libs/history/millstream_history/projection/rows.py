@@ -28,6 +28,7 @@ from millstream_history.projection.columns import (
     write_text,
 )
 from millstream_history.projection.derived import derived_of, error_text_of, fingerprint_of, outcome_of
+from millstream_history.projection.worker_spans import Span, spans_of
 
 Jobs = Mapping[Queue, Mapping[JobId, Job]]
 Waits = Mapping[Queue, Mapping[JobId, int]]
@@ -46,6 +47,8 @@ class Rows(Struct, frozen=True):
     jobs: list[Row]
     forgotten: list[Row]
     transitions: list[Row]
+    spans: Sequence[Span] = ()
+    """When workers were seen."""
 
 
 def rows_of(batches: Sequence[QueueEvents], jobs: Jobs, waited_ms: Waits | None = None) -> Rows:
@@ -62,6 +65,7 @@ def rows_of(batches: Sequence[QueueEvents], jobs: Jobs, waited_ms: Waits | None 
             (row for batch in batches for row in _transition_rows(batch, jobs.get(batch.queue, {}))),
             key=_TRANSITION_KEY,
         ),
+        spans=spans_of(batches),
     )
 
 

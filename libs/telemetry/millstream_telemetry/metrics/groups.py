@@ -168,11 +168,17 @@ class DemandGauges:
 
 
 class HistoryMetrics:
-    """How far the history database is behind."""
+    """How far the history database is behind, and how far ahead it has partitions."""
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._lag = registry.gauge(names.HISTORY_LAG)
+        self._days_ahead = registry.gauge(names.HISTORY_DAYS_AHEAD)
         self.show_lag(math.nan)
+        self.show_days_ahead(math.nan)
+
+    def show_days_ahead(self, days: float) -> None:
+        """Show for how many days from tomorrow on there are partitions; NaN where that is not known."""
+        self._days_ahead.set(days)
 
     def show_lag(self, seconds: float) -> None:
         """Show how old the oldest event is that was just stored, or waits for it; NaN where that is not known."""

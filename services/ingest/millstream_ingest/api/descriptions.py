@@ -97,6 +97,36 @@ MODELS: Mapping[str, Model] = {
             "fresh": "False in a search when Redis was not asked how the job is now: it may have gone on",
         },
     ),
+    "Stats": Model(
+        "Statistics of one job type, or of all.",
+        {
+            "from": "Begin of the first step",
+            "to": "End of the last step",
+            "step_s": "Seconds of each step",
+            "points": "What happened in each step, also where nothing did, oldest first",
+            "gaps": "Times of which events were lost: the points in them show too little",
+        },
+    ),
+    "StatGap": Model("A time of which events were lost.", {"from": "Its begin", "to": "Its end"}),
+    "StatPoint": Model(
+        "What happened in one step. Durations are exact to nine per cent.",
+        {
+            "at": "Begin of the step",
+            "submitted": "Jobs that were submitted",
+            "started": "Attempts that began",
+            "succeeded": "Jobs that succeeded",
+            "retried": "Attempts that failed and left another one",
+            "dead": "Jobs that died",
+            "cancelled": "Jobs that were cancelled",
+            "expired": "Jobs that expired",
+            "wait_p50_ms": "Milliseconds that jobs were ready before an attempt: half of those that began waited no "
+            "longer. Null without any",
+            "wait_p95_ms": "As before, for 95 of a hundred",
+            "run_p50_ms": "Milliseconds that attempts took which succeeded or failed: half of them took no longer. "
+            "Null without any",
+            "run_p95_ms": "As before, for 95 of a hundred",
+        },
+    ),
     "Timeline": Model(
         "What is known of the life of a job.",
         {
