@@ -137,7 +137,7 @@ NO_WEBHOOK_KEY = ProblemKind(
     422,
     "The secrets of webhooks are derived from a key, and this installation has none. Give ingest, the dispatchers and "
     "the workers the same `MILLSTREAM_WEBHOOK_KEY`: 32 random characters or more.",
-
+)
 TOO_MANY_SEARCHES = ProblemKind(
     "too-many-searches",
     "Too many searches are under way",
