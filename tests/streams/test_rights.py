@@ -58,13 +58,13 @@ async def test_a_key_pattern_that_is_missing_is_named(own_redis: EmbeddedRedis) 
         ],
     )
     found = await tried(await user(own_redis, "resetkeys", "~acme:*"), "ingest")
-    assert found.needed == [queues, *registry]
+    assert found.needed == [queues, *registry, "~ms:{fleet}:callbacks"]
     found = await tried(await user(own_redis, "resetkeys", queues), "worker")
-    assert found.needed == registry
+    assert found.needed == [*registry, "~ms:{fleet}:callbacks"]
     found = await tried(await user(own_redis, "resetkeys", *registry), "reaper")
     assert found.needed == [queues]
     found = await tried(await user(own_redis, "resetkeys", queues, "~ms:queues"), "dispatcher")
-    assert found.needed == ["~ms:{fleet}:workers", "~ms:{fleet}:services"]
+    assert found.needed == [*registry[1:], "~ms:{fleet}:callbacks"]
 
 
 async def test_a_channel_that_is_missing_is_named_and_keeps_nothing_from_starting(

@@ -26,6 +26,7 @@ from millstream_history.repair.repairer import Repairer
 from millstream_history.search.searcher import Search
 from millstream_history.statistics.statistics import Statistics
 from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
+from millstream_history.webhooks import Endpoints
 
 
 class History:
@@ -41,6 +42,7 @@ class History:
         self._shard = random.randrange(SHARDS)
         self.search = Search(reader)
         self._spans = StoredSpans()
+        self.webhooks = Endpoints(reader)
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 

@@ -40,9 +40,12 @@ from millstream_contracts import (
     Page,
     Progress,
     QueueStatus,
+    SecretWebhook,
     StatPoint,
     Stats,
     TypeRegistration,
+    Webhook,
+    WebhookSecret,
     WorkerInfo,
 )
 
@@ -83,6 +86,7 @@ __all__ = [
     "ResultError",
     "Retry",
     "RetryAfter",
+    "SecretWebhook",
     "Snooze",
     "StatPoint",
     "Stats",
@@ -94,6 +98,8 @@ __all__ = [
     "TypeRegistration",
     "UnavailableError",
     "WaitTimeoutError",
+    "Webhook",
+    "WebhookSecret",
     "WorkerInfo",
     "contract",
 ]

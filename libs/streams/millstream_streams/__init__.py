@@ -22,6 +22,7 @@ from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.consumers import consumer_name
 from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
 from millstream_streams.reading.event_feed import EventFeed
+from millstream_streams.reading.event_lag import EventLag, Lag
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
 from millstream_streams.reading.registrations import Registered, Registrations, Start, digest_of
@@ -87,11 +88,13 @@ __all__ = [
     "EnqueueCode",
     "Enqueued",
     "EventFeed",
+    "EventLag",
     "Expiry",
     "Gap",
     "Idempotency",
     "JobStore",
     "JobViews",
+    "Lag",
     "Lease",
     "LeaseCode",
     "Listing",

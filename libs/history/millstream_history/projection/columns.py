@@ -205,7 +205,7 @@ row, and another would be written with each transition."""
 KEPT = frozenset({"waited_ms", "ran_ms", "error", "fingerprint", "error_text"})
 """Columns that keep what they hold where a row has no value for them."""
 
-LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source"})
+LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source", "fresh"})
 """Fields of a job that matter only while it lives in Redis, and have no column."""
 
 FORGOTTEN_COLUMNS = tuple(

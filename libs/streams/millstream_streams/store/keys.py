@@ -20,7 +20,7 @@ GROUP = "workers"
 """The consumer group of every ready stream."""
 
 HISTORY_GROUP = "history"
-"""The consumer group that stores events in the history."""
+"""The consumer group that reads events into the history."""
 
 WEBHOOKS_GROUP = "webhooks"
 """The consumer group that reads events for endpoints and callbacks. It is there only while one wants them."""
