@@ -9,7 +9,7 @@ from millstream_contracts.dead import (
     DeadLetterPage,
 )
 from millstream_contracts.decoding import UNDECODABLE
-from millstream_contracts.event import Event, EventKind, JobTransition, QueueEvents
+from millstream_contracts.event import Event, EventKind, JobEvent, JobTransition, QueueEvents
 from millstream_contracts.fleet import Demand, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
 from millstream_contracts.foreseen import ForeseenError
 from millstream_contracts.ids import (
@@ -85,6 +85,7 @@ __all__ = [
     "HandedBack",
     "Job",
     "JobError",
+    "JobEvent",
     "JobId",
     "JobSource",
     "JobSpec",

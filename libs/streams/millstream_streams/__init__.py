@@ -22,6 +22,7 @@ from millstream_streams.reading.consumers import consumer_name
 from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
 from millstream_streams.reading.event_feed import EventFeed, Snapshots
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
+from millstream_streams.reading.live_feed import LIVE_KEPT_S, LiveFeed, Resumption
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
 from millstream_streams.reading.registrations import Registered, Registrations, Start, digest_of
 from millstream_streams.reading.registry import Registry
@@ -64,6 +65,7 @@ __all__ = [
     "CONFIRM_WITHIN_S",
     "FROM_THE_START",
     "LISTABLE_STATES",
+    "LIVE_KEPT_S",
     "MAX_BLOCK_S",
     "NEEDS",
     "ActionCode",
@@ -87,6 +89,7 @@ __all__ = [
     "Lease",
     "LeaseCode",
     "Listing",
+    "LiveFeed",
     "MissingRightError",
     "Needs",
     "NewJob",
@@ -105,6 +108,7 @@ __all__ = [
     "Registrations",
     "Registry",
     "Release",
+    "Resumption",
     "Rights",
     "Server",
     "Snapshots",

@@ -17,7 +17,19 @@ from millstream_ingest.api.endpoint import endpoint, refuse, trace_headers
 from millstream_ingest.api.fast_path import Asgi, fast_path
 from millstream_ingest.api.options import options_routes
 from millstream_ingest.api.route import Route, require_scopes
-from millstream_ingest.api.routes import batches, dead, demand, docs, health, jobs, queues, submission, types, workers
+from millstream_ingest.api.routes import (
+    batches,
+    dead,
+    demand,
+    docs,
+    events,
+    health,
+    jobs,
+    queues,
+    submission,
+    types,
+    workers,
+)
 from millstream_ingest.assembly import Services
 from millstream_ingest.http.headers import read_headers
 from millstream_ingest.http.response import EncodedResponse
@@ -32,6 +44,7 @@ API_ROUTES: Sequence[Route] = (
     *dead.ROUTES,
     *queues.ROUTES,
     *demand.ROUTES,
+    *events.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
 )
