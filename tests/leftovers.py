@@ -8,12 +8,12 @@ _KNOWN = [
     (re.compile(pattern.encode(), re.DOTALL), kind)
     for pattern, kind in (
         (r"queues", "set"),
-        (r"\{fleet\}:(?:types|workers|services)", "hash"),
+        (r"\{fleet\}:(?:types|workers|services|callbacks)", "hash"),
         (r"\{fleet\}:starts", "zset"),
         (r"\{[^{}]+\}:ready:(?:high|normal|low)", "stream"),
         (r"\{[^{}]+\}:(?:due|expiring)", "zset"),
         (r"\{[^{}]+\}:(?:dlq|events)", "stream"),
-        (r"\{[^{}]+\}:settings", "hash"),
+        (r"\{[^{}]+\}:(?:settings|callbacks)", "hash"),
         (r"\{[^{}]+\}:job:[a-z0-9.-]+_[0-9a-f]{2}[0-9A-Z]{26}", "hash"),
         (r"\{[^{}]+\}:idempotency:.+", "string"),
         (r"\{[^{}]+\}:stack:[0-9a-f]+", "string"),

@@ -47,6 +47,7 @@ WORDS = {
     "tail": [],
     "queues": [],
     "demand": [],
+    "stats": [],
     "types": [],
     "stubs": [],
     "workers": [],
@@ -202,7 +203,7 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stubs", "submit", "tail", "types", "workers"},
+    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stats", "stubs", "submit", "tail", "types", "workers"},
 }
 """The commands that use an address; the others ignore it."""
 

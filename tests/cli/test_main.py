@@ -11,7 +11,7 @@ from cli.commands import refused, run
 from millstream_cli.main import Commands
 
 FOREIGN = {
-    "ingest": {"millstream_workers.service", "millstream_dispatcher.service", "sqlalchemy"},
+    "ingest": {"millstream_workers.service", "millstream_dispatcher.service"},
     "worker": {"millstream_ingest.service", "millstream_dispatcher.service", "sqlalchemy", "litestar", "granian"},
     "dispatcher": {"millstream_ingest.service", "millstream_workers.service", "litestar"},
     "reaper": {"millstream_ingest.service", "millstream_workers.service", "sqlalchemy", "litestar"},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings
+from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings, WebhookSettings
 from millstream_cli.apps import handler_settings, load_apps
 from millstream_cli.settings import ALL_SETTINGS, load
 from millstream_dispatcher.settings import DispatcherSettings
@@ -322,7 +322,7 @@ def test_every_setting_of_the_built_in_handlers_reaches_them() -> None:
         reports=ReportSettings(folder="/srv/reports"),
     )
     assert "email.send" in load_apps((), settings).handlers
-    assert set(load_apps((), WorkerSettings()).handlers) == {"report.generate"}
+    assert set(load_apps((), WorkerSettings()).handlers) == {"report.generate", "webhook.call"}
 
 
 def test_settings_that_are_built_by_hand_are_held_against_each_other_too() -> None:
@@ -407,3 +407,27 @@ def test_a_wrong_value_takes_one_line_however_long_it_is() -> None:
     (line,) = problems_of(IngestSettings, {"MILLSTREAM_PORT": "80\n" + "9" * 5000})
     assert line.isprintable()
     assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"MILLSTREAM_WEBHOOK_KEY": "short"}, "MILLSTREAM_WEBHOOK_KEY: expected 32 random characters or more"),
+        ({"MILLSTREAM_WEBHOOK_KEY_BEFORE": "k" * 32}, "MILLSTREAM_WEBHOOK_KEY_BEFORE is set, and"),
+        ({"MILLSTREAM_OUTGOING_NETWORKS": "10.0.0.1/8"}, "MILLSTREAM_OUTGOING_NETWORKS: `10.0.0.1/8` is no network"),
+        ({"MILLSTREAM_OUTGOING_NETWORKS": "ten"}, "expected a network such as 10.0.0.0/8"),
+    ],
+)
+def test_load_refuses_settings_that_no_webhook_could_be_sent_with(environ: dict[str, str], problem: str) -> None:
+    """What is wrong about webhooks stops the start, and the text of a key is not repeated."""
+    (line,) = problems_of(WorkerSettings, environ)
+    assert problem in line
+    assert "short" not in line
+
+
+def test_handler_settings_have_the_keys_and_networks_of_webhooks() -> None:
+    """The built-in handlers get the settings of webhooks."""
+    environ = {"MILLSTREAM_WEBHOOK_KEY": "k" * 32, "MILLSTREAM_OUTGOING_NETWORKS": "10.0.0.0/8,fd00::/8"}
+    settings = load(WorkerSettings, environ)
+    assert handler_settings(settings).webhooks == WebhookSettings(key="k" * 32, networks=("10.0.0.0/8", "fd00::/8"))
+    assert [str(one) for one in settings.networks] == ["10.0.0.0/8", "fd00::/8"]

@@ -79,6 +79,15 @@ PROBLEM = Problem(type="about:blank", title="No", status=422, errors=[FieldError
 
 STEP = TimelineItem(at=NOW, kind="dead", state=JobState.DEAD, version=3, worker="w", detail="attempts")
 ATTEMPT = TimelineAttempt(n=1, started_at=NOW, waited_ms=5, ran_ms=7, outcome="dead", worker="w", error=ERROR)
+WEBHOOK: dict[str, Any] = {
+    "id": "whep_1",
+    "url": "https://a.example/",
+    "types": ["*"],
+    "events": [contracts.JobEvent.DEAD],
+    "payloads": False,
+    "description": "",
+    "created_at": NOW,
+}
 VALUES: list[Struct] = [
     contracts.ActionReport(1, 1, [contracts.ActionResult(ID, 202), contracts.ActionResult(ID, 409, "not dead")]),
     contracts.ActionResult(ID, 404, "no such job"),
@@ -107,6 +116,12 @@ VALUES: list[Struct] = [
     RetryAt(5, ERROR),
     RunningJob(ID, NOW),
     JobStack(ID, 2, "w", "in wait"),
+    contracts.Callback("https://a.example/", [contracts.JobEvent.DEAD]),
+    contracts.NewWebhook(url="https://a.example/", types=["a.*"], payloads=True),
+    contracts.WebhookChange(events=[contracts.JobEvent.DEAD]),
+    contracts.Webhook(**WEBHOOK),
+    contracts.SecretWebhook(**WEBHOOK, secret="whsec_a"),
+    contracts.WebhookSecret(id="whep_1", secret="whsec_a"),
     STEP,
     ATTEMPT,
     Timeline(id=ID, items=[STEP], attempts=[ATTEMPT], complete=True),

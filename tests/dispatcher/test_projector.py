@@ -45,7 +45,7 @@ KINDS = "SELECT job_id, kind FROM transitions ORDER BY job_id, version"
 @asynccontextmanager
 async def projector_of(url: str, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Projector]:
     """Yield a projector for the database at this address."""
-    async with open_history(url) as history, open_projector(history, broker, metrics) as duty:
+    async with open_history(url) as history, open_projector(history, broker, HistoryMetrics(metrics)) as duty:
         yield duty
 
 

@@ -17,8 +17,9 @@ from millstream_history import HistoryError, HistorySchemaError, HistoryUnavaila
 from millstream_history.connection import database
 from millstream_history.connection.database import open_engine, transaction
 from millstream_history.connection.faults import ERRORS, translate
+from millstream_history.errors import HistoryConflictError
 
-PASSES, STAYS = HistoryUnavailableError, HistoryError
+PASSES, CONFLICTS, STAYS = HistoryUnavailableError, HistoryConflictError, HistoryError
 SECRET = "hunter2"
 
 BY_CODE = {
@@ -28,8 +29,10 @@ BY_CODE = {
     "3F000": (STAYS, "refused", "no schema to work in"),
     "42501": (STAYS, "refused", "has not the rights: permission denied for table jobs"),
     "25006": (PASSES, "away", "a standby, or read-only"),
-    "40001": (PASSES, "away", "another transaction was in the way"),
-    "40P01": (PASSES, "away", "another transaction was in the way"),
+    "40001": (CONFLICTS, "away", "another transaction was in the way"),
+    "40P01": (CONFLICTS, "away", "another transaction was in the way"),
+    "23514": (CONFLICTS, "away", "a partition was made meanwhile"),
+    "55P03": (PASSES, "away", "its tables are in use"),
     "53100": (PASSES, "full", "its disk is full"),
     "53300": (PASSES, "full", "too many connections"),
     "57014": (PASSES, "away", "took too long"),

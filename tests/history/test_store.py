@@ -1,7 +1,7 @@
 """The history stores jobs and events correctly in any order, and however often they come."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from millstream_contracts import (
     DEFAULT_TENANT,
+    NO_TIME,
     Event,
     EventKind,
     Job,
     JobError,
+    JobId,
     JobState,
     JobTransition,
     JobType,
@@ -39,6 +41,7 @@ QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"), 3)
 ID = new_job_id(QUEUE)
 NOW = datetime(2026, 11, 26, 12, 0, 0, 123_000, UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
+MINUTE = timedelta(minutes=1)
 ERROR = JobError(type="ValueError", message="no such address", fingerprint="f00d", attempt=1)
 JOB = Job(
     id=ID,
@@ -94,9 +97,11 @@ async def test_a_job_is_stored_whole(history: History, history_url: str) -> None
         "worker": "host:1:a", "payload": {"n": 1, "to": ["ann"]}, "result": [1, None], "reason": "attempts",
         "error": {"type": "ValueError", "message": "no such address", "fingerprint": "f00d", "attempt": 1},
         "tags": {"customer": "42"}, "timeout_s": 1.5, "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "outcome": "dead", "fingerprint": "f00d", "error_text": "ValueError: no such address", "payload_bytes": 20,
+        "waited_ms": None, "ran_ms": 0, "workflow_id": None, "rerun_of": None,
     }  # fmt: skip
     times = await columns(history_url, "created_at", "run_at", "expires_at", "started_at", "finished_at")
-    assert times == [(NOW,) * 5]
+    assert times == [(moment(made_at_ms(ID)), *[NOW] * 4)]
 
 
 async def test_an_event_is_stored_for_each_of_its_jobs(history: History, history_url: str) -> None:
@@ -142,8 +147,7 @@ async def test_a_job_that_is_forgotten_before_its_events_are_stored_again_keeps_
     """Events that were not acknowledged come again: of the same version they tell less than the job did."""
     await history.store(batch(event(EventKind.STARTED, "running", JOB.version)))
     await history.store(batch(event(EventKind.STARTED, "running", JOB.version), job=None))
-    assert made_at_ms(ID) != NOW_MS
-    assert await columns(history_url, "version", "created_at") == [(JOB.version, NOW)]
+    assert await columns(history_url, "version", "worker") == [(JOB.version, JOB.worker)]
 
 
 async def test_of_a_job_that_was_never_seen_the_last_event_tells(history: History, history_url: str) -> None:
@@ -335,3 +339,65 @@ async def test_a_url_of_something_else_is_refused(url: str) -> None:
         async with open_history(url):
             pass
     assert "secret" not in str(caught.value)
+
+
+async def test_each_failed_attempt_keeps_the_error_that_its_event_has(history: History, history_url: str) -> None:
+    """Each failed attempt keeps its own error, also when all of them are stored after the last."""
+    errors = [replace(ERROR, message=f"{n}", attempt=n, traceback=f"line {n}") for n in (1, 2, 3)]
+    events = [
+        Event(f"{n}-0", EventKind.RETRYING, NOW_MS, "w", [JobTransition(ID, 2 * n + 1, "queued", n, error=error)])
+        for n, error in enumerate(errors, start=1)
+    ]
+    failed = replace(JOB, state=JobState.QUEUED, version=7, error=errors[-1])
+    await history.store(batch(*events, job=failed))
+    found = await query(history_url, "SELECT error ->> 'traceback' FROM transitions ORDER BY version")
+    assert found == [("line 1",), ("line 2",), ("line 3",)]
+
+
+async def test_a_job_is_one_row_whatever_time_its_spec_names(history: History, history_url: str) -> None:
+    """The creation time is the one in the id, so a job is one row, whether its hash was read or not."""
+    other = replace(JOB, created_at=moment(made_at_ms(ID) + 1))
+    await history.store(batch(event(EventKind.STARTED, "running", 2), job=other))
+    await history.store(batch(event(EventKind.SUCCEEDED, "succeeded", 3), job=None))
+    await history.store(batch(job=replace(other, version=4)))
+    assert await columns(history_url, "version", "created_at") == [(4, moment(made_at_ms(ID)))]
+
+
+@pytest.mark.parametrize("job_id", ["a_001", "a_00" + "Z" * 26, "plain"])
+async def test_a_job_whose_id_has_no_time_is_one_row_in_the_far_future(
+    history: History, history_url: str, job_id: str
+) -> None:
+    """A job whose id holds no time that a calendar knows gets one constant time, whichever of its events comes."""
+    for version in (2, 3):
+        await history.store(batch(event(EventKind.STARTED, "running", version, job_id=job_id), job=None))
+    assert await columns(history_url, "id", "version", "created_at") == [(job_id, 3, NO_TIME)]
+    job = await history.job(DEFAULT_TENANT, JobId(job_id))
+    assert job is not None
+    assert job.job.created_at == NO_TIME
+
+
+async def test_columns_for_searches_follow_from_the_job(history: History, history_url: str) -> None:
+    """Outcome, fingerprint, text of the error and durations of a job are columns of their own."""
+    error = replace(ERROR, message="x" * 3_000, fingerprint="")
+    dead = replace(
+        JOB, state=JobState.DEAD, version=3, error=error, reason="no room: 17 of 'a'", finished_at=NOW + MINUTE
+    )
+    await history.store(rows_of([], {QUEUE: {ID: dead}}, {QUEUE: {ID: 250}}))
+    found = await columns(history_url, "outcome", "fingerprint", "length(error_text)", "waited_ms", "ran_ms")
+    assert found == [("dead", "reason:no room", 2_000, 250, 60_000)]
+    redriven = replace(JOB, version=4, state=JobState.QUEUED, started_at=NOW, error=error)
+    await history.store(batch(job=redriven))
+    assert await columns(history_url, "outcome", "ran_ms") == [(None, 60_000)]
+
+
+async def test_a_forgotten_job_that_failed_has_the_error_of_its_last_attempt(
+    history: History, history_url: str
+) -> None:
+    """A job that Redis has deleted is stored with the error and durations that its events carry."""
+    started = Event("1-0", EventKind.STARTED, NOW_MS, "w", [JobTransition(ID, 2, "running", 1, "", 1, 40)])
+    died = Event("2-0", EventKind.DEAD, NOW_MS, "w", [JobTransition(ID, 3, "dead", 1, "attempts", 1, None, 9, ERROR)])
+    let_go = event(EventKind.CANCELLED, "cancelled", 4, detail="discarded")
+    await history.store(batch(started, died, let_go, job=None))
+    assert await columns(history_url, "outcome", "fingerprint", "error ->> 'message'", "waited_ms", "ran_ms") == [
+        ("cancelled", "f00d", ERROR.message, 40, 9)
+    ]

@@ -25,7 +25,8 @@ def postgres():
     programs = find_postgres()
     if programs is None:
         pytest.skip("no PostgreSQL on this machine")
-    with local_postgres(programs) as server:
+    # One that keeps what it has confirmed.
+    with local_postgres(programs, {}) as server:
         yield server
 
 

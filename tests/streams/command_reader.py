@@ -24,6 +24,7 @@ _PARTS = {
     "views": "views",
     "listing": "listing",
     "stack_answers": "stack_answers",
+    "callbacks": "callbacks",
     "reader": "ready_reader",
     "feed": "event_feed",
     "store": "job_store",
@@ -53,7 +54,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
             found |= _commands_of_module(_PARTS[method])
         elif part == "store" and method in script_names():
             found |= commands_of(method)
-        elif part in {"registry", "views", "listing", "stack_answers"}:
+        elif part in {"registry", "views", "listing", "stack_answers", "callbacks"}:
             found |= _commands_of_method(_PARTS[part], method)
     return found
 

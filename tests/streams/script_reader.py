@@ -13,7 +13,7 @@ _PLACES = {
 }  # fmt: skip
 _FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}, "services": {1}}
 
-PARTS = ("numbers", "queue", "past", "moves", "heartbeats", "fleet")
+PARTS = ("numbers", "queue", "past", "moves", "callbacks", "heartbeats", "fleet")
 """The parts in the order of headers: each uses only those before it."""
 
 _WORD = r"(?<![\w.])[A-Za-z_]+\b"

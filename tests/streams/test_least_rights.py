@@ -24,7 +24,7 @@ SUBMISSION, RUNTIME = "../libs/submission", "../libs/runtime"
 FOLDERS = {
     "ingest": ("ingest", SUBMISSION, RUNTIME),
     "worker": ("workers", SUBMISSION, RUNTIME),
-    "dispatcher": ("dispatcher", RUNTIME),
+    "dispatcher": ("dispatcher", SUBMISSION, RUNTIME),
     "reaper": ("reaper", RUNTIME),
 }
 """The folders with the code of a service, shared ones included."""

@@ -18,11 +18,11 @@ SPEC = JobSpec(
 
 async def test_job_shows_what_the_spec_holds(broker: Broker, queue: Queue) -> None:
     """A job shows every field of its spec."""
-    job = NewJob(id=new_job_id(queue), spec=msgspec.msgpack.encode(SPEC), delay_ms=60_000)
+    job = NewJob(id=new_job_id(queue, at_ms=1_700_000_000_122), spec=msgspec.msgpack.encode(SPEC), delay_ms=60_000)
     (stored,) = await broker.store.enqueue(queue, [job])
     seen = await job_of(broker, queue, job.id)
     assert (seen.type, seen.payload, seen.max_attempts) == ("email.send", {"to": ["ann"]}, 7)
-    assert (seen.tags, seen.timeout_s, seen.created_at) == ({"customer": "42"}, 1.5, moment(1_700_000_000_123))
+    assert (seen.tags, seen.timeout_s, seen.created_at) == ({"customer": "42"}, 1.5, moment(1_700_000_000_122))
     assert seen.trace_id == "0af7651916cd43dd8448eb211c80319c"
     assert stored.due_ms is not None
     assert seen.run_at == moment(stored.due_ms)

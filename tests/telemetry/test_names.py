@@ -15,6 +15,7 @@ from millstream_telemetry import (
     ReaperMetrics,
     RedisMetrics,
     ServiceMetrics,
+    WebhookMetrics,
     WorkerMetrics,
     names,
 )
@@ -51,7 +52,15 @@ def test_page_equals_names_in_every_table(heading, rows):
 def test_metric_groups_make_all_metrics_and_no_others():
     """The groups of metrics make exactly the listed metrics."""
     registry = MetricRegistry()
-    for group in (IngestMetrics, WorkerMetrics, DispatcherMetrics, HistoryMetrics, ReaperMetrics, RedisMetrics):
+    for group in (
+        IngestMetrics,
+        WorkerMetrics,
+        DispatcherMetrics,
+        HistoryMetrics,
+        WebhookMetrics,
+        ReaperMetrics,
+        RedisMetrics,
+    ):
         group(registry)
     DutyMetrics(registry, "reaper")
     ServiceMetrics(registry, "reaper", version="1")

@@ -1,5 +1,7 @@
 """A failure is described as text, and its fingerprint groups it with equal ones."""
 
+import functools
+import json
 import re
 
 import pytest
@@ -60,12 +62,35 @@ def test_fingerprint_differs_by_type_and_by_function() -> None:
         fingerprint(ApiError("never raised")),
     }
     assert len(prints) == 4
-    assert all(re.fullmatch("[0-9a-f]{16}", one) for one in prints)
+    assert all(re.fullmatch("v2:[0-9a-f]{16}", one) for one in prints)
+
+
+def parse(text: str) -> object:
+    """Raise the error of a library."""
+    return json.loads(text)
+
+
+def parse_elsewhere(text: str) -> object:
+    """Raise the same error from another function."""
+    return json.loads(text)
+
+
+def test_fingerprint_names_the_function_of_the_application_also_where_a_library_raises() -> None:
+    """Errors that one library raises for two functions of the handler's package stay apart."""
+    once, again = (fingerprint(caught(parse, text)) for text in ("{", '["'))
+    assert once != fingerprint(caught(parse_elsewhere, "{"))
+    assert once == again
+
+
+def test_fingerprint_passes_over_a_library_that_surrounds_the_handler() -> None:
+    """A decorator of a library does not make its package that of the handler."""
+    surrounded = functools.singledispatch(look_up)
+    assert fingerprint(caught(surrounded, "a")) == fingerprint(caught(look_up, "a"))
 
 
 def test_fingerprint_is_the_same_in_every_process_and_release() -> None:
     """The fingerprint depends on no hash seed and no address, because it groups the dead letters of all workers."""
-    assert fingerprint(ValueError()) == "47da6a277c185331"
+    assert fingerprint(ValueError()) == "v2:47da6a277c185331"
 
 
 def test_description_keeps_the_end_of_a_long_traceback() -> None:

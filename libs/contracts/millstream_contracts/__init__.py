@@ -1,5 +1,6 @@
 """What crosses a process boundary, as msgspec Structs. No I/O happens here."""
 
+from millstream_contracts.callback import ENDS, LAST_EVENTS, MAX_URL_CHARS, Callback, JobEvent
 from millstream_contracts.dead import (
     ActionReport,
     ActionResult,
@@ -9,7 +10,7 @@ from millstream_contracts.dead import (
     DeadLetterPage,
 )
 from millstream_contracts.decoding import UNDECODABLE
-from millstream_contracts.event import Event, EventKind, JobEvent, JobTransition, QueueEvents
+from millstream_contracts.event import Event, EventKind, JobTransition, LiveEvent, QueueEvents
 from millstream_contracts.fleet import Demand, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
 from millstream_contracts.foreseen import ForeseenError
 from millstream_contracts.ids import (
@@ -25,6 +26,7 @@ from millstream_contracts.ids import (
     queue_of,
 )
 from millstream_contracts.job import (
+    NO_TIME,
     TERMINAL_STATES,
     Job,
     JobError,
@@ -35,6 +37,7 @@ from millstream_contracts.job import (
     Page,
     Priority,
     Progress,
+    made_at,
     moment,
 )
 from millstream_contracts.one_line import one_line
@@ -50,16 +53,22 @@ from millstream_contracts.outcome import (
 from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
 from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
+from millstream_contracts.statistics import StatGap, StatPoint, Stats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
 from millstream_contracts.timeline import Timeline, TimelineAttempt, TimelineItem
+from millstream_contracts.webhook import NewWebhook, SecretWebhook, Webhook, WebhookChange, WebhookSecret
 
 __all__ = [
     "BASE64_PATTERN",
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_TENANT",
+    "ENDS",
+    "LAST_EVENTS",
+    "MAX_URL_CHARS",
     "NAME_PATTERN",
+    "NO_TIME",
     "PUBLISHED_NAME_PATTERN",
     "TERMINAL_STATES",
     "TEXT_FORMATS",
@@ -71,6 +80,7 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchReceipt",
+    "Callback",
     "Cancelled",
     "Dead",
     "DeadJob",
@@ -93,6 +103,8 @@ __all__ = [
     "JobState",
     "JobTransition",
     "JobType",
+    "LiveEvent",
+    "NewWebhook",
     "Outcome",
     "Page",
     "Priority",
@@ -103,8 +115,12 @@ __all__ = [
     "QueueStatus",
     "RetryAt",
     "RunningJob",
+    "SecretWebhook",
     "ServiceInfo",
     "Snoozed",
+    "StatGap",
+    "StatPoint",
+    "Stats",
     "Submission",
     "Succeeded",
     "Tenant",
@@ -113,8 +129,12 @@ __all__ = [
     "TimelineItem",
     "TypePolicy",
     "TypeRegistration",
+    "Webhook",
+    "WebhookChange",
+    "WebhookSecret",
     "WorkerInfo",
     "did_you_mean",
+    "made_at",
     "made_at_ms",
     "moment",
     "new_job_id",

@@ -6,6 +6,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from millstream_contracts.ids import JobId, JobType, Queue
+from millstream_contracts.job import JobError
 
 
 class EventKind(StrEnum):
@@ -37,6 +38,14 @@ class JobTransition(Struct, frozen=True, array_like=True):
     deliveries: int
     detail: str = ""
     """The reason of a death or a cancellation, in words."""
+    attempt: int | None = None
+    """The number of the attempt that the transition begins or ends; None for one that does neither."""
+    waited_ms: int | None = None
+    """How long the job was ready before the attempt that begins by this."""
+    ran_ms: int | None = None
+    """How long the delivery took that ends by this, from its claim."""
+    error: JobError | None = None
+    """Why the attempt failed that ends by this. None also where the event carries no errors."""
 
 
 class Event(Struct, frozen=True):
@@ -51,7 +60,7 @@ class Event(Struct, frozen=True):
     jobs: list[JobTransition]
 
 
-class JobEvent(Struct, frozen=True):
+class LiveEvent(Struct, frozen=True):
     """What happened to one job, as those who follow jobs live are told it."""
 
     id: JobId

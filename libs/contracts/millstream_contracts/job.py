@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct
 
-from millstream_contracts.ids import JobId, JobType
+from millstream_contracts.ids import JobId, JobType, made_at_ms
 from millstream_contracts.policy import Backoff
 
 
@@ -155,8 +155,23 @@ class Page(Struct, frozen=True):
     next_cursor: str | None = None
 
 
+NO_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+"""The creation time of a job whose id has none that a calendar knows: one constant, for it is part of a key."""
+
+
 # What happened in one script call, or was submitted in one millisecond, has one time: most jobs of a batch.
 @lru_cache(maxsize=4096)
 def moment(milliseconds: int) -> datetime:
     """Return Unix milliseconds as an aware time in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def made_at(job_id: JobId) -> datetime:
+    """Return the creation time of a job, which is the time in its id; NO_TIME for an id that has none.
+
+    It is the one meaning of `created_at`, for the job in Redis and in the history.
+    """
+    try:
+        return moment(made_at_ms(job_id))
+    except (ValueError, OverflowError, OSError):
+        return NO_TIME

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Raw, Struct
 
 from millstream_contracts import limits
+from millstream_contracts.callback import Callback
 from millstream_contracts.ids import NAME_PATTERN
 from millstream_contracts.job import Priority
 from millstream_contracts.policy import BackoffOptions, Seconds
@@ -33,6 +34,7 @@ class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_u
     timeout_s: Annotated[float, Meta(ge=limits.MIN_DURATION_S, le=limits.MAX_TIMEOUT_S)] | None = None
     backoff: BackoffOptions | None = None
     tags: Annotated[dict[TagKey, TagValue], Meta(max_length=limits.MAX_TAGS)] | None = None
+    callback: Callback | None = None
 
     def __post_init__(self) -> None:
         """Refuse moments that no client can mean. Raises: ValueError, which msgspec turns into a ValidationError."""

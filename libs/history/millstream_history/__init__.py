@@ -1,6 +1,5 @@
 """The history database: tables, migrations, and the only code that speaks SQL."""
 
-from millstream_history.columns import StoredJob, Transition
 from millstream_history.errors import (
     HistoryError,
     HistoryFileError,
@@ -10,9 +9,17 @@ from millstream_history.errors import (
 )
 from millstream_history.history import History, open_history
 from millstream_history.migrating import Schema, migrate
-from millstream_history.rows import Rows, rows_of
+from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
+from millstream_history.projection.columns import StoredJob, Transition
+from millstream_history.projection.rows import Rows, rows_of
+from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
 
 __all__ = [
+    "DAYS_AHEAD",
+    "HOURS_KEPT",
+    "MINUTES_KEPT",
+    "SWEPT_AT_ONCE",
+    "Days",
     "History",
     "HistoryError",
     "HistoryFileError",
@@ -21,6 +28,7 @@ __all__ = [
     "HistoryUrlError",
     "Rows",
     "Schema",
+    "Statistics",
     "StoredJob",
     "Transition",
     "migrate",

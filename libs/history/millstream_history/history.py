@@ -3,20 +3,27 @@
 A batch that is written twice changes nothing the second time, and an older version of a job never replaces a newer.
 """
 
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import JobId, Tenant
-from millstream_history.columns import StoredJob, Transition
 from millstream_history.connection.database import CONNECTIONS, open_engine, transaction
 from millstream_history.connection.reading import Reader
-from millstream_history.errors import HistoryError
-from millstream_history.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
+from millstream_history.errors import HistoryConflictError, HistoryError
 from millstream_history.migrating import Schema, require_usable
+from millstream_history.optional_indexes import OptionalIndexes, optional_indexes
+from millstream_history.partitions.days import Days
+from millstream_history.projection.columns import StoredJob, Transition
+from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
+from millstream_history.projection.rows import Rows
+from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
-from millstream_history.rows import Rows
+from millstream_history.search.searcher import Search
+from millstream_history.statistics.statistics import Statistics
+from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
 
 
 class History:
@@ -25,22 +32,38 @@ class History:
     def __init__(self, engine: AsyncEngine, reader: Reader) -> None:
         self._engine = engine
         self._reader = reader
+        self.days = Days(engine)
+        self.statistics = Statistics(engine, reader)
+        self._shard = random.randrange(SHARDS)
+        self.search = Search(reader)
+        self._spans = StoredSpans()
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 
     async def store(self, rows: Rows) -> Schema:
         """Store a batch in one transaction. Returns: the schema that it was written to. Raises: HistoryError."""
         schema = self._schema or await self._look()
+        spans = self._spans.missing(rows.spans)
         try:
-            async with self._writing(schema) as connection:
-                await JOB_LOADER.load(connection, rows.jobs)
-                await FORGOTTEN_LOADER.load(connection, rows.forgotten)
-                await TRANSITION_LOADER.load(connection, rows.transitions)
+            try:
+                await self._write(schema, rows, spans)
+            except HistoryConflictError:
+                await self._write(schema, rows, spans)
         except HistoryError:
             # Whatever was wrong may be another database by now, one that was restored from last week.
             self._schema = None
+            self._spans = StoredSpans()
             raise
+        self._spans.add(spans)
         return schema
+
+    async def _write(self, schema: Schema, rows: Rows, spans: Sequence[Span]) -> None:
+        async with self._writing(schema) as connection:
+            await JOB_LOADER.load(connection, rows.jobs)
+            await FORGOTTEN_LOADER.load(connection, rows.forgotten)
+            inserted = await TRANSITION_LOADER.load(connection, rows.transitions)
+            await count(connection, rows.transitions, inserted=inserted, shard=self._shard)
+            await SPAN_LOADER.load(connection, spans)
 
     async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:
         """Return the known state of a job; None for an unknown one. Raises: HistoryError."""
@@ -55,9 +78,14 @@ class History:
         self._schema = None
         schema = await self._look()
         async with self._writing(schema) as connection:
-            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER):
+            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER, MINUTE_LOADER, HOUR_LOADER):
                 await loader.load_nothing(connection)
         return schema
+
+    async def optional_indexes(self) -> OptionalIndexes:
+        """Return which optional indexes the database has. Raises: HistoryError."""
+        async with transaction(self._engine) as connection:
+            return await connection.run_sync(optional_indexes)
 
     async def _look(self) -> Schema:
         async with transaction(self._engine) as connection:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from millstream_history.connection.database import open_engine, transaction
 from millstream_history.errors import HistorySchemaError
+from millstream_history.optional_indexes import apply_optional_indexes
 
 # Any number that no other program locks in this database.
 _LOCK = 0x6D696C6C
@@ -31,10 +32,11 @@ class Schema(Struct, frozen=True):
     """Whether a newer release has made them."""
 
 
-async def migrate(url: str) -> Schema:
+async def migrate(url: str, *, index_payload: bool = True) -> Schema:
     """Make or change the tables, in one transaction; a concurrent migration waits, and finds it done.
 
-    A database of a newer release is left as it is. Returns: the present schema. Raises: HistoryError.
+    A database of a newer release is left as it is. `index_payload` makes the index of payloads, or drops it. Returns:
+    the present schema. Raises: HistoryError.
     """
     # A change of a large table takes as long as it takes, and so does waiting for another's.
     async with open_engine(url, answer_within_s=None) as engine, transaction(engine) as connection:
@@ -43,6 +45,7 @@ async def migrate(url: str) -> Schema:
         if found is not None and found.newer:
             return found
         await connection.run_sync(_upgrade)
+        await connection.run_sync(lambda sync: apply_optional_indexes(sync, payload=index_payload))
     return Schema(current_revision())
 
 

@@ -1,19 +1,28 @@
 """The tables of the history database. Changes go into a migration beside this; a test compares the two.
 
-`jobs` has the last known state of each job, and `transitions` has each transition.
+`jobs` has the last known state of each job, and `transitions` has each transition. Both are partitioned by the day of
+the job's creation, so that a day goes as a whole and a job's timeline lies in one partition; what has no partition of
+its own lies in the default one. Indexes that a database may lack are in `optional_indexes.py`.
 """
 
-from sqlalchemy import BigInteger, Column, DateTime, Double, Index, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, Double, Index, Integer, MetaData, SmallInteger, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 METADATA = MetaData()
+BY_DAY = "RANGE (created_at)"
+
+
+def _key() -> Text:
+    """Return the type of a text that is compared byte by byte, as ids are."""
+    return Text(collation="C")
+
 
 JOBS = Table(
     "jobs",
     METADATA,
-    Column("tenant", Text, primary_key=True),
-    Column("id", Text, primary_key=True),
-    Column("type", Text, nullable=False),
+    Column("tenant", _key(), primary_key=True),
+    Column("id", _key(), primary_key=True),
+    Column("type", _key(), nullable=False),
     Column("partition", SmallInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column(
@@ -25,7 +34,7 @@ JOBS = Table(
     Column("deliveries", BigInteger),
     Column("crashes", Integer),
     Column("handbacks", BigInteger),
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", DateTime(timezone=True), primary_key=True, comment="the time in its id"),
     Column("run_at", DateTime(timezone=True)),
     Column("expires_at", DateTime(timezone=True)),
     Column("started_at", DateTime(timezone=True)),
@@ -38,15 +47,41 @@ JOBS = Table(
     Column("tags", JSONB),
     Column("timeout_s", Double),
     Column("trace_id", Text),
+    Column("outcome", _key(), comment="its state if it ended without success; unknown if its end was not recorded"),
+    Column("fingerprint", _key(), comment="what equal failures have in common"),
+    Column("error_text", Text, comment="type: message of the error, bounded"),
+    Column("workflow_id", _key()),
+    Column("waited_ms", BigInteger, comment="ready before its last delivery"),
+    Column("ran_ms", BigInteger, comment="the last delivery that has ended"),
+    Column("payload_bytes", Integer, comment="of the payload as JSON"),
+    Column("rerun_of", Text),
+    Index("jobs_by_time", "tenant", "created_at"),
     Index("jobs_by_type", "tenant", "type", "created_at"),
+    # None of the state itself: an index of what changes in each update would keep rows from being updated in place.
+    Index("jobs_by_outcome", "tenant", "outcome", "created_at", postgresql_where=text("outcome IS NOT NULL")),
+    Index(
+        "jobs_by_type_and_outcome", "tenant", "type", "outcome", "created_at",
+        postgresql_where=text("outcome IS NOT NULL"),
+    ),
+    Index(
+        "jobs_by_fingerprint", "tenant", "fingerprint", "created_at",
+        postgresql_where=text("fingerprint IS NOT NULL"),
+    ),
+    Index(
+        "jobs_by_dead_group", "tenant", "type", "fingerprint", "created_at", postgresql_where=text("outcome = 'dead'")
+    ),
+    Index("jobs_by_workflow", "tenant", "workflow_id", "created_at", postgresql_where=text("workflow_id IS NOT NULL")),
+    Index("jobs_by_tag", "tags", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"}),
+    Index("jobs_by_trace", "trace_id", postgresql_using="hash"),
     comment="the last that is known of each job",
-)
+    postgresql_partition_by=BY_DAY,
+)  # fmt: skip
 
 TRANSITIONS = Table(
     "transitions",
     METADATA,
-    Column("tenant", Text, primary_key=True),
-    Column("job_id", Text, primary_key=True),
+    Column("tenant", _key(), primary_key=True),
+    Column("job_id", _key(), primary_key=True),
     Column("version", BigInteger, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False),
@@ -54,6 +89,42 @@ TRANSITIONS = Table(
     Column("deliveries", BigInteger, nullable=False),
     Column("worker", Text),
     Column("detail", Text, comment="the reason of a death or a cancellation"),
-    Column("error", JSONB, comment="the last one when this was stored; it says of which attempt"),
+    Column("error", JSONB, comment="why the attempt failed that ends by this"),
+    Column("created_at", DateTime(timezone=True), primary_key=True, comment="of the job"),
+    Column("attempt", Integer, comment="the attempt that begins or ends by this"),
+    Column("waited_ms", BigInteger),
+    Column("ran_ms", BigInteger),
     comment="all that happened to each job",
+    postgresql_partition_by=BY_DAY,
 )
+
+WORKER_SPANS = Table(
+    "worker_spans",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("worker", _key(), primary_key=True),
+    Column("first_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False, comment="not before its last transition"),
+    comment="when each worker was seen, so that its jobs are looked for in that time alone",
+)
+
+
+def _stats(name: str, comment: str) -> Table:
+    return Table(
+        name,
+        METADATA,
+        Column("tenant", _key(), primary_key=True),
+        Column("type", _key(), primary_key=True),
+        Column("at", DateTime(timezone=True), primary_key=True, comment="its begin"),
+        Column("kind", _key(), primary_key=True, comment="of the transitions"),
+        Column("bucket", SmallInteger, primary_key=True, comment="of the durations; -1 without one"),
+        Column("shard", SmallInteger, primary_key=True, comment="of the writer"),
+        Column("n", BigInteger, nullable=False),
+        Column("sum_ms", BigInteger, nullable=False),
+        Index(f"{name}_by_time", "at", "tenant"),
+        comment=comment,
+    )
+
+
+STATS_MINUTES = _stats("stats_minutes", "how many transitions there were in each minute")
+STATS_HOURS = _stats("stats_hours", "how many transitions there were in each hour")

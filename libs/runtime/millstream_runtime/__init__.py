@@ -28,6 +28,7 @@ from millstream_runtime.settings.service_settings import (
     RedisSettings,
     ServiceSettings,
     Settings,
+    WebhookSettings,
 )
 from millstream_runtime.standard_streams import hold_standard_streams
 from millstream_runtime.stopping import (
@@ -78,6 +79,7 @@ __all__ = [
     "SuitableRedis",
     "Url",
     "Wake",
+    "WebhookSettings",
     "announce",
     "beating",
     "heed_stop_signals",

@@ -18,6 +18,7 @@ from millstream_streams.errors import (
     UnsuitableRedisError,
     WrongServerError,
 )
+from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.consumers import consumer_name
 from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
 from millstream_streams.reading.event_feed import EventFeed, Snapshots
@@ -53,6 +54,7 @@ from millstream_streams.store.deliveries import (
     StackRequest,
 )
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
+from millstream_streams.store.keys import WEBHOOKS_GROUP
 from millstream_streams.suitability.capabilities import Capabilities
 from millstream_streams.suitability.clock_check import ClockReading
 from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
@@ -68,8 +70,10 @@ __all__ = [
     "LIVE_KEPT_S",
     "MAX_BLOCK_S",
     "NEEDS",
+    "WEBHOOKS_GROUP",
     "ActionCode",
     "Broker",
+    "Callbacks",
     "Capabilities",
     "Claim",
     "ClockReading",

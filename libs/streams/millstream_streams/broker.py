@@ -27,6 +27,7 @@ from millstream_streams.errors import (
     UnsuitableRedisError,
     WrongServerError,
 )
+from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.event_feed import EventFeed
 from millstream_streams.reading.hints import listen
 from millstream_streams.reading.listing import Listing
@@ -60,6 +61,7 @@ class Broker(Struct, frozen=True):
     listing: Listing
     registry: Registry
     stack_answers: StackAnswers
+    callbacks: Callbacks
     clock: RedisClock
     client: Client
     """The client, for this package's own tests and `doctor`; services use the parts above."""
@@ -237,6 +239,7 @@ async def open_broker(
             ),
             registry=Registry(clients.reading, keys, patience_s=patience_s),
             stack_answers=StackAnswers(clients.reading, keys, patience_s=patience_s),
+            callbacks=Callbacks(clients.reading, keys, patience_s=patience_s),
             clock=clock,
             client=clients.ordinary,
         )

@@ -17,6 +17,7 @@ from millstream_submission.field_errors import MAX_QUOTED_CHARS, TOO_DEEP, decod
 from millstream_submission.group_commit import GroupCommitter
 from millstream_submission.known_queues import KnownQueues
 from millstream_submission.storing import store_jobs, tell_unconfirmed
+from millstream_submission.system_submitter import SystemSubmitter
 from millstream_submission.type_catalogue import KnownType, KnownTypes, TypeCatalogue
 from millstream_submission.wording import A_TYPE_NAME
 
@@ -38,6 +39,7 @@ __all__ = [
     "KnownTypes",
     "MalformedError",
     "SubmissionError",
+    "SystemSubmitter",
     "TooLargeError",
     "TypeCatalogue",
     "UnknownTypes",

@@ -206,6 +206,8 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
             async with Deadline(self._loop, deadline - time.monotonic()):
                 # The other services have to look after the queue before its first job is in it.
                 await self._queues.make_known([lane.queue])
+                if any(job.callback for job in jobs):
+                    await self._queues.note_callbacks([lane.queue])
                 return "ok", await self._store.enqueue(lane.queue, jobs, lane.durability)
         except StoreFullError as error:
             return "full", error

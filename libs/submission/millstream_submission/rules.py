@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from millstream_contracts import FieldError, Submission
+from millstream_webhooks import AddressError, check_form
 
 TOO_FAR = "is more than ten years away"
 
@@ -13,13 +14,18 @@ _NO_TIMES = (None, None, None, None)
 def has_rules(submission: Submission) -> bool:
     """Whether a submission has any of the fields that :func:`rule_faults` checks."""
     fields = (submission.run_at, submission.delay_s, submission.expires_at, submission.expires_in_s)
-    return submission.tags is not None or fields != _NO_TIMES
+    return submission.tags is not None or submission.callback is not None or fields != _NO_TIMES
 
 
 def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float]) -> Iterator[FieldError]:
     """Yield the faults of a submission, with pointers that begin with `prefix`; `clock` gives Unix seconds."""
     if submission.tags and any("\0" in key + value for key, value in submission.tags.items()):
         yield FieldError(prefix + "/tags", "contains the character NUL")
+    if submission.callback is not None:
+        try:
+            check_form(submission.callback.url)
+        except AddressError as error:
+            yield FieldError(prefix + "/callback/url", str(error))
     run = (submission.run_at, submission.delay_s)
     expiry = (submission.expires_at, submission.expires_in_s)
     if run == expiry == (None, None):

@@ -22,6 +22,7 @@ async def store_jobs(store: JobStore, queues: KnownQueues, built: Iterable[Built
     for at, one in enumerate(jobs):
         by_queue[one.queue].append(at)
     await queues.make_known(by_queue)
+    await queues.note_callbacks({one.queue for one in jobs if one.job.callback})
     for queue, places in by_queue.items():
         for start in range(0, len(places), limits.MAX_SCRIPT_JOBS):
             load = places[start : start + limits.MAX_SCRIPT_JOBS]

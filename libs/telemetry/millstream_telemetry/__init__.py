@@ -10,6 +10,7 @@ from millstream_telemetry.metrics.groups import (
     HistoryMetrics,
     IngestMetrics,
     ReaperMetrics,
+    WebhookMetrics,
     WorkerMetrics,
 )
 from millstream_telemetry.metrics.registry import MetricRegistry
@@ -51,6 +52,7 @@ __all__ = [
     "TelemetryError",
     "TraceContext",
     "TracingConfigError",
+    "WebhookMetrics",
     "WorkerMetrics",
     "calls_handlers",
     "configure_logs",

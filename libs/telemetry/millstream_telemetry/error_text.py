@@ -4,12 +4,13 @@ Nothing here raises or returns what a store refuses, whatever a class makes of i
 the text of an error must never become an error of its own.
 """
 
+import os
 import traceback
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
-from millstream_telemetry.own_frames import fold, own_frames
+from millstream_telemetry.own_frames import fold, is_installed, own_frames, users
 
 # The getters of `type` and of exceptions themselves: a class or its metaclass may answer for these with anything.
 _module_of = type.__dict__["__module__"].__get__
@@ -73,14 +74,26 @@ def frames_of(error: BaseException, limit: int) -> str:
 
 
 def origin(error: BaseException) -> str:
-    """Return `file:function` of the frame that raised; empty for an exception that was never raised."""
-    link = _traceback_of(error)
-    if link is None:
+    """Return `file:function` of the innermost frame in the handler's package; empty for what was never raised.
+
+    So the failures of two handlers stay apart also where a library that both call raises them.
+    """
+    walked = [frame for frame, _ in traceback.walk_tb(_traceback_of(error))]
+    frames = users(walked, lambda frame: frame.f_code.co_filename) or walked
+    if not frames:
         return ""
-    while link.tb_next is not None:
-        link = link.tb_next
-    code = link.tb_frame.f_code
-    return f"{code.co_filename.rpartition('/')[2]}:{code.co_name}"
+    # A decorator of a library may surround the handler.
+    apps = [frame for frame in frames if not is_installed(frame.f_code.co_filename)] or frames
+    package = _package_of(apps[0])
+    code = next(frame for frame in reversed(frames) if _package_of(frame) == package).f_code
+    return f"{code.co_filename.replace(os.sep, '/').rpartition('/')[2]}:{code.co_name}"
+
+
+def _package_of(frame: FrameType) -> str:
+    """Return the package of a frame's module; its file where it has no name."""
+    # Not its own method: the globals of a module may be of a subclass.
+    name = dict.get(frame.f_globals, "__name__")
+    return name.partition(".")[0] if type(name) is str else frame.f_code.co_filename
 
 
 def storable(text: str) -> str:

@@ -306,6 +306,23 @@ HISTORY_LAG = MetricSpec(
     "How old the oldest event was that this dispatcher last stored, or could not store yet; 0 when there was none, NaN "
     "when there was none and the database does not answer",
 )
+HISTORY_DAYS_AHEAD = MetricSpec(
+    "millstream_history_days_ahead",
+    "gauge",
+    (),
+    "For how many days from tomorrow on the history has partitions, without a gap; -1 when today has none, NaN until a "
+    "dispatcher has looked",
+)
+WEBHOOK_RECIPIENTS = ("endpoint", "callback")
+WEBHOOK_EVENTS = MetricSpec(
+    "millstream_webhook_events_total",
+    "counter",
+    ("recipient",),
+    "Events for which a delivery was submitted, by recipient: endpoint, callback",
+)
+WEBHOOK_ENDPOINTS = MetricSpec(
+    "millstream_webhook_endpoints", "gauge", ("state",), "Endpoints of webhooks by state: enabled, disabled"
+)
 REDIS = MetricSpec(
     "millstream_redis_seconds", "histogram", ("script",), "Round trip of a script or command", CALL_SECONDS
 )
@@ -345,7 +362,10 @@ METRICS = (
     DUTY_LAST_SUCCESS,
     DUTY,
     EVENTS_LOST,
+    HISTORY_DAYS_AHEAD,
     HISTORY_LAG,
+    WEBHOOK_EVENTS,
+    WEBHOOK_ENDPOINTS,
     REDIS,
     REDIS_RECONNECTS,
 )
@@ -385,6 +405,8 @@ LOG_FIELDS = (
     ),
     FieldSpec("signal", "signal that was received"),
     FieldSpec("revision", "revision of the tables of the history database"),
+    FieldSpec("day", "day of the history"),
+    FieldSpec("jobs_kept", "jobs that had not ended, which the history keeps"),
     FieldSpec("running", "handlers that run"),
     FieldSpec("concurrency", "handlers that may run at once"),
     FieldSpec("jobs", "number of jobs concerned"),

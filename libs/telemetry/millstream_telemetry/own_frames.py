@@ -6,11 +6,15 @@ Built-in handlers and the jobs of the demo count as users' code.
 import importlib.util
 import os
 import re
+import sysconfig
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from traceback import FrameSummary, StackSummary, TracebackException
 from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _PARTS = "contracts streams history telemetry submission runtime workers ingest dispatcher reaper testing cli"
 _PACKAGES = ("millstream", *(f"millstream_{part}" for part in _PARTS.split()))
@@ -50,10 +54,27 @@ def calls_handlers(file: str) -> bool:
 
 def own_frames(stack: Iterable[FrameSummary]) -> StackSummary:
     """Return the frames of users' code, outermost first; without those that surround the call of the handler."""
-    frames = list(stack)
-    callers = [number for number, frame in enumerate(frames) if calls_handlers(frame.filename)]
+    frames: list[FrameSummary] = users(list(stack), lambda frame: frame.filename)
+    return StackSummary.from_list(frames)
+
+
+def users(frames: Sequence[T], file_of: Callable[[T], str]) -> list[T]:
+    """Return those of frames that are users' code, in their order."""
+    callers = [number for number, frame in enumerate(frames) if calls_handlers(file_of(frame))]
     inner = frames[callers[-1] + 1 :] if callers else frames
-    return StackSummary.from_list([frame for frame in inner if not is_ours(frame.filename)])
+    return [frame for frame in inner if not is_ours(file_of(frame))]
+
+
+@cache
+def is_installed(file: str) -> bool:
+    """Return whether a source file belongs to Python or to an installed package."""
+    return file.startswith(("<frozen ", *_installed_folders()))
+
+
+@cache
+def _installed_folders() -> tuple[str, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    return tuple(f"{path}{os.sep}" for name in names if (path := sysconfig.get_path(name)))
 
 
 def fold(error: TracebackException) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from millstream import App
-from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings, builtin_app
+from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings, WebhookSettings, builtin_app
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.settings import BUILTIN, WorkerSettings
 
@@ -29,8 +29,13 @@ def _builtin(settings: WorkerSettings) -> App[Any]:
 def handler_settings(settings: WorkerSettings) -> HandlerSettings:
     """Return the settings of the built-in handlers."""
     reports = ReportSettings(folder=str(settings.reports_folder))
+    webhooks = WebhookSettings(
+        key=settings.webhook_key.reveal() if settings.webhook_key else None,
+        key_before=settings.webhook_key_before.reveal() if settings.webhook_key_before else None,
+        networks=settings.outgoing_networks,
+    )
     if settings.smtp_host is None:
-        return HandlerSettings(reports=reports)
+        return HandlerSettings(reports=reports, webhooks=webhooks)
     smtp = SmtpSettings(
         host=settings.smtp_host,
         port=settings.smtp_port,
@@ -38,4 +43,4 @@ def handler_settings(settings: WorkerSettings) -> HandlerSettings:
         username=settings.smtp_username,
         password=settings.smtp_password.reveal() if settings.smtp_password else None,
     )
-    return HandlerSettings(smtp=smtp, reports=reports)
+    return HandlerSettings(smtp=smtp, reports=reports, webhooks=webhooks)

@@ -4,7 +4,14 @@ from millstream_cli.settings import ClientSettings, MigrateSettings
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import DemandSettings, HistorySettings, LeaseSettings, RedisSettings, ServiceSettings
+from millstream_runtime import (
+    DemandSettings,
+    HistorySettings,
+    LeaseSettings,
+    RedisSettings,
+    ServiceSettings,
+    WebhookSettings,
+)
 from millstream_runtime.settings.page import Section, settings_page
 from millstream_workers.settings import WorkerSettings
 
@@ -35,6 +42,11 @@ SECTIONS = (
     ),
     Section("Every service", "Of `ingest`, `dispatcher`, `worker` and `reaper`.", ServiceSettings),
     Section(
+        "Webhooks",
+        "Of `ingest`, `dispatcher` and `worker`, and the same for all three: [webhooks](history/webhooks.md).",
+        WebhookSettings,
+    ),
+    Section(
         "Leases",
         "Of `worker` and `reaper`, and the same for both: a reaper with a shorter lease would take jobs from workers "
         "that live.",
@@ -51,7 +63,11 @@ SECTIONS = (
         HistorySettings,
     ),
     Section("ingest", "Of the HTTP API.", IngestSettings),
-    Section("worker", "Of workers, and of the built-in handlers `email.send` and `report.generate`.", WorkerSettings),
+    Section(
+        "worker",
+        "Of workers, and of the built-in handlers `email.send`, `report.generate` and `webhook.call`.",
+        WorkerSettings,
+    ),
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),
     Section("reaper", "Of reapers.", ReaperSettings),
     Section("migrate", "Of `millstream migrate` and `doctor`.", MigrateSettings),

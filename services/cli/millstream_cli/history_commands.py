@@ -34,7 +34,8 @@ def migrate(*, wait_s: float, as_json: bool) -> None:
     settings = load(MigrateSettings, os.environ)
     if settings.history_url is None:
         raise SettingsError(["MILLSTREAM_HISTORY_URL is unset: there is no history database"])
-    schema = anyio.run(_migrate_within, settings.history_url, wait_s)
+    url = settings.history_url
+    schema = anyio.run(_migrate_within, url, settings.history_index_payload, wait_s)
     if as_json:
         print_json(schema)
     elif schema.newer:
@@ -43,13 +44,13 @@ def migrate(*, wait_s: float, as_json: bool) -> None:
         click.echo(f"the history database is at revision {schema.revision}")
 
 
-async def _migrate_within(url: str, wait_s: float) -> Schema:
+async def _migrate_within(url: str, index_payload: bool, wait_s: float) -> Schema:
     """Migrate as soon as the database answers. Raises: HistoryUnavailableError, when it does not within this time."""
     give_up_at = anyio.current_time() + wait_s
     said = ""
     while True:
         try:
-            return await migrate_history(url)
+            return await migrate_history(url, index_payload=index_payload)
         except HistoryUnavailableError as error:
             if anyio.current_time() + ASK_EVERY_S > give_up_at:
                 raise

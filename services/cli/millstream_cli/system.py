@@ -23,6 +23,7 @@ from millstream_cli.errors import PortInUseError, StoppedEarlyError
 from millstream_cli.postgres.history_start import start_history
 from millstream_cli.redis_look import look_at_redis
 from millstream_cli.supervisor import Supervisor, supervise
+from millstream_cli.webhook_key import with_webhook_key
 from millstream_runtime import RedisSettings, unwrapped, variables_of
 from millstream_streams import RedisAddress
 
@@ -116,7 +117,7 @@ async def _start(plan: SystemPlan, supervisor: Supervisor, stack: ExitStack) -> 
             if plan.history is not None:
                 tasks.start_soon(_open_history, plan.history)
             embedded = await _redis(plan, stack)
-            environ = _environ(plan.environ, embedded)
+            environ = with_webhook_key(_environ(plan.environ, embedded), plan.folder.parent)
             # These have nothing to do with the history, and start while PostgreSQL does.
             supervisor.start(_specs(plan, environ, {"reaper", *plan.worker_names}))
     environ |= {"MILLSTREAM_HISTORY_URL": history} if history else {}

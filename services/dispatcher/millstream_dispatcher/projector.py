@@ -122,7 +122,9 @@ class Projector:
         batches = [QueueEvents(queue, some) for queue, some in events.items()]
         found = [await self._feed.jobs_of(batch) for batch in batches]
         self._adapt(sum(one.size_bytes for one in found))
-        rows = rows_of(batches, {batch.queue: one.jobs for batch, one in zip(batches, found, strict=True)})
+        by_queue = {batch.queue: one for batch, one in zip(batches, found, strict=True)}
+        jobs = {queue: one.jobs for queue, one in by_queue.items()}
+        rows = rows_of(batches, jobs, {queue: one.waited_ms for queue, one in by_queue.items()})
         return Batch(batches, entries, moves, rows)
 
     async def _store(self, batch: Batch) -> Batch | None:

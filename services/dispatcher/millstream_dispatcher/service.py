@@ -5,14 +5,20 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
+from millstream_dispatcher.partitioner import Partitioner
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.queue_metrics import QueueMetrics
 from millstream_dispatcher.settings import DispatcherSettings
+from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
+from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
+from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
+from millstream_dispatcher.webhooks.herald import Herald
 from millstream_history import History, open_history
 from millstream_runtime import Duty, DutyRunner, Service, run_duties, run_service, suitable_redis
-from millstream_streams import NEEDS, Broker, StoreUnavailableError, consumer_name
-from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry
+from millstream_streams import NEEDS, WEBHOOKS_GROUP, Broker, StoreUnavailableError, consumer_name
+from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
+from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry, WebhookMetrics
 
 PATIENCE_S = 1.0
 """How long a call is repeated: shortly, because a duty returns by itself, and on a cluster the other nodes wait for it.
@@ -37,9 +43,11 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         due = CheckSchedule(broker.registry, settings.release_every_s)
         duties, checks = duties_of(settings, broker, metrics, due), []
         if history:
-            projection = await stack.enter_async_context(open_projector(history, broker, metrics))
-            duties.append(projection)
+            shown = HistoryMetrics(metrics)
+            projection = await stack.enter_async_context(open_projector(history, broker, shown))
+            duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
             checks.append(projection.check)
+        duties.append(await stack.enter_async_context(open_herald(service, broker)))
         runner = DutyRunner(
             duties, DutyMetrics(metrics, "dispatcher"), needs={"redis": StoreUnavailableError}, checks=checks
         )
@@ -69,7 +77,21 @@ def duties_of(settings: DispatcherSettings, broker: Broker, metrics: MetricRegis
 
 
 @asynccontextmanager
-async def open_projector(history: History, broker: Broker, metrics: MetricRegistry) -> AsyncIterator[Projector]:
+async def open_projector(history: History, broker: Broker, metrics: HistoryMetrics) -> AsyncIterator[Projector]:
     """Yield the duty that writes the history, and close what it has opened."""
     async with aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed:
-        yield Projector(feed, broker, history, HistoryMetrics(metrics))
+        yield Projector(feed, broker, history, metrics)
+
+
+@asynccontextmanager
+async def open_herald(service: Service[DispatcherSettings], broker: Broker) -> AsyncIterator[Herald]:
+    """Yield the duty that submits deliveries of webhooks, and close what it has opened."""
+    book = EndpointBook(None)
+    catalogue = TypeCatalogue(broker.registry, service.metrics)
+    submitter = SystemSubmitter(
+        broker.store, KnownQueues(broker.registry), catalogue, service.tracer, clock=broker.clock.now_s
+    )
+    maker = DeliveryMaker(submitter, service.settings.webhook_keys)
+    watch = DeliveryWatch(broker, book, None)
+    async with aclosing(broker.feed(group=WEBHOOKS_GROUP, consumer=consumer_name())) as feed:
+        yield Herald(feed, broker, book, maker, watch, WebhookMetrics(service.metrics))

@@ -15,18 +15,8 @@ from msgspec.structs import asdict, replace
 from millstream import NewJob
 from millstream_contracts import DeadJob, DeadLetter, JobId, JobSpec, JobType, Queue, Tenant, limits
 from millstream_runtime import DutyResult, Wake
-from millstream_streams import Broker, Idempotency
-from millstream_submission import (
-    MSGPACK,
-    Admission,
-    BuiltJob,
-    KnownQueues,
-    SubmissionError,
-    TypeCatalogue,
-    build_job,
-    decode_submission,
-    store_jobs,
-)
+from millstream_streams import Broker
+from millstream_submission import BuiltJob, KnownQueues, SubmissionError, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import JobTracer, TraceContext
 
 ANNOUNCE_EVERY_S = 5.0
@@ -59,15 +49,10 @@ class DeathAnnouncer:
         self._store = broker.store
         self._views = broker.views
         self._registry = broker.registry
-        self._clock = broker.clock.now_s
-        self._queues = queues
-        self._catalogue = catalogue
-        self._tracer = tracer
+        self._submitter = SystemSubmitter(broker.store, queues, catalogue, tracer, clock=broker.clock.now_s)
         self._tenant = tenant
         self.on_dead = on_dead
         self._known = known
-        # Its type may be handled by workers that have not started yet.
-        self._admission = Admission("accept")
         self.wake = Wake()
         self._log = structlog.get_logger().bind()
 
@@ -103,7 +88,7 @@ class DeathAnnouncer:
             for letter, spec in zip(letters, specs, strict=True)
             if (job := await self._job_for(letter, spec, entry_of[letter.id]))
         ]
-        await store_jobs(self._store, self._queues, built)
+        await self._submitter.store(built)
         await self._store.announce(queue, upto=entries[-1][0], limit=0)
         return len(entries) == limits.MAX_SCRIPT_JOBS
 
@@ -127,20 +112,8 @@ class DeathAnnouncer:
     async def _build(self, dead: DeadJob, spec: JobSpec, entry: str) -> BuiltJob:
         """Return the job for a dead letter. Raises: SubmissionError."""
         content = NewJob(self.on_dead[dead.type], dead, tags={TAG: dead.id}).content
-        decoded = decode_submission(content, MSGPACK, clock=self._clock)
-        known = await self._catalogue.of(self._tenant)
-        policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, self._tenant)
-        key = _key(dead.id, entry)
-        return build_job(
-            self._tracer,
-            self._tenant,
-            decoded,
-            policy,
-            caller=TraceContext(spec.traceparent, spec.tracestate),
-            # The same fingerprint each time: it is the same death, whatever was read of it.
-            idempotency=Idempotency(key, key.hex()),
-            clock=self._clock,
-        )
+        caller = TraceContext(spec.traceparent, spec.tracestate)
+        return await self._submitter.build(self._tenant, content, _key(dead.id, entry), caller=caller)
 
 
 def _payload_of(spec: JobSpec) -> object:

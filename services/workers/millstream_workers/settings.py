@@ -87,6 +87,7 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
         return tuple(ref for ref in self.apps if ref != BUILTIN)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.renew_every_s * 2 > self.lease_s:
             raise ValueError(
                 f"MILLSTREAM_RENEW_EVERY_S={self.renew_every_s:g}: expected at most half of "

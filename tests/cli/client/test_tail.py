@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from millstream_cli.client.tail_command import line_of
-from millstream_contracts import JobEvent, JobId, JobType
+from millstream_contracts import JobId, JobType, LiveEvent
 
 ID = JobId("email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA")
 AT = datetime(2026, 11, 27, 9, 5, 7, 42_000, tzinfo=UTC)
@@ -24,5 +24,5 @@ AT = datetime(2026, 11, 27, 9, 5, 7, 42_000, tzinfo=UTC)
 )
 def test_a_line_says_when_which_job_what_and_why(more: dict[str, str], line: str) -> None:
     """A line has the time, the id and what happened; the state only where the word for the event does not tell it."""
-    event = JobEvent(id=ID, type=JobType("email.send"), version=1, at=AT, **more)
+    event = LiveEvent(id=ID, type=JobType("email.send"), version=1, at=AT, **more)
     assert line_of(event) == f"09:05:07.042  {ID}  {line}"

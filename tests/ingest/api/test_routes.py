@@ -28,6 +28,7 @@ SCOPES = {
     ("/v1/queues/{job_type}", "GET"): "jobs:read",
     ("/v1/demand", "GET"): "jobs:read",
     ("/v1/events", "GET"): "jobs:read",
+    ("/v1/stats", "GET"): "jobs:read",
     ("/v1/types", "GET"): "jobs:read",
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
@@ -56,7 +57,12 @@ async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: I
 async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     """HEAD has the status and the headers of GET, of routes, pages and files, and no body; streams apart."""
     job = await ingest.submit()
-    refused = {"/v1/jobs/{job_id}/stack": 409, "/v1/jobs/{job_id}/timeline": 422}  # it waits; there is no history
+    # It waits, and there is no history.
+    refused = {
+        "/v1/jobs/{job_id}/stack": 409,
+        "/v1/jobs/{job_id}/timeline": 422,
+        "/v1/stats": 422,
+    }
     values = {"job_id": job["id"], "job_type": "email.send", "slug": "not-found", "file_path": "start.js"}
     apart = {"/v1/types/{job_type}", "/v1/events"}
     for route in (path for path, method in SCOPES if method == "GET" and path not in apart):

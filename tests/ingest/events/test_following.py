@@ -13,7 +13,7 @@ from streams.seeds import commit, seed, seed_dead, seed_running
 from waiting import wait_until
 
 from millstream.client.event_reader import EventReader
-from millstream_contracts import DEFAULT_TENANT, JobEvent, JobType, Queue
+from millstream_contracts import DEFAULT_TENANT, JobType, LiveEvent, Queue
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker
 from millstream_streams.reading.live_feed import LIVE_KEPT_S
@@ -26,7 +26,7 @@ class Follower:
 
     def __init__(self) -> None:
         self.reader = EventReader()
-        self.heard: list[JobEvent] = []
+        self.heard: list[LiveEvent] = []
         self.gaps = 0
 
     def hear(self, piece: bytes) -> None:
@@ -35,7 +35,7 @@ class Follower:
             if sent.name == "gap":
                 self.gaps += 1
             else:
-                self.heard.append(msgspec.json.decode(sent.data, type=JobEvent))
+                self.heard.append(msgspec.json.decode(sent.data, type=LiveEvent))
 
     async def wait_for(self, kinds: list[str]) -> None:
         """Wait until just these kinds of events have come, in this order."""

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from millstream.client.event_reader import EventReader, SentEvent
-from millstream_contracts import DEFAULT_TENANT, Event, JobEvent, JobId, JobTransition, JobType, Queue
+from millstream_contracts import DEFAULT_TENANT, Event, JobId, JobTransition, JobType, LiveEvent, Queue
 from millstream_ingest.events.frames import GAP_FRAME, RETRY_MS, first_lines, job_frame, sign_of_life, time_of
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
@@ -19,7 +19,7 @@ def test_a_frame_is_one_event_with_its_time_as_id() -> None:
     reader = EventReader()
     [sent] = reader.feed(job_frame(QUEUE, event, JobTransition(JOB, 4, "dead", 2, "attempts\n\nid: 9")))
     assert (sent.name, reader.last_id) == ("job", "1764172800000-3")
-    assert msgspec.json.decode(sent.data, type=JobEvent) == JobEvent(
+    assert msgspec.json.decode(sent.data, type=LiveEvent) == LiveEvent(
         id=JOB,
         type=QUEUE.type,
         kind="dead",

@@ -155,6 +155,24 @@ class TestFieldErrors:
         """A tag with NUL is refused, because the history could not store it."""
         assert only_error(b'{"type":"a","tags":{"a":"\\u0000"}}') == ("/tags", "contains the character NUL")
 
+    @pytest.mark.parametrize(
+        ("callback", "place", "said"),
+        [
+            ('{"url":"ftp://a/"}', "/callback/url", "no address of a receiver"),
+            ('{"url":"https://u:p@a/"}', "/callback/url", "holds credentials"),
+            ('{"url":""}', "/callback/url", "at least 1 character"),
+            ('{"url":"https://a/","events":[]}', "/callback/events", "at least 1"),
+            ('{"url":"https://a/","events":["dies"]}', "/callback/events/0", "expected one of"),
+            ('{"url":"https://a/","retry":1}', "/callback/retry", "unknown field"),
+            ("{}", "/callback/url", "missing"),
+        ],
+    )
+    def test_callback_is_refused_when_nothing_could_be_sent_there(self, callback, place, said):
+        """A callback that could not be called is refused, with the field that is wrong."""
+        pointer, detail = only_error(f'{{"type":"a","callback":{callback}}}'.encode())
+        assert pointer == place
+        assert said in detail
+
 
 class TestTimes:
     """Times of a submission, which must agree with each other."""

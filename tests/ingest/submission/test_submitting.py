@@ -7,7 +7,16 @@ import msgspec
 import pytest
 from ingest.serving import JSON, MSGPACK, packed, problem, unpacked
 
-from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, TypePolicy, TypeRegistration
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    Callback,
+    JobEvent,
+    JobSpec,
+    JobState,
+    JobType,
+    TypePolicy,
+    TypeRegistration,
+)
 from millstream_streams import Durability
 from millstream_streams.store import job_store
 
@@ -90,6 +99,27 @@ async def test_options_are_stored_with_the_job(ingest, broker, queue):
     assert (job["priority"], job["max_attempts"], job["timeout_s"], job["tags"]) == ("high", 9, 2.5, {"order": "4711"})
     claim = await broker.store.claim(queue, consumer="w", nonce="n", limit=1)
     assert claim.deliveries[0].spec.backoff.base_s == 3
+
+
+async def test_callback_is_noted_with_the_job(ingest, broker, queue):
+    """The callback of a submission is stored with its job, alone or in a batch, and its queue is noted before."""
+    callback = {"url": "https://a.example/ü b", "events": ["dead", "dead"]}
+    job = await ingest.submit(callback=callback)
+    batch = await ingest.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send", "callback": callback}]})
+    ids = [job["id"], batch.json()["items"][0]["id"]]
+    found = await broker.callbacks.of(queue, [*ids, "email.send_none"])
+    assert found == dict.fromkeys(ids, Callback("https://a.example/ü%20b", [JobEvent.DEAD]))
+    assert list(await broker.registry.callback_queues()) == [queue]
+
+
+async def test_repetition_of_a_submission_has_one_callback(ingest, broker, queue):
+    """A submission that is repeated with its key notes the callback once, for the job that there is."""
+    ids = {
+        (await ingest.submit(callback={"url": "https://a.example/"}, headers={"idempotency-key": "k"}))["id"]
+        for _ in range(2)
+    }
+    assert len(ids) == 1
+    assert await broker.client.hlen(broker.keys.of(queue).callbacks) == 1
 
 
 async def test_delayed_job_waits_for_its_time(ingest, broker, queue):

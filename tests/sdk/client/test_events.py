@@ -9,7 +9,7 @@ import pytest
 from sdk.client.scripted_api import Connect, Reply, ScriptedApi, job_body, problem
 
 from millstream import JobNotFoundError, UnavailableError
-from millstream_contracts import Job, JobEvent
+from millstream_contracts import Job, LiveEvent
 
 JOB = "email.send_0001890000000000000000000000"
 
@@ -52,7 +52,7 @@ async def taken(found: Any, most: int = 100) -> list[Any]:
 async def test_events_go_on_behind_the_last_one(connect: Connect, api: ScriptedApi) -> None:
     """A stream that ends is followed by one from the last complete event on, with the same choice."""
     api.script.extend([stream(event("1-0"), "id: 2-0", "id: 9-9\nevent: jo"), stream(event("3-0", "dead", 3), "")])
-    found: list[JobEvent] = await taken(await connect().events(type="email.send"), 2)
+    found: list[LiveEvent] = await taken(await connect().events(type="email.send"), 2)
     assert [(one.kind, one.version) for one in found] == [("started", 2), ("dead", 3)]
     first, second = api.received[:2]
     assert first.query == second.query == {"type": ["email.send"]}

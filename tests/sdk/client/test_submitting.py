@@ -12,7 +12,7 @@ from sdk.client.scripted_api import Connect, Received, Reply, ScriptedApi, probl
 
 from millstream import InvalidError, SyncClient, UnavailableError
 from millstream.jobs.new_job import NewJob
-from millstream_contracts import Backoff, limits
+from millstream_contracts import ENDS, Backoff, Callback, JobEvent, limits
 
 
 class Invoice(msgspec.Struct):
@@ -96,6 +96,23 @@ async def test_submit_sends_spans_in_seconds(
     with SyncClient(api.url) as client:
         client.submit("x", None, **{option: span})
     assert api.received[0].body[name] == seconds
+
+
+@pytest.mark.parametrize(
+    ("callback", "sent"),
+    [
+        ("https://a.example/", {"url": "https://a.example/"}),
+        (Callback("https://a.example/"), {"url": "https://a.example/", "events": [str(event) for event in ENDS]}),
+        (Callback("https://a.example/", [JobEvent.DEAD]), {"url": "https://a.example/", "events": ["dead"]}),
+    ],
+    ids=["url", "all ends", "one event"],
+)
+async def test_submit_sends_a_callback(
+    connect: Connect, api: ScriptedApi, callback: str | Callback, sent: dict[str, Any]
+) -> None:
+    """A callback is a URL, or a URL with the events that go there."""
+    await connect().submit("x", 1, callback=callback)
+    assert api.received[0].body["callback"] == sent
 
 
 async def test_submit_leaves_out_an_option_that_is_none(connect: Connect, api: ScriptedApi) -> None:

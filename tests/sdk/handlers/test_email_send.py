@@ -402,10 +402,10 @@ def test_settings_refuse_credentials_in_clear() -> None:
     assert "secret" not in repr(HandlerSettings(smtp=SmtpSettings(username="u", password="secret", tls="tls")))
 
 
-def test_builtin_app_registers_both_handlers_with_schemas() -> None:
-    """The built-in app registers both handlers with strict schemas."""
+def test_builtin_app_registers_its_handlers_with_schemas() -> None:
+    """The built-in app registers its handlers with strict schemas."""
     registrations = {handler.type: handler.registration() for handler in builtin_app(HandlerSettings())}
-    assert set(registrations) == {"email.send", "report.generate"}
+    assert set(registrations) == {"email.send", "report.generate", "webhook.call"}
     schema = registrations["email.send"].payload_schema
     assert schema is not None
     assert schema["$defs"]["Email"]["additionalProperties"] is False

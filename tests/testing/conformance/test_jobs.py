@@ -39,7 +39,7 @@ def told(job: Job, *names: str) -> dict[str, Any]:
 def failure(job: Job) -> tuple[str, str, int]:
     """Return what is stored of the error of a job. Its fingerprint is one, and its traceback has no frame of ours."""
     assert job.error is not None
-    assert re.fullmatch("[0-9a-f]{16}", job.error.fingerprint)
+    assert re.fullmatch("v2:[0-9a-f]{16}", job.error.fingerprint)
     assert "trade.py" in job.error.traceback
     assert "millstream_" not in job.error.traceback
     return job.error.type, job.error.message, job.error.attempt

@@ -12,7 +12,13 @@ from msgspec import Struct
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from millstream_history.errors import HistoryError, HistorySchemaError, HistoryUnavailableError, Reason
+from millstream_history.errors import (
+    HistoryConflictError,
+    HistoryError,
+    HistorySchemaError,
+    HistoryUnavailableError,
+    Reason,
+)
 
 ERRORS = (
     DBAPIError,
@@ -49,6 +55,9 @@ _BY_CODE: Mapping[str, Meaning] = {
     "40P01": Meaning("away", "another transaction was in the way"),
     "53100": Meaning("full", "its disk is full"),
     "53300": Meaning("full", "it has too many connections"),
+    # No table has a CHECK: the partition of these rows was made while the statement waited for the default one.
+    "23514": Meaning("away", "a partition was made meanwhile"),
+    "55P03": Meaning("away", "its tables are in use"),
     "57014": Meaning("away", "a statement took too long"),
     "57P01": Meaning("away", "it is shutting down"),
     "57P02": Meaning("away", "it is shutting down"),
@@ -59,7 +68,8 @@ _BY_CODE: Mapping[str, Meaning] = {
 }
 # Connections, resources, an operator's word, the system: all of it passes without a change on our side. As do a
 # deadlock, and a server that is read-only for a while.
-_PASSING = ("08", "53", "57", "58", "40", "25006")
+_PASSING = ("08", "53", "57", "58", "40", "25006", "55P03", "23514")
+_CONFLICTS = frozenset({"40001", "40P01", "23514"})
 _NO_RIGHTS = "42501"
 _MISSING_TABLES = frozenset({"42P01", "42703"})
 _OTHER_TABLES = _MISSING_TABLES | {"42P10", "42804", "42846", "23502", "23503", "23505", "23514"}
@@ -97,9 +107,8 @@ def translate(error: Exception, *, newer_revision: str | None = None) -> History
         return HistorySchemaError(f"the history database has other tables ({what}): run `millstream migrate`")
     meaning = _meaning_of_code(cause, code) if code else _meaning_on_this_side(cause)
     if code.startswith(_PASSING) if code else _may_pass(cause):
-        return HistoryUnavailableError(
-            f"the history database is not available: {meaning.words} ({what})", meaning.reason
-        )
+        kind = HistoryConflictError if code in _CONFLICTS else HistoryUnavailableError
+        return kind(f"the history database is not available: {meaning.words} ({what})", meaning.reason)
     return HistoryError(f"the history database refused: {meaning.words} ({what})", meaning.reason)
 
 

@@ -28,20 +28,19 @@ class Reader:
         self._within_s = within_s
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def read(self, work: Work[T]) -> T:
-        """Return what `work` returns. Raises: HistoryError, and what `work` raises."""
+    async def read(self, work: Work[T], *, within_s: float | None = None) -> T:
+        """Return what `work` returns; `within_s` is its own time. Raises: HistoryError, and what `work` raises."""
+        within_s = self._within_s if within_s is None else within_s
         task = asyncio.get_running_loop().create_task(self._run(work))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         try:
-            await asyncio.wait({task}, timeout=self._within_s)
+            await asyncio.wait({task}, timeout=within_s)
             if task.done():
                 return task.result()
         finally:
             task.cancel()
-        raise HistoryUnavailableError(
-            f"the history database is not available: no answer within {self._within_s:g} s", "away"
-        )
+        raise HistoryUnavailableError(f"the history database is not available: no answer within {within_s:g} s", "away")
 
     async def aclose(self) -> None:
         """End the reads that were given up and are not closed yet."""

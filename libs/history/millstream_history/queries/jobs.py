@@ -3,15 +3,24 @@
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_contracts import JobId, Tenant
-from millstream_history.columns import JOB_ROWS, TRANSITION_ROWS, StoredJob, Transition, stored_job, stored_transition
+from millstream_contracts import JobId, Tenant, made_at
+from millstream_history.projection.columns import (
+    JOB_ROWS,
+    TRANSITION_ROWS,
+    StoredJob,
+    Transition,
+    stored_job,
+    stored_transition,
+)
 from millstream_history.tables import JOBS, TRANSITIONS
 
 
 async def find_job(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -> StoredJob | None:
     """Return the known state of a job; None for an unknown one."""
     columns = JOBS.c
-    query = select(*(columns[name] for name in JOB_ROWS.names)).where(columns.tenant == tenant, columns.id == job_id)
+    query = select(*(columns[name] for name in JOB_ROWS.names)).where(
+        columns.tenant == tenant, columns.id == job_id, columns.created_at == made_at(job_id)
+    )
     row = (await connection.execute(query)).one_or_none()
     return stored_job(row) if row else None
 
@@ -21,7 +30,7 @@ async def find_transitions(connection: AsyncConnection, tenant: Tenant, job_id: 
     columns = TRANSITIONS.c
     query = (
         select(*(columns[name] for name in TRANSITION_ROWS.names))
-        .where(columns.tenant == tenant, columns.job_id == job_id)
+        .where(columns.tenant == tenant, columns.job_id == job_id, columns.created_at == made_at(job_id))
         .order_by(columns.version)
     )
     return [stored_transition(row) for row in await connection.execute(query)]

@@ -37,3 +37,6 @@ HistoryUrl = Annotated[
     ),
 ]
 Namespace = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="a short word of a-z, 0-9 and `-`")]
+CidrNetwork = Annotated[
+    str, Meta(pattern=r"^[0-9A-Fa-f.:]+(/\d{1,3})?$", description="a network such as 10.0.0.0/8 or fd00::/8")
+]

@@ -11,12 +11,13 @@ import msgspec
 from msgspec import Meta
 
 from millstream_contracts import limits
-from millstream_runtime.settings.fields import HOUR_S, HistoryUrl, ListenPort, Namespace, RedisUrl
+from millstream_runtime.settings.fields import HOUR_S, CidrNetwork, HistoryUrl, ListenPort, Namespace, RedisUrl
 from millstream_runtime.settings.masking import mask_path, mask_text
 from millstream_runtime.settings.redis_access import address_of
 from millstream_runtime.settings.secret import Secret
 from millstream_streams import RedisAddress
 from millstream_telemetry import Propagation
+from millstream_webhooks import MIN_KEY_CHARS, Network, WebhookKeys, parse_networks
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -76,7 +77,43 @@ class ServiceSettings(RedisSettings, frozen=True, kw_only=True):
     neither. The API port of `ingest` answers probes in any case."""
 
 
-class LeaseSettings(ServiceSettings, frozen=True, kw_only=True):
+class WebhookSettings(ServiceSettings, frozen=True, kw_only=True):
+    """Settings that ingest, dispatchers and workers must agree on, about webhooks."""
+
+    webhook_key: Secret | None = None
+    """What the signing secrets of webhooks are derived from: 32 random characters or more, such as those of
+    `openssl rand -hex 32`. Unset: callbacks are not signed, and there are no endpoints. Better given as a file."""
+    webhook_key_before: Secret | None = None
+    """The key before the last change of it. While it is set, calls have the signatures of both."""
+    outgoing_networks: tuple[CidrNetwork, ...] = ()
+    """The private networks that calls of webhooks may go to, such as `10.0.0.0/8`. Empty: calls go to public addresses
+    alone."""
+
+    def __post_init__(self) -> None:
+        """Refuse what webhooks could not be sent with. Raises: ValueError."""
+        for name in ("webhook_key", "webhook_key_before"):
+            key: Secret | None = getattr(self, name)
+            if key is not None and len(key.reveal()) < MIN_KEY_CHARS:
+                raise ValueError(f"MILLSTREAM_{name.upper()}: expected {MIN_KEY_CHARS} random characters or more")
+        if self.webhook_key_before is not None and self.webhook_key is None:
+            raise ValueError("MILLSTREAM_WEBHOOK_KEY_BEFORE is set, and MILLSTREAM_WEBHOOK_KEY is not")
+        try:
+            self.networks  # noqa: B018 - to see whether they can be read
+        except ValueError as error:
+            raise ValueError(f"MILLSTREAM_OUTGOING_NETWORKS: {error}") from None
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """Return the networks that calls may go to."""
+        return parse_networks(self.outgoing_networks)
+
+    @property
+    def webhook_keys(self) -> WebhookKeys:
+        """Return the keys that are set."""
+        return WebhookKeys([key.reveal() for key in (self.webhook_key, self.webhook_key_before) if key])
+
+
+class LeaseSettings(WebhookSettings, frozen=True, kw_only=True):
     """Settings that workers and reapers must agree on."""
 
     lease_s: Annotated[float, Meta(ge=1.0, le=HOUR_S)] = 30.0
@@ -85,7 +122,7 @@ class LeaseSettings(ServiceSettings, frozen=True, kw_only=True):
     """How many workers may vanish while they run a job before the job is dead."""
 
 
-class DemandSettings(ServiceSettings, frozen=True, kw_only=True):
+class DemandSettings(WebhookSettings, frozen=True, kw_only=True):
     """Settings that ingest and dispatchers must agree on."""
 
     due_soon_s: Annotated[float, Meta(ge=0.0, le=HOUR_S)] = 60.0

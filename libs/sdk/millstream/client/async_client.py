@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from millstream.client.api import Api
@@ -20,11 +21,12 @@ from millstream_contracts import (
     DeadLetterPage,
     Demand,
     Job,
-    JobEvent,
     JobId,
     JobStack,
+    LiveEvent,
     Page,
     QueueStatus,
+    Stats,
     TypeRegistration,
     WorkerInfo,
 )
@@ -241,6 +243,20 @@ class Client:
         """
         return await self._transport.run(self._api.demand(types))
 
+    async def stats(
+        self,
+        *,
+        type: str | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: timedelta | None = None,
+    ) -> Stats:
+        """Return how many jobs of a type, or of all, came and ended in each step of a time, and how long they took.
+
+        `since` is a time, or how long ago it was, by default an hour. It needs a history. Raises: ValueError, ApiError.
+        """
+        return await self._transport.run(self._api.stats(type, since, until, step))
+
     async def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
         return await self._transport.run(self._api.types())
@@ -251,7 +267,7 @@ class Client:
 
     async def events(
         self, *, type: str | None = None, job: str | None = None, on_gap: Callable[[], None] | None = None
-    ) -> AsyncIterator[JobEvent]:
+    ) -> AsyncIterator[LiveEvent]:
         """Yield what happens to jobs from now on: to all, to those of a type, or to one job by its id.
 
         An interrupted stream is resumed where it ended, so an event may come twice: of two events of one job the later
@@ -260,7 +276,7 @@ class Client:
         """
         async with aclosing(self._transport.follow(self._api.events(type, job))) as signals:
             async for signal in signals:
-                if isinstance(signal, JobEvent):
+                if isinstance(signal, LiveEvent):
                     yield signal
                 elif signal is Notice.GAP and on_gap is not None:
                     on_gap()

@@ -10,7 +10,7 @@ from millstream.client.event_reader import EventReader, SentEvent
 from millstream.client.flow import Reply, Request
 from millstream.client.response_reader import explain
 from millstream.client.retrier import Call, Retrier, may_repeat
-from millstream_contracts import UNDECODABLE, JobEvent
+from millstream_contracts import UNDECODABLE, LiveEvent
 
 MEDIA_TYPE = "text/event-stream"
 SILENCE_S = 45.0
@@ -26,7 +26,7 @@ class Notice(Enum):
     """Events are missing."""
 
 
-Signal = JobEvent | Notice
+Signal = LiveEvent | Notice
 
 
 class EventFlow:
@@ -90,7 +90,7 @@ def _signal(sent: SentEvent) -> Signal | None:
     match sent.name:
         case "job":
             try:
-                return msgspec.json.decode(sent.data, type=JobEvent)
+                return msgspec.json.decode(sent.data, type=LiveEvent)
             except UNDECODABLE:
                 return Notice.GAP
         case "gap":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from millstream.client.api import Api
@@ -20,11 +21,12 @@ from millstream_contracts import (
     DeadLetterPage,
     Demand,
     Job,
-    JobEvent,
     JobId,
     JobStack,
+    LiveEvent,
     Page,
     QueueStatus,
+    Stats,
     TypeRegistration,
     WorkerInfo,
 )
@@ -235,6 +237,20 @@ class SyncClient:
         """
         return self._transport.run(self._api.demand(types))
 
+    def stats(
+        self,
+        *,
+        type: str | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: timedelta | None = None,
+    ) -> Stats:
+        """Return how many jobs of a type, or of all, came and ended in each step of a time, and how long they took.
+
+        `since` is a time, or how long ago it was, by default an hour. It needs a history. Raises: ValueError, ApiError.
+        """
+        return self._transport.run(self._api.stats(type, since, until, step))
+
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
         return self._transport.run(self._api.types())
@@ -245,7 +261,7 @@ class SyncClient:
 
     def events(
         self, *, type: str | None = None, job: str | None = None, on_gap: Callable[[], None] | None = None
-    ) -> Iterator[JobEvent]:
+    ) -> Iterator[LiveEvent]:
         """Yield what happens to jobs from now on: to all, to those of a type, or to one job by its id.
 
         An interrupted stream is resumed where it ended, so an event may come twice: of two events of one job the later
@@ -254,7 +270,7 @@ class SyncClient:
         """
         with closing(self._transport.follow(self._api.events(type, job))) as signals:
             for signal in signals:
-                if isinstance(signal, JobEvent):
+                if isinstance(signal, LiveEvent):
                     yield signal
                 elif signal is Notice.GAP and on_gap is not None:
                     on_gap()

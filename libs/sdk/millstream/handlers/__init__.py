@@ -1,4 +1,4 @@
-"""Handlers that come with Millstream: `email.send` and `report.generate`. Needs `millstream[handlers]`.
+"""Handlers that come with Millstream: `email.send`, `report.generate` and `webhook.call`. Needs `millstream[handlers]`.
 
 `app` has the default settings; `builtin_app` makes an app with others.
 """
@@ -9,9 +9,11 @@ from millstream.app import App
 from millstream.handlers.email_send import EmailReceipt, send_email
 from millstream.handlers.mail_writer import Attachment, Email
 from millstream.handlers.report_generate import Report, ReportFile, generate_report
-from millstream.handlers.settings import HandlerSettings, ReportSettings, SmtpSettings, TlsMode
+from millstream.handlers.settings import HandlerSettings, ReportSettings, SmtpSettings, TlsMode, WebhookSettings
 from millstream.handlers.shared import Shared, opened
+from millstream.handlers.webhook.webhook_call import WebhookReceipt, call_webhook
 from millstream.steering import Retry
+from millstream_webhooks import CALL_TYPE, RETRY_DELAYS_S, WebhookCall
 
 __all__ = [
     "Attachment",
@@ -24,8 +26,12 @@ __all__ = [
     "Shared",
     "SmtpSettings",
     "TlsMode",
+    "WebhookCall",
+    "WebhookReceipt",
+    "WebhookSettings",
     "app",
     "builtin_app",
+    "call_webhook",
     "generate_report",
     "opened",
     "send_email",
@@ -42,6 +48,8 @@ def builtin_app(settings: HandlerSettings) -> App[Shared]:
     # Mail servers that greylist ask for some 15 minutes; a full mailbox takes longer.
     built_in.job("email.send", timeout=300, retry=Retry(max_attempts=8, base=2.0, cap=1800.0))(send_email)
     built_in.job("report.generate", timeout=900)(generate_report)
+    # A call ends by itself within CALL_WITHIN_S.
+    built_in.job(CALL_TYPE, timeout=60, retry=Retry(delays=RETRY_DELAYS_S), result_ttl=86_400)(call_webhook)
     return built_in
 
 

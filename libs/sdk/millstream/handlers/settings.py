@@ -41,8 +41,23 @@ class ReportSettings(Struct, frozen=True, kw_only=True):
     """Folder of the files. It is created when it is missing."""
 
 
+class WebhookSettings(Struct, frozen=True, kw_only=True):
+    """Settings of `webhook.call`."""
+
+    key: str | None = None
+    """What the secrets of endpoints are derived from. Without it calls are not signed."""
+    key_before: str | None = None
+    """The key before the last change of it. While it is set, calls have the signatures of both."""
+    networks: tuple[str, ...] = ()
+    """Private networks that calls may go to, such as `10.0.0.0/8`. Without them calls go to public addresses alone."""
+
+    def __repr__(self) -> str:
+        return f"WebhookSettings(networks={self.networks!r})"
+
+
 class HandlerSettings(Struct, frozen=True, kw_only=True):
     """Settings of all built-in handlers."""
 
     smtp: SmtpSettings = SmtpSettings()
     reports: ReportSettings = ReportSettings()
+    webhooks: WebhookSettings = WebhookSettings()

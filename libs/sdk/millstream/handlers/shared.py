@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from millstream.context import BaseContext
 from millstream.errors import HandlerError
 from millstream.handlers.mailer import Mailer
 from millstream.handlers.settings import HandlerSettings, ReportSettings
+from millstream.handlers.webhook.caller import WebhookCaller
 
 
 @dataclass(frozen=True)
@@ -17,16 +18,19 @@ class Shared:
 
     mailer: Mailer
     reports: ReportSettings
+    webhooks: WebhookCaller = field(default_factory=WebhookCaller)
 
 
 @asynccontextmanager
 async def opened(settings: HandlerSettings) -> AsyncIterator[Shared]:
     """Open the shared resources. Connections are made when the first mail needs them."""
     mailer = Mailer(settings.smtp)
+    webhooks = WebhookCaller(settings.webhooks)
     try:
-        yield Shared(mailer=mailer, reports=settings.reports)
+        yield Shared(mailer=mailer, reports=settings.reports, webhooks=webhooks)
     finally:
         await mailer.aclose()
+        await webhooks.aclose()
 
 
 def shared(ctx: BaseContext[Any]) -> Shared:

@@ -36,6 +36,8 @@ class NewJob:
         check_submit_options(options)
         self.type: str = job.type if isinstance(job, JobRef) else job
         fields = {_FIELDS.get(name, name): in_seconds(value) for name, value in options.items() if value is not None}
+        if isinstance(fields.get("callback"), str):
+            fields["callback"] = {"url": fields["callback"]}
         self.content = _encode({"type": self.type, "payload": payload, **fields}, self.type)
         """The submission in MessagePack."""
 

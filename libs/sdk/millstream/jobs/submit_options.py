@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, TypedDict
 
 from millstream.seconds import Seconds
-from millstream_contracts import Backoff, did_you_mean
+from millstream_contracts import Backoff, Callback, did_you_mean
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -29,6 +29,8 @@ class SubmitOptions(TypedDict, total=False):
     """How the delays between attempts grow, in place of the backoff of the type."""
     tags: Mapping[str, str] | None
     """Up to 16 short strings, searchable."""
+    callback: str | Callback | None
+    """The URL that is called when the job settles; or a `Callback`, which names the events too."""
 
 
 def check_submit_options(options: SubmitOptions) -> None:

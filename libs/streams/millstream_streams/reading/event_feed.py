@@ -22,7 +22,7 @@ from millstream_streams.reading.consumers import make_group
 from millstream_streams.reading.rounds import for_each_queue
 from millstream_streams.reading.views import job_from_fields, read_hashes
 from millstream_streams.store.keys import Keys
-from millstream_streams.store.specs import read_event
+from millstream_streams.store.specs import read_event, read_int
 
 LONGEST_WAIT_S = 1.0
 """How long a read blocks. A stop waits for the read under way, and a new queue for the next one."""
@@ -38,6 +38,8 @@ class Snapshots(Struct, frozen=True):
     """Jobs as they are now."""
 
     jobs: dict[JobId, Job]
+    waited_ms: dict[JobId, int]
+    """How long each was ready before its last delivery, unless it is ready again."""
     size_bytes: int
     """The size of all stored fields of the jobs."""
 
@@ -82,6 +84,7 @@ class EventFeed:
         ids = list({job.id: None for event in batch.events for job in event.jobs})
         keys = self._keys.of(batch.queue)
         jobs: dict[JobId, Job] = {}
+        waited_ms: dict[JobId, int] = {}
         size_bytes = 0
         # A slice at a time: reading thousands of jobs at once would hold the event loop.
         for start in range(0, len(ids), _JOBS_AT_ONCE):
@@ -91,7 +94,10 @@ class EventFeed:
                 size_bytes += sum(map(len, fields.values()))
                 if job := job_from_fields(batch.queue, job_id, fields):
                     jobs[job_id] = job
-        return Snapshots(jobs, size_bytes)
+                    ready_ms, started_ms = read_int(fields.get(b"ready_at")), read_int(fields.get(b"started_at"))
+                    if 0 < ready_ms <= started_ms:
+                        waited_ms[job_id] = started_ms - ready_ms
+        return Snapshots(jobs, waited_ms, size_bytes)
 
     async def acknowledge(self, batches: Iterable[QueueEvents]) -> None:
         """Acknowledge events, which may be trimmed from now on."""

@@ -1,6 +1,7 @@
 """The registry of queues, job types, workers and services, which is written again and again, so that a loss heals."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -49,6 +50,25 @@ class Registry:
         tags = await self._call(lambda: unless_wrong_type(self._client.smembers(self._keys.queues), set()))
         found = (_queue(tag) for tag in tags)
         return sorted(queue for queue in found if queue and (tenant is None or queue.tenant == tenant))
+
+    async def note_callbacks(self, queues: Iterable[Queue]) -> None:
+        """Note queues before a job with a callback is stored in them, so that every dispatcher reads their events."""
+        now_ms = str(time.time_ns() // 1_000_000)
+        noted = {queue.tag: now_ms for queue in queues}
+        if noted:
+            await self._call(lambda: self._client.hset(self._keys.callbacks, mapping=noted))
+
+    async def callback_queues(self) -> dict[Queue, int]:
+        """Return the queues that were noted for callbacks, with the Unix ms of the last note of each."""
+        fields = await self._hash(self._keys.callbacks)
+        read = ((_queue(tag), text) for tag, text in fields.items())
+        return {queue: int(text) for queue, text in read if queue and text.isdigit()}
+
+    async def forget_callbacks(self, queues: Iterable[Queue]) -> None:
+        """Forget queues of which no job has a callback any more."""
+        tags = [queue.tag for queue in queues]
+        if tags:
+            await self._call(lambda: self._client.hdel(self._keys.callbacks, *tags))
 
     async def add_types(
         self,

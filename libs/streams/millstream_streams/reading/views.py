@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, moment
+from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, made_at, moment
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
@@ -65,6 +65,16 @@ class JobViews:
             return []
         return [read_spec(fields.get(b"spec")) for fields in await self._hashes(queue, ids)]
 
+    async def with_specs(self, queue: Queue, ids: Sequence[JobId]) -> dict[JobId, tuple[Job, JobSpec]]:
+        """Return those of these jobs that exist, with payload and result, and the spec of each."""
+        if not ids:
+            return {}
+        found: dict[JobId, tuple[Job, JobSpec]] = {}
+        for job_id, fields in zip(ids, await self._hashes(queue, ids), strict=True):
+            if job := job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED):
+                found[job_id] = job, read_spec(fields.get(b"spec"))
+        return found
+
     async def dead_letters(self, queue: Queue, ids: Sequence[JobId]) -> list[DeadLetter]:
         """Return those of these jobs that are dead, in this order."""
         found = await self._hashes(queue, ids)
@@ -111,7 +121,7 @@ def job_from_fields(
         deliveries=deliveries_of(fields),
         crashes=read_int(fields.get(b"crashes")),
         handbacks=read_int(fields.get(b"handbacks")),
-        created_at=read_time(spec.created_at_ms) or _LONG_AGO,
+        created_at=made_at(job_id),
         run_at=read_time(fields.get(b"run_at")),
         expires_at=read_time(fields.get(b"expires_at")),
         started_at=read_time(fields.get(b"started_at")),

@@ -21,13 +21,58 @@ end
 
 local function count(transitions) return #transitions / 3 end
 
+-- What is known of the attempt of each job of such an array, three values a job as well: its number, the ms for which
+-- the job was ready, the ms for which it ran; ABSENT for what the transition does not end. They travel in a field of
+-- their own, which older readers pass over. It is recorded for all jobs of an array, or for none.
+local ABSENT = -1
+local runs, errors = {}, {}
+local function record_run(transitions, attempt, waited_ms, ran_ms)
+  local list = runs[transitions]
+  if not list then
+    list = {}
+    runs[transitions] = list
+  end
+  local last = #list
+  list[last + 1], list[last + 2], list[last + 3] = attempt, waited_ms, ran_ms
+end
+
+local function ms_since(started_at, now)
+  local began = tonumber(started_at)
+  return began and math.max(0, now - began) or ABSENT
+end
+
+-- The error of a failed attempt (MessagePack), for all jobs of an array or for none: the hash keeps the last one alone.
+local function record_error(transitions, error)
+  local list = errors[transitions]
+  if not list then
+    list = {}
+    errors[transitions] = list
+  end
+  list[#list + 1] = error
+end
+
+-- Errors are large. They travel only where a group will store them, and while it does not lag too far.
+local MOST_UNREAD_WITH_ERRORS = 20000
+local function keeps_errors()
+  if redis.call('XLEN', events) >= MOST_UNREAD_WITH_ERRORS then return false end
+  local groups = redis.pcall('XINFO', 'GROUPS', events)
+  return not groups.err and #groups > 0
+end
+
 -- Append one event for all jobs that this call moved in the same way. `detail` is the reason of a death or a
 -- cancellation, if any.
 local function append_event(kind, state, now, worker, transitions, detail)
-  if #transitions > 0 then
-    redis.call('XADD', events, '*', 'kind', kind, 'state', state, 'at', int(now), 'worker', worker,
-      'detail', detail or '', 'jobs', cmsgpack.pack(transitions))
+  if #transitions == 0 then return end
+  local fields = {'kind', kind, 'state', state, 'at', int(now), 'worker', worker, 'detail', detail or '',
+    'jobs', cmsgpack.pack(transitions)}
+  local run, failed = runs[transitions], errors[transitions]
+  if run then
+    fields[13], fields[14] = 'runs', cmsgpack.pack(run)
   end
+  if failed and keeps_errors() then
+    fields[#fields + 1], fields[#fields + 2] = 'errors', table.concat(failed)
+  end
+  redis.call('XADD', events, '*', unpack(fields))
 end
 
 -- Take an entry out of a ready stream. Acknowledging without deleting would let the stream grow for ever.

@@ -34,6 +34,7 @@ local forms = {
   ['xdel'] = {'XDEL', stream, '0-1'},
   ['xgroup|create'] = {'XGROUP', 'CREATE', stream, GROUP, '0'},
   ['xgroup|delconsumer'] = {'XGROUP', 'DELCONSUMER', stream, GROUP, 'none'},
+  ['xgroup|destroy'] = {'XGROUP', 'DESTROY', stream, GROUP},
   ['xinfo|consumers'] = {'XINFO', 'CONSUMERS', stream, GROUP},
   ['xinfo|groups'] = {'XINFO', 'GROUPS', stream},
   ['xlen'] = {'XLEN', stream},

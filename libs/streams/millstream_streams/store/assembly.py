@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from millstream_contracts import JobId, JobSpec, Submission
+from millstream_contracts import Callback, JobId, JobSpec, Submission
 from millstream_streams.store.deliveries import Idempotency, NewJob
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,8 +45,15 @@ def assemble(
         expires_in_ms=None if submission.expires_in_s is None else _ms(submission.expires_in_s),
         expires_at_ms=_ms(submission.expires_at.timestamp()) if submission.expires_at else None,
         idempotency=idempotency,
+        callback=b"" if submission.callback is None else _callback(submission.callback),
         waited=waited,
     )
+
+
+def _callback(callback: Callback) -> bytes:
+    # `+` in a URL is no space; a blank in one is none of its characters, and would end the text in enqueue.lua.
+    url = callback.url.replace(" ", "%20")
+    return msgspec.json.encode(Callback(url, list(dict.fromkeys(callback.events))))
 
 
 def _ms(seconds: float) -> int:

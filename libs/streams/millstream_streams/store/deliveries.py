@@ -24,6 +24,8 @@ class NewJob(Struct, frozen=True, kw_only=True):
     """The time until the expiry by the clock of Redis. It excludes `expires_at_ms`."""
     expires_at_ms: int | None = None
     idempotency: "Idempotency | None" = None
+    callback: bytes = b""
+    """Where its events go, as JSON without spaces; empty without a callback."""
     waited: bool = False
     """Whether a client waits for a hint when the job settles."""
 

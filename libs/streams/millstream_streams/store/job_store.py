@@ -289,6 +289,10 @@ class JobStore:
         removed, lost = await self._run("trim_events", queue, [keep, cap, round(kept_s * 1000)])
         return int(removed), int(lost)
 
+    async def leave_events(self, queue: Queue) -> bool:
+        """Remove the group that reads events for webhooks. Returns: False when a job of the queue has a callback."""
+        return bool(await self._run("leave_events", queue, []))
+
     async def sweep_consumers(self, queue: Queue, *, idle_ms: int) -> int:
         """Remove consumers that hold nothing and were not seen for long. Returns: how many."""
         return int(await self._run("sweep_consumers", queue, [idle_ms]))
@@ -349,12 +353,13 @@ def _options(job: NewJob, prefix: bytes) -> bytes:
     """Return all fields of a new job except id and spec, in the form of enqueue.lua; nothing for most jobs."""
     known = job.idempotency
     times = (job.delay_ms, job.run_at_ms, job.expires_in_ms, job.expires_at_ms)
-    if times == _NO_TIMES and job.priority is Priority.NORMAL and not (known or job.waited):
+    if times == _NO_TIMES and job.priority is Priority.NORMAL and not (known or job.waited or job.callback):
         return b""
     run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
     fingerprint, key = (known.fingerprint, prefix + known.key) if known else ("", b"")
     waited = "1" if job.waited else ""
-    return f"{_PRIORITY_INDEX[job.priority]} {run_at} {expires_at} {waited} {fingerprint} ".encode() + key
+    callback = job.callback.decode()
+    return f"{_PRIORITY_INDEX[job.priority]} {run_at} {expires_at} {waited} {callback} {fingerprint} ".encode() + key
 
 
 def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:

@@ -19,6 +19,9 @@ PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 GROUP = "workers"
 """The consumer group of every ready stream."""
 
+WEBHOOKS_GROUP = "webhooks"
+"""The consumer group that reads events for endpoints and callbacks. It is there only while one wants them."""
+
 
 class QueueKeys(Struct, frozen=True):
     """The keys of one queue."""
@@ -30,6 +33,8 @@ class QueueKeys(Struct, frozen=True):
     events: str
     settings: str
     expiring: str
+    callbacks: str
+    """Where the events of single jobs go, by job id."""
     job_prefix: str
     idempotency_prefix: str
     stack_prefix: str
@@ -64,6 +69,8 @@ class Keys:
         """KEYS of every script with the part `fleet`, in the order that scripts/_fleet.lua names."""
         self.services = f"{namespace}:{{fleet}}:services"
         """hash: name of a process to its last heartbeat"""
+        self.callbacks = f"{namespace}:{{fleet}}:callbacks"
+        """hash: tag of a queue whose jobs have callbacks, to the Unix ms when one was submitted"""
         self.hint_due = self.hint("due")
         """channel: tag of a queue whose next due time moved closer"""
         self.hint_settled = self.hint("settled")
@@ -81,8 +88,8 @@ class Keys:
     def _of(self, queue: Queue) -> QueueKeys:
         base = f"{self.namespace}:{{{queue.tag}}}"
         high, normal, low = (f"{base}:ready:{priority}" for priority in PRIORITIES)
-        due, dlq, events, settings, expiring = (
-            f"{base}:{name}" for name in ("due", "dlq", "events", "settings", "expiring")
+        due, dlq, events, settings, expiring, callbacks = (
+            f"{base}:{name}" for name in ("due", "dlq", "events", "settings", "expiring", "callbacks")
         )
         return QueueKeys(
             ready=(high, normal, low),
@@ -91,6 +98,7 @@ class Keys:
             events=events,
             settings=settings,
             expiring=expiring,
+            callbacks=callbacks,
             job_prefix=f"{base}:job:",
             idempotency_prefix=f"{base}:idempotency:",
             stack_prefix=f"{base}:stack:",

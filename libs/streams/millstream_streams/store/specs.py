@@ -1,7 +1,9 @@
 """Reads the stored fields of a job, also unreadable ones: one such job must not stop the others."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -39,6 +41,12 @@ _decode_newer = msgspec.msgpack.Decoder(NewerSpec).decode
 _KINDS = {kind.encode(): kind for kind in EventKind}
 _decode_error = msgspec.msgpack.Decoder(JobError).decode
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
+_decode_runs = msgspec.msgpack.Decoder(list[int]).decode
+_decode_errors = msgspec.msgpack.Decoder(list[JobError | None]).decode
+_ARRAY_32 = b"\xdd"
+"""The head of a MessagePack array, before the number of its values."""
+Run = tuple[int | None, int | None, int | None]
+_NO_RUN: Run = (None, None, None)
 _decode_transitions = msgspec.msgpack.Decoder(list[Any]).decode
 
 
@@ -75,16 +83,38 @@ def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
     state, detail = fields[b"state"].decode(), fields[b"detail"].decode()
     # Three values a job in one list: id, version, deliveries.
     rows = list(zip(*[iter(_decode_transitions(fields[b"jobs"]))] * 3, strict=True))
+    runs, errors = _read_runs(fields.get(b"runs"), len(rows)), _read_errors(fields.get(b"errors"), len(rows))
     return Event(
         entry=entry.decode(),
         kind=_KINDS.get(fields[b"kind"]) or fields[b"kind"].decode(),
         at_ms=int(fields[b"at"]),
         worker=fields[b"worker"].decode(),
         jobs=[
-            JobTransition(JobId(job_id), version, state, number, detail)
-            for job_id, version, number in _check_transitions(rows)
+            JobTransition(JobId(job_id), version, state, number, detail, *run, error)
+            for (job_id, version, number), run, error in zip(_check_transitions(rows), runs, errors, strict=True)
         ],
     )
+
+
+def _read_runs(blob: bytes | None, jobs: int) -> Iterable[Run]:
+    """Return attempt, wait and run of each job; nothing of any in an event without them, or of another form."""
+    if blob:
+        with suppress(*UNDECODABLE, ValueError):
+            values = [None if value < 0 else value for value in _decode_runs(blob)]
+            runs: list[Run] = list(zip(*[iter(values)] * 3, strict=True))
+            if len(runs) == jobs:
+                return runs
+    return repeat(_NO_RUN, jobs)
+
+
+def _read_errors(blob: bytes | None, jobs: int) -> Iterable[JobError | None]:
+    """Return the error of each job, from values that stand one behind the other; of an unreadable list none."""
+    if blob:
+        with suppress(*UNDECODABLE):
+            errors = _decode_errors(_ARRAY_32 + jobs.to_bytes(4, "big") + blob)
+            if len(errors) == jobs:
+                return errors
+    return repeat(None, jobs)
 
 
 def _check_transitions(rows: list[Any]) -> list[tuple[str, int, int]]:

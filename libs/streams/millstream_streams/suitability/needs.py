@@ -44,9 +44,11 @@ NEEDS: Mapping[str, Needs] = {
     "ingest": Needs(
         commands=_MOVING
         | _BEATING
-        | _commands("exists get hdel hget hgetall sadd set smembers xinfo|groups xlen xpending xread xrevrange")
+        | _commands(
+            "exists get hdel hget hgetall sadd set smembers xgroup|create xinfo|groups xlen xpending xread xrevrange"
+        )
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
-        registry=("queues", "types", "starts", "workers", "services"),
+        registry=("queues", "types", "starts", "workers", "services", "callbacks"),
         tells=("due", "settled", "cancel:"),
         hears=("settled",),
         extras={
@@ -57,9 +59,9 @@ NEEDS: Mapping[str, Needs] = {
     "worker": Needs(
         commands=_MOVING
         | _BEATING
-        | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create xpending")
-        | _commands("xreadgroup zadd zrange zrem zremrangebyscore"),
-        registry=("queues", "types", "starts", "workers", "services"),
+        | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create")
+        | _commands("xinfo|groups xlen xpending xreadgroup zadd zrange zrem zremrangebyscore"),
+        registry=("queues", "types", "starts", "workers", "services", "callbacks"),
         tells=("due", "settled", "cancel:"),
         hears=("cancel:",),
         extras=dict.fromkeys(("client|list", "client|unblock"), "an idle worker takes up to two seconds to stop"),
@@ -67,17 +69,20 @@ NEEDS: Mapping[str, Needs] = {
     "dispatcher": Needs(
         commands=_MOVING
         | _BEATING
-        | _commands("hget hgetall smembers xautoclaim xgroup|create xinfo|groups xlen xreadgroup")
+        | _commands(
+            "exists get hget hgetall sadd set smembers xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen"
+        )
+        | _commands("xreadgroup")
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
-        registry=("queues", "workers", "services"),
-        tells=("settled",),
+        registry=("queues", "types", "starts", "workers", "services", "callbacks"),
+        tells=("due", "settled"),
         hears=("due",),
     ),
     "reaper": Needs(
         commands=_MOVING
         | _BEATING
         | _commands("exists hdel hgetall smembers xautoclaim xgroup|delconsumer xinfo|consumers xinfo|groups")
-        | _commands("xpending xtrim zrange zrem zremrangebyscore"),
+        | _commands("xlen xpending xtrim zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services"),
         tells=("settled",),
     ),

@@ -6,7 +6,7 @@ Names, labels and buckets come from `names.py`.
 import math
 import os
 import resource
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -173,15 +173,41 @@ class DemandGauges:
 
 
 class HistoryMetrics:
-    """How far the history database is behind."""
+    """How far the history database is behind, and how far ahead it has partitions."""
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._lag = registry.gauge(names.HISTORY_LAG)
+        self._days_ahead = registry.gauge(names.HISTORY_DAYS_AHEAD)
         self.show_lag(math.nan)
+        self.show_days_ahead(math.nan)
+
+    def show_days_ahead(self, days: float) -> None:
+        """Show for how many days from tomorrow on there are partitions; NaN where that is not known."""
+        self._days_ahead.set(days)
 
     def show_lag(self, seconds: float) -> None:
         """Show how old the oldest event is that was just stored, or waits for it; NaN where that is not known."""
         self._lag.set(seconds)
+
+
+class WebhookMetrics:
+    """What went to webhooks, and how many endpoints there are."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        counter = registry.counter(names.WEBHOOK_EVENTS)
+        self._events = {recipient: counter.labels(recipient) for recipient in names.WEBHOOK_RECIPIENTS}
+        self._endpoints = registry.gauge(names.WEBHOOK_ENDPOINTS)
+        self.show_endpoints([])
+
+    def count_event(self, recipient: str) -> None:
+        """Count an event that is delivered to an `endpoint` or a `callback`."""
+        self._events[recipient].inc()
+
+    def show_endpoints(self, enabled: Iterable[bool]) -> None:
+        """Show how many endpoints there are; each item says whether one is enabled."""
+        states = Counter("enabled" if one else "disabled" for one in enabled)
+        for state in ("enabled", "disabled"):
+            self._endpoints.labels(state).set(states[state])
 
 
 class ReaperMetrics:

@@ -120,7 +120,7 @@ class Ledger:
             self._finish(job, JobState.CANCELLED, RETENTION_MS, "cancelled")
         elif job.crashes >= max_crashes:
             message = f"the worker vanished {job.crashes} times while running this job"
-            self._bury(job, "crashed", JobError("crashed", message, "crashed"))
+            self._bury(job, "crashed", JobError("crashed", message, "crashed", attempt=job.attempts + 1))
         else:
             self._make_ready(job)
 

@@ -88,6 +88,9 @@ class MemoryRegistry(Registry):
         """Note queues that get jobs."""
         self._queues |= dict.fromkeys(queues)
 
+    async def note_callbacks(self, queues: Iterable[Queue]) -> None:
+        """Do nothing: no dispatcher calls anything back here."""
+
     async def queues(self, tenant: Tenant | None = None) -> list[Queue]:
         """Return the queues, sorted."""
         return sorted(queue for queue in self._queues if tenant in {None, queue.tenant})
@@ -107,6 +110,7 @@ def memory_broker(ledger: Ledger, clock: VirtualClock) -> Broker:
         listing=cast("Any", _NOTHING),
         registry=MemoryRegistry(),
         stack_answers=cast("Any", _NOTHING),
+        callbacks=cast("Any", _NOTHING),
         clock=RedisClock(clock.now_s, clock.now_s),
         client=_NOTHING,
     )

@@ -36,6 +36,7 @@ wait_option = click.option(
 @click.option("--max-attempts", type=int, help="How often to try, instead of what its type says.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Stop an attempt after so many seconds.")
 @click.option("--tag", "tags", multiple=True, help="key=value; may be given again.")
+@click.option("--callback", metavar="URL", help="Call this URL when the job settles.")
 @click.option("--idempotency-key", help="The same key makes no second job.")
 @wait_option
 @url_option

@@ -5,7 +5,7 @@ import click
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.output import json_option, print_json, tell_error
 from millstream_cli.wording import printable
-from millstream_contracts import JobEvent
+from millstream_contracts import LiveEvent
 
 RETRY_FOR_S = 60.0
 """Long, because who follows events does not want to begin again after each restart of the API."""
@@ -30,7 +30,7 @@ def tail(*, type: str | None, job: str | None, url: str | None, as_json: bool) -
                 click.echo(line_of(event))
 
 
-def line_of(event: JobEvent) -> str:
+def line_of(event: LiveEvent) -> str:
     """Return an event as a line: when, which job, what happened, and where or why."""
     more = ": ".join(printable(text) for text in (event.worker, event.detail) if text)
     what = event.kind if event.kind == event.state else f"{event.kind}, {event.state}"

@@ -26,6 +26,7 @@ from millstream_ingest.api.routes import (
     health,
     jobs,
     queues,
+    statistics,
     submission,
     types,
     workers,
@@ -45,6 +46,7 @@ API_ROUTES: Sequence[Route] = (
     *queues.ROUTES,
     *demand.ROUTES,
     *events.ROUTES,
+    *statistics.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
 )

@@ -37,8 +37,17 @@ MODELS: Mapping[str, Model] = {
             "timeout_s": "Seconds for one attempt, instead of what the type's policy says",
             "backoff": "Delays between attempts, instead of what the type's policy says",
             "tags": "Up to 16 short texts by name",
+            "callback": "Which URL is called when something happens to the job",
         },
     ),
+    "Callback": Model(
+        "Which events of a job go to which URL, as a signed call with a CloudEvent.",
+        {
+            "url": "Where the calls go: https or http, and a public address",
+            "events": "Which events. Those with which a job settles when left out",
+        },
+    ),
+    "JobEvent": Model("What happens to a job."),
     "BackoffOptions": Model(
         "How long to wait before the next attempt: `base_s`, grown with each attempt by `kind`, at most `cap_s`.",
         {
@@ -82,6 +91,36 @@ MODELS: Mapping[str, Model] = {
             "timeout_s": "What the submission asked for; null when the type's policy decides",
             "trace_id": "Finds the job in traces and logs; null when it is not traced",
             "source": "`live`, or `history` once Redis has forgotten the job: then it can only be read",
+        },
+    ),
+    "Stats": Model(
+        "Statistics of one job type, or of all.",
+        {
+            "from": "Begin of the first step",
+            "to": "End of the last step",
+            "step_s": "Seconds of each step",
+            "points": "What happened in each step, also where nothing did, oldest first",
+            "gaps": "Times of which events were lost: the points in them show too little",
+        },
+    ),
+    "StatGap": Model("A time of which events were lost.", {"from": "Its begin", "to": "Its end"}),
+    "StatPoint": Model(
+        "What happened in one step. Durations are exact to nine per cent.",
+        {
+            "at": "Begin of the step",
+            "submitted": "Jobs that were submitted",
+            "started": "Attempts that began",
+            "succeeded": "Jobs that succeeded",
+            "retried": "Attempts that failed and left another one",
+            "dead": "Jobs that died",
+            "cancelled": "Jobs that were cancelled",
+            "expired": "Jobs that expired",
+            "wait_p50_ms": "Milliseconds that jobs were ready before an attempt: half of those that began waited no "
+            "longer. Null without any",
+            "wait_p95_ms": "As before, for 95 of a hundred",
+            "run_p50_ms": "Milliseconds that attempts took which succeeded or failed: half of them took no longer. "
+            "Null without any",
+            "run_p95_ms": "As before, for 95 of a hundred",
         },
     ),
     "Timeline": Model(

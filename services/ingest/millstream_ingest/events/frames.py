@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from millstream_contracts import Event, JobEvent, JobTransition, Queue, moment
+from millstream_contracts import Event, JobTransition, LiveEvent, Queue, moment
 
 MEDIA_TYPE = "text/event-stream"
 JOB, GAP = "job", "gap"
@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 def job_frame(queue: Queue, event: Event, job: JobTransition) -> bytes:
     """Return the frame of what happened to one job."""
-    told = JobEvent(
+    told = LiveEvent(
         id=job.id,
         type=queue.type,
         kind=event.kind,

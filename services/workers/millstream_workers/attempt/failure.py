@@ -62,12 +62,12 @@ def _ended(stack: str, end: str) -> str:
 
 
 def fingerprint(error: BaseException) -> str:
-    """Return 16 hex digits, equal for errors of one type raised in one function.
+    """Return `v2:` and 16 hex digits, equal for errors of one type raised under one function of the handler's package.
 
     Line numbers and messages stay out: they differ between releases and between jobs.
     """
     place = f"{type_name(error)}@{origin(error)}"
-    return hashlib.blake2b(place.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+    return f"v2:{hashlib.blake2b(place.encode('utf-8', 'backslashreplace'), digest_size=8).hexdigest()}"
 
 
 def printable(value: object) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from millstream_contracts import Job, JobError, JobState, Priority, Queue
+from millstream_contracts import NO_TIME, Job, JobError, JobState, Priority, Queue, made_at
 
 Row = tuple[Any, ...]
 
@@ -38,7 +38,13 @@ class Transition(Struct, frozen=True):
     detail: str | None = None
     """The reason of a death or a cancellation."""
     error: JobError | None = None
-    """The job's last error when the step was stored; it says of which attempt."""
+    """Why the attempt failed that the transition ends."""
+    created_at: datetime = NO_TIME
+    """The creation time of the job, by which both tables are partitioned."""
+    attempt: int | None = None
+    """The number of the attempt that the transition begins or ends."""
+    waited_ms: int | None = None
+    ran_ms: int | None = None
 
 
 class StoredJob(Struct, frozen=True):
@@ -46,6 +52,25 @@ class StoredJob(Struct, frozen=True):
 
     queue: Queue
     job: Job
+
+
+class Derived(Struct, frozen=True):
+    """Columns of `jobs` that follow from the job, for searches and statistics."""
+
+    created_at: datetime
+    outcome: str | None = None
+    """Its state when it ended without success; None for all others, which keeps the indexes of it small."""
+    fingerprint: str | None = None
+    """What equal failures have in common."""
+    error_text: str | None = None
+    """`type: message` of its error, bounded."""
+    workflow_id: str | None = None
+    waited_ms: int | None = None
+    """How long it was ready before its last delivery."""
+    ran_ms: int | None = None
+    """How long its last delivery took."""
+    payload_bytes: int | None = None
+    rerun_of: str | None = None
 
 
 class ForgottenJob(Struct, frozen=True):
@@ -62,6 +87,12 @@ class ForgottenJob(Struct, frozen=True):
     created_at: datetime
     finished_at: datetime | None
     reason: str | None
+    error: JobError | None = None
+    outcome: str | None = None
+    fingerprint: str | None = None
+    error_text: str | None = None
+    waited_ms: int | None = None
+    ran_ms: int | None = None
 
 
 class Column(Struct, frozen=True):
@@ -74,6 +105,8 @@ class Column(Struct, frozen=True):
     """Makes a value, but never None, one that PostgreSQL takes; None where every value is."""
     read: Callable[[Any], Any] | None = None
     """Makes the value what it was, from what the table holds, but never from NULL; None where it is the same."""
+    size_of: str | None = None
+    """The column of a text whose bytes it counts, in place of a value of its own."""
 
 
 def write_text(text: str) -> str:
@@ -141,7 +174,7 @@ JOB_COLUMNS = (
     Column("deliveries", "job.deliveries", _write_int(64)),
     Column("crashes", "job.crashes", _write_int(32)),
     Column("handbacks", "job.handbacks", _write_int(64)),
-    Column("created_at", "job.created_at"),
+    Column("created_at", "derived.created_at"),
     Column("run_at", "job.run_at"),
     Column("expires_at", "job.expires_at"),
     Column("started_at", "job.started_at"),
@@ -154,8 +187,23 @@ JOB_COLUMNS = (
     Column("tags", "job.tags", _write_json),
     Column("timeout_s", "job.timeout_s"),
     Column("trace_id", "job.trace_id", write_text),
+    Column("outcome", "derived.outcome"),
+    Column("fingerprint", "derived.fingerprint", write_text),
+    Column("error_text", "derived.error_text", write_text),
+    Column("workflow_id", "derived.workflow_id"),
+    Column("waited_ms", "derived.waited_ms", _write_int(64)),
+    Column("ran_ms", "derived.ran_ms", _write_int(64)),
+    Column("payload_bytes", "derived.payload_bytes", size_of="payload"),
+    Column("rerun_of", "derived.rerun_of"),
 )
 """The table `jobs`."""
+
+UNCHANGING = frozenset({"payload", "tags"})
+"""Columns of values that may be large and hardly ever change: an equal one is kept, for a large value stands beside the
+row, and another would be written with each transition."""
+
+KEPT = frozenset({"waited_ms", "ran_ms", "error", "fingerprint", "error_text"})
+"""Columns that keep what they hold where a row has no value for them."""
 
 LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source"})
 """Fields of a job that matter only while it lives in Redis, and have no column."""
@@ -178,6 +226,10 @@ TRANSITION_COLUMNS = (
     Column("worker", "step.worker"),
     Column("detail", "step.detail", write_text),
     Column("error", "step.error", _write_json, _read_error),
+    Column("created_at", "step.created_at"),
+    Column("attempt", "step.attempt", _write_int(32)),
+    Column("waited_ms", "step.waited_ms", _write_int(64)),
+    Column("ran_ms", "step.ran_ms", _write_int(64)),
 )
 """The table `transitions`."""
 
@@ -193,6 +245,9 @@ class RowFormat:
         # All values at once, in C: only some of them need a call of their own.
         self._pick = itemgetter(*(fields.index(column.source) for column in columns))
         self._writers = [(place, column.write) for place, column in enumerate(columns) if column.write]
+        self._sizes = [
+            (place, self.names.index(column.size_of)) for place, column in enumerate(columns) if column.size_of
+        ]
 
     def row(self, *records: Struct) -> Row:
         """Return the row of these records, in the order of `names`."""
@@ -200,6 +255,8 @@ class RowFormat:
         for place, write in self._writers:
             if (value := values[place]) is not None:
                 values[place] = write(value)
+        for place, measured in self._sizes:
+            values[place] = _size_of(values[measured])
         return tuple(values)
 
     def values(self, record: str, row: Sequence[Any]) -> dict[str, Any]:
@@ -212,15 +269,19 @@ class RowFormat:
         }
 
 
-JOB_ROWS = RowFormat(JOB_COLUMNS, queue=Queue, job=Job)
+def _size_of(text: str | None) -> int | None:
+    return None if text is None else len(text) if text.isascii() else len(text.encode())
+
+
+JOB_ROWS = RowFormat(JOB_COLUMNS, queue=Queue, job=Job, derived=Derived)
 FORGOTTEN_ROWS = RowFormat(FORGOTTEN_COLUMNS, job=ForgottenJob)
 TRANSITION_ROWS = RowFormat(TRANSITION_COLUMNS, step=Transition)
 
 
 def stored_job(row: Sequence[Any]) -> StoredJob:
     """Return the job of a row of `jobs`. A field for which the row has no value has the default of the Struct."""
-    queue = Queue(**JOB_ROWS.values("queue", row))
-    return StoredJob(queue, Job(type=queue.type, **JOB_ROWS.values("job", row)))
+    queue, fields = Queue(**JOB_ROWS.values("queue", row)), JOB_ROWS.values("job", row)
+    return StoredJob(queue, Job(type=queue.type, created_at=made_at(fields["id"]), **fields))
 
 
 def stored_transition(row: Sequence[Any]) -> Transition:

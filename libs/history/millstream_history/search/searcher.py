@@ -1,0 +1,162 @@
+"""Searches the jobs of the history: `History.search`.
+
+For a page of jobs, `page`. For an operation on all jobs that a query finds, freeze the query once, and then page
+through the ids at any pace, from any process, over days if need be:
+
+    query = history.search.freeze(Query(tenant=tenant, asked_at=now, q="state:dead since:1d"))
+    stored = msgspec.json.encode(query)                      # texts and times: it can be kept in a table
+    page = await history.search.ids(query, cursor=None)      # then cursor=page.next_cursor, until that is None
+    for job_id in page.ids: ...
+
+A frozen query means the same jobs for ever: relative times count from `asked_at`, and jobs that were submitted later
+are left out. What changes about the jobs themselves is not frozen: a job that was dead and runs again is not found any
+more, so an action has to look at the state and the version of each. A page of ids may be empty and have a cursor: then
+its time was over. The cursor is a place and no job: what was done with earlier jobs does not move it.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from millstream_contracts import JobId
+from millstream_history.connection.reading import Reader
+from millstream_history.projection.columns import StoredJob
+from millstream_history.search.counter import Count, count_jobs
+from millstream_history.search.cursors import read_cursor, write_cursor
+from millstream_history.search.filters import IndexName
+from millstream_history.search.index_finder import find_indexes
+from millstream_history.search.job_reader import read_jobs
+from millstream_history.search.page_finder import Found, PageFinder, Place, Way
+from millstream_history.search.plan import BEGINNING, Plan, Query, plan_of
+from millstream_history.search.timed_session import TimedSession
+
+BUDGET_S = 0.8
+"""How long a page is searched for. What was found by then is the page."""
+
+SILENCE_S = 0.15
+"""How much longer a silent database is waited for, which keeps to no budget."""
+
+READ_WITHIN_S = 0.1
+"""The time that is kept for reading the jobs of a page, once their ids are found."""
+
+COUNT_WITHIN_S = 0.2
+INDEXES_FOR_S = 60.0
+"""How long it is taken for true which indexes there are."""
+
+
+class SearchedJobs(Struct, frozen=True, kw_only=True):
+    """A page of a search."""
+
+    jobs: list[StoredJob]
+    """Newest first, without payload and result."""
+    next_cursor: str | None
+    searched_until: datetime | None
+    """Down to which time the range has been searched; None once all of an unbounded one has."""
+    is_complete: bool
+    """Whether the page holds all that it can: False when its time was over, and then it may be empty."""
+    count: Count | None = None
+    hint: str = ""
+    """Why probably nothing is found."""
+    way: Way
+
+
+class SearchedIds(Struct, frozen=True, kw_only=True):
+    """A page of the ids that a query finds."""
+
+    ids: list[JobId]
+    """Newest first."""
+    next_cursor: str | None
+
+
+class Search:
+    """Searches in one history database. Every method may raise HistoryError."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._indexes: frozenset[IndexName] = frozenset()
+        self._indexes_until = float("-inf")
+
+    @staticmethod
+    def freeze(query: Query) -> Query:
+        """Return a query that finds no job which was submitted after it was asked."""
+        end = query.asked_at if query.created_before is None else min(query.created_before, query.asked_at)
+        return replace(query, created_before=end)
+
+    async def page(
+        self,
+        query: Query,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+        known_types: Sequence[str] | None = None,
+        counted: bool = False,
+        budget_s: float = BUDGET_S,
+    ) -> SearchedJobs:
+        """Return a page of jobs, newest first. Raises: QueryError, SearchCursorError."""
+        query, place, way = _begin(query, cursor)
+        plan = plan_of(query, known_types)
+
+        async def search(connection: AsyncConnection) -> SearchedJobs:
+            indexes = await self._known_indexes(connection)
+            async with TimedSession(connection, budget_s) as session:
+                count_s = COUNT_WITHIN_S if counted else 0.0
+                finder = PageFinder(session, plan, limit=limit, indexes=indexes, kept_s=READ_WITHIN_S + count_s)
+                found = await finder.find(place, way)
+                jobs = await read_jobs(session, plan.tenant, found.ids, max(session.left_s - count_s, READ_WITHIN_S))
+                count = await count_jobs(session, plan, len(jobs), COUNT_WITHIN_S) if counted else None
+            return SearchedJobs(
+                jobs=jobs,
+                next_cursor=write_cursor(query, found.next, found.way) if found.next else None,
+                searched_until=_searched_until(plan, found),
+                is_complete=found.is_complete,
+                count=count,
+                hint=plan.hint,
+                way=found.way,
+            )
+
+        return await self._reader.read(search, within_s=max(budget_s, BUDGET_S) + SILENCE_S)
+
+    async def ids(
+        self,
+        query: Query,
+        *,
+        cursor: str | None = None,
+        limit: int = 100,
+        known_types: Sequence[str] | None = None,
+        budget_s: float = BUDGET_S,
+    ) -> SearchedIds:
+        """Return a page of the ids that a frozen query finds, newest first.
+
+        Raises: QueryError, SearchCursorError.
+        """
+        query, place, way = _begin(query, cursor)
+        plan = plan_of(query, known_types)
+
+        async def search(connection: AsyncConnection) -> SearchedIds:
+            indexes = await self._known_indexes(connection)
+            async with TimedSession(connection, budget_s) as session:
+                found = await PageFinder(session, plan, limit=limit, indexes=indexes).find(place, way)
+            next_cursor = write_cursor(query, found.next, found.way) if found.next else None
+            return SearchedIds(ids=[JobId(one.id) for one in found.ids], next_cursor=next_cursor)
+
+        return await self._reader.read(search, within_s=max(budget_s, BUDGET_S) + SILENCE_S)
+
+    async def _known_indexes(self, connection: AsyncConnection) -> frozenset[IndexName]:
+        if time.monotonic() >= self._indexes_until:
+            self._indexes = await find_indexes(connection)
+            self._indexes_until = time.monotonic() + INDEXES_FOR_S
+        return self._indexes
+
+
+def _begin(query: Query, cursor: str | None) -> tuple[Query, Place | None, Way | None]:
+    return read_cursor(cursor, query) if cursor else (query, None, None)
+
+
+def _searched_until(plan: Plan, found: Found) -> datetime | None:
+    if found.next is not None:
+        return found.next.at
+    return plan.begin if plan.begin > BEGINNING else None

@@ -1,0 +1,79 @@
+"""Runs the statements of one search on one connection, under one budget of time.
+
+Each statement is planned for its own values: a generic plan would read all of an index beside the one that helps.
+"""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from millstream_history.search.statement import Statement
+
+_LEAST_MS = 1
+
+_BEGIN = (
+    "BEGIN TRANSACTION READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan; "
+    "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; "
+)
+"""A search is one of many: neither does it take all processors, nor compile what ends in some milliseconds."""
+
+Record = Any
+"""A row of asyncpg: its values by name, and in order."""
+
+
+class OutOfTimeError(Exception):
+    """The time for a statement was over before it ended; it can be taken for not done."""
+
+
+class TimedSession:
+    """A read-only transaction; after a statement that ran out of time, another one."""
+
+    def __init__(self, connection: AsyncConnection, budget_s: float) -> None:
+        self._connection = connection
+        self._give_up_at = time.monotonic() + budget_s
+        self._driver: Any = None
+        self._is_open = False
+
+    @property
+    def left_s(self) -> float:
+        """Return what is left of the budget; less than 0 when it is used up."""
+        return self._give_up_at - time.monotonic()
+
+    async def __aenter__(self) -> Self:
+        self._driver = (await self._connection.get_raw_connection()).driver_connection
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, OutOfTimeError):
+            # Whatever it was doing, nothing else gets this connection.
+            await self._connection.invalidate()
+        elif self._is_open:
+            await self._end()
+
+    async def fetch(self, sql: str, statement: Statement, within_s: float) -> list[Record]:
+        """Return the rows of a statement. Raises: OutOfTimeError, and what the driver raises."""
+        if within_s * 1000 < _LEAST_MS:
+            raise OutOfTimeError
+        await self._driver.execute(
+            f"{'' if self._is_open else _BEGIN}SET LOCAL statement_timeout = {round(within_s * 1000)}"
+        )
+        self._is_open = True
+        try:
+            return await self._fetch(sql, statement.parameters)
+        except asyncpg.QueryCanceledError as error:
+            await self._end()
+            raise OutOfTimeError from error
+
+    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Record]:
+        rows: list[Record] = await self._driver.fetch(sql, *parameters)
+        return rows
+
+    async def _end(self) -> None:
+        self._is_open = False
+        await self._driver.execute("ROLLBACK")

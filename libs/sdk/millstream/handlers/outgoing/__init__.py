@@ -1,0 +1,1 @@
+"""The guarded HTTP client: for calls to URLs that users name."""

@@ -1,0 +1,1 @@
+"""`webhook.call`: one POST, signed for its endpoint."""

@@ -1,0 +1,1 @@
+"""Webhooks: which events go where, and the jobs that deliver them."""
