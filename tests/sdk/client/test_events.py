@@ -1,6 +1,6 @@
 """Both clients follow events over a real connection, and go on where an interrupted stream has ended."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 import anyio.to_thread
@@ -27,7 +27,7 @@ def event(entry: str, kind: str = "started", version: int = 2) -> str:
 
 async def taken(found: Any, most: int = 100) -> list[Any]:
     """Return what an iterator of either client yields, up to so many."""
-    if isinstance(found, AsyncIterator):
+    if isinstance(found, AsyncGenerator):
         async_items = []
         async for item in found:
             async_items.append(item)
@@ -35,7 +35,7 @@ async def taken(found: Any, most: int = 100) -> list[Any]:
                 break
         await found.aclose()
         return async_items
-    assert isinstance(found, Iterator)
+    assert isinstance(found, Generator)
 
     def take() -> list[Any]:
         items = []
