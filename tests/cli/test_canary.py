@@ -50,6 +50,7 @@ WORDS = {
     "stats": [],
     "types": [],
     "stubs": [],
+    "webhooks": [],
     "workers": [],
     "submit": ["x"],
     "doctor": [],

@@ -41,9 +41,12 @@ from millstream_contracts import (
     Page,
     Progress,
     QueueStatus,
+    SecretWebhook,
     StatPoint,
     Stats,
     TypeRegistration,
+    Webhook,
+    WebhookSecret,
     WorkerInfo,
 )
 
@@ -85,6 +88,7 @@ __all__ = [
     "ResultError",
     "Retry",
     "RetryAfter",
+    "SecretWebhook",
     "Snooze",
     "StatPoint",
     "Stats",
@@ -96,6 +100,8 @@ __all__ = [
     "TypeRegistration",
     "UnavailableError",
     "WaitTimeoutError",
+    "Webhook",
+    "WebhookSecret",
     "WorkerInfo",
     "contract",
 ]

@@ -25,6 +25,7 @@ MODULES = {
     "stack": "millstream_cli.client.stack_command",
     "tail": "millstream_cli.client.tail_command",
     "dead": "millstream_cli.client.dead_commands",
+    "webhooks": "millstream_cli.client.webhook_commands",
     "queues": "millstream_cli.client.fleet_commands",
     "workers": "millstream_cli.client.fleet_commands",
     "types": "millstream_cli.client.fleet_commands",

@@ -11,6 +11,8 @@ from millstream_ingest.events.hub import EventHub
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.inspection.dead_letters import DeadLetters
+from millstream_ingest.inspection.history_lag import HistoryLag
+from millstream_ingest.inspection.job_searcher import JobSearcher
 from millstream_ingest.inspection.jobs import JobLister
 from millstream_ingest.inspection.past_jobs import PastJobs
 from millstream_ingest.inspection.queues import QueueStats
@@ -20,6 +22,7 @@ from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.settings import IngestSettings
 from millstream_ingest.submission.batch import BatchSubmitter
 from millstream_ingest.submission.single import Submitter
+from millstream_ingest.webhooks.endpoint_desk import EndpointDesk
 from millstream_runtime import HealthReport, unwrapped
 from millstream_streams import Broker, open_broker
 from millstream_submission import Admission, GroupCommitter, KnownQueues, TypeCatalogue
@@ -53,7 +56,10 @@ class Services(Struct, frozen=True, kw_only=True):
     committer: GroupCommitter
     lister: JobLister
     past_jobs: PastJobs
+    searcher: JobSearcher
+    history_lag: HistoryLag
     dead_letters: DeadLetters
+    endpoints: EndpointDesk
     queue_stats: QueueStats
     catalogue: TypeCatalogue
     waiter: SettledWaiter
@@ -129,18 +135,23 @@ def _assemble(
 ) -> Services:
     catalogue = TypeCatalogue(broker.registry, registry)
     admission = Admission(settings.unknown_types)
+    lag = HistoryLag(broker)
     lister, refusals, clock = JobLister(broker), RefusalLog(), broker.clock
+    submitter = Submitter(catalogue, admission, tracer, committer, broker.views, metrics, clock=clock)
     return Services(
         settings=settings,
         broker=broker,
         history=history,
         body_reader=BodyReader(settings.max_batch_body_bytes),
-        submitter=Submitter(catalogue, admission, tracer, committer, broker.views, metrics, clock=clock),
+        submitter=submitter,
         batch_submitter=BatchSubmitter(catalogue, admission, tracer, committer, metrics, refusals, clock=clock),
         committer=committer,
         lister=lister,
         past_jobs=PastJobs(broker, history),
+        searcher=JobSearcher(broker, lag, tracer, metrics),
+        history_lag=lag,
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
+        endpoints=EndpointDesk(submitter, settings.webhook_keys, settings.networks),
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,
         waiter=SettledWaiter(broker),

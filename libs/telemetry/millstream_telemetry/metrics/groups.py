@@ -20,7 +20,7 @@ _PAGE_BYTES = resource.getpagesize()
 
 
 class IngestMetrics:
-    """Submissions."""
+    """Submissions and searches."""
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry, values=names.SUBMISSION_OUTCOMES)
@@ -29,6 +29,7 @@ class IngestMetrics:
         self._batch_size = registry.histogram(names.ENQUEUE_BATCH)
         self._live_listeners = registry.gauge(names.LIVE_LISTENERS)
         self._live_gaps = registry.counter(names.LIVE_GAPS)
+        self._searches = registry.histogram(names.SEARCH_SECONDS)
 
     def count_submitted(self, job_type: str, outcome: str, n: int = 1) -> None:
         """Count n submissions. Outcomes: `names.SUBMISSION_OUTCOMES`."""
@@ -50,6 +51,10 @@ class IngestMetrics:
     def count_live_gap(self) -> None:
         """Count a time that a client was too slow for its events."""
         self._live_gaps.inc()
+
+    def observe_search(self, way: str, outcome: str, seconds: float) -> None:
+        """Observe one search. Ways: `names.SEARCH_WAYS`; outcomes: `names.SEARCH_OUTCOMES`."""
+        self._searches.labels(way, outcome).observe(seconds)
 
 
 class WorkerMetrics:

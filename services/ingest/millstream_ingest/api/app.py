@@ -29,6 +29,7 @@ from millstream_ingest.api.routes import (
     statistics,
     submission,
     types,
+    webhooks,
     workers,
 )
 from millstream_ingest.assembly import Services
@@ -49,6 +50,7 @@ API_ROUTES: Sequence[Route] = (
     *statistics.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
+    *webhooks.ROUTES,
 )
 
 

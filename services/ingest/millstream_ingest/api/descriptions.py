@@ -12,12 +12,28 @@ class Model(Struct, frozen=True):
     fields: Mapping[str, str] = {}
 
 
+_CURSOR = "Where the list goes on: the parameter `cursor` of the next request. Null at the end"
+_LAG = "Seconds since the oldest event that the history does not have yet; 0 without one, null where that is not known"
+
+
 def _page(of: str) -> Model:
-    cursor = "Where the list goes on: the parameter `cursor` of the next request. Null at the end"
-    return Model(f"A page of a list of {of}.", {"items": f"The {of} of this page", "next_cursor": cursor})
+    return Model(f"A page of a list of {of}.", {"items": f"The {of} of this page", "next_cursor": _CURSOR})
 
 
 _ID = "Id of the job"
+_WEBHOOK = {
+    "id": "Id of the endpoint",
+    "url": "Where the calls go",
+    "types": "Job types, or patterns",
+    "events": "Which events",
+    "payloads": "Whether calls have the payload and the result of the job",
+    "description": "What it is for, in words",
+    "created_at": "When it was made: it gets what happened since",
+    "rotated_at": "When its secret was last replaced",
+    "disabled_at": "Since when it gets no events; null while it does",
+    "disabled_reason": "Why it gets no events",
+    "failing_since": "Since when every delivery has failed; null while some succeed",
+}
 _TYPE = "Job type: which handler runs it"
 _CHECKS = "Each check by its name"
 
@@ -47,6 +63,35 @@ MODELS: Mapping[str, Model] = {
             "events": "Which events. Those with which a job settles when left out",
         },
     ),
+    "NewWebhook": Model(
+        "An endpoint to be made.",
+        {
+            "url": "Where the calls go: https or http, and a public address",
+            "types": "Job types, or patterns such as `email.*`. All when left out",
+            "events": "Which events. Those with which a job settles when left out",
+            "payloads": "Whether calls have the payload and the result of the job. False when left out",
+            "description": "What it is for, in words",
+        },
+    ),
+    "WebhookChange": Model(
+        "What changes of an endpoint. What is left out, or null, stays.",
+        {
+            "url": "Where the calls go",
+            "types": "Job types, or patterns",
+            "events": "Which events",
+            "payloads": "Whether calls have the payload and the result of the job",
+            "description": "What it is for, in words",
+        },
+    ),
+    "Webhook": Model("An endpoint: where events of jobs go.", _WEBHOOK),
+    "SecretWebhook": Model(
+        "An endpoint with its new secret.", {**_WEBHOOK, "secret": "With what the receiver verifies calls"}
+    ),
+    "WebhookSecret": Model(
+        "The secret of an endpoint.",
+        {"id": "Id of the endpoint, or `callbacks`", "secret": "With what the receiver verifies calls"},
+    ),
+    "WebhookPage": _page("endpoints"),
     "JobEvent": Model("What happens to a job."),
     "BackoffOptions": Model(
         "How long to wait before the next attempt: `base_s`, grown with each attempt by `kind`, at most `cap_s`.",
@@ -91,6 +136,7 @@ MODELS: Mapping[str, Model] = {
             "timeout_s": "What the submission asked for; null when the type's policy decides",
             "trace_id": "Finds the job in traces and logs; null when it is not traced",
             "source": "`live`, or `history` once Redis has forgotten the job: then it can only be read",
+            "fresh": "False in a search when Redis was not asked how the job is now: it may have gone on",
         },
     ),
     "Stats": Model(
@@ -180,7 +226,27 @@ MODELS: Mapping[str, Model] = {
             "traceparent": "The attempt's span (W3C Trace Context)",
         },
     ),
-    "JobPage": _page("jobs"),
+    "JobPage": Model(
+        "A page of a list of jobs, or of a search in the history.",
+        {
+            "items": "The jobs of this page",
+            "next_cursor": _CURSOR,
+            "searched_until": "Of a search: down to which time of submission it has looked; null when it has looked at "
+            "all that there is",
+            "complete": "Of a search: false when its time was over before the page was full. The next page goes on; an "
+            "empty page does not say that there is nothing",
+            "history_lag_s": _LAG,
+            "count": "Of a search with `count=1`: how many jobs there are on all pages",
+            "hint": "Of a search: why it probably finds nothing",
+        },
+    ),
+    "JobCount": Model(
+        "How many jobs a search finds.",
+        {
+            "value": "The number",
+            "relation": "`exact`; `~`, about so many; or `at_least`",
+        },
+    ),
     "DeadLetterPage": _page("dead letters"),
     "QueueStatusPage": _page("queues"),
     "TypeRegistrationPage": _page("job types"),
@@ -331,8 +397,12 @@ MODELS: Mapping[str, Model] = {
     "FieldError": Model(
         "What is wrong with one field of a request.",
         {
-            "pointer": "JSON Pointer into the body, `?name` for a query parameter, or `Name:` for a header",
+            "pointer": "JSON Pointer into the body, `?name` for a query parameter, `#/query/q` for a place in the text "
+            "of a search, or `Name:` for a header",
             "detail": "What is wrong with it",
+            "position": "Where in the text of a search the fault begins, in characters from 0",
+            "end": "The first character after the fault",
+            "hint": "What may have been meant",
         },
     ),
     "HealthOverview": Model(

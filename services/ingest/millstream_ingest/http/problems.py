@@ -116,6 +116,13 @@ JOB_FORGOTTEN = ProblemKind(
     "An earlier request with this `Idempotency-Key` made a job that has ended since, and its result is kept no longer. "
     "Nothing was accepted this time. Use a new key if the work is to be done again.",
 )
+INVALID_QUERY = ProblemKind(
+    "invalid-query",
+    "The search means nothing",
+    422,
+    "`errors` says where the fault is in the parameter `q` (from the character `position` up to `end`, counted from "
+    "0), what is wrong there, and in `hint` what may have been meant. `docs/history/searching.md` has the language.",
+)
 NO_HISTORY = ProblemKind(
     "no-history",
     "There is no history",
@@ -123,6 +130,20 @@ NO_HISTORY = ProblemKind(
     "The request is about jobs of the past, and this installation keeps no history. Give ingest and the dispatchers "
     "the address of a PostgreSQL in `MILLSTREAM_HISTORY_URL`, and run `millstream migrate` with it. What waits or runs "
     "now is listed without it.",
+)
+NO_WEBHOOK_KEY = ProblemKind(
+    "no-webhook-key",
+    "Calls cannot be signed",
+    422,
+    "The secrets of webhooks are derived from a key, and this installation has none. Give ingest, the dispatchers and "
+    "the workers the same `MILLSTREAM_WEBHOOK_KEY`: 32 random characters or more.",
+)
+TOO_MANY_SEARCHES = ProblemKind(
+    "too-many-searches",
+    "Too many searches are under way",
+    429,
+    "A process of ingest runs four searches at once, two of one tenant. Repeat the request after the seconds in "
+    "`Retry-After`.",
 )
 INTERNAL_ERROR = ProblemKind(
     "internal-error",
@@ -192,7 +213,10 @@ CATALOGUE: dict[str, ProblemKind] = {
         INVALID_REQUEST,
         IDEMPOTENCY_KEY_REUSED,
         JOB_FORGOTTEN,
+        INVALID_QUERY,
         NO_HISTORY,
+        NO_WEBHOOK_KEY,
+        TOO_MANY_SEARCHES,
         INTERNAL_ERROR,
         STORE_UNREACHABLE,
         NOT_DURABLE,
