@@ -87,10 +87,8 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
         "file_path": "start.js",
         "webhook_id": "callbacks",
     }
-    values = {"job_id": job["id"], "job_type": "email.send", "slug": "not-found", "file_path": "start.js"}
     apart = {"/v1/types/{job_type}", "/v1/events"}
     for route in (path for path, method in SCOPES if method == "GET" and path not in apart):
-    for route in (path for path, method in SCOPES if method == "GET" and path != "/v1/types/{job_type}"):
         path = route.format(**values)
         get, head = await ingest.http.get(path), await ingest.http.head(path)
         assert (head.status_code, head.content) == (get.status_code, b""), path
