@@ -28,6 +28,8 @@ from millstream_history.statistics.statistics import Statistics
 from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
 from millstream_history.webhooks import Endpoints
 
+LOADERS = (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER, MINUTE_LOADER, HOUR_LOADER)
+
 
 class History:
     """A history database. Every method may raise HistoryError."""
@@ -84,7 +86,7 @@ class History:
         self._schema = None
         schema = await self._look()
         async with self._writing(schema) as connection:
-            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER, MINUTE_LOADER, HOUR_LOADER):
+            for loader in LOADERS:
                 await loader.load_nothing(connection)
         return schema
 

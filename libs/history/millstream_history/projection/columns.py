@@ -6,6 +6,7 @@ stop the others.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -256,7 +257,7 @@ class RowFormat:
         if self._is_one_record:
             values: list[Any] = list(astuple(records[0]))
         else:
-            values = list(self._pick(sum(map(astuple, records), ())))
+            values = list(self._pick(tuple(chain.from_iterable(map(astuple, records)))))
         for place, write in self._writers:
             if (value := values[place]) is not None:
                 values[place] = write(value)

@@ -30,6 +30,7 @@ _END = text(
     "UPDATE jobs SET outcome = :outcome, reason = :reason WHERE tenant = :tenant AND id = :id "
     "AND created_at = :created_at AND outcome IS NULL AND state NOT IN :settled"
 ).bindparams(bindparam("settled", expanding=True))
+_EMPTY = text("TRUNCATE jobs, transitions, stats_minutes, stats_hours, worker_spans, event_gaps")
 _VERSIONS = text(
     "SELECT id, version FROM jobs WHERE tenant = :tenant AND id IN :ids AND created_at BETWEEN :first AND :last"
 ).bindparams(bindparam("ids", expanding=True))
@@ -50,6 +51,11 @@ class Repairer:
         async with transaction(self._engine) as connection:
             await JOB_LOADER.load(connection, rows.jobs)
             await _RESYNC_LOADER.load(connection, steps)
+
+    async def empty(self) -> None:
+        """Delete everything that was stored of jobs. It needs the rights of the owner of the tables."""
+        async with transaction(self._engine) as connection:
+            await connection.execute(_EMPTY)
 
     async def behind(self, queue: Queue, jobs: Mapping[JobId, Job]) -> list[JobId]:
         """Return those of these jobs that the history lacks, or knows in an older version."""

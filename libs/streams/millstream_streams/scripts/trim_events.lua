@@ -1,12 +1,13 @@
--- Forget the events that every consumer group has acknowledged.
+-- Forget the events that every consumer group has acknowledged, once they are old enough for those who follow them live.
 --
 -- Caller      reapers
 -- Idempotent  yes
--- Needs       queue
+-- Needs       numbers queue
 -- KEYS        6-7 as in _queue.lua, written
--- ARGV[2]     how many entries to keep when there is no group, for those who follow the stream live
+-- ARGV[2]     how many entries to keep of a stream without a group that gets no more
 -- ARGV[3]     the most entries to keep whatever the groups have seen
--- ARGV[4]     the group that stores the history: what it has not seen and is removed is noted as a gap
+-- ARGV[4]     for how many ms an entry is kept, so that who follows the stream live can resume; the cap goes before
+-- ARGV[5]     the group that stores the history: what it has not seen and is removed is noted as a gap
 -- Returns     {removed by acknowledgement or age, removed unseen because the cap was met}; both 0 when there is no more
 --
 -- Each XTRIM frees whole nodes of the stream, and a hundred at most, so that Redis does not stand still.
@@ -14,7 +15,8 @@
 -- A gap is two entry ids, `gap_first` and `gap_last` of the settings: what was lost lies between them, both included.
 -- close_gap.lua removes it, once the history has read again what it tells.
 
-local keep, cap, historian = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local keep, cap, historian = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[5]
+local young = int(now_ms() - tonumber(ARGV[4])) .. '-0'
 
 -- Stream ids compare as two numbers; both parts are below 2^53 in practice (ms, and a sequence).
 local function before(left, right)
@@ -57,10 +59,12 @@ if redis.call('EXISTS', events) == 0 then return {0, 0} end
 local groups = redis.call('XINFO', 'GROUPS', events)
 local oldest, of_history = oldest_needed(groups)
 local removed = 0
-if #groups == 0 then
-  removed = redis.call('XTRIM', events, 'MAXLEN', '~', keep)
+if #groups > 0 then
+  removed = redis.call('XTRIM', events, 'MINID', '~', before(young, oldest) and young or oldest)
+elseif #redis.call('XRANGE', events, young, '+', 'COUNT', 1) > 0 then
+  removed = redis.call('XTRIM', events, 'MINID', '~', young)
 else
-  removed = redis.call('XTRIM', events, 'MINID', '~', oldest)
+  removed = redis.call('XTRIM', events, 'MAXLEN', '~', keep)
 end
 local first = first_entry()
 local lost = redis.call('XTRIM', events, 'MAXLEN', '~', cap)

@@ -44,7 +44,9 @@ NEEDS: Mapping[str, Needs] = {
     "ingest": Needs(
         commands=_MOVING
         | _BEATING
-        | _commands("exists get hdel hget hgetall sadd set smembers xgroup|create xinfo|groups xlen xpending xrevrange")
+        | _commands(
+            "exists get hdel hget hgetall sadd set smembers xgroup|create xinfo|groups xlen xpending xread xrevrange"
+        )
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
         registry=("queues", "types", "starts", "workers", "services", "callbacks"),
         tells=("due", "settled", "cancel:"),
@@ -58,7 +60,7 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create")
-        | _commands("xinfo|groups xlen xpending xreadgroup zadd zrange zrem zremrangebyscore"),
+        | _commands("xinfo|groups xpending xreadgroup zadd zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services", "callbacks"),
         tells=("due", "settled", "cancel:"),
         hears=("cancel:",),
@@ -80,7 +82,7 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands("exists hdel hgetall smembers xautoclaim xgroup|delconsumer xinfo|consumers xinfo|groups")
-        | _commands("xlen xpending xtrim zrange zrem zremrangebyscore"),
+        | _commands("xpending xtrim zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services"),
         tells=("settled",),
     ),
