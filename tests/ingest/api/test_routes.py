@@ -19,6 +19,8 @@ SCOPES = {
     ("/v1/jobs/{job_id}", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/stack", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/timeline", "GET"): "jobs:read",
+    ("/v1/jobs/search/hints", "GET"): "jobs:read",
+    ("/v1/dead/groups", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/cancel", "POST"): "jobs:manage",
     ("/v1/jobs/{job_id}/retry", "POST"): "jobs:manage",
     ("/v1/dead", "GET"): "jobs:read",
@@ -60,6 +62,8 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     refused = {
         "/v1/jobs/{job_id}/stack": 409,
         "/v1/jobs/{job_id}/timeline": 422,
+        "/v1/jobs/search/hints": 422,
+        "/v1/dead/groups": 422,
         "/v1/stats": 422,
     }
     values = {"job_id": job["id"], "job_type": "email.send", "slug": "not-found", "file_path": "start.js"}
