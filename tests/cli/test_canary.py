@@ -49,6 +49,7 @@ WORDS = {
     "stats": [],
     "types": [],
     "stubs": [],
+    "webhooks": [],
     "workers": [],
     "submit": ["x"],
     "doctor": [],

@@ -191,7 +191,10 @@ async def test_each_migration_leaves_what_the_release_before_writes(empty_histor
         await _upgrade_to(empty_history_url, newer)
         after = {row[:2]: row[2:] for row in await query(empty_history_url, COLUMNS)}
         assert {name: after.get(name) for name in before} == before
-        assert {needed for _, needed in (after[name] for name in after.keys() - before.keys())} <= {False}
+        # The release before writes nothing into a table that it does not know.
+        known = {table for table, _ in before}
+        added = [after[name] for name in after.keys() - before.keys() if name[0] in known]
+        assert {needed for _, needed in added} <= {False}
         assert set(keys) <= set(await query(empty_history_url, KEYS))
 
 

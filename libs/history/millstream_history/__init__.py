@@ -20,6 +20,7 @@ from millstream_history.search.plan import JobQuery
 from millstream_history.search.query_parser import MAX_QUERY_CHARS
 from millstream_history.search.searcher import Search, SearchedIds, SearchedJobs
 from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
+from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [
     "DAYS_AHEAD",
@@ -45,6 +46,7 @@ __all__ = [
     "SearchedJobs",
     "Statistics",
     "StoredJob",
+    "TooManyEndpointsError",
     "Transition",
     "hints_at",
     "migrate",

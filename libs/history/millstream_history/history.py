@@ -24,6 +24,7 @@ from millstream_history.queries.jobs import find_job, find_transitions
 from millstream_history.search.searcher import Search
 from millstream_history.statistics.statistics import Statistics
 from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
+from millstream_history.webhooks import Endpoints
 
 
 class History:
@@ -37,6 +38,7 @@ class History:
         self._shard = random.randrange(SHARDS)
         self.search = Search(reader)
         self._spans = StoredSpans()
+        self.webhooks = Endpoints(reader)
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 

@@ -5,8 +5,21 @@ the job's creation, so that a day goes as a whole and a job's timeline lies in o
 its own lies in the default one. Indexes that a database may lack are in `optional_indexes.py`.
 """
 
-from sqlalchemy import BigInteger, Column, DateTime, Double, Index, Integer, MetaData, SmallInteger, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 METADATA = MetaData()
 BY_DAY = "RANGE (created_at)"
@@ -128,3 +141,22 @@ def _stats(name: str, comment: str) -> Table:
 
 STATS_MINUTES = _stats("stats_minutes", "how many transitions there were in each minute")
 STATS_HOURS = _stats("stats_hours", "how many transitions there were in each hour")
+
+WEBHOOK_ENDPOINTS = Table(
+    "webhook_endpoints",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("id", _key(), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("types", ARRAY(Text), nullable=False, comment="job types, or patterns of them"),
+    Column("events", ARRAY(Text), nullable=False),
+    Column("payloads", Boolean, nullable=False, comment="whether calls have payload and result"),
+    Column("description", Text, nullable=False),
+    Column("salts", JSONB, nullable=False, comment="what its secrets are derived from, with a key of ingest"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("rotated_at", DateTime(timezone=True)),
+    Column("disabled_at", DateTime(timezone=True)),
+    Column("disabled_reason", Text),
+    Column("failing_since", DateTime(timezone=True), comment="since when every delivery has failed"),
+    comment="where events of jobs go",
+)

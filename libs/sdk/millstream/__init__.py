@@ -42,12 +42,15 @@ from millstream_contracts import (
     Page,
     Progress,
     QueueStatus,
+    SecretWebhook,
     StatPoint,
     Stats,
     Timeline,
     TimelineAttempt,
     TimelineItem,
     TypeRegistration,
+    Webhook,
+    WebhookSecret,
     WorkerInfo,
 )
 
@@ -90,6 +93,7 @@ __all__ = [
     "ResultError",
     "Retry",
     "RetryAfter",
+    "SecretWebhook",
     "Snooze",
     "StatPoint",
     "Stats",
@@ -104,6 +108,8 @@ __all__ = [
     "TypeRegistration",
     "UnavailableError",
     "WaitTimeoutError",
+    "Webhook",
+    "WebhookSecret",
     "WorkerInfo",
     "contract",
 ]

@@ -3,6 +3,7 @@
 from millstream_webhooks.addresses import Address, Network, judge, parse_address, parse_networks
 from millstream_webhooks.call import CALL_TYPE, Salt, WebhookCall, sealed, signing_secrets
 from millstream_webhooks.cloud_event import CONTENT_TYPE, EVENT_PREFIX, cloud_event
+from millstream_webhooks.endpoint import Endpoint
 from millstream_webhooks.errors import AddressError, SealError, WebhookError
 from millstream_webhooks.schedule import GONE_REASON, MAX_PAUSE_S, PAUSES_WITHIN_S, RETRY_DELAYS_S
 from millstream_webhooks.secrets import CALLBACKS, MIN_KEY_CHARS, SECRET_PREFIX, WebhookKeys, new_salt
@@ -22,6 +23,7 @@ __all__ = [
     "SECRET_PREFIX",
     "Address",
     "AddressError",
+    "Endpoint",
     "Network",
     "Salt",
     "SealError",

@@ -28,18 +28,7 @@ def check_form(url: str) -> httpx2.URL:
 
 def check_url(url: str, allowed: Sequence[Network] = ()) -> httpx2.URL:
     """Return a URL that a call may be made to, as far as it shows without DNS. Raises: AddressError."""
-    if len(url) > MAX_URL_CHARS:
-        raise AddressError(f"the URL has {len(url)} characters; the limit is {MAX_URL_CHARS}")
-    try:
-        parsed = httpx2.URL(url)
-    except (httpx2.InvalidURL, TypeError, UnicodeError):
-        raise AddressError("the URL cannot be read: write it as https://host/path") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise AddressError("the URL is no address of a receiver: write it as https://host/path")
-    if parsed.userinfo:
-        raise AddressError(
-            "the URL holds credentials, which would be shown with the job: a signature takes their place"
-        )
+    parsed = check_form(url)
     if (address := parse_address(parsed.host)) and (why := judge(address, allowed)):
         raise AddressError(refusal(why))
     if parsed.host.rstrip(".") == "localhost" and (why := judge_localhost(allowed)):

@@ -24,6 +24,7 @@ MODULES = {
     "jobs": "millstream_cli.client.jobs_commands",
     "stack": "millstream_cli.client.stack_command",
     "dead": "millstream_cli.client.dead_commands",
+    "webhooks": "millstream_cli.client.webhook_commands",
     "queues": "millstream_cli.client.fleet_commands",
     "workers": "millstream_cli.client.fleet_commands",
     "types": "millstream_cli.client.fleet_commands",

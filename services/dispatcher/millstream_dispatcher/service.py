@@ -47,7 +47,7 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
             projection = await stack.enter_async_context(open_projector(history, broker, shown))
             duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
             checks.append(projection.check)
-        duties.append(await stack.enter_async_context(open_herald(service, broker)))
+        duties.append(await stack.enter_async_context(open_herald(service, broker, history)))
         runner = DutyRunner(
             duties, DutyMetrics(metrics, "dispatcher"), needs={"redis": StoreUnavailableError}, checks=checks
         )
@@ -84,14 +84,16 @@ async def open_projector(history: History, broker: Broker, metrics: HistoryMetri
 
 
 @asynccontextmanager
-async def open_herald(service: Service[DispatcherSettings], broker: Broker) -> AsyncIterator[Herald]:
+async def open_herald(
+    service: Service[DispatcherSettings], broker: Broker, history: History | None
+) -> AsyncIterator[Herald]:
     """Yield the duty that submits deliveries of webhooks, and close what it has opened."""
-    book = EndpointBook(None)
+    book = EndpointBook(history.webhooks.every if history else None)
     catalogue = TypeCatalogue(broker.registry, service.metrics)
     submitter = SystemSubmitter(
         broker.store, KnownQueues(broker.registry), catalogue, service.tracer, clock=broker.clock.now_s
     )
     maker = DeliveryMaker(submitter, service.settings.webhook_keys)
-    watch = DeliveryWatch(broker, book, None)
+    watch = DeliveryWatch(broker, book, history.webhooks.note if history else None)
     async with aclosing(broker.feed(group=WEBHOOKS_GROUP, consumer=consumer_name())) as feed:
         yield Herald(feed, broker, book, maker, watch, WebhookMetrics(service.metrics))

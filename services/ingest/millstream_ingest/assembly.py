@@ -21,6 +21,7 @@ from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.settings import IngestSettings
 from millstream_ingest.submission.batch import BatchSubmitter
 from millstream_ingest.submission.single import Submitter
+from millstream_ingest.webhooks.endpoint_desk import EndpointDesk
 from millstream_runtime import HealthReport, unwrapped
 from millstream_streams import Broker, open_broker
 from millstream_submission import Admission, GroupCommitter, KnownQueues, TypeCatalogue
@@ -57,6 +58,7 @@ class Services(Struct, frozen=True, kw_only=True):
     searcher: JobSearcher
     history_lag: HistoryLag
     dead_letters: DeadLetters
+    endpoints: EndpointDesk
     queue_stats: QueueStats
     catalogue: TypeCatalogue
     waiter: SettledWaiter
@@ -132,12 +134,13 @@ def _assemble(
     admission = Admission(settings.unknown_types)
     lag = HistoryLag(broker)
     lister, refusals, clock = JobLister(broker), RefusalLog(), broker.clock
+    submitter = Submitter(catalogue, admission, tracer, committer, broker.views, metrics, clock=clock)
     return Services(
         settings=settings,
         broker=broker,
         history=history,
         body_reader=BodyReader(settings.max_batch_body_bytes),
-        submitter=Submitter(catalogue, admission, tracer, committer, broker.views, metrics, clock=clock),
+        submitter=submitter,
         batch_submitter=BatchSubmitter(catalogue, admission, tracer, committer, metrics, refusals, clock=clock),
         committer=committer,
         lister=lister,
@@ -145,6 +148,7 @@ def _assemble(
         searcher=JobSearcher(broker, lag, tracer, metrics),
         history_lag=lag,
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
+        endpoints=EndpointDesk(submitter, settings.webhook_keys, settings.networks),
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,
         waiter=SettledWaiter(broker),

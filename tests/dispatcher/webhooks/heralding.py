@@ -13,11 +13,10 @@ from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
 from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
 from millstream_dispatcher.webhooks.herald import Herald
-from millstream_dispatcher.webhooks.recipient import Endpoint
 from millstream_streams import WEBHOOKS_GROUP, Broker, consumer_name
 from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, WebhookMetrics
-from millstream_webhooks import CALL_TYPE, Salt, WebhookCall, WebhookKeys
+from millstream_webhooks import CALL_TYPE, Endpoint, Salt, WebhookCall, WebhookKeys
 
 KEYS = WebhookKeys(["k" * 32])
 MAIL = Queue(DEFAULT_TENANT, JobType("email.send"))

@@ -37,10 +37,9 @@ from millstream_contracts import (
 )
 from millstream_dispatcher.webhooks.delivery_watch import FAILING_FOR, judged
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
-from millstream_dispatcher.webhooks.recipient import Endpoint
 from millstream_history import HistoryUnavailableError
 from millstream_streams import Broker
-from millstream_webhooks import GONE_REASON, signing_secrets
+from millstream_webhooks import GONE_REASON, Endpoint, signing_secrets
 
 ERROR = JobError("ValueError", "no")
 

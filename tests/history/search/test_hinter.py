@@ -60,7 +60,7 @@ def test_hints_follow_what_is_typed(q, first):
 def test_a_hint_says_what_it_replaces_and_what_it_is():
     """A hint replaces the part that is being typed, and notes what recent jobs have."""
     found = hints_at("state:dead payload.u since:1h", 20, [], RECENT)
-    assert found.replace == (11, 20)
+    assert found.replace == [11, 20]
     assert [(hint.text, hint.note) for hint in found.items] == [
         ("payload.user.id:", "number, in 75 % of recent jobs"),
         ("payload.user.password:", "text, in 25 % of recent jobs"),

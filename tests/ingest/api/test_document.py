@@ -146,7 +146,8 @@ async def test_examples_of_requests_work_on_the_system_as_it_comes(ingest, broke
     bodies = {path: operation["requestBody"]["content"] for (path, _), operation in operations(document).items()
               if "requestBody" in operation}  # fmt: skip
     assert len(bodies["/v1/jobs"][JSON]["examples"]) > 2
-    for path, content in bodies.items():
+    # Endpoints need a history: tests/ingest/webhooks has their examples.
+    for path, content in ((path, content) for path, content in bodies.items() if "/webhooks" not in path):
         for media_type, media in content.items():
             for name, example in media.get("examples", {}).items():
                 value = example["value"]
@@ -251,7 +252,7 @@ async def test_schemas_are_those_that_generators_read_alike(document):
 async def test_patterns_are_read_by_every_engine(document):
     """No pattern looks ahead: RE2 and the engine of Rust, which many clients check with, cannot."""
     patterns = {schema["pattern"] for _, schema in schemas_in(document) if "pattern" in schema}
-    assert patterns == {PUBLISHED_NAME_PATTERN}
+    assert patterns == {PUBLISHED_NAME_PATTERN, "^[a-z0-9.*?-]{1,64}$"}
     schema = {"pattern": PUBLISHED_NAME_PATTERN}
     checks = jsonschema_rs.validator_for(schema, pattern_options=jsonschema_rs.RegexOptions())
     assert checks.is_valid("email.send")

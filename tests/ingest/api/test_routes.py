@@ -33,6 +33,17 @@ SCOPES = {
     ("/v1/types", "GET"): "jobs:read",
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
+    ("/v1/webhooks", "GET"): "webhooks:manage",
+    ("/v1/webhooks", "POST"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}", "GET"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}", "PATCH"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}", "DELETE"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/rotate", "POST"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/enable", "POST"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/disable", "POST"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/secret", "GET"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/test", "POST"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/deliveries/{job_id}/redeliver", "POST"): "webhooks:manage",
     ("/openapi.json", "GET"): "public",
     ("/", "GET"): "public",
     ("/docs", "GET"): "public",
@@ -58,15 +69,27 @@ async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: I
 async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     """HEAD has the status and the headers of GET, of routes, pages and files, and no body."""
     job = await ingest.submit()
-    # It waits, and there is no history.
+    without_history = (
+        "/v1/jobs/{job_id}/timeline",
+        "/v1/jobs/search/hints",
+        "/v1/dead/groups",
+        "/v1/stats",
+        "/v1/webhooks",
+        "/v1/webhooks/{webhook_id}",
+    )
+    # The job waits; and there is neither a history nor a key.
     refused = {
         "/v1/jobs/{job_id}/stack": 409,
-        "/v1/jobs/{job_id}/timeline": 422,
-        "/v1/jobs/search/hints": 422,
-        "/v1/dead/groups": 422,
-        "/v1/stats": 422,
+        "/v1/webhooks/{webhook_id}/secret": 422,
+        **dict.fromkeys(without_history, 422),
     }
-    values = {"job_id": job["id"], "job_type": "email.send", "slug": "not-found", "file_path": "start.js"}
+    values = {
+        "job_id": job["id"],
+        "job_type": "email.send",
+        "slug": "not-found",
+        "file_path": "start.js",
+        "webhook_id": "callbacks",
+    }
     for route in (path for path, method in SCOPES if method == "GET" and path != "/v1/types/{job_type}"):
         path = route.format(**values)
         get, head = await ingest.http.get(path), await ingest.http.head(path)

@@ -52,7 +52,7 @@ def hints_at(q: str, at: int, known_types: Sequence[str], recent: RecentJobs) ->
     """Return the hints at a place of a query."""
     part = part_at(q, at)
     found = _values(part, known_types, recent) if part.field else _names(part, recent)
-    return SearchHints((part.begin, part.end), list(found)[:MAX_HINTS])
+    return SearchHints([part.begin, part.end], list(found)[:MAX_HINTS])
 
 
 def _names(part: Part, recent: RecentJobs) -> Iterator[SearchHint]:

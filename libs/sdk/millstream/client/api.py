@@ -28,11 +28,16 @@ from millstream_contracts import (
     Job,
     JobStack,
     JobState,
+    NewWebhook,
     Page,
     QueueStatus,
+    SecretWebhook,
     Stats,
     Timeline,
     TypeRegistration,
+    Webhook,
+    WebhookChange,
+    WebhookSecret,
     WorkerInfo,
     limits,
 )
@@ -193,6 +198,54 @@ class Api:
         """Read the workers that are alive."""
         return self._listing("/v1/workers", ListPage[WorkerInfo])
 
+    def webhooks(self) -> ApiFlow[list[Webhook]]:
+        """Read all endpoints."""
+        return self._listing("/v1/webhooks", ListPage[Webhook])
+
+    def webhook(self, webhook_id: str) -> ApiFlow[Webhook]:
+        """Read one endpoint."""
+        return self._retrier.flow(Call(path=_webhook_path(webhook_id), returns=Webhook))
+
+    def add_webhook(self, new: NewWebhook) -> ApiFlow[SecretWebhook]:
+        """Make an endpoint. A repetition would make another one."""
+        content = msgspec.msgpack.encode(new)
+        call = Call(method="POST", path="/v1/webhooks", returns=SecretWebhook, content=content, repeatable=False)
+        return self._retrier.flow(call)
+
+    def change_webhook(self, webhook_id: str, changed: WebhookChange) -> ApiFlow[Webhook]:
+        """Change an endpoint. A repetition changes nothing."""
+        content = msgspec.msgpack.encode(changed)
+        call = Call(method="PATCH", path=_webhook_path(webhook_id), returns=Webhook, content=content)
+        return self._retrier.flow(call)
+
+    def remove_webhook(self, webhook_id: str) -> ApiFlow[Webhook]:
+        """Remove an endpoint."""
+        path = _webhook_path(webhook_id)
+        return self._retrier.flow(Call(method="DELETE", path=path, returns=Webhook, repeatable=False))
+
+    def act_on_webhook(self, webhook_id: str, action: str) -> ApiFlow[Webhook]:
+        """Enable or disable an endpoint. A repetition changes nothing."""
+        return self._retrier.flow(Call(method="POST", path=f"{_webhook_path(webhook_id)}/{action}", returns=Webhook))
+
+    def rotate_webhook(self, webhook_id: str) -> ApiFlow[SecretWebhook]:
+        """Replace the secret of an endpoint. A repetition would replace it again."""
+        path = f"{_webhook_path(webhook_id)}/rotate"
+        return self._retrier.flow(Call(method="POST", path=path, returns=SecretWebhook, repeatable=False))
+
+    def webhook_secret(self, webhook_id: str) -> ApiFlow[WebhookSecret]:
+        """Read the secret of an endpoint."""
+        return self._retrier.flow(Call(path=f"{_webhook_path(webhook_id)}/secret", returns=WebhookSecret))
+
+    def test_webhook(self, webhook_id: str) -> ApiFlow[Job]:
+        """Send a test to an endpoint."""
+        path = f"{_webhook_path(webhook_id)}/test"
+        return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
+
+    def redeliver(self, webhook_id: str, job_id: str) -> ApiFlow[Job]:
+        """Deliver an event once more."""
+        path = f"{_webhook_path(webhook_id)}/deliveries/{quote(job_id, safe='')}/redeliver"
+        return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
+
     def health(self) -> ApiFlow[dict[str, Any]]:
         """Read the health of the service, also when it is bad."""
         call = Call(path="/health", returns=dict[str, Any], good_statuses=frozenset({200, 503}))
@@ -229,6 +282,10 @@ def _time(value: datetime | timedelta | None) -> str | None:
 
 def _job_path(job_id: str) -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def _webhook_path(webhook_id: str) -> str:
+    return f"/v1/webhooks/{quote(webhook_id, safe='')}"
 
 
 def _all_refused(error: ApiError, start: int, count: int) -> list[BatchItem]:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from millstream.client.api import Api
+from millstream.client.new_webhooks import new_webhook, webhook_change
 from millstream.client.retrier import Retrier
 from millstream.client.transport import AsyncHttpClient, AsyncTransport, checked_url
 from millstream.jobs.job_handle import JobHandle
@@ -14,19 +15,24 @@ from millstream.jobs.result_reader import read_result
 from millstream.jobs.submit_options import SubmitOptions
 from millstream.payloads import DataType
 from millstream_contracts import (
+    ENDS,
     ActionReport,
     BatchReceipt,
     DeadGroups,
     DeadLetterPage,
     Demand,
     Job,
+    JobEvent,
     JobId,
     JobStack,
     Page,
     QueueStatus,
+    SecretWebhook,
     Stats,
     Timeline,
     TypeRegistration,
+    Webhook,
+    WebhookSecret,
     WorkerInfo,
 )
 
@@ -318,6 +324,72 @@ class Client:
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive. Raises: ApiError."""
         return await self._transport.run(self._api.workers())
+
+    async def webhooks(self) -> list[Webhook]:
+        """Return the endpoints of webhooks, oldest first. Raises: ApiError."""
+        return await self._transport.run(self._api.webhooks())
+
+    async def webhook(self, webhook_id: str) -> Webhook:
+        """Return an endpoint. Raises: ApiError."""
+        return await self._transport.run(self._api.webhook(webhook_id))
+
+    async def add_webhook(
+        self,
+        url: str,
+        *,
+        types: Iterable[str] = ("*",),
+        events: Iterable[JobEvent | str] = ENDS,
+        payloads: bool = False,
+        description: str = "",
+    ) -> SecretWebhook:
+        """Make an endpoint that gets these events of jobs of these types, which may be patterns. Returns: its secret.
+
+        Raises: TypeError, ValueError for a word that is no event, InvalidError, ApiError.
+        """
+        new = new_webhook(url, types, events, payloads=payloads, description=description)
+        return await self._transport.run(self._api.add_webhook(new))
+
+    async def change_webhook(
+        self,
+        webhook_id: str,
+        *,
+        url: str | None = None,
+        types: Iterable[str] | None = None,
+        events: Iterable[JobEvent | str] | None = None,
+        payloads: bool | None = None,
+        description: str | None = None,
+    ) -> Webhook:
+        """Change what is given of an endpoint. Raises: as `add_webhook`."""
+        changed = webhook_change(url, types, events, payloads=payloads, description=description)
+        return await self._transport.run(self._api.change_webhook(webhook_id, changed))
+
+    async def remove_webhook(self, webhook_id: str) -> Webhook:
+        """Remove an endpoint. Returns: it as it was. Raises: ApiError."""
+        return await self._transport.run(self._api.remove_webhook(webhook_id))
+
+    async def enable_webhook(self, webhook_id: str) -> Webhook:
+        """Let an endpoint get events again. Raises: ApiError."""
+        return await self._transport.run(self._api.act_on_webhook(webhook_id, "enable"))
+
+    async def disable_webhook(self, webhook_id: str) -> Webhook:
+        """Let an endpoint get no more events. Raises: ApiError."""
+        return await self._transport.run(self._api.act_on_webhook(webhook_id, "disable"))
+
+    async def rotate_webhook(self, webhook_id: str) -> SecretWebhook:
+        """Replace the secret of an endpoint; for 24 hours calls have the signatures of both. Raises: ApiError."""
+        return await self._transport.run(self._api.rotate_webhook(webhook_id))
+
+    async def webhook_secret(self, webhook_id: str = "callbacks") -> WebhookSecret:
+        """Return the secret of an endpoint, or that of the callbacks of jobs. Raises: ApiError."""
+        return await self._transport.run(self._api.webhook_secret(webhook_id))
+
+    async def test_webhook(self, webhook_id: str) -> Job:
+        """Send a test to an endpoint. Returns: the job that delivers it. Raises: ApiError."""
+        return await self._transport.run(self._api.test_webhook(webhook_id))
+
+    async def redeliver(self, webhook_id: str, job_id: str) -> Job:
+        """Deliver the event of a delivery once more. Returns: the new delivery. Raises: ApiError."""
+        return await self._transport.run(self._api.redeliver(webhook_id, job_id))
 
     async def health(self) -> dict[str, Any]:
         """Return the health of the service, also when it is bad. Raises: ApiError."""

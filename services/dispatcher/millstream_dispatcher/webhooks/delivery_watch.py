@@ -8,9 +8,8 @@ from msgspec.structs import replace
 
 from millstream_contracts import Event, EventKind, JobId, QueueEvents, moment
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
-from millstream_dispatcher.webhooks.recipient import Endpoint
 from millstream_streams import Broker
-from millstream_webhooks import GONE_REASON
+from millstream_webhooks import GONE_REASON, Endpoint
 
 FAILING_FOR = timedelta(days=5)
 """How long every delivery of an endpoint may fail before it is disabled."""

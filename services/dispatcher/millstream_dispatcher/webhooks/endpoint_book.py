@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from millstream_contracts import Queue
-from millstream_dispatcher.webhooks.recipient import Endpoint
 from millstream_history import HistoryError
+from millstream_webhooks import Endpoint
 
 FRESH_FOR_S = 1.0
 

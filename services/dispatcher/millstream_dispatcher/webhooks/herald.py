@@ -13,12 +13,12 @@ from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
 from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
 from millstream_dispatcher.webhooks.event_queues import EventQueues
-from millstream_dispatcher.webhooks.recipient import Endpoint, Recipient, recipients_of
+from millstream_dispatcher.webhooks.recipient import Recipient, recipients_of
 from millstream_runtime import DutyResult
 from millstream_streams import Broker, EventFeed
 from millstream_submission import BuiltJob, SubmissionError
 from millstream_telemetry import WebhookMetrics
-from millstream_webhooks import CALL_TYPE, CALLBACKS
+from millstream_webhooks import CALL_TYPE, CALLBACKS, Endpoint
 
 ENTRIES_AT_ONCE = 50
 """The number of entries in one read of each queue; an entry has up to a hundred jobs."""

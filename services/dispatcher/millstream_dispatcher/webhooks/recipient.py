@@ -1,30 +1,11 @@
 """Who gets an event: an endpoint, or the callback of one job."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from millstream_contracts import Callback, Event, Queue, Tenant, Webhook
-from millstream_webhooks import CALL_TYPE, CALLBACKS, Salt
-
-
-class Endpoint(Struct, frozen=True):
-    """An endpoint of a tenant, with what its secrets are derived from."""
-
-    tenant: Tenant
-    webhook: Webhook
-    salts: list[Salt]
-
-    def wants_queue(self, queue: Queue) -> bool:
-        """Whether events of a queue may go here. Those of deliveries never do, or each would cause the next."""
-        if queue.tenant != self.tenant or queue.type == CALL_TYPE or self.webhook.disabled_at is not None:
-            return False
-        return any(fnmatchcase(queue.type, pattern) for pattern in self.webhook.types)
-
-    def wants(self, event: Event) -> bool:
-        """Whether an event of such a queue goes here: one of its words, since the endpoint was made."""
-        return event.kind in self.webhook.events and event.at_ms >= self.webhook.created_at.timestamp() * 1000
+from millstream_contracts import Callback, Event, Tenant
+from millstream_webhooks import CALLBACKS, Endpoint, Salt
 
 
 class Recipient(Struct, frozen=True):

@@ -28,6 +28,7 @@ from millstream_ingest.api.routes import (
     statistics,
     submission,
     types,
+    webhooks,
     workers,
 )
 from millstream_ingest.assembly import Services
@@ -47,6 +48,7 @@ API_ROUTES: Sequence[Route] = (
     *statistics.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
+    *webhooks.ROUTES,
 )
 
 

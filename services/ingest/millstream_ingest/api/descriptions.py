@@ -21,6 +21,19 @@ def _page(of: str) -> Model:
 
 
 _ID = "Id of the job"
+_WEBHOOK = {
+    "id": "Id of the endpoint",
+    "url": "Where the calls go",
+    "types": "Job types, or patterns",
+    "events": "Which events",
+    "payloads": "Whether calls have the payload and the result of the job",
+    "description": "What it is for, in words",
+    "created_at": "When it was made: it gets what happened since",
+    "rotated_at": "When its secret was last replaced",
+    "disabled_at": "Since when it gets no events; null while it does",
+    "disabled_reason": "Why it gets no events",
+    "failing_since": "Since when every delivery has failed; null while some succeed",
+}
 _TYPE = "Job type: which handler runs it"
 _CHECKS = "Each check by its name"
 
@@ -50,6 +63,35 @@ MODELS: Mapping[str, Model] = {
             "events": "Which events. Those with which a job settles when left out",
         },
     ),
+    "NewWebhook": Model(
+        "An endpoint to be made.",
+        {
+            "url": "Where the calls go: https or http, and a public address",
+            "types": "Job types, or patterns such as `email.*`. All when left out",
+            "events": "Which events. Those with which a job settles when left out",
+            "payloads": "Whether calls have the payload and the result of the job. False when left out",
+            "description": "What it is for, in words",
+        },
+    ),
+    "WebhookChange": Model(
+        "What changes of an endpoint. What is left out, or null, stays.",
+        {
+            "url": "Where the calls go",
+            "types": "Job types, or patterns",
+            "events": "Which events",
+            "payloads": "Whether calls have the payload and the result of the job",
+            "description": "What it is for, in words",
+        },
+    ),
+    "Webhook": Model("An endpoint: where events of jobs go.", _WEBHOOK),
+    "SecretWebhook": Model(
+        "An endpoint with its new secret.", {**_WEBHOOK, "secret": "With what the receiver verifies calls"}
+    ),
+    "WebhookSecret": Model(
+        "The secret of an endpoint.",
+        {"id": "Id of the endpoint, or `callbacks`", "secret": "With what the receiver verifies calls"},
+    ),
+    "WebhookPage": _page("endpoints"),
     "JobEvent": Model("What happens to a job."),
     "BackoffOptions": Model(
         "How long to wait before the next attempt: `base_s`, grown with each attempt by `kind`, at most `cap_s`.",

@@ -24,6 +24,7 @@ Document = dict[str, Any]
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _PATH_PARAMETERS = {
     "job_id": Parameter("job_id", "Id of the job"),
+    "webhook_id": Parameter("webhook_id", "Id of the endpoint"),
     "job_type": Parameter("job_type", "Job type", JOB_TYPE, REPORT_TYPE),
 }
 _TAGS = {
@@ -33,6 +34,7 @@ _TAGS = {
     "Statistics": "How many jobs came and ended, and how long they took.",
     "Types": "What the workers handle.",
     "Workers": "Who runs the jobs.",
+    "Webhooks": "Where events of jobs go.",
     "Documentation": "The API as a document.",
     "Health": "For probes, scrapers and people.",
 }
@@ -56,7 +58,7 @@ def api_document(routes: Iterable[Route]) -> Document:
     paths: dict[str, Document] = {}
     for route, operation in declared:
         # HEAD is GET without the body, and is not worth an entry of its own.
-        method = "get" if "GET" in route.methods else "post"
+        method = route.methods[0].lower()
         described = _operation(route.path, operation, schemas)
         paths.setdefault(route.path, {})[method] = described | {"security": _security(route.scope)}
     return {

@@ -54,6 +54,16 @@ def act(path: str, operation: Operation, scope: Scope | None = None) -> Callable
     return _declare(path, ("POST",), operation, scope)
 
 
+def change(path: str, operation: Operation, scope: Scope | None = None) -> Callable[[Handler], Route]:
+    """Route PATCH to a function."""
+    return _declare(path, ("PATCH",), operation, scope)
+
+
+def remove(path: str, operation: Operation, scope: Scope | None = None) -> Callable[[Handler], Route]:
+    """Route DELETE to a function."""
+    return _declare(path, ("DELETE",), operation, scope)
+
+
 def page(path: str) -> Callable[[Handler], Route]:
     """Route GET, and HEAD, to a function that answers with a public page for people."""
     return _declare(path, ("GET", "HEAD"), None, Scope.PUBLIC)

@@ -131,6 +131,13 @@ NO_HISTORY = ProblemKind(
     "the address of a PostgreSQL in `MILLSTREAM_HISTORY_URL`, and run `millstream migrate` with it. What waits or runs "
     "now is listed without it.",
 )
+NO_WEBHOOK_KEY = ProblemKind(
+    "no-webhook-key",
+    "Calls cannot be signed",
+    422,
+    "The secrets of webhooks are derived from a key, and this installation has none. Give ingest, the dispatchers and "
+    "the workers the same `MILLSTREAM_WEBHOOK_KEY`: 32 random characters or more.",
+)
 TOO_MANY_SEARCHES = ProblemKind(
     "too-many-searches",
     "Too many searches are under way",
@@ -208,6 +215,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         JOB_FORGOTTEN,
         INVALID_QUERY,
         NO_HISTORY,
+        NO_WEBHOOK_KEY,
         TOO_MANY_SEARCHES,
         INTERNAL_ERROR,
         STORE_UNREACHABLE,

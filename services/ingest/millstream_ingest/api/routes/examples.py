@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from millstream_contracts import (
     ActionReport,
     ActionResult,
@@ -17,6 +19,7 @@ from millstream_contracts import (
     FieldError,
     Job,
     JobError,
+    JobEvent,
     JobId,
     JobStack,
     JobState,
@@ -28,6 +31,7 @@ from millstream_contracts import (
     RunningJob,
     SearchHint,
     SearchHints,
+    SecretWebhook,
     StatPoint,
     Stats,
     Timeline,
@@ -35,6 +39,8 @@ from millstream_contracts import (
     TimelineItem,
     TypePolicy,
     TypeRegistration,
+    Webhook,
+    WebhookSecret,
     WorkerInfo,
 )
 from millstream_ingest.api.listing import Listing
@@ -203,7 +209,7 @@ DEAD_GROUPS = {
 SEARCH_HINTS = {
     "field": Example(
         "After `state:dead payload.u`",
-        SearchHints((11, 20), [SearchHint("payload.user.id:", "number, in 98 % of recent jobs")]),
+        SearchHints([11, 20], [SearchHint("payload.user.id:", "number, in 98 % of recent jobs")]),
     )
 }
 DEAD_ACTIONS = {
@@ -297,3 +303,27 @@ STATS = {
         ),
     )
 }
+
+_ENDPOINT = {
+    "id": "whep_5f0c2a9e41d0b7c3a8e61f24",
+    "url": "https://example.org/hook",
+    "types": ["email.*"],
+    "events": [JobEvent.DEAD],
+    "payloads": False,
+    "description": "Pages the person on call",
+    "created_at": _CREATED_AT,
+}
+_SECRET = "whsec_" + "C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+WEBHOOK = {"endpoint": Example("An endpoint", msgspec.convert(_ENDPOINT, Webhook))}
+WEBHOOKS = {"page": Example("One endpoint", Listing([msgspec.convert(_ENDPOINT, Webhook)]))}
+SECRET_WEBHOOK = {"new": Example("A new endpoint", msgspec.convert({**_ENDPOINT, "secret": _SECRET}, SecretWebhook))}
+WEBHOOK_SECRET = {
+    "secret": Example("The secret of an endpoint", WebhookSecret(id=str(_ENDPOINT["id"]), secret=_SECRET))
+}
+NEW_WEBHOOKS = {
+    "all": Example("The ends of all jobs", {"url": "https://example.org/hook"}),
+    "dead": Example(
+        "Dead letters of some types", {"url": "https://example.org/hook", "types": ["email.*"], "events": ["dead"]}
+    ),
+}
+WEBHOOK_CHANGES = {"url": Example("Another URL", {"url": "https://example.org/other"})}

@@ -1,0 +1,1 @@
+"""Endpoints of webhooks: made, changed, and called by hand."""
