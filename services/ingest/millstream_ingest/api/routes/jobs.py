@@ -65,7 +65,11 @@ HINTS = Operation(
     "have. Values of keys that are named like a secret are never among them.",
     query=(
         Parameter("q", "The query so far"),
-        Parameter("at", "The place in it, in characters; its end if left out", {"type": "integer", "minimum": 0}),
+        Parameter(
+            "at",
+            "The place in it, in characters; its end if left out",
+            {"type": "integer", "format": "int64", "minimum": 0},
+        ),
     ),
     answers={200: Content(model=SearchHints, description="The hints", examples=examples.SEARCH_HINTS)},
     problems=(NO_HISTORY, HISTORY_UNAVAILABLE),
