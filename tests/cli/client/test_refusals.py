@@ -45,6 +45,7 @@ COMMANDS = [
     ("webhooks", "enable", "whep_1"),
     ("webhooks", "disable", "whep_1"),
     ("webhooks", "test", "whep_1"),
+    ("webhooks", "deliveries"),
     ("webhooks", "redeliver", "whep_1", JOB_ID),
     ("queues",),
     ("workers",),

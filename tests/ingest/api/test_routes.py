@@ -40,6 +40,7 @@ SCOPES = {
     ("/v1/webhooks/{webhook_id}/disable", "POST"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/secret", "GET"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/test", "POST"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/deliveries", "GET"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/deliveries/{job_id}/redeliver", "POST"): "webhooks:manage",
     ("/openapi.json", "GET"): "public",
     ("/", "GET"): "public",
@@ -67,6 +68,7 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     """HEAD has the status and the headers of GET, of routes, pages and files, and no body."""
     job = await ingest.submit()
     without_history = ("/v1/jobs/{job_id}/timeline", "/v1/webhooks", "/v1/webhooks/{webhook_id}")
+    without_history += ("/v1/webhooks/{webhook_id}/deliveries",)
     # The job waits; and there is neither a history nor a key.
     refused = {
         "/v1/jobs/{job_id}/stack": 409,

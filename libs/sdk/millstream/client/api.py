@@ -214,6 +214,11 @@ class Api:
         path = f"{_webhook_path(webhook_id)}/test"
         return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
 
+    def webhook_deliveries(self, webhook_id: str, cursor: str | None, limit: int | None) -> ApiFlow[Page]:
+        """Read a page of deliveries."""
+        path, query = f"{_webhook_path(webhook_id)}/deliveries", {"cursor": cursor, "limit": limit}
+        return self._retrier.flow(Call(path=path, returns=Page, query=query))
+
     def redeliver(self, webhook_id: str, job_id: str) -> ApiFlow[Job]:
         """Deliver an event once more."""
         path = f"{_webhook_path(webhook_id)}/deliveries/{quote(job_id, safe='')}/redeliver"

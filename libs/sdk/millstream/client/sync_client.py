@@ -308,6 +308,10 @@ class SyncClient:
         """Send a test to an endpoint. Returns: the job that delivers it. Raises: ApiError."""
         return self._transport.run(self._api.test_webhook(webhook_id))
 
+    def webhook_deliveries(self, webhook_id: str, *, cursor: str | None = None, limit: int | None = None) -> Page:
+        """Return a page of the deliveries of an endpoint, newest first, or of `callbacks`. Raises: ApiError."""
+        return self._transport.run(self._api.webhook_deliveries(webhook_id, cursor, limit))
+
     def redeliver(self, webhook_id: str, job_id: str) -> Job:
         """Deliver the event of a delivery once more. Returns: the new delivery. Raises: ApiError."""
         return self._transport.run(self._api.redeliver(webhook_id, job_id))
