@@ -48,6 +48,7 @@ WORDS = {
     "demand": [],
     "types": [],
     "stubs": [],
+    "incidents": [],
     "webhooks": [],
     "workers": [],
     "submit": ["x"],

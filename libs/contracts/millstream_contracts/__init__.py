@@ -25,6 +25,7 @@ from millstream_contracts.ids import (
     new_job_id,
     queue_of,
 )
+from millstream_contracts.incident import Incident, OpenIncident
 from millstream_contracts.job import (
     NO_TIME,
     TERMINAL_STATES,
@@ -92,6 +93,7 @@ __all__ = [
     "FieldError",
     "ForeseenError",
     "HandedBack",
+    "Incident",
     "Job",
     "JobError",
     "JobEvent",
@@ -103,6 +105,7 @@ __all__ = [
     "JobTransition",
     "JobType",
     "NewWebhook",
+    "OpenIncident",
     "Outcome",
     "Page",
     "Priority",

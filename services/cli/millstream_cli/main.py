@@ -24,6 +24,7 @@ MODULES = {
     "jobs": "millstream_cli.client.job_commands",
     "stack": "millstream_cli.client.stack_command",
     "dead": "millstream_cli.client.dead_commands",
+    "incidents": "millstream_cli.client.incident_command",
     "webhooks": "millstream_cli.client.webhook_commands",
     "queues": "millstream_cli.client.fleet_commands",
     "workers": "millstream_cli.client.fleet_commands",

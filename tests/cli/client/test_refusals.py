@@ -35,6 +35,7 @@ COMMANDS = [
     ("dead", "discard", JOB_ID, "--yes"),
     ("jobs", "--running"),
     ("stack", JOB_ID),
+    ("incidents",),
     ("webhooks",),
     ("webhooks", "add", "https://a.example/"),
     ("webhooks", "show", "whep_1"),

@@ -27,6 +27,7 @@ from millstream_contracts import (
     JobStack,
     JobState,
     NewWebhook,
+    OpenIncident,
     Page,
     QueueStatus,
     SecretWebhook,
@@ -170,6 +171,10 @@ class Api:
     def workers(self) -> ApiFlow[list[WorkerInfo]]:
         """Read the workers that are alive."""
         return self._listing("/v1/workers", ListPage[WorkerInfo])
+
+    def incidents(self) -> ApiFlow[list[OpenIncident]]:
+        """Read what is wrong for so long that people are told."""
+        return self._listing("/v1/incidents", ListPage[OpenIncident])
 
     def webhooks(self) -> ApiFlow[list[Webhook]]:
         """Read all endpoints."""

@@ -23,6 +23,7 @@ from millstream_contracts import (
     JobEvent,
     JobId,
     JobStack,
+    OpenIncident,
     Page,
     QueueStatus,
     SecretWebhook,
@@ -251,6 +252,10 @@ class Client:
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive. Raises: ApiError."""
         return await self._transport.run(self._api.workers())
+
+    async def incidents(self) -> list[OpenIncident]:
+        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
+        return await self._transport.run(self._api.incidents())
 
     async def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""

@@ -23,6 +23,7 @@ from millstream_ingest.api.routes import (
     demand,
     docs,
     health,
+    incidents,
     jobs,
     queues,
     submission,
@@ -46,6 +47,7 @@ API_ROUTES: Sequence[Route] = (
     *demand.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
+    *incidents.ROUTES,
     *webhooks.ROUTES,
 )
 

@@ -20,6 +20,7 @@ from millstream_webhooks import (
     CALL_TYPE,
     CALLBACKS,
     CONTENT_TYPE,
+    NOTICES,
     AddressError,
     Endpoint,
     Network,
@@ -92,10 +93,10 @@ class EndpointDesk:
         return _found(await history.webhooks.change(tenant, webhook_id, values)).webhook
 
     async def secret(self, history: History | None, tenant: Tenant, webhook_id: str) -> str:
-        """Return the present secret of an endpoint, or that of callbacks, which needs no history."""
+        """Return the present secret of an endpoint, or that of callbacks or notices, which need no history."""
         self._require_key()
-        if webhook_id == CALLBACKS:
-            return self._keys.secret(CALLBACKS, tenant)
+        if webhook_id in {CALLBACKS, NOTICES}:
+            return self._keys.secret(webhook_id, tenant)
         if history is None:
             raise _missing()
         endpoint = await self.find(history, tenant, webhook_id)

@@ -109,7 +109,8 @@ SECRET = Operation(
     id="getWebhookSecret",
     tag=_TAG,
     summary="Read the secret of an endpoint",
-    description="With what its receiver verifies calls. Callbacks of single jobs have one too: that of `callbacks`.",
+    description="With what its receiver verifies calls. Callbacks of jobs have one too, "
+    "that of `callbacks`, and notices that of `notices`.",
     answers={200: Content(model=WebhookSecret, description="The secret", examples=examples.WEBHOOK_SECRET)},
     problems=(NO_WEBHOOK_KEY, NOT_FOUND, HISTORY_UNAVAILABLE),
 )
