@@ -34,6 +34,7 @@ FIELDS = sorted({(kind, field.name) for kind in EVERY_KIND for field in msgspec.
 ADDRESSES = {
     "redis_url": "redis://ann:{secret}@127.0.0.1:9/0",
     "history_url": "postgresql://ann:{secret}@127.0.0.1:9/x",
+    "notices_webhook": "http://ann:{secret}@127.0.0.1:9",
     "url": "http://ann:{secret}@127.0.0.1:9",
 }
 """A valid value with a secret in it, for every setting that is an address."""
@@ -46,6 +47,7 @@ WORDS = {
     "stack": ["x_0001"],
     "queues": [],
     "demand": [],
+    "stats": [],
     "types": [],
     "stubs": [],
     "incidents": [],
@@ -203,7 +205,7 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stubs", "submit", "types", "workers"},
+    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stats", "stubs", "submit", "types", "workers"},
 }
 """The commands that use an address; the others ignore it."""
 

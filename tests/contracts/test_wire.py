@@ -28,6 +28,7 @@ from millstream_contracts import (
     FieldError,
     HandedBack,
     Job,
+    JobCount,
     JobError,
     JobSpec,
     JobStack,
@@ -43,6 +44,8 @@ from millstream_contracts import (
     QueueStatus,
     RetryAt,
     RunningJob,
+    SearchHint,
+    SearchHints,
     ServiceInfo,
     Snoozed,
     Submission,
@@ -88,6 +91,9 @@ WEBHOOK: dict[str, Any] = {
     "description": "",
     "created_at": NOW,
 }
+GROUP = contracts.DeadGroup(
+    type="a", fingerprint="f", count=2, first_seen=NOW, last_seen=NOW, sample=contracts.DeadSample(ID, ERROR)
+)
 VALUES: list[Struct] = [
     contracts.ActionReport(1, 1, [contracts.ActionResult(ID, 202), contracts.ActionResult(ID, 409, "not dead")]),
     contracts.ActionResult(ID, 404, "no such job"),
@@ -124,6 +130,15 @@ VALUES: list[Struct] = [
     contracts.Webhook(**WEBHOOK),
     contracts.SecretWebhook(**WEBHOOK, secret="whsec_a"),
     contracts.WebhookSecret(id="whep_1", secret="whsec_a"),
+    JobCount(10_000, "at_least"),
+    SearchHint("state:", "state of the job"),
+    SearchHints((0, 5), [SearchHint("state:")]),
+    GROUP,
+    GROUP.sample,
+    contracts.StatPoint(at=NOW, submitted=2, wait_p50_ms=1.5),
+    contracts.StatGap(begin=NOW, end=NOW),
+    contracts.Stats(begin=NOW, end=NOW, step_s=60, points=[contracts.StatPoint(at=NOW)]),
+    contracts.DeadGroups(items=[GROUP], complete=False, history_lag_s=0.5),
     STEP,
     ATTEMPT,
     Timeline(id=ID, items=[STEP], attempts=[ATTEMPT], complete=True),

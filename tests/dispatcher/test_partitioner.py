@@ -22,7 +22,7 @@ def days_ahead(metrics: MetricRegistry) -> float | None:
 async def test_days_are_made_and_shown(broker: Broker, history_url: str, metrics: MetricRegistry) -> None:
     """A pass makes the days ahead of today, as Redis knows it, and shows how many there are."""
     async with open_history(history_url) as history:
-        duty = Partitioner(history.days, broker, HistoryMetrics(metrics), kept_days=90)
+        duty = Partitioner(history, broker, HistoryMetrics(metrics), kept_days=90)
         first, second = await duty.run_once(), await duty.run_once()
     assert (first.made, second.made) == (DAYS_AHEAD + 2, 0)
     assert (first.next_in_s, first.more) == (None, False)
@@ -40,7 +40,7 @@ async def test_days_are_dropped_after_as_many_as_are_kept(
         history_url, "; ".join(f"SELECT history_make_day('{today - number * DAY}')" for number in (9, 10, 11, 12))
     )
     async with open_history(history_url) as history:
-        result = await Partitioner(history.days, broker, HistoryMetrics(metrics), kept_days=10).run_once()
+        result = await Partitioner(history, broker, HistoryMetrics(metrics), kept_days=10).run_once()
         assert result.dropped == 2
         assert (await history.days.found())[0] == today - 10 * DAY
 
@@ -55,7 +55,7 @@ async def test_the_duty_comes_back_soon_when_another_was_at_it(
             return []
 
         monkeypatch.setattr(history.days, "make", nothing)
-        duty = Partitioner(history.days, broker, HistoryMetrics(metrics), kept_days=10)
+        duty = Partitioner(history, broker, HistoryMetrics(metrics), kept_days=10)
         assert (await duty.run_once()).next_in_s == AGAIN_S
         assert days_ahead(metrics) == -1
         await other.days.make(datetime.now(UTC).date())
@@ -73,5 +73,5 @@ async def test_the_gauge_is_shown_also_when_a_day_cannot_be_made(
 
         monkeypatch.setattr(history.days, "make", refuse)
         with pytest.raises(HistoryUnavailableError):
-            await Partitioner(history.days, broker, HistoryMetrics(metrics), kept_days=10).run_once()
+            await Partitioner(history, broker, HistoryMetrics(metrics), kept_days=10).run_once()
     assert days_ahead(metrics) == -1

@@ -1,6 +1,7 @@
 """What crosses a process boundary, as msgspec Structs. No I/O happens here."""
 
 from millstream_contracts.callback import ENDS, LAST_EVENTS, MAX_URL_CHARS, Callback, JobEvent
+from millstream_contracts.count import CountRelation, JobCount
 from millstream_contracts.dead import (
     ActionReport,
     ActionResult,
@@ -54,6 +55,8 @@ from millstream_contracts.outcome import (
 from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
 from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
+from millstream_contracts.search import DeadGroup, DeadGroups, DeadSample, SearchHint, SearchHints
+from millstream_contracts.statistics import StatGap, StatPoint, Stats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
@@ -82,11 +85,15 @@ __all__ = [
     "BatchReceipt",
     "Callback",
     "Cancelled",
+    "CountRelation",
     "Dead",
+    "DeadGroup",
+    "DeadGroups",
     "DeadJob",
     "DeadLetter",
     "DeadLetterAction",
     "DeadLetterPage",
+    "DeadSample",
     "Demand",
     "Event",
     "EventKind",
@@ -95,6 +102,7 @@ __all__ = [
     "HandedBack",
     "Incident",
     "Job",
+    "JobCount",
     "JobError",
     "JobEvent",
     "JobId",
@@ -116,9 +124,14 @@ __all__ = [
     "QueueStatus",
     "RetryAt",
     "RunningJob",
+    "SearchHint",
+    "SearchHints",
     "SecretWebhook",
     "ServiceInfo",
     "Snoozed",
+    "StatGap",
+    "StatPoint",
+    "Stats",
     "Submission",
     "Succeeded",
     "Tenant",

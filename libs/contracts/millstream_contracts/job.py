@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct
 
+from millstream_contracts.count import JobCount
 from millstream_contracts.ids import JobId, JobType, made_at_ms
 from millstream_contracts.policy import Backoff
 
@@ -146,13 +147,25 @@ class Job(Struct, kw_only=True, frozen=True):
     timeout_s: float | None = None
     trace_id: str | None = None
     source: JobSource = "live"
+    fresh: bool = True
+    """False in a list of the history whose state Redis was not asked about: the job may have gone on."""
 
 
 class Page(Struct, frozen=True):
-    """A page of jobs in a list."""
+    """A page of jobs in a list, or of a search in the history."""
 
     items: list[Job]
     next_cursor: str | None = None
+    searched_until: datetime | None = None
+    """Of a search: down to which time of submission it has looked; None when it has looked at all that there is."""
+    complete: bool = True
+    """Of a search: False when its time was over before the page was full; the next page goes on."""
+    history_lag_s: float | None = None
+    """Of a search: the age of the oldest event that the history does not have yet; None where that is not known."""
+    count: JobCount | None = None
+    """Of a search that asked for it: how many jobs there are on all pages."""
+    hint: str | None = None
+    """Of a search: why it probably finds nothing."""
 
 
 NO_TIME = datetime(9999, 1, 1, tzinfo=UTC)

@@ -10,12 +10,19 @@ from msgspec import Struct
 MAX_TOLD_ERRORS = 3
 
 
-class FieldError(Struct, frozen=True):
+class FieldError(Struct, frozen=True, omit_defaults=True):
     """What is wrong with one field of a request."""
 
     pointer: str
-    """JSON Pointer into the request body, or `?name` for a query parameter and `Name:` for a header."""
+    """JSON Pointer into the request body, or `?name` for a query parameter, `#/query/name` for a place in one, and
+    `Name:` for a header."""
     detail: str
+    position: int | None = None
+    """In a text that has a grammar: where the fault begins, in characters from 0."""
+    end: int | None = None
+    """The first character after the fault."""
+    hint: str = ""
+    """What may have been meant."""
 
 
 class Problem(Struct, kw_only=True, frozen=True, omit_defaults=True):

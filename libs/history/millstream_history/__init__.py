@@ -6,16 +6,25 @@ from millstream_history.errors import (
     HistorySchemaError,
     HistoryUnavailableError,
     HistoryUrlError,
+    QueryError,
+    SearchCursorError,
 )
 from millstream_history.history import History, open_history
 from millstream_history.migrating import Schema, migrate
 from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
+from millstream_history.search.cursors import PREFIX as SEARCH_CURSOR_PREFIX
+from millstream_history.search.plan import JobQuery
+from millstream_history.search.searcher import Search, SearchedIds, SearchedJobs
+from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
 from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [
     "DAYS_AHEAD",
+    "HOURS_KEPT",
+    "MINUTES_KEPT",
+    "SEARCH_CURSOR_PREFIX",
     "SWEPT_AT_ONCE",
     "Days",
     "History",
@@ -24,8 +33,15 @@ __all__ = [
     "HistorySchemaError",
     "HistoryUnavailableError",
     "HistoryUrlError",
+    "JobQuery",
+    "QueryError",
     "Rows",
     "Schema",
+    "Search",
+    "SearchCursorError",
+    "SearchedIds",
+    "SearchedJobs",
+    "Statistics",
     "StoredJob",
     "TooManyEndpointsError",
     "Transition",

@@ -3,6 +3,7 @@
 A batch that is written twice changes nothing the second time, and an older version of a job never replaces a newer.
 """
 
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -21,6 +22,8 @@ from millstream_history.projection.rows import Rows
 from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
 from millstream_history.search.searcher import Search
+from millstream_history.statistics.statistics import Statistics
+from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
 from millstream_history.webhooks import Endpoints
 
 
@@ -31,6 +34,8 @@ class History:
         self._engine = engine
         self._reader = reader
         self.days = Days(engine)
+        self.statistics = Statistics(engine, reader)
+        self._shard = random.randrange(SHARDS)
         self.search = Search(reader)
         self._spans = StoredSpans()
         self.webhooks = Endpoints(reader)
@@ -58,7 +63,8 @@ class History:
         async with self._writing(schema) as connection:
             await JOB_LOADER.load(connection, rows.jobs)
             await FORGOTTEN_LOADER.load(connection, rows.forgotten)
-            await TRANSITION_LOADER.load(connection, rows.transitions)
+            inserted = await TRANSITION_LOADER.load(connection, rows.transitions)
+            await count(connection, rows.transitions, inserted=inserted, shard=self._shard)
             await SPAN_LOADER.load(connection, spans)
 
     async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:
@@ -74,7 +80,7 @@ class History:
         self._schema = None
         schema = await self._look()
         async with self._writing(schema) as connection:
-            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER):
+            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER, MINUTE_LOADER, HOUR_LOADER):
                 await loader.load_nothing(connection)
         return schema
 

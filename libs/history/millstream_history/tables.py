@@ -121,6 +121,27 @@ WORKER_SPANS = Table(
     comment="when each worker was seen, so that its jobs are looked for in that time alone",
 )
 
+
+def _stats(name: str, comment: str) -> Table:
+    return Table(
+        name,
+        METADATA,
+        Column("tenant", _key(), primary_key=True),
+        Column("type", _key(), primary_key=True),
+        Column("at", DateTime(timezone=True), primary_key=True, comment="its begin"),
+        Column("kind", _key(), primary_key=True, comment="of the transitions"),
+        Column("bucket", SmallInteger, primary_key=True, comment="of the durations; -1 without one"),
+        Column("shard", SmallInteger, primary_key=True, comment="of the writer"),
+        Column("n", BigInteger, nullable=False),
+        Column("sum_ms", BigInteger, nullable=False),
+        Index(f"{name}_by_time", "at", "tenant"),
+        comment=comment,
+    )
+
+
+STATS_MINUTES = _stats("stats_minutes", "how many transitions there were in each minute")
+STATS_HOURS = _stats("stats_hours", "how many transitions there were in each hour")
+
 WEBHOOK_ENDPOINTS = Table(
     "webhook_endpoints",
     METADATA,

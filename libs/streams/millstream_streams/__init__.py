@@ -22,6 +22,7 @@ from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.consumers import consumer_name
 from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
 from millstream_streams.reading.event_feed import EventFeed, Snapshots
+from millstream_streams.reading.event_lag import EventLag, Lag
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
 from millstream_streams.reading.registrations import Registered, Registrations, Start, digest_of
@@ -53,7 +54,7 @@ from millstream_streams.store.deliveries import (
     StackRequest,
 )
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
-from millstream_streams.store.keys import WEBHOOKS_GROUP
+from millstream_streams.store.keys import HISTORY_GROUP, WEBHOOKS_GROUP
 from millstream_streams.suitability.capabilities import Capabilities
 from millstream_streams.suitability.clock_check import ClockReading
 from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
@@ -65,6 +66,7 @@ __all__ = [
     "ANY_SERVICE",
     "CONFIRM_WITHIN_S",
     "FROM_THE_START",
+    "HISTORY_GROUP",
     "LISTABLE_STATES",
     "MAX_BLOCK_S",
     "NEEDS",
@@ -84,10 +86,12 @@ __all__ = [
     "EnqueueCode",
     "Enqueued",
     "EventFeed",
+    "EventLag",
     "Expiry",
     "Idempotency",
     "JobStore",
     "JobViews",
+    "Lag",
     "Lease",
     "LeaseCode",
     "Listing",

@@ -29,6 +29,7 @@ from millstream_streams.errors import (
 )
 from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.event_feed import EventFeed
+from millstream_streams.reading.event_lag import EventLag
 from millstream_streams.reading.hints import listen
 from millstream_streams.reading.listing import Listing
 from millstream_streams.reading.ready_reader import ReadyReader
@@ -59,6 +60,7 @@ class Broker(Struct, frozen=True):
     views: JobViews
     listing: Listing
     registry: Registry
+    event_lag: EventLag
     stack_answers: StackAnswers
     callbacks: Callbacks
     clock: RedisClock
@@ -233,6 +235,7 @@ async def open_broker(
                 clients.paging, keys, JobViews(clients.paging, keys, patience_s=patience_s), patience_s=patience_s
             ),
             registry=Registry(clients.reading, keys, patience_s=patience_s),
+            event_lag=EventLag(clients.reading, keys, patience_s=patience_s),
             stack_answers=StackAnswers(clients.reading, keys, patience_s=patience_s),
             callbacks=Callbacks(clients.reading, keys, patience_s=patience_s),
             clock=clock,

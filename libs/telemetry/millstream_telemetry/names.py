@@ -52,6 +52,7 @@ SPANS = (
         "process {type}", "CONSUMER", "workers", "one delivery, most often an attempt; links to the one before it"
     ),
     SpanSpec("{handler}", "INTERNAL", "workers", "the handler function; the spans of user code nest here"),
+    SpanSpec("search", "INTERNAL", "ingest", "a search in the history"),
     SpanSpec(
         "recover",
         "INTERNAL",
@@ -69,6 +70,7 @@ SPANS = (
     ),
 )
 
+SEARCH = "search"
 RECOVER = "recover"
 BURY = "bury"
 REDRIVE = "redrive"
@@ -127,6 +129,9 @@ JOB_TENANT = "millstream.job.tenant"
 JOB_OUTCOME = "millstream.job.outcome"
 JOB_REASON = "millstream.job.reason"
 DELAY_S = "delay_s"
+SEARCH_WAY = "millstream.search.way"
+SEARCH_JOBS = "millstream.search.jobs"
+SEARCH_COMPLETE = "millstream.search.complete"
 
 ATTRIBUTES = (
     FieldSpec(HTTP_METHOD, "method of the request"),
@@ -166,6 +171,9 @@ ATTRIBUTES = (
     ),
     FieldSpec(JOB_REASON, "why a job was recovered or is dead"),
     FieldSpec(DELAY_S, "seconds until the next delivery, on the events `retry scheduled` and `snoozed`"),
+    FieldSpec(SEARCH_WAY, "how a search has found its page, as in `millstream_search_seconds`"),
+    FieldSpec(SEARCH_JOBS, "number of jobs on the page of a search"),
+    FieldSpec(SEARCH_COMPLETE, "false for a page of a search whose time was over"),
 )
 
 # Metrics. Base units; no ids and no free text as labels.
@@ -179,6 +187,8 @@ CALL_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 PASS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
 BATCH_JOBS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 10_000.0)
 
+SEARCH_OUTCOMES = ("complete", "partial", "refused", "unavailable")
+SEARCH_WAYS = ("plain", "walk", "index", "scan", "none")
 SUBMISSION_OUTCOMES = ("accepted", "replayed", "rejected", "unavailable")
 ENQUEUE_OUTCOMES = ("ok", "full", "unavailable")
 ATTEMPT_OUTCOMES = ("ok", "error", "timeout", "lost", "snoozed", "cancelled", "handed_back", "stale")
@@ -328,6 +338,14 @@ NOTICES = MetricSpec(
     ("channel", "outcome"),
     "Notices by channel and outcome: sent, held (more than a channel gets in an hour)",
 )
+SEARCH_SECONDS = MetricSpec(
+    "millstream_search_seconds",
+    "histogram",
+    ("way", "outcome"),
+    f"Searches of the history, by how the page was found ({', '.join(SEARCH_WAYS)}) and what became of them: "
+    f"{', '.join(SEARCH_OUTCOMES)}; a refused one came while too many were under way",
+    CALL_SECONDS,
+)
 REDIS = MetricSpec(
     "millstream_redis_seconds", "histogram", ("script",), "Round trip of a script or command", CALL_SECONDS
 )
@@ -367,6 +385,7 @@ METRICS = (
     EVENTS_LOST,
     HISTORY_DAYS_AHEAD,
     HISTORY_LAG,
+    SEARCH_SECONDS,
     WEBHOOK_EVENTS,
     WEBHOOK_ENDPOINTS,
     INCIDENTS,

@@ -30,6 +30,7 @@ MODULES = {
     "workers": "millstream_cli.client.fleet_commands",
     "types": "millstream_cli.client.fleet_commands",
     "demand": "millstream_cli.client.fleet_commands",
+    "stats": "millstream_cli.client.stats_command",
     "stubs": "millstream_cli.stubs.command",
     "doctor": "millstream_cli.doctor.command",
     "check": "millstream_cli.check_command",

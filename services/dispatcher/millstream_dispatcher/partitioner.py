@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import structlog
 
-from millstream_history import DAYS_AHEAD, SWEPT_AT_ONCE, Days
+from millstream_history import DAYS_AHEAD, SWEPT_AT_ONCE, History
 from millstream_runtime import HOUR_S, DutyResult
 from millstream_streams import Broker
 from millstream_telemetry import HistoryMetrics
@@ -30,23 +30,26 @@ class Partitioner:
     name = "partitions"
     interval_s = HOUR_S
 
-    def __init__(self, days: Days, broker: Broker, metrics: HistoryMetrics, *, kept_days: int) -> None:
-        self._days = days
+    def __init__(self, history: History, broker: Broker, metrics: HistoryMetrics, *, kept_days: int) -> None:
+        self._days = history.days
+        self._statistics = history.statistics
         self._broker = broker
         self._metrics = metrics
         self._kept = timedelta(days=kept_days)
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> DaysKept:
-        """Make the missing partitions, then drop and sweep what is old. Raises: HistoryError."""
+        """Make the missing partitions, then drop and sweep what is old, and old statistics. Raises: HistoryError."""
         await self._broker.look_at_clock()
-        today = datetime.fromtimestamp(self._broker.clock.now_s(), UTC).date()
+        now = datetime.fromtimestamp(self._broker.clock.now_s(), UTC)
+        today = now.date()
         try:
             made = await self._days.make(today)
         finally:
             ahead = await self._days.ahead(today)
             self._metrics.show_days_ahead(ahead)
         dropped = await self._drop(today - self._kept)
+        await self._statistics.forget(now)
         swept = await self._days.sweep(today - self._kept)
         return DaysKept(
             more=swept >= SWEPT_AT_ONCE,

@@ -14,10 +14,10 @@ from msgspec import Struct
 from millstream_contracts import Event, Queue, QueueEvents
 from millstream_history import History, HistoryError, Rows, Schema, rows_of
 from millstream_runtime import DutyResult, HealthCheck
-from millstream_streams import Broker, EventFeed
+from millstream_streams import HISTORY_GROUP, Broker, EventFeed
 from millstream_telemetry import HistoryMetrics
 
-GROUP = "history"
+GROUP = HISTORY_GROUP
 NEED = "history"
 """Name of the database in the list of readiness checks."""
 ENTRIES_AT_ONCE = 400

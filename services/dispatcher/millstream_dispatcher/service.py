@@ -58,7 +58,7 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         duties, checks = duties_of(settings, broker, metrics, due, board), []
         if history and shown:
             projection = await stack.enter_async_context(open_projector(history, broker, shown))
-            duties += [projection, Partitioner(history.days, broker, shown, kept_days=settings.history_days)]
+            duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
             checks.append(projection.check)
         submitter = SystemSubmitter(
             broker.store,

@@ -10,7 +10,8 @@ Interval = Annotated[float, Meta(ge=0.5, le=HOUR_S)]
 
 Patience = Annotated[float, Meta(ge=10.0, le=30 * DAY_S)]
 MailAddress = Annotated[
-    str, Meta(pattern=r"^[^\s@,<>]+@[^\s@,<>]+$", description="a mail address such as ops@example.org")
+    str,
+    Meta(pattern=r"^[A-Za-z0-9.#$%&'*+_~-]+@[A-Za-z0-9.-]+$", description="a mail address such as ops@example.org"),
 ]
 
 

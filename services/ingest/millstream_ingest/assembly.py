@@ -10,6 +10,8 @@ from millstream_history import History, open_history
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.inspection.dead_letters import DeadLetters
+from millstream_ingest.inspection.history_lag import HistoryLag
+from millstream_ingest.inspection.job_searcher import JobSearcher
 from millstream_ingest.inspection.jobs import JobLister
 from millstream_ingest.inspection.past_jobs import PastJobs
 from millstream_ingest.inspection.queues import QueueStats
@@ -53,6 +55,8 @@ class Services(Struct, frozen=True, kw_only=True):
     committer: GroupCommitter
     lister: JobLister
     past_jobs: PastJobs
+    searcher: JobSearcher
+    history_lag: HistoryLag
     dead_letters: DeadLetters
     endpoints: EndpointDesk
     queue_stats: QueueStats
@@ -128,6 +132,7 @@ def _assemble(
 ) -> Services:
     catalogue = TypeCatalogue(broker.registry, registry)
     admission = Admission(settings.unknown_types)
+    lag = HistoryLag(broker)
     lister, refusals, clock = JobLister(broker), RefusalLog(), broker.clock
     submitter = Submitter(catalogue, admission, tracer, committer, broker.views, metrics, clock=clock)
     return Services(
@@ -140,6 +145,8 @@ def _assemble(
         committer=committer,
         lister=lister,
         past_jobs=PastJobs(broker, history),
+        searcher=JobSearcher(broker, lag, tracer, metrics),
+        history_lag=lag,
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
         endpoints=EndpointDesk(submitter, settings.webhook_keys, settings.networks),
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),

@@ -53,6 +53,7 @@ COMMANDS = [
     ("types",),
     ("types", "a.b"),
     ("demand", "demo.*"),
+    ("stats", "--type", "a.b"),
 ]
 
 
@@ -215,6 +216,7 @@ def answers(address: str) -> bool:
         (("dead", "--limit", "501"), "limit"),
         (("dead", "--cursor", "?"), "cursor"),
         (("demand", "A.*"), "types"),
+        (("stats", "--step", "30s"), "no history"),
         (("dead", "--type", "A"), "type"),
         (("dead", "redrive", "--type", "A", "--yes"), "/type"),
         (("dead", "discard", "--type", "a.b", "--limit", "-1", "--yes"), "/limit"),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, Job, JobState
 from millstream_history import History
-from millstream_history.search.plan import Query
+from millstream_history.search.plan import JobQuery
 
 LONG_S = 30.0
 """A budget that no search of these tests uses up, also on a busy machine."""
@@ -76,9 +76,9 @@ KINDS: list[tuple[str, Rule]] = [
 ]  # fmt: skip
 
 
-def query(q: str, **fields) -> Query:
+def query(q: str, **fields) -> JobQuery:
     """Return a query of these tests."""
-    return Query(tenant=DEFAULT_TENANT, asked_at=NOW, q=q, **fields)
+    return JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q=q, **fields)
 
 
 async def all_pages(history: History, q: str, *, budget_s: float = LONG_S, limit: int = 50, each=None) -> list[str]:

@@ -11,7 +11,7 @@ from millstream_history.connection.database import open_engine, transaction
 from millstream_history.connection.reading import Reader
 from millstream_history.search.index_finder import find_indexes
 from millstream_history.search.page_finder import PageFinder, Way
-from millstream_history.search.plan import Query, plan_of
+from millstream_history.search.plan import JobQuery, plan_of
 from millstream_history.search.searcher import Search
 from millstream_history.search.statement import Statement
 from millstream_history.search.timed_session import Record, TimedSession
@@ -41,7 +41,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 async def explained(url: str, q: str, way: Way | None = None) -> list[dict[str, Any]]:
     """Return the nodes of all statements of the first page of a search, found in this way at first."""
-    plan = plan_of(Query(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), TYPES)
+    plan = plan_of(JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), TYPES)
     async with open_engine(url) as engine:
         async with transaction(engine) as connection:
             indexes = await find_indexes(connection)
@@ -88,7 +88,7 @@ async def test_no_statement_gets_a_generic_plan(crowded):
     async with open_engine(crowded.url, connections=1) as engine:
         search = Search(Reader(engine))
         for q in queries * 8:
-            await search.page(Query(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), known_types=TYPES, budget_s=LONG_S)
+            await search.page(JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), known_types=TYPES, budget_s=LONG_S)
         async with transaction(engine) as connection:
             rows = await connection.exec_driver_sql("SELECT * FROM pg_prepared_statements")
             plans = [row for row in rows.all() if "FROM jobs" in row.statement]
@@ -101,7 +101,7 @@ async def test_a_connection_is_as_it_was_after_a_search(crowded):
     async with open_engine(crowded.url, connections=1) as engine:
         search = Search(Reader(engine))
         for budget_s in (LONG_S, 0.001):
-            await search.page(Query(tenant=DEFAULT_TENANT, asked_at=NOW, q="worker:web-7"), budget_s=budget_s)
+            await search.page(JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q="worker:web-7"), budget_s=budget_s)
             async with transaction(engine) as connection:
                 for name, value in (
                     ("statement_timeout", "0"),

@@ -11,7 +11,7 @@ from millstream_history import History
 from millstream_history.errors import QueryError
 from millstream_history.search.fields import ALIASES, FIELDS
 from millstream_history.search.filters import fragment_of
-from millstream_history.search.plan import Plan, Query, plan_of
+from millstream_history.search.plan import JobQuery, Plan, plan_of
 
 NAMES = [
     *FIELDS,
@@ -62,7 +62,7 @@ def queries(draw) -> str:
 def plan(q: str) -> Plan | None:
     """Return the plan of a query, None for one that means nothing."""
     try:
-        return plan_of(Query(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), TYPES)
+        return plan_of(JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), TYPES)
     except QueryError as error:
         check(error, q)
         return None
@@ -107,5 +107,5 @@ async def test_postgresql_takes_every_query_that_is_accepted(history: History):
         if (found := plan(q)) is None or found.is_empty:
             continue
         accepted += 1
-        await history.search.page(Query(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), known_types=TYPES, limit=5)
+        await history.search.page(JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), known_types=TYPES, limit=5)
     assert accepted > 100

@@ -7,7 +7,7 @@ import pytest
 from millstream_contracts import DEFAULT_TENANT
 from millstream_history.errors import QueryError
 from millstream_history.search.fields import ALIASES, FIELDS
-from millstream_history.search.plan import Plan, Query, plan_of
+from millstream_history.search.plan import JobQuery, Plan, plan_of
 from millstream_history.search.query_parser import MAX_QUERY_CHARS, parse_query
 from millstream_history.search.statement import Statement
 
@@ -20,7 +20,7 @@ OTHER_ID = "sms.send_0001JD3YQ8Z8B1C9QW2N6KFH3RTE"
 
 def plan(q: str, known_types=TYPES, **fields) -> Plan:
     """Return the plan of a query."""
-    return plan_of(Query(tenant=DEFAULT_TENANT, asked_at=NOW, q=q, **fields), known_types)
+    return plan_of(JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q=q, **fields), known_types)
 
 
 def conditions(q: str) -> list[tuple[str, tuple]]:

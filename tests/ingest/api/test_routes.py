@@ -27,6 +27,7 @@ SCOPES = {
     ("/v1/queues", "GET"): "jobs:read",
     ("/v1/queues/{job_type}", "GET"): "jobs:read",
     ("/v1/demand", "GET"): "jobs:read",
+    ("/v1/stats", "GET"): "jobs:read",
     ("/v1/types", "GET"): "jobs:read",
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
@@ -68,8 +69,13 @@ async def test_every_route_needs_the_scope_that_is_written_down_for_it(ingest: I
 async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     """HEAD has the status and the headers of GET, of routes, pages and files, and no body."""
     job = await ingest.submit()
-    without_history = ("/v1/jobs/{job_id}/timeline", "/v1/webhooks", "/v1/webhooks/{webhook_id}")
-    without_history += ("/v1/webhooks/{webhook_id}/deliveries",)
+    without_history = (
+        "/v1/jobs/{job_id}/timeline",
+        "/v1/stats",
+        "/v1/webhooks",
+        "/v1/webhooks/{webhook_id}",
+        "/v1/webhooks/{webhook_id}/deliveries",
+    )
     # The job waits; and there is neither a history nor a key.
     refused = {
         "/v1/jobs/{job_id}/stack": 409,

@@ -18,27 +18,28 @@ class Loader:
     def __init__(self, table: Table, columns: Iterable[str], *, staging: str, on_conflict: str) -> None:
         """Take `staging`, the name of a temporary table that no other loader has."""
         self._columns = tuple(columns)
-        self._staging = staging
+        self.staging = staging
+        """The name of the temporary table, which holds the rows until the end of the transaction."""
         names = ", ".join(self._columns)
         # It stays for as long as the connection does, and is empty after each transaction. It has these columns alone:
         # those that a newer release has added to the table ask nothing of this one.
         self._prepare = text(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._staging} ON COMMIT DELETE ROWS "  # noqa: S608
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.staging} ON COMMIT DELETE ROWS "  # noqa: S608
             f"AS SELECT {names} FROM {table.name} WITH NO DATA"
         )
         self._insert = text(
-            f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {self._staging} ON CONFLICT {on_conflict}"  # noqa: S608
+            f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {self.staging} ON CONFLICT {on_conflict}"  # noqa: S608
         )
 
-    async def load(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
-        """Load rows, in the transaction of this connection."""
+    async def load(self, connection: AsyncConnection, rows: Sequence[Row]) -> int:
+        """Load rows, in the transaction of this connection. Returns: how many rows were inserted or changed."""
         if not rows:
-            return
+            return 0
         await connection.execute(self._prepare)
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
-        await driver.copy_records_to_table(self._staging, records=rows, columns=self._columns)
-        await connection.execute(self._insert)
+        await driver.copy_records_to_table(self.staging, records=rows, columns=self._columns)
+        return (await connection.execute(self._insert)).rowcount
 
     async def load_nothing(self, connection: AsyncConnection) -> None:
         """Run all statements without rows: this fails where rows could not be loaded."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from millstream_history.errors import SearchCursorError
 from millstream_history.search.page_finder import Place, Way
-from millstream_history.search.plan import Query
+from millstream_history.search.plan import JobQuery
 
 PREFIX = "h."
 """What tells these cursors from those of live lists."""
@@ -33,13 +33,13 @@ class _Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     way: Way
 
 
-def write_cursor(query: Query, place: Place, way: Way) -> str:
+def write_cursor(query: JobQuery, place: Place, way: Way) -> str:
     """Return an opaque text for a URL."""
     cursor = _Cursor(_VERSION, query.digest, _microseconds(query.asked_at), _microseconds(place.at), place.id, way)
     return PREFIX + base64.urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
 
 
-def read_cursor(text: str, query: Query) -> tuple[Query, Place, Way]:
+def read_cursor(text: str, query: JobQuery) -> tuple[JobQuery, Place, Way]:
     """Return the query as its first page had it, and where the next page begins. Raises: SearchCursorError."""
     encoded = text.removeprefix(PREFIX)
     try:

@@ -37,10 +37,10 @@ _ORDER = "ORDER BY created_at DESC, id DESC"
 class Way(StrEnum):
     """How a page is found. Cursors have these words."""
 
-    PLAIN = "p"
-    WALK = "w"
-    INDEX = "i"
-    SCAN = "s"
+    PLAIN = "plain"
+    WALK = "walk"
+    INDEX = "index"
+    SCAN = "scan"
 
 
 class Place(Struct, frozen=True):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream_contracts import JobId, Tenant, did_you_mean, made_at, queue_of
+from millstream_contracts import JobId, JobState, Tenant, did_you_mean, made_at, queue_of
 from millstream_history.errors import QueryError
 from millstream_history.search.conditions import condition_of
 from millstream_history.search.fields import FIELDS, FieldKind
@@ -26,7 +26,7 @@ MAX_COMBINATIONS = 200
 """Most values of all keys, each with each: a page asks an index for every one of them."""
 
 
-class Query(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JobQuery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is searched for. It means the same jobs whenever it is asked: `1h` is an hour before `asked_at`."""
 
     tenant: Tenant
@@ -58,6 +58,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The first moment after it."""
     keys: tuple[Key, ...] = ()
     filters: tuple[Filter, ...] = ()
+    states: frozenset[str] | None = None
+    """The states that are accepted; None for all."""
     is_empty: bool = False
     """Whether no job can be found."""
     hint: str = ""
@@ -73,7 +75,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         return any(one.index in indexes for one in self.filters if one.index)
 
 
-def plan_of(query: Query, known_types: Sequence[str] | None = None) -> Plan:
+def plan_of(query: JobQuery, known_types: Sequence[str] | None = None) -> Plan:
     """Return the plan of a query.
 
     `known_types` are those of the tenant, for which patterns of types stand; without them each job is looked at.
@@ -85,12 +87,13 @@ def plan_of(query: Query, known_types: Sequence[str] | None = None) -> Plan:
 class _Planner:
     """Collects what the terms of one query ask for."""
 
-    def __init__(self, query: Query, known_types: Sequence[str] | None) -> None:
+    def __init__(self, query: JobQuery, known_types: Sequence[str] | None) -> None:
         self._query = query
         self._known_types = known_types
         self._begin, self._end = query.created_after or BEGINNING, query.created_before
         self._keys: list[Key] = []
         self._filters: list[Filter] = []
+        self._states: frozenset[str] | None = None
         self._hint = ""
         self._is_empty = False
 
@@ -108,6 +111,7 @@ class _Planner:
             end=self._end,
             keys=tuple(self._keys),
             filters=tuple(self._filters),
+            states=self._states,
             is_empty=self._is_empty,
             hint=self._hint,
         )
@@ -124,6 +128,8 @@ class _Planner:
         else:
             if kind is FieldKind.ID:
                 self._take_times_of_ids(term)
+            if kind is FieldKind.STATE:
+                self._take_states(term)
             self._add(condition_of(term, self._query.asked_at))
 
     def _take_bound(self, term: Term) -> None:
@@ -163,6 +169,11 @@ class _Planner:
         if names:
             self._add(Key("type", tuple(dict.fromkeys(names))))
 
+    def _take_states(self, term: Term) -> None:
+        named = frozenset(value.text for value in term.values)
+        accepted = _STATES - named if term.is_negated else named
+        self._states = accepted if self._states is None else self._states & accepted
+
     def _take_times_of_ids(self, term: Term) -> None:
         """Refuse what is no id, and look at the days of ids only."""
         whole = [value for value in term.values if not value.is_pattern]
@@ -195,6 +206,9 @@ class _Planner:
             self._filters.append(Filter(fragment_of(largest)))
 
 
+_STATES = frozenset(state.value for state in JobState)
+
+
 def _combinations(keys: Sequence[Key]) -> int:
     product = 1
     for key in keys:
@@ -202,7 +216,7 @@ def _combinations(keys: Sequence[Key]) -> int:
     return product
 
 
-def _terms_of_parameters(query: Query) -> Iterator[Term]:
+def _terms_of_parameters(query: JobQuery) -> Iterator[Term]:
     """Yield the terms of what stands beside `q`: each is text as it is, and no pattern."""
     for name, text in (("type", query.type), ("state", query.state)):
         if text is not None:

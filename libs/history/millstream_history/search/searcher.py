@@ -3,7 +3,7 @@
 For a page of jobs, `page`. For an operation on all jobs that a query finds, freeze the query once, and then page
 through the ids at any pace, from any process, over days if need be:
 
-    query = history.search.freeze(Query(tenant=tenant, asked_at=now, q="state:dead since:1d"))
+    query = history.search.freeze(JobQuery(tenant=tenant, asked_at=now, q="state:dead since:1d"))
     stored = msgspec.json.encode(query)                      # texts and times: it can be kept in a table
     page = await history.search.ids(query, cursor=None)      # then cursor=page.next_cursor, until that is None
     for job_id in page.ids: ...
@@ -22,16 +22,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_contracts import JobId
+from millstream_contracts import JobCount, JobId
 from millstream_history.connection.reading import Reader
 from millstream_history.projection.columns import StoredJob
-from millstream_history.search.counter import Count, count_jobs
+from millstream_history.search.counter import count_jobs
 from millstream_history.search.cursors import read_cursor, write_cursor
 from millstream_history.search.filters import IndexName
 from millstream_history.search.index_finder import find_indexes
 from millstream_history.search.job_reader import read_jobs
 from millstream_history.search.page_finder import Found, PageFinder, Place, Way
-from millstream_history.search.plan import BEGINNING, Plan, Query, plan_of
+from millstream_history.search.plan import BEGINNING, JobQuery, Plan, plan_of
 from millstream_history.search.timed_session import TimedSession
 
 BUDGET_S = 0.8
@@ -58,10 +58,12 @@ class SearchedJobs(Struct, frozen=True, kw_only=True):
     """Down to which time the range has been searched; None once all of an unbounded one has."""
     is_complete: bool
     """Whether the page holds all that it can: False when its time was over, and then it may be empty."""
-    count: Count | None = None
+    count: JobCount | None = None
     hint: str = ""
     """Why probably nothing is found."""
     way: Way
+    states: frozenset[str] | None = None
+    """The states that the query accepts; None for all. A job that was read anew may be in another one."""
 
 
 class SearchedIds(Struct, frozen=True, kw_only=True):
@@ -81,14 +83,14 @@ class Search:
         self._indexes_until = float("-inf")
 
     @staticmethod
-    def freeze(query: Query) -> Query:
+    def freeze(query: JobQuery) -> JobQuery:
         """Return a query that finds no job which was submitted after it was asked."""
         end = query.asked_at if query.created_before is None else min(query.created_before, query.asked_at)
         return replace(query, created_before=end)
 
     async def page(
         self,
-        query: Query,
+        query: JobQuery,
         *,
         cursor: str | None = None,
         limit: int = 50,
@@ -116,13 +118,14 @@ class Search:
                 count=count,
                 hint=plan.hint,
                 way=found.way,
+                states=plan.states,
             )
 
         return await self._reader.read(search, within_s=max(budget_s, BUDGET_S) + SILENCE_S)
 
     async def ids(
         self,
-        query: Query,
+        query: JobQuery,
         *,
         cursor: str | None = None,
         limit: int = 100,
@@ -152,7 +155,7 @@ class Search:
         return self._indexes
 
 
-def _begin(query: Query, cursor: str | None) -> tuple[Query, Place | None, Way | None]:
+def _begin(query: JobQuery, cursor: str | None) -> tuple[JobQuery, Place | None, Way | None]:
     return read_cursor(cursor, query) if cursor else (query, None, None)
 
 

@@ -5,6 +5,7 @@ Source: docs of the HTTP API, version 1.
 
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -31,6 +32,7 @@ from millstream_contracts import (
     Page,
     QueueStatus,
     SecretWebhook,
+    Stats,
     TypeRegistration,
     Webhook,
     WebhookChange,
@@ -164,6 +166,13 @@ class Api:
         query = {"types": None if types is None else ",".join(types)}
         return self._retrier.flow(Call(path="/v1/demand", returns=Demand, query=query))
 
+    def stats(
+        self, type: str | None, since: datetime | timedelta | None, until: datetime | None, step: timedelta | None
+    ) -> ApiFlow[Stats]:
+        """Read statistics."""
+        query = {"type": type, "from": _time(since), "to": _time(until), "step": _time(step)}
+        return self._retrier.flow(Call(path="/v1/stats", returns=Stats, query=query))
+
     def types(self) -> ApiFlow[list[TypeRegistration]]:
         """Read what workers have registered of the types they handle."""
         return self._listing("/v1/types", ListPage[TypeRegistration])
@@ -252,6 +261,15 @@ def checked_key(idempotency_key: str | None) -> str:
         return str(uuid.uuid4())
     check_idempotency_key(idempotency_key)
     return idempotency_key
+
+
+def _time(value: datetime | timedelta | None) -> str | None:
+    """Return a time as the API takes it: RFC 3339, or a length in seconds. Raises: ValueError, without a time zone."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("a time needs a time zone, as in datetime.now(UTC)")
+    if isinstance(value, timedelta):
+        return f"{value // timedelta(seconds=1)}s"
+    return None if value is None else value.isoformat()
 
 
 def _job_path(job_id: str) -> str:

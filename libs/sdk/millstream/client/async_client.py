@@ -1,6 +1,7 @@
 """The client for programs that run on an event loop. `sync_client.py` is generated from this module."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from millstream.client.api import Api
@@ -27,6 +28,7 @@ from millstream_contracts import (
     Page,
     QueueStatus,
     SecretWebhook,
+    Stats,
     TypeRegistration,
     Webhook,
     WebhookSecret,
@@ -244,6 +246,20 @@ class Client:
         Raises: TypeError, ApiError.
         """
         return await self._transport.run(self._api.demand(types))
+
+    async def stats(
+        self,
+        *,
+        type: str | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: timedelta | None = None,
+    ) -> Stats:
+        """Return how many jobs of a type, or of all, came and ended in each step of a time, and how long they took.
+
+        `since` is a time, or how long ago it was, by default an hour. It needs a history. Raises: ValueError, ApiError.
+        """
+        return await self._transport.run(self._api.stats(type, since, until, step))
 
     async def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""

@@ -1,6 +1,7 @@
 """The client for programs without an event loop, generated from `async_client.py` by `make generate`."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from millstream.client.api import Api
@@ -27,6 +28,7 @@ from millstream_contracts import (
     Page,
     QueueStatus,
     SecretWebhook,
+    Stats,
     TypeRegistration,
     Webhook,
     WebhookSecret,
@@ -238,6 +240,20 @@ class SyncClient:
         Raises: TypeError, ApiError.
         """
         return self._transport.run(self._api.demand(types))
+
+    def stats(
+        self,
+        *,
+        type: str | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: timedelta | None = None,
+    ) -> Stats:
+        """Return how many jobs of a type, or of all, came and ended in each step of a time, and how long they took.
+
+        `since` is a time, or how long ago it was, by default an hour. It needs a history. Raises: ValueError, ApiError.
+        """
+        return self._transport.run(self._api.stats(type, since, until, step))
 
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""

@@ -59,6 +59,15 @@ class JobViews:
         )
         return [job for job in jobs if job]
 
+    async def jobs_anywhere(self, ids: Sequence[tuple[Queue, JobId]]) -> list[Job | None]:
+        """Return jobs of any queues, in this order and one round trip, without payload and result; None for none."""
+        keys = [self._keys.of(queue).job(job_id) for queue, job_id in ids]
+        found = await with_retries(lambda _: read_hashes(self._client, keys), self._patience_s, lambda: None)
+        return [
+            job_from_fields(queue, job_id, fields, brief=True, unknown=JobState.BLOCKED)
+            for (queue, job_id), fields in zip(ids, found, strict=True)
+        ]
+
     async def specs(self, queue: Queue, ids: Sequence[JobId]) -> list[JobSpec]:
         """Return the specs of these jobs, in this order; an unreadable one for a job that is gone."""
         if not ids:

@@ -19,6 +19,9 @@ PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 GROUP = "workers"
 """The consumer group of every ready stream."""
 
+HISTORY_GROUP = "history"
+"""The consumer group that reads events into the history."""
+
 WEBHOOKS_GROUP = "webhooks"
 """The consumer group that reads events for endpoints and callbacks. It is there only while one wants them."""
 

@@ -20,13 +20,14 @@ _PAGE_BYTES = resource.getpagesize()
 
 
 class IngestMetrics:
-    """Submissions."""
+    """Submissions and searches."""
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._submitted = ByType(registry.counter(names.JOBS_SUBMITTED), registry, values=names.SUBMISSION_OUTCOMES)
         self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.CANCELLED,))
         self._enqueue = registry.histogram(names.ENQUEUE)
         self._batch_size = registry.histogram(names.ENQUEUE_BATCH)
+        self._searches = registry.histogram(names.SEARCH_SECONDS)
 
     def count_submitted(self, job_type: str, outcome: str, n: int = 1) -> None:
         """Count n submissions. Outcomes: `names.SUBMISSION_OUTCOMES`."""
@@ -40,6 +41,10 @@ class IngestMetrics:
         """Observe one call that stored, or failed to store, some jobs. Outcomes: `names.ENQUEUE_OUTCOMES`."""
         self._enqueue.labels(outcome).observe(seconds)
         self._batch_size.observe(jobs)
+
+    def observe_search(self, way: str, outcome: str, seconds: float) -> None:
+        """Observe one search. Ways: `names.SEARCH_WAYS`; outcomes: `names.SEARCH_OUTCOMES`."""
+        self._searches.labels(way, outcome).observe(seconds)
 
 
 class WorkerMetrics:

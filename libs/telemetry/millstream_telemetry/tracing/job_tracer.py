@@ -18,6 +18,7 @@ from millstream_telemetry.tracing.delivery_spans import Attributes, DeliverySpan
 from millstream_telemetry.tracing.handler_span import mark_failed
 from millstream_telemetry.tracing.request_span import ServerSpan, TracedServerSpan, UnsampledServerSpan
 from millstream_telemetry.tracing.sampling import RootSampler
+from millstream_telemetry.tracing.search_span import RecordedSearchSpan, SearchSpan
 from millstream_telemetry.tracing.send_span import RecordedSendSpan, SendSpan
 from millstream_telemetry.tracing.trace_context import NO_TRACE, TraceContext, read_trace_context, trace_context_of
 
@@ -89,6 +90,12 @@ class JobTracer:
         return TracedServerSpan(
             self._tracer.start_span(names.server_span(method, route), caller.as_parent(), SpanKind.SERVER, attributes)
         )
+
+    def search(self, request: ServerSpan) -> SearchSpan:
+        """Return the span of a search that a request asks for, to be entered."""
+        if self._tracer is None or not request.context.is_sampled:
+            return SearchSpan()
+        return RecordedSearchSpan(self._tracer.start_span(names.SEARCH, request.context.as_parent(), SpanKind.INTERNAL))
 
     def send(
         self,

@@ -111,6 +111,7 @@ def memory_broker(ledger: Ledger, clock: VirtualClock) -> Broker:
         registry=MemoryRegistry(),
         stack_answers=cast("Any", _NOTHING),
         callbacks=cast("Any", _NOTHING),
+        event_lag=cast("Any", _NOTHING),
         clock=RedisClock(clock.now_s, clock.now_s),
         client=_NOTHING,
     )

@@ -12,9 +12,12 @@ class Model(Struct, frozen=True):
     fields: Mapping[str, str] = {}
 
 
+_CURSOR = "Where the list goes on: the parameter `cursor` of the next request. Null at the end"
+_LAG = "Seconds since the oldest event that the history does not have yet; 0 without one, null where that is not known"
+
+
 def _page(of: str) -> Model:
-    cursor = "Where the list goes on: the parameter `cursor` of the next request. Null at the end"
-    return Model(f"A page of a list of {of}.", {"items": f"The {of} of this page", "next_cursor": cursor})
+    return Model(f"A page of a list of {of}.", {"items": f"The {of} of this page", "next_cursor": _CURSOR})
 
 
 _ID = "Id of the job"
@@ -145,6 +148,37 @@ MODELS: Mapping[str, Model] = {
             "timeout_s": "What the submission asked for; null when the type's policy decides",
             "trace_id": "Finds the job in traces and logs; null when it is not traced",
             "source": "`live`, or `history` once Redis has forgotten the job: then it can only be read",
+            "fresh": "False in a search when Redis was not asked how the job is now: it may have gone on",
+        },
+    ),
+    "Stats": Model(
+        "Statistics of one job type, or of all.",
+        {
+            "from": "Begin of the first step",
+            "to": "End of the last step",
+            "step_s": "Seconds of each step",
+            "points": "What happened in each step, also where nothing did, oldest first",
+            "gaps": "Times of which events were lost: the points in them show too little",
+        },
+    ),
+    "StatGap": Model("A time of which events were lost.", {"from": "Its begin", "to": "Its end"}),
+    "StatPoint": Model(
+        "What happened in one step. Durations are exact to nine per cent.",
+        {
+            "at": "Begin of the step",
+            "submitted": "Jobs that were submitted",
+            "started": "Attempts that began",
+            "succeeded": "Jobs that succeeded",
+            "retried": "Attempts that failed and left another one",
+            "dead": "Jobs that died",
+            "cancelled": "Jobs that were cancelled",
+            "expired": "Jobs that expired",
+            "wait_p50_ms": "Milliseconds that jobs were ready before an attempt: half of those that began waited no "
+            "longer. Null without any",
+            "wait_p95_ms": "As before, for 95 of a hundred",
+            "run_p50_ms": "Milliseconds that attempts took which succeeded or failed: half of them took no longer. "
+            "Null without any",
+            "run_p95_ms": "As before, for 95 of a hundred",
         },
     ),
     "Timeline": Model(
@@ -204,7 +238,27 @@ MODELS: Mapping[str, Model] = {
             "traceparent": "The attempt's span (W3C Trace Context)",
         },
     ),
-    "JobPage": _page("jobs"),
+    "JobPage": Model(
+        "A page of a list of jobs, or of a search in the history.",
+        {
+            "items": "The jobs of this page",
+            "next_cursor": _CURSOR,
+            "searched_until": "Of a search: down to which time of submission it has looked; null when it has looked at "
+            "all that there is",
+            "complete": "Of a search: false when its time was over before the page was full. The next page goes on; an "
+            "empty page does not say that there is nothing",
+            "history_lag_s": _LAG,
+            "count": "Of a search with `count=1`: how many jobs there are on all pages",
+            "hint": "Of a search: why it probably finds nothing",
+        },
+    ),
+    "JobCount": Model(
+        "How many jobs a search finds.",
+        {
+            "value": "The number",
+            "relation": "`exact`; `~`, about so many; or `at_least`",
+        },
+    ),
     "DeadLetterPage": _page("dead letters"),
     "QueueStatusPage": _page("queues"),
     "TypeRegistrationPage": _page("job types"),
@@ -355,8 +409,12 @@ MODELS: Mapping[str, Model] = {
     "FieldError": Model(
         "What is wrong with one field of a request.",
         {
-            "pointer": "JSON Pointer into the body, `?name` for a query parameter, or `Name:` for a header",
+            "pointer": "JSON Pointer into the body, `?name` for a query parameter, `#/query/q` for a place in the text "
+            "of a search, or `Name:` for a header",
             "detail": "What is wrong with it",
+            "position": "Where in the text of a search the fault begins, in characters from 0",
+            "end": "The first character after the fault",
+            "hint": "What may have been meant",
         },
     ),
     "HealthOverview": Model(

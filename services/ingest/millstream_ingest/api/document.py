@@ -31,6 +31,7 @@ _TAGS = {
     "Jobs": "Submit jobs and follow them.",
     "Dead letters": "Decide about jobs that failed for good.",
     "Queues": "How much of each job type waits and runs.",
+    "Statistics": "How many jobs came and ended, and how long they took.",
     "Types": "What the workers handle.",
     "Workers": "Who runs the jobs.",
     "Webhooks": "Where events of jobs go.",

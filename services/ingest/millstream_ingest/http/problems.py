@@ -116,6 +116,13 @@ JOB_FORGOTTEN = ProblemKind(
     "An earlier request with this `Idempotency-Key` made a job that has ended since, and its result is kept no longer. "
     "Nothing was accepted this time. Use a new key if the work is to be done again.",
 )
+INVALID_QUERY = ProblemKind(
+    "invalid-query",
+    "The search means nothing",
+    422,
+    "`errors` says where the fault is in the parameter `q` (from the character `position` up to `end`, counted from "
+    "0), what is wrong there, and in `hint` what may have been meant. `docs/history/searching.md` has the language.",
+)
 NO_HISTORY = ProblemKind(
     "no-history",
     "There is no history",
@@ -130,6 +137,13 @@ NO_WEBHOOK_KEY = ProblemKind(
     422,
     "The secrets of webhooks are derived from a key, and this installation has none. Give ingest, the dispatchers and "
     "the workers the same `MILLSTREAM_WEBHOOK_KEY`: 32 random characters or more.",
+)
+TOO_MANY_SEARCHES = ProblemKind(
+    "too-many-searches",
+    "Too many searches are under way",
+    429,
+    "A process of ingest runs four searches at once, two of one tenant. Repeat the request after the seconds in "
+    "`Retry-After`.",
 )
 INTERNAL_ERROR = ProblemKind(
     "internal-error",
@@ -199,8 +213,10 @@ CATALOGUE: dict[str, ProblemKind] = {
         INVALID_REQUEST,
         IDEMPOTENCY_KEY_REUSED,
         JOB_FORGOTTEN,
+        INVALID_QUERY,
         NO_HISTORY,
         NO_WEBHOOK_KEY,
+        TOO_MANY_SEARCHES,
         INTERNAL_ERROR,
         STORE_UNREACHABLE,
         NOT_DURABLE,

@@ -2,22 +2,31 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from millstream_contracts import NAME_PATTERN, FieldError, JobState, JobType, did_you_mean, limits
+from millstream_contracts import NAME_PATTERN, TERMINAL_STATES, FieldError, JobState, JobType, did_you_mean, limits
+from millstream_history import SEARCH_CURSOR_PREFIX
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.preferences import parse_wait
 from millstream_ingest.http.problems import BAD_REQUEST, INVALID_REQUEST
 from millstream_streams import LISTABLE_STATES
 from millstream_submission import A_TYPE_NAME, MAX_QUOTED_CHARS
 
+TAG = "tag."
+"""Before the name of a tag. As a known parameter it stands for those of all tags."""
+
 DEFAULT_LIMIT = 50
 MAX_PARAMETERS = 32
 MAX_TYPES = 100
 
+_SEARCHING = frozenset({"q", "created_after", "created_before", "count"})
+"""Parameters that only a search of the history has."""
+
+_MOST_DIGITS = 6
 _NAME = re.compile(NAME_PATTERN)
 _TYPE_PATTERN = re.compile(r"[a-z0-9.*?-]{1,64}")
 # With a fraction of zeros: in many languages every number is a float. Four digits, for `int` reads thousands of them.
@@ -73,20 +82,71 @@ class Query(Struct, frozen=True):
 
     @property
     def state(self) -> JobState | None:
-        """Return the state to show, or None for all. Raises: IngestError (400; 422 for one that is not listed)."""
+        """Return the state to show, or None for all. Raises: IngestError (400)."""
         text = self.values.get("state")
         if text is None:
             return None
-        known = [state.value for state in JobState]
-        if text not in known:
-            choice = ", ".join(f"`{one}`" for one in LISTABLE_STATES)
-            detail = f"expected one of {choice}, got `{_cut(text)}`{did_you_mean(_cut(text), known)}"
-            raise _refused("state", detail)
-        if (state := JobState(text)) not in LISTABLE_STATES:
-            listed = ", ".join(LISTABLE_STATES)
-            detail = f"listed are {listed}; finished jobs are searched in history, which is not part of this release"
+        if text not in _STATES:
+            choice = ", ".join(f"`{one}`" for one in _STATES)
+            raise _refused("state", f"expected one of {choice}, got `{_cut(text)}`{did_you_mean(_cut(text), _STATES)}")
+        return JobState(text)
+
+    @property
+    def listed_state(self) -> JobState | None:
+        """Return the state of a list, or None for all. Raises: IngestError (400; 422 for one that is not listed)."""
+        state = self.state
+        if state is not None and state not in LISTABLE_STATES:
+            detail = f"listed are {', '.join(LISTABLE_STATES)}; others are searched for, as with `q=state:{state}`"
             raise IngestError(INVALID_REQUEST, f"jobs that are {state} are not listed", [FieldError("?state", detail)])
         return state
+
+    @property
+    def is_search(self) -> bool:
+        """Whether something is asked for that only the history knows. Raises: IngestError (400)."""
+        return (
+            not self.values.keys().isdisjoint(_SEARCHING)
+            or bool(self.tags)
+            or self.state in TERMINAL_STATES
+            or (self.cursor or "").startswith(SEARCH_CURSOR_PREFIX)
+        )
+
+    @property
+    def q(self) -> str:
+        """Return the text of a search."""
+        return self.values.get("q", "")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Return the tags that jobs have to have."""
+        return {name.removeprefix(TAG): text for name, text in self.values.items() if name.startswith(TAG)}
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the jobs of all pages are to be counted. Raises: IngestError (400)."""
+        text = self.values.get("count", "0")
+        if text not in {"0", "1"}:
+            raise _refused("count", f"expected 0 or 1, got `{_cut(text)}`")
+        return text == "1"
+
+    def time(self, name: str) -> datetime | None:
+        """Return a parameter that is a time, or None without it. Raises: IngestError (400)."""
+        text = self.values.get(name)
+        if text is None:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            raise _refused(name, f"expected a time such as 2026-11-01T12:00:00Z, got `{_cut(text)}`") from None
+
+    def place(self, name: str, most: int) -> int:
+        """Return a parameter that is a place in a text, the end of it by default. Raises: IngestError (400)."""
+        text = self.values.get(name)
+        if text is None:
+            return most
+        if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+            raise _refused(name, f"expected an integer from 0, got `{_cut(text)}`")
+        return min(int(text), most)
 
     @property
     def wait_s(self) -> float:
@@ -95,6 +155,7 @@ class Query(Struct, frozen=True):
         return 0.0 if text is None else parse_wait(text, "?wait")
 
 
+_STATES = [state.value for state in JobState]
 _NO_QUERY = Query(MappingProxyType({}))
 
 
@@ -115,12 +176,18 @@ def parse_query(raw: bytes, known: Sequence[str]) -> Query:
         raise IngestError(BAD_REQUEST, f"the query string has more than {MAX_PARAMETERS} parameters") from error
     values: dict[str, str] = {}
     for name, value in pairs:
-        if name not in known:
+        if not _is_known(name, known):
             raise _refused(_cut(name), f"unknown parameter{did_you_mean(_cut(name), known)}")
         if name in values:
             raise _refused(name, "stands more than once")
         values[name] = value
     return Query(values)
+
+
+def _is_known(name: str, known: Sequence[str]) -> bool:
+    if name.startswith(TAG) and TAG in known:
+        return name != TAG
+    return name in known
 
 
 def _refused(name: str, detail: str) -> IngestError:

@@ -3,12 +3,13 @@
 from litestar.exceptions import HTTPException
 
 from millstream_contracts import FieldError
-from millstream_history import HistoryError
+from millstream_history import HistoryError, QueryError, SearchCursorError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import (
     BAD_REQUEST,
     HISTORY_UNAVAILABLE,
     INTERNAL_ERROR,
+    INVALID_QUERY,
     INVALID_REQUEST,
     MALFORMED_BODY,
     NOT_DURABLE,
@@ -33,13 +34,23 @@ def refusal_of(error: Exception) -> IngestError:
             return IngestError(_BODY_KINDS[type(error)], error.detail, error.errors)
         case StoreUnavailableError() | BacklogFullError() | HistoryError():
             return _unavailable(error)
-        case CursorError():
-            return IngestError(BAD_REQUEST, errors=[FieldError("?cursor", str(error))])
+        case QueryError() | CursorError() | SearchCursorError():
+            return _misunderstood(error)
         case HTTPException(status_code=status, detail=detail) if status < 500:
             kind = kind_of_status(status)
             # Of a path or method that is not there Litestar only says the status again.
             return IngestError(kind, detail if kind is BAD_REQUEST else "")
     return IngestError(INTERNAL_ERROR)
+
+
+def _misunderstood(error: QueryError | CursorError | SearchCursorError) -> IngestError:
+    match error:
+        case QueryError(detail=detail, position=position, end=end, hint=hint):
+            fault = FieldError("#/query/q", detail, position=position, end=end, hint=hint)
+            return IngestError(INVALID_QUERY, str(error), [fault])
+        case SearchCursorError(is_foreign=True):
+            return IngestError(INVALID_REQUEST, errors=[FieldError("?cursor", str(error))])
+    return IngestError(BAD_REQUEST, errors=[FieldError("?cursor", str(error))])
 
 
 def _unavailable(error: StoreUnavailableError | BacklogFullError | HistoryError) -> IngestError:

@@ -21,7 +21,7 @@ NO_HEADERS: Mapping[str, str] = {}
 # What an encoder may raise of what a handler, or something else, has stored.
 _UNENCODABLE = (TypeError, ValueError, NotImplementedError, OverflowError, RecursionError, msgspec.MsgspecError)
 _NO_CONTENT = frozenset({204, 304})
-_UNAVAILABLE = 503
+_COME_BACK = frozenset({429, 503})
 
 # Made once: the server takes header lists as they are.
 _CONTENT_TYPES = {encoding: (b"content-type", encoding.value.encode()) for encoding in Encoding}
@@ -69,7 +69,7 @@ def encode_problem(problem: Problem, headers: Mapping[str, str] = NO_HEADERS) ->
     """Return a problem document. It is JSON whatever the client accepts, because a person has to read it."""
     fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     fields.append((b"content-type", PROBLEM_MEDIA_TYPE.encode()))
-    if problem.status == _UNAVAILABLE:
+    if problem.status in _COME_BACK:
         # Drawn at random, so that all that were turned away do not come back together.
         fields.append((b"retry-after", b"%d" % random.randint(1, 3)))
     return _whole(problem.status, fields, encode(problem, Encoding.JSON))

@@ -8,9 +8,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from millstream_contracts import FieldError, Job, NewWebhook, Page, SecretWebhook, Tenant, Webhook, WebhookChange
-from millstream_history import History, TooManyEndpointsError
-from millstream_history.errors import SearchCursorError
-from millstream_history.search.plan import Query
+from millstream_history import History, JobQuery, SearchCursorError, TooManyEndpointsError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.problems import BAD_REQUEST, INVALID_REQUEST, NO_WEBHOOK_KEY, NOT_FOUND, WRONG_STATE
@@ -122,7 +120,7 @@ class EndpointDesk:
         self, history: History, tenant: Tenant, webhook_id: str, *, cursor: str | None, limit: int
     ) -> Page:
         """Return a page of the deliveries of an endpoint, or of all callbacks, newest first."""
-        query = Query(tenant=tenant, asked_at=datetime.now(UTC), type=CALL_TYPE, tags={"endpoint": webhook_id})
+        query = JobQuery(tenant=tenant, asked_at=datetime.now(UTC), type=CALL_TYPE, tags={"endpoint": webhook_id})
         try:
             found = await history.search.page(query, cursor=cursor, limit=limit)
         except SearchCursorError as error:

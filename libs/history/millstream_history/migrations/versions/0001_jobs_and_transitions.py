@@ -36,6 +36,8 @@ def upgrade() -> None:
     op.create_index("jobs_by_tag", "jobs", ["tags"], postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"})
     op.create_index("jobs_by_trace", "jobs", ["trace_id"], postgresql_using="hash")
     _create_worker_spans()
+    _create_stats("stats_minutes", "how many transitions there were in each minute")
+    _create_stats("stats_hours", "how many transitions there were in each hour")
     for statement in day_functions.statements(_schema()):
         op.get_bind().exec_driver_sql(statement)
 
@@ -127,6 +129,24 @@ def _create_worker_spans() -> None:
     )
 
 
+def _create_stats(name: str, comment: str) -> None:
+    op.create_table(
+        name,
+        sa.Column("tenant", _key(), primary_key=True),
+        sa.Column("type", _key(), primary_key=True),
+        sa.Column("at", sa.DateTime(timezone=True), primary_key=True, comment="its begin"),
+        sa.Column("kind", _key(), primary_key=True, comment="of the transitions"),
+        sa.Column("bucket", sa.SmallInteger, primary_key=True, comment="of the durations; -1 without one"),
+        sa.Column("shard", sa.SmallInteger, primary_key=True, comment="of the writer"),
+        sa.Column("n", sa.BigInteger, nullable=False),
+        sa.Column("sum_ms", sa.BigInteger, nullable=False),
+        comment=comment,
+    )
+    # Room to count in place.
+    op.execute(f"ALTER TABLE {name} SET (fillfactor = 70)")
+    op.create_index(f"{name}_by_time", name, ["at", "tenant"])
+
+
 def _schema() -> str:
     """Return the quoted name of the schema in which the tables are."""
     return str(op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one())
@@ -136,7 +156,8 @@ def downgrade() -> None:
     """Drop the tables, with all of their rows."""
     for name in day_functions.NAMES:
         op.execute(f"DROP FUNCTION {name}")
-    op.drop_table("worker_spans")
+    for name in ("stats_hours", "stats_minutes", "worker_spans"):
+        op.drop_table(name)
     op.drop_table("transitions")
     op.drop_table("jobs")
 

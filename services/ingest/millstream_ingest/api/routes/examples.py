@@ -1,6 +1,6 @@
 """Values that the API document shows. The requests are of job types that `make up` runs as it comes."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -28,6 +28,8 @@ from millstream_contracts import (
     QueueStatus,
     RunningJob,
     SecretWebhook,
+    StatPoint,
+    Stats,
     Timeline,
     TimelineAttempt,
     TimelineItem,
@@ -248,6 +250,30 @@ HEALTH = {
 PROBE = {
     True: {"well": Example("All is well", Health(True, _WELL))},
     False: {"unwell": Example("Redis is away", Health(False, _UNWELL))},
+}
+STATS = {
+    "two-minutes": Example(
+        "Two minutes",
+        Stats(
+            begin=_CREATED_AT,
+            end=_CREATED_AT + timedelta(minutes=2),
+            step_s=60,
+            points=[
+                StatPoint(
+                    at=_CREATED_AT,
+                    submitted=120,
+                    started=118,
+                    succeeded=115,
+                    retried=2,
+                    wait_p50_ms=12.3,
+                    wait_p95_ms=41.5,
+                    run_p50_ms=234.8,
+                    run_p95_ms=939.0,
+                ),
+                StatPoint(at=_CREATED_AT + timedelta(minutes=1)),
+            ],
+        ),
+    )
 }
 
 _ENDPOINT = {

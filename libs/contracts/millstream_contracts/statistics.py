@@ -1,0 +1,46 @@
+"""How many jobs came and ended in a time, and how long they took, as the API shows it."""
+
+from datetime import datetime
+
+from msgspec import Struct, field
+
+
+class StatPoint(Struct, kw_only=True, frozen=True):
+    """What happened in one step. Durations are known to nine per cent; None where nothing has one."""
+
+    at: datetime
+    """The begin of the step."""
+    submitted: int = 0
+    started: int = 0
+    """Attempts that began."""
+    succeeded: int = 0
+    retried: int = 0
+    """Attempts that failed and left another one."""
+    dead: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    wait_p50_ms: float | None = None
+    """How long jobs were ready before an attempt: half of the attempts that began waited no longer."""
+    wait_p95_ms: float | None = None
+    run_p50_ms: float | None = None
+    """How long attempts took that succeeded or failed."""
+    run_p95_ms: float | None = None
+
+
+class StatGap(Struct, kw_only=True, frozen=True):
+    """A time of which events were lost: the points in it show too little."""
+
+    begin: datetime = field(name="from")
+    end: datetime = field(name="to")
+
+
+class Stats(Struct, kw_only=True, frozen=True):
+    """Statistics of one job type, or of all."""
+
+    begin: datetime = field(name="from")
+    end: datetime = field(name="to")
+    step_s: int
+    points: list[StatPoint]
+    """One for each step, oldest first."""
+    gaps: list[StatGap] = []
+    """Times of which events were lost."""

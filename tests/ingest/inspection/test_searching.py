@@ -1,0 +1,184 @@
+"""`GET /v1/jobs` searches the history, and shows the jobs as they are now."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+
+import pytest
+from history_seeds import store_at
+from ingest.inspection.test_past_jobs import NOW, NOW_MS, QUEUE
+from ingest.serving import Ingest, pointers, problem, running_ingest
+from msgspec.structs import replace
+from streams.seeds import commit, take_one
+
+from millstream_contracts import DEFAULT_TENANT, Job, JobError, JobState, JobType, Queue, new_job_id
+from millstream_ingest.inspection.history_lag import HistoryLag
+from millstream_streams import HISTORY_GROUP, Broker
+
+SMS = Queue(DEFAULT_TENANT, JobType("sms.send"))
+ERROR = JobError(type="shop.MailError", message="mail7.example.com refused", fingerprint="f1", traceback="  File x\n")
+
+
+@pytest.fixture
+async def ingest(settings, history_url, broker: Broker) -> AsyncIterator[Ingest]:
+    """Yield an ingest with a history."""
+    async with running_ingest(replace(settings, history_url=history_url)) as running:
+        yield running
+
+
+@pytest.fixture
+async def past(history_url) -> list[Job]:
+    """Return ten jobs of the history, newest first, a second apart."""
+    jobs = []
+    for number in range(10):
+        queue = SMS if number % 5 == 0 else QUEUE
+        state = JobState.DEAD if number % 3 == 0 else JobState.SUCCEEDED
+        job_id = new_job_id(queue, NOW_MS - 1000 * number)
+        job = Job(
+            id=job_id,
+            type=queue.type,
+            state=state,
+            version=3,
+            created_at=NOW - timedelta(seconds=number),
+            payload={"n": number},
+            error=ERROR if state is JobState.DEAD else None,
+            tags={"customer": f"c{number % 2}"},
+        )
+        jobs.append(job)
+        await store_at(history_url, queue, job)
+    return jobs
+
+
+async def found(ingest: Ingest, **params) -> list[str]:
+    """Return the ids on the first page of a search."""
+    return [job["id"] for job in (await ingest.get("/v1/jobs", **params))["items"]]
+
+
+def ids(jobs: list[Job], *numbers: int) -> list[str]:
+    """Return the ids of these jobs."""
+    return [jobs[number].id for number in numbers]
+
+
+async def test_a_search_finds_jobs_that_redis_has_forgotten(ingest, past):
+    """A search answers with jobs of the history, newest first, without payloads."""
+    page = await ingest.get("/v1/jobs", q="state:dead payload.n:>0")
+    assert [job["id"] for job in page["items"]] == ids(past, 3, 6, 9)
+    first = page["items"][0]
+    assert (first["source"], first["fresh"], first["payload"]) == ("history", True, None)
+    assert first["error"]["message"] == ERROR.message
+    assert (page["next_cursor"], page["complete"], page["searched_until"]) == (None, True, None)
+
+
+@pytest.mark.parametrize(
+    ("params", "numbers"),
+    [
+        ({"q": ""}, range(10)),
+        ({"q": "", "type": "sms.send"}, [0, 5]),
+        ({"q": "", "state": "dead"}, [0, 3, 6, 9]),
+        ({"state": "succeeded", "limit": 3}, [1, 2, 4]),
+        ({"tag.customer": "c1"}, [1, 3, 5, 7, 9]),
+        ({"q": "type:sms.*"}, [0, 5]),
+        ({"created_after": (NOW - timedelta(seconds=2)).isoformat()}, [0, 1, 2]),
+        ({"created_before": (NOW - timedelta(seconds=7)).isoformat()}, [8, 9]),
+        ({"q": "mail7", "type": "sms.send"}, [0]),
+    ],
+)  # fmt: skip
+async def test_parameters_stand_beside_the_query(ingest, broker, past, params, numbers):
+    """Parameters narrow a search like terms of the query, and some of them make a list a search."""
+    await broker.registry.add_queues([QUEUE, SMS])
+    assert await found(ingest, **params) == ids(past, *numbers)
+
+
+async def test_pages_are_linked_and_belong_to_their_search(ingest, past):
+    """The next page of a search follows by its link, and a cursor is refused in another search or list."""
+    seen, path = [], "/v1/jobs?q=state:dead&limit=1&tag.customer=c1"
+    while path:
+        response = await ingest.http.get(path)
+        seen += [job["id"] for job in response.json()["items"]]
+        path = response.headers.get("link", "").partition(">")[0].lstrip("<")
+    assert seen == ids(past, 3, 9)
+    page = await ingest.get("/v1/jobs", q="state:dead", limit=1)
+    cursor = page["next_cursor"]
+    assert cursor.startswith("h.")
+    document = problem(await ingest.http.get("/v1/jobs", params={"q": "", "cursor": cursor}), 422, "invalid-request")
+    assert pointers(document) == ["?cursor"]
+    for params in ({"q": "", "cursor": "queued.x"}, {"cursor": "h.x"}, {"state": "queued", "cursor": "h."}):
+        assert pointers(problem(await ingest.http.get("/v1/jobs", params=params), 400, "bad-request")) == ["?cursor"]
+
+
+async def test_a_query_without_meaning_is_refused_with_its_place(ingest):
+    """A query without meaning is refused with the place of the fault, and with what may be meant."""
+    response = await ingest.http.get("/v1/jobs", params={"q": "state:failed"})
+    [fault] = problem(response, 422, "invalid-query")["errors"]
+    assert (fault["pointer"], fault["position"], fault["end"]) == ("#/query/q", 6, 12)
+    assert (fault["detail"], fault["hint"]) == ("there is no state `failed`", "did you mean `dead`?")
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer"),
+    [
+        ({"q": "", "created_after": "yesterday"}, "?created_after"),
+        ({"created_before": "2026-13-01"}, "?created_before"),
+        ({"count": "yes"}, "?count"),
+        ({"q": "", "state": "lost"}, "?state"),
+        ({"tag.": "x"}, "?tag."),
+        ({"tags": "x"}, "?tags"),
+    ],
+)
+async def test_a_wrong_parameter_of_a_search_is_named(ingest, params, pointer):
+    """A parameter of a search with a wrong name or value is refused by its name."""
+    assert pointers(problem(await ingest.http.get("/v1/jobs", params=params), 400, "bad-request")) == [pointer]
+
+
+async def test_a_list_without_such_parameters_is_that_of_redis(ingest, past):
+    """Without a parameter of searches the list is that of the jobs that have not ended."""
+    job = await ingest.submit()
+    assert await found(ingest) == [job["id"]]
+    assert await found(ingest, state="dead") == []
+    document = problem(await ingest.http.get("/v1/jobs", params={"state": "blocked"}), 422, "invalid-request")
+    assert "q=state:blocked" in document["errors"][0]["detail"]
+
+
+async def test_unsettled_jobs_are_shown_as_they_are_now(ingest, broker, queue, history_url):
+    """A job that had not ended when it was stored is read from Redis, and left out where it fits no more."""
+    for_retry, done = (await ingest.submit())["id"], (await ingest.submit())["id"]
+    for job_id in (for_retry, done):
+        live = await broker.views.job(queue, job_id)
+        await store_at(history_url, queue, live)
+    first = await take_one(broker, queue)
+    await commit(broker, first)
+    page = await ingest.get("/v1/jobs", q="since:1h")
+    states = {job["id"]: (job["state"], job["source"], job["fresh"]) for job in page["items"]}
+    assert states[first.id] == ("succeeded", "live", True)
+    assert len(states) == 2
+    [other] = {for_retry, done} - {first.id}
+    assert await found(ingest, q="state:queued") == [other]
+
+
+async def test_a_search_goes_on_without_redis(ingest_alone, past):
+    """While Redis is away a search answers from the history, and says of unsettled jobs that they are not fresh."""
+    ingest, redis = ingest_alone
+    redis.close()
+    page = await ingest.get("/v1/jobs", q="type:*.send")
+    assert len(page["items"]) == 11
+    assert [job["fresh"] for job in page["items"]].count(False) == 1
+    assert page["history_lag_s"] is None
+
+
+@pytest.fixture
+async def ingest_alone(own_redis, settings, history_url) -> AsyncIterator[tuple[Ingest, object]]:
+    """Yield an ingest on a Redis that the test may break, and an unsettled job in its history."""
+    job = Job(id=new_job_id(QUEUE, NOW_MS), type=QUEUE.type, state=JobState.QUEUED, version=1, created_at=NOW)
+    await store_at(history_url, QUEUE, job)
+    async with running_ingest(replace(settings, redis_url=own_redis.url, history_url=history_url)) as running:
+        yield running, own_redis
+
+
+async def test_the_lag_is_that_of_the_events(ingest, broker, queue):
+    """A search says how old the oldest event is that the history lacks; 0 without one, null before it has read any."""
+    assert await HistoryLag(broker).seconds() is None
+    await ingest.submit()
+    async with aclosing(broker.feed(group=HISTORY_GROUP, consumer="c")) as feed:
+        batches = await feed.read([queue], entries=10) or await feed.read([queue], entries=10)
+        assert (await HistoryLag(broker).seconds() or 0.0) > 0.0
+        await feed.acknowledge(batches)
