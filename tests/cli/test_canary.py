@@ -205,14 +205,29 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stats", "stubs", "submit", "types", "workers"},
+    "notices_webhook": {"dispatcher"},
+    "url": {
+        "dead",
+        "demand",
+        "incidents",
+        "job",
+        "jobs",
+        "queues",
+        "stack",
+        "stats",
+        "stubs",
+        "submit",
+        "types",
+        "webhooks",
+        "workers",
+    },
 }
 """The commands that use an address; the others ignore it."""
 
 
 def is_read(command: str, name: str) -> bool:
     """Return whether a command uses this address, and ends without what it leads to."""
-    return command in READ[name] and not (command in SERVICES and name == "history_url")
+    return command in READ[name] and not (command in SERVICES and name in {"history_url", "notices_webhook"})
 
 
 SCENES = {
