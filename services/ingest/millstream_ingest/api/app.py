@@ -24,6 +24,7 @@ from millstream_ingest.api.routes import (
     docs,
     events,
     health,
+    incidents,
     jobs,
     queues,
     statistics,
@@ -50,6 +51,7 @@ API_ROUTES: Sequence[Route] = (
     *statistics.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
+    *incidents.ROUTES,
     *webhooks.ROUTES,
 )
 
