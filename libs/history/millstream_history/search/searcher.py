@@ -31,7 +31,8 @@ from millstream_history.search.dead_groups import FoundGroups, find_dead_groups
 from millstream_history.search.filters import IndexName
 from millstream_history.search.index_finder import find_indexes
 from millstream_history.search.job_reader import read_jobs
-from millstream_history.search.page_finder import Found, PageFinder, Place, Way
+from millstream_history.search.page_finder import PageFinder
+from millstream_history.search.places import Found, Place, Way
 from millstream_history.search.plan import BEGINNING, JobQuery, Plan, plan_of
 from millstream_history.search.recent_jobs import RecentJobs, look_at_recent
 from millstream_history.search.timed_session import OutOfTimeError, TimedSession

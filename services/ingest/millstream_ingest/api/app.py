@@ -23,6 +23,7 @@ from millstream_ingest.api.routes import (
     demand,
     docs,
     health,
+    job_lists,
     jobs,
     queues,
     statistics,
@@ -40,6 +41,7 @@ _METHOD_NOT_ALLOWED = 405
 
 API_ROUTES: Sequence[Route] = (
     *submission.ROUTES,
+    *job_lists.ROUTES,
     *jobs.ROUTES,
     *batches.ROUTES,
     *dead.ROUTES,
