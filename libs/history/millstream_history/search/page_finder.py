@@ -58,7 +58,10 @@ class PageFinder:
         self._is_over = plan.is_empty
 
     async def find(self, place: Place | None = None, way: Way | None = None) -> Found:
-        """Return the page that begins at a place, found in this way at first; without them the first page."""
+        """Return the page that begins at a place, found in this way at first; without them the first page.
+
+        Raises: OutOfTimeError, when it could not look at a single row.
+        """
         self._place = place or self._place
         self._way = way or self._way
         start, is_complete = self._place, True
@@ -87,12 +90,9 @@ class PageFinder:
                 await self._walk()
 
     async def _get_on(self) -> None:
-        """Look at a few rows in the time that was kept for it."""
+        """Look at a few rows in the time that was kept for it. Raises: OutOfTimeError."""
         way, self._way, self._rows = self._way, Way.SCAN, LEAST_WALK_ROWS
-        try:
-            await self._walk_rows(LAST_RESORT_S)
-        except OutOfTimeError:
-            return
+        await self._walk_rows(LAST_RESORT_S)
         # What could not be done in all of the time cannot be done in that of the next page either.
         self._way = way if way is not Way.PLAIN else Way.SCAN
 
