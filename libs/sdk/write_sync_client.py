@@ -18,6 +18,10 @@ HEAD = '''"""The {what} for programs without an event loop, generated from `{sou
 WORDS = {
     "async def ": "def ",
     "await ": "",
+    "async with ": "with ",
+    "async for ": "for ",
+    "aclosing": "closing",
+    "AsyncIterator": "Iterator",
     "AsyncTransport": "SyncTransport",
     "AsyncHttpClient": "HttpClient",
     "an `AsyncClient`": "a `Client`",
@@ -29,8 +33,6 @@ WORDS = {
     "__aexit__": "__exit__",
     "aclose": "close",
     "Tasks": "Threads",
-    "AsyncIterator": "Iterator",
-    "async for ": "for ",
 }
 """What is called otherwise in a client without an event loop."""
 

@@ -44,6 +44,7 @@ WORDS = {
     "job": ["x_0001"],
     "jobs": [],
     "stack": ["x_0001"],
+    "tail": [],
     "queues": [],
     "demand": [],
     "stats": [],
@@ -203,7 +204,7 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stats", "stubs", "submit", "types", "workers"},
+    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stats", "stubs", "submit", "tail", "types", "workers"},
 }
 """The commands that use an address; the others ignore it."""
 

@@ -65,21 +65,20 @@ def test_the_public_api_is_the_one_that_is_listed() -> None:
 
 
 def test_the_clients_offer_the_same_calls() -> None:
-    """`SyncClient` has the calls of `Client` with the same parameters; only the closing has another name."""
+    """`SyncClient` has the calls of `Client` with the same parameters; only the closing and iterators are others."""
+
+    def named(member: Any) -> str:
+        return signature("", "", member).replace("SyncJobHandle", "JobHandle").replace("AsyncIterator", "Iterator")
 
     def calls(cls: type) -> dict[str, str]:
         return {
-            {"aclose": "close"}.get(name, name): _without_words_of_sync(signature("", "", member))
+            {"aclose": "close"}.get(name, name): named(member)
             for name, member in vars(cls).items()
             if inspect.isfunction(member) and not name.startswith("_")
         }
 
     assert calls(millstream.SyncClient) == calls(millstream.Client)
     assert calls(millstream.SyncJobHandle) == calls(millstream.JobHandle)
-
-
-def _without_words_of_sync(text: str) -> str:
-    return text.replace("SyncJobHandle", "JobHandle").replace("AsyncIterator", "Iterator")
 
 
 def test_errors_are_named_as_users_import_them() -> None:

@@ -23,6 +23,7 @@ MODULES = {
     "job": "millstream_cli.client.job_commands",
     "jobs": "millstream_cli.client.jobs_commands",
     "stack": "millstream_cli.client.stack_command",
+    "tail": "millstream_cli.client.tail_command",
     "dead": "millstream_cli.client.dead_commands",
     "webhooks": "millstream_cli.client.webhook_commands",
     "queues": "millstream_cli.client.fleet_commands",
