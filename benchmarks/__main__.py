@@ -22,7 +22,7 @@ BENCHMARKS = (
     "idle",
     "history",
 )
-LONG = ("soak", "scale", "capacity")
+LONG = ("soak", "scale", "capacity", "search")
 """Only run when named: they take minutes, or write into docs/."""
 
 
@@ -31,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, *LONG, []], help="which to run; all by default")
     parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--history-jobs", type=int, default=8_000_000, help="that `search` has in its history")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--concurrency", type=int, default=100, help="of the worker")
     parser.add_argument("--seconds", type=float, default=10.0, help="for which `idle` watches")

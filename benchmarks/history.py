@@ -1,5 +1,6 @@
-"""Measures how fast one dispatcher projects events into PostgreSQL, and its lag at 5,000 jobs a second."""
+"""Measures how fast one dispatcher projects events into PostgreSQL, and its lag at 5,000 jobs/s beside searches."""
 
+import itertools
 import sys
 import time
 from argparse import Namespace
@@ -24,6 +25,7 @@ from rig import (
     report,
     rig,
     services,
+    wait_for_search,
     wait_for_workers,
 )
 from sqlalchemy import text
@@ -39,6 +41,9 @@ RATE_PER_S = 5_000
 BATCH = 50
 TIMES = 3
 """How many times the number of jobs of other benchmarks, with which the run would end while it still warms up."""
+SEARCHES_PER_S = 20
+SEARCHES = ("", "type:bench.noop", "state:succeeded", "state:dead", "tag.customer:c1", "payload.user.id:1")
+"""The queries that are asked in turn while the lag is measured."""
 SECONDS = 15.0
 WARM_S = 3.0
 """The time before the lag counts, in which connections, caches and statements are made."""
@@ -81,8 +86,8 @@ async def main(options: Namespace) -> dict[str, Any]:
             ("CPU of the dispatcher, us/job", f"{median([one.dispatcher_us for one in rates]):.1f}"),
             ("CPU of PostgreSQL, us/job", f"{median([one.postgres_us for one in rates]):.1f}"),
             ("CPU of Redis, us/job", f"{median([one.redis_us for one in rates]):.1f}"),
-            (f"lag at {RATE_PER_S:,} jobs/s, median, s", f"{median(lags):.3f}"),
-            (f"lag at {RATE_PER_S:,} jobs/s, longest, s", f"{lags[-1]:.3f}"),
+            (f"lag at {RATE_PER_S:,} jobs/s and {SEARCHES_PER_S} searches/s, median, s", f"{median(lags):.3f}"),
+            (f"lag at {RATE_PER_S:,} jobs/s and {SEARCHES_PER_S} searches/s, longest, s", f"{lags[-1]:.3f}"),
         ],
         measured={"history_rate": rate, "history_lag": lags[-1]},
         postgres=programs.version,
@@ -143,19 +148,22 @@ async def _check(postgres: LocalPostgres, jobs: int) -> None:
 
 
 async def _lags(one: Rig, postgres: LocalPostgres) -> list[float]:
-    """Return lags, as the dispatcher shows them, while jobs are submitted and run at a steady rate."""
-    (port,) = free_ports(1)
+    """Return lags, as the dispatcher shows them, while jobs are submitted, run and searched at steady rates."""
+    port, api_port = free_ports(2)
     settings = {"MILLSTREAM_HISTORY_URL": postgres.url}
     dispatcher = {**settings, "MILLSTREAM_ADMIN_PORT": str(port)}
     await one.broker.registry.add_queues([NOOP])
     async with (
         services(one, worker=("worker", "noop_app:app", "--types", NOOP.type)),
         services(one, dispatcher, dispatcher=("dispatcher",)),
+        services(one, {**settings, "MILLSTREAM_PORT": str(api_port)}, ingest=("ingest",)),
         httpx2.AsyncClient(trust_env=False) as http,
         anyio.create_task_group() as tasks,
     ):
         await wait_for_workers(one, 1)
+        await wait_for_search(http, f"http://127.0.0.1:{api_port}")
         tasks.start_soon(_submit, one)
+        tasks.start_soon(_search, http, f"http://127.0.0.1:{api_port}")
         await anyio.sleep(WARM_S)
         lags = [lag async for lag in _shown(http, port)]
         tasks.cancel_scope.cancel()
@@ -177,4 +185,14 @@ async def _submit(one: Rig) -> None:
     while True:
         await one.broker.store.enqueue(NOOP, noop_jobs(BATCH))
         due += BATCH / RATE_PER_S
+        await anyio.sleep(max(0.0, due - time.monotonic()))
+
+
+async def _search(http: httpx2.AsyncClient, url: str) -> None:
+    """Search at a steady rate until cancelled."""
+    due = time.monotonic()
+    for query in itertools.cycle(SEARCHES):
+        answer = await http.get(f"{url}/v1/jobs", params={"q": query})
+        assert answer.is_success, answer.text
+        due += 1 / SEARCHES_PER_S
         await anyio.sleep(max(0.0, due - time.monotonic()))

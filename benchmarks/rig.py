@@ -7,11 +7,12 @@ import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import msgspec
 from msgspec import Struct
 from span_sink import span_sink
@@ -171,6 +172,15 @@ def process_rss_bytes(pid: int | None) -> int:
 async def wait_for_workers(rig: Rig, count: int) -> None:
     """Wait until this number of workers has registered."""
     while len(await rig.broker.registry.workers()) < count:
+        await anyio.sleep(POLL_S)
+
+
+async def wait_for_search(http: httpx2.AsyncClient, url: str) -> None:
+    """Wait until an ingest answers searches."""
+    while True:
+        with suppress(httpx2.HTTPError):
+            if (await http.get(f"{url}/v1/jobs", params={"q": ""})).is_success:
+                return
         await anyio.sleep(POLL_S)
 
 
