@@ -18,6 +18,10 @@ HEAD = '''"""The {what} for programs without an event loop, generated from `{sou
 WORDS = {
     "async def ": "def ",
     "await ": "",
+    "async with ": "with ",
+    "async for ": "for ",
+    "aclosing": "closing",
+    "AsyncIterator": "Iterator",
     "AsyncTransport": "SyncTransport",
     "AsyncHttpClient": "HttpClient",
     "an `AsyncClient`": "a `Client`",

@@ -113,6 +113,7 @@ VALUES: list[Struct] = [
     JOB,
     ERROR,
     JobTransition(ID, 2, "running", 1),
+    contracts.LiveEvent(id=ID, type="a", kind="started", state="running", version=2, at=NOW, worker="w"),
     Page([JOB], None),
     PROBLEM,
     Progress(1.0),

@@ -65,11 +65,14 @@ def test_the_public_api_is_the_one_that_is_listed() -> None:
 
 
 def test_the_clients_offer_the_same_calls() -> None:
-    """`SyncClient` has the calls of `Client` with the same parameters; only the closing has another name."""
+    """`SyncClient` has the calls of `Client` with the same parameters; only the closing and iterators are others."""
+
+    def named(member: Any) -> str:
+        return signature("", "", member).replace("SyncJobHandle", "JobHandle").replace("AsyncIterator", "Iterator")
 
     def calls(cls: type) -> dict[str, str]:
         return {
-            {"aclose": "close"}.get(name, name): signature("", "", member).replace("SyncJobHandle", "JobHandle")
+            {"aclose": "close"}.get(name, name): named(member)
             for name, member in vars(cls).items()
             if inspect.isfunction(member) and not name.startswith("_")
         }

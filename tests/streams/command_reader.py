@@ -27,6 +27,7 @@ _PARTS = {
     "callbacks": "callbacks",
     "reader": "ready_reader",
     "feed": "event_feed",
+    "live_feed": "live_feed",
     "store": "job_store",
 }
 """The names of the parts of the store in services, and the module of each."""
@@ -50,7 +51,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
     """Return the commands that these uses of the store send, in scripts or by themselves."""
     found: set[str] = set()
     for part, method in uses:
-        if part == "broker" and method in {"reader", "feed"}:
+        if part == "broker" and method in {"reader", "feed", "live_feed"}:
             found |= _commands_of_module(_PARTS[method])
         elif part == "store" and method in script_names():
             found |= commands_of(method)

@@ -166,3 +166,26 @@ async def test_sweep_consumers_removes_those_of_every_group_that_follows_events(
     assert await broker.store.sweep_consumers(queue, idle_ms=0) == 2
     left = await broker.client.xinfo_consumers(events, "history")
     assert [(row["name"], row["pending"]) for row in left] == [(b"silent", 1)]
+
+
+async def test_trim_events_keeps_young_events_although_every_group_has_seen_them(broker: Broker, queue: Queue) -> None:
+    """Acknowledged events stay for `kept_s`, for clients that resume; without a group too."""
+    events = broker.keys.of(queue).events
+    pipeline = broker.client.pipeline(transaction=False)
+    for number in range(1, 501):
+        pipeline.xadd(events, {"jobs": b"\x90", "state": "queued"}, id=f"{number}-0")
+    await pipeline.execute()
+    await fill_events(broker, queue, 500)
+    for group in ("history", "webhooks"):
+        await broker.store.trim_events(queue, keep=0, cap=MANY, kept_s=60.0)
+        assert 500 <= await broker.client.xlen(events) < 700
+        await broker.client.xgroup_create(events, group, "$")
+    await broker.store.trim_events(queue, keep=0, cap=MANY)
+    assert await broker.client.xlen(events) < 300
+
+
+async def test_trim_events_keeps_no_more_than_the_cap_of_young_events(broker: Broker, queue: Queue) -> None:
+    """The cap goes before the time for which events are kept."""
+    await fill_events(broker, queue, 1000)
+    await broker.store.trim_events(queue, keep=0, cap=300, kept_s=60.0)
+    assert await broker.client.xlen(broker.keys.of(queue).events) < 500

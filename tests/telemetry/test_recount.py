@@ -55,6 +55,8 @@ def test_ingest_shows_what_was_submitted(registry):
     ingest.count_finished("report", JobState.CANCELLED, 6)
     ingest.observe_enqueue("ok", 0.25, 64)
     ingest.observe_enqueue("full", 0.5, 3)
+    ingest.show_live_listeners(3)
+    ingest.count_live_gap()
     assert shown(registry) == {
         ("millstream_jobs_submitted_total", "email.send", "accepted"): 7,
         ("millstream_jobs_submitted_total", "report", "rejected"): 1,
@@ -64,6 +66,8 @@ def test_ingest_shows_what_was_submitted(registry):
         **histogram("millstream_enqueue_seconds", ["ok"], 0.25),
         **histogram("millstream_enqueue_seconds", ["full"], 0.5),
         **histogram("millstream_enqueue_batch_size", [], 64, 3),
+        ("millstream_live_listeners",): 3,
+        ("millstream_live_gaps_total",): 1,
     }
 
 

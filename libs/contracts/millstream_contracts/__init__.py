@@ -11,7 +11,7 @@ from millstream_contracts.dead import (
     DeadLetterPage,
 )
 from millstream_contracts.decoding import UNDECODABLE
-from millstream_contracts.event import Event, EventKind, JobTransition, QueueEvents
+from millstream_contracts.event import Event, EventKind, JobTransition, LiveEvent, QueueEvents
 from millstream_contracts.fleet import Demand, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
 from millstream_contracts.foreseen import ForeseenError
 from millstream_contracts.ids import (
@@ -112,6 +112,7 @@ __all__ = [
     "JobState",
     "JobTransition",
     "JobType",
+    "LiveEvent",
     "NewWebhook",
     "OpenIncident",
     "Outcome",

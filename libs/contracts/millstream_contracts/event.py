@@ -1,10 +1,11 @@
 """One transition of the jobs of one script call, as it is stored in a queue's event stream."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
 
-from millstream_contracts.ids import JobId, Queue
+from millstream_contracts.ids import JobId, JobType, Queue
 from millstream_contracts.job import JobError
 
 
@@ -57,6 +58,23 @@ class Event(Struct, frozen=True):
     at_ms: int
     worker: str
     jobs: list[JobTransition]
+
+
+class LiveEvent(Struct, frozen=True):
+    """What happened to one job, as those who follow jobs live are told it."""
+
+    id: JobId
+    type: JobType
+    kind: str
+    """One of :class:`EventKind`, or a word of a newer release."""
+    state: str
+    """The state that the job was in afterwards."""
+    version: int
+    """Counts the transitions of the job. Of two events of one job the later has the larger one."""
+    at: datetime
+    worker: str | None = None
+    detail: str | None = None
+    """The reason of a death or a cancellation, in words."""
 
 
 class QueueEvents(Struct, frozen=True):

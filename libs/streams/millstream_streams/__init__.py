@@ -24,6 +24,7 @@ from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, w
 from millstream_streams.reading.event_feed import EventFeed, Snapshots
 from millstream_streams.reading.event_lag import EventLag, Lag
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
+from millstream_streams.reading.live_feed import LIVE_KEPT_S, LiveFeed, Resumption
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
 from millstream_streams.reading.registrations import Registered, Registrations, Start, digest_of
 from millstream_streams.reading.registry import Registry
@@ -68,6 +69,7 @@ __all__ = [
     "FROM_THE_START",
     "HISTORY_GROUP",
     "LISTABLE_STATES",
+    "LIVE_KEPT_S",
     "MAX_BLOCK_S",
     "NEEDS",
     "WEBHOOKS_GROUP",
@@ -95,6 +97,7 @@ __all__ = [
     "Lease",
     "LeaseCode",
     "Listing",
+    "LiveFeed",
     "MissingRightError",
     "Needs",
     "NewJob",
@@ -113,6 +116,7 @@ __all__ = [
     "Registrations",
     "Registry",
     "Release",
+    "Resumption",
     "Rights",
     "Server",
     "Snapshots",

@@ -32,6 +32,7 @@ from millstream_streams.reading.event_feed import EventFeed
 from millstream_streams.reading.event_lag import EventLag
 from millstream_streams.reading.hints import listen
 from millstream_streams.reading.listing import Listing
+from millstream_streams.reading.live_feed import LiveFeed
 from millstream_streams.reading.ready_reader import ReadyReader
 from millstream_streams.reading.registry import Registry
 from millstream_streams.reading.stack_answers import StackAnswers
@@ -74,6 +75,10 @@ class Broker(Struct, frozen=True):
     def feed(self, *, group: str, consumer: str) -> EventFeed:
         """Return a consumer of the events of all queues, which the caller closes. See :class:`EventFeed`."""
         return EventFeed(self.address, self.keys, self.client, group=group, consumer=consumer)
+
+    def live_feed(self) -> LiveFeed:
+        """Return a reader of events without a group, which the caller closes. See :class:`LiveFeed`."""
+        return LiveFeed(self.address, self.keys, self.client)
 
     async def listen_due(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
         """Listen for queues whose next due time moved closer. See :func:`hints.listen`."""

@@ -244,6 +244,10 @@ ENQUEUE = MetricSpec(
 ENQUEUE_BATCH = MetricSpec(
     "millstream_enqueue_batch_size", "histogram", (), "Jobs stored together by one call", BATCH_JOBS
 )
+LIVE_LISTENERS = MetricSpec("millstream_live_listeners", "gauge", (), "Clients that follow events over this process")
+LIVE_GAPS = MetricSpec(
+    "millstream_live_gaps_total", "counter", (), "Times that a client was too slow for its events and has missed some"
+)
 QUEUE_JOBS = MetricSpec(
     "millstream_queue_jobs",
     "gauge",
@@ -363,6 +367,8 @@ METRICS = (
     JOB_RUN,
     ENQUEUE,
     ENQUEUE_BATCH,
+    LIVE_LISTENERS,
+    LIVE_GAPS,
     QUEUE_JOBS,
     QUEUE_OLDEST_READY,
     QUEUE_PAUSED,

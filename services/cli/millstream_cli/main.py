@@ -23,6 +23,7 @@ MODULES = {
     "job": "millstream_cli.client.job_commands",
     "jobs": "millstream_cli.client.job_commands",
     "stack": "millstream_cli.client.stack_command",
+    "tail": "millstream_cli.client.tail_command",
     "dead": "millstream_cli.client.dead_commands",
     "incidents": "millstream_cli.client.incident_command",
     "webhooks": "millstream_cli.client.webhook_commands",

@@ -7,6 +7,7 @@ import anyio
 from msgspec import Struct
 
 from millstream_history import History, open_history
+from millstream_ingest.events.hub import EventHub
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.inspection.dead_letters import DeadLetters
@@ -62,6 +63,7 @@ class Services(Struct, frozen=True, kw_only=True):
     queue_stats: QueueStats
     catalogue: TypeCatalogue
     waiter: SettledWaiter
+    events: EventHub
     stacks: StackReader
     watch: RedisWatch
     refusals: RefusalLog
@@ -110,6 +112,7 @@ async def open_services(
         await watch.look()
         background.start_soon(watch.run)
         background.start_soon(services.waiter.run)
+        background.start_soon(services.events.run)
         # Before the broker is closed and after the last submission is stored.
         stack.callback(background.cancel_scope.cancel)
         yield services
@@ -152,6 +155,7 @@ def _assemble(
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,
         waiter=SettledWaiter(broker),
+        events=EventHub(broker, broker.live_feed(), metrics, max_listeners=settings.max_listeners),
         stacks=StackReader(broker),
         watch=watch,
         refusals=refusals,

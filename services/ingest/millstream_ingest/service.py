@@ -63,6 +63,7 @@ async def serve(
             with anyio.move_on_after(settings.drain_s):
                 await hurry.wait()
             services.waiter.close()
+            services.events.close()
             server.stop()
             await server.wait_ended(grace_s)
             tasks.cancel_scope.cancel()

@@ -25,6 +25,8 @@ class IngestSettings(HistorySettings, frozen=True, kw_only=True):
     unknown_types: UnknownTypes = "refuse"
     """Whether a job type that no worker has registered is refused, once any type is registered. [ADR
     2](adr/0002-unknown-job-types.md) has the reasons for the default."""
+    max_listeners: Annotated[int, Meta(ge=0, le=100_000)] = 5_000
+    """Most clients that follow events live over this process; further ones are refused with 503."""
     drain_s: Annotated[float, Meta(ge=0.0, le=300.0)] = 1.0
     """How long the port stays open after SIGTERM while readiness fails, so that load balancers stop sending requests
     first. Set it above the period of their probe."""

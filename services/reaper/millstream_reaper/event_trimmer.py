@@ -1,4 +1,4 @@
-"""Trims the event streams up to what every consumer group has acknowledged."""
+"""Trims the event streams up to what every consumer group has acknowledged, but not the events of the last minute."""
 
 import time
 
@@ -37,6 +37,7 @@ class EventTrimmer:
         keep: int,
         cap: int,
         interval_s: float,
+        kept_s: float = 0.0,
     ) -> None:
         self.interval_s = interval_s
         self._store = store
@@ -44,6 +45,7 @@ class EventTrimmer:
         self._metrics = metrics
         self._keep = keep
         self._cap = cap
+        self._kept_s = kept_s
         self._idle = IdleQueues()
         self._log = structlog.get_logger().bind(duty=self.name)
 
@@ -73,7 +75,7 @@ class EventTrimmer:
         """
         removed = lost = 0
         while True:
-            trimmed, unseen = await self._store.trim_events(queue, keep=self._keep, cap=self._cap)
+            trimmed, unseen = await self._store.trim_events(queue, keep=self._keep, cap=self._cap, kept_s=self._kept_s)
             if not (trimmed or unseen):
                 return removed, lost
             removed += trimmed

@@ -5,7 +5,7 @@ from millstream_reaper.recoverer import Recoverer
 from millstream_reaper.settings import ReaperSettings
 from millstream_reaper.sweeper import Sweeper
 from millstream_runtime import Duty, DutyRunner, Service, run_duties, run_service, suitable_redis
-from millstream_streams import NEEDS, Broker, StoreUnavailableError
+from millstream_streams import LIVE_KEPT_S, NEEDS, Broker, StoreUnavailableError
 from millstream_telemetry import DutyMetrics, JobTracer, ReaperMetrics
 
 PATIENCE_S = 1.0
@@ -77,6 +77,7 @@ def duties_of(
             keep=events_kept_unread,
             cap=settings.events_kept,
             interval_s=settings.trim_every_s,
+            kept_s=LIVE_KEPT_S,
         ),
         Sweeper(
             store,

@@ -36,6 +36,8 @@ COMMANDS = [
     ("jobs", "--running"),
     ("stack", JOB_ID),
     ("incidents",),
+    ("tail",),
+    ("tail", "--job", JOB_ID),
     ("webhooks",),
     ("webhooks", "add", "https://a.example/"),
     ("webhooks", "show", "whep_1"),
@@ -93,13 +95,13 @@ def test_connection_that_breaks_later_is_made_again(monkeypatch):
     """A client that has reached the API once takes a refused connection for an error that passes."""
     http, asked = FirstContact("http://127.0.0.1:9"), []
 
-    def request(*args: object, **options: object) -> httpx2.Response:
+    def send(*args: object, **options: object) -> httpx2.Response:
         asked.append(args)
         if len(asked) == 2:
             raise httpx2.ConnectError("refused")
         return httpx2.Response(200)
 
-    monkeypatch.setattr(httpx2.Client, "request", request)
+    monkeypatch.setattr(httpx2.Client, "send", send)
     with http:
         assert http.request("GET", "/").status_code == 200
         with pytest.raises(httpx2.ConnectError):

@@ -79,13 +79,13 @@ async def test_document_has_what_openapi_requires(document):
 
 
 async def test_bodies_have_both_encodings(document):
-    """Every request and response body is documented in JSON and MessagePack."""
+    """Every request and response body is documented in JSON and MessagePack, streams apart."""
     for (path, method), operation in operations(document).items():
         bodies = [answer.get("content", {}) for status, answer in operation["responses"].items() if status < "400"]
         if "requestBody" in operation:
             bodies.append(operation["requestBody"]["content"])
         for content in bodies:
-            if content and path != "/metrics":
+            if content and path not in {"/metrics", "/v1/events"}:
                 assert {JSON, MSGPACK} <= content.keys(), (method, path)
 
 

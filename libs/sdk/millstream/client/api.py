@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from millstream.client.event_flow import EventFlow
 from millstream.client.flow import ApiFlow
 from millstream.client.retrier import Call, Retrier
 from millstream.errors import ApiError, JobFailedError, WaitTimeoutError
@@ -184,6 +185,10 @@ class Api:
     def incidents(self) -> ApiFlow[list[OpenIncident]]:
         """Read what is wrong for so long that people are told."""
         return self._listing("/v1/incidents", ListPage[OpenIncident])
+
+    def events(self, type: str | None, job_id: str | None) -> EventFlow:
+        """Follow what happens to all jobs, those of a type, or one."""
+        return EventFlow(self._retrier, Call(path="/v1/events", returns=bytes, query={"type": type, "job": job_id}))
 
     def webhooks(self) -> ApiFlow[list[Webhook]]:
         """Read all endpoints."""

@@ -1,10 +1,12 @@
 """The client for programs that run on an event loop. `sync_client.py` is generated from this module."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from millstream.client.api import Api
+from millstream.client.event_flow import Notice
 from millstream.client.new_webhooks import new_webhook, webhook_change
 from millstream.client.retrier import Retrier
 from millstream.client.transport import AsyncHttpClient, AsyncTransport, checked_url
@@ -24,6 +26,7 @@ from millstream_contracts import (
     JobEvent,
     JobId,
     JobStack,
+    LiveEvent,
     OpenIncident,
     Page,
     QueueStatus,
@@ -272,6 +275,38 @@ class Client:
     async def incidents(self) -> list[OpenIncident]:
         """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
         return await self._transport.run(self._api.incidents())
+
+    async def events(
+        self, *, type: str | None = None, job: str | None = None, on_gap: Callable[[], None] | None = None
+    ) -> AsyncIterator[LiveEvent]:
+        """Yield what happens to jobs from now on: to all, to those of a type, or to one job by its id.
+
+        An interrupted stream is resumed where it ended, so an event may come twice: of two events of one job the later
+        has the larger `version`. `on_gap` is called where events are missing. It does not end by itself.
+        Raises: ApiError.
+        """
+        async with aclosing(self._transport.follow(self._api.events(type, job))) as signals:
+            async for signal in signals:
+                if isinstance(signal, LiveEvent):
+                    yield signal
+                elif signal is Notice.GAP and on_gap is not None:
+                    on_gap()
+
+    async def updates(self, job_id: str) -> AsyncIterator[Job]:
+        """Yield a job as it is now, and again each time that it has moved, until it has ended or is dead.
+
+        Of two moves in short succession only the second may be seen. Raises: JobNotFoundError, ApiError.
+        """
+        version = -1
+        async with aclosing(self._transport.follow(self._api.events(None, job_id))) as signals:
+            # The first signal comes once the stream is open, so that nothing can happen unseen after this first read.
+            async for _ in signals:
+                job = await self.get(job_id)
+                if job.version > version:
+                    version = job.version
+                    yield job
+                if job.state.is_settled:
+                    return
 
     async def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""

@@ -14,6 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from millstream.client.flow import ApiFlow, NoResponse, Reply, Request, Response
 from millstream.client.response_reader import explain, read_response
+from millstream.errors import ApiError
 from millstream_contracts import Backoff
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Retrier:
     ) -> None:
         self.clock = clock
         self._base_url = base_url.rstrip("/")
-        self._retry_for_s = retry_for_s
+        self.retry_for_s = retry_for_s
         self._timeout_s = timeout_s
         self._headers = {"accept": MSGPACK, **headers}
 
@@ -72,22 +73,27 @@ class Retrier:
         useless or harmful.
         """
         failures, give_up_at = 0, until
-        request = self._request(call, delay_s, until)
+        request = self.request(call, delay_s, until)
         while True:
             reply = yield request
             if isinstance(reply, Response) and reply.status in call.good_statuses:
                 return read_response(reply, call.returns, request.url)
             failures += 1
             if failures == 1:
-                give_up_at = min(until, self.clock() + self._retry_for_s)
+                give_up_at = min(until, self.clock() + self.retry_for_s)
             error = explain(reply, request.url)
-            # The random part comes on top of Retry-After: clients that were refused together come back apart.
-            pause_s = (error.retry_after_s or 0.0) + _BACKOFF.delay_s(failures)
-            if not _may_repeat(call, reply) or self.clock() + pause_s >= give_up_at:
+            pause_s = self.pause_s(error, failures)
+            if not may_repeat(call, reply) or self.clock() + pause_s >= give_up_at:
                 raise error
-            request = self._request(call, pause_s, until)
+            request = self.request(call, pause_s, until)
 
-    def _request(self, call: Call[T], delay_s: float, until: float) -> Request:
+    def pause_s(self, error: ApiError, failures: int) -> float:
+        """Return how long to wait after so many failures in a row, of which this one is the last."""
+        # The random part comes on top of Retry-After: clients that were refused together come back apart.
+        return (error.retry_after_s or 0.0) + _BACKOFF.delay_s(failures)
+
+    def request(self, call: Call[T], delay_s: float = 0.0, until: float = math.inf) -> Request:
+        """Return a request of a call, to be sent after a delay."""
         headers = {**self._headers, **call.headers}
         if call.content is not None:
             headers["content-type"] = MSGPACK
@@ -106,7 +112,8 @@ class Retrier:
         )
 
 
-def _may_repeat(call: Call[T], reply: Reply) -> bool:
+def may_repeat(call: Call[T], reply: Reply) -> bool:
+    """Return whether a call without success may be sent again."""
     match reply:
         case NoResponse(maybe_done=maybe_done):
             return call.repeatable or not maybe_done

@@ -3,12 +3,14 @@
 import ipaddress
 import sys
 import time
+from collections.abc import AsyncGenerator, Generator
 from types import ModuleType
 from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 import httpx2
 
+from millstream.client.event_flow import EventFlow, Notice, Signal
 from millstream.client.flow import ApiFlow, NoResponse, Reply, Request, Response
 
 T = TypeVar("T")
@@ -23,6 +25,10 @@ class AsyncHttpClient(Protocol):
         """Send one request and read its response."""
         ...
 
+    def stream(self, *args: Any, **options: Any) -> Any:
+        """Send one request; a context that gives its response before the body is read."""
+        ...
+
     async def aclose(self) -> None:
         """Close the connections."""
         ...
@@ -33,6 +39,10 @@ class HttpClient(Protocol):
 
     def request(self, *args: Any, **options: Any) -> Any:
         """Send one request and read its response."""
+        ...
+
+    def stream(self, *args: Any, **options: Any) -> Any:
+        """Send one request; a context that gives its response before the body is read."""
         ...
 
     def close(self) -> None:
@@ -79,6 +89,26 @@ class AsyncTransport:
         except StopIteration as end:
             return cast("T", end.value)
 
+    async def follow(self, flow: EventFlow) -> AsyncGenerator[Signal, None]:
+        """Yield what a stream of events says; it ends only by an error. Raises: what the flow raises."""
+        while True:
+            request = flow.request()
+            if request.delay_s > 0:
+                await anyio.sleep(request.delay_s)
+            try:
+                async with self._http.stream(**_arguments(request)) as response:
+                    if not flow.is_stream(response.status_code, response.headers.get("content-type", "")):
+                        await response.aread()
+                        flow.failed(_response(response))
+                        continue
+                    yield Notice.CONNECTED
+                    async for piece in response.aiter_bytes():
+                        for signal in flow.heard(piece):
+                            yield signal
+                flow.ended()
+            except self._errors.any as error:
+                flow.failed(self._errors.no_response(error))
+
     async def aclose(self) -> None:
         """Close the connections, unless the caller brought the HTTP client."""
         if self._owned:
@@ -114,6 +144,25 @@ class SyncTransport:
                 request = flow.send(self._exchange(request))
         except StopIteration as end:
             return cast("T", end.value)
+
+    def follow(self, flow: EventFlow) -> Generator[Signal, None, None]:
+        """Yield what a stream of events says; it ends only by an error. Raises: what the flow raises."""
+        while True:
+            request = flow.request()
+            if request.delay_s > 0:
+                time.sleep(request.delay_s)
+            try:
+                with self._http.stream(**_arguments(request)) as response:
+                    if not flow.is_stream(response.status_code, response.headers.get("content-type", "")):
+                        response.read()
+                        flow.failed(_response(response))
+                        continue
+                    yield Notice.CONNECTED
+                    for piece in response.iter_bytes():
+                        yield from flow.heard(piece)
+                flow.ended()
+            except self._errors.any as error:
+                flow.failed(self._errors.no_response(error))
 
     def close(self) -> None:
         """Close the connections, unless the caller brought the HTTP client."""

@@ -1,8 +1,9 @@
 """What handles on children ask in threads: what those on an event loop ask, and the thread waits for the answer."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
+from millstream.errors import NotBoundError
 from millstream.jobs.submitter import ParentJob
 from millstream_contracts import Job, JobStack
 
@@ -24,6 +25,10 @@ class BlockingReader:
     def stack(self, job_id: str, /) -> JobStack:
         """Return where the handler of a job is. Raises: as `Parent.stack`."""
         return self._parent.run_blocking(partial(self._parent.stack, job_id))
+
+    def updates(self, job_id: str, /) -> NoReturn:
+        """Raise NotBoundError, as `Parent.updates`."""
+        raise NotBoundError(f"a handler does not follow {job_id}: wait for its result, or ask a client")
 
     def cancel(self, job_id: str, /) -> Job:
         """Cancel a job. Raises: as `Parent.cancel`."""

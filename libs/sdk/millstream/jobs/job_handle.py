@@ -1,5 +1,6 @@
 """A handle on a job, for programs that run on an event loop. `sync_job_handle.py` is generated from this module."""
 
+from collections.abc import AsyncIterator
 from typing import Any, Generic, Protocol, overload
 
 from typing_extensions import TypeVar
@@ -29,6 +30,10 @@ class JobReader(Protocol):
 
     async def stack(self, job_id: str, /) -> JobStack:
         """Return where the handler of a job is."""
+        ...
+
+    def updates(self, job_id: str, /) -> AsyncIterator[Job]:
+        """Yield a job each time that it has moved."""
         ...
 
 
@@ -69,6 +74,13 @@ class JobHandle(Generic[R_co]):
     async def status(self) -> Job:
         """Return the job as it is now. Raises: ApiError."""
         return await self._reader.get(self.id)
+
+    def updates(self) -> AsyncIterator[Job]:
+        """Yield the job as it is now, and again each time that it has moved, until it has ended or is dead.
+
+        Of two moves in short succession only the second may be seen. Raises: NotBoundError within a handler; ApiError.
+        """
+        return self._reader.updates(self.id)
 
     async def stack(self) -> JobStack:
         """Return where its handler is now. Raises: ConflictError when it does not run, UnavailableError, ApiError."""

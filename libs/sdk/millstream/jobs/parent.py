@@ -69,6 +69,10 @@ class Parent(ABC):
         """Raise NotBoundError: a worker tells clients where a job is, and no handlers."""
         raise NotBoundError(f"a handler does not see where {job_id} is: ask a client")
 
+    def updates(self, job_id: str, /) -> NoReturn:
+        """Raise NotBoundError: ingest tells clients what happens to jobs, and no handlers."""
+        raise NotBoundError(f"a handler does not follow {job_id}: wait for its result, or ask a client")
+
     def run_blocking(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run one of the calls above from a thread, and wait for it."""
         return run_blocking(call)

@@ -1,5 +1,6 @@
 """The handle on a job for programs without an event loop, generated from `job_handle.py` by `make generate`."""
 
+from collections.abc import Iterator
 from typing import Any, Generic, Protocol, overload
 
 from typing_extensions import TypeVar
@@ -29,6 +30,10 @@ class SyncJobReader(Protocol):
 
     def stack(self, job_id: str, /) -> JobStack:
         """Return where the handler of a job is."""
+        ...
+
+    def updates(self, job_id: str, /) -> Iterator[Job]:
+        """Yield a job each time that it has moved."""
         ...
 
 
@@ -69,6 +74,13 @@ class SyncJobHandle(Generic[R_co]):
     def status(self) -> Job:
         """Return the job as it is now. Raises: ApiError."""
         return self._reader.get(self.id)
+
+    def updates(self) -> Iterator[Job]:
+        """Yield the job as it is now, and again each time that it has moved, until it has ended or is dead.
+
+        Of two moves in short succession only the second may be seen. Raises: NotBoundError within a handler; ApiError.
+        """
+        return self._reader.updates(self.id)
 
     def stack(self) -> JobStack:
         """Return where its handler is now. Raises: ConflictError when it does not run, UnavailableError, ApiError."""

@@ -1,16 +1,18 @@
--- Forget the events that every consumer group has acknowledged.
+-- Forget the events that every consumer group has acknowledged, once they are old enough for those who follow them live.
 --
 -- Caller      reapers
 -- Idempotent  yes
--- Needs       queue
+-- Needs       numbers queue
 -- KEYS        6 as in _queue.lua, written
--- ARGV[2]     how many entries to keep when there is no group, for those who follow the stream live
+-- ARGV[2]     how many entries to keep of a stream without a group that gets no more
 -- ARGV[3]     the most entries to keep whatever the groups have seen
+-- ARGV[4]     for how many ms an entry is kept, so that who follows the stream live can resume; the cap goes before
 -- Returns     {removed by acknowledgement or age, removed unseen because the cap was met}; both 0 when there is no more
 --
 -- Each XTRIM frees whole nodes of the stream, and a hundred at most, so that Redis does not stand still.
 
 local keep, cap = tonumber(ARGV[2]), tonumber(ARGV[3])
+local young = int(now_ms() - tonumber(ARGV[4])) .. '-0'
 
 -- Stream ids compare as two numbers; both parts are below 2^53 in practice (ms, and a sequence).
 local function before(left, right)
@@ -35,9 +37,12 @@ end
 if redis.call('EXISTS', events) == 0 then return {0, 0} end
 local groups = redis.call('XINFO', 'GROUPS', events)
 local removed = 0
-if #groups == 0 then
-  removed = redis.call('XTRIM', events, 'MAXLEN', '~', keep)
+if #groups > 0 then
+  local needed = oldest_needed(groups)
+  removed = redis.call('XTRIM', events, 'MINID', '~', before(young, needed) and young or needed)
+elseif #redis.call('XRANGE', events, young, '+', 'COUNT', 1) > 0 then
+  removed = redis.call('XTRIM', events, 'MINID', '~', young)
 else
-  removed = redis.call('XTRIM', events, 'MINID', '~', oldest_needed(groups))
+  removed = redis.call('XTRIM', events, 'MAXLEN', '~', keep)
 end
 return {removed, redis.call('XTRIM', events, 'MAXLEN', '~', cap)}

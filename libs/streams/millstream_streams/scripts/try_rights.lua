@@ -40,6 +40,7 @@ local forms = {
   ['xlen'] = {'XLEN', stream},
   ['xpending'] = {'XPENDING', stream, GROUP},
   ['xrange'] = {'XRANGE', stream, '-', '+', 'COUNT', '1'},
+  ['xread'] = {'XREAD', 'COUNT', '1', 'STREAMS', stream, '0'},
   ['xreadgroup'] = {'XREADGROUP', 'GROUP', GROUP, 'none', 'COUNT', '1', 'STREAMS', stream, '>'},
   ['xrevrange'] = {'XREVRANGE', stream, '+', '-', 'COUNT', '1'},
   ['xtrim'] = {'XTRIM', stream, 'MAXLEN', '0'},

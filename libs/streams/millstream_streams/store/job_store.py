@@ -280,12 +280,13 @@ class JobStore:
         self._clock.heard(found["now_ms"] / 1000, asked_at)
         return _depths(found)
 
-    async def trim_events(self, queue: Queue, *, keep: int, cap: int) -> tuple[int, int]:
+    async def trim_events(self, queue: Queue, *, keep: int, cap: int, kept_s: float = 0.0) -> tuple[int, int]:
         """Remove acknowledged events, some thousands at most; repeat until a call removes none.
 
+        Events of the last `kept_s` stay, but never more than `cap`. `keep` is for a stream without a group.
         Returns: how many were removed, and how many of them no group had seen.
         """
-        removed, lost = await self._run("trim_events", queue, [keep, cap])
+        removed, lost = await self._run("trim_events", queue, [keep, cap, round(kept_s * 1000)])
         return int(removed), int(lost)
 
     async def leave_events(self, queue: Queue) -> bool:

@@ -44,7 +44,9 @@ NEEDS: Mapping[str, Needs] = {
     "ingest": Needs(
         commands=_MOVING
         | _BEATING
-        | _commands("exists get hdel hget hgetall sadd set smembers xgroup|create xinfo|groups xlen xpending xrevrange")
+        | _commands(
+            "exists get hdel hget hgetall sadd set smembers xgroup|create xinfo|groups xlen xpending xread xrevrange"
+        )
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
         registry=("queues", "types", "starts", "workers", "services", "callbacks", "incidents"),
         tells=("due", "settled", "cancel:"),

@@ -27,6 +27,8 @@ class IngestMetrics:
         self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.CANCELLED,))
         self._enqueue = registry.histogram(names.ENQUEUE)
         self._batch_size = registry.histogram(names.ENQUEUE_BATCH)
+        self._live_listeners = registry.gauge(names.LIVE_LISTENERS)
+        self._live_gaps = registry.counter(names.LIVE_GAPS)
         self._searches = registry.histogram(names.SEARCH_SECONDS)
 
     def count_submitted(self, job_type: str, outcome: str, n: int = 1) -> None:
@@ -41,6 +43,14 @@ class IngestMetrics:
         """Observe one call that stored, or failed to store, some jobs. Outcomes: `names.ENQUEUE_OUTCOMES`."""
         self._enqueue.labels(outcome).observe(seconds)
         self._batch_size.observe(jobs)
+
+    def show_live_listeners(self, count: int) -> None:
+        """Show how many clients follow events."""
+        self._live_listeners.set(count)
+
+    def count_live_gap(self) -> None:
+        """Count a time that a client was too slow for its events."""
+        self._live_gaps.inc()
 
     def observe_search(self, way: str, outcome: str, seconds: float) -> None:
         """Observe one search. Ways: `names.SEARCH_WAYS`; outcomes: `names.SEARCH_OUTCOMES`."""

@@ -1,16 +1,21 @@
 """The clients of a test: `Client` and `SyncClient` whose requests the kit answers."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, NoReturn
 
 from millstream import Client, SyncClient
 from millstream.client.api import Api
 from millstream.client.retrier import Retrier
+from millstream_contracts import Job
+from millstream_testing.errors import TestingError
 from millstream_testing.surface.endpoint import Answer, Endpoint
 from millstream_testing.virtual_clock import VirtualClock
 
 URL = "http://test-kit"
+
+_LONGEST_WAIT_S = 30 * 86_400.0
+_NO_STREAM = "the test kit has no stream of events: `updates()` of one job works, and `t.run` runs jobs"
 
 
 class _AsyncHttp:
@@ -26,6 +31,10 @@ class _AsyncHttp:
         if asyncio.get_running_loop() is self._loop:
             return await answer
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answer, self._loop))
+
+    def stream(self, **_: Any) -> NoReturn:
+        """Raise TestingError."""
+        raise TestingError(_NO_STREAM)
 
     async def aclose(self) -> None:
         """Close nothing."""
@@ -43,6 +52,10 @@ class _SyncHttp:
         arguments = options["method"], options["url"], options["headers"], options["content"]
         return self._call(lambda: self._endpoint.respond(*arguments))
 
+    def stream(self, **_: Any) -> NoReturn:
+        """Raise TestingError."""
+        raise TestingError(_NO_STREAM)
+
     def close(self) -> None:
         """Close nothing."""
 
@@ -55,6 +68,13 @@ class KitClient(Client):
         super().__init__(URL, http=_AsyncHttp(endpoint, asyncio.get_running_loop()))
         self._api = _api(clock)
 
+    async def updates(self, job_id: str) -> AsyncIterator[Job]:
+        """Yield a job as it is now, and once more when it has settled, waiting for that by the clock of the kit."""
+        job = await self.get(job_id)
+        yield job
+        if not job.state.is_settled:
+            yield await self.wait(job_id, _LONGEST_WAIT_S)
+
 
 class KitSyncClient(SyncClient):
     """The same for programs without an event loop."""
@@ -63,6 +83,13 @@ class KitSyncClient(SyncClient):
         """`call` runs an async function on the event loop of the kit and returns what it returns."""
         super().__init__(URL, http=_SyncHttp(endpoint, call))
         self._api = _api(clock)
+
+    def updates(self, job_id: str) -> Iterator[Job]:
+        """Yield a job as it is now, and once more when it has settled, waiting for that by the clock of the kit."""
+        job = self.get(job_id)
+        yield job
+        if not job.state.is_settled:
+            yield self.wait(job_id, _LONGEST_WAIT_S)
 
 
 def _api(clock: VirtualClock) -> Api:

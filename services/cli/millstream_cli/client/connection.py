@@ -57,14 +57,14 @@ client_errors = one_line_errors(MillstreamError, TypeError, ValueError, OSError,
 
 
 @contextmanager
-def connect(url: str | None) -> Iterator[SyncClient]:
+def connect(url: str | None, *, retry_for_s: float = RETRY_FOR_S) -> Iterator[SyncClient]:
     """Yield a client for the address of the option or the environment.
 
     Its first request raises UnreachableError at once where no connection is made: most often the address is wrong or
-    nothing runs there, and no repetition helps. Later ones are repeated for RETRY_FOR_S.
+    nothing runs there, and no repetition helps. Later ones are repeated for `retry_for_s`.
     """
     address = checked_url(load(ClientSettings, os.environ, url=url).url)
-    with FirstContact(address) as http, SyncClient(address, retry_for_s=RETRY_FOR_S, http=http) as client:
+    with FirstContact(address) as http, SyncClient(address, retry_for_s=retry_for_s, http=http) as client:
         yield client
 
 
@@ -76,10 +76,10 @@ class FirstContact(httpx2.Client):
         self._address = address
         self._has_connected = False
 
-    def request(self, *args: Any, **options: Any) -> httpx2.Response:
-        """Send one request and read its response. Raises: UnreachableError, httpx2.RequestError."""
+    def send(self, *args: Any, **options: Any) -> httpx2.Response:
+        """Send one request. Raises: UnreachableError, httpx2.RequestError."""
         try:
-            response = super().request(*args, **options)
+            response = super().send(*args, **options)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             if self._has_connected:
                 raise

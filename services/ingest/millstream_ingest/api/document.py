@@ -29,6 +29,7 @@ _PATH_PARAMETERS = {
 }
 _TAGS = {
     "Jobs": "Submit jobs and follow them.",
+    "Events": "What happens to jobs, as it happens.",
     "Dead letters": "Decide about jobs that failed for good.",
     "Queues": "How much of each job type waits and runs.",
     "Statistics": "How many jobs came and ended, and how long they took.",

@@ -14,7 +14,14 @@ from millstream_ingest.http.client_watch import Receive
 from millstream_ingest.http.headers import Headers, header_text, read_headers
 from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.http.request_attributes import request_attributes
-from millstream_ingest.http.response import NO_HEADERS, EncodedResponse, Send, encode_problem, encode_response
+from millstream_ingest.http.response import (
+    NO_HEADERS,
+    EncodedResponse,
+    Send,
+    StreamedResponse,
+    encode_problem,
+    encode_response,
+)
 from millstream_telemetry import JobTracer
 
 API_PREFIX = "/v1/"
@@ -40,11 +47,15 @@ async def serve(services: Services, route: Route, tracer: JobTracer, scope: Any,
             # Enforcement of `route.scope` belongs here, before anything of the body is read.
             request = ApiRequest(services, scope, receive, headers, principal_of(headers), span)
             response = await route.handler(request, **scope.get("path_params", _NO_PARAMETERS))
-            encoded = encode_response(response, headers)
+            encoded: EncodedResponse | StreamedResponse = encode_response(response, headers)
         except Exception as error:  # noqa: BLE001 - whatever it is has a response
             encoded = refuse(services, error, scope, route.path, span.trace_id)
         span.answered(encoded.status)
-        await encoded.send(send, is_head=method == "HEAD")
+        if isinstance(encoded, EncodedResponse):
+            await encoded.send(send, is_head=method == "HEAD")
+            return
+    # A stream may last for days, and its span ends where it begins.
+    await encoded.send(send, is_head=method == "HEAD")
 
 
 def refuse(

@@ -7,7 +7,7 @@ from millstream_contracts import Tenant
 from millstream_history import History
 from millstream_ingest.api.principal import Principal
 from millstream_ingest.assembly import Services
-from millstream_ingest.http.client_watch import Receive, unless_gone
+from millstream_ingest.http.client_watch import Receive, unless_gone, while_there
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import Headers, header_text
 from millstream_ingest.http.preferences import NO_PREFERENCES, Preferences, parse_preferences
@@ -83,6 +83,10 @@ class ApiRequest:
     def read_body(self, max_bytes: int) -> Awaitable[bytes]:
         """Return the body. Raises: IngestError (400, 408, 413, 415, 503)."""
         return self.services.body_reader.read(self.headers, self._receive, max_bytes)
+
+    async def while_there(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do some work; stop it when the client goes away. The body has to be read before."""
+        await while_there(self._receive, work)
 
     async def unless_gone(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Return what `wait` returns; stop it when the client goes away. The body has to be read before.

@@ -34,6 +34,14 @@ async def unless_gone(receive: Receive, wait: Callable[[], Awaitable[T]]) -> T:
     return outcome[0]
 
 
+async def while_there(receive: Receive, work: Callable[[], Awaitable[None]]) -> None:
+    """Do some work; stop it when the client disconnects. The body has to be read before."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_await_gone, receive, tasks.cancel_scope)
+        await work()
+        tasks.cancel_scope.cancel()
+
+
 async def _await_gone(receive: Receive, scope: anyio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +28,21 @@ _CONTENT_TYPES = {encoding: (b"content-type", encoding.value.encode()) for encod
 _VARY = (b"vary", b"Accept")
 
 
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class Stream(Protocol):
+    """A body that is written while it is made."""
+
+    async def write_to(self, write: Write) -> None:
+        """Write the body piece by piece, and return at its end."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the body needs, whether it was written or not."""
+        ...
+
+
 class Response(Struct):
     """The response of a route: a value, which is encoded once it is known what the client accepts."""
 
@@ -36,6 +51,28 @@ class Response(Struct):
     headers: Mapping[str, str] = NO_HEADERS
     media_type: str = ""
     """The media type of content that is sent as the bytes that it is."""
+    stream: Stream | None = None
+    """What writes the body, in place of content."""
+
+
+class StreamedResponse(Struct):
+    """A response whose body is written while it is made, and which has no length."""
+
+    fields: Fields
+    stream: Stream
+    status: int = 200
+
+    async def send(self, send: Send, *, is_head: bool) -> None:
+        """Send the response; to HEAD without the body."""
+        try:
+            await send({"type": "http.response.start", "status": self.status, "headers": self.fields})
+            if not is_head:
+                await self.stream.write_to(
+                    lambda piece: send({"type": "http.response.body", "body": piece, "more_body": True})
+                )
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self.stream.close()
 
 
 class EncodedResponse(Struct):
@@ -51,9 +88,11 @@ class EncodedResponse(Struct):
         await send({"type": "http.response.body", "body": b"" if is_head else self.body})
 
 
-def encode_response(response: Response, request: Headers) -> EncodedResponse:
+def encode_response(response: Response, request: Headers) -> EncodedResponse | StreamedResponse:
     """Return a response in the encoding that the headers of its request ask for."""
     fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
+    if response.stream is not None:
+        return StreamedResponse([*fields, (b"content-type", response.media_type.encode())], response.stream)
     if response.status in _NO_CONTENT:
         return EncodedResponse(response.status, fields, b"")
     if response.media_type:

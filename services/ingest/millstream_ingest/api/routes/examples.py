@@ -236,6 +236,14 @@ DEMAND = {
         Demand(queued=15, running=4, due_soon=1, oldest_ready_age_s=0.4, slots=10, wanted_workers=2),
     )
 }
+EVENTS = {
+    "stream": Example(
+        "A job is submitted, and then the client was too slow",
+        "retry: 2000\nid: 1764172799000-0\n\nid: 1764172800000-0\nevent: job\n"
+        f'data: {{"id":"{_ID}","type":"report.generate","kind":"submitted","state":"queued","version":1,'
+        '"at":"2026-11-26T16:00:00Z","worker":null,"detail":null}\n\nevent: gap\ndata: {}\n\n',
+    )
+}
 TYPE = {"type": Example("A built-in handler", _REGISTRATION)}
 TYPES = {"page": Example("The only page", Listing([_REGISTRATION]))}
 WORKERS = {"page": Example("The only page", Listing([_WORKER]))}

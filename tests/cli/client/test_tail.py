@@ -1,0 +1,28 @@
+"""`tail` prints an event as a line that nothing in it can break."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from millstream_cli.client.tail_command import line_of
+from millstream_contracts import JobId, JobType, LiveEvent
+
+ID = JobId("email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA")
+AT = datetime(2026, 11, 27, 9, 5, 7, 42_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"kind": "succeeded", "state": "succeeded", "worker": "vm:1"}, "succeeded  vm:1"),
+        ({"kind": "submitted", "state": "queued"}, "submitted, queued"),
+        (
+            {"kind": "dead", "state": "dead", "worker": "vm:1", "detail": "no\x1b[2J\nway"},
+            "dead  vm:1: no\ufffd[2J\ufffdway",
+        ),
+    ],
+)
+def test_a_line_says_when_which_job_what_and_why(more: dict[str, str], line: str) -> None:
+    """A line has the time, the id and what happened; the state only where the word for the event does not tell it."""
+    event = LiveEvent(id=ID, type=JobType("email.send"), version=1, at=AT, **more)
+    assert line_of(event) == f"09:05:07.042  {ID}  {line}"
