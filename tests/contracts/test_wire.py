@@ -133,7 +133,7 @@ VALUES: list[Struct] = [
     contracts.WebhookSecret(id="whep_1", secret="whsec_a"),
     JobCount(10_000, "at_least"),
     SearchHint("state:", "state of the job"),
-    SearchHints((0, 5), [SearchHint("state:")]),
+    SearchHints([0, 5], [SearchHint("state:")]),
     GROUP,
     GROUP.sample,
     contracts.StatPoint(at=NOW, submitted=2, wait_p50_ms=1.5),

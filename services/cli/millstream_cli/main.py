@@ -21,7 +21,7 @@ MODULES = {
     "reaper": "millstream_cli.serving.reaper",
     "submit": "millstream_cli.client.job_commands",
     "job": "millstream_cli.client.job_commands",
-    "jobs": "millstream_cli.client.job_commands",
+    "jobs": "millstream_cli.client.jobs_commands",
     "stack": "millstream_cli.client.stack_command",
     "tail": "millstream_cli.client.tail_command",
     "dead": "millstream_cli.client.dead_commands",

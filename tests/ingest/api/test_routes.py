@@ -19,6 +19,8 @@ SCOPES = {
     ("/v1/jobs/{job_id}", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/stack", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/timeline", "GET"): "jobs:read",
+    ("/v1/jobs/search/hints", "GET"): "jobs:read",
+    ("/v1/dead/groups", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/cancel", "POST"): "jobs:manage",
     ("/v1/jobs/{job_id}/retry", "POST"): "jobs:manage",
     ("/v1/dead", "GET"): "jobs:read",
@@ -72,6 +74,8 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     job = await ingest.submit()
     without_history = (
         "/v1/jobs/{job_id}/timeline",
+        "/v1/jobs/search/hints",
+        "/v1/dead/groups",
         "/v1/stats",
         "/v1/webhooks",
         "/v1/webhooks/{webhook_id}",

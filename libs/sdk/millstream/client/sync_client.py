@@ -20,6 +20,7 @@ from millstream_contracts import (
     ENDS,
     ActionReport,
     BatchReceipt,
+    DeadGroups,
     DeadLetterPage,
     Demand,
     Job,
@@ -32,6 +33,7 @@ from millstream_contracts import (
     QueueStatus,
     SecretWebhook,
     Stats,
+    Timeline,
     TypeRegistration,
     Webhook,
     WebhookSecret,
@@ -210,20 +212,74 @@ class SyncClient:
         """Have a job run again now. Raises: ConflictError, ApiError."""
         return self._transport.run(self._api.retry(job_id))
 
+    def timeline(self, job_id: str) -> Timeline:
+        """Return all that happened to a job, each attempt with its error. It needs a history. Raises: ApiError."""
+        return self._transport.run(self._api.timeline(job_id))
+
     def jobs(
         self,
+        q: str | None = None,
         *,
         type: str | None = None,
         state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        count: bool = False,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Page:
-        """Return a page of jobs; `next_cursor` leads to the next. Raises: ApiError."""
-        return self._transport.run(self._api.jobs(type, state, cursor, limit))
+        """Return a page of jobs; `next_cursor` leads to the next.
+
+        With `q` (docs/history/searching.md), tags, times, a count or a state that is an end, it is a page of a search,
+        which needs a history. A page that is not `complete` had no more time, and the next one goes on; `search`
+        follows them. Raises: ValueError, ApiError.
+        """
+        query = {"q": q, "type": type, "state": state, "cursor": cursor, "limit": limit, "count": int(count) or None}
+        return self._transport.run(self._api.jobs(query, tags, created_after, created_before))
+
+    def search(
+        self,
+        q: str = "",
+        *,
+        type: str | None = None,
+        state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        page_size: int = 100,
+    ) -> Iterator[Job]:
+        """Yield the jobs that a search of the history finds, newest first, page by page until there are no more.
+
+        `for job in client.search("state:dead since:1d")`. Raises: ValueError, ApiError.
+        """
+        cursor: str | None = None
+        while True:
+            page = self.jobs(
+                q,
+                type=type,
+                state=state,
+                tags=tags,
+                created_after=created_after,
+                created_before=created_before,
+                cursor=cursor,
+                limit=page_size,
+            )
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def dead(self, *, type: str | None = None, cursor: str | None = None, limit: int | None = None) -> DeadLetterPage:
         """Return a page of dead letters, newest first. Raises: ApiError."""
         return self._transport.run(self._api.dead(type, cursor, limit))
+
+    def dead_groups(self, *, type: str | None = None, since: datetime | timedelta | None = None) -> DeadGroups:
+        """Return the dead jobs of the history in groups that died of the same, the largest first.
+
+        `since` is a time of submission, or how long ago it was. It needs a history. Raises: ValueError, ApiError.
+        """
+        return self._transport.run(self._api.dead_groups(type, since))
 
     def redrive(self, *, ids: Iterable[str] | None = None, type: str | None = None, limit: int = 1000) -> ActionReport:
         """Run dead jobs again, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""

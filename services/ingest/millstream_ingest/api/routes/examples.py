@@ -10,8 +10,11 @@ from millstream_contracts import (
     ActionResult,
     BatchItem,
     BatchReceipt,
+    DeadGroup,
+    DeadGroups,
     DeadLetter,
     DeadLetterPage,
+    DeadSample,
     Demand,
     FieldError,
     Job,
@@ -27,6 +30,8 @@ from millstream_contracts import (
     Progress,
     QueueStatus,
     RunningJob,
+    SearchHint,
+    SearchHints,
     SecretWebhook,
     StatPoint,
     Stats,
@@ -182,6 +187,30 @@ DEAD_PAGE = {
                 )
             ]
         ),
+    )
+}
+DEAD_GROUPS = {
+    "groups": Example(
+        "Two dead jobs of one kind",
+        DeadGroups(
+            items=[
+                DeadGroup(
+                    type=_DEAD_TYPE,
+                    fingerprint="5f1c2d",
+                    count=2,
+                    first_seen=_CREATED_AT,
+                    last_seen=_STARTED_AT,
+                    sample=DeadSample(_DEAD_ID, _ERROR),
+                )
+            ],
+            history_lag_s=0.2,
+        ),
+    )
+}
+SEARCH_HINTS = {
+    "field": Example(
+        "After `state:dead payload.u`",
+        SearchHints([11, 20], [SearchHint("payload.user.id:", "number, in 98 % of recent jobs")]),
     )
 }
 DEAD_ACTIONS = {

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from werkzeug.http import parse_etags, unquote_etag
 
-from millstream_contracts import Job, JobId, JobStack, JobState, Page, Queue, Timeline, queue_of
-from millstream_history import JobQuery
+from millstream_contracts import Job, JobId, JobStack, JobState, Page, Queue, SearchHints, Timeline, queue_of
+from millstream_history import MAX_QUERY_CHARS, JobQuery, hints_at, type_in
 from millstream_ingest.api.entity_tag import etag_of
 from millstream_ingest.api.listing import listing_response
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing, seconds
@@ -56,6 +56,23 @@ LIST = Operation(
     ),
     answers={200: Content(model=Page, description="A page", examples=examples.JOB_PAGE, headers={"Link": "Next page"})},
     problems=(INVALID_REQUEST, INVALID_QUERY, NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
+)
+HINTS = Operation(
+    id="hintSearch",
+    tag=_TAG,
+    summary="Hint at how a search can go on",
+    description="For the place of a query where a person is typing: fields and values, also those that recent jobs "
+    "have. Values of keys that are named like a secret are never among them.",
+    query=(
+        Parameter("q", "The query so far"),
+        Parameter(
+            "at",
+            "The place in it, in characters; its end if left out",
+            {"type": "integer", "format": "int64", "minimum": 0},
+        ),
+    ),
+    answers={200: Content(model=SearchHints, description="The hints", examples=examples.SEARCH_HINTS)},
+    problems=(NO_HISTORY, HISTORY_UNAVAILABLE),
 )
 GET = Operation(
     id="getJob",
@@ -115,6 +132,16 @@ async def list_jobs(request: ApiRequest) -> Response:
     query = request.read_query(_LIST_PARAMETERS)
     page = await (_search(request, query) if query.is_search else _list(request, query))
     return listing_response(request, query, page, page.next_cursor)
+
+
+@read("/v1/jobs/search/hints", HINTS, Scope.JOBS_READ)
+async def hint_search(request: ApiRequest) -> Response:
+    """Hint at how a search can go on."""
+    query = request.read_query(("q", "at"))
+    text, searcher = query.q[:MAX_QUERY_CHARS], request.services.searcher
+    at = query.place("at", len(text))
+    recent = await request.history.search.recent(request.tenant, type_in(text))
+    return Response(hints_at(text, at, await searcher.known_types(request.tenant) or (), recent))
 
 
 async def _list(request: ApiRequest, query: Query) -> Page:
@@ -262,4 +289,4 @@ def _no_such_job() -> IngestError:
     return IngestError(JOB_NOT_FOUND)
 
 
-ROUTES = (list_jobs, get_job, get_job_stack, get_job_timeline, cancel_job, retry_job)
+ROUTES = (list_jobs, hint_search, get_job, get_job_stack, get_job_timeline, cancel_job, retry_job)
