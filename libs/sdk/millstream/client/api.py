@@ -200,13 +200,13 @@ class Api:
         """Read the workers that are alive."""
         return self._listing("/v1/workers", ListPage[WorkerInfo])
 
-    def incidents(self) -> ApiFlow[list[OpenIncident]]:
-        """Read what is wrong for so long that people are told."""
-        return self._listing("/v1/incidents", ListPage[OpenIncident])
-
     def events(self, type: str | None, job_id: str | None) -> EventFlow:
         """Follow what happens to all jobs, those of a type, or one."""
         return EventFlow(self._retrier, Call(path="/v1/events", returns=bytes, query={"type": type, "job": job_id}))
+
+    def incidents(self) -> ApiFlow[list[OpenIncident]]:
+        """Read what is wrong for so long that people are told."""
+        return self._listing("/v1/incidents", ListPage[OpenIncident])
 
     def webhooks(self) -> ApiFlow[list[Webhook]]:
         """Read all endpoints."""

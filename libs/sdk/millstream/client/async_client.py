@@ -329,10 +329,6 @@ class Client:
         """Return the workers that are alive. Raises: ApiError."""
         return await self._transport.run(self._api.workers())
 
-    async def incidents(self) -> list[OpenIncident]:
-        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
-        return await self._transport.run(self._api.incidents())
-
     async def events(
         self, *, type: str | None = None, job: str | None = None, on_gap: Callable[[], None] | None = None
     ) -> AsyncIterator[LiveEvent]:
@@ -364,6 +360,10 @@ class Client:
                     yield job
                 if job.state.is_settled:
                     return
+
+    async def incidents(self) -> list[OpenIncident]:
+        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
+        return await self._transport.run(self._api.incidents())
 
     async def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""

@@ -322,10 +322,6 @@ class SyncClient:
         """Return the workers that are alive. Raises: ApiError."""
         return self._transport.run(self._api.workers())
 
-    def incidents(self) -> list[OpenIncident]:
-        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
-        return self._transport.run(self._api.incidents())
-
     def events(
         self, *, type: str | None = None, job: str | None = None, on_gap: Callable[[], None] | None = None
     ) -> Iterator[LiveEvent]:
@@ -357,6 +353,10 @@ class SyncClient:
                     yield job
                 if job.state.is_settled:
                     return
+
+    def incidents(self) -> list[OpenIncident]:
+        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
+        return self._transport.run(self._api.incidents())
 
     def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""
