@@ -42,6 +42,14 @@ from millstream_contracts.job import (
     moment,
 )
 from millstream_contracts.one_line import one_line
+from millstream_contracts.operation import (
+    BulkOperation,
+    Canary,
+    NewOperation,
+    OperationGroup,
+    OperationKind,
+    OperationState,
+)
 from millstream_contracts.outcome import (
     Cancelled,
     Dead,
@@ -82,7 +90,9 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchReceipt",
+    "BulkOperation",
     "Callback",
+    "Canary",
     "Cancelled",
     "CountRelation",
     "Dead",
@@ -111,7 +121,11 @@ __all__ = [
     "JobTransition",
     "JobType",
     "LiveEvent",
+    "NewOperation",
     "NewWebhook",
+    "OperationGroup",
+    "OperationKind",
+    "OperationState",
     "Outcome",
     "Page",
     "Priority",

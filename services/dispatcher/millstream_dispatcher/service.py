@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
+from millstream_dispatcher.operations.operator import Operator
 from millstream_dispatcher.partitioner import Partitioner
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
@@ -18,7 +19,14 @@ from millstream_history import History, open_history
 from millstream_runtime import Duty, DutyRunner, Service, run_duties, run_service, suitable_redis
 from millstream_streams import NEEDS, WEBHOOKS_GROUP, Broker, StoreUnavailableError, consumer_name
 from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
-from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry, WebhookMetrics
+from millstream_telemetry import (
+    DispatcherMetrics,
+    DutyMetrics,
+    HistoryMetrics,
+    MetricRegistry,
+    OperationMetrics,
+    WebhookMetrics,
+)
 
 PATIENCE_S = 1.0
 """How long a call is repeated: shortly, because a duty returns by itself, and on a cluster the other nodes wait for it.
@@ -46,6 +54,7 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
             shown = HistoryMetrics(metrics)
             projection = await stack.enter_async_context(open_projector(history, broker, shown))
             duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
+            duties.append(Operator(history, broker, OperationMetrics(metrics)))
             checks.append(projection.check)
         duties.append(await stack.enter_async_context(open_herald(service, broker, history)))
         runner = DutyRunner(
