@@ -45,6 +45,7 @@ WORDS = {
     "jobs": [],
     "stack": ["x_0001"],
     "tail": [],
+    "operations": [],
     "queues": [],
     "demand": [],
     "stats": [],
@@ -204,7 +205,21 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stats", "stubs", "submit", "tail", "types", "workers"},
+    "url": {
+        "dead",
+        "demand",
+        "job",
+        "jobs",
+        "operations",
+        "queues",
+        "stack",
+        "stats",
+        "stubs",
+        "submit",
+        "tail",
+        "types",
+        "workers",
+    },
 }
 """The commands that use an address; the others ignore it."""
 

@@ -12,6 +12,7 @@ from millstream_telemetry import (
     HistoryMetrics,
     IngestMetrics,
     MetricRegistry,
+    OperationMetrics,
     ReaperMetrics,
     RedisMetrics,
     ServiceMetrics,
@@ -54,6 +55,7 @@ def test_metric_groups_make_all_metrics_and_no_others():
     registry = MetricRegistry()
     for group in (
         IngestMetrics,
+        OperationMetrics,
         WorkerMetrics,
         DispatcherMetrics,
         HistoryMetrics,

@@ -26,6 +26,7 @@ MODULES = {
     "tail": "millstream_cli.client.tail_command",
     "dead": "millstream_cli.client.dead_commands",
     "webhooks": "millstream_cli.client.webhook_commands",
+    "operations": "millstream_cli.client.operation_commands",
     "queues": "millstream_cli.client.fleet_commands",
     "workers": "millstream_cli.client.fleet_commands",
     "types": "millstream_cli.client.fleet_commands",

@@ -130,6 +130,7 @@ MODELS: Mapping[str, Model] = {
             "eta_s": "Seconds until its end at this rate; null where the number of jobs is not known",
         },
     ),
+    "BulkOperationPage": _page("operations"),
     "OperationState": Model("Where an operation is."),
     "WebhookSecret": Model(
         "The secret of an endpoint.",
