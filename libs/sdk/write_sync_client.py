@@ -48,7 +48,18 @@ def generated(target: Path) -> str:
     words = _WORD.sub(lambda found: WORDS[found[0]], _ASYNC_LINT.sub("", body))
     ruff = [sys.executable, "-m", "ruff"]
     ordered = _piped(
-        [*ruff, "check", "--fix-only", "--quiet", "--select=I", "--stdin-filename", str(target), "-"], head + words
+        [
+            *ruff,
+            "check",
+            "--fix-only",
+            "--quiet",
+            "--unsafe-fixes",
+            "--select=I,UP028",
+            "--stdin-filename",
+            str(target),
+            "-",
+        ],
+        head + words,
     )
     return _piped([*ruff, "format", "--quiet", "--stdin-filename", str(target), "-"], ordered)
 

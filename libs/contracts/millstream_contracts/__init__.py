@@ -26,6 +26,7 @@ from millstream_contracts.ids import (
     new_job_id,
     queue_of,
 )
+from millstream_contracts.incident import Incident, OpenIncident
 from millstream_contracts.job import (
     NO_TIME,
     TERMINAL_STATES,
@@ -109,6 +110,7 @@ __all__ = [
     "FieldError",
     "ForeseenError",
     "HandedBack",
+    "Incident",
     "Job",
     "JobCount",
     "JobError",
@@ -123,6 +125,7 @@ __all__ = [
     "LiveEvent",
     "NewOperation",
     "NewWebhook",
+    "OpenIncident",
     "OperationGroup",
     "OperationKind",
     "OperationState",

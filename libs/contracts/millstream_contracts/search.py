@@ -20,7 +20,7 @@ class SearchHint(Struct, frozen=True):
 class SearchHints(Struct, frozen=True):
     """The ways to go on with a query at one place."""
 
-    replace: tuple[int, int]
+    replace: list[int]
     """The part of the query that a hint replaces: its first character and the one after it."""
     items: list[SearchHint]
 

@@ -16,7 +16,9 @@ from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
 from millstream_history.search.cursors import PREFIX as SEARCH_CURSOR_PREFIX
+from millstream_history.search.hinter import hints_at, type_in
 from millstream_history.search.plan import JobQuery
+from millstream_history.search.query_parser import MAX_QUERY_CHARS
 from millstream_history.search.searcher import Search, SearchedIds, SearchedJobs
 from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
 from millstream_history.webhooks import TooManyEndpointsError
@@ -24,6 +26,7 @@ from millstream_history.webhooks import TooManyEndpointsError
 __all__ = [
     "DAYS_AHEAD",
     "HOURS_KEPT",
+    "MAX_QUERY_CHARS",
     "MINUTES_KEPT",
     "SEARCH_CURSOR_PREFIX",
     "SWEPT_AT_ONCE",
@@ -49,7 +52,9 @@ __all__ = [
     "StoredOperation",
     "TooManyEndpointsError",
     "Transition",
+    "hints_at",
     "migrate",
     "open_history",
     "rows_of",
+    "type_in",
 ]

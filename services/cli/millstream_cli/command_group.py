@@ -31,3 +31,13 @@ class CommandGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("millstream: interrupted", err=True)
             raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+
+
+def refuse_options_before(context: click.Context) -> None:
+    """Refuse options before a subcommand, which would be ignored silently."""
+    given = [
+        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        option = given[0].rstrip("_").replace("as_json", "json")
+        raise click.UsageError(f"write --{option} after `{context.invoked_subcommand}`")

@@ -1,33 +1,48 @@
 """A database full of jobs, which the tests of searches share and only read, but for jobs that are newer than all."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from history.search.crowd import OTHER_TENANT, crowd, make_days, store_crowd
 from history_databases import execute
 from sqlalchemy.engine import make_url
 
+from millstream_contracts import Job, Queue
 from millstream_history import History, migrate, open_history
 
 JOBS = 20_000
 
 
 @pytest.fixture(scope="package")
-async def crowded(postgres_url: str) -> AsyncIterator[SimpleNamespace]:
+def crowded(postgres_url: str) -> Iterator[SimpleNamespace]:
     """Yield the URL of a database, and its jobs, newest first."""
     name = f"t{secrets.token_hex(6)}"
-    await execute(postgres_url, f"CREATE DATABASE {name}")
     url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    jobs = list(crowd(JOBS))
+    newest_first = sorted((job for _, job in jobs), key=lambda job: (job.created_at, job.id), reverse=True)
+    in_thread(execute(postgres_url, f"CREATE DATABASE {name}"))
+    in_thread(fill(url, jobs))
+    yield SimpleNamespace(url=url, jobs=newest_first)
+    in_thread(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def fill(url: str, jobs: list[tuple[Queue, Job]]) -> None:
+    """Fill a database."""
     await migrate(url)
     await make_days(url)
-    jobs = list(crowd(JOBS))
     await store_crowd(url, [*jobs, *crowd(2_000, seed=8, tenant=OTHER_TENANT)])
     await execute(url, "VACUUM ANALYZE jobs")
-    newest_first = sorted((job for _, job in jobs), key=lambda job: (job.created_at, job.id), reverse=True)
-    yield SimpleNamespace(url=url, jobs=newest_first)
-    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def in_thread(work: Coroutine[Any, Any, None]) -> None:
+    """Run something to its end on a loop of its own: that of an async fixture would stay in the thread of all tests."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, work).result()
 
 
 @pytest.fixture

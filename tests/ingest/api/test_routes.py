@@ -19,6 +19,8 @@ SCOPES = {
     ("/v1/jobs/{job_id}", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/stack", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/timeline", "GET"): "jobs:read",
+    ("/v1/jobs/search/hints", "GET"): "jobs:read",
+    ("/v1/dead/groups", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/cancel", "POST"): "jobs:manage",
     ("/v1/jobs/{job_id}/retry", "POST"): "jobs:manage",
     ("/v1/dead", "GET"): "jobs:read",
@@ -38,6 +40,7 @@ SCOPES = {
     ("/v1/types", "GET"): "jobs:read",
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
+    ("/v1/incidents", "GET"): "queues:manage",
     ("/v1/webhooks", "GET"): "webhooks:manage",
     ("/v1/webhooks", "POST"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}", "GET"): "webhooks:manage",
@@ -48,6 +51,7 @@ SCOPES = {
     ("/v1/webhooks/{webhook_id}/disable", "POST"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/secret", "GET"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/test", "POST"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/deliveries", "GET"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/deliveries/{job_id}/redeliver", "POST"): "webhooks:manage",
     ("/openapi.json", "GET"): "public",
     ("/", "GET"): "public",
@@ -76,11 +80,14 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     job = await ingest.submit()
     without_history = (
         "/v1/jobs/{job_id}/timeline",
+        "/v1/jobs/search/hints",
+        "/v1/dead/groups",
         "/v1/stats",
         "/v1/webhooks",
         "/v1/webhooks/{webhook_id}",
         "/v1/operations",
         "/v1/operations/{operation_id}",
+        "/v1/webhooks/{webhook_id}/deliveries",
     )
     # The job waits; and there is neither a history nor a key.
     refused = {

@@ -1,6 +1,6 @@
 """Both clients read jobs, wait for them and act on them over a real connection."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -264,3 +264,52 @@ async def test_health_raises_when_there_is_no_such_page(connect: Connect, api: S
     api.script.append(problem(404, "No such page"))
     with pytest.raises(ApiError, match="No such page"):
         await connect().health()
+
+
+async def all_of(found: Any) -> list[Any]:
+    """Return what an iterator of either client yields."""
+    return [one async for one in found] if hasattr(found, "__aiter__") else list(found)
+
+
+async def test_a_search_follows_its_pages(connect: Connect, api: ScriptedApi) -> None:
+    """A search yields the jobs of all pages, also behind one that had no time to find any."""
+    api.script.extend(
+        [
+            Reply(200, {"items": [job_body("x_1"), job_body("x_2")], "next_cursor": "h.a"}),
+            Reply(200, {"items": [], "next_cursor": "h.b", "complete": False}),
+            Reply(200, {"items": [job_body("x_3", "dead")], "next_cursor": None}),
+        ]
+    )
+    jobs = await all_of(await connect().search("state:dead", tags={"customer": "c1"}, page_size=2))
+    assert [job.id for job in jobs] == ["x_1", "x_2", "x_3"]
+    assert [request.query.get("cursor") for request in api.received] == [None, ["h.a"], ["h.b"]]
+    assert {tuple(request.query[name][0] for name in ("q", "tag.customer", "limit")) for request in api.received} == {
+        ("state:dead", "c1", "2")
+    }
+
+
+async def test_a_page_of_a_search_has_what_was_asked_for(connect: Connect, api: ScriptedApi) -> None:
+    """A page of a search is asked for with its times and its count, and a time without a zone is refused."""
+    since = datetime(2026, 1, 2, tzinfo=UTC)
+    api.script.append(Reply(200, {"items": [], "next_cursor": None, "count": {"value": 7, "relation": "~"}}))
+    page = await connect().jobs("", created_after=since, count=True)
+    assert (page.count.value, page.count.relation) == (7, "~")
+    query = api.received[-1].query
+    assert (query["created_after"], query["count"]) == (["2026-01-02T00:00:00+00:00"], ["1"])
+    with pytest.raises(ValueError, match="time zone"):
+        await connect().jobs("", created_after=since.replace(tzinfo=None))
+
+
+async def test_the_timeline_and_the_groups_are_decoded(connect: Connect, api: ScriptedApi) -> None:
+    """The timeline of a job and the groups of dead jobs come as their types."""
+    moment = "2026-01-02T03:04:05Z"
+    item = {"at": moment, "kind": "started", "state": "running", "version": 2}
+    attempt = {"n": 1, "started_at": moment, "outcome": "running"}
+    api.script.append(Reply(200, {"id": "x_1", "items": [item], "attempts": [attempt], "complete": False}))
+    timeline = await connect().timeline("x_1")
+    assert (timeline.items[0].version, timeline.attempts[0].outcome, timeline.complete) == (2, "running", False)
+    group = {"type": "a", "fingerprint": "f", "count": 2, "first_seen": moment, "last_seen": moment}
+    api.script.append(Reply(200, {"items": [{**group, "sample": {"id": "a_1"}}]}))
+    [found] = (await connect().dead_groups(type="a", since=timedelta(days=1))).items
+    assert (found.count, found.sample.id) == (2, "a_1")
+    assert api.received[-1].query == {"type": ["a"], "since": ["86400s"]}

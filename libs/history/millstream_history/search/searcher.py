@@ -22,17 +22,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_contracts import JobCount, JobId
+from millstream_contracts import JobCount, JobId, Tenant
 from millstream_history.connection.reading import Reader
 from millstream_history.projection.columns import StoredJob
 from millstream_history.search.counter import count_jobs
 from millstream_history.search.cursors import read_cursor, write_cursor
+from millstream_history.search.dead_groups import FoundGroups, find_dead_groups
 from millstream_history.search.filters import IndexName
 from millstream_history.search.index_finder import find_indexes
 from millstream_history.search.job_reader import read_jobs
-from millstream_history.search.page_finder import Found, PageFinder, Place, Way
+from millstream_history.search.page_finder import PageFinder
+from millstream_history.search.places import Found, Place, Way
 from millstream_history.search.plan import BEGINNING, JobQuery, Plan, plan_of
+from millstream_history.search.recent_jobs import NO_JOBS, RecentJobs, look_at_recent
 from millstream_history.search.timed_session import TimedSession
+from millstream_history.search.worker_window import first_place
 
 BUDGET_S = 0.8
 """How long a page is searched for. What was found by then is the page."""
@@ -46,6 +50,12 @@ READ_WITHIN_S = 0.1
 COUNT_WITHIN_S = 0.2
 INDEXES_FOR_S = 60.0
 """How long it is taken for true which indexes there are."""
+
+RECENT_FOR_S = 30.0
+MAX_RECENT = 200
+"""For how long, and of how many types, it is known what their newest jobs have in them."""
+
+HINTS_WITHIN_S = 0.3
 
 
 class SearchedJobs(Struct, frozen=True, kw_only=True):
@@ -81,6 +91,7 @@ class Search:
         self._reader = reader
         self._indexes: frozenset[IndexName] = frozenset()
         self._indexes_until = float("-inf")
+        self._recent: dict[tuple[Tenant, str | None], tuple[RecentJobs, float]] = {}
 
     @staticmethod
     def freeze(query: JobQuery) -> JobQuery:
@@ -107,7 +118,7 @@ class Search:
             async with TimedSession(connection, budget_s) as session:
                 count_s = COUNT_WITHIN_S if counted else 0.0
                 finder = PageFinder(session, plan, limit=limit, indexes=indexes, kept_s=READ_WITHIN_S + count_s)
-                found = await finder.find(place, way)
+                found = await finder.find(place or await first_place(session, plan), way)
                 jobs = await read_jobs(session, plan.tenant, found.ids, max(session.left_s - count_s, READ_WITHIN_S))
                 count = await count_jobs(session, plan, len(jobs), COUNT_WITHIN_S) if counted else None
             return SearchedJobs(
@@ -142,11 +153,40 @@ class Search:
         async def search(connection: AsyncConnection) -> SearchedIds:
             indexes = await self._known_indexes(connection)
             async with TimedSession(connection, budget_s) as session:
-                found = await PageFinder(session, plan, limit=limit, indexes=indexes).find(place, way)
+                finder = PageFinder(session, plan, limit=limit, indexes=indexes)
+                found = await finder.find(place or await first_place(session, plan), way)
             next_cursor = write_cursor(query, found.next, found.way) if found.next else None
             return SearchedIds(ids=[JobId(one.id) for one in found.ids], next_cursor=next_cursor)
 
         return await self._reader.read(search, within_s=max(budget_s, BUDGET_S) + SILENCE_S)
+
+    async def dead_groups(
+        self, tenant: Tenant, job_type: str | None, since: datetime | None, now: datetime
+    ) -> FoundGroups:
+        """Return dead jobs in groups that died of the same, the largest first; of all, or submitted since then."""
+
+        async def find(connection: AsyncConnection) -> FoundGroups:
+            async with TimedSession(connection, BUDGET_S) as session:
+                return await find_dead_groups(session, tenant, job_type, since or BEGINNING, now)
+
+        return await self._reader.read(find, within_s=BUDGET_S + SILENCE_S)
+
+    async def recent(self, tenant: Tenant, job_type: str | None) -> RecentJobs:
+        """Return what the newest jobs of a type have in them; what was seen is taken for true for a while."""
+        key = (tenant, job_type)
+        known, until = self._recent.get(key, (NO_JOBS, float("-inf")))
+        if time.monotonic() < until:
+            return known
+
+        async def look(connection: AsyncConnection) -> RecentJobs:
+            async with TimedSession(connection, HINTS_WITHIN_S) as session:
+                return await look_at_recent(session, tenant, job_type)
+
+        found = await self._reader.read(look, within_s=HINTS_WITHIN_S + SILENCE_S)
+        if len(self._recent) >= MAX_RECENT:
+            self._recent.clear()
+        self._recent[key] = found, time.monotonic() + RECENT_FOR_S
+        return found
 
     async def _known_indexes(self, connection: AsyncConnection) -> frozenset[IndexName]:
         if time.monotonic() >= self._indexes_until:

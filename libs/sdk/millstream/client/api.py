@@ -4,7 +4,7 @@ Source: docs of the HTTP API, version 1.
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from millstream_contracts import (
     BatchItem,
     BatchReceipt,
     BulkOperation,
+    DeadGroups,
     DeadLetterAction,
     DeadLetterPage,
     Demand,
@@ -31,10 +32,12 @@ from millstream_contracts import (
     JobState,
     NewOperation,
     NewWebhook,
+    OpenIncident,
     Page,
     QueueStatus,
     SecretWebhook,
     Stats,
+    Timeline,
     TypeRegistration,
     Webhook,
     WebhookChange,
@@ -135,10 +138,26 @@ class Api:
         path = f"{_job_path(job_id)}/retry"
         return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
 
-    def jobs(self, type: str | None, state: str | None, cursor: str | None, limit: int | None) -> ApiFlow[Page]:
-        """Read a page of jobs."""
-        query = {"type": type, "state": state, "cursor": cursor, "limit": limit}
-        return self._retrier.flow(Call(path="/v1/jobs", returns=Page, query=query))
+    def jobs(
+        self,
+        query: Mapping[str, str | int | None],
+        tags: Mapping[str, str] | None,
+        created_after: datetime | None,
+        created_before: datetime | None,
+    ) -> ApiFlow[Page]:
+        """Read a page of a list, or of a search."""
+        times = {"created_after": _time(created_after), "created_before": _time(created_before)}
+        tagged = {f"tag.{name}": text for name, text in (tags or {}).items()}
+        return self._retrier.flow(Call(path="/v1/jobs", returns=Page, query={**query, **times, **tagged}))
+
+    def timeline(self, job_id: str) -> ApiFlow[Timeline]:
+        """Read what happened to a job."""
+        return self._retrier.flow(Call(path=f"{_job_path(job_id)}/timeline", returns=Timeline))
+
+    def dead_groups(self, type: str | None, since: datetime | timedelta | None) -> ApiFlow[DeadGroups]:
+        """Read the groups of dead jobs."""
+        query = {"type": type, "since": _time(since)}
+        return self._retrier.flow(Call(path="/v1/dead/groups", returns=DeadGroups, query=query))
 
     def dead(self, type: str | None, cursor: str | None, limit: int | None) -> ApiFlow[DeadLetterPage]:
         """Read a page of dead letters."""
@@ -187,6 +206,10 @@ class Api:
         """Follow what happens to all jobs, those of a type, or one."""
         return EventFlow(self._retrier, Call(path="/v1/events", returns=bytes, query={"type": type, "job": job_id}))
 
+    def incidents(self) -> ApiFlow[list[OpenIncident]]:
+        """Read what is wrong for so long that people are told."""
+        return self._listing("/v1/incidents", ListPage[OpenIncident])
+
     def webhooks(self) -> ApiFlow[list[Webhook]]:
         """Read all endpoints."""
         return self._listing("/v1/webhooks", ListPage[Webhook])
@@ -229,6 +252,11 @@ class Api:
         """Send a test to an endpoint."""
         path = f"{_webhook_path(webhook_id)}/test"
         return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
+
+    def webhook_deliveries(self, webhook_id: str, cursor: str | None, limit: int | None) -> ApiFlow[Page]:
+        """Read a page of deliveries."""
+        path, query = f"{_webhook_path(webhook_id)}/deliveries", {"cursor": cursor, "limit": limit}
+        return self._retrier.flow(Call(path=path, returns=Page, query=query))
 
     def redeliver(self, webhook_id: str, job_id: str) -> ApiFlow[Job]:
         """Deliver an event once more."""

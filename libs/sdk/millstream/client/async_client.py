@@ -22,6 +22,7 @@ from millstream_contracts import (
     BatchReceipt,
     BulkOperation,
     Canary,
+    DeadGroups,
     DeadLetterPage,
     Demand,
     Job,
@@ -30,12 +31,14 @@ from millstream_contracts import (
     JobStack,
     LiveEvent,
     NewOperation,
+    OpenIncident,
     OperationGroup,
     OperationKind,
     Page,
     QueueStatus,
     SecretWebhook,
     Stats,
+    Timeline,
     TypeRegistration,
     Webhook,
     WebhookSecret,
@@ -214,22 +217,77 @@ class Client:
         """Have a job run again now. Raises: ConflictError, ApiError."""
         return await self._transport.run(self._api.retry(job_id))
 
+    async def timeline(self, job_id: str) -> Timeline:
+        """Return all that happened to a job, each attempt with its error. It needs a history. Raises: ApiError."""
+        return await self._transport.run(self._api.timeline(job_id))
+
     async def jobs(
         self,
+        q: str | None = None,
         *,
         type: str | None = None,
         state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        count: bool = False,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Page:
-        """Return a page of jobs; `next_cursor` leads to the next. Raises: ApiError."""
-        return await self._transport.run(self._api.jobs(type, state, cursor, limit))
+        """Return a page of jobs; `next_cursor` leads to the next.
+
+        With `q` (docs/history/searching.md), tags, times, a count or a state that is an end, it is a page of a search,
+        which needs a history. A page that is not `complete` had no more time, and the next one goes on; `search`
+        follows them. Raises: ValueError, ApiError.
+        """
+        query = {"q": q, "type": type, "state": state, "cursor": cursor, "limit": limit, "count": int(count) or None}
+        return await self._transport.run(self._api.jobs(query, tags, created_after, created_before))
+
+    async def search(
+        self,
+        q: str = "",
+        *,
+        type: str | None = None,
+        state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        page_size: int = 100,
+    ) -> AsyncIterator[Job]:
+        """Yield the jobs that a search of the history finds, newest first, page by page until there are no more.
+
+        `async for job in client.search("state:dead since:1d")`. Raises: ValueError, ApiError.
+        """
+        cursor: str | None = None
+        while True:
+            page = await self.jobs(
+                q,
+                type=type,
+                state=state,
+                tags=tags,
+                created_after=created_after,
+                created_before=created_before,
+                cursor=cursor,
+                limit=page_size,
+            )
+            for job in page.items:
+                yield job
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     async def dead(
         self, *, type: str | None = None, cursor: str | None = None, limit: int | None = None
     ) -> DeadLetterPage:
         """Return a page of dead letters, newest first. Raises: ApiError."""
         return await self._transport.run(self._api.dead(type, cursor, limit))
+
+    async def dead_groups(self, *, type: str | None = None, since: datetime | timedelta | None = None) -> DeadGroups:
+        """Return the dead jobs of the history in groups that died of the same, the largest first.
+
+        `since` is a time of submission, or how long ago it was. It needs a history. Raises: ValueError, ApiError.
+        """
+        return await self._transport.run(self._api.dead_groups(type, since))
 
     async def redrive(
         self, *, ids: Iterable[str] | None = None, type: str | None = None, limit: int = 1000
@@ -308,6 +366,10 @@ class Client:
                 if job.state.is_settled:
                     return
 
+    async def incidents(self) -> list[OpenIncident]:
+        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
+        return await self._transport.run(self._api.incidents())
+
     async def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""
         return await self._transport.run(self._api.webhooks())
@@ -369,6 +431,10 @@ class Client:
     async def test_webhook(self, webhook_id: str) -> Job:
         """Send a test to an endpoint. Returns: the job that delivers it. Raises: ApiError."""
         return await self._transport.run(self._api.test_webhook(webhook_id))
+
+    async def webhook_deliveries(self, webhook_id: str, *, cursor: str | None = None, limit: int | None = None) -> Page:
+        """Return a page of the deliveries of an endpoint, newest first, or of `callbacks`. Raises: ApiError."""
+        return await self._transport.run(self._api.webhook_deliveries(webhook_id, cursor, limit))
 
     async def redeliver(self, webhook_id: str, job_id: str) -> Job:
         """Deliver the event of a delivery once more. Returns: the new delivery. Raises: ApiError."""

@@ -22,6 +22,7 @@ from millstream_contracts import (
     BatchReceipt,
     BulkOperation,
     Canary,
+    DeadGroups,
     DeadLetterPage,
     Demand,
     Job,
@@ -30,12 +31,14 @@ from millstream_contracts import (
     JobStack,
     LiveEvent,
     NewOperation,
+    OpenIncident,
     OperationGroup,
     OperationKind,
     Page,
     QueueStatus,
     SecretWebhook,
     Stats,
+    Timeline,
     TypeRegistration,
     Webhook,
     WebhookSecret,
@@ -214,20 +217,74 @@ class SyncClient:
         """Have a job run again now. Raises: ConflictError, ApiError."""
         return self._transport.run(self._api.retry(job_id))
 
+    def timeline(self, job_id: str) -> Timeline:
+        """Return all that happened to a job, each attempt with its error. It needs a history. Raises: ApiError."""
+        return self._transport.run(self._api.timeline(job_id))
+
     def jobs(
         self,
+        q: str | None = None,
         *,
         type: str | None = None,
         state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        count: bool = False,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Page:
-        """Return a page of jobs; `next_cursor` leads to the next. Raises: ApiError."""
-        return self._transport.run(self._api.jobs(type, state, cursor, limit))
+        """Return a page of jobs; `next_cursor` leads to the next.
+
+        With `q` (docs/history/searching.md), tags, times, a count or a state that is an end, it is a page of a search,
+        which needs a history. A page that is not `complete` had no more time, and the next one goes on; `search`
+        follows them. Raises: ValueError, ApiError.
+        """
+        query = {"q": q, "type": type, "state": state, "cursor": cursor, "limit": limit, "count": int(count) or None}
+        return self._transport.run(self._api.jobs(query, tags, created_after, created_before))
+
+    def search(
+        self,
+        q: str = "",
+        *,
+        type: str | None = None,
+        state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        page_size: int = 100,
+    ) -> Iterator[Job]:
+        """Yield the jobs that a search of the history finds, newest first, page by page until there are no more.
+
+        `for job in client.search("state:dead since:1d")`. Raises: ValueError, ApiError.
+        """
+        cursor: str | None = None
+        while True:
+            page = self.jobs(
+                q,
+                type=type,
+                state=state,
+                tags=tags,
+                created_after=created_after,
+                created_before=created_before,
+                cursor=cursor,
+                limit=page_size,
+            )
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def dead(self, *, type: str | None = None, cursor: str | None = None, limit: int | None = None) -> DeadLetterPage:
         """Return a page of dead letters, newest first. Raises: ApiError."""
         return self._transport.run(self._api.dead(type, cursor, limit))
+
+    def dead_groups(self, *, type: str | None = None, since: datetime | timedelta | None = None) -> DeadGroups:
+        """Return the dead jobs of the history in groups that died of the same, the largest first.
+
+        `since` is a time of submission, or how long ago it was. It needs a history. Raises: ValueError, ApiError.
+        """
+        return self._transport.run(self._api.dead_groups(type, since))
 
     def redrive(self, *, ids: Iterable[str] | None = None, type: str | None = None, limit: int = 1000) -> ActionReport:
         """Run dead jobs again, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""
@@ -302,6 +359,10 @@ class SyncClient:
                 if job.state.is_settled:
                     return
 
+    def incidents(self) -> list[OpenIncident]:
+        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
+        return self._transport.run(self._api.incidents())
+
     def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""
         return self._transport.run(self._api.webhooks())
@@ -363,6 +424,10 @@ class SyncClient:
     def test_webhook(self, webhook_id: str) -> Job:
         """Send a test to an endpoint. Returns: the job that delivers it. Raises: ApiError."""
         return self._transport.run(self._api.test_webhook(webhook_id))
+
+    def webhook_deliveries(self, webhook_id: str, *, cursor: str | None = None, limit: int | None = None) -> Page:
+        """Return a page of the deliveries of an endpoint, newest first, or of `callbacks`. Raises: ApiError."""
+        return self._transport.run(self._api.webhook_deliveries(webhook_id, cursor, limit))
 
     def redeliver(self, webhook_id: str, job_id: str) -> Job:
         """Deliver the event of a delivery once more. Returns: the new delivery. Raises: ApiError."""

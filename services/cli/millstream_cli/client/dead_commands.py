@@ -1,17 +1,18 @@
-"""The commands about dead letters: `dead`, `dead redrive`, `dead discard`."""
+"""The commands about dead letters: `dead`, `dead groups`, `dead redrive`, `dead discard`."""
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from millstream import SyncClient
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.next_page import tell_next_page
-from millstream_cli.command_group import CommandGroup
+from millstream_cli.command_group import CommandGroup, refuse_options_before
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table
+from millstream_cli.program_name import command_line
 from millstream_cli.wording import ago, short_error
 from millstream_contracts import ActionReport
 
@@ -44,7 +45,7 @@ def dead(
 ) -> None:
     """List the dead letters, redrive or discard them."""
     if context.invoked_subcommand:
-        _refuse_options(context)
+        refuse_options_before(context)
         return
     with connect(url) as client:
         page = client.dead(type=type_, limit=limit, cursor=cursor)
@@ -55,6 +56,32 @@ def dead(
     rows = [(one.id, ago(one.died_at, now), one.reason, short_error(one.error)) for one in page.items]
     print_table("dead letters", ("id", "died", "reason", "error"), rows, "no dead letters")
     tell_next_page(page.next_cursor)
+
+
+@dead.command()
+@click.option("--type", "type_", help="Only those of one job type.")
+@click.option("--since", type=float, metavar="HOURS", help="Only those that were submitted in the last so many hours.")
+@url_option
+@json_option
+@client_errors
+def groups(*, type_: str | None, since: float | None, url: str | None, as_json: bool) -> None:
+    """Group dead jobs by what they died of, from the history."""
+    with connect(url) as client:
+        found = client.dead_groups(type=type_, since=None if since is None else timedelta(hours=since))
+    if as_json:
+        print_json(found)
+        return
+    now = datetime.now(UTC)
+    rows = [
+        (one.count, one.type, one.fingerprint, ago(one.last_seen, now), short_error(one.sample.error))
+        for one in found.items
+    ]
+    print_table("dead groups", ("dead", "type", "fingerprint", "newest", "error"), rows, "no dead jobs")
+    if not found.complete:
+        click.echo("counted in the last day only: there was no time for more")
+    if found.items:
+        example = command_line("jobs", "search", f"state:dead fingerprint:{found.items[0].fingerprint}")
+        click.echo(f"the jobs of a group: {example}")
 
 
 @dead.command()
@@ -101,16 +128,6 @@ def _question(client: SyncClient, job_type: str, limit: int, question: str) -> s
 
 def _jobs(count: int) -> str:
     return "1 dead job" if count == 1 else f"{count:,} dead jobs"
-
-
-def _refuse_options(context: click.Context) -> None:
-    """Refuse options before a subcommand, which would be ignored silently."""
-    given = [
-        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if given:
-        option = given[0].rstrip("_").replace("as_json", "json")
-        raise click.UsageError(f"write --{option} after `{context.invoked_subcommand}`")
 
 
 def _print_report(report: ActionReport, done: str, *, as_json: bool) -> None:

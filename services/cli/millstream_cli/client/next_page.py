@@ -30,4 +30,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 def _words(option: click.Parameter, value: object) -> list[str]:
     if not isinstance(option, click.Option):
         return [str(value)]
-    return [option.opts[0]] if option.is_flag else [option.opts[0], str(value)]
+    if option.is_flag:
+        return [option.opts[0]]
+    values = value if option.multiple and isinstance(value, tuple) else (value,)
+    return [word for one in values for word in (option.opts[0], str(one))]

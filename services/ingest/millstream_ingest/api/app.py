@@ -24,6 +24,8 @@ from millstream_ingest.api.routes import (
     docs,
     events,
     health,
+    incidents,
+    job_lists,
     jobs,
     operations,
     queues,
@@ -42,6 +44,7 @@ _METHOD_NOT_ALLOWED = 405
 
 API_ROUTES: Sequence[Route] = (
     *submission.ROUTES,
+    *job_lists.ROUTES,
     *jobs.ROUTES,
     *batches.ROUTES,
     *dead.ROUTES,
@@ -52,6 +55,7 @@ API_ROUTES: Sequence[Route] = (
     *statistics.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
+    *incidents.ROUTES,
     *webhooks.ROUTES,
 )
 

@@ -137,6 +137,18 @@ MODELS: Mapping[str, Model] = {
         {"id": "Id of the endpoint, or `callbacks`", "secret": "With what the receiver verifies calls"},
     ),
     "WebhookPage": _page("endpoints"),
+    "OpenIncident": Model(
+        "What is wrong for so long that people are told.",
+        {
+            "rule": "Which kind of condition: `dead-letters`, `no-worker`, `history-behind`, `partitions-missing`, "
+            "`webhook-disabled`",
+            "about": "What it is about, such as a job type; empty for the installation as a whole",
+            "summary": "What is wrong, in a sentence",
+            "opened_at": "Since when",
+            "notices": "How many notices were sent",
+        },
+    ),
+    "OpenIncidentPage": _page("incidents"),
     "JobEvent": Model("What happens to a job."),
     "BackoffOptions": Model(
         "How long to wait before the next attempt: `base_s`, grown with each attempt by `kind`, at most `cap_s`.",
@@ -326,6 +338,37 @@ MODELS: Mapping[str, Model] = {
             "crashes": "Deliveries whose worker vanished",
             "error": "Of the last failed attempt",
         },
+    ),
+    "DeadGroups": Model(
+        "Groups of dead jobs, the largest first.",
+        {
+            "items": "The 200 largest groups",
+            "complete": "False when there was no time to count in all of the range: then it is that of the last day",
+            "history_lag_s": _LAG,
+        },
+    ),
+    "DeadGroup": Model(
+        "Dead jobs of one type that have died of the same.",
+        {
+            "type": _TYPE,
+            "fingerprint": "Of their errors, or `reason:` and why they are dead without one",
+            "count": "How many there are",
+            "first_seen": "When the oldest of them was submitted",
+            "last_seen": "When the newest of them was submitted",
+            "sample": "The newest of them",
+        },
+    ),
+    "DeadSample": Model("The newest job of a dead group.", {"id": _ID, "error": "Of its last failed attempt"}),
+    "SearchHints": Model(
+        "The ways to go on with a query.",
+        {
+            "replace": "The part of the query that a hint replaces: its first character, and the one after it",
+            "items": "The hints, the best first",
+        },
+    ),
+    "SearchHint": Model(
+        "One way to go on with a query.",
+        {"text": "What to put in place of that part", "note": "What it is, for people"},
     ),
     "DeadLetterAction": Model(
         "Which dead letters to act on: either `ids` or `type`.",

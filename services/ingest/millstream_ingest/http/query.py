@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from urllib.parse import parse_qsl
 
@@ -27,6 +27,7 @@ _SEARCHING = frozenset({"q", "created_after", "created_before", "count"})
 """Parameters that only a search of the history has."""
 
 _MOST_DIGITS = 6
+_SECONDS_AGO = re.compile(r"([0-9]{1,9})s")
 _NAME = re.compile(NAME_PATTERN)
 _TYPE_PATTERN = re.compile(r"[a-z0-9.*?-]{1,64}")
 # With a fraction of zeros: in many languages every number is a float. Four digits, for `int` reads thousands of them.
@@ -138,6 +139,11 @@ class Query(Struct, frozen=True):
             return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
         except (ValueError, OverflowError):
             raise _refused(name, f"expected a time such as 2026-11-01T12:00:00Z, got `{_cut(text)}`") from None
+
+    def ago(self, name: str, now: datetime) -> datetime | None:
+        """Return a parameter that is a time, or how long ago it was: `3600s`. Raises: IngestError (400)."""
+        length = _SECONDS_AGO.fullmatch(self.values.get(name, ""))
+        return now - timedelta(seconds=int(length[1])) if length else self.time(name)
 
     def place(self, name: str, most: int) -> int:
         """Return a parameter that is a place in a text, the end of it by default. Raises: IngestError (400)."""

@@ -101,7 +101,7 @@ def _attempt(job: Job, start: Transition, end: Transition | None, before: Transi
         n=start.deliveries,
         started_at=start.at,
         waited_ms=_waited_ms(before, start),
-        ran_ms=_ms(end.at - start.at) if end else None,
+        ran_ms=_ran_ms(start, end),
         outcome=end.kind if end else RUNNING if is_running else UNKNOWN,
         worker=start.worker,
         error=error,
@@ -109,8 +109,16 @@ def _attempt(job: Job, start: Transition, end: Transition | None, before: Transi
     )
 
 
+def _ran_ms(start: Transition, end: Transition | None) -> int | None:
+    if end is None:
+        return None
+    return _ms(end.at - start.at) if end.ran_ms is None else end.ran_ms
+
+
 def _waited_ms(before: Transition | None, start: Transition) -> int | None:
-    """Return how long a job was ready; None where the transition that made it ready is missing."""
+    """Return how long a job was ready; None where it was not noted and the transition that made it so is missing."""
+    if start.waited_ms is not None:
+        return start.waited_ms
     if before is None or before.state != JobState.QUEUED or before.version != start.version - 1:
         return None
     return _ms(start.at - before.at)

@@ -1,6 +1,8 @@
 """Dead letters: list them, redrive or discard them."""
 
-from millstream_contracts import ActionReport, DeadLetterAction, DeadLetterPage, FieldError, JobType, limits
+from datetime import UTC, datetime
+
+from millstream_contracts import ActionReport, DeadGroups, DeadLetterAction, DeadLetterPage, FieldError, JobType, limits
 from millstream_ingest.api.listing import listing_response
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing
 from millstream_ingest.api.principal import Scope
@@ -9,7 +11,7 @@ from millstream_ingest.api.route import act, read
 from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import request_encoding
-from millstream_ingest.http.problems import INVALID_REQUEST
+from millstream_ingest.http.problems import HISTORY_UNAVAILABLE, INVALID_REQUEST, NO_HISTORY
 from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.dead_letters import DeadAction
 from millstream_ingest.submission.bodies import decode_as
@@ -25,6 +27,19 @@ LIST = Operation(
     description="By queue, newest first.",
     query=listing(Parameter("type", "Only those of this type", JOB_TYPE)),
     answers={200: Content(model=DeadLetterPage, description="A page", examples=examples.DEAD_PAGE)},
+)
+GROUPS = Operation(
+    id="listDeadGroups",
+    tag=_TAG,
+    summary="Group dead jobs by what they died of",
+    description="From the history: the dead jobs of each type and error fingerprint, the largest group first, with the "
+    "newest job of each.",
+    query=(
+        Parameter("type", "Only jobs of this type", JOB_TYPE),
+        Parameter("since", "Only jobs that were submitted since this time, or so long ago: `3600s`"),
+    ),
+    answers={200: Content(model=DeadGroups, description="The groups", examples=examples.DEAD_GROUPS)},
+    problems=(NO_HISTORY, HISTORY_UNAVAILABLE),
 )
 REDRIVE = Operation(
     id="redriveDeadLetters",
@@ -54,6 +69,17 @@ async def list_dead(request: ApiRequest) -> Response:
     return listing_response(request, query, page, page.next_cursor)
 
 
+@read("/v1/dead/groups", GROUPS, Scope.JOBS_READ)
+async def list_dead_groups(request: ApiRequest) -> Response:
+    """Group dead jobs by what they died of."""
+    query = request.read_query(("type", "since"))
+    now = datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC)
+    history = request.history
+    found = await history.search.dead_groups(request.tenant, query.type, query.ago("since", now), now)
+    lag_s = await request.services.history_lag.seconds()
+    return Response(DeadGroups(items=found.groups, complete=found.is_complete, history_lag_s=lag_s))
+
+
 @act("/v1/dead/redrive", REDRIVE, Scope.JOBS_MANAGE)
 async def redrive_dead(request: ApiRequest) -> Response:
     """Run dead jobs again."""
@@ -81,4 +107,4 @@ async def _act(request: ApiRequest, action: DeadAction) -> Response:
     return Response(report)
 
 
-ROUTES = (list_dead, redrive_dead, discard_dead)
+ROUTES = (list_dead, list_dead_groups, redrive_dead, discard_dead)

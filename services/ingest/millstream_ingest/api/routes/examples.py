@@ -12,8 +12,11 @@ from millstream_contracts import (
     BatchReceipt,
     BulkOperation,
     Canary,
+    DeadGroup,
+    DeadGroups,
     DeadLetter,
     DeadLetterPage,
+    DeadSample,
     Demand,
     FieldError,
     Job,
@@ -24,6 +27,7 @@ from millstream_contracts import (
     JobState,
     JobType,
     NewOperation,
+    OpenIncident,
     OperationGroup,
     OperationState,
     Page,
@@ -31,6 +35,8 @@ from millstream_contracts import (
     Progress,
     QueueStatus,
     RunningJob,
+    SearchHint,
+    SearchHints,
     SecretWebhook,
     StatPoint,
     Stats,
@@ -188,6 +194,30 @@ DEAD_PAGE = {
         ),
     )
 }
+DEAD_GROUPS = {
+    "groups": Example(
+        "Two dead jobs of one kind",
+        DeadGroups(
+            items=[
+                DeadGroup(
+                    type=_DEAD_TYPE,
+                    fingerprint="5f1c2d",
+                    count=2,
+                    first_seen=_CREATED_AT,
+                    last_seen=_STARTED_AT,
+                    sample=DeadSample(_DEAD_ID, _ERROR),
+                )
+            ],
+            history_lag_s=0.2,
+        ),
+    )
+}
+SEARCH_HINTS = {
+    "field": Example(
+        "After `state:dead payload.u`",
+        SearchHints([11, 20], [SearchHint("payload.user.id:", "number, in 98 % of recent jobs")]),
+    )
+}
 DEAD_ACTIONS = {
     "by-type": Example("The newest ten of a type", {"type": _DEAD_TYPE, "limit": 10}),
     "by-id": Example("These two", {"ids": [_DEAD_ID, _OTHER_ID]}),
@@ -337,3 +367,19 @@ NEW_WEBHOOKS = {
     ),
 }
 WEBHOOK_CHANGES = {"url": Example("Another URL", {"url": "https://example.org/other"})}
+INCIDENTS = {
+    "page": Example(
+        "Old dead letters",
+        Listing(
+            [
+                OpenIncident(
+                    rule="dead-letters",
+                    about=_DEAD_TYPE,
+                    summary=f"1 dead letter of type {_DEAD_TYPE}",
+                    opened_at=_CREATED_AT,
+                    notices=1,
+                )
+            ]
+        ),
+    )
+}

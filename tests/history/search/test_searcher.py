@@ -1,0 +1,137 @@
+"""The searcher freezes queries, binds cursors to them, counts, and groups dead jobs."""
+
+from collections import Counter
+from datetime import timedelta
+
+import msgspec
+import pytest
+from history.search.crowd import NOW, OTHER_TENANT, TYPES
+from msgspec.structs import replace
+
+from millstream_contracts import DEFAULT_TENANT, JobCount
+from millstream_history import History, HistoryUnavailableError, JobQuery, SearchCursorError
+from millstream_history.connection.database import open_engine, transaction
+
+LONG_S = 30.0
+
+
+def query(q: str, **fields) -> JobQuery:
+    """Return a query of these tests."""
+    return JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q=q, **fields)
+
+
+async def test_a_frozen_query_finds_the_same_jobs_from_another_process(crowded, history: History):
+    """A frozen query that was stored and read goes on from its cursor with the jobs that it meant when it was asked."""
+    asked = NOW - timedelta(days=1)
+    frozen = history.search.freeze(replace(query("state:dead since:3d"), asked_at=asked))
+    expected = [
+        job.id for job in crowded.jobs if job.state == "dead" and asked - timedelta(days=3) <= job.created_at < asked
+    ]
+    ids: list[str] = []
+    cursor = None
+    while True:
+        stored = msgspec.json.decode(msgspec.json.encode(frozen), type=JobQuery)
+        page = await history.search.ids(stored, cursor=cursor, limit=100, budget_s=LONG_S)
+        ids += page.ids
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert ids == expected
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        query("state:dead", tags={"a": "b"}),
+        query("state:expired"),
+        query("state:dead", created_before=NOW),
+        replace(query("state:dead"), tenant=OTHER_TENANT),
+    ],
+)
+async def test_a_cursor_belongs_to_its_query(history, other):
+    """A cursor is refused for another query and for another tenant."""
+    page = await history.search.page(query("state:dead"), limit=1)
+    with pytest.raises(SearchCursorError) as caught:
+        await history.search.page(other, cursor=page.next_cursor)
+    assert caught.value.is_foreign
+
+
+@pytest.mark.parametrize("cursor", ["", "h.", "h.x", "h.AAAA", "x.gA", "h." + "A" * 400, "h.é"])
+async def test_what_is_no_cursor_is_refused(history, cursor):
+    """A text that is no cursor is refused, and is no other error."""
+    if cursor:
+        with pytest.raises(SearchCursorError):
+            await history.search.page(query(""), cursor=cursor)
+
+
+async def test_a_count_is_exact_or_says_that_it_is_not(crowded, history):
+    """A count is exact up to ten thousand; above it is an estimate for keys, and a lower bound for filters."""
+
+    async def count(q: str) -> JobCount:
+        page = await history.search.page(query(q), counted=True, known_types=TYPES, budget_s=LONG_S)
+        assert page.count is not None
+        return page.count
+
+    dead = sum(job.state == "dead" for job in crowded.jobs)
+    assert await count("state:dead") == JobCount(dead, "exact")
+    assert await count("payload.user.id:424242") == JobCount(0, "exact")
+    assert await count("type:nothing.*") == JobCount(0, "exact")
+    every = await count("")
+    assert every.relation == "~"
+    assert every.value == pytest.approx(len(crowded.jobs), rel=0.1)
+    assert await count("-payload.user.id:424242") == JobCount(10_000, "at_least")
+
+
+async def test_dead_jobs_are_grouped_by_what_they_died_of(crowded, history):
+    """The groups of dead jobs have their counts, times and newest job, of one type and since a time if asked."""
+
+    def groups(jobs) -> Counter:
+        return Counter((job.type, job.error.fingerprint) for job in jobs if job.state == "dead")
+
+    for job_type, since in ((None, None), ("sms.send", NOW - timedelta(days=2))):
+        found = await history.search.dead_groups(DEFAULT_TENANT, job_type, since, NOW)
+        some = [
+            job
+            for job in crowded.jobs
+            if job.type == (job_type or job.type) and (since is None or job.created_at >= since)
+        ]
+        assert found.is_complete
+        assert {(one.type, one.fingerprint): one.count for one in found.groups} == groups(some)
+        first = found.groups[0]
+        newest = next(
+            job
+            for job in some
+            if job.state == "dead" and (job.type, job.error.fingerprint) == (first.type, first.fingerprint)
+        )
+        assert (first.last_seen, first.sample.error) == (newest.created_at, newest.error)
+        assert [one.count for one in found.groups] == sorted((one.count for one in found.groups), reverse=True)
+
+
+async def test_a_tenant_sees_its_own_jobs(history):
+    """Searches, groups and hints of a tenant are about its own jobs alone."""
+    page = await history.search.page(replace(query(""), tenant=OTHER_TENANT))
+    assert {stored.queue.tenant for stored in page.jobs} == {OTHER_TENANT}
+    other = replace(query(""), tenant="other")
+    assert (await history.search.page(other)).jobs == []
+    assert (await history.search.dead_groups(other.tenant, None, None, NOW)).groups == []
+    assert (await history.search.recent(other.tenant, None)).count == 0
+
+
+async def test_recent_jobs_are_looked_at(history):
+    """What the newest jobs of a type have in them is known."""
+    recent = await history.search.recent(DEFAULT_TENANT, "sms.send")
+    assert recent.count == 300
+    assert recent.fields["payload.user.id"].kinds["number"] == 300
+    assert recent.fields["tag.customer"].jobs > 100
+
+
+async def test_rows_that_cannot_be_read_in_time_are_an_unavailable_database(crowded, history):
+    """A page whose rows are locked away is refused as unavailable, within a second, and the next one is served."""
+    async with open_engine(crowded.url) as engine, transaction(engine) as connection:
+        await connection.exec_driver_sql("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(HistoryUnavailableError):
+            await history.search.page(query("state:dead"))
+        with pytest.raises(HistoryUnavailableError):
+            await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
+        assert (await history.search.recent(DEFAULT_TENANT, "locked.away")).count == 0
+    assert (await history.search.page(query("state:dead"))).jobs
