@@ -44,7 +44,14 @@ async def check_goes_on(ingest: Ingest) -> None:
     assert (await ingest.get(f"/v1/jobs/{job['id']}"))["state"] == "queued"
     assert job["id"] in [one["id"] for one in (await ingest.get("/v1/jobs"))["items"]]
     assert (await ingest.http.get("/readyz")).status_code == 200
-    for path in (f"/v1/jobs/{past_job().id}", f"/v1/jobs/{job['id']}/timeline"):
+    reads = (f"/v1/jobs/{past_job().id}", f"/v1/jobs/{job['id']}/timeline")
+    searches = (
+        "/v1/jobs?q=state:dead",
+        "/v1/jobs?q=payload.n:1&count=1",
+        "/v1/jobs/search/hints?q=t",
+        "/v1/dead/groups",
+    )
+    for path in (*reads, *searches):
         begun = time.monotonic()
         response = await ingest.http.get(path)
         assert "127.0.0.1" not in problem(response, 503, "history-unavailable")["detail"]

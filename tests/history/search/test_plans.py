@@ -10,7 +10,8 @@ from millstream_contracts import DEFAULT_TENANT
 from millstream_history.connection.database import open_engine, transaction
 from millstream_history.connection.reading import Reader
 from millstream_history.search.index_finder import find_indexes
-from millstream_history.search.page_finder import PageFinder, Way
+from millstream_history.search.page_finder import PageFinder
+from millstream_history.search.places import Way
 from millstream_history.search.plan import JobQuery, plan_of
 from millstream_history.search.searcher import Search
 from millstream_history.search.statement import Statement

@@ -9,7 +9,8 @@ from history.search.crowd import NOW, OTHER_TENANT, TYPES
 from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, JobCount
-from millstream_history import History, JobQuery, SearchCursorError
+from millstream_history import History, HistoryUnavailableError, JobQuery, SearchCursorError
+from millstream_history.connection.database import open_engine, transaction
 
 LONG_S = 30.0
 
@@ -122,3 +123,15 @@ async def test_recent_jobs_are_looked_at(history):
     assert recent.count == 300
     assert recent.fields["payload.user.id"].kinds["number"] == 300
     assert recent.fields["tag.customer"].jobs > 100
+
+
+async def test_rows_that_cannot_be_read_in_time_are_an_unavailable_database(crowded, history):
+    """A page whose rows are locked away is refused as unavailable, within a second, and the next one is served."""
+    async with open_engine(crowded.url) as engine, transaction(engine) as connection:
+        await connection.exec_driver_sql("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(HistoryUnavailableError):
+            await history.search.page(query("state:dead"))
+        with pytest.raises(HistoryUnavailableError):
+            await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
+        assert (await history.search.recent(DEFAULT_TENANT, "locked.away")).count == 0
+    assert (await history.search.page(query("state:dead"))).jobs

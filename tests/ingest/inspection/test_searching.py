@@ -4,16 +4,22 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 
+import msgspec
 import pytest
 from history_seeds import store_at
 from ingest.inspection.test_past_jobs import NOW, NOW_MS, QUEUE
-from ingest.serving import Ingest, pointers, problem, running_ingest
+from ingest.serving import Ingest, pointers, problem, running_ingest, spans
 from msgspec.structs import replace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from streams.seeds import commit, take_one
 
 from millstream_contracts import DEFAULT_TENANT, Job, JobError, JobState, JobType, Queue, new_job_id
 from millstream_ingest.inspection.history_lag import HistoryLag
 from millstream_streams import HISTORY_GROUP, Broker
+from millstream_telemetry import JobTracer
 
 SMS = Queue(DEFAULT_TENANT, JobType("sms.send"))
 ERROR = JobError(type="shop.MailError", message="mail7.example.com refused", fingerprint="f1", traceback="  File x\n")
@@ -182,3 +188,50 @@ async def test_the_lag_is_that_of_the_events(ingest, broker, queue):
         batches = await feed.read([queue], entries=10) or await feed.read([queue], entries=10)
         assert (await HistoryLag(broker).seconds() or 0.0) > 0.0
         await feed.acknowledge(batches)
+
+
+async def test_hints_follow_a_query(ingest, broker, past):
+    """Hints complete a query with fields, known types, and what recent jobs have in them."""
+    await broker.registry.add_queues([QUEUE, SMS])
+    found = await ingest.get("/v1/jobs/search/hints", q="state:dead pay")
+    assert found["items"][0]["text"] == "payload."
+    found = await ingest.get("/v1/jobs/search/hints", q="type:sm since:1h", at="7")
+    assert (found["replace"], [hint["text"] for hint in found["items"]]) == ([5, 7], ["sms.send"])
+    found = await ingest.get("/v1/jobs/search/hints", q="type:email.send payload.")
+    assert [hint["text"] for hint in found["items"]] == ["payload.n:"]
+    for at in ("x", "-1", "1" * 9):
+        refused = await ingest.http.get("/v1/jobs/search/hints", params={"q": "", "at": at})
+        assert pointers(problem(refused, 400, "bad-request")) == ["?at"]
+
+
+async def test_dead_jobs_are_grouped(ingest, past):
+    """The dead jobs of the history are counted by type and fingerprint, the largest group first."""
+    groups = (await ingest.get("/v1/dead/groups"))["items"]
+    assert [(one["type"], one["fingerprint"], one["count"]) for one in groups] == [
+        ("email.send", "f1", 3),
+        ("sms.send", "f1", 1),
+    ]
+    assert groups[0]["sample"] == {"id": past[3].id, "error": msgspec.to_builtins(ERROR)}
+    assert (await ingest.get("/v1/dead/groups", type="sms.send"))["items"] == groups[1:]
+    assert (await ingest.get("/v1/dead/groups", since="60s"))["items"] == []
+    since = (NOW - timedelta(seconds=4)).isoformat()
+    assert [one["count"] for one in (await ingest.get("/v1/dead/groups", since=since))["items"]] == [1, 1]
+    problem(await ingest.http.get("/v1/dead/groups", params={"since": "yesterday"}), 400, "bad-request")
+
+
+async def test_a_search_has_a_span_below_that_of_its_request(settings, history_url, broker):
+    """A search that is traced has a span with how it was done and what it found, and none of what was searched for."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=ALWAYS_ON)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with running_ingest(replace(settings, history_url=history_url), JobTracer(provider)) as ingest:
+        await ingest.get("/v1/jobs", q="payload.secret:x")
+    found = spans(exporter)
+    search, request = found["search"], found["GET /v1/jobs"]
+    assert search.parent is not None
+    assert search.parent.span_id == request.context.span_id
+    assert dict(search.attributes or {}) == {
+        "millstream.search.jobs": 0,
+        "millstream.search.way": "walk",
+        "millstream.search.complete": True,
+    }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from millstream_contracts import Tenant
 from millstream_history.projection.columns import JOB_ROWS, StoredJob, stored_job
-from millstream_history.search.page_finder import FoundId
+from millstream_history.search.places import FoundId
 from millstream_history.search.statement import Statement
 from millstream_history.search.timed_session import TimedSession
 

@@ -1,22 +1,15 @@
 """Finds one page of a search, newest first, in a time that is bounded whatever is searched for.
 
 PostgreSQL is not left to choose between an index in the order of time and one that knows no order, because it guesses
-how many rows a JSON filter lets through, and a wrong guess costs seconds. There are four ways:
-
-* `plain`: keys alone. Each combination of their values is read from an index in the order of time.
-* `walk`: the newest rows of a day are looked at, some thousands at a time: good where many fit.
-* `index`: all rows that an index without order finds in a window of days are sorted: good where few fit.
-* `scan`: a walk over rows of any key, for what the other ways could not do in time. It always gets on.
+how many rows a JSON filter lets through, and a wrong guess costs seconds. :class:`Way` has the ways out.
 
 A page that runs out of time has what was found, and says how far it has looked.
 """
 
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-
-from msgspec import Struct
 
 from millstream_history.search.filters import IndexName, Key, fragment_of
+from millstream_history.search.places import Found, FoundId, Place, Way
 from millstream_history.search.plan import Plan
 from millstream_history.search.statement import Statement
 from millstream_history.search.timed_session import OutOfTimeError, Record, TimedSession
@@ -34,40 +27,6 @@ LAST_RESORT_S = 0.1
 _FAR_FUTURE = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ORDER = "ORDER BY created_at DESC, id DESC"
-
-
-class Way(StrEnum):
-    """How a page is found. Cursors have these words."""
-
-    PLAIN = "plain"
-    WALK = "walk"
-    INDEX = "index"
-    SCAN = "scan"
-
-
-class Place(Struct, frozen=True):
-    """A place in the order of jobs: what follows is older, or of this moment with a smaller id."""
-
-    at: datetime
-    id: str = ""
-
-
-class FoundId(Struct, frozen=True):
-    """A job that was found."""
-
-    created_at: datetime
-    id: str
-
-
-class Found(Struct, frozen=True):
-    """What one page has."""
-
-    ids: list[FoundId]
-    next: Place | None
-    """Where the next page begins; None at the end."""
-    way: Way
-    is_complete: bool
-    """Whether it holds all that it can hold, and did not run out of time."""
 
 
 class PageFinder:
@@ -99,7 +58,10 @@ class PageFinder:
         self._is_over = plan.is_empty
 
     async def find(self, place: Place | None = None, way: Way | None = None) -> Found:
-        """Return the page that begins at a place, found in this way at first; without them the first page."""
+        """Return the page that begins at a place, found in this way at first; without them the first page.
+
+        Raises: OutOfTimeError, when it could not look at a single row.
+        """
         self._place = place or self._place
         self._way = way or self._way
         start, is_complete = self._place, True
@@ -128,12 +90,9 @@ class PageFinder:
                 await self._walk()
 
     async def _get_on(self) -> None:
-        """Look at a few rows in the time that was kept for it."""
+        """Look at a few rows in the time that was kept for it. Raises: OutOfTimeError."""
         way, self._way, self._rows = self._way, Way.SCAN, LEAST_WALK_ROWS
-        try:
-            await self._walk_rows(LAST_RESORT_S)
-        except OutOfTimeError:
-            return
+        await self._walk_rows(LAST_RESORT_S)
         # What could not be done in all of the time cannot be done in that of the next page either.
         self._way = way if way is not Way.PLAIN else Way.SCAN
 

@@ -60,6 +60,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     filters: tuple[Filter, ...] = ()
     states: frozenset[str] | None = None
     """The states that are accepted; None for all."""
+    workers: frozenset[str] = frozenset()
+    """The workers one of which must have run the job; empty where that does not matter."""
     is_empty: bool = False
     """Whether no job can be found."""
     hint: str = ""
@@ -94,6 +96,7 @@ class _Planner:
         self._keys: list[Key] = []
         self._filters: list[Filter] = []
         self._states: frozenset[str] | None = None
+        self._workers: frozenset[str] = frozenset()
         self._hint = ""
         self._is_empty = False
 
@@ -112,6 +115,7 @@ class _Planner:
             keys=tuple(self._keys),
             filters=tuple(self._filters),
             states=self._states,
+            workers=self._workers,
             is_empty=self._is_empty,
             hint=self._hint,
         )
@@ -130,6 +134,9 @@ class _Planner:
                 self._take_times_of_ids(term)
             if kind is FieldKind.STATE:
                 self._take_states(term)
+            if term.field.column == "worker" and not term.is_negated:
+                names = {value.text for value in term.values if not value.is_pattern}
+                self._workers = frozenset(names) if len(names) == len(term.values) else self._workers
             self._add(condition_of(term, self._query.asked_at))
 
     def _take_bound(self, term: Term) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from millstream_contracts import Tenant
 from millstream_history.search.query_parser import MAX_PATH_DEPTH
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import Record, TimedSession
+from millstream_history.search.timed_session import OutOfTimeError, Record, TimedSession
 
 LOOKED_AT = 300
 MAX_PAYLOAD_BYTES = 4_096
@@ -48,8 +48,11 @@ class RecentJobs(Struct, frozen=True):
     """A text of the error of each fingerprint."""
 
 
-async def look_at_recent(session: TimedSession, tenant: Tenant, job_type: str | None, within_s: float) -> RecentJobs:
-    """Look at the newest jobs of a type, or of all. Raises: OutOfTimeError."""
+NO_JOBS = RecentJobs(0, {}, {})
+
+
+async def look_at_recent(session: TimedSession, tenant: Tenant, job_type: str | None) -> RecentJobs:
+    """Look at the newest jobs of a type, or of all; without time, at none."""
     statement = Statement()
     of_type = f" AND type = {statement.bind(job_type)}" if job_type else ""
     sql = (
@@ -57,7 +60,10 @@ async def look_at_recent(session: TimedSession, tenant: Tenant, job_type: str | 
         f"fingerprint, left(error_text, {MAX_VALUE_CHARS}) AS error_text, error->>'type' AS error_type "
         f"FROM jobs WHERE tenant = {statement.bind(tenant)}{of_type} ORDER BY created_at DESC LIMIT {LOOKED_AT}"
     )
-    return summary_of(await session.fetch(sql, statement, within_s))
+    try:
+        return summary_of(await session.fetch(sql, statement, session.left_s))
+    except OutOfTimeError:
+        return NO_JOBS
 
 
 def summary_of(rows: list[Record]) -> RecentJobs:

@@ -31,10 +31,12 @@ from millstream_history.search.dead_groups import FoundGroups, find_dead_groups
 from millstream_history.search.filters import IndexName
 from millstream_history.search.index_finder import find_indexes
 from millstream_history.search.job_reader import read_jobs
-from millstream_history.search.page_finder import Found, PageFinder, Place, Way
+from millstream_history.search.page_finder import PageFinder
+from millstream_history.search.places import Found, Place, Way
 from millstream_history.search.plan import BEGINNING, JobQuery, Plan, plan_of
-from millstream_history.search.recent_jobs import RecentJobs, look_at_recent
-from millstream_history.search.timed_session import OutOfTimeError, TimedSession
+from millstream_history.search.recent_jobs import NO_JOBS, RecentJobs, look_at_recent
+from millstream_history.search.timed_session import TimedSession
+from millstream_history.search.worker_window import first_place
 
 BUDGET_S = 0.8
 """How long a page is searched for. What was found by then is the page."""
@@ -54,7 +56,6 @@ MAX_RECENT = 200
 """For how long, and of how many types, it is known what their newest jobs have in them."""
 
 HINTS_WITHIN_S = 0.3
-NO_JOBS = RecentJobs(0, {}, {})
 
 
 class SearchedJobs(Struct, frozen=True, kw_only=True):
@@ -117,7 +118,7 @@ class Search:
             async with TimedSession(connection, budget_s) as session:
                 count_s = COUNT_WITHIN_S if counted else 0.0
                 finder = PageFinder(session, plan, limit=limit, indexes=indexes, kept_s=READ_WITHIN_S + count_s)
-                found = await finder.find(place, way)
+                found = await finder.find(place or await first_place(session, plan), way)
                 jobs = await read_jobs(session, plan.tenant, found.ids, max(session.left_s - count_s, READ_WITHIN_S))
                 count = await count_jobs(session, plan, len(jobs), COUNT_WITHIN_S) if counted else None
             return SearchedJobs(
@@ -152,7 +153,8 @@ class Search:
         async def search(connection: AsyncConnection) -> SearchedIds:
             indexes = await self._known_indexes(connection)
             async with TimedSession(connection, budget_s) as session:
-                found = await PageFinder(session, plan, limit=limit, indexes=indexes).find(place, way)
+                finder = PageFinder(session, plan, limit=limit, indexes=indexes)
+                found = await finder.find(place or await first_place(session, plan), way)
             next_cursor = write_cursor(query, found.next, found.way) if found.next else None
             return SearchedIds(ids=[JobId(one.id) for one in found.ids], next_cursor=next_cursor)
 
@@ -164,11 +166,8 @@ class Search:
         """Return dead jobs in groups that died of the same, the largest first; of all, or submitted since then."""
 
         async def find(connection: AsyncConnection) -> FoundGroups:
-            try:
-                async with TimedSession(connection, BUDGET_S) as session:
-                    return await find_dead_groups(session, tenant, job_type, since or BEGINNING, now)
-            except OutOfTimeError:
-                return FoundGroups([], is_complete=False)
+            async with TimedSession(connection, BUDGET_S) as session:
+                return await find_dead_groups(session, tenant, job_type, since or BEGINNING, now)
 
         return await self._reader.read(find, within_s=BUDGET_S + SILENCE_S)
 
@@ -180,11 +179,8 @@ class Search:
             return known
 
         async def look(connection: AsyncConnection) -> RecentJobs:
-            try:
-                async with TimedSession(connection, HINTS_WITHIN_S) as session:
-                    return await look_at_recent(session, tenant, job_type, session.left_s)
-            except OutOfTimeError:
-                return NO_JOBS
+            async with TimedSession(connection, HINTS_WITHIN_S) as session:
+                return await look_at_recent(session, tenant, job_type)
 
         found = await self._reader.read(look, within_s=HINTS_WITHIN_S + SILENCE_S)
         if len(self._recent) >= MAX_RECENT:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from millstream_history.errors import HistoryUnavailableError
 from millstream_history.search.statement import Statement
 
 _LEAST_MS = 1
@@ -26,7 +27,10 @@ Record = Any
 
 
 class OutOfTimeError(Exception):
-    """The time for a statement was over before it ended; it can be taken for not done."""
+    """The time for a statement was over before it ended; it can be taken for not done.
+
+    One that leaves the session becomes a HistoryUnavailableError.
+    """
 
 
 class TimedSession:
@@ -53,8 +57,13 @@ class TimedSession:
         if error is not None and not isinstance(error, OutOfTimeError):
             # Whatever it was doing, nothing else gets this connection.
             await self._connection.invalidate()
-        elif self._is_open:
+            return
+        if self._is_open:
             await self._end()
+        if isinstance(error, OutOfTimeError):
+            raise HistoryUnavailableError(
+                "the history database is not available: a statement took too long", "away"
+            ) from error
 
     async def fetch(self, sql: str, statement: Statement, within_s: float) -> list[Record]:
         """Return the rows of a statement. Raises: OutOfTimeError, and what the driver raises."""

@@ -25,6 +25,7 @@ from millstream_ingest.api.routes import (
     events,
     health,
     incidents,
+    job_lists,
     jobs,
     queues,
     statistics,
@@ -42,6 +43,7 @@ _METHOD_NOT_ALLOWED = 405
 
 API_ROUTES: Sequence[Route] = (
     *submission.ROUTES,
+    *job_lists.ROUTES,
     *jobs.ROUTES,
     *batches.ROUTES,
     *dead.ROUTES,

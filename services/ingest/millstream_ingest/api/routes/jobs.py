@@ -1,14 +1,10 @@
-"""Jobs: read one, list, cancel, retry."""
-
-from datetime import UTC, datetime
+"""Single jobs: read one, its timeline and its stack, cancel it, retry it."""
 
 from werkzeug.http import parse_etags, unquote_etag
 
-from millstream_contracts import Job, JobId, JobStack, JobState, Page, Queue, SearchHints, Timeline, queue_of
-from millstream_history import MAX_QUERY_CHARS, JobQuery, hints_at, type_in
+from millstream_contracts import Job, JobId, JobStack, JobState, Queue, Timeline, queue_of
 from millstream_ingest.api.entity_tag import etag_of
-from millstream_ingest.api.listing import listing_response
-from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing, seconds
+from millstream_ingest.api.operation import Content, Operation, Parameter, seconds
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
@@ -17,63 +13,17 @@ from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import header_text
 from millstream_ingest.http.problems import (
     HISTORY_UNAVAILABLE,
-    INVALID_QUERY,
-    INVALID_REQUEST,
     JOB_NOT_FOUND,
     NO_HISTORY,
-    TOO_MANY_SEARCHES,
     WORKER_SILENT,
     WRONG_STATE,
 )
-from millstream_ingest.http.query import TAG, Query
 from millstream_ingest.http.response import Response
 from millstream_streams import ActionCode
 
 _TAG = "Jobs"
 ETAG = {"ETag": "The job as it is now: for `If-None-Match`"}
 
-_TIME = {"type": "string", "format": "date-time"}
-_COUNT = {"type": "string", "enum": ["0", "1"], "default": "0"}
-_LIST_PARAMETERS = ("type", "state", "q", "created_after", "created_before", "count", TAG, "cursor", "limit")
-
-LIST = Operation(
-    id="listJobs",
-    tag=_TAG,
-    summary="List jobs that have not ended, or search for any",
-    description="Jobs that have not ended, from Redis, by state, queue, priority and age. With `q`, `created_after`, "
-    "`created_before`, a parameter `tag.<name>`, `count`, or a state that is an end: a search in the history, newest "
-    "first. Both without payloads and results. A page of a search whose time was over has `complete: false`: it may "
-    "even be empty, and the next one goes on.",
-    query=listing(
-        Parameter("type", "Only jobs of this type", JOB_TYPE, examples.REPORT_TYPE),
-        Parameter(
-            "state", "Only jobs in this state", {"type": "string", "enum": [one.value for one in JobState]}, "queued"
-        ),
-        Parameter("q", "What to search for: conditions that all hold. docs/history/searching.md has the language"),
-        Parameter("created_after", "Search for jobs that were submitted at this time or later", _TIME),
-        Parameter("created_before", "Search for jobs that were submitted before this time", _TIME),
-        Parameter("count", "1 counts the jobs of all pages, as far as that can be done soon", _COUNT),
-    ),
-    answers={200: Content(model=Page, description="A page", examples=examples.JOB_PAGE, headers={"Link": "Next page"})},
-    problems=(INVALID_REQUEST, INVALID_QUERY, NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
-)
-HINTS = Operation(
-    id="hintSearch",
-    tag=_TAG,
-    summary="Hint at how a search can go on",
-    description="For the place of a query where a person is typing: fields and values, also those that recent jobs "
-    "have. Values of keys that are named like a secret are never among them.",
-    query=(
-        Parameter("q", "The query so far"),
-        Parameter(
-            "at",
-            "The place in it, in characters; its end if left out",
-            {"type": "integer", "format": "int64", "minimum": 0},
-        ),
-    ),
-    answers={200: Content(model=SearchHints, description="The hints", examples=examples.SEARCH_HINTS)},
-    problems=(NO_HISTORY, HISTORY_UNAVAILABLE),
-)
 GET = Operation(
     id="getJob",
     tag=_TAG,
@@ -124,53 +74,6 @@ RETRY = Operation(
     answers={202: Content(model=Job, description="It is queued", examples=examples.QUEUED_JOB, headers=ETAG)},
     problems=(JOB_NOT_FOUND, WRONG_STATE, HISTORY_UNAVAILABLE),
 )
-
-
-@read("/v1/jobs", LIST, Scope.JOBS_READ)
-async def list_jobs(request: ApiRequest) -> Response:
-    """List jobs."""
-    query = request.read_query(_LIST_PARAMETERS)
-    page = await (_search(request, query) if query.is_search else _list(request, query))
-    return listing_response(request, query, page, page.next_cursor)
-
-
-@read("/v1/jobs/search/hints", HINTS, Scope.JOBS_READ)
-async def hint_search(request: ApiRequest) -> Response:
-    """Hint at how a search can go on."""
-    query = request.read_query(("q", "at"))
-    text, searcher = query.q[:MAX_QUERY_CHARS], request.services.searcher
-    at = query.place("at", len(text))
-    recent = await request.history.search.recent(request.tenant, type_in(text))
-    return Response(hints_at(text, at, await searcher.known_types(request.tenant) or (), recent))
-
-
-async def _list(request: ApiRequest, query: Query) -> Page:
-    """Return a page of the jobs that have not ended."""
-    return await request.services.lister.jobs(
-        request.tenant, query.type, query.listed_state, cursor=query.cursor, limit=query.limit
-    )
-
-
-async def _search(request: ApiRequest, query: Query) -> Page:
-    """Return a page of a search."""
-    wanted = JobQuery(
-        tenant=request.tenant,
-        asked_at=datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC),
-        q=query.q,
-        type=query.type,
-        state=query.state,
-        tags=query.tags,
-        created_after=query.time("created_after"),
-        created_before=query.time("created_before"),
-    )
-    return await request.services.searcher.page(
-        request.history,
-        wanted,
-        cursor=query.cursor,
-        limit=query.limit,
-        is_counted=query.is_counted,
-        request=request.span,
-    )
 
 
 @read("/v1/jobs/{job_id}", GET, Scope.JOBS_READ)
@@ -289,4 +192,4 @@ def _no_such_job() -> IngestError:
     return IngestError(JOB_NOT_FOUND)
 
 
-ROUTES = (list_jobs, hint_search, get_job, get_job_stack, get_job_timeline, cancel_job, retry_job)
+ROUTES = (get_job, get_job_stack, get_job_timeline, cancel_job, retry_job)
