@@ -25,6 +25,7 @@ _PARTS = {
     "listing": "listing",
     "stack_answers": "stack_answers",
     "callbacks": "callbacks",
+    "event_lag": "event_lag",
     "reader": "ready_reader",
     "feed": "event_feed",
     "live_feed": "live_feed",
@@ -55,7 +56,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
             found |= _commands_of_module(_PARTS[method])
         elif part == "store" and method in script_names():
             found |= commands_of(method)
-        elif part in {"registry", "views", "listing", "stack_answers", "callbacks"}:
+        elif part in {"registry", "views", "listing", "stack_answers", "callbacks", "event_lag"}:
             found |= _commands_of_method(_PARTS[part], method)
     return found
 

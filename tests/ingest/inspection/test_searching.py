@@ -128,6 +128,10 @@ async def test_a_query_without_meaning_is_refused_with_its_place(ingest):
         ({"count": "yes"}, "?count"),
         ({"q": "", "state": "lost"}, "?state"),
         ({"tag.": "x"}, "?tag."),
+        ({"tag.a": "x\0"}, "?tag."),
+        ({"tag.a\0": "x"}, "?tag."),
+        ({"tag.a": "x" * 129}, "?tag.a"),
+        ({f"tag.{n}": "x" for n in range(17)}, "?tag.0"),
         ({"tags": "x"}, "?tags"),
     ],
 )
