@@ -8,7 +8,7 @@ _KNOWN = [
     (re.compile(pattern.encode(), re.DOTALL), kind)
     for pattern, kind in (
         (r"queues", "set"),
-        (r"\{fleet\}:(?:types|workers|services|callbacks)", "hash"),
+        (r"\{fleet\}:(?:types|workers|services|callbacks|incidents|notices)", "hash"),
         (r"\{fleet\}:starts", "zset"),
         (r"\{[^{}]+\}:ready:(?:high|normal|low)", "stream"),
         (r"\{[^{}]+\}:(?:due|expiring)", "zset"),

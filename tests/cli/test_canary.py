@@ -34,6 +34,7 @@ FIELDS = sorted({(kind, field.name) for kind in EVERY_KIND for field in msgspec.
 ADDRESSES = {
     "redis_url": "redis://ann:{secret}@127.0.0.1:9/0",
     "history_url": "postgresql://ann:{secret}@127.0.0.1:9/x",
+    "notices_webhook": "http://ann:{secret}@127.0.0.1:9",
     "url": "http://ann:{secret}@127.0.0.1:9",
 }
 """A valid value with a secret in it, for every setting that is an address."""
@@ -50,6 +51,7 @@ WORDS = {
     "stats": [],
     "types": [],
     "stubs": [],
+    "incidents": [],
     "webhooks": [],
     "workers": [],
     "submit": ["x"],
@@ -204,14 +206,30 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 READ = {
     "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
     "history_url": {"migrate", "dispatcher"},
-    "url": {"dead", "demand", "job", "jobs", "queues", "stack", "stats", "stubs", "submit", "tail", "types", "workers"},
+    "notices_webhook": {"dispatcher"},
+    "url": {
+        "dead",
+        "demand",
+        "incidents",
+        "job",
+        "jobs",
+        "queues",
+        "stack",
+        "stats",
+        "stubs",
+        "submit",
+        "tail",
+        "types",
+        "webhooks",
+        "workers",
+    },
 }
 """The commands that use an address; the others ignore it."""
 
 
 def is_read(command: str, name: str) -> bool:
     """Return whether a command uses this address, and ends without what it leads to."""
-    return command in READ[name] and not (command in SERVICES and name == "history_url")
+    return command in READ[name] and not (command in SERVICES and name in {"history_url", "notices_webhook"})
 
 
 SCENES = {

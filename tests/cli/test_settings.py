@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings, WebhookSettings
+from millstream.handlers import (
+    ExportSettings,
+    FileSettings,
+    HandlerSettings,
+    NotifySettings,
+    ReportSettings,
+    SmtpSettings,
+    WebhookSettings,
+)
 from millstream_cli.apps import handler_settings, load_apps
 from millstream_cli.settings import ALL_SETTINGS, load
 from millstream_dispatcher.settings import DispatcherSettings
@@ -322,7 +330,23 @@ def test_every_setting_of_the_built_in_handlers_reaches_them() -> None:
         reports=ReportSettings(folder="/srv/reports"),
     )
     assert "email.send" in load_apps((), settings).handlers
-    assert set(load_apps((), WorkerSettings()).handlers) == {"report.generate", "webhook.call"}
+    assert set(load_apps((), WorkerSettings()).handlers) == {"data.export", "report.generate", "webhook.call"}
+    all_set = WorkerSettings(
+        smtp_host="mail.example",
+        files_root=Path("/srv/files"),
+        files_protocols=("s3",),
+        notify_urls=Secret("slack://a/b/c tgram://d/e"),
+        sms_url=Secret("twilio://f"),
+        reports_font=Path("/srv/font.ttf"),
+        exports_folder=Path("/srv/exports"),
+        url="http://ingest:8080",
+    )
+    assert len(load_apps((), all_set).handlers) == 7
+    found = handler_settings(all_set)
+    assert found.notify == NotifySettings(urls=("slack://a/b/c", "tgram://d/e"), sms_url="twilio://f")
+    assert found.files == FileSettings(root="/srv/files", protocols=("s3",))
+    assert found.exports == ExportSettings(folder="/srv/exports", api_url="http://ingest:8080")
+    assert (found.reports.font, found.reports.api_url) == ("/srv/font.ttf", "http://ingest:8080")
 
 
 def test_settings_that_are_built_by_hand_are_held_against_each_other_too() -> None:

@@ -123,6 +123,8 @@ VALUES: list[Struct] = [
     RetryAt(5, ERROR),
     RunningJob(ID, NOW),
     JobStack(ID, 2, "w", "in wait"),
+    contracts.Incident(rule="dead-letters", key="a", summary="1 dead letter", opened_ms=1, seen_ms=2, notices=1),
+    contracts.OpenIncident(rule="dead-letters", about="a", summary="1 dead letter", opened_at=NOW, notices=1),
     contracts.Callback("https://a.example/", [contracts.JobEvent.DEAD]),
     contracts.NewWebhook(url="https://a.example/", types=["a.*"], payloads=True),
     contracts.WebhookChange(events=[contracts.JobEvent.DEAD]),

@@ -26,6 +26,7 @@ from millstream_contracts.ids import (
     new_job_id,
     queue_of,
 )
+from millstream_contracts.incident import Incident, OpenIncident
 from millstream_contracts.job import (
     NO_TIME,
     TERMINAL_STATES,
@@ -99,6 +100,7 @@ __all__ = [
     "FieldError",
     "ForeseenError",
     "HandedBack",
+    "Incident",
     "Job",
     "JobCount",
     "JobError",
@@ -112,6 +114,7 @@ __all__ = [
     "JobType",
     "LiveEvent",
     "NewWebhook",
+    "OpenIncident",
     "Outcome",
     "Page",
     "Priority",

@@ -333,6 +333,15 @@ WEBHOOK_EVENTS = MetricSpec(
 WEBHOOK_ENDPOINTS = MetricSpec(
     "millstream_webhook_endpoints", "gauge", ("state",), "Endpoints of webhooks by state: enabled, disabled"
 )
+INCIDENTS = MetricSpec(
+    "millstream_incidents", "gauge", ("rule",), "Open incidents by rule; the same on every dispatcher"
+)
+NOTICES = MetricSpec(
+    "millstream_notices_total",
+    "counter",
+    ("channel", "outcome"),
+    "Notices by channel and outcome: sent, held (more than a channel gets in an hour)",
+)
 SEARCH_SECONDS = MetricSpec(
     "millstream_search_seconds",
     "histogram",
@@ -385,6 +394,8 @@ METRICS = (
     SEARCH_SECONDS,
     WEBHOOK_EVENTS,
     WEBHOOK_ENDPOINTS,
+    INCIDENTS,
+    NOTICES,
     REDIS,
     REDIS_RECONNECTS,
 )
@@ -426,6 +437,11 @@ LOG_FIELDS = (
     FieldSpec("revision", "revision of the tables of the history database"),
     FieldSpec("day", "day of the history"),
     FieldSpec("jobs_kept", "jobs that had not ended, which the history keeps"),
+    FieldSpec("endpoint", "endpoint of webhooks"),
+    FieldSpec("rule", "rule of an incident"),
+    FieldSpec("about", "what an incident is about, such as a job type"),
+    FieldSpec("summary", "what is wrong, in a sentence"),
+    FieldSpec("channel", "channel of notices"),
     FieldSpec("running", "handlers that run"),
     FieldSpec("concurrency", "handlers that may run at once"),
     FieldSpec("jobs", "number of jobs concerned"),

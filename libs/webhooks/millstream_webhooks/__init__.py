@@ -6,7 +6,7 @@ from millstream_webhooks.cloud_event import CONTENT_TYPE, EVENT_PREFIX, cloud_ev
 from millstream_webhooks.endpoint import Endpoint
 from millstream_webhooks.errors import AddressError, SealError, WebhookError
 from millstream_webhooks.schedule import GONE_REASON, MAX_PAUSE_S, PAUSES_WITHIN_S, RETRY_DELAYS_S
-from millstream_webhooks.secrets import CALLBACKS, MIN_KEY_CHARS, SECRET_PREFIX, WebhookKeys, new_salt
+from millstream_webhooks.secrets import CALLBACKS, MIN_KEY_CHARS, NOTICES, SECRET_PREFIX, WebhookKeys, new_salt
 from millstream_webhooks.signature import signature_headers
 from millstream_webhooks.target import check_form, check_url, refusal
 
@@ -18,6 +18,7 @@ __all__ = [
     "GONE_REASON",
     "MAX_PAUSE_S",
     "MIN_KEY_CHARS",
+    "NOTICES",
     "PAUSES_WITHIN_S",
     "RETRY_DELAYS_S",
     "SECRET_PREFIX",

@@ -19,6 +19,8 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - the form of a secret, and none
 MIN_KEY_CHARS = 32
 CALLBACKS = "callbacks"
 """In place of an endpoint's id: what per-job callbacks are signed for."""
+NOTICES = "notices"
+"""The same for notices about the installation."""
 
 _encode = msgspec.msgpack.Encoder(order="sorted").encode
 

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from millstream import App
-from millstream.handlers import HandlerSettings, ReportSettings, SmtpSettings, WebhookSettings, builtin_app
+from millstream.handlers import (
+    ExportSettings,
+    FileSettings,
+    HandlerSettings,
+    NotifySettings,
+    ReportSettings,
+    SmtpSettings,
+    WebhookSettings,
+    builtin_app,
+)
+from millstream_runtime import Secret
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.settings import BUILTIN, WorkerSettings
 
@@ -20,27 +30,51 @@ def load_apps(refs: Sequence[str], settings: WorkerSettings) -> App[Any]:
 
 def _builtin(settings: WorkerSettings) -> App[Any]:
     app = builtin_app(handler_settings(settings))
-    if settings.smtp_host is None:
-        # Without a mail server the handler can only fail; another worker may have one.
-        del app.handlers["email.send"]
+    # Without what it needs a handler can only fail; another worker may have it.
+    needs = {
+        "email.send": settings.smtp_host,
+        "notify.send": settings.notify_urls,
+        "sms.send": settings.sms_url,
+        "file.process": settings.files_root,
+    }
+    for job_type, needed in needs.items():
+        if needed is None:
+            del app.handlers[job_type]
     return app
 
 
 def handler_settings(settings: WorkerSettings) -> HandlerSettings:
-    """Return the settings of the built-in handlers."""
-    reports = ReportSettings(folder=str(settings.reports_folder))
-    webhooks = WebhookSettings(
-        key=settings.webhook_key.reveal() if settings.webhook_key else None,
-        key_before=settings.webhook_key_before.reveal() if settings.webhook_key_before else None,
-        networks=settings.outgoing_networks,
+    """Return the settings of the built-in handlers. Raises: HandlerError, for a URL that no message may go to."""
+    font = settings.reports_font
+    return HandlerSettings(
+        smtp=_smtp(settings),
+        reports=ReportSettings(
+            folder=str(settings.reports_folder), font=None if font is None else str(font), api_url=settings.url
+        ),
+        webhooks=WebhookSettings(
+            key=_revealed(settings.webhook_key),
+            key_before=_revealed(settings.webhook_key_before),
+            networks=settings.outgoing_networks,
+        ),
+        notify=NotifySettings(
+            urls=tuple((_revealed(settings.notify_urls) or "").split()), sms_url=_revealed(settings.sms_url)
+        ),
+        files=FileSettings(root=str(settings.files_root or "files"), protocols=settings.files_protocols),
+        exports=ExportSettings(folder=str(settings.exports_folder), api_url=settings.url),
     )
+
+
+def _smtp(settings: WorkerSettings) -> SmtpSettings:
     if settings.smtp_host is None:
-        return HandlerSettings(reports=reports, webhooks=webhooks)
-    smtp = SmtpSettings(
+        return SmtpSettings()
+    return SmtpSettings(
         host=settings.smtp_host,
         port=settings.smtp_port,
         tls=settings.smtp_tls,
         username=settings.smtp_username,
-        password=settings.smtp_password.reveal() if settings.smtp_password else None,
+        password=_revealed(settings.smtp_password),
     )
-    return HandlerSettings(smtp=smtp, reports=reports, webhooks=webhooks)
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()

@@ -65,7 +65,7 @@ SECTIONS = (
     Section("ingest", "Of the HTTP API.", IngestSettings),
     Section(
         "worker",
-        "Of workers, and of the built-in handlers `email.send`, `report.generate` and `webhook.call`.",
+        "Of workers, and of the built-in handlers [built-in handlers](handlers/built-in.md).",
         WorkerSettings,
     ),
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),

@@ -25,6 +25,7 @@ MODULES = {
     "stack": "millstream_cli.client.stack_command",
     "tail": "millstream_cli.client.tail_command",
     "dead": "millstream_cli.client.dead_commands",
+    "incidents": "millstream_cli.client.incident_command",
     "webhooks": "millstream_cli.client.webhook_commands",
     "queues": "millstream_cli.client.fleet_commands",
     "workers": "millstream_cli.client.fleet_commands",

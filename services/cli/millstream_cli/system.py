@@ -162,6 +162,9 @@ def _spec(name: str, plan: SystemPlan, environ: Mapping[str, str]) -> ChildSpec:
     options = plan.apps if command == "worker" else ()
     # With port 0 the service takes a free port itself: one found here could be taken by another process meanwhile.
     env = {**environ, _port_variable(name): str(plan.port) if command == "ingest" else "0"}
+    if command == "worker" and plan.port and not any(env.get(variable) for variable in variables_of("url")):
+        # Built-in handlers read what a query finds from this ingest.
+        env["MILLSTREAM_URL"] = f"http://{HOST}:{plan.port}"
     # Workers stop first: the jobs that they finish while they drain still need the other services.
     stage = 0 if command == "worker" else 1
     argv = (sys.executable, "-P", "-m", "millstream_cli.main", command, *options)

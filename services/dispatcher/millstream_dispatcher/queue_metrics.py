@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from millstream_contracts import JobType, Queue, WorkerInfo
 from millstream_dispatcher.check_schedule import CheckSchedule
+from millstream_dispatcher.notices.queue_board import QueueBoard
 from millstream_runtime import DutyResult
 from millstream_streams import (
     Depths,
@@ -46,7 +47,9 @@ class QueueMetrics:
         expiring: CheckSchedule,
         due_soon_s: float,
         interval_s: float,
+        board: QueueBoard | None = None,
     ) -> None:
+        """Take `board`, which is told what was measured."""
         self.interval_s = interval_s
         self._store = store
         self._registry = registry
@@ -55,6 +58,7 @@ class QueueMetrics:
         self._due = due
         self._expiring = expiring
         self._due_soon_s = due_soon_s
+        self._board = board
 
     async def run_once(self) -> DutyResult:
         """Measure every queue and publish the sums by type. Returns: when to come back."""
@@ -97,3 +101,5 @@ class QueueMetrics:
             demand_of((one for some in depths.values() for one in some), workers),
             len(workers),
         )
+        if self._board is not None:
+            self._board.put((sum_depths(job_type, some) for job_type, some in depths.items()), workers)

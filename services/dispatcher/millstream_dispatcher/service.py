@@ -3,8 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
+from millstream_contracts import DEFAULT_TENANT
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
+from millstream_dispatcher.notices.channels import Channel, EmailChannel, NotifyChannel, WebhookChannel
+from millstream_dispatcher.notices.conditions import Limits
+from millstream_dispatcher.notices.notice_desk import NoticeDesk
+from millstream_dispatcher.notices.queue_board import QueueBoard
+from millstream_dispatcher.notices.watchman import HistoryView, Watchman
 from millstream_dispatcher.partitioner import Partitioner
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
@@ -18,7 +24,14 @@ from millstream_history import History, open_history
 from millstream_runtime import Duty, DutyRunner, Service, run_duties, run_service, suitable_redis
 from millstream_streams import NEEDS, WEBHOOKS_GROUP, Broker, StoreUnavailableError, consumer_name
 from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
-from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry, WebhookMetrics
+from millstream_telemetry import (
+    DispatcherMetrics,
+    DutyMetrics,
+    HistoryMetrics,
+    MetricRegistry,
+    NoticeMetrics,
+    WebhookMetrics,
+)
 
 PATIENCE_S = 1.0
 """How long a call is repeated: shortly, because a duty returns by itself, and on a cluster the other nodes wait for it.
@@ -41,13 +54,23 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         redis = await stack.enter_async_context(suitable_redis(service, NEEDS["dispatcher"], patience_s=PATIENCE_S))
         broker = redis.broker
         due = CheckSchedule(broker.registry, settings.release_every_s)
-        duties, checks = duties_of(settings, broker, metrics, due), []
-        if history:
-            shown = HistoryMetrics(metrics)
+        board, shown = QueueBoard(), HistoryMetrics(metrics) if history else None
+        duties, checks = duties_of(settings, broker, metrics, due, board), []
+        if history and shown:
             projection = await stack.enter_async_context(open_projector(history, broker, shown))
             duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
             checks.append(projection.check)
-        duties.append(await stack.enter_async_context(open_herald(service, broker, history)))
+        submitter = SystemSubmitter(
+            broker.store,
+            KnownQueues(broker.registry),
+            TypeCatalogue(broker.registry, metrics),
+            service.tracer,
+            clock=broker.clock.now_s,
+        )
+        book = EndpointBook(history.webhooks.every if history else None)
+        duties.append(await stack.enter_async_context(open_herald(service, broker, submitter, book, history)))
+        view = HistoryView(lambda: shown.lag_s, history.days, book) if history and shown else None
+        duties.append(watchman_of(service, broker, submitter, board, view))
         runner = DutyRunner(
             duties, DutyMetrics(metrics, "dispatcher"), needs={"redis": StoreUnavailableError}, checks=checks
         )
@@ -55,8 +78,14 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         await run_duties(runner, service.orders, beside=lambda: broker.listen_due(due.check_now, due.check_all_now))
 
 
-def duties_of(settings: DispatcherSettings, broker: Broker, metrics: MetricRegistry, due: CheckSchedule) -> list[Duty]:
-    """Return the duties of a dispatcher. Hints of scheduled jobs go to `due`."""
+def duties_of(
+    settings: DispatcherSettings,
+    broker: Broker,
+    metrics: MetricRegistry,
+    due: CheckSchedule,
+    board: QueueBoard | None = None,
+) -> list[Duty]:
+    """Return the duties of a dispatcher. Hints of scheduled jobs go to `due`, and what was measured to `board`."""
     store, registry = broker.store, broker.registry
     expiring = CheckSchedule(registry, settings.expire_every_s)
     shown = DispatcherMetrics(metrics)
@@ -72,6 +101,7 @@ def duties_of(settings: DispatcherSettings, broker: Broker, metrics: MetricRegis
             expiring=expiring,
             due_soon_s=settings.due_soon_s,
             interval_s=settings.gauges_every_s,
+            board=board,
         ),
     ]
 
@@ -85,15 +115,44 @@ async def open_projector(history: History, broker: Broker, metrics: HistoryMetri
 
 @asynccontextmanager
 async def open_herald(
-    service: Service[DispatcherSettings], broker: Broker, history: History | None
+    service: Service[DispatcherSettings],
+    broker: Broker,
+    submitter: SystemSubmitter,
+    book: EndpointBook,
+    history: History | None,
 ) -> AsyncIterator[Herald]:
     """Yield the duty that submits deliveries of webhooks, and close what it has opened."""
-    book = EndpointBook(history.webhooks.every if history else None)
-    catalogue = TypeCatalogue(broker.registry, service.metrics)
-    submitter = SystemSubmitter(
-        broker.store, KnownQueues(broker.registry), catalogue, service.tracer, clock=broker.clock.now_s
-    )
     maker = DeliveryMaker(submitter, service.settings.webhook_keys)
     watch = DeliveryWatch(broker, book, history.webhooks.note if history else None)
     async with aclosing(broker.feed(group=WEBHOOKS_GROUP, consumer=consumer_name())) as feed:
         yield Herald(feed, broker, book, maker, watch, WebhookMetrics(service.metrics))
+
+
+def watchman_of(
+    service: Service[DispatcherSettings],
+    broker: Broker,
+    submitter: SystemSubmitter,
+    board: QueueBoard,
+    view: HistoryView | None,
+) -> Watchman:
+    """Return the duty that has people told what is wrong for too long."""
+    settings, metrics = service.settings, NoticeMetrics(service.metrics)
+    limits = Limits(
+        dead_after_s=settings.notices_dead_after_s,
+        no_worker_after_s=settings.notices_no_worker_after_s,
+        history_behind_s=settings.notices_history_behind_s,
+    )
+    desk = NoticeDesk(broker.registry, submitter, channels_of(settings), metrics)
+    return Watchman(broker, board, desk, metrics, limits=limits, history=view.conditions if view else None)
+
+
+def channels_of(settings: DispatcherSettings) -> list[Channel]:
+    """Return the channels that are set."""
+    channels: list[Channel] = []
+    if settings.notices_email:
+        channels.append(EmailChannel(settings.notices_email))
+    if settings.notices_webhook:
+        channels.append(WebhookChannel(settings.notices_webhook, settings.webhook_keys, DEFAULT_TENANT))
+    if settings.notices_notify:
+        channels.append(NotifyChannel())
+    return channels

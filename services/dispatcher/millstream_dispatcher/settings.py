@@ -4,9 +4,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from millstream_runtime import HOUR_S, HistorySettings
+from millstream_runtime import DAY_S, HOUR_S, HistorySettings, Url
 
 Interval = Annotated[float, Meta(ge=0.5, le=HOUR_S)]
+
+Patience = Annotated[float, Meta(ge=10.0, le=30 * DAY_S)]
+MailAddress = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9.#$%&'*+_~-]+@[A-Za-z0-9.-]+$", description="a mail address such as ops@example.org"),
+]
 
 
 class DispatcherSettings(HistorySettings, frozen=True, kw_only=True):
@@ -20,3 +26,15 @@ class DispatcherSettings(HistorySettings, frozen=True, kw_only=True):
     """How often the depth and age of the queues are measured."""
     history_days: Annotated[int, Meta(ge=2, le=3650)] = 90
     """How many days the history keeps. Older days are dropped whole; jobs of them that have not ended are kept."""
+    notices_email: tuple[MailAddress, ...] = ()
+    """The mail addresses that notices go to, by jobs of the type `email.send`. Empty: no mails."""
+    notices_webhook: Url | None = None
+    """The URL that is called with notices, by jobs of the type `webhook.call`. Unset: no calls."""
+    notices_notify: bool = False
+    """Whether notices go to the URLs in `MILLSTREAM_NOTIFY_URLS` of the workers, by jobs of the type `notify.send`."""
+    notices_dead_after_s: Patience = 300.0
+    """How old a dead letter is when people are told."""
+    notices_no_worker_after_s: Patience = 60.0
+    """How long jobs wait without a worker that handles them when people are told."""
+    notices_history_behind_s: Patience = 300.0
+    """How far the history is behind when people are told."""

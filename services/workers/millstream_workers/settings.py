@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from millstream_runtime import HOUR_S, LeaseSettings, Port, Secret
+from millstream_runtime import HOUR_S, LeaseSettings, Port, Secret, Url
 from millstream_submission import UnknownTypes
 
 BUILTIN = "millstream.handlers:app"
@@ -22,6 +22,7 @@ PriorityRule = Annotated[
         description="`strict`, or the weights of high/normal/low such as 70/20/10",
     ),
 ]
+Protocol = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,15}$", description="a protocol such as s3")]
 SmtpTls = Literal["none", "starttls", "tls"]
 
 
@@ -72,6 +73,22 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     """The password of this account; better given as a file."""
     reports_folder: Path = Path("reports")
     """The folder in which `report.generate` puts its files."""
+    reports_font: Path | None = None
+    """The TrueType file of the letters in a PDF. Unset: those of European languages are there."""
+    exports_folder: Path = Path("exports")
+    """The folder in which `data.export` puts its files."""
+    url: Url = "http://127.0.0.1:8080"
+    """The address of ingest, from which `data.export` and `report.generate` read the jobs that a query finds."""
+    files_root: Path | None = None
+    """The folder of the local files of `file.process`. Unset: this worker does not take that type."""
+    files_protocols: tuple[Protocol, ...] = ()
+    """The object stores that `file.process` may use too, such as `s3`, each with its package for fsspec."""
+    notify_urls: Secret | None = None
+    """Where `notify.send` sends: URLs of Apprise with spaces between them. Unset: this worker does not take that
+    type."""
+    sms_url: Secret | None = None
+    """The gateway of `sms.send`: a URL of Apprise without a telephone number. Unset: this worker does not take that
+    type."""
 
     @property
     def weights(self) -> tuple[int, int, int] | None:

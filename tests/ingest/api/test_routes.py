@@ -34,6 +34,7 @@ SCOPES = {
     ("/v1/types", "GET"): "jobs:read",
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
+    ("/v1/incidents", "GET"): "queues:manage",
     ("/v1/webhooks", "GET"): "webhooks:manage",
     ("/v1/webhooks", "POST"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}", "GET"): "webhooks:manage",
@@ -44,6 +45,7 @@ SCOPES = {
     ("/v1/webhooks/{webhook_id}/disable", "POST"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/secret", "GET"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/test", "POST"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/deliveries", "GET"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/deliveries/{job_id}/redeliver", "POST"): "webhooks:manage",
     ("/openapi.json", "GET"): "public",
     ("/", "GET"): "public",
@@ -77,6 +79,7 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
         "/v1/stats",
         "/v1/webhooks",
         "/v1/webhooks/{webhook_id}",
+        "/v1/webhooks/{webhook_id}/deliveries",
     )
     # The job waits; and there is neither a history nor a key.
     refused = {

@@ -5,7 +5,16 @@ from datetime import UTC, datetime, timedelta
 from ingest.serving import problem
 from streams.seeds import seed, seed_dead, seed_running
 
-from millstream_contracts import DEFAULT_TENANT, JobType, Priority, Queue, TypePolicy, TypeRegistration, WorkerInfo
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    Incident,
+    JobType,
+    Priority,
+    Queue,
+    TypePolicy,
+    TypeRegistration,
+    WorkerInfo,
+)
 from millstream_ingest.inspection.queues import ASK_AT_ONCE
 from millstream_streams import StoreUnavailableError
 
@@ -124,3 +133,18 @@ async def test_queue_that_redis_did_not_measure_is_no_empty_queue(ingest, broker
 
     monkeypatch.setattr(store, "measure", failing)
     problem(await ingest.http.get("/v1/queues"), 503, "store-unreachable")
+
+
+async def test_incidents_are_listed_as_they_are_noted(ingest, broker):
+    """The open incidents are shown, oldest first."""
+    for number, key in enumerate(("b", "a")):
+        opened_ms = 1_700_000_000_000 + number
+        await broker.registry.open_incident(
+            Incident(rule="dead-letters", key=key, summary=f"1 of {key}", opened_ms=opened_ms, seen_ms=opened_ms)
+        )
+    items = (await ingest.get("/v1/incidents"))["items"]
+    assert [(one["rule"], one["about"], one["summary"]) for one in items] == [
+        ("dead-letters", "b", "1 of b"),
+        ("dead-letters", "a", "1 of a"),
+    ]
+    assert items[0]["opened_at"].startswith("2023-11-14T22:13:20")

@@ -1,14 +1,26 @@
 """Endpoints are made, changed and called over HTTP; their secrets verify what workers sign."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
+from history_seeds import events_of, store_at
 from ingest.serving import Ingest, running_ingest
 from msgspec.structs import replace
 
-from millstream_contracts import DEFAULT_TENANT, ENDS, JobType, Queue
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    ENDS,
+    EventKind,
+    Job,
+    JobState,
+    JobType,
+    Queue,
+    made_at,
+    new_job_id,
+)
 from millstream_history import open_history
 from millstream_history.webhooks.endpoints import MAX_ENDPOINTS
 from millstream_ingest.api.routes import examples
@@ -216,3 +228,22 @@ async def test_examples_of_changes_are_accepted(ingest, example):
     """What the API document shows of a change can be sent as it stands."""
     new = await made(ingest)
     assert (await ingest.http.patch(f"/v1/webhooks/{new['id']}", json=example.value)).status_code == 200
+
+
+async def test_deliveries_of_an_endpoint_are_listed_page_by_page(ingest, history_url):
+    """The deliveries of an endpoint are found in the history by its id, and those of others are not among them."""
+    new = await made(ingest)
+    now_ms = round(time.time() * 1000)
+    for number, endpoint in enumerate([new["id"], "whep_other", new["id"], new["id"]]):
+        job_id = new_job_id(CALLS, now_ms - 1000 * number)
+        tags = {"endpoint": endpoint, "event": "dead"}
+        job = Job(
+            id=job_id, type=CALLS.type, state=JobState.SUCCEEDED, version=1, created_at=made_at(job_id), tags=tags
+        )
+        await store_at(history_url, CALLS, job, events_of(job, [(EventKind.SUCCEEDED, "succeeded")], at_ms=now_ms))
+    path = f"/v1/webhooks/{new['id']}/deliveries"
+    first = await ingest.get(path, limit=2)
+    second = await ingest.get(path, limit=2, cursor=first["next_cursor"])
+    assert [len(first["items"]), len(second["items"])] == [2, 1]
+    assert {one["tags"]["endpoint"] for one in first["items"] + second["items"]} == {new["id"]}
+    assert (await ingest.http.get(path, params={"cursor": "x"})).status_code == 400

@@ -405,7 +405,15 @@ def test_settings_refuse_credentials_in_clear() -> None:
 def test_builtin_app_registers_its_handlers_with_schemas() -> None:
     """The built-in app registers its handlers with strict schemas."""
     registrations = {handler.type: handler.registration() for handler in builtin_app(HandlerSettings())}
-    assert set(registrations) == {"email.send", "report.generate", "webhook.call"}
+    assert set(registrations) == {
+        "data.export",
+        "email.send",
+        "file.process",
+        "notify.send",
+        "report.generate",
+        "sms.send",
+        "webhook.call",
+    }
     schema = registrations["email.send"].payload_schema
     assert schema is not None
     assert schema["$defs"]["Email"]["additionalProperties"] is False

@@ -30,6 +30,7 @@ from millstream_contracts import (
     JobStack,
     JobState,
     NewWebhook,
+    OpenIncident,
     Page,
     QueueStatus,
     SecretWebhook,
@@ -203,6 +204,10 @@ class Api:
         """Follow what happens to all jobs, those of a type, or one."""
         return EventFlow(self._retrier, Call(path="/v1/events", returns=bytes, query={"type": type, "job": job_id}))
 
+    def incidents(self) -> ApiFlow[list[OpenIncident]]:
+        """Read what is wrong for so long that people are told."""
+        return self._listing("/v1/incidents", ListPage[OpenIncident])
+
     def webhooks(self) -> ApiFlow[list[Webhook]]:
         """Read all endpoints."""
         return self._listing("/v1/webhooks", ListPage[Webhook])
@@ -245,6 +250,11 @@ class Api:
         """Send a test to an endpoint."""
         path = f"{_webhook_path(webhook_id)}/test"
         return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
+
+    def webhook_deliveries(self, webhook_id: str, cursor: str | None, limit: int | None) -> ApiFlow[Page]:
+        """Read a page of deliveries."""
+        path, query = f"{_webhook_path(webhook_id)}/deliveries", {"cursor": cursor, "limit": limit}
+        return self._retrier.flow(Call(path=path, returns=Page, query=query))
 
     def redeliver(self, webhook_id: str, job_id: str) -> ApiFlow[Job]:
         """Deliver an event once more."""

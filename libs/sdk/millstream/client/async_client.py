@@ -28,6 +28,7 @@ from millstream_contracts import (
     JobId,
     JobStack,
     LiveEvent,
+    OpenIncident,
     Page,
     QueueStatus,
     SecretWebhook,
@@ -360,6 +361,10 @@ class Client:
                 if job.state.is_settled:
                     return
 
+    async def incidents(self) -> list[OpenIncident]:
+        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
+        return await self._transport.run(self._api.incidents())
+
     async def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""
         return await self._transport.run(self._api.webhooks())
@@ -421,6 +426,10 @@ class Client:
     async def test_webhook(self, webhook_id: str) -> Job:
         """Send a test to an endpoint. Returns: the job that delivers it. Raises: ApiError."""
         return await self._transport.run(self._api.test_webhook(webhook_id))
+
+    async def webhook_deliveries(self, webhook_id: str, *, cursor: str | None = None, limit: int | None = None) -> Page:
+        """Return a page of the deliveries of an endpoint, newest first, or of `callbacks`. Raises: ApiError."""
+        return await self._transport.run(self._api.webhook_deliveries(webhook_id, cursor, limit))
 
     async def redeliver(self, webhook_id: str, job_id: str) -> Job:
         """Deliver the event of a delivery once more. Returns: the new delivery. Raises: ApiError."""

@@ -28,6 +28,7 @@ from millstream_contracts import (
     JobId,
     JobStack,
     LiveEvent,
+    OpenIncident,
     Page,
     QueueStatus,
     SecretWebhook,
@@ -353,6 +354,10 @@ class SyncClient:
                 if job.state.is_settled:
                     return
 
+    def incidents(self) -> list[OpenIncident]:
+        """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
+        return self._transport.run(self._api.incidents())
+
     def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""
         return self._transport.run(self._api.webhooks())
@@ -414,6 +419,10 @@ class SyncClient:
     def test_webhook(self, webhook_id: str) -> Job:
         """Send a test to an endpoint. Returns: the job that delivers it. Raises: ApiError."""
         return self._transport.run(self._api.test_webhook(webhook_id))
+
+    def webhook_deliveries(self, webhook_id: str, *, cursor: str | None = None, limit: int | None = None) -> Page:
+        """Return a page of the deliveries of an endpoint, newest first, or of `callbacks`. Raises: ApiError."""
+        return self._transport.run(self._api.webhook_deliveries(webhook_id, cursor, limit))
 
     def redeliver(self, webhook_id: str, job_id: str) -> Job:
         """Deliver the event of a delivery once more. Returns: the new delivery. Raises: ApiError."""

@@ -1,4 +1,4 @@
-"""Handlers that come with Millstream: `email.send`, `report.generate` and `webhook.call`. Needs `millstream[handlers]`.
+"""Handlers that come with Millstream: mail, messages, calls, reports, files, exports. Needs `millstream[handlers]`.
 
 `app` has the default settings; `builtin_app` makes an app with others.
 """
@@ -7,9 +7,22 @@ from contextlib import AbstractAsyncContextManager
 
 from millstream.app import App
 from millstream.handlers.email_send import EmailReceipt, send_email
+from millstream.handlers.export.data_export import Export, ExportedFile, export_data
+from millstream.handlers.files.file_process import FileTask, ProcessedFile, process_file
 from millstream.handlers.mail_writer import Attachment, Email
+from millstream.handlers.notify.notify_send import Notification, NotificationReceipt, send_notification
+from millstream.handlers.notify.sms_send import Sms, SmsReceipt, send_sms
 from millstream.handlers.report_generate import Report, ReportFile, generate_report
-from millstream.handlers.settings import HandlerSettings, ReportSettings, SmtpSettings, TlsMode, WebhookSettings
+from millstream.handlers.settings import (
+    ExportSettings,
+    FileSettings,
+    HandlerSettings,
+    NotifySettings,
+    ReportSettings,
+    SmtpSettings,
+    TlsMode,
+    WebhookSettings,
+)
 from millstream.handlers.shared import Shared, opened
 from millstream.handlers.webhook.webhook_call import WebhookReceipt, call_webhook
 from millstream.steering import Retry
@@ -19,11 +32,22 @@ __all__ = [
     "Attachment",
     "Email",
     "EmailReceipt",
+    "Export",
+    "ExportSettings",
+    "ExportedFile",
+    "FileSettings",
+    "FileTask",
     "HandlerSettings",
+    "Notification",
+    "NotificationReceipt",
+    "NotifySettings",
+    "ProcessedFile",
     "Report",
     "ReportFile",
     "ReportSettings",
     "Shared",
+    "Sms",
+    "SmsReceipt",
     "SmtpSettings",
     "TlsMode",
     "WebhookCall",
@@ -32,9 +56,13 @@ __all__ = [
     "app",
     "builtin_app",
     "call_webhook",
+    "export_data",
     "generate_report",
     "opened",
+    "process_file",
     "send_email",
+    "send_notification",
+    "send_sms",
 ]
 
 
@@ -50,6 +78,10 @@ def builtin_app(settings: HandlerSettings) -> App[Shared]:
     built_in.job("report.generate", timeout=900)(generate_report)
     # A call ends by itself within CALL_WITHIN_S.
     built_in.job(CALL_TYPE, timeout=60, retry=Retry(delays=RETRY_DELAYS_S), result_ttl=86_400)(call_webhook)
+    built_in.job("notify.send", timeout=120, retry=Retry(max_attempts=8, base=2.0, cap=1800.0))(send_notification)
+    built_in.job("sms.send", timeout=120, retry=Retry(max_attempts=5, base=5.0, cap=600.0))(send_sms)
+    built_in.job("file.process", timeout=3_600)(process_file)
+    built_in.job("data.export", timeout=6 * 3_600)(export_data)
     return built_in
 
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from millstream.handlers.notify.apprise_sender import CHAT_SCHEMES, SMS_SCHEMES, check_scheme
+
 TlsMode = Literal["none", "starttls", "tls"]
 """Without encryption; encrypted after the greeting; or encrypted from the first byte."""
 
@@ -39,6 +41,46 @@ class ReportSettings(Struct, frozen=True, kw_only=True):
 
     folder: str = "reports"
     """Folder of the files. It is created when it is missing."""
+    font: str | None = None
+    """TrueType file of the letters in a PDF. Without it those of European languages are there."""
+    api_url: str = "http://127.0.0.1:8080"
+    """The HTTP API, for reports of the jobs that a query finds."""
+
+
+class ExportSettings(Struct, frozen=True, kw_only=True):
+    """Settings of `data.export`."""
+
+    folder: str = "exports"
+    """Folder of the files. It is created when it is missing."""
+    api_url: str = "http://127.0.0.1:8080"
+    """The HTTP API, from which jobs are read."""
+
+
+class FileSettings(Struct, frozen=True, kw_only=True):
+    """Settings of `file.process`."""
+
+    root: str = "files"
+    """Folder of the local files; no job reaches a file out of it."""
+    protocols: tuple[str, ...] = ()
+    """Protocols of the object stores that jobs may name, such as `s3`, each with its package for fsspec."""
+
+
+class NotifySettings(Struct, frozen=True, kw_only=True):
+    """Settings of `notify.send` and `sms.send`. The URLs are those of Apprise, and hold credentials."""
+
+    urls: tuple[str, ...] = ()
+    """Where notifications go."""
+    sms_url: str | None = None
+    """The gateway for SMS, without a telephone number."""
+
+    def __post_init__(self) -> None:
+        for url in self.urls:
+            check_scheme(url, CHAT_SCHEMES)
+        if self.sms_url is not None:
+            check_scheme(self.sms_url, SMS_SCHEMES)
+
+    def __repr__(self) -> str:
+        return f"NotifySettings({len(self.urls)} URLs)"
 
 
 class WebhookSettings(Struct, frozen=True, kw_only=True):
@@ -61,3 +103,6 @@ class HandlerSettings(Struct, frozen=True, kw_only=True):
     smtp: SmtpSettings = SmtpSettings()
     reports: ReportSettings = ReportSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    notify: NotifySettings = NotifySettings()
+    files: FileSettings = FileSettings()
+    exports: ExportSettings = ExportSettings()

@@ -7,8 +7,15 @@ from typing import Any
 
 from millstream.context import BaseContext
 from millstream.errors import HandlerError
+from millstream.handlers.files.file_places import FilePlaces
 from millstream.handlers.mailer import Mailer
-from millstream.handlers.settings import HandlerSettings, ReportSettings
+from millstream.handlers.settings import (
+    ExportSettings,
+    FileSettings,
+    HandlerSettings,
+    NotifySettings,
+    ReportSettings,
+)
 from millstream.handlers.webhook.caller import WebhookCaller
 
 
@@ -19,6 +26,9 @@ class Shared:
     mailer: Mailer
     reports: ReportSettings
     webhooks: WebhookCaller = field(default_factory=WebhookCaller)
+    notify: NotifySettings = field(default_factory=NotifySettings)
+    files: FilePlaces = field(default_factory=lambda: FilePlaces(FileSettings().root))
+    exports: ExportSettings = field(default_factory=ExportSettings)
 
 
 @asynccontextmanager
@@ -27,7 +37,14 @@ async def opened(settings: HandlerSettings) -> AsyncIterator[Shared]:
     mailer = Mailer(settings.smtp)
     webhooks = WebhookCaller(settings.webhooks)
     try:
-        yield Shared(mailer=mailer, reports=settings.reports, webhooks=webhooks)
+        yield Shared(
+            mailer=mailer,
+            reports=settings.reports,
+            webhooks=webhooks,
+            notify=settings.notify,
+            files=FilePlaces(settings.files.root, settings.files.protocols),
+            exports=settings.exports,
+        )
     finally:
         await mailer.aclose()
         await webhooks.aclose()

@@ -36,7 +36,7 @@ def write_csv(table: Table, on_row: OnRow, file: BinaryIO) -> None:
     """Write a table as UTF-8 CSV with a header line."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text)
-    writer.writerow([_inert(column) for column in table.columns])
+    writer.writerow([inert(column) for column in table.columns])
     for number, row in enumerate(table.rows, start=1):
         writer.writerow([_csv_cell(cell) for cell in row])
         on_row(number)
@@ -61,7 +61,8 @@ def write_xlsx(table: Table, on_row: OnRow, file: BinaryIO) -> None:
     workbook.close()
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
+    """Return a text as a cell of CSV that no program takes for a formula."""
     harmless = not text.startswith(_FORMULA_STARTS) or _NUMBER.fullmatch(text)
     return text if harmless else f"'{text}"
 
@@ -73,7 +74,7 @@ def _csv_cell(cell: Cell) -> str:
         case bool():
             return "true" if cell else "false"
         case str():
-            return _inert(cell)
+            return inert(cell)
     return str(cell)
 
 

@@ -2,14 +2,24 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from millstream_contracts import UNDECODABLE, JobType, Queue, ServiceInfo, Tenant, TypeRegistration, WorkerInfo, moment
+from millstream_contracts import (
+    UNDECODABLE,
+    Incident,
+    JobType,
+    Queue,
+    ServiceInfo,
+    Tenant,
+    TypeRegistration,
+    WorkerInfo,
+    moment,
+)
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import REDIS_ERRORS, with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
@@ -28,6 +38,7 @@ T = TypeVar("T")
 Process = TypeVar("Process", WorkerInfo, ServiceInfo)
 
 _encode = msgspec.msgpack.encode
+_decode_incident = msgspec.msgpack.Decoder(Incident).decode
 _SEEN = re.compile(rb"(\d+) (.*)", re.DOTALL)
 
 
@@ -69,6 +80,40 @@ class Registry:
         tags = [queue.tag for queue in queues]
         if tags:
             await self._call(lambda: self._client.hdel(self._keys.callbacks, *tags))
+
+    async def incidents(self) -> list[Incident]:
+        """Return the open incidents, oldest first."""
+        fields = await self._hash(self._keys.incidents)
+        found = (_incident(blob) for blob in fields.values())
+        return sorted((one for one in found if one), key=lambda one: (one.opened_ms, one.id))
+
+    async def open_incident(self, incident: Incident) -> bool:
+        """Open an incident. Returns: False when it is open already."""
+        blob = _encode(incident)
+        return bool(await self._call(lambda: self._client.hsetnx(self._keys.incidents, incident.id, blob)))
+
+    async def note_incident(self, incident: Incident) -> None:
+        """Replace what is known of an open incident."""
+        blob = _encode(incident)
+        await self._call(lambda: self._client.hset(self._keys.incidents, incident.id, blob))
+
+    async def end_incident(self, incident: Incident) -> bool:
+        """End an incident. Returns: False when it had ended."""
+        return bool(await self._call(lambda: self._client.hdel(self._keys.incidents, incident.id)))
+
+    async def noted_notices(self) -> dict[str, str]:
+        """Return the notices that were sent or held back lately, with what was noted of each."""
+        fields = await self._hash(self._keys.notices)
+        return {name.decode(errors="replace"): note.decode(errors="replace") for name, note in fields.items()}
+
+    async def note_notice(self, name: str, note: str) -> None:
+        """Note what became of a notice."""
+        await self._call(lambda: self._client.hset(self._keys.notices, name, note))
+
+    async def forget_notices(self, names: Sequence[str]) -> None:
+        """Forget notices."""
+        if names:
+            await self._call(lambda: self._client.hdel(self._keys.notices, *names))
 
     async def add_types(
         self,
@@ -181,6 +226,14 @@ def _read(decode: Callable[[bytes], Process], value: bytes) -> Process | None:
         process = decode(seen[2] if seen else value)
         return replace(process, seen_at=moment(int(seen[1]))) if seen else process
     except (*UNDECODABLE, ValueError, OverflowError, OSError):
+        return None
+
+
+def _incident(blob: bytes) -> Incident | None:
+    """Return an incident; None for one that this release cannot read."""
+    try:
+        return _decode_incident(blob)
+    except UNDECODABLE:
         return None
 
 

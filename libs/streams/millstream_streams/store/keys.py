@@ -74,6 +74,10 @@ class Keys:
         """hash: name of a process to its last heartbeat"""
         self.callbacks = f"{namespace}:{{fleet}}:callbacks"
         """hash: tag of a queue whose jobs have callbacks, to the Unix ms when one was submitted"""
+        self.incidents = f"{namespace}:{{fleet}}:incidents"
+        """hash: rule and key of an open incident, to what is known of it"""
+        self.notices = f"{namespace}:{{fleet}}:notices"
+        """hash: channel and key of a notice, to when it was sent or held back"""
         self.hint_due = self.hint("due")
         """channel: tag of a queue whose next due time moved closer"""
         self.hint_settled = self.hint("settled")

@@ -48,7 +48,7 @@ NEEDS: Mapping[str, Needs] = {
             "exists get hdel hget hgetall sadd set smembers xgroup|create xinfo|groups xlen xpending xread xrevrange"
         )
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
-        registry=("queues", "types", "starts", "workers", "services", "callbacks"),
+        registry=("queues", "types", "starts", "workers", "services", "callbacks", "incidents"),
         tells=("due", "settled", "cancel:"),
         hears=("settled",),
         extras={
@@ -70,11 +70,11 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands(
-            "exists get hget hgetall sadd set smembers xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen"
+            "exists get hget hgetall hsetnx sadd set smembers xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen"
         )
         | _commands("xreadgroup")
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
-        registry=("queues", "types", "starts", "workers", "services", "callbacks"),
+        registry=("queues", "types", "starts", "workers", "services", "callbacks", "incidents", "notices"),
         tells=("due", "settled"),
         hears=("due",),
     ),

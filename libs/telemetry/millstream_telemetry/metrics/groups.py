@@ -182,6 +182,8 @@ class HistoryMetrics:
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._lag = registry.gauge(names.HISTORY_LAG)
+        self.lag_s = math.nan
+        """What was shown last."""
         self._days_ahead = registry.gauge(names.HISTORY_DAYS_AHEAD)
         self.show_lag(math.nan)
         self.show_days_ahead(math.nan)
@@ -192,6 +194,7 @@ class HistoryMetrics:
 
     def show_lag(self, seconds: float) -> None:
         """Show how old the oldest event is that was just stored, or waits for it; NaN where that is not known."""
+        self.lag_s = seconds
         self._lag.set(seconds)
 
 
@@ -213,6 +216,22 @@ class WebhookMetrics:
         states = Counter("enabled" if one else "disabled" for one in enabled)
         for state in ("enabled", "disabled"):
             self._endpoints.labels(state).set(states[state])
+
+
+class NoticeMetrics:
+    """What is wrong for too long, and how often it was told."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._incidents = GaugeTable(registry.gauge(names.INCIDENTS))
+        self._notices = registry.counter(names.NOTICES)
+
+    def show_incidents(self, rules: Iterable[str]) -> None:
+        """Show the open incidents; each item is the rule of one."""
+        self._incidents.replace({(rule,): float(count) for rule, count in Counter(rules).items()})
+
+    def count_notice(self, channel: str, outcome: str) -> None:
+        """Count a notice that was `sent` or `held` back."""
+        self._notices.labels(channel, outcome).inc()
 
 
 class ReaperMetrics:

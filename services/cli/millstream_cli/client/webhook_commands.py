@@ -1,13 +1,15 @@
 """The commands about endpoints of webhooks: `webhooks`, and what is done with one."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from millstream_cli.client.connection import client_errors, connect, url_option
+from millstream_cli.client.next_page import tell_next_page
 from millstream_cli.command_group import CommandGroup
 from millstream_cli.output import json_option, print_json, print_table
-from millstream_cli.wording import printable
+from millstream_cli.wording import ago, printable, short_error
 from millstream_contracts import ENDS, JobEvent, SecretWebhook, Webhook
 
 _EVENTS = [str(event) for event in JobEvent]
@@ -160,6 +162,36 @@ def test(webhook_id: str, *, url: str | None, as_json: bool) -> None:
     with connect(url) as client:
         job = client.test_webhook(webhook_id)
     print_json(job) if as_json else click.echo(job.id)
+
+
+@webhooks.command()
+@click.argument("webhook_id", default="callbacks")
+@click.option("--limit", type=int, default=50, show_default=True, help="How many at most.")
+@click.option("--cursor", help="Go on where an earlier list ended.")
+@url_option
+@json_option
+@client_errors
+def deliveries(webhook_id: str, *, limit: int, cursor: str | None, url: str | None, as_json: bool) -> None:
+    """List what went to an endpoint, newest first; without one, to the callbacks of jobs."""
+    with connect(url) as client:
+        page = client.webhook_deliveries(webhook_id, limit=limit, cursor=cursor)
+    if as_json:
+        print_json(page)
+        return
+    now = datetime.now(UTC)
+    rows = [
+        (
+            one.id,
+            ago(one.created_at, now),
+            (one.tags or {}).get("event", ""),
+            one.state,
+            one.attempts,
+            short_error(one.error),
+        )
+        for one in page.items
+    ]
+    print_table("deliveries", ("id", "made", "event", "state", "attempts", "error"), rows, "no deliveries")
+    tell_next_page(page.next_cursor)
 
 
 @webhooks.command()

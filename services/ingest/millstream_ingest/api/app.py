@@ -24,6 +24,7 @@ from millstream_ingest.api.routes import (
     docs,
     events,
     health,
+    incidents,
     job_lists,
     jobs,
     queues,
@@ -52,6 +53,7 @@ API_ROUTES: Sequence[Route] = (
     *statistics.ROUTES,
     *types.ROUTES,
     *workers.ROUTES,
+    *incidents.ROUTES,
     *webhooks.ROUTES,
 )
 

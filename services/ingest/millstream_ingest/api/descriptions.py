@@ -92,6 +92,18 @@ MODELS: Mapping[str, Model] = {
         {"id": "Id of the endpoint, or `callbacks`", "secret": "With what the receiver verifies calls"},
     ),
     "WebhookPage": _page("endpoints"),
+    "OpenIncident": Model(
+        "What is wrong for so long that people are told.",
+        {
+            "rule": "Which kind of condition: `dead-letters`, `no-worker`, `history-behind`, `partitions-missing`, "
+            "`webhook-disabled`",
+            "about": "What it is about, such as a job type; empty for the installation as a whole",
+            "summary": "What is wrong, in a sentence",
+            "opened_at": "Since when",
+            "notices": "How many notices were sent",
+        },
+    ),
+    "OpenIncidentPage": _page("incidents"),
     "JobEvent": Model("What happens to a job."),
     "BackoffOptions": Model(
         "How long to wait before the next attempt: `base_s`, grown with each attempt by `kind`, at most `cap_s`.",

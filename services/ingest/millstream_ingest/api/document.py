@@ -36,6 +36,7 @@ _TAGS = {
     "Types": "What the workers handle.",
     "Workers": "Who runs the jobs.",
     "Webhooks": "Where events of jobs go.",
+    "Incidents": "What is wrong for so long that people are told.",
     "Documentation": "The API as a document.",
     "Health": "For probes, scrapers and people.",
 }

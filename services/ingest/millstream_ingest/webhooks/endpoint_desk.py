@@ -7,17 +7,18 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec.structs import asdict, replace
 
-from millstream_contracts import FieldError, Job, NewWebhook, SecretWebhook, Tenant, Webhook, WebhookChange
-from millstream_history import History, TooManyEndpointsError
+from millstream_contracts import FieldError, Job, NewWebhook, Page, SecretWebhook, Tenant, Webhook, WebhookChange
+from millstream_history import History, JobQuery, SearchCursorError, TooManyEndpointsError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
-from millstream_ingest.http.problems import INVALID_REQUEST, NO_WEBHOOK_KEY, NOT_FOUND, WRONG_STATE
+from millstream_ingest.http.problems import BAD_REQUEST, INVALID_REQUEST, NO_WEBHOOK_KEY, NOT_FOUND, WRONG_STATE
 from millstream_ingest.submission.single import Submitter
 from millstream_telemetry import TraceContext
 from millstream_webhooks import (
     CALL_TYPE,
     CALLBACKS,
     CONTENT_TYPE,
+    NOTICES,
     AddressError,
     Endpoint,
     Network,
@@ -90,10 +91,10 @@ class EndpointDesk:
         return _found(await history.webhooks.change(tenant, webhook_id, values)).webhook
 
     async def secret(self, history: History | None, tenant: Tenant, webhook_id: str) -> str:
-        """Return the present secret of an endpoint, or that of callbacks, which needs no history."""
+        """Return the present secret of an endpoint, or that of callbacks or notices, which need no history."""
         self._require_key()
-        if webhook_id == CALLBACKS:
-            return self._keys.secret(CALLBACKS, tenant)
+        if webhook_id in {CALLBACKS, NOTICES}:
+            return self._keys.secret(webhook_id, tenant)
         if history is None:
             raise _missing()
         endpoint = await self.find(history, tenant, webhook_id)
@@ -114,6 +115,17 @@ class EndpointDesk:
         }
         call = WebhookCall(url=endpoint.webhook.url, body=body, content_type=CONTENT_TYPE, event_id=event_id)
         return await self._deliver(endpoint, call, {"event": "test"}, caller)
+
+    async def deliveries(
+        self, history: History, tenant: Tenant, webhook_id: str, *, cursor: str | None, limit: int
+    ) -> Page:
+        """Return a page of the deliveries of an endpoint, or of all callbacks, newest first."""
+        query = JobQuery(tenant=tenant, asked_at=datetime.now(UTC), type=CALL_TYPE, tags={"endpoint": webhook_id})
+        try:
+            found = await history.search.page(query, cursor=cursor, limit=limit)
+        except SearchCursorError as error:
+            raise IngestError(BAD_REQUEST, errors=[FieldError("?cursor", str(error))]) from None
+        return Page([one.job for one in found.jobs], found.next_cursor)
 
     async def redeliver(
         self, history: History, tenant: Tenant, webhook_id: str, delivery: Job | None, caller: TraceContext

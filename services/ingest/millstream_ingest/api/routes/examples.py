@@ -24,6 +24,7 @@ from millstream_contracts import (
     JobStack,
     JobState,
     JobType,
+    OpenIncident,
     Page,
     Priority,
     Progress,
@@ -335,3 +336,19 @@ NEW_WEBHOOKS = {
     ),
 }
 WEBHOOK_CHANGES = {"url": Example("Another URL", {"url": "https://example.org/other"})}
+INCIDENTS = {
+    "page": Example(
+        "Old dead letters",
+        Listing(
+            [
+                OpenIncident(
+                    rule="dead-letters",
+                    about=_DEAD_TYPE,
+                    summary=f"1 dead letter of type {_DEAD_TYPE}",
+                    opened_at=_CREATED_AT,
+                    notices=1,
+                )
+            ]
+        ),
+    )
+}

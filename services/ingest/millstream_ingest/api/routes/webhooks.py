@@ -8,6 +8,7 @@ from millstream_contracts import (
     Job,
     JobId,
     NewWebhook,
+    Page,
     SecretWebhook,
     Webhook,
     WebhookChange,
@@ -16,8 +17,8 @@ from millstream_contracts import (
     queue_of,
 )
 from millstream_ingest.api.entity_tag import etag_of
-from millstream_ingest.api.listing import Listing
-from millstream_ingest.api.operation import Content, Operation
+from millstream_ingest.api.listing import Listing, listing_response
+from millstream_ingest.api.operation import Content, Operation, listing
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, change, read, remove
@@ -108,7 +109,8 @@ SECRET = Operation(
     id="getWebhookSecret",
     tag=_TAG,
     summary="Read the secret of an endpoint",
-    description="With what its receiver verifies calls. Callbacks of single jobs have one too: that of `callbacks`.",
+    description="With what its receiver verifies calls. Callbacks of jobs have one too, "
+    "that of `callbacks`, and notices that of `notices`.",
     answers={200: Content(model=WebhookSecret, description="The secret", examples=examples.WEBHOOK_SECRET)},
     problems=(NO_WEBHOOK_KEY, NOT_FOUND, HISTORY_UNAVAILABLE),
 )
@@ -119,6 +121,15 @@ TEST = Operation(
     description="An event of the type `millstream.webhook.test`, also where the endpoint is disabled.",
     answers={202: _DELIVERY},
     problems=_OF_ONE,
+)
+DELIVERIES = Operation(
+    id="listWebhookDeliveries",
+    tag=_TAG,
+    summary="List the deliveries of an endpoint",
+    description="Newest first, as the history knows them. Those of callbacks are under the id `callbacks`.",
+    query=listing(),
+    answers={200: Content(model=Page, description="A page", examples=examples.JOB_PAGE)},
+    problems=_ALWAYS,
 )
 REDELIVER = Operation(
     id="redeliverWebhook",
@@ -207,6 +218,16 @@ async def test_webhook(request: ApiRequest, webhook_id: str) -> Response:
     return _delivery(await request.services.endpoints.test(request.history, request.tenant, webhook_id, caller))
 
 
+@read("/v1/webhooks/{webhook_id}/deliveries", DELIVERIES, Scope.WEBHOOKS_MANAGE)
+async def list_webhook_deliveries(request: ApiRequest, webhook_id: str) -> Response:
+    """List the deliveries of an endpoint."""
+    query = request.read_query(("cursor", "limit"))
+    page = await request.services.endpoints.deliveries(
+        request.history, request.tenant, webhook_id, cursor=query.cursor, limit=query.limit
+    )
+    return listing_response(request, query, page, page.next_cursor)
+
+
 @act("/v1/webhooks/{webhook_id}/deliveries/{job_id}/redeliver", REDELIVER, Scope.WEBHOOKS_MANAGE)
 async def redeliver_webhook(request: ApiRequest, webhook_id: str, job_id: str) -> Response:
     """Deliver an event once more."""
@@ -240,5 +261,6 @@ ROUTES = (
     disable_webhook,
     get_webhook_secret,
     test_webhook,
+    list_webhook_deliveries,
     redeliver_webhook,
 )

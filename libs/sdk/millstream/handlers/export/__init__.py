@@ -1,0 +1,1 @@
+"""`data.export`: the jobs that a query finds, as a file."""

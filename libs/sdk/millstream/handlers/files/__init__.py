@@ -1,0 +1,1 @@
+"""`file.process`: copies, compresses and checks files, local or of an object store."""

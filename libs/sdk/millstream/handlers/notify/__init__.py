@@ -1,0 +1,1 @@
+"""`notify.send` and `sms.send`: messages by whatever Apprise speaks, to URLs of the operator."""

@@ -1,0 +1,1 @@
+"""Notices: what is wrong for too long, and how it is told."""
