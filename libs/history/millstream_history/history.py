@@ -14,6 +14,7 @@ from millstream_history.connection.database import CONNECTIONS, open_engine, tra
 from millstream_history.connection.reading import Reader
 from millstream_history.errors import HistoryConflictError, HistoryError
 from millstream_history.migrating import Schema, require_usable
+from millstream_history.operations import Operations
 from millstream_history.optional_indexes import OptionalIndexes, optional_indexes
 from millstream_history.partitions.days import Days
 from millstream_history.projection.columns import StoredJob, Transition
@@ -39,6 +40,7 @@ class History:
         self.search = Search(reader)
         self._spans = StoredSpans()
         self.webhooks = Endpoints(reader)
+        self.operations = Operations(reader)
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 

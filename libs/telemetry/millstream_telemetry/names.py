@@ -244,6 +244,12 @@ ENQUEUE = MetricSpec(
 ENQUEUE_BATCH = MetricSpec(
     "millstream_enqueue_batch_size", "histogram", (), "Jobs stored together by one call", BATCH_JOBS
 )
+OPERATION_JOBS = MetricSpec(
+    "millstream_operation_jobs_total",
+    "counter",
+    ("kind", "outcome"),
+    "Jobs that operations have acted on, by outcome: done, refused",
+)
 LIVE_LISTENERS = MetricSpec("millstream_live_listeners", "gauge", (), "Clients that follow events over this process")
 LIVE_GAPS = MetricSpec(
     "millstream_live_gaps_total", "counter", (), "Times that a client was too slow for its events and has missed some"
@@ -367,6 +373,7 @@ METRICS = (
     JOB_RUN,
     ENQUEUE,
     ENQUEUE_BATCH,
+    OPERATION_JOBS,
     LIVE_LISTENERS,
     LIVE_GAPS,
     QUEUE_JOBS,

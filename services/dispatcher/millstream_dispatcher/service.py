@@ -11,6 +11,7 @@ from millstream_dispatcher.notices.conditions import Limits
 from millstream_dispatcher.notices.notice_desk import NoticeDesk
 from millstream_dispatcher.notices.queue_board import QueueBoard
 from millstream_dispatcher.notices.watchman import HistoryView, Watchman
+from millstream_dispatcher.operations.operator import Operator
 from millstream_dispatcher.partitioner import Partitioner
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
@@ -30,6 +31,7 @@ from millstream_telemetry import (
     HistoryMetrics,
     MetricRegistry,
     NoticeMetrics,
+    OperationMetrics,
     WebhookMetrics,
 )
 
@@ -59,6 +61,7 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         if history and shown:
             projection = await stack.enter_async_context(open_projector(history, broker, shown))
             duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
+            duties.append(Operator(history, broker, OperationMetrics(metrics)))
             checks.append(projection.check)
         submitter = SystemSubmitter(
             broker.store,

@@ -240,15 +240,18 @@ class JobStore:
         _check_size(ids)
         return _codes(await self._run("cancel", queue, [self._retention_ms, *ids]))
 
-    async def redrive(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
-        """Make dead jobs ready again, counted from zero."""
-        _check_size(ids)
-        return _codes(await self._run("redrive", queue, list(ids)))
+    async def redrive(self, queue: Queue, ids: Sequence[JobId], *, died_by_ms: int | None = None) -> list[ActionCode]:
+        """Make dead jobs ready again, counted from zero; with `died_by_ms` only those that died until then.
 
-    async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
-        """Discard dead jobs."""
+        By that bound an operation that is repeated redrives no job which has died again.
+        """
         _check_size(ids)
-        return _codes(await self._run("discard", queue, [self._retention_ms, *ids]))
+        return _codes(await self._run("redrive", queue, [_bound(died_by_ms), *ids]))
+
+    async def discard(self, queue: Queue, ids: Sequence[JobId], *, died_by_ms: int | None = None) -> list[ActionCode]:
+        """Discard dead jobs; with `died_by_ms` only those that died until then."""
+        _check_size(ids)
+        return _codes(await self._run("discard", queue, [self._retention_ms, _bound(died_by_ms), *ids]))
 
     async def announce(self, queue: Queue, *, upto: str = "", limit: int) -> list[tuple[str, JobId]]:
         """Note that the dead letters up to this entry are announced, and return the next ones, oldest first.
@@ -342,6 +345,10 @@ class JobStore:
 def _is_confirmed(reply: int | list[int]) -> bool:
     """Return whether the reply of WAIT (a number of replicas) or WAITAOF (local and replicated) is a confirmation."""
     return (reply[0] if isinstance(reply, list) else reply) > 0
+
+
+def _bound(ms: int | None) -> str:
+    return "" if ms is None else str(ms)
 
 
 def _check_size(items: Sequence[object]) -> None:

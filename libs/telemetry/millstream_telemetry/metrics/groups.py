@@ -57,6 +57,18 @@ class IngestMetrics:
         self._searches.labels(way, outcome).observe(seconds)
 
 
+class OperationMetrics:
+    """Operations on many jobs."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._jobs = registry.counter(names.OPERATION_JOBS)
+
+    def count(self, kind: str, *, done: int, refused: int) -> None:
+        """Count jobs that an operation has done and refused. Kinds: `redrive`, `discard`."""
+        self._jobs.labels(kind, "done").inc(done)
+        self._jobs.labels(kind, "refused").inc(refused)
+
+
 class WorkerMetrics:
     """Attempts, and the state of the worker process."""
 
