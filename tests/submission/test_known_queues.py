@@ -1,11 +1,13 @@
 """A queue is registered before its first job, and again while it is in use."""
 
+import msgspec
 import pytest
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import Broker, StoreUnavailableError
-from millstream_submission import KnownQueues
+from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
 from millstream_submission.known_queues import REMEMBER_QUEUE_S
+from millstream_telemetry import NO_TRACE, JobTracer, MetricRegistry
 
 
 class Clock:
@@ -72,3 +74,23 @@ async def test_queues_that_are_not_used_are_forgotten(queues: KnownQueues, clock
     clock.now = 2 * REMEMBER_QUEUE_S
     await queues.make_known([Queue(DEFAULT_TENANT, JobType("other"))])
     assert set(queues._known_until) == {Queue(DEFAULT_TENANT, JobType("other"))}
+
+
+async def test_a_queue_is_noted_before_a_job_with_a_callback_is_stored_in_it(
+    broker: Broker, queues: KnownQueues, clock: Clock, queue: Queue
+) -> None:
+    """Dispatchers find the queues of jobs with callbacks, whichever service stores them, and a lost note heals."""
+    submitter = SystemSubmitter(
+        broker.store,
+        queues,
+        TypeCatalogue(broker.registry, MetricRegistry()),
+        JobTracer(None),
+        clock=broker.clock.now_s,
+    )
+    for number, noted in enumerate(([], [queue], [queue])):
+        callback = {"callback": {"url": "https://a.example/"}} if noted else {}
+        content = msgspec.msgpack.encode({"type": queue.type, "payload": number, **callback})
+        await submitter.store([await submitter.build(DEFAULT_TENANT, content, bytes([number]), caller=NO_TRACE)])
+        assert list(await broker.registry.callback_queues()) == noted
+        await broker.client.delete(broker.keys.callbacks)
+        clock.now += REMEMBER_QUEUE_S

@@ -142,6 +142,20 @@ def _stats(name: str, comment: str) -> Table:
 STATS_MINUTES = _stats("stats_minutes", "how many transitions there were in each minute")
 STATS_HOURS = _stats("stats_hours", "how many transitions there were in each hour")
 
+EVENT_GAPS = Table(
+    "event_gaps",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("type", _key(), primary_key=True),
+    Column("partition", SmallInteger, primary_key=True),
+    Column("first_at", DateTime(timezone=True), primary_key=True),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("closed_at", DateTime(timezone=True), comment="when its jobs had been read again"),
+    Column("taken_by", Text, comment="the process that reads them"),
+    Column("taken_until", DateTime(timezone=True)),
+    comment="times of which events of a queue were lost",
+)
+
 WEBHOOK_ENDPOINTS = Table(
     "webhook_endpoints",
     METADATA,

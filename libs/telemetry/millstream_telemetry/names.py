@@ -322,6 +322,9 @@ HISTORY_LAG = MetricSpec(
     "How old the oldest event was that this dispatcher last stored, or could not store yet; 0 when there was none, NaN "
     "when there was none and the database does not answer",
 )
+HISTORY_GAPS = MetricSpec(
+    "millstream_history_gaps", "gauge", (), "Queues whose history lacks events that were lost, until it is repaired"
+)
 HISTORY_DAYS_AHEAD = MetricSpec(
     "millstream_history_days_ahead",
     "gauge",
@@ -396,6 +399,7 @@ METRICS = (
     DUTY_LAST_SUCCESS,
     DUTY,
     EVENTS_LOST,
+    HISTORY_GAPS,
     HISTORY_DAYS_AHEAD,
     HISTORY_LAG,
     SEARCH_SECONDS,

@@ -37,6 +37,7 @@ MODULES = {
     "doctor": "millstream_cli.doctor.command",
     "check": "millstream_cli.check_command",
     "migrate": "millstream_cli.history_commands",
+    "history": "millstream_cli.history.commands",
 }
 """The module of each command."""
 

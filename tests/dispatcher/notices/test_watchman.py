@@ -1,6 +1,7 @@
 """Incidents are opened, told, repeated and resolved, once for all dispatchers."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,11 +11,19 @@ import structlog
 from millstream_contracts import DEFAULT_TENANT, Job, JobId, JobType, Queue, QueueStatus
 from millstream_dispatcher.notices import notice_desk, watchman
 from millstream_dispatcher.notices.channels import Channel, EmailChannel, NotifyChannel, WebhookChannel
-from millstream_dispatcher.notices.conditions import HISTORY_BEHIND, Condition, Limits
+from millstream_dispatcher.notices.conditions import (
+    HISTORY_BEHIND,
+    PARTITIONS_MISSING,
+    WEBHOOK_DISABLED,
+    Condition,
+    Limits,
+)
 from millstream_dispatcher.notices.notice import Notice
 from millstream_dispatcher.notices.notice_desk import HOUR_MS, NOTICES_AN_HOUR, NoticeDesk
 from millstream_dispatcher.notices.queue_board import QueueBoard
-from millstream_dispatcher.notices.watchman import Watchman
+from millstream_dispatcher.notices.watchman import HistoryView, Watchman
+from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
+from millstream_history import open_history
 from millstream_streams import Broker
 from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, NoticeMetrics
@@ -200,3 +209,24 @@ async def test_notes_of_notices_are_forgotten_after_a_day(broker: Broker) -> Non
     assert await broker.registry.noted_notices() != {}
     await desk.tidy(now_ms + (notice_desk._KEPT_HOURS + 1) * HOUR_MS)
     assert await broker.registry.noted_notices() == {}
+
+
+async def test_partitions_are_missed_only_after_a_while(
+    broker: Broker, history_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A history that is new has no partitions for a moment, of which people are not told."""
+    async with open_history(history_url) as history:
+        view = HistoryView(lambda: 0.0, history.days, EndpointBook(None))
+        assert await view.conditions(LIMITS) == ([], {HISTORY_BEHIND, PARTITIONS_MISSING, WEBHOOK_DISABLED})
+        monkeypatch.setattr(watchman, "PARTITIONS_MISSING_FOR_S", 0.0)
+        assert [one.rule for one in (await view.conditions(LIMITS))[0]] == [PARTITIONS_MISSING]
+        await history.days.make(datetime.now(UTC).date())
+        assert (await view.conditions(LIMITS))[0] == []
+
+
+async def test_database_that_is_away_leaves_only_the_lag_to_be_seen(broker: Broker) -> None:
+    """Without the database the lag is known, and nothing is said of partitions and endpoints."""
+    async with open_history("postgresql://u:p@127.0.0.1:9/none") as history:
+        view = HistoryView(lambda: 400.0, history.days, EndpointBook(history.webhooks.every))
+        found, seen = await view.conditions(LIMITS)
+    assert ([one.rule for one in found], seen) == ([HISTORY_BEHIND], {HISTORY_BEHIND})

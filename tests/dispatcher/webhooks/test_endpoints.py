@@ -38,7 +38,7 @@ from millstream_contracts import (
 from millstream_dispatcher.webhooks.delivery_watch import FAILING_FOR, judged
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
 from millstream_history import HistoryUnavailableError
-from millstream_streams import Broker
+from millstream_streams import WEBHOOKS_GROUP, Broker
 from millstream_webhooks import GONE_REASON, Endpoint, signing_secrets
 
 ERROR = JobError("ValueError", "no")
@@ -187,3 +187,20 @@ async def test_last_copy_of_the_endpoints_counts_while_the_database_is_away() ->
     assert await book.look() == [endpoint()]
     assert await book.look() == [endpoint()]
     assert len(answers) == 1  # a copy that is fresh is not read again
+
+
+async def test_events_are_acknowledged_once_they_are_delivered(broker: Broker) -> None:
+    """What was delivered, or is wanted by none, is acknowledged, so that it can be trimmed."""
+    await seed_and_run(broker)
+    async with herald_of(broker, Book([endpoint()])) as duty:
+        await passes(duty)
+    pending = await broker.client.xpending(broker.keys.of(MAIL).events, WEBHOOKS_GROUP)
+    assert pending["pending"] == 0
+    (group,) = await broker.client.xinfo_groups(broker.keys.of(MAIL).events)
+    assert group["lag"] in {0, None}
+
+
+def test_endpoint_wants_no_queue_of_deliveries() -> None:
+    """An endpoint whose patterns fit the type of deliveries wants none of their events."""
+    assert endpoint().wants_queue(MAIL)
+    assert not endpoint(types=["webhook.call"]).wants_queue(CALLS)

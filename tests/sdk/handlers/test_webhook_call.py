@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -416,3 +417,20 @@ def test_builtin_app_retries_calls_by_the_schedule() -> None:
 def test_settings_of_webhooks_show_no_key() -> None:
     """The key is in no text of the settings."""
     assert KEY not in repr(HandlerSettings(webhooks=WebhookSettings(key=KEY, key_before=KEY)))
+
+
+async def test_call_is_put_off_while_its_receiver_has_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent receiver holds a bounded number of slots; calls to others go on, and it is called again afterwards."""
+    monkeypatch.setattr("millstream.handlers.webhook.rooms.AT_ONCE", 2)
+    async with receiving(behaviour=never) as silent, receiving() as other, calling() as ctx:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(call_webhook, WebhookCall(url=silent.url), ctx)
+            await wait_until(lambda: len(silent.received) == 2, "both calls are under way")
+            with pytest.raises(Snooze) as caught:
+                await call_webhook(WebhookCall(url=silent.url), ctx)
+            assert 1 <= caught.value.delay_s <= 5
+            await call_webhook(WebhookCall(url=other.url), ctx)
+            tasks.cancel_scope.cancel()
+        silent.behaviour = None
+        await call_webhook(WebhookCall(url=silent.url), ctx)

@@ -43,7 +43,7 @@ from millstream_streams.store.deliveries import (
     Recovery,
     Release,
 )
-from millstream_streams.store.keys import PRIORITIES, Keys
+from millstream_streams.store.keys import HISTORY_GROUP, PRIORITIES, Keys
 from millstream_streams.store.scripting import Argument, load_script, run_script
 from millstream_streams.store.specs import read_error, read_int, read_spec
 
@@ -289,8 +289,13 @@ class JobStore:
         Events of the last `kept_s` stay, but never more than `cap`. `keep` is for a stream without a group.
         Returns: how many were removed, and how many of them no group had seen.
         """
-        removed, lost = await self._run("trim_events", queue, [keep, cap, round(kept_s * 1000)])
+        arguments: list[Argument] = [keep, cap, round(kept_s * 1000), HISTORY_GROUP]
+        removed, lost = await self._run("trim_events", queue, arguments)
         return int(removed), int(lost)
+
+    async def close_gap(self, queue: Queue, last: str) -> bool:
+        """Forget the gap that ends with this entry. Returns: False, when more was lost since: that is the gap now."""
+        return bool(int(await self._run("close_gap", queue, [last])))
 
     async def leave_events(self, queue: Queue) -> bool:
         """Remove the group that reads events for webhooks. Returns: False when a job of the queue has a callback."""

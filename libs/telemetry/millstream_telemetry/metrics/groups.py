@@ -197,8 +197,13 @@ class HistoryMetrics:
         self.lag_s = math.nan
         """What was shown last."""
         self._days_ahead = registry.gauge(names.HISTORY_DAYS_AHEAD)
+        self._gaps = registry.gauge(names.HISTORY_GAPS)
         self.show_lag(math.nan)
         self.show_days_ahead(math.nan)
+
+    def show_gaps(self, queues: int) -> None:
+        """Show how many queues have lost events, and wait for their jobs to be read again."""
+        self._gaps.set(queues)
 
     def show_days_ahead(self, days: float) -> None:
         """Show for how many days from tomorrow on there are partitions; NaN where that is not known."""

@@ -4,6 +4,7 @@ Incidents lie in Redis, so that one of the database can be told too, and any num
 """
 
 import math
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -39,6 +40,9 @@ RESOLVED_AFTER_MS = 60_000
 
 SEEN_EVERY_MS = 20_000
 
+PARTITIONS_MISSING_FOR_S = 300.0
+"""How long partitions may be missing before people are told: in a new history they are made within seconds."""
+
 
 class Watch(DutyResult, frozen=True):
     """The result of one pass."""
@@ -53,6 +57,8 @@ class HistoryView:
         self._lag_s = lag_s
         self._days = days
         self._book = book
+        self._missing_since = math.inf
+        """Since when partitions are missing; in the future when they are not."""
 
     async def conditions(self, limits: Limits) -> tuple[list[Condition], set[str]]:
         """Return what is wrong, and the rules that could be looked at."""
@@ -60,11 +66,17 @@ class HistoryView:
         found = list(history_condition(0.0 if math.isnan(lag_s) else lag_s, limits))
         seen = {HISTORY_BEHIND}
         try:
-            found += partition_condition(await self._days.ahead(datetime.now(UTC).date()))
+            found += await self._partitions()
             found += webhook_conditions([one.webhook for one in await self._book.look()])
         except HistoryError:
             return found, seen
         return found, seen | {PARTITIONS_MISSING, WEBHOOK_DISABLED}
+
+    async def _partitions(self) -> list[Condition]:
+        found = list(partition_condition(await self._days.ahead(datetime.now(UTC).date())))
+        now = time.monotonic()
+        self._missing_since = min(now, self._missing_since) if found else math.inf
+        return found if now - self._missing_since >= PARTITIONS_MISSING_FOR_S else []
 
 
 class Watchman:

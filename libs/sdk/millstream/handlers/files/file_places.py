@@ -31,8 +31,8 @@ class FilePlaces:
         protocol, divider, rest = url.partition("://")
         if not divider or protocol == "file":
             return FilePlace(fsspec.filesystem("file"), str(self._local(rest if divider else url)), is_local=True)
-        # No chains such as `zip::`, which could hide another protocol.
-        if protocol not in self._protocols or "::" in url:
+        # A chain such as `zip::s3` is no protocol of the settings. Behind the protocol all is one path.
+        if protocol not in self._protocols:
             allowed = ", ".join(sorted({"file", *self._protocols}))
             raise Dead(f"files of `{protocol}` are not allowed here: MILLSTREAM_FILES_PROTOCOLS allows {allowed}")
         try:

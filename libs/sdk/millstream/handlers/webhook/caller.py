@@ -9,6 +9,7 @@ from opentelemetry import propagate, trace
 
 from millstream.handlers.outgoing.guarded_client import Answer, GuardedClient
 from millstream.handlers.settings import WebhookSettings
+from millstream.handlers.webhook.rooms import ReceiverRooms
 from millstream_webhooks import WebhookCall, WebhookKeys, parse_networks, signature_headers, signing_secrets
 
 _OWN_HEADERS = frozenset(
@@ -38,9 +39,21 @@ class WebhookCaller:
         self._keys = WebhookKeys([key for key in (settings.key, settings.key_before) if key])
         self._client = client or GuardedClient(parse_networks(settings.networks))
         self._clock = clock
+        self._rooms = ReceiverRooms()
 
     async def send(self, call: WebhookCall, job_id: str) -> Answer:
-        """Send a call, signed if it asks for that. Raises: AddressError, SealError, NoAnswerError."""
+        """Send a call, signed if it asks for that.
+
+        Raises: AddressError, SealError, NoAnswerError; Snooze, while too many calls to the receiver are under way.
+        """
+        with self._rooms.entered(call.url.partition("://")[2].partition("/")[0]):
+            return await self._send(call, job_id)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _send(self, call: WebhookCall, job_id: str) -> Answer:
         body = _encode(call.body)
         now_s = self._clock()
         secrets = signing_secrets(call, self._keys, round(now_s * 1000))
@@ -56,10 +69,6 @@ class WebhookCaller:
             answer = await self._client.post(call.url, body, headers)
             span.set_attribute("http.response.status_code", answer.status)
         return answer
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
 
 
 def _chosen(call: WebhookCall) -> dict[str, str]:
