@@ -13,6 +13,6 @@ SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'ingest
 SELECT format('GRANT USAGE ON SCHEMA %I TO %I, %I', current_schema(), :'dispatcher', :'ingest') \gexec
 SELECT format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), :'ingest') \gexec
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), :'dispatcher') \gexec
-SELECT format('GRANT INSERT, UPDATE, DELETE ON webhook_endpoints TO %I', :'ingest') \gexec
+SELECT format('GRANT INSERT, UPDATE, DELETE ON webhook_endpoints, operations TO %I', :'ingest') \gexec
 SELECT format('REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM %I', :'dispatcher') \gexec
 SELECT format('GRANT EXECUTE ON FUNCTION history_make_day, history_drop_day, history_sweep TO %I', :'dispatcher') \gexec
