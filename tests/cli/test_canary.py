@@ -46,6 +46,7 @@ WORDS = {
     "jobs": [],
     "stack": ["x_0001"],
     "tail": [],
+    "operations": [],
     "queues": [],
     "demand": [],
     "stats": [],
@@ -57,6 +58,7 @@ WORDS = {
     "submit": ["x"],
     "doctor": [],
     "migrate": [],
+    "history": ["verify"],
     "ingest": [],
     "dispatcher": [],
     "worker": [],
@@ -204,8 +206,8 @@ def test_no_command_shows_a_wrong_address(command: str, way: str, tmp_path: Path
 
 
 READ = {
-    "redis_url": {"doctor", "ingest", "dispatcher", "worker", "reaper", "up"},
-    "history_url": {"migrate", "dispatcher"},
+    "redis_url": {"doctor", "history", "ingest", "dispatcher", "worker", "reaper", "up"},
+    "history_url": {"migrate", "history", "dispatcher"},
     "notices_webhook": {"dispatcher"},
     "url": {
         "dead",
@@ -213,6 +215,7 @@ READ = {
         "incidents",
         "job",
         "jobs",
+        "operations",
         "queues",
         "stack",
         "stats",

@@ -113,6 +113,12 @@ VALUES: list[Struct] = [
     JOB,
     ERROR,
     JobTransition(ID, 2, "running", 1),
+    contracts.BulkOperation(
+        id="op_1", kind="redrive", state="running", rate=5.0, canary=contracts.Canary(), created_at=NOW, updated_at=NOW
+    ),
+    contracts.Canary(3, 0.5),
+    contracts.NewOperation(kind="discard", group=contracts.OperationGroup("a", "f"), dry_run=True),
+    contracts.OperationGroup("a", "f"),
     contracts.LiveEvent(id=ID, type="a", kind="started", state="running", version=2, at=NOW, worker="w"),
     Page([JOB], None),
     PROBLEM,

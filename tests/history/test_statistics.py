@@ -175,4 +175,4 @@ def test_a_percentile_is_that_of_the_durations_to_nine_per_cent(durations: list[
     """A percentile of the counted buckets is that of the durations themselves, to nine per cent."""
     exact = sorted(durations)[-(-len(durations) * round(share * 100) // 100) - 1]
     found = percentile(Counter(map(bucket_of, durations)), share)
-    assert found == pytest.approx(exact, rel=0.095, abs=0.2)
+    assert found == pytest.approx(exact, rel=0.095, abs=0.25)

@@ -36,11 +36,15 @@ def sweeper(broker: Broker, consumer_idle_s: float = 0.0, worker_silent_s: float
     )
 
 
-async def fill_events(broker: Broker, queue: Queue, count: int) -> None:
-    """Write events straight into a stream, which is trimmed by whole nodes of a hundred."""
+async def fill_events(broker: Broker, queue: Queue, count: int, *, are_old: bool = False) -> None:
+    """Write events straight into a stream, which is trimmed by whole nodes of a hundred.
+
+    Old ones are older than any time for which events are kept.
+    """
     pipeline = broker.client.pipeline(transaction=False)
-    for _ in range(count):
-        pipeline.xadd(broker.keys.of(queue).events, {"kind": "submitted", "at": 1, "worker": "", "jobs": b"\x90"})
+    for number in range(1, count + 1):
+        fields = {"kind": "submitted", "at": 1, "worker": "", "jobs": b"\x90"}
+        pipeline.xadd(broker.keys.of(queue).events, fields, id=f"{number}-0" if are_old else "*")
     await pipeline.execute()
 
 
@@ -223,7 +227,7 @@ async def test_each_bound_of_the_settings_reaches_the_duty_that_it_is_meant_for(
     await broker.store.hand_back(queues[0], worker="idle", deliveries=[held])
     swept = await duties["sweeper"].run_once()
     assert (swept.workers, swept.consumers) == (1, 0)
-    await fill_events(broker, queues[1], 1000)
+    await fill_events(broker, queues[1], 1000, are_old=True)
     await fill_events(broker, queues[2], 1000)
     await broker.client.xgroup_create(broker.keys.of(queues[2]).events, "history", "0")
     await duties["event-trimmer"].run_once()

@@ -11,13 +11,25 @@ from streams.script_reader import commands_of, hints_of
 from millstream_streams.store.scripting import FLEET, script_names
 
 _READING = Path(str(files("millstream_streams"))) / "reading"
-_RECEIVERS = {"client", "_client", "_control", "_reading", "_blocking", "pipeline", "pubsub", "connection", "execute"}
+_RECEIVERS = {
+    "client",
+    "_client",
+    "_walking",
+    "_control",
+    "_reading",
+    "_blocking",
+    "pipeline",
+    "pubsub",
+    "connection",
+    "execute",
+}
 _SUBCOMMANDS = {
     "xgroup_create": "xgroup|create",
     "xinfo_groups": "xinfo|groups",
     "client_list": "client|list",
     "client_unblock": "client|unblock",
     "xpending_range": "xpending",
+    "scan_iter": "scan",
 }
 _PARTS = {
     "registry": "registry",
@@ -25,6 +37,7 @@ _PARTS = {
     "listing": "listing",
     "stack_answers": "stack_answers",
     "callbacks": "callbacks",
+    "stored_jobs": "stored_jobs",
     "reader": "ready_reader",
     "feed": "event_feed",
     "live_feed": "live_feed",
@@ -55,7 +68,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
             found |= _commands_of_module(_PARTS[method])
         elif part == "store" and method in script_names():
             found |= commands_of(method)
-        elif part in {"registry", "views", "listing", "stack_answers", "callbacks"}:
+        elif part in {"registry", "views", "listing", "stack_answers", "callbacks", "stored_jobs"}:
             found |= _commands_of_method(_PARTS[part], method)
     return found
 
@@ -95,6 +108,8 @@ def _commands_of_method(module: str, method: str) -> set[str]:
                 seen.add(name)
                 pending.append(own[name])
             if name == "_views":
+                found |= _commands_of_module("views")
+            if name == "read_snapshots":
                 found |= _commands_of_module("views")
     return found
 

@@ -4,7 +4,7 @@ import pytest
 from streams.seeds import kinds, recover_all, seed, seed_running, take, take_one
 
 from millstream_contracts import Priority, Queue
-from millstream_streams import Broker
+from millstream_streams import HISTORY_GROUP, Broker, Gap
 
 MANY = 10_000
 
@@ -84,6 +84,59 @@ async def test_trim_events_does_nothing_when_the_queue_was_never_used(broker: Br
     assert await broker.store.trim_events(queue, keep=0, cap=0) == (0, 0)
     assert await kinds(broker, queue) == []
     assert not await broker.client.exists(broker.keys.of(queue).events)
+
+
+async def gap_of(broker: Broker, queue: Queue) -> Gap | None:
+    """Return the gap of a queue."""
+    return (await broker.stored_jobs.gaps([queue])).get(queue)
+
+
+async def test_trim_events_notes_what_the_history_has_not_seen(broker: Broker, queue: Queue) -> None:
+    """Entries that are removed before the history has seen them are noted as a gap, which grows with each loss."""
+    events = broker.keys.of(queue).events
+    entries = await fill_events(broker, queue, 1000)
+    await broker.client.xgroup_create(events, HISTORY_GROUP, entries[99])
+    await broker.store.trim_events(queue, keep=0, cap=300)
+    gap = await gap_of(broker, queue)
+    left = (await broker.client.xrange(events, count=1))[0][0].decode()
+    assert gap == Gap(entries[99].decode(), left)
+    assert gap.first_ms <= gap.last_ms
+    await fill_events(broker, queue, 1000)
+    await broker.store.trim_events(queue, keep=0, cap=300)
+    grown = await gap_of(broker, queue)
+    assert grown is not None
+    assert grown.first == gap.first
+    assert int(grown.last.partition("-")[0]) >= gap.last_ms
+
+
+async def test_trim_events_notes_no_gap_of_what_the_history_has_seen(broker: Broker, queue: Queue) -> None:
+    """What only another group has not seen, or what no group reads, is no gap of the history."""
+    events = broker.keys.of(queue).events
+    entries = await fill_events(broker, queue, 1000)
+    await broker.client.xgroup_create(events, "webhooks", "0")
+    await broker.store.trim_events(queue, keep=0, cap=500)
+    assert await gap_of(broker, queue) is None
+    await broker.client.xgroup_create(events, HISTORY_GROUP, entries[-1])
+    assert (await broker.store.trim_events(queue, keep=0, cap=200))[1] > 0
+    assert await gap_of(broker, queue) is None
+
+
+async def test_close_gap_forgets_a_gap_and_leaves_what_was_lost_since(broker: Broker, queue: Queue) -> None:
+    """A gap is forgotten as it was read; what was lost after that is the gap then."""
+    await broker.client.xgroup_create(broker.keys.of(queue).events, HISTORY_GROUP, "0", mkstream=True)
+    gaps = []
+    for _ in range(2):
+        await fill_events(broker, queue, 1000)
+        await broker.store.trim_events(queue, keep=0, cap=300)
+        gaps.append(await gap_of(broker, queue))
+    first, second = gaps
+    assert first is not None
+    assert second is not None
+    assert not await broker.store.close_gap(queue, first.last)
+    assert await gap_of(broker, queue) == Gap(first.last, second.last)
+    assert await broker.store.close_gap(queue, second.last)
+    assert await gap_of(broker, queue) is None
+    assert await broker.store.close_gap(queue, second.last)
 
 
 async def consumers(broker: Broker, queue: Queue) -> set[str]:

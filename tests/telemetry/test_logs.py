@@ -94,7 +94,7 @@ def test_level_holds_for_both_kinds_of_loggers(stream):
     assert [line["event"] for line in lines(stream)] == ["loud", "loud"]
 
 
-@pytest.mark.parametrize("library", ["httpx2", "httpcore2", "httpx", "httpcore"])
+@pytest.mark.parametrize("library", ["httpx2", "httpcore2", "httpx", "httpcore", "alembic"])
 def test_request_lines_of_the_http_client_are_left_out(stream, library):
     """The lines of the HTTP client about each request are left out at `info`."""
     configure_logs("worker", "info", stream)

@@ -13,6 +13,7 @@ from millstream_telemetry import (
     IngestMetrics,
     MetricRegistry,
     NoticeMetrics,
+    OperationMetrics,
     ReaperMetrics,
     RedisMetrics,
     ServiceMetrics,
@@ -55,6 +56,7 @@ def test_metric_groups_make_all_metrics_and_no_others():
     registry = MetricRegistry()
     for group in (
         IngestMetrics,
+        OperationMetrics,
         WorkerMetrics,
         DispatcherMetrics,
         HistoryMetrics,

@@ -228,4 +228,9 @@ def test_the_lag_of_the_history_is_shown_in_seconds_once_it_is_known(registry):
     assert math.isnan(shown(registry)["millstream_history_lag_seconds",])
     history.show_lag(12.5)
     history.show_days_ahead(14)
-    assert shown(registry) == {("millstream_history_lag_seconds",): 12.5, ("millstream_history_days_ahead",): 14}
+    history.show_gaps(2)
+    assert shown(registry) == {
+        ("millstream_history_lag_seconds",): 12.5,
+        ("millstream_history_days_ahead",): 14,
+        ("millstream_history_gaps",): 2,
+    }

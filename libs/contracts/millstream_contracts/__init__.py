@@ -43,6 +43,14 @@ from millstream_contracts.job import (
     moment,
 )
 from millstream_contracts.one_line import one_line
+from millstream_contracts.operation import (
+    BulkOperation,
+    Canary,
+    NewOperation,
+    OperationGroup,
+    OperationKind,
+    OperationState,
+)
 from millstream_contracts.outcome import (
     Cancelled,
     Dead,
@@ -83,7 +91,9 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchReceipt",
+    "BulkOperation",
     "Callback",
+    "Canary",
     "Cancelled",
     "CountRelation",
     "Dead",
@@ -113,8 +123,12 @@ __all__ = [
     "JobTransition",
     "JobType",
     "LiveEvent",
+    "NewOperation",
     "NewWebhook",
     "OpenIncident",
+    "OperationGroup",
+    "OperationKind",
+    "OperationState",
     "Outcome",
     "Page",
     "Priority",

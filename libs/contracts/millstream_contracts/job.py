@@ -179,6 +179,8 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+# Each transition of a job asks for it.
+@lru_cache(maxsize=16_384)
 def made_at(job_id: JobId) -> datetime:
     """Return the creation time of a job, which is the time in its id; NO_TIME for an id that has none.
 

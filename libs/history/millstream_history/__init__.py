@@ -11,9 +11,11 @@ from millstream_history.errors import (
 )
 from millstream_history.history import History, open_history
 from millstream_history.migrating import Schema, migrate
+from millstream_history.operations import Advance, Operations, StoredOperation
 from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
+from millstream_history.repair.repairer import UNSETTLED_AT_ONCE
 from millstream_history.search.cursors import PREFIX as SEARCH_CURSOR_PREFIX
 from millstream_history.search.hinter import hints_at, type_in
 from millstream_history.search.plan import JobQuery
@@ -29,6 +31,8 @@ __all__ = [
     "MINUTES_KEPT",
     "SEARCH_CURSOR_PREFIX",
     "SWEPT_AT_ONCE",
+    "UNSETTLED_AT_ONCE",
+    "Advance",
     "Days",
     "History",
     "HistoryError",
@@ -37,6 +41,7 @@ __all__ = [
     "HistoryUnavailableError",
     "HistoryUrlError",
     "JobQuery",
+    "Operations",
     "QueryError",
     "Rows",
     "Schema",
@@ -46,6 +51,7 @@ __all__ = [
     "SearchedJobs",
     "Statistics",
     "StoredJob",
+    "StoredOperation",
     "TooManyEndpointsError",
     "Transition",
     "hints_at",

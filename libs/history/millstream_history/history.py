@@ -14,6 +14,7 @@ from millstream_history.connection.database import CONNECTIONS, open_engine, tra
 from millstream_history.connection.reading import Reader
 from millstream_history.errors import HistoryConflictError, HistoryError
 from millstream_history.migrating import Schema, require_usable
+from millstream_history.operations import Operations
 from millstream_history.optional_indexes import OptionalIndexes, optional_indexes
 from millstream_history.partitions.days import Days
 from millstream_history.projection.columns import StoredJob, Transition
@@ -21,10 +22,14 @@ from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, 
 from millstream_history.projection.rows import Rows
 from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
+from millstream_history.repair.gaps import Gaps
+from millstream_history.repair.repairer import Repairer
 from millstream_history.search.searcher import Search
 from millstream_history.statistics.statistics import Statistics
 from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
 from millstream_history.webhooks import Endpoints
+
+LOADERS = (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER, MINUTE_LOADER, HOUR_LOADER)
 
 
 class History:
@@ -34,11 +39,14 @@ class History:
         self._engine = engine
         self._reader = reader
         self.days = Days(engine)
+        self.gaps = Gaps(engine, reader)
+        self.repairer = Repairer(engine)
         self.statistics = Statistics(engine, reader)
         self._shard = random.randrange(SHARDS)
         self.search = Search(reader)
         self._spans = StoredSpans()
         self.webhooks = Endpoints(reader)
+        self.operations = Operations(reader)
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 
@@ -80,7 +88,7 @@ class History:
         self._schema = None
         schema = await self._look()
         async with self._writing(schema) as connection:
-            for loader in (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER, MINUTE_LOADER, HOUR_LOADER):
+            for loader in LOADERS:
                 await loader.load_nothing(connection)
         return schema
 

@@ -142,6 +142,20 @@ def _stats(name: str, comment: str) -> Table:
 STATS_MINUTES = _stats("stats_minutes", "how many transitions there were in each minute")
 STATS_HOURS = _stats("stats_hours", "how many transitions there were in each hour")
 
+EVENT_GAPS = Table(
+    "event_gaps",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("type", _key(), primary_key=True),
+    Column("partition", SmallInteger, primary_key=True),
+    Column("first_at", DateTime(timezone=True), primary_key=True),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("closed_at", DateTime(timezone=True), comment="when its jobs had been read again"),
+    Column("taken_by", Text, comment="the process that reads them"),
+    Column("taken_until", DateTime(timezone=True)),
+    comment="times of which events of a queue were lost",
+)
+
 WEBHOOK_ENDPOINTS = Table(
     "webhook_endpoints",
     METADATA,
@@ -159,4 +173,34 @@ WEBHOOK_ENDPOINTS = Table(
     Column("disabled_reason", Text),
     Column("failing_since", DateTime(timezone=True), comment="since when every delivery has failed"),
     comment="where events of jobs go",
+)
+
+OPERATIONS = Table(
+    "operations",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("id", _key(), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("resumes_to", Text, comment="the state of a paused one before the pause"),
+    Column("detail", Text, nullable=False),
+    Column("asked", JSONB, nullable=False, comment="as it was submitted"),
+    Column("query", JSONB, comment="the frozen query; NULL where ids were given"),
+    Column("cutoff_ms", BigInteger, nullable=False, comment="jobs that died later are left alone"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("found", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("cursor", Text, comment="where the next page begins"),
+    Column("is_exhausted", Boolean, nullable=False, comment="whether there is no next page"),
+    Column("canary_ids", JSONB, nullable=False),
+    Column("canary_until", DateTime(timezone=True)),
+    Column("next_at", DateTime(timezone=True), nullable=False, comment="when the next page is due"),
+    Column("lease", Text, comment="the dispatcher that works on it"),
+    Column("lease_until", DateTime(timezone=True)),
+    Index("operations_due", "next_at", postgresql_where=text("finished_at IS NULL")),
+    comment="decisions about many jobs, carried out page by page",
 )

@@ -21,7 +21,7 @@ from millstream_streams.errors import (
 from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.consumers import consumer_name
 from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
-from millstream_streams.reading.event_feed import EventFeed, Snapshots
+from millstream_streams.reading.event_feed import EventFeed
 from millstream_streams.reading.event_lag import EventLag, Lag
 from millstream_streams.reading.listing import LISTABLE_STATES, Listing
 from millstream_streams.reading.live_feed import LIVE_KEPT_S, LiveFeed, Resumption
@@ -29,6 +29,8 @@ from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
 from millstream_streams.reading.registrations import Registered, Registrations, Start, digest_of
 from millstream_streams.reading.registry import Registry
 from millstream_streams.reading.rounds import for_each_queue
+from millstream_streams.reading.snapshots import Snapshots
+from millstream_streams.reading.stored_jobs import Gap, StoredJobs
 from millstream_streams.reading.totals import sum_depths
 from millstream_streams.reading.views import JobViews
 from millstream_streams.store.assembly import assemble
@@ -90,6 +92,7 @@ __all__ = [
     "EventFeed",
     "EventLag",
     "Expiry",
+    "Gap",
     "Idempotency",
     "JobStore",
     "JobViews",
@@ -126,6 +129,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoreUnavailableError",
+    "StoredJobs",
     "TlsFiles",
     "Topology",
     "UnsuitableRedisError",

@@ -36,6 +36,7 @@ from millstream_streams.reading.live_feed import LiveFeed
 from millstream_streams.reading.ready_reader import ReadyReader
 from millstream_streams.reading.registry import Registry
 from millstream_streams.reading.stack_answers import StackAnswers
+from millstream_streams.reading.stored_jobs import StoredJobs
 from millstream_streams.reading.views import JobViews
 from millstream_streams.store.clock import RedisClock
 from millstream_streams.store.deliveries import StackRequest
@@ -64,6 +65,7 @@ class Broker(Struct, frozen=True):
     event_lag: EventLag
     stack_answers: StackAnswers
     callbacks: Callbacks
+    stored_jobs: StoredJobs
     clock: RedisClock
     client: Client
     """The client, for this package's own tests and `doctor`; services use the parts above."""
@@ -243,6 +245,7 @@ async def open_broker(
             event_lag=EventLag(clients.reading, keys, patience_s=patience_s),
             stack_answers=StackAnswers(clients.reading, keys, patience_s=patience_s),
             callbacks=Callbacks(clients.reading, keys, patience_s=patience_s),
+            stored_jobs=StoredJobs(clients.reading, clients.ordinary, keys, patience_s=patience_s),
             clock=clock,
             client=clients.ordinary,
         )

@@ -244,6 +244,12 @@ ENQUEUE = MetricSpec(
 ENQUEUE_BATCH = MetricSpec(
     "millstream_enqueue_batch_size", "histogram", (), "Jobs stored together by one call", BATCH_JOBS
 )
+OPERATION_JOBS = MetricSpec(
+    "millstream_operation_jobs_total",
+    "counter",
+    ("kind", "outcome"),
+    "Jobs that operations have acted on, by outcome: done, refused",
+)
 LIVE_LISTENERS = MetricSpec("millstream_live_listeners", "gauge", (), "Clients that follow events over this process")
 LIVE_GAPS = MetricSpec(
     "millstream_live_gaps_total", "counter", (), "Times that a client was too slow for its events and has missed some"
@@ -316,6 +322,9 @@ HISTORY_LAG = MetricSpec(
     "How old the oldest event was that this dispatcher last stored, or could not store yet; 0 when there was none, NaN "
     "when there was none and the database does not answer",
 )
+HISTORY_GAPS = MetricSpec(
+    "millstream_history_gaps", "gauge", (), "Queues whose history lacks events that were lost, until it is repaired"
+)
 HISTORY_DAYS_AHEAD = MetricSpec(
     "millstream_history_days_ahead",
     "gauge",
@@ -367,6 +376,7 @@ METRICS = (
     JOB_RUN,
     ENQUEUE,
     ENQUEUE_BATCH,
+    OPERATION_JOBS,
     LIVE_LISTENERS,
     LIVE_GAPS,
     QUEUE_JOBS,
@@ -389,6 +399,7 @@ METRICS = (
     DUTY_LAST_SUCCESS,
     DUTY,
     EVENTS_LOST,
+    HISTORY_GAPS,
     HISTORY_DAYS_AHEAD,
     HISTORY_LAG,
     SEARCH_SECONDS,

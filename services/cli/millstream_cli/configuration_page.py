@@ -70,7 +70,7 @@ SECTIONS = (
     ),
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),
     Section("reaper", "Of reapers.", ReaperSettings),
-    Section("migrate", "Of `millstream migrate` and `doctor`.", MigrateSettings),
+    Section("migrate", "Of `millstream migrate`, `doctor` and `history`.", MigrateSettings),
     Section(
         "Clients",
         "Of the commands that talk to the HTTP API: `submit`, `job`, `jobs`, `dead`, `queues`, `workers`, `types`, "

@@ -27,6 +27,7 @@ MODULES = {
     "dead": "millstream_cli.client.dead_commands",
     "incidents": "millstream_cli.client.incident_command",
     "webhooks": "millstream_cli.client.webhook_commands",
+    "operations": "millstream_cli.client.operation_commands",
     "queues": "millstream_cli.client.fleet_commands",
     "workers": "millstream_cli.client.fleet_commands",
     "types": "millstream_cli.client.fleet_commands",
@@ -36,6 +37,7 @@ MODULES = {
     "doctor": "millstream_cli.doctor.command",
     "check": "millstream_cli.check_command",
     "migrate": "millstream_cli.history_commands",
+    "history": "millstream_cli.history.commands",
 }
 """The module of each command."""
 

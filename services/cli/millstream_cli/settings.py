@@ -26,7 +26,7 @@ class MigrateSettings(Settings, frozen=True, kw_only=True):
 
 
 class DoctorSettings(RedisSettings, frozen=True, kw_only=True):
-    """Settings of `doctor`."""
+    """Settings of `doctor` and `history`."""
 
     history_url: HistoryUrl | None = None
     """The database to look at, as for the services."""

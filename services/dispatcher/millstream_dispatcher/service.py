@@ -11,10 +11,12 @@ from millstream_dispatcher.notices.conditions import Limits
 from millstream_dispatcher.notices.notice_desk import NoticeDesk
 from millstream_dispatcher.notices.queue_board import QueueBoard
 from millstream_dispatcher.notices.watchman import HistoryView, Watchman
+from millstream_dispatcher.operations.operator import Operator
 from millstream_dispatcher.partitioner import Partitioner
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.queue_metrics import QueueMetrics
+from millstream_dispatcher.resyncer import Resyncer
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
 from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
@@ -30,6 +32,7 @@ from millstream_telemetry import (
     HistoryMetrics,
     MetricRegistry,
     NoticeMetrics,
+    OperationMetrics,
     WebhookMetrics,
 )
 
@@ -58,7 +61,12 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         duties, checks = duties_of(settings, broker, metrics, due, board), []
         if history and shown:
             projection = await stack.enter_async_context(open_projector(history, broker, shown))
-            duties += [projection, Partitioner(history, broker, shown, kept_days=settings.history_days)]
+            duties += [
+                projection,
+                Partitioner(history, broker, shown, kept_days=settings.history_days),
+                Resyncer(history, broker, shown),
+                Operator(history, broker, OperationMetrics(metrics)),
+            ]
             checks.append(projection.check)
         submitter = SystemSubmitter(
             broker.store,

@@ -10,6 +10,7 @@ from millstream_history import History, open_history
 from millstream_ingest.events.hub import EventHub
 from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
+from millstream_ingest.inspection.bulk_operations import BulkOperations
 from millstream_ingest.inspection.dead_letters import DeadLetters
 from millstream_ingest.inspection.history_lag import HistoryLag
 from millstream_ingest.inspection.job_searcher import JobSearcher
@@ -59,6 +60,7 @@ class Services(Struct, frozen=True, kw_only=True):
     searcher: JobSearcher
     history_lag: HistoryLag
     dead_letters: DeadLetters
+    bulk_operations: BulkOperations
     endpoints: EndpointDesk
     queue_stats: QueueStats
     catalogue: TypeCatalogue
@@ -150,6 +152,7 @@ def _assemble(
         past_jobs=PastJobs(broker, history),
         searcher=JobSearcher(broker, lag, tracer, metrics),
         history_lag=lag,
+        bulk_operations=BulkOperations(broker),
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
         endpoints=EndpointDesk(submitter, settings.webhook_keys, settings.networks),
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),

@@ -30,6 +30,12 @@ SCOPES = {
     ("/v1/queues/{job_type}", "GET"): "jobs:read",
     ("/v1/demand", "GET"): "jobs:read",
     ("/v1/events", "GET"): "jobs:read",
+    ("/v1/operations", "POST"): "jobs:manage",
+    ("/v1/operations", "GET"): "jobs:read",
+    ("/v1/operations/{operation_id}", "GET"): "jobs:read",
+    ("/v1/operations/{operation_id}/pause", "POST"): "jobs:manage",
+    ("/v1/operations/{operation_id}/resume", "POST"): "jobs:manage",
+    ("/v1/operations/{operation_id}/cancel", "POST"): "jobs:manage",
     ("/v1/stats", "GET"): "jobs:read",
     ("/v1/types", "GET"): "jobs:read",
     ("/v1/types/{job_type}", "GET"): "jobs:read",
@@ -79,6 +85,8 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
         "/v1/stats",
         "/v1/webhooks",
         "/v1/webhooks/{webhook_id}",
+        "/v1/operations",
+        "/v1/operations/{operation_id}",
         "/v1/webhooks/{webhook_id}/deliveries",
     )
     # The job waits; and there is neither a history nor a key.
@@ -93,6 +101,7 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
         "slug": "not-found",
         "file_path": "start.js",
         "webhook_id": "callbacks",
+        "operation_id": "op_1",
     }
     apart = {"/v1/types/{job_type}", "/v1/events"}
     for route in (path for path, method in SCOPES if method == "GET" and path not in apart):

@@ -75,7 +75,8 @@ BEGIN
         RAISE EXCEPTION 'what ended after % is too young to be swept', before;
     END IF;
     WITH old AS (
-        SELECT tenant, id, created_at FROM jobs_default WHERE finished_at < before
+        SELECT tenant, id, created_at FROM jobs_default
+        WHERE finished_at < before OR (outcome = 'unknown' AND created_at < before)
         ORDER BY tenant, id, created_at LIMIT most FOR UPDATE SKIP LOCKED
     ), steps AS (
         DELETE FROM transitions_default AS step USING old

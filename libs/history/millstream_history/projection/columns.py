@@ -6,6 +6,7 @@ stop the others.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -205,7 +206,7 @@ row, and another would be written with each transition."""
 KEPT = frozenset({"waited_ms", "ran_ms", "error", "fingerprint", "error_text"})
 """Columns that keep what they hold where a row has no value for them."""
 
-LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source"})
+LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source", "fresh"})
 """Fields of a job that matter only while it lives in Redis, and have no column."""
 
 FORGOTTEN_COLUMNS = tuple(
@@ -242,8 +243,10 @@ class RowFormat:
         self.names = tuple(column.name for column in columns)
         self._columns = columns
         fields = [f"{name}.{field}" for name, kind in records.items() for field in kind.__struct_fields__]
+        sources = [column.source for column in columns]
         # All values at once, in C: only some of them need a call of their own.
-        self._pick = itemgetter(*(fields.index(column.source) for column in columns))
+        self._pick = itemgetter(*map(fields.index, sources))
+        self._is_one_record = fields == sources
         self._writers = [(place, column.write) for place, column in enumerate(columns) if column.write]
         self._sizes = [
             (place, self.names.index(column.size_of)) for place, column in enumerate(columns) if column.size_of
@@ -251,7 +254,10 @@ class RowFormat:
 
     def row(self, *records: Struct) -> Row:
         """Return the row of these records, in the order of `names`."""
-        values: list[Any] = list(self._pick(sum(map(astuple, records), ())))
+        if self._is_one_record:
+            values: list[Any] = list(astuple(records[0]))
+        else:
+            values = list(self._pick(tuple(chain.from_iterable(map(astuple, records)))))
         for place, write in self._writers:
             if (value := values[place]) is not None:
                 values[place] = write(value)

@@ -1,6 +1,6 @@
 """A batch of events, and the present state of their jobs, as rows of the tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from msgspec import Struct
@@ -61,12 +61,17 @@ def rows_of(batches: Sequence[QueueEvents], jobs: Jobs, waited_ms: Waits | None 
     return Rows(
         jobs=sorted(_job_rows(jobs, waited_ms or {}), key=_JOB_KEY),
         forgotten=sorted(_forgotten_rows(batches, jobs), key=_JOB_KEY),
-        transitions=sorted(
-            (row for batch in batches for row in _transition_rows(batch, jobs.get(batch.queue, {}))),
-            key=_TRANSITION_KEY,
-        ),
+        transitions=_unique(row for batch in batches for row in _transition_rows(batch, jobs.get(batch.queue, {}))),
         spans=spans_of(batches),
     )
+
+
+def _unique(rows: Iterable[Row]) -> list[Row]:
+    """Return rows by key, of an event that stands twice the first: it has the error, where only one has."""
+    found: dict[Row, Row] = {}
+    for row in rows:
+        found.setdefault(_TRANSITION_KEY(row), row)
+    return [found[key] for key in sorted(found)]
 
 
 def _job_rows(jobs: Jobs, waited_ms: Waits) -> Iterator[Row]:

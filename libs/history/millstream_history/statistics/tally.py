@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from millstream_contracts import EventKind
 from millstream_history.projection.columns import TRANSITION_ROWS, Row
-from millstream_history.projection.loading import TRANSITION_LOADER, Loader
+from millstream_history.projection.loading import TRANSITION_LOADER, ArrayLoader
 from millstream_history.statistics.buckets import NONE, bucket_of
 from millstream_history.tables import STATS_HOURS, STATS_MINUTES
 
@@ -35,11 +35,10 @@ _FIND_NEW = text(
 )
 
 
-def _loader(table: Table) -> Loader:
-    keys = [column.name for column in table.primary_key]
+def _loader(table: Table) -> ArrayLoader:
+    keys = ", ".join(column.name for column in table.primary_key)
     sums = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in ("n", "sum_ms"))
-    on_conflict = f"({', '.join(keys)}) DO UPDATE SET {sums}"
-    return Loader(table, table.columns.keys(), staging=f"new_{table.name}", on_conflict=on_conflict)
+    return ArrayLoader(table, on_conflict=f"({keys}) DO UPDATE SET {sums}")
 
 
 MINUTE_LOADER, HOUR_LOADER = _loader(STATS_MINUTES), _loader(STATS_HOURS)

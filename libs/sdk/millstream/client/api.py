@@ -22,6 +22,7 @@ from millstream_contracts import (
     ActionReport,
     BatchItem,
     BatchReceipt,
+    BulkOperation,
     DeadGroups,
     DeadLetterAction,
     DeadLetterPage,
@@ -29,6 +30,7 @@ from millstream_contracts import (
     Job,
     JobStack,
     JobState,
+    NewOperation,
     NewWebhook,
     OpenIncident,
     Page,
@@ -261,6 +263,25 @@ class Api:
         path = f"{_webhook_path(webhook_id)}/deliveries/{quote(job_id, safe='')}/redeliver"
         return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
 
+    def start_operation(self, new: NewOperation) -> ApiFlow[BulkOperation]:
+        """Start an operation on many dead jobs. A repetition would start another one."""
+        content = msgspec.msgpack.encode(new)
+        call = Call(method="POST", path="/v1/operations", returns=BulkOperation, content=content, repeatable=False)
+        return self._retrier.flow(call)
+
+    def operations(self, limit: int) -> ApiFlow[ListPage[BulkOperation]]:
+        """Read the newest operations."""
+        return self._retrier.flow(Call(path="/v1/operations", returns=ListPage[BulkOperation], query={"limit": limit}))
+
+    def operation(self, operation_id: str) -> ApiFlow[BulkOperation]:
+        """Read an operation."""
+        return self._retrier.flow(Call(path=_operation_path(operation_id), returns=BulkOperation))
+
+    def steer_operation(self, operation_id: str, verb: str) -> ApiFlow[BulkOperation]:
+        """Pause, resume or cancel an operation. A repetition of one that was carried out is refused."""
+        path = f"{_operation_path(operation_id)}/{verb}"
+        return self._retrier.flow(Call(method="POST", path=path, returns=BulkOperation, repeatable=False))
+
     def health(self) -> ApiFlow[dict[str, Any]]:
         """Read the health of the service, also when it is bad."""
         call = Call(path="/health", returns=dict[str, Any], good_statuses=frozenset({200, 503}))
@@ -293,6 +314,10 @@ def _time(value: datetime | timedelta | None) -> str | None:
     if isinstance(value, timedelta):
         return f"{value // timedelta(seconds=1)}s"
     return None if value is None else value.isoformat()
+
+
+def _operation_path(operation_id: str) -> str:
+    return f"/v1/operations/{quote(operation_id, safe='')}"
 
 
 def _job_path(job_id: str) -> str:

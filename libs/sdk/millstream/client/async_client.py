@@ -20,6 +20,8 @@ from millstream_contracts import (
     ENDS,
     ActionReport,
     BatchReceipt,
+    BulkOperation,
+    Canary,
     DeadGroups,
     DeadLetterPage,
     Demand,
@@ -28,7 +30,10 @@ from millstream_contracts import (
     JobId,
     JobStack,
     LiveEvent,
+    NewOperation,
     OpenIncident,
+    OperationGroup,
+    OperationKind,
     Page,
     QueueStatus,
     SecretWebhook,
@@ -434,6 +439,46 @@ class Client:
     async def redeliver(self, webhook_id: str, job_id: str) -> Job:
         """Deliver the event of a delivery once more. Returns: the new delivery. Raises: ApiError."""
         return await self._transport.run(self._api.redeliver(webhook_id, job_id))
+
+    async def start_operation(
+        self,
+        kind: OperationKind,
+        *,
+        q: str | None = None,
+        ids: Iterable[str] | None = None,
+        group: OperationGroup | None = None,
+        rate: float = 50.0,
+        canary: Canary | None = None,
+        dry_run: bool = False,
+    ) -> BulkOperation:
+        """Have many dead jobs redriven or discarded: those of a search, of ids, or of a group.
+
+        The service goes on with it by itself, `rate` jobs a second, also when it is restarted. With a `canary` it tries
+        some jobs first. `dry_run` only counts. Raises: ApiError.
+        """
+        chosen = None if ids is None else list(ids)
+        new = NewOperation(kind=kind, q=q, ids=chosen, group=group, rate=rate, canary=canary, dry_run=dry_run)
+        return await self._transport.run(self._api.start_operation(new))
+
+    async def operations(self, *, limit: int = 50) -> list[BulkOperation]:
+        """Return the newest operations on many jobs. Raises: ApiError."""
+        return (await self._transport.run(self._api.operations(limit))).items
+
+    async def operation(self, operation_id: str) -> BulkOperation:
+        """Return an operation as it is now. Raises: ApiError."""
+        return await self._transport.run(self._api.operation(operation_id))
+
+    async def pause_operation(self, operation_id: str) -> BulkOperation:
+        """Pause an operation; the page that is under way is finished. Raises: ConflictError, ApiError."""
+        return await self._transport.run(self._api.steer_operation(operation_id, "pause"))
+
+    async def resume_operation(self, operation_id: str) -> BulkOperation:
+        """Let a paused operation go on. Raises: ConflictError, ApiError."""
+        return await self._transport.run(self._api.steer_operation(operation_id, "resume"))
+
+    async def cancel_operation(self, operation_id: str) -> BulkOperation:
+        """End an operation; what it has done stays done. Raises: ConflictError, ApiError."""
+        return await self._transport.run(self._api.steer_operation(operation_id, "cancel"))
 
     async def health(self) -> dict[str, Any]:
         """Return the health of the service, also when it is bad. Raises: ApiError."""

@@ -12,7 +12,7 @@ from millstream.handlers.files.file_process import FileTask, ProcessedFile, proc
 from millstream.handlers.mail_writer import Attachment, Email
 from millstream.handlers.notify.notify_send import Notification, NotificationReceipt, send_notification
 from millstream.handlers.notify.sms_send import Sms, SmsReceipt, send_sms
-from millstream.handlers.report_generate import Report, ReportFile, generate_report
+from millstream.handlers.report_generate import FoundJobs, Report, ReportFile, generate_report
 from millstream.handlers.settings import (
     ExportSettings,
     FileSettings,
@@ -37,6 +37,7 @@ __all__ = [
     "ExportedFile",
     "FileSettings",
     "FileTask",
+    "FoundJobs",
     "HandlerSettings",
     "Notification",
     "NotificationReceipt",

@@ -25,15 +25,20 @@ MAX_QUERY_ROWS = 100_000
 _REPORT_EVERY_ROWS = 500
 
 
+class FoundJobs(Struct, frozen=True, forbid_unknown_fields=True):
+    """The rows of a report on jobs."""
+
+    query: Annotated[str, Meta(max_length=1_000)]
+    """As `q` of `GET /v1/jobs`: the jobs that it finds, newest first. Needs a history."""
+
+
 class Report(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rows, and how to write them."""
 
     name: Annotated[str, Meta(max_length=200)] = "report"
     """Start of the file names; characters that a file name cannot have become `-`."""
-    rows: list[Row] | None = None
-    """Either objects, or lists in the order of `columns`."""
-    query: Annotated[str, Meta(max_length=1_000)] | None = None
-    """In place of `rows`: the jobs that this query finds, as `GET /v1/jobs` takes it. Needs a history."""
+    rows: list[Row] | FoundJobs
+    """Either objects, or lists in the order of `columns`; or a query for jobs."""
     columns: list[str] | None = None
     format: Format = "csv"
     formats: Annotated[list[Format], Meta(min_length=1)] | None = None
@@ -67,13 +72,11 @@ def generate_report(report: Report, ctx: SyncContext[Shared]) -> list[ReportFile
 
 
 def _table(report: Report, ctx: SyncContext[Shared]) -> Table:
-    """Return the table of a report. Raises: Dead, when it has rows and a query, or neither, or they make no table."""
-    if (report.rows is None) == (report.query is None):
-        raise Dead("a report has either `rows` or a `query`")
-    if report.rows is not None:
+    """Return the table of a report. Raises: Dead, when the rows make no table, or too many jobs are found."""
+    if not isinstance(report.rows, FoundJobs):
         return build_table(report.columns, report.rows)
     with SyncClient(shared(ctx).reports.api_url) as client:
-        pages = JobPages(client, report.query or "", limit=MAX_QUERY_ROWS)
+        pages = JobPages(client, report.rows.query, limit=MAX_QUERY_ROWS)
         rows: list[Row] = [dict(zip(COLUMNS, row_of(job, with_payloads=False), strict=True)) for job in pages.read(ctx)]
     if not pages.is_whole:
         raise Dead(f"the query finds more than {MAX_QUERY_ROWS:,} jobs: `data.export` writes any number")

@@ -9,10 +9,9 @@ from typing import Any
 
 import anyio
 import structlog
-from msgspec import Struct
 from redis.exceptions import ResponseError
 
-from millstream_contracts import UNDECODABLE, Event, Job, JobId, Queue, QueueEvents
+from millstream_contracts import UNDECODABLE, Event, Queue, QueueEvents
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
 from millstream_streams.connection.faults import translating
@@ -20,9 +19,9 @@ from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.reading.consumers import make_group
 from millstream_streams.reading.rounds import for_each_queue
-from millstream_streams.reading.views import job_from_fields, read_hashes
+from millstream_streams.reading.snapshots import Snapshots, read_snapshots
 from millstream_streams.store.keys import Keys
-from millstream_streams.store.specs import read_event, read_int
+from millstream_streams.store.specs import read_event
 
 LONGEST_WAIT_S = 1.0
 """How long a read blocks. A stop waits for the read under way, and a new queue for the next one."""
@@ -30,18 +29,7 @@ LONGEST_WAIT_S = 1.0
 CLUSTER_LOOK_EVERY_S = 0.5
 """The pause between reads on a cluster, which go queue by queue without blocking: two reads a second and queue."""
 
-_JOBS_AT_ONCE = 100
 _TAKEN_AT_ONCE = 100
-
-
-class Snapshots(Struct, frozen=True):
-    """Jobs as they are now."""
-
-    jobs: dict[JobId, Job]
-    waited_ms: dict[JobId, int]
-    """How long each was ready before its last delivery, unless it is ready again."""
-    size_bytes: int
-    """The size of all stored fields of the jobs."""
 
 
 class EventFeed:
@@ -82,22 +70,7 @@ class EventFeed:
     async def jobs_of(self, batch: QueueEvents) -> Snapshots:
         """Return the present state of the jobs of these events, without those that Redis has deleted."""
         ids = list({job.id: None for event in batch.events for job in event.jobs})
-        keys = self._keys.of(batch.queue)
-        jobs: dict[JobId, Job] = {}
-        waited_ms: dict[JobId, int] = {}
-        size_bytes = 0
-        # A slice at a time: reading thousands of jobs at once would hold the event loop.
-        for start in range(0, len(ids), _JOBS_AT_ONCE):
-            some = ids[start : start + _JOBS_AT_ONCE]
-            hashes = await translating(partial(read_hashes, self._reading, [keys.job(job_id) for job_id in some]))
-            for job_id, fields in zip(some, hashes, strict=True):
-                size_bytes += sum(map(len, fields.values()))
-                if job := job_from_fields(batch.queue, job_id, fields):
-                    jobs[job_id] = job
-                    ready_ms, started_ms = read_int(fields.get(b"ready_at")), read_int(fields.get(b"started_at"))
-                    if 0 < ready_ms <= started_ms:
-                        waited_ms[job_id] = started_ms - ready_ms
-        return Snapshots(jobs, waited_ms, size_bytes)
+        return await read_snapshots(self._reading, self._keys, batch.queue, ids)
 
     async def acknowledge(self, batches: Iterable[QueueEvents]) -> None:
         """Acknowledge events, which may be trimmed from now on."""

@@ -51,10 +51,8 @@ local function record_error(transitions, error)
   list[#list + 1] = error
 end
 
--- Errors are large. They travel only where a group will store them, and while it does not lag too far.
-local MOST_UNREAD_WITH_ERRORS = 20000
+-- Errors are large. They travel only where a group may store them.
 local function keeps_errors()
-  if redis.call('XLEN', events) >= MOST_UNREAD_WITH_ERRORS then return false end
   local groups = redis.pcall('XINFO', 'GROUPS', events)
   return not groups.err and #groups > 0
 end

@@ -25,6 +25,7 @@ local forms = {
   ['hsetnx'] = {'HSETNX', due, 'none', ''},
   ['pexpire'] = {'PEXPIRE', due, '-1'},
   ['sadd'] = {'SADD', due, 'none'},
+  ['scan'] = {'SCAN', '0', 'COUNT', '1'},
   ['set'] = {'SET', due, 'none', 'XX', 'PX', '1'},
   ['smembers'] = {'SMEMBERS', due},
   ['time'] = {'TIME'},

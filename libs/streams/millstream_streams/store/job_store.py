@@ -43,7 +43,7 @@ from millstream_streams.store.deliveries import (
     Recovery,
     Release,
 )
-from millstream_streams.store.keys import PRIORITIES, Keys
+from millstream_streams.store.keys import HISTORY_GROUP, PRIORITIES, Keys
 from millstream_streams.store.scripting import Argument, load_script, run_script
 from millstream_streams.store.specs import read_error, read_int, read_spec
 
@@ -240,15 +240,18 @@ class JobStore:
         _check_size(ids)
         return _codes(await self._run("cancel", queue, [self._retention_ms, *ids]))
 
-    async def redrive(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
-        """Make dead jobs ready again, counted from zero."""
-        _check_size(ids)
-        return _codes(await self._run("redrive", queue, list(ids)))
+    async def redrive(self, queue: Queue, ids: Sequence[JobId], *, died_by_ms: int | None = None) -> list[ActionCode]:
+        """Make dead jobs ready again, counted from zero; with `died_by_ms` only those that died until then.
 
-    async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
-        """Discard dead jobs."""
+        By that bound an operation that is repeated redrives no job which has died again.
+        """
         _check_size(ids)
-        return _codes(await self._run("discard", queue, [self._retention_ms, *ids]))
+        return _codes(await self._run("redrive", queue, [_bound(died_by_ms), *ids]))
+
+    async def discard(self, queue: Queue, ids: Sequence[JobId], *, died_by_ms: int | None = None) -> list[ActionCode]:
+        """Discard dead jobs; with `died_by_ms` only those that died until then."""
+        _check_size(ids)
+        return _codes(await self._run("discard", queue, [self._retention_ms, _bound(died_by_ms), *ids]))
 
     async def announce(self, queue: Queue, *, upto: str = "", limit: int) -> list[tuple[str, JobId]]:
         """Note that the dead letters up to this entry are announced, and return the next ones, oldest first.
@@ -286,8 +289,13 @@ class JobStore:
         Events of the last `kept_s` stay, but never more than `cap`. `keep` is for a stream without a group.
         Returns: how many were removed, and how many of them no group had seen.
         """
-        removed, lost = await self._run("trim_events", queue, [keep, cap, round(kept_s * 1000)])
+        arguments: list[Argument] = [keep, cap, round(kept_s * 1000), HISTORY_GROUP]
+        removed, lost = await self._run("trim_events", queue, arguments)
         return int(removed), int(lost)
+
+    async def close_gap(self, queue: Queue, last: str) -> bool:
+        """Forget the gap that ends with this entry. Returns: False, when more was lost since: that is the gap now."""
+        return bool(int(await self._run("close_gap", queue, [last])))
 
     async def leave_events(self, queue: Queue) -> bool:
         """Remove the group that reads events for webhooks. Returns: False when a job of the queue has a callback."""
@@ -342,6 +350,10 @@ class JobStore:
 def _is_confirmed(reply: int | list[int]) -> bool:
     """Return whether the reply of WAIT (a number of replicas) or WAITAOF (local and replicated) is a confirmation."""
     return (reply[0] if isinstance(reply, list) else reply) > 0
+
+
+def _bound(ms: int | None) -> str:
+    return "" if ms is None else str(ms)
 
 
 def _check_size(items: Sequence[object]) -> None:

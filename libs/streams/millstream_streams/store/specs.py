@@ -1,6 +1,6 @@
 """Reads the stored fields of a job, also unreadable ones: one such job must not stop the others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from itertools import repeat
@@ -83,38 +83,49 @@ def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
     state, detail = fields[b"state"].decode(), fields[b"detail"].decode()
     # Three values a job in one list: id, version, deliveries.
     rows = list(zip(*[iter(_decode_transitions(fields[b"jobs"]))] * 3, strict=True))
-    runs, errors = _read_runs(fields.get(b"runs"), len(rows)), _read_errors(fields.get(b"errors"), len(rows))
     return Event(
         entry=entry.decode(),
         kind=_KINDS.get(fields[b"kind"]) or fields[b"kind"].decode(),
         at_ms=int(fields[b"at"]),
         worker=fields[b"worker"].decode(),
-        jobs=[
-            JobTransition(JobId(job_id), version, state, number, detail, *run, error)
-            for (job_id, version, number), run, error in zip(_check_transitions(rows), runs, errors, strict=True)
-        ],
+        jobs=_transitions(fields, _check_transitions(rows), state, detail),
     )
 
 
-def _read_runs(blob: bytes | None, jobs: int) -> Iterable[Run]:
-    """Return attempt, wait and run of each job; nothing of any in an event without them, or of another form."""
+def _transitions(
+    fields: Mapping[bytes, bytes], rows: list[tuple[str, int, int]], state: str, detail: str
+) -> list[JobTransition]:
+    """Return the jobs of an event. Most events have no errors, and many no runs."""
+    runs, errors = _read_runs(fields.get(b"runs"), len(rows)), _read_errors(fields.get(b"errors"), len(rows))
+    if runs is None and errors is None:
+        return [JobTransition(JobId(job_id), version, state, number, detail) for job_id, version, number in rows]
+    return [
+        JobTransition(JobId(job_id), version, state, number, detail, attempt, waited_ms, ran_ms, error)
+        for (job_id, version, number), (attempt, waited_ms, ran_ms), error in zip(
+            rows, runs or repeat(_NO_RUN), errors or repeat(None), strict=False
+        )
+    ]
+
+
+def _read_runs(blob: bytes | None, jobs: int) -> list[Run] | None:
+    """Return attempt, wait and run of each job; None for an event without them, or of another form."""
     if blob:
         with suppress(*UNDECODABLE, ValueError):
             values = [None if value < 0 else value for value in _decode_runs(blob)]
             runs: list[Run] = list(zip(*[iter(values)] * 3, strict=True))
             if len(runs) == jobs:
                 return runs
-    return repeat(_NO_RUN, jobs)
+    return None
 
 
-def _read_errors(blob: bytes | None, jobs: int) -> Iterable[JobError | None]:
-    """Return the error of each job, from values that stand one behind the other; of an unreadable list none."""
+def _read_errors(blob: bytes | None, jobs: int) -> list[JobError | None] | None:
+    """Return the error of each job, from values that stand one behind the other; None without a readable list."""
     if blob:
         with suppress(*UNDECODABLE):
             errors = _decode_errors(_ARRAY_32 + jobs.to_bytes(4, "big") + blob)
             if len(errors) == jobs:
                 return errors
-    return repeat(None, jobs)
+    return None
 
 
 def _check_transitions(rows: list[Any]) -> list[tuple[str, int, int]]:

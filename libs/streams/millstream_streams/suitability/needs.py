@@ -60,7 +60,7 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create")
-        | _commands("xinfo|groups xlen xpending xreadgroup zadd zrange zrem zremrangebyscore"),
+        | _commands("xinfo|groups xpending xreadgroup zadd zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services", "callbacks"),
         tells=("due", "settled", "cancel:"),
         hears=("cancel:",),
@@ -70,7 +70,8 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands(
-            "exists get hget hgetall hsetnx sadd set smembers xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen"
+            "exists get hget hgetall hsetnx sadd scan set smembers xautoclaim xgroup|create"
+            " xgroup|destroy xinfo|groups xlen"
         )
         | _commands("xreadgroup")
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
@@ -82,7 +83,7 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands("exists hdel hgetall smembers xautoclaim xgroup|delconsumer xinfo|consumers xinfo|groups")
-        | _commands("xlen xpending xtrim zrange zrem zremrangebyscore"),
+        | _commands("xpending xtrim zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services"),
         tells=("settled",),
     ),

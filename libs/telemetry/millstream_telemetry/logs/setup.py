@@ -23,8 +23,8 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 PAYLOAD_FIELDS = ("payload", "result", "body", "spec")
 """Fields that are struck from every line."""
 
-_CHATTY_LIBRARIES = ("httpx2", "httpcore2", "httpx", "httpcore")
-"""They log every request at `info`, which says nothing that the job's own line does not."""
+_CHATTY_LIBRARIES = ("httpx2", "httpcore2", "httpx", "httpcore", "alembic")
+"""They log every request, or each look at a schema, at `info`, which says nothing that our own lines do not."""
 
 
 class LogSettings(Struct, frozen=True):

@@ -57,6 +57,18 @@ class IngestMetrics:
         self._searches.labels(way, outcome).observe(seconds)
 
 
+class OperationMetrics:
+    """Operations on many jobs."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._jobs = registry.counter(names.OPERATION_JOBS)
+
+    def count(self, kind: str, *, done: int, refused: int) -> None:
+        """Count jobs that an operation has done and refused. Kinds: `redrive`, `discard`."""
+        self._jobs.labels(kind, "done").inc(done)
+        self._jobs.labels(kind, "refused").inc(refused)
+
+
 class WorkerMetrics:
     """Attempts, and the state of the worker process."""
 
@@ -185,8 +197,13 @@ class HistoryMetrics:
         self.lag_s = math.nan
         """What was shown last."""
         self._days_ahead = registry.gauge(names.HISTORY_DAYS_AHEAD)
+        self._gaps = registry.gauge(names.HISTORY_GAPS)
         self.show_lag(math.nan)
         self.show_days_ahead(math.nan)
+
+    def show_gaps(self, queues: int) -> None:
+        """Show how many queues have lost events, and wait for their jobs to be read again."""
+        self._gaps.set(queues)
 
     def show_days_ahead(self, days: float) -> None:
         """Show for how many days from tomorrow on there are partitions; NaN where that is not known."""

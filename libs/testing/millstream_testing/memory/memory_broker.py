@@ -110,6 +110,7 @@ def memory_broker(ledger: Ledger, clock: VirtualClock) -> Broker:
         listing=cast("Any", _NOTHING),
         registry=MemoryRegistry(),
         stack_answers=cast("Any", _NOTHING),
+        stored_jobs=cast("Any", _NOTHING),
         callbacks=cast("Any", _NOTHING),
         event_lag=cast("Any", _NOTHING),
         clock=RedisClock(clock.now_s, clock.now_s),

@@ -1,30 +1,14 @@
 """The command `stats`: how many jobs came and ended, and how long they took."""
 
-import re
 from datetime import timedelta
 
 import click
 
 from millstream_cli.client.connection import client_errors, connect, url_option
+from millstream_cli.lengths import Length
 from millstream_cli.output import json_option, print_json, print_table
 from millstream_cli.wording import lasting
 from millstream_contracts import StatPoint
-
-_LENGTH = re.compile(r"([0-9]{1,6})(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class Length(click.ParamType[timedelta]):
-    """A length of time, such as `90m`."""
-
-    name = "length"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Return it as a timedelta. Raises: click.BadParameter."""
-        match = _LENGTH.fullmatch(str(value))
-        if match is None or not int(match[1]):
-            self.fail(f"{value} is no length of time: write 90m, 6h or 14d", param, ctx)
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 @click.command()

@@ -87,6 +87,51 @@ MODELS: Mapping[str, Model] = {
     "SecretWebhook": Model(
         "An endpoint with its new secret.", {**_WEBHOOK, "secret": "With what the receiver verifies calls"}
     ),
+    "NewOperation": Model(
+        "What is to be done with many dead jobs. One of `q`, `ids` and `group` says which.",
+        {
+            "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good",
+            "q": "A search, of which the dead jobs are taken; relative times count from now",
+            "ids": "Ids of jobs",
+            "group": "The jobs of a type that died in the same way",
+            "rate": "Jobs a second",
+            "canary": "A trial with the first jobs",
+            "dry_run": "Count, and do nothing",
+        },
+    ),
+    "OperationGroup": Model(
+        "The dead jobs of a type that died in the same way.",
+        {"type": "Job type", "fingerprint": "What their deaths have in common, as the groups of dead jobs have it"},
+    ),
+    "Canary": Model(
+        "A trial with the first jobs, which have to end well before the others follow.",
+        {"count": "How many jobs", "max_failure": "The largest share of them that may die again"},
+    ),
+    "BulkOperation": Model(
+        "An operation as it is now.",
+        {
+            "id": "Id of the operation",
+            "kind": "What it does",
+            "state": "Where it is: `canary` and `waiting` are the trial",
+            "detail": "Why it is paused or has failed",
+            "q": "The search that it was given",
+            "group": "The group that it was given",
+            "jobs": "How many ids it was given; null for a search or a group",
+            "rate": "Jobs a second",
+            "canary": "Its trial; null without one",
+            "dry_run": "Whether it only counts",
+            "created_at": "When it was asked for",
+            "updated_at": "When it last moved",
+            "finished_at": "When it ended",
+            "found": "Jobs that it has looked at",
+            "done": "Jobs that are redriven or discarded, or would be",
+            "refused": "Jobs that were not dead, or died after it was asked for",
+            "failed": "Jobs of the trial that died again",
+            "eta_s": "Seconds until its end at this rate; null where the number of jobs is not known",
+        },
+    ),
+    "BulkOperationPage": _page("operations"),
+    "OperationState": Model("Where an operation is."),
     "WebhookSecret": Model(
         "The secret of an endpoint.",
         {"id": "Id of the endpoint, or `callbacks`", "secret": "With what the receiver verifies calls"},

@@ -25,12 +25,14 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _PATH_PARAMETERS = {
     "job_id": Parameter("job_id", "Id of the job"),
     "webhook_id": Parameter("webhook_id", "Id of the endpoint"),
+    "operation_id": Parameter("operation_id", "Id of the operation"),
     "job_type": Parameter("job_type", "Job type", JOB_TYPE, REPORT_TYPE),
 }
 _TAGS = {
     "Jobs": "Submit jobs and follow them.",
     "Events": "What happens to jobs, as it happens.",
     "Dead letters": "Decide about jobs that failed for good.",
+    "Operations": "Decide about many dead jobs at once.",
     "Queues": "How much of each job type waits and runs.",
     "Statistics": "How many jobs came and ended, and how long they took.",
     "Types": "What the workers handle.",

@@ -38,6 +38,7 @@ def upgrade() -> None:
     _create_worker_spans()
     _create_stats("stats_minutes", "how many transitions there were in each minute")
     _create_stats("stats_hours", "how many transitions there were in each hour")
+    _create_event_gaps()
     for statement in day_functions.statements(_schema()):
         op.get_bind().exec_driver_sql(statement)
 
@@ -147,6 +148,21 @@ def _create_stats(name: str, comment: str) -> None:
     op.create_index(f"{name}_by_time", name, ["at", "tenant"])
 
 
+def _create_event_gaps() -> None:
+    op.create_table(
+        "event_gaps",
+        sa.Column("tenant", _key(), primary_key=True),
+        sa.Column("type", _key(), primary_key=True),
+        sa.Column("partition", sa.SmallInteger, primary_key=True),
+        sa.Column("first_at", sa.DateTime(timezone=True), primary_key=True),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), comment="when its jobs had been read again"),
+        sa.Column("taken_by", sa.Text, comment="the process that reads them"),
+        sa.Column("taken_until", sa.DateTime(timezone=True)),
+        comment="times of which events of a queue were lost",
+    )
+
+
 def _schema() -> str:
     """Return the quoted name of the schema in which the tables are."""
     return str(op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one())
@@ -156,7 +172,7 @@ def downgrade() -> None:
     """Drop the tables, with all of their rows."""
     for name in day_functions.NAMES:
         op.execute(f"DROP FUNCTION {name}")
-    for name in ("stats_hours", "stats_minutes", "worker_spans"):
+    for name in ("event_gaps", "stats_hours", "stats_minutes", "worker_spans"):
         op.drop_table(name)
     op.drop_table("transitions")
     op.drop_table("jobs")

@@ -10,6 +10,8 @@ from millstream_contracts import (
     ActionResult,
     BatchItem,
     BatchReceipt,
+    BulkOperation,
+    Canary,
     DeadGroup,
     DeadGroups,
     DeadLetter,
@@ -24,7 +26,10 @@ from millstream_contracts import (
     JobStack,
     JobState,
     JobType,
+    NewOperation,
     OpenIncident,
+    OperationGroup,
+    OperationState,
     Page,
     Priority,
     Progress,
@@ -265,6 +270,32 @@ DEMAND = {
         Demand(queued=15, running=4, due_soon=1, oldest_ready_age_s=0.4, slots=10, wanted_workers=2),
     )
 }
+_OPERATION = BulkOperation(
+    id="op_20261126150000000000a1b2c3d4",
+    kind="redrive",
+    state=OperationState.RUNNING,
+    q="type:demo.poison since:1d",
+    rate=50.0,
+    canary=Canary(),
+    created_at=_CREATED_AT,
+    updated_at=_STARTED_AT,
+    found=120,
+    done=118,
+    refused=2,
+    failed=1,
+)
+NEW_OPERATIONS = {
+    "search": Example(
+        "Redrive what a search finds, after a trial with twenty",
+        NewOperation(kind="redrive", q="type:demo.poison since:1d", canary=Canary()),
+    ),
+    "group": Example(
+        "Count the jobs of a group",
+        NewOperation(kind="discard", group=OperationGroup(_DEAD_TYPE, "5f1c2d"), dry_run=True),
+    ),
+}
+OPERATION = {"running": Example("It runs", _OPERATION)}
+OPERATIONS = {"page": Example("The only page", Listing([_OPERATION]))}
 EVENTS = {
     "stream": Example(
         "A job is submitted, and then the client was too slow",

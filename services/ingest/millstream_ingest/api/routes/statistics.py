@@ -47,7 +47,8 @@ async def get_stats(request: ApiRequest) -> Response:
         request.tenant, job_type, begin=window.begin, end=window.end, step=window.step
     )
     step_s = round(window.step.total_seconds())
-    return Response(Stats(begin=window.begin, end=window.end, step_s=step_s, points=points))
+    gaps = await history.gaps.between(request.tenant, job_type, window.begin, window.end)
+    return Response(Stats(begin=window.begin, end=window.end, step_s=step_s, points=points, gaps=gaps))
 
 
 ROUTES = (get_stats,)

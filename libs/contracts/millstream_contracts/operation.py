@@ -1,0 +1,85 @@
+"""Operations: one decision about many jobs, which is carried out page by page."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from millstream_contracts import limits
+from millstream_contracts.ids import NAME_PATTERN
+
+OperationKind = Literal["redrive", "discard"]
+
+
+class OperationState(StrEnum):
+    """Where an operation is."""
+
+    PENDING = "pending"
+    CANARY = "canary"
+    """Its first jobs are under way."""
+    WAITING = "waiting"
+    """It waits for the end of its first jobs."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class OperationGroup(Struct, frozen=True, forbid_unknown_fields=True):
+    """The dead jobs of a type that died in the same way."""
+
+    type: Annotated[str, Meta(pattern=NAME_PATTERN)]
+    fingerprint: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Canary(Struct, frozen=True, forbid_unknown_fields=True):
+    """A trial with the first jobs, which have to end well before the others follow."""
+
+    count: Annotated[int, Meta(ge=1, le=1_000)] = 20
+    max_failure: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.1
+    """The largest share of them that may die again."""
+
+
+class NewOperation(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What is to be done with which dead jobs: those of `q`, of `ids`, or of `group`."""
+
+    kind: OperationKind
+    q: Annotated[str, Meta(max_length=1_000)] | None = None
+    ids: Annotated[list[str], Meta(min_length=1, max_length=limits.MAX_BATCH_JOBS)] | None = None
+    group: OperationGroup | None = None
+    rate: Annotated[float, Meta(ge=0.01, le=10_000.0)] = 50.0
+    """Jobs a second."""
+    canary: Canary | None = None
+    dry_run: bool = False
+    """Count, and do nothing."""
+
+
+class BulkOperation(Struct, kw_only=True, frozen=True):
+    """An operation as it is now."""
+
+    id: str
+    kind: OperationKind
+    state: OperationState
+    detail: str = ""
+    """Why it is paused or has failed."""
+    q: str | None = None
+    group: OperationGroup | None = None
+    jobs: int | None = None
+    """How many ids it was given; None for a query or a group."""
+    rate: float
+    canary: Canary | None = None
+    dry_run: bool = False
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None = None
+    found: int = 0
+    """Jobs that it has looked at."""
+    done: int = 0
+    refused: int = 0
+    """Jobs that were not dead, or died after the operation was asked for."""
+    failed: int = 0
+    """Jobs of the canary that died again."""
+    eta_s: float | None = None
+    """How long it takes at this rate, where the number of jobs is known."""

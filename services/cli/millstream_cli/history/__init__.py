@@ -1,0 +1,1 @@
+"""Commands that compare the history with Redis, and repair it."""

@@ -1,0 +1,138 @@
+"""Carries out operations on many jobs, one step at a time. Run by every dispatcher; a lease gives each step to one.
+
+A step that is repeated, because its dispatcher ended between the jobs and the counters, acts on no job twice.
+"""
+
+import secrets
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from millstream_contracts import JobId, JobState, OperationState, limits
+from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
+from millstream_history import Advance, History, QueryError, SearchCursorError, StoredOperation
+from millstream_runtime import DutyResult
+from millstream_streams import Broker, StoreError
+from millstream_telemetry import OperationMetrics
+
+LEASE_S = 60.0
+"""How long a dispatcher that vanishes in the middle of a step delays its operation."""
+
+CANARY_WITHIN_S = 600.0
+CANARY_LOOK_EVERY_S = 1.0
+AGAIN_S = 5.0
+"""When a step is due again that Redis has refused."""
+
+
+class Steps(DutyResult, frozen=True):
+    """The result of one pass."""
+
+    jobs: int = 0
+
+
+class _Page(Struct, frozen=True):
+    ids: Sequence[JobId]
+    next_cursor: str | None
+
+
+class Operator:
+    """A duty."""
+
+    name = "operator"
+    interval_s = 1.0
+
+    def __init__(self, history: History, broker: Broker, metrics: OperationMetrics) -> None:
+        self._operations = history.operations
+        self._search = history.search
+        self._actor = DeadJobActor(broker)
+        self._metrics = metrics
+
+    async def run_once(self) -> Steps:
+        """Take one step of the operation that has waited for longest, if one is due.
+
+        Raises: HistoryError, StoreError.
+        """
+        taken = await self._operations.take(secrets.token_hex(8), lease_s=LEASE_S)
+        if taken is None:
+            return Steps()
+        try:
+            step = await self._step(taken)
+        except StoreError:
+            await self._operations.give_back(taken, pause_s=AGAIN_S)
+            raise
+        except (QueryError, SearchCursorError) as error:
+            # It was accepted by another release, which reads queries in another way.
+            step = Advance(state=OperationState.FAILED, detail=str(error))
+        await self._operations.advance(taken, step)
+        return Steps(more=True, jobs=step.found)
+
+    async def _step(self, taken: StoredOperation) -> Advance:
+        if taken.shown.state is OperationState.WAITING:
+            return await self._judge_canary(taken)
+        page = await self._page(taken)
+        result = await self._actor.act(taken, page.ids)
+        if not taken.asked.dry_run:
+            self._metrics.count(taken.asked.kind, done=len(result.done), refused=result.refused)
+        is_trial = self._is_trial(taken)
+        canary_ids = [*taken.canary_ids, *result.done] if is_trial else taken.canary_ids
+        state = self._state_after(taken, page, len(canary_ids), is_trial=is_trial)
+        return Advance(
+            state=state,
+            found=len(page.ids),
+            done=len(result.done),
+            refused=result.refused,
+            cursor=page.next_cursor,
+            is_exhausted=page.next_cursor is None,
+            canary_ids=canary_ids,
+            canary_within_s=CANARY_WITHIN_S if state is OperationState.WAITING else None,
+            pause_s=len(page.ids) / taken.asked.rate,
+        )
+
+    @staticmethod
+    def _is_trial(taken: StoredOperation) -> bool:
+        begins = taken.shown.state in {OperationState.PENDING, OperationState.CANARY}
+        return begins and taken.asked.canary is not None and not taken.asked.dry_run
+
+    @staticmethod
+    def _state_after(taken: StoredOperation, page: _Page, tried: int, *, is_trial: bool) -> OperationState:
+        if is_trial and taken.asked.canary is not None:
+            is_whole = tried >= taken.asked.canary.count or page.next_cursor is None
+            return (OperationState.WAITING if tried else OperationState.DONE) if is_whole else OperationState.CANARY
+        return OperationState.DONE if page.next_cursor is None else OperationState.RUNNING
+
+    async def _page(self, taken: StoredOperation) -> _Page:
+        """Return the next ids: those of about a second, so that the rate is kept evenly."""
+        if taken.is_exhausted:
+            return _Page([], None)
+        size = max(1, min(limits.MAX_SCRIPT_JOBS, int(taken.asked.rate)))
+        if self._is_trial(taken) and taken.asked.canary is not None:
+            size = max(1, min(size, taken.asked.canary.count - len(taken.canary_ids)))
+        if taken.query is not None:
+            found = await self._search.ids(taken.query, cursor=taken.cursor, limit=size)
+            return _Page(found.ids, found.next_cursor)
+        ids, start = list(dict.fromkeys(taken.asked.ids or ())), int(taken.cursor or 0)
+        end = start + size
+        return _Page([JobId(one) for one in ids[start:end]], str(end) if end < len(ids) else None)
+
+    async def _judge_canary(self, taken: StoredOperation) -> Advance:
+        """Go on once the canary has ended well, pause if it has not, or look again later."""
+        states = await self._actor.states_of(taken.tenant, taken.canary_ids)
+        # A job that Redis has forgotten has ended, and not among the dead.
+        open_jobs = sum(not state.is_settled for state in states.values())
+        dead = sum(state is JobState.DEAD for state in states.values())
+        waiting = Advance(
+            state=OperationState.WAITING,
+            cursor=taken.cursor,
+            is_exhausted=taken.is_exhausted,
+            canary_ids=taken.canary_ids,
+        )
+        if open_jobs and not taken.is_canary_over:
+            return replace(waiting, pause_s=CANARY_LOOK_EVERY_S)
+        ended = len(taken.canary_ids) - open_jobs
+        most = taken.asked.canary.max_failure if taken.asked.canary else 1.0
+        if dead > most * ended or not ended:
+            detail = f"of {len(taken.canary_ids)} jobs of the canary {dead} died again and {open_jobs} have not ended"
+            return replace(waiting, state=OperationState.PAUSED, detail=detail, failed=dead)
+        state = OperationState.DONE if taken.is_exhausted else OperationState.RUNNING
+        return replace(waiting, state=state, failed=dead)

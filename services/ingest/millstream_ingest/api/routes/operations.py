@@ -1,0 +1,123 @@
+"""Operations: one decision about many dead jobs, carried out page by page."""
+
+from millstream_contracts import BulkOperation, NewOperation, limits
+from millstream_ingest.api.listing import Listing, listing_response
+from millstream_ingest.api.operation import Content, Operation, listing
+from millstream_ingest.api.principal import Scope
+from millstream_ingest.api.request import ApiRequest
+from millstream_ingest.api.route import act, read
+from millstream_ingest.api.routes import examples
+from millstream_ingest.http.negotiation import request_encoding
+from millstream_ingest.http.problems import (
+    HISTORY_UNAVAILABLE,
+    INVALID_REQUEST,
+    NO_HISTORY,
+    NOT_FOUND,
+    WRONG_STATE,
+)
+from millstream_ingest.http.response import Response
+from millstream_ingest.submission.bodies import decode_as
+
+_TAG = "Operations"
+_ALWAYS = (NO_HISTORY, HISTORY_UNAVAILABLE)
+_OF_ONE = (NOT_FOUND, *_ALWAYS)
+_OPERATION = Content(model=BulkOperation, description="The operation", examples=examples.OPERATION)
+
+CREATE = Operation(
+    id="createOperation",
+    tag=_TAG,
+    summary="Redrive or discard many dead jobs",
+    description="Those that a search finds, those of some ids, or those of a group; at a rate, after a trial with a "
+    "few, or only counted. Jobs that die after this request are left alone, so that none is redriven twice.",
+    body=Content(model=NewOperation, examples=examples.NEW_OPERATIONS),
+    answers={202: _OPERATION},
+    problems=(INVALID_REQUEST, *_ALWAYS),
+)
+LIST = Operation(
+    id="listOperations",
+    tag=_TAG,
+    summary="List operations",
+    description="Newest first.",
+    query=listing(),
+    answers={200: Content(model=Listing[BulkOperation], description="A page", examples=examples.OPERATIONS)},
+    problems=_ALWAYS,
+)
+GET = Operation(id="getOperation", tag=_TAG, summary="Read an operation", answers={200: _OPERATION}, problems=_OF_ONE)
+PAUSE = Operation(
+    id="pauseOperation",
+    tag=_TAG,
+    summary="Pause an operation",
+    description="The page that is under way is finished.",
+    answers={200: _OPERATION},
+    problems=(WRONG_STATE, *_OF_ONE),
+)
+RESUME = Operation(
+    id="resumeOperation",
+    tag=_TAG,
+    summary="Let a paused operation go on",
+    description="Also one that its canary has paused: then without a further trial.",
+    answers={200: _OPERATION},
+    problems=(WRONG_STATE, *_OF_ONE),
+)
+CANCEL = Operation(
+    id="cancelOperation",
+    tag=_TAG,
+    summary="End an operation",
+    description="What it has done stays done.",
+    answers={200: _OPERATION},
+    problems=(WRONG_STATE, *_OF_ONE),
+)
+
+
+@act("/v1/operations", CREATE, Scope.JOBS_MANAGE)
+async def create_operation(request: ApiRequest) -> Response:
+    """Redrive or discard many dead jobs."""
+    request.read_query()
+    encoding = request_encoding(request.body_type)
+    asked = decode_as(NewOperation, await request.read_body(limits.MAX_BODY_BYTES), encoding)
+    made = await request.services.bulk_operations.add(request.history, request.tenant, asked)
+    return Response(made, 202, {"Location": f"/v1/operations/{made.id}"})
+
+
+@read("/v1/operations", LIST, Scope.JOBS_READ)
+async def list_operations(request: ApiRequest) -> Response:
+    """List operations."""
+    query = request.read_query(("cursor", "limit"))
+    found = await request.history.operations.of(request.tenant, before=query.cursor, limit=query.limit)
+    next_cursor = found[-1].shown.id if len(found) == query.limit else None
+    page = Listing([one.shown for one in found], next_cursor)
+    return listing_response(request, query, page, next_cursor)
+
+
+@read("/v1/operations/{operation_id}", GET, Scope.JOBS_READ)
+async def get_operation(request: ApiRequest, operation_id: str) -> Response:
+    """Read an operation."""
+    request.read_query()
+    return Response(await request.services.bulk_operations.find(request.history, request.tenant, operation_id))
+
+
+@act("/v1/operations/{operation_id}/pause", PAUSE, Scope.JOBS_MANAGE)
+async def pause_operation(request: ApiRequest, operation_id: str) -> Response:
+    """Pause an operation."""
+    return await _steer(request, operation_id, "pause")
+
+
+@act("/v1/operations/{operation_id}/resume", RESUME, Scope.JOBS_MANAGE)
+async def resume_operation(request: ApiRequest, operation_id: str) -> Response:
+    """Let a paused operation go on."""
+    return await _steer(request, operation_id, "resume")
+
+
+@act("/v1/operations/{operation_id}/cancel", CANCEL, Scope.JOBS_MANAGE)
+async def cancel_operation(request: ApiRequest, operation_id: str) -> Response:
+    """End an operation."""
+    return await _steer(request, operation_id, "cancel")
+
+
+async def _steer(request: ApiRequest, operation_id: str, verb: str) -> Response:
+    request.read_query()
+    operations = request.services.bulk_operations
+    return Response(await operations.steer(request.history, request.tenant, operation_id, verb))
+
+
+ROUTES = (create_operation, list_operations, get_operation, pause_operation, resume_operation, cancel_operation)

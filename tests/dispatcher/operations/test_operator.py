@@ -1,0 +1,276 @@
+"""The operator carries out operations a step at a time, and acts on no job twice."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from history_databases import execute
+from history_seeds import store
+from streams.seeds import ERROR, commit, job_of, seed_dead, take_one
+
+from millstream_contracts import (
+    BulkOperation,
+    Canary,
+    Dead,
+    JobId,
+    NewOperation,
+    OperationGroup,
+    OperationState,
+    Queue,
+)
+from millstream_dispatcher.operations.operator import Operator
+from millstream_history import Advance, History, open_history
+from millstream_streams import Broker
+from millstream_telemetry import MetricRegistry, OperationMetrics
+
+FAST = 10_000.0
+
+
+@pytest.fixture
+async def history(history_url: str) -> AsyncIterator[History]:
+    """Yield a history with empty tables."""
+    async with open_history(history_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def queue(queues: list[Queue]) -> Queue:
+    """Return one of the queues."""
+    return queues[0]
+
+
+@pytest.fixture
+def operator(history: History, broker: Broker, metrics: MetricRegistry) -> Operator:
+    """Return the duty."""
+    return Operator(history, broker, OperationMetrics(metrics))
+
+
+class Scene:
+    """Dead jobs, and operations on them."""
+
+    def __init__(self, broker: Broker, history: History, queue: Queue, operator: Operator, url: str) -> None:
+        self.broker, self.history, self.queue, self.operator, self.url = broker, history, queue, operator, url
+        self.count = 0
+
+    async def dead(self, count: int) -> list[JobId]:
+        """Make dead jobs, known to the history too."""
+        ids = [await seed_dead(self.broker, self.queue) for _ in range(count)]
+        for job_id in ids:
+            await store(self.history, self.queue, await job_of(self.broker, self.queue, job_id))
+        return ids
+
+    async def add(self, kind: str = "redrive", **asked: object) -> str:
+        """Ask for an operation, as ingest does."""
+        now = await self.broker.now()
+        wanted = NewOperation(kind=kind, **{"rate": FAST, **asked})
+        self.count += 1
+        query = self.history.operations.frozen_query(self.queue.tenant, wanted, now)
+        cutoff_ms = round(now.timestamp() * 1000)
+        made = await self.history.operations.add(self.queue.tenant, f"op_{self.count}", wanted, query, cutoff_ms)
+        return made.shown.id
+
+    async def shown(self, operation_id: str) -> BulkOperation:
+        """Return an operation as it is now."""
+        found = await self.history.operations.find(self.queue.tenant, operation_id)
+        assert found is not None
+        return found.shown
+
+    async def run(self, *, most: int = 50) -> int:
+        """Run steps until none is due, at most so many. Return how many."""
+        for step in range(most):
+            if not (await self.operator.run_once()).more:
+                return step
+        return most
+
+    async def make_due(self) -> None:
+        """Let every pause be over, and every lease."""
+        await execute(self.url, "UPDATE operations SET next_at = now() - interval '1s', lease_until = NULL")
+
+    async def states(self, ids: list[JobId]) -> list[str]:
+        """Return the states of jobs."""
+        return [(await job_of(self.broker, self.queue, job_id)).state.value for job_id in ids]
+
+    async def die_again(self, job_id: JobId) -> None:
+        """Run a redriven job, which dies."""
+        delivery = await take_one(self.broker, self.queue)
+        assert delivery.id == job_id
+        await commit(self.broker, delivery, Dead("attempts", ERROR))
+
+
+@pytest.fixture
+def scene(broker: Broker, history: History, queue: Queue, operator: Operator, history_url: str) -> Scene:
+    """Return a scene."""
+    return Scene(broker, history, queue, operator, history_url)
+
+
+async def test_a_redrive_runs_every_dead_job_that_its_query_finds(scene: Scene) -> None:
+    """All dead jobs of the query are ready again, over as many pages as that takes, and counted."""
+    ids = await scene.dead(5)
+    operation = await scene.add(q=f"type:{scene.queue.type}", rate=2.0)
+    for _ in range(10):
+        await scene.make_due()
+        await scene.run(most=1)
+    found = await scene.shown(operation)
+    assert (found.state, found.found, found.done, found.refused) == (OperationState.DONE, 5, 5, 0)
+    assert found.finished_at is not None
+    assert await scene.states(ids) == ["queued"] * 5
+
+
+async def test_a_discard_of_ids_ends_them(scene: Scene, metrics: MetricRegistry) -> None:
+    """Jobs of ids are discarded; one that is not dead, and one that there is not, are refused."""
+    ids = await scene.dead(2)
+    operation = await scene.add("discard", ids=[*ids, "nonsense", ids[0]])
+    await scene.run()
+    found = await scene.shown(operation)
+    assert (found.state, found.found, found.done, found.refused) == (OperationState.DONE, 3, 2, 1)
+    assert await scene.states(ids) == ["cancelled"] * 2
+    labels = {"kind": "discard", "outcome": "done"}
+    assert metrics.get_sample_value("millstream_operation_jobs_total", labels) == 2
+
+
+async def test_a_group_is_what_its_dead_jobs_have_in_common(scene: Scene) -> None:
+    """The jobs of another fingerprint stay dead."""
+    ids = await scene.dead(1)
+    operation = await scene.add(group=OperationGroup(scene.queue.type, "another"))
+    await scene.run()
+    assert ((await scene.shown(operation)).found, await scene.states(ids)) == (0, ["dead"])
+
+
+async def test_a_job_that_dies_again_is_not_redriven_twice(scene: Scene) -> None:
+    """A step that is repeated after its dispatcher was killed leaves a job alone that has died again meanwhile."""
+    [job_id] = await scene.dead(1)
+    operation = await scene.add(ids=[job_id])
+    taken = await scene.history.operations.take("a dispatcher that is killed", lease_s=60.0)
+    assert taken is not None
+    codes = await scene.broker.store.redrive(scene.queue, [job_id], died_by_ms=taken.cutoff_ms)
+    assert codes == [1]
+    await scene.die_again(job_id)
+    assert await scene.run() == 0, "its lease is not over yet"
+    await scene.make_due()
+    await scene.run()
+    found = await scene.shown(operation)
+    assert (found.state, found.done, found.refused) == (OperationState.DONE, 0, 1)
+    assert await scene.states([job_id]) == ["dead"]
+
+
+async def test_a_step_after_its_lease_is_not_counted(scene: Scene) -> None:
+    """A dispatcher that was slow beyond its lease stores nothing: the step belongs to another one."""
+    [job_id] = await scene.dead(1)
+    operation = await scene.add(ids=[job_id])
+    slow = await scene.history.operations.take("slow", lease_s=60.0)
+    assert slow is not None
+    await scene.make_due()
+    await scene.run()
+    assert not await scene.history.operations.advance(slow, Advance(state=OperationState.RUNNING, found=9, done=9))
+    assert (await scene.shown(operation)).done == 1
+
+
+async def test_a_dry_run_counts_and_does_nothing(scene: Scene) -> None:
+    """A dry run ends with the number of jobs that would be acted on."""
+    ids = await scene.dead(3)
+    operation = await scene.add(q="", dry_run=True, canary=Canary(count=1))
+    await scene.run()
+    found = await scene.shown(operation)
+    assert (found.state, found.found, found.done) == (OperationState.DONE, 3, 3)
+    assert await scene.states(ids) == ["dead"] * 3
+
+
+async def test_the_rate_is_kept(scene: Scene) -> None:
+    """A page has the jobs of about a second, and the next one is due when their time is over."""
+    ids = await scene.dead(3)
+    await scene.add(ids=list(ids), rate=1.0)
+    assert await scene.run() == 1
+    assert sorted(await scene.states(ids)) == ["dead", "dead", "queued"]
+    await scene.make_due()
+    assert await scene.run() == 1
+    assert sorted(await scene.states(ids)) == ["dead", "queued", "queued"]
+
+
+async def test_a_canary_that_dies_stops_its_operation(scene: Scene) -> None:
+    """When more of the first jobs die again than allowed, the others stay dead until a person resumes it."""
+    ids = await scene.dead(3)
+    operation = await scene.add(ids=list(ids), canary=Canary(count=1, max_failure=0.0))
+    await scene.run()
+    assert (await scene.shown(operation)).state is OperationState.WAITING
+    assert sorted(await scene.states(ids)) == ["dead", "dead", "queued"]
+    await scene.die_again(ids[0])
+    await scene.make_due()
+    await scene.run()
+    found = await scene.shown(operation)
+    assert (found.state, found.failed) == (OperationState.PAUSED, 1)
+    assert "1 died again" in found.detail
+    await scene.history.operations.resume(scene.queue.tenant, operation)
+    await scene.run()
+    assert (await scene.shown(operation)).state is OperationState.DONE
+    assert await scene.states(ids) == ["dead", "queued", "queued"]
+
+
+async def test_a_canary_that_ends_well_lets_the_others_follow(scene: Scene) -> None:
+    """Once the first jobs have ended and few enough died, the operation goes on by itself."""
+    ids = await scene.dead(3)
+    operation = await scene.add(ids=list(ids), canary=Canary(count=1, max_failure=0.5))
+    await scene.run()
+    await scene.broker.store.cancel(scene.queue, [ids[0]])
+    await scene.make_due()
+    await scene.run()
+    assert (await scene.shown(operation)).state is OperationState.DONE
+    assert await scene.states(ids) == ["cancelled", "queued", "queued"]
+
+
+async def test_a_canary_that_never_ends_stops_its_operation(scene: Scene) -> None:
+    """A canary is waited for no longer than its time, and none of its jobs having ended is a failure."""
+    ids = await scene.dead(2)
+    operation = await scene.add(ids=list(ids), canary=Canary(count=1))
+    await scene.run()
+    await execute(scene.url, "UPDATE operations SET canary_until = now() - interval '1s', next_at = now()")
+    await scene.run()
+    found = await scene.shown(operation)
+    assert (found.state, "1 have not ended" in found.detail) == (OperationState.PAUSED, True)
+
+
+async def test_a_person_pauses_resumes_and_cancels(scene: Scene) -> None:
+    """A pause in the middle of a step finishes the page; the operation goes on where it was, and an end is an end."""
+    operations, tenant = scene.history.operations, scene.queue.tenant
+    ids = await scene.dead(3)
+    operation = await scene.add(ids=list(ids), rate=1.0)
+    taken = await operations.take("one", lease_s=60.0)
+    assert taken is not None
+    assert await operations.pause(tenant, operation) is not None
+    assert await operations.pause(tenant, operation) is None
+    step = Advance(state=OperationState.RUNNING, found=1, done=1, cursor="1")
+    assert await operations.advance(taken, step)
+    await scene.make_due()
+    assert await scene.run() == 0
+    assert (await scene.shown(operation)).state is OperationState.PAUSED
+    resumed = await operations.resume(tenant, operation)
+    assert resumed is not None
+    assert (resumed.shown.state, resumed.cursor) == (OperationState.RUNNING, "1")
+    await scene.run(most=1)
+    assert await operations.cancel(tenant, operation) is not None
+    assert await operations.cancel(tenant, operation) is None
+    await scene.make_due()
+    assert await scene.run() == 0
+    found = await scene.shown(operation)
+    assert (found.state, found.done) == (OperationState.CANCELLED, 2)
+
+
+async def test_jobs_that_die_after_it_was_asked_for_are_left_alone(scene: Scene) -> None:
+    """A query is frozen: a job that was submitted later is not found, and one that died later is refused."""
+    [job_id] = await scene.dead(1)
+    operation = await scene.add(q="")
+    await scene.broker.store.redrive(scene.queue, [job_id])
+    await scene.die_again(job_id)
+    later = await scene.dead(1)
+    await scene.run()
+    found = await scene.shown(operation)
+    assert (found.found, found.done, found.refused) == (1, 0, 1)
+    assert await scene.states([job_id, *later]) == ["dead", "dead"]
+
+
+async def test_operations_take_turns(scene: Scene) -> None:
+    """The operation that has waited for longest has the next step."""
+    ids = await scene.dead(2)
+    first, second = await scene.add(ids=[ids[0]]), await scene.add(ids=[ids[1]])
+    await scene.run(most=1)
+    assert (await scene.shown(first)).state is OperationState.DONE
+    await scene.run(most=1)
+    assert (await scene.shown(second)).state is OperationState.DONE
