@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.title="Millstream" \
 # /app is for handlers that a user brings; /var/lib/millstream is what may be written.
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/millstream --create-home \
         --shell /usr/sbin/nologin millstream \
-    && install -d -o millstream -g millstream /app /var/lib/millstream/reports
+    && install -d -o millstream -g millstream /app /var/lib/millstream/reports /var/lib/millstream/exports
 # What health checks of containers run.
 COPY deploy/image/ready /usr/local/bin/millstream-ready
 # - Inside a container an address of 127.0.0.1 reaches only itself.
@@ -44,7 +44,8 @@ ENV PATH=/opt/millstream/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     MILLSTREAM_HOST=0.0.0.0 \
     MILLSTREAM_ADMIN_HOST=0.0.0.0 \
-    MILLSTREAM_REPORTS_FOLDER=/var/lib/millstream/reports
+    MILLSTREAM_REPORTS_FOLDER=/var/lib/millstream/reports \
+    MILLSTREAM_EXPORTS_FOLDER=/var/lib/millstream/exports
 WORKDIR /app
 USER 10001:10001
 EXPOSE 8080

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from millstream_contracts import FieldError, Submission
-from millstream_webhooks import AddressError, check_form
+from millstream_contracts import Callback, FieldError, Submission
+from millstream_webhooks import CALL_TYPE, AddressError, check_form
 
 TOO_FAR = "is more than ten years away"
 
@@ -22,10 +22,7 @@ def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float])
     if submission.tags and any("\0" in key + value for key, value in submission.tags.items()):
         yield FieldError(prefix + "/tags", "contains the character NUL")
     if submission.callback is not None:
-        try:
-            check_form(submission.callback.url)
-        except AddressError as error:
-            yield FieldError(prefix + "/callback/url", str(error))
+        yield from _callback_faults(submission.type, submission.callback, prefix)
     run = (submission.run_at, submission.delay_s)
     expiry = (submission.expires_at, submission.expires_in_s)
     if run == expiry == (None, None):
@@ -35,6 +32,16 @@ def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float])
     if None not in expiry:
         yield FieldError(prefix + "/expires_in_s", "excludes `expires_at`")
     yield from _time_faults(submission, prefix, clock())
+
+
+def _callback_faults(job_type: str, callback: Callback, prefix: str) -> Iterator[FieldError]:
+    if job_type == CALL_TYPE:
+        # Each call would cause the next.
+        yield FieldError(prefix + "/callback", f"is not for jobs of the type `{CALL_TYPE}`, which are calls themselves")
+    try:
+        check_form(callback.url)
+    except AddressError as error:
+        yield FieldError(prefix + "/callback/url", str(error))
 
 
 def _time_faults(submission: Submission, prefix: str, now_s: float) -> Iterator[FieldError]:

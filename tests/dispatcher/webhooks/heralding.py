@@ -10,7 +10,7 @@ from streams.seeds import commit, new_job, take
 
 from millstream_contracts import DEFAULT_TENANT, ENDS, Callback, Job, JobId, JobType, Queue, Succeeded, Webhook
 from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
-from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
+from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch, Note
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
 from millstream_dispatcher.webhooks.herald import Herald
 from millstream_streams import WEBHOOKS_GROUP, Broker, consumer_name
@@ -43,13 +43,17 @@ class Book(EndpointBook):
 
 @asynccontextmanager
 async def herald_of(
-    broker: Broker, book: Book | None = None, tracer: JobTracer | None = None, keys: WebhookKeys = KEYS
+    broker: Broker,
+    book: Book | None = None,
+    tracer: JobTracer | None = None,
+    keys: WebhookKeys = KEYS,
+    note: Note | None = None,
 ) -> AsyncIterator[Herald]:
     """Yield a herald."""
     metrics, book = MetricRegistry(), book or Book()
     catalogue, queues = TypeCatalogue(broker.registry, metrics), KnownQueues(broker.registry)
     submitter = SystemSubmitter(broker.store, queues, catalogue, tracer or JobTracer(None), clock=broker.clock.now_s)
-    watch = DeliveryWatch(broker, book, book.note)
+    watch = DeliveryWatch(broker, book, note or book.note)
     async with aclosing(broker.feed(group=WEBHOOKS_GROUP, consumer=consumer_name())) as feed:
         yield Herald(feed, broker, book, DeliveryMaker(submitter, keys), watch, WebhookMetrics(metrics))
 

@@ -35,6 +35,7 @@ from millstream_contracts import (
     Succeeded,
     Tenant,
 )
+from millstream_dispatcher.webhooks import event_queues
 from millstream_dispatcher.webhooks.delivery_watch import FAILING_FOR, judged
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
 from millstream_history import HistoryUnavailableError
@@ -204,3 +205,33 @@ def test_endpoint_wants_no_queue_of_deliveries() -> None:
     """An endpoint whose patterns fit the type of deliveries wants none of their events."""
     assert endpoint().wants_queue(MAIL)
     assert not endpoint(types=["webhook.call"]).wants_queue(CALLS)
+
+
+async def test_callback_is_delivered_when_its_queue_was_not_noted_at_the_last_look(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A callback in a queue that is read for an endpoint is delivered also before the next look at the notes."""
+    monkeypatch.setattr(event_queues, "LOOK_EVERY_S", 3_600.0)
+    await seed_and_run(broker)
+    async with herald_of(broker, Book([endpoint()])) as duty:
+        assert await passes(duty) == 1
+        await seed_with_callback(broker, Callback("https://other.example/"))
+        await run_all(broker)
+        assert (await duty.run_once()).submitted == 2
+
+
+async def test_events_go_on_while_the_state_of_an_endpoint_cannot_be_noted(broker: Broker) -> None:
+    """A database that is away holds up no event: what a delivery says of its endpoint is noted by a later one."""
+    book = Book([endpoint()])
+
+    async def away(_: Endpoint) -> None:
+        raise HistoryUnavailableError("away")
+
+    async with herald_of(broker, book, note=away) as duty:
+        await deliver(broker, Dead("attempts", ERROR))
+        await passes(duty)
+    assert (await book.look())[0].webhook.failing_since is None
+    async with herald_of(broker, book) as duty:
+        await deliver(broker, Dead("attempts", ERROR))
+        await passes(duty)
+    assert (await book.look())[0].webhook.failing_since is not None

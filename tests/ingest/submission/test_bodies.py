@@ -173,6 +173,13 @@ class TestFieldErrors:
         assert pointer == place
         assert said in detail
 
+    def test_callback_is_refused_for_a_call(self):
+        """A call of a webhook has no callback, which would be a call as well."""
+        body = b'{"type":"webhook.call","callback":{"url":"https://a.example/"}}'
+        pointer, detail = only_error(body)
+        assert pointer == "/callback"
+        assert "calls themselves" in detail
+
 
 class TestTimes:
     """Times of a submission, which must agree with each other."""

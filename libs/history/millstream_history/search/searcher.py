@@ -25,18 +25,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from millstream_contracts import JobCount, JobId, Tenant
 from millstream_history.connection.reading import Reader
 from millstream_history.projection.columns import StoredJob
-from millstream_history.search.counter import count_jobs
-from millstream_history.search.cursors import read_cursor, write_cursor
 from millstream_history.search.dead_groups import FoundGroups, find_dead_groups
-from millstream_history.search.filters import IndexName
-from millstream_history.search.index_finder import find_indexes
-from millstream_history.search.job_reader import read_jobs
-from millstream_history.search.page_finder import PageFinder
-from millstream_history.search.places import Found, Place, Way
+from millstream_history.search.hints.recent_jobs import NO_JOBS, RecentJobs, look_at_recent
+from millstream_history.search.language.filters import IndexName
+from millstream_history.search.paging.counter import count_jobs
+from millstream_history.search.paging.cursors import read_cursor, write_cursor
+from millstream_history.search.paging.index_finder import find_indexes
+from millstream_history.search.paging.job_reader import read_jobs
+from millstream_history.search.paging.page_finder import PageFinder
+from millstream_history.search.paging.places import Found, Place, Way
+from millstream_history.search.paging.timed_session import TimedSession
+from millstream_history.search.paging.worker_window import first_place
 from millstream_history.search.plan import BEGINNING, JobQuery, Plan, plan_of
-from millstream_history.search.recent_jobs import NO_JOBS, RecentJobs, look_at_recent
-from millstream_history.search.timed_session import TimedSession
-from millstream_history.search.worker_window import first_place
 
 BUDGET_S = 0.8
 """How long a page is searched for. What was found by then is the page."""
@@ -115,8 +115,8 @@ class Search:
         plan = plan_of(query, known_types)
 
         async def search(connection: AsyncConnection) -> SearchedJobs:
-            indexes = await self._known_indexes(connection)
             async with TimedSession(connection, budget_s) as session:
+                indexes = await self._known_indexes(session)
                 count_s = COUNT_WITHIN_S if counted else 0.0
                 finder = PageFinder(session, plan, limit=limit, indexes=indexes, kept_s=READ_WITHIN_S + count_s)
                 found = await finder.find(place or await first_place(session, plan), way)
@@ -152,8 +152,8 @@ class Search:
         plan = plan_of(query, known_types)
 
         async def search(connection: AsyncConnection) -> SearchedIds:
-            indexes = await self._known_indexes(connection)
             async with TimedSession(connection, budget_s) as session:
+                indexes = await self._known_indexes(session)
                 finder = PageFinder(session, plan, limit=limit, indexes=indexes)
                 found = await finder.find(place or await first_place(session, plan), way)
             next_cursor = write_cursor(query, found.next, found.way) if found.next else None
@@ -189,9 +189,9 @@ class Search:
         self._recent[key] = found, time.monotonic() + RECENT_FOR_S
         return found
 
-    async def _known_indexes(self, connection: AsyncConnection) -> frozenset[IndexName]:
+    async def _known_indexes(self, session: TimedSession) -> frozenset[IndexName]:
         if time.monotonic() >= self._indexes_until:
-            self._indexes = await find_indexes(connection)
+            self._indexes = await find_indexes(session)
             self._indexes_until = time.monotonic() + INDEXES_FOR_S
         return self._indexes
 

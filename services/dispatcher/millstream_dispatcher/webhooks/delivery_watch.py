@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from millstream_contracts import Event, EventKind, JobId, QueueEvents, moment
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
+from millstream_history import HistoryError
 from millstream_streams import Broker
 from millstream_webhooks import GONE_REASON, Endpoint
 
@@ -31,7 +32,7 @@ class DeliveryWatch:
         self._log = structlog.get_logger().bind(duty="herald")
 
     async def see(self, batch: QueueEvents) -> None:
-        """Take notice of events of deliveries. Raises: StoreUnavailableError, HistoryError."""
+        """Take notice of events of deliveries. Raises: StoreUnavailableError."""
         endpoints = {one.webhook.id: one for one in await self._book.look() if one.tenant == batch.queue.tenant}
         if not endpoints or self._note is None:
             return
@@ -49,7 +50,12 @@ class DeliveryWatch:
 
     async def _change(self, endpoint: Endpoint) -> None:
         assert self._note is not None
-        await self._note(endpoint)
+        try:
+            await self._note(endpoint)
+        except HistoryError as error:
+            # The next delivery tells it again; until then no event is held up.
+            self._log.warning("endpoint not noted", endpoint=endpoint.webhook.id, error=str(error))
+            return
         self._book.replace(endpoint)
         if endpoint.webhook.disabled_at is not None:
             self._log.warning("webhook disabled", endpoint=endpoint.webhook.id, reason=endpoint.webhook.disabled_reason)

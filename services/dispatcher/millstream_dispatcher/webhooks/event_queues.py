@@ -23,7 +23,6 @@ class EventQueues:
         self._book = book
         self._look_at = self._sweep_at = 0.0
         self.wanted: list[Queue] = []
-        self.with_callbacks: frozenset[Queue] = frozenset()
 
     async def look(self) -> list[Queue]:
         """Return the queues to read. Raises: HistoryError, StoreError."""
@@ -40,8 +39,7 @@ class EventQueues:
         ended = await self._forget(
             queue for queue, at_ms in noted.items() if _is_old(at_ms) and queue not in of_endpoints
         )
-        self.with_callbacks = frozenset(noted.keys() - ended)
-        wanted = of_endpoints | of_deliveries | self.with_callbacks
+        wanted = of_endpoints | of_deliveries | (noted.keys() - ended)
         left = {*self.wanted} - wanted
         if now >= self._sweep_at:
             left = {*known} - wanted

@@ -4,6 +4,7 @@ An event is acknowledged once its deliveries are stored, and each has the id of 
 job for an event and a recipient, however often and by how many dispatchers the event is read.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 
 import structlog
@@ -23,6 +24,8 @@ from millstream_webhooks import CALL_TYPE, CALLBACKS, Endpoint
 ENTRIES_AT_ONCE = 50
 """The number of entries in one read of each queue; an entry has up to a hundred jobs."""
 JOBS_AT_ONCE = 100
+PASS_S = 5.0
+"""How long a pass delivers what was read, so that many events are no reason to take this dispatcher for dead."""
 ABANDONED_S = 60.0
 """Idle time after which another dispatcher takes over events that were read and not acknowledged."""
 
@@ -71,8 +74,8 @@ class Herald:
                 await self._feed.take_over(queues, idle_ms=round(ABANDONED_S * 1000)) if self._is_turn() else []
             )
             self._held += await self._feed.read(queues, entries=ENTRIES_AT_ONCE)
-        submitted = 0
-        while self._held:
+        submitted, until = 0, time.monotonic() + PASS_S
+        while self._held and time.monotonic() < until:
             submitted += await self._deliver(self._held[0])
             del self._held[0]
         return Heralding(more=True, submitted=submitted)
@@ -97,8 +100,7 @@ class Herald:
         return submitted
 
     async def _callbacks(self, batch: QueueEvents) -> dict[JobId, Callback]:
-        if batch.queue not in self._queues.with_callbacks:
-            return {}
+        """Return the callbacks of the jobs, also of a queue that was not noted at the last look."""
         ids = list({job.id: None for event in batch.events for job in event.jobs})
         return await self._broker.callbacks.of(batch.queue, ids)
 

@@ -8,11 +8,11 @@ A page that runs out of time has what was found, and says how far it has looked.
 
 from datetime import UTC, datetime, timedelta
 
-from millstream_history.search.filters import IndexName, Key, fragment_of
-from millstream_history.search.places import Found, FoundId, Place, Way
+from millstream_history.search.language.filters import IndexName, Key, fragment_of
+from millstream_history.search.paging.places import Found, FoundId, Place, Way
+from millstream_history.search.paging.timed_session import OutOfTimeError, Record, TimedSession
 from millstream_history.search.plan import Plan
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import OutOfTimeError, Record, TimedSession
 
 FIRST_WALK_ROWS = 2_000
 KEYED_WALK_ROWS = 500
