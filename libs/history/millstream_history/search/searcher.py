@@ -46,6 +46,7 @@ SILENCE_S = 0.15
 
 READ_WITHIN_S = 0.1
 """The time that is kept for reading the jobs of a page, once their ids are found."""
+READ_AT_MOST_S = 0.4
 
 COUNT_WITHIN_S = 0.2
 INDEXES_FOR_S = 60.0
@@ -119,7 +120,7 @@ class Search:
                 count_s = COUNT_WITHIN_S if counted else 0.0
                 finder = PageFinder(session, plan, limit=limit, indexes=indexes, kept_s=READ_WITHIN_S + count_s)
                 found = await finder.find(place or await first_place(session, plan), way)
-                jobs = await read_jobs(session, plan.tenant, found.ids, max(session.left_s - count_s, READ_WITHIN_S))
+                jobs = await read_jobs(session, plan.tenant, found.ids, _time_to_read(session.left_s - count_s))
                 count = await count_jobs(session, plan, len(jobs), COUNT_WITHIN_S) if counted else None
             return SearchedJobs(
                 jobs=jobs,
@@ -197,6 +198,10 @@ class Search:
 
 def _begin(query: JobQuery, cursor: str | None) -> tuple[JobQuery, Place | None, Way | None]:
     return read_cursor(cursor, query) if cursor else (query, None, None)
+
+
+def _time_to_read(left_s: float) -> float:
+    return min(max(left_s, READ_WITHIN_S), READ_AT_MOST_S)
 
 
 def _searched_until(plan: Plan, found: Found) -> datetime | None:
