@@ -26,7 +26,7 @@ from testing.store_app import (
     wait_for_ever,
 )
 
-from millstream import Client, InvalidError, JobFailedError, Snooze, WaitTimeoutError
+from millstream import Client, Context, InvalidError, JobFailedError, Snooze, WaitTimeoutError
 from millstream.testing import LeftoverError, Testing, TestingError
 from millstream_contracts import JobState, Priority
 
@@ -372,3 +372,30 @@ async def test_the_kit_says_that_it_is_not_open() -> None:
     """What is asked of a kit that is not open yet says how to open it."""
     with pytest.raises(TestingError, match="async with"):
         await app.testing(state=Pool()).run(send_mail, "x")
+
+
+async def test_updates_yield_the_first_and_the_last_state() -> None:
+    """`updates()` yields a job as it was submitted and as it ended; streams of events are refused in a test."""
+    async with app.testing(state=Pool()) as t:
+        handle = await t.client.submit(charge, Order(2))
+        seen = [job.state async for job in handle.updates()]
+        assert seen == [JobState.QUEUED, JobState.SUCCEEDED]
+        assert [job.state async for job in t.client.updates(handle.id)] == [JobState.SUCCEEDED]
+        with pytest.raises(TestingError, match="no stream of events"):
+            await anext(aiter(t.client.events()))
+
+
+async def test_a_handler_follows_no_job() -> None:
+    """Within a handler `updates()` is refused with what to do instead."""
+
+    @app.job("follow.child")
+    async def follow(order: Order, ctx: Context) -> None:
+        child = await ctx.submit(archive, order)
+        child.updates()
+
+    try:
+        async with app.testing(state=Pool(), allow_dead=True) as t:
+            with pytest.raises(JobFailedError, match="wait for its result, or ask a client"):
+                await t.run(follow, Order(1))
+    finally:
+        del app.handlers["follow.child"]

@@ -129,3 +129,10 @@ def test_the_kit_says_that_it_is_not_open() -> None:
     closed: SyncTesting[Pool] = app.testing_sync(state=Pool())
     with pytest.raises(TestingError, match=r"with app\.testing_sync"):
         closed.run(send_mail, "x")
+
+
+def test_updates_yield_the_first_and_the_last_state() -> None:
+    """`updates()` of the sync client blocks until the job has ended."""
+    with app.testing_sync(state=Pool()) as t:
+        handle = t.client.submit(charge, Order(2))
+        assert [job.state for job in handle.updates()] == [JobState.QUEUED, JobState.SUCCEEDED]
