@@ -22,7 +22,7 @@ BENCHMARKS = (
     "idle",
     "history",
 )
-LONG = ("soak", "scale", "capacity", "search")
+LONG = ("soak", "scale", "capacity", "search", "live")
 """Only run when named: they take minutes, or write into docs/."""
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--history-jobs", type=int, default=8_000_000, help="that `search` has in its history")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--concurrency", type=int, default=100, help="of the worker")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for which `idle` watches")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for which `idle` watches and `live` makes events")
     parser.add_argument("--max", type=int, default=5_000_000, help="largest backlog of `scale`")
     parser.add_argument("--only", nargs="*", help="parts of `scale` to run; all by default")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where charts and figures are written")

@@ -13,7 +13,7 @@ from waiting import wait_until
 
 from millstream_cli.exit_codes import ExitCode
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, new_job_id
-from millstream_dispatcher.service import open_projector
+from millstream_dispatcher.assembly import open_projector
 from millstream_history import open_history
 from millstream_streams import Broker
 from millstream_telemetry import HistoryMetrics, MetricRegistry

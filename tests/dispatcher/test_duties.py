@@ -6,8 +6,8 @@ import pytest
 from streams.seeds import LONG_AGO_MS, make_due, seed
 
 from millstream_contracts import Queue
+from millstream_dispatcher.assembly import duties_of
 from millstream_dispatcher.check_schedule import CheckSchedule
-from millstream_dispatcher.service import duties_of
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_streams import Broker
 from millstream_telemetry import MetricRegistry

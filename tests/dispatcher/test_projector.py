@@ -29,10 +29,10 @@ from millstream_contracts import (
     new_job_id,
 )
 from millstream_dispatcher import projector as module
+from millstream_dispatcher.assembly import open_projector
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
-from millstream_dispatcher.service import open_projector
 from millstream_history import HistorySchemaError, HistoryUnavailableError, migrate, open_history
 from millstream_runtime import Duty, DutyRunner
 from millstream_streams import Broker, EventFeed, StoreUnavailableError, consumer_name

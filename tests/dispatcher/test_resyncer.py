@@ -9,9 +9,9 @@ from streams.seeds import ERROR, commit, seed, seed_dead, seed_running, take, ta
 from waiting import wait_until
 
 from millstream_contracts import JobId, Queue, RetryAt
+from millstream_dispatcher.assembly import open_projector
 from millstream_dispatcher.projector import GROUP
 from millstream_dispatcher.resyncer import Resyncer
-from millstream_dispatcher.service import open_projector
 from millstream_history import History, HistoryUnavailableError, open_history
 from millstream_streams import Broker
 from millstream_telemetry import HistoryMetrics, MetricRegistry

@@ -38,6 +38,7 @@ _PARTS = {
     "stack_answers": "stack_answers",
     "callbacks": "callbacks",
     "stored_jobs": "stored_jobs",
+    "event_lag": "event_lag",
     "reader": "ready_reader",
     "feed": "event_feed",
     "live_feed": "live_feed",
@@ -68,7 +69,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
             found |= _commands_of_module(_PARTS[method])
         elif part == "store" and method in script_names():
             found |= commands_of(method)
-        elif part in {"registry", "views", "listing", "stack_answers", "callbacks", "stored_jobs"}:
+        elif part in {"registry", "views", "listing", "stack_answers", "callbacks", "stored_jobs", "event_lag"}:
             found |= _commands_of_method(_PARTS[part], method)
     return found
 

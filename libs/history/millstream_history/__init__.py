@@ -16,10 +16,10 @@ from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
 from millstream_history.repair.repairer import UNSETTLED_AT_ONCE
-from millstream_history.search.cursors import PREFIX as SEARCH_CURSOR_PREFIX
-from millstream_history.search.hinter import hints_at, type_in
+from millstream_history.search.hints.hinter import hints_at, type_in
+from millstream_history.search.language.query_parser import MAX_QUERY_CHARS
+from millstream_history.search.paging.cursors import PREFIX as SEARCH_CURSOR_PREFIX
 from millstream_history.search.plan import JobQuery
-from millstream_history.search.query_parser import MAX_QUERY_CHARS
 from millstream_history.search.searcher import Search, SearchedIds, SearchedJobs
 from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
 from millstream_history.webhooks import TooManyEndpointsError

@@ -114,7 +114,7 @@ async def open_history(
 
     A read that takes longer than `read_within_s` ends as HistoryUnavailableError. Raises: HistoryUrlError.
     """
-    async with open_engine(url, connections=connections, pre_ping=read_within_s is not None) as engine:
+    async with open_engine(url, connections=connections) as engine:
         reader = Reader(engine, within_s=read_within_s)
         try:
             yield History(engine, reader)

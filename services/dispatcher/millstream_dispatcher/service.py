@@ -1,40 +1,14 @@
-"""Composes a dispatcher: a list of duties, and a listener for hints."""
+"""Runs a dispatcher: a list of duties, and a listener for hints."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack
 
-from millstream_contracts import DEFAULT_TENANT
+from millstream_dispatcher.assembly import open_duties
 from millstream_dispatcher.check_schedule import CheckSchedule
-from millstream_dispatcher.expirer import Expirer
-from millstream_dispatcher.notices.channels import Channel, EmailChannel, NotifyChannel, WebhookChannel
-from millstream_dispatcher.notices.conditions import Limits
-from millstream_dispatcher.notices.notice_desk import NoticeDesk
-from millstream_dispatcher.notices.queue_board import QueueBoard
-from millstream_dispatcher.notices.watchman import HistoryView, Watchman
-from millstream_dispatcher.operations.operator import Operator
-from millstream_dispatcher.partitioner import Partitioner
-from millstream_dispatcher.projector import GROUP, Projector
-from millstream_dispatcher.promoter import Promoter
-from millstream_dispatcher.queue_metrics import QueueMetrics
-from millstream_dispatcher.resyncer import Resyncer
 from millstream_dispatcher.settings import DispatcherSettings
-from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
-from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
-from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
-from millstream_dispatcher.webhooks.herald import Herald
-from millstream_history import History, open_history
-from millstream_runtime import Duty, DutyRunner, Service, run_duties, run_service, suitable_redis
-from millstream_streams import NEEDS, WEBHOOKS_GROUP, Broker, StoreUnavailableError, consumer_name
-from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
-from millstream_telemetry import (
-    DispatcherMetrics,
-    DutyMetrics,
-    HistoryMetrics,
-    MetricRegistry,
-    NoticeMetrics,
-    OperationMetrics,
-    WebhookMetrics,
-)
+from millstream_history import open_history
+from millstream_runtime import DutyRunner, Service, run_duties, run_service, suitable_redis
+from millstream_streams import NEEDS, StoreUnavailableError
+from millstream_telemetry import DutyMetrics
 
 PATIENCE_S = 1.0
 """How long a call is repeated: shortly, because a duty returns by itself, and on a cluster the other nodes wait for it.
@@ -50,117 +24,15 @@ def run_dispatcher(settings: DispatcherSettings) -> None:
 
 
 async def _dispatch(service: Service[DispatcherSettings]) -> None:
-    settings, metrics = service.settings, service.metrics
+    settings = service.settings
     async with AsyncExitStack() as stack:
         # Before anything is waited for: nothing mends a URL that cannot be read.
         history = await stack.enter_async_context(open_history(settings.history_url)) if settings.history_url else None
         redis = await stack.enter_async_context(suitable_redis(service, NEEDS["dispatcher"], patience_s=PATIENCE_S))
         broker = redis.broker
         due = CheckSchedule(broker.registry, settings.release_every_s)
-        board, shown = QueueBoard(), HistoryMetrics(metrics) if history else None
-        duties, checks = duties_of(settings, broker, metrics, due, board), []
-        if history and shown:
-            projection = await stack.enter_async_context(open_projector(history, broker, shown))
-            duties += [
-                projection,
-                Partitioner(history, broker, shown, kept_days=settings.history_days),
-                Resyncer(history, broker, shown),
-                Operator(history, broker, OperationMetrics(metrics)),
-            ]
-            checks.append(projection.check)
-        submitter = SystemSubmitter(
-            broker.store,
-            KnownQueues(broker.registry),
-            TypeCatalogue(broker.registry, metrics),
-            service.tracer,
-            clock=broker.clock.now_s,
-        )
-        book = EndpointBook(history.webhooks.every if history else None)
-        duties.append(await stack.enter_async_context(open_herald(service, broker, submitter, book, history)))
-        view = HistoryView(lambda: shown.lag_s, history.days, book) if history and shown else None
-        duties.append(watchman_of(service, broker, submitter, board, view))
-        runner = DutyRunner(
-            duties, DutyMetrics(metrics, "dispatcher"), needs={"redis": StoreUnavailableError}, checks=checks
-        )
+        made = await stack.enter_async_context(open_duties(service, broker, history, due))
+        metrics, needs = DutyMetrics(service.metrics, "dispatcher"), {"redis": StoreUnavailableError}
+        runner = DutyRunner(made.duties, metrics, needs=needs, checks=made.checks)
         service.report.take_over(live=runner.live, ready=runner.ready)
         await run_duties(runner, service.orders, beside=lambda: broker.listen_due(due.check_now, due.check_all_now))
-
-
-def duties_of(
-    settings: DispatcherSettings,
-    broker: Broker,
-    metrics: MetricRegistry,
-    due: CheckSchedule,
-    board: QueueBoard | None = None,
-) -> list[Duty]:
-    """Return the duties of a dispatcher. Hints of scheduled jobs go to `due`, and what was measured to `board`."""
-    store, registry = broker.store, broker.registry
-    expiring = CheckSchedule(registry, settings.expire_every_s)
-    shown = DispatcherMetrics(metrics)
-    return [
-        Promoter(store, due, shown, interval_s=settings.release_every_s),
-        Expirer(store, expiring, shown, interval_s=settings.expire_every_s),
-        QueueMetrics(
-            store,
-            registry,
-            broker.clock,
-            shown,
-            due=due,
-            expiring=expiring,
-            due_soon_s=settings.due_soon_s,
-            interval_s=settings.gauges_every_s,
-            board=board,
-        ),
-    ]
-
-
-@asynccontextmanager
-async def open_projector(history: History, broker: Broker, metrics: HistoryMetrics) -> AsyncIterator[Projector]:
-    """Yield the duty that writes the history, and close what it has opened."""
-    async with aclosing(broker.feed(group=GROUP, consumer=consumer_name())) as feed:
-        yield Projector(feed, broker, history, metrics)
-
-
-@asynccontextmanager
-async def open_herald(
-    service: Service[DispatcherSettings],
-    broker: Broker,
-    submitter: SystemSubmitter,
-    book: EndpointBook,
-    history: History | None,
-) -> AsyncIterator[Herald]:
-    """Yield the duty that submits deliveries of webhooks, and close what it has opened."""
-    maker = DeliveryMaker(submitter, service.settings.webhook_keys)
-    watch = DeliveryWatch(broker, book, history.webhooks.note if history else None)
-    async with aclosing(broker.feed(group=WEBHOOKS_GROUP, consumer=consumer_name())) as feed:
-        yield Herald(feed, broker, book, maker, watch, WebhookMetrics(service.metrics))
-
-
-def watchman_of(
-    service: Service[DispatcherSettings],
-    broker: Broker,
-    submitter: SystemSubmitter,
-    board: QueueBoard,
-    view: HistoryView | None,
-) -> Watchman:
-    """Return the duty that has people told what is wrong for too long."""
-    settings, metrics = service.settings, NoticeMetrics(service.metrics)
-    limits = Limits(
-        dead_after_s=settings.notices_dead_after_s,
-        no_worker_after_s=settings.notices_no_worker_after_s,
-        history_behind_s=settings.notices_history_behind_s,
-    )
-    desk = NoticeDesk(broker.registry, submitter, channels_of(settings), metrics)
-    return Watchman(broker, board, desk, metrics, limits=limits, history=view.conditions if view else None)
-
-
-def channels_of(settings: DispatcherSettings) -> list[Channel]:
-    """Return the channels that are set."""
-    channels: list[Channel] = []
-    if settings.notices_email:
-        channels.append(EmailChannel(settings.notices_email))
-    if settings.notices_webhook:
-        channels.append(WebhookChannel(settings.notices_webhook, settings.webhook_keys, DEFAULT_TENANT))
-    if settings.notices_notify:
-        channels.append(NotifyChannel())
-    return channels

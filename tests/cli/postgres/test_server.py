@@ -20,6 +20,7 @@ from millstream_cli.postgres.data_folder import COMMON, substitute_of
 from millstream_cli.postgres.finder import PostgresPrograms
 from millstream_cli.postgres.history_start import start_history
 from millstream_cli.postgres.server import EmbeddedPostgres, start_embedded_postgres
+from millstream_history import DAYS_AHEAD
 from millstream_history.connection.address import parse_history_url
 from millstream_history.connection.connecting import connect
 
@@ -184,11 +185,13 @@ def test_each_major_has_a_folder_of_its_own(programs: PostgresPrograms, data: Pa
 
 
 def test_start_history_makes_the_tables(programs: PostgresPrograms, data: Path) -> None:
-    """The history that `up` starts has the tables of this release."""
+    """The history that `up` starts has the tables of this release, and partitions for the next days."""
     with ExitStack() as stack:
         url = anyio.run(start_history, data, stack, lambda: programs)
         assert url is not None
         assert len(asked(url, "SELECT version_num FROM alembic_version")) == 1
+        days = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'jobs'::regclass"
+        assert asked(url, days)[0][0] > DAYS_AHEAD
 
 
 def test_without_postgres_there_is_no_history_and_one_line_says_so(data: Path, capsys) -> None:

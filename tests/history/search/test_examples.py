@@ -8,7 +8,7 @@ from history.search.crowd import NOW, TYPES
 
 from millstream_contracts import DEFAULT_TENANT
 from millstream_history import JobQuery
-from millstream_history.search.fields import ALIASES, FIELDS
+from millstream_history.search.language.fields import ALIASES, FIELDS
 from millstream_history.search.plan import plan_of
 
 PAGE = (Path(__file__).parents[3] / "docs/history/searching.md").read_text(encoding="utf-8")

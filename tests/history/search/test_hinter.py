@@ -2,8 +2,8 @@
 
 import pytest
 
-from millstream_history.search.hinter import hints_at, part_at, type_in
-from millstream_history.search.recent_jobs import RecentJobs, summary_of
+from millstream_history.search.hints.hinter import hints_at, part_at, type_in
+from millstream_history.search.hints.recent_jobs import RecentJobs, summary_of
 
 
 def row(**fields) -> dict:

@@ -9,13 +9,13 @@ from history.search.crowd import BEGIN, EMPTY_DAY, NOW, TYPES
 from millstream_contracts import DEFAULT_TENANT
 from millstream_history.connection.database import open_engine, transaction
 from millstream_history.connection.reading import Reader
-from millstream_history.search.index_finder import find_indexes
-from millstream_history.search.page_finder import PageFinder
-from millstream_history.search.places import Way
+from millstream_history.search.paging.index_finder import find_indexes
+from millstream_history.search.paging.page_finder import PageFinder
+from millstream_history.search.paging.places import Way
+from millstream_history.search.paging.timed_session import Record, TimedSession
 from millstream_history.search.plan import JobQuery, plan_of
 from millstream_history.search.searcher import Search
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import Record, TimedSession
 
 LONG_S = 30.0
 SETTINGS = {"statement_timeout": "0", "plan_cache_mode": "auto", "transaction_read_only": "off", "jit": "on"}
@@ -44,8 +44,8 @@ async def explained(url: str, q: str, way: Way | None = None) -> list[dict[str, 
     """Return the nodes of all statements of the first page of a search, found in this way at first."""
     plan = plan_of(JobQuery(tenant=DEFAULT_TENANT, asked_at=NOW, q=q), TYPES)
     async with open_engine(url) as engine:
-        async with transaction(engine) as connection:
-            indexes = await find_indexes(connection)
+        async with transaction(engine) as connection, TimedSession(connection, LONG_S) as looking:
+            indexes = await find_indexes(looking)
         async with transaction(engine) as connection, ExplainedSession(connection, LONG_S) as session:
             session.plans = []
             await PageFinder(session, plan, limit=50, indexes=indexes).find(None, way)

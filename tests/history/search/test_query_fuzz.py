@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from millstream_contracts import DEFAULT_TENANT
 from millstream_history import History
 from millstream_history.errors import QueryError
-from millstream_history.search.fields import ALIASES, FIELDS
-from millstream_history.search.filters import fragment_of
+from millstream_history.search.language.fields import ALIASES, FIELDS
+from millstream_history.search.language.filters import fragment_of
 from millstream_history.search.plan import JobQuery, Plan, plan_of
 
 NAMES = [

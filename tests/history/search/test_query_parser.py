@@ -6,9 +6,9 @@ import pytest
 
 from millstream_contracts import DEFAULT_TENANT
 from millstream_history.errors import QueryError
-from millstream_history.search.fields import ALIASES, FIELDS
+from millstream_history.search.language.fields import ALIASES, FIELDS
+from millstream_history.search.language.query_parser import MAX_QUERY_CHARS, parse_query
 from millstream_history.search.plan import JobQuery, Plan, plan_of
-from millstream_history.search.query_parser import MAX_QUERY_CHARS, parse_query
 from millstream_history.search.statement import Statement
 
 NOW = datetime(2026, 11, 27, 9, 30, 15, 123_000, tzinfo=UTC)

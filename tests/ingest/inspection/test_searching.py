@@ -17,7 +17,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from streams.seeds import commit, take_one
 
 from millstream_contracts import DEFAULT_TENANT, Job, JobError, JobState, JobType, Queue, new_job_id
+from millstream_ingest.http.errors import IngestError
 from millstream_ingest.inspection.history_lag import HistoryLag
+from millstream_ingest.inspection.search_slots import AT_ONCE, AT_ONCE_OF_A_TENANT, SearchSlots
 from millstream_streams import HISTORY_GROUP, Broker
 from millstream_telemetry import JobTracer
 
@@ -128,6 +130,10 @@ async def test_a_query_without_meaning_is_refused_with_its_place(ingest):
         ({"count": "yes"}, "?count"),
         ({"q": "", "state": "lost"}, "?state"),
         ({"tag.": "x"}, "?tag."),
+        ({"tag.a": "x\0"}, "?tag."),
+        ({"tag.a\0": "x"}, "?tag."),
+        ({"tag.a": "x" * 129}, "?tag.a"),
+        ({f"tag.{n}": "x" for n in range(17)}, "?tag.0"),
         ({"tags": "x"}, "?tags"),
     ],
 )
@@ -188,6 +194,65 @@ async def test_the_lag_is_that_of_the_events(ingest, broker, queue):
         batches = await feed.read([queue], entries=10) or await feed.read([queue], entries=10)
         assert (await HistoryLag(broker).seconds() or 0.0) > 0.0
         await feed.acknowledge(batches)
+        assert await HistoryLag(broker).seconds() == 0.0
+        await ingest.submit()
+        assert (await HistoryLag(broker).seconds() or 0.0) > 0.0
+
+
+@pytest.mark.parametrize(("q", "count"), [("state:dead", 4), ("payload.n:>6", 3), ("payload.n:77", 0)])
+async def test_jobs_are_counted_when_that_is_asked_for(ingest, past, q, count):
+    """With `count=1` a page says how many jobs there are on all pages."""
+    page = await ingest.get("/v1/jobs", q=q, count="1", limit=1)
+    assert page["count"] == {"value": count, "relation": "exact"}
+    assert (await ingest.get("/v1/jobs", q=q))["count"] is None
+
+
+async def test_a_search_without_jobs_says_why(ingest, broker, past):
+    """A search by a type that there never was has a hint."""
+    await broker.registry.add_queues([QUEUE, SMS])
+    page = await ingest.get("/v1/jobs", q="type:email.sned")
+    assert (page["items"], "did you mean `email.send`?" in page["hint"]) == ([], True)
+
+
+async def test_too_many_searches_are_refused(ingest):
+    """Further searches of a tenant are refused with 429 and `Retry-After` while two are under way."""
+    slots = ingest.services.searcher.slots
+    with slots.taken(DEFAULT_TENANT), slots.taken(DEFAULT_TENANT):
+        problem(await ingest.http.get("/v1/dead/groups"), 429, "too-many-searches")
+        response = await ingest.http.get("/v1/jobs", params={"q": ""})
+        problem(response, 429, "too-many-searches")
+        assert 1 <= int(response.headers["retry-after"]) <= 3
+    assert await found(ingest, q="") == []
+    metrics = (await ingest.http.get("/metrics")).text
+    assert 'millstream_search_seconds_count{outcome="refused",way="none"} 1.0' in metrics
+    assert 'millstream_search_seconds_count{outcome="complete",way="plain"} 1.0' in metrics
+
+
+def test_slots_are_shared_by_tenants():
+    """A process has so many slots, and a tenant some of them."""
+    slots = SearchSlots()
+
+    def is_free(tenant: str) -> bool:
+        try:
+            with slots.taken(tenant):
+                return True
+        except IngestError:
+            return False
+
+    with slots.taken("a"), slots.taken("a"), slots.taken("b"):
+        assert (is_free("a"), is_free("b")) == (False, True)
+        with slots.taken("c"):
+            assert not is_free("d")
+    assert is_free("d")
+    assert (AT_ONCE, AT_ONCE_OF_A_TENANT) == (4, 2)
+
+
+async def test_without_a_history_a_search_says_how_to_get_one(settings, broker):
+    """Without a database a search is refused with the remedy, and lists go on."""
+    async with running_ingest(settings) as ingest:
+        for params in ({"q": ""}, {"state": "succeeded"}, {"tag.a": "b"}, {"count": "1"}):
+            problem(await ingest.http.get("/v1/jobs", params=params), 422, "no-history")
+        assert (await ingest.http.get("/v1/jobs")).status_code == 200
 
 
 async def test_hints_follow_a_query(ingest, broker, past):

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from millstream_history.connection.address import Address, parse_history_url
@@ -30,24 +32,33 @@ def make_engine(address: Address, *, answer_within_s: float | None = ANSWER_WITH
 
 @asynccontextmanager
 async def open_engine(
-    url: str, *, answer_within_s: float | None = ANSWER_WITHIN_S, connections: int = CONNECTIONS, pre_ping: bool = False
+    url: str, *, answer_within_s: float | None = ANSWER_WITHIN_S, connections: int = CONNECTIONS
 ) -> AsyncIterator[AsyncEngine]:
     """Open a history database by URL, with this many connections at most. Nothing is sent before the first use.
 
-    With `pre_ping` a connection that broke while it was idle costs no call. Raises: HistoryUrlError.
+    Raises: HistoryUrlError.
     """
     engine = make_engine(
         parse_history_url(url),
         answer_within_s=answer_within_s,
         pool_size=connections,
-        pool_pre_ping=pre_ping,
         max_overflow=0,
         pool_timeout=CONNECT_WITHIN_S,
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
     try:
         yield engine
     finally:
         await engine.dispose()
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """Have the pool make another connection in place of one that was closed while it was idle.
+
+    The driver hears of it at once, so there is no need to ask.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 @asynccontextmanager

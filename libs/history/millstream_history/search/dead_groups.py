@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from millstream_contracts import DeadGroup, DeadSample, JobError, JobId, JobType, Tenant
+from millstream_history.search.paging.timed_session import OutOfTimeError, Record, TimedSession
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import OutOfTimeError, Record, TimedSession
 
 MAX_GROUPS = 200
 """The largest groups are shown, and no more than these."""

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from millstream_contracts import JobId, JobState, Tenant, did_you_mean, made_at, queue_of
 from millstream_history.errors import QueryError
-from millstream_history.search.conditions import condition_of
-from millstream_history.search.fields import FIELDS, FieldKind
-from millstream_history.search.filters import Condition, Filter, IndexName, Key, fragment_of, like_patterns
-from millstream_history.search.query_parser import parse_query
+from millstream_history.search.language.conditions import condition_of
+from millstream_history.search.language.fields import FIELDS, FieldKind
+from millstream_history.search.language.filters import Condition, Filter, IndexName, Key, fragment_of, like_patterns
+from millstream_history.search.language.query_parser import parse_query
+from millstream_history.search.language.terms import Term, Value, quotable
+from millstream_history.search.language.value_readers import MILLISECOND, read_moment, span_of_times
 from millstream_history.search.statement import Fragment
-from millstream_history.search.terms import Term, Value, quotable
-from millstream_history.search.value_readers import MILLISECOND, read_moment, span_of_times
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """No job is older: ids count from here."""

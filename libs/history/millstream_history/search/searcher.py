@@ -25,18 +25,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from millstream_contracts import JobCount, JobId, Tenant
 from millstream_history.connection.reading import Reader
 from millstream_history.projection.columns import StoredJob
-from millstream_history.search.counter import count_jobs
-from millstream_history.search.cursors import read_cursor, write_cursor
 from millstream_history.search.dead_groups import FoundGroups, find_dead_groups
-from millstream_history.search.filters import IndexName
-from millstream_history.search.index_finder import find_indexes
-from millstream_history.search.job_reader import read_jobs
-from millstream_history.search.page_finder import PageFinder
-from millstream_history.search.places import Found, Place, Way
+from millstream_history.search.hints.recent_jobs import NO_JOBS, RecentJobs, look_at_recent
+from millstream_history.search.language.filters import IndexName
+from millstream_history.search.paging.counter import count_jobs
+from millstream_history.search.paging.cursors import read_cursor, write_cursor
+from millstream_history.search.paging.index_finder import find_indexes
+from millstream_history.search.paging.job_reader import read_jobs
+from millstream_history.search.paging.page_finder import PageFinder
+from millstream_history.search.paging.places import Found, Place, Way
+from millstream_history.search.paging.timed_session import TimedSession
+from millstream_history.search.paging.worker_window import first_place
 from millstream_history.search.plan import BEGINNING, JobQuery, Plan, plan_of
-from millstream_history.search.recent_jobs import NO_JOBS, RecentJobs, look_at_recent
-from millstream_history.search.timed_session import TimedSession
-from millstream_history.search.worker_window import first_place
 
 BUDGET_S = 0.8
 """How long a page is searched for. What was found by then is the page."""
@@ -46,6 +46,7 @@ SILENCE_S = 0.15
 
 READ_WITHIN_S = 0.1
 """The time that is kept for reading the jobs of a page, once their ids are found."""
+READ_AT_MOST_S = 0.4
 
 COUNT_WITHIN_S = 0.2
 INDEXES_FOR_S = 60.0
@@ -114,12 +115,12 @@ class Search:
         plan = plan_of(query, known_types)
 
         async def search(connection: AsyncConnection) -> SearchedJobs:
-            indexes = await self._known_indexes(connection)
             async with TimedSession(connection, budget_s) as session:
+                indexes = await self._known_indexes(session)
                 count_s = COUNT_WITHIN_S if counted else 0.0
                 finder = PageFinder(session, plan, limit=limit, indexes=indexes, kept_s=READ_WITHIN_S + count_s)
                 found = await finder.find(place or await first_place(session, plan), way)
-                jobs = await read_jobs(session, plan.tenant, found.ids, max(session.left_s - count_s, READ_WITHIN_S))
+                jobs = await read_jobs(session, plan.tenant, found.ids, _time_to_read(session.left_s - count_s))
                 count = await count_jobs(session, plan, len(jobs), COUNT_WITHIN_S) if counted else None
             return SearchedJobs(
                 jobs=jobs,
@@ -151,8 +152,8 @@ class Search:
         plan = plan_of(query, known_types)
 
         async def search(connection: AsyncConnection) -> SearchedIds:
-            indexes = await self._known_indexes(connection)
             async with TimedSession(connection, budget_s) as session:
+                indexes = await self._known_indexes(session)
                 finder = PageFinder(session, plan, limit=limit, indexes=indexes)
                 found = await finder.find(place or await first_place(session, plan), way)
             next_cursor = write_cursor(query, found.next, found.way) if found.next else None
@@ -188,15 +189,19 @@ class Search:
         self._recent[key] = found, time.monotonic() + RECENT_FOR_S
         return found
 
-    async def _known_indexes(self, connection: AsyncConnection) -> frozenset[IndexName]:
+    async def _known_indexes(self, session: TimedSession) -> frozenset[IndexName]:
         if time.monotonic() >= self._indexes_until:
-            self._indexes = await find_indexes(connection)
+            self._indexes = await find_indexes(session)
             self._indexes_until = time.monotonic() + INDEXES_FOR_S
         return self._indexes
 
 
 def _begin(query: JobQuery, cursor: str | None) -> tuple[JobQuery, Place | None, Way | None]:
     return read_cursor(cursor, query) if cursor else (query, None, None)
+
+
+def _time_to_read(left_s: float) -> float:
+    return min(max(left_s, READ_WITHIN_S), READ_AT_MOST_S)
 
 
 def _searched_until(plan: Plan, found: Found) -> datetime | None:

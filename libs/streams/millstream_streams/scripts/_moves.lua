@@ -21,19 +21,19 @@ end
 
 local function count(transitions) return #transitions / 3 end
 
--- What is known of the attempt of each job of such an array, three values a job as well: its number, the ms for which
--- the job was ready, the ms for which it ran; ABSENT for what the transition does not end. They travel in a field of
--- their own, which older readers pass over. It is recorded for all jobs of an array, or for none.
+-- What is known of the attempt of each job of such an array, two values a job: its number, and the ms for which the job
+-- was ready before it, of a start, or for which it ran, of what ends it; ABSENT where that is not known. They travel in a
+-- field of their own, which older readers pass over. It is recorded for all jobs of an array, or for none.
 local ABSENT = -1
 local runs, errors = {}, {}
-local function record_run(transitions, attempt, waited_ms, ran_ms)
+local function record_run(transitions, attempt, ms)
   local list = runs[transitions]
   if not list then
     list = {}
     runs[transitions] = list
   end
   local last = #list
-  list[last + 1], list[last + 2], list[last + 3] = attempt, waited_ms, ran_ms
+  list[last + 1], list[last + 2] = attempt, ms
 end
 
 local function ms_since(started_at, now)

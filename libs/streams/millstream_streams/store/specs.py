@@ -45,8 +45,9 @@ _decode_runs = msgspec.msgpack.Decoder(list[int]).decode
 _decode_errors = msgspec.msgpack.Decoder(list[JobError | None]).decode
 _ARRAY_32 = b"\xdd"
 """The head of a MessagePack array, before the number of its values."""
-Run = tuple[int | None, int | None, int | None]
-_NO_RUN: Run = (None, None, None)
+Run = tuple[int | None, int | None]
+_NO_RUN: Run = (None, None)
+_STARTED = EventKind.STARTED.encode()
 _decode_transitions = msgspec.msgpack.Decoder(list[Any]).decode
 
 
@@ -99,20 +100,24 @@ def _transitions(
     runs, errors = _read_runs(fields.get(b"runs"), len(rows)), _read_errors(fields.get(b"errors"), len(rows))
     if runs is None and errors is None:
         return [JobTransition(JobId(job_id), version, state, number, detail) for job_id, version, number in rows]
+    found = zip(rows, runs or repeat(_NO_RUN), errors or repeat(None), strict=False)
+    if fields[b"kind"] == _STARTED:
+        return [
+            JobTransition(JobId(job_id), version, state, number, detail, attempt, ms, None, error)
+            for (job_id, version, number), (attempt, ms), error in found
+        ]
     return [
-        JobTransition(JobId(job_id), version, state, number, detail, attempt, waited_ms, ran_ms, error)
-        for (job_id, version, number), (attempt, waited_ms, ran_ms), error in zip(
-            rows, runs or repeat(_NO_RUN), errors or repeat(None), strict=False
-        )
+        JobTransition(JobId(job_id), version, state, number, detail, attempt, None, ms, error)
+        for (job_id, version, number), (attempt, ms), error in found
     ]
 
 
 def _read_runs(blob: bytes | None, jobs: int) -> list[Run] | None:
-    """Return attempt, wait and run of each job; None for an event without them, or of another form."""
+    """Return the attempt of each job, and its wait or run; None for an event without them, or of another form."""
     if blob:
         with suppress(*UNDECODABLE, ValueError):
             values = [None if value < 0 else value for value in _decode_runs(blob)]
-            runs: list[Run] = list(zip(*[iter(values)] * 3, strict=True))
+            runs: list[Run] = list(zip(*[iter(values)] * 2, strict=True))
             if len(runs) == jobs:
                 return runs
     return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -33,9 +34,13 @@ async def start_history(
 
 
 async def _migrate(server: EmbeddedPostgres) -> None:
-    from millstream_history import HistoryError, migrate  # noqa: PLC0415 - `up` without a history starts without it
+    # `up` without a history starts without it.
+    from millstream_history import HistoryError, migrate, open_history  # noqa: PLC0415
 
     try:
         await migrate(server.url)
+        # Before the first row, and before a duty looks how many days there are.
+        async with open_history(server.url) as history:
+            await history.days.make(datetime.now(UTC).date())
     except HistoryError as error:
         raise PostgresStartError(f"the history in {server.folder} cannot be used: {error}") from error

@@ -118,8 +118,17 @@ class Query(Struct, frozen=True):
 
     @property
     def tags(self) -> dict[str, str]:
-        """Return the tags that jobs have to have."""
-        return {name.removeprefix(TAG): text for name, text in self.values.items() if name.startswith(TAG)}
+        """Return the tags that jobs have to have. Raises: IngestError (400)."""
+        found = {name.removeprefix(TAG): text for name, text in self.values.items() if name.startswith(TAG)}
+        for key, text in found.items():
+            if len(found) > limits.MAX_TAGS or max(len(key), len(text)) > limits.MAX_TAG_CHARS:
+                raise _refused(
+                    f"{TAG}{_cut(key)}",
+                    f"a job has at most {limits.MAX_TAGS} tags of {limits.MAX_TAG_CHARS} characters",
+                )
+            if "\0" in key + text:
+                raise _refused(TAG, "no tag has a NUL")
+        return found
 
     @property
     def is_counted(self) -> bool:

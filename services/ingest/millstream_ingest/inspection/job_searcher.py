@@ -53,7 +53,7 @@ class JobSearcher:
                 query,
                 cursor=cursor,
                 limit=limit,
-                known_types=await self.known_types(query.tenant),
+                known_types=await self.known_types(query.tenant) if _names_types(query) else (),
                 counted=is_counted,
             )
             span.found(len(found.jobs), found.way, is_complete=found.is_complete)
@@ -110,6 +110,11 @@ class JobSearcher:
         return {
             job.id: job for (_, stored), job in zip(jobs, found, strict=True) if job and job.version >= stored.version
         }
+
+
+def _names_types(query: JobQuery) -> bool:
+    """Whether a query may name job types: it is not worth a round trip otherwise."""
+    return query.type is not None or any(name in query.q for name in ("type", "queue", "task"))
 
 
 def _of_history(job: Job) -> Job:

@@ -11,7 +11,7 @@ from millstream_ingest.api.route import act, read
 from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import request_encoding
-from millstream_ingest.http.problems import HISTORY_UNAVAILABLE, INVALID_REQUEST, NO_HISTORY
+from millstream_ingest.http.problems import HISTORY_UNAVAILABLE, INVALID_REQUEST, NO_HISTORY, TOO_MANY_SEARCHES
 from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.dead_letters import DeadAction
 from millstream_ingest.submission.bodies import decode_as
@@ -39,7 +39,7 @@ GROUPS = Operation(
         Parameter("since", "Only jobs that were submitted since this time, or so long ago: `3600s`"),
     ),
     answers={200: Content(model=DeadGroups, description="The groups", examples=examples.DEAD_GROUPS)},
-    problems=(NO_HISTORY, HISTORY_UNAVAILABLE),
+    problems=(NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
 )
 REDRIVE = Operation(
     id="redriveDeadLetters",
@@ -75,7 +75,9 @@ async def list_dead_groups(request: ApiRequest) -> Response:
     query = request.read_query(("type", "since"))
     now = datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC)
     history = request.history
-    found = await history.search.dead_groups(request.tenant, query.type, query.ago("since", now), now)
+    since = query.ago("since", now)
+    with request.services.searcher.slots.taken(request.tenant):
+        found = await history.search.dead_groups(request.tenant, query.type, since, now)
     lag_s = await request.services.history_lag.seconds()
     return Response(DeadGroups(items=found.groups, complete=found.is_complete, history_lag_s=lag_s))
 

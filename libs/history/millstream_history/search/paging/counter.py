@@ -1,10 +1,10 @@
 """Counts what a query finds, as far as that can be done soon."""
 
 from millstream_contracts import JobCount
-from millstream_history.search.filters import fragment_of
+from millstream_history.search.language.filters import fragment_of
+from millstream_history.search.paging.timed_session import OutOfTimeError, TimedSession
 from millstream_history.search.plan import Plan
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import OutOfTimeError, TimedSession
 
 MAX_EXACT = 10_000
 """Up to this number a count is exact."""

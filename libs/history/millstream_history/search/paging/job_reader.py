@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from millstream_contracts import Tenant
 from millstream_history.projection.columns import JOB_ROWS, StoredJob, stored_job
-from millstream_history.search.places import FoundId
+from millstream_history.search.paging.places import FoundId
+from millstream_history.search.paging.timed_session import TimedSession
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import TimedSession
 
 _LEFT_OUT = frozenset({"payload", "result"})
 """Columns of up to 256 KB each, which a list does not show."""

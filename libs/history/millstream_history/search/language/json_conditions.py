@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from millstream_history.errors import QueryError
-from millstream_history.search.filters import Filter, any_of, is_prefix, like_patterns
+from millstream_history.search.language.filters import Filter, any_of, is_prefix, like_patterns
+from millstream_history.search.language.terms import Term, Value, quotable
 from millstream_history.search.statement import Fragment
-from millstream_history.search.terms import Term, Value, quotable
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?", re.ASCII)
 

@@ -5,10 +5,10 @@ There is no index of workers. So the search walks, and this saves it what is new
 
 from datetime import datetime
 
-from millstream_history.search.places import Place
+from millstream_history.search.paging.places import Place
+from millstream_history.search.paging.timed_session import OutOfTimeError, TimedSession
 from millstream_history.search.plan import Plan
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import OutOfTimeError, TimedSession
 
 WITHIN_S = 0.05
 

@@ -8,11 +8,11 @@ A page that runs out of time has what was found, and says how far it has looked.
 
 from datetime import UTC, datetime, timedelta
 
-from millstream_history.search.filters import IndexName, Key, fragment_of
-from millstream_history.search.places import Found, FoundId, Place, Way
+from millstream_history.search.language.filters import IndexName, Key, fragment_of
+from millstream_history.search.paging.places import Found, FoundId, Place, Way
+from millstream_history.search.paging.timed_session import OutOfTimeError, Record, TimedSession
 from millstream_history.search.plan import Plan
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import OutOfTimeError, Record, TimedSession
 
 FIRST_WALK_ROWS = 2_000
 KEYED_WALK_ROWS = 500
@@ -24,6 +24,8 @@ LEAST_WALK_ROWS = 100
 LAST_RESORT_S = 0.1
 """The time that is kept for a walk of :data:`LEAST_WALK_ROWS`, so that each page gets on."""
 
+_NEAR_DAYS = 8
+"""Windows of days double up to this size, and then grow faster: between what is kept and the beginning are decades."""
 _FAR_FUTURE = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ORDER = "ORDER BY created_at DESC, id DESC"
@@ -214,7 +216,7 @@ class PageFinder:
             raise
         self._take(rows)
         self._place = Place(begin)
-        self._days *= 2
+        self._days *= 2 if self._days < _NEAR_DAYS else 8
         self._is_over = begin <= self._plan.begin and len(self._ids) <= self._limit
 
     # all

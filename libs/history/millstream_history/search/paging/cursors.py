@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from millstream_history.errors import SearchCursorError
-from millstream_history.search.places import Place, Way
+from millstream_history.search.paging.places import Place, Way
 from millstream_history.search.plan import JobQuery
 
 PREFIX = "h."

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from millstream_history.errors import QueryError
-from millstream_history.search.terms import Term, Value, quotable
+from millstream_history.search.language.terms import Term, Value, quotable
 
 MAX_DAYS = 3_660
 """The longest length of time: ten years."""

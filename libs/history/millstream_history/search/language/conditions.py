@@ -7,8 +7,8 @@ from datetime import datetime
 
 from millstream_contracts import JobState, Priority
 from millstream_history.errors import QueryError
-from millstream_history.search.fields import HAS, Field, FieldKind
-from millstream_history.search.filters import (
+from millstream_history.search.language.fields import HAS, Field, FieldKind
+from millstream_history.search.language.filters import (
     Condition,
     Filter,
     Key,
@@ -18,11 +18,11 @@ from millstream_history.search.filters import (
     like,
     matches,
 )
-from millstream_history.search.json_conditions import json_condition, tag_condition
-from millstream_history.search.query_parser import LEAST_TEXT_CHARS
+from millstream_history.search.language.json_conditions import json_condition, tag_condition
+from millstream_history.search.language.query_parser import LEAST_TEXT_CHARS
+from millstream_history.search.language.terms import Term, Value, quotable
+from millstream_history.search.language.value_readers import Span, span_of_lengths, span_of_numbers, span_of_times
 from millstream_history.search.statement import Fragment
-from millstream_history.search.terms import Term, Value, quotable
-from millstream_history.search.value_readers import Span, span_of_lengths, span_of_numbers, span_of_times
 
 UNKNOWN = "unknown"
 """The outcome of a job whose end was not recorded: its events were lost, and Redis has forgotten it."""

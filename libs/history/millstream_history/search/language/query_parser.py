@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, queue_of
 from millstream_history.errors import QueryError
-from millstream_history.search.fields import ALIASES, FIELDS, Field, FieldKind
-from millstream_history.search.terms import Operator, Term, Value, quotable
+from millstream_history.search.language.fields import ALIASES, FIELDS, Field, FieldKind
+from millstream_history.search.language.terms import Operator, Term, Value, quotable
 
 MAX_QUERY_CHARS = 1_000
 MAX_TERMS = 20

@@ -9,8 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from millstream_history.search.language.terms import Value
 from millstream_history.search.statement import Fragment
-from millstream_history.search.terms import Value
 
 _WILD = re.compile(r"([\\%_])")
 

@@ -15,6 +15,7 @@ from millstream_history.errors import HistoryUnavailableError
 from millstream_history.search.statement import Statement
 
 _LEAST_MS = 1
+_ABOUT_MS = 20
 
 _BEGIN = (
     "BEGIN TRANSACTION READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan; "
@@ -41,6 +42,7 @@ class TimedSession:
         self._give_up_at = time.monotonic() + budget_s
         self._driver: Any = None
         self._is_open = False
+        self._limit_ms = 0
 
     @property
     def left_s(self) -> float:
@@ -67,17 +69,22 @@ class TimedSession:
 
     async def fetch(self, sql: str, statement: Statement, within_s: float) -> list[Record]:
         """Return the rows of a statement. Raises: OutOfTimeError, and what the driver raises."""
-        if within_s * 1000 < _LEAST_MS:
+        within_ms = round(within_s * 1000)
+        if within_ms < _LEAST_MS:
             raise OutOfTimeError
-        await self._driver.execute(
-            f"{'' if self._is_open else _BEGIN}SET LOCAL statement_timeout = {round(within_s * 1000)}"
-        )
-        self._is_open = True
+        await self._limit(within_ms)
         try:
             return await self._fetch(sql, statement.parameters)
         except asyncpg.QueryCanceledError as error:
             await self._end()
             raise OutOfTimeError from error
+
+    async def _limit(self, within_ms: int) -> None:
+        """Limit the next statement, in a transaction. A limit that is about the same already costs no round trip."""
+        if self._is_open and within_ms * 3 // 4 <= self._limit_ms <= within_ms + _ABOUT_MS:
+            return
+        await self._driver.execute(f"{'' if self._is_open else _BEGIN}SET LOCAL statement_timeout = {within_ms}")
+        self._is_open, self._limit_ms = True, within_ms
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Record]:
         rows: list[Record] = await self._driver.fetch(sql, *parameters)

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from millstream_contracts import Tenant
-from millstream_history.search.query_parser import MAX_PATH_DEPTH
+from millstream_history.search.language.query_parser import MAX_PATH_DEPTH
+from millstream_history.search.paging.timed_session import OutOfTimeError, Record, TimedSession
 from millstream_history.search.statement import Statement
-from millstream_history.search.timed_session import OutOfTimeError, Record, TimedSession
 
 LOOKED_AT = 300
 MAX_PAYLOAD_BYTES = 4_096

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from millstream_contracts import JobState, Priority, SearchHint, SearchHints
-from millstream_history.search.fields import ALIASES, FIELDS, HAS, FieldKind
-from millstream_history.search.recent_jobs import MAX_VALUES, RecentJobs
+from millstream_history.search.hints.recent_jobs import MAX_VALUES, RecentJobs
+from millstream_history.search.language.fields import ALIASES, FIELDS, HAS, FieldKind
 
 MAX_HINTS = 20
 

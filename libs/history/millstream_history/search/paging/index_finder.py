@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from millstream_history.search.language.filters import IndexName
+from millstream_history.search.paging.timed_session import TimedSession
+from millstream_history.search.statement import Statement
 
-from millstream_history.search.filters import IndexName
+WITHIN_S = 0.2
 
-_INDEXES = text(
-    "SELECT am.amname, att.attname FROM pg_index i "
+_INDEXES = (
+    "SELECT am.amname::text, att.attname::text FROM pg_index i "
     "JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam "
     "JOIN pg_attribute att ON att.attrelid = i.indrelid AND att.attnum = i.indkey[0] "
     "WHERE i.indrelid = to_regclass('jobs') AND i.indisvalid"
@@ -17,10 +18,10 @@ _INDEXES = text(
 _METHODS: dict[IndexName, str] = {"tags": "gin", "payload": "gin", "error_text": "gin", "trace_id": "hash"}
 
 
-async def find_indexes(connection: AsyncConnection) -> frozenset[IndexName]:
-    """Return the columns of `jobs` that have an index without order."""
-    found = {(row.attname, row.amname) for row in await connection.execute(_INDEXES)}
-    return frozenset(_helpful(found))
+async def find_indexes(session: TimedSession) -> frozenset[IndexName]:
+    """Return the columns of `jobs` that have an index without order. Raises: OutOfTimeError."""
+    rows = await session.fetch(_INDEXES, Statement(), WITHIN_S)
+    return frozenset(_helpful({(row["attname"], row["amname"]) for row in rows}))
 
 
 def _helpful(found: set[tuple[str, str]]) -> Iterator[IndexName]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from millstream_history.search.fields import Field
+from millstream_history.search.language.fields import Field
 
 MAX_QUOTED_CHARS = 40
 

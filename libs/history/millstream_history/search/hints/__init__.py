@@ -1,0 +1,1 @@
+"""Hints at how a query can go on."""

@@ -1,0 +1,1 @@
+"""The query language: its fields, its terms, and the conditions that they become."""
