@@ -50,6 +50,8 @@ class Webhook(Struct, frozen=True, kw_only=True):
     created_at: datetime
     rotated_at: datetime | None = None
     """When its secret was last replaced."""
+    enabled_at: datetime | None = None
+    """When it was last enabled again: events from then on go there."""
     disabled_at: datetime | None = None
     """Since when it gets no calls."""
     disabled_reason: str | None = None

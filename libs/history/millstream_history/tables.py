@@ -169,6 +169,7 @@ WEBHOOK_ENDPOINTS = Table(
     Column("salts", JSONB, nullable=False, comment="what its secrets are derived from, with a key of ingest"),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("rotated_at", DateTime(timezone=True)),
+    Column("enabled_at", DateTime(timezone=True), comment="events from then on go there"),
     Column("disabled_at", DateTime(timezone=True)),
     Column("disabled_reason", Text),
     Column("failing_since", DateTime(timezone=True), comment="since when every delivery has failed"),

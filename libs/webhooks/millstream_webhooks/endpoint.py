@@ -23,5 +23,6 @@ class Endpoint(Struct, frozen=True):
         return any(fnmatchcase(queue.type, pattern) for pattern in self.webhook.types)
 
     def wants(self, event: Event) -> bool:
-        """Whether an event of such a queue goes here: one of its words, since the endpoint was made."""
-        return event.kind in self.webhook.events and event.at_ms >= self.webhook.created_at.timestamp() * 1000
+        """Whether an event of such a queue goes here: one of its words, since it was made or enabled again."""
+        since = self.webhook.enabled_at or self.webhook.created_at
+        return event.kind in self.webhook.events and event.at_ms >= since.timestamp() * 1000

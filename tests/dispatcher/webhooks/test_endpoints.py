@@ -84,6 +84,14 @@ async def test_endpoint_gets_no_event_from_before_it_was_made(broker: Broker) ->
         assert await passes(duty) == 0
 
 
+async def test_endpoint_gets_no_event_from_before_it_was_enabled_again(broker: Broker) -> None:
+    """What happened while an endpoint was disabled does not go there afterwards."""
+    await seed_and_run(broker)
+    again = endpoint(enabled_at=datetime.now(UTC) + timedelta(hours=1))
+    async with herald_of(broker, Book([again])) as duty:
+        assert await passes(duty) == 0
+
+
 async def test_disabled_endpoint_gets_nothing(broker: Broker) -> None:
     """An endpoint that is disabled gets no event, and its queues are left."""
     await seed_and_run(broker)

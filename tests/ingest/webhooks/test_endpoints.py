@@ -23,6 +23,7 @@ from millstream_contracts import (
 )
 from millstream_history import open_history
 from millstream_history.webhooks.endpoints import MAX_ENDPOINTS
+from millstream_ingest import assembly
 from millstream_ingest.api.routes import examples
 from millstream_ingest.settings import IngestSettings
 from millstream_runtime import Secret
@@ -36,8 +37,11 @@ CALLS = Queue(DEFAULT_TENANT, JobType(CALL_TYPE))
 
 
 @pytest.fixture
-async def ingest(settings: IngestSettings, history_url: str, broker: Broker) -> AsyncIterator[Ingest]:
-    """Yield an ingest with a history and a key."""
+async def ingest(
+    settings: IngestSettings, history_url: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Ingest]:
+    """Yield an ingest with a history and a key, which waits for a database that a busy machine makes slow."""
+    monkeypatch.setattr(assembly, "HISTORY_WITHIN_S", 30.0)
     async with running_ingest(replace(settings, history_url=history_url, webhook_key=Secret(KEY))) as running:
         yield running
 
@@ -146,6 +150,7 @@ async def test_endpoint_is_disabled_and_enabled(ingest):
     assert (off["disabled_at"] is not None, off["disabled_reason"]) == (True, "by hand")
     on = await post(ingest, f"{path}/enable")
     assert (on["disabled_at"], on["disabled_reason"], on["failing_since"]) == (None, None, None)
+    assert on["enabled_at"] is not None
 
 
 async def test_test_is_delivered_by_a_job(ingest, broker):

@@ -30,6 +30,7 @@ _WEBHOOK = {
     "description": "What it is for, in words",
     "created_at": "When it was made: it gets what happened since",
     "rotated_at": "When its secret was last replaced",
+    "enabled_at": "When it was last enabled again: it gets what happened since",
     "disabled_at": "Since when it gets no events; null while it does",
     "disabled_reason": "Why it gets no events",
     "failing_since": "Since when every delivery has failed; null while some succeed",

@@ -82,7 +82,7 @@ class EndpointDesk:
 
     async def enable(self, history: History, tenant: Tenant, webhook_id: str) -> Webhook:
         """Let an endpoint get events again, from now on, and forget its failures."""
-        values = {"disabled_at": None, "disabled_reason": None, "failing_since": None}
+        values = {"disabled_at": None, "disabled_reason": None, "failing_since": None, "enabled_at": datetime.now(UTC)}
         return _found(await history.webhooks.change(tenant, webhook_id, values)).webhook
 
     async def disable(self, history: History, tenant: Tenant, webhook_id: str) -> Webhook:

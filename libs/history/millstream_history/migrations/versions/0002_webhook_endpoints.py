@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("salts", JSONB, nullable=False, comment="what its secrets are derived from, with a key of ingest"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("rotated_at", sa.DateTime(timezone=True)),
+        sa.Column("enabled_at", sa.DateTime(timezone=True), comment="events from then on go there"),
         sa.Column("disabled_at", sa.DateTime(timezone=True)),
         sa.Column("disabled_reason", sa.Text),
         sa.Column("failing_since", sa.DateTime(timezone=True), comment="since when every delivery has failed"),
