@@ -11,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from system.running import System
 from waiting import wait_until
 
-from millstream_telemetry.names import HISTORY_LAG, METRICS
+from millstream_telemetry.names import HISTORY_DAYS_AHEAD, HISTORY_GAPS, HISTORY_LAG, METRICS, OPERATION_JOBS
 
+OF_HISTORY = (HISTORY_DAYS_AHEAD, HISTORY_GAPS, HISTORY_LAG, OPERATION_JOBS)
+"""The metrics of what is only done with a history database."""
 EVERY_PROCESS = ("ingest", "dispatcher", "reaper", "worker-1", "worker-2")
 
 
@@ -64,8 +66,8 @@ async def test_all_metrics_are_shown_and_no_others(shown):
     kinds: dict[str, str] = {}
     for text in shown.values():
         kinds |= {name: kind for name, (kind, _) in families(text).items()}
-    # Without a history database there is no lag. The parser calls a counter by its name without `_total`.
-    assert kinds == {spec.name.removesuffix("_total"): spec.kind for spec in METRICS if spec is not HISTORY_LAG}
+    # The parser calls a counter by its name without `_total`.
+    assert kinds == {spec.name.removesuffix("_total"): spec.kind for spec in METRICS if spec not in OF_HISTORY}
 
 
 async def test_every_process_shows_how_it_talks_to_redis_and_what_its_duties_do(shown):
