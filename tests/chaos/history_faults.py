@@ -8,7 +8,7 @@ from chaos.gatherer import unwritten
 from chaos.stage import Stage
 from waiting import wait_until
 
-from millstream_dispatcher.projector import ABANDONED_S
+from millstream_dispatcher.event_reader import ABANDONED_S
 
 CAUGHT_UP_WITHIN_S = ABANDONED_S + 45.0
 """The time for what is waiting, with the batch of a dispatcher that was killed, which another takes over."""

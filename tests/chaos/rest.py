@@ -12,7 +12,7 @@ from leftovers import find_leaks
 from msgspec import Struct, field
 from waiting import wait_until
 
-from millstream_dispatcher.projector import ABANDONED_S
+from millstream_dispatcher.event_reader import ABANDONED_S
 from millstream_telemetry import names
 
 REST_WITHIN_S = 45.0

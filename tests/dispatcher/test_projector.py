@@ -28,6 +28,7 @@ from millstream_contracts import (
     Tenant,
     new_job_id,
 )
+from millstream_dispatcher import event_reader
 from millstream_dispatcher import projector as module
 from millstream_dispatcher.assembly import open_projector
 from millstream_dispatcher.check_schedule import CheckSchedule
@@ -144,7 +145,7 @@ async def test_what_a_dead_dispatcher_held_is_stored_by_another(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events that a dispatcher read and did not acknowledge are stored by another after ABANDONED_S."""
-    monkeypatch.setattr(module, "ABANDONED_S", 0.0)
+    monkeypatch.setattr(event_reader, "ABANDONED_S", 0.0)
     ids = [(await seed(broker, queue))[0] for queue in queues]
     await read_by_another(broker, queues)
     async with projector_of(history_url, broker, metrics) as projector:
@@ -177,7 +178,7 @@ async def test_a_take_over_that_fails_is_tried_again_in_the_next_pass_and_then_n
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A take-over that fails is repeated in the next pass, and after a success not for a while."""
-    monkeypatch.setattr(module, "ABANDONED_S", 0.0)
+    monkeypatch.setattr(event_reader, "ABANDONED_S", 0.0)
     await seed(broker, queues[0])
     await read_by_another(broker, queues[:1])
     async with watched(history_url, broker, metrics, fails_at="take_over", events=[]) as (projector, feed):
@@ -343,7 +344,7 @@ async def test_what_was_acknowledged_by_nobody_and_stored_is_stored_once(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events that a dead dispatcher stored and did not acknowledge are stored once."""
-    monkeypatch.setattr(module, "ABANDONED_S", 0.0)
+    monkeypatch.setattr(event_reader, "ABANDONED_S", 0.0)
     await seed(broker, queues[0], 3)
 
     async with watched(history_url, broker, metrics, fails_at="acknowledge") as (dying, _):

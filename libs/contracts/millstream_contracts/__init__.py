@@ -41,6 +41,7 @@ from millstream_contracts.job import (
     Progress,
     made_at,
     moment,
+    read_state,
 )
 from millstream_contracts.one_line import one_line
 from millstream_contracts.operation import (
@@ -166,5 +167,6 @@ __all__ = [
     "new_job_id",
     "one_line",
     "queue_of",
+    "read_state",
     "told",
 ]

@@ -49,6 +49,13 @@ class JobState(StrEnum):
 
 TERMINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.CANCELLED, JobState.EXPIRED})
 
+_STATES = {state.value: state for state in JobState}
+
+
+def read_state(word: str, unknown: JobState = JobState.BLOCKED) -> JobState:
+    """Return the state that an event or a row names; `unknown` for a word of a newer release."""
+    return _STATES.get(word, unknown)
+
 
 class JobSpec(Struct, frozen=True, array_like=True):
     """The part of a job that never changes, stored once as a MessagePack array in the job's hash.

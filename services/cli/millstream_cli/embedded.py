@@ -12,9 +12,8 @@ from contextlib import ExitStack, suppress
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from millstream_cli.embedded_server import EmbeddedServer
 from millstream_cli.errors import PortInUseError, RedisStartError
 from millstream_cli.folder_lock import lock_folder, write_holder
 from millstream_cli.parent_watch import guarded
@@ -52,14 +51,13 @@ class _Answer(Enum):
     NONE = 3
 
 
-class EmbeddedRedis:
-    """A running server. A context manager: leaving it ends the server and keeps the data."""
+class EmbeddedRedis(EmbeddedServer):
+    """A running Redis."""
 
     def __init__(
         self, process: "subprocess.Popen[bytes]", binary: RedisBinary, folder: Path, port: int, patience_s: float
     ) -> None:
-        self._process = process
-        self._patience_s = patience_s
+        super().__init__(process, patience_s)
         self.binary = binary.path
         self.version = binary.version
         self.folder = folder
@@ -69,28 +67,6 @@ class EmbeddedRedis:
     def url(self) -> str:
         """Return the address for a client."""
         return f"redis://{HOST}:{self.port}/0"
-
-    @property
-    def pid(self) -> int:
-        """Return the process id of the server itself."""
-        return self._process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        """Return the exit code of the server, or None while it runs."""
-        return self._process.poll()
-
-    def close(self) -> None:
-        """End the server, its data written out. Idempotent."""
-        _end(self._process, self._patience_s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def free_ports(count: int) -> list[int]:
@@ -150,11 +126,12 @@ def _start(
                 stderr=output,
                 pass_fds=(lock,),
             )
-        undo.callback(_end, process, patience_s)
+        server = EmbeddedRedis(process, binary, folder, port, patience_s)
+        undo.callback(server.close)
         write_holder(lock, process.pid)
         _wait_until_ready(process, port, log, look_up, patience_s)
         undo.pop_all()
-    return EmbeddedRedis(process, binary, folder, port, patience_s)
+    return server
 
 
 def _command(binary: RedisBinary, folder: Path, port: int) -> list[str]:
@@ -198,14 +175,3 @@ def _ask(port: int, pid: int) -> _Answer:
     if pong.startswith(b"-LOADING"):
         return _Answer.LOADING
     return _Answer.READY if pong == b"+PONG\r\n" else _Answer.NONE
-
-
-def _end(process: "subprocess.Popen[bytes]", patience_s: float) -> None:
-    process.terminate()
-    try:
-        process.wait(patience_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdin:
-        process.stdin.close()

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,16 +20,15 @@ def with_webhook_key(environ: Mapping[str, str], folder: Path) -> dict[str, str]
         return dict(environ)
     path = folder / FILE_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        # One call: a process that was killed leaves no half of a key.
+    if not path.exists():
         _write(path, secrets.token_hex(32))
     return {**environ, file_variable: str(path.absolute())}
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner reads. Raises: FileExistsError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
+    """Write a file that only its owner reads, whole or not at all; one that is there stays. Raises: OSError."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as written:  # readable by its owner alone
+        written.write(text)
+        written.flush()
+        with suppress(FileExistsError):
+            os.link(written.name, path)

@@ -5,13 +5,14 @@ An event is acknowledged once it is stored. So it is stored at least once, and s
 
 import math
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 
 import anyio
 import structlog
 from msgspec import Struct
 
 from millstream_contracts import Event, Queue, QueueEvents
+from millstream_dispatcher.event_reader import EventReader
 from millstream_history import History, HistoryError, Rows, Schema, rows_of
 from millstream_runtime import DutyResult, HealthCheck
 from millstream_streams import HISTORY_GROUP, Broker, EventFeed
@@ -29,11 +30,8 @@ FEWEST_MOVES_AT_ONCE = 100
 LARGE_BYTES, SMALL_BYTES = 16 << 20, 4 << 20
 """Payloads may be large: a transaction that holds less than SMALL_BYTES grows, one above LARGE_BYTES shrinks."""
 QUEUES_EVERY_S = 1.0
-TAKE_OVER_EVERY_S = 30.0
 PROBE_EVERY_S = 15.0
 """How often the database is probed while there is nothing to store, for readiness."""
-ABANDONED_S = 60.0
-"""Idle time after which another dispatcher takes over events that were read and not acknowledged."""
 
 
 class Projection(DutyResult, frozen=True):
@@ -59,11 +57,12 @@ class Projector:
 
     def __init__(self, feed: EventFeed, broker: Broker, history: History, metrics: HistoryMetrics) -> None:
         self._feed = feed
+        self._events = EventReader(feed)
         self._broker = broker
         self._history = history
         self._metrics = metrics
         self._queues: list[Queue] = []
-        self._queues_at = self._taken_at = self._probed_at = float("-inf")
+        self._queues_at = self._probed_at = float("-inf")
         self._database = HealthCheck(NEED, ok=False, detail="not asked yet")
         """Whether the database accepted the last write or probe."""
         self._is_newer = False
@@ -98,14 +97,8 @@ class Projector:
             await self._broker.look_at_clock()
             self._queues = await self._broker.registry.queues()
             self._queues_at = now
-        if now >= self._taken_at + TAKE_OVER_EVERY_S:
-            self._hold(await self._feed.take_over(self._queues, idle_ms=round(ABANDONED_S * 1000)))
-            self._taken_at = now
-        if not self._held:
-            entries = max(ENTRIES_AT_LEAST, ENTRIES_AT_ONCE // max(1, len(self._queues)))
-            self._hold(await self._feed.read(self._queues, entries=entries))
-
-    def _hold(self, batches: Sequence[QueueEvents]) -> None:
+        entries = max(ENTRIES_AT_LEAST, ENTRIES_AT_ONCE // max(1, len(self._queues)))
+        batches = await self._events.read(self._queues, entries=entries)
         self._held += ((batch.queue, event) for batch in batches for event in batch.events)
 
     async def _compose(self, start: int) -> Batch | None:

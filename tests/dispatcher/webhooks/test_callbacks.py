@@ -16,7 +16,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from streams.seeds import commit, seed, seed_dead, take, take_one
 
 from millstream_contracts import DEFAULT_TENANT, Callback, Dead, JobError, JobEvent, JobState, RetryAt
-from millstream_dispatcher.webhooks import event_queues, herald
+from millstream_dispatcher import event_reader
+from millstream_dispatcher.webhooks import event_queues
 from millstream_streams import WEBHOOKS_GROUP, Broker, StoreUnavailableError
 from millstream_telemetry import JobTracer
 from millstream_webhooks import CALLBACKS, Salt, WebhookKeys, signing_secrets
@@ -102,7 +103,7 @@ async def test_events_are_read_by_the_next_dispatcher_when_one_was_killed(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a dispatcher has read and not acknowledged is taken over by another."""
-    monkeypatch.setattr(herald, "ABANDONED_S", 0.0)
+    monkeypatch.setattr(event_reader, "ABANDONED_S", 0.0)
     await seed_with_callback(broker, SETTLED)
     await run_all(broker)
     feed = broker.feed(group=WEBHOOKS_GROUP, consumer="killed")

@@ -14,11 +14,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from millstream_contracts import NO_TIME, Job, JobError, JobState, Priority, Queue, made_at
+from millstream_contracts import NO_TIME, Job, JobError, Priority, Queue, made_at, read_state
 
 Row = tuple[Any, ...]
 
-_STATES = {state.value: state for state in JobState}
 _PRIORITIES = {priority.value: priority for priority in Priority}
 _NUL, _UNKNOWN = "\0", "\ufffd"
 """PostgreSQL stores every character but one; in its place stands the one that Unicode has for that."""
@@ -149,11 +148,6 @@ def _without_nul(value: Any) -> Any:
             return value
 
 
-def _read_state(word: str) -> JobState:
-    """Return a state; one of a newer release is shown as blocked, as in Redis."""
-    return _STATES.get(word, JobState.BLOCKED)
-
-
 def _read_priority(word: str) -> Priority:
     return _PRIORITIES.get(word, Priority.NORMAL)
 
@@ -167,7 +161,7 @@ JOB_COLUMNS = (
     Column("id", "job.id"),
     Column("type", "queue.type"),
     Column("partition", "queue.partition", _write_int(16)),
-    Column("state", "job.state", None, _read_state),
+    Column("state", "job.state", None, read_state),
     Column("version", "job.version", _write_int(64)),
     Column("priority", "job.priority", None, _read_priority),
     Column("attempts", "job.attempts", _write_int(32)),

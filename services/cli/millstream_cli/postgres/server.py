@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
+from millstream_cli.embedded_server import EmbeddedServer
 from millstream_cli.errors import PostgresStartError
 from millstream_cli.folder_lock import lock_folder, write_holder
 from millstream_cli.parent_watch import guarded
@@ -28,6 +27,8 @@ PATIENCE_S = 30.0
 DATABASE = "postgres"
 
 _PORT = 5432
+# SIGTERM would wait for the clients, SIGINT disconnects them, SIGQUIT leaves the next start a recovery.
+_ENDING = (signal.SIGINT, signal.SIGQUIT)
 _STATUS_LINE = 7
 # - Only the socket: its folder is closed to other users, so that nothing needs a password.
 # - Without waiting for the disk at each commit a power cut loses less than a second, as with the embedded Redis; a
@@ -46,14 +47,13 @@ _OPTIONS = {
 }
 
 
-class EmbeddedPostgres:
-    """A running server. A context manager: leaving it ends the server and keeps the data."""
+class EmbeddedPostgres(EmbeddedServer):
+    """A running PostgreSQL."""
 
     def __init__(
         self, process: "subprocess.Popen[bytes]", programs: PostgresPrograms, folder: DataFolder, patience_s: float
     ) -> None:
-        self._process = process
-        self._patience_s = patience_s
+        super().__init__(process, patience_s, _ENDING)
         self._folder = folder
         self.version = programs.version
         self.folder = folder.folder
@@ -64,28 +64,10 @@ class EmbeddedPostgres:
         # With the port, because a variable PGPORT is for another server.
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._folder.sockets), safe='')}&port={_PORT}"
 
-    @property
-    def pid(self) -> int:
-        """Return the process id of the postmaster."""
-        return self._process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        """Return the exit code of the server, or None while it runs."""
-        return self._process.poll()
-
     def close(self) -> None:
         """End the server; its clients are disconnected. Idempotent."""
-        _end(self._process, self._patience_s)
+        super().close()
         self._folder.forget_sockets()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def start_embedded_postgres(
@@ -109,11 +91,11 @@ def start_embedded_postgres(
         with lock_folder(opened.folder, look_up, server="PostgreSQL") as lock, ExitStack() as undo:
             undo.callback(opened.forget_sockets)
             set_up(opened, chosen, account, lock, look_up)
-            process = _start(chosen, opened, account, lock, look_up, patience_s)
+            server = _start(chosen, opened, account, lock, look_up, patience_s)
             undo.pop_all()
     except OSError as error:
         raise PostgresStartError(f"cannot keep the data of PostgreSQL in {folder}: {error.strerror}") from error
-    return EmbeddedPostgres(process, chosen, opened, patience_s)
+    return server
 
 
 def _start(
@@ -123,13 +105,13 @@ def _start(
     lock: int,
     look_up: Callable[[], None],
     patience_s: float,
-) -> "subprocess.Popen[bytes]":
+) -> EmbeddedPostgres:
     log = ServerLog.at_its_end(folder.log)
     with ExitStack() as undo:
         with folder.log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603
                 guarded(
-                    _command(programs, folder), end_with=signal.SIGINT, account=account.ids if account.changes else None
+                    _command(programs, folder), end_with=_ENDING[0], account=account.ids if account.changes else None
                 ),
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -138,11 +120,12 @@ def _start(
                 env=account.environ(os.environ, folder.folder),
                 pass_fds=(lock,),
             )
-        undo.callback(_end, process, patience_s)
+        server = EmbeddedPostgres(process, programs, folder, patience_s)
+        undo.callback(server.close)
         write_holder(lock, process.pid)
         _wait_until_ready(process, folder, log, look_up, patience_s)
         undo.pop_all()
-    return process
+    return server
 
 
 def _command(programs: PostgresPrograms, folder: DataFolder) -> list[str]:
@@ -181,16 +164,3 @@ def _is_ready(pid_file: Path, pid: int) -> bool:
     except FileNotFoundError:
         return False
     return len(lines) > _STATUS_LINE and lines[0] == str(pid) and lines[_STATUS_LINE].strip() == "ready"
-
-
-def _end(process: "subprocess.Popen[bytes]", patience_s: float) -> None:
-    # SIGTERM would wait for the clients, SIGINT disconnects them, SIGQUIT leaves the next start a recovery.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        process.send_signal(number)
-        try:
-            process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    if process.stdin:
-        process.stdin.close()

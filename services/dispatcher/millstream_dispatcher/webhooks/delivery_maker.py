@@ -2,20 +2,18 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from millstream import NewJob
-from millstream_contracts import Event, Job, JobSpec, JobState, JobTransition, Queue, made_at_ms, moment
+from millstream_contracts import Event, Job, JobSpec, JobTransition, Queue, made_at, moment, read_state
 from millstream_dispatcher.webhooks.recipient import Recipient
 from millstream_submission import BuiltJob, SystemSubmitter
 from millstream_telemetry import TraceContext
 from millstream_webhooks import CALL_TYPE, CONTENT_TYPE, WebhookCall, WebhookKeys, cloud_event, sealed
 
 _DIGEST_BYTES = 16
-_STATES = {state.value: state for state in JobState}
 NO_SPEC = JobSpec(payload=msgspec.Raw(b""), created_at_ms=0)
 
 
@@ -39,7 +37,7 @@ class DeliveryMaker:
         Raises: SubmissionError, StoreUnavailableError.
         """
         job, spec = known or (_forgotten(queue, transition), NO_SPEC)
-        job = replace(job, state=_STATES.get(transition.state, job.state), version=transition.version)
+        job = replace(job, state=read_state(transition.state, job.state), version=transition.version)
         event_id = event_id_of(queue, transition, recipient.endpoint)
         source = f"/millstream/{queue.tenant}"
         call = WebhookCall(
@@ -72,12 +70,5 @@ def _digest(text: str) -> bytes:
 
 def _forgotten(queue: Queue, transition: JobTransition) -> Job:
     """Return what an event tells of a job that Redis has forgotten."""
-    state = _STATES.get(transition.state, JobState.BLOCKED)
-    return Job(id=transition.id, type=queue.type, state=state, created_at=_made_at(transition))
-
-
-def _made_at(transition: JobTransition) -> datetime:
-    try:
-        return moment(made_at_ms(transition.id))
-    except (ValueError, OverflowError):
-        return moment(0)
+    state = read_state(transition.state)
+    return Job(id=transition.id, type=queue.type, state=state, created_at=made_at(transition.id))

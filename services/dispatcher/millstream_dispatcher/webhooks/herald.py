@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import structlog
 
 from millstream_contracts import LAST_EVENTS, Callback, Event, Job, JobId, JobSpec, JobTransition, Queue, QueueEvents
+from millstream_dispatcher.event_reader import EventReader
 from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
 from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
@@ -26,8 +27,6 @@ ENTRIES_AT_ONCE = 50
 JOBS_AT_ONCE = 100
 PASS_S = 5.0
 """How long a pass delivers what was read, so that many events are no reason to take this dispatcher for dead."""
-ABANDONED_S = 60.0
-"""Idle time after which another dispatcher takes over events that were read and not acknowledged."""
 
 Wanted = tuple[Event, JobTransition, Recipient]
 
@@ -54,6 +53,7 @@ class Herald:
         metrics: WebhookMetrics,
     ) -> None:
         self._feed = feed
+        self._events = EventReader(feed)
         self._broker = broker
         self._book = book
         self._maker = maker
@@ -62,7 +62,6 @@ class Herald:
         self._queues = EventQueues(broker, book)
         self._held: list[QueueEvents] = []
         """Events that were read and not acknowledged yet."""
-        self._passes = 0
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> Heralding:
@@ -70,20 +69,12 @@ class Herald:
         queues = await self._queues.look()
         self._metrics.show_endpoints(one.webhook.disabled_at is None for one in await self._book.look())
         if not self._held:
-            self._held += (
-                await self._feed.take_over(queues, idle_ms=round(ABANDONED_S * 1000)) if self._is_turn() else []
-            )
-            self._held += await self._feed.read(queues, entries=ENTRIES_AT_ONCE)
+            self._held += await self._events.read(queues, entries=ENTRIES_AT_ONCE)
         submitted, until = 0, time.monotonic() + PASS_S
         while self._held and time.monotonic() < until:
             submitted += await self._deliver(self._held[0])
             del self._held[0]
         return Heralding(more=True, submitted=submitted)
-
-    def _is_turn(self) -> bool:
-        """Whether this pass looks for abandoned events: the first one does, and one in thirty."""
-        self._passes += 1
-        return self._passes % 30 == 1
 
     async def _deliver(self, batch: QueueEvents) -> int:
         """Deliver the events of one queue, and acknowledge them. Returns: how many deliveries were stored."""

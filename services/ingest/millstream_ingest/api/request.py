@@ -3,16 +3,18 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from millstream_contracts import Tenant
+from millstream_contracts import Tenant, limits
 from millstream_history import History
 from millstream_ingest.api.principal import Principal
 from millstream_ingest.assembly import Services
 from millstream_ingest.http.client_watch import Receive, unless_gone, while_there
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import Headers, header_text
+from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.preferences import NO_PREFERENCES, Preferences, parse_preferences
 from millstream_ingest.http.problems import NO_HISTORY
 from millstream_ingest.http.query import Query, parse_query
+from millstream_ingest.submission.bodies import decode_as
 from millstream_ingest.submission.idempotency import HEADER, IdempotencyKey, parse_key
 from millstream_telemetry import ServerSpan
 
@@ -83,6 +85,12 @@ class ApiRequest:
     def read_body(self, max_bytes: int) -> Awaitable[bytes]:
         """Return the body. Raises: IngestError (400, 408, 413, 415, 503)."""
         return self.services.body_reader.read(self.headers, self._receive, max_bytes)
+
+    async def read_as(self, model: type[T]) -> T:
+        """Return the body as a value of this type. Raises: IngestError (400, 408, 413, 415, 503), SubmissionError."""
+        # Before the body is read: one of another type is not waited for.
+        encoding = request_encoding(self.body_type)
+        return decode_as(model, await self.read_body(limits.MAX_BODY_BYTES), encoding)
 
     async def while_there(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work; stop it when the client goes away. The body has to be read before."""

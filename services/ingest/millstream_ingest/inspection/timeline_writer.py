@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from millstream_contracts import EventKind, Job, JobError, JobState, Timeline, TimelineAttempt, TimelineItem
+from millstream_contracts import EventKind, Job, JobError, JobState, Timeline, TimelineAttempt, TimelineItem, read_state
 from millstream_history import Transition
-
-_STATES = {state.value: state for state in JobState}
 
 _ENTERED: dict[JobState, tuple[EventKind, str]] = {
     JobState.RUNNING: (EventKind.STARTED, "started_at"),
@@ -40,7 +38,7 @@ def _item(step: Transition) -> TimelineItem:
     return TimelineItem(
         at=step.at,
         kind=step.kind,
-        state=_STATES.get(step.state, JobState.BLOCKED),
+        state=read_state(step.state),
         version=step.version,
         worker=step.worker,
         detail=step.detail,

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from millstream_contracts import ActionReport, DeadGroups, DeadLetterAction, DeadLetterPage, FieldError, JobType, limits
+from millstream_contracts import ActionReport, DeadGroups, DeadLetterAction, DeadLetterPage, FieldError, JobType
 from millstream_ingest.api.listing import listing_response
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing
 from millstream_ingest.api.principal import Scope
@@ -10,11 +10,9 @@ from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
 from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
-from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.problems import HISTORY_UNAVAILABLE, INVALID_REQUEST, NO_HISTORY, TOO_MANY_SEARCHES
 from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.dead_letters import DeadAction
-from millstream_ingest.submission.bodies import decode_as
 
 _TAG = "Dead letters"
 _NEITHER_NOR_BOTH = FieldError("", "expected either `ids` or `type`")
@@ -96,8 +94,7 @@ async def discard_dead(request: ApiRequest) -> Response:
 
 async def _act(request: ApiRequest, action: DeadAction) -> Response:
     request.read_query()
-    encoding = request_encoding(request.body_type)
-    asked = decode_as(DeadLetterAction, await request.read_body(limits.MAX_BODY_BYTES), encoding)
+    asked = await request.read_as(DeadLetterAction)
     dead_letters = request.services.dead_letters
     match asked:
         case DeadLetterAction(ids=list(ids), type=None):

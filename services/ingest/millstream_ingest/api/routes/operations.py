@@ -1,13 +1,12 @@
 """Operations: one decision about many dead jobs, carried out page by page."""
 
-from millstream_contracts import BulkOperation, NewOperation, limits
+from millstream_contracts import BulkOperation, NewOperation
 from millstream_ingest.api.listing import Listing, listing_response
 from millstream_ingest.api.operation import Content, Operation, listing
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
 from millstream_ingest.api.routes import examples
-from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.problems import (
     HISTORY_UNAVAILABLE,
     INVALID_REQUEST,
@@ -16,7 +15,6 @@ from millstream_ingest.http.problems import (
     WRONG_STATE,
 )
 from millstream_ingest.http.response import Response
-from millstream_ingest.submission.bodies import decode_as
 
 _TAG = "Operations"
 _ALWAYS = (NO_HISTORY, HISTORY_UNAVAILABLE)
@@ -73,8 +71,7 @@ CANCEL = Operation(
 async def create_operation(request: ApiRequest) -> Response:
     """Redrive or discard many dead jobs."""
     request.read_query()
-    encoding = request_encoding(request.body_type)
-    asked = decode_as(NewOperation, await request.read_body(limits.MAX_BODY_BYTES), encoding)
+    asked = await request.read_as(NewOperation)
     made = await request.services.bulk_operations.add(request.history, request.tenant, asked)
     return Response(made, 202, {"Location": f"/v1/operations/{made.id}"})
 

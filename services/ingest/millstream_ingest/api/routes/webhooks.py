@@ -1,9 +1,5 @@
 """Endpoints of webhooks: where events of jobs go."""
 
-from typing import TypeVar
-
-from msgspec import Struct
-
 from millstream_contracts import (
     Job,
     JobId,
@@ -13,7 +9,6 @@ from millstream_contracts import (
     Webhook,
     WebhookChange,
     WebhookSecret,
-    limits,
     queue_of,
 )
 from millstream_ingest.api.entity_tag import etag_of
@@ -23,7 +18,6 @@ from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, change, read, remove
 from millstream_ingest.api.routes import examples
-from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.problems import (
     HISTORY_UNAVAILABLE,
     INVALID_REQUEST,
@@ -33,9 +27,6 @@ from millstream_ingest.http.problems import (
     WRONG_STATE,
 )
 from millstream_ingest.http.response import Response
-from millstream_ingest.submission.bodies import decode_as
-
-T = TypeVar("T", bound=Struct)
 
 _TAG = "Webhooks"
 _ALWAYS = (NO_HISTORY, HISTORY_UNAVAILABLE)
@@ -153,7 +144,7 @@ async def list_webhooks(request: ApiRequest) -> Response:
 async def create_webhook(request: ApiRequest) -> Response:
     """Make an endpoint."""
     request.read_query()
-    asked = await _body(request, NewWebhook)
+    asked = await request.read_as(NewWebhook)
     made = await request.services.endpoints.add(request.history, request.tenant, asked)
     return Response(made, 201, {"Location": f"/v1/webhooks/{made.id}"})
 
@@ -169,7 +160,7 @@ async def get_webhook(request: ApiRequest, webhook_id: str) -> Response:
 async def change_webhook(request: ApiRequest, webhook_id: str) -> Response:
     """Change an endpoint."""
     request.read_query()
-    asked = await _body(request, WebhookChange)
+    asked = await request.read_as(WebhookChange)
     return Response(await request.services.endpoints.change(request.history, request.tenant, webhook_id, asked))
 
 
@@ -239,11 +230,6 @@ async def redeliver_webhook(request: ApiRequest, webhook_id: str, job_id: str) -
         earlier = live or await services.past_jobs.job(queue, JobId(job_id))
     caller = request.span.context
     return _delivery(await services.endpoints.redeliver(request.history, request.tenant, webhook_id, earlier, caller))
-
-
-async def _body(request: ApiRequest, model: type[T]) -> T:
-    encoding = request_encoding(request.body_type)
-    return decode_as(model, await request.read_body(limits.MAX_BODY_BYTES), encoding)
 
 
 def _delivery(job: Job) -> Response:
