@@ -9,10 +9,14 @@ from typing import Any
 import anyio
 import httpx2
 import msgspec
+from msgspec.structs import replace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from plain_words import python_in
+from waiting import wait_until
 
+from millstream_contracts import DEFAULT_TENANT, JobId
+from millstream_history import HistoryUnavailableError
 from millstream_ingest.assembly import Services
 from millstream_ingest.service import open_services, serve
 from millstream_ingest.settings import IngestSettings
@@ -84,6 +88,29 @@ async def running_ingest(
             yield Ingest(http, services, stop, hurry)
         stop.set()
         hurry.set()
+
+
+@asynccontextmanager
+async def remembering_ingest(
+    settings: IngestSettings, history_url: str, tracer: JobTracer | None = None
+) -> AsyncIterator[Ingest]:
+    """Run an ingest with a history while the block lasts, once it is connected to that.
+
+    On a busy machine the first connection takes longer than a request waits for the history.
+    """
+    async with running_ingest(replace(settings, history_url=history_url), tracer) as running:
+        history = running.services.history
+        assert history is not None
+
+        async def has_answered() -> bool:
+            try:
+                await history.transitions(DEFAULT_TENANT, JobId("none"))
+            except HistoryUnavailableError:
+                return False
+            return True
+
+        await wait_until(has_answered, "the history has answered")
+        yield running
 
 
 def spans(exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:

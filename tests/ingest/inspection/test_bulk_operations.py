@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from ingest.serving import Ingest, running_ingest
-from msgspec.structs import replace
+from ingest.serving import Ingest, remembering_ingest
 
 from millstream_ingest.api.routes.examples import NEW_OPERATIONS
 from millstream_ingest.settings import IngestSettings
@@ -15,7 +14,7 @@ from millstream_streams import Broker
 @pytest.fixture
 async def remembering(settings: IngestSettings, broker: Broker, history_url: str) -> AsyncIterator[Ingest]:
     """Yield an ingest with a history."""
-    async with running_ingest(replace(settings, history_url=history_url)) as running:
+    async with remembering_ingest(settings, history_url) as running:
         yield running
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from history_seeds import events_of, store_at
-from ingest.serving import Ingest, problem, running_ingest
+from ingest.serving import Ingest, problem, remembering_ingest, running_ingest
 from msgspec.structs import replace
 from streams.seeds import commit, seed_running, take_one
 
@@ -27,7 +27,7 @@ def past_job(state: JobState = JobState.SUCCEEDED, version: int = 3, **fields) -
 @pytest.fixture
 async def ingest(settings, history_url, broker: Broker) -> AsyncIterator[Ingest]:
     """Yield an ingest with a history."""
-    async with running_ingest(replace(settings, history_url=history_url)) as running:
+    async with remembering_ingest(settings, history_url) as running:
         yield running
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from history_seeds import store_at
 from ingest.inspection.test_past_jobs import NOW, NOW_MS, QUEUE
-from ingest.serving import Ingest, pointers, problem, running_ingest, spans
+from ingest.serving import Ingest, pointers, problem, remembering_ingest, running_ingest, spans
 from msgspec.structs import replace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -30,7 +30,7 @@ ERROR = JobError(type="shop.MailError", message="mail7.example.com refused", fin
 @pytest.fixture
 async def ingest(settings, history_url, broker: Broker) -> AsyncIterator[Ingest]:
     """Yield an ingest with a history."""
-    async with running_ingest(replace(settings, history_url=history_url)) as running:
+    async with remembering_ingest(settings, history_url) as running:
         yield running
 
 
@@ -289,7 +289,7 @@ async def test_a_search_has_a_span_below_that_of_its_request(settings, history_u
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=ALWAYS_ON)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    async with running_ingest(replace(settings, history_url=history_url), JobTracer(provider)) as ingest:
+    async with remembering_ingest(settings, history_url, JobTracer(provider)) as ingest:
         await ingest.get("/v1/jobs", q="payload.secret:x")
     found = spans(exporter)
     search, request = found["search"], found["GET /v1/jobs"]

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from history_seeds import events_of, store_at
 from ingest.inspection.test_past_jobs import QUEUE, SUCCESS, past_job
-from ingest.serving import Ingest, problem, running_ingest
-from msgspec.structs import replace
+from ingest.serving import Ingest, problem, remembering_ingest
 
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.inspection.stats_window import MOST_POINTS, POINTS, window_of
@@ -20,7 +19,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 @pytest.fixture
 async def past(settings, history_url: str, broker: Broker) -> AsyncIterator[Ingest]:
     """Yield an ingest with a history."""
-    async with running_ingest(replace(settings, history_url=history_url)) as running:
+    async with remembering_ingest(settings, history_url) as running:
         yield running
 
 

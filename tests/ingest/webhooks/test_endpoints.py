@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from history_seeds import events_of, store_at
-from ingest.serving import Ingest, running_ingest
+from ingest.serving import Ingest, remembering_ingest, running_ingest
 from msgspec.structs import replace
 
 from millstream_contracts import (
@@ -23,7 +23,6 @@ from millstream_contracts import (
 )
 from millstream_history import open_history
 from millstream_history.webhooks.endpoints import MAX_ENDPOINTS
-from millstream_ingest import assembly
 from millstream_ingest.api.routes import examples
 from millstream_ingest.settings import IngestSettings
 from millstream_runtime import Secret
@@ -37,12 +36,9 @@ CALLS = Queue(DEFAULT_TENANT, JobType(CALL_TYPE))
 
 
 @pytest.fixture
-async def ingest(
-    settings: IngestSettings, history_url: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Ingest]:
-    """Yield an ingest with a history and a key, which waits for a database that a busy machine makes slow."""
-    monkeypatch.setattr(assembly, "HISTORY_WITHIN_S", 30.0)
-    async with running_ingest(replace(settings, history_url=history_url, webhook_key=Secret(KEY))) as running:
+async def ingest(settings: IngestSettings, history_url: str, broker: Broker) -> AsyncIterator[Ingest]:
+    """Yield an ingest with a history and a key."""
+    async with remembering_ingest(replace(settings, webhook_key=Secret(KEY)), history_url) as running:
         yield running
 
 
@@ -216,7 +212,7 @@ async def test_secret_of_callbacks_needs_no_history(settings, broker):
 
 async def test_endpoints_need_a_key(settings, history_url, broker):
     """Without a key no secret could be shown, and the answer says what to set."""
-    async with running_ingest(replace(settings, history_url=history_url)) as ingest:
+    async with remembering_ingest(settings, history_url) as ingest:
         refusal = await post(ingest, "/v1/webhooks", 422, url=URL)
         assert refusal["type"] == "/problems/no-webhook-key"
         assert (await ingest.http.get("/v1/webhooks/callbacks/secret")).status_code == 422
