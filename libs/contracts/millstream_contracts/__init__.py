@@ -65,7 +65,7 @@ from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOp
 from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.search import DeadGroup, DeadGroups, DeadSample, SearchHint, SearchHints
-from millstream_contracts.statistics import StatGap, StatPoint, Stats
+from millstream_contracts.statistics import StatGap, StatPoint, Stats, StatsByType, TypeStats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
@@ -148,6 +148,7 @@ __all__ = [
     "StatGap",
     "StatPoint",
     "Stats",
+    "StatsByType",
     "Submission",
     "Succeeded",
     "Tenant",
@@ -156,6 +157,7 @@ __all__ = [
     "TimelineItem",
     "TypePolicy",
     "TypeRegistration",
+    "TypeStats",
     "Webhook",
     "WebhookChange",
     "WebhookSecret",

@@ -37,6 +37,7 @@ from millstream_contracts import (
     QueueStatus,
     SecretWebhook,
     Stats,
+    StatsByType,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -193,6 +194,13 @@ class Api:
         """Read statistics."""
         query = {"type": type, "from": _time(since), "to": _time(until), "step": _time(step)}
         return self._retrier.flow(Call(path="/v1/stats", returns=Stats, query=query))
+
+    def stats_by_type(
+        self, since: datetime | timedelta | None, until: datetime | None, step: timedelta | None, limit: int | None
+    ) -> ApiFlow[StatsByType]:
+        """Read statistics by type."""
+        query = {"from": _time(since), "to": _time(until), "step": _time(step), "limit": limit}
+        return self._retrier.flow(Call(path="/v1/stats/types", returns=StatsByType, query=query))
 
     def types(self) -> ApiFlow[list[TypeRegistration]]:
         """Read what workers have registered of the types they handle."""

@@ -38,6 +38,7 @@ from millstream_contracts import (
     QueueStatus,
     SecretWebhook,
     Stats,
+    StatsByType,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -325,6 +326,20 @@ class Client:
         `since` is a time, or how long ago it was, by default an hour. It needs a history. Raises: ValueError, ApiError.
         """
         return await self._transport.run(self._api.stats(type, since, until, step))
+
+    async def stats_by_type(
+        self,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: timedelta | None = None,
+        limit: int | None = None,
+    ) -> StatsByType:
+        """Return what each type did in a time, the busiest first: totals, and a number for each step.
+
+        Times are as those of `stats`. `limit` bounds the types, by default to 200. Raises: ValueError, ApiError.
+        """
+        return await self._transport.run(self._api.stats_by_type(since, until, step, limit))
 
     async def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""

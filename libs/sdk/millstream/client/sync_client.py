@@ -38,6 +38,7 @@ from millstream_contracts import (
     QueueStatus,
     SecretWebhook,
     Stats,
+    StatsByType,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -318,6 +319,20 @@ class SyncClient:
         `since` is a time, or how long ago it was, by default an hour. It needs a history. Raises: ValueError, ApiError.
         """
         return self._transport.run(self._api.stats(type, since, until, step))
+
+    def stats_by_type(
+        self,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: timedelta | None = None,
+        limit: int | None = None,
+    ) -> StatsByType:
+        """Return what each type did in a time, the busiest first: totals, and a number for each step.
+
+        Times are as those of `stats`. `limit` bounds the types, by default to 200. Raises: ValueError, ApiError.
+        """
+        return self._transport.run(self._api.stats_by_type(since, until, step, limit))
 
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""

@@ -35,6 +35,21 @@ _WEBHOOK = {
     "disabled_reason": "Why it gets no events",
     "failing_since": "Since when every delivery has failed; null while some succeed",
 }
+_COUNTS = {
+    "submitted": "Jobs that were submitted",
+    "started": "Attempts that began",
+    "succeeded": "Jobs that succeeded",
+    "retried": "Attempts that failed and left another one",
+    "dead": "Jobs that died",
+    "cancelled": "Jobs that were cancelled",
+    "expired": "Jobs that expired",
+    "wait_p50_ms": "Milliseconds that jobs were ready before an attempt: half of those that began waited no "
+    "longer. Null without any",
+    "wait_p95_ms": "As before, for 95 of a hundred",
+    "run_p50_ms": "Milliseconds that attempts took which succeeded or failed: half of them took no longer. "
+    "Null without any",
+    "run_p95_ms": "As before, for 95 of a hundred",
+}
 _TYPE = "Job type: which handler runs it"
 _CHECKS = "Each check by its name"
 
@@ -212,19 +227,28 @@ MODELS: Mapping[str, Model] = {
         "What happened in one step. Durations are exact to nine per cent.",
         {
             "at": "Begin of the step",
-            "submitted": "Jobs that were submitted",
-            "started": "Attempts that began",
-            "succeeded": "Jobs that succeeded",
-            "retried": "Attempts that failed and left another one",
-            "dead": "Jobs that died",
-            "cancelled": "Jobs that were cancelled",
-            "expired": "Jobs that expired",
-            "wait_p50_ms": "Milliseconds that jobs were ready before an attempt: half of those that began waited no "
-            "longer. Null without any",
-            "wait_p95_ms": "As before, for 95 of a hundred",
-            "run_p50_ms": "Milliseconds that attempts took which succeeded or failed: half of them took no longer. "
-            "Null without any",
-            "run_p95_ms": "As before, for 95 of a hundred",
+            **_COUNTS,
+        },
+    ),
+    "StatsByType": Model(
+        "Statistics of each type of which something happened, the busiest first.",
+        {
+            "from": "Begin of the first step",
+            "to": "End of the last step",
+            "step_s": "Seconds of each step",
+            "items": "The types",
+            "complete": "False when there are more types than `limit`",
+            "gaps": "Times of which events of any type were lost: the numbers of them are too low",
+        },
+    ),
+    "TypeStats": Model(
+        "What happened to the jobs of one type in all of the time. Durations are exact to nine per cent.",
+        {
+            "type": "The job type",
+            **_COUNTS,
+            "submitted_by_step": "Jobs that were submitted, a number a step",
+            "ended_by_step": "Jobs that succeeded or died, a number a step",
+            "failed_by_step": "Attempts that failed, a number a step",
         },
     ),
     "Timeline": Model(

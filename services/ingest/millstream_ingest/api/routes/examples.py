@@ -40,11 +40,13 @@ from millstream_contracts import (
     SecretWebhook,
     StatPoint,
     Stats,
+    StatsByType,
     Timeline,
     TimelineAttempt,
     TimelineItem,
     TypePolicy,
     TypeRegistration,
+    TypeStats,
     Webhook,
     WebhookSecret,
     WorkerInfo,
@@ -339,6 +341,34 @@ STATS = {
                     run_p95_ms=939.0,
                 ),
                 StatPoint(at=_CREATED_AT + timedelta(minutes=1)),
+            ],
+        ),
+    )
+}
+
+STATS_BY_TYPE = {
+    "one-type": Example(
+        "One type, in three minutes",
+        StatsByType(
+            begin=_CREATED_AT,
+            end=_CREATED_AT + timedelta(minutes=3),
+            step_s=60,
+            items=[
+                TypeStats(
+                    type=REPORT_TYPE,
+                    submitted=120,
+                    started=118,
+                    succeeded=115,
+                    retried=2,
+                    dead=1,
+                    wait_p50_ms=12.3,
+                    wait_p95_ms=41.5,
+                    run_p50_ms=234.8,
+                    run_p95_ms=939.0,
+                    submitted_by_step=[80, 40, 0],
+                    ended_by_step=[70, 45, 1],
+                    failed_by_step=[0, 2, 1],
+                )
             ],
         ),
     )
