@@ -15,8 +15,7 @@ from waiting import wait_until
 
 from millstream_cli.embedded import start_embedded_redis
 from millstream_contracts import DEFAULT_TENANT, queue_of
-from millstream_ingest.http.errors import BindError
-from millstream_runtime import AdminServer
+from millstream_runtime import AdminServer, BindError
 from millstream_streams import UnsuitableRedisError, open_broker
 
 PROGRAM = """

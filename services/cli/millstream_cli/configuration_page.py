@@ -8,7 +8,7 @@ from millstream_runtime import (
     DemandSettings,
     HistorySettings,
     LeaseSettings,
-    RedisSettings,
+    ProcessSettings,
     ServiceSettings,
     WebhookSettings,
 )
@@ -35,12 +35,12 @@ Traces are configured by the standard `OTEL_*` variables: [telemetry.md](telemet
 """
 
 SECTIONS = (
+    Section("Every service", "Of `ingest`, `dispatcher`, `worker`, `reaper` and `console`.", ProcessSettings),
     Section(
         "Redis",
         "Of every service, and of `millstream doctor`. [redis.md](redis.md) has addresses, TLS and logins in full.",
-        RedisSettings,
+        ServiceSettings,
     ),
-    Section("Every service", "Of `ingest`, `dispatcher`, `worker` and `reaper`.", ServiceSettings),
     Section(
         "Webhooks",
         "Of `ingest`, `dispatcher` and `worker`, and the same for all three: [webhooks](history/webhooks.md).",

@@ -11,7 +11,7 @@ import msgspec
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import HistoryUrl, RedisSettings, Settings, Url, read_settings
+from millstream_runtime import HistoryUrl, ServiceSettings, Settings, Url, read_settings
 from millstream_workers.settings import WorkerSettings
 
 
@@ -25,7 +25,7 @@ class MigrateSettings(Settings, frozen=True, kw_only=True):
     the cost of a job in PostgreSQL. Without it such searches read jobs one by one, the newest first."""
 
 
-class DoctorSettings(RedisSettings, frozen=True, kw_only=True):
+class DoctorSettings(ServiceSettings, frozen=True, kw_only=True):
     """Settings of `doctor` and `history`."""
 
     history_url: HistoryUrl | None = None
