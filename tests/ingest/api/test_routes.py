@@ -20,6 +20,7 @@ SCOPES = {
     ("/v1/jobs/{job_id}/stack", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/timeline", "GET"): "jobs:read",
     ("/v1/jobs/search/hints", "GET"): "jobs:read",
+    ("/v1/jobs/search/facets", "GET"): "jobs:read",
     ("/v1/dead/groups", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/cancel", "POST"): "jobs:manage",
     ("/v1/jobs/{job_id}/retry", "POST"): "jobs:manage",
@@ -82,6 +83,7 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     without_history = (
         "/v1/jobs/{job_id}/timeline",
         "/v1/jobs/search/hints",
+        "/v1/jobs/search/facets",
         "/v1/dead/groups",
         "/v1/stats",
         "/v1/stats/types",

@@ -25,6 +25,7 @@ from millstream_contracts import (
     DeadGroups,
     DeadLetterPage,
     Demand,
+    Facets,
     Job,
     JobEvent,
     JobId,
@@ -275,6 +276,23 @@ class SyncClient:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def facets(
+        self,
+        q: str = "",
+        *,
+        type: str | None = None,
+        state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Facets:
+        """Return what the jobs that a search finds have in common: states, types, workers, errors, tags.
+
+        They are counted in the newest jobs; `complete` says whether these are all. Raises: ValueError, ApiError.
+        """
+        query = {"q": q, "type": type, "state": state}
+        return self._transport.run(self._api.facets(query, tags, created_after, created_before))
 
     def dead(self, *, type: str | None = None, cursor: str | None = None, limit: int | None = None) -> DeadLetterPage:
         """Return a page of dead letters, newest first. Raises: ApiError."""

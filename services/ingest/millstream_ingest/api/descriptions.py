@@ -384,6 +384,39 @@ MODELS: Mapping[str, Model] = {
         },
     ),
     "DeadSample": Model("The newest job of a dead group.", {"id": _ID, "error": "Of its last failed attempt"}),
+    "Facets": Model(
+        "What the jobs that a search finds have in common.",
+        {
+            "items": "The fields, each with its most frequent values; one of which no job has a value is left out",
+            "count": "How many jobs were looked at: the newest, or all",
+            "complete": "Whether these are all that the search finds: then every count is exact",
+            "history_lag_s": _LAG,
+        },
+    ),
+    "Facet": Model(
+        "The most frequent values of one field.",
+        {
+            "field": "As queries name it: `state`, `type`, `worker`, `fingerprint` or `tag.<name>`",
+            "values": "The values, the most frequent first, at most ten",
+        },
+    ),
+    "FacetValue": Model(
+        "One value of a field, and how many jobs have it.",
+        {
+            "value": "The value",
+            "label": "Of a fingerprint the type of the error; null of others",
+            "place": "Of a fingerprint the line of users' code where the error was raised; null where it is not known",
+            "count": "How many of the jobs have it",
+            "relation": "`exact`, or `at_least`",
+            "is_selected": "Whether `q` asks for this value",
+            "q": "The query with a condition for this value, or without it where it has one. Null where no query can "
+            "say that",
+        },
+    ),
+    "ErrorPlace": Model(
+        "A line of a source file.",
+        {"file": "The last two parts of its path", "line": "Its number", "function": "The function that it is in"},
+    ),
     "SearchHints": Model(
         "The ways to go on with a query.",
         {

@@ -18,8 +18,13 @@ from millstream_contracts import (
     DeadLetterPage,
     DeadSample,
     Demand,
+    ErrorPlace,
+    Facet,
+    Facets,
+    FacetValue,
     FieldError,
     Job,
+    JobCount,
     JobError,
     JobEvent,
     JobId,
@@ -218,6 +223,38 @@ SEARCH_HINTS = {
     "field": Example(
         "After `state:dead payload.u`",
         SearchHints([11, 20], [SearchHint("payload.user.id:", "number, in 98 % of recent jobs")]),
+    )
+}
+FACETS = {
+    "some": Example(
+        "Some jobs of one type",
+        Facets(
+            items=[
+                Facet(
+                    field="state",
+                    values=[
+                        FacetValue(value="succeeded", count=4_980, relation="at_least", q="since:1d state:succeeded"),
+                        FacetValue(value="dead", count=31, relation="exact", q="since:1d state:dead"),
+                    ],
+                ),
+                Facet(
+                    field="fingerprint",
+                    values=[
+                        FacetValue(
+                            value="v2:5f1c2d3a4b5c6d7e",
+                            label="TimeoutError",
+                            place=ErrorPlace("shop/mail.py", 88, "send_invoice"),
+                            count=20,
+                            relation="at_least",
+                            q="since:1d fingerprint:v2:5f1c2d3a4b5c6d7e",
+                        )
+                    ],
+                ),
+            ],
+            count=JobCount(5_000, "at_least"),
+            complete=False,
+            history_lag_s=0.2,
+        ),
     )
 }
 DEAD_ACTIONS = {
