@@ -1,6 +1,7 @@
 """Writes docs/configuration.md from the settings: `make docs`."""
 
 from millstream_cli.settings import ClientSettings, MigrateSettings
+from millstream_console.settings import ConsoleSettings
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
@@ -70,6 +71,7 @@ SECTIONS = (
     ),
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),
     Section("reaper", "Of reapers.", ReaperSettings),
+    Section("console", "Of the [console](console.md).", ConsoleSettings),
     Section("migrate", "Of `millstream migrate`, `doctor` and `history`.", MigrateSettings),
     Section(
         "Clients",

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from millstream_console.settings import ConsoleSettings
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
@@ -44,6 +45,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     WorkerSettings,
     DispatcherSettings,
     ReaperSettings,
+    ConsoleSettings,
     ClientSettings,
 )
 
