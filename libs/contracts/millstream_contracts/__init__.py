@@ -50,7 +50,10 @@ from millstream_contracts.operation import (
     NewOperation,
     OperationGroup,
     OperationKind,
+    OperationRefusal,
+    OperationSample,
     OperationState,
+    PayloadChange,
 )
 from millstream_contracts.outcome import (
     Cancelled,
@@ -129,9 +132,12 @@ __all__ = [
     "OpenIncident",
     "OperationGroup",
     "OperationKind",
+    "OperationRefusal",
+    "OperationSample",
     "OperationState",
     "Outcome",
     "Page",
+    "PayloadChange",
     "Priority",
     "Problem",
     "Progress",
