@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import hiredis
 import uvloop
 
-from millstream_ingest.http.server import HttpServer
+from millstream_runtime.http_server import HttpServer
 
 STREAM = b"bare"
 _ANSWER = b'{"state":"queued"}'

@@ -22,13 +22,13 @@ from millstream_cli.settings import ALL_SETTINGS, MigrateSettings, load
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import RedisSettings
+from millstream_runtime import ServiceSettings
 from millstream_runtime.errors import SettingsError
 from millstream_runtime.settings.reader import variables_of
 from millstream_workers.settings import WorkerSettings
 
 CANARY = "canary4711"
-EVERY_KIND = (RedisSettings, MigrateSettings, *ALL_SETTINGS)
+EVERY_KIND = (ServiceSettings, MigrateSettings, *ALL_SETTINGS)
 FIELDS = sorted({(kind, field.name) for kind in EVERY_KIND for field in msgspec.structs.fields(kind)}, key=str)
 
 ADDRESSES = {
@@ -87,7 +87,7 @@ def is_address(kind: type[msgspec.Struct], name: str) -> bool:
 
 def holds_secret(kind: type[msgspec.Struct], name: str) -> bool:
     """Return whether a setting has the type that is never shown."""
-    return "Secret" in str(kind.__annotations__.get(name, RedisSettings.__annotations__.get(name)))
+    return "Secret" in str(kind.__annotations__.get(name, ServiceSettings.__annotations__.get(name)))
 
 
 SECRET_FIELDS = [one for one in FIELDS if one[1] in ADDRESSES or holds_secret(*one)]
@@ -127,7 +127,7 @@ def told_by(kind: type[msgspec.Struct], **environ: str) -> str:
     try:
         settings = load(kind, environ)
         said += [repr(settings), str(settings)]
-        if isinstance(settings, RedisSettings):
+        if isinstance(settings, ServiceSettings):
             address = settings.redis
             said += [repr(address), str(address), address.text]
     except Exception as error:  # noqa: BLE001 - whatever it is, its text is looked at

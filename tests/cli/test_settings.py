@@ -23,7 +23,7 @@ from millstream_cli.settings import ALL_SETTINGS, load
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import RedisSettings, mask_path
+from millstream_runtime import ServiceSettings, mask_path
 from millstream_runtime.errors import SettingsError
 from millstream_runtime.settings.reader import variables_of
 from millstream_runtime.settings.secret import Secret
@@ -40,13 +40,13 @@ def problems_of(kind: type[msgspec.Struct], environ: dict[str, str], **options: 
     return caught.value.problems
 
 
-@pytest.mark.parametrize("kind", [RedisSettings, *ALL_SETTINGS])
+@pytest.mark.parametrize("kind", [ServiceSettings, *ALL_SETTINGS])
 def test_load_gives_defaults_when_nothing_is_set(kind: type[msgspec.Struct]) -> None:
     """Every service has settings without any variable."""
     assert load(kind, {}) == kind()
 
 
-@pytest.mark.parametrize("kind", [RedisSettings, *ALL_SETTINGS])
+@pytest.mark.parametrize("kind", [ServiceSettings, *ALL_SETTINGS])
 def test_defaults_are_within_their_bounds(kind: type[msgspec.Struct]) -> None:
     """Each default is a valid value of its variable."""
     raw = msgspec.to_builtins(kind(), enc_hook=str)
@@ -105,7 +105,7 @@ def test_priority_gives_its_weights(text: str, weights: tuple[int, int, int] | N
         (WorkerSettings, "PRIORITY", "70/20", "`strict`, or the weights of high/normal/low such as 70/20/10"),
         (WorkerSettings, "PRIORITY", "70/20/0", "`strict`, or the weights of high/normal/low such as 70/20/10"),
         (WorkerSettings, "APPS", "shop", "an app such as shop.jobs:app; several with commas between them"),
-        (RedisSettings, "REDIS_URL", "http://x", "an address such as redis://127.0.0.1:6379/0, redis+sentinel"),
+        (ServiceSettings, "REDIS_URL", "http://x", "an address such as redis://127.0.0.1:6379/0, redis+sentinel"),
     ],
 )
 def test_load_names_the_variable_its_value_and_what_is_allowed(
@@ -232,7 +232,7 @@ def test_load_wants_both_halves_of_a_login() -> None:
 def test_secrets_do_not_show(url: str) -> None:
     """A password is in no repr and in no error."""
     settings = WorkerSettings(redis_url=url, smtp_username="post", smtp_password=Secret("hunter2"))
-    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_URL": f"x{url}"})
+    (line,) = problems_of(ServiceSettings, {"MILLSTREAM_REDIS_URL": f"x{url}"})
     for text in (repr(settings), str(settings), f"{settings.smtp_password}", line):
         assert "ter2" not in text
     shown = "a value that is no address" if url.endswith("/x@db") else "redis://***@db/0"
@@ -243,7 +243,7 @@ def test_secrets_do_not_show(url: str) -> None:
 
 def test_every_setting_of_redis_reaches_its_address(tmp_path: Path) -> None:
     """Every setting of Redis reaches the address."""
-    settings = RedisSettings(
+    settings = ServiceSettings(
         redis_url="redis+sentinel://a:1,b:2/main/3",
         redis_username="ann",
         redis_password=Secret("one"),
@@ -260,8 +260,8 @@ def test_every_setting_of_redis_reaches_its_address(tmp_path: Path) -> None:
         sentinel_username="eve",
         sentinel_password="two",
     )
-    assert RedisSettings(redis_url="redis://ann:one@a:1/0").redis.username == "ann"
-    assert RedisSettings(redis_url="redis://ann:one@a:1/0").redis.password == "one"
+    assert ServiceSettings(redis_url="redis://ann:one@a:1/0").redis.username == "ann"
+    assert ServiceSettings(redis_url="redis://ann:one@a:1/0").redis.password == "one"
 
 
 @pytest.mark.parametrize("field", ["redis_ca_file", "redis_cert_file", "redis_key_file"])
@@ -270,7 +270,7 @@ def test_a_certificate_is_read_before_anything_is_started(tmp_path: Path, field:
     given = {name: tmp_path / name for name in ("redis_cert_file", field)}
     (tmp_path / "redis_cert_file").write_text("no certificate")
     with pytest.raises(SettingsError) as caught:
-        _ = RedisSettings(redis_url="rediss://a:1/0", **given).redis
+        _ = ServiceSettings(redis_url="rediss://a:1/0", **given).redis
     (line,) = caught.value.problems
     assert line.startswith("MILLSTREAM_REDIS_")
     assert "_FILE=" in line
@@ -279,7 +279,7 @@ def test_a_certificate_is_read_before_anything_is_started(tmp_path: Path, field:
 def test_the_authority_that_is_trusted_reaches_the_address() -> None:
     """The CA file reaches the address."""
     file = Path(certifi.where())
-    assert RedisSettings(redis_url="rediss://a:1/0", redis_ca_file=file).redis.tls_files.ca_file == file
+    assert ServiceSettings(redis_url="rediss://a:1/0", redis_ca_file=file).redis.tls_files.ca_file == file
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_handler_process_loads_every_app_but_the_built_in_one() -> None:
 def test_settings_of_redis_that_would_have_no_effect_are_refused(tmp_path: Path) -> None:
     """Settings of Redis that would have no effect are refused."""
     with pytest.raises(SettingsError) as caught:
-        _ = RedisSettings(
+        _ = ServiceSettings(
             redis_url="redis://ann:one@a:1/0",
             redis_username="ann",
             redis_password=Secret("one"),
@@ -378,10 +378,10 @@ def test_load_answers_any_text_with_settings_or_a_settings_error(variable: str, 
 def test_a_field_that_names_a_file_is_set_by_its_path_alone(tmp_path: Path) -> None:
     """`MILLSTREAM_REDIS_CA_FILE` is the path of a certificate, and not of a file with that path in it."""
     environ = {"MILLSTREAM_REDIS_CA_FILE": str(tmp_path / "ca.pem")}
-    assert load(RedisSettings, environ).redis_ca_file == tmp_path / "ca.pem"
-    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_CA_FILE_FILE": str(tmp_path / "path")})
+    assert load(ServiceSettings, environ).redis_ca_file == tmp_path / "ca.pem"
+    (line,) = problems_of(ServiceSettings, {"MILLSTREAM_REDIS_CA_FILE_FILE": str(tmp_path / "path")})
     assert line.startswith("MILLSTREAM_REDIS_CA_FILE_FILE is no setting; did you mean `MILLSTREAM_REDIS_CA_FILE`?")
-    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_CA": "/ca.pem"})
+    (line,) = problems_of(ServiceSettings, {"MILLSTREAM_REDIS_CA": "/ca.pem"})
     assert line == "MILLSTREAM_REDIS_CA is no setting; did you mean `MILLSTREAM_REDIS_CA_FILE`?"
 
 
@@ -396,7 +396,7 @@ def test_the_content_of_a_file_is_not_shown(tmp_path: Path) -> None:
     """An error about a value from a file does not show the content."""
     file = tmp_path / "redis"
     file.write_text("hunter2\n")
-    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_URL_FILE": str(file)})
+    (line,) = problems_of(ServiceSettings, {"MILLSTREAM_REDIS_URL_FILE": str(file)})
     assert line.startswith(f"MILLSTREAM_REDIS_URL_FILE={file}: its content is not shown: expected an address such as")
     (line,) = problems_of(IngestSettings, {"MILLSTREAM_PORT_FILE": str(file)})
     assert line == f"MILLSTREAM_PORT_FILE={file}: its content is not shown: expected {PORT}"
@@ -406,7 +406,7 @@ def test_an_empty_file_is_no_password(tmp_path: Path) -> None:
     """An empty file is refused as a password."""
     file = tmp_path / "password"
     file.touch()
-    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_PASSWORD_FILE": str(file)})
+    (line,) = problems_of(ServiceSettings, {"MILLSTREAM_REDIS_PASSWORD_FILE": str(file)})
     assert line.startswith(f"MILLSTREAM_REDIS_PASSWORD_FILE={file}")
 
 
@@ -422,7 +422,7 @@ def test_an_empty_file_is_no_password(tmp_path: Path) -> None:
 )
 def test_a_wrong_address_is_shown_without_credentials_and_query(url: str, shown: str) -> None:
     """A wrong address is shown without credentials and query."""
-    (line,) = problems_of(RedisSettings, {"MILLSTREAM_REDIS_URL": url})
+    (line,) = problems_of(ServiceSettings, {"MILLSTREAM_REDIS_URL": url})
     assert line.partition(": expected")[0] in {f"MILLSTREAM_REDIS_URL={shown}", f"MILLSTREAM_REDIS_URL holds {shown}"}
 
 

@@ -65,9 +65,13 @@ async def _through_the_router(request: httpx2.Request) -> None:
 
 @asynccontextmanager
 async def running_ingest(
-    settings: IngestSettings, tracer: JobTracer | None = None, *, door: str = DOORS[0]
+    settings: IngestSettings, tracer: JobTracer | None = None, *, door: str = DOORS[0], starts_ready: bool = True
 ) -> AsyncIterator[Ingest]:
-    """Run an ingest while the block lasts; its client submits through this door, the fast path or the router."""
+    """Run an ingest while the block lasts; its client submits through this door, the fast path or the router.
+
+    It is ready when the block begins, or, where it cannot be, as soon as it listens. On a busy machine the first
+    connection to Redis takes longer than a submission waits.
+    """
     hooks = [_through_the_router] if door == "router" else []
     stop, hurry, listening = anyio.Event(), anyio.Event(), anyio.Event()
     urls: list[str] = []
@@ -85,6 +89,8 @@ async def running_ingest(
         async with httpx2.AsyncClient(
             base_url=urls[0], trust_env=False, timeout=60, event_hooks={"request": hooks}
         ) as http:
+            if starts_ready:
+                await wait_until(lambda: services.health.ready().ok, "ingest is ready")
             yield Ingest(http, services, stop, hurry)
         stop.set()
         hurry.set()

@@ -15,8 +15,7 @@ from waiting import wait_until
 
 from millstream_cli.embedded import start_embedded_redis
 from millstream_contracts import DEFAULT_TENANT, queue_of
-from millstream_ingest.http.errors import BindError
-from millstream_runtime import AdminServer
+from millstream_runtime import AdminServer, BindError
 from millstream_streams import UnsuitableRedisError, open_broker
 
 PROGRAM = """
@@ -141,7 +140,7 @@ async def test_service_starts_without_redis_and_serves_once_it_is_there(tmp_path
     """Ingest starts without Redis and serves once Redis is there."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with running_ingest(replace(settings, redis_url=f"redis://127.0.0.1:{port}/0")) as ingest:
+    async with running_ingest(replace(settings, redis_url=f"redis://127.0.0.1:{port}/0"), starts_ready=False) as ingest:
         assert await is_unready(ingest)
         assert (await ingest.http.get("/livez")).status_code == 200
         redis = await anyio.to_thread.run_sync(start_embedded_redis, tmp_path / "redis", port)
@@ -240,7 +239,7 @@ async def test_readiness_names_the_right_that_jobs_lack_and_comes_back_with_it(o
 
         await allow("-set")
         url = own_redis.url.replace("redis://", "redis://ann:secret@")
-        async with running_ingest(replace(settings, redis_url=url)) as ingest:
+        async with running_ingest(replace(settings, redis_url=url), starts_ready=False) as ingest:
             await wait_until(lambda: says_why(ingest, "+set"), "the start names what is missing")
             await allow()
             await wait_until(lambda: is_ready(ingest), "the service is ready")

@@ -15,7 +15,7 @@ from system.running import README, environment, millstream
 
 from millstream import App
 from millstream_cli.apps import load_apps
-from millstream_cli.console.banner import example
+from millstream_cli.rendering.banner import example
 from millstream_workers.settings import BUILTIN, WorkerSettings
 
 STEPS = steps(README)

@@ -4,7 +4,7 @@ from millstream_runtime.admin import AdminServer, serve_admin
 from millstream_runtime.announcing import Announcement, announce, reachable, read_announcement
 from millstream_runtime.duties import Duty, DutyResult, DutyRunner
 from millstream_runtime.duty_service import run_duties
-from millstream_runtime.errors import AdminBindError, ServiceStartError, SettingsError
+from millstream_runtime.errors import AdminBindError, BindError, ServiceStartError, SettingsError
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
 from millstream_runtime.heartbeat import beating
@@ -25,7 +25,7 @@ from millstream_runtime.settings.service_settings import (
     DemandSettings,
     HistorySettings,
     LeaseSettings,
-    RedisSettings,
+    ProcessSettings,
     ServiceSettings,
     Settings,
     WebhookSettings,
@@ -50,6 +50,7 @@ __all__ = [
     "AdminBindError",
     "AdminServer",
     "Announcement",
+    "BindError",
     "DemandSettings",
     "Duty",
     "DutyResult",
@@ -65,8 +66,8 @@ __all__ = [
     "ListenPort",
     "Namespace",
     "Port",
+    "ProcessSettings",
     "Pulse",
-    "RedisSettings",
     "RedisUrl",
     "Secret",
     "Service",

@@ -15,7 +15,7 @@ from millstream_runtime.admin import serve_admin
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import HealthReport
 from millstream_runtime.heartbeat import beating
-from millstream_runtime.settings.service_settings import ServiceSettings
+from millstream_runtime.settings.service_settings import ProcessSettings, ServiceSettings
 from millstream_runtime.standard_streams import hold_standard_streams
 from millstream_runtime.stopping import StopOrders, heed_stop_signals, ignore_late_signals, prepare_signals
 from millstream_runtime.unwrapping import unwrapped
@@ -30,7 +30,8 @@ from millstream_telemetry import (
     end_tracing,
 )
 
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=ProcessSettings)
+R = TypeVar("R", bound=ServiceSettings)
 
 
 class Service(Struct, Generic[S], frozen=True, kw_only=True):
@@ -133,7 +134,7 @@ async def open_service(
 
 
 @asynccontextmanager
-async def suitable_redis(service: Service[S], needs: Needs, *, patience_s: float) -> AsyncIterator[SuitableRedis]:
+async def suitable_redis(service: Service[R], needs: Needs, *, patience_s: float) -> AsyncIterator[SuitableRedis]:
     """Wait without limit for Redis and for the rights to use it, yield it, and close it at the end.
 
     The order to stop ends the wait and the service. Meanwhile the health report names the last failure. The broker

@@ -1,6 +1,7 @@
 """Writes docs/configuration.md from the settings: `make docs`."""
 
 from millstream_cli.settings import ClientSettings, MigrateSettings
+from millstream_console.settings import ConsoleSettings
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
@@ -8,7 +9,7 @@ from millstream_runtime import (
     DemandSettings,
     HistorySettings,
     LeaseSettings,
-    RedisSettings,
+    ProcessSettings,
     ServiceSettings,
     WebhookSettings,
 )
@@ -35,12 +36,12 @@ Traces are configured by the standard `OTEL_*` variables: [telemetry.md](telemet
 """
 
 SECTIONS = (
+    Section("Every service", "Of `ingest`, `dispatcher`, `worker`, `reaper` and `console`.", ProcessSettings),
     Section(
         "Redis",
         "Of every service, and of `millstream doctor`. [redis.md](redis.md) has addresses, TLS and logins in full.",
-        RedisSettings,
+        ServiceSettings,
     ),
-    Section("Every service", "Of `ingest`, `dispatcher`, `worker` and `reaper`.", ServiceSettings),
     Section(
         "Webhooks",
         "Of `ingest`, `dispatcher` and `worker`, and the same for all three: [webhooks](history/webhooks.md).",
@@ -70,6 +71,7 @@ SECTIONS = (
     ),
     Section("dispatcher", "Of dispatchers.", DispatcherSettings),
     Section("reaper", "Of reapers.", ReaperSettings),
+    Section("console", "Of the [console](console.md).", ConsoleSettings),
     Section("migrate", "Of `millstream migrate`, `doctor` and `history`.", MigrateSettings),
     Section(
         "Clients",

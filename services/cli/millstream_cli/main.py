@@ -19,6 +19,7 @@ MODULES = {
     "dispatcher": "millstream_cli.serving.dispatcher",
     "worker": "millstream_cli.serving.worker",
     "reaper": "millstream_cli.serving.reaper",
+    "console": "millstream_cli.serving.console",
     "submit": "millstream_cli.client.job_commands",
     "job": "millstream_cli.client.job_commands",
     "jobs": "millstream_cli.client.jobs_commands",

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import msgspec
 
+from millstream_console.settings import ConsoleSettings
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import HistoryUrl, RedisSettings, Settings, Url, read_settings
+from millstream_runtime import HistoryUrl, ServiceSettings, Settings, Url, read_settings
 from millstream_workers.settings import WorkerSettings
 
 
@@ -25,7 +26,7 @@ class MigrateSettings(Settings, frozen=True, kw_only=True):
     the cost of a job in PostgreSQL. Without it such searches read jobs one by one, the newest first."""
 
 
-class DoctorSettings(RedisSettings, frozen=True, kw_only=True):
+class DoctorSettings(ServiceSettings, frozen=True, kw_only=True):
     """Settings of `doctor` and `history`."""
 
     history_url: HistoryUrl | None = None
@@ -44,6 +45,7 @@ ALL_SETTINGS: tuple[type[Settings], ...] = (
     WorkerSettings,
     DispatcherSettings,
     ReaperSettings,
+    ConsoleSettings,
     ClientSettings,
 )
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-import msgspec
 from msgspec import Struct
 
 from millstream_cli.addresses import Addresses
@@ -24,7 +23,7 @@ from millstream_cli.postgres.history_start import start_history
 from millstream_cli.redis_look import look_at_redis
 from millstream_cli.supervisor import Supervisor, supervise
 from millstream_cli.webhook_key import with_webhook_key
-from millstream_runtime import RedisSettings, unwrapped, variables_of
+from millstream_runtime import ProcessSettings, ServiceSettings, unwrapped, variables_of
 from millstream_streams import RedisAddress
 
 HOST = "127.0.0.1"
@@ -35,7 +34,7 @@ ANNOUNCEMENTS = frozenset({"admin", "listening"})
 
 _OURS = {"host", "port", "admin_port", "processes"}
 """Settings that this module decides."""
-_OF_REDIS = {field.name for field in msgspec.structs.fields(RedisSettings)} - {"namespace"}
+_OF_REDIS = set(ServiceSettings.__struct_fields__) - set(ProcessSettings.__struct_fields__) - {"namespace"}
 """Settings that it decides too when it starts the Redis. The user's own are for another Redis, and the embedded one
 would refuse them."""
 
@@ -55,7 +54,7 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
     apps: tuple[str, ...] = ()
     environ: Mapping[str, str]
     """The environment of all services. Variables that this module decides are removed."""
-    namespace: str = RedisSettings().namespace
+    namespace: str = ServiceSettings().namespace
     """The namespace of the keys in an existing Redis."""
 
     @property

@@ -10,12 +10,12 @@ import click
 
 from millstream import App, MillstreamError
 from millstream_cli.apps import load_apps
-from millstream_cli.console.banner import banner
-from millstream_cli.console.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.errors import StoppedEarlyError
 from millstream_cli.output import one_line_errors, tell_error
 from millstream_cli.reloading.options import reload_options
 from millstream_cli.reloading.reloader import reloadable, reloader_of
+from millstream_cli.rendering.banner import banner
+from millstream_cli.rendering.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.settings import load
 from millstream_cli.system import ANNOUNCEMENTS, SystemPlan, run_system
 from millstream_ingest.settings import IngestSettings

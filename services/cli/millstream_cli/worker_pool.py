@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import anyio
 
 from millstream_cli.child import ChildSpec
-from millstream_cli.console.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.reloading.reloader import reloadable, reloader_of
+from millstream_cli.rendering.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.supervisor import supervise
 from millstream_workers.settings import BUILTIN, WorkerSettings
 

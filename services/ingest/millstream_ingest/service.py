@@ -8,9 +8,9 @@ import structlog
 from millstream_ingest.api.app import create_asgi
 from millstream_ingest.assembly import Services, open_services
 from millstream_ingest.gc_tuning import tune_gc
-from millstream_ingest.http.server import HttpServer
 from millstream_ingest.settings import IngestSettings
 from millstream_runtime import Service, announce, beating, run_service, unwrapped
+from millstream_runtime.http_server import HttpServer
 
 GRACE_S = 20.0
 """How long requests in hand may take once the port is closed."""

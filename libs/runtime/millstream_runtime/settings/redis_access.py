@@ -10,10 +10,10 @@ from millstream_runtime.settings.secret import Secret
 from millstream_streams import RedisAddress, RedisTlsError, TlsFiles, parse_redis_url, tls_context
 
 if TYPE_CHECKING:
-    from millstream_runtime.settings.service_settings import RedisSettings
+    from millstream_runtime.settings.service_settings import ServiceSettings
 
 
-def address_of(settings: "RedisSettings") -> RedisAddress:
+def address_of(settings: "ServiceSettings") -> RedisAddress:
     """Return the address of Redis with credentials and certificates. The files of the certificates are read.
 
     Raises: RedisUrlError; SettingsError, for settings that contradict each other and for files that cannot be used.
@@ -34,7 +34,7 @@ def address_of(settings: "RedisSettings") -> RedisAddress:
     )
 
 
-def _doubled(settings: "RedisSettings", address: RedisAddress) -> list[str]:
+def _doubled(settings: "ServiceSettings", address: RedisAddress) -> list[str]:
     both = {
         "username": settings.redis_username and address.username,
         "password": settings.redis_password and address.password,
@@ -46,7 +46,7 @@ def _doubled(settings: "RedisSettings", address: RedisAddress) -> list[str]:
     ]
 
 
-def _pointless(settings: "RedisSettings", address: RedisAddress, files: TlsFiles) -> list[str]:
+def _pointless(settings: "ServiceSettings", address: RedisAddress, files: TlsFiles) -> list[str]:
     """Refuse settings without effect: the operator who sets them relies on one."""
     problems = []
     if not address.tls:

@@ -30,8 +30,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"{type(self).__name__}({', '.join(values)})"
 
 
-class RedisSettings(Settings, frozen=True, kw_only=True):
-    """Settings of every process that talks to Redis. See docs/redis.md."""
+class ProcessSettings(Settings, frozen=True, kw_only=True):
+    """Settings of every process that runs until it is stopped."""
+
+    log_level: LogLevel = "info"
+    """The lowest level that is logged."""
+    trace_propagation: Propagation = "auto"
+    """Whether an attempt continues the trace of its submission or starts a linked one. `auto` links jobs with a long
+    delay."""
+    admin_host: str = "127.0.0.1"
+    """The address of the health and metrics routes."""
+    admin_port: ListenPort | None = None
+    """The port of the health and metrics routes. Unset: `ingest` has the metrics on its API port, other services have
+    neither. The API port of `ingest` answers probes in any case."""
+
+
+class ServiceSettings(ProcessSettings, frozen=True, kw_only=True):
+    """Settings of every service that talks to Redis. See docs/redis.md."""
 
     redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
     """One server, Sentinel or Cluster, by scheme; with `rediss` every connection is encrypted."""
@@ -60,21 +75,6 @@ class RedisSettings(Settings, frozen=True, kw_only=True):
         Raises: RedisUrlError; SettingsError, for settings that contradict each other and for files that cannot be used.
         """
         return address_of(self)
-
-
-class ServiceSettings(RedisSettings, frozen=True, kw_only=True):
-    """Settings of every service."""
-
-    log_level: LogLevel = "info"
-    """The lowest level that is logged."""
-    trace_propagation: Propagation = "auto"
-    """Whether an attempt continues the trace of its submission or starts a linked one. `auto` links jobs with a long
-    delay."""
-    admin_host: str = "127.0.0.1"
-    """The address of the health and metrics routes."""
-    admin_port: ListenPort | None = None
-    """The port of the health and metrics routes. Unset: `ingest` has the metrics on its API port, other services have
-    neither. The API port of `ingest` answers probes in any case."""
 
 
 class WebhookSettings(ServiceSettings, frozen=True, kw_only=True):

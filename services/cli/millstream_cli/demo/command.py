@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from millstream import Client, MillstreamError
 from millstream_cli.child import Sink
-from millstream_cli.console.line_printer import LinePrinter
 from millstream_cli.demo.mail_sink import HOST, mail_sink, message_ids
 from millstream_cli.demo.summary import print_summary
 from millstream_cli.demo.work import MAILS, POISON, Verdict, plan_work, submit_all
@@ -22,6 +21,7 @@ from millstream_cli.errors import CliError
 from millstream_cli.output import one_line_errors
 from millstream_cli.postgres.data_folder import substitute_of
 from millstream_cli.program_name import command_line
+from millstream_cli.rendering.line_printer import LinePrinter
 from millstream_cli.settings import ClientSettings
 from millstream_cli.system import RunningSystem, SystemPlan, run_system
 from millstream_contracts import Job, JobId

@@ -4,9 +4,10 @@ import click
 
 from millstream_cli.serving.starting import load_settings, service_command
 from millstream_history import HistoryError
-from millstream_ingest.http.errors import BindError, IngestError
+from millstream_ingest.http.errors import IngestError
 from millstream_ingest.service import run_ingest
 from millstream_ingest.settings import IngestSettings
+from millstream_runtime import BindError
 
 
 @click.command()

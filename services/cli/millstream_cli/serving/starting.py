@@ -7,12 +7,12 @@ from typing import ParamSpec, TypeVar
 
 from millstream_cli.output import one_line_errors
 from millstream_cli.settings import load
-from millstream_runtime import ServiceSettings, prepare_process
+from millstream_runtime import ProcessSettings, ServiceSettings, prepare_process
 from millstream_streams import StoreError
 from millstream_telemetry import TelemetryError
 
 P = ParamSpec("P")
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=ProcessSettings)
 
 
 def service_command(*errors: type[Exception]) -> Callable[[Callable[P, None]], Callable[P, None]]:
@@ -33,8 +33,9 @@ def service_command(*errors: type[Exception]) -> Callable[[Callable[P, None]], C
 
 
 def load_settings(kind: type[S], **options: object) -> S:
-    """Return the settings of a service, with a valid address of Redis. Raises: SettingsError, RedisUrlError."""
+    """Return the settings of a service; an address of Redis in them is valid. Raises: SettingsError, RedisUrlError."""
     settings = load(kind, os.environ, **options)
-    # Checked before anything starts: so a mistake is one line, and not one from each process of a pool.
-    _ = settings.redis
+    if isinstance(settings, ServiceSettings):
+        # Checked before anything starts: so a mistake is one line, and not one from each process of a pool.
+        _ = settings.redis
     return settings

@@ -3,8 +3,6 @@
 IngestError          a request is refused; carries the kind of problem and the fields at fault
 └── BodyError        the headers that describe its body are wrong
 
-BindError            ingest cannot start: its port cannot be listened on
-
 What is wrong with a body is a `millstream_submission.SubmissionError`; `refusals` tells what it means to a client.
 """
 
@@ -36,12 +34,3 @@ class IngestError(Exception):
 
 class BodyError(IngestError):
     """A header that describes the body is wrong."""
-
-
-class BindError(Exception):
-    """The port of the API cannot be listened on."""
-
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        self.host = host
-        self.port = port
-        super().__init__(f"cannot listen on {host}:{port}: {reason}")

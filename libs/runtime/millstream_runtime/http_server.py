@@ -1,6 +1,7 @@
 """The HTTP server under the application: granian, on the event loop of the service.
 
-No other module knows which server it is.
+No other module knows which server it is. It is imported from here, and not from the package: only services that serve
+HTTP have granian installed.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from millstream_ingest.http.errors import BindError
-from millstream_runtime import reachable
+from millstream_runtime.announcing import reachable
+from millstream_runtime.errors import BindError
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application."""

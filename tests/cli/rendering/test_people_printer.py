@@ -8,9 +8,9 @@ from typing import Any
 import click
 import pytest
 
-from millstream_cli.console.choosing import printer_for
-from millstream_cli.console.line_printer import LinePrinter
-from millstream_cli.console.people_printer import SHOWN_SUCCESSES_A_SECOND, PeoplePrinter
+from millstream_cli.rendering.choosing import printer_for
+from millstream_cli.rendering.line_printer import LinePrinter
+from millstream_cli.rendering.people_printer import SHOWN_SUCCESSES_A_SECOND, PeoplePrinter
 
 JOB_ID = "shop.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 ATTEMPT = {"event": "attempt finished", "job_id": JOB_ID, "type": "shop.send", "delivery": 1, "trace_id": "4bf9"}

@@ -2,7 +2,7 @@
 
 import io
 
-from millstream_cli.console.line_printer import LinePrinter
+from millstream_cli.rendering.line_printer import LinePrinter
 
 
 def test_printer_heads_each_line_with_a_name_of_one_width() -> None:

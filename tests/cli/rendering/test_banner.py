@@ -6,7 +6,7 @@ import pytest
 from msgspec import Meta
 
 from millstream import App
-from millstream_cli.console.banner import example
+from millstream_cli.rendering.banner import example
 
 DEFAULT = "http://127.0.0.1:8080"
 app = App("shop")

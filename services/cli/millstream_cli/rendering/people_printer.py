@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from millstream_cli.console.log_line import LogLine, read_log_line, say_attempt, say_fields
+from millstream_cli.rendering.log_line import LogLine, read_log_line, say_attempt, say_fields
 from millstream_cli.wording import printable
 
 SHOWN_SUCCESSES_A_SECOND = 10

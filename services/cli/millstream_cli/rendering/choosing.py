@@ -6,8 +6,8 @@ from typing import NoReturn, TextIO
 
 import anyio
 
-from millstream_cli.console.line_printer import LinePrinter
-from millstream_cli.console.people_printer import PeoplePrinter
+from millstream_cli.rendering.line_printer import LinePrinter
+from millstream_cli.rendering.people_printer import PeoplePrinter
 from millstream_runtime.breakpoint_hook import SUPERVISED, breakpoint_environ
 
 MESSAGES_VARIABLE = "MILLSTREAM_LOG_ERROR_MESSAGES"

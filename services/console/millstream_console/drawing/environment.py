@@ -1,0 +1,69 @@
+"""Renders the templates, with every value escaped and every misspelt one an error."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2.runtime import Context
+
+from millstream_console.drawing import moments, numbers, user_text
+from millstream_console.drawing.chart import spark
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+FRAME = "_frame.html"
+"""What all pages stand in."""
+
+LIVE_PREFIX = "live_"
+"""A block of this name has an element of the same id around it, and is sent anew while the page is open."""
+
+
+class Renderer:
+    """Renders pages, and those blocks of pages that are live."""
+
+    def __init__(self, shared: Mapping[str, object]) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals |= dict(shared)
+        self._environment.globals["spark"] = spark
+        self._environment.filters |= {
+            "plain": user_text.plain,
+            "shortened": user_text.shortened,
+            "grouped": numbers.grouped,
+            "rate": numbers.rate,
+            "length": numbers.length,
+            "milliseconds": numbers.milliseconds,
+            "size": numbers.size,
+            "ago": moments.ago,
+            "at": moments.at,
+        }
+        # As a global, since blocks that are rendered alone do not see what their page imports.
+        self._environment.globals["m"] = self._environment.get_template("_macros.html").module
+        self._live_blocks = cache(self._find_live_blocks)
+
+    def page(self, template: str, context: Mapping[str, object]) -> str:
+        """Return a page."""
+        return self._environment.get_template(template).render(context)
+
+    def blocks(self, template: str, context: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """Yield the live blocks of a page, by name."""
+        for owner, name in self._live_blocks(template):
+            made: Context = owner.new_context(dict(context))
+            yield name, "".join(owner.blocks[name](made))
+
+    def _find_live_blocks(self, template: str) -> list[tuple[Template, str]]:
+        """Return the live blocks of a page and of its frame, each with the template that has it."""
+        owners = {
+            name: owner
+            for owner in map(self._environment.get_template, (FRAME, template))
+            for name in owner.blocks
+            if name.startswith(LIVE_PREFIX)
+        }
+        return [(owner, name) for name, owner in sorted(owners.items())]

@@ -1,0 +1,45 @@
+"""Writes moments: how long ago, or in how long, with the moment itself beside it."""
+
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+from millstream_console.drawing.numbers import UNKNOWN
+
+_MARKUP = Markup('<time datetime="{iso}" title="{full} UTC">{text}</time>')
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> Markup:
+    """Return a `time` element: `now`, `20 s`, `4 m`, `2 h`, `6 d`, and `in 4 m` for what is to come."""
+    if moment is None:
+        return escape(UNKNOWN)
+    moment = moment.astimezone(UTC)
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    text = _coarse(abs(seconds))
+    if seconds < -1:
+        text = f"in {text}"
+    return _MARKUP.format(iso=moment.isoformat(timespec="milliseconds"), full=absolute(moment), text=text)
+
+
+def at(moment: datetime | None) -> Markup:
+    """Return a `time` element that shows the time of day, and the date where it is not that of today."""
+    if moment is None:
+        return escape(UNKNOWN)
+    moment = moment.astimezone(UTC)
+    is_today = moment.date() == datetime.now(UTC).date()
+    text = f"{moment:%H:%M:%S}" if is_today else f"{moment:%Y-%m-%d %H:%M:%S}"
+    return _MARKUP.format(iso=moment.isoformat(timespec="milliseconds"), full=absolute(moment), text=text)
+
+
+def absolute(moment: datetime) -> str:
+    """Return the date and the time of day, in UTC, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _coarse(seconds: float) -> str:
+    if seconds < 1:
+        return "now"
+    for unit, length_s, below_s in (("s", 1, 60), ("m", 60, 3_600), ("h", 3_600, 86_400)):
+        if seconds < below_s:
+            return f"{seconds // length_s:.0f} {unit}"
+    return f"{seconds // 86_400:,.0f} d"

@@ -1,0 +1,30 @@
+"""Shows text that users wrote, so that none of it is obeyed: neither as markup nor by a terminal, nor by a reader."""
+
+import unicodedata
+
+from markupsafe import Markup, escape
+
+_JOINER = "\u200d"
+"""Joins emoji, and does nothing else."""
+
+_CONTROLS = frozenset({"Cc", "Cf", "Zl", "Zp"})
+
+
+def plain(text: object) -> Markup:
+    """Return text with its control and direction characters as code points: `U+202E`."""
+    raw = str(text)
+    if raw.isascii() and raw.isprintable():
+        return escape(raw)
+    return Markup("").join(_shown(character) for character in raw)
+
+
+def shortened(text: object, room: int) -> str:
+    """Return the beginning of a text, with an ellipsis where it is longer than the room."""
+    raw = str(text)
+    return raw if len(raw) <= room else f"{raw[: room - 1].rstrip()}…"
+
+
+def _shown(character: str) -> Markup:
+    if unicodedata.category(character) in _CONTROLS and character != _JOINER:
+        return Markup('<span class="cc">U+{:04X}</span>').format(ord(character))
+    return escape(character)

@@ -1,0 +1,12 @@
+"""Answers probes. The console is ready as soon as it serves: without the API it says so on its pages."""
+
+from litestar import MediaType, get
+
+
+@get(["/livez", "/readyz"], media_type=MediaType.TEXT)
+async def answer_probe() -> str:
+    """Say that the console serves."""
+    return "ok\n"
+
+
+HANDLERS = (answer_probe,)

@@ -1,0 +1,102 @@
+"""Runs the console: opens its client of the API, serves until the order to stop, and ends its streams."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import structlog
+
+from millstream import Client
+from millstream_console.app import create_app
+from millstream_console.drawing.environment import Renderer
+from millstream_console.live.hub import Hub
+from millstream_console.live.view import Arguments, Content, View
+from millstream_console.settings import ConsoleSettings
+from millstream_console.web.assets import Assets
+from millstream_console.web.frame_facts import FrameReader
+from millstream_console.web.navigation import GROUPS, KEYS
+from millstream_console.web.visit import Desk, address_in
+from millstream_runtime import Health, Service, announce, run_service, unwrapped
+from millstream_runtime.http_server import HttpServer
+
+GRACE_S = 5.0
+"""How long requests in hand may take once the port is closed."""
+
+API_WITHIN_S = 10.0
+API_RETRY_FOR_S = 0.5
+"""A person that waits for a page learns soon that the API is away."""
+
+
+def run_console(settings: ConsoleSettings) -> None:
+    """Run the console until the order to stop. The API may be away: pages say so.
+
+    Raises: BindError, AdminBindError, TracingConfigError, ValueError.
+    """
+    run_service("console", settings, _console)
+
+
+async def _console(service: Service[ConsoleSettings]) -> None:
+    service.report.take_over(live=lambda: Health.of([]), ready=lambda: Health.of([]))
+    async with open_desk(service.settings) as (desk, assets):
+        await serve(desk, assets, service.orders.stop)
+
+
+@asynccontextmanager
+async def open_desk(settings: ConsoleSettings) -> AsyncIterator[tuple[Desk, Assets]]:
+    """Open what pages are made with, while the block lasts."""
+    assets = Assets()
+    async with (
+        Client(settings.url, retry_for_s=API_RETRY_FOR_S, timeout_s=API_WITHIN_S) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        frame = FrameReader(client)
+
+        async def read(view: View, arguments: Arguments) -> Content:
+            content = await view.gather(client, **arguments)
+            return {"place": view.place, "facts": await frame.read(), **content}
+
+        renderer = Renderer(shared_names(settings, assets))
+        hub = Hub(read, renderer, tasks, every_s=settings.console_refresh_s)
+        yield Desk(settings, client, renderer, hub, read), assets
+        hub.close()
+        tasks.cancel_scope.cancel()
+
+
+async def serve(
+    desk: Desk, assets: Assets, stop: anyio.Event, *, on_listening: Callable[[str, int], None] | None = None
+) -> None:
+    """Serve until `stop` is set. `on_listening` gets the host and the port. Raises: BindError."""
+    settings = desk.settings
+    server = HttpServer(create_app(desk, assets), settings.console_host, settings.console_port)
+    with unwrapped():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_run_until_stopped, server, stop)
+            await server.wait_listening()
+            announce("listening", server.host, server.port, was_chosen=settings.console_port == 0)
+            if on_listening:
+                on_listening(server.host, server.port)
+            await stop.wait()
+            desk.hub.close()
+            server.stop()
+            await server.wait_ended(GRACE_S)
+            tasks.cancel_scope.cancel()
+    structlog.get_logger().info("stopped")
+
+
+async def _run_until_stopped(server: HttpServer, stop: anyio.Event) -> None:
+    await server.run()
+    # A server that ends by itself leaves nothing to wait for.
+    stop.set()
+
+
+def shared_names(settings: ConsoleSettings, assets: Assets) -> dict[str, object]:
+    """Return what every template may use."""
+    base, addresses = settings.console_path, assets.addresses
+
+    def at(path: str, **query: str | int | None) -> str:
+        return address_in(base, path, **query)
+
+    def asset(name: str) -> str:
+        return f"{base}/{addresses[name]}"
+
+    return {"at": at, "asset": asset, "base": base, "navigation": GROUPS, "keys": KEYS, "api_url": settings.url}

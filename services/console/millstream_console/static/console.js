@@ -1,0 +1,266 @@
+// What every page has: theme, toasts, dialogs, palette, keys, charts, and how fresh what it shows is. Reading needs none of it.
+"use strict";
+const $ = (selector, from = document) => from.querySelector(selector);
+const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
+const root = document.documentElement;
+const base = root.dataset.base;
+const icons = $("svg use")?.getAttribute("href").split("#")[0];
+
+const make = (tag, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+const icon = (name) => {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  svg.setAttribute("class", "i");
+  svg.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `${icons}#${name}`);
+  svg.append(use);
+  return svg;
+};
+
+/* theme: kept in a cookie, so that the server writes it into <html> and nothing flashes */
+function setTheme(name) {
+  if (name) root.dataset.theme = name;
+  else delete root.dataset.theme;
+  document.cookie = `theme=${name}; path=${base || "/"}; max-age=${name ? 31536000 : 0}; samesite=lax`;
+  for (const button of $$("[data-theme-set]")) button.setAttribute("aria-pressed", button.dataset.themeSet === name);
+}
+
+/* toasts: those of the server stay as long as those of the script */
+const TOAST_MS = 8000;
+function toast(text, tone = "g") {
+  const shape = { g: "s-succeeded", w: "s-warn", b: "s-failed" }[tone];
+  const element = make("div", { className: `toast ${tone}` }, icon(shape), make("div", { textContent: text }));
+  $(".toasts").append(element);
+  setTimeout(() => element.remove(), TOAST_MS);
+}
+for (const element of $$("[data-toast]")) if (!element.matches(".b")) setTimeout(() => element.remove(), TOAST_MS);
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast("Copied.");
+  } catch {
+    toast("Not copied: the browser allows it only over https and on this machine.", "w");
+  }
+}
+
+/* a listbox under an input: arrows, Enter, Tab, Escape. `fill` makes the rows, `choose` takes one. */
+const option = (...children) => {
+  const row = make("li", {}, ...children.filter(Boolean));
+  row.setAttribute("role", "option");
+  return row;
+};
+function listbox(input, list, fill, choose, { first = false, closes = false } = {}) {
+  let at = -1;
+  const rows = () => $$("[role=option]", list);
+  const mark = (index) => {
+    at = index;
+    rows().forEach((row, n) => row.setAttribute("aria-selected", n === index));
+    const row = rows()[index];
+    if (!row) return input.removeAttribute("aria-activedescendant");
+    input.setAttribute("aria-activedescendant", row.id);
+    row.scrollIntoView({ block: "nearest" });
+  };
+  const hide = () => {
+    list.hidden = true;
+    input.setAttribute("aria-expanded", "false");
+  };
+  const show = async () => {
+    const wanted = input.value;
+    await fill(list, input);
+    if (wanted !== input.value) return;
+    rows().forEach((row, n) => {
+      row.id = `${list.id}-${n}`;
+      row.onpointerdown = (event) => {
+        event.preventDefault();
+        choose(row, input);
+      };
+    });
+    list.hidden = !list.children.length;
+    input.setAttribute("aria-expanded", String(!list.hidden));
+    mark(first ? 0 : -1);
+  };
+  input.addEventListener("input", show);
+  input.addEventListener("keydown", (event) => {
+    const count = rows().length;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      if (list.hidden) show();
+      else mark((at + (event.key === "ArrowDown" ? 1 : -1) + count) % count);
+    } else if ((event.key === "Enter" || event.key === "Tab") && at >= 0 && !list.hidden) {
+      event.preventDefault();
+      choose(rows()[at], input);
+    } else if (event.key === "Escape" && closes && !list.hidden) {
+      event.preventDefault();
+      hide();
+    }
+  });
+  return { show, hide };
+}
+
+/* palette: a page, a type, or a job by its id */
+const palette = $("#palette");
+const JOB_ID = /^[a-z0-9._-]+_[0-9A-Z]{20,}$/i;
+if (palette) {
+  const input = $("input", palette);
+  let places;
+  const go = (row) => location.assign(row.to);
+  const box = listbox(input, $("ul", palette), async (list) => {
+    places ??= await (await fetch(`${base}/places.json`)).json();
+    const text = input.value.trim();
+    const found = places.filter((place) => place.word.toLowerCase().includes(text.toLowerCase())).slice(0, 9);
+    if (JOB_ID.test(text)) found.unshift({ word: `Job ${text}`, to: `${base}/jobs/${encodeURIComponent(text)}`, icon: "jobs", note: "Enter" });
+    else if (text) found.push({ word: `Search jobs for ${text}`, to: `${base}/jobs?q=${encodeURIComponent(text)}`, icon: "search", note: "" });
+    list.replaceChildren(...found.map((place) => Object.assign(
+      option(icon(place.icon), make("span", { textContent: place.word }), make("small", { textContent: place.note })), { to: place.to })));
+  }, go, { first: true });
+  palette.addEventListener("toggle", () => {
+    if (!palette.open) return;
+    input.value = "";
+    box.show();
+    input.focus();
+  });
+}
+
+/* how fresh the page is: live, paused by hand, or waiting for the server */
+const main = $("#main");
+let freshAt = Date.now();
+let isPaused = false;
+function showFreshness(state) {
+  for (const button of $$("[data-live]")) {
+    button.dataset.live = state;
+    $("[data-word]", button).textContent = { live: "Live", paused: "Paused", lost: "Reconnecting" }[state];
+    const age = Math.round((Date.now() - freshAt) / 1000);
+    $("[data-age]", button).textContent = state === "live" && age < 5 ? "" : `${age} s old`;
+  }
+}
+if (main?.hasAttribute("hx-sse:connect")) {
+  let isLost = false;
+  const refresh = () => showFreshness(isPaused ? "paused" : isLost ? "lost" : "live");
+  const hear = (lost) => () => {
+    if (isPaused) return;
+    isLost = lost;
+    if (!lost) freshAt = Date.now();
+    refresh();
+  };
+  main.addEventListener("tick", hear(false));
+  main.addEventListener("away", hear(true));
+  document.addEventListener("htmx:sse:error", hear(true));
+  document.addEventListener("htmx:sse:before:message", (event) => { if (isPaused && !event.detail.message.event) event.preventDefault(); });
+  setInterval(refresh, 1000);
+}
+function togglePause() {
+  isPaused = !isPaused;
+  if (!isPaused) location.reload();
+  else showFreshness("paused");
+}
+
+/* what buttons do that say so in an attribute */
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button, a");
+  if (!button) return;
+  const data = button.dataset;
+  if ("themeSet" in data) setTheme(data.themeSet);
+  if ("copy" in data) copy(data.copy || $(data.copyFrom)?.textContent || "");
+  if ("live" in data) togglePause();
+  if ("fold" in data) {
+    const folds = $$("details details", button.closest(".panel"));
+    const open = folds.some((fold) => fold.open);
+    for (const fold of folds) fold.open = !open;
+    button.textContent = open ? "Unfold all" : "Fold all";
+  }
+  // A browser without invoker commands.
+  if (button.getAttribute("command") === "show-modal" && !("command" in HTMLButtonElement.prototype)) {
+    document.getElementById(button.getAttribute("commandfor")).showModal();
+  }
+});
+
+/* a number that has to be typed before a button can be pressed */
+document.addEventListener("input", (event) => {
+  const wanted = event.target.dataset.confirm;
+  if (wanted) $("[data-confirmed]", event.target.form).disabled = event.target.value.replace(/\D/g, "") !== wanted;
+});
+
+/* rows: j and k walk, Enter is the browser's own, x selects (jobs.js) */
+let row = -1;
+const rows = () => $$("[data-rows] tbody tr");
+function walk(index) {
+  rows()[row]?.classList.remove("at");
+  row = Math.max(0, Math.min(rows().length - 1, index));
+  const element = rows()[row];
+  if (!element) return;
+  element.classList.add("at");
+  ($("a", element) ?? element).focus({ preventScroll: true });
+  element.scrollIntoView({ block: "nearest" });
+}
+
+/* keys */
+const press = (selector) => $(selector)?.click();
+const KEYS = {
+  "/": () => ($("#q") ?? $(".search input") ?? $(".jump"))?.focus(),
+  "?": () => $("#keys")?.showModal(),
+  j: () => walk(row + 1),
+  k: () => walk(row - 1),
+  n: () => press("[data-fresh]:not([hidden])"),
+  p: () => press("[data-live]"),
+  r: () => press("[data-act=retry]"),
+  c: () => press("[data-act=cancel]"),
+  y: () => press("[data-act=copy-id]"),
+  l: () => press("[data-act=trace]"),
+  "]": () => press("[rel=next]"),
+  "[": () => press("[rel=prev]"),
+  t: () => setTheme({ light: "dark", dark: "", "": "light" }[root.dataset.theme ?? ""]),
+};
+const TYPING = "input:not([type=checkbox]):not([type=radio]), textarea, select";
+let leaderAt = 0;
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key === "k") {
+    event.preventDefault();
+    return palette?.showModal();
+  }
+  if (event.target.matches(TYPING) || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
+  if (Date.now() - leaderAt < 1200) {
+    leaderAt = 0;
+    const entry = $(`#nav a[data-key="${CSS.escape(event.key)}"]`);
+    if (entry) {
+      event.preventDefault();
+      return location.assign(entry.href);
+    }
+  }
+  if (event.key === "g") leaderAt = Date.now();
+  else if (KEYS[event.key]) {
+    event.preventDefault();
+    KEYS[event.key]();
+  }
+});
+
+/* charts: a line under the pointer, its values in the key */
+document.addEventListener("pointermove", (event) => {
+  const svg = event.target.closest?.("[data-chart] svg");
+  for (const shown of $$("[data-chart] .cur.on")) if (shown.ownerSVGElement !== svg) leave(shown.ownerSVGElement);
+  if (!svg) return;
+  const box = svg.getBoundingClientRect();
+  const items = $$(".key li", svg.closest("[data-chart]"));
+  const last = items[0].dataset.v.split(",").length - 1;
+  const index = Math.max(0, Math.min(last, Math.round(((event.clientX - box.left) / box.width) * last)));
+  const cursor = $(".cur", svg);
+  cursor.setAttribute("d", `M${index} 0V100`);
+  cursor.classList.add("on");
+  for (const item of items) {
+    const number = $("b", item);
+    number.dataset.last ??= number.textContent;
+    const value = item.dataset.v.split(",")[index];
+    number.textContent = value === "" ? "–" : Number(value).toLocaleString("en") + item.dataset.u;
+  }
+});
+function leave(svg) {
+  $(".cur", svg).classList.remove("on");
+  for (const number of $$(".key b[data-last]", svg.closest("[data-chart]"))) {
+    number.textContent = number.dataset.last;
+    delete number.dataset.last;
+  }
+}

@@ -1,0 +1,152 @@
+"""One request and what answers it."""
+
+import gzip
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from litestar import Request, Response
+from litestar.datastructures import Cookie
+from litestar.response import Stream
+
+from millstream import ApiError, Client, UnavailableError
+from millstream.errors import describe
+from millstream_console.drawing.environment import Renderer
+from millstream_console.live.hub import Hub
+from millstream_console.live.view import Read, View
+from millstream_console.settings import ConsoleSettings
+from millstream_console.web.assets import accepts_gzip
+from millstream_console.web.policy import security_headers
+from millstream_console.web.toast import COOKIE, Toast, read_toast, toast_cookie
+
+HTML = "text/html"
+THEMES = frozenset({"light", "dark"})
+_SMALL_BYTES = 1_000
+
+T = TypeVar("T")
+
+
+class Desk:
+    """What all visits share."""
+
+    def __init__(self, settings: ConsoleSettings, client: Client, renderer: Renderer, hub: Hub, read: Read) -> None:
+        self.settings = settings
+        self.client = client
+        self.renderer = renderer
+        self.hub = hub
+        self.read = read
+
+
+class Visit:
+    """A request. Pages are functions of it."""
+
+    def __init__(self, request: Request[None, None, Any], desk: Desk) -> None:
+        self.request = request
+        self.client = desk.client
+        self._desk = desk
+        self._base = desk.settings.console_path
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a parameter of the query."""
+        value = self.request.query_params.get(name, default)
+        return value if isinstance(value, str) else default
+
+    def choice(self, name: str, allowed: Mapping[str, Any] | frozenset[str] | tuple[str, ...], default: str) -> str:
+        """Return a parameter that is one of several; any other is the default."""
+        value = self.text(name)
+        return value if value in allowed else default
+
+    async def form(self) -> "Form":
+        """Return the fields of a submitted form."""
+        return Form(await self.request.form())
+
+    def at(self, path: str, **query: str | int | None) -> str:
+        """Return an address in the console."""
+        return address_in(self._base, path, **query)
+
+    async def show(self, view: View, **arguments: str | int | bool | None) -> Response[Any]:
+        """Answer with a page; or, where the page itself asks, with the stream that keeps it fresh. Raises: ApiError."""
+        if "text/event-stream" in self.request.headers.get("accept", ""):
+            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            frames = self._desk.hub.follow(view, arguments)
+            return Stream(frames, media_type="text/event-stream", headers=headers)
+        return self.page(view.template, await self._desk.read(view, arguments), is_live=True)
+
+    def page(
+        self,
+        template: str,
+        content: Mapping[str, object],
+        *,
+        status: int = 200,
+        is_live: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response[bytes]:
+        """Answer with a rendered template."""
+        toast = read_toast(self.request.cookies.get(COOKIE))
+        body = self._desk.renderer.page(template, {**self._framing(toast, is_live=is_live), **content}).encode()
+        sent = {**self._page_headers(), **(headers or {})}
+        if len(body) > _SMALL_BYTES and accepts_gzip(self.request):
+            body, sent["Content-Encoding"] = gzip.compress(body, 5, mtime=0), "gzip"
+        cookies = [toast_cookie(None, self._base)] if toast else []
+        return Response(body, status_code=status, media_type=HTML, headers=sent, cookies=cookies)
+
+    def go(self, path: str, toast: Toast | None = None, **query: str | int | None) -> Response[bytes]:
+        """Answer a form: lead to a page, which says what was done."""
+        cookies: list[Cookie] = [toast_cookie(toast, self._base)] if toast else []
+        return Response(b"", status_code=303, headers={"Location": self.at(path, **query)}, cookies=cookies)
+
+    async def act(self, doing: Awaitable[T], *, back: str, done: str | Toast) -> Response[bytes]:
+        """Do what a form asks for, and lead back with what came of it: `done`, or why it was refused.
+
+        Raises: UnavailableError, so that the person learns that nothing is known to have been done.
+        """
+        try:
+            await doing
+        except UnavailableError:
+            raise
+        except ApiError as error:
+            return self.go(back, Toast(describe(error.problem), "b"))
+        return self.go(back, done if isinstance(done, Toast) else Toast(done))
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the page is shown in a frame of another site."""
+        return self.text("embed") == "1" and bool(self._desk.settings.console_frame_ancestors)
+
+    def _page_headers(self) -> dict[str, str]:
+        ancestors = self._desk.settings.console_frame_ancestors if self.is_embedded else ()
+        return {**security_headers(ancestors), "Cache-Control": "no-store", "Vary": "Accept-Encoding, Cookie"}
+
+    def _framing(self, toast: Toast | None, *, is_live: bool) -> dict[str, object]:
+        theme = self.request.cookies.get("theme", "")
+        query = self.request.url.query
+        return {
+            "visit": self,
+            "toast": toast,
+            "theme": theme if theme in THEMES else "",
+            "live": (f"{self.request.url.path}?{query}" if query else self.request.url.path) if is_live else "",
+        }
+
+
+class Form:
+    """The fields of a form, as text."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a field."""
+        value = self._fields.get(name, default)
+        return value.strip() if isinstance(value, str) else default
+
+    def texts(self, name: str) -> list[str]:
+        """Return the values of a field that may be there several times."""
+        get_all = getattr(self._fields, "getall", None)
+        values = get_all(name, []) if get_all else [self._fields[name]] if name in self._fields else []
+        return [value for value in values if isinstance(value, str)]
+
+
+def address_in(base: str, path: str, **query: str | int | None) -> str:
+    """Return an address below a base path; parameters that are None or empty are left out."""
+    given = {name: value for name, value in query.items() if value not in {None, ""}}
+    return f"{base}{path}" + (f"?{urlencode(given)}" if given else "")
