@@ -403,6 +403,12 @@ MODELS: Mapping[str, Model] = {
             "first_seen": "When the oldest of them was submitted",
             "last_seen": "When the newest of them was submitted",
             "sample": "The newest of them",
+            "error_type": "Type of the error of the sample; null without one",
+            "message": "What that error says",
+            "place": "The line of users' code where it was raised; null where that is not known",
+            "last_died_at": "When one of them last died, as far as that is known",
+            "trend": "How many died in each of the last 24 hours, the present one last, of those that were submitted "
+            "in the last two days; null when there was no time to count",
         },
     ),
     "DeadSample": Model("The newest job of a dead group.", {"id": _ID, "error": "Of its last failed attempt"}),

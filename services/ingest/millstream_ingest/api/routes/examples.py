@@ -223,6 +223,11 @@ DEAD_GROUPS = {
                     first_seen=_CREATED_AT,
                     last_seen=_STARTED_AT,
                     sample=DeadSample(_DEAD_ID, _ERROR),
+                    error_type=_ERROR.type,
+                    message=_ERROR.message,
+                    place=ErrorPlace("shop/mail.py", 88, "send_invoice"),
+                    last_died_at=_STARTED_AT,
+                    trend=[*[0] * 22, 1, 1],
                 )
             ],
             history_lag_s=0.2,
