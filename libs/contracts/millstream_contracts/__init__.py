@@ -11,6 +11,7 @@ from millstream_contracts.dead import (
     DeadLetterPage,
 )
 from millstream_contracts.decoding import UNDECODABLE
+from millstream_contracts.error_place import ErrorPlace, place_of
 from millstream_contracts.event import Event, EventKind, JobTransition, LiveEvent, QueueEvents
 from millstream_contracts.fleet import Demand, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
 from millstream_contracts.foreseen import ForeseenError
@@ -64,8 +65,17 @@ from millstream_contracts.outcome import (
 from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
 from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
-from millstream_contracts.search import DeadGroup, DeadGroups, DeadSample, SearchHint, SearchHints
-from millstream_contracts.statistics import StatGap, StatPoint, Stats
+from millstream_contracts.search import (
+    DeadGroup,
+    DeadGroups,
+    DeadSample,
+    Facet,
+    Facets,
+    FacetValue,
+    SearchHint,
+    SearchHints,
+)
+from millstream_contracts.statistics import StatGap, StatPoint, Stats, StatsByType, TypeStats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
@@ -106,8 +116,12 @@ __all__ = [
     "DeadLetterPage",
     "DeadSample",
     "Demand",
+    "ErrorPlace",
     "Event",
     "EventKind",
+    "Facet",
+    "FacetValue",
+    "Facets",
     "FieldError",
     "ForeseenError",
     "HandedBack",
@@ -148,6 +162,7 @@ __all__ = [
     "StatGap",
     "StatPoint",
     "Stats",
+    "StatsByType",
     "Submission",
     "Succeeded",
     "Tenant",
@@ -156,6 +171,7 @@ __all__ = [
     "TimelineItem",
     "TypePolicy",
     "TypeRegistration",
+    "TypeStats",
     "Webhook",
     "WebhookChange",
     "WebhookSecret",
@@ -166,6 +182,7 @@ __all__ = [
     "moment",
     "new_job_id",
     "one_line",
+    "place_of",
     "queue_of",
     "read_state",
     "told",

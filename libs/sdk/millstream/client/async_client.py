@@ -25,6 +25,7 @@ from millstream_contracts import (
     DeadGroups,
     DeadLetterPage,
     Demand,
+    Facets,
     Job,
     JobEvent,
     JobId,
@@ -38,6 +39,7 @@ from millstream_contracts import (
     QueueStatus,
     SecretWebhook,
     Stats,
+    StatsByType,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -276,6 +278,23 @@ class Client:
             if cursor is None:
                 return
 
+    async def facets(
+        self,
+        q: str = "",
+        *,
+        type: str | None = None,
+        state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Facets:
+        """Return what the jobs that a search finds have in common: states, types, workers, errors, tags.
+
+        They are counted in the newest jobs; `complete` says whether these are all. Raises: ValueError, ApiError.
+        """
+        query = {"q": q, "type": type, "state": state}
+        return await self._transport.run(self._api.facets(query, tags, created_after, created_before))
+
     async def dead(
         self, *, type: str | None = None, cursor: str | None = None, limit: int | None = None
     ) -> DeadLetterPage:
@@ -329,6 +348,20 @@ class Client:
         `since` is a time, or how long ago it was, by default an hour. It needs a history. Raises: ValueError, ApiError.
         """
         return await self._transport.run(self._api.stats(type, since, until, step))
+
+    async def stats_by_type(
+        self,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: timedelta | None = None,
+        limit: int | None = None,
+    ) -> StatsByType:
+        """Return what each type did in a time, the busiest first: totals, and a number for each step.
+
+        Times are as those of `stats`. `limit` bounds the types, by default to 200. Raises: ValueError, ApiError.
+        """
+        return await self._transport.run(self._api.stats_by_type(since, until, step, limit))
 
     async def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
