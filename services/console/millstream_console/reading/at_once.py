@@ -3,10 +3,9 @@
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import anyio
-from typing_extensions import Self
 
 from millstream_runtime import unwrapped
 

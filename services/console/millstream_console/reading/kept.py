@@ -24,6 +24,7 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.kept: dict[Hashable, _Kept] = {}
+        self.remembered: set[Hashable] = set()
 
 
 _shelves: "WeakKeyDictionary[Client, _Shelf]" = WeakKeyDictionary()
@@ -44,3 +45,14 @@ async def kept(client: Client, key: Hashable, for_s: float, read: Callable[[], A
             del shelf.kept[next(iter(shelf.kept))]
     value: T = found.value
     return value
+
+
+def remember(client: Client, fact: Hashable) -> None:
+    """Keep that something is so, as long as the client is there."""
+    _shelves.setdefault(client, _Shelf()).remembered.add(fact)
+
+
+def is_remembered(client: Client, fact: Hashable) -> bool:
+    """Return whether something is known to be so."""
+    shelf = _shelves.get(client)
+    return shelf is not None and fact in shelf.remembered

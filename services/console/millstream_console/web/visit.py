@@ -1,7 +1,7 @@
 """One request and what answers it."""
 
 import gzip
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -95,18 +95,23 @@ class Visit:
         cookies: list[Cookie] = [toast_cookie(toast, self._base)] if toast else []
         return Response(b"", status_code=303, headers={"Location": self.at(path, **query)}, cookies=cookies)
 
-    async def act(self, doing: Awaitable[T], *, back: str, done: str | Toast) -> Response[bytes]:
+    async def act(
+        self, doing: Awaitable[T], *, back: str, done: str | Toast | Callable[[T], str | Toast]
+    ) -> Response[bytes]:
         """Do what a form asks for, and lead back with what came of it: `done`, or why it was refused.
+
+        `done` may be a function of what was answered.
 
         Raises: UnavailableError, so that the person learns that nothing is known to have been done.
         """
         try:
-            await doing
+            answer = await doing
         except UnavailableError:
             raise
         except ApiError as error:
             return self.go(back, Toast(describe(error.problem), "b"))
-        return self.go(back, done if isinstance(done, Toast) else Toast(done))
+        told = done(answer) if callable(done) else done
+        return self.go(back, told if isinstance(told, Toast) else Toast(told))
 
     @property
     def is_embedded(self) -> bool:
