@@ -51,7 +51,10 @@ from millstream_contracts.operation import (
     NewOperation,
     OperationGroup,
     OperationKind,
+    OperationRefusal,
+    OperationSample,
     OperationState,
+    PayloadChange,
 )
 from millstream_contracts.outcome import (
     Cancelled,
@@ -143,9 +146,12 @@ __all__ = [
     "OpenIncident",
     "OperationGroup",
     "OperationKind",
+    "OperationRefusal",
+    "OperationSample",
     "OperationState",
     "Outcome",
     "Page",
+    "PayloadChange",
     "Priority",
     "Problem",
     "Progress",

@@ -484,14 +484,24 @@ class SyncClient:
         rate: float = 50.0,
         canary: Canary | None = None,
         dry_run: bool = False,
+        patch: Mapping[str, Any] | None = None,
     ) -> BulkOperation:
         """Have many dead jobs redriven or discarded: those of a search, of ids, or of a group.
 
         The service goes on with it by itself, `rate` jobs a second, also when it is restarted. With a `canary` it tries
-        some jobs first. `dry_run` only counts. Raises: ApiError.
+        some jobs first. `dry_run` only counts. The kind `patch` also changes their payloads, by a JSON Merge Patch.
+        Raises: ApiError.
         """
-        chosen = None if ids is None else list(ids)
-        new = NewOperation(kind=kind, q=q, ids=chosen, group=group, rate=rate, canary=canary, dry_run=dry_run)
+        new = NewOperation(
+            kind=kind,
+            q=q,
+            ids=None if ids is None else list(ids),
+            group=group,
+            rate=rate,
+            canary=canary,
+            dry_run=dry_run,
+            patch=None if patch is None else dict(patch),
+        )
         return self._transport.run(self._api.start_operation(new))
 
     def operations(self, *, limit: int = 50) -> list[BulkOperation]:

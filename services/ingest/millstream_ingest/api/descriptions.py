@@ -106,13 +106,16 @@ MODELS: Mapping[str, Model] = {
     "NewOperation": Model(
         "What is to be done with many dead jobs. One of `q`, `ids` and `group` says which.",
         {
-            "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good",
+            "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good; "
+            "`patch`: change their payloads and run them again",
             "q": "A search, of which the dead jobs are taken; relative times count from now",
             "ids": "Ids of jobs",
             "group": "The jobs of a type that died in the same way",
             "rate": "Jobs a second",
             "canary": "A trial with the first jobs",
             "dry_run": "Count, and do nothing",
+            "patch": "Of the kind `patch`: what changes in each payload, as a JSON Merge Patch (RFC 7396): members are "
+            "merged into objects, null removes one, everything else replaces what was there",
         },
     ),
     "OperationGroup": Model(
@@ -140,11 +143,30 @@ MODELS: Mapping[str, Model] = {
             "updated_at": "When it last moved",
             "finished_at": "When it ended",
             "found": "Jobs that it has looked at",
-            "done": "Jobs that are redriven or discarded, or would be",
+            "done": "Jobs that it has acted on, or would",
             "refused": "Jobs that were not dead, or died after it was asked for",
             "failed": "Jobs of the trial that died again",
+            "patch": "What it changes in payloads",
+            "samples": "Of a dry run of a patch: what it would change in the first jobs",
+            "refusals": "The first jobs that it has left alone, each with the reason",
             "eta_s": "Seconds until its end at this rate; null where the number of jobs is not known",
         },
+    ),
+    "OperationSample": Model(
+        "What a patch would do to the payload of one job.",
+        {"id": "Id of the job", "changes": "By what its payload would differ"},
+    ),
+    "PayloadChange": Model(
+        "One value by which a patched payload differs from the one before.",
+        {
+            "pointer": "Where in the payload, as a JSON Pointer; empty for the payload as a whole",
+            "kind": "What happens to the value",
+            "before": "The value before; null for one that is added",
+            "after": "The value then; null for one that is removed",
+        },
+    ),
+    "OperationRefusal": Model(
+        "A job that an operation has left alone.", {"id": "Id of the job", "reason": "Why it was left alone"}
     ),
     "BulkOperationPage": _page("operations"),
     "OperationState": Model("Where an operation is."),

@@ -34,8 +34,11 @@ from millstream_contracts import (
     NewOperation,
     OpenIncident,
     OperationGroup,
+    OperationRefusal,
+    OperationSample,
     OperationState,
     Page,
+    PayloadChange,
     Priority,
     Progress,
     QueueStatus,
@@ -332,8 +335,39 @@ NEW_OPERATIONS = {
         "Count the jobs of a group",
         NewOperation(kind="discard", group=OperationGroup(_DEAD_TYPE, "5f1c2d"), dry_run=True),
     ),
+    "patch": Example(
+        "Show what a patch would change",
+        NewOperation(
+            kind="patch",
+            group=OperationGroup(_DEAD_TYPE, "5f1c2d"),
+            patch={"region": "eu", "retry": None},
+            dry_run=True,
+        ),
+    ),
 }
-OPERATION = {"running": Example("It runs", _OPERATION)}
+_DRY_PATCH = BulkOperation(
+    id="op_20261126150100000000b2c3d4e5",
+    kind="patch",
+    state=OperationState.DONE,
+    group=OperationGroup(_DEAD_TYPE, "5f1c2d"),
+    rate=50.0,
+    dry_run=True,
+    created_at=_CREATED_AT,
+    updated_at=_STARTED_AT,
+    finished_at=_STARTED_AT,
+    found=2,
+    done=1,
+    refused=1,
+    patch={"region": "eu"},
+    samples=[
+        OperationSample(_DEAD_ID, [PayloadChange(pointer="/region", kind="changed", before="europe", after="eu")]),
+    ],
+    refusals=[OperationRefusal(_OTHER_ID, "it is not dead, or died after the operation was asked for")],
+)
+OPERATION = {
+    "running": Example("It runs", _OPERATION),
+    "patch": Example("A patch that was only tried", _DRY_PATCH),
+}
 OPERATIONS = {"page": Example("The only page", Listing([_OPERATION]))}
 EVENTS = {
     "stream": Example(
