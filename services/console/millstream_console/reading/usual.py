@@ -10,8 +10,9 @@ from millstream_console.drawing.numbers import brief, grouped, length
 from millstream_console.drawing.rates import Pace, pace_for
 from millstream_contracts import StatPoint, Stats
 
-HOUR_S = 3_600
-DAY = timedelta(days=1)
+HOURS = 24
+"""The day before has as many full hours."""
+
 ALIKE = 0.15
 """A number that differs less than this from the usual one is as usual."""
 
@@ -98,7 +99,7 @@ def duration(hour: Stats, day: Stats, measure: Callable[[StatPoint], float | Non
 
 def _before(day: Stats, begin: datetime) -> list[StatPoint]:
     step = timedelta(seconds=day.step_s)
-    return [point for point in day.points if point.at + step <= begin]
+    return [point for point in day.points if point.at + step <= begin][-HOURS:]
 
 
 def _middle(values: Iterable[float]) -> float | None:

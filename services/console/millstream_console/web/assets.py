@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 from msgspec import Struct
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -49,7 +51,9 @@ class Assets:
 
 
 @get("/static/{path:path}")
-async def send_asset(request: Request[Any, Any, Any], assets: Assets, path: str) -> Response[bytes]:
+async def send_asset(
+    request: Request[Any, Any, Any], assets: NamedDependency[Assets], path: FromPath[str]
+) -> Response[bytes]:
     """Send a file."""
     asset = assets.find(f"static/{path.lstrip('/')}")
     if asset is None:

@@ -2,11 +2,12 @@
 
 import gzip
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from litestar import Request, Response
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
 from litestar.response import Stream
 
 from millstream import ApiError, Client, UnavailableError
@@ -37,7 +38,7 @@ class Desk:
         self.read = read
 
 
-class Visit:
+class PageRequest:
     """A request. Pages are functions of it."""
 
     def __init__(self, request: Request[None, None, Any], desk: Desk) -> None:
@@ -131,6 +132,10 @@ class Visit:
             "theme": theme if theme in THEMES else "",
             "live": (f"{self.request.url.path}?{query}" if query else self.request.url.path) if is_live else "",
         }
+
+
+Visit: TypeAlias = NamedDependency[PageRequest]
+"""The request as the argument `visit` of a function that answers it."""
 
 
 class Form:

@@ -147,7 +147,7 @@ def _of_the_dead(scene: Scene) -> Iterator[Need]:
         yield Need(
             tone="w",
             icon="s-dead",
-            says=sentence("<b>{} more died</b> with {}.", counted(jobs, "job"), counted(len(rest), "other error")),
+            says=sentence("<b>{} died</b> of {}.", counted(jobs, "job"), counted(len(rest), "other error")),
             note=sentence("{} and others", error_of(rest[0])) if len(rest) > 1 else sentence("{}", error_of(rest[0])),
             word="Review errors",
             path="/errors",
