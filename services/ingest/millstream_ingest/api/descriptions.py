@@ -553,6 +553,10 @@ MODELS: Mapping[str, Model] = {
             "seen_at": "When its last heartbeat came",
             "version": "Its release",
             "state": "`active`, or `draining` after an order to stop",
+            "host": "The machine or container that it runs on; empty of an older release",
+            "rss_bytes": "Memory of the worker itself, without its handler processes; null of an older release",
+            "loop_lag_ms": "The longest time since the heartbeat before for which its event loop did not get to what "
+            "was due; null where the loop is not watched (`MILLSTREAM_BLOCKED_LOOP_S=0`)",
         },
     ),
     "System": Model(

@@ -315,6 +315,9 @@ _WORKER = WorkerInfo(
     started_at=_CREATED_AT,
     seen_at=_STARTED_AT,
     version="0.1.0",
+    host="host",
+    rss_bytes=84 << 20,
+    loop_lag_ms=1.4,
 )
 QUEUE = {"queue": Example("Some jobs wait", _QUEUE)}
 QUEUES = {"page": Example("The only page", Listing([_QUEUE]))}
