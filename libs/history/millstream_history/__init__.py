@@ -1,5 +1,6 @@
 """The history database: tables, migrations, and the only code that speaks SQL."""
 
+from millstream_history.erasure.blanks import REASON as ERASED_REASON
 from millstream_history.errors import (
     HistoryError,
     HistoryFileError,
@@ -28,6 +29,7 @@ from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [
     "DAYS_AHEAD",
+    "ERASED_REASON",
     "HOURS_KEPT",
     "MAX_QUERY_CHARS",
     "MINUTES_KEPT",

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from millstream_contracts import JobId, Tenant
 from millstream_history.connection.database import CONNECTIONS, open_engine, transaction
 from millstream_history.connection.reading import Reader
+from millstream_history.erasure.erasures import Erasures, without_erased
 from millstream_history.errors import HistoryConflictError, HistoryError
 from millstream_history.migrating import Schema, require_usable
 from millstream_history.operations import Operations
@@ -48,6 +49,7 @@ class History:
         self._spans = StoredSpans()
         self.webhooks = Endpoints(reader)
         self.operations = Operations(reader)
+        self.erasures = Erasures(engine, reader)
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 
@@ -70,6 +72,7 @@ class History:
 
     async def _write(self, schema: Schema, rows: Rows, spans: Sequence[Span]) -> None:
         async with self._writing(schema) as connection:
+            rows = await without_erased(connection, rows)
             await JOB_LOADER.load(connection, rows.jobs)
             await FORGOTTEN_LOADER.load(connection, rows.forgotten)
             inserted = await TRANSITION_LOADER.load(connection, rows.transitions)

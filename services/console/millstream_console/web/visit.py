@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from litestar import Request, Response
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
 from litestar.response import Stream
 
 from millstream import ApiError, Client, UnavailableError
@@ -126,6 +127,10 @@ class Visit:
             "theme": theme if theme in THEMES else "",
             "live": (f"{self.request.url.path}?{query}" if query else self.request.url.path) if is_live else "",
         }
+
+
+GivenVisit = NamedDependency[Visit]
+"""The parameter `visit` of a function that answers: Litestar gives it the visit of the request."""
 
 
 class Form:

@@ -107,8 +107,9 @@ MODELS: Mapping[str, Model] = {
         "What is to be done with many dead jobs. One of `q`, `ids` and `group` says which.",
         {
             "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good; "
-            "`patch`: change their payloads and run them again",
-            "q": "A search, of which the dead jobs are taken; relative times count from now",
+            "`patch`: change their payloads and run them again; `erase`: remove what is stored of jobs, also of those "
+            "that are not dead",
+            "q": "A search, of which the dead jobs are taken, and of an erasure all; relative times count from now",
             "ids": "Ids of jobs",
             "group": "The jobs of a type that died in the same way",
             "rate": "Jobs a second",
@@ -133,7 +134,7 @@ MODELS: Mapping[str, Model] = {
             "kind": "What it does",
             "state": "Where it is: `canary` and `waiting` are the trial",
             "detail": "Why it is paused or has failed",
-            "q": "The search that it was given",
+            "q": "The search that it was given; null once an erasure has ended",
             "group": "The group that it was given",
             "jobs": "How many ids it was given; null for a search or a group",
             "rate": "Jobs a second",

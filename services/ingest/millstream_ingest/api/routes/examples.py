@@ -350,6 +350,10 @@ NEW_OPERATIONS = {
         "Count the jobs of a group",
         NewOperation(kind="discard", group=OperationGroup(_DEAD_TYPE, "5f1c2d"), dry_run=True),
     ),
+    "erase": Example(
+        "Count the jobs of a customer that would be erased",
+        NewOperation(kind="erase", q="tag.customer:c1", dry_run=True),
+    ),
     "patch": Example(
         "Show what a patch would change",
         NewOperation(
