@@ -11,7 +11,7 @@ from millstream_console.web.observation import Observation
 from millstream_console.web.origin import is_for_us, is_from_us
 from millstream_console.web.policy import security_headers
 from millstream_console.web.problem_pages import ForeignRequestError, problem_page
-from millstream_console.web.visit import Desk, Visit
+from millstream_console.web.visit import Desk, PageRequest
 
 MAX_FORM_BYTES = 8 << 20
 """A payload that is edited comes as a field of a form."""
@@ -23,8 +23,8 @@ def create_app(desk: Desk, assets: Assets, observation: Observation) -> Litestar
     """Return the application."""
     allowed = desk.settings.allowed_hosts
 
-    def provide_visit(request: Request[Any, Any, Any]) -> Visit:
-        return Visit(request, desk)
+    def provide_visit(request: Request[Any, Any, Any]) -> PageRequest:
+        return PageRequest(request, desk)
 
     def provide_assets() -> Assets:
         return assets

@@ -193,6 +193,10 @@ class Api:
         """Read the counts of every job type."""
         return self._listing("/v1/queues", ListPage[QueueStatus])
 
+    def queue(self, type: str) -> ApiFlow[QueueStatus]:
+        """Read the counts of one job type."""
+        return self._retrier.flow(Call(path=f"/v1/queues/{quote(type, safe='')}", returns=QueueStatus))
+
     def demand(self, types: Iterable[str] | None) -> ApiFlow[Demand]:
         """Read how many workers there should be."""
         if isinstance(types, str):
@@ -217,6 +221,10 @@ class Api:
     def types(self) -> ApiFlow[list[TypeRegistration]]:
         """Read what workers have registered of the types they handle."""
         return self._listing("/v1/types", ListPage[TypeRegistration])
+
+    def job_type(self, type: str) -> ApiFlow[TypeRegistration]:
+        """Read what workers have registered of one type."""
+        return self._retrier.flow(Call(path=f"/v1/types/{quote(type, safe='')}", returns=TypeRegistration))
 
     def workers(self) -> ApiFlow[list[WorkerInfo]]:
         """Read the workers that are alive."""

@@ -325,6 +325,10 @@ class Client:
         """Return the counts of every job type. Raises: ApiError."""
         return await self._transport.run(self._api.queues())
 
+    async def queue(self, type: str) -> QueueStatus:
+        """Return the counts of one job type. Raises: ApiError."""
+        return await self._transport.run(self._api.queue(type))
+
     async def demand(self, types: Iterable[str] | None = None) -> Demand:
         """Return how many workers there should be for some job types, which may be patterns, or for all.
 
@@ -363,6 +367,10 @@ class Client:
     async def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
         return await self._transport.run(self._api.types())
+
+    async def job_type(self, type: str) -> TypeRegistration:
+        """Return what workers have registered of one type. Raises: ApiError."""
+        return await self._transport.run(self._api.job_type(type))
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive. Raises: ApiError."""

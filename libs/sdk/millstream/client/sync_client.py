@@ -318,6 +318,10 @@ class SyncClient:
         """Return the counts of every job type. Raises: ApiError."""
         return self._transport.run(self._api.queues())
 
+    def queue(self, type: str) -> QueueStatus:
+        """Return the counts of one job type. Raises: ApiError."""
+        return self._transport.run(self._api.queue(type))
+
     def demand(self, types: Iterable[str] | None = None) -> Demand:
         """Return how many workers there should be for some job types, which may be patterns, or for all.
 
@@ -356,6 +360,10 @@ class SyncClient:
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
         return self._transport.run(self._api.types())
+
+    def job_type(self, type: str) -> TypeRegistration:
+        """Return what workers have registered of one type. Raises: ApiError."""
+        return self._transport.run(self._api.job_type(type))
 
     def workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive. Raises: ApiError."""

@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from millstream import ApiError
 from millstream_console.web.navigation import GROUPS
-from millstream_console.web.visit import GivenVisit
+from millstream_console.web.visit import Visit
 
 
 class FoundPlace(Struct, frozen=True):
@@ -18,7 +18,7 @@ class FoundPlace(Struct, frozen=True):
 
 
 @get("/places.json", media_type=MediaType.JSON)
-async def list_places(visit: GivenVisit) -> Response[list[FoundPlace]]:
+async def list_places(visit: Visit) -> Response[list[FoundPlace]]:
     """List the pages, and the types that there are."""
     places = [FoundPlace(p.word, visit.at(p.path), p.name, f"g {p.key}") for group in GROUPS for p in group]
     try:

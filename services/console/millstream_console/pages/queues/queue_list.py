@@ -7,7 +7,7 @@ from litestar import Response, get
 
 from millstream import Client
 from millstream_console.live.view import Content, View
-from millstream_console.web.visit import GivenVisit
+from millstream_console.web.visit import Visit
 from millstream_contracts import QueueStatus
 
 SHOWN = ("all", "attention", "paused", "idle")
@@ -44,7 +44,7 @@ QUEUES = View("queues.html", read_queues, "queues")
 
 
 @get("/queues")
-async def show_queues(visit: GivenVisit) -> Response[Any]:
+async def show_queues(visit: Visit) -> Response[Any]:
     """Show all queues."""
     return await visit.show(
         QUEUES,
