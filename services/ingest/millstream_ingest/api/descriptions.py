@@ -107,9 +107,10 @@ MODELS: Mapping[str, Model] = {
         "What is to be done with many dead jobs. One of `q`, `ids` and `group` says which.",
         {
             "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good; "
-            "`patch`: change their payloads and run them again; `erase`: remove what is stored of jobs, also of those "
-            "that are not dead",
-            "q": "A search, of which the dead jobs are taken, and of an erasure all; relative times count from now",
+            "`patch`: change their payloads and run them again; `cancel`: end jobs that wait or run; `erase`: remove "
+            "what is stored of jobs, also of those that are not dead",
+            "q": "A search, of which the dead jobs are taken, to be cancelled those that have not settled, and to be "
+            "erased all; relative times count from now",
             "ids": "Ids of jobs",
             "group": "The jobs of a type that died in the same way",
             "rate": "Jobs a second",

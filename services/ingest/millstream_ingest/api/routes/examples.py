@@ -350,6 +350,10 @@ NEW_OPERATIONS = {
         "Count the jobs of a group",
         NewOperation(kind="discard", group=OperationGroup(_DEAD_TYPE, "5f1c2d"), dry_run=True),
     ),
+    "cancel": Example(
+        "Cancel what waits of a type, and ask the workers of what runs",
+        NewOperation(kind="cancel", q="type:report.generate state:queued,scheduled,running", rate=500.0),
+    ),
     "erase": Example(
         "Count the jobs of a customer that would be erased",
         NewOperation(kind="erase", q="tag.customer:c1", dry_run=True),
