@@ -65,6 +65,11 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     version: str = ""
     state: str = "active"
     """`active`, or `draining` after an order to stop."""
+    rss_bytes: int = 0
+    """Its resident memory; 0 of a release that does not tell it."""
+    loop_lag_s: float = 0.0
+    """How late its event loop ran something at most, since the heartbeat before. Handlers that block it are late all
+    together."""
 
 
 class ServiceInfo(Struct, kw_only=True, frozen=True):

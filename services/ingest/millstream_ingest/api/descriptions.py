@@ -547,6 +547,8 @@ MODELS: Mapping[str, Model] = {
             "seen_at": "When its last heartbeat came",
             "version": "Its release",
             "state": "`active`, or `draining` after an order to stop",
+            "rss_bytes": "Its resident memory; 0 of a release that does not tell it",
+            "loop_lag_s": "How late its event loop ran something at most, since the heartbeat before",
         },
     ),
     "RunningJob": Model("A job in a worker's hands.", {"id": _ID, "started_at": "When the delivery began"}),

@@ -303,6 +303,8 @@ _WORKER = WorkerInfo(
     started_at=_CREATED_AT,
     seen_at=_STARTED_AT,
     version="0.1.0",
+    rss_bytes=96_468_992,
+    loop_lag_s=0.004,
 )
 QUEUE = {"queue": Example("Some jobs wait", _QUEUE)}
 QUEUES = {"page": Example("The only page", Listing([_QUEUE]))}
